@@ -1,0 +1,205 @@
+//! API keys: what they look like, so that a typo is refused without a look-up.
+//!
+//! A key is a prefix and 52 characters of lower-case base32 (RFC 4648, without padding): 28 random bytes and
+//! the first 4 bytes of the SHA-256 of prefix and random bytes.
+
+use crate::ids::{CredentialId, OrganizationId, PrincipalId};
+use crate::time::Micros;
+use sha2::{Digest, Sha256};
+
+/// The wire a key was made for. Any key works on any wire; the prefix is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// Mobile Next.
+    MobileNext,
+    /// Everruns.
+    Everruns,
+    /// Devin.
+    Devin,
+    /// Probe.dev.
+    Probe,
+    /// Our own.
+    Tenure,
+}
+
+impl Wire {
+    /// All of them: name and prefix of keys.
+    pub const ALL: [(Wire, &'static str, &'static str); 5] = [
+        (Wire::MobileNext, "mobilenext", "mob_"),
+        (Wire::Everruns, "everruns", "evr_"),
+        (Wire::Devin, "devin", "cog_"),
+        (Wire::Probe, "probe", "prb_"),
+        (Wire::Tenure, "tenure", "tnr_"),
+    ];
+
+    /// The wire of a name.
+    pub fn parse(name: &str) -> Option<Wire> {
+        Wire::ALL.iter().find(|(_, n, _)| *n == name).map(|(wire, ..)| *wire)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Wire::ALL.iter().find(|(wire, ..)| *wire == self).map_or("tenure", |(_, name, _)| name)
+    }
+
+    /// What its keys begin with.
+    pub fn prefix(self) -> &'static str {
+        Wire::ALL.iter().find(|(wire, ..)| *wire == self).map_or("tnr_", |(.., prefix)| prefix)
+    }
+}
+
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+const RANDOM_BYTES: usize = 28;
+const CHECKSUM_BYTES: usize = 4;
+const CHARACTERS: usize = 52;
+
+/// A key's secret. It prints as dots: neither a log nor an error can carry it by mistake.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A new key of a wire, from random bytes.
+    pub fn new(wire: Wire, random: [u8; RANDOM_BYTES]) -> Secret {
+        let mut bytes = [0; RANDOM_BYTES + CHECKSUM_BYTES];
+        bytes[..RANDOM_BYTES].copy_from_slice(&random);
+        bytes[RANDOM_BYTES..].copy_from_slice(&checksum(wire.prefix(), &random));
+        Secret(format!("{}{}", wire.prefix(), base32(&bytes)))
+    }
+
+    /// Reads a key as a client sent it; nothing if it cannot be one (prefix, length, alphabet or checksum).
+    pub fn parse(text: &str) -> Option<Secret> {
+        let (_, _, prefix) = Wire::ALL.iter().find(|(.., prefix)| text.starts_with(prefix))?;
+        let bytes = unbase32(&text[prefix.len()..])?;
+        let (random, sum) = bytes.split_at(RANDOM_BYTES);
+        (checksum(prefix, random) == sum).then(|| Secret(text.to_owned()))
+    }
+
+    /// The secret itself: to show it once to its owner, or to send it to a server.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is stored of it.
+    pub fn hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.0.as_bytes()).into())
+    }
+
+    /// The last characters, which tell a person which key it is.
+    pub fn suffix(&self) -> &str {
+        &self.0[self.0.len() - 4..]
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// SHA-256 of a secret. The secret has 224 random bits, so a slow hash would protect nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SecretHash(pub [u8; 32]);
+
+/// What is known of a key besides its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// Its id.
+    pub id: CredentialId,
+    /// Who acts with it.
+    pub principal: PrincipalId,
+    /// The only organization it acts in, if it is bound to one.
+    pub organization: Option<OrganizationId>,
+    /// The wire it was made for.
+    pub wire: Wire,
+    /// What its owner calls it; may be empty.
+    pub name: String,
+    /// The last characters of the secret.
+    pub suffix: String,
+    /// When it was made.
+    pub created: Micros,
+    /// From when on it is refused.
+    pub expires: Option<Micros>,
+    /// When it was last used, to about half a minute.
+    pub last_used: Option<Micros>,
+    /// When it was revoked, which is final.
+    pub revoked: Option<Micros>,
+}
+
+fn checksum(prefix: &str, random: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let digest = Sha256::new().chain_update(prefix).chain_update(random).finalize();
+    [digest[0], digest[1], digest[2], digest[3]]
+}
+
+fn base32(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(5) * 8);
+    let (mut buffer, mut bits) = (0u32, 0);
+    for byte in bytes {
+        buffer = (buffer << 8) | u32::from(*byte);
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            text.push(ALPHABET[(buffer >> bits) as usize & 31] as char);
+        }
+    }
+    if bits > 0 {
+        text.push(ALPHABET[(buffer << (5 - bits)) as usize & 31] as char);
+    }
+    text
+}
+
+fn unbase32(text: &str) -> Option<Vec<u8>> {
+    if text.len() != CHARACTERS {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(RANDOM_BYTES + CHECKSUM_BYTES);
+    let (mut buffer, mut bits) = (0u32, 0);
+    for character in text.bytes() {
+        let value = ALPHABET.iter().position(|c| *c == character)?;
+        buffer = (buffer << 5) | value as u32;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((buffer >> bits) as u8);
+        }
+    }
+    // The last character has bits to spare: only one spelling of them is the key.
+    (buffer & ((1 << bits) - 1) == 0).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_key_is_read_back_and_nothing_near_it(random: [u8; 28], at in 0usize..56, with in 0usize..32) {
+            let secret = Secret::new(Wire::MobileNext, random);
+            let text = secret.reveal();
+            prop_assert_eq!(text.len(), 56);
+            prop_assert_eq!(Secret::parse(text), Some(secret.clone()));
+            let mut typo = text.as_bytes().to_vec();
+            typo[at] = ALPHABET[with];
+            let typo = String::from_utf8(typo).unwrap();
+            prop_assert_eq!(Secret::parse(&typo).is_some(), typo == text);
+            for cut in 0..text.len() {
+                prop_assert!(Secret::parse(&text[..cut]).is_none());
+            }
+            for near in [format!("{text}a"), format!("{text}="), format!(" {text}"), text.to_uppercase()] {
+                prop_assert!(Secret::parse(&near).is_none());
+            }
+        }
+
+        #[test]
+        fn anything_is_read_without_a_panic(text in ".{0,80}") {
+            let _ = Secret::parse(&text);
+            let _ = Secret::parse(&format!("mob_{text}"));
+        }
+    }
+
+    #[test]
+    fn a_key_does_not_print() {
+        let secret = Secret::new(Wire::Tenure, [7; 28]);
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+    }
+}

@@ -1,0 +1,246 @@
+//! What a client asks for: filters on platform, type, name and version, all of which must hold.
+//!
+//! Source of the attributes and operators: section 4 of the wire's page; seen sent by mobilecli 1.0.9 and
+//! mobilewright 0.0.57.
+
+use crate::refusal::Refusal;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+
+/// What kind of device something is: the part of it that filters look at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offer {
+    /// `android` or `ios`.
+    pub platform: String,
+    /// `real`, `emulator` or `simulator`.
+    pub kind: String,
+    /// What a person calls it.
+    pub name: String,
+    /// Version of the operating system.
+    pub version: String,
+}
+
+impl Offer {
+    /// In words: "Pixel 9 (android 16, real)".
+    pub fn describe(&self) -> String {
+        format!("{} ({} {}, {})", self.name, self.platform, self.version, self.kind)
+    }
+}
+
+/// One filter as it is written on the wire and in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// `platform`, `type`, `name` or `version`.
+    pub attribute: String,
+    /// `EQUALS`, `STARTS_WITH`, `CONTAINS`, `GREATER_THAN` and so on.
+    pub operator: String,
+    /// What to compare with.
+    pub value: String,
+}
+
+/// Filters that were checked: each has an operator that its attribute knows, and exactly one names the platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    platform: String,
+    filters: Vec<Filter>,
+}
+
+/// More than any client sends, and little enough to compare with every device.
+const MAX_FILTERS: usize = 20;
+const MAX_VALUE_BYTES: usize = 200;
+
+const ORDERINGS: [&str; 5] =
+    ["EQUALS", "GREATER_THAN", "GREATER_THAN_OR_EQUALS", "LESS_THAN", "LESS_THAN_OR_EQUALS"];
+
+fn operators(attribute: &str) -> Option<&'static [&'static str]> {
+    match attribute {
+        "platform" | "type" => Some(&["EQUALS"]),
+        "name" => Some(&["EQUALS", "STARTS_WITH", "CONTAINS"]),
+        "version" => Some(&ORDERINGS),
+        _ => None,
+    }
+}
+
+impl Wanted {
+    /// Checks filters.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the filter and what it should be.
+    pub fn new(filters: Vec<Filter>) -> Result<Wanted, Refusal> {
+        if filters.len() > MAX_FILTERS {
+            return Err(Refusal::invalid("filters", format!("at most {MAX_FILTERS} filters")));
+        }
+        for (index, filter) in filters.iter().enumerate() {
+            check(filter).map_err(|(part, expected)| Refusal::invalid(format!("filters[{index}].{part}"), expected))?;
+        }
+        let mut platforms = filters.iter().filter(|filter| filter.attribute == "platform");
+        match (platforms.next(), platforms.next()) {
+            (Some(platform), None) => Ok(Wanted { platform: platform.value.clone(), filters }),
+            _ => Err(Refusal::invalid("filters", "exactly one platform filter: EQUALS \"android\" or \"ios\"")),
+        }
+    }
+
+    /// The platform asked for.
+    pub fn platform(&self) -> &str {
+        &self.platform
+    }
+
+    /// The filters as they were sent.
+    pub fn filters(&self) -> &[Filter] {
+        &self.filters
+    }
+
+    /// Whether a device will do.
+    pub fn matches(&self, offer: &Offer) -> bool {
+        self.filters.iter().all(|filter| match filter.attribute.as_str() {
+            "platform" => offer.platform == filter.value,
+            "type" => offer.kind == filter.value,
+            "name" => name_matches(filter, &offer.name),
+            _ => version_matches(filter, &offer.version),
+        })
+    }
+
+    /// In words: "platform ios, version ≥ 18, name starting with iPhone".
+    pub fn describe(&self) -> String {
+        let words = self.filters.iter().map(|filter| {
+            let operator = match filter.operator.as_str() {
+                "STARTS_WITH" => "starting with ",
+                "CONTAINS" => "containing ",
+                "GREATER_THAN" => "> ",
+                "GREATER_THAN_OR_EQUALS" => "≥ ",
+                "LESS_THAN" => "< ",
+                "LESS_THAN_OR_EQUALS" => "≤ ",
+                _ => "",
+            };
+            format!("{} {operator}{}", filter.attribute, filter.value)
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn check(filter: &Filter) -> Result<(), (&'static str, String)> {
+    let Some(known) = operators(&filter.attribute) else {
+        return Err(("attribute", "platform, type, name or version".to_owned()));
+    };
+    if !known.contains(&filter.operator.as_str()) {
+        return Err(("operator", format!("{} for {}", known.join(", "), filter.attribute)));
+    }
+    if filter.value.is_empty() || filter.value.len() > MAX_VALUE_BYTES {
+        return Err(("value", format!("1 to {MAX_VALUE_BYTES} bytes")));
+    }
+    match filter.attribute.as_str() {
+        "platform" if !["android", "ios"].contains(&filter.value.as_str()) => {
+            Err(("value", "android or ios".to_owned()))
+        }
+        "type" if !["real", "emulator", "simulator"].contains(&filter.value.as_str()) => {
+            Err(("value", "real, emulator or simulator".to_owned()))
+        }
+        "version" if version_parts(&filter.value).is_none() => {
+            Err(("value", "a version such as 18 or 17.5.1".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Nobody tells two devices apart by case, and people type "iphone".
+fn name_matches(filter: &Filter, name: &str) -> bool {
+    let (name, value) = (name.to_lowercase(), filter.value.to_lowercase());
+    match filter.operator.as_str() {
+        "STARTS_WITH" => name.starts_with(&value),
+        "CONTAINS" => name.contains(&value),
+        _ => name == value,
+    }
+}
+
+fn version_matches(filter: &Filter, version: &str) -> bool {
+    let (Some(wanted), Some(found)) = (version_parts(&filter.value), version_parts(version)) else {
+        return false;
+    };
+    let order = compare_versions(&found, &wanted);
+    match filter.operator.as_str() {
+        "GREATER_THAN" => order == Ordering::Greater,
+        "GREATER_THAN_OR_EQUALS" => order != Ordering::Less,
+        "LESS_THAN" => order == Ordering::Less,
+        "LESS_THAN_OR_EQUALS" => order != Ordering::Greater,
+        _ => order == Ordering::Equal,
+    }
+}
+
+/// The numbers of a version; what follows the first `-`, `+` or space (a build, a preview) is left out.
+fn version_parts(version: &str) -> Option<Vec<u64>> {
+    let numbers = version.split(['-', '+', ' ']).next()?;
+    numbers.split('.').map(|part| part.parse().ok()).collect()
+}
+
+/// Compares number by number; a missing one is 0, so that 18 equals 18.0.0.
+fn compare_versions(a: &[u64], b: &[u64]) -> Ordering {
+    let at = |parts: &[u64], i: usize| parts.get(i).copied().unwrap_or(0);
+    (0..a.len().max(b.len())).map(|i| at(a, i).cmp(&at(b, i))).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(attribute: &str, operator: &str, value: &str) -> Filter {
+        Filter { attribute: attribute.into(), operator: operator.into(), value: value.into() }
+    }
+
+    fn iphone(version: &str) -> Offer {
+        Offer { platform: "ios".into(), kind: "real".into(), name: "iPhone 15 Pro".into(), version: version.into() }
+    }
+
+    #[test]
+    fn filters_match() {
+        #[rustfmt::skip]
+        let table = [
+            ("type",    "EQUALS",                 "real",      "18.2",   true),
+            ("type",    "EQUALS",                 "simulator", "18.2",   false),
+            ("name",    "STARTS_WITH",            "iPhone",    "18.2",   true),
+            ("name",    "STARTS_WITH",            "iphone",    "18.2",   true),
+            ("name",    "STARTS_WITH",            "Phone",     "18.2",   false),
+            ("name",    "CONTAINS",               "15",        "18.2",   true),
+            ("name",    "EQUALS",                 "iPhone 15", "18.2",   false),
+            ("version", "EQUALS",                 "18",        "18.0.0", true),
+            ("version", "EQUALS",                 "18",        "18.2",   false),
+            ("version", "EQUALS",                 "18.2.0",    "18.2",   true),
+            ("version", "GREATER_THAN",           "18",        "18.0",   false),
+            ("version", "GREATER_THAN",           "9",         "10",     true),
+            ("version", "GREATER_THAN_OR_EQUALS", "18",        "18.0",   true),
+            ("version", "LESS_THAN",              "20",        "19.9.9", true),
+            ("version", "LESS_THAN",              "20",        "20",     false),
+            ("version", "LESS_THAN_OR_EQUALS",    "17.10",     "17.9",   true),
+            ("version", "EQUALS",                 "18",        "",       false),
+            ("version", "EQUALS",                 "18",        "18-beta",true),
+        ];
+        for (attribute, operator, value, version, expected) in table {
+            let wanted =
+                Wanted::new(vec![filter("platform", "EQUALS", "ios"), filter(attribute, operator, value)]).unwrap();
+            assert_eq!(wanted.matches(&iphone(version)), expected, "{attribute} {operator} {value} on {version}");
+        }
+    }
+
+    #[test]
+    fn filters_that_cannot_be_used() {
+        let ios = || filter("platform", "EQUALS", "ios");
+        #[rustfmt::skip]
+        let table = [
+            (vec![],                                              "filters"),
+            (vec![ios(), ios()],                                  "filters"),
+            (vec![filter("platform", "CONTAINS", "i")],           "filters[0].operator"),
+            (vec![filter("platform", "EQUALS", "windows")],       "filters[0].value"),
+            (vec![ios(), filter("color", "EQUALS", "red")],       "filters[1].attribute"),
+            (vec![ios(), filter("name", "GREATER_THAN", "a")],    "filters[1].operator"),
+            (vec![ios(), filter("name", "EQUALS", "")],           "filters[1].value"),
+            (vec![ios(), filter("type", "EQUALS", "phone")],      "filters[1].value"),
+            (vec![ios(), filter("version", "EQUALS", "new")],     "filters[1].value"),
+            (vec![ios(); 21],                                     "filters"),
+        ];
+        for (filters, expected) in table {
+            let Err(Refusal::Invalid { field, .. }) = Wanted::new(filters.clone()) else {
+                panic!("accepted {filters:?}")
+            };
+            assert_eq!(field, expected, "{filters:?}");
+        }
+    }
+}

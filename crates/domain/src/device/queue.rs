@@ -1,0 +1,140 @@
+//! Who gets which device: first come, first served, among those whose filters match.
+
+use super::{Device, Wanted};
+use crate::ids::{DeviceId, HoldId, OrganizationId};
+
+/// A waiting request, as far as the queue looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The request.
+    pub hold: HoldId,
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// What it asks for.
+    pub wanted: Wanted,
+}
+
+/// That a request gets a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assignment {
+    /// Position of the request in the slice given.
+    pub waiting: usize,
+    /// The device.
+    pub device: DeviceId,
+}
+
+/// Hands the free ones of `devices` to `waiting`, which is in the order of the requests' commits. A
+/// request gets a device of its own organization before one of the shared pool, so that the pool stays free for
+/// those who have none. Nobody is passed over by a later request that wants the same device.
+pub fn assign(waiting: &[Waiting], devices: &[Device]) -> Vec<Assignment> {
+    let mut free: Vec<&Device> = devices.iter().filter(|device| device.free()).collect();
+    free.sort_by_key(|device| (device.organization == OrganizationId::ACCOUNT, device.id));
+    let mut assignments = Vec::new();
+    for (index, request) in waiting.iter().enumerate() {
+        if free.is_empty() {
+            break;
+        }
+        let fits = |device: &&Device| visible(request.organization, device) && request.wanted.matches(&device.offer);
+        if let Some(at) = free.iter().position(fits) {
+            assignments.push(Assignment { waiting: index, device: free.remove(at).id });
+        }
+    }
+    assignments
+}
+
+/// Whether an organization may hold a device at all.
+pub fn visible(organization: OrganizationId, device: &Device) -> bool {
+    device.organization == organization || device.organization == OrganizationId::ACCOUNT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Filter, Offer};
+    use super::*;
+    use crate::ids::HostId;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    const A: OrganizationId = OrganizationId(Uuid::from_u128(10));
+    const B: OrganizationId = OrganizationId(Uuid::from_u128(11));
+
+    fn device(n: u128, organization: OrganizationId, platform: &str) -> Device {
+        Device {
+            id: DeviceId(Uuid::from_u128(n)),
+            host: HostId(Uuid::nil()),
+            organization,
+            serial: n.to_string(),
+            handle: n.to_string(),
+            offer: Offer {
+                platform: platform.into(),
+                kind: "real".into(),
+                name: "Device".into(),
+                version: "16".into(),
+            },
+            model: String::new(),
+            online: true,
+            fence: 0,
+            holder: None,
+            cleaning: false,
+        }
+    }
+
+    fn waiting(n: u128, organization: OrganizationId, platform: &str) -> Waiting {
+        let platform =
+            Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
+        Waiting { hold: HoldId(Uuid::from_u128(n)), organization, wanted: Wanted::new(vec![platform]).unwrap() }
+    }
+
+    fn pairs(waiting: &[Waiting], devices: &[Device]) -> Vec<(usize, u128)> {
+        assign(waiting, devices).into_iter().map(|a| (a.waiting, a.device.0.as_u128())).collect()
+    }
+
+    #[test]
+    fn the_first_that_matches_is_served_first() {
+        let queue = [waiting(1, A, "ios"), waiting(2, A, "android"), waiting(3, A, "android")];
+        assert_eq!(pairs(&queue, &[device(1, A, "android")]), [(1, 1)]);
+    }
+
+    #[test]
+    fn own_devices_go_before_the_pool_and_foreign_ones_never() {
+        let devices =
+            [device(1, OrganizationId::ACCOUNT, "ios"), device(2, A, "ios"), device(3, B, "ios")];
+        assert_eq!(pairs(&[waiting(1, A, "ios"), waiting(2, A, "ios"), waiting(3, A, "ios")], &devices), [(0, 2), (1, 1)]);
+    }
+
+    #[test]
+    fn what_is_held_offline_or_dirty_is_not_handed_over() {
+        let held = Device { holder: Some(HoldId(Uuid::nil())), ..device(1, A, "ios") };
+        let offline = Device { online: false, ..device(2, A, "ios") };
+        let dirty = Device { cleaning: true, ..device(3, A, "ios") };
+        assert_eq!(pairs(&[waiting(1, A, "ios")], &[held, offline, dirty]), []);
+    }
+
+    proptest! {
+        /// Against the rule in its plainest words, and: no device twice, no request twice, and no request left
+        /// waiting while a device that it could have is left free.
+        #[test]
+        fn the_queue_is_fair(queue in proptest::collection::vec((0..2u8, 0..2u8), 0..12),
+                             pool in proptest::collection::vec((0..3u8, 0..2u8), 0..12)) {
+            let platform = |n: u8| if n == 0 { "ios" } else { "android" };
+            let organization = |n: u8| [A, B, OrganizationId::ACCOUNT][n as usize];
+            let queue: Vec<_> = queue.iter().enumerate()
+                .map(|(i, (o, p))| waiting(i as u128 + 1, organization(*o), platform(*p))).collect();
+            let devices: Vec<_> = pool.iter().enumerate()
+                .map(|(i, (o, p))| device(i as u128 + 1, organization(*o), platform(*p))).collect();
+            let given = assign(&queue, &devices);
+            let mut taken: Vec<_> = given.iter().map(|a| a.device).collect();
+            taken.sort();
+            taken.dedup();
+            prop_assert_eq!(taken.len(), given.len());
+            prop_assert!(given.is_sorted_by_key(|a| a.waiting));
+            for (index, request) in queue.iter().enumerate() {
+                if given.iter().any(|a| a.waiting == index) { continue }
+                for device in &devices {
+                    let could = visible(request.organization, device) && request.wanted.matches(&device.offer);
+                    prop_assert!(!could || given.iter().any(|a| a.device == device.id && a.waiting < index));
+                }
+            }
+        }
+    }
+}

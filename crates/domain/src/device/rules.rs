@@ -1,0 +1,354 @@
+//! What may happen to a device session.
+
+use super::{DeviceSession, HeldDevice, Hold, Wanted};
+use crate::ids::{HoldId, PrincipalId};
+use crate::refusal::{Refusal, Thing};
+use crate::session::{EndReason, Ending, What};
+use crate::time::Micros;
+
+/// How many devices one session may hold or wait for at once: more is a runaway loop.
+pub const MAX_OPEN_HOLDS: u32 = 200;
+
+/// Who wants something to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// A member, and whether it may act on what is not its own.
+    Member {
+        /// Who.
+        principal: PrincipalId,
+        /// Whether it has ManageSessions.
+        manages: bool,
+    },
+    /// Tenure itself: sweeps, hand-overs, lost hosts.
+    Tenure,
+}
+
+impl Actor {
+    /// Who it is, for the record.
+    pub fn principal(self) -> Option<PrincipalId> {
+        match self {
+            Actor::Member { principal, .. } => Some(principal),
+            Actor::Tenure => None,
+        }
+    }
+
+    /// Checks that it may act on what is `owner`'s.
+    ///
+    /// # Errors
+    /// [`Refusal::NotYours`].
+    pub fn may_act_on(self, owner: PrincipalId, thing: Thing) -> Result<(), Refusal> {
+        match self {
+            Actor::Member { principal, manages: false } if principal != owner => Err(Refusal::NotYours(thing)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What somebody wants to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Ask for a device.
+    Request {
+        /// The id of the new hold.
+        hold: HoldId,
+        /// What is asked for.
+        wanted: Wanted,
+    },
+    /// Hand a device over to a request. The device's own row says whether it is free; the session only whether
+    /// the request still stands.
+    Grant {
+        /// The request.
+        hold: HoldId,
+        /// The device.
+        held: HeldDevice,
+    },
+    /// End a hold, or cancel a request.
+    Release {
+        /// Which.
+        hold: HoldId,
+        /// Why.
+        reason: EndReason,
+        /// What the reason was judged by.
+        evidence: String,
+    },
+    /// End the session, and with it all that it holds.
+    End {
+        /// Why.
+        reason: EndReason,
+        /// What the reason was judged by.
+        evidence: String,
+    },
+}
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A device is asked for.
+    Requested(Hold),
+    /// A device is handed over.
+    Granted {
+        /// To this request.
+        hold: HoldId,
+        /// This device.
+        held: HeldDevice,
+    },
+    /// A hold or request is over.
+    Released {
+        /// Which.
+        hold: HoldId,
+        /// How.
+        ending: Ending,
+    },
+    /// The session is over.
+    Ended(Ending),
+}
+
+impl Change {
+    /// What the change feed says of it.
+    pub fn what(&self) -> What {
+        match self {
+            Change::Requested(_) => What::Requested,
+            Change::Granted { .. } => What::Granted,
+            Change::Released { .. } => What::Released,
+            Change::Ended(_) => What::Ended,
+        }
+    }
+}
+
+/// Decides what a command does to a session. Ending what has ended does nothing, so that a client may repeat it.
+///
+/// # Errors
+/// The rule that stands against it.
+pub fn decide(
+    session: &DeviceSession,
+    actor: Actor,
+    command: Command,
+    now: Micros,
+) -> Result<Vec<Change>, Refusal> {
+    match command {
+        Command::Request { hold, wanted } => request(session, actor, hold, wanted, now),
+        Command::Grant { hold, held } => {
+            let waiting = session.open_holds().any(|open| open.id == hold && open.held.is_none());
+            Ok(if waiting { vec![Change::Granted { hold, held }] } else { vec![] })
+        }
+        Command::Release { hold, reason, evidence } => release(session, actor, hold, reason, evidence),
+        Command::End { reason, evidence } => end(session, actor, reason, evidence),
+    }
+}
+
+fn request(
+    session: &DeviceSession,
+    actor: Actor,
+    hold: HoldId,
+    wanted: Wanted,
+    now: Micros,
+) -> Result<Vec<Change>, Refusal> {
+    actor.may_act_on(session.owner, Thing::Session)?;
+    if session.ended.is_some() {
+        return Err(Refusal::SessionEnded);
+    }
+    if session.open_holds().count() >= MAX_OPEN_HOLDS as usize {
+        return Err(Refusal::SessionFull { max: MAX_OPEN_HOLDS });
+    }
+    let principal = actor.principal().unwrap_or(session.owner);
+    Ok(vec![Change::Requested(Hold {
+        id: hold,
+        principal,
+        wanted,
+        requested: now,
+        held: None,
+        granted: None,
+        activity: now,
+        ended: None,
+    })])
+}
+
+fn release(
+    session: &DeviceSession,
+    actor: Actor,
+    hold: HoldId,
+    reason: EndReason,
+    evidence: String,
+) -> Result<Vec<Change>, Refusal> {
+    let found = session.holds.iter().find(|known| known.id == hold).ok_or(Refusal::NotFound(Thing::Device))?;
+    actor.may_act_on(found.principal, Thing::Device)?;
+    if found.ended.is_some() {
+        return Ok(vec![]);
+    }
+    let ending = Ending { reason, actor: actor.principal(), evidence };
+    Ok(vec![Change::Released { hold, ending }])
+}
+
+fn end(
+    session: &DeviceSession,
+    actor: Actor,
+    reason: EndReason,
+    evidence: String,
+) -> Result<Vec<Change>, Refusal> {
+    actor.may_act_on(session.owner, Thing::Session)?;
+    if session.ended.is_some() {
+        return Ok(vec![]);
+    }
+    let ending = |reason| Ending { reason, actor: actor.principal(), evidence: evidence.clone() };
+    let released = session
+        .open_holds()
+        .map(|hold| Change::Released { hold: hold.id, ending: ending(EndReason::SessionEnded) });
+    Ok(released.chain([Change::Ended(ending(reason))]).collect())
+}
+
+impl DeviceSession {
+    /// The session after changes that happen at `now`: one revision further, whatever their number.
+    pub fn after(mut self, changes: &[Change], now: Micros) -> DeviceSession {
+        for change in changes {
+            self.take(change, now);
+        }
+        self.revision += 1;
+        self.activity = now;
+        let busy = self.open_holds().next().is_some();
+        self.released = match (busy, self.holds.is_empty()) {
+            (true, _) | (_, true) => None,
+            _ => self.released.or(Some(now)),
+        };
+        self
+    }
+
+    fn take(&mut self, change: &Change, now: Micros) {
+        let known = |holds: &mut Vec<Hold>, id: HoldId, change: &dyn Fn(&mut Hold)| {
+            holds.iter_mut().filter(|hold| hold.id == id).for_each(change);
+        };
+        match change {
+            Change::Requested(hold) => self.holds.push(hold.clone()),
+            Change::Granted { hold, held } => known(&mut self.holds, *hold, &|hold| {
+                hold.held = Some(held.clone());
+                hold.granted = Some(now);
+                hold.activity = now;
+            }),
+            Change::Released { hold, ending } => known(&mut self.holds, *hold, &|hold| {
+                hold.ended = Some((now, ending.clone()));
+            }),
+            Change::Ended(ending) => self.ended = Some((now, ending.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Filter, HoldState, Offer};
+    use super::*;
+    use crate::ids::{DeviceId, OrganizationId, SessionId};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    const OWNER: PrincipalId = PrincipalId(Uuid::from_u128(1));
+    const OTHER: PrincipalId = PrincipalId(Uuid::from_u128(2));
+
+    fn session() -> DeviceSession {
+        DeviceSession::new(OrganizationId(Uuid::from_u128(9)), SessionId::new(Micros(5), 1), OWNER)
+    }
+
+    fn wanted() -> Wanted {
+        let ios = Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: "ios".into() };
+        Wanted::new(vec![ios]).unwrap()
+    }
+
+    fn hold(n: u128) -> HoldId {
+        HoldId(Uuid::from_u128(n))
+    }
+
+    fn held() -> HeldDevice {
+        let offer = Offer { platform: "ios".into(), kind: "real".into(), name: "iPhone".into(), version: "18".into() };
+        HeldDevice { device: DeviceId(Uuid::nil()), fence: 1, handle: "X".into(), offer, model: String::new() }
+    }
+
+    fn commands() -> [Command; 4] {
+        [
+            Command::Request { hold: hold(7), wanted: wanted() },
+            Command::Grant { hold: hold(1), held: held() },
+            Command::Release { hold: hold(1), reason: EndReason::Released, evidence: String::new() },
+            Command::End { reason: EndReason::Released, evidence: String::new() },
+        ]
+    }
+
+    fn member(principal: PrincipalId, manages: bool) -> Actor {
+        Actor::Member { principal, manages }
+    }
+
+    /// Runs a command and gives the session after it.
+    fn run(session: DeviceSession, actor: Actor, command: Command, now: i64) -> DeviceSession {
+        let changes = decide(&session, actor, command, Micros(now)).unwrap();
+        session.after(&changes, Micros(now))
+    }
+
+    #[test]
+    fn only_the_owner_and_admins_act() {
+        let owner = member(OWNER, false);
+        let [request, ..] = commands();
+        let with_hold = run(session(), owner, Command::Request { hold: hold(1), wanted: wanted() }, 6);
+        for (actor, allowed) in
+            [(owner, true), (member(OTHER, false), false), (member(OTHER, true), true), (Actor::Tenure, true)]
+        {
+            let [_, _, release, end] = commands();
+            for command in [request.clone(), release, end] {
+                assert_eq!(decide(&with_hold, actor, command, Micros(7)).is_ok(), allowed, "{actor:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn released_is_since_when_nothing_is_held() {
+        let owner = member(OWNER, false);
+        let [_, grant, release, _] = commands();
+        let asked = run(session(), owner, Command::Request { hold: hold(1), wanted: wanted() }, 10);
+        assert_eq!((asked.released, asked.holds[0].state()), (None, HoldState::Pending));
+        let got = run(asked, Actor::Tenure, grant, 11);
+        assert_eq!((got.released, got.holds[0].state()), (None, HoldState::InUse));
+        let over = run(got, owner, release, 12);
+        assert_eq!((over.released, over.holds[0].state()), (Some(Micros(12)), HoldState::Released));
+        let again = run(over, owner, Command::Request { hold: hold(2), wanted: wanted() }, 13);
+        assert_eq!((again.released, again.revision), (None, 5));
+    }
+
+    #[test]
+    fn what_has_ended_takes_no_request_and_ends_once() {
+        let [request, grant, release, end] = commands();
+        let owner = member(OWNER, false);
+        let asked = run(session(), owner, Command::Request { hold: hold(1), wanted: wanted() }, 6);
+        let over = run(asked, owner, end.clone(), 7);
+        assert_eq!(over.holds[0].ended.as_ref().map(|(_, e)| e.reason), Some(EndReason::SessionEnded));
+        assert_eq!(decide(&over, owner, request, Micros(8)), Err(Refusal::SessionEnded));
+        for command in [grant, release, end] {
+            assert_eq!(decide(&over, owner, command, Micros(8)), Ok(vec![]));
+        }
+    }
+
+    proptest! {
+        /// Whatever is tried in whatever order: a released hold stays released, an ended session stays ended and
+        /// holds nothing, and `released` is set exactly when something was held and nothing is.
+        #[test]
+        fn no_order_of_commands_breaks_a_session(steps in proptest::collection::vec((0usize..4, 1u128..4), 0..40)) {
+            let mut state = session();
+            for (now, (which, n)) in (10i64..).zip(steps) {
+                let command = match which {
+                    0 => Command::Request { hold: hold(n + 10 * now as u128), wanted: wanted() },
+                    1 => Command::Grant { hold: state.open_holds().next().map_or(hold(n), |h| h.id), held: held() },
+                    2 => Command::Release { hold: state.open_holds().last().map_or(hold(n), |h| h.id),
+                                            reason: EndReason::Idle, evidence: String::new() },
+                    _ if n == 1 => Command::End { reason: EndReason::Idle, evidence: String::new() },
+                    _ => continue,
+                };
+                let Ok(changes) = decide(&state, Actor::Tenure, command, Micros(now)) else { continue };
+                if changes.is_empty() { continue }
+                let before = state.clone();
+                state = state.after(&changes, Micros(now));
+                for old in &before.holds {
+                    let new = state.holds.iter().find(|h| h.id == old.id).unwrap();
+                    prop_assert!(old.ended.is_none() || old == new);
+                }
+                prop_assert!(before.ended.is_none() || before.ended == state.ended);
+                prop_assert!(state.ended.is_none() || state.open_holds().next().is_none());
+                let over = !state.holds.is_empty() && state.open_holds().next().is_none();
+                prop_assert_eq!(state.released.is_some(), over);
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What exists in Tenure and what may happen to it.
+//!
+//! Everything here is pure: no async, no input or output, no clock, no randomness and no wire format.
+//! The times and random numbers that a rule needs are parameters, so a test can move them by hand.
+
+pub mod credential;
+pub mod device;
+pub mod ids;
+pub mod organization;
+pub mod page;
+pub mod permission;
+pub mod principal;
+pub mod refusal;
+pub mod session;
+pub mod time;
+
+pub use refusal::Refusal;

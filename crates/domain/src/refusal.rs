@@ -1,0 +1,134 @@
+//! Why something may not happen. Each wire words these in its own way.
+
+use crate::permission::Permission;
+
+/// What was not found, or is not the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thing {
+    /// A session.
+    Session,
+    /// A device, or a hold of one.
+    Device,
+    /// An upload or a recording.
+    File,
+    /// An organization.
+    Organization,
+    /// A user or service user.
+    Principal,
+    /// A member of an organization.
+    Member,
+    /// An API key.
+    Credential,
+    /// A host.
+    Host,
+}
+
+impl Thing {
+    /// The word for it in a sentence.
+    pub fn word(self) -> &'static str {
+        match self {
+            Thing::Session => "session",
+            Thing::Device => "device",
+            Thing::File => "file",
+            Thing::Organization => "organization",
+            Thing::Principal => "user",
+            Thing::Member => "member",
+            Thing::Credential => "key",
+            Thing::Host => "host",
+        }
+    }
+}
+
+/// A rule that stands against what was asked. None of them echoes an id or says anything about
+/// other organizations.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It does not exist, or the caller may not know that it does: the two must not differ.
+    #[error("{} not found", .0.word())]
+    NotFound(Thing),
+    /// The caller is a member but its role lacks this.
+    #[error("your role does not allow this: it needs {0:?}")]
+    Forbidden(Permission),
+    /// The organization that was named is unknown, malformed, or not one of the caller's.
+    #[error("you are not a member of the selected organization")]
+    NotAMember,
+    /// It is somebody else's, in the caller's own organization.
+    #[error("this {} belongs to another member of the organization; an admin may act on it", .0.word())]
+    NotYours(Thing),
+    /// A value that cannot be used.
+    #[error("{field}: expected {expected}")]
+    Invalid {
+        /// Which value, as the wire calls it.
+        field: String,
+        /// What it should have been.
+        expected: String,
+    },
+    /// The session has ended and takes no more commands.
+    #[error("the session has ended")]
+    SessionEnded,
+    /// The organization may not hold more devices at once.
+    #[error("the organization already holds or waits for {max} devices, which is its limit; release one first")]
+    DeviceLimit {
+        /// The limit.
+        max: u32,
+    },
+    /// A session may not hold more devices at once.
+    #[error("the session already holds or waits for {max} devices; release one first")]
+    SessionFull {
+        /// The limit.
+        max: u32,
+    },
+    /// No device that was ever seen could match, so waiting would be for nothing.
+    #[error("no device matches {wanted}; {}", known_sentence(.known))]
+    NoMatch {
+        /// The filters in words.
+        wanted: String,
+        /// What there is, one text a device model; at most a dozen.
+        known: Vec<String>,
+    },
+    /// The device's host is not connected, or the device is unplugged.
+    #[error("the device is held by you but cannot be reached: {0}")]
+    DeviceUnavailable(String),
+    /// The device did not answer in time.
+    #[error("the device did not answer within {seconds} s")]
+    DeviceTimeout {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// More bytes than the organization may keep.
+    #[error("the organization's storage is full: {wanted} bytes asked for, {left} of {quota} left")]
+    QuotaExceeded {
+        /// Asked for, in bytes.
+        wanted: u64,
+        /// Left, in bytes.
+        left: u64,
+        /// Allowed in all, in bytes.
+        quota: u64,
+    },
+    /// Something with this name is there already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// A reader of the change feed asks for lines that were pruned.
+    #[error("changes up to {pruned} are no longer kept: list the sessions again and go on from {latest}")]
+    Resync {
+        /// The newest sequence that was pruned.
+        pruned: i64,
+        /// The newest sequence there is.
+        latest: i64,
+    },
+}
+
+impl Refusal {
+    /// Shorthand for [`Refusal::Invalid`].
+    pub fn invalid(field: impl Into<String>, expected: impl Into<String>) -> Refusal {
+        Refusal::Invalid { field: field.into(), expected: expected.into() }
+    }
+}
+
+fn known_sentence(known: &[String]) -> String {
+    if known.is_empty() {
+        "no device has ever been connected here".to_owned()
+    } else {
+        format!("known devices: {}", known.join(", "))
+    }
+}
