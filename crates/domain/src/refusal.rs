@@ -52,6 +52,9 @@ pub enum Refusal {
     /// The organization that was named is unknown, malformed, or not one of the caller's.
     #[error("you are not a member of the selected organization")]
     NotAMember,
+    /// The request names no organization, and the caller has no default.
+    #[error("no organization is selected and you have no default one: name one in the request")]
+    NoOrganization,
     /// It is somebody else's, in the caller's own organization.
     #[error("this {} belongs to another member of the organization; an admin may act on it", .0.word())]
     NotYours(Thing),

@@ -3,16 +3,28 @@
 //! Placeholders are `$1`, `$2`, … in both databases. SQLite takes them for *names* and numbers them by
 //! first appearance, so values are always bound by name here, never by position.
 
+mod ended;
+mod location;
 mod migrate;
 mod postgres;
+mod postgres_line;
+mod postgres_listener;
+mod postgres_schema;
+mod postgres_transaction;
+mod postgres_value;
+mod postgres_writer;
 mod signal;
 mod sqlite;
+mod sqlite_file;
+mod sqlite_reader;
+mod sqlite_writer;
 mod value;
 
+use location::Location;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-pub use migrate::{Migration, SCHEMA_VERSION};
+pub use migrate::{MIGRATIONS, Migration, SCHEMA_VERSION};
 pub use signal::{Signal, SignalReceiver};
 pub use value::{Row, Value};
 
@@ -69,4 +81,121 @@ pub enum Database {
     Sqlite(sqlite::Sqlite),
     /// The shared one.
     Postgres(postgres::Postgres),
+}
+
+/// Whether opening may change the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Creates what is missing and brings the schema up to date: for `serve`, `demo` and `migrate`.
+    ///
+    /// On PostgreSQL the database itself must exist; its tables are made.
+    Migrate,
+    /// Takes the database as it is or refuses it: for the administration commands, which run beside a server.
+    Existing,
+}
+
+impl Database {
+    /// Opens a database.
+    ///
+    /// * `sqlite:PATH`: a file. In [`OpenMode::Migrate`] it is created for its owner only (0600), and so are
+    ///   missing folders (0700).
+    /// * `postgres://user:password@host:port/database`, with `?sslmode=` one of
+    ///   * `disable`: never encrypted;
+    ///   * `prefer` (the default): encrypted when the server can, plain when not; no certificate is checked, so it
+    ///     protects from nobody who can change what is on the line;
+    ///   * `require`: always encrypted, no certificate is checked: protects from those who only listen;
+    ///   * `verify-full`: always encrypted; the certificate must be signed by an authority that this machine trusts
+    ///     (or the file in `SSL_CERT_FILE` names) and bear the host's name.
+    ///
+    /// `now_us` is the time in microseconds since 1970 and is noted beside the migrations that are applied.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Schema`] when there is no data or it is of another version than the program may use, and
+    /// [`DatabaseError::Failed`] when the URL is malformed or the database cannot be reached. A password in the
+    /// URL is in no error.
+    pub async fn open(url: &str, mode: OpenMode, now_us: i64) -> Result<Database, DatabaseError> {
+        match location::parse(url)? {
+            Location::Sqlite(path) => sqlite::Sqlite::open(&path, mode, now_us).await.map(Database::Sqlite),
+            Location::Postgres(url, protection) => {
+                postgres::Postgres::open(&url, protection, mode, now_us).await.map(Database::Postgres)
+            }
+        }
+    }
+
+    /// Answers one question. It cannot write.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`].
+    pub async fn read(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, DatabaseError> {
+        match self {
+            Database::Sqlite(database) => database.read(sql, values).await,
+            Database::Postgres(database) => database.read(sql, values).await,
+        }
+    }
+
+    /// Answers several questions about one and the same state of the database: the rows of each, in order.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`].
+    pub async fn read_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        match self {
+            Database::Sqlite(database) => database.read_all(statements).await,
+            Database::Postgres(database) => database.read_all(statements).await,
+        }
+    }
+
+    /// Does all of a batch or nothing of it. `Ok` means that it is kept for good.
+    ///
+    /// Batches of concurrent callers are committed together; a refused one does not affect the others. A caller that
+    /// stops waiting does not undo its batch.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unmet`] and [`DatabaseError::Taken`] when the data is not as expected; nothing is changed.
+    /// [`DatabaseError::Failed`] when the statement or the database failed; if that happened during the commit, it
+    /// cannot be known whether the batch was kept, and the text says so.
+    pub async fn apply(&self, batch: Batch) -> Result<(), DatabaseError> {
+        if batch.statements.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Database::Sqlite(database) => database.apply(batch).await,
+            Database::Postgres(database) => database.apply(batch).await,
+        }
+    }
+
+    /// News of the commits from now on, of this process and of all others that share the database.
+    pub fn signals(&self) -> SignalReceiver {
+        match self {
+            Database::Sqlite(database) => database.signals(),
+            Database::Postgres(database) => database.signals(),
+        }
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Database::Sqlite(_) => "sqlite",
+            Database::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Whether the database answers now; within seconds.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`].
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        match self {
+            Database::Sqlite(database) => database.read("SELECT 1", Vec::new()).await.map(drop),
+            Database::Postgres(database) => database.ping().await,
+        }
+    }
+
+    /// Finishes the batches that were handed over, then ends the threads and connections. Every later use of any
+    /// clone fails, and signal receivers end. May be called more than once.
+    pub async fn close(&self) {
+        match self {
+            Database::Sqlite(database) => database.close().await,
+            Database::Postgres(database) => database.close().await,
+        }
+    }
 }

@@ -1,0 +1,44 @@
+//! How long to wait before trying again.
+
+use std::time::Duration;
+
+/// Doubling delays with jitter: many hosts that lost one server must not all return in the same moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Backoff {
+    first: Duration,
+    most: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    /// Delays from `first` up to `most`.
+    pub(crate) fn new(first: Duration, most: Duration) -> Self {
+        Self { first, most, next: first }
+    }
+
+    /// The next delay: at least half of the step and at most all of it, as `random` (0..1) says.
+    pub(crate) fn next(&mut self, random: f64) -> Duration {
+        let step = self.next;
+        self.next = (step * 2).min(self.most);
+        step.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+    }
+
+    /// Begins again with the first delay.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_most_and_begin_again() {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+        let delays: Vec<u128> = (0..7).map(|_| backoff.next(1.0).as_millis()).collect();
+        assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 15000, 15000]);
+        backoff.reset();
+        assert_eq!(backoff.next(0.0).as_millis(), 250);
+    }
+}

@@ -1,0 +1,107 @@
+//! JSON-RPC over HTTP to a `mobilecli server`.
+
+use std::time::Duration;
+
+use protocol::{CallError, DEVICE_UNAVAILABLE};
+use reqwest::{Client, Url};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use crate::host::HostError;
+use crate::host::driver::{failure, host_failed};
+
+/// A client of the server at the newest address, if one runs.
+#[derive(Clone)]
+pub(super) struct Rpc {
+    client: Client,
+    address: watch::Receiver<Option<Url>>,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    #[serde(default)]
+    result: Value,
+    error: Option<Failure>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    code: i64,
+    #[serde(default)]
+    message: String,
+    data: Option<Value>,
+}
+
+/// Where `mobilecli server` takes calls, from its base URL.
+pub(super) fn address(url: &str) -> Result<Url, HostError> {
+    let refuse = || HostError::BadServer { url: url.to_owned() };
+    let base = Url::parse(url.trim()).map_err(|_| refuse())?;
+    if base.scheme() != "http" && base.scheme() != "https" {
+        return Err(refuse());
+    }
+    base.join("/rpc").map_err(|_| refuse())
+}
+
+impl Rpc {
+    pub(super) fn new(address: watch::Receiver<Option<Url>>) -> Result<Self, HostError> {
+        // No proxy: mobilecli runs on this machine.
+        let client = Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(5))
+            .build()
+            .map_err(|error| HostError::Http(error.to_string()))?;
+        Ok(Self { client, address })
+    }
+
+    /// Where `mobilecli` is; changes when it was restarted.
+    pub(super) fn address(&self) -> watch::Receiver<Option<Url>> {
+        self.address.clone()
+    }
+
+    /// Calls a method for a device. The serial goes over whatever the parameters say: without one, `mobilecli` would
+    /// choose a device itself.
+    pub(super) async fn device(
+        &self,
+        method: &str,
+        serial: &str,
+        mut params: Map<String, Value>,
+    ) -> Result<Value, CallError> {
+        params.insert("deviceId".to_owned(), json!(serial));
+        self.call(method, Value::Object(params)).await
+    }
+
+    /// Calls a method. The caller limits the time.
+    pub(super) async fn call(&self, method: &str, params: Value) -> Result<Value, CallError> {
+        let address = self.address.borrow().clone();
+        let address = address.ok_or_else(|| {
+            failure(
+                DEVICE_UNAVAILABLE,
+                "Device unavailable",
+                "mobilecli does not run on the device's host just now",
+            )
+        })?;
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let answer =
+            async { self.client.post(address).json(&request).send().await?.json::<Response>().await };
+        let answer = answer.await.map_err(|error| {
+            tracing::debug!(method, %error, "mobilecli did not answer");
+            host_failed(format!("mobilecli did not answer to {method}: it gave up or was restarted"))
+        })?;
+        match answer.error {
+            None => Ok(answer.result),
+            Some(error) => Err(error.into()),
+        }
+    }
+}
+
+impl From<Failure> for CallError {
+    fn from(error: Failure) -> Self {
+        // Clients fail on data that is not a string.
+        let data = error.data.map(|data| match data {
+            Value::String(text) => text,
+            other => other.to_string(),
+        });
+        Self { code: error.code, message: error.message, data }
+    }
+}

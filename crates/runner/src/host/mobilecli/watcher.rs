@@ -1,0 +1,201 @@
+//! Which devices `mobilecli` sees, and which of them answer.
+//!
+//! A phone may be listed and yet be dead (no agent, a locked bridge): it is online only after it has answered once.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use protocol::{CallError, DeviceReport};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::rpc::Rpc;
+use crate::host::chance::now;
+use crate::host::driver::{host_failed, sentence};
+
+/// How long `mobilecli` may take to list its devices.
+const LIST_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long a device may take to answer for the first time: on iOS an agent is started for it.
+const CHECK_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long a device that did not answer is left alone.
+const CHECK_AGAIN: Duration = Duration::from_secs(10);
+
+/// After so many failures in a row the devices count as gone. One failure is a restart of `mobilecli`.
+const MOST_FAILURES: u32 = 3;
+
+/// A device as `mobilecli` lists it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Listed {
+    id: String,
+    platform: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    version: String,
+    #[serde(default)]
+    state: String,
+    /// Only remote devices have one: they hang elsewhere and are not ours to give away.
+    #[serde(default)]
+    provider: Value,
+}
+
+struct Watcher {
+    rpc: Rpc,
+    listed: Vec<Listed>,
+    answered: HashSet<String>,
+    /// When each device that failed is asked again.
+    waiting: HashMap<String, Instant>,
+    checks: JoinSet<(String, Result<(), String>)>,
+    checking: HashSet<String>,
+    failures: u32,
+    reports: watch::Sender<Vec<DeviceReport>>,
+}
+
+/// Asks for the devices every `interval` until `stop` is cancelled.
+pub(super) fn watch(
+    rpc: Rpc,
+    interval: Duration,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> watch::Receiver<Vec<DeviceReport>> {
+    let reports = watch::Sender::default();
+    let receiver = reports.subscribe();
+    let watcher = Watcher {
+        rpc,
+        listed: Vec::new(),
+        answered: HashSet::new(),
+        waiting: HashMap::new(),
+        checks: JoinSet::new(),
+        checking: HashSet::new(),
+        failures: 0,
+        reports,
+    };
+    tasks.spawn(async move { stop.run_until_cancelled(watcher.run(interval)).await });
+    receiver
+}
+
+impl Watcher {
+    async fn run(mut self, interval: Duration) {
+        let mut address = self.rpc.address();
+        let mut polls = tokio::time::interval(interval.max(Duration::from_millis(10)));
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = polls.tick() => self.poll().await,
+                Ok(()) = address.changed() => self.poll().await,
+                Some(Ok((serial, outcome))) = self.checks.join_next() => self.checked(serial, outcome),
+            }
+            self.tell();
+        }
+    }
+
+    async fn poll(&mut self) {
+        let late = || Err(host_failed(format!("no answer within {} s", LIST_LIMIT.as_secs())));
+        match timeout(LIST_LIMIT, list(&self.rpc)).await.unwrap_or_else(|_| late()) {
+            Ok(listed) => {
+                self.failures = 0;
+                self.listed = listed;
+            }
+            Err(error) => {
+                self.failures += 1;
+                if self.failures == MOST_FAILURES {
+                    tracing::warn!(error = sentence(error), "mobilecli does not list its devices");
+                    self.listed.clear();
+                }
+            }
+        }
+        self.check_new();
+    }
+
+    /// Asks those that are online and have not answered yet; forgets those that are away, so that they are asked again.
+    fn check_new(&mut self) {
+        let online: HashSet<String> =
+            self.listed.iter().filter(|d| d.state != "offline").map(|d| d.id.clone()).collect();
+        self.answered.retain(|serial| online.contains(serial));
+        self.waiting.retain(|serial, _| online.contains(serial));
+        for serial in online {
+            let due = self.waiting.get(&serial).is_none_or(|at| *at <= now());
+            if due && !self.answered.contains(&serial) && self.checking.insert(serial.clone()) {
+                let rpc = self.rpc.clone();
+                self.checks.spawn(async move {
+                    let asked = timeout(CHECK_LIMIT, rpc.device("device.info", &serial, Map::new())).await;
+                    let outcome = match asked {
+                        Ok(answer) => answer.map(drop).map_err(sentence),
+                        Err(_) => Err(format!("no answer within {} s", CHECK_LIMIT.as_secs())),
+                    };
+                    (serial, outcome)
+                });
+            }
+        }
+    }
+
+    fn checked(&mut self, serial: String, outcome: Result<(), String>) {
+        self.checking.remove(&serial);
+        // It may have left meanwhile.
+        let online = self.listed.iter().any(|device| device.id == serial && device.state != "offline");
+        match outcome {
+            Ok(()) if online => {
+                self.waiting.remove(&serial);
+                self.answered.insert(serial);
+            }
+            Err(reason) if online => {
+                tracing::warn!(
+                    serial,
+                    reason,
+                    "a device is connected but does not answer; it counts as offline"
+                );
+                self.waiting.insert(serial, now() + CHECK_AGAIN);
+            }
+            _ => {}
+        }
+    }
+
+    fn tell(&self) {
+        let reports: Vec<DeviceReport> = self.listed.iter().map(|device| self.report(device)).collect();
+        self.reports.send_if_modified(|told| {
+            let changed = *told != reports;
+            *told = reports;
+            changed
+        });
+    }
+
+    fn report(&self, device: &Listed) -> DeviceReport {
+        DeviceReport {
+            serial: device.id.clone(),
+            platform: device.platform.clone(),
+            kind: device.kind.clone(),
+            name: device.name.clone(),
+            model: device.model.clone(),
+            version: device.version.clone(),
+            online: self.answered.contains(&device.id),
+        }
+    }
+}
+
+async fn list(rpc: &Rpc) -> Result<Vec<Listed>, CallError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        devices: Vec<Listed>,
+    }
+    let answer = rpc.call("devices.list", json!({})).await?;
+    let answer: Answer = serde_json::from_value(answer).map_err(|error| {
+        host_failed(format!("this version of mobilecli lists devices in another way: {error}"))
+    })?;
+    let mut devices = answer.devices;
+    devices
+        .retain(|device| device.provider.is_null() && matches!(device.platform.as_str(), "android" | "ios"));
+    devices.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(devices)
+}

@@ -1,0 +1,94 @@
+//! `tenure host`: connects the devices of this machine to Tenure servers.
+//!
+//! A *driver* knows devices and drives them: [`mobilecli`] those that hang here, [`simulated`] made-up ones.
+//! The *fleet* is all of them, with what must hold whoever asks: calls of one device run one after another,
+//! and only those of the hold that stands. A *link* is the connection to one server.
+//!
+//! ```text
+//! server  <- link (WebSocket) ->  fleet (queues, fencing, cleaning)  ->  driver (mobilecli, simulated)
+//! ```
+
+mod backoff;
+mod baseline;
+mod chance;
+mod children;
+mod driver;
+mod fencing;
+mod files;
+mod fleet;
+mod link;
+mod mobilecli;
+mod options;
+mod release;
+mod server;
+mod simulated;
+mod state;
+
+pub use options::{HostError, HostOptions, ParseSimulatedDevicesError, SimulatedDevices};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use driver::Driver;
+use fleet::Fleet;
+use server::Server;
+
+/// How long a stop may take before what still runs is dropped.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs the host until `stop` is cancelled, then closes the connections and ends what it started.
+///
+/// # Errors
+/// When the options make no sense, when `mobilecli` is not there, and when a server refuses the key: trying
+/// again would not help. Everything else (a server that is away, a device that hangs) is waited out.
+pub async fn run(options: HostOptions, stop: CancellationToken) -> Result<(), HostError> {
+    options.check()?;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = server::http_client()?;
+    let servers = options
+        .servers
+        .iter()
+        .map(|url| Server::new(url, options.token.clone(), client.clone()).map(Arc::new))
+        .collect::<Result<Vec<_>, _>>()?;
+    let state = state::StateDir::open(&options.state_dir)?;
+
+    let stop = stop.child_token();
+    let drivers = drivers(&options, &state, &stop)?;
+    let fleet = Fleet::new(drivers, options.on_release.clone(), stop.clone());
+    let mut links = JoinSet::new();
+    for server in servers {
+        links.spawn(link::keep(server, Arc::clone(&fleet), options.name.clone(), stop.clone()));
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = links.join_next().await {
+        let ended = ended.unwrap_or_else(|panic| Err(HostError::Bug(panic.to_string())));
+        if outcome.is_ok() {
+            outcome = ended;
+        }
+        stop.cancel();
+    }
+    if tokio::time::timeout(STOP_LIMIT, fleet.stopped()).await.is_err() {
+        tracing::warn!("some work did not end in time and was dropped");
+    }
+    outcome
+}
+
+/// The drivers that the options ask for. With simulated devices only, nobody needs `mobilecli`.
+fn drivers(
+    options: &HostOptions,
+    state: &state::StateDir,
+    stop: &CancellationToken,
+) -> Result<Vec<Arc<dyn Driver>>, HostError> {
+    let mut drivers: Vec<Arc<dyn Driver>> = Vec::new();
+    let simulated = options.simulated();
+    if simulated.android + simulated.ios > 0 {
+        drivers.push(simulated::Simulated::driver(options, state.tmp()));
+    }
+    if drivers.is_empty() || options.mobilecli.is_some() || options.mobilecli_url.is_some() {
+        drivers.push(mobilecli::Mobilecli::start(options, state, stop.clone())?);
+    }
+    Ok(drivers)
+}

@@ -1,0 +1,216 @@
+//! What a host is told at its start, and why it may refuse.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Most simulated devices of one platform.
+const MOST_SIMULATED: u16 = 1000;
+
+/// What `tenure host` is told. [`HostOptions::new`] fills in what rarely changes.
+#[derive(Clone)]
+pub struct HostOptions {
+    /// Base URLs of the servers (`http://` or `https://`): one connection to each, independent of the others.
+    pub servers: Vec<String>,
+    /// The API key that the host connects with. Never printed.
+    pub token: String,
+    /// The host's name, unique in its organization: a second host of the same name replaces the first.
+    pub name: String,
+    /// The `mobilecli` program; without it, the one in `PATH`.
+    pub mobilecli: Option<PathBuf>,
+    /// Base URL of a `mobilecli server` that already runs, instead of starting one.
+    pub mobilecli_url: Option<String>,
+    /// Simulated devices; the entries add up.
+    pub simulate: Vec<SimulatedDevices>,
+    /// A shell command of the operator's, run after each hold with `TENURE_DEVICE_SERIAL` and
+    /// `TENURE_DEVICE_PLATFORM` in its environment, for at most 60 s.
+    pub on_release: Option<String>,
+    /// A folder of the host's own, for what must survive a restart and for temporary files.
+    pub state_dir: PathBuf,
+    /// How often `mobilecli` is asked for its devices.
+    pub poll_interval: Duration,
+    /// How long a simulated device stays away when it is rebooted.
+    pub reboot_delay: Duration,
+}
+
+impl HostOptions {
+    /// Options with the defaults: the machine's name, `mobilecli` from `PATH`, a look at the devices every 2 s.
+    pub fn new(servers: Vec<String>, token: impl Into<String>, state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            servers,
+            token: token.into(),
+            name: hostname(),
+            mobilecli: None,
+            mobilecli_url: None,
+            simulate: Vec::new(),
+            on_release: None,
+            state_dir: state_dir.into(),
+            poll_interval: Duration::from_secs(2),
+            reboot_delay: Duration::from_secs(3),
+        }
+    }
+
+    /// All simulated devices together.
+    pub(crate) fn simulated(&self) -> SimulatedDevices {
+        let sum = |count: fn(&SimulatedDevices) -> u16| {
+            self.simulate.iter().map(count).fold(0, u16::saturating_add).min(MOST_SIMULATED)
+        };
+        SimulatedDevices { android: sum(|s| s.android), ios: sum(|s| s.ios) }
+    }
+
+    /// Refuses what cannot work, before anything is started.
+    pub(crate) fn check(&self) -> Result<(), HostError> {
+        if self.servers.is_empty() {
+            return Err(HostError::NoServer);
+        }
+        if self.name.trim().is_empty() {
+            return Err(HostError::NoName);
+        }
+        // A line break would end the header; anything else is the server's to judge.
+        if self.token.is_empty() || !self.token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(HostError::BadToken);
+        }
+        Ok(())
+    }
+}
+
+/// Everything but the token.
+impl fmt::Debug for HostOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostOptions")
+            .field("servers", &self.servers)
+            .field("token", &"***")
+            .field("name", &self.name)
+            .field("mobilecli", &self.mobilecli)
+            .field("mobilecli_url", &self.mobilecli_url)
+            .field("simulate", &self.simulate)
+            .field("state_dir", &self.state_dir)
+            .field("poll_interval", &self.poll_interval)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What this machine calls itself.
+fn hostname() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "host".to_owned() } else { name }
+}
+
+/// How many simulated devices of each platform: `4` (Android), or `android=4,ios=2`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SimulatedDevices {
+    /// Android emulators.
+    pub android: u16,
+    /// iOS simulators.
+    pub ios: u16,
+}
+
+/// The text is not a number of simulated devices.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a number of simulated devices: write 4, or android=4,ios=2, with at most 1000 of each")]
+pub struct ParseSimulatedDevicesError(String);
+
+impl FromStr for SimulatedDevices {
+    type Err = ParseSimulatedDevicesError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ParseSimulatedDevicesError(text.to_owned());
+        let count = |digits: &str| {
+            digits.trim().parse().ok().filter(|count| *count <= MOST_SIMULATED).ok_or_else(refuse)
+        };
+        let mut devices = Self::default();
+        for part in text.split(',') {
+            match part.split_once('=').map(|(platform, digits)| (platform.trim(), digits)) {
+                None => devices.android = count(part)?,
+                Some(("android", digits)) => devices.android = count(digits)?,
+                Some(("ios", digits)) => devices.ios = count(digits)?,
+                Some(_) => return Err(refuse()),
+            }
+        }
+        Ok(devices)
+    }
+}
+
+/// Why a host does not start, or ends. The sentences are for people.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// No server was named.
+    #[error("no server to connect to: give its address with --server")]
+    NoServer,
+    /// The host has no name.
+    #[error("a host needs a name: give one with --name")]
+    NoName,
+    /// The token cannot be a key.
+    #[error("the key is empty or has characters that no key has: copy it again from `tenure key create`")]
+    BadToken,
+    /// A server's address cannot be used.
+    #[error("'{url}' is not the address of a server: it must begin with http:// or https://")]
+    BadServer {
+        /// The address as it was given.
+        url: String,
+    },
+    /// The server does not let this key connect a host; trying again would not help.
+    #[error("the server {server} refused the key ({status}): {reason}")]
+    Refused {
+        /// The server's address.
+        server: String,
+        /// The HTTP status, 401 or 403.
+        status: u16,
+        /// What to do about it.
+        reason: &'static str,
+    },
+    /// There is no `mobilecli` to drive devices with.
+    #[error(
+        "mobilecli was not found ({0}): install it (npm install -g mobilecli), name it with --mobilecli, or serve \
+         simulated devices with --simulate 4"
+    )]
+    NoMobilecli(String),
+    /// The state folder cannot be used.
+    #[error("the folder {path} cannot be used: {cause}")]
+    StateDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Another host works in the state folder.
+    #[error("another `tenure host` already uses {0}: stop it, or give this one a folder of its own")]
+    StateDirInUse(PathBuf),
+    /// HTTPS cannot be set up.
+    #[error("cannot set up HTTP connections: {0}")]
+    Http(String),
+    /// A part of the host broke.
+    #[error("the host broke, which is a bug in Tenure: {0}")]
+    Bug(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simulated_devices_are_read_as_people_write_them() {
+        let cases = [
+            ("4", Some((4, 0))),
+            ("android=4,ios=2", Some((4, 2))),
+            (" ios = 3 ", Some((0, 3))),
+            ("0", Some((0, 0))),
+            ("1001", None),
+            ("-1", None),
+            ("windows=1", None),
+            ("", None),
+            ("android", None),
+        ];
+        for (text, expected) in cases {
+            let read = text.parse::<SimulatedDevices>().ok().map(|s| (s.android, s.ios));
+            assert_eq!(read, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_never_printed() {
+        let options = HostOptions::new(vec!["http://127.0.0.1".into()], "mob_secret", "/tmp/x");
+        assert!(!format!("{options:?}").contains("mob_secret"));
+    }
+}

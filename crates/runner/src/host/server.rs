@@ -1,0 +1,93 @@
+//! A server that the host connects to.
+
+use std::fmt;
+use std::time::Duration;
+
+use protocol::{CallFile, HOST_FILES_PATH, HOST_PATH};
+use reqwest::Client;
+
+use super::HostError;
+use super::files::RemoteFile;
+
+/// A server's address and the key for it. The key is not printed.
+#[derive(Clone)]
+pub(crate) struct Server {
+    base: String,
+    token: String,
+    client: Client,
+}
+
+impl Server {
+    /// Refuses an address that is neither `http://` nor `https://`.
+    pub(crate) fn new(url: &str, token: String, client: Client) -> Result<Self, HostError> {
+        let refuse = || HostError::BadServer { url: url.to_owned() };
+        let parsed = reqwest::Url::parse(url.trim()).map_err(|_| refuse())?;
+        if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+            return Err(refuse());
+        }
+        let base = parsed.as_str().trim_end_matches('/').to_owned();
+        let local = matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        if parsed.scheme() == "http" && !local {
+            tracing::warn!(server = %base, "the key goes to this server unencrypted: use https:// if you can");
+        }
+        Ok(Self { base, token, client })
+    }
+
+    /// The address, as people know it.
+    pub(crate) fn name(&self) -> &str {
+        &self.base
+    }
+
+    /// The key as an `Authorization` header.
+    pub(crate) fn authorization(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    /// Address of the WebSocket.
+    pub(crate) fn socket(&self) -> String {
+        // http -> ws, https -> wss
+        format!("ws{}{HOST_PATH}", &self.base["http".len()..])
+    }
+
+    /// A file that one of this server's calls is about.
+    pub(crate) fn file(&self, file: CallFile) -> RemoteFile {
+        let url = format!("{}{HOST_FILES_PATH}/{}", self.base, file.id);
+        RemoteFile::new(url, file.name, self.authorization(), self.client.clone())
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// The client for files. It follows no redirects: they would carry the key elsewhere.
+pub(crate) fn http_client() -> Result<Client, HostError> {
+    Client::builder()
+        .connect_timeout(Duration::from_secs(15))
+        .read_timeout(Duration::from_secs(60))
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("tenure-host/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| HostError::Http(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_become_sockets_and_odd_ones_are_refused() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let socket = |url| {
+            Server::new(url, "mob_secret".into(), http_client().unwrap()).ok().map(|server| server.socket())
+        };
+        let at = |address: &str| Some(format!("{address}{HOST_PATH}"));
+        assert_eq!(socket("http://127.0.0.1:7420/"), at("ws://127.0.0.1:7420"));
+        assert_eq!(socket("https://t.example/below"), at("wss://t.example/below"));
+        assert_eq!(socket("ws://t.example"), None);
+        assert_eq!(socket("t.example:7420"), None);
+        assert_eq!(socket(""), None);
+    }
+}

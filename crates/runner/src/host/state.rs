@@ -1,0 +1,76 @@
+//! The host's own folder.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::HostError;
+
+/// The folder, locked for this host alone as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the folder (readable by its owner alone), locks it, and removes temporary files of a killed host.
+    pub(crate) fn open(path: &Path) -> Result<Self, HostError> {
+        let failed = |cause| HostError::StateDir { path: path.to_owned(), cause };
+        private_dir(path).map_err(failed)?;
+        let lock = File::create(path.join("lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(HostError::StateDirInUse(path.to_owned())),
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+        }
+        // mobilecli runs elsewhere and is given paths: they must not depend on the working directory.
+        let state = Self { path: fs::canonicalize(path).map_err(failed)?, _lock: lock };
+        state.fresh("tmp").map_err(failed)?;
+        Ok(state)
+    }
+
+    /// A folder below, made if missing.
+    pub(crate) fn dir(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        private_dir(&path)?;
+        Ok(path)
+    }
+
+    /// An empty folder below.
+    pub(crate) fn fresh(&self, name: &str) -> io::Result<PathBuf> {
+        match fs::remove_dir_all(self.path.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.dir(name)
+    }
+
+    /// Where files live for the length of a call.
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.path.join("tmp")
+    }
+}
+
+/// Uploaded apps and recordings are their owners' business alone.
+fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_hosts_do_not_share_a_folder_and_leftovers_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let first = StateDir::open(&path).unwrap();
+        fs::write(first.tmp().join("left.apk"), "x").unwrap();
+        assert!(matches!(StateDir::open(&path), Err(HostError::StateDirInUse(_))));
+        drop(first);
+        let second = StateDir::open(&path).unwrap();
+        assert_eq!(fs::read_dir(second.tmp()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,10 @@
+//! The host as a whole, against a server on loopback that says what a test tells it to.
+#![allow(missing_docs)]
+
+mod fake_mobilecli;
+mod fake_server;
+mod fencing;
+mod link;
+mod mobilecli;
+mod process;
+mod simulated;

@@ -1,0 +1,159 @@
+//! Time and randomness, which everything else is given and never takes for itself.
+//!
+//! `clippy.toml` refuses `SystemTime::now`, `Instant::now`, `Uuid::now_v7` and the like elsewhere, so that
+//! a test which holds the clock holds all of it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use domain::time::Micros;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// Says what time it is.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// Microseconds since 1970, UTC. May stand still or step back: nothing may need it to be monotonic.
+    fn now(&self) -> Micros;
+}
+
+/// The clock of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the time is read")]
+    fn now(&self) -> Micros {
+        // A machine whose clock is before 1970 is at 1970 for us; the times it would make are of no use.
+        Micros(micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+}
+
+/// A clock that stands still until a test moves it.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// A clock that stands at `start`.
+    #[must_use]
+    pub fn new(start: Micros) -> Self {
+        Self(AtomicI64::new(start.0))
+    }
+
+    /// Moves it forward by `by`, less what is finer than a microsecond.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(micros(by), Ordering::SeqCst);
+    }
+
+    /// Moves it to `to`, forward or back.
+    pub fn set(&self, to: Micros) {
+        self.0.store(to.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Micros {
+        Micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Whole microseconds; what is longer than 292,000 years is that long.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Measures how long something takes: for logs and metrics, never for a decision that a test must steer.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "durations in logs and metrics steer nothing")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long ago it was started.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Gives random bytes: the tails of ids, and the secrets of keys.
+pub trait Random: fmt::Debug + Send + Sync {
+    /// Fills the whole of `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// Randomness fit for secrets: a ChaCha generator per thread, seeded and reseeded by the system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where randomness is taken")]
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+/// The same bytes in the same order for the same seed: for tests only.
+pub struct SeededRandom(Mutex<StdRng>);
+
+impl SeededRandom {
+    /// Starts from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(StdRng::seed_from_u64(seed)))
+    }
+}
+
+impl Random for SeededRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        // A generator is never left half-way, so the panic of another thread does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
+    }
+}
+
+impl fmt::Debug for SeededRandom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SeededRandom")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_moves_only_by_hand() {
+        let clock = ManualClock::new(Micros(1_000));
+        assert_eq!(clock.now(), Micros(1_000));
+        clock.advance(Duration::from_nanos(2_999));
+        assert_eq!(clock.now(), Micros(1_002));
+        clock.set(Micros(5));
+        assert_eq!(clock.now(), Micros(5));
+    }
+
+    #[test]
+    fn the_system_clock_is_in_this_century() {
+        let now = SystemClock.now();
+        assert!((1_700_000_000_000_000..4_102_444_800_000_000).contains(&now.0), "{now:?}");
+    }
+
+    #[test]
+    fn randomness_repeats_only_with_the_same_seed() {
+        let take = |random: &dyn Random| {
+            let mut bytes = [0; 32];
+            random.fill(&mut bytes);
+            bytes
+        };
+        assert_eq!(take(&SeededRandom::new(1)), take(&SeededRandom::new(1)));
+        assert_ne!(take(&SeededRandom::new(1)), take(&SeededRandom::new(2)));
+        let seeded = SeededRandom::new(1);
+        assert_ne!(take(&seeded), take(&seeded));
+        assert_ne!(take(&SystemRandom), take(&SystemRandom));
+    }
+}

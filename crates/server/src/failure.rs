@@ -1,0 +1,89 @@
+//! Why something was not done, before any wire words it.
+//!
+//! Each wire has exactly one `impl From<Failure>` and it has no `_` arm: a new failure breaks the build
+//! until every wire says it in its own words.
+
+use domain::Refusal;
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A rule stands against it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no credential, or it is no good; nobody is told which.
+    #[error("missing or invalid authentication credentials: send a key that exists, has not expired and was not revoked")]
+    Unauthenticated,
+    /// The request cannot be read.
+    #[error(transparent)]
+    Request(#[from] RequestFailure),
+    /// The device's own driver refused the command.
+    #[error("{message}")]
+    Device {
+        /// JSON-RPC code.
+        code: i64,
+        /// The kind of failure.
+        message: String,
+        /// One sentence for people.
+        data: Option<String>,
+    },
+    /// Too many others changed the same thing at the same time.
+    #[error("too many changes of the same session at once; try again")]
+    Busy,
+    /// The server itself failed: the cause is for the log, never for the caller.
+    #[error("internal error")]
+    Internal {
+        /// What went wrong.
+        cause: String,
+    },
+}
+
+/// What is wrong with a request before anything is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFailure {
+    /// No such path.
+    #[error("no such endpoint")]
+    NoRoute,
+    /// The path does not know the method.
+    #[error("this endpoint does not know that method")]
+    Method,
+    /// The body is larger than `limit` bytes.
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The body is not what the endpoint reads.
+    #[error("body: {0}")]
+    Body(String),
+    /// The address has expired, or was never given out.
+    #[error("{0}")]
+    Conflict(String),
+    /// The answer took too long.
+    #[error("the request took too long")]
+    Timeout,
+    /// The credential has too many WebSockets open.
+    #[error("this key already has {limit} connections open; close one first")]
+    TooManyConnections {
+        /// The limit.
+        limit: u32,
+    },
+}
+
+impl Failure {
+    /// An internal failure with its cause.
+    pub fn internal(cause: impl std::fmt::Display) -> Failure {
+        Failure::Internal { cause: cause.to_string() }
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Failure {
+        match error {
+            store::Error::Refused(refusal) => Failure::Refused(refusal),
+            store::Error::Unauthenticated => Failure::Unauthenticated,
+            store::Error::Stale => Failure::Busy,
+            store::Error::Database(error) => Failure::internal(error),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! How Tenure is asked for: the use cases, the wires that speak them, and what keeps a server running.
+
+pub mod clock;
+pub mod failure;
+mod hosts;
+mod jobs;
+pub mod observe;
+pub mod operations;
+mod serve;
+pub mod settings;
+mod signals;
+mod state;
+mod throttle;
+pub mod wires;
+
+pub use serve::{ServeError, Server, serve};
+pub use state::App;

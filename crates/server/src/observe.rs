@@ -1,0 +1,369 @@
+//! What operators see: logs on standard error, metrics for Prometheus, one line for each request.
+//!
+//! Secrets stay out by construction: a request's line has only the fields of [`RequestLine`], and a
+//! metric's labels are fixed words, route patterns and nothing that a caller wrote.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::settings::LogFormat;
+
+/// The target of the one line a request, for filters such as `info,access=off`.
+pub const ACCESS_TARGET: &str = "access";
+
+/// Content type of [`Metrics::encode`].
+pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Starts logging to standard error for the whole process. `filter` is the setting `log`.
+///
+/// # Errors
+/// The filter cannot be read, or logging was started before.
+pub fn start_logging(
+    filter: &str,
+    format: LogFormat,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let subscriber = subscriber(filter, format, std::io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber)?;
+    Ok(())
+}
+
+/// What writes the log, for tests to write it elsewhere.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn subscriber<W>(
+    filter: &str,
+    format: LogFormat,
+    writer: W,
+) -> Result<Box<dyn Subscriber + Send + Sync>, tracing_subscriber::filter::ParseError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    Ok(match format {
+        LogFormat::Text => Box::new(builder.finish()),
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+    })
+}
+
+/// The one line a request leaves in the log. It has no field for headers, query strings and bodies, since
+/// those are where secrets are.
+#[derive(Debug, Clone)]
+pub struct RequestLine<'a> {
+    /// The request's id, which the answer carries as well.
+    pub id: &'a str,
+    /// The wire, or `house` for `/healthz` and the like.
+    pub wire: &'static str,
+    /// The method.
+    pub method: &'a str,
+    /// The route's pattern, as `/api/v1/sessions/{id}`; not the path, which a caller wrote.
+    pub route: &'a str,
+    /// Id of the organization that was chosen, when one was.
+    pub organization: Option<String>,
+    /// Id of the user or service user, when the caller was recognized.
+    pub principal: Option<String>,
+    /// The status of the answer.
+    pub status: u16,
+    /// How long the answer took.
+    pub duration: Duration,
+}
+
+impl RequestLine<'_> {
+    /// Writes the line.
+    pub fn log(&self) {
+        tracing::info!(
+            target: ACCESS_TARGET,
+            id = self.id,
+            wire = self.wire,
+            method = self.method,
+            route = self.route,
+            organization = self.organization.as_deref().unwrap_or("-"),
+            principal = self.principal.as_deref().unwrap_or("-"),
+            status = self.status,
+            duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
+            "request"
+        );
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    wire: &'static str,
+    route: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    wire: &'static str,
+    method: &'static str,
+    route: Cow<'static, str>,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WireLabel {
+    wire: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+/// How many devices the server knows, by what they are doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeviceCounts {
+    /// Ready to be handed out.
+    pub free: i64,
+    /// In somebody's hands.
+    pub held: i64,
+    /// Being cleaned after a hold.
+    pub cleaning: i64,
+    /// Known, and not reachable now.
+    pub offline: i64,
+}
+
+/// How an allocation ended up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllocationOutcome {
+    /// A device was handed over at once.
+    Ready,
+    /// The request went into the queue.
+    Queued,
+    /// No known device could ever match.
+    NoMatch,
+    /// The organization holds as many devices as it may.
+    Limited,
+}
+
+impl AllocationOutcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Queued => "queued",
+            Self::NoMatch => "no_match",
+            Self::Limited => "limited",
+        }
+    }
+}
+
+/// From half a millisecond to the longest that a request may take.
+const REQUEST_SECONDS: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
+/// A durable commit is about 4 ms.
+const COMMIT_SECONDS: [f64; 9] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
+const GROUP_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+fn request_histogram() -> Histogram {
+    Histogram::new(REQUEST_SECONDS)
+}
+
+/// Everything that `/metrics` tells. One for each server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    websockets: Family<WireLabel, Gauge>,
+    hosts: Gauge,
+    devices: Family<StateLabel, Gauge>,
+    holds: Family<StateLabel, Gauge>,
+    sessions_created: Family<KindLabel, Counter>,
+    allocations: Family<OutcomeLabel, Counter>,
+    group_size: Histogram,
+    commit_seconds: Histogram,
+    feed_lines: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics that all stand at nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("tenure"),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(request_histogram),
+            websockets: Family::default(),
+            hosts: Gauge::default(),
+            devices: Family::default(),
+            holds: Family::default(),
+            sessions_created: Family::default(),
+            allocations: Family::default(),
+            group_size: Histogram::new(GROUP_SIZES),
+            commit_seconds: Histogram::new(COMMIT_SECONDS),
+            feed_lines: Counter::default(),
+        };
+        metrics.register_requests();
+        metrics.register_sessions();
+        metrics.register_writes();
+        metrics
+    }
+
+    fn register_requests(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Requests answered", self.requests.clone());
+        let help = "Time from a request to its answer";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, self.request_seconds.clone());
+        registry.register("websockets", "WebSockets open", self.websockets.clone());
+    }
+
+    fn register_sessions(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("hosts", "Hosts connected", self.hosts.clone());
+        registry.register("devices", "Known devices by state", self.devices.clone());
+        registry.register("holds", "Holds that are open or wait in the queue", self.holds.clone());
+        registry.register("sessions_created", "Sessions created", self.sessions_created.clone());
+        registry.register("allocations", "Requests for a device by outcome", self.allocations.clone());
+    }
+
+    fn register_writes(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("group_commit_batches", "Batches of one commit", self.group_size.clone());
+        let help = "Time that a commit of a group took";
+        registry.register_with_unit("group_commit", help, Unit::Seconds, self.commit_seconds.clone());
+        registry.register("feed_lines", "Lines written to change feeds", self.feed_lines.clone());
+    }
+
+    /// Counts one answered request. `route` is the pattern that matched, never the path; pass
+    /// `unmatched` when none did.
+    pub fn request(
+        &self,
+        wire: &'static str,
+        method: &str,
+        route: impl Into<Cow<'static, str>>,
+        status: u16,
+        duration: Duration,
+    ) {
+        let route = route.into();
+        let labels = RequestLabels {
+            wire,
+            method: method_label(method),
+            route: route.clone(),
+            status: status_class(status),
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.request_seconds.get_or_create(&RouteLabels { wire, route }).observe(duration.as_secs_f64());
+    }
+
+    /// A WebSocket was opened; it counts until what is returned is dropped.
+    #[must_use]
+    pub fn websocket_opened(&self, wire: &'static str) -> OpenGuard {
+        OpenGuard::new(self.websockets.get_or_create(&WireLabel { wire }).clone())
+    }
+
+    /// A host connected; it counts until what is returned is dropped.
+    #[must_use]
+    pub fn host_connected(&self) -> OpenGuard {
+        OpenGuard::new(self.hosts.clone())
+    }
+
+    /// Says how many devices there are now.
+    pub fn set_devices(&self, counts: DeviceCounts) {
+        let DeviceCounts { free, held, cleaning, offline } = counts;
+        for (state, count) in [("free", free), ("held", held), ("cleaning", cleaning), ("offline", offline)] {
+            self.devices.get_or_create(&StateLabel { state }).set(count);
+        }
+    }
+
+    /// Says how many holds are open now, and how many requests wait in the queue.
+    pub fn set_holds(&self, open: i64, pending: i64) {
+        for (state, count) in [("open", open), ("pending", pending)] {
+            self.holds.get_or_create(&StateLabel { state }).set(count);
+        }
+    }
+
+    /// Counts a session that was created; `kind` is `device`, `agent` or `login`.
+    pub fn session_created(&self, kind: &'static str) {
+        self.sessions_created.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// Counts a request for a device.
+    pub fn allocation(&self, outcome: AllocationOutcome) {
+        self.allocations.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
+    }
+
+    /// Records one commit of a group: how many batches it had and how long it took.
+    pub fn committed(&self, batches: u32, duration: Duration) {
+        self.group_size.observe(f64::from(batches));
+        self.commit_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// Counts lines that were written to change feeds.
+    pub fn feed_lines(&self, lines: u64) {
+        self.feed_lines.inc_by(lines);
+    }
+
+    /// All of them as OpenMetrics text, of [`METRICS_CONTENT_TYPE`].
+    ///
+    /// # Errors
+    /// Never in practice: writing to a string does not fail.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut answer = String::new();
+        text::encode(&mut answer, &self.registry)?;
+        Ok(answer)
+    }
+}
+
+/// Counts something as open for as long as it lives.
+#[derive(Debug)]
+pub struct OpenGuard(Gauge);
+
+impl OpenGuard {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The class of a status; a caller cannot make more of these.
+fn status_class(status: u16) -> &'static str {
+    match status {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// The methods that have a label of their own; HTTP lets a caller invent others.
+fn method_label(method: &str) -> &'static str {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    METHODS.into_iter().find(|known| *known == method).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests;

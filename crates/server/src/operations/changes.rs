@@ -1,0 +1,14 @@
+//! The change feed.
+
+use crate::failure::Failure;
+use crate::state::App;
+use store::access::ViewSessions;
+use store::{Feed, Granted};
+
+/// The lines of an organization's change feed after a position, at most `limit`.
+///
+/// # Errors
+/// [`domain::Refusal::Resync`] when lines after the position are no longer kept.
+pub async fn after(app: &App, granted: &Granted<ViewSessions>, after: i64, limit: u32) -> Result<Feed, Failure> {
+    Ok(app.store.changes(granted, after, limit).await?)
+}

@@ -1,0 +1,269 @@
+//! Uploads and recordings.
+
+use crate::failure::{Failure, RequestFailure};
+use crate::operations::drive;
+use crate::state::App;
+use bytes::Bytes;
+use domain::Refusal;
+use domain::ids::{FileId, OrganizationId, PrincipalId};
+use domain::refusal::Thing;
+use domain::time::{Micros, Span};
+use futures_util::{Stream, StreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use protocol::CallFile;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use store::access::UseSessions;
+use store::{FileKind, Granted, NewFile, StoredFile, System};
+
+/// The path below which files are addressed by their token.
+pub const FILES_PATH: &str = "/tenure/v1/files";
+
+/// An upload that was announced.
+#[derive(Debug)]
+pub struct Upload {
+    /// What to name it by in a later command.
+    pub id: FileId,
+    /// Where to PUT the bytes. Whoever has it may, until it expires.
+    pub url: String,
+    /// Until when.
+    pub expires: Micros,
+}
+
+/// Announces an upload of `size` bytes.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for the name or size; [`Refusal::QuotaExceeded`].
+pub async fn announce_upload(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    name: &str,
+    size: u64,
+) -> Result<Upload, Failure> {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if name.is_empty() || name.len() > 200 || !name.chars().all(safe) {
+        return Err(Refusal::invalid("filename", "1 to 200 letters, digits, dots, dashes and underscores").into());
+    }
+    let limit = app.settings.upload_limit;
+    if size == 0 || size > limit {
+        return Err(Refusal::invalid("filesize", format!("1 to {limit} bytes")).into());
+    }
+    let owner = granted.principal().ok_or_else(|| Failure::internal("an upload needs an owner"))?;
+    let kept = Span::from(app.settings.upload_expires);
+    let (file, url) = announce(app, granted, owner, FileKind::Upload, name, size, kept).await?;
+    Ok(Upload { id: file.id, url, expires: file.expires })
+}
+
+/// Announces a recording that a host is about to send, and says where it will be.
+///
+/// # Errors
+/// [`Refusal::QuotaExceeded`].
+pub async fn announce_recording(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    owner: PrincipalId,
+) -> Result<(CallFile, String), Failure> {
+    let kept = Span::from(app.settings.recording_kept);
+    let name = "recording.mp4";
+    let (file, url) = announce(app, granted, owner, FileKind::Recording, name, 0, kept).await?;
+    Ok((CallFile { id: file.id.0, name: name.to_owned() }, url))
+}
+
+async fn announce(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    principal: PrincipalId,
+    kind: FileKind,
+    name: &str,
+    size: u64,
+    kept: Span,
+) -> Result<(NewFile, String), Failure> {
+    let token = app.random_bytes::<32>().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let created = app.now();
+    let file = NewFile {
+        id: FileId::new(created, app.random_bytes()),
+        principal,
+        kind,
+        name: name.to_owned(),
+        size,
+        token_hash: token_hash(&token),
+        created,
+        expires: created + kept,
+    };
+    app.store.announce_file(granted, &file, app.settings.org_storage_quota).await?;
+    Ok((file, format!("{}{FILES_PATH}/{token}", app.base_url)))
+}
+
+/// Takes the bytes of an announced upload at its address.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for an address that is unknown or has expired; [`RequestFailure`] when the number of
+/// bytes is not what was announced, or they were sent before.
+pub async fn receive_upload<E: std::fmt::Display>(
+    app: &App,
+    token: &str,
+    length: Option<u64>,
+    body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<(), Failure> {
+    let file = app.store.file_by_token(token_hash(token), app.now()).await?;
+    if file.kind != FileKind::Upload {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    if file.complete {
+        return Err(RequestFailure::Conflict("the bytes of this upload were sent already".to_owned()).into());
+    }
+    if length.is_some_and(|length| length > file.size) {
+        return Err(RequestFailure::BodyTooLarge { limit: file.size }.into());
+    }
+    let size = keep(app, &file, file.size, body).await?;
+    if size != file.size {
+        let _ = app.files.delete(&path(&file)).await;
+        let sentence = format!("expected the {} bytes that were announced, got {size}", file.size);
+        return Err(RequestFailure::Body(sentence).into());
+    }
+    Ok(app.store.file_complete(&file, size).await?)
+}
+
+/// Takes a recording from the host that made it.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for one that was not announced to a host of this organization;
+/// [`RequestFailure::BodyTooLarge`] beyond what the organization has left.
+pub async fn receive_recording<E: std::fmt::Display>(
+    app: &App,
+    host: Option<OrganizationId>,
+    id: FileId,
+    body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<(), Failure> {
+    let file = for_host(app, host, id).await?;
+    if file.kind != FileKind::Recording || file.complete {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    let granted = System::for_jobs().within::<UseSessions>(file.organization);
+    let left = app.settings.org_storage_quota.saturating_sub(app.store.used_bytes(&granted).await?);
+    let size = keep(app, &file, left.min(app.settings.upload_limit), body).await?;
+    Ok(app.store.file_complete(&file, size).await?)
+}
+
+/// Streams bytes into the object store; gives their number.
+async fn keep<E: std::fmt::Display>(
+    app: &App,
+    file: &StoredFile,
+    limit: u64,
+    mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<u64, Failure> {
+    let upload = app.files.put_multipart(&path(file)).await.map_err(Failure::internal)?;
+    let mut writer = WriteMultipart::new(upload);
+    let mut size = 0;
+    while let Some(chunk) = body.next().await {
+        let outcome = match chunk {
+            Ok(chunk) if size + chunk.len() as u64 <= limit => Ok(chunk),
+            Ok(_) => Err(RequestFailure::BodyTooLarge { limit }.into()),
+            Err(error) => Err(RequestFailure::Body(format!("ended early: {error}")).into()),
+        };
+        match outcome {
+            Ok(chunk) => {
+                size += chunk.len() as u64;
+                writer.wait_for_capacity(4).await.map_err(Failure::internal)?;
+                writer.write(&chunk);
+                uploading(app, file).await;
+            }
+            Err(failure) => {
+                let _ = writer.abort().await;
+                return Err(failure);
+            }
+        }
+    }
+    writer.finish().await.map_err(Failure::internal)?;
+    Ok(size)
+}
+
+/// An upload counts as activity of what its sender holds: nobody's device is taken away while the app for it is
+/// on its way.
+async fn uploading(app: &App, file: &StoredFile) {
+    if !app.used.due(file.id.0, app.now()) {
+        return;
+    }
+    let granted = System::for_jobs().within(file.organization);
+    if let Ok(open) = app.store.open_holds(&granted).await {
+        for (session, hold) in open.iter().filter(|(_, hold)| hold.principal == file.principal) {
+            drive::used(app, *session, hold);
+        }
+    }
+}
+
+/// The bytes of a recording, for whoever has its address.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn fetch_by_token(
+    app: &App,
+    token: &str,
+) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
+    let file = app.store.file_by_token(token_hash(token), app.now()).await?;
+    if file.kind != FileKind::Recording || !file.complete {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    fetch(app, file).await
+}
+
+/// The bytes of an uploaded app, for a host that is to install it.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn fetch_for_host(
+    app: &App,
+    host: Option<OrganizationId>,
+    id: FileId,
+) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
+    let file = for_host(app, host, id).await?;
+    if file.kind != FileKind::Upload || !file.complete {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    fetch(app, file).await
+}
+
+async fn fetch(
+    app: &App,
+    file: StoredFile,
+) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
+    let found = app.files.get(&path(&file)).await.map_err(Failure::internal)?;
+    Ok((file, found.into_stream()))
+}
+
+/// A host of an organization sees that organization's files; one of the shared pool may have to serve any.
+async fn for_host(app: &App, host: Option<OrganizationId>, id: FileId) -> Result<StoredFile, Failure> {
+    let file = app.store.file_for_host(&System::for_jobs(), id, app.now()).await?;
+    match host {
+        Some(organization) if organization != file.organization => Err(Refusal::NotFound(Thing::File).into()),
+        _ => Ok(file),
+    }
+}
+
+/// Removes what is no longer kept: the bytes first, so that nothing is left behind that nobody knows of.
+///
+/// # Errors
+/// Those of the store and the object store.
+pub async fn remove_expired(app: &App) -> Result<(), Failure> {
+    let system = System::for_jobs();
+    for file in app.store.expired_files(&system, app.now()).await? {
+        match app.files.delete(&path(&file)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(Failure::internal(error)),
+        }
+        app.store.forget_file(&system, &file).await?;
+    }
+    Ok(())
+}
+
+fn path(file: &StoredFile) -> Path {
+    Path::from_iter([file.organization.to_string(), file.id.to_string()])
+}
+
+fn token_hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}

@@ -1,0 +1,97 @@
+//! What time does: idle holds, expired requests, empty sessions, lost hosts, old lines and files.
+
+use crate::failure::Failure;
+use crate::operations::{device_sessions, files, queue};
+use crate::state::App;
+use domain::device::Command;
+use domain::session::{EndReason, SessionKey};
+use domain::time::{Micros, Span};
+use store::access::UseSessions;
+use store::{DueHold, System};
+
+/// One sweep. What fails is logged and tried again by the next one; the rest goes on.
+pub async fn sweep(app: &App) {
+    for (what, outcome) in [
+        ("due", due(app).await),
+        ("hosts", lost_hosts(app).await),
+        ("feed", prune(app).await),
+        ("files", files::remove_expired(app).await),
+    ] {
+        if let Err(error) = outcome {
+            tracing::error!(what, %error, "the sweep could not be finished");
+        }
+    }
+    queue::start(app);
+}
+
+async fn due(app: &App) -> Result<(), Failure> {
+    let now = app.now();
+    let settings = &app.settings;
+    let idle = Span::from(settings.idle_hold);
+    let expires = Span::from(settings.pending_expires);
+    let empty = Span::from(settings.session_idle);
+    let due = app.store.due(&System::for_jobs(), now - idle, now - expires, now - empty).await?;
+    for hold in &due.idle {
+        let evidence = format!("idle {} min, last command {}", now.since(hold.last).whole_minutes(), at(hold.last));
+        release(app, hold, EndReason::Idle, evidence).await;
+    }
+    for hold in &due.expired {
+        let evidence = format!("no device within {} min, asked for {}", expires.whole_minutes(), at(hold.last));
+        release(app, hold, EndReason::Expired, evidence).await;
+    }
+    for (session, last) in &due.empty {
+        let evidence = format!("nothing held for {} min, since {}", now.since(*last).whole_minutes(), at(*last));
+        end(app, *session, EndReason::Idle, evidence).await;
+    }
+    for session in &due.ownerless {
+        let evidence = "its owner was suspended or deleted, or left the organization".to_owned();
+        end(app, *session, EndReason::OwnerGone, evidence).await;
+    }
+    for session in &due.orphaned {
+        end(app, *session, EndReason::OrganizationDeleted, "the organization was deleted".to_owned()).await;
+    }
+    Ok(())
+}
+
+async fn lost_hosts(app: &App) -> Result<(), Failure> {
+    let grace = app.settings.host_grace;
+    let system = System::for_jobs();
+    for lost in app.store.lost_hosts(&system, app.now() - Span::from(grace)).await? {
+        // It may have come back between the two: then its own server notes so, and this one must not.
+        if app.hosts.get(lost.host).is_some() {
+            continue;
+        }
+        tracing::warn!(host = %lost.host, name = lost.name, "a host is lost");
+        app.store.host_offline(&system, lost.host).await?;
+        for hold in &lost.holds {
+            let evidence = format!("host {} away for more than {} s", lost.name, grace.as_secs());
+            release(app, hold, EndReason::HostLost, evidence).await;
+        }
+    }
+    Ok(())
+}
+
+async fn prune(app: &App) -> Result<(), Failure> {
+    let kept = Span::from(app.settings.feed_kept);
+    Ok(app.store.prune_changes(&System::for_jobs(), app.now() - kept).await?)
+}
+
+async fn release(app: &App, due: &DueHold, reason: EndReason, evidence: String) {
+    if let Err(error) = queue::release(app, due, reason, evidence).await {
+        tracing::error!(session = %due.session.id, %error, "a hold could not be ended");
+    }
+}
+
+async fn end(app: &App, session: SessionKey, reason: EndReason, evidence: String) {
+    let granted = System::for_jobs().within::<UseSessions>(session.organization);
+    let command = Command::End { reason, evidence };
+    let ended = device_sessions::change(app, &granted, session.id, |_| Ok(command.clone())).await;
+    if let Err(error) = ended {
+        tracing::error!(session = %session.id, %error, "a session could not be ended");
+    }
+}
+
+/// A time of day for a sentence, in UTC.
+fn at(time: Micros) -> String {
+    jiff::Timestamp::from_microsecond(time.0).map_or_else(|_| "?".to_owned(), |time| time.strftime("%H:%M").to_string())
+}

@@ -1,0 +1,276 @@
+//! Settings: one table of what can be set, read from defaults < file < environment < arguments.
+//!
+//! The table below is the only place that knows a setting. The struct [`Settings`], the arguments of
+//! `tenure serve`, the names of the environment variables, `tenure settings` and `docs/settings.md` all
+//! come from it.
+
+mod docs;
+mod kinds;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use docs::markdown;
+pub use kinds::{BaseUrl, FileStore, LogFormat, Secrecy, SecretUrl};
+pub use sources::{Inputs, Loaded, SettingLine, Source};
+pub use units::{parse_duration, parse_size};
+
+/// One row of the table: a setting as people know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name, in snake case, as it stands in the file.
+    pub name: &'static str,
+    /// Its value when nothing sets it, written as a person would.
+    pub default: &'static str,
+    /// One sentence: what it is, with units.
+    pub about: &'static str,
+    /// What a value looks like: the end of the sentence "expected …".
+    pub expected: &'static str,
+    /// A word for the place of the value in a usage line.
+    pub placeholder: &'static str,
+    /// Whether its value may be shown.
+    pub secrecy: Secrecy,
+}
+
+impl Setting {
+    /// The environment variable that sets it: `TENURE_LISTEN`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("TENURE_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The argument that sets it, without its dashes: `public-url`.
+    #[must_use]
+    pub fn argument(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Whether it is yes or no, so that its argument alone means yes.
+    #[must_use]
+    pub fn is_switch(&self) -> bool {
+        self.placeholder == <kinds::Switch as kinds::Kind>::PLACEHOLDER
+    }
+}
+
+/// Makes the struct and the table from the same rows, so that neither can lack what the other has.
+macro_rules! settings {
+    ($($name:ident: $type:ty, $kind:ty, $default:literal, $about:literal;)*) => {
+        /// All settings, read and checked.
+        #[derive(Debug, Clone)]
+        pub struct Settings {
+            $(#[doc = $about] pub $name: $type,)*
+        }
+
+        const TABLE: &[Setting] = &[$(Setting {
+            name: stringify!($name),
+            default: $default,
+            about: $about,
+            expected: <$kind as kinds::Kind>::EXPECTED,
+            placeholder: <$kind as kinds::Kind>::PLACEHOLDER,
+            secrecy: <$kind as kinds::Kind>::SECRECY,
+        },)*];
+
+        impl Settings {
+            fn from_lines(lines: &[SettingLine]) -> Result<Self, SettingsError> {
+                Ok(Self { $($name: sources::read::<$kind>(lines, stringify!($name))?,)* })
+            }
+        }
+    };
+}
+
+settings! {
+    listen: SocketAddr, kinds::Address, "127.0.0.1:7420",
+        "IP address and port to listen on; port 0 takes a free one.";
+    public_url: Option<BaseUrl>, kinds::PublicUrl, "",
+        "The URL under which clients reach the server; when empty, http:// and the address listened on.";
+    database: SecretUrl, kinds::Database, "sqlite:tenure-data/tenure.db",
+        "Where sessions are kept: one file, or a PostgreSQL database.";
+    files: FileStore, kinds::Files, "tenure-data/files",
+        "Where uploads and recordings are kept: a folder, or the URL of an object store, whose keys come from that store's usual environment (AWS_…, AZURE_…, GOOGLE_…).";
+    insecure_http: bool, kinds::Switch, "false",
+        "Whether plain HTTP may be served on an address that is not loopback.";
+    log: String, kinds::LogFilter, "info",
+        "What is logged to standard error: a level, or a list such as `info,access=off`.";
+    log_format: LogFormat, kinds::LogFormatKind, "text",
+        "How a log line is written: for people, or one JSON object a line.";
+    body_limit: u64, kinds::Size, "1MiB",
+        "Largest body of a request, in bytes; a larger one is refused before it is read.";
+    upload_limit: u64, kinds::Size, "2GiB",
+        "Largest uploaded file, in bytes.";
+    org_storage_quota: u64, kinds::Size, "10GiB",
+        "What the uploads and recordings of one organization may take together, in bytes.";
+    upload_expires: Duration, kinds::Span, "1h",
+        "How long an upload is kept after it was asked for.";
+    recording_kept: Duration, kinds::Span, "7d",
+        "How long a recording is kept after it was made.";
+    idle_hold: Duration, kinds::Span, "10m",
+        "After how long without a command or an upload a held device is released.";
+    pending_expires: Duration, kinds::Span, "15m",
+        "How long a request for a device waits in the queue before it expires.";
+    session_idle: Duration, kinds::Span, "15m",
+        "After how long without a device, or a request for one, a device session is closed.";
+    host_grace: Duration, kinds::Span, "60s",
+        "How long a host may be away before its holds end.";
+    feed_kept: Duration, kinds::Span, "7d",
+        "How long lines of the change feed are kept; an older position is told to start again.";
+    sweep_interval: Duration, kinds::Span, "10s",
+        "How often idle and expired things are looked for.";
+    call_timeout: Duration, kinds::Span, "60s",
+        "How long a device may take to answer a command.";
+    install_timeout: Duration, kinds::Span, "10m",
+        "How long installing an app or fetching a recording may take.";
+    websockets_per_credential: u32, kinds::Count, "200",
+        "How many WebSockets one credential may have open on this server.";
+    stop_grace: Duration, kinds::Span, "10s",
+        "How long running requests may finish when the server is told to stop.";
+    request_timeout: Duration, kinds::Span, "30s",
+        "How long a request may take before it is answered with a timeout; uploads and WebSockets are exempt.";
+    sqlite_readers: u32, kinds::Count, "4",
+        "How many threads read a SQLite database at the same time.";
+    postgres_connections: u32, kinds::Count, "16",
+        "How many connections to PostgreSQL this server keeps at most.";
+}
+
+impl Settings {
+    /// Every setting there is, in the order of `docs/settings.md`.
+    #[must_use]
+    pub fn table() -> &'static [Setting] {
+        TABLE
+    }
+
+    /// Reads the settings from everywhere they may stand.
+    ///
+    /// # Errors
+    /// A name that is no setting, a value that does not fit, or a file that cannot be read.
+    pub fn load(inputs: &Inputs) -> Result<Loaded, SettingsError> {
+        let lines = sources::gather(inputs)?;
+        Ok(Loaded { settings: Self::from_lines(&lines)?, lines })
+    }
+
+    /// Refuses to serve plain HTTP where others can listen in, unless that was asked for.
+    ///
+    /// # Errors
+    /// [`SettingsError::Exposed`].
+    pub fn check_exposure(&self) -> Result<(), SettingsError> {
+        // An IPv4 address written as IPv6 (::ffff:127.0.0.1) is loopback as well.
+        if self.insecure_http || self.listen.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        Err(SettingsError::Exposed { listen: self.listen })
+    }
+
+    /// The URL under which clients reach the server, without a slash at its end.
+    /// `bound` is the address the server listens on, which says the port when `listen` leaves it open.
+    #[must_use]
+    pub fn base_url(&self, bound: SocketAddr) -> String {
+        match &self.public_url {
+            Some(url) => url.to_string(),
+            None => derived_url(bound),
+        }
+    }
+}
+
+/// The URL of an address; one that means "all interfaces" is no address to connect to, so it becomes loopback.
+fn derived_url(bound: SocketAddr) -> String {
+    let mut reachable = bound;
+    if bound.ip().is_unspecified() {
+        reachable.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("http://{reachable}")
+}
+
+impl Default for Settings {
+    /// All defaults of the table.
+    #[expect(clippy::expect_used, reason = "the defaults are constants, and a test reads them all")]
+    fn default() -> Self {
+        Self::from_lines(&sources::defaults()).expect("every default is a value of its setting")
+    }
+}
+
+/// Why the settings cannot be used. Never contains a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file or the environment names something that is no setting.
+    #[error("{} {name} is not a setting", whose(.origin))]
+    Unknown {
+        /// The name as it was given.
+        name: String,
+        /// The setting that was probably meant, as it is written in that source.
+        nearest: Option<String>,
+        /// Where it stands.
+        origin: Source,
+    },
+    /// A value does not fit its setting.
+    #[error("{setting} (from {origin}) is {given}; expected {expected}", given = shown(.given))]
+    Wrong {
+        /// The setting.
+        setting: &'static str,
+        /// Where the value stands.
+        origin: Source,
+        /// The value; `None` when it is secret.
+        given: Option<String>,
+        /// What it should look like.
+        expected: &'static str,
+    },
+    /// The file is not there, or may not be read.
+    #[error("cannot read the settings file {}: {reason}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why, as the system says it.
+        reason: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the settings file {} is not TOML: line {line}: {reason}", .path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it. Does not quote the line, which may hold a password.
+        reason: String,
+    },
+    /// Plain HTTP would be served to the network.
+    #[error(
+        "refusing to serve plain HTTP on {listen}: it is not a loopback address, so API keys and sessions would cross the network for all to read"
+    )]
+    Exposed {
+        /// The address.
+        listen: SocketAddr,
+    },
+}
+
+impl SettingsError {
+    /// What to do about it, in one sentence.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unknown { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest}?")),
+            Self::Unknown { nearest: None, .. } => Some("`tenure settings` prints all of them".to_owned()),
+            Self::Exposed { listen } => Some(format!(
+                "listen on 127.0.0.1:{} behind a proxy that speaks TLS, or say --insecure-http (insecure_http = true) if you trust this network",
+                listen.port()
+            )),
+            Self::Wrong { .. } | Self::Unreadable { .. } | Self::Syntax { .. } => None,
+        }
+    }
+}
+
+fn shown(given: &Option<String>) -> String {
+    match given {
+        Some(given) => format!("{given:?}"),
+        None => "not valid (it is secret, so it is not shown)".to_owned(),
+    }
+}
+
+fn whose(origin: &Source) -> String {
+    match origin {
+        Source::File(path) => format!("{}:", path.display()),
+        _ => "the environment variable".to_owned(),
+    }
+}

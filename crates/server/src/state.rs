@@ -1,0 +1,75 @@
+//! What a running server has at hand.
+
+use crate::clock::{Clock, Random};
+use crate::hosts::Hosts;
+use crate::observe::Metrics;
+use crate::operations::queue::QueueRuns;
+use crate::settings::Settings;
+use crate::throttle::Throttle;
+use domain::ids::NodeId;
+use domain::time::Micros;
+use object_store::ObjectStore;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+/// What a running server has at hand. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of [`App`].
+pub struct Parts {
+    /// All that is kept.
+    pub store: Store,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Arc<dyn Random>,
+    /// As they were when the server started.
+    pub settings: Settings,
+    /// The URL under which clients reach this server, without a slash at its end.
+    pub base_url: String,
+    /// The bytes of uploads and recordings.
+    pub files: Arc<dyn ObjectStore>,
+    /// What operators see.
+    pub metrics: Metrics,
+    /// The hosts on this server's line.
+    pub hosts: Hosts,
+    /// Runs of the queue.
+    pub queue: QueueRuns,
+    /// This process among several servers of one database.
+    pub node: NodeId,
+    /// Cancelled when the server is told to stop.
+    pub stop: CancellationToken,
+    /// What was noted as used lately.
+    pub used: Throttle,
+    /// Open WebSockets of each credential.
+    pub sockets: Mutex<HashMap<domain::ids::CredentialId, u32>>,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> App {
+        App(Arc::new(parts))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Micros {
+        self.clock.now()
+    }
+
+    /// Random bytes.
+    pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

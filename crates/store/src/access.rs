@@ -1,0 +1,277 @@
+//! Who may touch what: the proofs that every other function here asks for.
+//!
+//! A proof's fields are private, and only the functions of this module make one, so access that nobody
+//! checked cannot be written:
+//!
+//! ```compile_fail
+//! // A proof cannot be made by hand.
+//! let granted = store::Granted::<store::access::ViewSessions> {
+//!     organization: domain::ids::OrganizationId::ACCOUNT,
+//!     principal: None,
+//!     permissions: Default::default(),
+//!     right: std::marker::PhantomData,
+//! };
+//! ```
+//!
+//! ```compile_fail
+//! // A proof of one right is not a proof of another.
+//! fn write(granted: store::Granted<store::access::ViewSessions>) -> store::Granted<store::access::UseSessions> {
+//!     granted
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! // Nothing is listed without a proof.
+//! async fn list(store: store::Store, page: domain::page::PageRequest) {
+//!     store.device_sessions(page).await;
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! // A caller is what a look-up of a credential gives, not what somebody says.
+//! let caller = store::Caller { ..unimplemented!() };
+//! ```
+//!
+//! ```
+//! // And what should compile does.
+//! async fn list(store: store::Store, caller: store::Caller, page: domain::page::PageRequest) {
+//!     let granted = caller.may::<store::access::ViewSessions>().unwrap();
+//!     store.device_sessions(&granted, page).await.unwrap();
+//! }
+//! ```
+
+use crate::database::{Row, Statement, Value};
+use crate::rows::any;
+use crate::{Result, Store};
+use domain::Refusal;
+use domain::device::Actor;
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::permission::{Permission, PermissionSet};
+use domain::principal::{Membership, PrincipalKind};
+use std::marker::PhantomData;
+
+/// A permission as a type.
+pub trait Right: Send + Sync + 'static {
+    /// Which.
+    const PERMISSION: Permission;
+}
+
+macro_rules! rights {
+    ($($name:ident)*) => {$(
+        /// The permission of this name, as a type.
+        #[derive(Debug, Clone, Copy)]
+        pub enum $name {}
+        impl Right for $name {
+            const PERMISSION: Permission = Permission::$name;
+        }
+    )*};
+}
+
+rights! { ViewSessions UseSessions ConnectHosts ManageMembers ManageOwnKeys }
+
+/// Who is calling, and in which organization: what one look-up of a credential gave. It is looked up again for
+/// every use, so that a revoke counts at once.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub(crate) principal: PrincipalId,
+    pub(crate) kind: PrincipalKind,
+    pub(crate) credential: CredentialId,
+    pub(crate) organization: Option<OrganizationId>,
+    /// In the organization.
+    pub(crate) permissions: PermissionSet,
+    /// In all organizations and in the account.
+    pub(crate) account: PermissionSet,
+    pub(crate) memberships: Vec<Membership>,
+}
+
+impl Caller {
+    /// Who.
+    pub fn principal(&self) -> PrincipalId {
+        self.principal
+    }
+
+    /// A person or a machine.
+    pub fn kind(&self) -> PrincipalKind {
+        self.kind
+    }
+
+    /// With which key.
+    pub fn credential(&self) -> CredentialId {
+        self.credential
+    }
+
+    /// The organization that the request acts in.
+    pub fn organization(&self) -> Option<OrganizationId> {
+        self.organization
+    }
+
+    /// All its memberships, the oldest first.
+    pub fn memberships(&self) -> &[Membership] {
+        &self.memberships
+    }
+
+    /// Proves a right in the organization that was chosen.
+    ///
+    /// # Errors
+    /// [`Refusal::NoOrganization`] when none was and there is no default; [`Refusal::Forbidden`].
+    pub fn may<P: Right>(&self) -> std::result::Result<Granted<P>, Refusal> {
+        let organization = self.organization.ok_or(Refusal::NoOrganization)?;
+        if !self.permissions.has(P::PERMISSION) {
+            return Err(Refusal::Forbidden(P::PERMISSION));
+        }
+        Ok(Granted { organization, principal: Some(self.principal), permissions: self.permissions, right: PhantomData })
+    }
+
+    /// Proves a right in the whole account.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`].
+    pub fn may_in_account<P: Right>(&self) -> std::result::Result<GrantedAccount<P>, Refusal> {
+        if !self.account.has(P::PERMISSION) {
+            return Err(Refusal::Forbidden(P::PERMISSION));
+        }
+        Ok(GrantedAccount { right: PhantomData })
+    }
+}
+
+/// The proof that somebody has the right `P` in one organization.
+#[derive(Debug)]
+pub struct Granted<P: Right> {
+    organization: OrganizationId,
+    principal: Option<PrincipalId>,
+    permissions: PermissionSet,
+    right: PhantomData<P>,
+}
+
+impl<P: Right> Clone for Granted<P> {
+    fn clone(&self) -> Self {
+        Granted { right: PhantomData, ..*self }
+    }
+}
+
+impl<P: Right> Granted<P> {
+    /// The only organization that it opens.
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+
+    /// Who has it; nobody when it is Tenure itself.
+    pub fn principal(&self) -> Option<PrincipalId> {
+        self.principal
+    }
+
+    /// Who acts, as the rules see it.
+    pub fn actor(&self) -> Actor {
+        match self.principal {
+            Some(principal) => {
+                Actor::Member { principal, manages: self.permissions.has(Permission::ManageSessions) }
+            }
+            None => Actor::Tenure,
+        }
+    }
+
+    /// Proves another right of the same caller in the same organization.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`].
+    pub fn also<Q: Right>(&self) -> std::result::Result<Granted<Q>, Refusal> {
+        if !self.permissions.has(Q::PERMISSION) {
+            return Err(Refusal::Forbidden(Q::PERMISSION));
+        }
+        let Granted { organization, principal, permissions, .. } = *self;
+        Ok(Granted { organization, principal, permissions, right: PhantomData })
+    }
+}
+
+/// The proof that somebody has the right `P` in the whole account.
+#[derive(Debug, Clone)]
+pub struct GrantedAccount<P: Right> {
+    right: PhantomData<P>,
+}
+
+/// The proof of Tenure's own errands: sweeps, hand-overs, and the administration on the command line, which whoever
+/// can open the database may use. Every place that makes one says why, and can be found by its name.
+#[derive(Debug, Clone, Copy)]
+pub struct System(());
+
+impl System {
+    /// For the server's own jobs and for what follows from a host's connection.
+    pub fn for_jobs() -> System {
+        System(())
+    }
+
+    /// For the administrator at the machine.
+    pub fn for_administration() -> System {
+        System(())
+    }
+
+    /// For the look-up of a secret that is itself the proof: a key, or the address of a file.
+    pub(crate) fn for_secrets() -> System {
+        System(())
+    }
+
+    /// Every right in one organization.
+    pub fn within<P: Right>(&self, organization: OrganizationId) -> Granted<P> {
+        let permissions = PermissionSet::of(&Permission::ALL);
+        Granted { organization, principal: None, permissions, right: PhantomData }
+    }
+}
+
+impl Store {
+    /// Reads in one organization. The organization is always `$1`, and a statement that does not use it is refused:
+    /// it would show everybody's rows.
+    pub(crate) async fn within<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        let Statement { sql, values, .. } = scoped(granted, sql, values);
+        Ok(self.database.read(sql, values).await?)
+    }
+
+    /// The like for several statements, which see the same moment.
+    pub(crate) async fn within_snapshot<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        statements: Vec<(&'static str, Vec<Value>)>,
+    ) -> Result<Vec<Vec<Row>>> {
+        let statements = statements.into_iter().map(|(sql, values)| scoped(granted, sql, values));
+        Ok(self.database.read_all(statements.collect()).await?)
+    }
+
+    /// Reads across organizations.
+    pub(crate) async fn everywhere(&self, _: &System, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>> {
+        Ok(self.database.read(sql, values).await?)
+    }
+}
+
+fn scoped<P: Right>(granted: &Granted<P>, sql: &'static str, values: Vec<Value>) -> Statement {
+    assert!(uses_organization(sql), "a scoped statement must use $1: {sql}");
+    let mut bound = Vec::with_capacity(values.len() + 1);
+    bound.push(Value::from(granted.organization));
+    bound.extend(values);
+    any(sql, bound)
+}
+
+/// Whether `$1` stands in a statement (and not only `$10`).
+fn uses_organization(sql: &str) -> bool {
+    sql.match_indices("$1").any(|(at, _)| !sql[at + 2..].starts_with(|next: char| next.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::uses_organization;
+
+    #[test]
+    fn a_scoped_statement_uses_the_organization() {
+        for (sql, expected) in [
+            ("SELECT 1 FROM t WHERE organization = $1", true),
+            ("SELECT 1 FROM t WHERE organization = $1 AND x = $10", true),
+            ("SELECT 1 FROM t WHERE x = $10", false),
+            ("SELECT 1 FROM t", false),
+        ] {
+            assert_eq!(uses_organization(sql), expected, "{sql}");
+        }
+    }
+}

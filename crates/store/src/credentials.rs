@@ -1,0 +1,184 @@
+//! API keys, and who is calling with one.
+
+use crate::access::{Caller, System};
+use crate::database::Row;
+use crate::rows::{any, batch, maybe_time, one, values, word};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::credential::{Credential, SecretHash, Wire};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::permission::{AccountRole, PermissionSet, Role};
+use domain::principal::{Membership, PrincipalKind};
+use domain::refusal::Thing;
+use domain::time::Micros;
+
+/// The organization that a request names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chosen {
+    /// None: the key's own, or else the caller's default.
+    ByDefault,
+    /// This one; nothing when what was named cannot be an organization.
+    Named(Option<OrganizationId>),
+}
+
+const CALLER: &str = "
+    SELECT c.id, c.principal, c.organization, p.kind, p.account_role, p.default_organization, m.organization, m.role
+    FROM credentials c
+    JOIN principals p ON p.id = c.principal
+    LEFT JOIN (members m JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL)
+        ON m.principal = p.id
+    WHERE c.hash = $1 AND c.revoked_us IS NULL AND (c.expires_us IS NULL OR c.expires_us > $2)
+      AND p.state = 'active'
+    ORDER BY m.created_us, m.organization";
+
+const CREDENTIAL: &str = "
+    SELECT id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us
+    FROM credentials ORDER BY created_us, id";
+
+impl Store {
+    /// Who calls with a key, and in which organization.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], and [`Refusal::NotAMember`] for an organization that is unknown, deleted,
+    /// malformed or foreign, or not the one that the key is bound to.
+    pub async fn caller(&self, secret: &SecretHash, chosen: Chosen, now: Micros) -> Result<Caller> {
+        let system = System::for_secrets();
+        let rows = self.everywhere(&system, CALLER, values![&secret.0[..], now]).await?;
+        let first = rows.first().ok_or(Error::Unauthenticated)?;
+        let bound = first.maybe_id(2)?.map(OrganizationId);
+        let account = account_permissions(first)?;
+        let memberships = rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;
+        let default = first.maybe_id(5)?.map(OrganizationId);
+        let organization = choose(chosen, bound, default, &memberships)?;
+        let role = memberships.iter().find(|member| Some(member.organization) == organization);
+        let permissions = role.map_or(PermissionSet::default(), |member| member.role.permissions());
+        if let (Some(organization), None) = (organization, role) {
+            self.account_opens(&system, organization, account).await?;
+        }
+        Ok(Caller {
+            principal: PrincipalId(first.id(1)?),
+            kind: word(&first.text(3)?, principal_kind)?,
+            credential: CredentialId(first.id(0)?),
+            organization,
+            permissions: permissions.union(account),
+            // A key that is bound to one organization does not reach the others through its owner's role.
+            account: if bound.is_some() { PermissionSet::default() } else { account },
+            memberships,
+        })
+    }
+
+    /// Without a membership, only a role in the account opens an organization, and only one that exists.
+    async fn account_opens(
+        &self,
+        system: &System,
+        organization: OrganizationId,
+        account: PermissionSet,
+    ) -> Result<()> {
+        let sql = "SELECT 1 FROM organizations WHERE id = $1 AND deleted_us IS NULL";
+        let exists = !self.everywhere(system, sql, values![organization]).await?.is_empty();
+        if exists && account != PermissionSet::default() { Ok(()) } else { Err(Refusal::NotAMember.into()) }
+    }
+
+    /// Notes that a key was used. Callers do so at most every half minute for each key.
+    pub async fn credential_used(&self, _: &System, credential: CredentialId, now: Micros) -> Result<()> {
+        let sql = "UPDATE credentials SET last_used_us = $2
+                   WHERE id = $1 AND (last_used_us IS NULL OR last_used_us < $2)";
+        Ok(self.database.apply(batch([], vec![any(sql, values![credential, now])])).await?)
+    }
+
+    /// Keeps a new key. Its secret is not kept, only the hash.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when the principal does not exist or was deleted.
+    pub async fn create_credential(&self, _: &System, new: &Credential, hash: &SecretHash) -> Result<()> {
+        let principal = one(
+            "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
+            values![new.principal],
+        );
+        let insert = one(
+            "INSERT INTO credentials
+                 (id, hash, principal, organization, wire, name, suffix, created_us, expires_us)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            values![
+                new.id,
+                &hash.0[..],
+                new.principal,
+                new.organization,
+                new.wire.name(),
+                new.name.as_str(),
+                new.suffix.as_str(),
+                new.created,
+                new.expires
+            ],
+        );
+        self.apply(batch([], vec![principal, insert]), |statement| match statement {
+            0 => Refusal::NotFound(Thing::Principal).into(),
+            _ => Error::Stale,
+        })
+        .await
+    }
+
+    /// All keys, the oldest first.
+    pub async fn credentials(&self, system: &System) -> Result<Vec<Credential>> {
+        self.everywhere(system, CREDENTIAL, values![]).await?.iter().map(credential).collect()
+    }
+
+    /// Revokes a key for ever. Revoking twice is no error.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn revoke_credential(&self, _: &System, id: CredentialId, now: Micros) -> Result<()> {
+        let sql = "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $2) WHERE id = $1";
+        self.apply(batch([], vec![one(sql, values![id, now])]), |_| Refusal::NotFound(Thing::Credential).into()).await
+    }
+}
+
+fn choose(
+    chosen: Chosen,
+    bound: Option<OrganizationId>,
+    default: Option<OrganizationId>,
+    memberships: &[Membership],
+) -> Result<Option<OrganizationId>> {
+    match (chosen, bound) {
+        (Chosen::Named(None), _) => Err(Refusal::NotAMember.into()),
+        (Chosen::Named(Some(named)), Some(bound)) if named != bound => Err(Refusal::NotAMember.into()),
+        (Chosen::Named(Some(named)), _) => Ok(Some(named)),
+        (Chosen::ByDefault, Some(bound)) => Ok(Some(bound)),
+        (Chosen::ByDefault, None) => {
+            let member = |organization| memberships.iter().any(|m| m.organization == organization);
+            let default = default.filter(|organization| member(*organization));
+            Ok(default.or(memberships.first().map(|member| member.organization)))
+        }
+    }
+}
+
+fn account_permissions(row: &Row) -> Result<PermissionSet> {
+    let role = row.maybe_text(4)?.map(|name| word(&name, AccountRole::parse)).transpose()?;
+    Ok(role.map_or(PermissionSet::default(), AccountRole::permissions))
+}
+
+fn membership(row: &Row) -> Result<Option<Membership>> {
+    let (Some(organization), Some(role)) = (row.maybe_id(6)?, row.maybe_text(7)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Membership { organization: OrganizationId(organization), role: word(&role, Role::parse)? }))
+}
+
+pub(crate) fn principal_kind(name: &str) -> Option<PrincipalKind> {
+    [PrincipalKind::User, PrincipalKind::ServiceUser].into_iter().find(|kind| kind.name() == name)
+}
+
+fn credential(row: &Row) -> Result<Credential> {
+    Ok(Credential {
+        id: CredentialId(row.id(0)?),
+        principal: PrincipalId(row.id(1)?),
+        organization: row.maybe_id(2)?.map(OrganizationId),
+        wire: word(&row.text(3)?, Wire::parse)?,
+        name: row.text(4)?,
+        suffix: row.text(5)?,
+        created: Micros(row.int(6)?),
+        expires: maybe_time(row, 7)?,
+        last_used: maybe_time(row, 8)?,
+        revoked: maybe_time(row, 9)?,
+    })
+}

@@ -1,0 +1,155 @@
+//! The address of a database, taken apart without ever repeating a password.
+
+use super::DatabaseError;
+use std::path::PathBuf;
+
+/// How a connection to PostgreSQL is protected; `sslmode` of the URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// `disable`: never encrypted.
+    Disable,
+    /// `prefer`, the default: encrypted when the server can, and plain when it cannot. Protects from nobody who
+    /// can change what is on the line.
+    Prefer,
+    /// `require`: always encrypted, but anybody's certificate is taken: protects from those who only listen.
+    Require,
+    /// `verify-full`: always encrypted, and the certificate must be signed by an authority that this machine
+    /// trusts (or that `SSL_CERT_FILE` names) and bear the name of the host in the URL.
+    VerifyFull,
+}
+
+/// What a database URL says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Location {
+    /// `sqlite:PATH`
+    Sqlite(PathBuf),
+    /// `postgres://…`: the URL without `sslmode`, which holds the password, and the mode.
+    Postgres(Secret, Protection),
+}
+
+/// Text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Secret(pub(super) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("(not shown)")
+    }
+}
+
+/// Takes a URL apart.
+///
+/// # Errors
+/// [`DatabaseError::Failed`] with a sentence that says what a good URL looks like, and nothing of this one.
+pub(super) fn parse(url: &str) -> Result<Location, DatabaseError> {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        return sqlite(path);
+    }
+    match url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
+        Some(rest) => postgres(rest),
+        None => Err(DatabaseError::Failed(
+            "the database URL must begin with sqlite: (sqlite:/var/lib/tenure/tenure.db) or postgres:// \
+             (postgres://user:password@host:5432/database)"
+                .into(),
+        )),
+    }
+}
+
+fn sqlite(path: &str) -> Result<Location, DatabaseError> {
+    let path = match path.strip_prefix("//") {
+        // sqlite:///absolute is how several other programs write it; sqlite://relative has no meaning.
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        Some(_) => return Err(bad_path("write sqlite:PATH, or sqlite:///PATH for an absolute path")),
+        None => path,
+    };
+    if path.is_empty() {
+        return Err(bad_path("a path must follow, as in sqlite:/var/lib/tenure/tenure.db"));
+    }
+    if path == ":memory:" || path.starts_with("file:") {
+        return Err(bad_path("a database in memory is not supported: several connections share the file"));
+    }
+    Ok(Location::Sqlite(PathBuf::from(path)))
+}
+
+fn bad_path(why: &str) -> DatabaseError {
+    DatabaseError::Failed(format!("the sqlite: URL is malformed: {why}"))
+}
+
+fn postgres(rest: &str) -> Result<Location, DatabaseError> {
+    check_credentials(rest)?;
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut protection = Protection::Prefer;
+    let mut kept = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("sslmode", mode)) => protection = protection_of(mode)?,
+            _ => kept.push(pair),
+        }
+    }
+    let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+    Ok(Location::Postgres(Secret(format!("postgres://{address}{query}")), protection))
+}
+
+/// A password with a raw `@` or `/` would be read as a part of the host, and shown in errors as such.
+fn check_credentials(rest: &str) -> Result<(), DatabaseError> {
+    let mut parts = rest.split('@');
+    let credentials = parts.next().unwrap_or_default();
+    let hosts = parts.count();
+    if hosts > 1 || (hosts == 1 && credentials.contains(['/', '?', '#'])) {
+        return Err(bad_postgres_url());
+    }
+    Ok(())
+}
+
+fn protection_of(mode: &str) -> Result<Protection, DatabaseError> {
+    match mode {
+        "disable" => Ok(Protection::Disable),
+        "prefer" => Ok(Protection::Prefer),
+        "require" => Ok(Protection::Require),
+        "verify-full" => Ok(Protection::VerifyFull),
+        _ => Err(DatabaseError::Failed(
+            "sslmode in the database URL must be disable, prefer, require or verify-full".into(),
+        )),
+    }
+}
+
+/// What is said of a URL that cannot be read; nothing of it is repeated, because any part may be a password.
+pub(super) fn bad_postgres_url() -> DatabaseError {
+    DatabaseError::Failed(
+        "the PostgreSQL URL is malformed: write postgres://user:password@host:5432/database?sslmode=verify-full, \
+         with %40, %3A, %2F, %3F, %23 and %25 for the characters @ : / ? # and % in a password"
+            .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        assert_eq!(parse("sqlite:a/b.db").unwrap(), Location::Sqlite("a/b.db".into()));
+        assert_eq!(parse("sqlite:/a/b.db").unwrap(), Location::Sqlite("/a/b.db".into()));
+        assert_eq!(parse("sqlite:///a/b.db").unwrap(), Location::Sqlite("/a/b.db".into()));
+        for bad in ["sqlite:", "sqlite://a", "sqlite::memory:", "sqlite:file:x", "mysql://h/d", ""] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_mode_is_taken_out_of_the_url() {
+        let parsed = parse("postgresql://u:p@h/d?connect_timeout=3&sslmode=verify-full&application_name=x");
+        let expected = "postgres://u:p@h/d?connect_timeout=3&application_name=x";
+        assert_eq!(parsed.unwrap(), Location::Postgres(Secret(expected.into()), Protection::VerifyFull));
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for url in ["postgres://u:hush@me@h/d", "postgres://u:hush/x@h/d", "postgres://h/d?password=hush@x"] {
+            let error = parse(url).unwrap_err().to_string();
+            assert!(error.contains("malformed") && !error.contains("hush"), "{error}");
+        }
+        let good = parse("postgres://u:hush@h/d?sslmode=require").unwrap();
+        assert!(!format!("{good:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,195 @@
+//! Uploaded apps and recordings: what is known of them. The bytes are in the object store.
+
+use crate::access::{Granted, System, UseSessions};
+use crate::database::Row;
+use crate::rows::{any, batch, one, values, word};
+use crate::{Result, Store};
+use domain::Refusal;
+use domain::ids::{FileId, OrganizationId, PrincipalId};
+use domain::refusal::Thing;
+use domain::time::Micros;
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// An app that a client sends to be installed.
+    Upload,
+    /// A recording of a screen that a host sends.
+    Recording,
+}
+
+impl FileKind {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FileKind::Upload => "upload",
+            FileKind::Recording => "recording",
+        }
+    }
+
+    fn parse(name: &str) -> Option<FileKind> {
+        [FileKind::Upload, FileKind::Recording].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A file that is announced.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    /// Its id.
+    pub id: FileId,
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// What it is for.
+    pub kind: FileKind,
+    /// Its name: checked by the wire.
+    pub name: String,
+    /// Announced size in bytes.
+    pub size: u64,
+    /// SHA-256 of the token in its address.
+    pub token_hash: [u8; 32],
+    /// When it was announced.
+    pub created: Micros,
+    /// Until when it is kept.
+    pub expires: Micros,
+}
+
+/// A file that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its organization.
+    pub organization: OrganizationId,
+    /// Its id.
+    pub id: FileId,
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// What it is for.
+    pub kind: FileKind,
+    /// Its name.
+    pub name: String,
+    /// Size in bytes: announced, and actual once it is complete.
+    pub size: u64,
+    /// Whether all bytes are there.
+    pub complete: bool,
+    /// Until when it is kept.
+    pub expires: Micros,
+}
+
+macro_rules! file_columns {
+    () => {
+        "organization, id, principal, kind, name, size, state, expires_us"
+    };
+}
+
+impl Store {
+    /// Announces a file; its size counts against the quota (bytes) from now on.
+    ///
+    /// # Errors
+    /// [`Refusal::QuotaExceeded`].
+    pub async fn announce_file(&self, granted: &Granted<UseSessions>, new: &NewFile, quota: u64) -> Result<()> {
+        let organization = granted.organization();
+        let size = i64::try_from(new.size).unwrap_or(i64::MAX);
+        let limit = i64::try_from(quota).unwrap_or(i64::MAX);
+        let statements = vec![
+            one(
+                "UPDATE organizations SET name = name WHERE id = $1
+                   AND (SELECT COALESCE(SUM(size), 0) FROM files WHERE organization = $1) <= $2",
+                values![organization, limit.saturating_sub(size)],
+            ),
+            one(
+                "INSERT INTO files (organization, id, principal, kind, name, size, state, token_hash, created_us,
+                                    expires_us)
+                 VALUES ($1, $2, $3, $4, $5, $6, 'announced', $7, $8, $9)",
+                values![
+                    organization,
+                    new.id,
+                    new.principal,
+                    new.kind.name(),
+                    new.name.as_str(),
+                    size,
+                    &new.token_hash[..],
+                    new.created,
+                    new.expires
+                ],
+            ),
+        ];
+        let used = self.used_bytes(granted).await?;
+        let full = Refusal::QuotaExceeded { wanted: new.size, left: quota.saturating_sub(used), quota };
+        self.apply(batch([organization], statements), |_| full.clone().into()).await
+    }
+
+    /// How many bytes the organization's files take, announced ones included.
+    pub async fn used_bytes(&self, granted: &Granted<UseSessions>) -> Result<u64> {
+        // SUM gives NUMERIC in PostgreSQL; the cast keeps one type for both.
+        let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1";
+        let rows = self.within(granted, sql, values![]).await?;
+        rows.first().map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
+    }
+
+    /// A file of the organization.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it has expired.
+    pub async fn file(&self, granted: &Granted<UseSessions>, id: FileId, now: Micros) -> Result<StoredFile> {
+        let sql = concat!(
+            "SELECT ",
+            file_columns!(),
+            " FROM files WHERE organization = $1 AND id = $2 AND expires_us > $3"
+        );
+        let rows = self.within(granted, sql, values![id, now]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
+    }
+
+    /// The file whose address carries this token: to have it is the right to use it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it has expired.
+    pub async fn file_by_token(&self, token_hash: [u8; 32], now: Micros) -> Result<StoredFile> {
+        let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE token_hash = $1 AND expires_us > $2");
+        let rows = self.everywhere(&System::for_secrets(), sql, values![&token_hash[..], now]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
+    }
+
+    /// A file for a call to a device, looked up for its host.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn file_for_host(&self, system: &System, id: FileId, now: Micros) -> Result<StoredFile> {
+        let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE id = $1 AND expires_us > $2");
+        let rows = self.everywhere(system, sql, values![id, now]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
+    }
+
+    /// All bytes of a file are there: `size` of them.
+    pub async fn file_complete(&self, known: &StoredFile, size: u64) -> Result<()> {
+        let sql = "UPDATE files SET state = 'complete', size = $3 WHERE organization = $1 AND id = $2";
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        let statement = one(sql, values![known.organization, known.id, size]);
+        self.apply(batch([known.organization], vec![statement]), |_| Refusal::NotFound(Thing::File).into()).await
+    }
+
+    /// Files that are no longer kept, at most a thousand.
+    pub async fn expired_files(&self, system: &System, now: Micros) -> Result<Vec<StoredFile>> {
+        let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE expires_us <= $1 LIMIT 1000");
+        self.everywhere(system, sql, values![now]).await?.iter().map(file).collect()
+    }
+
+    /// Forgets a file whose bytes are gone.
+    pub async fn forget_file(&self, _: &System, known: &StoredFile) -> Result<()> {
+        let sql = "DELETE FROM files WHERE organization = $1 AND id = $2";
+        let statement = any(sql, values![known.organization, known.id]);
+        Ok(self.database.apply(batch([known.organization], vec![statement])).await?)
+    }
+}
+
+fn file(row: &Row) -> Result<StoredFile> {
+    Ok(StoredFile {
+        organization: OrganizationId(row.id(0)?),
+        id: FileId(row.id(1)?),
+        principal: PrincipalId(row.id(2)?),
+        kind: word(&row.text(3)?, FileKind::parse)?,
+        name: row.text(4)?,
+        size: u64::try_from(row.int(5)?).unwrap_or(0),
+        complete: row.text(6)? == "complete",
+        expires: Micros(row.int(7)?),
+    })
+}

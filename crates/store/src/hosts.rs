@@ -1,0 +1,98 @@
+//! Hosts: the machines that devices hang on, and which server has them on the line.
+
+use crate::access::{ConnectHosts, Granted, GrantedAccount, System};
+use crate::rows::{any, batch, values};
+use crate::{Result, Store};
+use domain::ids::{HostId, NodeId, OrganizationId};
+use domain::time::Micros;
+
+/// The proof that a connection is a host's, and whose: its devices are the organization's, or the shared pool's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostLink {
+    organization: OrganizationId,
+    host: HostId,
+}
+
+impl HostLink {
+    /// The host.
+    pub fn host(&self) -> HostId {
+        self.host
+    }
+
+    /// Whose its devices are; [`OrganizationId::ACCOUNT`] for the shared pool.
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+}
+
+impl Store {
+    /// A host of an organization is on the line of this server.
+    pub async fn host_connected(
+        &self,
+        granted: &Granted<ConnectHosts>,
+        new: HostId,
+        name: &str,
+        version: &str,
+        node: NodeId,
+        now: Micros,
+    ) -> Result<HostLink> {
+        self.connected(granted.organization(), new, name, version, node, now).await
+    }
+
+    /// A host of the shared pool is on the line of this server.
+    pub async fn pool_host_connected(
+        &self,
+        _: &GrantedAccount<ConnectHosts>,
+        new: HostId,
+        name: &str,
+        version: &str,
+        node: NodeId,
+        now: Micros,
+    ) -> Result<HostLink> {
+        self.connected(OrganizationId::ACCOUNT, new, name, version, node, now).await
+    }
+
+    async fn connected(
+        &self,
+        organization: OrganizationId,
+        new: HostId,
+        name: &str,
+        version: &str,
+        node: NodeId,
+        now: Micros,
+    ) -> Result<HostLink> {
+        let host = any(
+            "INSERT INTO hosts (id, organization, name, version, created_us) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (organization, name) DO UPDATE SET version = excluded.version",
+            values![new, organization, name, version, now],
+        );
+        let link = any(
+            "INSERT INTO links (host, node, seen_us)
+             VALUES ((SELECT id FROM hosts WHERE organization = $1 AND name = $2), $3, $4)
+             ON CONFLICT (host, node) DO UPDATE SET seen_us = excluded.seen_us",
+            values![organization, name, node, now],
+        );
+        self.database.apply(batch([OrganizationId::ACCOUNT], vec![host, link])).await?;
+        let sql = "SELECT id FROM hosts WHERE organization = $1 AND name = $2";
+        let rows = self.everywhere(&System::for_jobs(), sql, values![organization, name]).await?;
+        let host = rows.first().map_or(Ok(new.0), |row| row.id(0))?;
+        Ok(HostLink { organization, host: HostId(host) })
+    }
+
+    /// These hosts are still on the line of this server.
+    pub async fn links_seen(&self, _: &System, node: NodeId, hosts: &[HostId], now: Micros) -> Result<()> {
+        let sql = "UPDATE links SET seen_us = $3 WHERE host = $1 AND node = $2";
+        let statements = hosts.iter().map(|host| any(sql, values![*host, node, now])).collect::<Vec<_>>();
+        if statements.is_empty() {
+            return Ok(());
+        }
+        Ok(self.database.apply(batch([], statements)).await?)
+    }
+
+    /// A host is no longer on the line of this server. Its devices stay online until it has been away from every
+    /// server for a while: it may only be reconnecting.
+    pub async fn link_gone(&self, _: &System, node: NodeId, host: HostId) -> Result<()> {
+        let sql = "DELETE FROM links WHERE host = $1 AND node = $2";
+        Ok(self.database.apply(batch([], vec![any(sql, values![host, node])])).await?)
+    }
+}

@@ -1,0 +1,78 @@
+//! Where sessions are kept and who may touch them.
+//!
+//! This is the only crate that says SQL. Two things hold for all of it: nothing is read or written without a
+//! proof of the right to ([`access`]), and every change is a batch that happens as a whole or not at all
+//! ([`database`]). A statement is written once, for SQLite and PostgreSQL.
+
+pub mod access;
+mod changes;
+mod credentials;
+pub mod database;
+mod devices;
+mod files;
+mod holds;
+mod hosts;
+mod jobs;
+mod organizations;
+mod principals;
+mod rows;
+mod sessions;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use credentials::Chosen;
+pub use access::{Caller, Granted, GrantedAccount, System};
+pub use changes::Feed;
+pub use database::{Database, DatabaseError, OpenMode, Signal, SignalReceiver};
+pub use devices::{DeviceUpdate, QueueState, Queued};
+pub use files::{FileKind, NewFile, StoredFile};
+pub use hosts::HostLink;
+pub use jobs::{Due, DueHold, LostHost};
+
+use domain::Refusal;
+use domain::ids::OrganizationId;
+use domain::session::Kind;
+use domain::time::Micros;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A rule stands against it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The credential is unknown, expired or revoked, or its principal may not act: nobody is told which.
+    #[error("missing or invalid credentials")]
+    Unauthenticated,
+    /// What was decided on has changed meanwhile: load, decide and apply again.
+    #[error("changed meanwhile")]
+    Stale,
+    /// The database failed; the text is for the log.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// The result of everything here.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// All that is kept. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    database: Database,
+    /// The newest creation time given out, for each organization and kind: while the clock stands still, or
+    /// goes back, new sessions take the microseconds after it instead of trying taken ones one by one.
+    newest: Arc<Mutex<HashMap<(OrganizationId, Kind), Micros>>>,
+}
+
+impl Store {
+    /// A store in an open database.
+    pub fn new(database: Database) -> Store {
+        Store { database, newest: Arc::default() }
+    }
+
+    /// The database itself: to watch its signals, ask whether it answers, and close it.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+}

@@ -1,0 +1,128 @@
+//! Organizations and their members.
+
+use crate::access::{Caller, Granted, ManageMembers, System};
+use crate::database::Row;
+use crate::rows::{any, batch, maybe_time, one, values, word};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::organization::Organization;
+use domain::permission::Role;
+use domain::refusal::Thing;
+use domain::time::Micros;
+
+impl Store {
+    /// Makes an organization and its place in the change feed.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`] when one of that name is there that was not deleted.
+    pub async fn create_organization(&self, _: &System, new: &Organization) -> Result<()> {
+        let insert = one(
+            "INSERT INTO organizations (id, name, created_us, max_devices) VALUES ($1, $2, $3, $4)",
+            values![new.id, new.name.as_str(), new.created, new.max_devices],
+        );
+        let counter =
+            one("INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)", values![new.id]);
+        match self.apply(batch([], vec![insert, counter]), |_| Error::Stale).await {
+            Err(Error::Stale) => Err(Refusal::Exists(format!("an organization named {:?}", new.name)).into()),
+            outcome => outcome,
+        }
+    }
+
+    /// All organizations, also deleted ones, the oldest first.
+    pub async fn organizations(&self, system: &System) -> Result<Vec<Organization>> {
+        let sql = "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
+        self.everywhere(system, sql, values![]).await?.iter().map(organization).collect()
+    }
+
+    /// The organizations that a caller may see, with its role there; the oldest first.
+    pub async fn organizations_of(&self, caller: &Caller) -> Result<Vec<(Organization, Option<Role>)>> {
+        let visible = caller.may_in_account::<crate::access::ViewSessions>().is_ok();
+        let all = self.organizations(&System::for_secrets()).await?;
+        let role = |id| caller.memberships().iter().find(|member| member.organization == id).map(|m| m.role);
+        let seen = all.into_iter().filter(|organization| organization.deleted.is_none()).filter_map(|organization| {
+            let role = role(organization.id);
+            (visible || role.is_some()).then_some((organization, role))
+        });
+        Ok(seen.collect())
+    }
+
+    /// Sets or lifts the limit of devices held or waited for at once.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it was deleted.
+    pub async fn set_max_devices(&self, _: &System, id: OrganizationId, max: Option<u32>) -> Result<()> {
+        let sql = "UPDATE organizations SET max_devices = $2 WHERE id = $1 AND deleted_us IS NULL";
+        self.apply(batch([id], vec![one(sql, values![id, max])]), |_| Refusal::NotFound(Thing::Organization).into())
+            .await
+    }
+
+    /// Deletes an organization: it keeps its row and its sessions, and nobody acts in it any more. What it still
+    /// holds is released by the server's next sweep.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it was deleted before.
+    pub async fn delete_organization(&self, _: &System, id: OrganizationId, now: Micros) -> Result<()> {
+        let sql = "UPDATE organizations SET deleted_us = $2 WHERE id = $1 AND deleted_us IS NULL";
+        self.apply(batch([id], vec![one(sql, values![id, now])]), |_| Refusal::NotFound(Thing::Organization).into())
+            .await
+    }
+
+    /// Makes somebody a member, or changes its role.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for an organization or principal that does not exist or was deleted.
+    pub async fn set_member(
+        &self,
+        granted: &Granted<ManageMembers>,
+        principal: PrincipalId,
+        role: Role,
+        now: Micros,
+    ) -> Result<()> {
+        let organization = granted.organization();
+        let statements = vec![
+            one("UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL", values![organization]),
+            one("UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'", values![principal]),
+            any(
+                "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role",
+                values![organization, principal, role.name(), now],
+            ),
+        ];
+        let things = [Thing::Organization, Thing::Principal, Thing::Member];
+        self.apply(batch([organization], statements), |at| Refusal::NotFound(things[at]).into()).await
+    }
+
+    /// Ends a membership. What the member still holds is released by the server's next sweep.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn remove_member(&self, granted: &Granted<ManageMembers>, principal: PrincipalId) -> Result<()> {
+        let organization = granted.organization();
+        let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
+        let statement = one(sql, values![organization, principal]);
+        self.apply(batch([organization], vec![statement]), |_| Refusal::NotFound(Thing::Member).into()).await
+    }
+
+    /// The members of every organization: organization, principal and role.
+    pub async fn members(&self, system: &System) -> Result<Vec<(OrganizationId, PrincipalId, Role)>> {
+        let sql = "SELECT m.organization, m.principal, m.role FROM members m
+                   JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
+                   ORDER BY m.created_us, m.organization";
+        let rows = self.everywhere(system, sql, values![]).await?;
+        let member = |row: &Row| {
+            Ok((OrganizationId(row.id(0)?), PrincipalId(row.id(1)?), word(&row.text(2)?, Role::parse)?))
+        };
+        rows.iter().map(member).collect()
+    }
+}
+
+fn organization(row: &Row) -> Result<Organization> {
+    Ok(Organization {
+        id: OrganizationId(row.id(0)?),
+        name: row.text(1)?,
+        created: Micros(row.int(2)?),
+        deleted: maybe_time(row, 3)?,
+        max_devices: row.maybe_int(4)?.map(|max| u32::try_from(max).unwrap_or(u32::MAX)),
+    })
+}

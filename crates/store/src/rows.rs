@@ -1,0 +1,68 @@
+//! Between rows and the domain's types.
+
+use crate::database::{Batch, DatabaseError, Row, Statement, Value};
+use crate::{Error, Result};
+use domain::ids::{CredentialId, DeviceId, FileId, HoldId, HostId, NodeId, OrganizationId, PrincipalId};
+use domain::session::{EndReason, Ending};
+use domain::time::Micros;
+use std::collections::BTreeSet;
+
+macro_rules! id_values {
+    ($($id:ident)*) => {$(
+        impl From<$id> for Value {
+            fn from(id: $id) -> Value {
+                Value::Id(id.0)
+            }
+        }
+    )*};
+}
+
+id_values! { OrganizationId PrincipalId CredentialId HoldId DeviceId HostId FileId NodeId }
+
+impl From<Micros> for Value {
+    fn from(time: Micros) -> Value {
+        Value::Int(time.0)
+    }
+}
+
+/// The values of `$1`, `$2`, … in order.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { vec![$($crate::database::Value::from($value)),*] };
+}
+pub(crate) use values;
+
+/// A statement that may change any number of rows.
+pub(crate) fn any(sql: &'static str, values: Vec<Value>) -> Statement {
+    Statement { sql, values, exactly_one: false }
+}
+
+/// A statement that must change one row, or else the batch is undone.
+pub(crate) fn one(sql: &'static str, values: Vec<Value>) -> Statement {
+    Statement { sql, values, exactly_one: true }
+}
+
+/// A batch that locks these organizations.
+pub(crate) fn batch<const N: usize>(locks: [OrganizationId; N], statements: Vec<Statement>) -> Batch {
+    Batch { locks: locks.map(|organization| organization.0).into_iter().collect::<BTreeSet<_>>(), statements }
+}
+
+/// What a word in the store means. A word that is not known was written by a newer version: better an error than
+/// a guess.
+pub(crate) fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+    parse(text).ok_or_else(|| Error::Database(DatabaseError::Failed(format!("unknown word {text:?} in the store"))))
+}
+
+/// A time column that may be NULL.
+pub(crate) fn maybe_time(row: &Row, column: usize) -> Result<Option<Micros>> {
+    Ok(row.maybe_int(column)?.map(Micros))
+}
+
+/// Four columns: when something ended, why, by whom, and what that was judged by.
+pub(crate) fn ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)>> {
+    let (Some(at), Some(reason)) = (row.maybe_int(column)?, row.maybe_text(column + 1)?) else {
+        return Ok(None);
+    };
+    let reason = word(&reason, EndReason::parse)?;
+    let actor = row.maybe_id(column + 2)?.map(PrincipalId);
+    Ok(Some((Micros(at), Ending { reason, actor, evidence: row.maybe_text(column + 3)?.unwrap_or_default() })))
+}

@@ -1,0 +1,323 @@
+//! Device sessions: listing, loading, creating and changing them.
+
+use crate::access::{Granted, System, UseSessions, ViewSessions};
+use crate::database::{Batch, DatabaseError, Row, Statement, Value};
+use crate::holds;
+use crate::rows::{any, batch, ending, maybe_time, one, values};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::device::{Change, DeviceSession};
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
+use domain::page::{Page, PageRequest};
+use domain::refusal::Thing;
+use domain::session::{EndReason, Kind, SessionKey, What};
+use domain::time::Micros;
+
+/// A page of sessions with their holds. The inner query is a backward scan of the key; the holds of a session
+/// are one range of theirs.
+const PAGE: &str = "
+    SELECT s.created_us, s.tail, s.principal, s.revision, s.released_us, s.activity_us,
+           s.ended_us, s.end_reason, s.end_actor, s.end_evidence,
+           h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
+           h.released_us, h.end_reason, h.end_actor, h.end_evidence,
+           h.device, h.fence, h.handle, h.platform, h.device_kind, h.device_name, h.model, h.version
+    FROM (SELECT * FROM sessions WHERE organization = $1 AND kind = 'device' AND created_us < $2
+          ORDER BY created_us DESC LIMIT $3) s
+    LEFT JOIN holds h ON h.organization = $1 AND h.session_us = s.created_us
+    ORDER BY s.created_us DESC, h.position";
+
+/// One session with its holds: the same columns.
+const ONE: &str = "
+    SELECT s.created_us, s.tail, s.principal, s.revision, s.released_us, s.activity_us,
+           s.ended_us, s.end_reason, s.end_actor, s.end_evidence,
+           h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
+           h.released_us, h.end_reason, h.end_actor, h.end_evidence,
+           h.device, h.fence, h.handle, h.platform, h.device_kind, h.device_name, h.model, h.version
+    FROM sessions s
+    LEFT JOIN holds h ON h.organization = $1 AND h.session_us = s.created_us
+    WHERE s.organization = $1 AND s.kind = 'device' AND s.created_us = $2 AND s.tail = $3
+    ORDER BY h.position";
+
+/// Where the columns of a hold begin in both.
+const HOLD: usize = 10;
+
+impl Store {
+    /// A page of the organization's device sessions, newest first.
+    pub async fn device_sessions(
+        &self,
+        granted: &Granted<ViewSessions>,
+        page: PageRequest,
+    ) -> Result<Page<DeviceSession>> {
+        let before = page.before.map_or(i64::MAX, |before| before.0);
+        // One more than asked for tells whether older ones follow.
+        let rows = self.within(granted, PAGE, values![before, i64::from(page.limit) + 1]).await?;
+        let mut items = sessions(granted.organization(), &rows)?;
+        let more = items.len() > page.limit as usize;
+        items.truncate(page.limit as usize);
+        Ok(Page { items, more })
+    }
+
+    /// A device session with its holds.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also for another organization's.
+    pub async fn device_session(&self, granted: &Granted<ViewSessions>, id: SessionId) -> Result<DeviceSession> {
+        let rows = self.within(granted, ONE, values![id.created(), id.tail() as i64]).await?;
+        let found = sessions(granted.organization(), &rows)?.pop();
+        found.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
+    }
+
+    /// Creates a device session at `wanted`, or at the next microsecond that no other session of the
+    /// organization has: nobody has seen the id yet.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAMember`] when the organization was deleted meanwhile.
+    pub async fn create_device_session(
+        &self,
+        granted: &Granted<UseSessions>,
+        owner: PrincipalId,
+        wanted: Micros,
+        tail: u64,
+    ) -> Result<DeviceSession> {
+        let organization = granted.organization();
+        loop {
+            let created = self.next_time(organization, Kind::Device, wanted);
+            let session = DeviceSession::new(organization, SessionId::new(created, tail), owner);
+            match self.insert_session(&session).await {
+                Err(Error::Stale) => self.skip_taken(granted, created).await?,
+                outcome => return outcome.map(|()| session),
+            }
+        }
+    }
+
+    async fn insert_session(&self, session: &DeviceSession) -> Result<()> {
+        let organization = session.organization;
+        let exists = one(
+            "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+            values![organization],
+        );
+        let insert = one(
+            "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
+             VALUES ($1, 'device', $2, $3, $4, 1, $5)",
+            values![
+                organization,
+                session.id.created(),
+                session.id.tail() as i64,
+                session.owner,
+                session.activity
+            ],
+        );
+        let mut statements = vec![exists, insert];
+        statements.extend(feed_line(session, What::Created, session.id.created()));
+        self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
+    }
+
+    /// The next time for a new session: `wanted`, or right after the newest this process has given out.
+    fn next_time(&self, organization: OrganizationId, kind: Kind, wanted: Micros) -> Micros {
+        let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let last = newest.entry((organization, kind)).or_insert(Micros(0));
+        *last = Micros(wanted.0.max(last.0 + 1));
+        *last
+    }
+
+    /// After a conflict (another process, or one before a restart, took this time): goes on after the run of
+    /// taken times.
+    async fn skip_taken(&self, granted: &Granted<UseSessions>, taken: Micros) -> Result<()> {
+        let sql = "SELECT MAX(created_us) FROM
+                       (SELECT created_us, created_us - ROW_NUMBER() OVER (ORDER BY created_us) AS run
+                        FROM sessions WHERE organization = $1 AND kind = 'device' AND created_us >= $2) t
+                   WHERE run = $2 - 1";
+        let rows = self.within(granted, sql, values![taken]).await?;
+        let end = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten().unwrap_or(taken.0);
+        let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let last = newest.entry((granted.organization(), Kind::Device)).or_insert(Micros(0));
+        last.0 = last.0.max(end);
+        Ok(())
+    }
+
+    /// Writes what was decided on a session as it was loaded: all of it, or nothing. Gives the session after it.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the session, or a device that is to be handed over, has changed meanwhile;
+    /// [`Refusal::DeviceLimit`].
+    pub async fn change_device_session(
+        &self,
+        granted: &Granted<UseSessions>,
+        before: DeviceSession,
+        changes: &[Change],
+        now: Micros,
+    ) -> Result<DeviceSession> {
+        assert_eq!(granted.organization(), before.organization, "a proof opens its own organization only");
+        let Some(last) = changes.last() else { return Ok(before) };
+        let revision = before.revision;
+        let after = before.after(changes, now);
+        let mut statements = vec![update_session(&after, revision)];
+        let mut limits = Vec::new();
+        for change in changes {
+            if matches!(change, Change::Requested(_)) {
+                limits.push(statements.len());
+            }
+            statements.extend(holds::statements(&after, change, now));
+        }
+        statements.extend(feed_line(&after, last.what(), now));
+        // What devices do is ordered by the pool's row, so that two servers cannot wait for each other.
+        let batch = batch([after.organization, OrganizationId::ACCOUNT], statements);
+        match self.database.apply(batch).await {
+            Ok(()) => Ok(after),
+            Err(DatabaseError::Unmet { statement, .. }) if limits.contains(&statement) => {
+                Err(self.device_limit(granted).await?)
+            }
+            Err(error) => Err(stale(error)),
+        }
+    }
+
+    /// Applies a batch and words what was not met.
+    pub(crate) async fn apply(&self, batch: Batch, unmet: impl Fn(usize) -> Error) -> Result<()> {
+        match self.database.apply(batch).await {
+            Err(DatabaseError::Unmet { statement, .. }) => Err(unmet(statement)),
+            Err(error) => Err(stale(error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Every session of the organization that was created after `after`, oldest first, with its revision: what
+    /// a replay of the change feed is compared with.
+    pub async fn session_revisions(
+        &self,
+        granted: &Granted<ViewSessions>,
+        kind: Kind,
+        limit: u32,
+    ) -> Result<Vec<(SessionId, i64)>> {
+        let sql = "SELECT created_us, tail, revision FROM sessions WHERE organization = $1 AND kind = $2
+                   ORDER BY created_us LIMIT $3";
+        let rows = self.within(granted, sql, values![kind.name(), limit]).await?;
+        rows.iter().map(|row| Ok((session_id(row, 0)?, row.int(2)?))).collect()
+    }
+
+    /// Moves what an import or a demonstration brings with a time of its own: the past of `session`, as one batch.
+    pub async fn import_device_session(&self, _: &System, session: &DeviceSession) -> Result<()> {
+        let mut statements = vec![insert_imported(session)];
+        for hold in &session.holds {
+            statements.extend(holds::imported(session, hold));
+        }
+        statements.extend(feed_line(session, What::Created, session.id.created()));
+        self.apply(batch([session.organization, OrganizationId::ACCOUNT], statements), |_| Error::Stale).await
+    }
+}
+
+fn insert_imported(session: &DeviceSession) -> Statement {
+    let ended = session.ended.as_ref();
+    one(
+        "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, released_us, activity_us,
+                               ended_us, end_reason, end_actor, end_evidence)
+         VALUES ($1, 'device', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        values![
+            session.organization,
+            session.id.created(),
+            session.id.tail() as i64,
+            session.owner,
+            session.revision,
+            session.released,
+            session.activity,
+            ended.map(|(at, _)| *at),
+            ended.map(|(_, ending)| ending.reason.name()),
+            ended.and_then(|(_, ending)| ending.actor),
+            ended.map(|(_, ending)| ending.evidence.as_str())
+        ],
+    )
+}
+
+fn update_session(after: &DeviceSession, revision: i64) -> Statement {
+    let ended = after.ended.as_ref();
+    one(
+        "UPDATE sessions SET revision = $4, released_us = $5, activity_us = $6,
+                             ended_us = $7, end_reason = $8, end_actor = $9, end_evidence = $10
+         WHERE organization = $1 AND kind = 'device' AND created_us = $2 AND revision = $3",
+        values![
+            after.organization,
+            after.id.created(),
+            revision,
+            after.revision,
+            after.released,
+            after.activity,
+            ended.map(|(at, _)| *at),
+            ended.map(|(_, ending)| ending.reason.name()),
+            ended.and_then(|(_, ending)| ending.actor),
+            ended.map(|(_, ending)| ending.evidence.as_str())
+        ],
+    )
+}
+
+/// A line of the change feed. The organization's row in `counters` was locked before the batch began and
+/// stays so until the commit: the sequence is gapless and in commit order.
+fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
+    let organization = session.organization;
+    [
+        one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![organization]),
+        any(
+            "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
+             VALUES ($1, (SELECT sequence FROM counters WHERE organization = $1), $2, $3, $4, $5, $6, $7)",
+            values![
+                organization,
+                Kind::Device.name(),
+                session.id.created(),
+                session.id.tail() as i64,
+                session.revision,
+                what.name(),
+                at
+            ],
+        ),
+    ]
+}
+
+/// What was not met, or was there already, means that something changed since it was loaded.
+fn stale(error: DatabaseError) -> Error {
+    match error {
+        DatabaseError::Unmet { .. } | DatabaseError::Taken { .. } => Error::Stale,
+        error => Error::Database(error),
+    }
+}
+
+/// A session's id out of two columns: its time and its tail.
+pub(crate) fn session_id(row: &Row, column: usize) -> Result<SessionId> {
+    Ok(SessionId::new(Micros(row.int(column)?), row.int(column + 1)? as u64))
+}
+
+/// A session's key out of four columns: organization, time, tail; all are device sessions.
+pub(crate) fn device_key(row: &Row, column: usize) -> Result<SessionKey> {
+    Ok(SessionKey {
+        organization: OrganizationId(row.id(column)?),
+        kind: Kind::Device,
+        id: session_id(row, column + 1)?,
+    })
+}
+
+/// Folds rows of sessions joined with their holds.
+fn sessions(organization: OrganizationId, rows: &[Row]) -> Result<Vec<DeviceSession>> {
+    let mut sessions: Vec<DeviceSession> = Vec::new();
+    for row in rows {
+        let id = session_id(row, 0)?;
+        if sessions.last().is_none_or(|last| last.id != id) {
+            sessions.push(DeviceSession {
+                organization,
+                id,
+                owner: PrincipalId(row.id(2)?),
+                revision: row.int(3)?,
+                released: maybe_time(row, 4)?,
+                activity: Micros(row.int(5)?),
+                ended: ending(row, 6)?,
+                holds: Vec::new(),
+            });
+        }
+        if let (Some(session), Some(hold)) = (sessions.last_mut(), holds::hold(row, HOLD)?) {
+            session.holds.push(hold);
+        }
+    }
+    Ok(sessions)
+}
+
+impl From<EndReason> for Value {
+    fn from(reason: EndReason) -> Value {
+        Value::from(reason.name())
+    }
+}

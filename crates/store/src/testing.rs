@@ -1,0 +1,213 @@
+//! Databases for tests: fresh, migrated, and gone when dropped.
+//!
+//! PostgreSQL tests run when `TENURE_TEST_POSTGRES` names a server (`scripts/postgres start DIR` makes one and
+//! prints its URL). Without it they are skipped, except in CI, where a skipped test would look like a passed one.
+
+use crate::database::{Database, MIGRATIONS, OpenMode};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
+
+/// The moment at which test databases are made: 2026-01-01, in microseconds since 1970.
+pub const MADE_US: i64 = 1_767_225_600_000_000;
+/// Held while the template is made, so that of many test processes one makes it. An arbitrary number.
+const TEMPLATE_LOCK: i64 = 0x7465_6e75_7265_0002;
+
+/// A migrated database of its own for one test. Use it like a [`Database`]; dropping it removes it.
+pub struct TestDatabase {
+    /// The open database.
+    pub database: Database,
+    /// What to open it with.
+    pub url: String,
+    _place: TestPlace,
+}
+
+impl Deref for TestDatabase {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.database
+    }
+}
+
+impl TestDatabase {
+    /// Opens it once more, as another server or an administration command would.
+    pub async fn open_again(&self) -> Database {
+        Database::open(&self.url, OpenMode::Existing, MADE_US).await.expect("it opens a second time")
+    }
+}
+
+/// Room for a database that is not made yet. Dropping it removes what is there.
+pub struct TestPlace {
+    /// What to open or create it with.
+    pub url: String,
+    cleanup: Cleanup,
+}
+
+enum Cleanup {
+    Folder(PathBuf),
+    Database { server: String, name: String },
+}
+
+impl Drop for TestPlace {
+    fn drop(&mut self) {
+        match &self.cleanup {
+            Cleanup::Folder(folder) => drop(std::fs::remove_dir_all(folder)),
+            Cleanup::Database { server, name } => drop_database(server, name),
+        }
+    }
+}
+
+/// A fresh SQLite database.
+pub async fn fresh_sqlite() -> TestDatabase {
+    migrated(empty_sqlite()).await
+}
+
+/// A fresh PostgreSQL database, or `None` (said on stderr) when no server is named.
+///
+/// # Panics
+/// With `CI=true` when no server is named.
+pub async fn fresh_postgres() -> Option<TestDatabase> {
+    let server = server()?;
+    let client = connect(&server).await;
+    let template = template(&client, &server).await;
+    Some(migrated(create(&client, server, &format!("TEMPLATE {template}")).await).await)
+}
+
+/// A path in a new folder, where nothing is yet.
+pub fn empty_sqlite() -> TestPlace {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let folder = loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("tenure-test-{}-{number}", std::process::id()));
+        // It may be there already, left by a test of an earlier process with this number that was killed.
+        if std::fs::create_dir(&folder).is_ok() {
+            break folder;
+        }
+        assert!(number < 100_000, "cannot make a folder in {}", std::env::temp_dir().display());
+    };
+    let url = format!("sqlite:{}", folder.join("tenure.db").display());
+    TestPlace { url, cleanup: Cleanup::Folder(folder) }
+}
+
+/// A PostgreSQL database without tables, or `None` as in [`fresh_postgres`].
+pub async fn empty_postgres() -> Option<TestPlace> {
+    let server = server()?;
+    let client = connect(&server).await;
+    Some(create(&client, server, "").await)
+}
+
+async fn migrated(place: TestPlace) -> TestDatabase {
+    let database =
+        Database::open(&place.url, OpenMode::Migrate, MADE_US).await.expect("a test database opens");
+    TestDatabase { database, url: place.url.clone(), _place: place }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests have no settings")]
+fn server() -> Option<String> {
+    if let Ok(url) = std::env::var("TENURE_TEST_POSTGRES")
+        && !url.is_empty()
+    {
+        return Some(url);
+    }
+    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(!ci, "TENURE_TEST_POSTGRES is not set, and in CI no test may be skipped");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Not eprintln!, which is not shown for tests that pass.
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED on PostgreSQL: {test} (export TENURE_TEST_POSTGRES=$(scripts/postgres start DIR))"
+    );
+    None
+}
+
+/// The URL of another database on the same server.
+fn beside(server: &str, name: &str) -> String {
+    let (address, query) =
+        server.split_once('?').map_or((server, String::new()), |(a, q)| (a, format!("?{q}")));
+    let after_scheme = address.find("://").map_or(0, |at| at + 3);
+    let host = match address[after_scheme..].rfind('/') {
+        Some(at) => &address[..after_scheme + at],
+        None => address,
+    };
+    format!("{host}/{name}{query}")
+}
+
+async fn connect(server: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(server, NoTls).await.unwrap_or_else(|error| {
+        panic!("TENURE_TEST_POSTGRES names a server that cannot be reached: {error}");
+    });
+    tokio::spawn(connection);
+    client
+}
+
+async fn create(client: &Client, server: String, template: &str) -> TestPlace {
+    let id: Uuid = client.query_one("SELECT gen_random_uuid()", &[]).await.expect("an id").get(0);
+    let name = format!("tenure_test_{}", id.simple());
+    client.batch_execute(&format!("CREATE DATABASE {name} {template}")).await.expect("a test database");
+    TestPlace { url: beside(&server, &name), cleanup: Cleanup::Database { server, name } }
+}
+
+/// The name of a migrated database to copy, which is made if it is not there.
+async fn template(client: &Client, server: &str) -> String {
+    let mut hash = Sha256::new();
+    MIGRATIONS.iter().for_each(|migration| hash.update(migration.postgres));
+    let hash: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("tenure_template_{hash}");
+    if !exists(client, &name).await {
+        client.execute("SELECT pg_advisory_lock($1)", &[&TEMPLATE_LOCK]).await.expect("the lock");
+        if !exists(client, &name).await {
+            make_template(client, server, &name).await;
+        }
+        client.execute("SELECT pg_advisory_unlock($1)", &[&TEMPLATE_LOCK]).await.expect("the unlock");
+    }
+    name
+}
+
+async fn exists(client: &Client, name: &str) -> bool {
+    let sql = "SELECT count(*) FROM pg_database WHERE datname = $1";
+    client.query_one(sql, &[&name]).await.expect("the list of databases").get::<_, i64>(0) > 0
+}
+
+/// Under another name until it is finished: a template that is half made must not be copied.
+async fn make_template(client: &Client, server: &str, name: &str) {
+    let making = format!("{name}_making");
+    let step = async |sql: String| client.batch_execute(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    step(format!("DROP DATABASE IF EXISTS {making} WITH (FORCE)")).await;
+    step(format!("CREATE DATABASE {making}")).await;
+    let url = beside(server, &making);
+    Database::open(&url, OpenMode::Migrate, MADE_US).await.expect("the template").close().await;
+    step(format!("ALTER DATABASE {making} RENAME TO {name}")).await;
+}
+
+/// On a thread of its own, because a drop cannot wait for a future and may happen inside of a runtime.
+fn drop_database(server: &str, name: &str) {
+    let work = async {
+        let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        if let Err(error) = connect(server).await.batch_execute(&sql).await {
+            eprintln!("{sql}: {error}");
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    std::thread::scope(|scope| {
+        scope.spawn(|| runtime.map(|runtime| runtime.block_on(work)));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beside;
+
+    #[test]
+    fn another_database_on_the_same_server() {
+        assert_eq!(beside("postgres://u@h:1/postgres?x=y", "d"), "postgres://u@h:1/d?x=y");
+        assert_eq!(beside("postgres://u@h", "d"), "postgres://u@h/d");
+        assert_eq!(beside("postgres://u@%2Ftmp/a", "d"), "postgres://u@%2Ftmp/d");
+        assert_eq!(beside("postgres:///a?host=/tmp", "d"), "postgres:///d?host=/tmp");
+    }
+}

@@ -1,0 +1,153 @@
+//! The commands as clap reads them: all of them in one view, the arguments of each in its own file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{demo, host, key, member, org, serve, service_user, settings, user};
+
+/// Who holds which device, which agent is at work, who is signed in: a sessions server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tenure",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  tenure demo                                        Look around: a full database and simulated devices
+  tenure serve                                       Serve on http://127.0.0.1:7420 from ./tenure-data
+  tenure org create Acme                             Then: user create, key create
+  tenure host --server http://127.0.0.1:7420         Connect the phones of this machine (key in TENURE_TOKEN)"
+)]
+pub struct Cli {
+    /// What goes with every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Arguments that go with every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Where sessions are kept: sqlite:PATH or postgres://… [default: sqlite:tenure-data/tenure.db]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
+    pub database: Option<String>,
+    /// Read settings from this file [default: tenure.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub config: Option<PathBuf>,
+    /// Answer with one JSON document
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Serve a database full of examples and simulated devices
+    Demo(demo::Demo),
+    /// Connect the devices of this machine to a server
+    Host(host::Host),
+    /// Organizations: create, list, limit and delete them
+    #[command(subcommand)]
+    Org(org::Org),
+    /// People: create, list, suspend and delete them
+    #[command(subcommand)]
+    User(user::User),
+    /// Who belongs to an organization, and with which role
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Machines that call the API: create, list and delete them
+    #[command(subcommand)]
+    ServiceUser(service_user::ServiceUser),
+    /// API keys: create, list and revoke them
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Bring the database to the schema of this program
+    Migrate,
+    /// Print every setting with its value and where it comes from
+    Settings(settings::PrintSettings),
+    /// Print the version
+    Version,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_hang_together() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every line of the issue is a command, and every mistake is one of usage.
+    #[test]
+    fn commands_are_spelled_as_agreed() {
+        let good = [
+            "serve --listen 127.0.0.1:7420 --public-url https://t.example.com --database sqlite:x.db",
+            "serve --database postgres://db/tenure?sslmode=require --insecure-http --listen 0.0.0.0:1",
+            "serve --insecure-http=false --idle-hold 5m",
+            "org create Acme --json",
+            "org list --database sqlite:x.db",
+            "org set Acme --max-devices 5",
+            "org set Acme --max-devices none",
+            "org delete org_01987a6b5c4d7e8f90123456789abcde",
+            "user create ana@example.com --org Acme --role admin --password-stdin",
+            "user list",
+            "user suspend ana@example.com",
+            "user delete ana@example.com",
+            "member add ana@example.com --org Acme --role readonly",
+            "member role ana@example.com --org Acme --role readwrite",
+            "member remove ana@example.com --org Acme",
+            "service-user create ci --org Acme --role readwrite",
+            "service-user create watch --role viewer",
+            "service-user list",
+            "service-user delete 01987a6b-5c4d-7e8f-9012-3456789abcde",
+            "key create --user ana@example.com --wire mobilenext --name laptop --expires 90d",
+            "key create --service-user 01987a6b-5c4d-7e8f-9012-3456789abcde --org Acme --wire tenure",
+            "key list",
+            "key revoke 01987a6b-5c4d-7e8f-9012-3456789abcde",
+            "host --server http://127.0.0.1:7420 --token tnr_x --mobilecli /usr/bin/mobilecli",
+            "host --server http://a --server http://b --token tnr_x --simulate android=4,ios=2",
+            "demo --fresh",
+            "migrate --json",
+            "settings",
+            "version",
+        ];
+        for line in good {
+            let words = std::iter::once("tenure").chain(line.split(' '));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("tenure {line}: {error}");
+            }
+        }
+        let bad = [
+            "",
+            "sreve",
+            "serve --colour red",
+            "org create",
+            "org set Acme",
+            "org set Acme --max-devices many",
+            "user create ana --org Acme --role admin",
+            "user create ana@example.com --org Acme --role owner",
+            "user create ana@example.com --role admin",
+            "key create --wire mobilenext",
+            "key create --user a@b.c --service-user 01987a6b-5c4d-7e8f-9012-3456789abcde --wire tenure",
+            "key create --user a@b.c --wire telnet",
+            "key create --user a@b.c --wire tenure --expires soon",
+            "key revoke laptop",
+            "host --token tnr_x --server ftp://a",
+            "host --server http://a --token tnr_x --simulate windows=1",
+            "host --server http://a --token tnr_x --mobilecli-url http://b --mobilecli m",
+        ];
+        for line in bad {
+            let words = std::iter::once("tenure").chain(line.split(' ').filter(|word| !word.is_empty()));
+            assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

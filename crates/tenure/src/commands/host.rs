@@ -1,0 +1,83 @@
+//! `tenure host`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+use runner::host::{HostOptions, SimulatedDevices};
+use server::settings::BaseUrl;
+
+use crate::commands::{Context, start_logging, stop_at_signal};
+use crate::failure::{Failure, Result};
+use crate::values::name;
+
+/// Arguments of `tenure host`.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  TENURE_TOKEN=tnr_… tenure host --server https://tenure.example.com
+  tenure host --server http://127.0.0.1:7420 --token tnr_… --mobilecli ~/.local/bin/mobilecli
+  tenure host --server http://127.0.0.1:7420 --token tnr_… --simulate android=4,ios=2
+
+The key's principal needs the role admin. With a key of the account the devices are shared by all organizations.
+On the command line a key can be seen by other users of this machine (ps): prefer TENURE_TOKEN.")]
+pub struct Host {
+    /// Server to connect to; say it again for each server of the deployment
+    #[arg(long, value_name = "URL", required = true, env = "TENURE_SERVER", hide_env_values = true, value_delimiter = ',', value_parser = base_url)]
+    pub server: Vec<BaseUrl>,
+    /// API key of the host
+    #[arg(long, value_name = "KEY", env = "TENURE_TOKEN", hide_env_values = true)]
+    pub token: String,
+    /// Name of this host, unique in its organization [default: the name of the machine]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub name: Option<String>,
+    /// The mobilecli that drives the devices [default: mobilecli on the PATH]
+    #[arg(long, value_name = "PATH", conflicts_with = "mobilecli_url")]
+    pub mobilecli: Option<PathBuf>,
+    /// Use a `mobilecli server` that already runs, instead of starting one
+    #[arg(long, value_name = "URL", value_parser = base_url)]
+    pub mobilecli_url: Option<BaseUrl>,
+    /// Serve simulated devices: N Android ones, or android=N,ios=N
+    #[arg(long, value_name = "N|android=N,ios=N")]
+    pub simulate: Vec<SimulatedDevices>,
+    /// Shell command to run after each release, with TENURE_DEVICE_SERIAL and TENURE_DEVICE_PLATFORM set
+    #[arg(long, value_name = "COMMAND")]
+    pub on_release: Option<String>,
+    /// Folder for what the host remembers; one for each host of a machine
+    #[arg(long, value_name = "DIR", default_value = "tenure-host")]
+    pub state: PathBuf,
+}
+
+impl Host {
+    fn options(self) -> HostOptions {
+        let servers = self.server.iter().map(BaseUrl::to_string).collect();
+        let mut options = HostOptions::new(servers, self.token, self.state);
+        options.name = self.name.unwrap_or(options.name);
+        options.mobilecli = self.mobilecli;
+        options.mobilecli_url = self.mobilecli_url.map(|url| url.to_string());
+        options.simulate = self.simulate;
+        options.on_release = self.on_release;
+        options
+    }
+}
+
+/// Without the token.
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("server", &self.server).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn base_url(text: &str) -> std::result::Result<BaseUrl, String> {
+    BaseUrl::parse(text).ok_or_else(|| "expected a URL such as https://tenure.example.com".to_owned())
+}
+
+/// Connects the devices and drives them until told to stop.
+///
+/// # Errors
+/// The servers refuse the key, or `mobilecli` cannot be started.
+pub async fn run(context: &Context, arguments: Host) -> Result<()> {
+    start_logging(&context.settings(Vec::new())?.settings)?;
+    let stopped = runner::host::run(arguments.options(), stop_at_signal()?).await;
+    stopped.map_err(|error| Failure::new(error.to_string()))
+}

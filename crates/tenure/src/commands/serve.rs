@@ -1,0 +1,33 @@
+//! `tenure serve`.
+
+use clap::Args;
+
+use crate::arguments::SettingArguments;
+use crate::commands::Context;
+use crate::failure::Result;
+
+/// Arguments of `tenure serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tenure serve
+  tenure serve --listen 127.0.0.1:8080 --database sqlite:/var/lib/tenure/tenure.db
+  tenure serve --public-url https://tenure.example.com --database 'postgres://tenure@db/tenure?sslmode=require'
+
+Makes the database if it is not there, and brings it to the schema of this program. Ctrl-C stops it gracefully.")]
+pub struct Serve {
+    /// Settings given as arguments.
+    #[command(flatten)]
+    pub settings: SettingArguments,
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// The settings do not fit, or the server cannot start.
+pub async fn run(context: &Context, arguments: Serve) -> Result<()> {
+    let loaded = context.settings(arguments.settings.0)?;
+    loaded.settings.check_exposure()?;
+    super::start_logging(&loaded.settings)?;
+    Err(super::not_in_this_build())
+}

@@ -1,0 +1,15 @@
+//! `tenure version`.
+
+use serde_json::json;
+
+use crate::commands::Context;
+use crate::failure::Result;
+
+/// Prints the version.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn run(context: &Context) -> Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    context.output.done(&format!("tenure {version}"), &json!({ "name": "tenure", "version": version }))
+}

@@ -1,0 +1,202 @@
+//! What people write in arguments, read and checked before anything is opened.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use domain::credential::Wire;
+use domain::ids::OrganizationId;
+use domain::permission::{AccountRole, Role};
+use domain::principal::normal_email;
+
+/// An organization as people write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrgRef {
+    /// As a UUID, 32 hex digits, or those after `org_` or `org-`.
+    Id(OrganizationId),
+    /// By its exact name.
+    Name(String),
+}
+
+impl FromStr for OrgRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match OrganizationId::parse(text) {
+            Some(id) => Ok(Self::Id(id)),
+            None => Ok(Self::Name(name(text)?)),
+        }
+    }
+}
+
+impl fmt::Display for OrgRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => write!(f, "{name:?}"),
+        }
+    }
+}
+
+/// Reads a name: something to see, in one line, of at most 200 characters.
+///
+/// # Errors
+/// The sentence that says what a name must be.
+pub fn name(text: &str) -> Result<String, String> {
+    let fits = !text.trim().is_empty() && text.chars().count() <= 200 && !text.chars().any(char::is_control);
+    if fits { Ok(text.trim().to_owned()) } else { Err("expected 1 to 200 characters in one line".to_owned()) }
+}
+
+/// Reads an e-mail address into its one form.
+///
+/// # Errors
+/// The sentence that says what is expected.
+pub fn email(text: &str) -> Result<String, String> {
+    normal_email(text).ok_or_else(|| "expected an e-mail address such as ana@example.com".to_owned())
+}
+
+/// Reads how long a key is valid: `90d`, `12h`.
+///
+/// # Errors
+/// The sentence that says what is expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    server::settings::parse_duration(text)
+        .ok_or_else(|| "expected a length of time such as 90d, 12h or 30m".to_owned())
+}
+
+/// Reads the role of a member.
+pub fn role() -> impl TypedValueParser<Value = Role> {
+    let names = Role::NAMES.map(|(_, name)| name);
+    PossibleValuesParser::new(names).try_map(|name| Role::parse(&name).ok_or("unknown role"))
+}
+
+/// The role of a service user: in its organization, or in the whole account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceRole {
+    /// In one organization.
+    Organization(Role),
+    /// In all of them.
+    Account(AccountRole),
+}
+
+impl ServiceRole {
+    /// The role of this name where the service user is.
+    ///
+    /// # Errors
+    /// The sentence that says which roles there are.
+    pub fn parse(name: &str, of_organization: bool) -> Result<Self, String> {
+        if of_organization {
+            let role = Role::parse(name).map(Self::Organization);
+            role.ok_or_else(|| {
+                format!("{name} is a role of the whole account; with --org say admin, readwrite or readonly")
+            })
+        } else {
+            let role = AccountRole::parse(name).map(Self::Account);
+            role.ok_or_else(|| {
+                format!("{name} is a role of an organization; without --org say viewer or admin")
+            })
+        }
+    }
+}
+
+/// Reads the name of a service user's role; which of them fit depends on `--org`.
+pub fn service_role() -> impl TypedValueParser<Value = String> {
+    let members = Role::NAMES.map(|(_, name)| name);
+    PossibleValuesParser::new(members.into_iter().chain([AccountRole::Viewer.name()]))
+}
+
+/// Reads whose clients a key is made for. Only its prefix differs: any key works on any wire.
+pub fn wire() -> impl TypedValueParser<Value = Wire> {
+    let names = Wire::ALL.map(|(_, name, _)| name);
+    PossibleValuesParser::new(names).try_map(|name| Wire::parse(&name).ok_or("unknown wire"))
+}
+
+/// How many devices an organization may hold at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceLimit(
+    /// `None` is no limit.
+    pub Option<u32>,
+);
+
+impl FromStr for DeviceLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self(None)),
+            _ => match text.parse() {
+                Ok(count) => Ok(Self(Some(count))),
+                Err(_) => Err("expected a whole number, or `none` for no limit".to_owned()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn organizations_are_named_in_five_ways() {
+        let id = Uuid::from_u128(0x0198_7a6b_5c4d_7e8f_9012_3456_789a_bcde);
+        let (plain, hex) = (id.to_string(), id.simple().to_string());
+        let ids =
+            [plain.clone(), plain.to_uppercase(), hex.clone(), format!("org_{hex}"), format!("org-{hex}")];
+        for text in ids {
+            assert_eq!(text.parse(), Ok(OrgRef::Id(OrganizationId(id))), "{text}");
+        }
+        let names = [
+            "Acme".to_owned(),
+            "org_acme".to_owned(),
+            format!("org_{plain}"),
+            format!("{{{plain}}}"),
+            format!("{hex}0"),
+        ];
+        for text in names {
+            assert_eq!(text.parse(), Ok(OrgRef::Name(text.clone())), "{text}");
+        }
+        for text in ["", "  ", "a\nb"] {
+            assert!(text.parse::<OrgRef>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn service_users_have_the_roles_of_their_place() {
+        let rows = [
+            ("admin", true, Some(ServiceRole::Organization(Role::Admin))),
+            ("admin", false, Some(ServiceRole::Account(AccountRole::Admin))),
+            ("readwrite", true, Some(ServiceRole::Organization(Role::Readwrite))),
+            ("readwrite", false, None),
+            ("readonly", false, None),
+            ("viewer", true, None),
+            ("viewer", false, Some(ServiceRole::Account(AccountRole::Viewer))),
+        ];
+        for (name, of_organization, role) in rows {
+            assert_eq!(ServiceRole::parse(name, of_organization).ok(), role, "{name} {of_organization}");
+        }
+    }
+
+    #[test]
+    fn every_role_and_wire_can_be_said() {
+        let command = || {
+            clap::Command::new("x")
+                .arg(clap::Arg::new("r").value_parser(role()))
+                .arg(clap::Arg::new("w").value_parser(wire()))
+        };
+        for ((_, role), (_, wire, _)) in Role::NAMES.iter().zip(Wire::ALL) {
+            assert!(command().try_get_matches_from(["x", role, wire]).is_ok(), "{role} {wire}");
+        }
+    }
+
+    #[test]
+    fn device_limits_may_be_none() {
+        let rows =
+            [("5", Some(Some(5))), ("0", Some(Some(0))), ("none", Some(None)), ("-1", None), ("many", None)];
+        for (text, limit) in rows {
+            assert_eq!(text.parse().ok(), limit.map(DeviceLimit), "{text}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+"""Starts the real programs that the tests talk to, and ends every one of them.
+
+Nothing in here knows what a test wants: `Program` is a process with a log, `Tenure` one served
+program on one database, `Organization` a tenant in it, `MobileCli` a person at a terminal.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TENURE = pathlib.Path(os.environ.get("TENURE_BIN", ROOT / "target/debug/tenure")).resolve()
+MODULES = HERE / "node_modules"
+MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+MOBILECLI = MODULES / f"@mobilenext/mobilecli-linux-{MACHINE}/mobilecli-linux-{MACHINE}"
+MOBILECLI_LEGACY = MODULES / f"mobilecli-legacy/bin/mobilecli-linux-{MACHINE}"
+FAKE_ADB = HERE / "fake-adb"
+
+# Every process of this run, and whatever it starts in turn, carries this in its environment.
+MARK = f"TENURE_CLIENT_TESTS={uuid.uuid4()}"
+_numbers = itertools.count(1)
+
+
+def wait_until(what, probe, seconds=30):
+    """Returns what `probe` returns as soon as that is true; fails by the deadline, naming `what`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = probe()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {seconds} s there was still not: {what} (last seen: {seen!r})")
+        time.sleep(0.05)
+
+
+def free_port():
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def clean_environment(home, **more):
+    """The environment of a program under test: nothing of the user's own settings, a home of its own."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TENURE_", "MOBILECLI_", "FAKE_ADB_", "ANDROID_"))}
+    name, value = MARK.split("=")
+    own = {"HOME": str(home), "MOBILECLI_HOME": str(home / "mobilecli"), name: value}
+    return kept | own | {k: str(v) for k, v in more.items()}
+
+
+def leftovers():
+    """The ids of the processes of this run that are still alive, found by the mark in their environment."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if MARK.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+class Program:
+    """A process that runs until the test ends it; what it prints goes to a log of its own."""
+
+    running = []
+
+    def __init__(self, name, arguments, folder, environment):
+        self.name = name
+        self.log = folder / f"{name}-{next(_numbers)}.log"
+        self.process = subprocess.Popen(
+            [str(a) for a in arguments], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+            stdout=self.log.open("wb"), stderr=subprocess.STDOUT, start_new_session=True,
+        )
+        Program.running.append(self)
+
+    def tail(self, lines=60):
+        """The end of what the program has printed."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def until(self, what, probe, seconds=30):
+        """`wait_until`, but gives up at once when the program has ended."""
+
+        def alive():
+            if self.process.poll() is not None:
+                raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.tail()}")
+            return probe()
+
+        return wait_until(what, alive, seconds)
+
+    def stop(self, seconds=15):
+        """Asks the program to end (SIGTERM), insists after a while, and returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self in Program.running:
+            Program.running.remove(self)
+        return self.process.returncode
+
+
+class Tenure:
+    """One `tenure serve` on a database of its own, and the administration of it on the command line."""
+
+    def __init__(self, database, folder):
+        self.database, self.folder = database, folder
+        self.environment = clean_environment(folder)
+        self.run("migrate")
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        serve = [TENURE, "serve", "--listen", f"127.0.0.1:{port}", "--database", database]
+        self.program = Program("serve", serve, folder, self.environment)
+        self.program.until("the server is ready", lambda: self.get("/readyz")[0] == 200)
+
+    def run(self, *arguments):
+        """Runs `tenure ARGUMENTS --database …`; it has to succeed. Returns what it printed."""
+        command = [str(TENURE), *arguments, "--database", self.database]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, f"tenure {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def admin(self, *arguments):
+        """`run` with `--json`, parsed."""
+        return json.loads(self.run(*arguments, "--json"))
+
+    def get(self, path, key=None):
+        """GET by plain HTTP: the status and the parsed body. Status 0 when nothing answers."""
+        request = urllib.request.Request(self.url + path)
+        if key:
+            request.add_header("Authorization", f"Bearer {key}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                status, body = answer.status, answer.read()
+        except urllib.error.HTTPError as refused:
+            status, body = refused.code, refused.read()
+        except OSError:
+            return 0, None
+        try:
+            return status, json.loads(body)
+        except ValueError:
+            return status, body
+
+    def organization(self):
+        """A new organization."""
+        return Organization(self)
+
+
+class Organization:
+    """A tenant: its people with their keys, and its hosts."""
+
+    def __init__(self, tenure):
+        self.tenure = tenure
+        self.name = f"Acme {next(_numbers)}"
+        self.id = tenure.admin("org", "create", self.name)["id"]
+        self.folder = tenure.folder / f"org-{next(_numbers)}"
+        self.folder.mkdir()
+
+    def key(self, role="readwrite"):
+        """A new member of that role, and a key of theirs: `{id, secret, …}`."""
+        email = f"{role}-{next(_numbers)}@example.test"
+        self.tenure.admin("user", "create", email, "--org", self.id, "--role", role)
+        return self.tenure.admin("key", "create", "--user", email, "--org", self.id, "--wire", "mobilenext")
+
+    def limit(self, devices):
+        """Lets the organization hold at most so many devices at once."""
+        self.tenure.run("org", "set", self.id, "--max-devices", str(devices))
+
+    def host(self, *arguments, **environment):
+        """Starts `tenure host ARGUMENTS` for this organization, in a home of its own."""
+        home = self.folder / f"host-{next(_numbers)}"
+        home.mkdir()
+        command = [
+            TENURE, "host", "--server", self.tenure.url, "--token", self.key("admin")["secret"], *arguments,
+        ]
+        return Program("host", command, home, clean_environment(home, **environment))
+
+    def person(self, role="readwrite", program=None):
+        """A new member of that role at a terminal with mobilecli."""
+        return MobileCli(self, self.key(role)["secret"], program or MOBILECLI)
+
+    def someone_with(self, secret, program=None):
+        """Somebody at a terminal with mobilecli and this key, whatever it is."""
+        return MobileCli(self, secret, program or MOBILECLI)
+
+    def sessions(self, key):
+        """What `GET /api/v1/sessions` lists, by plain HTTP."""
+        status, body = self.tenure.get("/api/v1/sessions", key)
+        assert (status, body["object"]) == (200, "list"), body
+        return body["data"]
+
+
+class MobileCli:
+    """An unmodified mobilecli with a fresh home, pointed at the server by its environment alone."""
+
+    started = []
+
+    def __init__(self, organization, key, program):
+        assert program.exists(), f"{program} is missing: run scripts/test clients, which installs it"
+        self.key, self.program = key, program
+        self.home = organization.folder / f"person-{next(_numbers)}"
+        self.home.mkdir()
+        socket_url = organization.tenure.url.replace("http://", "ws://") + "/ws"
+        self.environment = clean_environment(
+            self.home, MOBILECLI_TOKEN=key, MOBILECLI_FLEET_URL=socket_url, MOBILECLI_REMOTE_ONLY=1,
+            MOBILEMCP_DISABLE_TELEMETRY=1, PATH="/usr/bin:/bin",
+        )
+        MobileCli.started.append(self)
+
+    def start(self, *arguments):
+        """Starts a command in the background."""
+        return subprocess.Popen(
+            [str(self.program), *map(str, arguments)], env=self.environment, cwd=self.home, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+
+    def finish(self, process, seconds=60):
+        """Waits for a command: its exit code and the JSON it printed."""
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"{process.args} still ran after {seconds} s:\n{out}\n{err}") from None
+        return process.returncode, json.loads(out) if out.strip().startswith("{") else {"raw": out + err}
+
+    def ok(self, *arguments):
+        """Runs a command that has to succeed and returns its `data`."""
+        process = self.start(*arguments)
+        code, answer = self.finish(process)
+        assert (code, answer.get("status")) == (0, "ok"), f"mobilecli {' '.join(map(str, arguments))}: {code} {answer}"
+        return answer.get("data")
+
+    def refused(self, *arguments):
+        """Runs a command that has to be refused, and returns the sentence that says why."""
+        process = self.start(*arguments)
+        code, answer = self.finish(process)
+        assert code != 0 and answer.get("status") == "error", f"not refused: {arguments}: {code} {answer}"
+        sentence = answer["error"]
+        for noise in ("unmarshal", "bad handshake", "EOF", "{", "internal"):
+            assert noise not in sentence, f"no sentence for a person: {sentence!r}"
+        return sentence
+
+    def allocate(self, *arguments):
+        """`remote allocate`, which has to be ready at once; returns the device."""
+        answer = self.ok("remote", "allocate", *arguments)
+        assert answer.get("device"), f"not ready: {answer}"
+        return answer["device"]
+
+    def devices(self):
+        """What `devices` lists: the devices that are allocated to this person."""
+        return self.ok("devices")["devices"]
+
+    def stop(self):
+        """Ends the daemon that device commands leave behind."""
+        subprocess.run([str(self.program), "daemon", "stop"], env=self.environment, capture_output=True, timeout=20)
+
+
+def end_everything():
+    """Ends all that is left of this run: programs, daemons, and what those have started."""
+    for client in MobileCli.started:
+        client.stop()
+    MobileCli.started.clear()
+    for program in reversed(list(Program.running)):
+        program.stop()
+    for pid in leftovers():
+        if pid != os.getpid():
+            os.kill(pid, signal.SIGKILL)
+
+
+def python():
+    """The Python that runs the tests, for helpers of ours that are programs."""
+    return sys.executable
