@@ -5,14 +5,14 @@ use crate::hosts::Hosts;
 use crate::observe::Metrics;
 use crate::operations::queue::QueueRuns;
 use crate::settings::Settings;
-use crate::throttle::Throttle;
+use crate::throttle::{SocketCounts, Throttle};
 use domain::ids::NodeId;
 use domain::time::Micros;
 use object_store::ObjectStore;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use store::Store;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// What a running server has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -42,10 +42,12 @@ pub struct Parts {
     pub node: NodeId,
     /// Cancelled when the server is told to stop.
     pub stop: CancellationToken,
+    /// Everything that runs beside requests: jobs, WebSockets. Waited for when the server stops.
+    pub tasks: TaskTracker,
     /// What was noted as used lately.
     pub used: Throttle,
     /// Open WebSockets of each credential.
-    pub sockets: Mutex<HashMap<domain::ids::CredentialId, u32>>,
+    pub sockets: SocketCounts,
 }
 
 impl App {

@@ -1,8 +1,9 @@
-//! Notes that need not be written every time.
+//! Limits kept in memory: notes that need not be written every time, and open WebSockets.
 
+use domain::ids::CredentialId;
 use domain::time::{Micros, Span};
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 /// How often "used just now" is written for the same thing: a note that is half a minute old is as good.
@@ -27,6 +28,41 @@ impl Throttle {
         }
         noted.insert(what, now);
         true
+    }
+}
+
+/// How many WebSockets each credential has open on this server.
+#[derive(Clone, Default)]
+pub struct SocketCounts(Arc<Mutex<HashMap<CredentialId, u32>>>);
+
+/// One open WebSocket; it counts until this is dropped.
+pub struct OpenSocket {
+    counts: SocketCounts,
+    credential: CredentialId,
+}
+
+impl SocketCounts {
+    /// Counts one more, unless the credential has `limit` already.
+    pub fn open(&self, credential: CredentialId, limit: u32) -> Option<OpenSocket> {
+        let mut counts = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let count = counts.entry(credential).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(OpenSocket { counts: self.clone(), credential })
+    }
+}
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        let mut counts = self.counts.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.credential) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.credential);
+            }
+        }
     }
 }
 

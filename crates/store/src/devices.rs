@@ -76,12 +76,19 @@ const OF_HOST: &str =
 
 const TO_CLEAN: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE cleaning = 1 ORDER BY id");
 
+const ALL: &str = concat!("SELECT ", device_columns!(), " FROM devices ORDER BY id");
+
 const BY_ID: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE id = $1");
 
 impl Store {
     /// The devices whose last hold has ended and which their hosts have not cleaned yet.
     pub async fn devices_to_clean(&self, system: &System) -> Result<Vec<Device>> {
         self.everywhere(system, TO_CLEAN, values![]).await?.iter().map(device).collect()
+    }
+
+    /// Every device of everybody, for the operator's counts.
+    pub async fn all_devices(&self, system: &System) -> Result<Vec<Device>> {
+        self.everywhere(system, ALL, values![]).await?.iter().map(device).collect()
     }
 
     /// A device, for a hold that is known to stand on it.

@@ -1,13 +1,14 @@
 //! What devices there are, and which of them are held.
 
 use crate::failure::Failure;
+use crate::observe::DeviceCounts;
 use crate::state::App;
 use domain::Refusal;
 use domain::device::{Device, Hold, HoldState, Offer, Wanted};
 use domain::session::SessionKey;
 use std::collections::BTreeSet;
-use store::Granted;
 use store::access::ViewSessions;
+use store::{Granted, System};
 
 /// How many device models a refusal lists; more would not help a person.
 const LISTED: usize = 12;
@@ -51,4 +52,25 @@ pub async fn held_by_caller(
     let open = app.store.open_holds(granted).await?;
     let own = open.into_iter().filter(|(_, hold)| Some(hold.principal) == granted.principal());
     Ok(own.map(|(session, hold)| (session, hold.clone(), hold.state())).collect())
+}
+
+/// Counts devices and holds for the metrics.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn count(app: &App) -> Result<(), Failure> {
+    let system = System::for_jobs();
+    let mut counts = DeviceCounts::default();
+    for device in app.store.all_devices(&system).await? {
+        match device {
+            Device { holder: Some(_), .. } => counts.held += 1,
+            Device { cleaning: true, .. } => counts.cleaning += 1,
+            Device { online: false, .. } => counts.offline += 1,
+            _ => counts.free += 1,
+        }
+    }
+    let pending = app.store.queue(&system).await?.queue.len();
+    app.metrics.set_holds(counts.held, i64::try_from(pending).unwrap_or(i64::MAX));
+    app.metrics.set_devices(counts);
+    Ok(())
 }

@@ -10,7 +10,7 @@ use domain::refusal::Thing;
 use domain::time::{Micros, Span};
 use futures_util::{Stream, StreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::{ObjectStoreExt, WriteMultipart};
 use protocol::CallFile;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;

@@ -1,0 +1,47 @@
+//! What the server does by itself, each in a task of its own until it stops.
+
+use crate::operations::{devices, hosts, queue, sweep};
+use crate::state::App;
+use crate::signals;
+use std::time::Duration;
+
+/// How often a server says in the store which hosts it has on the line. Several times within the shortest time a
+/// host may be away.
+const LINKS_EVERY: Duration = Duration::from_secs(5);
+
+/// Starts all of them.
+pub fn start(app: &App) {
+    app.tasks.spawn(queue::keep_running(app.clone()));
+    app.tasks.spawn(signals::follow(app.clone()));
+    let every = app.settings.sweep_interval;
+    repeat(app, every, |app| async move {
+        sweep::sweep(&app).await;
+        if let Err(error) = devices::count(&app).await {
+            tracing::warn!(%error, "devices could not be counted");
+        }
+    });
+    repeat(app, LINKS_EVERY, |app| async move {
+        if let Err(error) = hosts::keep_links(&app).await {
+            tracing::warn!(%error, "cannot note which hosts are on the line");
+        }
+    });
+}
+
+fn repeat<F: Future<Output = ()> + Send>(
+    app: &App,
+    every: Duration,
+    job: impl Fn(App) -> F + Send + 'static,
+) {
+    let app = app.clone();
+    app.tasks.clone().spawn(async move {
+        let mut ticks = tokio::time::interval(every);
+        // After a stall one run is as good as many.
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => job(app.clone()).await,
+                () = app.stop.cancelled() => break,
+            }
+        }
+    });
+}

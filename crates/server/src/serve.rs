@@ -1,0 +1,177 @@
+//! A server from start to graceful stop.
+
+use crate::clock::{Clock, Random, SystemClock, SystemRandom};
+use crate::hosts::Hosts;
+use crate::observe::Metrics;
+use crate::operations::queue::QueueRuns;
+use crate::settings::{FileStore, Settings, SettingsError};
+use crate::state::{App, Parts};
+use crate::throttle::{SocketCounts, Throttle};
+use crate::{jobs, wires};
+use domain::ids::NodeId;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use store::{Database, DatabaseError, OpenMode, Store};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Why a server cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The settings forbid it.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The database cannot be opened.
+    #[error("the database cannot be opened: {0}")]
+    Database(#[from] DatabaseError),
+    /// The place for files cannot be used.
+    #[error("the place for files cannot be used: {0}")]
+    Files(String),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+}
+
+/// A server that is running.
+pub struct Server {
+    app: App,
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+/// Serves until `stop` is cancelled, then stops gracefully.
+///
+/// # Errors
+/// [`ServeError`] when it cannot start.
+pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), ServeError> {
+    let server = Server::start(settings, stop).await?;
+    tracing::info!(url = server.base_url(), "serving");
+    server.wait().await;
+    Ok(())
+}
+
+impl Server {
+    /// Opens the database, migrates it if it must be, and begins to serve.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn start(settings: Settings, stop: CancellationToken) -> Result<Server, ServeError> {
+        Server::start_with(settings, stop, Arc::new(SystemClock), Arc::new(SystemRandom)).await
+    }
+
+    /// The like with a clock and a source of randomness of one's own.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn start_with(
+        settings: Settings,
+        stop: CancellationToken,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Server, ServeError> {
+        settings.check_exposure()?;
+        let files = open_files(&settings.files)?;
+        // The address first: a second server on the same port must not touch the database.
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
+        let address =
+            listener.local_addr().map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
+        let database = Database::open(settings.database.reveal(), OpenMode::Migrate, clock.now().0).await?;
+        let mut node = [0; 10];
+        random.fill(&mut node);
+        let app = App::new(Parts {
+            store: Store::new(database),
+            base_url: settings.base_url(address),
+            node: NodeId::new(clock.now(), node),
+            clock,
+            random,
+            settings,
+            files,
+            metrics: Metrics::new(),
+            hosts: Hosts::default(),
+            queue: QueueRuns::default(),
+            stop,
+            tasks: TaskTracker::new(),
+            used: Throttle::default(),
+            sockets: SocketCounts::default(),
+        });
+        jobs::start(&app);
+        let serving = tokio::spawn(accept(app.clone(), listener));
+        Ok(Server { app, address, serving })
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL under which clients reach it, without a slash at its end.
+    pub fn base_url(&self) -> &str {
+        &self.app.base_url
+    }
+
+    /// Its store.
+    pub fn store(&self) -> &Store {
+        &self.app.store
+    }
+
+    /// What it has at hand.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Waits until it was told to stop and has stopped: what runs may finish within the grace of the settings.
+    pub async fn wait(self) {
+        self.app.stop.cancelled().await;
+        tracing::info!("stopping");
+        let grace = self.app.settings.stop_grace;
+        self.app.tasks.close();
+        let tasks = self.app.tasks.clone();
+        let finished = async {
+            let _ = self.serving.await;
+            tasks.wait().await;
+        };
+        if tokio::time::timeout(grace, finished).await.is_err() {
+            tracing::warn!("some requests did not finish in time and were cut off");
+        }
+        self.app.store.database().close().await;
+    }
+}
+
+async fn accept(app: App, listener: TcpListener) {
+    let stop = app.stop.clone();
+    let service = wires::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await });
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the server's listener failed");
+    }
+}
+
+/// Opens the place for uploads and recordings.
+fn open_files(files: &FileStore) -> Result<Arc<dyn ObjectStore>, ServeError> {
+    let wrong = |error: &dyn std::fmt::Display| ServeError::Files(error.to_string());
+    match files {
+        FileStore::Folder(folder) => {
+            std::fs::create_dir_all(folder).map_err(|error| wrong(&error))?;
+            let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(&error))?;
+            Ok(Arc::new(store.with_automatic_cleanup(true)))
+        }
+        FileStore::Url(url) => {
+            let url = url::Url::parse(url.reveal()).map_err(|error| wrong(&error))?;
+            #[expect(clippy::disallowed_methods, reason = "an object store's keys come from its usual environment")]
+            let options = std::env::vars().map(|(name, value)| (name.to_lowercase(), value));
+            let (store, prefix) = object_store::parse_url_opts(&url, options).map_err(|error| wrong(&error))?;
+            Ok(Arc::new(object_store::prefix::PrefixStore::new(store, prefix)))
+        }
+    }
+}

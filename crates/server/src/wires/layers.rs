@@ -1,0 +1,212 @@
+//! What is around every request of every wire: an id, a time limit, no panic, one line in the log.
+
+use crate::clock::Stopwatch;
+use crate::failure::{Failure, RequestFailure};
+use crate::observe::RequestLine;
+use crate::state::App;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use domain::ids::OrganizationId;
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use store::{Caller, Chosen};
+use uuid::Uuid;
+
+/// The header that carries a request's id, in both directions.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID: usize = 64;
+
+/// What the layers must know of a wire.
+#[derive(Clone, Copy)]
+pub struct Wire {
+    /// Its name, for logs and metrics.
+    pub name: &'static str,
+    /// How it words a failure.
+    pub word: fn(Failure) -> Response,
+}
+
+/// Who made a request, told by the extractor to the log.
+#[derive(Clone, Default)]
+pub struct Who(Arc<Mutex<Option<(Uuid, Option<Uuid>)>>>);
+
+impl Who {
+    /// Notes who is calling and in which organization.
+    pub fn is(&self, caller: &Caller) {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = Some((caller.principal().0, caller.organization().map(|organization| organization.0)));
+    }
+
+    fn taken(&self) -> Option<(Uuid, Option<Uuid>)> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+
+/// Puts the layers around a wire's routes.
+pub fn around(routes: Router<App>, app: &App, wire: Wire) -> Router<App> {
+    routes.layer(from_fn_with_state((app.clone(), wire), guard))
+}
+
+async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, next: Next) -> Response {
+    let watch = Stopwatch::start();
+    let id = request_id(&app, request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let who = Who::default();
+    request.extensions_mut().insert(who.clone());
+    let unhurried = request.uri().path().starts_with(crate::operations::files::FILES_PATH)
+        || request.uri().path().starts_with(protocol::HOST_FILES_PATH);
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let limit = if unhurried { app.settings.install_timeout } else { app.settings.request_timeout };
+    let mut response = match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => (wire.word)(Failure::internal(format!("a panic in {method} {route}"))),
+        Err(_) => (wire.word)(RequestFailure::Timeout.into()),
+    };
+    finish(&mut response, &id);
+    let status = response.status().as_u16();
+    let duration = watch.elapsed();
+    app.metrics.request(wire.name, method.as_str(), route.to_owned(), status, duration);
+    let (principal, organization) = who.taken().unzip();
+    RequestLine {
+        id: &id,
+        wire: wire.name,
+        method: method.as_str(),
+        route,
+        organization: organization.flatten().map(|id| id.to_string()),
+        principal: principal.map(|id| id.to_string()),
+        status,
+        duration,
+    }
+    .log();
+    response
+}
+
+fn finish(response: &mut Response, id: &str) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    // Whatever a session is about is nobody's to keep on the way.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// The caller's own id of the request if it is a plain word, else a new one.
+fn request_id(app: &App, headers: &HeaderMap) -> String {
+    let plain = |text: &&str| {
+        (1..=MAX_REQUEST_ID).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain);
+    given.map_or_else(|| Uuid::from_bytes(app.random_bytes()).simple().to_string(), str::to_owned)
+}
+
+/// The credential of `Authorization: Bearer …`; nothing when there is none, another scheme, or more than one header.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(credential)
+}
+
+/// The organization that a header names. Named twice, or by what cannot be an organization, is named wrongly.
+pub fn chosen(headers: &HeaderMap, name: &str) -> Chosen {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Chosen::ByDefault,
+        (Some(value), None) => Chosen::Named(value.to_str().ok().and_then(OrganizationId::parse)),
+        _ => Chosen::Named(None),
+    }
+}
+
+/// Reads a body of JSON, at most as large as the settings allow. A body that says that it is larger is refused
+/// before it is read.
+///
+/// # Errors
+/// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] naming the field and what was expected.
+pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
+    let bytes = body(app, request).await?;
+    if bytes.is_empty() {
+        return Err(RequestFailure::Body("expected a JSON object, got nothing".to_owned()).into());
+    }
+    let mut reader = serde_json::Deserializer::from_slice(&bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let place = if path == "." { String::new() } else { format!("{path}: ") };
+        RequestFailure::Body(format!("{place}{}", error.inner()))
+    })?;
+    reader.end().map_err(|error| RequestFailure::Body(error.to_string()))?;
+    Ok(value)
+}
+
+async fn body(app: &App, request: Request) -> Result<Bytes, Failure> {
+    let limit = app.settings.body_limit;
+    if content_length(request.headers()).is_some_and(|length| length > limit) {
+        return Err(RequestFailure::BodyTooLarge { limit }.into());
+    }
+    let limited = Limited::new(request.into_body(), usize::try_from(limit).unwrap_or(usize::MAX));
+    match limited.collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(RequestFailure::BodyTooLarge { limit }.into())
+        }
+        Err(_) => Err(RequestFailure::Body("it ended early".to_owned()).into()),
+    }
+}
+
+/// The length that a request says its body has, in bytes.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// One value of a query string by its name.
+///
+/// # Errors
+/// [`domain::Refusal::Invalid`] when it is there more than once: which one would count is a guess.
+pub fn query_value(query: Option<&str>, name: &str) -> Result<Option<String>, Failure> {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let mut values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(domain::Refusal::invalid(name, "at most once").into()),
+    }
+}
+
+/// A whole number of a query string between two bounds.
+///
+/// # Errors
+/// [`domain::Refusal::Invalid`].
+pub fn query_number(query: Option<&str>, name: &str, bounds: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, Failure> {
+    let Some(text) = query_value(query, name)? else { return Ok(None) };
+    let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = if digits { text.parse().ok().filter(|number| bounds.contains(number)) } else { None };
+    let expected = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
+    number.map(Some).ok_or_else(|| domain::Refusal::invalid(name, expected()).into())
+}
+
+/// The one shape of a body that is JSON bytes already.
+pub fn json_response(status: axum::http::StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A body reader for handlers: hands the whole request on, so that who is calling is judged first.
+pub struct Whole(pub Request);
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = std::convert::Infallible;
+    async fn from_request(request: Request, _: &S) -> Result<Whole, Self::Rejection> {
+        Ok(Whole(request))
+    }
+}

@@ -1,0 +1,47 @@
+//! Who is calling, and what they may.
+
+use super::errors::MobileError;
+use crate::failure::Failure;
+use crate::operations::authenticate::authenticate;
+use crate::state::App;
+use crate::wires::layers::{self, Who};
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use store::access::Right;
+use store::{Caller, Chosen, Granted};
+
+/// The header that chooses the organization.
+const ORGANIZATION: &str = "x-organization-id";
+
+/// The organization that a request names.
+pub fn chosen(headers: &HeaderMap) -> Chosen {
+    layers::chosen(headers, ORGANIZATION)
+}
+
+/// Who calls, whatever they may.
+pub struct Known(pub Caller);
+
+impl FromRequestParts<App> for Known {
+    type Rejection = MobileError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, MobileError> {
+        let caller = authenticate(app, layers::bearer(&parts.headers), chosen(&parts.headers)).await?;
+        if let Some(who) = parts.extensions.get::<Who>() {
+            who.is(&caller);
+        }
+        Ok(Known(caller))
+    }
+}
+
+/// A caller that has the right `P` in the chosen organization.
+pub struct May<P: Right>(pub Granted<P>);
+
+impl<P: Right> FromRequestParts<App> for May<P> {
+    type Rejection = MobileError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, MobileError> {
+        let Known(caller) = Known::from_request_parts(parts, app).await?;
+        Ok(May(caller.may::<P>().map_err(Failure::from)?))
+    }
+}

@@ -1,0 +1,67 @@
+//! `/api/v1/sessions/{session}/devices`: ask for a device, look, release.
+
+use super::caller::May;
+use super::errors::MobileError;
+use super::sessions::{SessionPath, answer, session_id};
+use super::shapes::{Allocated, Allocation, List};
+use crate::failure::Failure;
+use crate::operations::device_sessions;
+use crate::state::App;
+use crate::wires::layers::{self, Whole};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::Refusal;
+use domain::device::{Filter, HoldState, Wanted};
+use domain::refusal::Thing;
+use serde::Deserialize;
+use store::access::{UseSessions, ViewSessions};
+
+/// What a client asks for, over HTTP and over the WebSocket.
+#[derive(Debug, Deserialize)]
+pub struct Ask {
+    /// All of them must hold.
+    pub filters: Vec<Filter>,
+}
+
+/// `GET …/devices`: mobilewright polls it until `status` is `in_use` and `info.serial` is there.
+pub async fn list(
+    May(granted): May<ViewSessions>,
+    State(app): State<App>,
+    session: SessionPath,
+) -> Result<Response, MobileError> {
+    let session = device_sessions::get(&app, &granted, session_id(session)?).await?;
+    answer(StatusCode::OK, &List::new(session.holds.iter().map(Allocation::from).collect(), None))
+}
+
+/// `POST …/devices`: 201 with the device, or 202 with a place in the queue. Never held open: clients give up
+/// after 30 s and poll instead.
+pub async fn request(
+    May(granted): May<UseSessions>,
+    State(app): State<App>,
+    session: SessionPath,
+    Whole(body): Whole,
+) -> Result<Response, MobileError> {
+    let session = session_id(session)?;
+    let ask: Ask = layers::json(&app, body).await?;
+    let wanted = Wanted::new(ask.filters).map_err(Failure::from)?;
+    let hold = device_sessions::request_device(&app, &granted, session, wanted).await?;
+    let status = if hold.state() == HoldState::InUse { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    answer(status, &Allocated::new(session, &hold))
+}
+
+/// `POST …/devices/{device}/release`: a device by its id, or a request by its allocation's. Answers with a body,
+/// since mobilewright reads one.
+pub async fn release(
+    May(granted): May<UseSessions>,
+    State(app): State<App>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Response, MobileError> {
+    let Ok(Path((session, device))) = path else {
+        return Err(Failure::from(Refusal::NotFound(Thing::Session)).into());
+    };
+    let session = session_id(Ok(Path(session)))?;
+    let hold = device_sessions::release_device(&app, &granted, session, &device).await?;
+    answer(StatusCode::ACCEPTED, &Allocation::from(&hold))
+}

@@ -1,0 +1,153 @@
+//! How this wire words a failure: `{"error":{"code","message"}}` over HTTP, a JSON-RPC error over the WebSocket.
+//!
+//! Codes over HTTP: `concurrency_limit` and `internal_error` were seen in clients, the others follow their style.
+//! JSON-RPC codes: the vendor's openrpc document. `data` must be a string, or mobilecli cannot read the answer.
+
+use crate::failure::{Failure, RequestFailure};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Refusal;
+use domain::refusal::Thing;
+use serde::Serialize;
+
+/// A failure in this wire's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MobileError {
+    status: StatusCode,
+    code: &'static str,
+    rpc: i64,
+    title: String,
+    message: String,
+}
+
+/// The error of a JSON-RPC answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct RpcError {
+    code: i64,
+    message: String,
+    data: String,
+}
+
+impl MobileError {
+    fn new(status: StatusCode, code: &'static str, rpc: i64, title: &str, message: impl ToString) -> MobileError {
+        MobileError { status, code, rpc, title: title.to_owned(), message: message.to_string() }
+    }
+
+    /// As JSON-RPC says it. Clients print `data` rather than `message`.
+    pub fn into_rpc(self) -> RpcError {
+        RpcError { code: self.rpc, message: self.title, data: self.message }
+    }
+
+    /// A request that is not JSON-RPC, or names no method that there is.
+    pub fn rpc(code: i64, title: &str, message: impl ToString) -> MobileError {
+        MobileError::new(StatusCode::BAD_REQUEST, "bad_request", code, title, message)
+    }
+}
+
+impl From<Failure> for MobileError {
+    fn from(failure: Failure) -> MobileError {
+        let new = MobileError::new;
+        match failure {
+            Failure::Refused(refusal) => refused(&refusal),
+            Failure::Request(request) => unreadable(&request),
+            Failure::Unauthenticated => {
+                new(StatusCode::UNAUTHORIZED, "unauthorized", -32001, "Unauthorized", failure)
+            }
+            Failure::Device { code, message, data } => MobileError {
+                status: StatusCode::BAD_GATEWAY,
+                code: "device_error",
+                rpc: code,
+                message: data.unwrap_or_else(|| message.clone()),
+                title: message,
+            },
+            Failure::Busy => new(StatusCode::SERVICE_UNAVAILABLE, "busy", -32000, "Busy", failure),
+            Failure::Internal { ref cause } => {
+                tracing::error!(cause, "a request failed");
+                new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", -32603, "Internal error", failure)
+            }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> MobileError {
+    let (status, code, rpc, title) = match refusal {
+        Refusal::NotFound(Thing::File) => (StatusCode::NOT_FOUND, "not_found", -32011, "UploadNotFound"),
+        Refusal::NotFound(Thing::Device) => (StatusCode::NOT_FOUND, "not_found", -32010, "DeviceNotFound"),
+        Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", -32602, "Not found"),
+        Refusal::Forbidden(_) | Refusal::NotAMember | Refusal::NoOrganization | Refusal::NotYours(_) => {
+            (StatusCode::FORBIDDEN, "forbidden", -32003, "Forbidden")
+        }
+        Refusal::Invalid { field, .. } if field == "filename" => {
+            (StatusCode::BAD_REQUEST, "bad_request", -32040, "InvalidFilename")
+        }
+        Refusal::Invalid { field, .. } if field == "filesize" => {
+            (StatusCode::BAD_REQUEST, "bad_request", -32041, "InvalidFileSize")
+        }
+        Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "bad_request", -32602, "Invalid params"),
+        Refusal::SessionEnded => (StatusCode::CONFLICT, "session_ended", -32000, "SessionEnded"),
+        Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "concurrency_limit", -32000, "ConcurrencyLimit")
+        }
+        Refusal::NoMatch { .. } => (StatusCode::CONFLICT, "no_matching_device", -32022, "NoMatchingDevice"),
+        Refusal::DeviceUnavailable(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "device_unavailable", -32021, "DeviceUnavailable")
+        }
+        Refusal::DeviceTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "device_timeout", -32050, "DeviceTimeout"),
+        Refusal::QuotaExceeded { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "storage_quota", -32031, "FileSizeExceeded")
+        }
+        Refusal::Exists(_) => (StatusCode::CONFLICT, "conflict", -32602, "Conflict"),
+        Refusal::Resync { .. } => (StatusCode::GONE, "resync", -32602, "Resync"),
+    };
+    MobileError::new(status, code, rpc, title, refusal)
+}
+
+fn unreadable(request: &RequestFailure) -> MobileError {
+    let (status, code, rpc, title) = match request {
+        RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "not_found", -32601, "Method not found"),
+        RequestFailure::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", -32601, "Method not found"),
+        RequestFailure::BodyTooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", -32031, "FileSizeExceeded")
+        }
+        RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "bad_request", -32602, "Invalid params"),
+        RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict", -32042, "UploadFailed"),
+        RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", -32000, "Timeout"),
+        RequestFailure::TooManyConnections { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "too_many_connections", -32030, "TooManyConnections")
+        }
+    };
+    MobileError::new(status, code, rpc, title, request)
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Body<'a>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl IntoResponse for MobileError {
+    fn into_response(self) -> Response {
+        let envelope = Envelope { error: Body { code: self.code, message: &self.message } };
+        let mut response = (self.status, axum::Json(envelope)).into_response();
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            // What is left of a body that was refused is not read: the connection cannot go on.
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

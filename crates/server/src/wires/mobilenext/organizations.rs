@@ -1,0 +1,21 @@
+//! `/api/v1/organizations`.
+
+use super::caller::Known;
+use super::errors::MobileError;
+use super::sessions::answer;
+use super::shapes::{List, OrganizationEntry};
+use crate::operations::organizations;
+use crate::state::App;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::permission::Role;
+use store::access::UseSessions;
+
+/// `GET /organizations`: those the caller may act in, the oldest first.
+pub async fn list(Known(caller): Known, State(app): State<App>) -> Result<Response, MobileError> {
+    let account = if caller.may_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
+    let found = organizations::list(&app, &caller).await?;
+    let entries = found.iter().map(|(organization, role)| OrganizationEntry::new(organization, *role, account));
+    answer(StatusCode::OK, &List::new(entries.collect(), None))
+}

@@ -1,0 +1,197 @@
+//! The JSON-RPC methods of the WebSocket.
+//!
+//! Methods and error codes: the vendor's openrpc document, corrected by what clients were seen to send and read.
+
+use super::devices::Ask;
+use super::errors::{MobileError, RpcError};
+use super::shapes::{Allocated, FleetDevice, RemoteDevice};
+use crate::failure::Failure;
+use crate::operations::{device_sessions, devices, drive, files};
+use crate::state::App;
+use domain::Refusal;
+use domain::device::Wanted;
+use futures_util::future::{BoxFuture, FutureExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use store::Caller;
+use store::access::{UseSessions, ViewSessions};
+
+const PARSE_ERROR: i64 = -32700;
+const INVALID_REQUEST: i64 = -32600;
+const METHOD_NOT_FOUND: i64 = -32601;
+
+/// A request that can be read.
+#[derive(Debug)]
+pub struct Request {
+    /// None for a notification, which gets no answer.
+    pub id: Option<Value>,
+    /// The method.
+    pub method: String,
+    /// Its parameters; mobilecli omits them where there are none.
+    pub params: Map<String, Value>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    id: Option<Value>,
+    outcome: Result<Value, RpcError>,
+}
+
+#[derive(Serialize)]
+struct ReplyShape<'a> {
+    jsonrpc: &'static str,
+    id: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a RpcError>,
+}
+
+impl Reply {
+    /// An answer with a result.
+    pub fn done(id: Option<Value>, result: Value) -> Reply {
+        Reply { id, outcome: Ok(result) }
+    }
+
+    /// An answer with an error.
+    pub fn failed(id: Option<Value>, error: MobileError) -> Reply {
+        Reply { id, outcome: Err(error.into_rpc()) }
+    }
+
+    /// The frame; nothing for a notification.
+    pub fn text(&self) -> Option<String> {
+        let id = self.id.as_ref()?;
+        let (result, error) = match &self.outcome {
+            Ok(result) => (Some(result), None),
+            Err(error) => (None, Some(error)),
+        };
+        serde_json::to_string(&ReplyShape { jsonrpc: "2.0", id, result, error }).ok()
+    }
+}
+
+/// Reads a frame.
+///
+/// # Errors
+/// The answer that says what is wrong with it, with the request's id where it has one.
+pub fn read(text: &str) -> Result<Request, Reply> {
+    let wrong = |id: Value, code, title: &str, message: String| {
+        Reply::failed(Some(id), MobileError::rpc(code, title, message))
+    };
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| wrong(Value::Null, PARSE_ERROR, "Parse error", format!("not JSON: {error}")))?;
+    let Value::Object(mut fields) = value else {
+        let message = "expected one JSON-RPC 2.0 request object; batches are not supported".to_owned();
+        return Err(wrong(Value::Null, INVALID_REQUEST, "Invalid Request", message));
+    };
+    let id = fields.remove("id");
+    let answer_to = match &id {
+        Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
+        _ => Value::Null,
+    };
+    let invalid = |message: &str| wrong(answer_to.clone(), INVALID_REQUEST, "Invalid Request", message.to_owned());
+    if !matches!(id, None | Some(Value::Null | Value::String(_) | Value::Number(_))) {
+        return Err(invalid("id: expected a string or a number"));
+    }
+    let Some(Value::String(method)) = fields.remove("method") else {
+        return Err(invalid("method: expected a string"));
+    };
+    match fields.remove("params") {
+        None | Some(Value::Null) => Ok(Request { id, method, params: Map::new() }),
+        Some(Value::Object(params)) => Ok(Request { id, method, params }),
+        Some(_) => Err(wrong(answer_to, -32602, "Invalid params", "params: expected an object".to_owned())),
+    }
+}
+
+/// Starts a request: what must keep its order is done when this returns, and the answer is waited for in what it
+/// returns.
+///
+/// # Errors
+/// As each method's use case; a method that there is none of.
+pub async fn start(
+    app: &App,
+    caller: &Caller,
+    request: Request,
+) -> Result<BoxFuture<'static, Result<Value, Failure>>, Failure> {
+    let Request { method, params, .. } = request;
+    let result = match method.as_str() {
+        "devices.list" => json!({ "devices": held(app, caller).await? }),
+        "device.list" => json!({ "status": "ok", "data": { "devices": held(app, caller).await? } }),
+        "fleet.listDevices" => offers(app, caller).await?,
+        "fleet.allocate" => allocate(app, caller, params).await?,
+        "fleet.release" => {
+            let device = device_id(&params)?;
+            device_sessions::release_anywhere(app, &caller.may::<UseSessions>()?, &device).await?;
+            json!({ "status": "ok" })
+        }
+        "uploads.create" => upload(app, caller, params).await?,
+        command if command.starts_with("device.") => {
+            let granted = caller.may::<UseSessions>()?;
+            let device = device_id(&params)?;
+            let underway = drive::start(app, &granted, &device, command, params).await?;
+            return Ok(underway.finish().boxed());
+        }
+        _ => {
+            return Err(Failure::Device {
+                code: METHOD_NOT_FOUND,
+                message: "Method not found".to_owned(),
+                data: Some("this server does not know that method".to_owned()),
+            });
+        }
+    };
+    Ok(std::future::ready(Ok(result)).boxed())
+}
+
+/// What the caller holds or waits for.
+async fn held(app: &App, caller: &Caller) -> Result<Value, Failure> {
+    let open = devices::held_by_caller(app, &caller.may::<ViewSessions>()?).await?;
+    serde_json::to_value(RemoteDevice::all(&open)).map_err(Failure::internal)
+}
+
+async fn offers(app: &App, caller: &Caller) -> Result<Value, Failure> {
+    let offers = devices::offers(app, &caller.may::<ViewSessions>()?).await?;
+    Ok(json!({ "devices": offers.iter().map(FleetDevice::from).collect::<Vec<_>>() }))
+}
+
+/// The way of mobilecli up to 1.0.0: a session of its own for each device.
+async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Result<Value, Failure> {
+    let granted = caller.may::<UseSessions>()?;
+    let ask: Ask = read_params(params)?;
+    let wanted = Wanted::new(ask.filters)?;
+    devices::could_match(app, &granted.also()?, &wanted).await?;
+    let session = device_sessions::create(app, &granted).await?;
+    match device_sessions::request_device(app, &granted, session.id, wanted).await {
+        Ok(hold) => serde_json::to_value(Allocated::new(session.id, &hold)).map_err(Failure::internal),
+        Err(failure) => {
+            // A session that this call made for nothing would only puzzle.
+            let _ = device_sessions::end(app, &granted, session.id).await;
+            Err(failure)
+        }
+    }
+}
+
+async fn upload(app: &App, caller: &Caller, params: Map<String, Value>) -> Result<Value, Failure> {
+    let granted = caller.may::<UseSessions>()?;
+    let name = params.get("filename").and_then(Value::as_str).unwrap_or_default();
+    let size = params.get("filesize").and_then(Value::as_u64).unwrap_or_default();
+    let upload = files::announce_upload(app, &granted, name, size).await?;
+    Ok(json!({
+        "uploadId": upload.id.to_string(),
+        "uploadUrl": upload.url,
+        "expiresAt": upload.expires.0 / 1_000_000,
+    }))
+}
+
+fn device_id(params: &Map<String, Value>) -> Result<String, Failure> {
+    let id = params.get("deviceId").and_then(Value::as_str).filter(|id| !id.is_empty());
+    id.map(str::to_owned).ok_or_else(|| Refusal::invalid("deviceId", "the id of a device you hold").into())
+}
+
+fn read_params<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Failure> {
+    serde_path_to_error::deserialize(Value::Object(params)).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "params".to_owned() } else { path };
+        Refusal::invalid(field, error.into_inner().to_string()).into()
+    })
+}

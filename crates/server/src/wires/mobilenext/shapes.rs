@@ -1,0 +1,319 @@
+//! What this wire's bodies look like.
+
+use domain::device::{DeviceSession, Hold, HoldState, Offer};
+use domain::ids::SessionId;
+use domain::organization::Organization;
+use domain::permission::Role;
+use domain::session::SessionKey;
+use domain::time::Micros;
+use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+/// A time as RFC 3339 in UTC with six digits, so that a cursor made of it is exact.
+#[derive(Debug, Clone, Copy)]
+pub struct Time(pub Micros);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_string())
+    }
+}
+
+impl std::fmt::Display for Time {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+        let timestamp = Timestamp::from_microsecond(self.0.0).unwrap_or(Timestamp::MAX);
+        f.write_str(&PRINTER.timestamp_to_string(&timestamp))
+    }
+}
+
+/// Reads a cursor. What is finer than a microsecond is rounded up, so that a page of everything before it leaves
+/// nothing out.
+pub fn parse_time(text: &str) -> Option<Micros> {
+    if text.len() > 64 {
+        return None;
+    }
+    // An offset's plus that was not escaped arrives as a space.
+    let timestamp: Timestamp = text.parse().or_else(|_| text.replacen(' ', "+", 1).parse()).ok()?;
+    let nanos = timestamp.as_nanosecond();
+    i64::try_from(nanos.div_euclid(1_000) + i128::from(nanos.rem_euclid(1_000) > 0)).ok().map(Micros)
+}
+
+/// A list. `nextCursor` is absent when there are no more results.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct List<T> {
+    object: &'static str,
+    data: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<Time>,
+}
+
+impl<T> List<T> {
+    /// A list of all of it, or a page and where the next one begins.
+    pub fn new(data: Vec<T>, next_cursor: Option<Micros>) -> List<T> {
+        List { object: "list", data, next_cursor: next_cursor.map(Time) }
+    }
+}
+
+/// A session. `devices` is not in the vendor's page, but mobilecli finds the session to release a device in by it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session<'a> {
+    id: Uuid,
+    organization: Uuid,
+    user: Uuid,
+    device: SessionDevice<'a>,
+    devices: Vec<Allocation<'a>>,
+    created_at: Time,
+    released_at: Option<Time>,
+}
+
+/// The device of a session: the newest one it holds or held. While it holds none yet, the platform that was
+/// asked for and empty strings, since the vendor's page requires all five.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionDevice<'a> {
+    id: &'a str,
+    platform: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    name: &'a str,
+    os_version: &'a str,
+}
+
+impl<'a> From<&'a DeviceSession> for Session<'a> {
+    fn from(session: &'a DeviceSession) -> Session<'a> {
+        Session {
+            id: session.id.uuid(),
+            organization: session.organization.0,
+            user: session.owner.0,
+            device: session.newest_hold().map(SessionDevice::from).unwrap_or_default(),
+            devices: session.holds.iter().map(Allocation::from).collect(),
+            created_at: Time(session.id.created()),
+            released_at: session.released_at().map(Time),
+        }
+    }
+}
+
+impl<'a> From<&'a Hold> for SessionDevice<'a> {
+    fn from(hold: &'a Hold) -> SessionDevice<'a> {
+        match &hold.held {
+            None => SessionDevice { platform: hold.wanted.platform(), ..SessionDevice::default() },
+            Some(held) => SessionDevice {
+                id: &held.handle,
+                platform: &held.offer.platform,
+                kind: &held.offer.kind,
+                name: &held.offer.name,
+                os_version: &held.offer.version,
+            },
+        }
+    }
+}
+
+/// A device of a session. `info.serial` is absent while it is provisioned: mobilewright takes its presence as ready.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Allocation<'a> {
+    id: Uuid,
+    status: &'static str,
+    info: AllocationInfo<'a>,
+    created_at: Time,
+    released_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    release_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    release_evidence: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AllocationInfo<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<&'a str>,
+    platform: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    name: &'a str,
+    os_version: &'a str,
+}
+
+impl<'a> From<&'a Hold> for Allocation<'a> {
+    fn from(hold: &'a Hold) -> Allocation<'a> {
+        let SessionDevice { id, platform, kind, name, os_version } = SessionDevice::from(hold);
+        let ended = hold.ended.as_ref();
+        Allocation {
+            id: hold.id.0,
+            status: match hold.state() {
+                HoldState::Pending => "provisioning",
+                HoldState::InUse => "in_use",
+                HoldState::Released => "released",
+            },
+            info: AllocationInfo { serial: (!id.is_empty()).then_some(id), platform, kind, name, os_version },
+            created_at: Time(hold.requested),
+            released_at: ended.map(|(at, _)| Time(*at)),
+            release_reason: ended.map(|(_, ending)| ending.reason.name()),
+            release_evidence: ended.map(|(_, ending)| ending.evidence.as_str()),
+        }
+    }
+}
+
+/// The answer to a request for a device, over both HTTP and the WebSocket. `sessionId` is for clients before
+/// 0.3.88, which know no `allocationId`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Allocated<'a> {
+    allocation_id: Uuid,
+    session_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<RemoteDevice<'a>>,
+}
+
+impl<'a> Allocated<'a> {
+    /// The answer for a hold as it is now.
+    pub fn new(session: SessionId, hold: &'a Hold) -> Allocated<'a> {
+        let ready = hold.state() == HoldState::InUse;
+        Allocated {
+            allocation_id: hold.id.0,
+            session_id: session.uuid(),
+            state: (!ready).then_some("allocating"),
+            device: ready.then(|| RemoteDevice::new(session, hold)),
+        }
+    }
+}
+
+/// A device as the WebSocket shows it: one that the caller holds, or waits for (`allocating`).
+#[derive(Debug, Serialize, PartialEq, Clone)]
+pub struct RemoteDevice<'a> {
+    id: &'a str,
+    name: &'a str,
+    platform: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    version: &'a str,
+    state: &'static str,
+    model: &'a str,
+    provider: Provider,
+}
+
+#[derive(Debug, Serialize, PartialEq, Clone)]
+#[serde(rename_all = "camelCase")]
+struct Provider {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    allocation_id: Uuid,
+    session_id: Uuid,
+}
+
+impl<'a> RemoteDevice<'a> {
+    /// The device of a hold.
+    pub fn new(session: SessionId, hold: &'a Hold) -> RemoteDevice<'a> {
+        let SessionDevice { id, platform, kind, name, os_version } = SessionDevice::from(hold);
+        RemoteDevice {
+            id,
+            name,
+            platform,
+            kind,
+            version: os_version,
+            state: if hold.held.is_some() { "online" } else { "allocating" },
+            model: hold.held.as_ref().map_or("", |held| &held.model),
+            provider: Provider { kind: "mobilenext", allocation_id: hold.id.0, session_id: session.uuid() },
+        }
+    }
+
+    /// What the caller holds and waits for.
+    pub fn all(open: &'a [(SessionKey, Hold, HoldState)]) -> Vec<RemoteDevice<'a>> {
+        open.iter().map(|(session, hold, _)| RemoteDevice::new(session.id, hold)).collect()
+    }
+}
+
+/// A kind of device that can be had.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FleetDevice<'a> {
+    name: &'a str,
+    platform: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    version: &'a str,
+    form_factor: &'static str,
+}
+
+impl<'a> From<&'a Offer> for FleetDevice<'a> {
+    fn from(offer: &'a Offer) -> FleetDevice<'a> {
+        let name = offer.name.to_lowercase();
+        let tablet = ["ipad", "tablet", "tab ", "pad "].iter().any(|word| name.contains(word));
+        FleetDevice {
+            name: &offer.name,
+            platform: &offer.platform,
+            kind: &offer.kind,
+            version: &offer.version,
+            form_factor: if tablet { "tablet" } else { "phone" },
+        }
+    }
+}
+
+/// An organization of the caller's.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrganizationEntry<'a> {
+    id: Uuid,
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    role: &'static str,
+    created_at: Time,
+}
+
+impl<'a> OrganizationEntry<'a> {
+    /// An organization, and what the caller is there; `account` where it is so by its role in the account.
+    pub fn new(organization: &'a Organization, role: Option<Role>, account: Role) -> OrganizationEntry<'a> {
+        OrganizationEntry {
+            id: organization.id.0,
+            name: &organization.name,
+            kind: "starter",
+            role: role.unwrap_or(account).name(),
+            created_at: Time(organization.created),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_with_six_digits() {
+        assert_eq!(Time(Micros(1_767_225_600_000_000)).to_string(), "2026-01-01T00:00:00.000000Z");
+        assert_eq!(Time(Micros(1_767_225_600_000_001)).to_string(), "2026-01-01T00:00:00.000001Z");
+    }
+
+    #[test]
+    fn cursors_are_read() {
+        let new_year = 1_767_225_600_000_000;
+        #[rustfmt::skip]
+        let table = [
+            ("2026-01-01T00:00:00Z",                Some(new_year)),
+            ("2026-01-01T00:00:00.000001Z",         Some(new_year + 1)),
+            ("2026-01-01T00:00:00.0000001Z",        Some(new_year + 1)),
+            ("2026-01-01T00:00:00.0000010Z",        Some(new_year + 1)),
+            ("2025-12-31T23:59:59.9999999Z",        Some(new_year)),
+            ("2026-01-01T02:00:00+02:00",           Some(new_year)),
+            ("2026-01-01T02:00:00 02:00",           Some(new_year)),
+            ("2025-12-31T22:00:00-02:00",           Some(new_year)),
+            ("1969-12-31T23:59:59.9999991Z",        Some(0)),
+            ("2026-01-01",                          None),
+            ("2026-01-01T00:00:00",                 None),
+            ("2026-13-01T00:00:00Z",                None),
+            ("yesterday",                           None),
+            ("",                                    None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_time(text).map(|time| time.0), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! `/ws`: the WebSocket that devices are driven through.
+//!
+//! Every frame of a client is one JSON-RPC request. No frame is sent before the answer to the first one:
+//! mobilecli takes whatever comes first for its answer.
+
+use super::caller;
+use super::errors::MobileError;
+use super::rpc::{self, Reply};
+use super::shapes::RemoteDevice;
+use crate::failure::{Failure, RequestFailure};
+use crate::operations::authenticate::authenticate;
+use crate::operations::devices;
+use crate::signals::concerns;
+use crate::state::App;
+use crate::throttle::OpenSocket;
+use crate::wires::layers;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::time::Duration;
+use store::access::ViewSessions;
+use store::{Caller, Chosen, Signal, SignalReceiver};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Larger than any request of a client; apps and recordings go another way.
+const MAX_FRAME_BYTES: usize = 8 << 20;
+/// Requests under way and answers that wait to be written; the next request is not read before one of them is.
+const ANSWERS_WAITING: usize = 64;
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// A client that says nothing at all, not even pong, for this long is gone.
+const SILENT_FOR: Duration = Duration::from_secs(90);
+/// RFC 6455: the endpoint is going away.
+const GOING_AWAY: u16 = 1001;
+/// RFC 6455: a message that violates the endpoint's policy.
+const POLICY: u16 = 1008;
+
+/// What a client came with; looked up again for each request, so that a revoke counts at once.
+#[derive(Clone)]
+pub struct Visitor {
+    credential: Option<String>,
+    chosen: Chosen,
+}
+
+impl Visitor {
+    /// Who is calling.
+    ///
+    /// # Errors
+    /// As [`authenticate`].
+    pub async fn caller(&self, app: &App) -> Result<Caller, Failure> {
+        authenticate(app, self.credential.as_deref(), self.chosen).await
+    }
+}
+
+/// `GET /ws`. The upgrade is never refused for the credential: mobilecli would print "bad handshake"; the first
+/// request gets a readable error instead.
+pub async fn open(
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    State(app): State<App>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            let sentence = format!("expected a WebSocket: {}", rejection.body_text());
+            return MobileError::from(Failure::from(RequestFailure::Body(sentence))).into_response();
+        }
+    };
+    let visitor = Visitor { credential: credential(&headers, query.as_deref()), chosen: caller::chosen(&headers) };
+    let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
+    let tasks = app.tasks.clone();
+    upgrade.on_upgrade(move |socket| async move {
+        // Tracked, so that a graceful stop waits for it.
+        let _ = tasks.spawn(converse(app, socket, visitor)).await;
+    })
+}
+
+/// The credential: the header (mobilecli), or `?token=` (mobilewright, which cannot set one in a browser).
+/// Both at once are no credential, rather than a guess which one counts.
+fn credential(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let by_header = headers.contains_key(axum::http::header::AUTHORIZATION);
+    let by_query = layers::query_value(query, "token").ok()?;
+    match (by_header, by_query) {
+        (true, None) => layers::bearer(headers).map(str::to_owned),
+        (false, token) => token,
+        (true, Some(_)) => None,
+    }
+}
+
+/// One conversation.
+struct Conversation {
+    app: App,
+    visitor: Visitor,
+    out: mpsc::Sender<Message>,
+    /// Signals, while subscribed to changes.
+    signals: Option<SignalReceiver>,
+    /// What the subscriber was told last.
+    told: Vec<Value>,
+}
+
+async fn converse(app: App, socket: WebSocket, visitor: Visitor) {
+    let _counted = app.metrics.websocket_opened("mobilenext");
+    let admitted = admit(&app, &visitor).await;
+    let (mut sink, mut frames) = socket.split();
+    let (out, mut waiting) = mpsc::channel::<Message>(ANSWERS_WAITING);
+    let writer = tokio::spawn(async move {
+        while let Some(message) = waiting.recv().await {
+            if sink.send(message).await.is_err() {
+                break;
+            }
+        }
+        let _ = sink.close().await;
+    });
+    let stop = app.stop.clone();
+    let mut talk = Conversation { app, visitor, out, signals: None, told: Vec::new() };
+    let mut pings = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+    let mut heard = Instant::now();
+    loop {
+        tokio::select! {
+            frame = frames.next() => {
+                let Some(Ok(frame)) = frame else { break };
+                heard = Instant::now();
+                if !talk.frame(frame, &admitted).await {
+                    break;
+                }
+            }
+            signal = next_signal(&mut talk.signals) => talk.changed(signal).await,
+            _ = pings.tick() => {
+                if heard.elapsed() > SILENT_FOR || talk.out.try_send(Message::Ping(Default::default())).is_err() {
+                    break;
+                }
+            }
+            () = stop.cancelled() => {
+                talk.finish_requests().await;
+                talk.close(GOING_AWAY, "the server is stopping").await;
+                break;
+            }
+        }
+    }
+    drop(talk);
+    let _ = tokio::time::timeout(Duration::from_secs(5), writer).await;
+}
+
+/// Counts the WebSocket for its credential.
+async fn admit(app: &App, visitor: &Visitor) -> Result<OpenSocket, Failure> {
+    let caller = visitor.caller(app).await?;
+    let limit = app.settings.websockets_per_credential;
+    let open = app.sockets.open(caller.credential(), limit);
+    open.ok_or_else(|| RequestFailure::TooManyConnections { limit }.into())
+}
+
+async fn next_signal(signals: &mut Option<SignalReceiver>) -> Option<Signal> {
+    match signals {
+        Some(signals) => signals.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Conversation {
+    /// Takes a frame; says whether to go on.
+    async fn frame(&mut self, frame: Message, admitted: &Result<OpenSocket, Failure>) -> bool {
+        let text = match &frame {
+            Message::Text(text) => text.as_str(),
+            Message::Close(_) => return false,
+            Message::Ping(_) | Message::Pong(_) => return true,
+            Message::Binary(_) => {
+                self.close(POLICY, "expected text frames of JSON").await;
+                return false;
+            }
+        };
+        let request = match rpc::read(text) {
+            Ok(request) => request,
+            Err(reply) => return self.send(reply).await,
+        };
+        if let Err(failure) = admitted {
+            let error = match failure {
+                Failure::Request(request) => Failure::Request(request.clone()),
+                Failure::Refused(refusal) => Failure::Refused(refusal.clone()),
+                _ => Failure::Unauthenticated,
+            };
+            self.send(Reply::failed(request.id, error.into())).await;
+            self.close(POLICY, "no valid credential, or too many connections").await;
+            return false;
+        }
+        match request.method.as_str() {
+            "devices.subscribe" => self.subscribe(request.id).await,
+            "devices.unsubscribe" => {
+                self.signals = None;
+                self.send(Reply::done(request.id, json!({ "status": "ok" }))).await
+            }
+            _ => self.run(request).await,
+        }
+    }
+
+    /// Starts a request. Commands reach a device in the order they came; answers go out as they are ready.
+    async fn run(&mut self, request: rpc::Request) -> bool {
+        let id = request.id.clone();
+        let started = match self.visitor.caller(&self.app).await {
+            Ok(caller) => rpc::start(&self.app, &caller, request).await,
+            Err(failure) => Err(failure),
+        };
+        let underway = match started {
+            Ok(underway) => underway,
+            Err(failure) => return self.send(Reply::failed(id, failure.into())).await,
+        };
+        // The place for the answer is taken before the work begins: a client that does not read gets no more work
+        // done.
+        let Ok(place) = self.out.clone().reserve_owned().await else { return false };
+        self.app.tasks.spawn(async move {
+            let reply = match underway.await {
+                Ok(result) => Reply::done(id, result),
+                Err(failure) => Reply::failed(id, failure.into()),
+            };
+            if let Some(text) = reply.text() {
+                place.send(Message::Text(text.into()));
+            }
+        });
+        true
+    }
+
+    /// Waits until every request under way has its answer in the queue: then all places are free again.
+    async fn finish_requests(&self) {
+        let _ = self.out.reserve_many(ANSWERS_WAITING.min(self.out.max_capacity())).await;
+    }
+
+    async fn subscribe(&mut self, id: Option<Value>) -> bool {
+        let signals = self.app.store.database().signals();
+        match self.devices().await {
+            Ok(devices) => {
+                self.told = devices;
+                self.signals = Some(signals);
+                self.send(Reply::done(id, json!({ "status": "ok" }))).await
+            }
+            Err(failure) => self.send(Reply::failed(id, failure.into())).await,
+        }
+    }
+
+    async fn devices(&self) -> Result<Vec<Value>, Failure> {
+        let granted = self.visitor.caller(&self.app).await?.may::<ViewSessions>()?;
+        let held = devices::held_by_caller(&self.app, &granted).await?;
+        RemoteDevice::all(&held).iter().map(|device| serde_json::to_value(device).map_err(Failure::internal)).collect()
+    }
+
+    /// Tells a subscriber what is different from what it was told last.
+    async fn changed(&mut self, signal: Option<Signal>) {
+        let Some(signal) = signal else {
+            self.signals = None;
+            return;
+        };
+        let Ok(caller) = self.visitor.caller(&self.app).await else {
+            self.signals = None;
+            return;
+        };
+        if !caller.organization().is_some_and(|organization| concerns(&signal, organization)) {
+            return;
+        }
+        let Ok(now) = self.devices().await else { return };
+        if let Some(params) = difference(&self.told, &now) {
+            let note = json!({ "jsonrpc": "2.0", "method": "devices.changed", "params": params });
+            let _ = self.out.send(Message::Text(note.to_string().into())).await;
+            self.told = now;
+        }
+    }
+
+    async fn send(&self, reply: Reply) -> bool {
+        match reply.text() {
+            Some(text) => self.out.send(Message::Text(text.into())).await.is_ok(),
+            None => true,
+        }
+    }
+
+    async fn close(&self, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code, reason: reason.into() };
+        let _ = self.out.send(Message::Close(Some(frame))).await;
+    }
+}
+
+/// What was added, removed and updated, told by allocation; nothing when nothing was.
+fn difference(before: &[Value], after: &[Value]) -> Option<Value> {
+    let key = |device: &Value| device["provider"]["allocationId"].clone();
+    let missing_in = |others: &[Value], device: &&Value| !others.iter().any(|other| key(other) == key(device));
+    let added = after.iter().filter(|device| missing_in(before, device)).collect::<Vec<_>>();
+    let removed = before.iter().filter(|device| missing_in(after, device)).collect::<Vec<_>>();
+    let updated = after
+        .iter()
+        .filter(|device| before.iter().any(|other| key(other) == key(device) && other != *device))
+        .collect::<Vec<_>>();
+    let none = added.is_empty() && removed.is_empty() && updated.is_empty();
+    (!none).then(|| json!({ "added": added, "removed": removed, "updated": updated }))
+}

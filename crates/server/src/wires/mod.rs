@@ -1,0 +1,41 @@
+//! The wires: each one product's HTTP API as its clients know it.
+//!
+//! A wire's folder has its routes, its shapes and its words for failures. It names the use cases and the
+//! domain, never another wire, and of the store only the proofs of access.
+
+mod house;
+mod layers;
+pub mod mobilenext;
+pub mod tenure;
+
+use crate::state::App;
+use axum::Router;
+
+/// All routes of the server: the one table.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .merge(house::routes(&app))
+        .merge(mobilenext::routes(&app))
+        .merge(tenure::routes(&app))
+        .fallback(house::no_route)
+        .with_state(app)
+}
+
+/// A route for people and tests: the method, the path and the wire it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The wire.
+    pub wire: &'static str,
+    /// The method.
+    pub method: &'static str,
+    /// The pattern of the path.
+    pub path: &'static str,
+}
+
+/// Every route there is, as the wires' tables say. The table of callers must have a row for each.
+pub fn routes() -> impl Iterator<Item = Route> {
+    let wires = [("house", house::ROUTES), ("mobilenext", mobilenext::ROUTES), ("tenure", tenure::ROUTES)];
+    wires.into_iter().flat_map(|(wire, routes)| {
+        routes.iter().map(move |(method, path)| Route { wire, method, path })
+    })
+}

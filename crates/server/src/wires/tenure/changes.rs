@@ -1,0 +1,63 @@
+//! `GET /tenure/v1/changes`: the change feed of an organization.
+
+use super::caller::May;
+use super::errors::TenureError;
+use crate::operations::changes;
+use crate::state::App;
+use crate::wires::layers::query_number;
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use domain::session::FeedLine;
+use serde::Serialize;
+use store::access::ViewSessions;
+use uuid::Uuid;
+
+const DEFAULT_LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 1_000;
+
+/// A stretch of the feed.
+#[derive(Debug, Serialize)]
+pub struct Feed {
+    changes: Vec<Line>,
+    /// The newest sequence there is.
+    latest: i64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    sequence: i64,
+    kind: &'static str,
+    session: Uuid,
+    revision: i64,
+    what: &'static str,
+    /// Microseconds since 1970.
+    at_us: i64,
+}
+
+impl From<FeedLine> for Line {
+    fn from(line: FeedLine) -> Line {
+        Line {
+            sequence: line.sequence,
+            kind: line.session.kind.name(),
+            session: line.session.id.uuid(),
+            revision: line.revision,
+            what: line.what.name(),
+            at_us: line.at.0,
+        }
+    }
+}
+
+/// Lines after `after` (0 is the beginning), in commit order and without gaps, at most `limit`. 410 with code
+/// `resync` when some of them are no longer kept: list the sessions and go on from `latest`.
+pub async fn list(
+    May(granted): May<ViewSessions>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Feed>, TenureError> {
+    let query = query.as_deref();
+    let after = query_number(query, "after", 0..=i64::MAX)?.unwrap_or(0);
+    let limit = query_number(query, "limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+    let feed = changes::after(&app, &granted, after, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
+    Ok(Json(Feed { changes: feed.lines.into_iter().map(Line::from).collect(), latest: feed.latest }))
+}

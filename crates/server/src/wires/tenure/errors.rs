@@ -1,0 +1,80 @@
+//! How our own wire words a failure: `{"error":{"code","message"}}`, with codes that programs may rely on.
+
+use crate::failure::{Failure, RequestFailure};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Refusal;
+use serde_json::json;
+
+/// A failure in our own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenureError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl From<Failure> for TenureError {
+    fn from(failure: Failure) -> TenureError {
+        let (status, code) = match &failure {
+            Failure::Refused(refusal) => refused(refusal),
+            Failure::Request(request) => unreadable(request),
+            Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+            Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
+            Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Failure::Internal { cause } => {
+                tracing::error!(cause, "a request failed");
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+            }
+        };
+        TenureError { status, code, message: failure.to_string() }
+    }
+}
+
+fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
+    match refusal {
+        Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+        Refusal::Forbidden(_) | Refusal::NotAMember | Refusal::NoOrganization | Refusal::NotYours(_) => {
+            (StatusCode::FORBIDDEN, "forbidden")
+        }
+        Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid"),
+        Refusal::SessionEnded => (StatusCode::CONFLICT, "session_ended"),
+        Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "limit"),
+        Refusal::NoMatch { .. } => (StatusCode::CONFLICT, "no_match"),
+        Refusal::DeviceUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "device_unavailable"),
+        Refusal::DeviceTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "device_timeout"),
+        Refusal::QuotaExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "quota"),
+        Refusal::Exists(_) => (StatusCode::CONFLICT, "exists"),
+        Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
+    }
+}
+
+fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
+    match request {
+        RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "not_found"),
+        RequestFailure::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        RequestFailure::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "invalid"),
+        RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        RequestFailure::TooManyConnections { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
+    }
+}
+
+impl IntoResponse for TenureError {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": { "code": self.code, "message": self.message } });
+        let mut response = (self.status, axum::Json(body)).into_response();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // What is left of a body that was refused is not read: the connection cannot go on.
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

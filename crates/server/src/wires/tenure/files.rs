@@ -1,0 +1,99 @@
+//! Files: uploads of clients and recordings of hosts.
+//!
+//! A client's address carries a token, which is the right to use it: the vendor's clients send no credential
+//! there. A host uses its key.
+
+use super::caller::Known;
+use super::errors::TenureError;
+use crate::failure::Failure;
+use crate::operations::files;
+use crate::state::App;
+use crate::wires::layers::{Whole, content_length};
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use domain::Refusal;
+use domain::ids::{FileId, OrganizationId};
+use domain::refusal::Thing;
+use futures_util::Stream;
+use store::access::ConnectHosts;
+use store::{Caller, StoredFile};
+
+type PathText = Result<Path<String>, PathRejection>;
+
+/// `PUT /files/{token}`: the bytes of an announced upload.
+pub async fn receive(
+    State(app): State<App>,
+    token: PathText,
+    Whole(request): Whole,
+) -> Result<StatusCode, TenureError> {
+    let length = content_length(request.headers());
+    let body = request.into_body().into_data_stream();
+    files::receive_upload(&app, &text(token)?, length, body).await?;
+    Ok(StatusCode::OK)
+}
+
+/// `GET /files/{token}`: a recording.
+pub async fn fetch(State(app): State<App>, token: PathText) -> Result<Response, TenureError> {
+    let (file, bytes) = files::fetch_by_token(&app, &text(token)?).await?;
+    Ok(download(&file, bytes))
+}
+
+/// `GET /host/files/{file}`: an app that the host is to install.
+pub async fn for_host(
+    Known(caller): Known,
+    State(app): State<App>,
+    file: PathText,
+) -> Result<Response, TenureError> {
+    let host = host(&caller)?;
+    let (file, bytes) = files::fetch_for_host(&app, host, file_id(file)?).await?;
+    Ok(download(&file, bytes))
+}
+
+/// `PUT /host/files/{file}`: a recording that the host made.
+pub async fn from_host(
+    Known(caller): Known,
+    State(app): State<App>,
+    file: PathText,
+    Whole(request): Whole,
+) -> Result<StatusCode, TenureError> {
+    let host = host(&caller)?;
+    files::receive_recording(&app, host, file_id(file)?, request.into_body().into_data_stream()).await?;
+    Ok(StatusCode::OK)
+}
+
+/// Whose files a host may use: its organization's, or everybody's if it is the shared pool's.
+fn host(caller: &Caller) -> Result<Option<OrganizationId>, Failure> {
+    if caller.organization().is_none() {
+        caller.may_in_account::<ConnectHosts>()?;
+        return Ok(None);
+    }
+    Ok(Some(caller.may::<ConnectHosts>()?.organization()))
+}
+
+fn text(path: PathText) -> Result<String, Failure> {
+    path.map(|Path(text)| text).map_err(|_| Refusal::NotFound(Thing::File).into())
+}
+
+fn file_id(path: PathText) -> Result<FileId, Failure> {
+    let id = domain::ids::parse_uuid(&text(path)?);
+    id.map(FileId).ok_or_else(|| Refusal::NotFound(Thing::File).into())
+}
+
+fn download(
+    file: &StoredFile,
+    bytes: impl Stream<Item = object_store::Result<Bytes>> + Send + 'static,
+) -> Response {
+    let mut response = Response::new(Body::from_stream(bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(file.size));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    let name = format!("attachment; filename=\"{}\"", file.name);
+    if let Ok(name) = HeaderValue::from_str(&name) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    response
+}

@@ -1,0 +1,191 @@
+//! `GET /tenure/v1/host`: the WebSocket of a host. The frames are those of the `protocol` crate.
+
+use super::caller::Known;
+use super::errors::TenureError;
+use crate::failure::{Failure, RequestFailure};
+use crate::hosts::HostConnection;
+use crate::operations::authenticate::authenticate;
+use crate::operations::hosts;
+use crate::state::App;
+use crate::wires::layers;
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use domain::Refusal;
+use protocol::{FromHost, PROTOCOL_VERSION, ToHost};
+use std::sync::Arc;
+use std::time::Duration;
+use store::access::ConnectHosts;
+use store::{Caller, Chosen};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Room for a screenshot of a large tablet.
+const MAX_FRAME_BYTES: usize = 64 << 20;
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// The host pings every 10 s and answers pings: this long without a word means that the line is dead.
+const SILENT_FOR: Duration = Duration::from_secs(30);
+const HELLO_WITHIN: Duration = Duration::from_secs(15);
+const GOING_AWAY: u16 = 1001;
+const POLICY: u16 = 1008;
+
+/// Opens a host's WebSocket. Unlike the clients' one it is refused with a status for a key that is no good: the
+/// host's program then ends with that sentence instead of trying again.
+pub async fn open(
+    Known(caller): Known,
+    State(app): State<App>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    if let Err(failure) = may_connect(&caller) {
+        return TenureError::from(failure).into_response();
+    }
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES),
+        Err(rejection) => {
+            let sentence = format!("expected a WebSocket: {}", rejection.body_text());
+            return TenureError::from(Failure::from(RequestFailure::Body(sentence))).into_response();
+        }
+    };
+    let credential = layers::bearer(&headers).unwrap_or_default().to_owned();
+    let chosen = layers::chosen(&headers, "x-organization-id");
+    let tasks = app.tasks.clone();
+    upgrade.on_upgrade(move |socket| async move {
+        let link = Link { app, credential, chosen };
+        let _ = tasks.spawn(link.run(socket)).await;
+    })
+}
+
+fn may_connect(caller: &Caller) -> Result<(), Failure> {
+    match caller.organization() {
+        Some(_) => caller.may::<ConnectHosts>().map(|_| ())?,
+        None => caller.may_in_account::<ConnectHosts>().map(|_| ())?,
+    }
+    Ok(())
+}
+
+struct Link {
+    app: App,
+    credential: String,
+    chosen: Chosen,
+}
+
+impl Link {
+    async fn run(self, mut socket: WebSocket) {
+        let (connection, orders) = match self.hello(&mut socket).await {
+            Ok(connected) => connected,
+            Err(failure) => return close(&mut socket, POLICY, &failure.to_string()).await,
+        };
+        let _counted = self.app.metrics.host_connected();
+        let (code, reason) = self.converse(&mut socket, &connection, orders).await;
+        hosts::gone(&self.app, &connection).await;
+        close(&mut socket, code, &reason).await;
+    }
+
+    async fn caller(&self) -> Result<Caller, Failure> {
+        let caller = authenticate(&self.app, Some(&self.credential), self.chosen).await?;
+        may_connect(&caller)?;
+        Ok(caller)
+    }
+
+    async fn hello(
+        &self,
+        socket: &mut WebSocket,
+    ) -> Result<(Arc<HostConnection>, mpsc::Receiver<ToHost>), Failure> {
+        let wrong = |expected: &str| Failure::from(Refusal::invalid("hello", expected));
+        let frame = tokio::time::timeout(HELLO_WITHIN, socket.recv()).await;
+        let Ok(Some(Ok(Message::Text(text)))) = frame else {
+            return Err(wrong("a hello as the first frame, within 15 s"));
+        };
+        match serde_json::from_str(&text) {
+            Ok(FromHost::Hello { protocol: PROTOCOL_VERSION, name, version }) => {
+                hosts::connect(&self.app, &self.caller().await?, &name, &version).await
+            }
+            Ok(FromHost::Hello { protocol, .. }) => Err(wrong(&format!(
+                "protocol {PROTOCOL_VERSION}, got {protocol}: use the same version of tenure on both sides"
+            ))),
+            _ => Err(wrong("a hello as the first frame")),
+        }
+    }
+
+    /// Runs until the connection is over; says why.
+    async fn converse(
+        &self,
+        socket: &mut WebSocket,
+        connection: &Arc<HostConnection>,
+        mut orders: mpsc::Receiver<ToHost>,
+    ) -> (u16, String) {
+        let mut pings = tokio::time::interval(PING_EVERY);
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                order = orders.recv() => {
+                    let Some(text) = order.and_then(|order| serde_json::to_string(&order).ok()) else {
+                        return (GOING_AWAY, "no more orders".to_owned());
+                    };
+                    if socket.send(Message::Text(text.into())).await.is_err() {
+                        return (GOING_AWAY, "the line is dead".to_owned());
+                    }
+                }
+                frame = socket.recv() => {
+                    heard = Instant::now();
+                    match frame {
+                        Some(Ok(Message::Text(text))) => if let Err(reason) = self.take(connection, &text).await {
+                            return (POLICY, reason);
+                        },
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        Some(Ok(Message::Binary(_))) => return (POLICY, "expected text frames".to_owned()),
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return (GOING_AWAY, String::new()),
+                    }
+                }
+                _ = pings.tick() => if let Err(reason) = self.still_there(socket, heard).await {
+                    return reason;
+                },
+                () = connection.cut.cancelled() => {
+                    return (POLICY, "a newer connection of the same host took over, or this one was too slow".to_owned());
+                }
+                () = self.app.stop.cancelled() => return (GOING_AWAY, "the server is stopping".to_owned()),
+            }
+        }
+    }
+
+    async fn take(&self, connection: &Arc<HostConnection>, text: &str) -> Result<(), String> {
+        let frame = serde_json::from_str(text).map_err(|error| format!("a frame that cannot be read: {error}"))?;
+        match hosts::take(&self.app, connection, frame).await {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                if let Failure::Internal { cause } = &failure {
+                    tracing::error!(cause, "a host's frame could not be taken");
+                }
+                Err(failure.to_string())
+            }
+        }
+    }
+
+    /// Pings, and looks whether the key is still good.
+    async fn still_there(&self, socket: &mut WebSocket, heard: Instant) -> Result<(), (u16, String)> {
+        if heard.elapsed() > SILENT_FOR {
+            return Err((GOING_AWAY, "no word for 30 s".to_owned()));
+        }
+        match self.caller().await {
+            Ok(_) => {}
+            // The database may be back at the next look.
+            Err(Failure::Internal { cause }) => tracing::warn!(cause, "cannot look up a host's key"),
+            Err(failure) => return Err((POLICY, failure.to_string())),
+        }
+        let sent = socket.send(Message::Ping(Default::default())).await;
+        sent.map_err(|_| (GOING_AWAY, "the line is dead".to_owned()))
+    }
+}
+
+/// Closes with a reason, cut to what a close frame can carry.
+async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
+    let mut cut = reason.len().min(120);
+    while !reason.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let frame = CloseFrame { code, reason: reason[..cut].into() };
+    let _ = socket.send(Message::Close(Some(frame))).await;
+}

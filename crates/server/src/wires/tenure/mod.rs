@@ -1,0 +1,40 @@
+//! Tenure's own wire: what no product of the others has. The change feed, the hosts, and the files between
+//! clients and hosts.
+
+mod caller;
+mod changes;
+pub mod errors;
+mod files;
+mod host;
+
+use super::layers::{self, Wire};
+use crate::failure::{Failure, RequestFailure};
+use crate::state::App;
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use errors::TenureError;
+
+/// The routes, for the table of callers.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("GET", "/tenure/v1/changes"),
+    ("GET", "/tenure/v1/host"),
+    ("GET", "/tenure/v1/host/files/{file}"),
+    ("PUT", "/tenure/v1/host/files/{file}"),
+    ("GET", "/tenure/v1/files/{token}"),
+    ("PUT", "/tenure/v1/files/{token}"),
+];
+
+const WIRE: Wire = Wire { name: "tenure", word: |failure| TenureError::from(failure).into_response() };
+
+/// The routes.
+pub fn routes(app: &App) -> Router<App> {
+    let routes = Router::new()
+        .route("/tenure/v1/changes", get(changes::list))
+        .route("/tenure/v1/host", get(host::open))
+        .route("/tenure/v1/host/files/{file}", get(files::for_host).put(files::from_host))
+        .route("/tenure/v1/files/{token}", get(files::fetch).put(files::receive))
+        .route("/tenure/{*rest}", axum::routing::any(super::house::no_route))
+        .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
+    layers::around(routes, app, WIRE)
+}
