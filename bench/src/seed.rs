@@ -1,0 +1,104 @@
+//! Fills a database through the store's own writes.
+
+use crate::Outcome;
+use clap::Args;
+use domain::credential::{Credential, Secret, Wire};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::organization::Organization;
+use domain::permission::Role;
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use domain::time::Micros;
+use futures_util::stream::{self, StreamExt};
+use store::access::UseSessions;
+use store::{Database, OpenMode, Store, System};
+
+/// How many creates are under way at once: enough to fill the groups of the writer.
+const AT_ONCE: usize = 256;
+/// 2026-01-01; sessions are a second apart from here on.
+const START_US: i64 = 1_767_225_600_000_000;
+
+/// What to fill a database with.
+#[derive(Debug, Args)]
+pub struct Seed {
+    /// Database URL, as `tenure serve` takes it.
+    #[arg(long)]
+    pub database: String,
+    /// Sessions of the organization.
+    #[arg(long, default_value_t = 1_000)]
+    pub sessions: u32,
+    /// The organization's name.
+    #[arg(long, default_value = "bench")]
+    pub name: String,
+}
+
+/// What was made.
+pub struct Place {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// A key of a member.
+    pub key: String,
+    /// Where the thousandth page begins, or the last one of a smaller organization.
+    pub late_cursor: String,
+}
+
+/// Fills a database.
+pub async fn run(seed: &Seed) -> Outcome<Place> {
+    let now = Micros(START_US);
+    let store = Store::new(Database::open(&seed.database, OpenMode::Migrate, now.0).await?);
+    let system = System::for_administration();
+    let (organization, owner, key) = people(&store, &system, &seed.name).await?;
+    let granted = system.within::<UseSessions>(organization);
+    let (store_ref, granted_ref) = (&store, &granted);
+    let mut creates = stream::iter(0..seed.sessions)
+        .map(|number| async move {
+            let at = Micros(START_US + i64::from(number) * 1_000_000);
+            store_ref.create_device_session(granted_ref, owner, at, rand::random()).await
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some(outcome) = creates.next().await {
+        outcome?;
+    }
+    drop(creates);
+    let from_start = i64::from(seed.sessions).saturating_sub(999 * 100).max(100);
+    let late_cursor = jiff::Timestamp::from_microsecond(START_US + from_start * 1_000_000)?.to_string();
+    store.database().close().await;
+    Ok(Place { organization, key, late_cursor })
+}
+
+async fn people(store: &Store, system: &System, name: &str) -> Outcome<(OrganizationId, PrincipalId, String)> {
+    let now = Micros(START_US);
+    let organization = OrganizationId::new(now, rand::random());
+    let new = Organization { id: organization, name: name.to_owned(), created: now, deleted: None, max_devices: None };
+    store.create_organization(system, &new).await?;
+    let owner = Principal {
+        id: PrincipalId::new(now, rand::random()),
+        number: 0,
+        kind: PrincipalKind::User,
+        email: Some(format!("{name}@example.com")),
+        name: name.to_owned(),
+        state: PrincipalState::Active,
+        created: now,
+        account_role: None,
+        default_organization: None,
+    };
+    store.create_principal(system, &owner, None, Some((organization, Role::Readwrite))).await?;
+    let bytes: [[u8; 14]; 2] = rand::random();
+    let mut random = [0; 28];
+    random[..14].copy_from_slice(&bytes[0]);
+    random[14..].copy_from_slice(&bytes[1]);
+    let secret = Secret::new(Wire::MobileNext, random);
+    let credential = Credential {
+        id: CredentialId::new(now, rand::random()),
+        principal: owner.id,
+        organization: Some(organization),
+        wire: Wire::MobileNext,
+        name: "bench".to_owned(),
+        suffix: secret.suffix().to_owned(),
+        created: now,
+        expires: None,
+        last_used: None,
+        revoked: None,
+    };
+    store.create_credential(system, &credential, &secret.hash()).await?;
+    Ok((organization, owner.id, secret.reveal().to_owned()))
+}
