@@ -1,5 +1,6 @@
 //! `tenure`: the server, its administration, and the host that drives devices, in one program.
 
+mod administration;
 mod arguments;
 mod cli;
 mod commands;

@@ -6,8 +6,15 @@ use clap::{ArgGroup, Args, Subcommand};
 use domain::credential::Wire;
 use uuid::Uuid;
 
+use domain::credential::{Credential, Secret};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::time::Span;
+use serde::Serialize;
+
+use crate::administration::{Administration, minute, now, random, time};
 use crate::commands::Context;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::output::Column;
 use crate::values::{OrgRef, duration, email, name, wire};
 
 /// Commands about API keys.
@@ -72,11 +79,142 @@ pub struct List {
     pub service_user: Option<Uuid>,
 }
 
+/// A key as it is shown. The secret is there only when it was just made.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    suffix: String,
+    wire: &'static str,
+    name: String,
+    principal: Uuid,
+    organization: Option<Uuid>,
+    created_at: String,
+    last_used_at: Option<String>,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+    #[serde(skip)]
+    owner: String,
+}
+
+impl Shown {
+    fn new(key: Credential, owner: String, secret: Option<String>) -> Self {
+        Self {
+            id: key.id.0,
+            secret,
+            suffix: key.suffix,
+            wire: key.wire.name(),
+            name: key.name,
+            principal: key.principal.0,
+            organization: key.organization.map(|organization| organization.0),
+            created_at: time(key.created),
+            last_used_at: key.last_used.map(time),
+            expires_at: key.expires.map(time),
+            revoked_at: key.revoked.map(time),
+            owner,
+        }
+    }
+}
+
 /// Does one of them.
 ///
 /// # Errors
 /// The database refuses, or there is no such principal, organization or key.
-pub async fn run(context: &Context, _command: Key) -> Result<()> {
-    context.settings(Vec::new())?;
-    Err(super::not_in_this_build())
+pub async fn run(context: &Context, command: Key) -> Result<()> {
+    let admin = context.administration().await?;
+    match command {
+        Key::Create(arguments) => create(context, &admin, arguments).await?,
+        Key::List(arguments) => list(context, &admin, arguments).await?,
+        Key::Revoke { id } => {
+            admin.store.revoke_credential(&admin.system, CredentialId(id), now()).await.map_err(|error| {
+                Failure::from(error).hint("`tenure key list` shows them all")
+            })?;
+            context.output.done(&format!("Revoked key {id}."), &serde_json::json!({ "id": id }))?;
+        }
+    }
+    admin.close().await;
+    Ok(())
+}
+
+async fn create(context: &Context, admin: &Administration, arguments: Create) -> Result<()> {
+    let owner = match (&arguments.user, arguments.service_user) {
+        (Some(email), _) => admin.user(email).await?,
+        (None, Some(id)) => admin.service_user(id).await?,
+        (None, None) => return Err(Failure::new("expected --user or --service-user")),
+    };
+    let organization = match &arguments.org {
+        Some(org) => Some(admin.organization(org).await?),
+        None => None,
+    };
+    if let Some(organization) = &organization {
+        let members = admin.store.members(&admin.system).await?;
+        let member = members.iter().any(|(place, who, _)| *place == organization.id && *who == owner.id);
+        if !member && owner.account_role.is_none() {
+            return Err(Failure::new(format!("{} is not a member of {}", owner.name, organization.name))
+                .hint("`tenure member add` makes them one"));
+        }
+    }
+    let (key, secret) = make(admin, owner.id, organization.map(|organization| organization.id), &arguments).await?;
+    let sentence = format!("Created key {} for {}. Its secret is shown this once:\n{secret}", key.id, owner.name);
+    context.output.done(&sentence, &Shown::new(key, owner.name, Some(secret)))
+}
+
+async fn make(
+    admin: &Administration,
+    principal: PrincipalId,
+    organization: Option<OrganizationId>,
+    arguments: &Create,
+) -> Result<(Credential, String)> {
+    let created = now();
+    let secret = Secret::new(arguments.wire, random());
+    let key = Credential {
+        id: CredentialId::new(created, random()),
+        principal,
+        organization,
+        wire: arguments.wire,
+        name: arguments.name.clone().unwrap_or_default(),
+        suffix: secret.suffix().to_owned(),
+        created,
+        expires: arguments.expires.map(|after| created + Span::from(after)),
+        last_used: None,
+        revoked: None,
+    };
+    admin.store.create_credential(&admin.system, &key, &secret.hash()).await?;
+    Ok((key, secret.reveal().to_owned()))
+}
+
+async fn list(context: &Context, admin: &Administration, arguments: List) -> Result<()> {
+    let organization = match &arguments.org {
+        Some(org) => Some(admin.organization(org).await?.id),
+        None => None,
+    };
+    let owner = match (&arguments.user, arguments.service_user) {
+        (Some(email), _) => Some(admin.user(email).await?.id),
+        (None, Some(id)) => Some(admin.service_user(id).await?.id),
+        (None, None) => None,
+    };
+    let principals = admin.store.principals(&admin.system).await?;
+    let keys = admin.store.credentials(&admin.system).await?.into_iter().filter(|key| {
+        owner.is_none_or(|owner| key.principal == owner)
+            && organization.is_none_or(|organization| key.organization == Some(organization))
+    });
+    let named = keys.map(|key| {
+        let owner = principals.iter().find(|known| known.id == key.principal);
+        let owner = owner.map_or_else(|| "?".to_owned(), |known| known.name.clone());
+        Shown::new(key, owner, None)
+    });
+    let rows: Vec<Shown> = named.collect();
+    let columns: [Column<Shown>; 8] = [
+        Column::new("id", |row| row.id.to_string()),
+        Column::new("key", |row| format!("…{}", row.suffix)),
+        Column::new("wire", |row| row.wire.to_owned()),
+        Column::new("name", |row| row.name.clone()),
+        Column::new("owner", |row| row.owner.clone()),
+        Column::new("last used", |row| minute(row.last_used_at.as_ref())),
+        Column::new("expires", |row| minute(row.expires_at.as_ref())),
+        Column::new("revoked", |row| minute(row.revoked_at.as_ref())),
+    ];
+    context.output.list(&rows, &columns, "There are no keys. `tenure key create` makes one.")
 }

@@ -16,6 +16,7 @@ use server::settings::{Inputs, Loaded, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::administration::Administration;
 use crate::cli::{Cli, Command, Global};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
@@ -36,6 +37,19 @@ impl Context {
     pub fn settings(&self, mut arguments: Vec<(&'static str, String)>) -> Result<Loaded> {
         arguments.extend(self.global.database.clone().map(|database| ("database", database)));
         Ok(Settings::load(&Inputs::of_process(self.global.config.clone(), arguments))?)
+    }
+
+    /// The database that was named as an argument.
+    fn database(&self) -> Option<&String> {
+        self.global.database.as_ref()
+    }
+
+    /// The database of the settings, for an administrator.
+    ///
+    /// # Errors
+    /// The settings cannot be read, or there is no database.
+    async fn administration(&self) -> Result<Administration> {
+        Administration::open(&self.settings(Vec::new())?.settings).await
     }
 }
 
@@ -108,9 +122,4 @@ fn stop_at_signal() -> Result<CancellationToken> {
 )]
 fn end_at_once() {
     std::process::exit(130)
-}
-
-/// Phase 1 only: what needs the store is not connected yet.
-fn not_in_this_build() -> Failure {
-    Failure::new("this command is not connected to the store in this build")
 }

@@ -2,8 +2,14 @@
 
 use clap::{Args, Subcommand};
 
+use domain::organization::Organization;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::administration::{Administration, minute, now, time};
 use crate::commands::Context;
 use crate::failure::Result;
+use crate::output::Column;
 use crate::values::{DeviceLimit, OrgRef, name};
 
 /// Commands about organizations. ORG is an id (UUID, 32 hex digits, org_… or org-…) or an exact name.
@@ -45,11 +51,73 @@ pub struct Set {
     pub max_devices: DeviceLimit,
 }
 
+/// An organization as it is shown.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    id: Uuid,
+    name: String,
+    max_devices: Option<u32>,
+    created_at: String,
+    deleted_at: Option<String>,
+}
+
+impl From<Organization> for Shown {
+    fn from(organization: Organization) -> Self {
+        Self {
+            id: organization.id.0,
+            name: organization.name,
+            max_devices: organization.max_devices,
+            created_at: time(organization.created),
+            deleted_at: organization.deleted.map(time),
+        }
+    }
+}
+
 /// Does one of them.
 ///
 /// # Errors
 /// The database refuses, or there is no such organization.
-pub async fn run(context: &Context, _command: Org) -> Result<()> {
-    context.settings(Vec::new())?;
-    Err(super::not_in_this_build())
+pub async fn run(context: &Context, command: Org) -> Result<()> {
+    let admin = context.administration().await?;
+    match command {
+        Org::Create { name } => {
+            let shown = Shown::from(admin.create_organization(&name).await?);
+            context.output.done(&format!("Created organization {} with id {}.", shown.name, shown.id), &shown)?;
+        }
+        Org::List => list(context, &admin).await?,
+        Org::Set(set) => {
+            let mut found = admin.organization(&set.org).await?;
+            found.max_devices = set.max_devices.0;
+            admin.store.set_max_devices(&admin.system, found.id, found.max_devices).await?;
+            let sentence = match found.max_devices {
+                Some(max) => format!("{} may hold or wait for {max} devices at once.", found.name),
+                None => format!("{} may hold any number of devices.", found.name),
+            };
+            context.output.done(&sentence, &Shown::from(found))?;
+        }
+        Org::Delete { org } => {
+            let mut found = admin.organization(&org).await?;
+            let at = now();
+            admin.store.delete_organization(&admin.system, found.id, at).await?;
+            found.deleted = Some(at);
+            let sentence = format!("Deleted {}. Its sessions are kept; what it holds is released.", found.name);
+            context.output.done(&sentence, &Shown::from(found))?;
+        }
+    }
+    admin.close().await;
+    Ok(())
+}
+
+async fn list(context: &Context, admin: &Administration) -> Result<()> {
+    let all = admin.store.organizations(&admin.system).await?;
+    let rows: Vec<Shown> = all.into_iter().map(Shown::from).collect();
+    let columns: [Column<Shown>; 5] = [
+        Column::new("id", |row| row.id.to_string()),
+        Column::new("name", |row| row.name.clone()),
+        Column::new("max devices", |row| row.max_devices.map_or_else(|| "-".to_owned(), |max| max.to_string())),
+        Column::new("created", |row| minute(Some(&row.created_at))),
+        Column::new("deleted", |row| minute(row.deleted_at.as_ref())),
+    ];
+    context.output.list(&rows, &columns, "There are no organizations. `tenure org create NAME` makes one.")
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::arguments::SettingArguments;
 use crate::commands::Context;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// Arguments of `tenure serve`.
 #[derive(Debug, Args)]
@@ -29,5 +29,6 @@ pub async fn run(context: &Context, arguments: Serve) -> Result<()> {
     let loaded = context.settings(arguments.settings.0)?;
     loaded.settings.check_exposure()?;
     super::start_logging(&loaded.settings)?;
-    Err(super::not_in_this_build())
+    let stop = super::stop_at_signal()?;
+    server::serve(loaded.settings, stop).await.map_err(|error| Failure::new(error.to_string()))
 }

@@ -3,8 +3,14 @@
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
+use domain::permission::AccountRole;
+use domain::principal::{PrincipalKind, PrincipalState};
+use serde::Serialize;
+
+use crate::administration::{Administration, minute, new_principal, time};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
+use crate::output::Column;
 use crate::values::{OrgRef, ServiceRole, name, service_role};
 
 /// Commands about machines that call the API.
@@ -49,6 +55,19 @@ pub struct Create {
     pub role: String,
 }
 
+/// A service user as it is shown.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    id: Uuid,
+    name: String,
+    role: String,
+    organization: Option<Uuid>,
+    #[serde(skip)]
+    place: String,
+    created_at: String,
+}
+
 /// Does one of them.
 ///
 /// # Errors
@@ -57,6 +76,73 @@ pub async fn run(context: &Context, command: ServiceUser) -> Result<()> {
     if let ServiceUser::Create(create) = &command {
         ServiceRole::parse(&create.role, create.org.is_some()).map_err(Failure::new)?;
     }
-    context.settings(Vec::new())?;
-    Err(super::not_in_this_build())
+    let admin = context.administration().await?;
+    match command {
+        ServiceUser::Create(arguments) => create(context, &admin, arguments).await?,
+        ServiceUser::List { org } => list(context, &admin, org).await?,
+        ServiceUser::Delete { id } => {
+            let found = admin.service_user(id).await?;
+            admin.store.set_principal_state(&admin.system, found.id, PrincipalState::Deleted).await?;
+            let sentence = format!("Deleted service user {}. Its keys are refused.", found.name);
+            context.output.done(&sentence, &serde_json::json!({ "id": id, "name": found.name }))?;
+        }
+    }
+    admin.close().await;
+    Ok(())
+}
+
+async fn create(context: &Context, admin: &Administration, arguments: Create) -> Result<()> {
+    let mut new = new_principal(PrincipalKind::ServiceUser, &arguments.name, None);
+    let mut place = "the account".to_owned();
+    let mut member = None;
+    match ServiceRole::parse(&arguments.role, arguments.org.is_some()).map_err(Failure::new)? {
+        ServiceRole::Account(role) => new.account_role = Some(role),
+        ServiceRole::Organization(role) => {
+            if let Some(org) = &arguments.org {
+                let organization = admin.organization(org).await?;
+                place = organization.name;
+                member = Some((organization.id, role));
+            }
+        }
+    }
+    let made = admin.create_principal(new, None, member).await?;
+    let sentence = format!("Created service user {} with id {}, {} of {place}.", made.name, made.id, arguments.role);
+    let organization = member.map(|(id, _)| id.0);
+    let created_at = time(made.created);
+    let shown = Shown { id: made.id.0, name: made.name, role: arguments.role, organization, place, created_at };
+    context.output.done(&sentence, &shown)
+}
+
+async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) -> Result<()> {
+    let only = match org {
+        Some(org) => Some(admin.organization(&org).await?.id.0),
+        None => None,
+    };
+    let organizations = admin.store.organizations(&admin.system).await?;
+    let members = admin.store.members(&admin.system).await?;
+    let all = admin.store.principals(&admin.system).await?.into_iter().filter(|known| {
+        known.kind == PrincipalKind::ServiceUser && known.state != PrincipalState::Deleted
+    });
+    let shown = all.map(|known| {
+        let member = members.iter().find(|(_, principal, _)| *principal == known.id);
+        let organization = member.and_then(|(id, ..)| organizations.iter().find(|place| place.id == *id));
+        let account = known.account_role.map(AccountRole::name);
+        Shown {
+            id: known.id.0,
+            name: known.name,
+            role: member.map(|(.., role)| role.name()).or(account).unwrap_or("none").to_owned(),
+            organization: organization.map(|place| place.id.0),
+            place: organization.map_or_else(|| "(account)".to_owned(), |place| place.name.clone()),
+            created_at: time(known.created),
+        }
+    });
+    let rows: Vec<Shown> = shown.filter(|row| only.is_none() || row.organization == only).collect();
+    let columns: [Column<Shown>; 5] = [
+        Column::new("id", |row| row.id.to_string()),
+        Column::new("name", |row| row.name.clone()),
+        Column::new("organization", |row| row.place.clone()),
+        Column::new("role", |row| row.role.clone()),
+        Column::new("created", |row| minute(Some(&row.created_at))),
+    ];
+    context.output.list(&rows, &columns, "There are no service users. `tenure service-user create` makes one.")
 }

@@ -3,8 +3,14 @@
 use clap::{Args, Subcommand};
 use domain::permission::Role;
 
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::administration::{Administration, hash_password, minute, new_principal, time};
 use crate::commands::Context;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::output::Column;
 use crate::values::{OrgRef, email, role};
 
 /// Commands about people.
@@ -58,11 +64,115 @@ pub struct Create {
     pub password_stdin: bool,
 }
 
+/// A person as they are shown.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    id: Uuid,
+    number: i64,
+    email: Option<String>,
+    state: &'static str,
+    organizations: Vec<InOrganization>,
+    created_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct InOrganization {
+    organization: Uuid,
+    name: String,
+    role: &'static str,
+}
+
+impl Shown {
+    fn new(user: Principal, organizations: Vec<InOrganization>) -> Self {
+        let (id, number, state) = (user.id.0, user.number, user.state.name());
+        Self { id, number, email: user.email, state, organizations, created_at: time(user.created) }
+    }
+}
+
 /// Does one of them.
 ///
 /// # Errors
 /// The database refuses, or there is no such person or organization.
-pub async fn run(context: &Context, _command: User) -> Result<()> {
-    context.settings(Vec::new())?;
-    Err(super::not_in_this_build())
+pub async fn run(context: &Context, command: User) -> Result<()> {
+    let admin = context.administration().await?;
+    match command {
+        User::Create(arguments) => create(context, &admin, arguments).await?,
+        User::List { org } => list(context, &admin, org).await?,
+        User::Suspend { email } => set_state(context, &admin, &email, PrincipalState::Suspended).await?,
+        User::Delete { email } => set_state(context, &admin, &email, PrincipalState::Deleted).await?,
+    }
+    admin.close().await;
+    Ok(())
+}
+
+async fn create(context: &Context, admin: &Administration, arguments: Create) -> Result<()> {
+    let Create { email, org, role, password_stdin } = arguments;
+    let organization = admin.organization(&org).await?;
+    let hash = if password_stdin { Some(hash_password(&password()?)?) } else { None };
+    if admin.user(&email).await.is_ok() {
+        let hint = format!("tenure member add {email} --org {:?} --role {}", organization.name, role.name());
+        return Err(Failure::new(format!("there is a user {email} already")).hint(hint));
+    }
+    let new = new_principal(PrincipalKind::User, &email, Some(&email));
+    let user = admin.create_principal(new, hash.as_deref(), Some((organization.id, role))).await?;
+    let member = InOrganization { organization: organization.id.0, name: organization.name, role: role.name() };
+    let sentence = format!("Created user {email}, {} of {}.", role.name(), member.name);
+    context.output.done(&sentence, &Shown::new(user, vec![member]))
+}
+
+/// The first line of standard input.
+fn password() -> Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) -> Result<()> {
+    let only = match org {
+        Some(org) => Some(admin.organization(&org).await?.id),
+        None => None,
+    };
+    let organizations = admin.store.organizations(&admin.system).await?;
+    let members = admin.store.members(&admin.system).await?;
+    let of = |user: &Principal| {
+        let own = members.iter().filter(|(_, principal, _)| *principal == user.id);
+        let named = own.filter_map(|(id, _, role)| {
+            let organization = organizations.iter().find(|known| known.id == *id)?;
+            let name = organization.name.clone();
+            Some(InOrganization { organization: id.0, name, role: role.name() })
+        });
+        named.collect::<Vec<_>>()
+    };
+    let users = admin.store.principals(&admin.system).await?.into_iter().filter(|known| {
+        known.kind == PrincipalKind::User && known.state != PrincipalState::Deleted
+    });
+    let shown = users.map(|user| {
+        let organizations = of(&user);
+        Shown::new(user, organizations)
+    });
+    let within = |row: &Shown| only.is_none_or(|id| row.organizations.iter().any(|own| own.organization == id.0));
+    let rows: Vec<Shown> = shown.filter(within).collect();
+    let columns: [Column<Shown>; 5] = [
+        Column::new("id", |row| row.id.to_string()),
+        Column::new("email", |row| row.email.clone().unwrap_or_default()),
+        Column::new("organizations", |row| {
+            let roles = row.organizations.iter().map(|own| format!("{} ({})", own.name, own.role));
+            roles.collect::<Vec<_>>().join(", ")
+        }),
+        Column::new("state", |row| row.state.to_owned()),
+        Column::new("created", |row| minute(Some(&row.created_at))),
+    ];
+    context.output.list(&rows, &columns, "There are no users. `tenure user create` makes one.")
+}
+
+async fn set_state(context: &Context, admin: &Administration, email: &str, state: PrincipalState) -> Result<()> {
+    let mut user = admin.user(email).await?;
+    admin.store.set_principal_state(&admin.system, user.id, state).await?;
+    user.state = state;
+    let sentence = match state {
+        PrincipalState::Deleted => format!("Deleted {email}. Their sessions are kept; what they hold is released."),
+        _ => format!("Suspended {email}. Their keys are refused; what they hold is released."),
+    };
+    context.output.done(&sentence, &Shown::new(user, vec![]))
 }

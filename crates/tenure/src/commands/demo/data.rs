@@ -1,0 +1,129 @@
+//! Who is in the demo: two organizations, five people, a service user, and their keys.
+
+use domain::credential::{Credential, Secret, Wire};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::permission::Role;
+use domain::principal::PrincipalKind;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::administration::{Administration, new_principal, now, random};
+use crate::commands::demo::past;
+use crate::failure::{Failure, Result};
+
+/// The keys of the demo. The store has only their hashes, so they are kept here, for the second start.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Keys {
+    /// Ana's: readwrite in Acme Mobile.
+    pub ana: String,
+    /// Ben's: admin of Acme Mobile.
+    pub ben: String,
+    /// Cleo's: readonly in Acme Mobile.
+    pub cleo: String,
+    /// Dora's: readwrite in Globex.
+    pub dora: String,
+    /// The simulated host's, a service user of Acme Mobile.
+    pub host: String,
+}
+
+/// The file that they are in.
+pub struct KeyFile(PathBuf);
+
+impl KeyFile {
+    /// The one in the demo's folder.
+    pub fn at(folder: &Path) -> Self {
+        Self(folder.join("keys.json"))
+    }
+
+    /// Whether it is there.
+    pub fn exists(&self) -> bool {
+        self.0.exists()
+    }
+
+    /// The keys of an earlier start.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn read(&self) -> Result<Option<Keys>> {
+        let text = match std::fs::read_to_string(&self.0) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.unusable(&error)),
+        };
+        serde_json::from_str(&text).map(Some).map_err(|error| self.unusable(&error))
+    }
+
+    /// Keeps them where only their owner can read them.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write(&self, keys: &Keys) -> Result<()> {
+        if let Some(folder) = self.0.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0)?;
+        file.write_all(serde_json::to_string_pretty(keys).unwrap_or_default().as_bytes())?;
+        Ok(())
+    }
+
+    fn unusable(&self, error: &dyn std::fmt::Display) -> Failure {
+        Failure::new(format!("{} cannot be read: {error}", self.0.display()))
+            .hint("`tenure demo --fresh` begins again")
+    }
+}
+
+/// Makes everybody, and what they did in the last 30 days.
+///
+/// # Errors
+/// Those of the store.
+pub async fn make(admin: &Administration) -> Result<Keys> {
+    let acme = admin.create_organization("Acme Mobile").await?.id;
+    let globex = admin.create_organization("Globex").await?.id;
+    let ana = person(admin, "ana@acme.example", acme, Role::Readwrite).await?;
+    let ben = person(admin, "ben@acme.example", acme, Role::Admin).await?;
+    let cleo = person(admin, "cleo@acme.example", acme, Role::Readonly).await?;
+    let dora = person(admin, "dora@globex.example", globex, Role::Readwrite).await?;
+    person(admin, "emil@globex.example", globex, Role::Admin).await?;
+    let machine = new_principal(PrincipalKind::ServiceUser, "device rack", None);
+    let machine = admin.create_principal(machine, None, Some((acme, Role::Admin))).await?.id;
+    past::make(admin, acme, &[ana, ben], 220).await?;
+    past::make(admin, globex, &[dora], 80).await?;
+    Ok(Keys {
+        ana: key(admin, ana, acme, Wire::MobileNext, "ana's laptop").await?,
+        ben: key(admin, ben, acme, Wire::MobileNext, "ben's laptop").await?,
+        cleo: key(admin, cleo, acme, Wire::MobileNext, "dashboard").await?,
+        dora: key(admin, dora, globex, Wire::MobileNext, "dora's laptop").await?,
+        host: key(admin, machine, acme, Wire::Tenure, "demo-host").await?,
+    })
+}
+
+async fn person(admin: &Administration, email: &str, org: OrganizationId, role: Role) -> Result<PrincipalId> {
+    let new = new_principal(PrincipalKind::User, email, Some(email));
+    Ok(admin.create_principal(new, None, Some((org, role))).await?.id)
+}
+
+async fn key(
+    admin: &Administration,
+    principal: PrincipalId,
+    organization: OrganizationId,
+    wire: Wire,
+    name: &str,
+) -> Result<String> {
+    let secret = Secret::new(wire, random());
+    let credential = Credential {
+        id: CredentialId::new(now(), random()),
+        principal,
+        organization: Some(organization),
+        wire,
+        name: name.to_owned(),
+        suffix: secret.suffix().to_owned(),
+        created: now(),
+        expires: None,
+        last_used: None,
+        revoked: None,
+    };
+    admin.store.create_credential(&admin.system, &credential, &secret.hash()).await?;
+    Ok(secret.reveal().to_owned())
+}

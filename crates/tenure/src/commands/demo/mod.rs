@@ -1,0 +1,133 @@
+//! `tenure demo`.
+
+mod data;
+mod past;
+mod screen;
+
+use clap::Args;
+use runner::host::HostOptions;
+use server::Server;
+use server::settings::{FileStore, SecretUrl};
+use std::path::{Path, PathBuf};
+
+use crate::administration::Administration;
+use crate::arguments::SettingArguments;
+use crate::commands::Context;
+use crate::failure::{Failure, Result};
+
+/// Where the demo keeps its data, below the folder it is started in.
+const FOLDER: &str = "tenure-demo";
+
+/// Arguments of `tenure demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tenure demo
+  tenure demo --fresh --listen 127.0.0.1:8080
+
+Prints the addresses, the keys and six commands worth trying. Its data stays in ./tenure-demo until --fresh.")]
+pub struct Demo {
+    /// Delete the data of the demo before and begin again
+    #[arg(long)]
+    pub fresh: bool,
+    /// Settings given as arguments.
+    #[command(flatten)]
+    pub settings: SettingArguments,
+}
+
+/// Makes the examples if they are not there, and serves them until told to stop.
+///
+/// # Errors
+/// The settings do not fit, or the server cannot start.
+pub async fn run(context: &Context, arguments: Demo) -> Result<()> {
+    let folder = PathBuf::from(FOLDER);
+    let mut given = arguments.settings.0;
+    // What the demo is shown with is not for somebody else's database: only an argument can move it.
+    let own_database = context.database().is_none();
+    if own_database {
+        given.push(("database", format!("sqlite:{}", folder.join("demo.db").display())));
+    }
+    if !given.iter().any(|(name, _)| *name == "files") {
+        given.push(("files", folder.join("files").display().to_string()));
+    }
+    if !given.iter().any(|(name, _)| *name == "log") {
+        given.push(("log", "warn".to_owned()));
+    }
+    let settings = context.settings(given)?.settings;
+    settings.check_exposure()?;
+    super::start_logging(&settings)?;
+    let keys = data::KeyFile::at(&folder);
+    if arguments.fresh {
+        begin_again(&folder, own_database, &settings.database, &settings.files)?;
+    }
+    let stop = super::stop_at_signal()?;
+    let server = Server::start(settings, stop.clone()).await.map_err(|error| {
+        Failure::new(error.to_string()).hint("is another demo running? `--listen 127.0.0.1:0` takes a free port")
+    })?;
+    let admin = Administration::of(server.store());
+    let made = match keys.read()? {
+        Some(keys) => keys,
+        None => {
+            refuse_foreign(&admin).await?;
+            let made = data::make(&admin).await?;
+            keys.write(&made)?;
+            made
+        }
+    };
+    let mut host = HostOptions::new(vec![local(&server)], made.host.clone(), folder.join("host"));
+    "demo-host".clone_into(&mut host.name);
+    host.simulate = vec!["android=4,ios=2".parse().map_err(|_| Failure::new("the demo's devices"))?];
+    let host = tokio::spawn(runner::host::run(host, stop));
+    screen::print(server.base_url(), &made, &admin).await?;
+    server.wait().await;
+    match host.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::new(error.to_string())),
+        Err(_) => Err(Failure::new("the simulated host failed")),
+    }
+}
+
+/// Where the host in this process finds the server, whatever its public URL is.
+fn local(server: &Server) -> String {
+    let mut address = server.address();
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("http://{address}")
+}
+
+/// Removes the data of an earlier demo: only what the demo itself made.
+fn begin_again(folder: &Path, own_database: bool, database: &SecretUrl, files: &FileStore) -> Result<()> {
+    if !own_database {
+        return Err(Failure::new(format!("--fresh deletes only the demo's own database, not {database}"))
+            .hint("empty that database yourself, or leave --database away"));
+    }
+    if folder.exists() && !data::KeyFile::at(folder).exists() && folder.join("demo.db").exists() {
+        return Err(Failure::new(format!("{} is not a demo's: it has no keys.json", folder.display())));
+    }
+    for name in ["demo.db", "demo.db-wal", "demo.db-shm", "keys.json"] {
+        remove(&folder.join(name), |path| std::fs::remove_file(path))?;
+    }
+    if *files == FileStore::Folder(folder.join("files")) {
+        remove(&folder.join("files"), |path| std::fs::remove_dir_all(path))?;
+    }
+    remove(&folder.join("host"), |path| std::fs::remove_dir_all(path))
+}
+
+fn remove(path: &Path, how: impl Fn(&Path) -> std::io::Result<()>) -> Result<()> {
+    match how(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::new(format!("cannot remove {}: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A database with organizations but without the demo's keys beside it is somebody's.
+async fn refuse_foreign(admin: &Administration) -> Result<()> {
+    if admin.store.organizations(&admin.system).await?.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new("this database has organizations already, and the demo's keys are not here")
+        .hint("`tenure demo --fresh` begins again; another database can be named with --database"))
+}

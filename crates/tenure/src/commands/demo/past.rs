@@ -1,0 +1,118 @@
+//! What happened in the demo's organizations before it was started.
+
+use domain::device::{DeviceSession, Filter, HeldDevice, Hold, Offer, Wanted};
+use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId, random_tail};
+use domain::session::{EndReason, Ending};
+use domain::time::{Micros, Span};
+
+use crate::administration::{Administration, now, random};
+use crate::failure::Result;
+
+const DAYS: u64 = 30;
+
+/// Name, model, platform, version.
+const MODELS: [(&str, &str, &str, &str); 10] = [
+    ("Pixel 9", "Pixel 9", "android", "16"),
+    ("Pixel 8a", "Pixel 8a", "android", "15"),
+    ("Galaxy S24", "SM-S921B", "android", "15"),
+    ("Galaxy A55", "SM-A556B", "android", "14"),
+    ("Xperia 1 V", "XQ-DQ72", "android", "14"),
+    ("iPhone 16 Pro", "iPhone17,1", "ios", "18.5"),
+    ("iPhone 16", "iPhone17,3", "ios", "18.4.1"),
+    ("iPhone 15", "iPhone15,4", "ios", "17.7"),
+    ("iPhone SE", "iPhone14,6", "ios", "17.6.1"),
+    ("iPad Air", "iPad14,8", "ios", "18.3"),
+];
+
+/// Imports `count` sessions of an organization, spread over working hours of the last 30 days.
+///
+/// # Errors
+/// Those of the store.
+pub async fn make(admin: &Administration, org: OrganizationId, people: &[PrincipalId], count: u32) -> Result<()> {
+    let today = now();
+    for _ in 0..count {
+        let owner = people[pick(people.len() as u64) as usize];
+        let session = session(org, owner, working_time(today));
+        admin.store.import_device_session(&admin.system, &session).await?;
+    }
+    Ok(())
+}
+
+fn pick(below: u64) -> u64 {
+    u64::from_be_bytes(random()) % below
+}
+
+/// A moment between 8 and 18 o'clock UTC, mostly on a weekday, at least a day ago.
+fn working_time(today: Micros) -> Micros {
+    const DAY: i64 = 86_400;
+    let mut day = today.0 / 1_000_000 / DAY - 1 - pick(DAYS - 1) as i64;
+    // 1970-01-01 was a Thursday: days 2 and 3 of each week since are Saturday and Sunday.
+    if (day + 3).rem_euclid(7) >= 5 && pick(5) > 0 {
+        day -= 2;
+    }
+    let second = 8 * 3_600 + pick(10 * 3_600) as i64;
+    Micros((day * DAY + second) * 1_000_000 + pick(1_000_000) as i64)
+}
+
+fn session(organization: OrganizationId, owner: PrincipalId, created: Micros) -> DeviceSession {
+    let mut session =
+        DeviceSession::new(organization, SessionId::new(created, random_tail(random())), owner);
+    let count = [1, 1, 1, 1, 1, 1, 2, 2, 3][pick(9) as usize];
+    let mut at = created + Span::seconds(1);
+    for _ in 0..count {
+        let (hold, over) = hold(owner, at);
+        session.holds.push(hold);
+        session.revision += 3;
+        at = over + Span::seconds(pick(120) as i64 + 1);
+    }
+    let last = session.holds.last().and_then(|hold| hold.ended.as_ref()).map_or(created, |(over, _)| *over);
+    session.released = Some(last);
+    session.activity = last;
+    let ending = Ending {
+        reason: EndReason::Idle,
+        actor: None,
+        evidence: "nothing held for 15 min".to_owned(),
+    };
+    session.ended = Some((last + Span::minutes(15), ending));
+    session
+}
+
+fn hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
+    let (name, model, platform, version) = MODELS[pick(MODELS.len() as u64) as usize];
+    let filter = Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
+    let granted = requested + Span::seconds(pick(40) as i64);
+    let over = granted + Span::seconds(60 + pick(45 * 60) as i64);
+    let (reason, evidence) = match pick(20) {
+        0 | 1 => (EndReason::Idle, "idle 10 min, no command since"),
+        2 => (EndReason::HostLost, "host rack-2 away for more than 60 s"),
+        3 => (EndReason::Expired, "no device within 15 min"),
+        _ => (EndReason::Released, "released by its user"),
+    };
+    let actor = (reason == EndReason::Released).then_some(owner);
+    let had_device = reason != EndReason::Expired;
+    let offer = Offer {
+        platform: platform.into(),
+        kind: "real".into(),
+        name: name.into(),
+        version: version.into(),
+    };
+    let held = HeldDevice {
+        device: DeviceId::new(granted, random()),
+        fence: 1,
+        handle: format!("{:08X}", pick(1 << 32)),
+        offer,
+        model: model.into(),
+    };
+    let hold = Hold {
+        id: HoldId::new(requested, random()),
+        principal: owner,
+        // One filter that is known to be right.
+        wanted: Wanted::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),
+        requested,
+        held: had_device.then_some(held),
+        granted: had_device.then_some(granted),
+        activity: granted,
+        ended: Some((over, Ending { reason, actor, evidence: evidence.to_owned() })),
+    };
+    (hold, over)
+}
