@@ -136,10 +136,10 @@ impl Drop for Waiting {
 pub struct Hosts(Mutex<HashMap<HostId, Arc<HostConnection>>>);
 
 impl Hosts {
-    /// A host is on the line; an older connection of the same host is cut.
+    /// A host is on the line; another connection of the same host is cut. Adding one twice changes nothing.
     pub fn add(&self, connection: &Arc<HostConnection>) {
         let older = lock(&self.0).insert(connection.link.host(), Arc::clone(connection));
-        if let Some(older) = older {
+        if let Some(older) = older.filter(|older| !Arc::ptr_eq(older, connection)) {
             older.cut.cancel();
         }
     }
