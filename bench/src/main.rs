@@ -41,7 +41,10 @@ async fn main() -> Outcome {
         Bench::Static(fixed) => serve::fixed(fixed).await,
         Bench::More(More::Seed(seed)) => {
             let place = seed::run(&seed).await?;
-            println!("organization {}\nkey {}\noldest cursor {}", place.organization, place.key, place.late_cursor);
+            println!(
+                "organization {}\nkey {}\noldest cursor {}",
+                place.organization, place.key, place.late_cursor
+            );
             Ok(())
         }
     }

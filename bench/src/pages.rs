@@ -68,7 +68,8 @@ async fn ceiling(bytes: &[u8]) -> Outcome<Process> {
     let file = std::env::temp_dir().join(format!("tenure-bench-{}", std::process::id()));
     std::fs::write(&file, bytes)?;
     let program = std::env::current_exe()?;
-    serve::start(&program, |listen| vec!["static".into(), file.display().to_string(), listen.to_string()]).await
+    serve::start(&program, |listen| vec!["static".into(), file.display().to_string(), listen.to_string()])
+        .await
 }
 
 fn case(name: &'static str, process: usize, request: String) -> Case {
@@ -102,7 +103,8 @@ fn report(cases: &[Case], pages: &Pages, bytes: usize) {
     println!("{} sessions, pages of {bytes} bytes, medians of {}:\n", pages.sessions, pages.alternations);
     println!("| what | answers/s (median) | lowest | highest |\n|---|---|---|---|");
     for case in cases {
-        let (low, high) = case.rates.iter().fold((f64::MAX, 0f64), |(low, high), rate| (low.min(*rate), high.max(*rate)));
+        let (low, high) =
+            case.rates.iter().fold((f64::MAX, 0f64), |(low, high), rate| (low.min(*rate), high.max(*rate)));
         println!("| {} | {:.0} | {low:.0} | {high:.0} |", case.name, median(case));
     }
     println!("\ncost of a page, large to small organization: {:.2} (at most 1.2)", small / large);

@@ -65,10 +65,20 @@ pub async fn run(seed: &Seed) -> Outcome<Place> {
     Ok(Place { organization, key, late_cursor })
 }
 
-async fn people(store: &Store, system: &System, name: &str) -> Outcome<(OrganizationId, PrincipalId, String)> {
+async fn people(
+    store: &Store,
+    system: &System,
+    name: &str,
+) -> Outcome<(OrganizationId, PrincipalId, String)> {
     let now = Micros(START_US);
     let organization = OrganizationId::new(now, rand::random());
-    let new = Organization { id: organization, name: name.to_owned(), created: now, deleted: None, max_devices: None };
+    let new = Organization {
+        id: organization,
+        name: name.to_owned(),
+        created: now,
+        deleted: None,
+        max_devices: None,
+    };
     store.create_organization(system, &new).await?;
     let owner = Principal {
         id: PrincipalId::new(now, rand::random()),

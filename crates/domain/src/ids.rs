@@ -134,7 +134,10 @@ fn uuid_v7(time: Micros, tail: u64) -> Uuid {
     let micros = time.0.clamp(0, Micros::MAX.0) as u128;
     let fraction = (micros % 1_000) * 4_096 / 1_000;
     let bits = ((micros / 1_000) << 80) | (fraction << 64) | u128::from(tail);
-    Builder::from_u128(bits).with_version(uuid::Version::SortRand).with_variant(uuid::Variant::RFC4122).into_uuid()
+    Builder::from_u128(bits)
+        .with_version(uuid::Version::SortRand)
+        .with_variant(uuid::Variant::RFC4122)
+        .into_uuid()
 }
 
 #[cfg(test)]
@@ -174,7 +177,16 @@ mod tests {
             assert_eq!(OrganizationId::parse(&text), Some(OrganizationId(id)), "{text}");
         }
         let nil = Uuid::nil().to_string();
-        for text in ["", "org_", "acme", &hex[1..], &format!("{{{id}}}"), &format!("urn:uuid:{id}"), &format!("org_{id}"), &nil] {
+        for text in [
+            "",
+            "org_",
+            "acme",
+            &hex[1..],
+            &format!("{{{id}}}"),
+            &format!("urn:uuid:{id}"),
+            &format!("org_{id}"),
+            &nil,
+        ] {
             assert_eq!(OrganizationId::parse(text), None, "{text}");
         }
     }

@@ -70,7 +70,9 @@ pub enum Refusal {
     #[error("the session has ended")]
     SessionEnded,
     /// The organization may not hold more devices at once.
-    #[error("the organization already holds or waits for {max} devices, which is its limit; release one first")]
+    #[error(
+        "the organization already holds or waits for {max} devices, which is its limit; release one first"
+    )]
     DeviceLimit {
         /// The limit.
         max: u32,

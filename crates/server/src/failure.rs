@@ -12,7 +12,9 @@ pub enum Failure {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// There is no credential, or it is no good; nobody is told which.
-    #[error("missing or invalid authentication credentials: send a key that exists, has not expired and was not revoked")]
+    #[error(
+        "missing or invalid authentication credentials: send a key that exists, has not expired and was not revoked"
+    )]
     Unauthenticated,
     /// The request cannot be read.
     #[error(transparent)]

@@ -104,7 +104,9 @@ impl HostConnection {
             };
             match answer {
                 Ok(Ok(Ok(result))) => Ok(result),
-                Ok(Ok(Err(CallError { code, message, data }))) => Err(Failure::Device { code, message, data }),
+                Ok(Ok(Err(CallError { code, message, data }))) => {
+                    Err(Failure::Device { code, message, data })
+                }
                 Ok(Err(_)) => Err(unreachable_host()),
                 Err(_) => Err(Refusal::DeviceTimeout { seconds: timeout.as_secs() }.into()),
             }
@@ -168,7 +170,8 @@ impl Hosts {
 
 /// What a caller is told when the host of its device is not on this server's line.
 pub fn unreachable_host() -> Failure {
-    Refusal::DeviceUnavailable("its host is not connected; it is waited for before the hold ends".to_owned()).into()
+    Refusal::DeviceUnavailable("its host is not connected; it is waited for before the hold ends".to_owned())
+        .into()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,8 +1,8 @@
 //! What the server does by itself, each in a task of its own until it stops.
 
 use crate::operations::{devices, hosts, queue, sweep};
-use crate::state::App;
 use crate::signals;
+use crate::state::App;
 use std::time::Duration;
 
 /// How often a server says in the store which hosts it has on the line. Several times within the shortest time a

@@ -151,7 +151,8 @@ impl Server {
 async fn accept(app: App, listener: TcpListener) {
     let stop = app.stop.clone();
     let service = wires::router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await });
+    let serving =
+        axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = serving.await {
         tracing::error!(%error, "the server's listener failed");
     }
@@ -168,9 +169,13 @@ fn open_files(files: &FileStore) -> Result<Arc<dyn ObjectStore>, ServeError> {
         }
         FileStore::Url(url) => {
             let url = url::Url::parse(url.reveal()).map_err(|error| wrong(&error))?;
-            #[expect(clippy::disallowed_methods, reason = "an object store's keys come from its usual environment")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "an object store's keys come from its usual environment"
+            )]
             let options = std::env::vars().map(|(name, value)| (name.to_lowercase(), value));
-            let (store, prefix) = object_store::parse_url_opts(&url, options).map_err(|error| wrong(&error))?;
+            let (store, prefix) =
+                object_store::parse_url_opts(&url, options).map_err(|error| wrong(&error))?;
             Ok(Arc::new(object_store::prefix::PrefixStore::new(store, prefix)))
         }
     }

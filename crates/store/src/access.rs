@@ -119,7 +119,12 @@ impl Caller {
         if !self.permissions.has(P::PERMISSION) {
             return Err(Refusal::Forbidden(P::PERMISSION));
         }
-        Ok(Granted { organization, principal: Some(self.principal), permissions: self.permissions, right: PhantomData })
+        Ok(Granted {
+            organization,
+            principal: Some(self.principal),
+            permissions: self.permissions,
+            right: PhantomData,
+        })
     }
 
     /// Proves a right in the whole account.
@@ -241,7 +246,12 @@ impl Store {
     }
 
     /// Reads across organizations.
-    pub(crate) async fn everywhere(&self, _: &System, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>> {
+    pub(crate) async fn everywhere(
+        &self,
+        _: &System,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>> {
         Ok(self.database.read(sql, values).await?)
     }
 }

@@ -47,7 +47,8 @@ impl Store {
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let bound = first.maybe_id(2)?.map(OrganizationId);
         let account = account_permissions(first)?;
-        let memberships = rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;
+        let memberships =
+            rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;
         let default = first.maybe_id(5)?.map(OrganizationId);
         let organization = choose(chosen, bound, default, &memberships)?;
         let role = memberships.iter().find(|member| Some(member.organization) == organization);
@@ -129,7 +130,10 @@ impl Store {
     /// [`Refusal::NotFound`].
     pub async fn revoke_credential(&self, _: &System, id: CredentialId, now: Micros) -> Result<()> {
         let sql = "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $2) WHERE id = $1";
-        self.apply(batch([], vec![one(sql, values![id, now])]), |_| Refusal::NotFound(Thing::Credential).into()).await
+        self.apply(batch([], vec![one(sql, values![id, now])]), |_| {
+            Refusal::NotFound(Thing::Credential).into()
+        })
+        .await
     }
 }
 

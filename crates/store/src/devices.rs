@@ -71,8 +71,7 @@ const VISIBLE: &str = concat!(
     " FROM devices WHERE organization = $1 OR organization = $2 ORDER BY platform, name, version, handle"
 );
 
-const OF_HOST: &str =
-    concat!("SELECT ", device_columns!(), " FROM devices WHERE host = $1 ORDER BY serial");
+const OF_HOST: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE host = $1 ORDER BY serial");
 
 const TO_CLEAN: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE cleaning = 1 ORDER BY id");
 
@@ -164,7 +163,12 @@ impl Store {
 
     /// What the wires are to call the reported devices: a new one by its serial, unless one that the same people see
     /// has that name already; then by serial and host. A device keeps the name it got.
-    async fn handles(&self, link: &HostLink, updates: &[DeviceUpdate], known: &[Device]) -> Result<Vec<String>> {
+    async fn handles(
+        &self,
+        link: &HostLink,
+        updates: &[DeviceUpdate],
+        known: &[Device],
+    ) -> Result<Vec<String>> {
         let sql = "SELECT handle FROM devices WHERE organization = $1 OR organization = $2 OR $1 = $2";
         let organizations = values![link.organization(), OrganizationId::ACCOUNT];
         let rows = self.everywhere(&System::for_jobs(), sql, organizations).await?;
@@ -174,7 +178,9 @@ impl Store {
             let old = known.iter().find(|device| device.serial == update.serial);
             let handle = match old {
                 Some(device) => device.handle.clone(),
-                None if taken.contains(&update.serial) => format!("{}.{}", update.serial, link.host().0.simple()),
+                None if taken.contains(&update.serial) => {
+                    format!("{}.{}", update.serial, link.host().0.simple())
+                }
                 None => update.serial.clone(),
             };
             taken.insert(handle.clone());
@@ -185,7 +191,8 @@ impl Store {
 
     /// A host has cleaned a device after the hold of this number: it may be handed over again.
     pub async fn device_cleaned(&self, link: &HostLink, serial: &str, fence: i64) -> Result<()> {
-        let sql = "UPDATE devices SET cleaning = 0 WHERE host = $1 AND serial = $2 AND fence = $3 AND cleaning = 1";
+        let sql =
+            "UPDATE devices SET cleaning = 0 WHERE host = $1 AND serial = $2 AND fence = $3 AND cleaning = 1";
         let statement = any(sql, values![link.host(), serial, fence]);
         Ok(self.database.apply(batch([OrganizationId::ACCOUNT], vec![statement])).await?)
     }

@@ -85,7 +85,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::QuotaExceeded`].
-    pub async fn announce_file(&self, granted: &Granted<UseSessions>, new: &NewFile, quota: u64) -> Result<()> {
+    pub async fn announce_file(
+        &self,
+        granted: &Granted<UseSessions>,
+        new: &NewFile,
+        quota: u64,
+    ) -> Result<()> {
         let organization = granted.organization();
         let size = i64::try_from(new.size).unwrap_or(i64::MAX);
         let limit = i64::try_from(quota).unwrap_or(i64::MAX);
@@ -144,7 +149,8 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`], also when it has expired.
     pub async fn file_by_token(&self, token_hash: [u8; 32], now: Micros) -> Result<StoredFile> {
-        let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE token_hash = $1 AND expires_us > $2");
+        let sql =
+            concat!("SELECT ", file_columns!(), " FROM files WHERE token_hash = $1 AND expires_us > $2");
         let rows = self.everywhere(&System::for_secrets(), sql, values![&token_hash[..], now]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
     }
@@ -164,7 +170,8 @@ impl Store {
         let sql = "UPDATE files SET state = 'complete', size = $3 WHERE organization = $1 AND id = $2";
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         let statement = one(sql, values![known.organization, known.id, size]);
-        self.apply(batch([known.organization], vec![statement]), |_| Refusal::NotFound(Thing::File).into()).await
+        self.apply(batch([known.organization], vec![statement]), |_| Refusal::NotFound(Thing::File).into())
+            .await
     }
 
     /// Files that are no longer kept, at most a thousand.

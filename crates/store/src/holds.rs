@@ -25,7 +25,9 @@ impl Store {
     pub async fn open_holds(&self, granted: &Granted<ViewSessions>) -> Result<Vec<(SessionKey, Hold)>> {
         let rows = self.within(granted, OPEN, values![]).await?;
         let parsed = rows.iter().map(|row| Ok((device_key(row, 0)?, hold(row, 3)?)));
-        parsed.filter_map(|pair: Result<_>| pair.map(|(key, hold)| hold.map(|hold| (key, hold))).transpose()).collect()
+        parsed
+            .filter_map(|pair: Result<_>| pair.map(|(key, hold)| hold.map(|hold| (key, hold))).transpose())
+            .collect()
     }
 
     /// Notes that a hold was used. Callers do so at most every half minute; it is no new revision.

@@ -79,7 +79,10 @@ impl Store {
         Ok(Due {
             idle: idle.iter().map(due_hold).collect::<Result<_>>()?,
             expired: expired.iter().map(due_hold).collect::<Result<_>>()?,
-            empty: empty.iter().map(|row| Ok((device_key(row, 0)?, Micros(row.int(3)?)))).collect::<Result<_>>()?,
+            empty: empty
+                .iter()
+                .map(|row| Ok((device_key(row, 0)?, Micros(row.int(3)?))))
+                .collect::<Result<_>>()?,
             ownerless: ownerless.iter().map(|row| device_key(row, 0)).collect::<Result<_>>()?,
             orphaned: orphaned.iter().map(|row| device_key(row, 0)).collect::<Result<_>>()?,
         })

@@ -20,9 +20,9 @@ mod sessions;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use credentials::Chosen;
 pub use access::{Caller, Granted, GrantedAccount, System};
 pub use changes::Feed;
+pub use credentials::Chosen;
 pub use database::{Database, DatabaseError, OpenMode, Signal, SignalReceiver};
 pub use devices::{DeviceUpdate, QueueState, Queued};
 pub use files::{FileKind, NewFile, StoredFile};

@@ -31,7 +31,8 @@ impl Store {
 
     /// All organizations, also deleted ones, the oldest first.
     pub async fn organizations(&self, system: &System) -> Result<Vec<Organization>> {
-        let sql = "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
+        let sql =
+            "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
         self.everywhere(system, sql, values![]).await?.iter().map(organization).collect()
     }
 
@@ -40,10 +41,12 @@ impl Store {
         let visible = caller.may_in_account::<crate::access::ViewSessions>().is_ok();
         let all = self.organizations(&System::for_secrets()).await?;
         let role = |id| caller.memberships().iter().find(|member| member.organization == id).map(|m| m.role);
-        let seen = all.into_iter().filter(|organization| organization.deleted.is_none()).filter_map(|organization| {
-            let role = role(organization.id);
-            (visible || role.is_some()).then_some((organization, role))
-        });
+        let seen = all.into_iter().filter(|organization| organization.deleted.is_none()).filter_map(
+            |organization| {
+                let role = role(organization.id);
+                (visible || role.is_some()).then_some((organization, role))
+            },
+        );
         Ok(seen.collect())
     }
 
@@ -53,8 +56,10 @@ impl Store {
     /// [`Refusal::NotFound`], also when it was deleted.
     pub async fn set_max_devices(&self, _: &System, id: OrganizationId, max: Option<u32>) -> Result<()> {
         let sql = "UPDATE organizations SET max_devices = $2 WHERE id = $1 AND deleted_us IS NULL";
-        self.apply(batch([id], vec![one(sql, values![id, max])]), |_| Refusal::NotFound(Thing::Organization).into())
-            .await
+        self.apply(batch([id], vec![one(sql, values![id, max])]), |_| {
+            Refusal::NotFound(Thing::Organization).into()
+        })
+        .await
     }
 
     /// Deletes an organization: it keeps its row and its sessions, and nobody acts in it any more. What it still
@@ -64,8 +69,10 @@ impl Store {
     /// [`Refusal::NotFound`], also when it was deleted before.
     pub async fn delete_organization(&self, _: &System, id: OrganizationId, now: Micros) -> Result<()> {
         let sql = "UPDATE organizations SET deleted_us = $2 WHERE id = $1 AND deleted_us IS NULL";
-        self.apply(batch([id], vec![one(sql, values![id, now])]), |_| Refusal::NotFound(Thing::Organization).into())
-            .await
+        self.apply(batch([id], vec![one(sql, values![id, now])]), |_| {
+            Refusal::NotFound(Thing::Organization).into()
+        })
+        .await
     }
 
     /// Makes somebody a member, or changes its role.
@@ -81,8 +88,14 @@ impl Store {
     ) -> Result<()> {
         let organization = granted.organization();
         let statements = vec![
-            one("UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL", values![organization]),
-            one("UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'", values![principal]),
+            one(
+                "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+                values![organization],
+            ),
+            one(
+                "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
+                values![principal],
+            ),
             any(
                 "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role",
@@ -97,7 +110,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn remove_member(&self, granted: &Granted<ManageMembers>, principal: PrincipalId) -> Result<()> {
+    pub async fn remove_member(
+        &self,
+        granted: &Granted<ManageMembers>,
+        principal: PrincipalId,
+    ) -> Result<()> {
         let organization = granted.organization();
         let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
         let statement = one(sql, values![organization, principal]);

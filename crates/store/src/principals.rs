@@ -25,7 +25,8 @@ impl Store {
         member: Option<(OrganizationId, Role)>,
     ) -> Result<i64> {
         if let Some(email) = &new.email {
-            let taken = self.principals(system).await?.iter().any(|known| known.email.as_ref() == Some(email));
+            let taken =
+                self.principals(system).await?.iter().any(|known| known.email.as_ref() == Some(email));
             if taken {
                 return Err(Refusal::Exists(format!("a user with the address {email}")).into());
             }
@@ -43,9 +44,11 @@ impl Store {
         }
         // The pool's row is locked so that two administrators cannot take the same number.
         let batch = batch([OrganizationId::ACCOUNT], statements);
-        self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| match error {
-            Error::Stale => Refusal::Exists("a user with this address".to_owned()).into(),
-            error => error,
+        self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| {
+            match error {
+                Error::Stale => Refusal::Exists("a user with this address".to_owned()).into(),
+                error => error,
+            }
         })?;
         let sql = "SELECT number FROM principals WHERE id = $1";
         let rows = self.everywhere(system, sql, values![new.id]).await?;
@@ -54,7 +57,8 @@ impl Store {
 
     /// All of them, also deleted ones, the oldest first.
     pub async fn principals(&self, system: &System) -> Result<Vec<Principal>> {
-        let sql = "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
+        let sql =
+            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
                    FROM principals ORDER BY number";
         self.everywhere(system, sql, values![]).await?.iter().map(principal).collect()
     }
@@ -64,7 +68,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted before.
-    pub async fn set_principal_state(&self, _: &System, id: PrincipalId, state: PrincipalState) -> Result<()> {
+    pub async fn set_principal_state(
+        &self,
+        _: &System,
+        id: PrincipalId,
+        state: PrincipalState,
+    ) -> Result<()> {
         let sql = "UPDATE principals SET state = $2,
                        email = CASE WHEN $2 = 'deleted' THEN NULL ELSE email END,
                        password_hash = CASE WHEN $2 = 'deleted' THEN NULL ELSE password_hash END

@@ -49,7 +49,8 @@ pub(crate) fn batch<const N: usize>(locks: [OrganizationId; N], statements: Vec<
 /// What a word in the store means. A word that is not known was written by a newer version: better an error than
 /// a guess.
 pub(crate) fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
-    parse(text).ok_or_else(|| Error::Database(DatabaseError::Failed(format!("unknown word {text:?} in the store"))))
+    parse(text)
+        .ok_or_else(|| Error::Database(DatabaseError::Failed(format!("unknown word {text:?} in the store"))))
 }
 
 /// A time column that may be NULL.
@@ -64,5 +65,8 @@ pub(crate) fn ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)
     };
     let reason = word(&reason, EndReason::parse)?;
     let actor = row.maybe_id(column + 2)?.map(PrincipalId);
-    Ok(Some((Micros(at), Ending { reason, actor, evidence: row.maybe_text(column + 3)?.unwrap_or_default() })))
+    Ok(Some((
+        Micros(at),
+        Ending { reason, actor, evidence: row.maybe_text(column + 3)?.unwrap_or_default() },
+    )))
 }

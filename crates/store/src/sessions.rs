@@ -61,7 +61,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also for another organization's.
-    pub async fn device_session(&self, granted: &Granted<ViewSessions>, id: SessionId) -> Result<DeviceSession> {
+    pub async fn device_session(
+        &self,
+        granted: &Granted<ViewSessions>,
+        id: SessionId,
+    ) -> Result<DeviceSession> {
         let rows = self.within(granted, ONE, values![id.created(), id.tail() as i64]).await?;
         let found = sessions(granted.organization(), &rows)?.pop();
         found.ok_or_else(|| Refusal::NotFound(Thing::Session).into())

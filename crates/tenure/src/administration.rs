@@ -31,7 +31,8 @@ impl Administration {
     /// # Errors
     /// It is not.
     pub async fn open(settings: &Settings) -> Result<Self> {
-        let database = Database::open(settings.database.reveal(), OpenMode::Existing, SystemClock.now().0).await?;
+        let database =
+            Database::open(settings.database.reveal(), OpenMode::Existing, SystemClock.now().0).await?;
         Ok(Self { store: Store::new(database), system: System::for_administration() })
     }
 
@@ -56,7 +57,8 @@ impl Administration {
             OrgRef::Name(name) => known.name == *name,
         });
         found.ok_or_else(|| {
-            Failure::new(format!("there is no organization {wanted}")).hint("`tenure org list` shows them all")
+            Failure::new(format!("there is no organization {wanted}"))
+                .hint("`tenure org list` shows them all")
         })
     }
 
@@ -79,10 +81,13 @@ impl Administration {
     pub async fn service_user(&self, id: Uuid) -> Result<Principal> {
         let all = self.store.principals(&self.system).await?;
         let found = all.into_iter().find(|known| {
-            known.id.0 == id && known.kind == PrincipalKind::ServiceUser && known.state != PrincipalState::Deleted
+            known.id.0 == id
+                && known.kind == PrincipalKind::ServiceUser
+                && known.state != PrincipalState::Deleted
         });
         found.ok_or_else(|| {
-            Failure::new(format!("there is no service user {id}")).hint("`tenure service-user list` shows them all")
+            Failure::new(format!("there is no service user {id}"))
+                .hint("`tenure service-user list` shows them all")
         })
     }
 
@@ -147,7 +152,9 @@ pub fn random<const N: usize>() -> [u8; N] {
 /// The password is too short.
 pub fn hash_password(password: &str) -> Result<String> {
     if password.chars().count() < MIN_PASSWORD {
-        return Err(Failure::new(format!("the password is too short: expected at least {MIN_PASSWORD} characters")));
+        return Err(Failure::new(format!(
+            "the password is too short: expected at least {MIN_PASSWORD} characters"
+        )));
     }
     let hash = argon2::Argon2::default()
         .hash_password_with_salt(password.as_bytes(), &random::<16>())

@@ -71,12 +71,15 @@ impl Wanted {
             return Err(Refusal::invalid("filters", format!("at most {MAX_FILTERS} filters")));
         }
         for (index, filter) in filters.iter().enumerate() {
-            check(filter).map_err(|(part, expected)| Refusal::invalid(format!("filters[{index}].{part}"), expected))?;
+            check(filter)
+                .map_err(|(part, expected)| Refusal::invalid(format!("filters[{index}].{part}"), expected))?;
         }
         let mut platforms = filters.iter().filter(|filter| filter.attribute == "platform");
         match (platforms.next(), platforms.next()) {
             (Some(platform), None) => Ok(Wanted { platform: platform.value.clone(), filters }),
-            _ => Err(Refusal::invalid("filters", "exactly one platform filter: EQUALS \"android\" or \"ios\"")),
+            _ => {
+                Err(Refusal::invalid("filters", "exactly one platform filter: EQUALS \"android\" or \"ios\""))
+            }
         }
     }
 
@@ -175,7 +178,10 @@ fn version_parts(version: &str) -> Option<Vec<u64>> {
 /// Compares number by number; a missing one is 0, so that 18 equals 18.0.0.
 fn compare_versions(a: &[u64], b: &[u64]) -> Ordering {
     let at = |parts: &[u64], i: usize| parts.get(i).copied().unwrap_or(0);
-    (0..a.len().max(b.len())).map(|i| at(a, i).cmp(&at(b, i))).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    (0..a.len().max(b.len()))
+        .map(|i| at(a, i).cmp(&at(b, i)))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 #[cfg(test)]
@@ -187,7 +193,12 @@ mod tests {
     }
 
     fn iphone(version: &str) -> Offer {
-        Offer { platform: "ios".into(), kind: "real".into(), name: "iPhone 15 Pro".into(), version: version.into() }
+        Offer {
+            platform: "ios".into(),
+            kind: "real".into(),
+            name: "iPhone 15 Pro".into(),
+            version: version.into(),
+        }
     }
 
     #[test]
@@ -215,8 +226,13 @@ mod tests {
         ];
         for (attribute, operator, value, version, expected) in table {
             let wanted =
-                Wanted::new(vec![filter("platform", "EQUALS", "ios"), filter(attribute, operator, value)]).unwrap();
-            assert_eq!(wanted.matches(&iphone(version)), expected, "{attribute} {operator} {value} on {version}");
+                Wanted::new(vec![filter("platform", "EQUALS", "ios"), filter(attribute, operator, value)])
+                    .unwrap();
+            assert_eq!(
+                wanted.matches(&iphone(version)),
+                expected,
+                "{attribute} {operator} {value} on {version}"
+            );
         }
     }
 

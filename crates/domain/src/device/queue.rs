@@ -34,7 +34,8 @@ pub fn assign(waiting: &[Waiting], devices: &[Device]) -> Vec<Assignment> {
         if free.is_empty() {
             break;
         }
-        let fits = |device: &&Device| visible(request.organization, device) && request.wanted.matches(&device.offer);
+        let fits =
+            |device: &&Device| visible(request.organization, device) && request.wanted.matches(&device.offer);
         if let Some(at) = free.iter().position(fits) {
             assignments.push(Assignment { waiting: index, device: free.remove(at).id });
         }
@@ -82,7 +83,11 @@ mod tests {
     fn waiting(n: u128, organization: OrganizationId, platform: &str) -> Waiting {
         let platform =
             Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
-        Waiting { hold: HoldId(Uuid::from_u128(n)), organization, wanted: Wanted::new(vec![platform]).unwrap() }
+        Waiting {
+            hold: HoldId(Uuid::from_u128(n)),
+            organization,
+            wanted: Wanted::new(vec![platform]).unwrap(),
+        }
     }
 
     fn pairs(waiting: &[Waiting], devices: &[Device]) -> Vec<(usize, u128)> {
@@ -97,9 +102,11 @@ mod tests {
 
     #[test]
     fn own_devices_go_before_the_pool_and_foreign_ones_never() {
-        let devices =
-            [device(1, OrganizationId::ACCOUNT, "ios"), device(2, A, "ios"), device(3, B, "ios")];
-        assert_eq!(pairs(&[waiting(1, A, "ios"), waiting(2, A, "ios"), waiting(3, A, "ios")], &devices), [(0, 2), (1, 1)]);
+        let devices = [device(1, OrganizationId::ACCOUNT, "ios"), device(2, A, "ios"), device(3, B, "ios")];
+        assert_eq!(
+            pairs(&[waiting(1, A, "ios"), waiting(2, A, "ios"), waiting(3, A, "ios")], &devices),
+            [(0, 2), (1, 1)]
+        );
     }
 
     #[test]

@@ -38,7 +38,9 @@ impl Actor {
     /// [`Refusal::NotYours`].
     pub fn may_act_on(self, owner: PrincipalId, thing: Thing) -> Result<(), Refusal> {
         match self {
-            Actor::Member { principal, manages: false } if principal != owner => Err(Refusal::NotYours(thing)),
+            Actor::Member { principal, manages: false } if principal != owner => {
+                Err(Refusal::NotYours(thing))
+            }
             _ => Ok(()),
         }
     }
@@ -170,7 +172,8 @@ fn release(
     reason: EndReason,
     evidence: String,
 ) -> Result<Vec<Change>, Refusal> {
-    let found = session.holds.iter().find(|known| known.id == hold).ok_or(Refusal::NotFound(Thing::Device))?;
+    let found =
+        session.holds.iter().find(|known| known.id == hold).ok_or(Refusal::NotFound(Thing::Device))?;
     actor.may_act_on(found.principal, Thing::Device)?;
     if found.ended.is_some() {
         return Ok(vec![]);
@@ -256,8 +259,19 @@ mod tests {
     }
 
     fn held() -> HeldDevice {
-        let offer = Offer { platform: "ios".into(), kind: "real".into(), name: "iPhone".into(), version: "18".into() };
-        HeldDevice { device: DeviceId(Uuid::nil()), fence: 1, handle: "X".into(), offer, model: String::new() }
+        let offer = Offer {
+            platform: "ios".into(),
+            kind: "real".into(),
+            name: "iPhone".into(),
+            version: "18".into(),
+        };
+        HeldDevice {
+            device: DeviceId(Uuid::nil()),
+            fence: 1,
+            handle: "X".into(),
+            offer,
+            model: String::new(),
+        }
     }
 
     fn commands() -> [Command; 4] {

@@ -9,6 +9,11 @@ use store::{Feed, Granted};
 ///
 /// # Errors
 /// [`domain::Refusal::Resync`] when lines after the position are no longer kept.
-pub async fn after(app: &App, granted: &Granted<ViewSessions>, after: i64, limit: u32) -> Result<Feed, Failure> {
+pub async fn after(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    after: i64,
+    limit: u32,
+) -> Result<Feed, Failure> {
     Ok(app.store.changes(granted, after, limit).await?)
 }

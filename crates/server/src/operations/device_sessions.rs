@@ -33,7 +33,11 @@ pub async fn list(
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn get(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<DeviceSession, Failure> {
+pub async fn get(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+) -> Result<DeviceSession, Failure> {
     Ok(app.store.device_session(granted, id).await?)
 }
 
@@ -66,7 +70,9 @@ pub async fn request_device(
         Ok(hold) if hold.state() == HoldState::Pending => app.metrics.allocation(AllocationOutcome::Queued),
         Ok(_) => app.metrics.allocation(AllocationOutcome::Ready),
         Err(Failure::Refused(Refusal::NoMatch { .. })) => app.metrics.allocation(AllocationOutcome::NoMatch),
-        Err(Failure::Refused(Refusal::DeviceLimit { .. })) => app.metrics.allocation(AllocationOutcome::Limited),
+        Err(Failure::Refused(Refusal::DeviceLimit { .. })) => {
+            app.metrics.allocation(AllocationOutcome::Limited)
+        }
         Err(_) => {}
     }
     outcome
@@ -103,7 +109,11 @@ pub async fn release_device(
 ) -> Result<Hold, Failure> {
     let session = change(app, granted, id, |session| {
         let hold = find(session, |hold| hold.is_called(name))?.id;
-        Ok(Command::Release { hold, reason: EndReason::Released, evidence: "released by its user".to_owned() })
+        Ok(Command::Release {
+            hold,
+            reason: EndReason::Released,
+            evidence: "released by its user".to_owned(),
+        })
     })
     .await?;
     queue::start(app);

@@ -124,7 +124,9 @@ async fn uploaded(
     let id = domain::ids::parse_uuid(id).ok_or(Refusal::NotFound(Thing::File))?;
     let file = app.store.file(granted, FileId(id), app.now()).await?;
     if !file.complete {
-        return Err(Refusal::invalid("uploadId", "an upload whose bytes have been sent to its uploadUrl").into());
+        return Err(
+            Refusal::invalid("uploadId", "an upload whose bytes have been sent to its uploadUrl").into()
+        );
     }
     Ok(CallFile { id: file.id.0, name: file.name })
 }

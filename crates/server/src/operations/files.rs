@@ -43,7 +43,9 @@ pub async fn announce_upload(
 ) -> Result<Upload, Failure> {
     let safe = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     if name.is_empty() || name.len() > 200 || !name.chars().all(safe) {
-        return Err(Refusal::invalid("filename", "1 to 200 letters, digits, dots, dashes and underscores").into());
+        return Err(
+            Refusal::invalid("filename", "1 to 200 letters, digits, dots, dashes and underscores").into()
+        );
     }
     let limit = app.settings.upload_limit;
     if size == 0 || size > limit {

@@ -28,7 +28,11 @@ pub async fn connect(
     version: &str,
 ) -> Result<(Arc<HostConnection>, mpsc::Receiver<ToHost>), Failure> {
     if !usable(name) {
-        return Err(Refusal::invalid("name", format!("1 to {MAX_TEXT_BYTES} bytes without control characters")).into());
+        return Err(Refusal::invalid(
+            "name",
+            format!("1 to {MAX_TEXT_BYTES} bytes without control characters"),
+        )
+        .into());
     }
     let now = app.now();
     let new = HostId::new(now, app.random_bytes());
@@ -111,7 +115,8 @@ async fn reported(
     app.hosts.add(connection);
     let devices = app.store.host_devices(&System::for_jobs(), connection.link.host()).await?;
     let held = devices.iter().filter(|device| device.holder.is_some());
-    let holds = held.map(|device| HoldNotice { serial: device.serial.clone(), fence: device.fence }).collect();
+    let holds =
+        held.map(|device| HoldNotice { serial: device.serial.clone(), fence: device.fence }).collect();
     connection.order(ToHost::Holds { holds });
     for device in devices.iter().filter(|device| device.cleaning) {
         connection.clean(&device.serial, device.fence);

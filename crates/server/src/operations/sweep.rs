@@ -32,15 +32,18 @@ async fn due(app: &App) -> Result<(), Failure> {
     let empty = Span::from(settings.session_idle);
     let due = app.store.due(&System::for_jobs(), now - idle, now - expires, now - empty).await?;
     for hold in &due.idle {
-        let evidence = format!("idle {} min, last command {}", now.since(hold.last).whole_minutes(), at(hold.last));
+        let evidence =
+            format!("idle {} min, last command {}", now.since(hold.last).whole_minutes(), at(hold.last));
         release(app, hold, EndReason::Idle, evidence).await;
     }
     for hold in &due.expired {
-        let evidence = format!("no device within {} min, asked for {}", expires.whole_minutes(), at(hold.last));
+        let evidence =
+            format!("no device within {} min, asked for {}", expires.whole_minutes(), at(hold.last));
         release(app, hold, EndReason::Expired, evidence).await;
     }
     for (session, last) in &due.empty {
-        let evidence = format!("nothing held for {} min, since {}", now.since(*last).whole_minutes(), at(*last));
+        let evidence =
+            format!("nothing held for {} min, since {}", now.since(*last).whole_minutes(), at(*last));
         end(app, *session, EndReason::Idle, evidence).await;
     }
     for session in &due.ownerless {
@@ -93,5 +96,6 @@ async fn end(app: &App, session: SessionKey, reason: EndReason, evidence: String
 
 /// A time of day for a sentence, in UTC.
 fn at(time: Micros) -> String {
-    jiff::Timestamp::from_microsecond(time.0).map_or_else(|_| "?".to_owned(), |time| time.strftime("%H:%M").to_string())
+    jiff::Timestamp::from_microsecond(time.0)
+        .map_or_else(|_| "?".to_owned(), |time| time.strftime("%H:%M").to_string())
 }

@@ -48,7 +48,6 @@ impl Who {
     }
 }
 
-
 /// Puts the layers around a wire's routes.
 pub fn around(routes: Router<App>, app: &App, wire: Wire) -> Router<App> {
     routes.layer(from_fn_with_state((app.clone(), wire), guard))
@@ -185,7 +184,11 @@ pub fn query_value(query: Option<&str>, name: &str) -> Result<Option<String>, Fa
 ///
 /// # Errors
 /// [`domain::Refusal::Invalid`].
-pub fn query_number(query: Option<&str>, name: &str, bounds: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, Failure> {
+pub fn query_number(
+    query: Option<&str>,
+    name: &str,
+    bounds: std::ops::RangeInclusive<i64>,
+) -> Result<Option<i64>, Failure> {
     let Some(text) = query_value(query, name)? else { return Ok(None) };
     let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = if digits { text.parse().ok().filter(|number| bounds.contains(number)) } else { None };

@@ -35,7 +35,7 @@ pub struct Route {
 /// Every route there is, as the wires' tables say. The table of callers must have a row for each.
 pub fn routes() -> impl Iterator<Item = Route> {
     let wires = [("house", house::ROUTES), ("mobilenext", mobilenext::ROUTES), ("tenure", tenure::ROUTES)];
-    wires.into_iter().flat_map(|(wire, routes)| {
-        routes.iter().map(move |(method, path)| Route { wire, method, path })
-    })
+    wires
+        .into_iter()
+        .flat_map(|(wire, routes)| routes.iter().map(move |(method, path)| Route { wire, method, path }))
 }

@@ -128,9 +128,11 @@ pub async fn run(context: &Context, command: Key) -> Result<()> {
         Key::Create(arguments) => create(context, &admin, arguments).await?,
         Key::List(arguments) => list(context, &admin, arguments).await?,
         Key::Revoke { id } => {
-            admin.store.revoke_credential(&admin.system, CredentialId(id), now()).await.map_err(|error| {
-                Failure::from(error).hint("`tenure key list` shows them all")
-            })?;
+            admin
+                .store
+                .revoke_credential(&admin.system, CredentialId(id), now())
+                .await
+                .map_err(|error| Failure::from(error).hint("`tenure key list` shows them all"))?;
             context.output.done(&format!("Revoked key {id}."), &serde_json::json!({ "id": id }))?;
         }
     }
@@ -156,8 +158,10 @@ async fn create(context: &Context, admin: &Administration, arguments: Create) ->
                 .hint("`tenure member add` makes them one"));
         }
     }
-    let (key, secret) = make(admin, owner.id, organization.map(|organization| organization.id), &arguments).await?;
-    let sentence = format!("Created key {} for {}. Its secret is shown this once:\n{secret}", key.id, owner.name);
+    let (key, secret) =
+        make(admin, owner.id, organization.map(|organization| organization.id), &arguments).await?;
+    let sentence =
+        format!("Created key {} for {}. Its secret is shown this once:\n{secret}", key.id, owner.name);
     context.output.done(&sentence, &Shown::new(key, owner.name, Some(secret)))
 }
 

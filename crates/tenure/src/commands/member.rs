@@ -91,7 +91,10 @@ pub async fn run(context: &Context, command: Member) -> Result<()> {
         }
         None => {
             admin.store.remove_member(&granted, user.id).await?;
-            format!("{email} is no longer a member of {}; what they hold there is released.", organization.name)
+            format!(
+                "{email} is no longer a member of {}; what they hold there is released.",
+                organization.name
+            )
         }
     };
     let role = role.map(Role::name);

@@ -83,7 +83,9 @@ pub async fn run(context: &Context, command: Org) -> Result<()> {
     match command {
         Org::Create { name } => {
             let shown = Shown::from(admin.create_organization(&name).await?);
-            context.output.done(&format!("Created organization {} with id {}.", shown.name, shown.id), &shown)?;
+            context
+                .output
+                .done(&format!("Created organization {} with id {}.", shown.name, shown.id), &shown)?;
         }
         Org::List => list(context, &admin).await?,
         Org::Set(set) => {
@@ -101,7 +103,8 @@ pub async fn run(context: &Context, command: Org) -> Result<()> {
             let at = now();
             admin.store.delete_organization(&admin.system, found.id, at).await?;
             found.deleted = Some(at);
-            let sentence = format!("Deleted {}. Its sessions are kept; what it holds is released.", found.name);
+            let sentence =
+                format!("Deleted {}. Its sessions are kept; what it holds is released.", found.name);
             context.output.done(&sentence, &Shown::from(found))?;
         }
     }
@@ -115,7 +118,9 @@ async fn list(context: &Context, admin: &Administration) -> Result<()> {
     let columns: [Column<Shown>; 5] = [
         Column::new("id", |row| row.id.to_string()),
         Column::new("name", |row| row.name.clone()),
-        Column::new("max devices", |row| row.max_devices.map_or_else(|| "-".to_owned(), |max| max.to_string())),
+        Column::new("max devices", |row| {
+            row.max_devices.map_or_else(|| "-".to_owned(), |max| max.to_string())
+        }),
         Column::new("created", |row| minute(Some(&row.created_at))),
         Column::new("deleted", |row| minute(row.deleted_at.as_ref())),
     ];

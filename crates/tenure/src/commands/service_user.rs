@@ -106,10 +106,12 @@ async fn create(context: &Context, admin: &Administration, arguments: Create) ->
         }
     }
     let made = admin.create_principal(new, None, member).await?;
-    let sentence = format!("Created service user {} with id {}, {} of {place}.", made.name, made.id, arguments.role);
+    let sentence =
+        format!("Created service user {} with id {}, {} of {place}.", made.name, made.id, arguments.role);
     let organization = member.map(|(id, _)| id.0);
     let created_at = time(made.created);
-    let shown = Shown { id: made.id.0, name: made.name, role: arguments.role, organization, place, created_at };
+    let shown =
+        Shown { id: made.id.0, name: made.name, role: arguments.role, organization, place, created_at };
     context.output.done(&sentence, &shown)
 }
 
@@ -120,9 +122,10 @@ async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) ->
     };
     let organizations = admin.store.organizations(&admin.system).await?;
     let members = admin.store.members(&admin.system).await?;
-    let all = admin.store.principals(&admin.system).await?.into_iter().filter(|known| {
-        known.kind == PrincipalKind::ServiceUser && known.state != PrincipalState::Deleted
-    });
+    let all =
+        admin.store.principals(&admin.system).await?.into_iter().filter(|known| {
+            known.kind == PrincipalKind::ServiceUser && known.state != PrincipalState::Deleted
+        });
     let shown = all.map(|known| {
         let member = members.iter().find(|(_, principal, _)| *principal == known.id);
         let organization = member.and_then(|(id, ..)| organizations.iter().find(|place| place.id == *id));
@@ -144,5 +147,9 @@ async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) ->
         Column::new("role", |row| row.role.clone()),
         Column::new("created", |row| minute(Some(&row.created_at))),
     ];
-    context.output.list(&rows, &columns, "There are no service users. `tenure service-user create` makes one.")
+    context.output.list(
+        &rows,
+        &columns,
+        "There are no service users. `tenure service-user create` makes one.",
+    )
 }

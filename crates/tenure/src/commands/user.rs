@@ -116,7 +116,8 @@ async fn create(context: &Context, admin: &Administration, arguments: Create) ->
     }
     let new = new_principal(PrincipalKind::User, &email, Some(&email));
     let user = admin.create_principal(new, hash.as_deref(), Some((organization.id, role))).await?;
-    let member = InOrganization { organization: organization.id.0, name: organization.name, role: role.name() };
+    let member =
+        InOrganization { organization: organization.id.0, name: organization.name, role: role.name() };
     let sentence = format!("Created user {email}, {} of {}.", role.name(), member.name);
     context.output.done(&sentence, &Shown::new(user, vec![member]))
 }
@@ -144,14 +145,18 @@ async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) ->
         });
         named.collect::<Vec<_>>()
     };
-    let users = admin.store.principals(&admin.system).await?.into_iter().filter(|known| {
-        known.kind == PrincipalKind::User && known.state != PrincipalState::Deleted
-    });
+    let users = admin
+        .store
+        .principals(&admin.system)
+        .await?
+        .into_iter()
+        .filter(|known| known.kind == PrincipalKind::User && known.state != PrincipalState::Deleted);
     let shown = users.map(|user| {
         let organizations = of(&user);
         Shown::new(user, organizations)
     });
-    let within = |row: &Shown| only.is_none_or(|id| row.organizations.iter().any(|own| own.organization == id.0));
+    let within =
+        |row: &Shown| only.is_none_or(|id| row.organizations.iter().any(|own| own.organization == id.0));
     let rows: Vec<Shown> = shown.filter(within).collect();
     let columns: [Column<Shown>; 5] = [
         Column::new("id", |row| row.id.to_string()),
@@ -166,12 +171,19 @@ async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) ->
     context.output.list(&rows, &columns, "There are no users. `tenure user create` makes one.")
 }
 
-async fn set_state(context: &Context, admin: &Administration, email: &str, state: PrincipalState) -> Result<()> {
+async fn set_state(
+    context: &Context,
+    admin: &Administration,
+    email: &str,
+    state: PrincipalState,
+) -> Result<()> {
     let mut user = admin.user(email).await?;
     admin.store.set_principal_state(&admin.system, user.id, state).await?;
     user.state = state;
     let sentence = match state {
-        PrincipalState::Deleted => format!("Deleted {email}. Their sessions are kept; what they hold is released."),
+        PrincipalState::Deleted => {
+            format!("Deleted {email}. Their sessions are kept; what they hold is released.")
+        }
         _ => format!("Suspended {email}. Their keys are refused; what they hold is released."),
     };
     context.output.done(&sentence, &Shown::new(user, vec![]))

@@ -29,7 +29,13 @@ pub struct RpcError {
 }
 
 impl MobileError {
-    fn new(status: StatusCode, code: &'static str, rpc: i64, title: &str, message: impl ToString) -> MobileError {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        rpc: i64,
+        title: &str,
+        message: impl ToString,
+    ) -> MobileError {
         MobileError { status, code, rpc, title: title.to_owned(), message: message.to_string() }
     }
 
@@ -92,7 +98,9 @@ fn refused(refusal: &Refusal) -> MobileError {
         Refusal::DeviceUnavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "device_unavailable", -32021, "DeviceUnavailable")
         }
-        Refusal::DeviceTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "device_timeout", -32050, "DeviceTimeout"),
+        Refusal::DeviceTimeout { .. } => {
+            (StatusCode::GATEWAY_TIMEOUT, "device_timeout", -32050, "DeviceTimeout")
+        }
         Refusal::QuotaExceeded { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, "storage_quota", -32031, "FileSizeExceeded")
         }
@@ -105,7 +113,9 @@ fn refused(refusal: &Refusal) -> MobileError {
 fn unreadable(request: &RequestFailure) -> MobileError {
     let (status, code, rpc, title) = match request {
         RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "not_found", -32601, "Method not found"),
-        RequestFailure::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", -32601, "Method not found"),
+        RequestFailure::Method => {
+            (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", -32601, "Method not found")
+        }
         RequestFailure::BodyTooLarge { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", -32031, "FileSizeExceeded")
         }

@@ -16,6 +16,7 @@ use store::access::UseSessions;
 pub async fn list(Known(caller): Known, State(app): State<App>) -> Result<Response, MobileError> {
     let account = if caller.may_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
     let found = organizations::list(&app, &caller).await?;
-    let entries = found.iter().map(|(organization, role)| OrganizationEntry::new(organization, *role, account));
+    let entries =
+        found.iter().map(|(organization, role)| OrganizationEntry::new(organization, *role, account));
     answer(StatusCode::OK, &List::new(entries.collect(), None))
 }

@@ -90,7 +90,8 @@ pub fn read(text: &str) -> Result<Request, Reply> {
         Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
         _ => Value::Null,
     };
-    let invalid = |message: &str| wrong(answer_to.clone(), INVALID_REQUEST, "Invalid Request", message.to_owned());
+    let invalid =
+        |message: &str| wrong(answer_to.clone(), INVALID_REQUEST, "Invalid Request", message.to_owned());
     if !matches!(id, None | Some(Value::Null | Value::String(_) | Value::Number(_))) {
         return Err(invalid("id: expected a string or a number"));
     }

@@ -71,7 +71,8 @@ pub async fn open(
             return MobileError::from(Failure::from(RequestFailure::Body(sentence))).into_response();
         }
     };
-    let visitor = Visitor { credential: credential(&headers, query.as_deref()), chosen: caller::chosen(&headers) };
+    let visitor =
+        Visitor { credential: credential(&headers, query.as_deref()), chosen: caller::chosen(&headers) };
     let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
     let tasks = app.tasks.clone();
     upgrade.on_upgrade(move |socket| async move {
@@ -243,7 +244,10 @@ impl Conversation {
     async fn devices(&self) -> Result<Vec<Value>, Failure> {
         let granted = self.visitor.caller(&self.app).await?.may::<ViewSessions>()?;
         let held = devices::held_by_caller(&self.app, &granted).await?;
-        RemoteDevice::all(&held).iter().map(|device| serde_json::to_value(device).map_err(Failure::internal)).collect()
+        RemoteDevice::all(&held)
+            .iter()
+            .map(|device| serde_json::to_value(device).map_err(Failure::internal))
+            .collect()
     }
 
     /// Tells a subscriber what is different from what it was told last.
@@ -283,7 +287,8 @@ impl Conversation {
 /// What was added, removed and updated, told by allocation; nothing when nothing was.
 fn difference(before: &[Value], after: &[Value]) -> Option<Value> {
     let key = |device: &Value| device["provider"]["allocationId"].clone();
-    let missing_in = |others: &[Value], device: &&Value| !others.iter().any(|other| key(other) == key(device));
+    let missing_in =
+        |others: &[Value], device: &&Value| !others.iter().any(|other| key(other) == key(device));
     let added = after.iter().filter(|device| missing_in(before, device)).collect::<Vec<_>>();
     let removed = before.iter().filter(|device| missing_in(after, device)).collect::<Vec<_>>();
     let updated = after

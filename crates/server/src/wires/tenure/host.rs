@@ -152,7 +152,8 @@ impl Link {
     }
 
     async fn take(&self, connection: &Arc<HostConnection>, text: &str) -> Result<(), String> {
-        let frame = serde_json::from_str(text).map_err(|error| format!("a frame that cannot be read: {error}"))?;
+        let frame =
+            serde_json::from_str(text).map_err(|error| format!("a frame that cannot be read: {error}"))?;
         match hosts::take(&self.app, connection, frame).await {
             Ok(()) => Ok(()),
             Err(failure) => {

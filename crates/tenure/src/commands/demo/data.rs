@@ -63,7 +63,8 @@ impl KeyFile {
         if let Some(folder) = self.0.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0)?;
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0)?;
         file.write_all(serde_json::to_string_pretty(keys).unwrap_or_default().as_bytes())?;
         Ok(())
     }

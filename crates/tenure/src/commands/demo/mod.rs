@@ -62,7 +62,8 @@ pub async fn run(context: &Context, arguments: Demo) -> Result<()> {
     }
     let stop = super::stop_at_signal()?;
     let server = Server::start(settings, stop.clone()).await.map_err(|error| {
-        Failure::new(error.to_string()).hint("is another demo running? `--listen 127.0.0.1:0` takes a free port")
+        Failure::new(error.to_string())
+            .hint("is another demo running? `--listen 127.0.0.1:0` takes a free port")
     })?;
     let admin = Administration::of(server.store());
     let made = match keys.read()? {

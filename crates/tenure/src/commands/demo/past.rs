@@ -28,7 +28,12 @@ const MODELS: [(&str, &str, &str, &str); 10] = [
 ///
 /// # Errors
 /// Those of the store.
-pub async fn make(admin: &Administration, org: OrganizationId, people: &[PrincipalId], count: u32) -> Result<()> {
+pub async fn make(
+    admin: &Administration,
+    org: OrganizationId,
+    people: &[PrincipalId],
+    count: u32,
+) -> Result<()> {
     let today = now();
     for _ in 0..count {
         let owner = people[pick(people.len() as u64) as usize];
@@ -55,8 +60,7 @@ fn working_time(today: Micros) -> Micros {
 }
 
 fn session(organization: OrganizationId, owner: PrincipalId, created: Micros) -> DeviceSession {
-    let mut session =
-        DeviceSession::new(organization, SessionId::new(created, random_tail(random())), owner);
+    let mut session = DeviceSession::new(organization, SessionId::new(created, random_tail(random())), owner);
     let count = [1, 1, 1, 1, 1, 1, 2, 2, 3][pick(9) as usize];
     let mut at = created + Span::seconds(1);
     for _ in 0..count {
@@ -68,11 +72,8 @@ fn session(organization: OrganizationId, owner: PrincipalId, created: Micros) ->
     let last = session.holds.last().and_then(|hold| hold.ended.as_ref()).map_or(created, |(over, _)| *over);
     session.released = Some(last);
     session.activity = last;
-    let ending = Ending {
-        reason: EndReason::Idle,
-        actor: None,
-        evidence: "nothing held for 15 min".to_owned(),
-    };
+    let ending =
+        Ending { reason: EndReason::Idle, actor: None, evidence: "nothing held for 15 min".to_owned() };
     session.ended = Some((last + Span::minutes(15), ending));
     session
 }
@@ -90,12 +91,8 @@ fn hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
     };
     let actor = (reason == EndReason::Released).then_some(owner);
     let had_device = reason != EndReason::Expired;
-    let offer = Offer {
-        platform: platform.into(),
-        kind: "real".into(),
-        name: name.into(),
-        version: version.into(),
-    };
+    let offer =
+        Offer { platform: platform.into(), kind: "real".into(), name: name.into(), version: version.into() };
     let held = HeldDevice {
         device: DeviceId::new(granted, random()),
         fence: 1,
