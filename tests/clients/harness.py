@@ -28,7 +28,7 @@ MOBILECLI_LEGACY = MODULES / f"mobilecli-legacy/bin/mobilecli-linux-{MACHINE}"
 FAKE_ADB = HERE / "fake-adb"
 
 # Every process of this run, and whatever it starts in turn, carries this in its environment.
-MARK = f"TENURE_CLIENT_TESTS={uuid.uuid4()}"
+MARK = f"TENURE_TEST_CLIENTS={uuid.uuid4()}"
 _numbers = itertools.count(1)
 
 

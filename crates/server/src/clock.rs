@@ -63,14 +63,14 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Measures how long something takes: for logs and metrics, never for a decision that a test must steer.
+/// Measures how long something takes: for logs, metrics and dead lines, never for a decision that a test must steer.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "durations in logs and metrics steer nothing")]
+    #[expect(clippy::disallowed_methods, reason = "what is measured steers no rule")]
     pub fn start() -> Self {
         Self(Instant::now())
     }

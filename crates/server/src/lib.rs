@@ -13,5 +13,6 @@ mod state;
 mod throttle;
 pub mod wires;
 
+pub use hosts::HostConnection;
 pub use serve::{ServeError, Server, serve};
 pub use state::App;

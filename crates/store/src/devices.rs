@@ -179,7 +179,7 @@ impl Store {
             let handle = match old {
                 Some(device) => device.handle.clone(),
                 None if taken.contains(&update.serial) => {
-                    format!("{}.{}", update.serial, link.host().0.simple())
+                    format!("{}.{}", update.serial, handle_word(link.name()))
                 }
                 None => update.serial.clone(),
             };
@@ -196,6 +196,12 @@ impl Store {
         let statement = any(sql, values![link.host(), serial, fence]);
         Ok(self.database.apply(batch([OrganizationId::ACCOUNT], vec![statement])).await?)
     }
+}
+
+/// A host's name as it can stand in a path.
+fn handle_word(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
+    name.chars().map(safe).collect()
 }
 
 fn queued(row: &Row) -> Result<Queued> {

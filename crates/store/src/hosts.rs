@@ -7,16 +7,22 @@ use domain::ids::{HostId, NodeId, OrganizationId};
 use domain::time::Micros;
 
 /// The proof that a connection is a host's, and whose: its devices are the organization's, or the shared pool's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostLink {
     organization: OrganizationId,
     host: HostId,
+    name: String,
 }
 
 impl HostLink {
     /// The host.
     pub fn host(&self) -> HostId {
         self.host
+    }
+
+    /// What it calls itself, unique among its owner's.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whose its devices are; [`OrganizationId::ACCOUNT`] for the shared pool.
@@ -76,7 +82,7 @@ impl Store {
         let sql = "SELECT id FROM hosts WHERE organization = $1 AND name = $2";
         let rows = self.everywhere(&System::for_jobs(), sql, values![organization, name]).await?;
         let host = rows.first().map_or(Ok(new.0), |row| row.id(0))?;
-        Ok(HostLink { organization, host: HostId(host) })
+        Ok(HostLink { organization, host: HostId(host), name: name.to_owned() })
     }
 
     /// These hosts are still on the line of this server.

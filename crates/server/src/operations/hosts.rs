@@ -44,9 +44,10 @@ pub async fn connect(
         let granted = caller.may_in_account::<ConnectHosts>()?;
         app.store.pool_host_connected(&granted, new, name, version, app.node, now).await?
     };
+    let host = link.host();
     let (connection, orders) = HostConnection::new(link);
-    connection.order(ToHost::Welcome { protocol: protocol::PROTOCOL_VERSION, host: link.host().0 });
-    tracing::info!(host = %link.host(), name, "a host is on the line");
+    connection.order(ToHost::Welcome { protocol: protocol::PROTOCOL_VERSION, host: host.0 });
+    tracing::info!(%host, name, "a host is on the line");
     Ok((connection, orders))
 }
 

@@ -34,16 +34,23 @@ pub struct Wire {
 
 /// Who made a request, told by the extractor to the log.
 #[derive(Clone, Default)]
-pub struct Who(Arc<Mutex<Option<(Uuid, Option<Uuid>)>>>);
+pub struct Who(Arc<Mutex<Option<Recognized>>>);
+
+#[derive(Clone, Copy)]
+struct Recognized {
+    principal: Uuid,
+    organization: Option<Uuid>,
+}
 
 impl Who {
     /// Notes who is calling and in which organization.
     pub fn is(&self, caller: &Caller) {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *slot = Some((caller.principal().0, caller.organization().map(|organization| organization.0)));
+        let organization = caller.organization().map(|organization| organization.0);
+        *slot = Some(Recognized { principal: caller.principal().0, organization });
     }
 
-    fn taken(&self) -> Option<(Uuid, Option<Uuid>)> {
+    fn taken(&self) -> Option<Recognized> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,14 +81,14 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let status = response.status().as_u16();
     let duration = watch.elapsed();
     app.metrics.request(wire.name, method.as_str(), route.to_owned(), status, duration);
-    let (principal, organization) = who.taken().unzip();
+    let who = who.taken();
     RequestLine {
         id: &id,
         wire: wire.name,
         method: method.as_str(),
         route,
-        organization: organization.flatten().map(|id| id.to_string()),
-        principal: principal.map(|id| id.to_string()),
+        organization: who.and_then(|who| who.organization).map(|id| id.to_string()),
+        principal: who.map(|who| who.principal.to_string()),
         status,
         duration,
     }

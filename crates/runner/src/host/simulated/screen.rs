@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::device::{Mark, State};
 use super::text;
 
-/// The picture has this part of the screen's points in each direction, to keep it small.
+/// The picture is drawn with this part of the screen's points in each direction, and enlarged when it is written.
 const SHRINK: u32 = 4;
 
 type Colour = [u8; 3];
@@ -102,7 +102,8 @@ pub(super) fn png(state: &State) -> Vec<u8> {
     let caption = format!("{} {held}", state.model.report.name);
     let (width, height) = (i64::from(picture.width), i64::from(picture.height));
     picture.write(4, height - 14, width - 8, &caption, WHITE);
-    picture.encode()
+    let (width, height) = state.size();
+    picture.encode(width * state.model.scale, height * state.model.scale)
 }
 
 fn shrunk((a, b, c, d): (i64, i64, i64, i64)) -> (i64, i64, i64, i64) {
@@ -181,14 +182,28 @@ impl Picture {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// As a PNG file of the screen's own pixels: clients reckon where to tap from the picture's size.
+    fn encode(&self, width: u32, height: u32) -> Vec<u8> {
         let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, self.width, self.height);
+        let mut encoder = png::Encoder::new(&mut file, width, height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_compression(png::Compression::Fast);
         // Writing to memory cannot fail, and the sizes are our own.
-        let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&self.bytes));
+        let bytes = self.enlarged(width, height);
+        let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&bytes));
         debug_assert!(written.is_ok());
         file
+    }
+
+    fn enlarged(&self, width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity((width * height) as usize * 3);
+        for y in 0..height {
+            let row = (y * self.height / height * self.width) as usize;
+            for x in 0..width {
+                let at = (row + (x * self.width / width) as usize) * 3;
+                bytes.extend_from_slice(&self.bytes[at..at + 3]);
+            }
+        }
+        bytes
     }
 }

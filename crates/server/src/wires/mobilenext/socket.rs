@@ -7,6 +7,7 @@ use super::caller;
 use super::errors::MobileError;
 use super::rpc::{self, Reply};
 use super::shapes::RemoteDevice;
+use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::operations::authenticate::authenticate;
 use crate::operations::devices;
@@ -25,7 +26,6 @@ use std::time::Duration;
 use store::access::ViewSessions;
 use store::{Caller, Chosen, Signal, SignalReceiver};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 /// Larger than any request of a client; apps and recordings go another way.
 const MAX_FRAME_BYTES: usize = 8 << 20;
@@ -119,13 +119,15 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor) {
     });
     let stop = app.stop.clone();
     let mut talk = Conversation { app, visitor, out, signals: None, told: Vec::new() };
-    let mut pings = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
-    let mut heard = Instant::now();
+    let mut pings = tokio::time::interval(PING_EVERY);
+    // Not at once: no frame goes out before the first answer.
+    pings.reset();
+    let mut heard = Stopwatch::start();
     loop {
         tokio::select! {
             frame = frames.next() => {
                 let Some(Ok(frame)) = frame else { break };
-                heard = Instant::now();
+                heard = Stopwatch::start();
                 if !talk.frame(frame, &admitted).await {
                     break;
                 }

@@ -2,6 +2,7 @@
 
 use super::caller::Known;
 use super::errors::TenureError;
+use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::hosts::HostConnection;
 use crate::operations::authenticate::authenticate;
@@ -20,7 +21,6 @@ use std::time::Duration;
 use store::access::ConnectHosts;
 use store::{Caller, Chosen};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 /// Room for a screenshot of a large tablet.
 const MAX_FRAME_BYTES: usize = 64 << 20;
@@ -118,7 +118,7 @@ impl Link {
         mut orders: mpsc::Receiver<ToHost>,
     ) -> (u16, String) {
         let mut pings = tokio::time::interval(PING_EVERY);
-        let mut heard = Instant::now();
+        let mut heard = Stopwatch::start();
         loop {
             tokio::select! {
                 order = orders.recv() => {
@@ -130,7 +130,7 @@ impl Link {
                     }
                 }
                 frame = socket.recv() => {
-                    heard = Instant::now();
+                    heard = Stopwatch::start();
                     match frame {
                         Some(Ok(Message::Text(text))) => if let Err(reason) = self.take(connection, &text).await {
                             return (POLICY, reason);
@@ -166,7 +166,7 @@ impl Link {
     }
 
     /// Pings, and looks whether the key is still good.
-    async fn still_there(&self, socket: &mut WebSocket, heard: Instant) -> Result<(), (u16, String)> {
+    async fn still_there(&self, socket: &mut WebSocket, heard: Stopwatch) -> Result<(), (u16, String)> {
         if heard.elapsed() > SILENT_FOR {
             return Err((GOING_AWAY, "no word for 30 s".to_owned()));
         }

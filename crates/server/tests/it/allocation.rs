@@ -1,0 +1,222 @@
+//! Asking for devices: at once, queued, refused, released.
+
+use crate::world::{Host, until};
+use domain::permission::Role;
+use serde_json::json;
+use std::sync::atomic::Ordering;
+
+both! {
+    async fn a_free_device_is_handed_over_at_once_and_a_busy_pool_queues(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let (of_ana, of_ben) = (ana.session().await, ben.session().await);
+        assert_eq!(ana.ask(&of_ana, "android").await.status, 201);
+        let waiting = ben.ask(&of_ben, "android").await;
+        assert_eq!((waiting.status.as_u16(), &waiting.json()["state"]), (202, &json!("allocating")));
+        let listed = ben.devices_of(&of_ben).await;
+        assert_eq!((&listed[0]["status"], listed[0]["info"].get("serial")), (&json!("provisioning"), None));
+
+        ana.release(&of_ana, "one").await;
+        until("the waiter gets the device that was cleaned", || async {
+            ben.devices_of(&of_ben).await[0]["info"]["serial"] == "one"
+        }).await;
+        assert_eq!(ben.devices_of(&of_ben).await[0]["status"], "in_use");
+        host.leave().await;
+    }
+
+    async fn a_device_is_not_handed_on_before_it_was_cleaned(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        host.mute.store(true, Ordering::SeqCst);
+        ana.release(&session, "one").await;
+        assert_eq!(ana.ask(&session, "android").await.status, 202);
+        server::operations::queue::run(world.app()).await;
+        assert_eq!(ana.devices_of(&session).await[1]["status"], "provisioning");
+        // The host comes back and is told again: what it missed is not lost.
+        host.leave().await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        until("the device is cleaned and handed over", || async {
+            ana.devices_of(&session).await[1]["status"] == "in_use"
+        }).await;
+        host.leave().await;
+    }
+
+    async fn waiters_are_served_in_the_order_they_asked(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android"), ("two", "ios")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        let mut order = Vec::new();
+        for _ in 0..3 {
+            order.push(ana.ask(&session, "android").await.json()["allocationId"].clone());
+        }
+        // Somebody who wants something else is not held up.
+        assert_eq!(ana.ask(&session, "ios").await.status, 201);
+        for expected in order {
+            let held = ana.devices_of(&session).await;
+            let serial = held.as_array().unwrap().iter().find(|hold| {
+                hold["status"] == "in_use" && hold["info"]["platform"] == "android"
+            });
+            let id = serial.unwrap()["id"].as_str().unwrap().to_owned();
+            ana.release(&session, &id).await;
+            until("the next one holds it", || async {
+                let held = ana.devices_of(&session).await;
+                held.as_array().unwrap().iter().any(|hold| hold["id"] == expected && hold["status"] == "in_use")
+            }).await;
+        }
+        host.leave().await;
+    }
+
+    async fn what_could_never_match_fails_at_once_and_says_what_there_is(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let session = ana.session().await;
+        let none = ana.ask(&session, "ios").await;
+        assert_eq!((none.status.as_u16(), &none.json()["error"]["code"]), (409, &json!("no_matching_device")));
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let sentence = ana.ask(&session, "ios").await.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!(sentence, "no device matches platform ios; known devices: Pixel 9 (android 16, emulator)");
+        // Known devices are remembered: one that is away may come back.
+        host.report(&[]).await;
+        assert_eq!(ana.ask(&session, "android").await.status, 202);
+        host.leave().await;
+        // Another organization's devices are nobody else's.
+        let globex = world.organization("Globex").await;
+        let dora = world.member(globex, Role::Readwrite).await;
+        let of_dora = dora.session().await;
+        let refused = dora.ask(&of_dora, "android").await;
+        assert!(refused.text().contains("no device has ever been connected here"), "{}", refused.text());
+    }
+
+    async fn the_limit_counts_what_is_held_and_waited_for(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        world.store().set_max_devices(&store::System::for_administration(), acme, Some(2)).await.unwrap();
+        let session = ana.session().await;
+        let statuses = [
+            ana.ask(&session, "android").await.status.as_u16(),
+            ana.ask(&session, "android").await.status.as_u16(),
+        ];
+        assert_eq!(statuses, [201, 202]);
+        let refused = ana.ask(&session, "android").await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["error"]["code"]), (429, &json!("concurrency_limit")));
+        assert!(refused.text().contains("2 devices"), "{}", refused.text());
+        ana.release(&session, "one").await;
+        assert_eq!(ana.ask(&session, "android").await.status, 202);
+        host.leave().await;
+    }
+
+    async fn sixteen_at_once_cannot_pass_the_limit(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        world.store().set_max_devices(&store::System::for_administration(), acme, Some(3)).await.unwrap();
+        let mut sessions = Vec::new();
+        for _ in 0..16 {
+            sessions.push(ana.session().await);
+        }
+        let asked = futures_util::future::join_all(sessions.iter().map(|session| ana.ask(session, "android"))).await;
+        let taken = asked.iter().filter(|answer| answer.status.is_success()).count();
+        let refused = asked.iter().filter(|answer| answer.status.as_u16() == 429).count();
+        assert_eq!((taken, refused), (3, 13));
+        host.leave().await;
+    }
+
+    async fn a_request_is_cancelled_by_its_allocation(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        let waiting = ana.ask(&session, "android").await.json()["allocationId"].as_str().unwrap().to_owned();
+        for _ in 0..2 {
+            let released = ana.release(&session, &waiting).await;
+            assert_eq!((released.status.as_u16(), &released.json()["status"]), (202, &json!("released")));
+        }
+        ana.release(&session, "one").await;
+        server::operations::queue::run(world.app()).await;
+        assert_eq!(ana.devices_of(&session).await[1]["status"], "released");
+        host.leave().await;
+    }
+
+    async fn only_the_holder_and_admins_release(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        let refused = ben.release(&session, "one").await;
+        assert_eq!(refused.status, 403);
+        assert!(refused.text().contains("belongs to another member"), "{}", refused.text());
+        assert_eq!(admin.release(&session, "one").await.status, 202);
+        assert_eq!(ana.release(&session, "two").await.status, 404);
+        host.leave().await;
+    }
+
+    async fn the_end_of_a_session_releases_all_and_takes_no_more(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        ana.ask(&session, "android").await;
+        for _ in 0..2 {
+            assert_eq!(ana.delete(&format!("/api/v1/sessions/{session}")).await.status, 204);
+        }
+        let holds = ana.devices_of(&session).await;
+        for hold in holds.as_array().unwrap() {
+            assert_eq!((&hold["status"], &hold["releaseReason"]), (&json!("released"), &json!("session_ended")));
+        }
+        let refused = ana.ask(&session, "android").await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["error"]["code"]), (409, &json!("session_ended")));
+        host.leave().await;
+    }
+
+    async fn own_devices_go_first_and_the_pool_serves_everybody(world: &World) {
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let ana = world.member(acme, Role::Readwrite).await;
+        let dora = world.member(globex, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let account = world.of_account(domain::permission::AccountRole::Admin).await;
+        let pool: Host = world.host(&account, "pool", &[("shared", "android")]).await;
+        let own = world.host(&admin, "rack", &[("own", "android")]).await;
+        let (of_ana, of_dora) = (ana.session().await, dora.session().await);
+        assert_eq!(ana.ask(&of_ana, "android").await.json()["device"]["id"], "own");
+        assert_eq!(dora.ask(&of_dora, "android").await.json()["device"]["id"], "shared");
+        assert_eq!(ana.ask(&of_ana, "android").await.status, 202);
+        pool.leave().await;
+        own.leave().await;
+    }
+
+    async fn equal_serials_of_two_hosts_have_two_names(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let first = world.host(&admin, "first", &[("emulator-5554", "android")]).await;
+        let second = world.host(&admin, "second", &[("emulator-5554", "android")]).await;
+        let session = ana.session().await;
+        let mut names = Vec::new();
+        for _ in 0..2 {
+            names.push(ana.ask(&session, "android").await.json()["device"]["id"].as_str().unwrap().to_owned());
+        }
+        names.sort();
+        assert_eq!(names, ["emulator-5554", "emulator-5554.second"]);
+        first.leave().await;
+        second.leave().await;
+    }
+}

@@ -1,0 +1,226 @@
+//! The table of callers: every route × every kind of caller, with the expected status. A new route without a row
+//! fails here.
+
+use crate::world::{Actor, Answer, START, World};
+use axum::body::Body;
+use domain::ids::OrganizationId;
+use domain::permission::{AccountRole, Role};
+use domain::principal::PrincipalState;
+use domain::time::Span;
+use serde_json::json;
+use store::System;
+
+/// The kinds of caller that have a good key. All others (no key, a broken, expired or revoked one, a suspended
+/// user) are told the same.
+const CALLERS: [&str; 8] = [
+    "foreign admin",
+    "foreign admin naming the organization",
+    "readonly",
+    "owner",
+    "colleague",
+    "admin",
+    "account viewer",
+    "account admin",
+];
+
+/// A route and what each of [`CALLERS`] gets; the first number is for those without a good key.
+#[rustfmt::skip]
+const TABLE: &[(&str, &str, u16, [u16; 8])] = &[
+    ("GET",    "/healthz",                                            200, [200; 8]),
+    ("GET",    "/readyz",                                             200, [200; 8]),
+    ("GET",    "/metrics",                                            200, [200; 8]),
+    ("GET",    "/api/v1/sessions",                                    401, [200, 403, 200, 200, 200, 200, 200, 200]),
+    ("POST",   "/api/v1/sessions",                                    401, [201, 403, 403, 201, 201, 201, 403, 201]),
+    ("GET",    "/api/v1/sessions/{session}",                          401, [404, 403, 200, 200, 200, 200, 200, 200]),
+    ("DELETE", "/api/v1/sessions/{session}",                          401, [404, 403, 403, 204, 403, 204, 403, 204]),
+    ("GET",    "/api/v1/sessions/{session}/devices",                  401, [404, 403, 200, 200, 200, 200, 200, 200]),
+    ("POST",   "/api/v1/sessions/{session}/devices",                  401, [404, 403, 403, 202, 403, 202, 403, 202]),
+    ("POST",   "/api/v1/sessions/{session}/devices/{device}/release", 401, [404, 403, 403, 202, 403, 202, 403, 202]),
+    ("GET",    "/api/v1/organizations",                               401, [200, 403, 200, 200, 200, 200, 200, 200]),
+    // The upgrade is not refused for the credential (see socket.rs); this is what a plain request gets.
+    ("GET",    "/ws",                                                 400, [400; 8]),
+    ("GET",    "/tenure/v1/changes",                                  401, [200, 403, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/tenure/v1/host",                                     401, [400, 403, 403, 403, 403, 400, 403, 400]),
+    ("GET",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 200, 403, 200]),
+    ("PUT",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 404, 403, 404]),
+    // The token in the path is the credential, and this one is nobody's.
+    ("GET",    "/tenure/v1/files/{token}",                            404, [404; 8]),
+    ("PUT",    "/tenure/v1/files/{token}",                            404, [404; 8]),
+];
+
+/// What the table's paths are filled with.
+struct Story<'w> {
+    organization: OrganizationId,
+    owner: Actor<'w>,
+    file: String,
+}
+
+impl<'w> Story<'w> {
+    async fn tell(world: &'w World) -> Story<'w> {
+        let organization = world.organization("Acme").await;
+        let owner = world.member(organization, Role::Readwrite).await;
+        let admin = world.member(organization, Role::Admin).await;
+        // One device, which is taken: whoever asks from now on waits.
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = owner.session().await;
+        assert_eq!(owner.ask(&session, "android").await.status, 201);
+        std::mem::forget(host);
+        let file = uploaded(world, &owner).await;
+        Story { organization, owner, file }
+    }
+
+    /// A path with ids that the owner may act on; a new session for each, since some calls end it.
+    async fn path(&self, pattern: &str) -> String {
+        let mut path = pattern.replace("{file}", &self.file).replace("{token}", &"0".repeat(64));
+        if pattern.contains("{session}") {
+            let session = self.owner.session().await;
+            if pattern.contains("{device}") {
+                let asked = self.owner.ask(&session, "android").await.json();
+                path = path.replace("{device}", asked["allocationId"].as_str().unwrap());
+            }
+            path = path.replace("{session}", &session);
+        }
+        path
+    }
+}
+
+/// An upload whose bytes are there.
+async fn uploaded(world: &World, owner: &Actor<'_>) -> String {
+    let secret = owner.key.as_deref();
+    let app = world.app();
+    let caller =
+        server::operations::authenticate::authenticate(app, secret, store::Chosen::ByDefault).await.unwrap();
+    let granted = caller.may::<store::access::UseSessions>().unwrap();
+    let upload = server::operations::files::announce_upload(app, &granted, "app.apk", 3).await.unwrap();
+    let path = upload.url.strip_prefix(world.server.base_url()).unwrap();
+    let sent = world.stranger(None).call("PUT", path, Body::from("abc")).await;
+    assert_eq!(sent.status, 200, "{}", sent.text());
+    upload.id.to_string()
+}
+
+async fn send(actor: &Actor<'_>, method: &str, path: &str) -> Answer {
+    if method == "POST" && path.ends_with("/devices") {
+        let filter = json!({ "attribute": "platform", "operator": "EQUALS", "value": "android" });
+        return actor.post(path, json!({ "filters": [filter] })).await;
+    }
+    actor.call(method, path, Body::empty()).await
+}
+
+/// Everybody who has no good key.
+async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<(&'static str, Actor<'w>)> {
+    let system = System::for_administration();
+    let expired = world.principal(None, Some((organization, Role::Admin))).await;
+    let expired = world.actor(expired, Some(organization), Some(START + Span::seconds(1))).await;
+    world.advance(Span::seconds(2));
+    let revoked = world.member(organization, Role::Admin).await;
+    world.store().revoke_credential(&system, revoked.credential, START).await.unwrap();
+    let suspended = world.member(organization, Role::Admin).await;
+    world.store().set_principal_state(&system, suspended.principal, PrincipalState::Suspended).await.unwrap();
+    let deleted = world.member(organization, Role::Admin).await;
+    world.store().set_principal_state(&system, deleted.principal, PrincipalState::Deleted).await.unwrap();
+    vec![
+        ("no key", world.stranger(None)),
+        ("empty key", world.stranger(Some(""))),
+        ("broken key", world.stranger(Some("mob_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))),
+        ("expired key", expired),
+        ("revoked key", revoked),
+        ("suspended user", suspended),
+        ("deleted user", deleted),
+    ]
+}
+
+async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 8] {
+    let organization = story.organization;
+    let other = world.organization("Globex").await;
+    let foreign = world.member(other, Role::Admin).await;
+    [
+        foreign.clone(),
+        foreign.naming(organization),
+        world.member(organization, Role::Readonly).await,
+        story.owner.clone(),
+        world.member(organization, Role::Readwrite).await,
+        world.member(organization, Role::Admin).await,
+        world.of_account(AccountRole::Viewer).await.naming(organization),
+        world.of_account(AccountRole::Admin).await.naming(organization),
+    ]
+}
+
+#[test]
+fn every_route_has_a_row() {
+    let routes = server::wires::routes().map(|route| (route.method, route.path)).collect::<Vec<_>>();
+    for route in &routes {
+        assert!(TABLE.iter().any(|(method, path, ..)| (*method, *path) == *route), "no row for {route:?}");
+    }
+    for (method, path, ..) in TABLE {
+        assert!(routes.contains(&(method, path)), "a row for {method} {path}, which is no route");
+    }
+}
+
+both! {
+    async fn every_caller_gets_what_the_table_says(world: &World) {
+        let story = Story::tell(world).await;
+        let callers = callers(world, &story).await;
+        for (method, pattern, _, expected) in TABLE {
+            for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
+                let path = story.path(pattern).await;
+                let answer = send(actor, method, &path).await;
+                assert_eq!(answer.status, *expected, "{name}: {method} {path}: {}", answer.text());
+            }
+        }
+    }
+
+    async fn without_a_good_key_everybody_is_told_the_same(world: &World) {
+        let story = Story::tell(world).await;
+        let nobody = without_key(world, story.organization).await;
+        for (method, pattern, expected, _) in TABLE {
+            let path = story.path(pattern).await;
+            let mut bodies = Vec::new();
+            for (name, actor) in &nobody {
+                let answer = send(actor, method, &path).await;
+                assert_eq!(answer.status, *expected, "{name}: {method} {path}: {}", answer.text());
+                bodies.push(answer.body);
+            }
+            if *pattern != "/metrics" {
+                bodies.dedup();
+                assert_eq!(bodies.len(), 1, "{method} {path} tells callers without a good key apart");
+            }
+        }
+    }
+
+    async fn what_is_not_the_callers_does_not_exist(world: &World) {
+        let story = Story::tell(world).await;
+        let foreign = callers(world, &story).await[0].clone();
+        let unknown = domain::ids::SessionId::new(START, 99).to_string();
+        for (method, pattern, ..) in TABLE.iter().filter(|(_, path, ..)| path.contains("{session}")) {
+            let path = story.path(pattern).await;
+            let real = send(&foreign, method, &path).await;
+            for other in [unknown.as_str(), "00000000-0000-0000-0000-000000000000", "x", "%ff", "%00", "%2e%2e"] {
+                let session = path.split('/').nth(4).unwrap();
+                let answer = send(&foreign, method, &path.replace(session, other)).await;
+                assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{method} {path} as {other}");
+            }
+            assert!(!real.text().contains("Acme"), "{}", real.text());
+        }
+    }
+
+    async fn organizations_that_are_not_the_callers_are_all_the_same(world: &World) {
+        let story = Story::tell(world).await;
+        let foreign = callers(world, &story).await[0].clone();
+        let gone = world.organization("Gone").await;
+        world.store().delete_organization(&System::for_administration(), gone, START).await.unwrap();
+        let real = foreign.naming(story.organization).get("/api/v1/sessions").await;
+        assert_eq!(real.status, 403);
+        for other in [gone.to_string(), domain::ids::SessionId::new(START, 1).to_string(), "x".into(), String::new()] {
+            let answer = foreign.naming(&other).get("/api/v1/sessions").await;
+            assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{other:?}");
+        }
+    }
+
+    async fn a_deleted_organization_takes_its_members_keys_along(world: &World) {
+        let organization = world.organization("Acme").await;
+        let admin = world.member(organization, Role::Admin).await;
+        assert_eq!(admin.get("/api/v1/sessions").await.status, 200);
+        world.store().delete_organization(&System::for_administration(), organization, START).await.unwrap();
+        assert_eq!(admin.get("/api/v1/sessions").await.status, 403);
+    }
+}

@@ -1,0 +1,189 @@
+//! Bad input: the wire's envelope each time, never a 500, and nothing that is echoed.
+
+use axum::body::{Body, Bytes};
+use axum::http::Request;
+use domain::permission::Role;
+use futures_util::stream;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+both! {
+    async fn pages_that_cannot_be(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readonly).await;
+        let long = format!("before={}", "9".repeat(10_000));
+        #[rustfmt::skip]
+        let table = [
+            ("limit=0",                        "limit: expected a whole number from 1 to 500"),
+            ("limit=501",                      "limit: expected a whole number from 1 to 500"),
+            ("limit=-1",                       "limit: expected a whole number from 1 to 500"),
+            ("limit=abc",                      "limit: expected a whole number from 1 to 500"),
+            ("limit=",                         "limit: expected a whole number from 1 to 500"),
+            ("limit=1e2",                      "limit: expected a whole number from 1 to 500"),
+            ("limit=99999999999999999999999",  "limit: expected a whole number from 1 to 500"),
+            ("limit=1&limit=2",                "limit: expected at most once"),
+            ("before=yesterday",               "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
+            ("before=",                        "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
+            ("before=2026-02-30T00:00:00Z",    "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
+            ("before=2026-01-01",              "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
+            ("before=%ff%00",                  "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
+            (long.as_str(),                    "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
+        ];
+        for (query, sentence) in table {
+            let answer = ana.get(&format!("/api/v1/sessions?{query}")).await;
+            let expected = json!({ "error": { "code": "bad_request", "message": sentence } });
+            assert_eq!((answer.status.as_u16(), answer.json()), (400, expected), "{query}");
+        }
+        for query in ["", "limit=500", "other=1", "before=2026-01-01T02:00:00+02:00", "before=9999-12-30T00:00:00Z"] {
+            assert_eq!(ana.get(&format!("/api/v1/sessions?{query}")).await.status, 200, "{query}");
+        }
+    }
+
+    async fn bodies_that_cannot_be(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let session = ana.session().await;
+        let path = format!("/api/v1/sessions/{session}/devices");
+        let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+        let deep_filters = format!("{{\"filters\":{deep}}}");
+        let filter = |attribute: &str, operator: &str, value: &str| {
+            json!({ "filters": [{ "attribute": attribute, "operator": operator, "value": value }] }).to_string()
+        };
+        #[rustfmt::skip]
+        let table: Vec<(Vec<u8>, &str)> = vec![
+            (b"".to_vec(),                                          "got nothing"),
+            (b"{".to_vec(),                                         "EOF"),
+            (b"null".to_vec(),                                      "expected struct"),
+            (b"[]".to_vec(),                                        "filters"),
+            (b"{}".to_vec(),                                        "missing field `filters`"),
+            (b"{\"filters\":7}".to_vec(),                           "filters: invalid type"),
+            (b"{\"filters\":[7]}".to_vec(),                         "filters[0]: invalid type"),
+            (b"{\"filters\":[]}".to_vec(),                          "exactly one platform"),
+            (b"{\"filters\":[]} x".to_vec(),                        "trailing"),
+            (b"{\"filters\":[{\"attribute\":1}]}".to_vec(),         "filters[0].attribute: invalid type"),
+            (b"{\"filters\":[],\"filters\":[]}".to_vec(),           "duplicate field"),
+            (b"{\"filters\":\"\xff\xfe\"}".to_vec(),                "filters"),
+            (b"{\"filters\":[{\"attribute\":\"\\ud800\"}]}".to_vec(), "surrogate"),
+            (deep.into_bytes(),                                     "body"),
+            (deep_filters.into_bytes(),                             "body"),
+            (filter("platform", "CONTAINS", "ios").into_bytes(),    "filters[0].operator"),
+            (filter("platform", "EQUALS", "beos").into_bytes(),     "filters[0].value"),
+            (filter("colour", "EQUALS", "red").into_bytes(),        "filters[0].attribute"),
+        ];
+        for (body, sentence) in table {
+            let start = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+            let answer = ana.call("POST", &path, Body::from(body)).await;
+            assert_eq!(answer.status, 400, "{start}: {}", answer.text());
+            let error = answer.json()["error"].clone();
+            assert_eq!(error["code"], "bad_request", "{start}");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(sentence), "{start}: {message}");
+        }
+        assert_eq!(ana.devices_of(&session).await, json!([]), "nothing was half done");
+    }
+
+    async fn a_body_over_the_limit_is_refused_before_it_is_read(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let session = ana.session().await;
+        let read = Arc::new(AtomicBool::new(false));
+        let seen = read.clone();
+        let body = Body::from_stream(stream::once(async move {
+            seen.store(true, Ordering::SeqCst);
+            Ok::<_, std::io::Error>(Bytes::from_static(b"{}"))
+        }));
+        let request = Request::post(format!("/api/v1/sessions/{session}/devices"))
+            .header("authorization", format!("Bearer {}", ana.key.as_deref().unwrap()))
+            .header("content-length", (10 << 20).to_string());
+        let answer = world.send(request.body(body).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (413, &json!("payload_too_large")));
+        assert!(!read.load(Ordering::SeqCst), "the body was read");
+        // One that does not say how long it is is cut off where it is too long.
+        let endless = stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 4096])));
+        let answer = ana.call("POST", &format!("/api/v1/sessions/{session}/devices"), Body::from_stream(endless)).await;
+        assert_eq!(answer.status, 413);
+    }
+
+    async fn ids_that_cannot_be_are_not_found(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let id = ana.session().await;
+        let hex = id.replace('-', "");
+        assert_eq!(ana.get(&format!("/api/v1/sessions/{}", id.to_uppercase())).await.status, 200);
+        assert_eq!(ana.get(&format!("/api/v1/sessions/{hex}")).await.status, 200);
+        let long = "a".repeat(10_000);
+        let braces = format!("%7B{id}%7D");
+        let urn = format!("urn:uuid:{id}");
+        let param = format!("{id};x=y");
+        let double = format!("{id}%2500");
+        for other in [
+            "x", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-4fff-bfff-ffffffffffff", "%00", "%ff",
+            "%2e%2e", "'%20OR%201=1--", "%D9%A1", &long, &braces, &urn, &param, &double, &id[1..],
+        ] {
+            let answer = ana.get(&format!("/api/v1/sessions/{other}")).await;
+            let expected = json!({ "error": { "code": "not_found", "message": "session not found" } });
+            assert_eq!((answer.status.as_u16(), answer.json()), (404, expected), "{other}");
+        }
+    }
+
+    async fn unknown_paths_and_methods_get_the_wires_envelope(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        #[rustfmt::skip]
+        let table = [
+            ("GET",   "/api/v1/nothing",        404, "not_found"),
+            ("GET",   "/api/v1/sessions/",      404, "not_found"),
+            ("PUT",   "/api/v1/sessions",       405, "method_not_allowed"),
+            ("TRACE", "/api/v1/sessions",       405, "method_not_allowed"),
+            ("PATCH", "/api/v1/sessions/x",     405, "method_not_allowed"),
+            ("GET",   "/nothing",               404, "not_found"),
+            ("GET",   "/tenure/v1/nothing",     404, "not_found"),
+            ("POST",  "/tenure/v1/changes",     405, "method_not_allowed"),
+        ];
+        for (method, path, status, code) in table {
+            let answer = ana.call(method, path, Body::empty()).await;
+            assert_eq!(answer.status, status, "{method} {path}");
+            assert_eq!(answer.json()["error"]["code"], code, "{method} {path}");
+            assert_eq!(answer.headers.contains_key("allow"), status == 405, "{method} {path}");
+        }
+    }
+
+    async fn credentials_that_are_no_key_are_all_the_same(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readonly).await;
+        let key = ana.key.clone().unwrap();
+        let upper = format!("Bearer {}", key.to_uppercase());
+        let long = format!("Bearer {}", "a".repeat(1 << 20));
+        let mut table: Vec<Vec<String>> = vec![
+            vec![], vec!["".into()], vec!["Bearer".into()], vec!["Bearer ".into()], vec![key.clone()],
+            vec![format!("Basic {key}")], vec![format!("Bearer  {key}")], vec![format!("Bearer {key} ")],
+            vec![format!("Bearer {key}, Bearer {key}")], vec![format!("Bearer {key}="), ], vec![upper], vec![long],
+            vec![format!("Bearer {key}"), format!("Bearer {key}")], vec![format!("Bearer\t{key}")],
+            vec![format!("Bearer \u{feff}{key}")],
+        ];
+        table.extend((0..key.len()).map(|cut| vec![format!("Bearer {}", &key[..cut])]));
+        let mut bodies = Vec::new();
+        for headers in table {
+            let mut request = Request::get("/api/v1/sessions");
+            for header in &headers {
+                request = request.header("authorization", header.as_bytes());
+            }
+            let answer = world.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status, 401, "{:.80?}", headers);
+            assert_eq!(answer.headers["www-authenticate"], "Bearer");
+            bodies.push(answer.body);
+        }
+        bodies.dedup();
+        assert_eq!(bodies.len(), 1);
+        let request = Request::get("/api/v1/sessions").header("authorization", format!("bEARER {key}"));
+        assert_eq!(world.send(request.body(Body::empty()).unwrap()).await.status, 200, "the scheme has no case");
+    }
+
+    async fn a_request_id_is_answered_and_a_strange_one_replaced(world: &World) {
+        let answer = world.send(Request::get("/healthz").header("x-request-id", "abc-1").body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.headers["x-request-id"], "abc-1");
+        let answer = world.send(Request::get("/healthz").header("x-request-id", "a b\"").body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.headers["x-request-id"].len(), 32);
+    }
+}

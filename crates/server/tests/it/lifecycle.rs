@@ -1,0 +1,160 @@
+//! What time does: idle holds, expired requests, empty sessions, lost hosts, owners that are gone.
+
+use crate::world::World;
+use domain::permission::Role;
+use domain::principal::PrincipalState;
+use domain::time::Span;
+use serde_json::{Map, Value, json};
+use server::operations::{authenticate, drive, hosts};
+use store::{Chosen, System};
+
+/// Drives a device as the WebSocket does.
+async fn tap(world: &World, key: Option<&str>, device: &str) -> Result<Value, server::failure::Failure> {
+    let caller = authenticate::authenticate(world.app(), key, Chosen::ByDefault).await?;
+    let granted = caller.may::<store::access::UseSessions>()?;
+    drive::start(world.app(), &granted, device, "device.io.tap", Map::new()).await?.finish().await
+}
+
+both! {
+    async fn a_hold_without_a_command_for_ten_minutes_is_released(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android"), ("two", "ios")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        ana.ask(&session, "ios").await;
+        world.advance(Span::minutes(6));
+        let answer = tap(world, ana.key.as_deref(), "one").await.unwrap();
+        assert_eq!((&answer["serial"], &answer["method"]), (&json!("one"), &json!("device.io.tap")));
+        hosts::keep_links(world.app()).await.unwrap();
+        crate::world::until("the use is noted", || async {
+            let open = world.store().open_holds(&System::for_administration().within(acme)).await.unwrap();
+            open.iter().any(|(_, hold)| hold.activity > hold.requested)
+        }).await;
+        world.advance(Span::minutes(5));
+        hosts::keep_links(world.app()).await.unwrap();
+        world.sweep().await;
+        let holds = ana.devices_of(&session).await;
+        assert_eq!(holds[0]["status"], "in_use", "it was used 5 minutes ago");
+        assert_eq!((&holds[1]["status"], &holds[1]["releaseReason"]), (&json!("released"), &json!("idle")));
+        assert_eq!(holds[1]["releaseEvidence"], "idle 11 min, last command 12:00");
+        host.leave().await;
+    }
+
+    async fn a_request_that_nobody_serves_expires(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        host.report(&[]).await;
+        let session = ana.session().await;
+        assert_eq!(ana.ask(&session, "android").await.status, 202);
+        world.advance(Span::minutes(14));
+        world.sweep().await;
+        assert_eq!(ana.devices_of(&session).await[0]["status"], "provisioning");
+        world.advance(Span::minutes(2));
+        world.sweep().await;
+        let hold = ana.devices_of(&session).await[0].clone();
+        assert_eq!((&hold["status"], &hold["releaseReason"]), (&json!("released"), &json!("expired")));
+        host.leave().await;
+    }
+
+    async fn a_session_that_holds_nothing_is_closed(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let session = ana.session().await;
+        world.advance(Span::minutes(14));
+        world.sweep().await;
+        let path = format!("/api/v1/sessions/{session}");
+        assert_eq!(ana.get(&path).await.json()["releasedAt"], Value::Null);
+        world.advance(Span::minutes(2));
+        world.sweep().await;
+        assert_eq!(ana.get(&path).await.json()["releasedAt"], "2026-03-01T12:16:00.000000Z");
+        let ended = world.store().device_session(
+            &System::for_administration().within(acme), domain::ids::SessionId::parse(&session).unwrap()).await.unwrap();
+        assert_eq!(ended.ended.unwrap().1.evidence, "nothing held for 16 min, since 12:00");
+    }
+
+    async fn a_host_that_stays_away_loses_its_holds_and_one_that_returns_keeps_them(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        host.leave().await;
+        world.advance(Span::seconds(30));
+        world.sweep().await;
+        assert!(tap(world, ana.key.as_deref(), "one").await.is_err(), "nobody drives a device whose host is away");
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        assert_eq!(ana.devices_of(&session).await[0]["status"], "in_use");
+        tap(world, ana.key.as_deref(), "one").await.unwrap();
+        assert_eq!(host.calls.lock().unwrap()[0].1, 1, "the same hold, the same number");
+        host.leave().await;
+
+        world.advance(Span::seconds(61));
+        world.sweep().await;
+        let hold = ana.devices_of(&session).await[0].clone();
+        assert_eq!((&hold["status"], &hold["releaseReason"]), (&json!("released"), &json!("host_lost")));
+        assert_eq!(hold["releaseEvidence"], "host rack away for more than 60 s");
+        assert_eq!(ana.ask(&session, "android").await.status, 202, "its device is offline, but known");
+    }
+
+    async fn each_hold_of_a_device_has_a_larger_number(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        for _ in 0..3 {
+            ana.ask(&session, "android").await;
+            crate::world::until("the device is held", || async {
+                tap(world, ana.key.as_deref(), "one").await.is_ok()
+            }).await;
+            ana.release(&session, "one").await;
+        }
+        let numbers = host.calls.lock().unwrap().iter().map(|(_, fence, _)| *fence).collect::<Vec<_>>();
+        assert_eq!(numbers, [1, 2, 3]);
+        host.leave().await;
+    }
+
+    async fn who_may_no_longer_act_holds_nothing(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android"), ("two", "android")]).await;
+        let (suspended, removed) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
+        let system = System::for_administration();
+        let mut sessions = Vec::new();
+        for actor in [&suspended, &removed] {
+            let session = actor.session().await;
+            assert_eq!(actor.ask(&session, "android").await.status, 201);
+            sessions.push(session);
+        }
+        world.store().set_principal_state(&system, suspended.principal, PrincipalState::Suspended).await.unwrap();
+        world.store().remove_member(&system.within(acme), removed.principal).await.unwrap();
+        assert!(tap(world, suspended.key.as_deref(), "one").await.is_err());
+        world.sweep().await;
+        for session in sessions {
+            let hold = admin.devices_of(&session).await[0].clone();
+            assert_eq!((&hold["status"], &hold["releaseReason"]), (&json!("released"), &json!("session_ended")));
+        }
+        host.leave().await;
+    }
+
+    async fn a_deleted_organization_gives_its_devices_back(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let account = world.of_account(domain::permission::AccountRole::Admin).await;
+        let host = world.host(&account, "pool", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        let system = System::for_administration();
+        world.store().delete_organization(&system, acme, crate::world::START).await.unwrap();
+        world.sweep().await;
+        crate::world::until("the device is free again", || async {
+            world.store().all_devices(&system).await.unwrap()[0].free()
+        }).await;
+        host.leave().await;
+    }
+}

@@ -1,0 +1,33 @@
+//! The server as its callers meet it: through the router, on both databases.
+
+/// Makes of each function a test on SQLite and one on PostgreSQL, in a world of its own.
+macro_rules! both {
+    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World) $body:block)+) => {
+        $($(#[$attribute])* async fn $name($world: &crate::world::World) $body)+
+
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(&crate::world::World::sqlite().await).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if let Some(world) = crate::world::World::postgres().await {
+                    super::$name(&world).await;
+                }
+            })+
+        }
+    };
+}
+
+mod allocation;
+mod coverage;
+mod input;
+mod lifecycle;
+mod sessions;
+mod socket;
+mod tidy;
+mod world;

@@ -1,0 +1,293 @@
+//! The WebSocket, over TCP.
+
+use crate::world::{Actor, World, until};
+use domain::permission::Role;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    /// Opens `/ws` with a query string and a key in the header.
+    async fn open(world: &World, query: &str, key: Option<&str>) -> Socket {
+        let url = format!("ws://{}/ws{query}", world.server.address());
+        let mut request = url.into_client_request().unwrap();
+        if let Some(key) = key {
+            request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        }
+        Socket(connect_async(request).await.unwrap().0)
+    }
+
+    async fn of(actor: &Actor<'_>) -> Socket {
+        Socket::open(actor.world, "", actor.key.as_deref()).await
+    }
+
+    async fn send(&mut self, text: impl ToString) {
+        self.0.send(Message::text(text.to_string())).await.unwrap();
+    }
+
+    /// The next frame that is not a ping.
+    async fn next(&mut self) -> Option<Message> {
+        let frame = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(message)) => return Some(message),
+                    _ => return None,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), frame).await.expect("a frame")
+    }
+
+    async fn json(&mut self) -> Value {
+        match self.next().await {
+            Some(Message::Text(text)) => serde_json::from_str(&text).unwrap(),
+            other => panic!("expected a text frame, got {other:?}"),
+        }
+    }
+
+    async fn call(&mut self, method: &str, params: Value) -> Value {
+        self.send(json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })).await;
+        self.json().await
+    }
+}
+
+fn android() -> Value {
+    json!({ "filters": [{ "attribute": "platform", "operator": "EQUALS", "value": "android" }] })
+}
+
+both! {
+    async fn a_key_comes_by_header_or_query_but_not_both(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readonly).await;
+        let key = ana.key.as_deref();
+        let by_query = format!("?token={}", key.unwrap());
+        for (query, key, good) in [
+            ("", key, true), (by_query.as_str(), None, true), (by_query.as_str(), key, false), ("", None, false),
+            ("?token=", None, false), ("?token=mob_x", None, false),
+        ] {
+            let mut socket = Socket::open(world, query, key).await;
+            let answer = socket.call("devices.list", Value::Null).await;
+            if good {
+                assert_eq!(answer, json!({ "jsonrpc": "2.0", "id": 1, "result": { "devices": [] } }), "{query}");
+            } else {
+                assert_eq!((&answer["error"]["code"], &answer["error"]["message"]), (&json!(-32001), &json!("Unauthorized")));
+                assert!(answer["error"]["data"].as_str().unwrap().contains("credentials"), "{query}");
+                assert!(matches!(socket.next().await, Some(Message::Close(_))), "{query}");
+            }
+        }
+    }
+
+    async fn frames_that_are_no_request(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readonly).await;
+        let mut socket = Socket::of(&ana).await;
+        #[rustfmt::skip]
+        let table = [
+            ("{",                                                     -32700, json!(null)),
+            ("[]",                                                    -32600, json!(null)),
+            ("7",                                                     -32600, json!(null)),
+            (r#"{"id":1}"#,                                           -32600, json!(1)),
+            (r#"{"id":{},"method":"x"}"#,                             -32600, json!(null)),
+            (r#"{"id":1,"method":7}"#,                                -32600, json!(1)),
+            (r#"{"id":"a","method":"x","params":[]}"#,                -32602, json!("a")),
+            (r#"{"id":"a","method":"nothing"}"#,                      -32601, json!("a")),
+            (r#"{"id":1.5,"method":"nothing"}"#,                      -32601, json!(1.5)),
+            (r#"{"id":1,"method":"fleet.allocate"}"#,                 -32003, json!(1)),
+            (r#"{"id":1,"method":"device.info","params":{}}"#,        -32003, json!(1)),
+        ];
+        for (frame, code, id) in table {
+            socket.send(frame).await;
+            let answer = socket.json().await;
+            assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), &id), "{frame}");
+            assert!(answer["error"]["data"].is_string(), "{frame}: {answer}");
+        }
+        // A notification gets no answer: what comes next belongs to the next request.
+        socket.send(r#"{"method":"nothing"}"#).await;
+        assert_eq!(socket.call("devices.list", Value::Null).await["result"], json!({ "devices": [] }));
+    }
+
+    async fn a_device_is_taken_driven_and_given_back(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        let offers = socket.call("fleet.listDevices", json!({})).await["result"]["devices"].clone();
+        assert_eq!(offers, json!([{ "name": "Pixel 9", "platform": "android", "type": "emulator", "version": "16", "formFactor": "phone" }]));
+        let got = socket.call("fleet.allocate", android()).await["result"].clone();
+        assert_eq!(got["device"]["id"], "one");
+        let held = socket.call("devices.list", json!({})).await["result"]["devices"][0].clone();
+        assert_eq!(held["provider"], json!({ "type": "mobilenext", "allocationId": got["allocationId"], "sessionId": got["sessionId"] }));
+        let waiting = socket.call("fleet.allocate", android()).await["result"].clone();
+        assert_eq!(waiting["state"], "allocating");
+        let listed = socket.call("devices.list", json!({})).await["result"]["devices"][1].clone();
+        assert_eq!((&listed["state"], &listed["provider"]["allocationId"]), (&json!("allocating"), &waiting["allocationId"]));
+        let tapped = socket.call("device.io.tap", json!({ "deviceId": "one", "x": 1, "y": 2 })).await["result"].clone();
+        assert_eq!(tapped, json!({ "serial": "one", "method": "device.io.tap", "params": { "x": 1, "y": 2 } }));
+        let released = socket.call("fleet.release", json!({ "deviceId": waiting["allocationId"] })).await;
+        assert_eq!(released["result"], json!({ "status": "ok" }));
+        assert_eq!(socket.call("fleet.release", json!({ "deviceId": "one" })).await["result"], json!({ "status": "ok" }));
+        let refused = socket.call("device.io.tap", json!({ "deviceId": "one" })).await["error"].clone();
+        assert_eq!((&refused["code"], refused["data"].is_string()), (&json!(-32010), true));
+        host.leave().await;
+    }
+
+    async fn somebody_elses_device_is_not_driven(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
+        let admin = world.member(acme, Role::Admin).await;
+        let globex = world.organization("Globex").await;
+        let dora = world.member(globex, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        Socket::of(&ana).await.call("fleet.allocate", android()).await;
+        for (actor, code) in [(&ben, -32003), (&dora, -32010)] {
+            let mut socket = Socket::of(actor).await;
+            for method in ["device.io.tap", "fleet.release"] {
+                let refused = socket.call(method, json!({ "deviceId": "one" })).await["error"].clone();
+                assert_eq!(refused["code"], code, "{method}: {refused}");
+            }
+        }
+        assert!(host.calls.lock().unwrap().is_empty());
+        host.leave().await;
+    }
+
+    async fn a_subscriber_is_told_what_changed(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        assert_eq!(socket.call("devices.subscribe", json!({})).await["result"], json!({ "status": "ok" }));
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        let mut told = Vec::new();
+        while !told.iter().any(|note: &Value| note.to_string().contains("\"online\"")) {
+            let note = socket.json().await;
+            assert_eq!((&note["method"], note.get("id")), (&json!("devices.changed"), None));
+            told.push(note["params"].clone());
+        }
+        ana.release(&session, "one").await;
+        let mut note = socket.json().await;
+        while note["params"]["removed"] == json!([]) {
+            note = socket.json().await;
+        }
+        assert_eq!(note["params"]["removed"][0]["id"], "one");
+        host.leave().await;
+    }
+
+    async fn an_upload_is_sent_and_installed(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        socket.call("fleet.allocate", android()).await;
+        for (name, size, code) in [("../x", 1, -32040), ("", 1, -32040), ("a.apk", 0, -32041), ("a.apk", 1u64 << 40, -32041)] {
+            let refused = socket.call("uploads.create", json!({ "filename": name, "filesize": size })).await;
+            assert_eq!(refused["error"]["code"], code, "{name} {size}");
+        }
+        let upload = socket.call("uploads.create", json!({ "filename": "a.apk", "filesize": 5 })).await["result"].clone();
+        let install = json!({ "deviceId": "one", "uploadId": upload["uploadId"] });
+        let early = socket.call("device.apps.install", install.clone()).await;
+        assert_eq!(early["error"]["code"], -32602, "before its bytes were sent");
+        let path = upload["uploadUrl"].as_str().unwrap().strip_prefix(world.server.base_url()).unwrap().to_owned();
+        let anyone = world.stranger(None);
+        for (body, status) in [("abcdef", 413), ("abc", 400), ("abcde", 200), ("abcde", 409)] {
+            assert_eq!(anyone.call("PUT", &path, body.into()).await.status, status, "{body}");
+        }
+        assert_eq!(anyone.get(&path).await.status, 404, "an upload is not read back by its address");
+        assert!(socket.call("device.apps.install", install.clone()).await.get("result").is_some());
+        let fetched = admin.get(&format!("/tenure/v1/host/files/{}", upload["uploadId"].as_str().unwrap())).await;
+        assert_eq!((fetched.status.as_u16(), fetched.text().as_str()), (200, "abcde"));
+        world.advance(domain::time::Span::minutes(61));
+        assert_eq!(socket.call("device.apps.install", install).await["error"]["code"], -32011, "expired");
+        world.sweep().await;
+        assert_eq!(world.store().used_bytes(&store::System::for_administration().within(acme)).await.unwrap(), 0);
+        host.leave().await;
+    }
+
+    async fn a_recording_is_fetched_by_the_address_in_the_answer(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        socket.call("fleet.allocate", android()).await;
+        let stopped = socket.call("device.screenrecord.stop", json!({ "deviceId": "one" })).await["result"].clone();
+        let path = stopped["url"].as_str().unwrap().strip_prefix(world.server.base_url()).unwrap().to_owned();
+        assert_eq!(world.stranger(None).get(&path).await.status, 404, "the host has not sent it yet");
+        host.leave().await;
+    }
+
+    async fn a_device_that_does_not_answer_holds_up_no_other(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let slow = world.host(&admin, "slow", &[("one", "android")]).await;
+        let fast = world.host(&admin, "fast", &[("two", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        socket.call("fleet.allocate", android()).await;
+        socket.call("fleet.allocate", android()).await;
+        slow.mute.store(true, Ordering::SeqCst);
+        socket.send(json!({ "id": "slow", "method": "device.info", "params": { "deviceId": "one" } })).await;
+        socket.send(json!({ "id": "fast", "method": "device.info", "params": { "deviceId": "two" } })).await;
+        assert_eq!(socket.json().await["id"], "fast");
+        slow.leave().await;
+        let answer = socket.json().await;
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!("slow"), &json!(-32021)), "the host left");
+        fast.leave().await;
+    }
+
+    async fn a_revoke_counts_from_the_next_frame_on(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readonly).await;
+        let mut socket = Socket::of(&ana).await;
+        assert!(socket.call("devices.list", json!({})).await.get("result").is_some());
+        let system = store::System::for_administration();
+        world.store().revoke_credential(&system, ana.credential, crate::world::START).await.unwrap();
+        assert_eq!(socket.call("devices.list", json!({})).await["error"]["code"], -32001);
+    }
+
+    async fn a_key_has_only_so_many_sockets(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readonly).await;
+        let mut open = Vec::new();
+        for _ in 0..4 {
+            let mut socket = Socket::of(&ana).await;
+            socket.call("devices.list", json!({})).await;
+            open.push(socket);
+        }
+        assert_eq!(Socket::of(&ana).await.call("devices.list", json!({})).await["error"]["code"], -32030);
+        open.pop();
+        until("the place of the one that was closed is free", || async {
+            Socket::of(&ana).await.call("devices.list", json!({})).await.get("result").is_some()
+        }).await;
+    }
+
+    async fn a_stopping_server_answers_what_runs_and_says_good_bye(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        socket.call("fleet.allocate", android()).await;
+        socket.send(json!({ "id": 9, "method": "device.info", "params": { "deviceId": "one" } })).await;
+        until("the command is at the host", || async { !host.calls.lock().unwrap().is_empty() }).await;
+        world.stop.cancel();
+        assert_eq!(socket.json().await["id"], 9);
+        match socket.next().await {
+            Some(Message::Close(Some(frame))) => {
+                assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1001, "the server is stopping"));
+            }
+            other => panic!("expected a close frame with a reason, got {other:?}"),
+        }
+    }
+}

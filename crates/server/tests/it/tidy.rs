@@ -1,0 +1,157 @@
+//! The house's own rules: who may name whom, how large things may be, what comes in pairs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Every Rust file below a folder, with its path below the root and its text.
+fn sources(below: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(below)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources below {below}");
+    found
+}
+
+/// Where code below a folder names what it may not.
+fn named(below: &str, forbidden: &[&str]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, text) in sources(below) {
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in forbidden.iter().filter(|word| code.contains(**word)) {
+                wrong.push(format!("{name}:{}: {word}", number + 1));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn who_may_name_whom() {
+    let rules: &[(&str, &[&str])] = &[
+        (
+            "crates/domain/src",
+            &["store::", "server::", "tokio", "axum", "rusqlite", "async fn", "SystemTime", "rand::"],
+        ),
+        ("crates/store/src", &["server::", "axum", "runner::", "protocol::"]),
+        ("crates/server/src/operations", &["axum", "crate::wires", "StatusCode"]),
+        (
+            "crates/server/src/wires/mobilenext",
+            &["wires::tenure", "super::super::tenure", ".store.device", ".store.change"],
+        ),
+        (
+            "crates/server/src/wires/tenure",
+            &["wires::mobilenext", "super::super::mobilenext", ".store.device", ".store.change"],
+        ),
+        ("crates/runner/src", &["store::", "server::"]),
+        ("crates/protocol/src", &["domain::", "store::", "server::"]),
+    ];
+    let wrong = rules.iter().flat_map(|(below, forbidden)| named(below, forbidden)).collect::<Vec<_>>();
+    // `super::server::` in the runner is its own module for the server's address.
+    let wrong = wrong
+        .into_iter()
+        .filter(|at| !(at.starts_with("crates/runner") && at.ends_with("server::")))
+        .collect::<Vec<_>>();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn only_the_store_says_sql() {
+    let words =
+        ["SELECT ", "INSERT INTO", "DELETE FROM", "UPDATE sessions", "UPDATE holds", "UPDATE devices"];
+    for below in ["crates/domain/src", "crates/server/src", "crates/runner/src", "crates/tenure/src"] {
+        assert_eq!(named(below, &words), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    let words = ["todo!", "unimplemented!(", "dbg!"];
+    for below in ["crates/domain/src", "crates/server/src", "crates/runner/src", "crates/tenure/src"] {
+        assert_eq!(named(below, &words), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn files_and_functions_are_small() {
+    let mut wrong = Vec::new();
+    for (name, text) in sources("crates") {
+        let lines = text.lines().collect::<Vec<_>>();
+        if lines.len() > 500 {
+            wrong.push(format!("{name}: {} lines", lines.len()));
+        }
+        wrong.extend(
+            long_functions(&lines)
+                .into_iter()
+                .map(|(at, length)| format!("{name}:{at}: a function of {length} lines")),
+        );
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Functions of more than 70 lines: where, and how long. A function ends where a line of its own indentation closes.
+fn long_functions(lines: &[&str]) -> Vec<(usize, usize)> {
+    let indentation = |line: &str| line.len() - line.trim_start().len();
+    let begins = |line: &str| {
+        let line = line
+            .trim_start()
+            .trim_start_matches("pub ")
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub(super) ");
+        line.trim_start_matches("const ").trim_start_matches("async ").starts_with("fn ")
+    };
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| begins(line)) {
+        let closes =
+            |later: &&str| later.trim_start().starts_with('}') && indentation(later) == indentation(line);
+        let length = lines[at..].iter().position(|later| closes(&later)).map_or(1, |end| end + 1);
+        if length > 70 {
+            found.push((at + 1, length));
+        }
+    }
+    found
+}
+
+#[test]
+fn migrations_come_in_pairs_with_the_same_columns() {
+    let folder = root().join("migrations");
+    let mut names = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect::<Vec<_>>();
+    names.sort();
+    let columns = |name: &str| -> Vec<String> {
+        let text = fs::read_to_string(folder.join(name)).unwrap();
+        let code = text.lines().map(|line| line.split("--").next().unwrap_or_default().trim().to_owned());
+        let names = code.filter(|line| !line.is_empty()).map(|line| {
+            line.split_whitespace()
+                .take_while(|word| !["BLOB", "UUID", "INTEGER", "BIGINT", "TEXT", "BYTEA"].contains(word))
+                .filter(|word| !word.starts_with(')'))
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
+        names.filter(|name| !name.is_empty() && !name.starts_with("INSERT")).collect()
+    };
+    let steps =
+        names.iter().map(|name| name.split('.').next().unwrap()).collect::<std::collections::BTreeSet<_>>();
+    assert!(!steps.is_empty());
+    for step in steps {
+        let pair = ["sqlite", "postgres"].map(|database| format!("{step}.{database}.sql"));
+        assert!(pair.iter().all(|name| names.contains(name)), "{step} has no pair");
+        assert_eq!(columns(&pair[0]), columns(&pair[1]), "{step}");
+    }
+}

@@ -1,0 +1,336 @@
+//! A running server with a clock that stands still, and the people, keys and hosts of a story.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use domain::credential::{Credential, Secret, Wire};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::organization::Organization;
+use domain::permission::{AccountRole, Role};
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use domain::time::{Micros, Span};
+use http_body_util::BodyExt;
+use protocol::{DeviceReport, FromHost, ToHost};
+use serde_json::{Value, json};
+use server::clock::{ManualClock, SeededRandom};
+use server::operations::{authenticate, hosts};
+use server::settings::{FileStore, Settings};
+use server::{App, Server};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use store::testing::{TestDatabase, fresh_postgres, fresh_sqlite};
+use store::{Chosen, Store, System};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// 2026-03-01T12:00:00Z.
+pub const START: Micros = Micros(1_772_366_400_000_000);
+
+/// A server and what is around it.
+pub struct World {
+    pub server: Server,
+    pub clock: Arc<ManualClock>,
+    pub stop: CancellationToken,
+    number: AtomicU32,
+    _database: TestDatabase,
+    _files: tempfile::TempDir,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl World {
+    pub async fn sqlite() -> World {
+        World::on(fresh_sqlite().await).await
+    }
+
+    pub async fn postgres() -> Option<World> {
+        Some(World::on(fresh_postgres().await?).await)
+    }
+
+    async fn on(database: TestDatabase) -> World {
+        let files = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            database: server::settings::SecretUrl::from(database.url.clone()),
+            files: FileStore::Folder(files.path().to_owned()),
+            body_limit: 64 << 10,
+            call_timeout: Duration::from_secs(5),
+            websockets_per_credential: 4,
+            // Sweeps happen when a test says so.
+            sweep_interval: Duration::from_secs(100_000),
+            ..Settings::default()
+        };
+        let clock = Arc::new(ManualClock::new(START));
+        let stop = CancellationToken::new();
+        let random = Arc::new(SeededRandom::new(1));
+        let server = Server::start_with(settings, stop.clone(), clock.clone(), random).await.unwrap();
+        World { server, clock, stop, number: AtomicU32::new(1), _database: database, _files: files }
+    }
+
+    pub fn app(&self) -> &App {
+        self.server.app()
+    }
+
+    pub fn store(&self) -> &Store {
+        self.server.store()
+    }
+
+    /// Numbers that differ within a world and are the same in each run.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let number = self.number.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        let mut bytes = [7; N];
+        bytes[N - 4..].copy_from_slice(&number);
+        bytes
+    }
+
+    pub fn advance(&self, span: Span) {
+        self.clock.advance(Duration::from_micros(span.0 as u64));
+    }
+
+    pub async fn sweep(&self) {
+        server::operations::sweep::sweep(self.app()).await;
+        server::operations::queue::run(self.app()).await;
+    }
+
+    pub async fn organization(&self, name: &str) -> OrganizationId {
+        let id = OrganizationId::new(START, self.bytes());
+        let new = Organization { id, name: name.into(), created: START, deleted: None, max_devices: None };
+        self.store().create_organization(&System::for_administration(), &new).await.unwrap();
+        id
+    }
+
+    pub async fn member(&self, organization: OrganizationId, role: Role) -> Actor<'_> {
+        let principal = self.principal(None, Some((organization, role))).await;
+        self.actor(principal, Some(organization), None).await
+    }
+
+    pub async fn of_account(&self, role: AccountRole) -> Actor<'_> {
+        let principal = self.principal(Some(role), None).await;
+        self.actor(principal, None, None).await
+    }
+
+    pub async fn principal(
+        &self,
+        account_role: Option<AccountRole>,
+        member: Option<(OrganizationId, Role)>,
+    ) -> PrincipalId {
+        let id = PrincipalId::new(START, self.bytes());
+        let new = Principal {
+            id,
+            number: 0,
+            kind: if account_role.is_some() { PrincipalKind::ServiceUser } else { PrincipalKind::User },
+            email: account_role.is_none().then(|| format!("{id}@example.com")),
+            name: "Somebody".into(),
+            state: PrincipalState::Active,
+            created: START,
+            account_role,
+            default_organization: None,
+        };
+        self.store().create_principal(&System::for_administration(), &new, None, member).await.unwrap();
+        id
+    }
+
+    pub async fn actor(
+        &self,
+        principal: PrincipalId,
+        bound: Option<OrganizationId>,
+        expires: Option<Micros>,
+    ) -> Actor<'_> {
+        let secret = Secret::new(Wire::MobileNext, self.bytes());
+        let credential = Credential {
+            id: CredentialId::new(START, self.bytes()),
+            principal,
+            organization: bound,
+            wire: Wire::MobileNext,
+            name: "test".into(),
+            suffix: secret.suffix().into(),
+            created: START,
+            expires,
+            last_used: None,
+            revoked: None,
+        };
+        let system = System::for_administration();
+        self.store().create_credential(&system, &credential, &secret.hash()).await.unwrap();
+        let key = Some(secret.reveal().to_owned());
+        Actor { world: self, key, principal, credential: credential.id, organization: None }
+    }
+
+    /// Somebody without a key, or with something that is none.
+    pub fn stranger(&self, key: Option<&str>) -> Actor<'_> {
+        let nobody = domain::ids::parse_uuid("00000000000000000000000000000000").unwrap();
+        let key = key.map(str::to_owned);
+        let (principal, credential) = (PrincipalId(nobody), CredentialId(nobody));
+        Actor { world: self, key, principal, credential, organization: None }
+    }
+
+    /// A host with these devices on the line: each is `serial` of a platform, and `real` where its serial says so.
+    pub async fn host(&self, owner: &Actor<'_>, name: &str, devices: &[(&str, &str)]) -> Host {
+        let chosen = Chosen::ByDefault;
+        let caller = authenticate::authenticate(self.app(), owner.key.as_deref(), chosen).await.unwrap();
+        let (connection, mut orders) = hosts::connect(self.app(), &caller, name, "test").await.unwrap();
+        let mute = Arc::new(AtomicBool::new(false));
+        let (app, link, silent) = (self.app().clone(), connection.clone(), mute.clone());
+        let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = calls.clone();
+        let task = tokio::spawn(async move {
+            while let Some(order) = orders.recv().await {
+                let answer = match order {
+                    ToHost::Clean { serial, fence } if !silent.load(Ordering::SeqCst) => {
+                        FromHost::Cleaned { serial, fence, problem: None }
+                    }
+                    ToHost::Call { id, serial, fence, method, params, .. } => {
+                        log.lock().unwrap().push((serial.clone(), fence, method.clone()));
+                        if silent.load(Ordering::SeqCst) {
+                            continue;
+                        }
+                        let result = json!({ "serial": serial, "method": method, "params": params });
+                        FromHost::Answer { id, result: Some(result), error: None }
+                    }
+                    _ => continue,
+                };
+                let _ = hosts::take(&app, &link, answer).await;
+            }
+        });
+        let host = Host { app: self.app().clone(), connection, task, mute, calls };
+        host.report(devices).await;
+        host
+    }
+}
+
+/// A host of a test. It answers everything, unless it is mute.
+pub struct Host {
+    app: App,
+    connection: Arc<server::HostConnection>,
+    task: JoinHandle<()>,
+    pub mute: Arc<AtomicBool>,
+    /// Serial, fencing number and method of each call it got.
+    pub calls: Arc<std::sync::Mutex<Vec<(String, i64, String)>>>,
+}
+
+impl Host {
+    pub async fn report(&self, devices: &[(&str, &str)]) {
+        let report = |(serial, platform): &(&str, &str)| DeviceReport {
+            serial: (*serial).into(),
+            platform: (*platform).into(),
+            kind: if serial.contains("real") { "real".into() } else { "emulator".into() },
+            name: if *platform == "ios" { "iPhone 16".into() } else { "Pixel 9".into() },
+            model: "Model".into(),
+            version: if *platform == "ios" { "18.2".into() } else { "16".into() },
+            online: true,
+        };
+        let devices = devices.iter().map(report).collect();
+        hosts::take(&self.app, &self.connection, FromHost::Devices { devices }).await.unwrap();
+    }
+
+    pub async fn leave(self) {
+        hosts::gone(&self.app, &self.connection).await;
+        self.task.abort();
+    }
+}
+
+/// Somebody who calls.
+#[derive(Clone)]
+pub struct Actor<'w> {
+    pub world: &'w World,
+    pub key: Option<String>,
+    pub principal: PrincipalId,
+    pub credential: CredentialId,
+    organization: Option<String>,
+}
+
+/// What a call was answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl<'w> Actor<'w> {
+    /// The same one, naming an organization.
+    pub fn naming(&self, organization: impl ToString) -> Actor<'w> {
+        Actor { organization: Some(organization.to_string()), ..self.clone() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, Body::empty()).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, Body::from(body.to_string())).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, Body::empty()).await
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: Body) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        if let Some(organization) = &self.organization {
+            request = request.header("x-organization-id", organization);
+        }
+        self.world.send(request.body(body).unwrap()).await
+    }
+
+    /// A new session's id.
+    pub async fn session(&self) -> String {
+        let answer = self.call("POST", "/api/v1/sessions", Body::empty()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks for a device of a platform in a session.
+    pub async fn ask(&self, session: &str, platform: &str) -> Answer {
+        let filter = json!({ "attribute": "platform", "operator": "EQUALS", "value": platform });
+        self.post(&format!("/api/v1/sessions/{session}/devices"), json!({ "filters": [filter] })).await
+    }
+
+    pub async fn release(&self, session: &str, device: &str) -> Answer {
+        let path = format!("/api/v1/sessions/{session}/devices/{device}/release");
+        self.call("POST", &path, Body::empty()).await
+    }
+
+    pub async fn devices_of(&self, session: &str) -> Value {
+        self.get(&format!("/api/v1/sessions/{session}/devices")).await.json()["data"].clone()
+    }
+}
+
+impl World {
+    /// Sends a request through the router.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let router = server::wires::router(self.app().clone());
+        let response = router.oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+/// Waits until something holds; it is looked at again whenever the runtime has nothing better to do.
+pub async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let waiting = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    assert!(waited.is_ok(), "it never came to be that {what}");
+}
