@@ -97,7 +97,7 @@ impl Store {
         let statements = vec![
             one(
                 "UPDATE organizations SET name = name WHERE id = $1
-                   AND (SELECT COALESCE(SUM(size), 0) FROM files WHERE organization = $1) <= $2",
+                   AND (SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1) <= $2",
                 values![organization, limit.saturating_sub(size)],
             ),
             one(

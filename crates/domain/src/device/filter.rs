@@ -29,6 +29,7 @@ impl Offer {
 
 /// One filter as it is written on the wire and in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(expecting = "an object with attribute, operator and value")]
 pub struct Filter {
     /// `platform`, `type`, `name` or `version`.
     pub attribute: String,

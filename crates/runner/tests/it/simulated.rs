@@ -23,7 +23,7 @@ async fn the_screen_shows_what_was_done() {
     let mut host = Host::start(&[&server], |_| {});
     let mut connection = server.accept().await;
     let (width, height, empty) = screenshot(&mut connection, PHONE).await;
-    assert_eq!((width, height), (270, 606));
+    assert_eq!((width, height), (1080, 2424));
     let mut before = empty.clone();
     for (method, params) in [
         ("device.io.tap", json!({"x": 600, "y": 1800})),
@@ -39,7 +39,7 @@ async fn the_screen_shows_what_was_done() {
         before = after;
     }
     let (width, height, _) = screenshot(&mut connection, PHONE).await;
-    assert_eq!((width, height), (606, 270));
+    assert_eq!((width, height), (2424, 1080));
     assert_eq!(
         connection.get(PHONE, 1, "device.io.orientation.get").await,
         json!({"orientation": "landscape"})

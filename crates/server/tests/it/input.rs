@@ -54,8 +54,8 @@ both! {
         let table: Vec<(Vec<u8>, &str)> = vec![
             (b"".to_vec(),                                          "got nothing"),
             (b"{".to_vec(),                                         "EOF"),
-            (b"null".to_vec(),                                      "expected struct"),
-            (b"[]".to_vec(),                                        "filters"),
+            (b"null".to_vec(),                                      "expected an object with filters"),
+            (b"[]".to_vec(),                                        "an object with filters"),
             (b"{}".to_vec(),                                        "missing field `filters`"),
             (b"{\"filters\":7}".to_vec(),                           "filters: invalid type"),
             (b"{\"filters\":[7]}".to_vec(),                         "filters[0]: invalid type"),

@@ -31,4 +31,8 @@ macro_rules! both {
     };
 }
 
+mod heavy;
+mod opening;
 mod seam;
+mod sessions;
+mod world;

@@ -20,6 +20,7 @@ use store::access::{UseSessions, ViewSessions};
 
 /// What a client asks for, over HTTP and over the WebSocket.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with filters")]
 pub struct Ask {
     /// All of them must hold.
     pub filters: Vec<Filter>,

@@ -1,0 +1,150 @@
+//! People, devices and shorthands for the tests of sessions.
+
+use domain::device::{Change, Command, DeviceSession, Filter, HeldDevice, Offer, Wanted, decide};
+use domain::ids::{DeviceId, HoldId, HostId, NodeId, OrganizationId, PrincipalId};
+use domain::organization::Organization;
+use domain::permission::{AccountRole, Role};
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use domain::session::EndReason;
+use domain::time::Micros;
+use std::sync::atomic::{AtomicU64, Ordering};
+use store::access::{UseSessions, ViewSessions};
+use store::{DeviceUpdate, Error, Granted, HostLink, Store, System};
+
+/// 2026-01-01.
+pub const NOW: Micros = Micros(1_767_225_600_000_000);
+
+/// Bytes that differ at each call.
+pub fn bytes() -> [u8; 10] {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let mut bytes = [0; 10];
+    bytes[2..].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes
+}
+
+pub fn system() -> System {
+    System::for_administration()
+}
+
+/// A new organization with one member.
+pub async fn organization(store: &Store) -> (OrganizationId, PrincipalId) {
+    let id = OrganizationId::new(NOW, bytes());
+    let new = Organization { id, name: id.to_string(), created: NOW, deleted: None, max_devices: None };
+    store.create_organization(&system(), &new).await.unwrap();
+    let owner = PrincipalId::new(NOW, bytes());
+    let principal = Principal {
+        id: owner,
+        number: 0,
+        kind: PrincipalKind::User,
+        email: Some(format!("{owner}@example.com")),
+        name: "Somebody".into(),
+        state: PrincipalState::Active,
+        created: NOW,
+        account_role: None::<AccountRole>,
+        default_organization: None,
+    };
+    store.create_principal(&system(), &principal, None, Some((id, Role::Readwrite))).await.unwrap();
+    (id, owner)
+}
+
+pub fn user(organization: OrganizationId) -> Granted<UseSessions> {
+    system().within(organization)
+}
+
+pub fn viewer(organization: OrganizationId) -> Granted<ViewSessions> {
+    system().within(organization)
+}
+
+pub async fn create(
+    store: &Store,
+    organization: OrganizationId,
+    owner: PrincipalId,
+    at: Micros,
+) -> DeviceSession {
+    let tail = domain::ids::random_tail(bytes());
+    store.create_device_session(&user(organization), owner, at, tail).await.unwrap()
+}
+
+/// Decides and applies once.
+pub async fn change(
+    store: &Store,
+    session: DeviceSession,
+    command: Command,
+    now: Micros,
+) -> Result<DeviceSession, Error> {
+    let granted = user(session.organization);
+    let changes: Vec<Change> = decide(&session, granted.actor(), command, now)?;
+    store.change_device_session(&granted, session, &changes, now).await
+}
+
+pub fn android() -> Wanted {
+    let platform =
+        Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: "android".into() };
+    Wanted::new(vec![platform]).unwrap()
+}
+
+pub fn request() -> (HoldId, Command) {
+    let hold = HoldId::new(NOW, bytes());
+    (hold, Command::Request { hold, wanted: android() })
+}
+
+pub fn release(hold: HoldId) -> Command {
+    Command::Release { hold, reason: EndReason::Released, evidence: "test".into() }
+}
+
+/// A host of the shared pool with `count` Android devices.
+pub async fn pool(store: &Store, count: usize) -> (HostLink, Vec<DeviceId>) {
+    let account = Principal {
+        id: PrincipalId::new(NOW, bytes()),
+        number: 0,
+        kind: PrincipalKind::ServiceUser,
+        email: None,
+        name: "rack".into(),
+        state: PrincipalState::Active,
+        created: NOW,
+        account_role: Some(AccountRole::Admin),
+        default_organization: None,
+    };
+    store.create_principal(&system(), &account, None, None).await.unwrap();
+    let secret = domain::credential::Secret::new(domain::credential::Wire::Tenure, [9; 28]);
+    let key = domain::credential::Credential {
+        id: domain::ids::CredentialId::new(NOW, bytes()),
+        principal: account.id,
+        organization: None,
+        wire: domain::credential::Wire::Tenure,
+        name: String::new(),
+        suffix: secret.suffix().into(),
+        created: NOW,
+        expires: None,
+        last_used: None,
+        revoked: None,
+    };
+    store.create_credential(&system(), &key, &secret.hash()).await.unwrap();
+    let caller = store.caller(&secret.hash(), store::Chosen::ByDefault, NOW).await.unwrap();
+    let granted = caller.may_in_account().unwrap();
+    let (host, node) = (HostId::new(NOW, bytes()), NodeId::new(NOW, bytes()));
+    let link = store.pool_host_connected(&granted, host, "rack", "1", node, NOW).await.unwrap();
+    let update = |number: usize| DeviceUpdate {
+        new: DeviceId::new(NOW, bytes()),
+        serial: format!("device-{number}"),
+        offer: Offer {
+            platform: "android".into(),
+            kind: "real".into(),
+            name: "Pixel".into(),
+            version: "16".into(),
+        },
+        model: "Pixel".into(),
+        online: true,
+    };
+    let updates = (0..count).map(update).collect::<Vec<_>>();
+    store.report_devices(&link, &updates, NOW).await.unwrap();
+    (link, updates.into_iter().map(|update| update.new).collect())
+}
+
+/// Hands a device over to a request.
+pub fn grant(hold: HoldId, device: DeviceId, fence: i64) -> Command {
+    let offer =
+        Offer { platform: "android".into(), kind: "real".into(), name: "Pixel".into(), version: "16".into() };
+    let held = HeldDevice { device, fence, handle: "x".into(), offer, model: String::new() };
+    Command::Grant { hold, held }
+}
