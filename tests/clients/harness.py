@@ -184,10 +184,12 @@ class Organization:
 
     def host(self, *arguments, **environment):
         """Starts `tenure host ARGUMENTS` for this organization, in a home of its own."""
-        home = self.folder / f"host-{next(_numbers)}"
+        name = f"host-{next(_numbers)}"
+        home = self.folder / name
         home.mkdir()
         command = [
-            TENURE, "host", "--server", self.tenure.url, "--token", self.key("admin")["secret"], *arguments,
+            TENURE, "host", "--server", self.tenure.url, "--token", self.key("admin")["secret"], "--name", name,
+            *arguments,
         ]
         return Program("host", command, home, clean_environment(home, **environment))
 
@@ -246,6 +248,11 @@ class MobileCli:
         code, answer = self.finish(process)
         assert (code, answer.get("status")) == (0, "ok"), f"mobilecli {' '.join(map(str, arguments))}: {code} {answer}"
         return answer.get("data")
+
+    def works(self, *arguments):
+        """Whether a command succeeds, for what may fail for a while."""
+        code, answer = self.finish(self.start(*arguments))
+        return (code, answer.get("status")) == (0, "ok")
 
     def refused(self, *arguments):
         """Runs a command that has to be refused, and returns the sentence that says why."""

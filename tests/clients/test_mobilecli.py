@@ -98,7 +98,7 @@ def drive(person, platform, folder):
     assert elements and all(e["rect"]["width"] >= 0 for e in elements)
     assert person.ok("device", "orientation", "get", *device)["orientation"] in ("portrait", "landscape")
     person.ok("device", "reboot", *device)
-    wait_until("the device answers after its reboot", lambda: person.ok("device", "info", *device))
+    wait_until("the device answers after its reboot", lambda: person.works("device", "info", *device))
 
 
 def test_a_busy_pool_queues_and_hands_over(simulated):

@@ -118,7 +118,7 @@ fn long_functions(lines: &[&str]) -> Vec<(usize, usize)> {
     for (at, line) in lines.iter().enumerate().filter(|(_, line)| begins(line)) {
         let closes =
             |later: &&str| later.trim_start().starts_with('}') && indentation(later) == indentation(line);
-        let length = lines[at..].iter().position(|later| closes(&later)).map_or(1, |end| end + 1);
+        let length = lines[at..].iter().position(closes).map_or(1, |end| end + 1);
         if length > 70 {
             found.push((at + 1, length));
         }
