@@ -60,7 +60,7 @@ def organization(tenure):
     for client in harness.MobileCli.started:
         client.stop()
     harness.MobileCli.started.clear()
-    for program in [p for p in harness.Program.running if p not in before]:
+    for program in [p for p in harness.Program.running if p not in before and p is not tenure.program]:
         program.stop()
 
 

@@ -99,6 +99,12 @@ class Program:
 
         return wait_until(what, alive, seconds)
 
+    def kill(self):
+        """Ends the program without asking (SIGKILL)."""
+        self.process.kill()
+        self.process.wait()
+        Program.running.remove(self)
+
     def stop(self, seconds=15):
         """Asks the program to end (SIGTERM), insists after a while, and returns its exit code."""
         if self.process.poll() is None:
@@ -122,9 +128,18 @@ class Tenure:
         self.run("migrate")
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        serve = [TENURE, "serve", "--listen", f"127.0.0.1:{port}", "--database", database]
-        self.program = Program("serve", serve, folder, self.environment)
+        self.serve = [TENURE, "serve", "--listen", f"127.0.0.1:{port}", "--database", database]
+        self.start()
+
+    def start(self):
+        """Starts the server and waits until it is ready."""
+        self.program = Program("serve", self.serve, self.folder, self.environment)
         self.program.until("the server is ready", lambda: self.get("/readyz")[0] == 200)
+
+    def kill_and_restart(self):
+        """`kill -9`, and the same again on the same database."""
+        self.program.kill()
+        self.start()
 
     def run(self, *arguments):
         """Runs `tenure ARGUMENTS --database …`; it has to succeed. Returns what it printed."""
@@ -142,7 +157,12 @@ class Tenure:
 
     def get(self, path, key=None):
         """GET by plain HTTP: the status and the parsed body. Status 0 when nothing answers."""
-        request = urllib.request.Request(self.url + path)
+        return self.call("GET", path, key)
+
+    def call(self, method, path, key=None, body=None):
+        """A request by plain HTTP: the status and the parsed body. Status 0 when nothing answers."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method)
         if key:
             request.add_header("Authorization", f"Bearer {key}")
         try:
@@ -182,11 +202,11 @@ class Organization:
         """Lets the organization hold at most so many devices at once."""
         self.tenure.run("org", "set", self.id, "--max-devices", str(devices))
 
-    def host(self, *arguments, **environment):
-        """Starts `tenure host ARGUMENTS` for this organization, in a home of its own."""
-        name = f"host-{next(_numbers)}"
+    def host(self, *arguments, name=None, **environment):
+        """Starts `tenure host ARGUMENTS` for this organization, in a home of its own; one of that name again."""
+        name = name or f"host-{next(_numbers)}"
         home = self.folder / name
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         command = [
             TENURE, "host", "--server", self.tenure.url, "--token", self.key("admin")["secret"], "--name", name,
             *arguments,
