@@ -42,7 +42,8 @@ impl Store {
         Ok(Feed { lines, latest })
     }
 
-    /// Forgets lines that are older than `before`.
+    /// Forgets lines that are older than `before`, up to the first one that is not: an import brings lines that are
+    /// old when they are new, and they must not take the young ones before them along.
     pub async fn prune_changes(&self, system: &System, before: Micros) -> Result<()> {
         let sql = "SELECT c.organization FROM counters c
                    WHERE EXISTS (SELECT 1 FROM changes f WHERE f.organization = c.organization
@@ -51,8 +52,9 @@ impl Store {
             let organization = OrganizationId(row.id(0)?);
             let statements = vec![
                 any(
-                    "UPDATE counters SET pruned = COALESCE((SELECT MAX(sequence) FROM changes
-                         WHERE organization = $1 AND at_us < $2), pruned)
+                    "UPDATE counters SET pruned = COALESCE(
+                         (SELECT sequence - 1 FROM changes WHERE organization = $1 AND at_us >= $2
+                          ORDER BY sequence LIMIT 1), sequence)
                      WHERE organization = $1",
                     values![organization, before],
                 ),

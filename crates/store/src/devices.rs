@@ -1,10 +1,10 @@
 //! Devices: what hangs where, and who waits for it.
 
 use crate::access::{Granted, System, ViewSessions};
-use crate::database::Row;
+use crate::database::{DatabaseError, Row, Statement};
 use crate::holds::wanted;
 use crate::hosts::HostLink;
-use crate::rows::{any, batch, values};
+use crate::rows::{any, batch, one, values};
 use crate::sessions::device_key;
 use crate::{Result, Store};
 use domain::Refusal;
@@ -123,46 +123,32 @@ impl Store {
 
     /// Takes over what a host reports; what it no longer reports is offline.
     pub async fn report_devices(&self, link: &HostLink, updates: &[DeviceUpdate], now: Micros) -> Result<()> {
-        let system = System::for_jobs();
-        let known = self.host_devices(&system, link.host()).await?;
-        let mut statements = Vec::new();
-        for device in known.iter().filter(|device| device.online) {
-            if !updates.iter().any(|update| update.serial == device.serial) {
-                statements.push(any("UPDATE devices SET online = 0 WHERE id = $1", values![device.id]));
+        loop {
+            let known = self.host_devices(&System::for_jobs(), link.host()).await?;
+            let handles = self.handles(link, updates, &known).await?;
+            let mut statements = Vec::new();
+            for device in known.iter().filter(|device| device.online) {
+                if !updates.iter().any(|update| update.serial == device.serial) {
+                    statements.push(any("UPDATE devices SET online = 0 WHERE id = $1", values![device.id]));
+                }
+            }
+            for (update, handle) in updates.iter().zip(&handles) {
+                if !known.iter().any(|device| device.serial == update.serial) {
+                    statements.push(handle_is_free(link, handle));
+                }
+                statements.push(upsert(link, update, handle, now));
+            }
+            match self.database.apply(batch([OrganizationId::ACCOUNT], statements)).await {
+                // Another report was faster: it has one of the handles, or brought one of the devices.
+                Err(DatabaseError::Unmet { .. }) => {}
+                outcome => return Ok(outcome?),
             }
         }
-        let handles = self.handles(link, updates, &known).await?;
-        let upsert = "
-            INSERT INTO devices (id, host, organization, serial, handle, platform, kind, name, model, version,
-                                 online, seen_us, fence, cleaning)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0)
-            ON CONFLICT (host, serial) DO UPDATE SET
-                platform = excluded.platform, kind = excluded.kind, name = excluded.name, model = excluded.model,
-                version = excluded.version, online = excluded.online, seen_us = excluded.seen_us";
-        for (update, handle) in updates.iter().zip(handles) {
-            statements.push(any(
-                upsert,
-                values![
-                    update.new,
-                    link.host(),
-                    link.organization(),
-                    update.serial.as_str(),
-                    handle,
-                    update.offer.platform.as_str(),
-                    update.offer.kind.as_str(),
-                    update.offer.name.as_str(),
-                    update.model.as_str(),
-                    update.offer.version.as_str(),
-                    update.online,
-                    now
-                ],
-            ));
-        }
-        Ok(self.database.apply(batch([OrganizationId::ACCOUNT], statements)).await?)
     }
 
     /// What the wires are to call the reported devices: a new one by its serial, unless one that the same people see
-    /// has that name already; then by serial and host. A device keeps the name it got.
+    /// has that name already; then by serial and host, and a number where that is taken too. A device keeps the name
+    /// it got.
     async fn handles(
         &self,
         link: &HostLink,
@@ -175,13 +161,9 @@ impl Store {
         let mut taken = rows.iter().map(|row| Ok(row.text(0)?)).collect::<Result<HashSet<_>>>()?;
         let mut handles = Vec::new();
         for update in updates {
-            let old = known.iter().find(|device| device.serial == update.serial);
-            let handle = match old {
+            let handle = match known.iter().find(|device| device.serial == update.serial) {
                 Some(device) => device.handle.clone(),
-                None if taken.contains(&update.serial) => {
-                    format!("{}.{}", update.serial, handle_word(link.name()))
-                }
-                None => update.serial.clone(),
+                None => new_handle(&update.serial, link.name(), &taken),
             };
             taken.insert(handle.clone());
             handles.push(handle);
@@ -196,6 +178,49 @@ impl Store {
         let statement = any(sql, values![link.host(), serial, fence]);
         Ok(self.database.apply(batch([OrganizationId::ACCOUNT], vec![statement])).await?)
     }
+}
+
+/// That nobody who sees the new device sees another of this name. The batch holds the pool's row, so this stays true
+/// until it is committed.
+fn handle_is_free(link: &HostLink, handle: &str) -> Statement {
+    one(
+        "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
+             (SELECT 1 FROM devices WHERE handle = $2 AND (organization = $1 OR organization = $3 OR $1 = $3))",
+        values![OrganizationId::ACCOUNT, handle, link.organization()],
+    )
+}
+
+fn upsert(link: &HostLink, update: &DeviceUpdate, handle: &str, now: Micros) -> Statement {
+    any(
+        "INSERT INTO devices (id, host, organization, serial, handle, platform, kind, name, model, version,
+                              online, seen_us, fence, cleaning)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0)
+         ON CONFLICT (host, serial) DO UPDATE SET
+             platform = excluded.platform, kind = excluded.kind, name = excluded.name, model = excluded.model,
+             version = excluded.version, online = excluded.online, seen_us = excluded.seen_us",
+        values![
+            update.new,
+            link.host(),
+            link.organization(),
+            update.serial.as_str(),
+            handle,
+            update.offer.platform.as_str(),
+            update.offer.kind.as_str(),
+            update.offer.name.as_str(),
+            update.model.as_str(),
+            update.offer.version.as_str(),
+            update.online,
+            now
+        ],
+    )
+}
+
+/// The first name that is not taken: the serial, the serial and the host, these and a number.
+fn new_handle(serial: &str, host: &str, taken: &HashSet<String>) -> String {
+    let with_host = format!("{serial}.{}", handle_word(host));
+    let numbered = (2..).map(|number| format!("{with_host}-{number}"));
+    let mut names = [serial.to_owned(), with_host.clone()].into_iter().chain(numbered);
+    names.find(|name| !taken.contains(name)).unwrap_or(with_host)
 }
 
 /// A host's name as it can stand in a path.

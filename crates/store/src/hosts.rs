@@ -96,9 +96,14 @@ impl Store {
     }
 
     /// A host is no longer on the line of this server. Its devices stay online until it has been away from every
-    /// server for a while: it may only be reconnecting.
+    /// server for a while: it may only be reconnecting. So they keep the time at which it was last seen.
     pub async fn link_gone(&self, _: &System, node: NodeId, host: HostId) -> Result<()> {
-        let sql = "DELETE FROM links WHERE host = $1 AND node = $2";
-        Ok(self.database.apply(batch([], vec![any(sql, values![host, node])])).await?)
+        let seen = any(
+            "UPDATE devices SET seen_us = (SELECT seen_us FROM links WHERE host = $1 AND node = $2)
+             WHERE host = $1 AND seen_us < (SELECT seen_us FROM links WHERE host = $1 AND node = $2)",
+            values![host, node],
+        );
+        let delete = any("DELETE FROM links WHERE host = $1 AND node = $2", values![host, node]);
+        Ok(self.database.apply(batch([OrganizationId::ACCOUNT], vec![seen, delete])).await?)
     }
 }

@@ -14,6 +14,8 @@ mod holds;
 mod hosts;
 mod jobs;
 mod organizations;
+#[cfg(test)]
+mod plans;
 mod principals;
 mod rows;
 mod sessions;

@@ -13,32 +13,66 @@ use domain::refusal::Thing;
 use domain::session::{EndReason, Kind, SessionKey, What};
 use domain::time::Micros;
 
-/// A page of sessions with their holds. The inner query is a backward scan of the key; the holds of a session
-/// are one range of theirs.
-const PAGE: &str = "
-    SELECT s.created_us, s.tail, s.principal, s.revision, s.released_us, s.activity_us,
-           s.ended_us, s.end_reason, s.end_actor, s.end_evidence,
-           h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
-           h.released_us, h.end_reason, h.end_actor, h.end_evidence,
-           h.device, h.fence, h.handle, h.platform, h.device_kind, h.device_name, h.model, h.version
-    FROM (SELECT * FROM sessions WHERE organization = $1 AND kind = 'device' AND created_us < $2
-          ORDER BY created_us DESC LIMIT $3) s
-    LEFT JOIN holds h ON h.organization = $1 AND h.session_us = s.created_us
-    ORDER BY s.created_us DESC, h.position";
+/// The columns of a session; see [`session`].
+macro_rules! session_columns {
+    () => {
+        "s.created_us, s.tail, s.principal, s.revision, s.released_us, s.activity_us,
+         s.ended_us, s.end_reason, s.end_actor, s.end_evidence"
+    };
+}
 
-/// One session with its holds: the same columns.
-const ONE: &str = "
-    SELECT s.created_us, s.tail, s.principal, s.revision, s.released_us, s.activity_us,
-           s.ended_us, s.end_reason, s.end_actor, s.end_evidence,
-           h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
-           h.released_us, h.end_reason, h.end_actor, h.end_evidence,
-           h.device, h.fence, h.handle, h.platform, h.device_kind, h.device_name, h.model, h.version
-    FROM sessions s
-    LEFT JOIN holds h ON h.organization = $1 AND h.session_us = s.created_us
-    WHERE s.organization = $1 AND s.kind = 'device' AND s.created_us = $2 AND s.tail = $3
-    ORDER BY h.position";
+/// The columns of a hold; see [`holds::hold`].
+macro_rules! hold_columns {
+    () => {
+        "h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
+         h.released_us, h.end_reason, h.end_actor, h.end_evidence,
+         h.device, h.fence, h.handle, h.platform, h.device_kind, h.device_name, h.model, h.version"
+    };
+}
 
-/// Where the columns of a hold begin in both.
+/// The sessions of a page: a backward scan of the key.
+///
+/// The key is compared and ordered by as a whole, so that no other index gives this order: with
+/// `organization = $1 … ORDER BY created_us`, PostgreSQL may walk the account's index and leave out everybody
+/// else's rows one by one.
+macro_rules! page {
+    ($columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM sessions s
+             WHERE (organization, kind, created_us) < ($1, 'device', $2)
+               AND (organization, kind, created_us) >= ($1, 'device', 0)
+             ORDER BY organization DESC, kind DESC, created_us DESC LIMIT $3"
+        )
+    };
+}
+
+pub(crate) const PAGE: &str = page!(session_columns!());
+
+/// The holds of a page's sessions, which are one range of their key. Not a join: PostgreSQL guesses how many
+/// sessions a page has, and by that reads all holds there are, or all of the organization for each session.
+pub(crate) const PAGE_HOLDS: &str = concat!(
+    "SELECT h.session_us, ",
+    hold_columns!(),
+    " FROM holds h WHERE h.organization = $1 AND h.session_us < $2
+        AND h.session_us >= (SELECT MIN(created_us) FROM (",
+    page!("created_us"),
+    ") p) ORDER BY h.session_us DESC, h.position"
+);
+
+/// One session with its holds.
+pub(crate) const ONE: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", ",
+    hold_columns!(),
+    " FROM sessions s LEFT JOIN holds h ON h.organization = $1 AND h.session_us = $2
+      WHERE s.organization = $1 AND s.kind = 'device' AND s.created_us = $2 AND s.tail = $3
+      ORDER BY h.position"
+);
+
+/// Where the columns of a hold begin in it.
 const HOLD: usize = 10;
 
 impl Store {
@@ -50,8 +84,12 @@ impl Store {
     ) -> Result<Page<DeviceSession>> {
         let before = page.before.map_or(i64::MAX, |before| before.0);
         // One more than asked for tells whether older ones follow.
-        let rows = self.within(granted, PAGE, values![before, i64::from(page.limit) + 1]).await?;
-        let mut items = sessions(granted.organization(), &rows)?;
+        let values = || values![before, i64::from(page.limit) + 1];
+        let both = vec![(PAGE, values()), (PAGE_HOLDS, values())];
+        let [rows, holds] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let items =
+            rows.iter().map(|row| session(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
+        let mut items = with_holds(items, &holds)?;
         let more = items.len() > page.limit as usize;
         items.truncate(page.limit as usize);
         Ok(Page { items, more })
@@ -67,8 +105,12 @@ impl Store {
         id: SessionId,
     ) -> Result<DeviceSession> {
         let rows = self.within(granted, ONE, values![id.created(), id.tail() as i64]).await?;
-        let found = sessions(granted.organization(), &rows)?.pop();
-        found.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
+        let first = rows.first().ok_or(Refusal::NotFound(Thing::Session))?;
+        let mut found = session(granted.organization(), first)?;
+        for row in &rows {
+            found.holds.extend(holds::hold(row, HOLD)?);
+        }
+        Ok(found)
     }
 
     /// Creates a device session at `wanted`, or at the next microsecond that no other session of the
@@ -184,16 +226,17 @@ impl Store {
         }
     }
 
-    /// Every session of the organization that was created after `after`, oldest first, with its revision: what
-    /// a replay of the change feed is compared with.
+    /// The organization's sessions, oldest first, with their revisions: what a replay of the change feed is compared
+    /// with.
     pub async fn session_revisions(
         &self,
         granted: &Granted<ViewSessions>,
         kind: Kind,
         limit: u32,
     ) -> Result<Vec<(SessionId, i64)>> {
-        let sql = "SELECT created_us, tail, revision FROM sessions WHERE organization = $1 AND kind = $2
-                   ORDER BY created_us LIMIT $3";
+        let sql = "SELECT created_us, tail, revision FROM sessions
+                   WHERE (organization, kind) >= ($1, $2) AND (organization, kind) <= ($1, $2)
+                   ORDER BY organization, kind, created_us LIMIT $3";
         let rows = self.within(granted, sql, values![kind.name(), limit]).await?;
         rows.iter().map(|row| Ok((session_id(row, 0)?, row.int(2)?))).collect()
     }
@@ -296,25 +339,28 @@ pub(crate) fn device_key(row: &Row, column: usize) -> Result<SessionKey> {
     })
 }
 
-/// Folds rows of sessions joined with their holds.
-fn sessions(organization: OrganizationId, rows: &[Row]) -> Result<Vec<DeviceSession>> {
-    let mut sessions: Vec<DeviceSession> = Vec::new();
+/// A session out of its columns, without its holds.
+fn session(organization: OrganizationId, row: &Row) -> Result<DeviceSession> {
+    Ok(DeviceSession {
+        organization,
+        id: session_id(row, 0)?,
+        owner: PrincipalId(row.id(2)?),
+        revision: row.int(3)?,
+        released: maybe_time(row, 4)?,
+        activity: Micros(row.int(5)?),
+        ended: ending(row, 6)?,
+        holds: Vec::new(),
+    })
+}
+
+/// Gives holds to their sessions; both are in the order of the sessions, newest first.
+fn with_holds(mut sessions: Vec<DeviceSession>, rows: &[Row]) -> Result<Vec<DeviceSession>> {
+    let mut rest = sessions.iter_mut().peekable();
     for row in rows {
-        let id = session_id(row, 0)?;
-        if sessions.last().is_none_or(|last| last.id != id) {
-            sessions.push(DeviceSession {
-                organization,
-                id,
-                owner: PrincipalId(row.id(2)?),
-                revision: row.int(3)?,
-                released: maybe_time(row, 4)?,
-                activity: Micros(row.int(5)?),
-                ended: ending(row, 6)?,
-                holds: Vec::new(),
-            });
-        }
-        if let (Some(session), Some(hold)) = (sessions.last_mut(), holds::hold(row, HOLD)?) {
-            session.holds.push(hold);
+        let created = Micros(row.int(0)?);
+        while rest.next_if(|session| session.id.created() > created).is_some() {}
+        if let Some(session) = rest.peek_mut().filter(|session| session.id.created() == created) {
+            session.holds.extend(holds::hold(row, 1)?);
         }
     }
     Ok(sessions)

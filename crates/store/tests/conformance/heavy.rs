@@ -7,61 +7,102 @@ use domain::session::{Kind, What};
 use domain::time::Span;
 use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use store::Store;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 const SESSIONS: u32 = 20_000;
+/// Of these, made while the clock stands still.
+const AT_ONCE: u32 = 5_000;
 const WRITERS: u32 = 8;
-const WALKS: usize = 200;
+const WALKS: u64 = 200;
+const WALKERS: u64 = 4;
+/// Lines of the feed that a reader sees while they are written.
+const LINES: i64 = 6_000;
+/// Pages that are read for each session that is written: the list must not outgrow the walks.
+const PAGES: usize = 4;
 
-/// Sessions made with several in flight, a quarter of them while the clock stands still.
-async fn fill(store: &Store, organization: OrganizationId, owner: PrincipalId) {
+/// All that was created, in the order in which the creators were told.
+type Known = Arc<Mutex<Vec<SessionId>>>;
+
+/// Sessions made with several in flight; the clock stands still in the middle.
+async fn fill(store: &Store, organization: OrganizationId, owner: PrincipalId, known: &Known) {
+    let before = (SESSIONS - AT_ONCE) / 2;
     let made = stream::iter(0..SESSIONS).map(|number| async move {
-        let at = if number % 4 == 0 { NOW } else { NOW + Span(i64::from(number) * 1_000) };
-        create(store, organization, owner, at).await
+        let tick = if number < before { number } else { number.saturating_sub(AT_ONCE).max(before) };
+        create(store, organization, owner, NOW + Span(i64::from(tick) * 1_000)).await.id
     });
-    made.buffer_unordered(128).for_each(|_| async {}).await;
+    *known.lock().unwrap() = made.buffer_unordered(256).collect().await;
 }
 
-/// Creates sessions and lets them ask and release, until told to stop.
+/// Creates sessions and lets them ask and release: one for each permit, until there are no more. Every other one's
+/// clock is an hour behind.
 fn writers(
     store: &Store,
     organization: OrganizationId,
     owner: PrincipalId,
-    stop: &Arc<AtomicBool>,
-) -> Vec<JoinHandle<u32>> {
+    permits: &Arc<Semaphore>,
+    known: &Known,
+) -> Vec<JoinHandle<()>> {
     let write = |number: u32| {
-        let (store, stop) = (store.clone(), stop.clone());
+        let (store, permits, known) = (store.clone(), permits.clone(), known.clone());
         tokio::spawn(async move {
-            let mut made = 0;
-            while !stop.load(Ordering::Relaxed) {
-                let at = NOW + Span::seconds(i64::from(made) * 8 + i64::from(number));
+            let mut at = NOW - Span::minutes(60 * i64::from(number % 2));
+            while let Ok(permit) = permits.acquire().await {
+                permit.forget();
+                at = at + Span::seconds(1);
                 let session = create(&store, organization, owner, at).await;
+                known.lock().unwrap().push(session.id);
                 let (hold, ask) = request();
                 let session = change(&store, session, ask, at).await.unwrap();
                 change(&store, session, release(hold), at).await.unwrap();
-                made += 1;
-                // Let the walks have a turn, also on one core.
-                tokio::task::yield_now().await;
             }
-            made
         })
     };
     (0..WRITERS).map(write).collect()
 }
 
-async fn walk(store: &Store, organization: OrganizationId, limit: u32) -> Vec<SessionId> {
+/// Walks over the whole list with pages of random sizes.
+async fn walk(
+    store: &Store,
+    organization: OrganizationId,
+    permits: &Semaphore,
+    mut random: u64,
+) -> Vec<SessionId> {
     let mut seen = Vec::new();
     let mut before = None;
-    loop {
+    for number in 1.. {
+        // A generator of its own (Knuth's constants), so that a walk can be repeated.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let limit = [100, 499, 500][(random >> 33) as usize % 3];
         let page = store.device_sessions(&viewer(organization), PageRequest { limit, before }).await.unwrap();
+        if number % PAGES == 0 {
+            permits.add_permits(1);
+        }
         seen.extend(page.items.iter().map(|session| session.id));
         match page.items.last() {
             Some(last) if page.more => before = Some(last.id.created()),
-            _ => return seen,
+            _ => break,
         }
+    }
+    seen
+}
+
+async fn walk_and_check(
+    store: &Store,
+    organization: OrganizationId,
+    permits: &Semaphore,
+    known: &Known,
+    walks: u64,
+) {
+    for number in 0..walks {
+        let there = known.lock().unwrap().clone();
+        let seen = walk(store, organization, permits, number).await;
+        assert!(seen.is_sorted_by(|a, b| a.created() > b.created()), "newest first, none twice");
+        let seen = seen.into_iter().collect::<HashSet<_>>();
+        let missing = there.iter().filter(|id| !seen.contains(id)).count();
+        assert_eq!(missing, 0, "walk {number} of {} sessions", there.len());
     }
 }
 
@@ -72,26 +113,30 @@ async fn all(store: &Store, organization: OrganizationId) -> Vec<(SessionId, i64
 both! {
     async fn walks_return_what_was_there_exactly_once(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
+        // A second server, which does not remember the times that the first has given out.
+        let other = Store::new(db.open_again().await);
         let (acme, owner) = organization(&store).await;
-        fill(&store, acme, owner).await;
-        let there = all(&store, acme).await.into_iter().map(|(id, _)| id).collect::<HashSet<_>>();
-        assert_eq!(there.len(), SESSIONS as usize);
-        let times = there.iter().map(|id| id.created()).collect::<HashSet<_>>();
-        assert_eq!(times.len(), there.len(), "no two sessions share a time");
-        let stop = Arc::new(AtomicBool::new(false));
-        let writers = writers(&store, acme, owner, &stop);
-        for number in 0..WALKS {
-            let seen = walk(&store, acme, [100, 499, 500][number % 3]).await;
-            assert!(seen.is_sorted_by(|a, b| a.created() > b.created()), "newest first, none twice");
-            let found = seen.iter().filter(|id| there.contains(id)).count();
-            assert_eq!(found, there.len(), "walk {number}");
+        let known = Known::default();
+        fill(&store, acme, owner, &known).await;
+        let times = known.lock().unwrap().iter().map(|id| id.created()).collect::<HashSet<_>>();
+        assert_eq!(times.len(), SESSIONS as usize, "no two sessions share a time");
+        let permits = Arc::new(Semaphore::new(WRITERS as usize));
+        let writers = writers(&other, acme, owner, &permits, &known);
+        let walks = (0..WALKERS).map(|_| {
+            let (store, permits, known) = (store.clone(), permits.clone(), known.clone());
+            let walks = WALKS / WALKERS;
+            tokio::spawn(async move { walk_and_check(&store, acme, &permits, &known, walks).await })
+        });
+        for walk in walks.collect::<Vec<_>>() {
+            walk.await.unwrap();
         }
-        stop.store(true, Ordering::Relaxed);
-        let mut made = 0;
+        permits.close();
         for writer in writers {
-            made += writer.await.unwrap();
+            writer.await.unwrap();
         }
-        assert!(made > 0, "the writers wrote while the walks went on");
+        let made = known.lock().unwrap().len() - SESSIONS as usize;
+        assert!(made > 1_000, "the writers wrote while the walks went on: {made}");
+        assert_eq!(all(&store, acme).await.len(), SESSIONS as usize + made);
     }
 
     async fn the_feed_is_gapless_and_its_replay_is_the_list(db: &TestDatabase) {
@@ -100,14 +145,15 @@ both! {
         let other = Store::new(db.open_again().await);
         let (acme, owner) = organization(&store).await;
         let (globex, stranger) = organization(&store).await;
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut tasks = writers(&store, acme, owner, &stop);
-        tasks.extend(writers(&other, acme, owner, &stop));
-        tasks.extend(writers(&store, globex, stranger, &stop));
+        let permits = Arc::new(Semaphore::new(1_000_000));
+        let mut tasks = Vec::new();
+        for (store, organization, owner) in [(&store, acme, owner), (&other, acme, owner), (&store, globex, stranger)] {
+            tasks.extend(writers(store, organization, owner, &permits, &Known::default()));
+        }
         // A reader beside the writers: whatever it sees is in order and without a gap at any moment.
         let mut position = 0;
         let mut replay = BTreeMap::new();
-        while position < 2_000 {
+        while position < LINES {
             let feed = store.changes(&viewer(acme), position, 97).await.unwrap();
             for line in feed.lines {
                 assert_eq!(line.sequence, position + 1);
@@ -117,7 +163,7 @@ both! {
             }
             tokio::task::yield_now().await;
         }
-        stop.store(true, Ordering::Relaxed);
+        permits.close();
         for task in tasks {
             task.await.unwrap();
         }

@@ -31,8 +31,13 @@ macro_rules! both {
     };
 }
 
+mod devices;
+mod files;
 mod heavy;
+mod model;
 mod opening;
+mod people;
 mod seam;
 mod sessions;
+mod sweep;
 mod world;

@@ -1,13 +1,14 @@
 //! Device sessions, their holds and the feed, as the store keeps them.
 
 use crate::world::{
-    NOW, bytes, change, create, grant, organization, pool, release, request, system, user, viewer,
+    NOW, bytes, change, create, device, grant, host, organization, pool, release, request, system, user,
+    viewer,
 };
 use domain::device::{Command, HoldState};
 use domain::ids::SessionId;
 use domain::page::PageRequest;
 use domain::refusal::{Refusal, Thing};
-use domain::session::EndReason;
+use domain::session::{EndReason, Kind};
 use domain::time::{Micros, Span};
 use futures_util::future::join_all;
 use store::{Error, Store};
@@ -101,6 +102,24 @@ both! {
         assert!(store.open_holds(&viewer(globex)).await.unwrap().is_empty());
         assert!(store.changes(&viewer(globex), 0, 10).await.unwrap().lines.is_empty());
         assert_eq!(store.used_bytes(&user(globex)).await.unwrap(), 0);
+        assert!(store.session_revisions(&viewer(globex), Kind::Device, 10).await.unwrap().is_empty());
+        // Of devices, each sees its own and the pool's.
+        let (link, _) = host(&store, Some(acme), "rack").await;
+        store.report_devices(&link, &[device("private")], NOW).await.unwrap();
+        pool(&store, 1).await;
+        let seen = async |organization| {
+            let devices = store.devices(&viewer(organization)).await.unwrap();
+            devices.into_iter().map(|device| device.serial).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(acme).await.len(), 2);
+        assert_eq!(seen(globex).await, ["device-0"]);
+        // The same id in the other organization is another session.
+        let twin = domain::device::DeviceSession::new(globex, session.id, owner);
+        store.import_device_session(&system(), &twin).await.unwrap();
+        assert_eq!(store.device_session(&viewer(globex), session.id).await.unwrap(), twin);
+        assert_eq!(store.device_session(&viewer(acme), session.id).await.unwrap(), session);
+        let page = store.device_sessions(&viewer(globex), all).await.unwrap();
+        assert_eq!((page.items, page.more), (vec![twin], false), "and has none of its holds");
     }
 
     async fn the_queue_is_in_the_order_of_commits_over_all_organizations(db: &TestDatabase) {
@@ -125,5 +144,88 @@ both! {
         store.import_device_session(&system(), &past).await.unwrap();
         assert!(matches!(store.import_device_session(&system(), &past).await, Err(Error::Stale)));
         assert_eq!(store.device_session(&viewer(acme), id).await.unwrap(), past);
+    }
+
+    async fn the_limit_holds_also_under_concurrent_requests(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let other = Store::new(db.open_again().await);
+        let (acme, owner) = organization(&store).await;
+        let (globex, stranger) = organization(&store).await;
+        store.set_max_devices(&system(), acme, Some(3)).await.unwrap();
+        let mut sessions = Vec::new();
+        for _ in 0..16 {
+            sessions.push(create(&store, acme, owner, NOW).await);
+        }
+        let asks = sessions.into_iter().enumerate().map(|(number, session)| {
+            let store = if number % 2 == 0 { &store } else { &other };
+            async move { change(store, session, request().1, NOW).await }
+        });
+        let outcomes = join_all(asks).await;
+        let limited = |outcome: &Result<_, Error>| {
+            matches!(outcome, Err(Error::Refused(Refusal::DeviceLimit { max: 3 })))
+        };
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+        assert_eq!(outcomes.iter().filter(|outcome| limited(outcome)).count(), 13);
+        assert_eq!(store.open_holds(&viewer(acme)).await.unwrap().len(), 3);
+        // Others are not limited by it, and what is released makes room.
+        let session = create(&store, globex, stranger, NOW).await;
+        change(&store, session, request().1, NOW).await.unwrap();
+        let won = outcomes.into_iter().flatten().next().unwrap();
+        let hold = won.holds[0].id;
+        let won = change(&store, won, release(hold), NOW).await.unwrap();
+        change(&store, won, request().1, NOW).await.unwrap();
+        store.set_max_devices(&system(), acme, None).await.unwrap();
+        let session = create(&store, acme, owner, NOW).await;
+        change(&store, session, request().1, NOW).await.unwrap();
+    }
+
+    async fn pages_say_whether_older_sessions_follow(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, owner) = organization(&store).await;
+        let (globex, stranger) = organization(&store).await;
+        let mut made = Vec::new();
+        for number in 0..5 {
+            made.insert(0, create(&store, acme, owner, NOW + Span(number)).await.id);
+            create(&store, globex, stranger, NOW + Span(number)).await;
+        }
+        let page = async |limit, before| {
+            let page = PageRequest { limit, before };
+            let page = store.device_sessions(&viewer(acme), page).await.unwrap();
+            (page.items.iter().map(|session| session.id).collect::<Vec<_>>(), page.more)
+        };
+        assert_eq!(page(5, None).await, (made.clone(), false));
+        assert_eq!(page(4, None).await, (made[..4].to_vec(), true));
+        assert_eq!(page(4, Some(made[0].created())).await, (made[1..].to_vec(), false), "strictly before");
+        assert_eq!(page(1, Some(made[3].created() + Span(1))).await, (vec![made[3]], true));
+        assert_eq!(page(9, Some(NOW)).await, (vec![], false));
+        assert_eq!(page(9, Some(Micros(i64::MIN))).await, (vec![], false));
+        assert_eq!(page(9, Some(Micros(i64::MAX))).await, (made, false));
+    }
+
+    async fn nothing_begins_in_an_organization_that_was_deleted(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, owner) = organization(&store).await;
+        let session = create(&store, acme, owner, NOW).await;
+        store.delete_organization(&system(), acme, NOW).await.unwrap();
+        let tail = domain::ids::random_tail(bytes());
+        let created = store.create_device_session(&user(acme), owner, NOW, tail).await;
+        assert!(matches!(created, Err(Error::Refused(Refusal::NotAMember))), "{created:?}");
+        let asked = change(&store, session.clone(), request().1, NOW).await;
+        assert!(matches!(asked, Err(Error::Refused(Refusal::NotAMember))), "{asked:?}");
+        let end = Command::End { reason: EndReason::OrganizationDeleted, evidence: String::new() };
+        change(&store, session, end, NOW).await.unwrap();
+    }
+
+    async fn a_restart_in_a_long_run_of_taken_times_goes_on_after_it(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, owner) = organization(&store).await;
+        join_all((0..200).map(|_| create(&store, acme, owner, NOW))).await;
+        // Something later, behind a free microsecond, is not a part of the run.
+        create(&store, acme, owner, NOW + Span(201)).await;
+        let again = Store::new(db.open_again().await);
+        let back = create(&again, acme, owner, NOW + Span(50)).await.id.created().0 - NOW.0;
+        assert_eq!(back, 200);
+        let next = create(&again, acme, owner, NOW).await.id.created().0 - NOW.0;
+        assert_eq!(next, 202);
     }
 }

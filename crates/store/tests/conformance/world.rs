@@ -1,15 +1,16 @@
 //! People, devices and shorthands for the tests of sessions.
 
+use domain::credential::{Credential, Secret, Wire};
 use domain::device::{Change, Command, DeviceSession, Filter, HeldDevice, Offer, Wanted, decide};
-use domain::ids::{DeviceId, HoldId, HostId, NodeId, OrganizationId, PrincipalId};
+use domain::ids::{CredentialId, DeviceId, HoldId, HostId, NodeId, OrganizationId, PrincipalId};
 use domain::organization::Organization;
 use domain::permission::{AccountRole, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
-use domain::session::EndReason;
+use domain::session::{EndReason, Kind, SessionKey};
 use domain::time::Micros;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::access::{UseSessions, ViewSessions};
-use store::{DeviceUpdate, Error, Granted, HostLink, Store, System};
+use store::{Chosen, DeviceUpdate, Error, Granted, HostLink, Store, System};
 
 /// 2026-01-01.
 pub const NOW: Micros = Micros(1_767_225_600_000_000);
@@ -92,41 +93,72 @@ pub fn release(hold: HoldId) -> Command {
     Command::Release { hold, reason: EndReason::Released, evidence: "test".into() }
 }
 
-/// A host of the shared pool with `count` Android devices.
-pub async fn pool(store: &Store, count: usize) -> (HostLink, Vec<DeviceId>) {
-    let account = Principal {
+/// A new principal of the account, not a member of anything.
+pub async fn principal(store: &Store, account_role: Option<AccountRole>) -> Principal {
+    let new = Principal {
         id: PrincipalId::new(NOW, bytes()),
         number: 0,
         kind: PrincipalKind::ServiceUser,
         email: None,
-        name: "rack".into(),
+        name: "machine".into(),
         state: PrincipalState::Active,
         created: NOW,
-        account_role: Some(AccountRole::Admin),
+        account_role,
         default_organization: None,
     };
-    store.create_principal(&system(), &account, None, None).await.unwrap();
-    let secret = domain::credential::Secret::new(domain::credential::Wire::Tenure, [9; 28]);
-    let key = domain::credential::Credential {
-        id: domain::ids::CredentialId::new(NOW, bytes()),
-        principal: account.id,
-        organization: None,
-        wire: domain::credential::Wire::Tenure,
+    store.create_principal(&system(), &new, None, None).await.unwrap();
+    new
+}
+
+/// A new key, for ever unless `expires` says otherwise.
+pub async fn key(
+    store: &Store,
+    principal: PrincipalId,
+    organization: Option<OrganizationId>,
+    expires: Option<Micros>,
+) -> (CredentialId, Secret) {
+    let mut random = [0; 28];
+    random[..10].copy_from_slice(&bytes());
+    let secret = Secret::new(Wire::Tenure, random);
+    let key = Credential {
+        id: CredentialId::new(NOW, bytes()),
+        principal,
+        organization,
+        wire: Wire::Tenure,
         name: String::new(),
         suffix: secret.suffix().into(),
         created: NOW,
-        expires: None,
+        expires,
         last_used: None,
         revoked: None,
     };
     store.create_credential(&system(), &key, &secret.hash()).await.unwrap();
-    let caller = store.caller(&secret.hash(), store::Chosen::ByDefault, NOW).await.unwrap();
-    let granted = caller.may_in_account().unwrap();
+    (key.id, secret)
+}
+
+/// A host of an organization, or of the shared pool, on the line of a new server.
+pub async fn host(store: &Store, organization: Option<OrganizationId>, name: &str) -> (HostLink, NodeId) {
     let (host, node) = (HostId::new(NOW, bytes()), NodeId::new(NOW, bytes()));
-    let link = store.pool_host_connected(&granted, host, "rack", "1", node, NOW).await.unwrap();
-    let update = |number: usize| DeviceUpdate {
+    let link = match organization {
+        Some(organization) => {
+            store.host_connected(&system().within(organization), host, name, "1", node, NOW).await.unwrap()
+        }
+        None => {
+            let account = principal(store, Some(AccountRole::Admin)).await;
+            let (_, secret) = key(store, account.id, None, None).await;
+            let caller = store.caller(&secret.hash(), Chosen::ByDefault, NOW).await.unwrap();
+            let granted = caller.may_in_account().unwrap();
+            store.pool_host_connected(&granted, host, name, "1", node, NOW).await.unwrap()
+        }
+    };
+    (link, node)
+}
+
+/// An Android device as its host reports it.
+pub fn device(serial: &str) -> DeviceUpdate {
+    DeviceUpdate {
         new: DeviceId::new(NOW, bytes()),
-        serial: format!("device-{number}"),
+        serial: serial.into(),
         offer: Offer {
             platform: "android".into(),
             kind: "real".into(),
@@ -135,8 +167,14 @@ pub async fn pool(store: &Store, count: usize) -> (HostLink, Vec<DeviceId>) {
         },
         model: "Pixel".into(),
         online: true,
-    };
-    let updates = (0..count).map(update).collect::<Vec<_>>();
+    }
+}
+
+/// A host of the shared pool with `count` Android devices.
+pub async fn pool(store: &Store, count: usize) -> (HostLink, Vec<DeviceId>) {
+    let name = HostId::new(NOW, bytes()).to_string();
+    let (link, _) = host(store, None, &name).await;
+    let updates = (0..count).map(|number| device(&format!("device-{number}"))).collect::<Vec<_>>();
     store.report_devices(&link, &updates, NOW).await.unwrap();
     (link, updates.into_iter().map(|update| update.new).collect())
 }
@@ -147,4 +185,9 @@ pub fn grant(hold: HoldId, device: DeviceId, fence: i64) -> Command {
         Offer { platform: "android".into(), kind: "real".into(), name: "Pixel".into(), version: "16".into() };
     let held = HeldDevice { device, fence, handle: "x".into(), offer, model: String::new() };
     Command::Grant { hold, held }
+}
+
+/// What a session is known by.
+pub fn key_of(session: &DeviceSession) -> SessionKey {
+    SessionKey { organization: session.organization, kind: Kind::Device, id: session.id }
 }
