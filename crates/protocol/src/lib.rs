@@ -27,6 +27,10 @@ pub const HOST_PATH: &str = "/tenure/v1/host";
 /// Both take the host's key as `Authorization: Bearer …`.
 pub const HOST_FILES_PATH: &str = "/tenure/v1/host/files";
 
+/// Close code for a host whose name another connection took over: two machines would otherwise take the name from
+/// one another for ever, so the older one ends instead of connecting again.
+pub const CLOSE_REPLACED: u16 = 4001;
+
 /// JSON-RPC error code of a call whose hold has ended or was replaced (fencing).
 pub const STALE_HOLD: i64 = -32020;
 

@@ -6,11 +6,11 @@ use domain::ids::HostId;
 use protocol::{CallError, CallFile, ToHost};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::HostLink;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// More orders than a host has devices and callers; a host that does not read them is cut off.
@@ -42,10 +42,13 @@ pub struct HostConnection {
     orders: mpsc::Sender<ToHost>,
     calls: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
     next_call: AtomicU64,
+    /// Told whenever a call is over.
+    call_over: Notify,
     /// Devices that were told to be cleaned on this connection: serial and number of the hold.
     cleaning: Mutex<HashSet<(String, i64)>>,
     /// Cancelled when the connection is to end: replaced by a newer one, or too slow.
     pub cut: CancellationToken,
+    replaced: AtomicBool,
 }
 
 impl HostConnection {
@@ -57,8 +60,10 @@ impl HostConnection {
             orders,
             calls: Mutex::default(),
             next_call: AtomicU64::new(1),
+            call_over: Notify::new(),
             cleaning: Mutex::default(),
             cut: CancellationToken::new(),
+            replaced: AtomicBool::new(false),
         };
         (Arc::new(connection), receiver)
     }
@@ -99,6 +104,8 @@ impl HostConnection {
         let waiting = Waiting { connection: Arc::clone(self), id };
         async move {
             let answer = tokio::select! {
+                // An answer that came counts, also when the connection ends right after it.
+                biased;
                 answer = tokio::time::timeout(timeout, receiver) => answer,
                 () = waiting.connection.cut.cancelled() => return Err(unreachable_host()),
             };
@@ -113,10 +120,27 @@ impl HostConnection {
         }
     }
 
+    /// Whether it was cut for a newer connection of the same name.
+    pub fn was_replaced(&self) -> bool {
+        self.replaced.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no call is under way.
+    pub async fn idle(&self) {
+        loop {
+            let over = self.call_over.notified();
+            if lock(&self.calls).is_empty() {
+                return;
+            }
+            over.await;
+        }
+    }
+
     /// Hands an answer to who waits for it; one that nobody waits for any more is dropped.
     pub fn answer(&self, id: u64, answer: Answer) {
         if let Some(waiting) = lock(&self.calls).remove(&id) {
             let _ = waiting.send(answer);
+            self.call_over.notify_waiters();
         }
     }
 }
@@ -130,6 +154,7 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         lock(&self.connection.calls).remove(&self.id);
+        self.connection.call_over.notify_waiters();
     }
 }
 
@@ -142,6 +167,7 @@ impl Hosts {
     pub fn add(&self, connection: &Arc<HostConnection>) {
         let older = lock(&self.0).insert(connection.link.host(), Arc::clone(connection));
         if let Some(older) = older.filter(|older| !Arc::ptr_eq(older, connection)) {
+            older.replaced.store(true, Ordering::SeqCst);
             older.cut.cancel();
         }
     }

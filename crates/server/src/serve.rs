@@ -93,6 +93,7 @@ impl Server {
             store: Store::new(database),
             base_url: settings.base_url(address),
             node: NodeId::new(clock.now(), node),
+            started: clock.now(),
             clock,
             random,
             settings,

@@ -40,6 +40,8 @@ pub struct Parts {
     pub queue: QueueRuns,
     /// This process among several servers of one database.
     pub node: NodeId,
+    /// When it started.
+    pub started: Micros,
     /// Cancelled when the server is told to stop.
     pub stop: CancellationToken,
     /// Everything that runs beside requests: jobs, WebSockets. Waited for when the server stops.

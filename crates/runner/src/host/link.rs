@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use protocol::{FromHost, PROTOCOL_VERSION, ToHost};
+use protocol::{CLOSE_REPLACED, FromHost, PROTOCOL_VERSION, ToHost};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -100,7 +100,7 @@ async fn connect(server: &Server, name: &str) -> Result<Socket, End> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let hello = FromHost::Hello { protocol: PROTOCOL_VERSION, name: name.to_owned(), version };
         socket.send(text(&hello)?).await.map_err(|error| lost(&error))?;
-        welcome(&mut socket).await?;
+        welcome(&mut socket, server).await?;
         Ok(socket)
     };
     let late = || End::Lost(format!("the server did not answer within {} s", CONNECT_LIMIT.as_secs()));
@@ -135,7 +135,7 @@ fn not_upgraded(server: &Server, status: StatusCode) -> End {
     }
 }
 
-async fn welcome(socket: &mut Socket) -> Result<(), End> {
+async fn welcome(socket: &mut Socket, server: &Server) -> Result<(), End> {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(frame))) => {
@@ -148,10 +148,10 @@ async fn welcome(socket: &mut Socket) -> Result<(), End> {
                     _ => Err(End::Lost("the server did not say welcome".to_owned())),
                 };
             }
-            Some(Ok(Message::Close(reason))) => return Err(closed(reason)),
+            Some(Ok(Message::Close(reason))) => return Err(closed(reason, server)),
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(lost(&error)),
-            None => return Err(closed(None)),
+            None => return Err(closed(None, server)),
         }
     }
 }
@@ -242,10 +242,10 @@ async fn read(
                 Ok(order) => obey(order, server, fleet, outbox),
                 Err(end) => return end,
             },
-            Some(Ok(Message::Close(reason))) => return closed(reason),
+            Some(Ok(Message::Close(reason))) => return closed(reason, server),
             Some(Ok(_)) => {}
             Some(Err(error)) => return lost(&error),
-            None => return closed(None),
+            None => return closed(None, server),
         }
     }
 }
@@ -287,8 +287,11 @@ fn lost(error: &Error) -> End {
     End::Lost(error.to_string())
 }
 
-fn closed(reason: Option<CloseFrame>) -> End {
+fn closed(reason: Option<CloseFrame>, server: &Server) -> End {
     match reason {
+        Some(frame) if u16::from(frame.code) == CLOSE_REPLACED => {
+            End::Refused(HostError::Replaced { server: server.name().to_owned() })
+        }
         Some(frame) if !frame.reason.is_empty() => End::Lost(format!("the server closed: {}", frame.reason)),
         _ => End::Lost("the server closed the connection".to_owned()),
     }

@@ -160,6 +160,14 @@ pub enum HostError {
         /// What to do about it.
         reason: &'static str,
     },
+    /// Another connection took over the name.
+    #[error(
+        "another host has connected to {server} under this name: give each machine a name of its own with --name"
+    )]
+    Replaced {
+        /// The server's address.
+        server: String,
+    },
     /// There is no `mobilecli` to drive devices with.
     #[error(
         "mobilecli was not found ({0}): install it (npm install -g mobilecli), name it with --mobilecli, or serve \

@@ -1,6 +1,6 @@
 //! Connections: who is let in, what is said first, and what happens when one is lost.
 
-use axum::extract::ws::Message;
+use axum::extract::ws::{CloseFrame, Message};
 use protocol::{FromHost, PROTOCOL_VERSION, ToHost};
 use runner::host::HostError;
 use serde_json::json;
@@ -42,6 +42,17 @@ async fn a_refused_key_ends_the_host_with_a_sentence() {
     assert!(matches!(error, HostError::Refused { status: 401, .. }));
     let sentence = error.to_string();
     assert!(sentence.contains("refused the key") && !sentence.contains("mob_wrong"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_host_whose_name_another_took_ends_instead_of_taking_it_back() {
+    let mut server = FakeServer::start().await;
+    let mut host = Host::start(&[&server], |_| {});
+    let mut connection = server.accept().await;
+    let frame = CloseFrame { code: protocol::CLOSE_REPLACED, reason: "another".into() };
+    connection.socket.send(Message::Close(Some(frame))).await.unwrap();
+    let sentence = host.ended().await.unwrap_err().to_string();
+    assert!(sentence.contains("under this name") && sentence.contains("--name"), "{sentence}");
 }
 
 #[tokio::test]

@@ -58,6 +58,10 @@ async fn due(app: &App) -> Result<(), Failure> {
 
 async fn lost_hosts(app: &App) -> Result<(), Failure> {
     let grace = app.settings.host_grace;
+    // Whoever hung on a server that was down needs the time to come back, too.
+    if app.now() - Span::from(grace) < app.started {
+        return Ok(());
+    }
     let system = System::for_jobs();
     for lost in app.store.lost_hosts(&system, app.now() - Span::from(grace)).await? {
         // It may have come back between the two: then its own server notes so, and this one must not.

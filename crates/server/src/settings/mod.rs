@@ -137,6 +137,12 @@ settings! {
 }
 
 impl Settings {
+    /// What of the grace requests that run may take; the rest is for saying good-bye.
+    #[must_use]
+    pub fn time_to_finish(&self) -> Duration {
+        self.stop_grace * 4 / 5
+    }
+
     /// Every setting there is, in the order of `docs/settings.md`.
     #[must_use]
     pub fn table() -> &'static [Setting] {

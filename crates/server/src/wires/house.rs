@@ -22,6 +22,8 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        // Any path that no wire has: the layers are around this one too.
+        .fallback(no_route)
         .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
     layers::around(routes, app, WIRE)
 }

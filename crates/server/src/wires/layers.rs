@@ -70,7 +70,14 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     request.extensions_mut().insert(who.clone());
     let unhurried = request.uri().path().starts_with(crate::operations::files::FILES_PATH)
         || request.uri().path().starts_with(protocol::HOST_FILES_PATH);
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let most = app.settings.body_limit;
+    let too_large = !unhurried && content_length(request.headers()).is_some_and(|length| length > most);
+    let answer = async {
+        match too_large {
+            true => Ok((wire.word)(RequestFailure::BodyTooLarge { limit: most }.into())),
+            false => AssertUnwindSafe(next.run(request)).catch_unwind().await,
+        }
+    };
     let limit = if unhurried { app.settings.install_timeout } else { app.settings.request_timeout };
     let mut response = match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => response,
@@ -155,10 +162,8 @@ pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T,
 }
 
 async fn body(app: &App, request: Request) -> Result<Bytes, Failure> {
+    // What says that it is larger was refused before it came here: see `guard`.
     let limit = app.settings.body_limit;
-    if content_length(request.headers()).is_some_and(|length| length > limit) {
-        return Err(RequestFailure::BodyTooLarge { limit }.into());
-    }
     let limited = Limited::new(request.into_body(), usize::try_from(limit).unwrap_or(usize::MAX));
     match limited.collect().await {
         Ok(body) => Ok(body.to_bytes()),

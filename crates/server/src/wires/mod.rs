@@ -17,7 +17,6 @@ pub fn router(app: App) -> Router {
         .merge(house::routes(&app))
         .merge(mobilenext::routes(&app))
         .merge(tenure::routes(&app))
-        .fallback(house::no_route)
         .with_state(app)
 }
 

@@ -219,4 +219,109 @@ both! {
         first.leave().await;
         second.leave().await;
     }
+
+    async fn filters_choose_the_device_and_a_simulated_one_is_never_real(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "ios"), ("two-real", "ios"), ("three", "ios")]).await;
+        let session = ana.session().await;
+        let ios = ("platform", "EQUALS", "ios");
+        let real = [ios, ("type", "EQUALS", "real"), ("name", "STARTS_WITH", "iPhone"),
+                    ("version", "GREATER_THAN_OR_EQUALS", "18"), ("version", "LESS_THAN", "20")];
+        assert_eq!(ana.ask_with(&session, &real).await.json()["device"]["id"], "two-real");
+        let second = ana.ask_with(&session, &real).await;
+        assert_eq!(second.status, 202, "it waits, though simulated ones are free: {}", second.text());
+        for (filters, sentence) in [
+            ([ios, ("version", "LESS_THAN", "18")], "no device matches platform ios, version < 18; known devices: \
+              iPhone 16 (ios 18.2, emulator), iPhone 16 (ios 18.2, real)"),
+            ([ios, ("type", "EQUALS", "simulator")], "no device matches platform ios, type simulator; known devices: \
+              iPhone 16 (ios 18.2, emulator), iPhone 16 (ios 18.2, real)"),
+        ] {
+            let refused = ana.ask_with(&session, &filters).await;
+            assert_eq!((refused.status.as_u16(), &refused.json()["error"]["message"]), (409, &json!(sentence)));
+        }
+        host.leave().await;
+    }
+
+    async fn a_refused_request_leaves_no_trace(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        let before = ana.get(&format!("/api/v1/sessions/{session}")).await.body;
+        assert_eq!(ana.ask(&session, "ios").await.status, 409);
+        assert_eq!(ben.ask(&session, "android").await.status, 403);
+        world.store().set_max_devices(&store::System::for_administration(), acme, Some(0)).await.unwrap();
+        let refused = ana.ask(&session, "android").await;
+        assert_eq!((refused.status.as_u16(), refused.headers.get("retry-after").is_some()), (429, true));
+        assert_eq!(ana.get(&format!("/api/v1/sessions/{session}")).await.body, before);
+        assert_eq!(ana.get("/tenure/v1/changes").await.json()["latest"], 1, "only its creation was told");
+        host.leave().await;
+    }
+
+    async fn a_release_is_repeated_without_harm_and_never_ends_a_later_hold(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let (of_ana, of_ben) = (ana.session().await, ben.session().await);
+        ana.ask(&of_ana, "android").await;
+        ben.ask(&of_ben, "android").await;
+        let first = ana.release(&of_ana, "one").await;
+        until("it is handed on", || async { ben.devices_of(&of_ben).await[0]["status"] == "in_use" }).await;
+        assert_eq!(ana.release(&of_ana, "one").await.body, first.body);
+        assert_eq!(ben.devices_of(&of_ben).await[0]["status"], "in_use");
+        assert_eq!(ana.release(&of_ben, "one").await.status, 403, "and not through the other's session");
+        host.leave().await;
+    }
+
+    async fn a_waiter_that_was_cancelled_lets_the_next_one_pass(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        let mut asked = Vec::new();
+        for _ in 0..3 {
+            asked.push(ana.ask(&session, "android").await.json()["allocationId"].as_str().unwrap().to_owned());
+        }
+        ana.release(&session, &asked[1]).await;
+        ana.release(&session, &asked[0]).await;
+        until("the last one has it", || async { ana.devices_of(&session).await[2]["status"] == "in_use" }).await;
+        assert_eq!(ana.devices_of(&session).await[1]["status"], "released");
+        host.leave().await;
+    }
+
+    async fn a_device_that_comes_online_goes_to_who_waits(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        host.report(&[]).await;
+        let session = ana.session().await;
+        assert_eq!(ana.ask(&session, "android").await.status, 202);
+        host.report(&[("one", "android")]).await;
+        until("it has it", || async { ana.devices_of(&session).await[0]["status"] == "in_use" }).await;
+        host.leave().await;
+    }
+
+    async fn a_request_to_one_server_is_served_by_the_host_of_another(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let other = world.beside(|_| {}).await;
+        let host = other.host(&admin.at(&other), "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        assert!(ana.ask(&session, "android").await.status.is_success());
+        until("the other server hands it over", || async {
+            ana.devices_of(&session).await[0]["status"] == "in_use"
+        }).await;
+        ana.release(&session, "one").await;
+        until("and has it cleaned", || async {
+            world.store().all_devices(&store::System::for_administration()).await.unwrap()[0].free()
+        }).await;
+        host.leave().await;
+    }
 }

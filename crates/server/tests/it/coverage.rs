@@ -12,7 +12,7 @@ use store::System;
 
 /// The kinds of caller that have a good key. All others (no key, a broken, expired or revoked one, a suspended
 /// user) are told the same.
-const CALLERS: [&str; 8] = [
+const CALLERS: [&str; 9] = [
     "foreign admin",
     "foreign admin naming the organization",
     "readonly",
@@ -21,31 +21,32 @@ const CALLERS: [&str; 8] = [
     "admin",
     "account viewer",
     "account admin",
+    "admin of a deleted organization",
 ];
 
 /// A route and what each of [`CALLERS`] gets; the first number is for those without a good key.
 #[rustfmt::skip]
-const TABLE: &[(&str, &str, u16, [u16; 8])] = &[
-    ("GET",    "/healthz",                                            200, [200; 8]),
-    ("GET",    "/readyz",                                             200, [200; 8]),
-    ("GET",    "/metrics",                                            200, [200; 8]),
-    ("GET",    "/api/v1/sessions",                                    401, [200, 403, 200, 200, 200, 200, 200, 200]),
-    ("POST",   "/api/v1/sessions",                                    401, [201, 403, 403, 201, 201, 201, 403, 201]),
-    ("GET",    "/api/v1/sessions/{session}",                          401, [404, 403, 200, 200, 200, 200, 200, 200]),
-    ("DELETE", "/api/v1/sessions/{session}",                          401, [404, 403, 403, 204, 403, 204, 403, 204]),
-    ("GET",    "/api/v1/sessions/{session}/devices",                  401, [404, 403, 200, 200, 200, 200, 200, 200]),
-    ("POST",   "/api/v1/sessions/{session}/devices",                  401, [404, 403, 403, 202, 403, 202, 403, 202]),
-    ("POST",   "/api/v1/sessions/{session}/devices/{device}/release", 401, [404, 403, 403, 202, 403, 202, 403, 202]),
-    ("GET",    "/api/v1/organizations",                               401, [200, 403, 200, 200, 200, 200, 200, 200]),
+const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
+    ("GET",    "/healthz",                                            200, [200; 9]),
+    ("GET",    "/readyz",                                             200, [200; 9]),
+    ("GET",    "/metrics",                                            200, [200; 9]),
+    ("GET",    "/api/v1/sessions",                                    401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/api/v1/sessions",                                    401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
+    ("GET",    "/api/v1/sessions/{session}",                          401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("DELETE", "/api/v1/sessions/{session}",                          401, [404, 403, 403, 204, 403, 204, 403, 204, 403]),
+    ("GET",    "/api/v1/sessions/{session}/devices",                  401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/api/v1/sessions/{session}/devices",                  401, [404, 403, 403, 202, 403, 202, 403, 202, 403]),
+    ("POST",   "/api/v1/sessions/{session}/devices/{device}/release", 401, [404, 403, 403, 202, 403, 202, 403, 202, 403]),
+    ("GET",    "/api/v1/organizations",                               401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     // The upgrade is not refused for the credential (see socket.rs); this is what a plain request gets.
-    ("GET",    "/ws",                                                 400, [400; 8]),
-    ("GET",    "/tenure/v1/changes",                                  401, [200, 403, 200, 200, 200, 200, 200, 200]),
-    ("GET",    "/tenure/v1/host",                                     401, [400, 403, 403, 403, 403, 400, 403, 400]),
-    ("GET",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 200, 403, 200]),
-    ("PUT",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 404, 403, 404]),
+    ("GET",    "/ws",                                                 400, [400; 9]),
+    ("GET",    "/tenure/v1/changes",                                  401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/host",                                     401, [400, 403, 403, 403, 403, 400, 403, 400, 403]),
+    ("GET",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 200, 403, 200, 403]),
+    ("PUT",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 404, 403, 404, 403]),
     // The token in the path is the credential, and this one is nobody's.
-    ("GET",    "/tenure/v1/files/{token}",                            404, [404; 8]),
-    ("PUT",    "/tenure/v1/files/{token}",                            404, [404; 8]),
+    ("GET",    "/tenure/v1/files/{token}",                            404, [404; 9]),
+    ("PUT",    "/tenure/v1/files/{token}",                            404, [404; 9]),
 ];
 
 /// What the table's paths are filled with.
@@ -129,10 +130,13 @@ async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<
     ]
 }
 
-async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 8] {
+async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
     let organization = story.organization;
     let other = world.organization("Globex").await;
     let foreign = world.member(other, Role::Admin).await;
+    let gone = world.organization("Gone").await;
+    let left = world.member(gone, Role::Admin).await;
+    world.store().delete_organization(&System::for_administration(), gone, START).await.unwrap();
     [
         foreign.clone(),
         foreign.naming(organization),
@@ -142,7 +146,30 @@ async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 8] {
         world.member(organization, Role::Admin).await,
         world.of_account(AccountRole::Viewer).await.naming(organization),
         world.of_account(AccountRole::Admin).await.naming(organization),
+        left,
     ]
+}
+
+/// All that the organization has: what is refused must change none of it.
+async fn state(world: &World, organization: OrganizationId) -> String {
+    let system = System::for_administration();
+    let view = system.within::<store::access::ViewSessions>(organization);
+    let feed = world.store().changes(&view, 0, 1).await.unwrap().latest;
+    let holds = world.store().open_holds(&view).await.unwrap();
+    let holds = holds.iter().map(|(session, hold)| (session.id, hold.id, hold.state())).collect::<Vec<_>>();
+    let bytes = world.store().used_bytes(&system.within(organization)).await.unwrap();
+    format!("{feed} {holds:?} {bytes}")
+}
+
+/// That a refusal tells nothing: no name of an organization, no id, whoever's.
+fn tells_nothing(answer: &Answer, path: &str, story: &Story<'_>, what: &str) {
+    let text = answer.text();
+    let ids = [story.organization.to_string(), story.owner.principal.to_string(), story.file.clone()];
+    let in_path = path.split('/').filter(|part| part.len() >= 32).map(str::to_owned);
+    let names = ["Acme", "Globex", "Gone"].map(str::to_owned);
+    for secret in ids.into_iter().chain(in_path).chain(names) {
+        assert!(!text.contains(&secret), "{what}: the refusal tells {secret}: {text}");
+    }
 }
 
 #[test]
@@ -163,8 +190,14 @@ both! {
         for (method, pattern, _, expected) in TABLE {
             for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
                 let path = story.path(pattern).await;
+                let before = state(world, story.organization).await;
                 let answer = send(actor, method, &path).await;
-                assert_eq!(answer.status, *expected, "{name}: {method} {path}: {}", answer.text());
+                let what = format!("{name}: {method} {path}");
+                assert_eq!(answer.status, *expected, "{what}: {}", answer.text());
+                if *expected >= 400 {
+                    tells_nothing(&answer, &path, &story, &what);
+                    assert_eq!(state(world, story.organization).await, before, "{what} changed something");
+                }
             }
         }
     }
@@ -214,6 +247,27 @@ both! {
             let answer = foreign.naming(&other).get("/api/v1/sessions").await;
             assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{other:?}");
         }
+    }
+
+    async fn without_an_organization_a_caller_is_told_to_name_one(world: &World) {
+        world.organization("Acme").await;
+        let account = world.of_account(AccountRole::Admin).await;
+        let nowhere = world.principal(None, None).await;
+        for actor in [&account, &world.actor(nowhere, None, None).await] {
+            let answer = actor.get("/api/v1/sessions").await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (403, &json!("forbidden")));
+            assert!(answer.text().contains("name one in the request"), "{}", answer.text());
+        }
+    }
+
+    async fn the_accounts_key_bound_to_one_organization_reaches_no_other(world: &World) {
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let principal = world.principal(Some(AccountRole::Admin), None).await;
+        let bound = world.actor(principal, Some(acme), None).await;
+        assert_eq!(bound.get("/api/v1/sessions").await.status, 200);
+        assert_eq!(bound.naming(globex).get("/api/v1/sessions").await.status, 403);
+        let listed = bound.get("/api/v1/organizations").await;
+        assert!(!listed.text().contains("Globex"), "{}", listed.text());
     }
 
     async fn a_deleted_organization_takes_its_members_keys_along(world: &World) {

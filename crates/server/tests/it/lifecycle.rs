@@ -101,6 +101,23 @@ both! {
         assert_eq!(ana.ask(&session, "android").await.status, 202, "its device is offline, but known");
     }
 
+    async fn a_server_that_was_down_for_long_gives_its_hosts_the_time_to_come_back(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        host.leave().await;
+        world.advance(Span::minutes(5));
+        let restarted = world.beside(|_| {}).await;
+        restarted.sweep().await;
+        assert_eq!(ana.devices_of(&session).await[0]["status"], "in_use");
+        world.advance(Span::seconds(61));
+        restarted.sweep().await;
+        assert_eq!(ana.devices_of(&session).await[0]["releaseReason"], "host_lost");
+    }
+
     async fn each_hold_of_a_device_has_a_larger_number(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
@@ -155,6 +172,157 @@ both! {
         crate::world::until("the device is free again", || async {
             world.store().all_devices(&system).await.unwrap()[0].free()
         }).await;
+        host.leave().await;
+    }
+
+    async fn an_upload_keeps_what_its_sender_holds(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android"), ("two", "ios")]).await;
+        let (of_ana, of_ben) = (ana.session().await, ben.session().await);
+        ana.ask(&of_ana, "android").await;
+        ben.ask(&of_ben, "ios").await;
+        world.advance(Span::minutes(8));
+        let caller = authenticate::authenticate(world.app(), ana.key.as_deref(), Chosen::ByDefault).await.unwrap();
+        let granted = caller.may::<store::access::UseSessions>().unwrap();
+        let upload = server::operations::files::announce_upload(world.app(), &granted, "a.apk", 3).await.unwrap();
+        let path = upload.url.strip_prefix(world.server.base_url()).unwrap();
+        assert_eq!(world.stranger(None).call("PUT", path, "abc".into()).await.status, 200);
+        crate::world::until("the use is noted", || async {
+            let open = world.store().open_holds(&System::for_administration().within(acme)).await.unwrap();
+            open.iter().any(|(_, hold)| hold.activity > hold.requested)
+        }).await;
+        world.advance(Span::minutes(3));
+        hosts::keep_links(world.app()).await.unwrap();
+        world.sweep().await;
+        assert_eq!(ana.devices_of(&of_ana).await[0]["status"], "in_use", "its owner sent bytes 3 minutes ago");
+        assert_eq!(ben.devices_of(&of_ben).await[0]["releaseReason"], "idle", "who sent none");
+        host.leave().await;
+    }
+
+    async fn a_session_is_closed_15_minutes_after_its_last_hold_and_not_while_it_has_one(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        for _ in 0..5 {
+            world.advance(Span::minutes(5));
+            tap(world, ana.key.as_deref(), "one").await.unwrap();
+            hosts::keep_links(world.app()).await.unwrap();
+            let used = server::clock::Clock::now(&*world.clock);
+            crate::world::until("the use is noted", || async {
+                let open = world.store().open_holds(&System::for_administration().within(acme)).await.unwrap();
+                open[0].1.activity == used
+            }).await;
+            world.sweep().await;
+        }
+        assert_eq!(ana.devices_of(&session).await[0]["status"], "in_use", "after 25 minutes of use");
+        ana.release(&session, "one").await;
+        let ended = async || {
+            hosts::keep_links(world.app()).await.unwrap();
+            world.sweep().await;
+            let id = domain::ids::SessionId::parse(&session).unwrap();
+            let kept = world.store().device_session(&System::for_administration().within(acme), id).await.unwrap();
+            kept.ended.map(|(_, ending)| ending.reason)
+        };
+        world.advance(Span::minutes(14));
+        assert_eq!(ended().await, None);
+        world.advance(Span::minutes(2));
+        assert_eq!(ended().await, Some(domain::session::EndReason::Idle));
+        host.leave().await;
+    }
+
+    async fn a_clock_that_goes_back_ends_nothing(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        world.clock.set(crate::world::START - Span::minutes(60));
+        world.sweep().await;
+        assert_eq!(ana.devices_of(&session).await[0]["status"], "in_use");
+        // A session made now is still the newest: its time follows the last one's.
+        let later = ana.session().await;
+        assert_eq!(ana.get("/api/v1/sessions").await.json()["data"][0]["id"], json!(later));
+        assert_eq!(ana.release(&session, "one").await.status, 202);
+        host.leave().await;
+    }
+
+    async fn what_is_held_stands_over_a_restart(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let session = ana.session().await;
+        ana.ask(&session, "android").await;
+        let waiting = ana.ask(&session, "android").await.json()["allocationId"].clone();
+        drop(host);
+        world.stop.cancel();
+        let again = world.beside(|_| {}).await;
+        let (ana, admin) = (ana.at(&again), admin.at(&again));
+        assert_eq!(ana.devices_of(&session).await[0]["status"], "in_use");
+        let host = again.host(&admin, "rack", &[("one", "android")]).await;
+        tap(&again, ana.key.as_deref(), "one").await.unwrap();
+        assert_eq!(host.calls.lock().unwrap()[0].1, 1, "the same hold, the same number");
+        ana.release(&session, "one").await;
+        crate::world::until("who waited before the restart is served after it", || async {
+            let holds = ana.devices_of(&session).await;
+            holds[1]["id"] == waiting && holds[1]["status"] == "in_use"
+        }).await;
+        host.leave().await;
+    }
+
+    async fn an_ending_says_why_in_words(world: &World) {
+        use domain::session::EndReason;
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let (ana, dora) = (world.member(acme, Role::Readwrite).await, world.member(globex, Role::Readwrite).await);
+        let account = world.of_account(domain::permission::AccountRole::Admin).await;
+        let host = world.host(&account, "pool", &[("one", "android"), ("two", "android")]).await;
+        let system = System::for_administration();
+        let mut sessions = Vec::new();
+        for (actor, organization) in [(&ana, acme), (&dora, globex)] {
+            let session = actor.session().await;
+            assert_eq!(actor.ask(&session, "android").await.status, 201);
+            sessions.push((organization, domain::ids::SessionId::parse(&session).unwrap()));
+        }
+        world.store().set_principal_state(&system, ana.principal, PrincipalState::Suspended).await.unwrap();
+        world.store().delete_organization(&system, globex, crate::world::START).await.unwrap();
+        world.sweep().await;
+        let expected = [
+            (EndReason::OwnerGone, "its owner was suspended or deleted, or left the organization"),
+            (EndReason::OrganizationDeleted, "the organization was deleted"),
+        ];
+        for ((organization, id), (reason, evidence)) in sessions.into_iter().zip(expected) {
+            let session = world.store().device_session(&system.within(organization), id).await.unwrap();
+            let ending = session.ended.unwrap().1;
+            assert_eq!((ending.reason, ending.actor, ending.evidence.as_str()), (reason, None, evidence));
+            let hold = session.holds[0].ended.clone().unwrap().1;
+            assert_eq!((hold.reason, hold.actor, hold.evidence.as_str()), (EndReason::SessionEnded, None, evidence));
+        }
+        host.leave().await;
+    }
+
+    async fn a_removed_member_that_waits_is_passed_over(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let (first, of_ben) = (admin.session().await, ben.session().await);
+        admin.ask(&first, "android").await;
+        ben.ask(&of_ben, "android").await;
+        let of_ana = ana.session().await;
+        ana.ask(&of_ana, "android").await;
+        world.store().remove_member(&System::for_administration().within(acme), ben.principal).await.unwrap();
+        world.sweep().await;
+        admin.release(&first, "one").await;
+        crate::world::until("the next one has it", || async {
+            ana.devices_of(&of_ana).await[0]["status"] == "in_use"
+        }).await;
+        assert_eq!(admin.devices_of(&of_ben).await[0]["status"], "released");
         host.leave().await;
     }
 }

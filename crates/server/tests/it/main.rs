@@ -25,8 +25,10 @@ macro_rules! both {
 
 mod allocation;
 mod coverage;
+mod hosts;
 mod input;
 mod lifecycle;
+mod methods;
 mod sessions;
 mod socket;
 mod tidy;

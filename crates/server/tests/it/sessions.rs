@@ -133,4 +133,143 @@ both! {
         assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (410, &json!("resync")));
         assert_eq!(ana.get("/tenure/v1/changes?after=2").await.status, 200);
     }
+
+    async fn a_page_has_a_hundred_sessions_unless_asked_for_up_to_five_hundred(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let mut made = futures_util::future::join_all((0..501).map(|_| ana.session())).await;
+        made.sort();
+        made.dedup();
+        assert_eq!(made.len(), 501);
+        for (query, length) in [("", 100), ("?limit=1", 1), ("?limit=499", 499), ("?limit=500", 500)] {
+            let page = ana.get(&format!("/api/v1/sessions{query}")).await.json();
+            let ids = page["data"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap().to_owned());
+            let newest = made.iter().rev().take(length).cloned().collect::<Vec<_>>();
+            assert_eq!(ids.collect::<Vec<_>>(), newest, "{query}");
+            assert_eq!(page["nextCursor"], page["data"][length - 1]["createdAt"], "{query}");
+        }
+    }
+
+    async fn a_cursor_is_read_in_every_spelling_of_its_time(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let first = ana.session().await;
+        world.advance(Span(1));
+        ana.session().await;
+        let second = "2026-03-01T12:00:00.000001";
+        for cursor in [
+            format!("{second}Z"), format!("{second}000Z"), format!("{second}%2B00:00"), format!("{second}+00:00"),
+            "2026-03-01T14:00:00.000001+02:00".into(), "2026-03-01T07:00:00.000001-05:00".into(),
+            // Finer than a microsecond: what it names lies before the second session.
+            "2026-03-01T12:00:00.0000005Z".into(),
+        ] {
+            let page = ana.get(&format!("/api/v1/sessions?before={cursor}")).await.json();
+            assert_eq!(page["data"].as_array().unwrap().len(), 1, "{cursor}");
+            assert_eq!(page["data"][0]["id"], json!(first), "{cursor}");
+        }
+        for cursor in ["1969-01-01T00:00:00Z", "2026-03-01T12:00:00Z"] {
+            let page = ana.get(&format!("/api/v1/sessions?before={cursor}")).await.json();
+            assert_eq!(page, json!({ "object": "list", "data": [] }), "{cursor}");
+        }
+    }
+
+    async fn sessions_are_every_members_to_see_and_no_other_organizations(world: &World) {
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readonly).await);
+        let dora = world.member(globex, Role::Admin).await;
+        let id = ana.session().await;
+        let path = format!("/api/v1/sessions/{id}");
+        assert_eq!(ben.get(&path).await.json()["user"], ana.principal.to_string());
+        assert_eq!(ben.get("/api/v1/sessions").await.body, ana.get("/api/v1/sessions").await.body);
+        assert_eq!(dora.get("/api/v1/sessions").await.json()["data"], json!([]));
+        assert_eq!(dora.get(&format!("/api/v1/sessions?before={}", "2027-01-01T00:00:00Z")).await.json()["data"], json!([]));
+    }
+
+    async fn released_at_says_since_when_nothing_is_held(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android"), ("two", "ios")]).await;
+        let id = ana.session().await;
+        let path = format!("/api/v1/sessions/{id}");
+        let released = async |what: &str, expected: Option<&str>| {
+            let shown = ana.get(&path).await.json()["releasedAt"].clone();
+            assert_eq!(shown, json!(expected.map(|time| format!("2026-03-01T12:{time}.000000Z"))), "{what}");
+            world.advance(Span::minutes(1));
+        };
+        released("nothing was ever held", None).await;
+        ana.ask(&id, "android").await;
+        ana.ask(&id, "ios").await;
+        released("two devices are held", None).await;
+        ana.release(&id, "one").await;
+        released("one is still held", None).await;
+        ana.release(&id, "two").await;
+        released("nothing is held", Some("03:00")).await;
+        ana.release(&id, "two").await;
+        released("releasing again changes nothing", Some("03:00")).await;
+        let waiting = ana.ask_with(&id, &[("platform", "EQUALS", "ios"), ("version", "EQUALS", "18.2")]).await;
+        assert!(waiting.status.is_success());
+        released("it is used again", None).await;
+        ana.release(&id, waiting.json()["allocationId"].as_str().unwrap()).await;
+        released("and no more", Some("06:00")).await;
+        assert_eq!(ana.delete(&path).await.status, 204);
+        released("ending it does not move that", Some("06:00")).await;
+        let never = ana.session().await;
+        ana.delete(&format!("/api/v1/sessions/{never}")).await;
+        let shown = ana.get(&format!("/api/v1/sessions/{never}")).await.json();
+        assert_eq!(shown["releasedAt"], "2026-03-01T12:08:00.000000Z", "one that held nothing: since its end");
+        host.leave().await;
+    }
+
+    async fn the_list_is_written_like_this(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android"), ("two-real", "ios")]).await;
+        let ended = ana.session().await;
+        ana.ask(&ended, "ios").await;
+        world.advance(Span::seconds(30));
+        ana.delete(&format!("/api/v1/sessions/{ended}")).await;
+        for platforms in [&[][..], &["android"], &["android"]] {
+            let session = ana.session().await;
+            for platform in platforms {
+                ana.ask(&session, platform).await;
+            }
+            world.advance(Span::seconds(1));
+        }
+        let two = ana.session().await;
+        crate::world::until("the phone is clean", || async {
+            world.store().all_devices(&store::System::for_administration()).await.unwrap().iter().any(|device| device.free())
+        }).await;
+        ana.ask(&two, "ios").await;
+        world.advance(Span::seconds(5));
+        ana.release(&two, "two-real").await;
+        let answer = ana.get("/api/v1/sessions?limit=4").await;
+        insta::assert_snapshot!("list_of_sessions", plain(&answer.text(), &acme.to_string(), &ana.principal.to_string()));
+        let answer = ana.get(&format!("/api/v1/sessions/{ended}")).await;
+        insta::assert_snapshot!("ended_session", plain(&answer.text(), &acme.to_string(), &ana.principal.to_string()));
+        host.leave().await;
+    }
+}
+
+/// An answer to be read by people: each id by a name of its own, a line for each field.
+fn plain(body: &str, organization: &str, user: &str) -> String {
+    let mut ids: Vec<String> = Vec::new();
+    let named = body.replace(organization, "<organization>").replace(user, "<user>");
+    let parts = named.split('"').map(|part| {
+        if domain::ids::parse_uuid(part).is_none() {
+            return part.to_owned();
+        }
+        let at = ids.iter().position(|id| id == part).unwrap_or_else(|| {
+            ids.push(part.to_owned());
+            ids.len() - 1
+        });
+        format!("<id {}>", at + 1)
+    });
+    parts
+        .collect::<Vec<_>>()
+        .join("\"")
+        .replace("},{", "},\n{")
+        .replace(":[{", ":[\n{")
+        .replace("\",\"", "\",\n  \"")
 }

@@ -7,33 +7,57 @@ use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    /// Opens `/ws` with a query string and a key in the header.
-    async fn open(world: &World, query: &str, key: Option<&str>) -> Socket {
-        let url = format!("ws://{}/ws{query}", world.server.address());
+    /// Opens a WebSocket, or gives the status of the refusal.
+    pub async fn try_open(actor: &Actor<'_>, path: &str) -> Result<Socket, u16> {
+        let url = format!("ws://{}{path}", actor.world.server.address());
         let mut request = url.into_client_request().unwrap();
-        if let Some(key) = key {
+        if let Some(key) = &actor.key {
             request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
         }
-        Socket(connect_async(request).await.unwrap().0)
+        if let Some(organization) = &actor.organization {
+            request.headers_mut().insert("x-organization-id", organization.parse().unwrap());
+        }
+        match connect_async(request).await {
+            Ok((socket, _)) => Ok(Socket(socket)),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
     }
 
-    async fn of(actor: &Actor<'_>) -> Socket {
-        Socket::open(actor.world, "", actor.key.as_deref()).await
+    /// Opens `/ws` with a query string and a key in the header.
+    async fn open(world: &World, query: &str, key: Option<&str>) -> Socket {
+        Socket::try_open(&world.stranger(key), &format!("/ws{query}")).await.unwrap()
     }
 
-    async fn send(&mut self, text: impl ToString) {
+    pub async fn of(actor: &Actor<'_>) -> Socket {
+        Socket::try_open(actor, "/ws").await.unwrap()
+    }
+
+    pub async fn send_frame(&mut self, frame: Message) {
+        self.0.send(frame).await.unwrap();
+    }
+
+    /// The code and reason of the close frame that comes next.
+    pub async fn closed(&mut self) -> (u16, String) {
+        match self.next().await {
+            Some(Message::Close(Some(frame))) => (frame.code.into(), frame.reason.to_string()),
+            other => panic!("expected a close frame with a reason, got {other:?}"),
+        }
+    }
+
+    pub async fn send(&mut self, text: impl ToString) {
         self.0.send(Message::text(text.to_string())).await.unwrap();
     }
 
     /// The next frame that is not a ping.
-    async fn next(&mut self) -> Option<Message> {
+    pub async fn next(&mut self) -> Option<Message> {
         let frame = async {
             loop {
                 match self.0.next().await {
@@ -46,20 +70,20 @@ impl Socket {
         tokio::time::timeout(Duration::from_secs(20), frame).await.expect("a frame")
     }
 
-    async fn json(&mut self) -> Value {
+    pub async fn json(&mut self) -> Value {
         match self.next().await {
             Some(Message::Text(text)) => serde_json::from_str(&text).unwrap(),
             other => panic!("expected a text frame, got {other:?}"),
         }
     }
 
-    async fn call(&mut self, method: &str, params: Value) -> Value {
+    pub async fn call(&mut self, method: &str, params: Value) -> Value {
         self.send(json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })).await;
         self.json().await
     }
 }
 
-fn android() -> Value {
+pub fn android() -> Value {
     json!({ "filters": [{ "attribute": "platform", "operator": "EQUALS", "value": "android" }] })
 }
 
@@ -221,9 +245,28 @@ both! {
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
         let mut socket = Socket::of(&ana).await;
         socket.call("fleet.allocate", android()).await;
-        let stopped = socket.call("device.screenrecord.stop", json!({ "deviceId": "one" })).await["result"].clone();
+        host.mute.store(true, Ordering::SeqCst);
+        socket.send(json!({ "id": 2, "method": "device.screenrecord.stop", "params": { "deviceId": "one" } })).await;
+        let (id, file) = host.called("device.screenrecord.stop").await;
+        let put = format!("/tenure/v1/host/files/{}", file.unwrap().id);
+        // Only the host's own organization may send it, and once.
+        let globex = world.organization("Globex").await;
+        let dora = world.member(globex, Role::Admin).await;
+        for (actor, status) in [(&dora, 404), (&ana, 403), (&admin, 200), (&admin, 404)] {
+            let sent = actor.call("PUT", &put, "a film".into()).await;
+            assert_eq!(sent.status, status, "{}", sent.text());
+        }
+        let result = json!({ "output": "recording.mp4" });
+        host.say(protocol::FromHost::Answer { id, result: Some(result), error: None }).await;
+        let stopped = socket.json().await["result"].clone();
+        assert_eq!(stopped["output"], "recording.mp4");
         let path = stopped["url"].as_str().unwrap().strip_prefix(world.server.base_url()).unwrap().to_owned();
-        assert_eq!(world.stranger(None).get(&path).await.status, 404, "the host has not sent it yet");
+        let film = world.stranger(None).get(&path).await;
+        assert_eq!((film.status.as_u16(), film.text().as_str()), (200, "a film"));
+        assert_eq!(film.headers["content-disposition"], "attachment; filename=\"recording.mp4\"");
+        assert_eq!(world.stranger(None).call("PUT", &path, "another".into()).await.status, 404);
+        world.advance(domain::time::Span::minutes(7 * 24 * 60 + 1));
+        assert_eq!(world.stranger(None).get(&path).await.status, 404, "it is kept for 7 days");
         host.leave().await;
     }
 
@@ -259,6 +302,8 @@ both! {
     async fn a_key_has_only_so_many_sockets(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
+        let few = world.beside(|settings| settings.websockets_per_credential = 4).await;
+        let ana = ana.at(&few);
         let mut open = Vec::new();
         for _ in 0..4 {
             let mut socket = Socket::of(&ana).await;
@@ -283,11 +328,164 @@ both! {
         until("the command is at the host", || async { !host.calls.lock().unwrap().is_empty() }).await;
         world.stop.cancel();
         assert_eq!(socket.json().await["id"], 9);
-        match socket.next().await {
-            Some(Message::Close(Some(frame))) => {
-                assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1001, "the server is stopping"));
-            }
-            other => panic!("expected a close frame with a reason, got {other:?}"),
+        assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
+    }
+
+    async fn a_device_that_never_answers_does_not_keep_a_stopping_server_from_saying_good_bye(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let brief = world.beside(|settings| {
+            settings.stop_grace = Duration::from_millis(500);
+            settings.call_timeout = Duration::from_secs(60);
+        }).await;
+        let (ana, admin) = (ana.at(&brief), admin.at(&brief));
+        let host = brief.host(&admin, "rack", &[("one", "android")]).await;
+        host.mute.store(true, Ordering::SeqCst);
+        let mut socket = Socket::of(&ana).await;
+        socket.call("fleet.allocate", android()).await;
+        socket.send(json!({ "id": 9, "method": "device.info", "params": { "deviceId": "one" } })).await;
+        host.called("device.info").await;
+        brief.stop.cancel();
+        assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
+    }
+
+    async fn no_frame_comes_before_the_first_answer(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        let session = ana.session().await;
+        for _ in 0..3 {
+            assert_eq!(ana.ask(&session, "android").await.status.as_u16() / 100, 2);
         }
+        socket.send(r#"{"jsonrpc":"2.0","id":"first","method":"devices.subscribe"}"#).await;
+        assert_eq!(socket.json().await, json!({ "jsonrpc": "2.0", "id": "first", "result": { "status": "ok" } }));
+        host.leave().await;
+    }
+
+    async fn who_no_longer_subscribes_is_told_nothing(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        for method in ["devices.subscribe", "devices.unsubscribe"] {
+            assert_eq!(socket.call(method, json!({})).await["result"], json!({ "status": "ok" }));
+        }
+        let session = ana.session().await;
+        assert_eq!(ana.ask(&session, "android").await.status, 201);
+        let next = socket.call("devices.list", json!({})).await;
+        assert_eq!(next["result"]["devices"][0]["id"], "one", "the next frame is the answer: {next}");
+        host.leave().await;
+    }
+
+    async fn a_subscriber_hears_nothing_of_other_organizations_and_colleagues(world: &World) {
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
+        let dora = world.member(globex, Role::Readwrite).await;
+        let account = world.of_account(domain::permission::AccountRole::Admin).await;
+        let host = world.host(&account, "pool", &[("one", "android"), ("two", "android"), ("three", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        socket.call("devices.subscribe", json!({})).await;
+        let mut own = Value::Null;
+        for actor in [&ben, &dora, &ana] {
+            let session = actor.session().await;
+            let asked = actor.ask(&session, "android").await;
+            assert_eq!(asked.status, 201);
+            own = asked.json()["allocationId"].clone();
+        }
+        loop {
+            let note = socket.json().await["params"].clone();
+            let told = ["added", "updated"].map(|list| note[list].as_array().unwrap().clone()).concat();
+            assert!(told.iter().all(|device| device["provider"]["allocationId"] == own), "only her own: {note}");
+            if told.iter().any(|device| device["state"] == "online") {
+                break;
+            }
+        }
+        host.leave().await;
+    }
+
+    async fn commands_for_one_device_reach_it_in_the_order_they_were_sent(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android"), ("two", "android")]).await;
+        let mut socket = Socket::of(&ana).await;
+        socket.call("fleet.allocate", android()).await;
+        socket.call("fleet.allocate", android()).await;
+        for number in 0..100 {
+            let device = if number % 3 == 0 { "two" } else { "one" };
+            let params = json!({ "deviceId": device });
+            socket.send(json!({ "id": number, "method": format!("device.io.tap{number:03}"), "params": params })).await;
+        }
+        let mut answered = Vec::new();
+        for _ in 0..100 {
+            answered.push(socket.json().await["id"].as_i64().unwrap());
+        }
+        answered.sort_unstable();
+        assert_eq!(answered, (0..100).collect::<Vec<_>>(), "each is answered once");
+        for device in ["one", "two"] {
+            let calls = host.calls.lock().unwrap().clone();
+            let methods = calls.iter().filter(|(serial, ..)| serial == device).map(|(.., method)| method);
+            assert!(methods.is_sorted(), "{device}: {calls:?}");
+        }
+        host.leave().await;
+    }
+
+    async fn a_device_that_does_not_answer_in_time_is_an_error_that_says_so(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let hasty = world.beside(|settings| settings.call_timeout = Duration::from_millis(50)).await;
+        let host = hasty.host(&admin.at(&hasty), "rack", &[("one", "android")]).await;
+        host.mute.store(true, Ordering::SeqCst);
+        let mut socket = Socket::of(&ana.at(&hasty)).await;
+        socket.call("fleet.allocate", android()).await;
+        let error = socket.call("device.info", json!({ "deviceId": "one" })).await["error"].clone();
+        assert_eq!((&error["code"], &error["message"]), (&json!(-32050), &json!("DeviceTimeout")));
+        assert!(error["data"].as_str().unwrap().starts_with("the device did not answer"), "{error}");
+        // The hold stands, and the next command is served.
+        host.mute.store(false, Ordering::SeqCst);
+        assert!(socket.call("device.info", json!({ "deviceId": "one" })).await.get("result").is_some());
+        host.leave().await;
+    }
+
+    async fn what_the_driver_refuses_is_told_in_its_words_and_always_as_text(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let host = world.host(&admin, "rack", &[("one", "android")]).await;
+        host.mute.store(true, Ordering::SeqCst);
+        let mut socket = Socket::of(&ana).await;
+        socket.call("fleet.allocate", android()).await;
+        for (method, data, expected) in [
+            ("device.io.tap", Some("no such place"), "no such place"), ("device.io.text", None, "Server error"),
+        ] {
+            socket.send(json!({ "id": 1, "method": method, "params": { "deviceId": "one" } })).await;
+            let (id, _) = host.called(method).await;
+            let error = protocol::CallError { code: -32000, message: "Server error".into(), data: data.map(str::to_owned) };
+            host.say(protocol::FromHost::Answer { id, result: None, error: Some(error) }).await;
+            let error = socket.json().await["error"].clone();
+            assert_eq!(error, json!({ "code": -32000, "message": "Server error", "data": expected }));
+        }
+        host.leave().await;
+    }
+
+    async fn frames_that_are_no_text_end_the_conversation(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readonly).await;
+        let mut socket = Socket::of(&ana).await;
+        socket.send_frame(Message::binary(b"{}".to_vec())).await;
+        assert_eq!(socket.closed().await, (1008, "expected text frames of JSON".to_owned()));
+        let mut socket = Socket::of(&ana).await;
+        for frame in ["[".repeat(100_000), r#"{"id":1,"method":"\ud800"}"#.to_owned(), String::new(), "nul\0".to_owned()] {
+            socket.send(&frame).await;
+            let answer = socket.json().await;
+            assert_eq!(answer["error"]["code"], -32700, "{:.40}: {answer}", frame);
+            assert!(answer["error"]["data"].is_string());
+        }
+        assert!(socket.call("devices.list", json!({})).await.get("result").is_some(), "and it goes on");
     }
 }

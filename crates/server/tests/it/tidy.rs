@@ -69,6 +69,97 @@ fn who_may_name_whom() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What a file takes from a crate or module by its `use` lines and by full paths: the names right after `from`.
+fn taken(text: &str, from: &str) -> Vec<String> {
+    let code =
+        text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices(from) {
+        // `crate::store::` and `app.store` are something else.
+        if code[..at].ends_with(|c: char| word(c) || c == ':' || c == '.') {
+            continue;
+        }
+        let rest = code[at + from.len()..].trim_start();
+        match rest.strip_prefix('{') {
+            None => names.push(rest.split(|c| !word(c)).next().unwrap_or_default().to_owned()),
+            Some(list) => {
+                let list = list.split('}').next().unwrap_or_default();
+                let first = |item: &str| item.trim().split("::").next().unwrap_or_default().to_owned();
+                names.extend(list.split(',').map(first).filter(|name| !name.is_empty()));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn what_is_taken_is_read_from_use_lines_and_paths() {
+    let text = "use store::{Caller, access::Right}; // store::Store\nfn f(x: store::Error) { app.store::y; }";
+    assert_eq!(taken(text, "store::"), ["Caller", "access", "Error"]);
+}
+
+#[test]
+fn a_wire_names_the_use_cases_and_of_the_store_only_proofs() {
+    let from_store =
+        ["access", "Caller", "Chosen", "Granted", "GrantedAccount", "StoredFile", "Signal", "SignalReceiver"];
+    let from_crate =
+        ["failure", "operations", "state", "wires", "clock", "observe", "settings", "signals", "throttle"];
+    // The host's wire is the other end of its connections.
+    let hosts = "crates/server/src/wires/tenure/host.rs";
+    let mut wrong = Vec::new();
+    for (name, text) in sources("crates/server/src/wires") {
+        let store = taken(&text, "store::").into_iter().filter(|taken| !from_store.contains(&taken.as_str()));
+        wrong.extend(store.map(|taken| format!("{name}: store::{taken}")));
+        let known =
+            |taken: &String| from_crate.contains(&taken.as_str()) || (taken == "hosts" && name == hosts);
+        let own = taken(&text, "crate::").into_iter().filter(|taken| !known(taken));
+        wrong.extend(own.map(|taken| format!("{name}: crate::{taken}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_manifests_keep_the_dependency_rule() {
+    let allowed: &[(&str, &[&str])] = &[
+        ("domain", &[]),
+        ("protocol", &[]),
+        ("store", &["domain"]),
+        ("server", &["domain", "protocol", "store"]),
+        ("runner", &["domain", "protocol"]),
+    ];
+    let house = ["domain", "protocol", "store", "server", "runner", "tenure"];
+    for (name, allowed) in allowed {
+        let text = fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
+        let dependencies = text.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+        let own = dependencies.lines().filter_map(|line| line.split(['=', '.', ' ']).next());
+        let wrong = own.filter(|line| house.contains(line) && !allowed.contains(line)).collect::<Vec<_>>();
+        assert!(wrong.is_empty(), "{name} depends on {wrong:?}");
+    }
+}
+
+#[test]
+fn folders_are_at_most_three_deep() {
+    for name in ["domain", "protocol", "store", "server", "runner", "tenure"] {
+        for (path, _) in sources(&format!("crates/{name}/src")) {
+            let folders = path.split('/').count() - "crates/x/src/file.rs".split('/').count();
+            assert!(folders <= 3, "{path}");
+        }
+    }
+}
+
+#[test]
+fn the_checks_see_what_they_look_for() {
+    assert!(!named("crates/store/src", &["SELECT "]).is_empty());
+    let long = ["    async fn long() {"]
+        .into_iter()
+        .chain(["        x();"; 70])
+        .chain(["    }"])
+        .collect::<Vec<_>>();
+    assert_eq!(long_functions(&long), [(1, 72)]);
+    assert_eq!(long_functions(&long[2..]), []);
+}
+
 #[test]
 fn only_the_store_says_sql() {
     let words =

@@ -32,9 +32,9 @@ pub struct World {
     pub server: Server,
     pub clock: Arc<ManualClock>,
     pub stop: CancellationToken,
-    number: AtomicU32,
-    _database: TestDatabase,
-    _files: tempfile::TempDir,
+    number: Arc<AtomicU32>,
+    database: Arc<TestDatabase>,
+    files: Arc<tempfile::TempDir>,
 }
 
 impl Drop for World {
@@ -53,23 +53,41 @@ impl World {
     }
 
     async fn on(database: TestDatabase) -> World {
-        let files = tempfile::tempdir().unwrap();
-        let settings = Settings {
+        let files = Arc::new(tempfile::tempdir().unwrap());
+        let clock = Arc::new(ManualClock::new(START));
+        World::serve(Arc::new(database), files, clock, Arc::new(AtomicU32::new(1)), |_| {}).await
+    }
+
+    /// Another server of the same database, with the same clock and other settings: a second node, or this one
+    /// after a restart.
+    pub async fn beside(&self, set: impl FnOnce(&mut Settings)) -> World {
+        let (database, files) = (self.database.clone(), self.files.clone());
+        World::serve(database, files, self.clock.clone(), self.number.clone(), set).await
+    }
+
+    async fn serve(
+        database: Arc<TestDatabase>,
+        files: Arc<tempfile::TempDir>,
+        clock: Arc<ManualClock>,
+        number: Arc<AtomicU32>,
+        set: impl FnOnce(&mut Settings),
+    ) -> World {
+        let mut settings = Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
             database: server::settings::SecretUrl::from(database.url.clone()),
             files: FileStore::Folder(files.path().to_owned()),
-            body_limit: 64 << 10,
+            body_limit: 256 << 10,
             call_timeout: Duration::from_secs(5),
-            websockets_per_credential: 4,
             // Sweeps happen when a test says so.
             sweep_interval: Duration::from_secs(100_000),
             ..Settings::default()
         };
-        let clock = Arc::new(ManualClock::new(START));
+        set(&mut settings);
         let stop = CancellationToken::new();
-        let random = Arc::new(SeededRandom::new(1));
+        // Servers of one database must not give out the same ids.
+        let random = Arc::new(SeededRandom::new(number.fetch_add(1, Ordering::SeqCst).into()));
         let server = Server::start_with(settings, stop.clone(), clock.clone(), random).await.unwrap();
-        World { server, clock, stop, number: AtomicU32::new(1), _database: database, _files: files }
+        World { server, clock, stop, number, database, files }
     }
 
     pub fn app(&self) -> &App {
@@ -176,9 +194,11 @@ impl World {
         let mute = Arc::new(AtomicBool::new(false));
         let (app, link, silent) = (self.app().clone(), connection.clone(), mute.clone());
         let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let log = calls.clone();
+        let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (log, ears) = (calls.clone(), heard.clone());
         let task = tokio::spawn(async move {
             while let Some(order) = orders.recv().await {
+                ears.lock().unwrap().push(order.clone());
                 let answer = match order {
                     ToHost::Clean { serial, fence } if !silent.load(Ordering::SeqCst) => {
                         FromHost::Cleaned { serial, fence, problem: None }
@@ -196,7 +216,7 @@ impl World {
                 let _ = hosts::take(&app, &link, answer).await;
             }
         });
-        let host = Host { app: self.app().clone(), connection, task, mute, calls };
+        let host = Host { app: self.app().clone(), connection, task, mute, calls, heard };
         host.report(devices).await;
         host
     }
@@ -210,6 +230,8 @@ pub struct Host {
     pub mute: Arc<AtomicBool>,
     /// Serial, fencing number and method of each call it got.
     pub calls: Arc<std::sync::Mutex<Vec<(String, i64, String)>>>,
+    /// Every order it got, in their order.
+    pub heard: Arc<std::sync::Mutex<Vec<ToHost>>>,
 }
 
 impl Host {
@@ -227,6 +249,24 @@ impl Host {
         hosts::take(&self.app, &self.connection, FromHost::Devices { devices }).await.unwrap();
     }
 
+    /// Waits for the call of a method, which a mute host leaves to the test to answer; gives its id and file.
+    pub async fn called(&self, wanted: &str) -> (u64, Option<protocol::CallFile>) {
+        let found = || {
+            let heard = self.heard.lock().unwrap();
+            heard.iter().find_map(|order| match order {
+                ToHost::Call { id, method, file, .. } if method == wanted => Some((*id, file.clone())),
+                _ => None,
+            })
+        };
+        until(&format!("the host is told {wanted}"), || async { found().is_some() }).await;
+        found().unwrap()
+    }
+
+    /// Says a frame of its own, as after [`Host::called`].
+    pub async fn say(&self, frame: FromHost) {
+        hosts::take(&self.app, &self.connection, frame).await.unwrap();
+    }
+
     pub async fn leave(self) {
         hosts::gone(&self.app, &self.connection).await;
         self.task.abort();
@@ -240,7 +280,7 @@ pub struct Actor<'w> {
     pub key: Option<String>,
     pub principal: PrincipalId,
     pub credential: CredentialId,
-    organization: Option<String>,
+    pub organization: Option<String>,
 }
 
 /// What a call was answered with.
@@ -265,6 +305,12 @@ impl<'w> Actor<'w> {
     /// The same one, naming an organization.
     pub fn naming(&self, organization: impl ToString) -> Actor<'w> {
         Actor { organization: Some(organization.to_string()), ..self.clone() }
+    }
+
+    /// The same one, calling another server.
+    pub fn at<'o>(&self, world: &'o World) -> Actor<'o> {
+        let Actor { key, principal, credential, organization, .. } = self.clone();
+        Actor { world, key, principal, credential, organization }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -299,8 +345,14 @@ impl<'w> Actor<'w> {
 
     /// Asks for a device of a platform in a session.
     pub async fn ask(&self, session: &str, platform: &str) -> Answer {
-        let filter = json!({ "attribute": "platform", "operator": "EQUALS", "value": platform });
-        self.post(&format!("/api/v1/sessions/{session}/devices"), json!({ "filters": [filter] })).await
+        self.ask_with(session, &[("platform", "EQUALS", platform)]).await
+    }
+
+    /// Asks for a device by filters: attribute, operator and value.
+    pub async fn ask_with(&self, session: &str, filters: &[(&str, &str, &str)]) -> Answer {
+        let filter = |(attribute, operator, value): &(&str, &str, &str)| json!({ "attribute": attribute, "operator": operator, "value": value });
+        let filters = filters.iter().map(filter).collect::<Vec<_>>();
+        self.post(&format!("/api/v1/sessions/{session}/devices"), json!({ "filters": filters })).await
     }
 
     pub async fn release(&self, session: &str, device: &str) -> Answer {

@@ -139,7 +139,8 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor) {
                 }
             }
             () = stop.cancelled() => {
-                talk.finish_requests().await;
+                let time = talk.app.settings.time_to_finish();
+                let _ = tokio::time::timeout(time, talk.finish_requests()).await;
                 talk.close(GOING_AWAY, "the server is stopping").await;
                 break;
             }

@@ -15,7 +15,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
-use protocol::{FromHost, PROTOCOL_VERSION, ToHost};
+use protocol::{CLOSE_REPLACED, FromHost, PROTOCOL_VERSION, ToHost};
 use std::sync::Arc;
 use std::time::Duration;
 use store::access::ConnectHosts;
@@ -119,6 +119,7 @@ impl Link {
     ) -> (u16, String) {
         let mut pings = tokio::time::interval(PING_EVERY);
         let mut heard = Stopwatch::start();
+        let mut over = std::pin::pin!(self.over(connection));
         loop {
             tokio::select! {
                 order = orders.recv() => {
@@ -143,12 +144,16 @@ impl Link {
                 _ = pings.tick() => if let Err(reason) = self.still_there(socket, heard).await {
                     return reason;
                 },
-                () = connection.cut.cancelled() => {
-                    return (POLICY, "a newer connection of the same host took over, or this one was too slow".to_owned());
-                }
-                () = self.app.stop.cancelled() => return (GOING_AWAY, "the server is stopping".to_owned()),
+                () = connection.cut.cancelled() => return cut(connection),
+                () = &mut over => return (GOING_AWAY, "the server is stopping".to_owned()),
             }
         }
+    }
+
+    /// Waits until the server stops and the calls that run have their answers, or no more time for them is left.
+    async fn over(&self, connection: &HostConnection) {
+        self.app.stop.cancelled().await;
+        let _ = tokio::time::timeout(self.app.settings.time_to_finish(), connection.idle()).await;
     }
 
     async fn take(&self, connection: &Arc<HostConnection>, text: &str) -> Result<(), String> {
@@ -178,6 +183,14 @@ impl Link {
         }
         let sent = socket.send(Message::Ping(Default::default())).await;
         sent.map_err(|_| (GOING_AWAY, "the line is dead".to_owned()))
+    }
+}
+
+/// Why a connection that was cut is closed.
+fn cut(connection: &HostConnection) -> (u16, String) {
+    match connection.was_replaced() {
+        true => (CLOSE_REPLACED, "another host has connected under this name".to_owned()),
+        false => (POLICY, "orders piled up: the line is too slow".to_owned()),
     }
 }
 

@@ -1,0 +1,184 @@
+//! The WebSocket of a host, over TCP: what each side says, and how it ends.
+
+use crate::socket::{Socket, android};
+use crate::world::{Actor, until};
+use domain::permission::Role;
+use serde_json::{Value, json};
+use store::System;
+use tokio_tungstenite::tungstenite::Message;
+
+const PATH: &str = "/tenure/v1/host";
+
+/// A host that has said hello and what hangs on it.
+async fn connect(owner: &Actor<'_>, name: &str, serials: &[&str]) -> Socket {
+    let mut line = Socket::try_open(owner, PATH).await.unwrap();
+    line.send(hello(name)).await;
+    assert_eq!(line.json().await["type"], "welcome");
+    line.send(devices(serials)).await;
+    assert_eq!(line.json().await["type"], "holds");
+    line
+}
+
+fn hello(name: &str) -> Value {
+    json!({ "type": "hello", "protocol": protocol::PROTOCOL_VERSION, "name": name, "version": "1" })
+}
+
+fn devices(serials: &[&str]) -> Value {
+    let device = |serial: &&str| {
+        json!({ "serial": serial, "platform": "android", "type": "emulator", "name": "Pixel 9", "version": "16",
+                "online": true })
+    };
+    json!({ "type": "devices", "devices": serials.iter().map(device).collect::<Vec<_>>() })
+}
+
+/// The next order of a type.
+async fn order(line: &mut Socket, kind: &str) -> Value {
+    loop {
+        let order = line.json().await;
+        if order["type"] == kind {
+            return order;
+        }
+    }
+}
+
+both! {
+    async fn a_host_is_refused_with_a_status_that_its_program_can_read(world: &World) {
+        let acme = world.organization("Acme").await;
+        let globex = world.organization("Globex").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let readwrite = world.member(acme, Role::Readwrite).await;
+        for (actor, status) in [(world.stranger(None), 401), (world.stranger(Some("tnr_x")), 401), (readwrite, 403), (admin.naming(globex), 403)] {
+            assert_eq!(Socket::try_open(&actor, PATH).await.err(), Some(status));
+        }
+    }
+
+    async fn a_device_goes_through_a_whole_hold(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let mut line = connect(&admin, "rack", &["one"]).await;
+        let mut socket = Socket::of(&ana).await;
+        assert_eq!(socket.call("fleet.allocate", android()).await["result"]["device"]["id"], "one");
+        socket.send(json!({ "id": 7, "method": "device.io.tap", "params": { "deviceId": "one", "x": 1 } })).await;
+        let call = order(&mut line, "call").await;
+        let seen = json!([call["serial"], call["fence"], call["method"], call["params"], call["timeoutMs"]]);
+        assert_eq!(seen, json!(["one", 1, "device.io.tap", { "x": 1 }, 5000]));
+        // An answer to what nobody asked is nobody's.
+        line.send(json!({ "type": "answer", "id": 999, "result": "stray" })).await;
+        line.send(json!({ "type": "answer", "id": call["id"], "result": { "tapped": true } })).await;
+        assert_eq!(socket.json().await, json!({ "jsonrpc": "2.0", "id": 7, "result": { "tapped": true } }));
+        socket.call("fleet.release", json!({ "deviceId": "one" })).await;
+        assert_eq!(order(&mut line, "clean").await, json!({ "type": "clean", "serial": "one", "fence": 1 }));
+        // Only the number of the hold that ended frees it.
+        let waiting = socket.call("fleet.allocate", android()).await["result"].clone();
+        assert_eq!(waiting["state"], "allocating");
+        for fence in [0, 2] {
+            line.send(json!({ "type": "cleaned", "serial": "one", "fence": fence })).await;
+        }
+        line.send(devices(&["one"])).await;
+        order(&mut line, "holds").await;
+        server::operations::queue::run(world.app()).await;
+        assert_eq!(socket.call("devices.list", json!({})).await["result"]["devices"][0]["state"], "allocating");
+        line.send(json!({ "type": "cleaned", "serial": "one", "fence": 1 })).await;
+        let session = waiting["sessionId"].as_str().unwrap();
+        until("the waiter has it", || async { ana.devices_of(session).await[0]["status"] == "in_use" }).await;
+        line.send(devices(&["one"])).await;
+        assert_eq!(order(&mut line, "holds").await["holds"], json!([{ "serial": "one", "fence": 2 }]));
+    }
+
+    async fn what_a_host_may_not_say_ends_its_connection_with_a_reason(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let strange = json!({ "type": "hello", "protocol": 999, "name": "rack", "version": "1" });
+        let long = "x".repeat(201);
+        for (first, reason) in [
+            ("{".to_owned(), "hello: expected a hello as the first frame"),
+            (devices(&["one"]).to_string(), "hello: expected a hello as the first frame"),
+            (strange.to_string(), "hello: expected protocol 1, got 999: use the same version of tenure on both sides"),
+            (hello("").to_string(), "name: expected 1 to 200 bytes without control characters"),
+            (hello("a\nb").to_string(), "name: expected 1 to 200 bytes without control characters"),
+            (hello(&long).to_string(), "name: expected 1 to 200 bytes without control characters"),
+        ] {
+            let mut line = Socket::try_open(&admin, PATH).await.unwrap();
+            line.send(first).await;
+            assert_eq!(line.closed().await, (1008, reason.to_owned()));
+        }
+        let many = (0..1_001).map(|number| format!("d{number}")).collect::<Vec<_>>();
+        let many = many.iter().map(String::as_str).collect::<Vec<_>>();
+        for (frame, reason) in [
+            (Message::text(hello("rack").to_string()), "no second hello"),
+            (Message::text(r#"{"type":"dance"}"#), "unknown variant"),
+            (Message::text("7"), "cannot be read"),
+            (Message::text(devices(&many).to_string()), "at most 1000"),
+            (Message::binary(b"{}".to_vec()), "expected text frames"),
+        ] {
+            let mut line = connect(&admin, "rack", &[]).await;
+            line.send_frame(frame).await;
+            let (code, told) = line.closed().await;
+            assert!(code == 1008 && told.contains(reason), "{code} {told}");
+        }
+    }
+
+    async fn devices_that_cannot_be_are_left_out_and_the_others_stay(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let mut line = connect(&admin, "rack", &[]).await;
+        let mut report = devices(&["one", "one", "", "a\u{7}b", "two"]);
+        report["devices"][4]["platform"] = json!("beos");
+        line.send(report).await;
+        order(&mut line, "holds").await;
+        let known = world.store().all_devices(&System::for_administration()).await.unwrap();
+        assert_eq!(known.iter().map(|device| device.serial.as_str()).collect::<Vec<_>>(), ["one"]);
+    }
+
+    async fn a_newer_connection_of_the_same_host_takes_over(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let mut older = connect(&admin, "rack", &["one"]).await;
+        let mut socket = Socket::of(&ana).await;
+        socket.call("fleet.allocate", android()).await;
+        let mut newer = connect(&admin, "rack", &["one"]).await;
+        // Its program ends with this code: two machines of one name would cut each other off for ever.
+        let told = (protocol::CLOSE_REPLACED, "another host has connected under this name".to_owned());
+        assert_eq!(older.closed().await, told);
+        socket.send(json!({ "id": 1, "method": "device.info", "params": { "deviceId": "one" } })).await;
+        let call = order(&mut newer, "call").await;
+        assert_eq!(call["fence"], 1, "the hold stands");
+        newer.send(json!({ "type": "answer", "id": call["id"], "result": {} })).await;
+        assert_eq!(socket.json().await["result"], json!({}));
+    }
+
+    async fn a_host_of_another_organization_with_the_same_name_takes_nothing_over(world: &World) {
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let (admin, dora) = (world.member(acme, Role::Admin).await, world.member(globex, Role::Admin).await);
+        let mut ours = connect(&admin, "rack", &["one"]).await;
+        let mut theirs = connect(&dora, "rack", &["one"]).await;
+        for (owner, line) in [(&admin, &mut ours), (&dora, &mut theirs)] {
+            let mut socket = Socket::of(owner).await;
+            socket.call("fleet.allocate", android()).await;
+            socket.send(json!({ "id": 1, "method": "device.info", "params": { "deviceId": "one" } })).await;
+            let call = order(line, "call").await;
+            line.send(json!({ "type": "answer", "id": call["id"], "result": {} })).await;
+            assert_eq!(socket.json().await["result"], json!({}));
+        }
+    }
+
+    async fn a_stopping_server_waits_for_the_answers_of_its_hosts(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let mut line = connect(&admin, "rack", &["one"]).await;
+        let mut socket = Socket::of(&ana).await;
+        socket.call("fleet.allocate", android()).await;
+        socket.send(json!({ "id": 9, "method": "device.info", "params": { "deviceId": "one" } })).await;
+        let call = order(&mut line, "call").await;
+        world.stop.cancel();
+        let ready = world.stranger(None);
+        until("it is no longer ready", || async { ready.get("/readyz").await.status == 503 }).await;
+        line.send(json!({ "type": "answer", "id": call["id"], "result": "done" })).await;
+        assert_eq!(socket.json().await, json!({ "jsonrpc": "2.0", "id": 9, "result": "done" }));
+        assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
+        assert_eq!(line.closed().await, (1001, "the server is stopping".to_owned()));
+    }
+}
