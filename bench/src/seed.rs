@@ -3,13 +3,14 @@
 use crate::Outcome;
 use clap::Args;
 use domain::credential::{Credential, Secret, Wire};
-use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::device::{DeviceSession, Filter, HeldDevice, Hold, Offer, Wanted};
+use domain::ids::{CredentialId, DeviceId, HoldId, OrganizationId, PrincipalId, SessionId};
 use domain::organization::Organization;
 use domain::permission::Role;
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
-use domain::time::Micros;
+use domain::session::{EndReason, Ending};
+use domain::time::{Micros, Span};
 use futures_util::stream::{self, StreamExt};
-use store::access::UseSessions;
 use store::{Database, OpenMode, Store, System};
 
 /// How many creates are under way at once: enough to fill the groups of the writer.
@@ -47,12 +48,11 @@ pub async fn run(seed: &Seed) -> Outcome<Place> {
     let store = Store::new(Database::open(&seed.database, OpenMode::Migrate, now.0).await?);
     let system = System::for_administration();
     let (organization, owner, key) = people(&store, &system, &seed.name).await?;
-    let granted = system.within::<UseSessions>(organization);
-    let (store_ref, granted_ref) = (&store, &granted);
+    let (store_ref, system_ref) = (&store, &system);
     let mut creates = stream::iter(0..seed.sessions)
         .map(|number| async move {
             let at = Micros(START_US + i64::from(number) * 1_000_000);
-            store_ref.create_device_session(granted_ref, owner, at, rand::random()).await
+            store_ref.import_device_session(system_ref, past(organization, owner, at)).await
         })
         .buffer_unordered(AT_ONCE);
     while let Some(outcome) = creates.next().await {
@@ -63,6 +63,42 @@ pub async fn run(seed: &Seed) -> Outcome<Place> {
     let late_cursor = jiff::Timestamp::from_microsecond(START_US + from_start * 1_000_000)?.to_string();
     store.database().close().await;
     Ok(Place { organization, key, late_cursor })
+}
+
+/// A session that held one device for five minutes.
+fn past(organization: OrganizationId, owner: PrincipalId, at: Micros) -> DeviceSession {
+    let filter = Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: "android".into() };
+    let [granted, over] = [2, 300].map(|seconds| at + Span::seconds(seconds));
+    let ending = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
+    let offer = Offer {
+        platform: "android".into(),
+        kind: "real".into(),
+        name: "Pixel 9".into(),
+        version: "16".into(),
+    };
+    let device = DeviceId::new(at, rand::random());
+    let hold = Hold {
+        id: HoldId::new(at, rand::random()),
+        principal: owner,
+        wanted: Wanted::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),
+        requested: at,
+        held: Some(HeldDevice {
+            device,
+            fence: 1,
+            handle: "4A1F09C2".into(),
+            offer,
+            model: "Pixel 9".into(),
+        }),
+        granted: Some(granted),
+        activity: over,
+        ended: Some((over, ending(EndReason::Released, "released by its user"))),
+    };
+    let mut session = DeviceSession::new(organization, SessionId::new(at, rand::random()), owner);
+    session.holds.push(hold);
+    session.revision = 4;
+    (session.released, session.activity) = (Some(over), over);
+    session.ended = Some((over + Span::minutes(15), ending(EndReason::Idle, "nothing held for 15 min")));
+    session
 }
 
 async fn people(

@@ -75,6 +75,9 @@ pub(crate) const ONE: &str = concat!(
 /// Where the columns of a hold begin in it.
 const HOLD: usize = 10;
 
+/// How many microseconds after its own an import looks for a free one.
+const MOST_TAKEN: u32 = 1_000;
+
 impl Store {
     /// A page of the organization's device sessions, newest first.
     pub async fn device_sessions(
@@ -241,8 +244,28 @@ impl Store {
         rows.iter().map(|row| Ok((session_id(row, 0)?, row.int(2)?))).collect()
     }
 
-    /// Moves what an import or a demonstration brings with a time of its own: the past of `session`, as one batch.
-    pub async fn import_device_session(&self, _: &System, session: &DeviceSession) -> Result<()> {
+    /// Takes in what an import or a demonstration brings with a time of its own: the past of `session`, as one
+    /// batch. Gives it back as it was kept: at the next microsecond that no other one has.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when so many in a row are taken that it must be the same import again.
+    pub async fn import_device_session(
+        &self,
+        system: &System,
+        mut session: DeviceSession,
+    ) -> Result<DeviceSession> {
+        for _ in 0..MOST_TAKEN {
+            match self.insert_past(system, &session).await {
+                Err(Error::Stale) => {
+                    session.id = SessionId::new(Micros(session.id.created().0 + 1), session.id.tail());
+                }
+                outcome => return outcome.map(|()| session),
+            }
+        }
+        Err(Error::Stale)
+    }
+
+    async fn insert_past(&self, _: &System, session: &DeviceSession) -> Result<()> {
         let mut statements = vec![insert_imported(session)];
         for hold in &session.holds {
             statements.extend(holds::imported(session, hold));

@@ -115,7 +115,7 @@ both! {
         assert_eq!(seen(globex).await, ["device-0"]);
         // The same id in the other organization is another session.
         let twin = domain::device::DeviceSession::new(globex, session.id, owner);
-        store.import_device_session(&system(), &twin).await.unwrap();
+        store.import_device_session(&system(), twin.clone()).await.unwrap();
         assert_eq!(store.device_session(&viewer(globex), session.id).await.unwrap(), twin);
         assert_eq!(store.device_session(&viewer(acme), session.id).await.unwrap(), session);
         let page = store.device_sessions(&viewer(globex), all).await.unwrap();
@@ -136,14 +136,17 @@ both! {
         assert_eq!(queue.into_iter().map(|queued| queued.waiting.hold).collect::<Vec<_>>(), asked);
     }
 
-    async fn an_import_keeps_its_time_and_a_taken_one_is_stale(db: &TestDatabase) {
+    async fn an_import_keeps_its_time_or_takes_the_next_free_one(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let id = SessionId::new(Micros(NOW.0 - 5), domain::ids::random_tail(bytes()));
         let past = domain::device::DeviceSession::new(acme, id, owner);
-        store.import_device_session(&system(), &past).await.unwrap();
-        assert!(matches!(store.import_device_session(&system(), &past).await, Err(Error::Stale)));
-        assert_eq!(store.device_session(&viewer(acme), id).await.unwrap(), past);
+        assert_eq!(store.import_device_session(&system(), past.clone()).await.unwrap(), past);
+        let next = store.import_device_session(&system(), past.clone()).await.unwrap();
+        assert_eq!(next.id.created().0, id.created().0 + 1);
+        for kept in [past, next] {
+            assert_eq!(store.device_session(&viewer(acme), kept.id).await.unwrap(), kept);
+        }
     }
 
     async fn the_limit_holds_also_under_concurrent_requests(db: &TestDatabase) {

@@ -113,7 +113,7 @@ both! {
         create(&store, acme, owner, NOW - Span::seconds(20)).await;
         create(&store, acme, owner, NOW).await;
         let past = DeviceSession::new(acme, SessionId::new(old, domain::ids::random_tail(bytes())), owner);
-        store.import_device_session(&system(), &past).await.unwrap();
+        store.import_device_session(&system(), past).await.unwrap();
         store.prune_changes(&system(), NOW - Span::seconds(10)).await.unwrap();
         let feed = store.changes(&viewer(acme), 1, 10).await.unwrap();
         let sequences = feed.lines.iter().map(|line| line.sequence).collect::<Vec<_>>();

@@ -38,7 +38,7 @@ pub async fn make(
     for _ in 0..count {
         let owner = people[pick(people.len() as u64) as usize];
         let session = session(org, owner, working_time(today));
-        admin.store.import_device_session(&admin.system, &session).await?;
+        admin.store.import_device_session(&admin.system, session).await?;
     }
     Ok(())
 }
