@@ -25,7 +25,7 @@ pub mod testing;
 pub use access::{Caller, Granted, GrantedAccount, System};
 pub use changes::Feed;
 pub use credentials::Chosen;
-pub use database::{Database, DatabaseError, OpenMode, Signal, SignalReceiver};
+pub use database::{Database, DatabaseError, OpenMode, Readers, Signal, SignalReceiver, Written};
 pub use devices::{DeviceUpdate, QueueState, Queued};
 pub use files::{FileKind, NewFile, StoredFile};
 pub use hosts::HostLink;

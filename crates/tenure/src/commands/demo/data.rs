@@ -37,11 +37,6 @@ impl KeyFile {
         Self(folder.join("keys.json"))
     }
 
-    /// Whether it is there.
-    pub fn exists(&self) -> bool {
-        self.0.exists()
-    }
-
     /// The keys of an earlier start.
     ///
     /// # Errors

@@ -103,9 +103,6 @@ fn begin_again(folder: &Path, own_database: bool, database: &SecretUrl, files: &
         return Err(Failure::new(format!("--fresh deletes only the demo's own database, not {database}"))
             .hint("empty that database yourself, or leave --database away"));
     }
-    if folder.exists() && !data::KeyFile::at(folder).exists() && folder.join("demo.db").exists() {
-        return Err(Failure::new(format!("{} is not a demo's: it has no keys.json", folder.display())));
-    }
     for name in ["demo.db", "demo.db-wal", "demo.db-shm", "keys.json"] {
         remove(&folder.join(name), |path| std::fs::remove_file(path))?;
     }
