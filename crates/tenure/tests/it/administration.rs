@@ -14,7 +14,6 @@ fn field(document: &str, name: &str) -> String {
 
 fn people(place: &TestPlace) -> String {
     let mut shell = Shell::new(Some(&place.url));
-    shell.run("org list");
     shell.run("migrate");
     shell.run("migrate --json");
     shell.run("org list");
