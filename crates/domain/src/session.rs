@@ -129,6 +129,10 @@ pub enum What {
     Released,
     /// The session ended.
     Ended,
+    /// Something else of the session changed.
+    Changed,
+    /// The session was deleted: it cannot be loaded any more.
+    Deleted,
 }
 
 impl What {
@@ -140,12 +144,14 @@ impl What {
             What::Granted => "granted",
             What::Released => "released",
             What::Ended => "ended",
+            What::Changed => "changed",
+            What::Deleted => "deleted",
         }
     }
 
     /// What a word says.
     pub fn parse(name: &str) -> Option<What> {
         use What::*;
-        [Created, Requested, Granted, Released, Ended].into_iter().find(|what| what.name() == name)
+        [Created, Requested, Granted, Released, Ended, Changed, Deleted].into_iter().find(|what| what.name() == name)
     }
 }
