@@ -67,7 +67,10 @@ macro_rules! rights {
     )*};
 }
 
-rights! { ViewSessions UseSessions ConnectHosts ManageMembers ManageOwnKeys }
+rights! {
+    ViewSessions UseSessions ManageSessions ImpersonateSessions ConnectHosts ConnectWorkers ManageOwnKeys ManageMembers
+    ManageServiceUsers ManageOrganizations ViewAudit ViewUsage
+}
 
 /// Who is calling, and in which organization: what one look-up of a credential gave. It is looked up again for
 /// every use, so that a revoke counts at once.
@@ -215,6 +218,11 @@ impl System {
         System(())
     }
 
+    /// A right in the whole account.
+    pub fn across<P: Right>(&self) -> GrantedAccount<P> {
+        GrantedAccount { right: PhantomData }
+    }
+
     /// Every right in one organization.
     pub fn within<P: Right>(&self, organization: OrganizationId) -> Granted<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
@@ -242,6 +250,16 @@ impl Store {
         statements: Vec<(&'static str, Vec<Value>)>,
     ) -> Result<Vec<Vec<Row>>> {
         let statements = statements.into_iter().map(|(sql, values)| scoped(granted, sql, values));
+        Ok(self.database.read_all(statements.collect()).await?)
+    }
+
+    /// Reads in all organizations, for somebody who has the right in the whole account.
+    pub(crate) async fn across<P: Right>(
+        &self,
+        _: &GrantedAccount<P>,
+        statements: Vec<(&'static str, Vec<Value>)>,
+    ) -> Result<Vec<Vec<Row>>> {
+        let statements = statements.into_iter().map(|(sql, values)| any(sql, values));
         Ok(self.database.read_all(statements.collect()).await?)
     }
 
