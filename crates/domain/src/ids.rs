@@ -124,6 +124,19 @@ impl SessionId {
     }
 }
 
+impl serde::Serialize for SessionId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.uuid().serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for SessionId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let uuid = Uuid::deserialize(deserializer)?;
+        SessionId::from_uuid(uuid).ok_or_else(|| serde::de::Error::custom("not the id of a session"))
+    }
+}
+
 impl std::fmt::Display for SessionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.uuid().fmt(f)
@@ -132,7 +145,8 @@ impl std::fmt::Display for SessionId {
 
 /// The id of an event of a session. It carries the event's place in its session in its last 32 bits, so that a
 /// reader that comes back with the id of the last event it saw is found by the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct EventId(pub Uuid);
 
 impl EventId {

@@ -31,7 +31,8 @@ impl Kind {
 }
 
 /// Why a session or a hold ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// Its owner, or an admin, ended it.
     Released,
@@ -80,7 +81,7 @@ impl EndReason {
 }
 
 /// How something ended: kept with it, and shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ending {
     /// Why.
     pub reason: EndReason,

@@ -1,5 +1,6 @@
 //! Agent sessions: an agent at work on messages.
 
+mod events;
 mod filter;
 mod rules;
 mod state;
@@ -11,8 +12,9 @@ mod worker;
 pub use filter::{Range, SessionFilter};
 pub use rules::{Change, Command, Moment, decide};
 pub use state::{Doing, Group, State, SuspendReason};
-pub use talk::{Attachment, Event, EventContext, EventKind, Message, NewMessage, Source, Turn, TurnState};
-pub use worker::{Answer, NewEvent, Report, Spending};
+pub use events::{Event, EventContext, EventKind};
+pub use talk::{Attachment, Message, NewMessage, Source};
+pub use worker::{Answer, Item, Report, Turn, TurnState};
 
 use crate::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
 use crate::principal::PrincipalKind;
@@ -57,7 +59,7 @@ pub const CATEGORIES: [&str; 15] = [
 ];
 
 /// Who works: what a worker runs is known by its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
     /// Its organization.
     pub organization: OrganizationId,
@@ -157,7 +159,7 @@ pub struct PullRequest {
 }
 
 /// What a session is created with and keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewSession {
     /// Whose it is.
     pub owner: PrincipalId,
@@ -202,7 +204,7 @@ pub struct NewSession {
 }
 
 /// An agent session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentSession {
     /// Its organization.
     pub organization: OrganizationId,

@@ -131,6 +131,19 @@ impl State {
     }
 }
 
+impl serde::Serialize for State {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for State {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        State::parse(&name).ok_or_else(|| serde::de::Error::custom("not the state of a session"))
+    }
+}
+
 impl Group {
     /// Everruns' word for it.
     pub fn name(self) -> &'static str {
