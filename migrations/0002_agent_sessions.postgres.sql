@@ -37,7 +37,6 @@ CREATE TABLE agent_sessions (
     state TEXT COLLATE "C" NOT NULL,
     origin TEXT COLLATE "C" NOT NULL,
     category TEXT COLLATE "C",
-    subcategory TEXT COLLATE "C",
     playbook TEXT COLLATE "C",
     schedule TEXT COLLATE "C",
     automation TEXT COLLATE "C",
@@ -108,6 +107,9 @@ CREATE TABLE messages (
     source TEXT COLLATE "C" NOT NULL,
     author UUID,
     at_us BIGINT NOT NULL,
+    -- How many files came with it.
+    attachments BIGINT NOT NULL,
+    -- The whole message, as JSON.
     body TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (organization, session_us, sequence)
 );
@@ -120,7 +122,9 @@ CREATE TABLE events (
     id UUID NOT NULL,
     kind TEXT COLLATE "C" NOT NULL,
     at_us BIGINT NOT NULL,
-    context TEXT COLLATE "C" NOT NULL,
+    turn UUID,
+    -- The message that the turn answers.
+    input UUID,
     data TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (organization, session_us, sequence)
 );
@@ -151,31 +155,16 @@ CREATE TABLE usage_days (
     PRIMARY KEY (organization, day, session_us, session_tail)
 );
 
--- Secrets of sessions; of the organization itself where session_us is 0. The text is sealed before it comes here.
+-- Secrets of sessions, sealed before they come here.
 CREATE TABLE secrets (
     organization UUID NOT NULL,
     session_us BIGINT NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
     ciphertext BYTEA NOT NULL,
-    created_us BIGINT NOT NULL,
+    -- 1 when it may not be shown to people again.
+    sensitive BIGINT NOT NULL,
     PRIMARY KEY (organization, session_us, name)
 );
-
--- Files that belong to what was said; the file itself is in files, under the same id.
-CREATE TABLE attachments (
-    organization UUID NOT NULL,
-    id UUID NOT NULL,
-    -- NULL until a message of a session names it.
-    session_us BIGINT,
-    source TEXT COLLATE "C" NOT NULL,
-    name TEXT COLLATE "C" NOT NULL,
-    content_type TEXT COLLATE "C",
-    size BIGINT NOT NULL,
-    created_us BIGINT NOT NULL,
-    PRIMARY KEY (organization, id)
-);
-
-CREATE INDEX attachments_session ON attachments (organization, session_us);
 
 -- Answers that are given again when a request is repeated.
 CREATE TABLE idempotency (
@@ -195,17 +184,17 @@ CREATE TABLE idempotency (
 
 CREATE INDEX idempotency_expires ON idempotency (expires_us);
 
--- What administrators did. The account's own is under the all-zero organization.
+-- What administrators did, numbered over the whole account. The account's own is under the all-zero organization.
 CREATE TABLE audit (
     organization UUID NOT NULL,
+    sequence BIGINT NOT NULL,
     at_us BIGINT NOT NULL,
-    id UUID NOT NULL,
     -- NULL when it was done at the machine.
     principal UUID,
     action TEXT COLLATE "C" NOT NULL,
-    what TEXT COLLATE "C" NOT NULL,
+    thing TEXT COLLATE "C" NOT NULL,
     details TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (organization, at_us, id)
+    PRIMARY KEY (organization, sequence)
 );
 
-CREATE INDEX audit_account ON audit (at_us, id);
+CREATE UNIQUE INDEX audit_sequence ON audit (sequence);

@@ -37,7 +37,6 @@ CREATE TABLE agent_sessions (
     state TEXT NOT NULL,
     origin TEXT NOT NULL,
     category TEXT,
-    subcategory TEXT,
     playbook TEXT,
     schedule TEXT,
     automation TEXT,
@@ -108,6 +107,9 @@ CREATE TABLE messages (
     source TEXT NOT NULL,
     author BLOB,
     at_us INTEGER NOT NULL,
+    -- How many files came with it.
+    attachments INTEGER NOT NULL,
+    -- The whole message, as JSON.
     body TEXT NOT NULL,
     PRIMARY KEY (organization, session_us, sequence)
 ) STRICT, WITHOUT ROWID;
@@ -120,7 +122,9 @@ CREATE TABLE events (
     id BLOB NOT NULL,
     kind TEXT NOT NULL,
     at_us INTEGER NOT NULL,
-    context TEXT NOT NULL,
+    turn BLOB,
+    -- The message that the turn answers.
+    input BLOB,
     data TEXT NOT NULL,
     PRIMARY KEY (organization, session_us, sequence)
 ) STRICT, WITHOUT ROWID;
@@ -151,31 +155,16 @@ CREATE TABLE usage_days (
     PRIMARY KEY (organization, day, session_us, session_tail)
 ) STRICT, WITHOUT ROWID;
 
--- Secrets of sessions; of the organization itself where session_us is 0. The text is sealed before it comes here.
+-- Secrets of sessions, sealed before they come here.
 CREATE TABLE secrets (
     organization BLOB NOT NULL,
     session_us INTEGER NOT NULL,
     name TEXT NOT NULL,
     ciphertext BLOB NOT NULL,
-    created_us INTEGER NOT NULL,
+    -- 1 when it may not be shown to people again.
+    sensitive INTEGER NOT NULL,
     PRIMARY KEY (organization, session_us, name)
 ) STRICT, WITHOUT ROWID;
-
--- Files that belong to what was said; the file itself is in files, under the same id.
-CREATE TABLE attachments (
-    organization BLOB NOT NULL,
-    id BLOB NOT NULL,
-    -- NULL until a message of a session names it.
-    session_us INTEGER,
-    source TEXT NOT NULL,
-    name TEXT NOT NULL,
-    content_type TEXT,
-    size INTEGER NOT NULL,
-    created_us INTEGER NOT NULL,
-    PRIMARY KEY (organization, id)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX attachments_session ON attachments (organization, session_us);
 
 -- Answers that are given again when a request is repeated.
 CREATE TABLE idempotency (
@@ -195,17 +184,17 @@ CREATE TABLE idempotency (
 
 CREATE INDEX idempotency_expires ON idempotency (expires_us);
 
--- What administrators did. The account's own is under the all-zero organization.
+-- What administrators did, numbered over the whole account. The account's own is under the all-zero organization.
 CREATE TABLE audit (
     organization BLOB NOT NULL,
+    sequence INTEGER NOT NULL,
     at_us INTEGER NOT NULL,
-    id BLOB NOT NULL,
     -- NULL when it was done at the machine.
     principal BLOB,
     action TEXT NOT NULL,
-    what TEXT NOT NULL,
+    thing TEXT NOT NULL,
     details TEXT NOT NULL,
-    PRIMARY KEY (organization, at_us, id)
+    PRIMARY KEY (organization, sequence)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX audit_account ON audit (at_us, id);
+CREATE UNIQUE INDEX audit_sequence ON audit (sequence);

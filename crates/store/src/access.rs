@@ -138,7 +138,11 @@ impl Caller {
         if !self.account.has(P::PERMISSION) {
             return Err(Refusal::Forbidden(P::PERMISSION));
         }
-        Ok(GrantedAccount { right: PhantomData })
+        Ok(GrantedAccount {
+            principal: Some(self.principal),
+            permissions: self.account,
+            right: PhantomData,
+        })
     }
 }
 
@@ -178,6 +182,17 @@ impl<P: Right> Granted<P> {
         }
     }
 
+    /// Whether the same caller has another right in the same organization.
+    pub fn has(&self, permission: Permission) -> bool {
+        self.permissions.has(permission)
+    }
+
+    /// To read back what the caller has just written or is about to change, which every right to write includes.
+    pub(crate) fn seen(&self) -> Granted<ViewSessions> {
+        let Granted { organization, principal, permissions, .. } = *self;
+        Granted { organization, principal, permissions, right: PhantomData }
+    }
+
     /// Proves another right of the same caller in the same organization.
     ///
     /// # Errors
@@ -194,7 +209,18 @@ impl<P: Right> Granted<P> {
 /// The proof that somebody has the right `P` in the whole account.
 #[derive(Debug, Clone)]
 pub struct GrantedAccount<P: Right> {
+    principal: Option<PrincipalId>,
+    /// In all organizations.
+    permissions: PermissionSet,
     right: PhantomData<P>,
+}
+
+impl<P: Right> GrantedAccount<P> {
+    /// The same right in one of the organizations.
+    pub fn within(&self, organization: OrganizationId) -> Granted<P> {
+        let GrantedAccount { principal, permissions, .. } = *self;
+        Granted { organization, principal, permissions, right: PhantomData }
+    }
 }
 
 /// The proof of Tenure's own errands: sweeps, hand-overs, and the administration on the command line, which whoever
@@ -219,8 +245,9 @@ impl System {
     }
 
     /// A right in the whole account.
-    pub fn across<P: Right>(&self) -> GrantedAccount<P> {
-        GrantedAccount { right: PhantomData }
+    pub fn account<P: Right>(&self) -> GrantedAccount<P> {
+        let permissions = PermissionSet::of(&Permission::ALL);
+        GrantedAccount { principal: None, permissions, right: PhantomData }
     }
 
     /// Every right in one organization.
@@ -253,7 +280,7 @@ impl Store {
         Ok(self.database.read_all(statements.collect()).await?)
     }
 
-    /// Reads in all organizations, for somebody who has the right in the whole account.
+    /// Reads in all organizations and in one snapshot, for somebody who has the right in the whole account.
     pub(crate) async fn across<P: Right>(
         &self,
         _: &GrantedAccount<P>,

@@ -2,11 +2,12 @@
 
 use crate::access::{Granted, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
-use crate::rows::{batch, containing, from_json, json, one, values};
-use crate::{Error, Listed, Result, Store};
+use crate::rows::{batch, containing, from_json, json, listed, one, values};
+use crate::{Error, Result, Store};
 use domain::Refusal;
-use domain::agent::Agent;
+use domain::agent::{Agent, DEFAULT_AGENT};
 use domain::ids::{AgentId, OrganizationId};
+use domain::page::Listed;
 use domain::refusal::Thing;
 use domain::time::Micros;
 use serde::{Deserialize, Serialize};
@@ -74,17 +75,16 @@ impl Store {
     pub async fn agents(
         &self,
         granted: &Granted<ViewSessions>,
-        search: &str,
-        offset: u64,
+        search: Option<&str>,
+        offset: u32,
         limit: u32,
     ) -> Result<Listed<Agent>> {
-        let pattern = containing(search);
-        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        let pattern = containing(search.unwrap_or_default());
         let both =
             vec![(PAGE, values![pattern.as_str(), limit, offset]), (TOTAL, values![pattern.as_str()])];
         let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
         let items = rows.iter().map(|row| agent(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
-        Listed::by_offset(items, &total, offset)
+        listed(items, &total, u64::from(offset))
     }
 
     /// An agent.
@@ -115,10 +115,11 @@ impl Store {
         &self,
         granted: &Granted<UseSessions>,
         before: &Agent,
-        mut after: Agent,
+        after: &Agent,
     ) -> Result<Agent> {
         assert_eq!(granted.organization(), after.organization, "a proof opens its own organization only");
-        after.updated = after.updated.max(Micros(before.updated.0 + 1));
+        let updated = after.updated.max(Micros(before.updated.0 + 1));
+        let after = Agent { updated, ..after.clone() };
         let taken = one(
             "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
                  (SELECT 1 FROM agents WHERE organization = $1 AND name = $2 AND id <> $3 AND deleted_us IS NULL)",
@@ -143,6 +144,27 @@ impl Store {
         Ok(after)
     }
 
+    /// The agent that every organization has; made with this id when it is not there.
+    pub async fn ensure_default_agent(
+        &self,
+        granted: &Granted<UseSessions>,
+        id: AgentId,
+        now: Micros,
+    ) -> Result<Agent> {
+        let viewer = granted.seen();
+        loop {
+            match self.agent_by_name(&viewer, DEFAULT_AGENT).await {
+                Err(Error::Refused(Refusal::NotFound(_))) => {}
+                outcome => return outcome,
+            }
+            match self.create_agent(granted, &default_agent(granted.organization(), id, now)).await {
+                // Another request was faster.
+                Err(Error::Refused(Refusal::Exists(_))) => {}
+                outcome => outcome?,
+            }
+        }
+    }
+
     /// Deletes an agent, which frees its name. Its sessions stay.
     ///
     /// # Errors
@@ -158,6 +180,22 @@ impl Store {
                    WHERE organization = $1 AND id = $2 AND deleted_us IS NULL";
         let batch = batch([organization], vec![one(sql, values![organization, id, now])]);
         self.apply(batch, |_| Refusal::NotFound(Thing::Agent).into()).await
+    }
+}
+
+fn default_agent(organization: OrganizationId, id: AgentId, now: Micros) -> Agent {
+    Agent {
+        organization,
+        id,
+        name: DEFAULT_AGENT.to_owned(),
+        display_name: None,
+        description: None,
+        system_prompt: String::new(),
+        model: None,
+        tags: Vec::new(),
+        capabilities: Json::Array(Vec::new()),
+        created: now,
+        updated: now,
     }
 }
 

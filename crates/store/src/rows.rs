@@ -6,6 +6,7 @@ use domain::ids::{
     AgentId, CredentialId, DeviceId, EventId, FileId, HoldId, HostId, MessageId, NodeId, OrganizationId,
     PrincipalId, TurnId,
 };
+use domain::page::Listed;
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
 use serde::Serialize;
@@ -105,4 +106,12 @@ pub(crate) fn containing(text: &str) -> String {
     }
     pattern.push('%');
     pattern
+}
+
+/// What an offset gave, with the total that a second statement counted.
+pub(crate) fn listed<T>(items: Vec<T>, total: &[Row], offset: u64) -> Result<Listed<T>> {
+    let total = total.first().map_or(Ok(0), |row| row.int(0))?;
+    let total = u64::try_from(total).unwrap_or(0);
+    let more = offset.saturating_add(items.len() as u64) < total;
+    Ok(Listed { items, total, more })
 }
