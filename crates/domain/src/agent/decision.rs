@@ -91,6 +91,7 @@ impl<'a> Decision<'a> {
             created: self.moment.now,
         };
         (turn.streamed, turn.streamed_from) = (0, 0);
+        turn.said += 1;
         self.event(EventKind::OutputCompleted, json!({ "message": message }), turn.context());
         self.push(Change::Said(message));
     }

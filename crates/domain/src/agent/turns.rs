@@ -72,6 +72,7 @@ fn next(decision: &mut Decision<'_>, last: Option<Turn>, worker: String, id: Tur
         reported: 0,
         streamed: 0,
         streamed_from: 0,
+        said: 0,
         usage: Usage::default(),
         stopping: false,
         previous: last.filter(done).map(|turn| (turn.id, turn.fence)),
@@ -230,7 +231,7 @@ fn rest(decision: &mut Decision<'_>, after: State) {
     decision.state(if more { State::Running(Doing::Working) } else { after });
 }
 
-/// A turn whose worker was lost goes to another once; then the session sleeps, and what waits sleeps with it.
+/// A turn whose worker was lost goes to another once, unless it has said something already; then the session sleeps, and what waits sleeps with it.
 pub(super) fn lose(decision: &mut Decision<'_>, fence: i64) {
     let Some(mut turn) = decision.session.open_turn().filter(|turn| turn.fence == fence).cloned() else {
         return;
@@ -241,13 +242,13 @@ pub(super) fn lose(decision: &mut Decision<'_>, fence: i64) {
         decision.close(turn, TurnState::Cancelled, EventKind::TurnCancelled, data);
         return decision.settle(context);
     }
-    if turn.attempt < MAX_ATTEMPTS {
+    if turn.attempt < MAX_ATTEMPTS && turn.said == 0 {
         turn.state = TurnState::Returned;
         let data = json!({ "turn": turn.id, "attempt": turn.attempt });
         decision.event(EventKind::TurnReturned, data, turn.context());
         return decision.push(Change::Turn(turn));
     }
-    let data = json!({ "error": "its worker was lost, and so was the one before it", "exit_code": null });
+    let data = json!({ "error": "its worker was lost", "exit_code": null });
     decision.close(turn, TurnState::Lost, EventKind::TurnFailed, data);
     decision.state(State::Suspended(SuspendReason::WorkerLost));
     decision.settle(context);
