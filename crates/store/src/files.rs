@@ -1,6 +1,6 @@
 //! Uploaded apps and recordings: what is known of them. The bytes are in the object store.
 
-use crate::access::{Granted, System, UseSessions};
+use crate::access::{Granted, Right, System, UseSessions};
 use crate::database::Row;
 use crate::rows::{any, batch, one, values, word};
 use crate::{Result, Store};
@@ -16,6 +16,8 @@ pub enum FileKind {
     Upload,
     /// A recording of a screen that a host sends.
     Recording,
+    /// A file that comes with a message.
+    Attachment,
 }
 
 impl FileKind {
@@ -24,11 +26,13 @@ impl FileKind {
         match self {
             FileKind::Upload => "upload",
             FileKind::Recording => "recording",
+            FileKind::Attachment => "attachment",
         }
     }
 
     fn parse(name: &str) -> Option<FileKind> {
-        [FileKind::Upload, FileKind::Recording].into_iter().find(|kind| kind.name() == name)
+        use FileKind::*;
+        [Upload, Recording, Attachment].into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -134,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it has expired.
-    pub async fn file(&self, granted: &Granted<UseSessions>, id: FileId, now: Micros) -> Result<StoredFile> {
+    pub async fn file<P: Right>(&self, granted: &Granted<P>, id: FileId, now: Micros) -> Result<StoredFile> {
         let sql = concat!(
             "SELECT ",
             file_columns!(),
