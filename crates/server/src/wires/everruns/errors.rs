@@ -21,60 +21,71 @@ pub struct EverrunsError {
     detail: String,
 }
 
-impl EverrunsError {
-    fn new(status: StatusCode, code: &'static str, detail: impl ToString) -> EverrunsError {
-        EverrunsError { status, code, detail: detail.to_string() }
-    }
-}
-
 impl From<Failure> for EverrunsError {
     fn from(failure: Failure) -> EverrunsError {
-        let new = EverrunsError::new;
-        match failure {
-            Failure::Refused(refusal) => refused(&refusal),
-            Failure::Request(request) => unreadable(&request),
-            Failure::Unauthenticated => new(StatusCode::UNAUTHORIZED, "unauthorized", failure),
-            Failure::Device { message, .. } => new(StatusCode::BAD_GATEWAY, "device_error", message),
-            Failure::Busy => new(StatusCode::SERVICE_UNAVAILABLE, "busy", failure),
-            Failure::Internal { ref cause } => {
+        let (status, code) = match &failure {
+            Failure::Refused(refusal) => refused(refusal),
+            Failure::Request(request) => unreadable(request),
+            Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
+            Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Failure::Internal { cause } => {
                 tracing::error!(cause, "a request failed");
-                new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", failure)
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal_error")
             }
-        }
+        };
+        EverrunsError { status, code, detail: words(&failure) }
     }
 }
 
-fn refused(refusal: &Refusal) -> EverrunsError {
-    let new = EverrunsError::new;
+fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
-        Refusal::NotFound(thing) => new(StatusCode::NOT_FOUND, "not_found", not_found(*thing)),
-        Refusal::Forbidden(_) | Refusal::NotYours(_) => new(StatusCode::FORBIDDEN, "forbidden", refusal),
-        Refusal::NotAMember => {
-            new(StatusCode::FORBIDDEN, "forbidden", "X-Org-Id: you are not a member of that organization")
+        Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+        Refusal::Forbidden(_) | Refusal::NotYours(_) | Refusal::NotAMember | Refusal::NoOrganization => {
+            (StatusCode::FORBIDDEN, "forbidden")
         }
-        Refusal::NoOrganization => {
-            let sentence = "no organization is selected and you have no default one: name one in X-Org-Id";
-            new(StatusCode::FORBIDDEN, "forbidden", sentence)
-        }
-        Refusal::Invalid { .. } => new(StatusCode::BAD_REQUEST, "invalid_request", refusal),
-        Refusal::SessionEnded => new(StatusCode::CONFLICT, "session_ended", "Session has ended"),
-        Refusal::SessionArchived => {
-            new(StatusCode::CONFLICT, "session_archived", "Session is archived: unarchive it first")
-        }
-        Refusal::Backlog { .. } => new(StatusCode::TOO_MANY_REQUESTS, "backlog_full", refusal),
-        Refusal::TurnLost => new(StatusCode::CONFLICT, "turn_lost", refusal),
-        Refusal::KeyReused => new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", refusal),
+        Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
+        Refusal::SessionEnded => (StatusCode::CONFLICT, "session_ended"),
+        Refusal::SessionArchived => (StatusCode::CONFLICT, "session_archived"),
+        Refusal::Backlog { .. } => (StatusCode::TOO_MANY_REQUESTS, "backlog_full"),
+        Refusal::TurnLost => (StatusCode::CONFLICT, "turn_lost"),
+        Refusal::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
         // The command line tries again on this code.
-        Refusal::KeyBusy => new(StatusCode::CONFLICT, "idempotency_key_in_progress", refusal),
+        Refusal::KeyBusy => (StatusCode::CONFLICT, "idempotency_key_in_progress"),
         Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => {
-            new(StatusCode::TOO_MANY_REQUESTS, "limit_exceeded", refusal)
+            (StatusCode::TOO_MANY_REQUESTS, "limit_exceeded")
         }
-        Refusal::NoMatch { .. } => new(StatusCode::CONFLICT, "no_match", refusal),
-        Refusal::DeviceUnavailable(_) => new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", refusal),
-        Refusal::DeviceTimeout { .. } => new(StatusCode::GATEWAY_TIMEOUT, "timeout", refusal),
-        Refusal::QuotaExceeded { .. } => new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded", refusal),
-        Refusal::Exists(_) => new(StatusCode::CONFLICT, "already_exists", refusal),
-        Refusal::Resync { .. } => new(StatusCode::GONE, "resync", refusal),
+        Refusal::NoMatch { .. } => (StatusCode::CONFLICT, "no_match"),
+        Refusal::DeviceUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        Refusal::DeviceTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        Refusal::QuotaExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),
+        Refusal::Exists(_) => (StatusCode::CONFLICT, "already_exists"),
+        Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
+    }
+}
+
+fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
+    match request {
+        RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "not_found"),
+        RequestFailure::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        RequestFailure::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+        RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+        RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        RequestFailure::TooManyConnections { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
+    }
+}
+
+/// The sentence for people, where this wire has one of its own.
+fn words(failure: &Failure) -> String {
+    match failure {
+        Failure::Refused(Refusal::NotFound(thing)) => not_found(*thing),
+        Failure::Refused(Refusal::NotAMember) => "X-Org-Id: you are not a member of that organization".to_owned(),
+        Failure::Refused(Refusal::NoOrganization) => {
+            "no organization is selected and you have no default one: name one in X-Org-Id".to_owned()
+        }
+        Failure::Request(RequestFailure::Body(sentence)) => sentence.clone(),
+        failure => failure.to_string(),
     }
 }
 
@@ -84,23 +95,6 @@ fn not_found(thing: Thing) -> String {
         first.make_ascii_uppercase();
     }
     format!("{word} not found")
-}
-
-fn unreadable(request: &RequestFailure) -> EverrunsError {
-    let new = EverrunsError::new;
-    match request {
-        RequestFailure::NoRoute => new(StatusCode::NOT_FOUND, "not_found", request),
-        RequestFailure::Method => new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", request),
-        RequestFailure::BodyTooLarge { .. } => {
-            new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", request)
-        }
-        RequestFailure::Body(sentence) => new(StatusCode::BAD_REQUEST, "invalid_request", sentence),
-        RequestFailure::Conflict(_) => new(StatusCode::CONFLICT, "conflict", request),
-        RequestFailure::Timeout => new(StatusCode::GATEWAY_TIMEOUT, "timeout", request),
-        RequestFailure::TooManyConnections { .. } => {
-            new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", request)
-        }
-    }
 }
 
 #[derive(Serialize)]
