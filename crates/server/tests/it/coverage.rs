@@ -40,6 +40,31 @@ const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/api/v1/organizations",                               401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     // The upgrade is not refused for the credential (see socket.rs); this is what a plain request gets.
     ("GET",    "/ws",                                                 400, [400; 9]),
+    ("GET",    "/v1/agents",                                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/v1/agents",                                          401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
+    ("GET",    "/v1/agents/{agent}",                                  401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("PATCH",  "/v1/agents/{agent}",                                  401, [404, 403, 403, 200, 200, 200, 403, 200, 403]),
+    ("DELETE", "/v1/agents/{agent}",                                  401, [404, 403, 403, 204, 204, 204, 403, 204, 403]),
+    ("GET",    "/v1/sessions",                                        401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/v1/sessions",                                        401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
+    ("GET",    "/v1/sessions/stats",                                  401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/sessions/facets",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/sessions/{session}",                              401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("PATCH",  "/v1/sessions/{session}",                              401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("DELETE", "/v1/sessions/{session}",                              401, [404, 403, 403, 204, 403, 204, 403, 204, 403]),
+    ("POST",   "/v1/sessions/{session}/cancel",                       401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("PUT",    "/v1/sessions/{session}/pin",                          401, [404, 403, 204, 204, 204, 204, 204, 204, 403]),
+    ("DELETE", "/v1/sessions/{session}/pin",                          401, [404, 403, 204, 204, 204, 204, 204, 204, 403]),
+    ("PUT",    "/v1/sessions/{session}/archive",                      401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("DELETE", "/v1/sessions/{session}/archive",                      401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("GET",    "/v1/sessions/{session}/messages",                     401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/v1/sessions/{session}/messages",                     401, [404, 403, 403, 201, 403, 201, 403, 201, 403]),
+    ("GET",    "/v1/sessions/{session}/export",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/sessions/{session}/events",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/sessions/{session}/sse",                          401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    // Commands ask for what the endpoint asks for that they stand for: see everruns/commands.rs.
+    ("POST",   "/v1/commands/{name}",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/auth/me",                                         401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/changes",                                  401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/host",                                     401, [400, 403, 403, 403, 403, 400, 403, 400, 403]),
     ("GET",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 200, 403, 200, 403]),
@@ -73,6 +98,13 @@ impl<'w> Story<'w> {
     /// A path with ids that the owner may act on; a new session for each, since some calls end it.
     async fn path(&self, pattern: &str) -> String {
         let mut path = pattern.replace("{file}", &self.file).replace("{token}", &"0".repeat(64));
+        path = path.replace("{name}", "list_sessions");
+        if pattern.contains("{agent}") {
+            path = path.replace("{agent}", &self.owner.agent(&new_name(self.owner.world)).await);
+        }
+        if pattern.starts_with("/v1/") && pattern.contains("{session}") {
+            return path.replace("{session}", &self.owner.talk(json!({})).await);
+        }
         if pattern.contains("{session}") {
             let session = self.owner.session().await;
             if pattern.contains("{device}") {
@@ -83,6 +115,11 @@ impl<'w> Story<'w> {
         }
         path
     }
+}
+
+/// A name that nobody has yet.
+fn new_name(world: &World) -> String {
+    format!("agent-{}", u32::from_be_bytes(world.bytes()))
 }
 
 /// An upload whose bytes are there.
@@ -104,7 +141,15 @@ async fn send(actor: &Actor<'_>, method: &str, path: &str) -> Answer {
         let filter = json!({ "attribute": "platform", "operator": "EQUALS", "value": "android" });
         return actor.post(path, json!({ "filters": [filter] })).await;
     }
-    actor.call(method, path, Body::empty()).await
+    let body = match (method, path) {
+        ("POST", "/v1/agents") => json!({ "name": new_name(actor.world), "system_prompt": "" }),
+        ("POST", path) if path.starts_with("/v1/") && path.ends_with("/messages") => {
+            json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } })
+        }
+        ("POST" | "PATCH", path) if path.starts_with("/v1/") => json!({}),
+        _ => return actor.call(method, path, Body::empty()).await,
+    };
+    actor.call(method, path, Body::from(body.to_string())).await
 }
 
 /// Everybody who has no good key.
@@ -227,8 +272,14 @@ both! {
         for (method, pattern, ..) in TABLE.iter().filter(|(_, path, ..)| path.contains("{session}")) {
             let path = story.path(pattern).await;
             let real = send(&foreign, method, &path).await;
-            for other in [unknown.as_str(), "00000000-0000-0000-0000-000000000000", "x", "%ff", "%00", "%2e%2e"] {
-                let session = path.split('/').nth(4).unwrap();
+            let at = pattern.split('/').position(|part| part == "{session}").unwrap();
+            let session = path.split('/').nth(at).unwrap();
+            // Everruns' wire says what cannot be an id of its own: that tells nothing, since it says so to everybody.
+            let others = match session.strip_prefix("session_") {
+                Some(_) => vec![format!("session_{}", unknown.replace('-', "")), format!("session_{}", "0".repeat(32))],
+                None => [&unknown, "00000000-0000-0000-0000-000000000000", "x", "%ff", "%00", "%2e%2e"].map(str::to_owned).to_vec(),
+            };
+            for other in &others {
                 let answer = send(&foreign, method, &path.replace(session, other)).await;
                 assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{method} {path} as {other}");
             }

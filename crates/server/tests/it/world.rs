@@ -81,6 +81,8 @@ impl World {
             call_timeout: Duration::from_secs(5),
             // Sweeps happen when a test says so.
             sweep_interval: Duration::from_secs(100_000),
+            // A stream ends where it would wait, unless a test is about streams.
+            stream_lifetime: Duration::ZERO,
             ..Settings::default()
         };
         set(&mut settings);
@@ -332,7 +334,8 @@ impl<'w> Actor<'w> {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         if let Some(organization) = &self.organization {
-            request = request.header("x-organization-id", organization);
+            // Each wire reads its own.
+            request = request.header("x-organization-id", organization).header("x-org-id", organization);
         }
         self.world.send(request.body(body).unwrap()).await
     }

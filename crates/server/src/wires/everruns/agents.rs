@@ -101,11 +101,7 @@ pub async fn list(
 
 /// `POST /agents`: makes an agent, or changes the one that has its id or its name: the SDKs' `apply` and
 /// `apply_by_name` are this request.
-pub async fn create(
-    May(granted): May<UseSessions>,
-    State(app): State<App>,
-    Whole(body): Whole,
-) -> Answer {
+pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whole(body): Whole) -> Answer {
     let body: Map<String, Value> = layers::json(&app, body).await?;
     // Read before anything is looked up: what is wrong is told first.
     fields::<Said>(&body)?.new_agent(None)?;

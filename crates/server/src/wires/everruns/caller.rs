@@ -48,9 +48,7 @@ fn credential(headers: &HeaderMap) -> Option<&str> {
     let value = value.to_str().ok()?;
     match value.split_once(' ') {
         None => Some(value),
-        Some((scheme, key)) => {
-            SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(key)
-        }
+        Some((scheme, key)) => SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(key),
     }
 }
 

@@ -71,7 +71,9 @@ async fn carry_out(
         "get_session_stats" => counts::count(app, &caller.may()?).await,
         "get_session_facets" => counts::divide(app, &caller.may()?, &Query::of_command(params)?).await,
         "list_events" => events::page(app, &caller.may()?, session()?, &Query::of_command(&rest)?).await,
-        "list_messages" => messages::newest(app, &caller.may()?, session()?, &Query::of_command(&rest)?).await,
+        "list_messages" => {
+            messages::newest(app, &caller.may()?, session()?, &Query::of_command(&rest)?).await
+        }
         "create_message" => messages::say(app, &caller.may()?, session()?, &rest).await,
         _ => Err(RequestFailure::NoRoute.into()),
     }

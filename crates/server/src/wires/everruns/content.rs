@@ -76,7 +76,8 @@ impl Sent {
 
 /// What is expected instead of a part that a user cannot send; nothing when it can be sent.
 fn unsendable(part: &Map<String, Value>) -> Option<&'static str> {
-    let has = |name: &str| part.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()));
+    let has =
+        |name: &str| part.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()));
     match part.get("type").and_then(Value::as_str) {
         Some("text") => (!has("text")).then_some("a text that is not empty"),
         Some("image") => (!has("url") && !has("base64")).then_some("a url or base64 of the image"),
@@ -189,8 +190,14 @@ mod tests {
         let of = |content: Value| read(json!({ "message": { "content": content } })).unwrap_err();
         let kinds = "expected a part of type text, image or image_file";
         assert!(of(json!([])).contains("at least one part"));
-        assert!(of(json!([{ "type": "text", "text": "" }])).contains("content[0]: expected a text that is not empty"));
-        assert!(of(json!([{ "type": "text", "text": "a" }, { "type": "tool_call" }])).contains(&format!("content[1]: {kinds}")));
+        assert!(
+            of(json!([{ "type": "text", "text": "" }]))
+                .contains("content[0]: expected a text that is not empty")
+        );
+        assert!(
+            of(json!([{ "type": "text", "text": "a" }, { "type": "tool_call" }]))
+                .contains(&format!("content[1]: {kinds}"))
+        );
         assert!(of(json!([{ "type": "image" }])).contains("a url or base64"));
         assert!(of(json!([{ "type": "image_file" }])).contains("an image_id"));
         let role = json!({ "message": { "role": "agent", "content": [{ "type": "text", "text": "a" }] } });
@@ -200,7 +207,14 @@ mod tests {
     #[test]
     fn whatever_a_worker_calls_parts_is_shown_as_what_strict_clients_read() {
         let text = json!([{ "type": "text", "text": "hi" }]);
-        for parts in [Value::Null, json!([]), json!({}), json!("x"), json!([{ "type": "video" }]), json!({ "content": 1 })] {
+        for parts in [
+            Value::Null,
+            json!([]),
+            json!({}),
+            json!("x"),
+            json!([{ "type": "video" }]),
+            json!({ "content": 1 }),
+        ] {
             assert_eq!(shown("hi", parts.clone())["content"], text, "{parts}");
         }
         let call = json!([{ "type": "tool_call", "id": "1", "name": "ls", "arguments": {} }]);

@@ -86,7 +86,8 @@ pub async fn facets(
 pub async fn divide(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> Result<Output, Failure> {
     let filter = filter::read(query, granted.principal())?;
     let found = agent_sessions::facets(app, granted, &filter).await?;
-    let groups = [Group::Started, Group::Active, Group::Idle].map(|group| (group, of_group(&found.states, group)));
+    let groups =
+        [Group::Started, Group::Active, Group::Idle].map(|group| (group, of_group(&found.states, group)));
     let groups = groups.into_iter().filter(|(_, count)| *count > 0);
     let agents = found.agents.into_iter().map(|(agent, count)| (ids::agent(agent).to_string(), count));
     let facets = Facets {

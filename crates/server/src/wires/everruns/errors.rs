@@ -80,7 +80,9 @@ fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
 fn words(failure: &Failure) -> String {
     match failure {
         Failure::Refused(Refusal::NotFound(thing)) => not_found(*thing),
-        Failure::Refused(Refusal::NotAMember) => "X-Org-Id: you are not a member of that organization".to_owned(),
+        Failure::Refused(Refusal::NotAMember) => {
+            "X-Org-Id: you are not a member of that organization".to_owned()
+        }
         Failure::Refused(Refusal::NoOrganization) => {
             "no organization is selected and you have no default one: name one in X-Org-Id".to_owned()
         }

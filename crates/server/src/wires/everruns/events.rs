@@ -32,8 +32,23 @@ const DEFAULT_WINDOW: i64 = 25;
 
 /// What a list of events reads.
 const KNOWN: [&str; 17] = [
-    "since_id", "types", "exclude", "limit", "before_sequence", "after_sequence", "around", "window", "from_ts",
-    "to_ts", "turn_id", "exec_id", "trace_id", "tags", "tool_name", "q", "order_desc",
+    "since_id",
+    "types",
+    "exclude",
+    "limit",
+    "before_sequence",
+    "after_sequence",
+    "around",
+    "window",
+    "from_ts",
+    "to_ts",
+    "turn_id",
+    "exec_id",
+    "trace_id",
+    "tags",
+    "tool_name",
+    "q",
+    "order_desc",
 ];
 
 /// Which kinds of events are wanted: those named, or all, but none of those that are excluded.
@@ -300,7 +315,10 @@ mod tests {
         assert_eq!(of("exclude=turn.started,turn.completed").unwrap().exclude, both);
         let unknown = "types: expected types of events such as output.message.completed";
         assert_eq!(of("types=turn").unwrap_err(), unknown);
-        assert_eq!(of(&"exclude=turn.started&".repeat(26)).unwrap_err(), "exclude: expected at most 25 types");
+        assert_eq!(
+            of(&"exclude=turn.started&".repeat(26)).unwrap_err(),
+            "exclude: expected at most 25 types"
+        );
         assert!(of(&"exclude=turn.started&".repeat(25)).is_ok());
     }
 }

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn every_state_is_of_a_status_and_of_one_activity_at_most() {
-        let count = |word: &str, state: State| meant_by(word).unwrap().contains(&state).then_some(word);
+        let count =
+            |word: &'static str, state: State| meant_by(word).unwrap().contains(&state).then_some(word);
         for state in State::ALL {
             let shown = ["started", "active", "idle"].map(|word| count(word, state)).into_iter().flatten();
             assert_eq!(shown.collect::<Vec<_>>(), [state.group().name()]);
@@ -144,9 +145,15 @@ mod tests {
         for (text, expected) in [
             ("agent_id=x", "invalid agent ID: expected agent_ and 32 lower-case hexadecimal digits"),
             ("mine=yes", "mine: expected true or false"),
-            ("status=paused,odd", "status: expected started, active, idle, running, paused, failed or completed"),
+            (
+                "status=paused,odd",
+                "status: expected started, active, idle, running, paused, failed or completed",
+            ),
             ("order=last_activity", "order: expected created_at"),
-            ("created_after=yesterday", "created_after: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
+            (
+                "created_after=yesterday",
+                "created_after: expected an RFC 3339 time such as 2026-01-01T00:00:00Z",
+            ),
             ("search=a&search=b", "search: expected at most one value"),
             ("tag=%00", "tag: expected a text without NUL"),
         ] {

@@ -71,7 +71,8 @@ pub fn default_harness() -> Prefixed {
 /// Reads an id with its prefix.
 fn read(prefix: &str, text: &str) -> Option<Uuid> {
     let digits = text.strip_prefix(prefix)?.strip_prefix('_')?;
-    let plain = digits.len() == DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let plain =
+        digits.len() == DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     plain.then(|| Uuid::try_parse(digits).ok()).flatten()
 }
 
@@ -124,8 +125,10 @@ pub fn is_harness(text: &str) -> bool {
 }
 
 fn malformed(what: &str, prefix: &str) -> Failure {
-    RequestFailure::Body(format!("invalid {what}: expected {prefix} and {DIGITS} lower-case hexadecimal digits"))
-        .into()
+    RequestFailure::Body(format!(
+        "invalid {what}: expected {prefix} and {DIGITS} lower-case hexadecimal digits"
+    ))
+    .into()
 }
 
 #[cfg(test)]
@@ -141,8 +144,16 @@ mod tests {
         assert_eq!(read_session(&text).unwrap(), id);
         let hex = id.uuid().simple().to_string();
         for wrong in [
-            "", "session_", &hex, &id.to_string(), &text[..text.len() - 1], &format!("{text}0"),
-            &text.to_uppercase(), &format!("agent_{hex}"), &format!("session-{hex}"), &format!("session_{}", id.uuid()),
+            "",
+            "session_",
+            &hex,
+            &id.to_string(),
+            &text[..text.len() - 1],
+            &format!("{text}0"),
+            &text.to_uppercase(),
+            &format!("agent_{hex}"),
+            &format!("session-{hex}"),
+            &format!("session_{}", id.uuid()),
         ] {
             assert!(matches!(read_session(wrong), Err(Failure::Request(_))), "{wrong}");
         }

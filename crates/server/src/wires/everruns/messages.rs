@@ -137,7 +137,7 @@ pub async fn export(
         let (app, granted) = (app.clone(), granted.clone());
         async move {
             if after >= total {
-                return Ok(None);
+                return Ok::<_, std::io::Error>(None);
             }
             let limit = u32::try_from((total - after).min(AT_ONCE)).unwrap_or(0);
             let page = agent_messages::page(&app, &granted, id, after, limit).await.map_err(cut)?;

@@ -56,7 +56,8 @@ impl Query {
                     Value::String(text) => text.clone(),
                     Value::Bool(_) | Value::Number(_) => value.to_string(),
                     Value::Array(_) | Value::Object(_) => {
-                        let sentence = format!("params.{name}: expected a text, a number, or a list of texts");
+                        let sentence =
+                            format!("params.{name}: expected a text, a number, or a list of texts");
                         return Err(RequestFailure::Body(sentence).into());
                     }
                 };
@@ -139,8 +140,8 @@ impl Query {
             }
             Err(failure) => return Err(failure),
         };
-        let warning =
-            (asked > MAX_LIMIT).then(|| format!("limit {asked} is more than {MAX_LIMIT}: {MAX_LIMIT} is used"));
+        let warning = (asked > MAX_LIMIT)
+            .then(|| format!("limit {asked} is more than {MAX_LIMIT}: {MAX_LIMIT} is used"));
         let limit = asked.min(MAX_LIMIT);
         let (offset, limit) = (u64::try_from(offset).unwrap_or(0), u32::try_from(limit).unwrap_or(0));
         Ok(Paging { offset, limit, warning })
@@ -185,7 +186,11 @@ mod tests {
     #[test]
     fn limits_are_read_as_documented_with_room_for_old_clients() {
         let paging = |text: &str| Query::read(Some(text)).paging();
-        let page = |offset, limit, warning: Option<&str>| Paging { offset, limit, warning: warning.map(str::to_owned) };
+        let page = |offset, limit, warning: Option<&str>| Paging {
+            offset,
+            limit,
+            warning: warning.map(str::to_owned),
+        };
         for (text, expected) in [
             ("", page(0, 20, None)),
             ("limit=1&offset=0", page(0, 1, None)),
@@ -195,8 +200,14 @@ mod tests {
         ] {
             assert_eq!(paging(text).unwrap(), expected, "{text}");
         }
-        for text in ["limit=0", "limit=501", "limit=-1", "limit=abc", "limit=", "limit=1.5", "limit=+1", "limit= 1"] {
-            assert_eq!(words(paging(text).unwrap_err()), "limit: expected a whole number from 1 to 100", "{text}");
+        for text in
+            ["limit=0", "limit=501", "limit=-1", "limit=abc", "limit=", "limit=1.5", "limit=+1", "limit= 1"]
+        {
+            assert_eq!(
+                words(paging(text).unwrap_err()),
+                "limit: expected a whole number from 1 to 100",
+                "{text}"
+            );
         }
         assert_eq!(words(paging("limit=1&limit=2").unwrap_err()), "limit: expected at most one value");
         for text in ["offset=-1", "offset=2147483648", "offset=x", "offset=99999999999999999999999"] {
@@ -215,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_commands_parameters_are_read_like_a_query() {
-        let parameters = json!({ "limit": 5, "mine": true, "tags": ["a", "b"], "search": null, "status": "idle,active" });
+        let parameters =
+            json!({ "limit": 5, "mine": true, "tags": ["a", "b"], "search": null, "status": "idle,active" });
         let query = Query::of_command(parameters.as_object().unwrap()).unwrap();
         assert_eq!(query.paging().unwrap().limit, 5);
         assert!(query.flag("mine").unwrap());

@@ -73,11 +73,7 @@ pub async fn page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> 
 }
 
 /// `POST /sessions`.
-pub async fn create(
-    May(granted): May<UseSessions>,
-    State(app): State<App>,
-    Whole(body): Whole,
-) -> Answer {
+pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whole(body): Whole) -> Answer {
     let body: Map<String, Value> = layers::json(&app, body).await?;
     Ok(begin(&app, &granted, &body).await?)
 }

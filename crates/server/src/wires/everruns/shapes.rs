@@ -6,7 +6,6 @@
 use super::ids::{self, Prefixed};
 use crate::wires::times::Time;
 use domain::agent::{Agent, AgentSession, Usage};
-use domain::time::Micros;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -172,8 +171,10 @@ impl Serialize for TokenUsage {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("input_tokens", &usage.input_tokens)?;
         map.serialize_entry("output_tokens", &usage.output_tokens)?;
-        let caches =
-            [("cache_read_tokens", usage.cache_read_tokens), ("cache_creation_tokens", usage.cache_creation_tokens)];
+        let caches = [
+            ("cache_read_tokens", usage.cache_read_tokens),
+            ("cache_creation_tokens", usage.cache_creation_tokens),
+        ];
         for (name, tokens) in caches.into_iter().filter(|(_, tokens)| *tokens > 0) {
             map.serialize_entry(name, &tokens)?;
         }
@@ -250,9 +251,4 @@ impl<'a, T> Page<'a, T> {
     pub fn of_messages(self) -> Page<'a, T> {
         Page { messages: Some(self.data), ..self }
     }
-}
-
-/// A time as this wire writes it.
-pub fn time(time: Micros) -> Time {
-    Time(time)
 }

@@ -24,6 +24,7 @@ use domain::ids::{OrganizationId, SessionId};
 use futures_util::stream;
 use serde_json::json;
 use std::convert::Infallible;
+use std::time::Duration;
 use store::Granted;
 use store::access::ViewSessions;
 use tokio::sync::mpsc;
@@ -31,6 +32,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// Frames that wait to be written. The next events are read when they are.
 const FRAMES_WAITING: usize = 16;
+/// No interval has no length at all.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(1);
 /// After how many milliseconds a reader is to come back when its stream is cycled.
 const CYCLE_RETRY: u32 = 100;
 /// And when the server stops: another has to start first.
@@ -126,7 +129,7 @@ impl Stream {
     async fn tell(&mut self, mut follow: Follow) -> Result<Infallible, End> {
         self.send("event: connected\ndata: {\"status\":\"connected\"}\n\n".to_owned()).await?;
         let stop = self.app.stop.clone();
-        let mut beats = interval(self.app.settings.stream_heartbeat);
+        let mut beats = interval(self.app.settings.stream_heartbeat.max(SHORTEST_HEARTBEAT));
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beats.reset();
         let life = sleep(self.app.settings.stream_lifetime);

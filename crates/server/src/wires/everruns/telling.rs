@@ -189,7 +189,10 @@ mod tests {
             json!({ "turn_id": turn_id, "input_message_id": message_id, "attempt": 1 })
         );
         assert_eq!(
-            told(EventKind::TurnCompleted, json!({ "turn": turn, "duration_ms": 5, "usage": { "input_tokens": 1, "acus": 2 } })),
+            told(
+                EventKind::TurnCompleted,
+                json!({ "turn": turn, "duration_ms": 5, "usage": { "input_tokens": 1, "acus": 2 } })
+            ),
             json!({ "turn_id": turn_id, "duration_ms": 5, "usage": { "input_tokens": 1 }, "iterations": 1 })
         );
         assert_eq!(
@@ -202,13 +205,19 @@ mod tests {
             json!({ "turn_id": nobody, "reason": "user" })
         );
         let workers = json!({ "turn": 1, "message": "mine" });
-        assert_eq!(told(EventKind::ToolStarted, workers.clone()), workers, "what a worker says is not touched");
+        assert_eq!(
+            told(EventKind::ToolStarted, workers.clone()),
+            workers,
+            "what a worker says is not touched"
+        );
     }
 
     #[test]
     fn pieces_come_with_what_came_before() {
         let mut streamed = Streamed::default();
-        let piece = |delta: &str, offset: usize| event(EventKind::OutputDelta, json!({ "delta": delta, "offset": offset }));
+        let piece = |delta: &str, offset: usize| {
+            event(EventKind::OutputDelta, json!({ "delta": delta, "offset": offset }))
+        };
         assert_eq!(streamed.take(&piece("Hé", 0)), Some("Hé"));
         assert_eq!(streamed.take(&piece("llo", 3)), Some("Héllo"));
         assert_eq!(streamed.take(&event(EventKind::WorkerLog, json!({}))), None);

@@ -1,11 +1,11 @@
 //! What this wire's bodies look like.
 
+pub use crate::wires::times::{Time, parse_time};
 use domain::device::{DeviceSession, Hold, HoldState, Offer};
 use domain::ids::SessionId;
 use domain::organization::Organization;
 use domain::permission::Role;
 use domain::session::SessionKey;
-pub use crate::wires::times::{Time, parse_time};
 use domain::time::Micros;
 use serde::Serialize;
 use uuid::Uuid;

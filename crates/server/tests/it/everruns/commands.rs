@@ -6,7 +6,8 @@ use domain::permission::Role;
 use serde_json::{Value, json};
 
 async fn command(actor: &Actor<'_>, name: &str, params: Value) -> Value {
-    let body = json!({ "params": params, "metadata": { "client": "everruns-cli/0.50.1" }, "reason": "why not" });
+    let body =
+        json!({ "params": params, "metadata": { "client": "everruns-cli/0.50.1" }, "reason": "why not" });
     let answer = actor.post(&format!("/v1/commands/{name}"), body).await;
     assert_eq!(answer.status, 200, "{name}: {}", answer.text());
     answer.json()

@@ -15,7 +15,7 @@ use axum::body::Body;
 use domain::agent::{Answer as Outcome, Item, Report};
 use serde_json::{Value, json};
 use server::operations::authenticate::authenticate;
-use server::operations::work::{self, Assignment, Claim, Reach, TurnKey};
+use server::operations::work::{self, Claim, Reach, TurnKey};
 use std::time::Duration;
 use store::Chosen;
 
@@ -57,7 +57,6 @@ pub struct Worker<'w> {
     reach: Reach,
     key: TurnKey,
     reported: i64,
-    pub assignment: Assignment,
 }
 
 impl<'w> Worker<'w> {
@@ -74,7 +73,7 @@ impl<'w> Worker<'w> {
             turn: assignment.turn.id,
             fence: assignment.turn.fence,
         };
-        Worker { world: admin.world, reach, key, reported: 0, assignment }
+        Worker { world: admin.world, reach, key, reported: 0 }
     }
 
     pub async fn report(&mut self, items: Vec<Item>) {
