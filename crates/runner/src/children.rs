@@ -1,4 +1,4 @@
-//! Programs that the host starts, and that must not outlive it.
+//! Programs that a host or a worker starts, and that must not outlive it.
 
 use std::path::PathBuf;
 
@@ -20,14 +20,19 @@ impl Group {
         let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Self { child, id })
     }
+
+    /// Sends a signal to all of the group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(id) = self.id {
+            // An empty group is an error and what we want.
+            let _ = kill_process_group(id, signal);
+        }
+    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            // An empty group is an error and what we want.
-            let _ = kill_process_group(id, Signal::KILL);
-        }
+        self.signal(Signal::KILL);
     }
 }
 
