@@ -62,7 +62,7 @@ impl Lines {
         let mut lines = Vec::new();
         for piece in text.split_inclusive('\n') {
             self.line.push_str(piece);
-            while self.line.len() > LONGEST && !self.line.ends_with('\n') {
+            while self.line.trim_end_matches('\n').len() > LONGEST {
                 let rest = self.line.split_off(self.line.floor_char_boundary(LONGEST));
                 lines.push(std::mem::replace(&mut self.line, rest));
             }
