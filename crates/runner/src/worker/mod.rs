@@ -38,7 +38,10 @@ const WAIT_SECONDS: u64 = 25;
 /// "Nothing came" sooner than this is a server that does not wait: it must not be asked in a loop.
 const TOO_SOON: Duration = Duration::from_secs(1);
 
-/// The two ways to stop a worker.
+/// How long a command that was ended because the worker stops may take to be reported.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// The two ways to stop a worker: either is enough.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     /// Claim nothing more; what runs may go on for [`WorkerOptions::stop_limit`].
@@ -59,14 +62,30 @@ pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> 
         .and_then(|()| options.directory.canonicalize())
         .map_err(|cause| WorkerError::Directory { path: options.directory.clone(), cause })?;
     let claiming = stop.gently.child_token();
-    let (stop_limit, stopped) = (options.stop_limit, stop.now.child_token());
-    let _hurry = AbortOnDropHandle::new(tokio::spawn(hurry(claiming.clone(), stopped.clone(), stop_limit)));
-    let parallel = options.parallel;
+    let stopped = stop.now.child_token();
+    let hurry = hurry(claiming.clone(), stopped.clone(), options.stop_limit);
+    let _hurry = AbortOnDropHandle::new(tokio::spawn(hurry));
     let work = Arc::new(Work { options, servers, directory, stopped });
     let mut slots = JoinSet::new();
-    for _ in 0..parallel {
+    for _ in 0..work.options.parallel {
         slots.spawn(slot(Arc::clone(&work), claiming.clone()));
     }
+    let last = work.options.grace + LAST_WORDS;
+    tokio::select! {
+        outcome = all(&mut slots, &claiming) => outcome,
+        () = too_long(&work.stopped, last) => {
+            tracing::warn!("what a turn had still to say could not be told to the server");
+            slots.shutdown().await;
+            Ok(())
+        }
+    }
+}
+
+/// Waits for all slots. When one of them ends, none claims anything more.
+async fn all(
+    slots: &mut JoinSet<Result<(), WorkerError>>,
+    claiming: &CancellationToken,
+) -> Result<(), WorkerError> {
     let mut outcome = Ok(());
     while let Some(ended) = slots.join_next().await {
         let ended = ended.unwrap_or_else(|panic| Err(WorkerError::Bug(panic.to_string())));
@@ -76,6 +95,12 @@ pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> 
         claiming.cancel();
     }
     outcome
+}
+
+/// Returns when turns that must end have had their time to.
+async fn too_long(stopped: &CancellationToken, last: Duration) {
+    stopped.cancelled().await;
+    tokio::time::sleep(last).await;
 }
 
 /// Gives the turns that run their last time once nothing is claimed any more.
