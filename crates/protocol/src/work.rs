@@ -5,18 +5,26 @@
 //! |---|---|
 //! | `POST /tenure/v1/work/claim` [`Claim`] | 200 [`Assignment`], or 204 when nothing came in time |
 //! | `POST /tenure/v1/work/{session}/heartbeat` [`Heartbeat`] | 200 [`Beat`] |
-//! | `POST /tenure/v1/work/{session}/report` [`Report`] | 200 [`Reported`] |
+//! | `POST /tenure/v1/work/{session}/report` [`Report`] | 200 [`Beat`] |
 //! | `POST /tenure/v1/work/{session}/done` [`Done`] | 204 |
 //!
-//! **Leases.** A claimed turn is the worker's for [`Assignment::lease_seconds`], and again from each heartbeat. Every claim of a turn has a fencing number larger than the one before; whatever
-//! comes with an older one is answered 409, and the worker drops the turn: somebody else has it.
+//! **Leases.** A claimed turn is the worker's for [`Assignment::lease_seconds`], and again from each heartbeat and
+//! report. Every claim has a fencing number larger than the one before; whatever comes with an older one is answered
+//! 409, and the worker drops the turn: somebody else has it, or it is over.
 //!
 //! **Nothing twice.** The items of a turn are numbered from 0 in the order in which they came to be. A report says
 //! the number of its first item; the server skips those it has. So a report may be repeated until an answer
-//! comes. `done` with the fence of a turn that is done already is answered as it was the first time.
+//! comes. `done` with the fence of a turn that is done already is answered as it was the first time. A report without
+//! items says that the work has begun. Once a turn is cancelled nothing more of it is taken.
+//!
+//! An item that can be read and not taken (an event that is not a worker's to tell of, a structured output that does
+//! not fit its schema) becomes a line of the log that says why: repeating it would not help.
 //!
 //! 401 and 403 are about the key, 404 is a session that is not there, 400, 413 and 422 are a request that will
 //! not do however often it comes. Everything else may be better next time. Both sides ignore fields they do not know.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,6 +50,9 @@ pub struct Claim {
     /// Only turns of agents with these names; `None` is any. One that does not exist yet is waited for.
     #[serde(default)]
     pub agents: Option<Vec<String>>,
+    /// Only turns of this organization; without it, all that the key reaches.
+    #[serde(default)]
+    pub organization: Option<Uuid>,
     /// How long to wait when there is nothing to do, at most [`MOST_WAIT_SECONDS`].
     #[serde(default)]
     pub wait_seconds: u64,
@@ -59,8 +70,10 @@ pub struct Assignment {
     pub title: String,
     /// Who is to answer.
     pub agent: AgentBrief,
-    /// The turn's number in its session, from 1.
-    pub turn: i64,
+    /// The turn's id.
+    pub turn: Uuid,
+    /// Its number in its session, from 1.
+    pub number: i64,
     /// The fencing number of this claim.
     pub fence: i64,
     /// The how manieth worker has this turn, from 1.
@@ -69,12 +82,35 @@ pub struct Assignment {
     pub lease_seconds: u64,
     /// What is to be answered.
     pub message: IncomingMessage,
+    /// The session's secrets.
+    #[serde(default)]
+    pub secrets: Secrets,
+    /// The JSON Schema of the session's structured output.
+    #[serde(default)]
+    pub output_schema: Option<Value>,
+    /// The repositories that the session is about: `owner/repo`.
+    #[serde(default)]
+    pub repos: Vec<String>,
+    /// What the agent is to be able to do, as the client wrote it.
+    #[serde(default)]
+    pub capabilities: Value,
 }
 
 impl Assignment {
     /// What names this turn in every further request.
     pub fn claimed(&self) -> Claimed {
         Claimed { organization: self.organization, turn: self.turn, fence: self.fence }
+    }
+}
+
+/// Names and values that only the session's worker is told. Their values are not printed.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secrets(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
@@ -113,6 +149,12 @@ pub struct Attachment {
     pub name: String,
     /// Where it can be fetched.
     pub url: String,
+    /// What it is, as its sender said.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// Its length in bytes, if that is known.
+    #[serde(default)]
+    pub size: Option<i64>,
 }
 
 /// A turn as its worker names it.
@@ -120,8 +162,8 @@ pub struct Attachment {
 pub struct Claimed {
     /// The session's organization.
     pub organization: Uuid,
-    /// The turn's number.
-    pub turn: i64,
+    /// The turn's id.
+    pub turn: Uuid,
     /// The fencing number of the claim.
     pub fence: i64,
 }
@@ -134,7 +176,7 @@ pub struct Heartbeat {
     pub claimed: Claimed,
 }
 
-/// The claim holds.
+/// The claim holds; the answer to a heartbeat and to a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     /// For how long from now.
@@ -155,28 +197,6 @@ pub struct Report {
     pub items: Vec<Item>,
 }
 
-/// The items are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reported {
-    /// The number of the item that comes next.
-    pub next: u64,
-    /// As in [`Beat`], so that a turn that says much is cancelled sooner.
-    #[serde(default)]
-    pub cancelled: bool,
-    /// Items that could be read but not taken. They count as kept: repeating them would not help.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<RefusedItem>,
-}
-
-/// An item that the server did not take, such as a structured output that does not fit its schema.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedItem {
-    /// Its number.
-    pub item: u64,
-    /// One sentence for people.
-    pub reason: String,
-}
-
 /// One thing that happened in a turn. No text has a NUL character.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -193,16 +213,19 @@ pub enum Item {
     },
     /// Anything that is worth an event in the session.
     Event {
-        /// Its type, as in the event log: `tool.started`.
+        /// Its type, one of those that are a worker's to tell of: `tool.started`.
         event: String,
         /// What belongs to it.
         #[serde(default)]
         data: Value,
     },
-    /// A whole message of the agent, while the turn goes on.
+    /// A whole message of the agent, in place of the output since the last one.
     Message {
         /// All of its text.
         text: String,
+        /// Its content, text and all else, if it is more than text.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parts: Vec<Value>,
     },
     /// What was used up since the last report of it.
     Usage(Usage),
@@ -228,6 +251,10 @@ pub struct Usage {
     pub input_tokens: u64,
     /// Tokens that it wrote.
     pub output_tokens: u64,
+    /// Tokens that it read from its cache.
+    pub cache_read_tokens: u64,
+    /// Tokens that it wrote to its cache.
+    pub cache_creation_tokens: u64,
     /// Agent compute units.
     pub acus: f64,
 }
@@ -280,24 +307,24 @@ mod tests {
     use serde_json::json;
 
     fn claimed() -> Claimed {
-        Claimed { organization: Uuid::from_u128(1), turn: 2, fence: 3 }
+        Claimed { organization: Uuid::from_u128(1), turn: Uuid::from_u128(2), fence: 3 }
     }
 
     /// Other programs than ours may be workers: what is on the wire must not change by accident.
     #[test]
     fn the_wire_is_as_documented() {
         let turn = |more: Value| {
-            let mut all = json!({"organization": Uuid::from_u128(1), "turn": 2, "fence": 3});
+            let mut all = json!({"organization": Uuid::from_u128(1), "turn": Uuid::from_u128(2), "fence": 3});
             all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             all
         };
-        let usage = Usage { input_tokens: 1, output_tokens: 2, acus: 0.5 };
+        let usage = Usage { input_tokens: 1, output_tokens: 2, acus: 0.5, ..Usage::default() };
         let pull_request = PullRequest { url: "u".into(), state: Some("open".into()) };
         let items = vec![
             Item::Output { text: "a".into() },
             Item::Log { line: "b".into() },
             Item::Event { event: "tool.started".into(), data: json!({"c": 1}) },
-            Item::Message { text: "d".into() },
+            Item::Message { text: "d".into(), parts: Vec::new() },
             Item::Usage(usage),
             Item::PullRequest(pull_request),
             Item::StructuredOutput { value: json!([1]) },
@@ -309,7 +336,8 @@ mod tests {
             {"type": "log", "line": "b"},
             {"type": "event", "event": "tool.started", "data": {"c": 1}},
             {"type": "message", "text": "d"},
-            {"type": "usage", "input_tokens": 1, "output_tokens": 2, "acus": 0.5},
+            {"type": "usage", "input_tokens": 1, "output_tokens": 2, "cache_read_tokens": 0,
+                "cache_creation_tokens": 0, "acus": 0.5},
             {"type": "pull_request", "url": "u", "state": "open"},
             {"type": "structured_output", "value": [1]},
             {"type": "title", "title": "e"},
@@ -329,14 +357,21 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_not_printed() {
+        let secrets = Secrets(BTreeMap::from([("KEY".to_owned(), "hidden".to_owned())]));
+        assert_eq!(format!("{secrets:?}"), "{\"KEY\"}");
+    }
+
+    #[test]
     fn what_may_be_left_out_may() {
         let message = json!({"id": Uuid::nil(), "text": "hi"});
         let little = json!({
-            "organization": Uuid::nil(), "session": Uuid::nil(), "agent": {"name": "a"}, "turn": 1, "fence": 1,
-            "attempt": 1, "lease_seconds": 30, "message": message, "of a later version": true,
+            "organization": Uuid::nil(), "session": Uuid::nil(), "agent": {"name": "a"}, "turn": Uuid::nil(),
+            "number": 1, "fence": 1, "attempt": 1, "lease_seconds": 30, "message": message, "of a later version": true,
         });
         let assignment: Assignment = serde_json::from_value(little).unwrap();
         assert_eq!((assignment.title.as_str(), assignment.message.attachments.len()), ("", 0));
+        assert_eq!((assignment.secrets.0.len(), assignment.output_schema), (0, None));
         let claim: Claim = serde_json::from_value(json!({"worker": "w"})).unwrap();
         assert_eq!((claim.agents, claim.wait_seconds), (None, 0));
     }

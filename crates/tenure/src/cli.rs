@@ -120,7 +120,8 @@ mod tests {
             "host --server http://a --server http://b --token tnr_x --simulate android=4,ios=2",
             "worker --server http://a --token tnr_x --exec cat",
             "worker --server http://a --server http://b --token tnr_x --agent a --agent b --exec cat --parallel 4 \
-             --time-limit 2h --stop-limit 5m --directory w --name w1 --directives --input json",
+             --time-limit 2h --stop-limit 5m --directory w --name w1 --directives --secrets --input json \
+             --org org_01987a6b5c4d7e8f90123456789abcde",
             "demo --fresh",
             "migrate --json",
             "settings",

@@ -13,6 +13,7 @@ mod directives;
 mod lease;
 mod options;
 mod outbox;
+mod rooms;
 mod servers;
 mod text;
 mod turn;
@@ -65,7 +66,7 @@ pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> 
     let stopped = stop.now.child_token();
     let hurry = hurry(claiming.clone(), stopped.clone(), options.stop_limit);
     let _hurry = AbortOnDropHandle::new(tokio::spawn(hurry));
-    let work = Arc::new(Work { options, servers, directory, stopped });
+    let work = Arc::new(Work { options, servers, directory, rooms: rooms::Rooms::default(), stopped });
     let mut slots = JoinSet::new();
     for _ in 0..work.options.parallel {
         slots.spawn(slot(Arc::clone(&work), claiming.clone()));
@@ -118,7 +119,8 @@ async fn hurry(claiming: CancellationToken, stopped: CancellationToken, limit: D
 /// Claims and works, one turn after another.
 async fn slot(work: Arc<Work>, claiming: CancellationToken) -> Result<(), WorkerError> {
     let agents = Some(work.options.agents.clone()).filter(|agents| !agents.is_empty());
-    let claim = Claim { worker: work.options.name.clone(), agents, wait_seconds: WAIT_SECONDS };
+    let (worker, organization) = (work.options.name.clone(), work.options.organization);
+    let claim = Claim { worker, agents, organization, wait_seconds: WAIT_SECONDS };
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
     loop {
         let asked = now();

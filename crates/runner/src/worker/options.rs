@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::options::{could_be_key, hostname};
 
 /// Most turns at once.
@@ -20,6 +22,8 @@ pub struct WorkerOptions {
     pub name: String,
     /// The agents whose turns it takes; none is all.
     pub agents: Vec<String>,
+    /// The organization whose turns it takes; without one, all that the key reaches.
+    pub organization: Option<Uuid>,
     /// The shell command that answers a message; `{session}` in it becomes the session's id.
     pub command: String,
     /// How many turns run at once.
@@ -34,6 +38,8 @@ pub struct WorkerOptions {
     pub directory: PathBuf,
     /// Whether lines `::tenure {…}` of the command are directives to the worker instead of output.
     pub directives: bool,
+    /// Whether the session's secrets become environment variables of the command.
+    pub secrets: bool,
     /// Whether the command reads the whole assignment as JSON instead of the message's text.
     pub json_input: bool,
 }
@@ -46,6 +52,7 @@ impl WorkerOptions {
             token: token.into(),
             name: hostname().unwrap_or_else(|| "worker".to_owned()),
             agents: Vec::new(),
+            organization: None,
             command: command.into(),
             parallel: 1,
             time_limit: Duration::from_secs(30 * 60),
@@ -53,6 +60,7 @@ impl WorkerOptions {
             grace: Duration::from_secs(5),
             directory: PathBuf::from("tenure-work"),
             directives: false,
+            secrets: false,
             json_input: false,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::work::{Item, MOST_ITEMS, Report};
 use tokio::sync::mpsc;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::lease::Lease;
 use super::servers::Trouble;
@@ -22,39 +22,49 @@ const ENOUGH_BYTES: usize = 8 << 10;
 /// What waits already is taken along up to this size.
 const MOST_BYTES: usize = 64 << 10;
 
-/// Reports everything until the senders are gone.
+/// Reports everything until the senders are gone. When there is nothing for a moment, it says that the work has begun.
 ///
 /// # Errors
 /// Why the server will not take it: the turn cannot go on.
 pub(crate) async fn report(lease: &Lease, mut items: mpsc::Receiver<Item>) -> Result<(), String> {
-    let mut first = 0;
-    while let Some(items) = batch(&mut items).await {
-        let report = Report { claimed: lease.claimed, first, items };
-        match lease.servers.report(lease.session, &report).await {
-            Ok(reported) => {
-                for refused in reported.refused {
-                    tracing::warn!(session = %lease.session, reason = refused.reason, "the server left out an item");
-                }
-                if reported.cancelled {
-                    lease.cancelled.cancel();
-                }
-            }
-            Err(Trouble::Lost | Trouble::Refused { .. }) => {
-                lease.lose();
-                // Whoever keeps the lease ends all of the turn, this too.
-                std::future::pending::<()>().await;
-            }
-            Err(Trouble::Unusable(reason) | Trouble::Away(reason)) => return Err(reason),
+    let mut first = match timeout(GATHER, items.recv()).await {
+        Ok(item) => item,
+        Err(_) => {
+            send(lease, 0, Vec::new()).await?;
+            items.recv().await
         }
-        first += report.items.len() as u64;
+    };
+    let mut number = 0;
+    while let Some(item) = first {
+        number += send(lease, number, batch(item, &mut items).await).await?;
+        first = items.recv().await;
     }
     Ok(())
 }
 
-/// The next items, at least one; `None` at the end.
-async fn batch(items: &mut mpsc::Receiver<Item>) -> Option<Vec<Item>> {
+/// Reports the items from this number on, and says how many they were.
+async fn send(lease: &Lease, first: u64, items: Vec<Item>) -> Result<u64, String> {
+    let report = Report { claimed: lease.claimed, first, items };
+    match lease.servers.report(lease.session, &report).await {
+        Ok(beat) => {
+            if beat.cancelled {
+                lease.cancelled.cancel();
+            }
+            Ok(report.items.len() as u64)
+        }
+        Err(Trouble::Lost | Trouble::Refused { .. }) => {
+            lease.lose();
+            // Whoever keeps the lease ends all of the turn, this too.
+            std::future::pending().await
+        }
+        Err(Trouble::Unusable(reason) | Trouble::Away(reason)) => Err(reason),
+    }
+}
+
+/// The item, and what comes within a moment after it.
+async fn batch(first: Item, items: &mut mpsc::Receiver<Item>) -> Vec<Item> {
     let mut batch = Batch::default();
-    batch.push(items.recv().await?);
+    batch.push(first);
     let until = now() + GATHER;
     while batch.bytes < ENOUGH_BYTES {
         match timeout_at(until, items.recv()).await {
@@ -68,7 +78,7 @@ async fn batch(items: &mut mpsc::Receiver<Item>) -> Option<Vec<Item>> {
             Err(_) => break,
         }
     }
-    Some(batch.items)
+    batch.items
 }
 
 #[derive(Default)]
@@ -91,7 +101,10 @@ impl Batch {
 /// About what it takes on the wire.
 fn size(item: &Item) -> usize {
     32 + match item {
-        Item::Output { text } | Item::Log { line: text } | Item::Message { text } => text.len(),
+        Item::Output { text } | Item::Log { line: text } => text.len(),
+        Item::Message { text, parts } => {
+            text.len() + parts.iter().map(|part| part.to_string().len()).sum::<usize>()
+        }
         Item::StructuredOutput { value } | Item::Event { data: value, .. } => value.to_string().len(),
         Item::Usage(_) | Item::PullRequest(_) | Item::Title { .. } => 128,
     }
@@ -108,26 +121,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_batch_gathers_for_a_moment_or_until_it_is_large() {
         let (sender, mut items) = mpsc::channel(WAITING);
-        sender.try_send(output("a")).unwrap();
         sender.try_send(output("b")).unwrap();
         sender.try_send(Item::Log { line: "c".into() }).unwrap();
         sender.try_send(output("d")).unwrap();
         let expected = vec![output("ab"), Item::Log { line: "c".into() }, output("d")];
         let begun = now();
-        assert_eq!(batch(&mut items).await, Some(expected));
+        assert_eq!(batch(output("a"), &mut items).await, expected);
         assert_eq!(begun.elapsed(), GATHER);
 
-        sender.try_send(output(&"x".repeat(ENOUGH_BYTES))).unwrap();
         sender.try_send(output("y")).unwrap();
         let begun = now();
-        assert_eq!(batch(&mut items).await.unwrap().len(), 1);
+        assert_eq!(batch(output(&"x".repeat(ENOUGH_BYTES)), &mut items).await.len(), 1);
         assert!(begun.elapsed().is_zero());
 
-        sender.try_send(output("z")).unwrap();
         drop(sender);
         let begun = now();
-        assert_eq!(batch(&mut items).await, Some(vec![output("z")]));
-        assert_eq!(batch(&mut items).await, None);
+        assert_eq!(batch(output("z"), &mut items).await, [output("z")]);
         assert!(begun.elapsed().is_zero());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use protocol::work::{Assignment, Beat, Claim, Claimed, Done, Heartbeat, Report, Reported, WORK_PATH};
+use protocol::work::{Assignment, Beat, Claim, Claimed, Done, Heartbeat, Report, WORK_PATH};
 use reqwest::{Client, Response, StatusCode, header};
 use serde::Serialize;
 use uuid::Uuid;
@@ -80,7 +80,7 @@ impl Servers {
     }
 
     /// Reports, again and again for as long as the caller waits.
-    pub(crate) async fn report(&self, session: Uuid, report: &Report) -> Result<Reported, Trouble> {
+    pub(crate) async fn report(&self, session: Uuid, report: &Report) -> Result<Beat, Trouble> {
         let path = format!("{session}/report");
         let mut patience = Patience::new("report");
         loop {

@@ -15,6 +15,7 @@ use super::command::{self, Ending, Limits, Said};
 use super::directives::Asked;
 use super::lease::Lease;
 use super::outbox;
+use super::rooms::Rooms;
 use super::servers::{Servers, Trouble};
 use crate::children::without_secrets;
 
@@ -28,6 +29,7 @@ pub(crate) struct Work {
     pub(crate) servers: Arc<Servers>,
     /// The folder of the sessions' folders, absolute.
     pub(crate) directory: PathBuf,
+    pub(crate) rooms: Rooms,
     /// Turns that still run must end.
     pub(crate) stopped: CancellationToken,
 }
@@ -37,17 +39,18 @@ impl Work {
     /// turn's own failure, and told to the server.
     pub(crate) async fn take(&self, assignment: Assignment) {
         let lease = Lease::new(Arc::clone(&self.servers), &assignment);
-        tracing::info!(session = %lease.session, turn = lease.claimed.turn, attempt = assignment.attempt, "turn begun");
+        tracing::info!(session = %lease.session, turn = assignment.number, attempt = assignment.attempt, "turn begun");
         tokio::select! {
             // Dropping the answer kills the command and all that it started.
             reason = lease.keep() => {
-                tracing::warn!(session = %lease.session, turn = lease.claimed.turn, reason, "turn dropped");
+                tracing::warn!(session = %lease.session, turn = assignment.number, reason, "turn dropped");
             }
             () = self.answer(&assignment, &lease) => {}
         }
     }
 
     async fn answer(&self, assignment: &Assignment, lease: &Lease) {
+        let _room = self.rooms.enter(lease.session).await;
         let (items, waiting) = mpsc::channel(outbox::WAITING);
         let broken = CancellationToken::new();
         let limits = Limits {
@@ -69,7 +72,7 @@ impl Work {
             Err(reason) => failed(format!("what the command wrote could not be reported: {reason}")),
             Ok(()) => outcome(ended, self.options.time_limit),
         };
-        tracing::info!(session = %lease.session, turn = lease.claimed.turn, ?outcome, "turn ended");
+        tracing::info!(session = %lease.session, turn = assignment.number, ?outcome, "turn ended");
         match lease.servers.done(lease.session, &Done { claimed: lease.claimed, outcome }).await {
             Ok(()) => {}
             Err(Trouble::Unusable(reason) | Trouble::Away(reason)) => {
@@ -108,12 +111,37 @@ impl Work {
             .env("TENURE_SESSION_DIR", directory)
             .env("TENURE_AGENT", variable(&assignment.agent.name))
             .env("TENURE_MODEL", variable(assignment.agent.model.as_deref().unwrap_or_default()))
-            .env("TENURE_TURN", assignment.turn.to_string())
+            .env("TENURE_TURN", assignment.number.to_string())
             .env("TENURE_ATTEMPT", assignment.attempt.to_string());
         let prompt = assignment.agent.system_prompt.as_deref().unwrap_or_default();
         shell.env("TENURE_SYSTEM_PROMPT", variable(prompt));
+        if self.options.secrets {
+            shell.envs(secrets(assignment));
+        }
         shell
     }
+}
+
+/// The session's secrets as variables, less those that would change which programs run and how.
+fn secrets(assignment: &Assignment) -> impl Iterator<Item = (&str, String)> {
+    let harmless = assignment.secrets.0.iter().filter(|(name, _)| {
+        let harmless = may_be_variable(name);
+        if !harmless {
+            tracing::warn!(session = %assignment.session, name, "a secret of this name is not put into the environment");
+        }
+        harmless
+    });
+    harmless.map(|(name, value)| (name.as_str(), variable(value)))
+}
+
+/// Whether a session may choose this variable.
+fn may_be_variable(name: &str) -> bool {
+    const NOT: [&str; 10] =
+        ["PATH", "HOME", "SHELL", "USER", "ENV", "BASH_ENV", "IFS", "CDPATH", "PS4", "SHELLOPTS"];
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    let loader = ["TENURE", "LD_", "DYLD_", "GIT_"].iter().any(|prefix| name.starts_with(prefix));
+    plain && begins && !loader && !NOT.contains(&name)
 }
 
 /// Text as it can stand in the environment: without NUL, and cut where the system would refuse it.
@@ -158,4 +186,19 @@ fn failed(message: String) -> Outcome {
 fn with_last_lines(sentence: String, said: &Said) -> String {
     let last = said.last_lines();
     if last.is_empty() { sentence } else { format!("{sentence}\n{last}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_choose_no_variables_that_choose_programs() {
+        for name in ["API_KEY", "_x", "key2"] {
+            assert!(may_be_variable(name), "{name}");
+        }
+        for name in ["", "PATH", "LD_PRELOAD", "TENURE_TURN", "GIT_SSH_COMMAND", "2x", "A=B", "A B", "ä"] {
+            assert!(!may_be_variable(name), "{name}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use protocol::work::{
     AgentBrief, Assignment, Beat, Claim, Claimed, Done, Heartbeat, IncomingMessage, Item, Outcome, Report,
-    Reported, WORK_PATH,
+    Secrets, WORK_PATH,
 };
 use runner::worker::{Stop, WorkerError, WorkerOptions};
 use tokio::net::unix::pipe;
@@ -165,7 +165,8 @@ pub fn assignment(text: &str) -> Assignment {
             system_prompt: Some("Be brief.".to_owned()),
             model: None,
         },
-        turn: 3,
+        turn: Uuid::from_u128(3),
+        number: 3,
         fence: 7,
         attempt: 1,
         lease_seconds: 30,
@@ -175,6 +176,10 @@ pub fn assignment(text: &str) -> Assignment {
             parts: Vec::new(),
             attachments: Vec::new(),
         },
+        secrets: Secrets::default(),
+        output_schema: None,
+        repos: Vec::new(),
+        capabilities: serde_json::Value::Null,
     }
 }
 
@@ -230,7 +235,7 @@ fn with<T>(
 ) -> Result<(T, bool), StatusCode> {
     let mut answer = Err(StatusCode::CONFLICT);
     desk.send_modify(|desk| {
-        let ours = Claimed { organization: Uuid::from_u128(1), turn: 3, fence: 7 };
+        let ours = Claimed { organization: Uuid::from_u128(1), turn: Uuid::from_u128(3), fence: 7 };
         if claimed == ours && !desk.lost {
             answer = Ok((act(desk.told.entry(session).or_default()), desk.cancelled));
         }
@@ -251,16 +256,15 @@ async fn report(
     State(desk): State<Shared>,
     Path(session): Path<Uuid>,
     Json(report): Json<Report>,
-) -> Result<Json<Reported>, StatusCode> {
-    let (next, cancelled) = with(&desk, session, report.claimed, |told| {
+) -> Result<Json<Beat>, StatusCode> {
+    let ((), cancelled) = with(&desk, session, report.claimed, |told| {
         told.firsts.push(report.first);
         let have = told.items.len() as u64;
         assert!(report.first <= have, "items {have} to {} are missing", report.first);
         let new = report.items.into_iter().skip(usize::try_from(have - report.first).unwrap());
         told.items.extend(new);
-        told.items.len() as u64
     })?;
-    Ok(Json(Reported { next, cancelled, refused: Vec::new() }))
+    Ok(Json(Beat { lease_seconds: 30, cancelled }))
 }
 
 async fn done(

@@ -29,9 +29,10 @@ async fn a_command_answers_a_message_in_its_sessions_folder() {
     );
     assert_eq!(told.output(), expected);
     assert_eq!(told.log(), ["noted"]);
-    let agents = Some(vec!["default".to_owned()]);
+    let (worker, agents) = ("box".to_owned(), Some(vec!["default".to_owned()]));
     server.look(|desk| {
-        assert_eq!(desk.claims[0], Claim { worker: "box".to_owned(), agents, wait_seconds: 25 });
+        let claim = Claim { worker, agents, organization: None, wait_seconds: 25 };
+        assert_eq!(desk.claims[0], claim);
     });
 }
 
@@ -59,6 +60,7 @@ async fn nothing_is_lost_or_doubled_when_answers_are() {
     let faults = [
         ("/claim", Fault::Away),
         ("/report", Fault::CutOff),
+        ("/report", Fault::CutOff),
         ("/report", Fault::Away),
         ("/report", Fault::CutOff),
         ("/report", Fault::CutOff),
@@ -74,7 +76,7 @@ async fn nothing_is_lost_or_doubled_when_answers_are() {
     assert!(told.output() == expected, "{} bytes instead of {}", told.output().len(), expected.len());
     let lines = told.log();
     assert_eq!((lines.len(), lines[499], lines[500]), (501, "500", "last"));
-    assert!(told.firsts.windows(2).any(|pair| pair[0] == pair[1]), "a report was repeated");
+    assert!(told.firsts.windows(2).any(|pair| pair[0] > 0 && pair[0] == pair[1]), "a report was repeated");
     // The answer to `done` was cut off once: it is said again, and no more after that.
     let next = server.say("");
     server.done(next).await;
@@ -123,7 +125,7 @@ async fn directives_are_orders_if_they_are_allowed() {
     assert_eq!(outcome, Outcome::Finished);
     let expected = [
         Item::Output { text: "hello\n".to_owned() },
-        Item::Usage(Usage { input_tokens: 9, output_tokens: 0, acus: 1.5 }),
+        Item::Usage(Usage { input_tokens: 9, acus: 1.5, ..Usage::default() }),
         Item::Title { title: "New".to_owned() },
         Item::PullRequest(PullRequest { url: "https://x/1".to_owned(), state: Some("open".to_owned()) }),
         Item::StructuredOutput { value: json!({"a": 1}) },
@@ -140,6 +142,49 @@ async fn directives_are_orders_if_they_are_allowed() {
     let session = server.say(lines);
     let (outcome, told) = server.done(session).await;
     assert_eq!((outcome, told.output().as_str()), (Outcome::WaitingForUser, lines));
+}
+
+#[tokio::test]
+async fn secrets_are_variables_if_they_are_allowed() {
+    for allowed in [true, false] {
+        let server = WorkServer::start().await;
+        let command = "echo $TOKEN $LD_DEBUG";
+        let _worker = Worker::start(&[&server], command, |options| options.secrets = allowed);
+        let mut turn = assignment("");
+        let secrets = [("TOKEN", "s3cret"), ("LD_DEBUG", "help")];
+        turn.secrets.0.extend(secrets.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let (_, told) = server.done(server.put(turn)).await;
+        assert_eq!(told.output(), if allowed { "s3cret\n" } else { "\n" });
+    }
+}
+
+#[tokio::test]
+async fn a_silent_turn_says_that_it_has_begun() {
+    let server = WorkServer::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Gate::new(dir.path());
+    let _worker = Worker::start(&[&server], &gate.wait(), |_| {});
+    let session = server.say("");
+    server.told(session, |told| (told.firsts == [0] && told.items.is_empty()).then_some(())).await;
+    gate.open();
+    server.done(session).await;
+}
+
+#[tokio::test]
+async fn a_session_is_worked_on_by_one_turn_at_a_time() {
+    let server = WorkServer::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Gate::new(dir.path());
+    let command = format!("mkdir alone && {} && rmdir alone", gate.wait());
+    let _worker = Worker::start(&[&server], &command, |options| options.parallel = 2);
+    let turn = assignment("");
+    server.put(turn.clone());
+    let session = server.put(turn);
+    server.wait(|desk| (desk.taken.len() == 2).then_some(())).await;
+    gate.open();
+    gate.open();
+    let done = server.told(session, |told| (told.done.len() == 2).then(|| told.done.clone())).await;
+    assert_eq!(done, [Outcome::WaitingForUser, Outcome::WaitingForUser]);
 }
 
 #[tokio::test]

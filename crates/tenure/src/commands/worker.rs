@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use domain::ids::OrganizationId;
 use runner::worker::{Stop, WorkerOptions};
 use server::settings::BaseUrl;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -38,6 +39,9 @@ pub struct Worker {
     /// Agent to work as; say it again for more [default: every agent]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub agent: Vec<String>,
+    /// Organization to work for, by its id [default: all that the key reaches]
+    #[arg(long, value_name = "ID", value_parser = organization)]
+    pub org: Option<OrganizationId>,
     /// Shell command that answers a message
     #[arg(long, value_name = "COMMAND")]
     pub exec: String,
@@ -62,6 +66,9 @@ pub struct Worker {
     /// Lines ::tenure {…} of the command are orders to the worker: see docs/workers.md
     #[arg(long)]
     pub directives: bool,
+    /// Put the session's secrets into the command's environment: who creates sessions names the variables
+    #[arg(long)]
+    pub secrets: bool,
 }
 
 /// What the command reads on standard input.
@@ -83,7 +90,9 @@ impl Worker {
         options.time_limit = self.time_limit;
         options.stop_limit = self.stop_limit;
         options.directory = self.directory;
+        options.organization = self.org.map(|id| id.0);
         options.directives = self.directives;
+        options.secrets = self.secrets;
         options.json_input = self.input == Input::Json;
         options
     }
@@ -97,6 +106,10 @@ impl fmt::Debug for Worker {
             .field("agent", &self.agent)
             .finish_non_exhaustive()
     }
+}
+
+fn organization(text: &str) -> std::result::Result<OrganizationId, String> {
+    OrganizationId::parse(text).ok_or_else(|| "expected the id that `tenure org list` shows".to_owned())
 }
 
 fn parallel(text: &str) -> std::result::Result<usize, String> {
