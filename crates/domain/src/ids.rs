@@ -42,6 +42,12 @@ identifiers! {
     FileId
     /// A running server process.
     NodeId
+    /// Who works in an agent session.
+    AgentId
+    /// What was said in an agent session.
+    MessageId
+    /// One answer of an agent to a message.
+    TurnId
 }
 
 impl OrganizationId {
@@ -118,9 +124,47 @@ impl SessionId {
     }
 }
 
+impl serde::Serialize for SessionId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.uuid().serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for SessionId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let uuid = Uuid::deserialize(deserializer)?;
+        SessionId::from_uuid(uuid).ok_or_else(|| serde::de::Error::custom("not the id of a session"))
+    }
+}
+
 impl std::fmt::Display for SessionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.uuid().fmt(f)
+    }
+}
+
+/// The id of an event of a session. It carries the event's place in its session in its last 32 bits, so that a
+/// reader that comes back with the id of the last event it saw is found by the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Uuid);
+
+impl EventId {
+    /// The id of the event at `sequence`, with 30 of the random bits.
+    pub fn new(now: Micros, random: [u8; 10], sequence: i64) -> EventId {
+        let tail = random_tail(random) & !u64::from(u32::MAX);
+        EventId(uuid_v7(now, tail | u64::from(sequence as u32)))
+    }
+
+    /// The place that it claims to have in its session: whoever uses it compares the whole id with what is there.
+    pub fn sequence(self) -> i64 {
+        (self.0.as_u128() & u128::from(u32::MAX)) as i64
+    }
+}
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -166,6 +210,15 @@ mod tests {
             if let Some(id) = SessionId::from_uuid(Uuid::from_u128(bits)) {
                 prop_assert_eq!(id.uuid().as_u128(), bits);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_events_id_says_its_place(micros in 0..Micros::MAX.0, random: [u8; 10], sequence in 0..i64::from(u32::MAX)) {
+            let id = EventId::new(Micros(micros), random, sequence);
+            prop_assert_eq!(id.sequence(), sequence);
+            prop_assert_eq!(id.0.get_version_num(), 7);
         }
     }
 

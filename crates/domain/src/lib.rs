@@ -3,6 +3,7 @@
 //! Everything here is pure: no async, no input or output, no clock, no randomness and no wire format.
 //! The times and random numbers that a rule needs are parameters, so a test can move them by hand.
 
+pub mod agent;
 pub mod credential;
 pub mod device;
 pub mod ids;

@@ -5,7 +5,8 @@ use crate::permission::{AccountRole, Role};
 use crate::time::Micros;
 
 /// A person, or a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PrincipalKind {
     /// A person, known by an address.
     User,

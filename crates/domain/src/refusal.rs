@@ -21,6 +21,10 @@ pub enum Thing {
     Credential,
     /// A host.
     Host,
+    /// An agent.
+    Agent,
+    /// An event of a session.
+    Event,
 }
 
 impl Thing {
@@ -35,6 +39,8 @@ impl Thing {
             Thing::Member => "member",
             Thing::Credential => "key",
             Thing::Host => "host",
+            Thing::Agent => "agent",
+            Thing::Event => "event",
         }
     }
 }
@@ -69,6 +75,24 @@ pub enum Refusal {
     /// The session has ended and takes no more commands.
     #[error("the session has ended")]
     SessionEnded,
+    /// The session was put away; it can be read and brought back, but not gone on with.
+    #[error("the session is archived: unarchive it first")]
+    SessionArchived,
+    /// More messages wait for an answer than anybody will give.
+    #[error("{max} messages of the session wait for an answer already")]
+    Backlog {
+        /// The limit.
+        max: u32,
+    },
+    /// The turn was cancelled, stopped, ended, or given to another worker: this one is to drop it.
+    #[error("the turn is no longer this worker's")]
+    TurnLost,
+    /// The same idempotency key came with another request.
+    #[error("this idempotency key was used for another request")]
+    KeyReused,
+    /// The request of this idempotency key is being worked on.
+    #[error("the request with this idempotency key is still being worked on")]
+    KeyBusy,
     /// The organization may not hold more devices at once.
     #[error(
         "the organization already holds or waits for {max} devices, which is its limit; release one first"

@@ -31,7 +31,8 @@ impl Kind {
 }
 
 /// Why a session or a hold ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// Its owner, or an admin, ended it.
     Released,
@@ -80,7 +81,7 @@ impl EndReason {
 }
 
 /// How something ended: kept with it, and shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ending {
     /// Why.
     pub reason: EndReason,
@@ -129,6 +130,10 @@ pub enum What {
     Released,
     /// The session ended.
     Ended,
+    /// Something else of the session changed.
+    Changed,
+    /// The session was deleted: it cannot be loaded any more.
+    Deleted,
 }
 
 impl What {
@@ -140,12 +145,16 @@ impl What {
             What::Granted => "granted",
             What::Released => "released",
             What::Ended => "ended",
+            What::Changed => "changed",
+            What::Deleted => "deleted",
         }
     }
 
     /// What a word says.
     pub fn parse(name: &str) -> Option<What> {
         use What::*;
-        [Created, Requested, Granted, Released, Ended].into_iter().find(|what| what.name() == name)
+        [Created, Requested, Granted, Released, Ended, Changed, Deleted]
+            .into_iter()
+            .find(|what| what.name() == name)
     }
 }
