@@ -28,6 +28,8 @@ use crate::fake_server::{PATIENCE, TOKEN};
 /// What a request gets instead of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// This one is answered.
+    None,
     /// The request is not even looked at.
     Away,
     /// It does what it should, and the answer is cut off, or lost at a proxy if there is nothing to cut.
@@ -43,6 +45,8 @@ pub struct Told {
     pub done: Vec<Outcome>,
     /// Where each report began.
     pub firsts: Vec<u64>,
+    /// How many items came again.
+    pub repeated: usize,
 }
 
 impl Told {
@@ -208,7 +212,7 @@ async fn around(State(desk): State<Shared>, headers: HeaderMap, request: Request
                 futures_util::stream::once(async { Err::<Vec<u8>, _>(std::io::Error::other("cut off")) });
             Response::from_parts(parts, Body::from_stream(broken))
         }
-        None => next.run(request).await,
+        Some(Fault::None) | None => next.run(request).await,
     }
 }
 
@@ -261,7 +265,9 @@ async fn report(
         told.firsts.push(report.first);
         let have = told.items.len() as u64;
         assert!(report.first <= have, "items {have} to {} are missing", report.first);
-        let new = report.items.into_iter().skip(usize::try_from(have - report.first).unwrap());
+        let known = usize::try_from(have - report.first).unwrap();
+        told.repeated += known;
+        let new = report.items.into_iter().skip(known);
         told.items.extend(new);
     })?;
     Ok(Json(Beat { lease_seconds: 30, cancelled }))
