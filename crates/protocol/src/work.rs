@@ -1,5 +1,6 @@
 //! What servers and workers say to each other: JSON over HTTP below [`WORK_PATH`], with a key that may connect
-//! workers as `Authorization: Bearer …`.
+//! workers as `Authorization: Bearer …`. `X-Organization-Id` chooses one organization; without it a key of the account
+//! reaches all of them. A body has at most 1 MiB unless the server is set otherwise.
 //!
 //! | request | answer |
 //! |---|---|
@@ -39,9 +40,6 @@ pub const MOST_WAIT_SECONDS: u64 = 30;
 /// Most items of one report.
 pub const MOST_ITEMS: usize = 1000;
 
-/// Largest body of a report, in bytes. A worker stays well below it: see its own batches.
-pub const MOST_REPORT_BYTES: usize = 4 << 20;
-
 /// Asks for a turn to work on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
@@ -50,9 +48,6 @@ pub struct Claim {
     /// Only turns of agents with these names; `None` is any. One that does not exist yet is waited for.
     #[serde(default)]
     pub agents: Option<Vec<String>>,
-    /// Only turns of this organization; without it, all that the key reaches.
-    #[serde(default)]
-    pub organization: Option<Uuid>,
     /// How long to wait when there is nothing to do, at most [`MOST_WAIT_SECONDS`].
     #[serde(default)]
     pub wait_seconds: u64,

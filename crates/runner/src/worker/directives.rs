@@ -7,8 +7,8 @@ use serde_json::Value;
 /// How such a line begins.
 const PREFIX: &str = "::tenure ";
 
-/// Longest such line, in bytes; a longer one is output.
-const LONGEST: usize = 1 << 20;
+/// Longest such line, in bytes; a longer one is output. Servers refuse a request of more than 1 MiB.
+const LONGEST: usize = 256 << 10;
 
 /// The state that a turn asks its session to be left in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -58,7 +58,7 @@ pub struct Stop {
 /// help. Everything else (a server that is away, a command that fails) is waited out or told.
 pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> {
     options.check()?;
-    let servers = Arc::new(Servers::new(&options.servers, &options.token)?);
+    let servers = Arc::new(Servers::new(&options.servers, &options.token, options.organization)?);
     let directory = turn::create(&options.directory)
         .and_then(|()| options.directory.canonicalize())
         .map_err(|cause| WorkerError::Directory { path: options.directory.clone(), cause })?;
@@ -119,8 +119,7 @@ async fn hurry(claiming: CancellationToken, stopped: CancellationToken, limit: D
 /// Claims and works, one turn after another.
 async fn slot(work: Arc<Work>, claiming: CancellationToken) -> Result<(), WorkerError> {
     let agents = Some(work.options.agents.clone()).filter(|agents| !agents.is_empty());
-    let (worker, organization) = (work.options.name.clone(), work.options.organization);
-    let claim = Claim { worker, agents, organization, wait_seconds: WAIT_SECONDS };
+    let claim = Claim { worker: work.options.name.clone(), agents, wait_seconds: WAIT_SECONDS };
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
     loop {
         let asked = now();

@@ -43,11 +43,12 @@ pub(crate) struct Servers {
     bases: Vec<String>,
     current: AtomicUsize,
     authorization: String,
+    organization: Option<Uuid>,
     client: Client,
 }
 
 impl Servers {
-    pub(crate) fn new(urls: &[String], token: &str) -> Result<Self, WorkerError> {
+    pub(crate) fn new(urls: &[String], token: &str, organization: Option<Uuid>) -> Result<Self, WorkerError> {
         let bases = urls
             .iter()
             .map(|url| base_url(url).ok_or_else(|| WorkerError::BadServer(url.clone())))
@@ -56,7 +57,8 @@ impl Servers {
             .user_agent(concat!("tenure-worker/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| WorkerError::Http(error.to_string()))?;
-        Ok(Self { bases, current: AtomicUsize::new(0), authorization: format!("Bearer {token}"), client })
+        let (current, authorization) = (AtomicUsize::new(0), format!("Bearer {token}"));
+        Ok(Self { bases, current, authorization, organization, client })
     }
 
     /// Asks for a turn; `None` when nothing came.
@@ -111,15 +113,12 @@ impl Servers {
     async fn post(&self, path: &str, body: &impl Serialize, limit: Duration) -> Result<Response, Trouble> {
         let asked = self.current.load(Ordering::Relaxed);
         let base = &self.bases[asked % self.bases.len()];
-        let sent = self
-            .client
-            .post(format!("{base}{WORK_PATH}/{path}"))
-            .header(header::AUTHORIZATION, &self.authorization)
-            .timeout(limit)
-            .json(body)
-            .send()
-            .await;
-        let response = sent.map_err(|error| {
+        let mut request = self.client.post(format!("{base}{WORK_PATH}/{path}")).timeout(limit).json(body);
+        request = request.header(header::AUTHORIZATION, &self.authorization);
+        if let Some(organization) = self.organization {
+            request = request.header("x-organization-id", organization.to_string());
+        }
+        let response = request.send().await.map_err(|error| {
             self.go_on(asked);
             Trouble::Away(format!("{base} cannot be reached: {}", root(&error)))
         })?;

@@ -73,6 +73,8 @@ pub struct Desk {
     pub taken: Vec<Uuid>,
     pub told: HashMap<Uuid, Told>,
     pub claims: Vec<Claim>,
+    /// Of each request, the one that it names.
+    pub organizations: Vec<Option<Uuid>>,
     pub cancelled: bool,
     /// Whether turns were given to somebody else.
     pub lost: bool,
@@ -195,8 +197,10 @@ async fn around(State(desk): State<Shared>, headers: HeaderMap, request: Request
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let path = request.uri().path().to_owned();
+    let named = headers.get("x-organization-id").map(|value| value.to_str().unwrap().parse().unwrap());
     let mut fault = None;
     desk.send_modify(|desk| {
+        desk.organizations.push(named);
         let at = desk.faults.iter().position(|(end, _)| path.ends_with(end));
         fault = at.and_then(|at| desk.faults.remove(at)).map(|(_, fault)| fault);
         fault = if desk.away { Some(Fault::Away) } else { fault };

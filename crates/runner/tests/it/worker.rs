@@ -31,7 +31,7 @@ async fn a_command_answers_a_message_in_its_sessions_folder() {
     assert_eq!(told.log(), ["noted"]);
     let (worker, agents) = ("box".to_owned(), Some(vec!["default".to_owned()]));
     server.look(|desk| {
-        let claim = Claim { worker, agents, organization: None, wait_seconds: 25 };
+        let claim = Claim { worker, agents, wait_seconds: 25 };
         assert_eq!(desk.claims[0], claim);
     });
 }
@@ -205,6 +205,16 @@ async fn the_next_server_is_asked_when_one_is_away() {
     let _worker = Worker::start(&[&away, &here], "echo hi", |_| {});
     let session = here.say("");
     assert_eq!(here.done(session).await.1.output(), "hi\n");
+}
+
+#[tokio::test]
+async fn the_organization_is_named_with_every_request() {
+    let server = WorkServer::start().await;
+    let organization = Some(uuid::Uuid::from_u128(1));
+    let _worker = Worker::start(&[&server], "echo hi", |options| options.organization = organization);
+    server.done(server.say("")).await;
+    let named = server.look(|desk| desk.organizations.clone());
+    assert!(named.len() >= 3 && named.iter().all(|named| *named == organization), "{named:?}");
 }
 
 #[tokio::test]
