@@ -12,6 +12,9 @@ use super::servers::{Servers, Trouble};
 use crate::backoff::Backoff;
 use crate::chance::{jitter, now};
 
+/// Longest time between two heartbeats.
+const MOST_SILENCE: Duration = Duration::from_secs(10);
+
 /// The claim of one turn.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -46,9 +49,9 @@ impl Lease {
         self.lost.cancel();
     }
 
-    /// Keeps the claim with a heartbeat at each third of it, and returns why when it is lost.
+    /// Keeps the claim with a heartbeat at each third of it or sooner, and returns why when it is lost.
     pub(crate) async fn keep(&self) -> String {
-        let (mut until, mut wait) = (self.until, self.length / 3);
+        let (mut until, mut wait) = (self.until, rhythm(self.length));
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
             let at = (now() + wait).min(until);
@@ -61,7 +64,7 @@ impl Lease {
             match heartbeat.await {
                 Ok(Ok(beat)) => {
                     let length = length(beat.lease_seconds);
-                    (until, wait) = (asked + length, length / 3);
+                    (until, wait) = (asked + length, rhythm(length));
                     backoff.reset();
                     if beat.cancelled {
                         self.cancelled.cancel();
@@ -79,6 +82,11 @@ impl Lease {
             }
         }
     }
+}
+
+/// How often a heartbeat is due: often enough to keep the claim, and to hear soon that the turn is cancelled.
+fn rhythm(length: Duration) -> Duration {
+    (length / 3).min(MOST_SILENCE)
 }
 
 /// A lease of no time at all would be a busy loop.

@@ -32,4 +32,6 @@ mod methods;
 mod sessions;
 mod socket;
 mod tidy;
+mod work;
+mod work_runs;
 mod world;
