@@ -72,6 +72,10 @@ const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     // The token in the path is the credential, and this one is nobody's.
     ("GET",    "/tenure/v1/files/{token}",                            404, [404; 9]),
     ("PUT",    "/tenure/v1/files/{token}",                            404, [404; 9]),
+    ("POST",   "/tenure/v1/work/claim",                               401, [204, 403, 403, 403, 403, 204, 403, 204, 403]),
+    ("POST",   "/tenure/v1/work/{session}/heartbeat",                 401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
+    ("POST",   "/tenure/v1/work/{session}/report",                    401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
+    ("POST",   "/tenure/v1/work/{session}/done",                      401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
 ];
 
 /// What the table's paths are filled with.
@@ -103,9 +107,10 @@ impl<'w> Story<'w> {
             path = path.replace("{agent}", &self.owner.agent(&new_name(self.owner.world)).await);
         }
         if pattern.starts_with("/v1/") && pattern.contains("{session}") {
-            return path.replace("{session}", &self.owner.talk(json!({})).await);
-        }
-        if pattern.contains("{session}") {
+            path = path.replace("{session}", &self.owner.talk(json!({})).await);
+        } else if pattern.starts_with("/tenure/v1/work/{session}") {
+            path = path.replace("{session}", &self.owner.agent_session(None).await.id.to_string());
+        } else if pattern.contains("{session}") {
             let session = self.owner.session().await;
             if pattern.contains("{device}") {
                 let asked = self.owner.ask(&session, "android").await.json();
@@ -136,7 +141,14 @@ async fn uploaded(world: &World, owner: &Actor<'_>) -> String {
     upload.id.to_string()
 }
 
-async fn send(actor: &Actor<'_>, method: &str, path: &str) -> Answer {
+async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) -> Answer {
+    if path.starts_with("/tenure/v1/work/") {
+        // Of a turn that there is not.
+        let (organization, turn) = (story.organization.0, story.owner.principal.0);
+        let body = json!({ "worker": "w", "organization": organization, "turn": turn, "fence": 1, "first": 0,
+                           "items": [], "outcome": { "type": "finished" } });
+        return actor.post(path, body).await;
+    }
     if method == "POST" && path.ends_with("/devices") {
         let filter = json!({ "attribute": "platform", "operator": "EQUALS", "value": "android" });
         return actor.post(path, json!({ "filters": [filter] })).await;
@@ -236,7 +248,7 @@ both! {
             for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
                 let path = story.path(pattern).await;
                 let before = state(world, story.organization).await;
-                let answer = send(actor, method, &path).await;
+                let answer = send(&story, actor, method, &path).await;
                 let what = format!("{name}: {method} {path}");
                 assert_eq!(answer.status, *expected, "{what}: {}", answer.text());
                 if *expected >= 400 {
@@ -254,7 +266,7 @@ both! {
             let path = story.path(pattern).await;
             let mut bodies = Vec::new();
             for (name, actor) in &nobody {
-                let answer = send(actor, method, &path).await;
+                let answer = send(&story, actor, method, &path).await;
                 assert_eq!(answer.status, *expected, "{name}: {method} {path}: {}", answer.text());
                 bodies.push(answer.body);
             }
@@ -271,7 +283,7 @@ both! {
         let unknown = domain::ids::SessionId::new(START, 99).to_string();
         for (method, pattern, ..) in TABLE.iter().filter(|(_, path, ..)| path.contains("{session}")) {
             let path = story.path(pattern).await;
-            let real = send(&foreign, method, &path).await;
+            let real = send(&story, &foreign, method, &path).await;
             let at = pattern.split('/').position(|part| part == "{session}").unwrap();
             let session = path.split('/').nth(at).unwrap();
             // Everruns' wire says what cannot be an id of its own: that tells nothing, since it says so to everybody.
@@ -280,7 +292,7 @@ both! {
                 None => [&unknown, "00000000-0000-0000-0000-000000000000", "x", "%ff", "%00", "%2e%2e"].map(str::to_owned).to_vec(),
             };
             for other in &others {
-                let answer = send(&foreign, method, &path.replace(session, other)).await;
+                let answer = send(&story, &foreign, method, &path.replace(session, other)).await;
                 assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{method} {path} as {other}");
             }
             assert!(!real.text().contains("Acme"), "{}", real.text());

@@ -33,4 +33,6 @@ mod methods;
 mod sessions;
 mod socket;
 mod tidy;
+mod work;
+mod work_runs;
 mod world;
