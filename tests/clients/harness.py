@@ -192,11 +192,11 @@ class Organization:
         self.folder = tenure.folder / f"org-{next(_numbers)}"
         self.folder.mkdir()
 
-    def key(self, role="readwrite"):
+    def key(self, role="readwrite", wire="mobilenext"):
         """A new member of that role, and a key of theirs: `{id, secret, …}`."""
         email = f"{role}-{next(_numbers)}@example.test"
         self.tenure.admin("user", "create", email, "--org", self.id, "--role", role)
-        return self.tenure.admin("key", "create", "--user", email, "--org", self.id, "--wire", "mobilenext")
+        return self.tenure.admin("key", "create", "--user", email, "--org", self.id, "--wire", wire)
 
     def limit(self, devices):
         """Lets the organization hold at most so many devices at once."""
@@ -212,6 +212,16 @@ class Organization:
             *arguments,
         ]
         return Program("host", command, home, clean_environment(home, **environment))
+
+    def worker(self, command, *arguments, agent):
+        """Starts `tenure worker` for this organization, which answers messages to an agent with a command."""
+        home = self.folder / f"worker-{next(_numbers)}"
+        home.mkdir()
+        command = [
+            TENURE, "worker", "--server", self.tenure.url, "--token", self.key("admin", "tenure")["secret"],
+            "--agent", agent, "--exec", command, *arguments,
+        ]
+        return Program("worker", command, home, clean_environment(home))
 
     def person(self, role="readwrite", program=None):
         """A new member of that role at a terminal with mobilecli."""

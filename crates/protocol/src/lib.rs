@@ -1,4 +1,4 @@
-//! What a Tenure server and its hosts say to each other.
+//! What a Tenure server says to its hosts, and they to it; for its workers see [`work`].
 //!
 //! A host opens one WebSocket to `/tenure/v1/host` of each server it is told of, with its key as
 //! `Authorization: Bearer …`, and speaks JSON text frames: [`FromHost`] one way, [`ToHost`] the other.
@@ -12,6 +12,8 @@
 //!
 //! Both sides ignore fields they do not know; neither ignores a message type it does not know:
 //! the connection is closed with a reason instead, since skipping an order is worse than reconnecting.
+
+pub mod work;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,5 +1,11 @@
-//! What runs where the work is: [`host`] drives devices on behalf of Tenure servers.
+//! What runs where the work is: [`host`] drives devices on behalf of Tenure servers, [`worker`] runs the turns of
+//! agents.
 //!
 //! It knows the servers over the network only, through the `protocol` crate.
 
+mod backoff;
+mod chance;
+mod children;
 pub mod host;
+mod options;
+pub mod worker;

@@ -1,6 +1,6 @@
 //! Users and service users.
 
-use crate::access::System;
+use crate::access::{Caller, System};
 use crate::credentials::principal_kind;
 use crate::database::Row;
 use crate::rows::{any, batch, one, values, word};
@@ -61,6 +61,18 @@ impl Store {
             "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
                    FROM principals ORDER BY number";
         self.everywhere(system, sql, values![]).await?.iter().map(principal).collect()
+    }
+
+    /// Who a caller is.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it is no more.
+    pub async fn principal_of(&self, caller: &Caller) -> Result<Principal> {
+        let sql =
+            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
+                   FROM principals WHERE id = $1";
+        let rows = self.everywhere(&System::for_secrets(), sql, values![caller.principal()]).await?;
+        rows.first().map(principal).unwrap_or(Err(Error::Unauthenticated))
     }
 
     /// Suspends, deletes or restores a principal; deleted is final, and frees the address. What it still holds is

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{demo, host, key, member, org, serve, service_user, settings, user};
+use crate::commands::{demo, host, key, member, org, serve, service_user, settings, user, worker};
 
 /// Who holds which device, which agent is at work, who is signed in: a sessions server.
 #[derive(Debug, Parser)]
@@ -18,7 +18,8 @@ Examples:
   tenure demo                                        Look around: a full database and simulated devices
   tenure serve                                       Serve on http://127.0.0.1:7420 from ./tenure-data
   tenure org create Acme                             Then: user create, key create
-  tenure host --server http://127.0.0.1:7420         Connect the phones of this machine (key in TENURE_TOKEN)"
+  tenure host --server http://127.0.0.1:7420         Connect the phones of this machine (key in TENURE_TOKEN)
+  tenure worker --server http://127.0.0.1:7420 --exec 'claude -p'   Answer messages with a command"
 )]
 pub struct Cli {
     /// What goes with every command.
@@ -52,6 +53,8 @@ pub enum Command {
     Demo(demo::Demo),
     /// Connect the devices of this machine to a server
     Host(host::Host),
+    /// Answer messages of agent sessions with a command on this machine
+    Worker(worker::Worker),
     /// Organizations: create, list, limit and delete them
     #[command(subcommand)]
     Org(org::Org),
@@ -115,6 +118,10 @@ mod tests {
             "key revoke 01987a6b-5c4d-7e8f-9012-3456789abcde",
             "host --server http://127.0.0.1:7420 --token tnr_x --mobilecli /usr/bin/mobilecli",
             "host --server http://a --server http://b --token tnr_x --simulate android=4,ios=2",
+            "worker --server http://a --token tnr_x --exec cat",
+            "worker --server http://a --server http://b --token tnr_x --agent a --agent b --exec cat --parallel 4 \
+             --time-limit 2h --stop-limit 5m --directory w --name w1 --directives --secrets --input json \
+             --org org_01987a6b5c4d7e8f90123456789abcde",
             "demo --fresh",
             "migrate --json",
             "settings",
@@ -144,6 +151,11 @@ mod tests {
             "host --token tnr_x --server ftp://a",
             "host --server http://a --token tnr_x --simulate windows=1",
             "host --server http://a --token tnr_x --mobilecli-url http://b --mobilecli m",
+            "worker --server http://a --token tnr_x",
+            "worker --server http://a --exec cat",
+            "worker --server http://a --token tnr_x --exec cat --parallel 0",
+            "worker --server http://a --token tnr_x --exec cat --time-limit soon",
+            "worker --server http://a --token tnr_x --exec cat --input xml",
         ];
         for line in bad {
             let words = std::iter::once("tenure").chain(line.split(' ').filter(|word| !word.is_empty()));

@@ -19,11 +19,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use tokio_util::sync::CancellationToken;
 
 use super::HostError;
-use super::backoff::Backoff;
-use super::chance::{jitter, now};
 use super::driver::DeviceCall;
 use super::fleet::{FencedCall, Fleet, Outbox};
 use super::server::Server;
+use crate::backoff::Backoff;
+use crate::chance::{jitter, now};
 
 /// How long connecting, and the welcome, may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);

@@ -8,10 +8,7 @@
 //! server  <- link (WebSocket) ->  fleet (queues, fencing, cleaning)  ->  driver (mobilecli, simulated)
 //! ```
 
-mod backoff;
 mod baseline;
-mod chance;
-mod children;
 mod driver;
 mod fencing;
 mod files;
@@ -46,7 +43,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// again would not help. Everything else (a server that is away, a device that hangs) is waited out.
 pub async fn run(options: HostOptions, stop: CancellationToken) -> Result<(), HostError> {
     options.check()?;
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = server::http_client()?;
     let servers = options
         .servers

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::options::{could_be_key, hostname};
+
 /// Most simulated devices of one platform.
 const MOST_SIMULATED: u16 = 1000;
 
@@ -40,7 +42,7 @@ impl HostOptions {
         Self {
             servers,
             token: token.into(),
-            name: hostname(),
+            name: hostname().unwrap_or_else(|| "host".to_owned()),
             mobilecli: None,
             mobilecli_url: None,
             simulate: Vec::new(),
@@ -67,8 +69,7 @@ impl HostOptions {
         if self.name.trim().is_empty() {
             return Err(HostError::NoName);
         }
-        // A line break would end the header; anything else is the server's to judge.
-        if self.token.is_empty() || !self.token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !could_be_key(&self.token) {
             return Err(HostError::BadToken);
         }
         Ok(())
@@ -89,12 +90,6 @@ impl fmt::Debug for HostOptions {
             .field("poll_interval", &self.poll_interval)
             .finish_non_exhaustive()
     }
-}
-
-/// What this machine calls itself.
-fn hostname() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if name.is_empty() { "host".to_owned() } else { name }
 }
 
 /// How many simulated devices of each platform: `4` (Android), or `android=4,ios=2`.

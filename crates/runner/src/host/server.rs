@@ -8,6 +8,7 @@ use reqwest::Client;
 
 use super::HostError;
 use super::files::RemoteFile;
+use crate::options::base_url;
 
 /// A server's address and the key for it. The key is not printed.
 #[derive(Clone)]
@@ -20,16 +21,7 @@ pub(crate) struct Server {
 impl Server {
     /// Refuses an address that is neither `http://` nor `https://`.
     pub(crate) fn new(url: &str, token: String, client: Client) -> Result<Self, HostError> {
-        let refuse = || HostError::BadServer { url: url.to_owned() };
-        let parsed = reqwest::Url::parse(url.trim()).map_err(|_| refuse())?;
-        if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
-            return Err(refuse());
-        }
-        let base = parsed.as_str().trim_end_matches('/').to_owned();
-        let local = matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        if parsed.scheme() == "http" && !local {
-            tracing::warn!(server = %base, "the key goes to this server unencrypted: use https:// if you can");
-        }
+        let base = base_url(url).ok_or_else(|| HostError::BadServer { url: url.to_owned() })?;
         Ok(Self { base, token, client })
     }
 
@@ -62,12 +54,10 @@ impl fmt::Debug for Server {
     }
 }
 
-/// The client for files. It follows no redirects: they would carry the key elsewhere.
+/// The client for files.
 pub(crate) fn http_client() -> Result<Client, HostError> {
-    Client::builder()
-        .connect_timeout(Duration::from_secs(15))
+    crate::options::http_client()
         .read_timeout(Duration::from_secs(60))
-        .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("tenure-host/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| HostError::Http(error.to_string()))
@@ -79,7 +69,6 @@ mod tests {
 
     #[test]
     fn addresses_become_sockets_and_odd_ones_are_refused() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let socket = |url| {
             Server::new(url, "mob_secret".into(), http_client().unwrap()).ok().map(|server| server.socket())
         };

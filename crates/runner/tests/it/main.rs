@@ -1,4 +1,4 @@
-//! The host as a whole, against a server on loopback that says what a test tells it to.
+//! Hosts and workers as a whole, against a server on loopback that says what a test tells it to.
 #![allow(missing_docs)]
 
 mod fake_mobilecli;
@@ -8,3 +8,6 @@ mod link;
 mod mobilecli;
 mod process;
 mod simulated;
+mod work_server;
+mod worker;
+mod worker_ends;

@@ -132,8 +132,12 @@ settings! {
         "How long a device may take to answer a command.";
     install_timeout: Duration, kinds::Span, "10m",
         "How long installing an app or fetching a recording may take.";
+    stream_heartbeat: Duration, kinds::Span, "30s",
+        "How often a stream of events says that it is alive, and how long a reader may take nothing of it before it is cut.";
+    stream_lifetime: Duration, kinds::Span, "5m",
+        "How long a stream of events lasts before its reader is asked to come back.";
     websockets_per_credential: u32, kinds::Count, "200",
-        "How many WebSockets one credential may have open on this server.";
+        "How many WebSockets and streams of events one credential may have open on this server.";
     stop_grace: Duration, kinds::Span, "10s",
         "How long running requests may finish when the server is told to stop.";
     request_timeout: Duration, kinds::Span, "30s",

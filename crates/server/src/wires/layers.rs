@@ -16,12 +16,15 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use store::{Caller, Chosen};
 use uuid::Uuid;
 
 /// The header that carries a request's id, in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
+/// Where a worker waits for work, for longer than requests take.
+const CLAIM_PATH: &str = "/tenure/v1/work/claim";
 
 /// What the layers must know of a wire.
 #[derive(Clone, Copy)]
@@ -70,6 +73,7 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     request.extensions_mut().insert(who.clone());
     let unhurried = request.uri().path().starts_with(crate::operations::files::FILES_PATH)
         || request.uri().path().starts_with(protocol::HOST_FILES_PATH);
+    let waits = request.uri().path() == CLAIM_PATH;
     let most = app.settings.body_limit;
     let too_large = !unhurried && content_length(request.headers()).is_some_and(|length| length > most);
     let answer = async {
@@ -78,7 +82,11 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
             false => AssertUnwindSafe(next.run(request)).catch_unwind().await,
         }
     };
-    let limit = if unhurried { app.settings.install_timeout } else { app.settings.request_timeout };
+    let limit = match waits {
+        true => app.settings.request_timeout + Duration::from_secs(protocol::work::MOST_WAIT_SECONDS),
+        false if unhurried => app.settings.install_timeout,
+        false => app.settings.request_timeout,
+    };
     let mut response = match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => (wire.word)(Failure::internal(format!("a panic in {method} {route}"))),

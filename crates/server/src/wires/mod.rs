@@ -3,10 +3,12 @@
 //! A wire's folder has its routes, its shapes and its words for failures. It names the use cases and the
 //! domain, never another wire, and of the store only the proofs of access.
 
+pub mod everruns;
 mod house;
 mod layers;
 pub mod mobilenext;
 pub mod tenure;
+mod times;
 
 use crate::state::App;
 use axum::Router;
@@ -15,6 +17,7 @@ use axum::Router;
 pub fn router(app: App) -> Router {
     Router::new()
         .merge(house::routes(&app))
+        .merge(everruns::routes(&app))
         .merge(mobilenext::routes(&app))
         .merge(tenure::routes(&app))
         .with_state(app)
@@ -33,7 +36,12 @@ pub struct Route {
 
 /// Every route there is, as the wires' tables say. The table of callers must have a row for each.
 pub fn routes() -> impl Iterator<Item = Route> {
-    let wires = [("house", house::ROUTES), ("mobilenext", mobilenext::ROUTES), ("tenure", tenure::ROUTES)];
+    let wires = [
+        ("everruns", everruns::ROUTES),
+        ("house", house::ROUTES),
+        ("mobilenext", mobilenext::ROUTES),
+        ("tenure", tenure::ROUTES),
+    ];
     wires
         .into_iter()
         .flat_map(|(wire, routes)| routes.iter().map(move |(method, path)| Route { wire, method, path }))

@@ -40,6 +40,31 @@ const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/api/v1/organizations",                               401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     // The upgrade is not refused for the credential (see socket.rs); this is what a plain request gets.
     ("GET",    "/ws",                                                 400, [400; 9]),
+    ("GET",    "/v1/agents",                                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/v1/agents",                                          401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
+    ("GET",    "/v1/agents/{agent}",                                  401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("PATCH",  "/v1/agents/{agent}",                                  401, [404, 403, 403, 200, 200, 200, 403, 200, 403]),
+    ("DELETE", "/v1/agents/{agent}",                                  401, [404, 403, 403, 204, 204, 204, 403, 204, 403]),
+    ("GET",    "/v1/sessions",                                        401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/v1/sessions",                                        401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
+    ("GET",    "/v1/sessions/stats",                                  401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/sessions/facets",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/sessions/{session}",                              401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("PATCH",  "/v1/sessions/{session}",                              401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("DELETE", "/v1/sessions/{session}",                              401, [404, 403, 403, 204, 403, 204, 403, 204, 403]),
+    ("POST",   "/v1/sessions/{session}/cancel",                       401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("PUT",    "/v1/sessions/{session}/pin",                          401, [404, 403, 204, 204, 204, 204, 204, 204, 403]),
+    ("DELETE", "/v1/sessions/{session}/pin",                          401, [404, 403, 204, 204, 204, 204, 204, 204, 403]),
+    ("PUT",    "/v1/sessions/{session}/archive",                      401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("DELETE", "/v1/sessions/{session}/archive",                      401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("GET",    "/v1/sessions/{session}/messages",                     401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/v1/sessions/{session}/messages",                     401, [404, 403, 403, 201, 403, 201, 403, 201, 403]),
+    ("GET",    "/v1/sessions/{session}/export",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/sessions/{session}/events",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/sessions/{session}/sse",                          401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    // Commands ask for what the endpoint asks for that they stand for: see everruns/commands.rs.
+    ("POST",   "/v1/commands/{name}",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/v1/auth/me",                                         401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/changes",                                  401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/host",                                     401, [400, 403, 403, 403, 403, 400, 403, 400, 403]),
     ("GET",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 200, 403, 200, 403]),
@@ -47,6 +72,10 @@ const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     // The token in the path is the credential, and this one is nobody's.
     ("GET",    "/tenure/v1/files/{token}",                            404, [404; 9]),
     ("PUT",    "/tenure/v1/files/{token}",                            404, [404; 9]),
+    ("POST",   "/tenure/v1/work/claim",                               401, [204, 403, 403, 403, 403, 204, 403, 204, 403]),
+    ("POST",   "/tenure/v1/work/{session}/heartbeat",                 401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
+    ("POST",   "/tenure/v1/work/{session}/report",                    401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
+    ("POST",   "/tenure/v1/work/{session}/done",                      401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
 ];
 
 /// What the table's paths are filled with.
@@ -73,7 +102,15 @@ impl<'w> Story<'w> {
     /// A path with ids that the owner may act on; a new session for each, since some calls end it.
     async fn path(&self, pattern: &str) -> String {
         let mut path = pattern.replace("{file}", &self.file).replace("{token}", &"0".repeat(64));
-        if pattern.contains("{session}") {
+        path = path.replace("{name}", "list_sessions");
+        if pattern.contains("{agent}") {
+            path = path.replace("{agent}", &self.owner.agent(&new_name(self.owner.world)).await);
+        }
+        if pattern.starts_with("/v1/") && pattern.contains("{session}") {
+            path = path.replace("{session}", &self.owner.talk(json!({})).await);
+        } else if pattern.starts_with("/tenure/v1/work/{session}") {
+            path = path.replace("{session}", &self.owner.agent_session(None).await.id.to_string());
+        } else if pattern.contains("{session}") {
             let session = self.owner.session().await;
             if pattern.contains("{device}") {
                 let asked = self.owner.ask(&session, "android").await.json();
@@ -83,6 +120,11 @@ impl<'w> Story<'w> {
         }
         path
     }
+}
+
+/// A name that nobody has yet.
+fn new_name(world: &World) -> String {
+    format!("agent-{}", u32::from_be_bytes(world.bytes()))
 }
 
 /// An upload whose bytes are there.
@@ -99,12 +141,27 @@ async fn uploaded(world: &World, owner: &Actor<'_>) -> String {
     upload.id.to_string()
 }
 
-async fn send(actor: &Actor<'_>, method: &str, path: &str) -> Answer {
+async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) -> Answer {
+    if path.starts_with("/tenure/v1/work/") {
+        // Of a turn that there is not.
+        let (organization, turn) = (story.organization.0, story.owner.principal.0);
+        let body = json!({ "worker": "w", "organization": organization, "turn": turn, "fence": 1, "first": 0,
+                           "items": [], "outcome": { "type": "finished" } });
+        return actor.post(path, body).await;
+    }
     if method == "POST" && path.ends_with("/devices") {
         let filter = json!({ "attribute": "platform", "operator": "EQUALS", "value": "android" });
         return actor.post(path, json!({ "filters": [filter] })).await;
     }
-    actor.call(method, path, Body::empty()).await
+    let body = match (method, path) {
+        ("POST", "/v1/agents") => json!({ "name": new_name(actor.world), "system_prompt": "" }),
+        ("POST", path) if path.starts_with("/v1/") && path.ends_with("/messages") => {
+            json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } })
+        }
+        ("POST" | "PATCH", path) if path.starts_with("/v1/") => json!({}),
+        _ => return actor.call(method, path, Body::empty()).await,
+    };
+    actor.call(method, path, Body::from(body.to_string())).await
 }
 
 /// Everybody who has no good key.
@@ -191,7 +248,7 @@ both! {
             for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
                 let path = story.path(pattern).await;
                 let before = state(world, story.organization).await;
-                let answer = send(actor, method, &path).await;
+                let answer = send(&story, actor, method, &path).await;
                 let what = format!("{name}: {method} {path}");
                 assert_eq!(answer.status, *expected, "{what}: {}", answer.text());
                 if *expected >= 400 {
@@ -209,7 +266,7 @@ both! {
             let path = story.path(pattern).await;
             let mut bodies = Vec::new();
             for (name, actor) in &nobody {
-                let answer = send(actor, method, &path).await;
+                let answer = send(&story, actor, method, &path).await;
                 assert_eq!(answer.status, *expected, "{name}: {method} {path}: {}", answer.text());
                 bodies.push(answer.body);
             }
@@ -226,10 +283,16 @@ both! {
         let unknown = domain::ids::SessionId::new(START, 99).to_string();
         for (method, pattern, ..) in TABLE.iter().filter(|(_, path, ..)| path.contains("{session}")) {
             let path = story.path(pattern).await;
-            let real = send(&foreign, method, &path).await;
-            for other in [unknown.as_str(), "00000000-0000-0000-0000-000000000000", "x", "%ff", "%00", "%2e%2e"] {
-                let session = path.split('/').nth(4).unwrap();
-                let answer = send(&foreign, method, &path.replace(session, other)).await;
+            let real = send(&story, &foreign, method, &path).await;
+            let at = pattern.split('/').position(|part| part == "{session}").unwrap();
+            let session = path.split('/').nth(at).unwrap();
+            // Everruns' wire says what cannot be an id of its own: that tells nothing, since it says so to everybody.
+            let others = match session.strip_prefix("session_") {
+                Some(_) => vec![format!("session_{}", unknown.replace('-', "")), format!("session_{}", "0".repeat(32))],
+                None => [&unknown, "00000000-0000-0000-0000-000000000000", "x", "%ff", "%00", "%2e%2e"].map(str::to_owned).to_vec(),
+            };
+            for other in &others {
+                let answer = send(&story, &foreign, method, &path.replace(session, other)).await;
                 assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{method} {path} as {other}");
             }
             assert!(!real.text().contains("Acme"), "{}", real.text());

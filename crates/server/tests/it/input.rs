@@ -120,6 +120,7 @@ both! {
                 continue;
             }
             let path = route.path.replace("{session}", &ana.session().await).replace("{device}", "one");
+            let path = path.replace("{agent}", "one").replace("{name}", "get_session");
             let body = Body::from_stream(stream::once(async {
                 panic!("the body was read");
                 #[allow(unreachable_code)]
@@ -152,7 +153,8 @@ both! {
         for (method, path) in [
             ("GET", "/api/v1/sessions"), ("GET", "/api/v1/sessions/x"), ("PUT", "/api/v1/sessions"), ("GET", "/api/v1/x"),
             ("GET", "/"), ("GET", "/nothing"), ("POST", "/api"), ("GET", "/tenure/v1/changes"), ("GET", "/tenure/x"),
-            ("GET", "/healthz"), ("POST", "/healthz"), ("GET", "/metrics"), ("GET", "/ws"),
+            ("GET", "/healthz"), ("POST", "/healthz"), ("GET", "/metrics"), ("GET", "/ws"), ("GET", "/v1/sessions"),
+            ("GET", "/v1/sessions/x"), ("PUT", "/v1/sessions"), ("GET", "/v1/x"), ("GET", "/everruns/api/v1/sessions"),
         ] {
             for actor in [&ana, &world.stranger(None)] {
                 let answer = actor.call(method, path, Body::empty()).await;

@@ -25,6 +25,7 @@ macro_rules! both {
 
 mod allocation;
 mod coverage;
+mod everruns;
 mod hosts;
 mod input;
 mod lifecycle;
@@ -32,4 +33,6 @@ mod methods;
 mod sessions;
 mod socket;
 mod tidy;
+mod work;
+mod work_runs;
 mod world;

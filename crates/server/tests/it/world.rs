@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use protocol::{DeviceReport, FromHost, ToHost};
 use serde_json::{Value, json};
 use server::clock::{ManualClock, SeededRandom};
-use server::operations::{authenticate, hosts};
+use server::operations::{agent_create, agent_messages, authenticate, hosts};
 use server::settings::{FileStore, Settings};
 use server::{App, Server};
 use std::sync::Arc;
@@ -81,6 +81,8 @@ impl World {
             call_timeout: Duration::from_secs(5),
             // Sweeps happen when a test says so.
             sweep_interval: Duration::from_secs(100_000),
+            // A stream ends where it would wait, unless a test is about streams.
+            stream_lifetime: Duration::ZERO,
             ..Settings::default()
         };
         set(&mut settings);
@@ -332,7 +334,8 @@ impl<'w> Actor<'w> {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         if let Some(organization) = &self.organization {
-            request = request.header("x-organization-id", organization);
+            // Each wire reads its own.
+            request = request.header("x-organization-id", organization).header("x-org-id", organization);
         }
         self.world.send(request.body(body).unwrap()).await
     }
@@ -342,6 +345,29 @@ impl<'w> Actor<'w> {
         let answer = self.call("POST", "/api/v1/sessions", Body::empty()).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The proof that it may do something, wherever it is by default.
+    pub async fn granted<P: store::access::Right>(&self) -> store::Granted<P> {
+        let chosen = match &self.organization {
+            Some(organization) => Chosen::Named(OrganizationId::parse(organization)),
+            None => Chosen::ByDefault,
+        };
+        let key = self.key.as_deref();
+        authenticate::authenticate(self.world.app(), key, chosen).await.unwrap().may::<P>().unwrap()
+    }
+
+    /// A new session of the agent `default`, with a message or without.
+    pub async fn agent_session(&self, text: Option<&str>) -> domain::agent::AgentSession {
+        let post = |text: &str| agent_messages::Post { text: text.to_owned(), ..Default::default() };
+        let new = agent_create::Create { message: text.map(post), ..Default::default() };
+        agent_create::create(self.world.app(), &self.granted().await, new).await.unwrap()
+    }
+
+    /// Says something in an agent session.
+    pub async fn says(&self, session: domain::ids::SessionId, text: &str) {
+        let post = agent_messages::Post { text: text.to_owned(), ..Default::default() };
+        agent_messages::post(self.world.app(), &self.granted().await, session, post).await.unwrap();
     }
 
     /// Asks for a device of a platform in a session.

@@ -68,7 +68,11 @@ impl fmt::Debug for Host {
     }
 }
 
-fn base_url(text: &str) -> std::result::Result<BaseUrl, String> {
+/// Reads a server's address.
+///
+/// # Errors
+/// The sentence that says what is expected.
+pub fn base_url(text: &str) -> std::result::Result<BaseUrl, String> {
     BaseUrl::parse(text).ok_or_else(|| "expected a URL such as https://tenure.example.com".to_owned())
 }
 

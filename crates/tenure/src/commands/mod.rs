@@ -11,6 +11,7 @@ pub mod service_user;
 pub mod settings;
 pub mod user;
 pub mod version;
+pub mod worker;
 
 use server::settings::{Inputs, Loaded, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -71,6 +72,7 @@ async fn run_async(context: &Context, command: Command) -> Result<()> {
         Command::Serve(arguments) => serve::run(context, arguments).await,
         Command::Demo(arguments) => demo::run(context, arguments).await,
         Command::Host(arguments) => host::run(context, arguments).await,
+        Command::Worker(arguments) => worker::run(context, arguments).await,
         Command::Org(command) => org::run(context, command).await,
         Command::User(command) => user::run(context, command).await,
         Command::Member(command) => member::run(context, command).await,

@@ -13,10 +13,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backoff::Backoff;
+use crate::chance::jitter;
+use crate::children::{Group, in_path, without_secrets};
 use crate::host::HostError;
-use crate::host::backoff::Backoff;
-use crate::host::chance::jitter;
-use crate::host::children::{Group, in_path, without_secrets};
 
 /// What `mobilecli` writes to its standard error.
 type Log = Lines<BufReader<ChildStderr>>;

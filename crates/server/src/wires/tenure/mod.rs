@@ -1,18 +1,19 @@
-//! Tenure's own wire: what no product of the others has. The change feed, the hosts, and the files between
-//! clients and hosts.
+//! Tenure's own wire: what no product of the others has. The change feed, the hosts, the files between
+//! clients and hosts, and the work of agents for their workers.
 
 mod caller;
 mod changes;
 pub mod errors;
 mod files;
 mod host;
+mod work;
 
 use super::layers::{self, Wire};
 use crate::failure::{Failure, RequestFailure};
 use crate::state::App;
 use axum::Router;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use errors::TenureError;
 
 /// The routes, for the table of callers.
@@ -23,6 +24,10 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("PUT", "/tenure/v1/host/files/{file}"),
     ("GET", "/tenure/v1/files/{token}"),
     ("PUT", "/tenure/v1/files/{token}"),
+    ("POST", "/tenure/v1/work/claim"),
+    ("POST", "/tenure/v1/work/{session}/heartbeat"),
+    ("POST", "/tenure/v1/work/{session}/report"),
+    ("POST", "/tenure/v1/work/{session}/done"),
 ];
 
 const WIRE: Wire = Wire { name: "tenure", word: |failure| TenureError::from(failure).into_response() };
@@ -34,6 +39,10 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/tenure/v1/host", get(host::open))
         .route("/tenure/v1/host/files/{file}", get(files::for_host).put(files::from_host))
         .route("/tenure/v1/files/{token}", get(files::fetch).put(files::receive))
+        .route("/tenure/v1/work/claim", post(work::claim))
+        .route("/tenure/v1/work/{session}/heartbeat", post(work::heartbeat))
+        .route("/tenure/v1/work/{session}/report", post(work::report))
+        .route("/tenure/v1/work/{session}/done", post(work::done))
         .route("/tenure/{*rest}", axum::routing::any(super::house::no_route))
         .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
     layers::around(routes, app, WIRE)

@@ -1,4 +1,4 @@
-//! Programs that the host starts, and that must not outlive it.
+//! Programs that a host or a worker starts, and that must not outlive it.
 
 use std::path::PathBuf;
 
@@ -20,14 +20,19 @@ impl Group {
         let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Self { child, id })
     }
+
+    /// Sends a signal to all of the group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(id) = self.id {
+            // An empty group is an error and what we want.
+            let _ = kill_process_group(id, signal);
+        }
+    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            // An empty group is an error and what we want.
-            let _ = kill_process_group(id, Signal::KILL);
-        }
+        self.signal(Signal::KILL);
     }
 }
 
@@ -58,6 +63,7 @@ fn is_private(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use tokio::io::{AsyncBufReadExt, BufReader};
 
     #[test]
@@ -80,7 +86,17 @@ mod tests {
         drop(group);
         // The pipe ends when the last of the group that holds it is gone.
         assert_eq!(lines.next_line().await.unwrap(), None);
-        let status = std::fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
-        assert!(status.is_empty() || status.contains(") Z "), "still there: {status}");
+        let status = || std::fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
+        let ended = async {
+            // It lets go of its pipes a moment before it has ended.
+            while !status().is_empty() && !status().contains(") Z ") {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(Duration::from_secs(20), ended).await.is_ok(),
+            "still there: {}",
+            status()
+        );
     }
 }

@@ -1,0 +1,95 @@
+//! How long a turn is ours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::work::{Assignment, Claimed};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::servers::{Servers, Trouble};
+use crate::backoff::Backoff;
+use crate::chance::{jitter, now};
+
+/// Longest time between two heartbeats.
+const MOST_SILENCE: Duration = Duration::from_secs(10);
+
+/// The claim of one turn.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) servers: Arc<Servers>,
+    pub(crate) session: Uuid,
+    pub(crate) claimed: Claimed,
+    length: Duration,
+    until: Instant,
+    /// Somebody wants the turn to end.
+    pub(crate) cancelled: CancellationToken,
+    /// A report was told that the turn is not ours.
+    lost: CancellationToken,
+}
+
+impl Lease {
+    /// The claim that was just answered. It was made a moment ago, and fencing has the last word.
+    pub(crate) fn new(servers: Arc<Servers>, assignment: &Assignment) -> Self {
+        let length = length(assignment.lease_seconds);
+        Self {
+            servers,
+            session: assignment.session,
+            claimed: assignment.claimed(),
+            length,
+            until: now() + length,
+            cancelled: CancellationToken::new(),
+            lost: CancellationToken::new(),
+        }
+    }
+
+    /// The turn is not ours: [`Lease::keep`] returns.
+    pub(crate) fn lose(&self) {
+        self.lost.cancel();
+    }
+
+    /// Keeps the claim with a heartbeat at each third of it or sooner, and returns why when it is lost.
+    pub(crate) async fn keep(&self) -> String {
+        let (mut until, mut wait) = (self.until, rhythm(self.length));
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        loop {
+            let at = (now() + wait).min(until);
+            tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                () = self.lost.cancelled() => return "another worker has it, or it is over".to_owned(),
+            }
+            let asked = now();
+            let heartbeat = timeout_at(until, self.servers.heartbeat(self.session, self.claimed));
+            match heartbeat.await {
+                Ok(Ok(beat)) => {
+                    let length = length(beat.lease_seconds);
+                    (until, wait) = (asked + length, rhythm(length));
+                    backoff.reset();
+                    if beat.cancelled {
+                        self.cancelled.cancel();
+                    }
+                }
+                Ok(Err(Trouble::Lost)) => return "another worker has it, or it is over".to_owned(),
+                Ok(Err(Trouble::Refused { server, status })) => {
+                    return format!("{server} refused the key ({status})");
+                }
+                Ok(Err(Trouble::Away(reason) | Trouble::Unusable(reason))) if now() < until => {
+                    wait = backoff.next(jitter());
+                    tracing::warn!(session = %self.session, reason, retry_in = ?wait, "no heartbeat");
+                }
+                _ => return "no server could be told in time that it is still worked on".to_owned(),
+            }
+        }
+    }
+}
+
+/// How often a heartbeat is due: often enough to keep the claim, and to hear soon that the turn is cancelled.
+fn rhythm(length: Duration) -> Duration {
+    (length / 3).min(MOST_SILENCE)
+}
+
+/// A lease of no time at all would be a busy loop.
+fn length(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.clamp(1, 24 * 3600))
+}

@@ -1,0 +1,162 @@
+//! `tenure worker`: takes turns of agents from Tenure servers and runs a command for each.
+//!
+//! A *slot* claims a turn, works on it and claims the next; a worker has as many as it runs turns at once. A turn's
+//! command is a process group; a *pump* reads each of its pipes; the *outbox* reports in batches; the *lease* is kept
+//! by heartbeats, and when it is lost all of the turn is dropped.
+//!
+//! ```text
+//! command -> pumps (characters, lines, directives) -> outbox (batches, numbers, repeats) -> server
+//! ```
+
+mod command;
+mod directives;
+mod lease;
+mod options;
+mod outbox;
+mod rooms;
+mod servers;
+mod text;
+mod turn;
+
+pub use options::{WorkerError, WorkerOptions};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::work::Claim;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::backoff::Backoff;
+use crate::chance::{jitter, now};
+use servers::{Servers, Trouble};
+use turn::Work;
+
+/// How long a claim waits for a turn, in seconds. Shorter than what proxies allow a request.
+const WAIT_SECONDS: u64 = 25;
+
+/// "Nothing came" sooner than this is a server that does not wait: it must not be asked in a loop.
+const TOO_SOON: Duration = Duration::from_secs(1);
+
+/// How long a command that was ended because the worker stops may take to be reported.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// The two ways to stop a worker: either is enough.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Claim nothing more; what runs may go on for [`WorkerOptions::stop_limit`].
+    pub gently: CancellationToken,
+    /// End what runs, too.
+    pub now: CancellationToken,
+}
+
+/// Runs the worker until it is told to stop.
+///
+/// # Errors
+/// When the options make no sense, the folder cannot be used, or a server refuses the key: trying again would not
+/// help. Everything else (a server that is away, a command that fails) is waited out or told.
+pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> {
+    options.check()?;
+    let servers = Arc::new(Servers::new(&options.servers, &options.token, options.organization)?);
+    let directory = turn::create(&options.directory)
+        .and_then(|()| options.directory.canonicalize())
+        .map_err(|cause| WorkerError::Directory { path: options.directory.clone(), cause })?;
+    let claiming = stop.gently.child_token();
+    let stopped = stop.now.child_token();
+    let hurry = hurry(claiming.clone(), stopped.clone(), options.stop_limit);
+    let _hurry = AbortOnDropHandle::new(tokio::spawn(hurry));
+    let work = Arc::new(Work { options, servers, directory, rooms: rooms::Rooms::default(), stopped });
+    let mut slots = JoinSet::new();
+    for _ in 0..work.options.parallel {
+        slots.spawn(slot(Arc::clone(&work), claiming.clone()));
+    }
+    let last = work.options.grace + LAST_WORDS;
+    tokio::select! {
+        outcome = all(&mut slots, &claiming) => outcome,
+        () = too_long(&work.stopped, last) => {
+            tracing::warn!("what a turn had still to say could not be told to the server");
+            slots.shutdown().await;
+            Ok(())
+        }
+    }
+}
+
+/// Waits for all slots. When one of them ends, none claims anything more.
+async fn all(
+    slots: &mut JoinSet<Result<(), WorkerError>>,
+    claiming: &CancellationToken,
+) -> Result<(), WorkerError> {
+    let mut outcome = Ok(());
+    while let Some(ended) = slots.join_next().await {
+        let ended = ended.unwrap_or_else(|panic| Err(WorkerError::Bug(panic.to_string())));
+        if outcome.is_ok() {
+            outcome = ended;
+        }
+        claiming.cancel();
+    }
+    outcome
+}
+
+/// Returns when turns that must end have had their time to.
+async fn too_long(stopped: &CancellationToken, last: Duration) {
+    stopped.cancelled().await;
+    tokio::time::sleep(last).await;
+}
+
+/// Gives the turns that run their last time once nothing is claimed any more.
+async fn hurry(claiming: CancellationToken, stopped: CancellationToken, limit: Duration) {
+    tokio::select! {
+        () = stopped.cancelled() => claiming.cancel(),
+        () = claiming.cancelled() => {
+            tracing::info!(limit = ?limit, "claiming nothing more; turns that run may end");
+            tokio::time::sleep(limit).await;
+            stopped.cancel();
+        }
+    }
+}
+
+/// Claims and works, one turn after another.
+async fn slot(work: Arc<Work>, claiming: CancellationToken) -> Result<(), WorkerError> {
+    let agents = Some(work.options.agents.clone()).filter(|agents| !agents.is_empty());
+    let claim = Claim { worker: work.options.name.clone(), agents, wait_seconds: WAIT_SECONDS };
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+    loop {
+        let asked = now();
+        let claimed = tokio::select! {
+            biased;
+            () = claiming.cancelled() => return Ok(()),
+            claimed = work.servers.claim(&claim) => claimed,
+        };
+        let trouble = match claimed {
+            Ok(Some(assignment)) => {
+                backoff.reset();
+                work.take(assignment).await;
+                continue;
+            }
+            Ok(None) if asked.elapsed() >= TOO_SOON => {
+                backoff.reset();
+                continue;
+            }
+            Ok(None) => None,
+            Err(Trouble::Refused { server, status }) => return Err(refused(server, status)),
+            Err(Trouble::Lost) => Some("the turn is not there".to_owned()),
+            Err(Trouble::Unusable(reason) | Trouble::Away(reason)) => Some(reason),
+        };
+        let delay = backoff.next(jitter());
+        if let Some(reason) = trouble {
+            tracing::warn!(reason, retry_in = ?delay, "nothing claimed");
+        }
+        if claiming.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn refused(server: String, status: u16) -> WorkerError {
+    let reason = match status {
+        401 => "it does not know it, or the key has expired or was revoked",
+        _ => "its owner may not connect workers, which takes the role admin",
+    };
+    WorkerError::Refused { server, status, reason }
+}

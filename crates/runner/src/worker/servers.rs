@@ -1,0 +1,188 @@
+//! The servers of the deployment, as one who asks for work sees them.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use protocol::work::{Assignment, Beat, Claim, Claimed, Done, Heartbeat, Report, WORK_PATH};
+use reqwest::{Client, Response, StatusCode, header};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::WorkerError;
+use crate::backoff::Backoff;
+use crate::chance::jitter;
+use crate::options::{base_url, http_client};
+
+/// How long an answer may take, on top of what the request itself asks to wait.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+
+/// Longest part of a server's sentence that is shown, in characters.
+const SHOWN: usize = 300;
+
+/// Why a request did not do what it should.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The turn is not ours, or no longer.
+    Lost,
+    /// The key is no good.
+    Refused {
+        /// Who says so.
+        server: String,
+        /// 401 or 403.
+        status: u16,
+    },
+    /// The same request will never do, in words.
+    Unusable(String),
+    /// It may be better next time, in words.
+    Away(String),
+}
+
+/// All servers, and which of them is asked now: when one is away the next is.
+pub(crate) struct Servers {
+    bases: Vec<String>,
+    current: AtomicUsize,
+    authorization: String,
+    organization: Option<Uuid>,
+    client: Client,
+}
+
+impl Servers {
+    pub(crate) fn new(urls: &[String], token: &str, organization: Option<Uuid>) -> Result<Self, WorkerError> {
+        let bases = urls
+            .iter()
+            .map(|url| base_url(url).ok_or_else(|| WorkerError::BadServer(url.clone())))
+            .collect::<Result<Vec<_>, _>>()?;
+        let client = http_client()
+            .user_agent(concat!("tenure-worker/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| WorkerError::Http(error.to_string()))?;
+        let (current, authorization) = (AtomicUsize::new(0), format!("Bearer {token}"));
+        Ok(Self { bases, current, authorization, organization, client })
+    }
+
+    /// Asks for a turn; `None` when nothing came.
+    pub(crate) async fn claim(&self, claim: &Claim) -> Result<Option<Assignment>, Trouble> {
+        let limit = Duration::from_secs(claim.wait_seconds) + ANSWER_LIMIT;
+        let response = self.post("claim", claim, limit).await.map_err(|trouble| match trouble {
+            Trouble::Lost => Trouble::Away("no Tenure server gives out work at this address".to_owned()),
+            other => other,
+        })?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        response.json().await.map(Some).map_err(|error| self.cut_off(&error))
+    }
+
+    /// Keeps a claim, trying once.
+    pub(crate) async fn heartbeat(&self, session: Uuid, claimed: Claimed) -> Result<Beat, Trouble> {
+        let response =
+            self.post(&format!("{session}/heartbeat"), &Heartbeat { claimed }, ANSWER_LIMIT).await?;
+        response.json().await.map_err(|error| self.cut_off(&error))
+    }
+
+    /// Reports, again and again for as long as the caller waits.
+    pub(crate) async fn report(&self, session: Uuid, report: &Report) -> Result<Beat, Trouble> {
+        let path = format!("{session}/report");
+        let mut patience = Patience::new("report");
+        loop {
+            let answered = async {
+                let response = self.post(&path, report, ANSWER_LIMIT).await?;
+                response.json().await.map_err(|error| self.cut_off(&error))
+            };
+            match answered.await {
+                Err(Trouble::Away(reason)) => patience.wait(&reason).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Says how a turn ended, again and again for as long as the caller waits.
+    pub(crate) async fn done(&self, session: Uuid, done: &Done) -> Result<(), Trouble> {
+        let path = format!("{session}/done");
+        let mut patience = Patience::new("done");
+        loop {
+            match self.post(&path, done, ANSWER_LIMIT).await {
+                Err(Trouble::Away(reason)) => patience.wait(&reason).await,
+                answer => return answer.map(drop),
+            }
+        }
+    }
+
+    /// Asks the current server, and looks at the status alone.
+    async fn post(&self, path: &str, body: &impl Serialize, limit: Duration) -> Result<Response, Trouble> {
+        let asked = self.current.load(Ordering::Relaxed);
+        let base = &self.bases[asked % self.bases.len()];
+        let mut request = self.client.post(format!("{base}{WORK_PATH}/{path}")).timeout(limit).json(body);
+        request = request.header(header::AUTHORIZATION, &self.authorization);
+        if let Some(organization) = self.organization {
+            request = request.header("x-organization-id", organization.to_string());
+        }
+        let response = request.send().await.map_err(|error| {
+            self.go_on(asked);
+            Trouble::Away(format!("{base} cannot be reached: {}", root(&error)))
+        })?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            StatusCode::CONFLICT | StatusCode::NOT_FOUND => Err(Trouble::Lost),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                Err(Trouble::Refused { server: base.clone(), status: status.as_u16() })
+            }
+            status @ (StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY) => {
+                let said: String = response.text().await.unwrap_or_default().chars().take(SHOWN).collect();
+                Err(Trouble::Unusable(format!("the server answered {status}: {said}")))
+            }
+            status => {
+                self.go_on(asked);
+                Err(Trouble::Away(format!("{base} answered {status}")))
+            }
+        }
+    }
+
+    /// Asks the next server from now on, unless somebody else went on already.
+    fn go_on(&self, from: usize) {
+        let next = from.wrapping_add(1);
+        let _ = self.current.compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The answer began and did not end, or is none of ours: what was asked may have happened.
+    fn cut_off(&self, error: &reqwest::Error) -> Trouble {
+        self.go_on(self.current.load(Ordering::Relaxed));
+        Trouble::Away(format!("the answer cannot be read: {}", root(error)))
+    }
+}
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Servers").field("bases", &self.bases).finish_non_exhaustive()
+    }
+}
+
+/// Waits longer from time to time, and says so.
+struct Patience {
+    doing: &'static str,
+    backoff: Backoff,
+}
+
+impl Patience {
+    fn new(doing: &'static str) -> Self {
+        Self { doing, backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)) }
+    }
+
+    async fn wait(&mut self, reason: &str) {
+        let delay = self.backoff.next(jitter());
+        tracing::warn!(doing = self.doing, reason, retry_in = ?delay, "no answer");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// What is at the bottom of an error: the upper layers only say that sending a request failed.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,124 @@
+//! What a command writes, as text: whole characters, whole lines where lines matter.
+
+/// Longest line, in bytes; a longer one becomes several.
+const LONGEST: usize = 8 << 10;
+
+/// Bytes into text, when characters come in pieces. What is no UTF-8 becomes U+FFFD, and so does NUL, which
+/// databases do not take.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    /// The beginning of a character whose rest has not come yet: at most three bytes.
+    tail: Vec<u8>,
+}
+
+impl Decoder {
+    /// All characters that are complete with these bytes.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> String {
+        self.tail.extend_from_slice(bytes);
+        let mut text = String::with_capacity(self.tail.len());
+        let mut rest = self.tail.as_slice();
+        loop {
+            match std::str::from_utf8(rest) {
+                Ok(good) => {
+                    text.push_str(good);
+                    rest = &[];
+                    break;
+                }
+                Err(error) => {
+                    let (good, bad) = rest.split_at(error.valid_up_to());
+                    text.push_str(&String::from_utf8_lossy(good));
+                    rest = bad;
+                    // Without a length, more bytes may make it a character.
+                    let Some(length) = error.error_len() else { break };
+                    text.push(char::REPLACEMENT_CHARACTER);
+                    rest = &rest[length..];
+                }
+            }
+        }
+        self.tail = rest.to_vec();
+        without_nul(text)
+    }
+
+    /// What is left when nothing more comes.
+    pub(crate) fn finish(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.tail)).into_owned()
+    }
+}
+
+/// The text with U+FFFD for NUL.
+pub(crate) fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// Text into lines, without their breaks.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    line: String,
+}
+
+impl Lines {
+    /// The lines that are complete with this text.
+    pub(crate) fn take(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for piece in text.split_inclusive('\n') {
+            self.line.push_str(piece);
+            while self.line.trim_end_matches('\n').len() > LONGEST {
+                let rest = self.line.split_off(self.line.floor_char_boundary(LONGEST));
+                lines.push(std::mem::replace(&mut self.line, rest));
+            }
+            if self.line.ends_with('\n') {
+                lines.push(without_break(&std::mem::take(&mut self.line)));
+            }
+        }
+        lines
+    }
+
+    /// The line that had no break when nothing more comes.
+    pub(crate) fn finish(&mut self) -> Option<String> {
+        Some(without_break(&std::mem::take(&mut self.line))).filter(|line| !line.is_empty())
+    }
+}
+
+fn without_break(line: &str) -> String {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    line.strip_suffix('\r').unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_survive_every_way_to_cut_them() {
+        let text = "aé€𝄞\u{10ffff}z";
+        for size in 1..=text.len() {
+            let mut decoder = Decoder::default();
+            let pieces: Vec<String> = text.as_bytes().chunks(size).map(|piece| decoder.take(piece)).collect();
+            assert_eq!(pieces.concat() + &decoder.finish(), text, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_marked_and_the_rest_kept() {
+        for bytes in [&b"a\xffb\xc3(c\0d\xe2\x82"[..], b"\xed\xa0\x80", b"\xf0\x9f", b"\x80\x80x"] {
+            let mut decoder = Decoder::default();
+            let all: String = bytes.iter().map(|byte| decoder.take(&[*byte])).collect();
+            let expected = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
+            assert_eq!(all + &decoder.finish(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn lines_come_whole_and_in_bounds() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.take("a\nb"), ["a"]);
+        assert_eq!(lines.take("c\r\n\nd"), ["bc", ""]);
+        assert_eq!(lines.finish(), Some("d".to_owned()));
+        assert_eq!(lines.finish(), None);
+
+        let long = "é".repeat(LONGEST) + "\n";
+        let pieces = lines.take(&long);
+        assert!(pieces.iter().all(|piece| piece.len() <= LONGEST + 1));
+        assert_eq!(pieces.concat() + "\n", long);
+    }
+}

@@ -1,0 +1,52 @@
+//! `/v1/auth/me`: who the credential belongs to.
+
+use super::answer::{Answer, Output};
+use super::caller::Known;
+use super::ids::{self, Prefixed};
+use crate::operations::organizations;
+use crate::state::App;
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::permission::Role;
+use serde::Serialize;
+use store::access::UseSessions;
+
+#[derive(Debug, Serialize)]
+struct Me<'a> {
+    id: Prefixed,
+    email: &'a str,
+    name: &'a str,
+    /// What the credential may: `*` for all that its owner may, `read` where that is to look only.
+    token_scope: &'static str,
+    organizations: Vec<Entry<'a>>,
+}
+
+/// An organization; the command line reads it as `public_id`.
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    public_id: Prefixed,
+    name: &'a str,
+    role: &'static str,
+}
+
+/// `GET /auth/me`.
+pub async fn me(Known(caller): Known, State(app): State<App>) -> Answer {
+    let account = if caller.may_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
+    let principal = organizations::caller(&app, &caller).await?;
+    let found = organizations::list(&app, &caller).await?;
+    let organizations = found.iter().map(|known| Entry {
+        public_id: ids::organization(known.0.id),
+        name: &known.0.name,
+        role: known.1.unwrap_or(account).name(),
+    });
+    let uses = caller.may::<UseSessions>().is_ok();
+    let me = Me {
+        id: ids::principal(principal.id),
+        // Machines have no address, and clients demand one.
+        email: principal.email.as_deref().unwrap_or_default(),
+        name: &principal.name,
+        token_scope: if uses { "*" } else { "read" },
+        organizations: organizations.collect(),
+    };
+    Ok(Output::json(StatusCode::OK, &me)?)
+}

@@ -1,0 +1,103 @@
+//! Who is calling, and what they may.
+
+use super::errors::EverrunsError;
+use crate::failure::Failure;
+use crate::operations::authenticate::authenticate;
+use crate::state::App;
+use crate::wires::layers::{self, Who};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use store::access::Right;
+use store::{Caller, Chosen, Granted};
+
+/// The header that chooses the organization.
+const ORGANIZATION: &str = "x-org-id";
+/// What may stand before a key: the SDKs send it bare, the command line as `Bearer`, the vendor's documents as `ApiKey`.
+const SCHEMES: [&str; 2] = ["bearer", "apikey"];
+
+/// What a client came with; looked up again for each use, so that a revoke counts at once.
+#[derive(Clone)]
+pub struct Visitor {
+    credential: Option<String>,
+    chosen: Chosen,
+}
+
+impl Visitor {
+    /// What a request came with.
+    pub fn of(headers: &HeaderMap) -> Visitor {
+        Visitor {
+            credential: credential(headers).map(str::to_owned),
+            chosen: layers::chosen(headers, ORGANIZATION),
+        }
+    }
+
+    /// Who is calling.
+    ///
+    /// # Errors
+    /// As [`authenticate`].
+    pub async fn caller(&self, app: &App) -> Result<Caller, Failure> {
+        authenticate(app, self.credential.as_deref(), self.chosen).await
+    }
+}
+
+/// The key of `Authorization`: bare, or after one of [`SCHEMES`]. More than one header is none, rather than a guess.
+fn credential(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let value = value.to_str().ok()?;
+    match value.split_once(' ') {
+        None => Some(value),
+        Some((scheme, key)) => SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(key),
+    }
+}
+
+/// Who calls, whatever they may.
+pub struct Known(pub Caller);
+
+impl FromRequestParts<App> for Known {
+    type Rejection = EverrunsError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, EverrunsError> {
+        let caller = Visitor::of(&parts.headers).caller(app).await?;
+        if let Some(who) = parts.extensions.get::<Who>() {
+            who.is(&caller);
+        }
+        Ok(Known(caller))
+    }
+}
+
+/// A caller that has the right `P` in the chosen organization.
+pub struct May<P: Right>(pub Granted<P>);
+
+impl<P: Right> FromRequestParts<App> for May<P> {
+    type Rejection = EverrunsError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, EverrunsError> {
+        let Known(caller) = Known::from_request_parts(parts, app).await?;
+        Ok(May(caller.may::<P>().map_err(Failure::from)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn a_key_is_read_in_three_forms() {
+        let of = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            credential(&headers).map(str::to_owned)
+        };
+        for value in ["evr_x", "Bearer evr_x", "bearer evr_x", "ApiKey evr_x", "APIKEY evr_x"] {
+            assert_eq!(of(&[value]).as_deref(), Some("evr_x"), "{value}");
+        }
+        for values in [&[][..], &["Basic evr_x"], &["Token evr_x"], &["evr_x", "evr_x"]] {
+            assert_eq!(of(values), None, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! How this wire words a failure: one body that all of its readers understand.
+//!
+//! Both SDKs read `error.code` and `error.message`, the command line reads `code` at the top, and readers of RFC 9457
+//! read `title`, `status` and `detail`. So a body has all of them.
+
+use crate::failure::{Failure, RequestFailure};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Refusal;
+use domain::refusal::Thing;
+use serde::Serialize;
+
+/// After how many seconds something that was refused for being too much may be tried again.
+const RETRY_AFTER: &str = "5";
+
+/// A failure in this wire's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EverrunsError {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+}
+
+impl From<Failure> for EverrunsError {
+    fn from(failure: Failure) -> EverrunsError {
+        let (status, code) = match &failure {
+            Failure::Refused(refusal) => refused(refusal),
+            Failure::Request(request) => unreadable(request),
+            Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
+            Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Failure::Internal { cause } => {
+                tracing::error!(cause, "a request failed");
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal_error")
+            }
+        };
+        EverrunsError { status, code, detail: words(&failure) }
+    }
+}
+
+fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
+    match refusal {
+        Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+        Refusal::Forbidden(_) | Refusal::NotYours(_) | Refusal::NotAMember | Refusal::NoOrganization => {
+            (StatusCode::FORBIDDEN, "forbidden")
+        }
+        Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
+        Refusal::SessionEnded => (StatusCode::CONFLICT, "session_ended"),
+        Refusal::SessionArchived => (StatusCode::CONFLICT, "session_archived"),
+        Refusal::Backlog { .. } => (StatusCode::TOO_MANY_REQUESTS, "backlog_full"),
+        Refusal::TurnLost => (StatusCode::CONFLICT, "turn_lost"),
+        Refusal::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+        // The command line tries again on this code.
+        Refusal::KeyBusy => (StatusCode::CONFLICT, "idempotency_key_in_progress"),
+        Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "limit_exceeded")
+        }
+        Refusal::NoMatch { .. } => (StatusCode::CONFLICT, "no_match"),
+        Refusal::DeviceUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        Refusal::DeviceTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        Refusal::QuotaExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),
+        Refusal::Exists(_) => (StatusCode::CONFLICT, "already_exists"),
+        Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
+    }
+}
+
+fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
+    match request {
+        RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "not_found"),
+        RequestFailure::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        RequestFailure::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+        RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+        RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        RequestFailure::TooManyConnections { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
+    }
+}
+
+/// The sentence for people, where this wire has one of its own.
+fn words(failure: &Failure) -> String {
+    match failure {
+        Failure::Refused(Refusal::NotFound(thing)) => not_found(*thing),
+        Failure::Refused(Refusal::NotAMember) => {
+            "X-Org-Id: you are not a member of that organization".to_owned()
+        }
+        Failure::Refused(Refusal::NoOrganization) => {
+            "no organization is selected and you have no default one: name one in X-Org-Id".to_owned()
+        }
+        Failure::Request(RequestFailure::Body(sentence)) => sentence.clone(),
+        failure => failure.to_string(),
+    }
+}
+
+fn not_found(thing: Thing) -> String {
+    let mut word = thing.word().to_owned();
+    if let Some(first) = word.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    format!("{word} not found")
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    error: Inner<'a>,
+}
+
+#[derive(Serialize)]
+struct Inner<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl IntoResponse for EverrunsError {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            error: Inner { code: self.code, message: &self.detail },
+        };
+        let mut response = (self.status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            }
+            // What is left of a body that was refused is not read: the connection cannot go on.
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,324 @@
+//! `/v1/sessions/{session}/events`: what happened, by page.
+
+use super::answer::{Answer, Output, PathText, text};
+use super::caller::May;
+use super::ids;
+use super::query::Query;
+use super::shapes::Page;
+use super::telling::{Streamed, Told, offset};
+use crate::failure::Failure;
+use crate::operations::agent_events;
+use crate::state::App;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use domain::Refusal;
+use domain::agent::{Event, EventKind, EventQuery};
+use domain::ids::{EventId, SessionId};
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::Value;
+use store::Granted;
+use store::access::ViewSessions;
+
+/// The most events of one answer.
+const MAX_EVENTS: i64 = 1_000;
+/// How many are read at once while something is looked for in them.
+const AT_ONCE: u32 = 256;
+/// How many kinds may be named, and how long the names may be together.
+const MAX_KINDS: usize = 25;
+/// The most events on each side of one.
+const MAX_WINDOW: i64 = 500;
+const DEFAULT_WINDOW: i64 = 25;
+
+/// What a list of events reads.
+const KNOWN: [&str; 17] = [
+    "since_id",
+    "types",
+    "exclude",
+    "limit",
+    "before_sequence",
+    "after_sequence",
+    "around",
+    "window",
+    "from_ts",
+    "to_ts",
+    "turn_id",
+    "exec_id",
+    "trace_id",
+    "tags",
+    "tool_name",
+    "q",
+    "order_desc",
+];
+
+/// Which kinds of events are wanted: those named, or all, but none of those that are excluded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// These.
+    pub only: Option<Vec<EventKind>>,
+    /// Not these.
+    pub exclude: Vec<EventKind>,
+}
+
+impl Kinds {
+    /// Reads `types` and `exclude`, each repeated.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for more than 25, and for what is no kind of event.
+    pub fn read(query: &Query) -> Result<Kinds, Failure> {
+        let only = kinds(query, "types")?;
+        Ok(Kinds { only: (!only.is_empty()).then_some(only), exclude: kinds(query, "exclude")? })
+    }
+}
+
+fn kinds(query: &Query, name: &str) -> Result<Vec<EventKind>, Failure> {
+    let names = query.list(name).unwrap_or_default();
+    if names.len() > MAX_KINDS {
+        return Err(Refusal::invalid(name, format!("at most {MAX_KINDS} types")).into());
+    }
+    let kind = |name_of: &str| {
+        let expected = "types of events such as output.message.completed";
+        EventKind::parse(name_of).ok_or_else(|| Refusal::invalid(name, expected).into())
+    };
+    names.into_iter().map(kind).collect()
+}
+
+/// What is asked of events beyond what the store can tell.
+#[derive(Debug, Default)]
+struct More {
+    from: Option<Micros>,
+    to: Option<Micros>,
+    tool: Option<String>,
+    /// In lower case.
+    text: Option<String>,
+    /// By something that no event here has.
+    none: bool,
+}
+
+impl More {
+    fn read(query: &Query) -> Result<More, Failure> {
+        let absent = ["exec_id", "trace_id", "tags"];
+        Ok(More {
+            from: query.time("from_ts")?,
+            to: query.time("to_ts")?,
+            tool: query.text("tool_name")?.map(str::to_owned),
+            text: query.text("q")?.map(str::to_lowercase).filter(|text| !text.trim().is_empty()),
+            none: absent.iter().any(|name| !query.all(name).is_empty()),
+        })
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.from.is_none() && self.to.is_none() && self.tool.is_none() && self.text.is_none() && !self.none
+    }
+
+    fn lets(&self, event: &Event) -> bool {
+        !self.none
+            && self.from.is_none_or(|from| event.at >= from)
+            && self.to.is_none_or(|to| event.at <= to)
+            && self.tool.as_ref().is_none_or(|tool| tool_of(&event.data) == Some(tool))
+            && self.text.as_ref().is_none_or(|text| event.data.to_string().to_lowercase().contains(text))
+    }
+}
+
+fn tool_of(data: &Value) -> Option<&str> {
+    data.get("tool_name").or_else(|| data.pointer("/tool_call/name"))?.as_str()
+}
+
+/// What a request asks for: which events, which end of them, and in which order.
+struct Asked {
+    query: EventQuery,
+    more: More,
+    newest_first: bool,
+    around: Option<EventId>,
+}
+
+/// `GET …/events`.
+pub async fn list(
+    May(granted): May<ViewSessions>,
+    State(app): State<App>,
+    session: PathText,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    Ok(page(&app, &granted, &text(session), &Query::read(query.as_deref())).await?)
+}
+
+/// The events that a query asks for.
+///
+/// # Errors
+/// What is no id, what is not there, and what cannot be read of the query.
+pub async fn page(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: &str,
+    query: &Query,
+) -> Result<Output, Failure> {
+    let id = ids::read_session(id)?;
+    let asked = read(app, granted, id, query).await?;
+    let limit = asked.query.limit;
+    let (mut events, total) = match asked.more.is_nothing() {
+        true => {
+            let found = agent_events::page(app, granted, id, &asked.query).await?;
+            (found.items, found.total)
+        }
+        false => search(app, granted, id, &asked).await?,
+    };
+    if asked.around.is_some_and(|around| !events.iter().any(|event| event.id == around)) {
+        return Err(Refusal::NotFound(Thing::Event).into());
+    }
+    // Told in their order: each piece of an answer comes with those before it.
+    if asked.query.newest_first {
+        events.reverse();
+    }
+    let mut told = tell(app, granted, id, events).await?;
+    if asked.newest_first {
+        told.reverse();
+    }
+    let left_out = query.text("limit")?.is_none() && total > u64::try_from(told.len()).unwrap_or(u64::MAX);
+    let cut = left_out.then(|| format!("only {} of {total} events: go on with after_sequence", told.len()));
+    let page = Page::new(&told, total, 0, limit.into());
+    Ok(Output::json(StatusCode::OK, &page)?.warning(cut).warning(query.unknown(&KNOWN)))
+}
+
+async fn read(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+    query: &Query,
+) -> Result<Asked, Failure> {
+    let sequences = 0..=i64::from(u32::MAX);
+    let limit = query.number("limit", 1..=MAX_EVENTS)?;
+    let mut after = query.number("after_sequence", sequences.clone())?;
+    let mut before = query.number("before_sequence", sequences)?;
+    let around = query.text("around")?.map(ids::read_event).transpose()?;
+    let since = query.text("since_id")?.map(ids::read_event).transpose()?;
+    let window = query.number("window", 1..=MAX_WINDOW)?.unwrap_or(DEFAULT_WINDOW);
+    let newest_first = query.flag("order_desc")?;
+    let Kinds { only, exclude } = Kinds::read(query)?;
+    let turn = query.text("turn_id")?.map(ids::read_turn).transpose()?;
+    let more = More::read(query)?;
+    if let Some(since) = since {
+        let place = agent_events::place(app, granted, id, since).await?;
+        after = Some(after.unwrap_or(0).max(place));
+    }
+    if let Some(around) = around {
+        let place = agent_events::place(app, granted, id, around).await?;
+        after = Some(after.unwrap_or(0).max(place - window - 1));
+        before = Some(before.unwrap_or(i64::MAX).min(place + window + 1));
+    }
+    // A limit alone asks for the newest ones; from a place on it asks for the next ones.
+    let from_the_end = newest_first || (limit.is_some() && after.is_none());
+    let query = EventQuery {
+        after: after.unwrap_or(0),
+        before,
+        kinds: only,
+        exclude,
+        turn,
+        limit: u32::try_from(limit.unwrap_or(MAX_EVENTS)).unwrap_or(0),
+        newest_first: from_the_end,
+    };
+    Ok(Asked { query, more, newest_first, around })
+}
+
+/// Looks at every event that the store can tell, keeps as many as are asked for, and counts the rest.
+async fn search(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+    asked: &Asked,
+) -> Result<(Vec<Event>, u64), Failure> {
+    let most = usize::try_from(asked.query.limit).unwrap_or(usize::MAX);
+    let mut step = EventQuery { limit: AT_ONCE, ..asked.query.clone() };
+    let (mut kept, mut total) = (Vec::new(), 0);
+    loop {
+        let read = agent_events::page(app, granted, id, &step).await?.items;
+        let Some(last) = read.last().map(|event| event.sequence) else { break };
+        for event in read.into_iter().filter(|event| asked.more.lets(event)) {
+            total += 1;
+            if kept.len() < most {
+                kept.push(event);
+            }
+        }
+        match step.newest_first {
+            true => step.before = Some(last),
+            false => step.after = last,
+        }
+    }
+    Ok((kept, total))
+}
+
+/// Events in their order, as this wire tells them.
+async fn tell(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+    events: Vec<Event>,
+) -> Result<Vec<Told>, Failure> {
+    let mut streamed = Streamed::default();
+    let mut told = Vec::with_capacity(events.len());
+    for event in events {
+        catch_up(app, granted, id, &mut streamed, &event).await?;
+        told.push(Told::new(event, &mut streamed));
+    }
+    Ok(told)
+}
+
+/// Reads what was streamed before a piece of an answer, when a reader begins in the middle.
+///
+/// # Errors
+/// Those of the store.
+pub async fn catch_up(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+    streamed: &mut Streamed,
+    event: &Event,
+) -> Result<(), Failure> {
+    if !streamed.misses(event) {
+        return Ok(());
+    }
+    let mut query = EventQuery {
+        before: Some(event.sequence),
+        kinds: Some(vec![EventKind::OutputDelta]),
+        turn: event.context.turn,
+        newest_first: true,
+        ..EventQuery::after(0, AT_ONCE)
+    };
+    let mut missed = Vec::new();
+    'back: loop {
+        let read = agent_events::page(app, granted, id, &query).await?.items;
+        let Some(last) = read.last() else { break };
+        query.before = Some(last.sequence);
+        for piece in read {
+            let begins = offset(&piece) == Some(0);
+            missed.push(piece);
+            if begins {
+                break 'back;
+            }
+        }
+    }
+    for piece in missed.iter().rev() {
+        streamed.take(piece);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_named_by_repeating_or_by_commas() {
+        let of = |text: &str| Kinds::read(&Query::read(Some(text))).map_err(|failure| failure.to_string());
+        assert_eq!(of("").unwrap(), Kinds::default());
+        let both = vec![EventKind::TurnStarted, EventKind::TurnCompleted];
+        assert_eq!(of("types=turn.started&types=turn.completed").unwrap().only, Some(both.clone()));
+        assert_eq!(of("exclude=turn.started,turn.completed").unwrap().exclude, both);
+        let unknown = "types: expected types of events such as output.message.completed";
+        assert_eq!(of("types=turn").unwrap_err(), unknown);
+        assert_eq!(
+            of(&"exclude=turn.started&".repeat(26)).unwrap_err(),
+            "exclude: expected at most 25 types"
+        );
+        assert!(of(&"exclude=turn.started&".repeat(25)).is_ok());
+    }
+}

@@ -1,0 +1,172 @@
+//! Which sessions a list is asked for.
+
+use super::ids;
+use super::query::Query;
+use crate::failure::Failure;
+use domain::Refusal;
+use domain::agent::{Doing, Group, Range, SessionFilter, State};
+use domain::ids::PrincipalId;
+
+/// What a list of sessions reads.
+pub const KNOWN: [&str; 13] = [
+    "agent_id",
+    "search",
+    "offset",
+    "limit",
+    "tag",
+    "status",
+    "source",
+    "mine",
+    "created_after",
+    "created_before",
+    "order",
+    "include_archived",
+    "archived_only",
+];
+/// How long a search may be, in characters.
+const MAX_SEARCH_CHARS: usize = 1_000;
+/// How many values one filter may have.
+const MAX_VALUES: usize = 100;
+
+/// Reads the filter; `caller` is who `mine` speaks of.
+///
+/// # Errors
+/// [`Refusal::Invalid`] naming the parameter and what was expected.
+pub fn read(query: &Query, caller: Option<PrincipalId>) -> Result<SessionFilter, Failure> {
+    if !matches!(query.text("order")?, None | Some("created_at")) {
+        return Err(Refusal::invalid("order", "created_at").into());
+    }
+    let owners = if query.flag("mine")? { Some(caller.into_iter().collect()) } else { None };
+    Ok(SessionFilter {
+        agents: query.text("agent_id")?.map(ids::read_agent_filter).transpose()?,
+        search: search(query)?,
+        tags: tags(query)?,
+        origins: few("source", query.list("source"))?.map(owned),
+        owners,
+        created: Range { from: query.time("created_after")?, until: query.time("created_before")? },
+        archived: archived(query)?,
+        states: states(query)?,
+        ..SessionFilter::default()
+    })
+}
+
+fn search(query: &Query) -> Result<Option<String>, Failure> {
+    let text = query.text("search")?.map(str::trim).filter(|text| !text.is_empty());
+    match text {
+        Some(text) if text.chars().count() > MAX_SEARCH_CHARS || text.contains('\0') => {
+            Err(Refusal::invalid("search", format!("at most {MAX_SEARCH_CHARS} characters")).into())
+        }
+        text => Ok(text.map(str::to_owned)),
+    }
+}
+
+/// `tag`, which may be repeated: sessions with one of them. A tag may have commas in it, so they do not divide.
+fn tags(query: &Query) -> Result<Option<Vec<String>>, Failure> {
+    let tags = few("tag", Some(query.all("tag")))?.unwrap_or_default();
+    if tags.iter().any(|tag| tag.contains('\0')) {
+        return Err(Refusal::invalid("tag", "a text without NUL").into());
+    }
+    Ok((!tags.is_empty()).then(|| owned(tags)))
+}
+
+/// What was put away is shown only to who asks for it.
+fn archived(query: &Query) -> Result<Option<bool>, Failure> {
+    let (only, too) = (query.flag("archived_only")?, query.flag("include_archived")?);
+    Ok(match (only, too) {
+        (true, _) => Some(true),
+        (false, true) => None,
+        (false, false) => Some(false),
+    })
+}
+
+/// `status`: the words that sessions show, and those that the newest lists are filtered by.
+fn states(query: &Query) -> Result<Option<Vec<State>>, Failure> {
+    let Some(words) = few("status", query.list("status"))? else { return Ok(None) };
+    let mut states = Vec::new();
+    for word in words {
+        let expected = "started, active, idle, running, paused, failed or completed";
+        let meant = meant_by(word).ok_or_else(|| Refusal::invalid("status", expected))?;
+        states.extend(meant.into_iter().filter(|state| !states.contains(state)).collect::<Vec<_>>());
+    }
+    Ok(Some(states))
+}
+
+fn meant_by(word: &str) -> Option<Vec<State>> {
+    let all = State::ALL.into_iter();
+    Some(match word {
+        "running" => all.filter(|state| state.group() == Group::Active || *state == State::Claimed).collect(),
+        "paused" => all.filter(|state| matches!(state, State::Suspended(_))).collect(),
+        "failed" => vec![State::Error],
+        "completed" => vec![State::Running(Doing::Finished), State::Exit],
+        word => Group::parse(word)?.states().collect(),
+    })
+}
+
+fn few<'a>(name: &str, values: Option<Vec<&'a str>>) -> Result<Option<Vec<&'a str>>, Failure> {
+    if values.as_ref().is_some_and(|values| values.len() > MAX_VALUES) {
+        return Err(Refusal::invalid(name, format!("at most {MAX_VALUES} values")).into());
+    }
+    Ok(values)
+}
+
+fn owned(values: Vec<&str>) -> Vec<String> {
+    values.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<SessionFilter, String> {
+        read(&Query::read(Some(text)), None).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn what_was_put_away_is_left_out_unless_it_is_asked_for() {
+        assert_eq!(of("").unwrap(), SessionFilter { archived: Some(false), ..SessionFilter::default() });
+        assert_eq!(of("include_archived=true").unwrap(), SessionFilter::default());
+        assert_eq!(of("archived_only=true&include_archived=true").unwrap().archived, Some(true));
+    }
+
+    #[test]
+    fn every_state_is_of_a_status_and_of_one_activity_at_most() {
+        let count =
+            |word: &'static str, state: State| meant_by(word).unwrap().contains(&state).then_some(word);
+        for state in State::ALL {
+            let shown = ["started", "active", "idle"].map(|word| count(word, state)).into_iter().flatten();
+            assert_eq!(shown.collect::<Vec<_>>(), [state.group().name()]);
+            let activities = ["running", "paused", "failed", "completed"].map(|word| count(word, state));
+            assert!(activities.into_iter().flatten().count() <= 1, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (text, expected) in [
+            ("agent_id=x", "invalid agent ID: expected agent_ and 32 lower-case hexadecimal digits"),
+            ("mine=yes", "mine: expected true or false"),
+            (
+                "status=paused,odd",
+                "status: expected started, active, idle, running, paused, failed or completed",
+            ),
+            ("order=last_activity", "order: expected created_at"),
+            (
+                "created_after=yesterday",
+                "created_after: expected an RFC 3339 time such as 2026-01-01T00:00:00Z",
+            ),
+            ("search=a&search=b", "search: expected at most one value"),
+            ("tag=%00", "tag: expected a text without NUL"),
+        ] {
+            assert!(of(text).unwrap_err().ends_with(expected), "{text}: {:?}", of(text));
+        }
+        assert!(of(&"tag=x&".repeat(101)).unwrap_err().contains("at most 100 values"));
+        assert!(of(&format!("search={}", "x".repeat(1_001))).is_err());
+    }
+
+    #[test]
+    fn a_status_that_is_there_and_empty_lets_nothing_through() {
+        assert_eq!(of("status=").unwrap().states, Some(Vec::new()));
+        assert_eq!(of("source=chat,api").unwrap().origins, Some(vec!["chat".into(), "api".into()]));
+        assert_eq!(of("tag=a,b&tag=c").unwrap().tags, Some(vec!["a,b".into(), "c".into()]));
+    }
+}

@@ -1,0 +1,165 @@
+//! `/v1/sessions/{session}/messages`, and the export of all of them.
+
+use super::answer::{Answer, Output, PathText, fields, text};
+use super::caller::May;
+use super::content::{Sent, Shown};
+use super::errors::EverrunsError;
+use super::ids;
+use super::query::Query;
+use super::shapes::Page;
+use crate::failure::Failure;
+use crate::operations::agent_messages::{self, Post};
+use crate::operations::agent_sessions;
+use crate::state::App;
+use crate::wires::layers::{self, Whole};
+use axum::body::{Body, Bytes};
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Refusal;
+use domain::agent::Message;
+use domain::ids::SessionId;
+use futures_util::stream;
+use serde_json::{Map, Value};
+use store::Granted;
+use store::access::{UseSessions, ViewSessions};
+
+/// The most messages of one answer, which are the newest ones.
+const MAX_MESSAGES: i64 = 1_000;
+/// How many bytes of text the messages of one answer may have: together with the count it bounds what a request costs.
+const MAX_BYTES: usize = 16 << 20;
+/// How many messages are read at once.
+const AT_ONCE: i64 = 50;
+const KNOWN: [&str; 1] = ["limit"];
+
+/// `GET …/messages`: the newest ones, in their order.
+pub async fn list(
+    May(granted): May<ViewSessions>,
+    State(app): State<App>,
+    session: PathText,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    Ok(newest(&app, &granted, &text(session), &Query::read(query.as_deref())).await?)
+}
+
+/// The newest messages of a session, in their order.
+///
+/// # Errors
+/// What is no id, what is not there, and what cannot be read of the query.
+pub async fn newest(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: &str,
+    query: &Query,
+) -> Result<Output, Failure> {
+    let id = ids::read_session(id)?;
+    let limit = query.number("limit", 1..=MAX_MESSAGES)?;
+    let total = agent_sessions::get(app, granted, id).await?.messages();
+    let first = (total - limit.unwrap_or(MAX_MESSAGES)).max(0);
+    let messages = between(app, granted, id, first, total).await?;
+    let left_out = total - i64::try_from(messages.len()).unwrap_or(0);
+    let shown = messages.into_iter().map(|message| Shown::new(id, message)).collect::<Vec<_>>();
+    let (total, offset) = (u64::try_from(total).unwrap_or(0), u64::try_from(left_out).unwrap_or(0));
+    let asked = u64::try_from(limit.unwrap_or(MAX_MESSAGES)).unwrap_or(0);
+    let page = Page::new(&shown, total, offset, asked).of_messages();
+    let cut = (limit.is_none() && left_out > 0)
+        .then(|| format!("the oldest {left_out} messages were left out: export the session to have all"));
+    Ok(Output::json(StatusCode::OK, &page)?.warning(cut).warning(query.unknown(&KNOWN)))
+}
+
+/// Messages after one place up to another, from the newest back until they are too much for one answer.
+async fn between(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+    after: i64,
+    last: i64,
+) -> Result<Vec<Message>, Failure> {
+    let (mut found, mut end, mut bytes) = (Vec::new(), last, 0);
+    while end > after && bytes < MAX_BYTES {
+        let start = (end - AT_ONCE).max(after);
+        let limit = u32::try_from(end - start).unwrap_or(0);
+        let page = agent_messages::page(app, granted, id, start, limit).await?;
+        for message in page.items.into_iter().rev() {
+            bytes += message.text.len();
+            found.push(message);
+        }
+        end = start;
+    }
+    found.reverse();
+    Ok(found)
+}
+
+/// `POST …/messages`.
+pub async fn create(
+    May(granted): May<UseSessions>,
+    State(app): State<App>,
+    session: PathText,
+    Whole(body): Whole,
+) -> Answer {
+    let id = text(session);
+    ids::read_session(&id)?;
+    let body: Map<String, Value> = layers::json(&app, body).await?;
+    Ok(say(&app, &granted, &id, &body).await?)
+}
+
+/// Says something in a session.
+///
+/// # Errors
+/// What cannot be read of the body, and what stands against the message.
+pub async fn say(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    id: &str,
+    body: &Map<String, Value>,
+) -> Result<Output, Failure> {
+    let id = ids::read_session(id)?;
+    let (text, parts) = fields::<Sent>(body)?.read()?;
+    let post = Post { text, parts, ..Post::default() };
+    let (_, message) = agent_messages::post(app, granted, id, post).await?;
+    Output::json(StatusCode::CREATED, &Shown::new(id, message))
+}
+
+/// `GET …/export`: every message, one a line, read while it is written: a long session costs no memory.
+pub async fn export(
+    May(granted): May<ViewSessions>,
+    State(app): State<App>,
+    session: PathText,
+    RawQuery(query): RawQuery,
+) -> Result<Response, EverrunsError> {
+    let id = ids::read_session(&text(session))?;
+    let query = Query::read(query.as_deref());
+    if !matches!(query.text("format")?, None | Some("jsonl")) {
+        return Err(Failure::from(Refusal::invalid("format", "jsonl")).into());
+    }
+    let total = agent_sessions::get(&app, &granted, id).await?.messages();
+    let lines = stream::try_unfold(0, move |after| {
+        let (app, granted) = (app.clone(), granted.clone());
+        async move {
+            if after >= total {
+                return Ok::<_, std::io::Error>(None);
+            }
+            let limit = u32::try_from((total - after).min(AT_ONCE)).unwrap_or(0);
+            let page = agent_messages::page(&app, &granted, id, after, limit).await.map_err(cut)?;
+            let Some(last) = page.items.last().map(|message| message.sequence) else { return Ok(None) };
+            Ok(Some((lines(id, page.items).map_err(cut)?, last)))
+        }
+    });
+    let headers = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    Ok((headers, Body::from_stream(lines)).into_response())
+}
+
+/// The answer has begun already: it is cut off, which a client takes for no end.
+fn cut(failure: Failure) -> std::io::Error {
+    tracing::warn!(%failure, "an export was cut off");
+    std::io::Error::other("the export was cut off")
+}
+
+fn lines(id: SessionId, messages: Vec<Message>) -> Result<Bytes, Failure> {
+    let mut text = Vec::new();
+    for message in messages {
+        serde_json::to_writer(&mut text, &Shown::new(id, message)).map_err(Failure::internal)?;
+        text.push(b'\n');
+    }
+    Ok(text.into())
+}

@@ -1,0 +1,95 @@
+//! Everruns' wire: agent sessions as its SDKs and its command line know them.
+//!
+//! Sources: the vendor's page of "list sessions" and its OpenAPI document of February 2026, and for the rest what its
+//! published clients send and read (everruns-sdk 0.1.0 to 0.3.1, everruns-cli 0.50.1).
+
+mod agents;
+mod answer;
+mod auth;
+mod caller;
+mod commands;
+mod content;
+mod counts;
+mod errors;
+mod events;
+mod filter;
+mod ids;
+mod messages;
+mod query;
+mod sessions;
+mod shapes;
+mod sse;
+mod telling;
+
+use super::layers::{self, Wire};
+use crate::failure::{Failure, RequestFailure};
+use crate::state::App;
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::{any, get, post, put};
+use errors::EverrunsError;
+
+/// The routes, for the table of callers. Each is served below [`ALIAS`] too.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("GET", "/v1/agents"),
+    ("POST", "/v1/agents"),
+    ("GET", "/v1/agents/{agent}"),
+    ("PATCH", "/v1/agents/{agent}"),
+    ("DELETE", "/v1/agents/{agent}"),
+    ("GET", "/v1/sessions"),
+    ("POST", "/v1/sessions"),
+    ("GET", "/v1/sessions/stats"),
+    ("GET", "/v1/sessions/facets"),
+    ("GET", "/v1/sessions/{session}"),
+    ("PATCH", "/v1/sessions/{session}"),
+    ("DELETE", "/v1/sessions/{session}"),
+    ("POST", "/v1/sessions/{session}/cancel"),
+    ("PUT", "/v1/sessions/{session}/pin"),
+    ("DELETE", "/v1/sessions/{session}/pin"),
+    ("PUT", "/v1/sessions/{session}/archive"),
+    ("DELETE", "/v1/sessions/{session}/archive"),
+    ("GET", "/v1/sessions/{session}/messages"),
+    ("POST", "/v1/sessions/{session}/messages"),
+    ("GET", "/v1/sessions/{session}/export"),
+    ("GET", "/v1/sessions/{session}/events"),
+    ("GET", "/v1/sessions/{session}/sse"),
+    ("POST", "/v1/commands/{name}"),
+    ("GET", "/v1/auth/me"),
+];
+
+/// The other place of this wire: what clients get who set their base URL to the server's and `/everruns/api`. The
+/// vendor's own `/api/v1` is Mobile Next's here.
+pub const ALIAS: &str = "/everruns/api";
+
+const WIRE: Wire = Wire { name: "everruns", word: |failure| EverrunsError::from(failure).into_response() };
+
+/// The routes.
+pub fn routes(app: &App) -> Router<App> {
+    let routes = Router::new().merge(paths()).nest(ALIAS, paths());
+    layers::around(routes, app, WIRE)
+}
+
+fn paths() -> Router<App> {
+    Router::new()
+        .route("/v1/agents", get(agents::list).post(agents::create))
+        .route("/v1/agents/{agent}", get(agents::get).patch(agents::update).delete(agents::delete))
+        .route("/v1/sessions", get(sessions::list).post(sessions::create))
+        .route("/v1/sessions/stats", get(counts::stats))
+        .route("/v1/sessions/facets", get(counts::facets))
+        .route("/v1/sessions/{session}", get(sessions::get).patch(sessions::update).delete(sessions::delete))
+        .route("/v1/sessions/{session}/cancel", post(sessions::cancel))
+        .route("/v1/sessions/{session}/pin", put(sessions::pin).delete(sessions::unpin))
+        .route("/v1/sessions/{session}/archive", put(sessions::archive).delete(sessions::unarchive))
+        .route("/v1/sessions/{session}/messages", get(messages::list).post(messages::create))
+        .route("/v1/sessions/{session}/export", get(messages::export))
+        .route("/v1/sessions/{session}/events", get(events::list))
+        .route("/v1/sessions/{session}/sse", get(sse::open))
+        .route("/v1/commands/{name}", post(commands::run))
+        .route("/v1/auth/me", get(auth::me))
+        .route("/v1/{*rest}", any(no_route))
+        .method_not_allowed_fallback(|| async { EverrunsError::from(Failure::from(RequestFailure::Method)) })
+}
+
+async fn no_route() -> EverrunsError {
+    Failure::from(RequestFailure::NoRoute).into()
+}

@@ -1,0 +1,254 @@
+//! What this wire's bodies look like: sessions and agents.
+//!
+//! What a session or an agent does not have is absent and not `null`, as the vendor's server has it. Clients of the
+//! first generation demand `agent_id`, those of today `harness_id`: both are always there.
+
+use super::ids::{self, Prefixed};
+use crate::wires::times::Time;
+use domain::agent::{Agent, AgentSession, Usage};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One thing that an agent can do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Capability {
+    /// What.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// How.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Value>,
+}
+
+/// What a client says of an agent or a session that Tenure keeps for it and does not judge. It is given back as it came.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// `harness_…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harness_id: Option<String>,
+    /// BCP 47.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// What the client can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Map<String, Value>>,
+    /// Tools that the client runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<Map<String, Value>>>,
+    /// Files that it begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_files: Option<Vec<Map<String, Value>>>,
+    /// What the agent is told before the conversation; of a session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
+    /// How often the model may be asked in a turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_iterations: Option<u32>,
+    /// Whether tools may run side by side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    /// Where it may connect to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_access: Option<Map<String, Value>>,
+    /// Servers of tools.
+    #[serde(rename = "mcpServers", skip_serializing_if = "Option::is_none")]
+    pub mcp_servers: Option<Value>,
+}
+
+impl Kept {
+    /// Out of what a session keeps; nothing of it when another wire wrote something else there.
+    pub fn of(extra: &Value) -> Kept {
+        Kept::deserialize(extra).unwrap_or_default()
+    }
+}
+
+/// The id of the harness: the client's own, or the default one.
+fn harness(kept: &Kept) -> String {
+    let own = kept.harness_id.clone().filter(|id| ids::is_harness(id));
+    own.unwrap_or_else(|| ids::default_harness().to_string())
+}
+
+/// A session.
+#[derive(Debug, Serialize)]
+pub struct Session<'a> {
+    id: Prefixed,
+    organization_id: Prefixed,
+    agent_id: Prefixed,
+    harness_id: String,
+    owner_principal_id: Prefixed,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_session_id: Option<Prefixed>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    tags: &'a [String],
+    capabilities: Capabilities<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_id: Option<&'a str>,
+    source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_preview: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<TokenUsage>,
+    is_pinned: bool,
+    created_at: Time,
+    updated_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archived_at: Option<Time>,
+    #[serde(flatten)]
+    kept: Kept,
+}
+
+impl<'a> Session<'a> {
+    /// A session as one caller sees it, who may have pinned it.
+    pub fn new(session: &'a AgentSession, pinned: bool) -> Session<'a> {
+        let given = &session.given;
+        let mut kept = Kept::of(&given.extra);
+        let harness_id = harness(&kept);
+        kept.harness_id = None;
+        Session {
+            id: ids::session(session.id),
+            organization_id: ids::organization(session.organization),
+            agent_id: ids::agent(given.agent),
+            harness_id,
+            owner_principal_id: ids::principal(given.owner),
+            parent_session_id: given.parent.map(ids::session),
+            status: session.state.group().name(),
+            title: given.title.as_deref(),
+            tags: &given.tags,
+            capabilities: Capabilities(&given.capabilities),
+            model_id: given.model.as_deref(),
+            source: &given.origin,
+            preview: session.preview.as_deref(),
+            output_preview: session.output_preview.as_deref(),
+            usage: TokenUsage::of(session.usage),
+            is_pinned: pinned,
+            created_at: Time(session.id.created()),
+            updated_at: Time(session.updated),
+            started_at: session.started.map(Time),
+            finished_at: session.finished.map(Time),
+            archived_at: session.archived.map(Time),
+            kept,
+        }
+    }
+}
+
+/// Capabilities, which are always a list.
+#[derive(Debug)]
+struct Capabilities<'a>(&'a Value);
+
+impl Serialize for Capabilities<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Array(list) => list.serialize(serializer),
+            _ => serializer.collect_seq(std::iter::empty::<()>()),
+        }
+    }
+}
+
+/// Tokens, there only when there were any.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenUsage(Usage);
+
+impl TokenUsage {
+    /// Nothing when no model was asked.
+    pub fn of(usage: Usage) -> Option<TokenUsage> {
+        (usage.input_tokens > 0 || usage.output_tokens > 0).then_some(TokenUsage(usage))
+    }
+}
+
+impl Serialize for TokenUsage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let usage = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("input_tokens", &usage.input_tokens)?;
+        map.serialize_entry("output_tokens", &usage.output_tokens)?;
+        let caches = [
+            ("cache_read_tokens", usage.cache_read_tokens),
+            ("cache_creation_tokens", usage.cache_creation_tokens),
+        ];
+        for (name, tokens) in caches.into_iter().filter(|(_, tokens)| *tokens > 0) {
+            map.serialize_entry(name, &tokens)?;
+        }
+        map.end()
+    }
+}
+
+/// An agent.
+#[derive(Debug, Serialize)]
+pub struct AgentShape<'a> {
+    id: Prefixed,
+    organization_id: Prefixed,
+    harness_id: Prefixed,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    system_prompt: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_model_id: Option<&'a str>,
+    tags: &'a [String],
+    capabilities: Capabilities<'a>,
+    status: &'static str,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl<'a> From<&'a Agent> for AgentShape<'a> {
+    fn from(agent: &'a Agent) -> AgentShape<'a> {
+        AgentShape {
+            id: ids::agent(agent.id),
+            organization_id: ids::organization(agent.organization),
+            harness_id: ids::default_harness(),
+            name: &agent.name,
+            display_name: agent.display_name.as_deref(),
+            description: agent.description.as_deref(),
+            system_prompt: &agent.system_prompt,
+            default_model_id: agent.model.as_deref(),
+            tags: &agent.tags,
+            capabilities: Capabilities(&agent.capabilities),
+            status: "active",
+            created_at: Time(agent.created),
+            updated_at: Time(agent.updated),
+        }
+    }
+}
+
+/// A page of a list. The TypeScript client reads sessions and messages under a name of their own.
+#[derive(Debug, Serialize)]
+pub struct Page<'a, T> {
+    data: &'a [T],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sessions: Option<&'a [T]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<&'a [T]>,
+    total: u64,
+    offset: u64,
+    limit: u64,
+}
+
+impl<'a, T> Page<'a, T> {
+    /// Items of which there are `total`, after `offset` of them, at most `limit`.
+    pub fn new(data: &'a [T], total: u64, offset: u64, limit: u64) -> Page<'a, T> {
+        Page { data, sessions: None, messages: None, total, offset, limit }
+    }
+
+    /// The same items under `sessions` too.
+    pub fn of_sessions(self) -> Page<'a, T> {
+        Page { sessions: Some(self.data), ..self }
+    }
+
+    /// The same items under `messages` too.
+    pub fn of_messages(self) -> Page<'a, T> {
+        Page { messages: Some(self.data), ..self }
+    }
+}

@@ -1,0 +1,233 @@
+//! What happened: events as this wire tells them.
+
+use super::content::Shown;
+use super::ids::{self, Prefixed};
+use crate::wires::times::Time;
+use domain::agent::{Event, EventKind, Message};
+use domain::ids::{AgentId, MessageId, TurnId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// How much of an answer in the making each of its pieces repeats, in bytes. Clients are told what came so far with
+/// each piece, which grows with the square of the answer's length; beyond this they get the piece alone.
+pub const MAX_ACCUMULATED: usize = 64 << 10;
+
+/// An event as it is told.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    /// Its id, for `since_id`.
+    pub id: Prefixed,
+    /// Its kind, which is also the name of the frame in a stream.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    ts: Time,
+    session_id: Prefixed,
+    sequence: i64,
+    context: Context,
+    data: Value,
+}
+
+#[derive(Debug, Serialize)]
+struct Context {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_id: Option<Prefixed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_message_id: Option<Prefixed>,
+}
+
+impl Told {
+    /// An event; of a piece of an answer, with what was streamed before it.
+    pub fn new(event: Event, streamed: &mut Streamed) -> Told {
+        let context = Context {
+            turn_id: event.context.turn.map(ids::turn),
+            input_message_id: event.context.input.map(ids::message),
+        };
+        let accumulated = streamed.take(&event).map(str::to_owned);
+        let mut told = Told {
+            id: ids::event(event.id),
+            kind: event.kind.name(),
+            ts: Time(event.at),
+            session_id: ids::session(event.session),
+            sequence: event.sequence,
+            context,
+            data: Value::Null,
+        };
+        told.data = data(event);
+        if let (Some(text), Value::Object(data)) = (accumulated, &mut told.data) {
+            data.insert("accumulated".to_owned(), text.into());
+        }
+        told
+    }
+}
+
+/// What an event says, in the vendor's words.
+fn data(event: Event) -> Value {
+    if event.kind.is_workers() {
+        return event.data;
+    }
+    let Value::Object(mut data) = event.data else { return json!({}) };
+    match event.kind {
+        EventKind::InputMessage | EventKind::OutputCompleted => {
+            let message = data.remove("message").unwrap_or_default();
+            return match serde_json::from_value::<Message>(message) {
+                Ok(message) => json!({ "message": Shown::new(event.session, message) }),
+                Err(_) => json!({}),
+            };
+        }
+        EventKind::TurnCompleted => {
+            data.insert("iterations".to_owned(), 1.into());
+        }
+        EventKind::TurnFailed => {
+            if let Some(code) = data.get("exit_code").and_then(Value::as_i64) {
+                data.insert("error_code".to_owned(), format!("exit_{code}").into());
+            }
+        }
+        _ => {}
+    }
+    rename(&mut data, "agent", "agent_id", |id| ids::agent(AgentId(id)));
+    rename(&mut data, "message", "input_message_id", |id| ids::message(MessageId(id)));
+    // What was stopped before any worker had taken it has no turn, but clients demand one.
+    rename(&mut data, "turn", "turn_id", |id| ids::turn(TurnId(id)));
+    if let Some(model) = data.remove("model") {
+        data.insert("model_id".to_owned(), model);
+    }
+    if let Some(Value::Object(usage)) = data.get_mut("usage") {
+        usage.remove("acus");
+    }
+    data.retain(|_, value| !value.is_null());
+    Value::Object(data)
+}
+
+fn rename(data: &mut Map<String, Value>, from: &str, to: &str, prefixed: impl Fn(Uuid) -> Prefixed) {
+    if let Some(value) = data.remove(from) {
+        let id = Uuid::deserialize(&value).unwrap_or_default();
+        data.insert(to.to_owned(), prefixed(id).to_string().into());
+    }
+}
+
+/// The answer in the making, as far as a reader has followed it.
+#[derive(Debug, Default)]
+pub struct Streamed {
+    turn: Option<TurnId>,
+    text: String,
+}
+
+/// A piece of an answer, as the domain keeps it.
+#[derive(Debug, Deserialize)]
+struct Piece {
+    delta: String,
+    offset: usize,
+}
+
+impl Streamed {
+    /// Whether an event goes on with something that was not followed from its beginning.
+    pub fn misses(&self, event: &Event) -> bool {
+        event.kind == EventKind::OutputDelta
+            && offset(event).is_some_and(|offset| {
+                (1..=MAX_ACCUMULATED).contains(&offset)
+                    && (self.turn != event.context.turn || self.text.len() != offset)
+            })
+    }
+
+    /// Takes an event; of a piece of an answer, gives the answer up to its end, unless that is unknown or too long.
+    pub fn take(&mut self, event: &Event) -> Option<&str> {
+        if event.kind != EventKind::OutputDelta {
+            return None;
+        }
+        let piece = Piece::deserialize(&event.data).ok()?;
+        if piece.offset == 0 {
+            self.turn = event.context.turn;
+            self.text.clear();
+        }
+        let goes_on = self.turn == event.context.turn && self.text.len() == piece.offset;
+        if !goes_on || piece.offset + piece.delta.len() > MAX_ACCUMULATED {
+            *self = Streamed::default();
+            return None;
+        }
+        self.text.push_str(&piece.delta);
+        Some(&self.text)
+    }
+}
+
+/// Where a piece of an answer begins.
+pub fn offset(event: &Event) -> Option<usize> {
+    event.data.get("offset").and_then(Value::as_u64).and_then(|offset| usize::try_from(offset).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::agent::EventContext;
+    use domain::ids::{EventId, SessionId};
+    use domain::time::Micros;
+
+    fn event(kind: EventKind, data: Value) -> Event {
+        let turn = Some(TurnId(Uuid::from_u128(5)));
+        Event {
+            id: EventId::new(Micros(1), [7; 10], 4),
+            session: SessionId::new(Micros(1), 1),
+            sequence: 4,
+            kind,
+            data,
+            context: EventContext { turn, input: Some(MessageId(Uuid::from_u128(6))) },
+            at: Micros(1),
+        }
+    }
+
+    fn told(kind: EventKind, data: Value) -> Value {
+        serde_json::to_value(Told::new(event(kind, data), &mut Streamed::default())).unwrap()["data"].clone()
+    }
+
+    #[test]
+    fn data_is_told_in_the_vendors_words() {
+        let (turn, message) = (Uuid::from_u128(5), Uuid::from_u128(6));
+        let (turn_id, message_id) =
+            (ids::turn(TurnId(turn)).to_string(), ids::message(MessageId(message)).to_string());
+        assert_eq!(
+            told(EventKind::TurnStarted, json!({ "turn": turn, "message": message, "attempt": 1 })),
+            json!({ "turn_id": turn_id, "input_message_id": message_id, "attempt": 1 })
+        );
+        assert_eq!(
+            told(
+                EventKind::TurnCompleted,
+                json!({ "turn": turn, "duration_ms": 5, "usage": { "input_tokens": 1, "acus": 2 } })
+            ),
+            json!({ "turn_id": turn_id, "duration_ms": 5, "usage": { "input_tokens": 1 }, "iterations": 1 })
+        );
+        assert_eq!(
+            told(EventKind::TurnFailed, json!({ "turn": turn, "error": "no", "exit_code": 3 })),
+            json!({ "turn_id": turn_id, "error": "no", "exit_code": 3, "error_code": "exit_3" })
+        );
+        let nobody = ids::turn(TurnId(Uuid::nil())).to_string();
+        assert_eq!(
+            told(EventKind::TurnCancelled, json!({ "turn": null, "reason": "user" })),
+            json!({ "turn_id": nobody, "reason": "user" })
+        );
+        let workers = json!({ "turn": 1, "message": "mine" });
+        assert_eq!(
+            told(EventKind::ToolStarted, workers.clone()),
+            workers,
+            "what a worker says is not touched"
+        );
+    }
+
+    #[test]
+    fn pieces_come_with_what_came_before() {
+        let mut streamed = Streamed::default();
+        let piece = |delta: &str, offset: usize| {
+            event(EventKind::OutputDelta, json!({ "delta": delta, "offset": offset }))
+        };
+        assert_eq!(streamed.take(&piece("Hé", 0)), Some("Hé"));
+        assert_eq!(streamed.take(&piece("llo", 3)), Some("Héllo"));
+        assert_eq!(streamed.take(&event(EventKind::WorkerLog, json!({}))), None);
+        assert_eq!(streamed.take(&piece("!", 6)), Some("Héllo!"));
+        assert!(streamed.misses(&piece("x", 9)));
+        assert_eq!(streamed.take(&piece("x", 9)), None, "a gap");
+        assert!(!streamed.misses(&piece("A", 0)));
+        assert_eq!(streamed.take(&piece("A", 0)), Some("A"), "the next answer");
+        let long = "x".repeat(MAX_ACCUMULATED);
+        assert_eq!(streamed.take(&piece(&long, 1)), None, "too long");
+        assert!(!streamed.misses(&piece("y", MAX_ACCUMULATED + 1)), "and nobody looks for it");
+    }
+}

@@ -1,0 +1,236 @@
+//! The work of agents, as their workers ask for it: `protocol::work` says what is asked and answered.
+
+use super::caller::Known;
+use super::errors::TenureError;
+use crate::failure::Failure;
+use crate::operations::work::{self, Reach, Standing, TurnKey};
+use crate::state::App;
+use crate::wires::layers::{Whole, json};
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use domain::Refusal;
+use domain::agent::{Acus, Answer, EventKind, Item, MAX_TITLE_CHARS, PullRequest, Report, Usage};
+use domain::ids::{OrganizationId, SessionId, TurnId};
+use domain::refusal::Thing;
+use protocol::work as said;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+use store::access::ConnectWorkers;
+
+/// How long a claim waits before its key is read again: a revoked one must not be given work.
+const KEY_HOLDS: Duration = Duration::from_secs(10);
+/// For how many agents one worker may ask.
+const MOST_AGENTS: usize = 1_000;
+/// How long the address or state of a pull request may be, in bytes.
+const MAX_ADDRESS: usize = 2_048;
+
+type Session = Result<Path<String>, PathRejection>;
+
+/// `POST /work/claim`: a turn, as soon as there is one, or 204.
+pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Response, TenureError> {
+    let (mut parts, body) = request.into_parts();
+    let mut reach = reach(&app, &mut parts).await?;
+    let asked: said::Claim = json(&app, Request::from_parts(parts.clone(), body)).await?;
+    if asked.agents.as_ref().is_some_and(|agents| agents.len() > MOST_AGENTS) {
+        let expected = format!("at most {MOST_AGENTS} names");
+        return Err(Failure::from(Refusal::invalid("agents", expected)).into());
+    }
+    let mut left = Duration::from_secs(asked.wait_seconds.min(said::MOST_WAIT_SECONDS));
+    loop {
+        let wait = left.min(KEY_HOLDS);
+        let claim = work::Claim { worker: asked.worker.clone(), agents: asked.agents.clone(), wait };
+        if let Some(assignment) = work::claim(&app, &reach, &claim).await? {
+            return Ok(Json(to_worker(assignment)).into_response());
+        }
+        left -= wait;
+        if left.is_zero() || app.stop.is_cancelled() {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        reach = self::reach(&app, &mut parts).await?;
+    }
+}
+
+/// `POST /work/{session}/heartbeat`: keeps a claim.
+pub async fn heartbeat(
+    State(app): State<App>,
+    session: Session,
+    Whole(request): Whole,
+) -> Result<Json<said::Beat>, TenureError> {
+    let (reach, said::Heartbeat { claimed }) = asked(&app, request).await?;
+    Ok(Json(beat(work::heartbeat(&app, &reach, key(session, claimed)?).await?)))
+}
+
+/// `POST /work/{session}/report`: what happened in a turn.
+pub async fn report(
+    State(app): State<App>,
+    session: Session,
+    Whole(request): Whole,
+) -> Result<Json<said::Beat>, TenureError> {
+    let (reach, report): (_, said::Report) = asked(&app, request).await?;
+    if report.items.len() > said::MOST_ITEMS {
+        let expected = format!("at most {}", said::MOST_ITEMS);
+        return Err(Failure::from(Refusal::invalid("items", expected)).into());
+    }
+    let key = key(session, report.claimed)?;
+    let first = i64::try_from(report.first).unwrap_or(i64::MAX);
+    let report = Report { first, items: report.items.into_iter().map(item).collect() };
+    let standing = match work::report(&app, &reach, key, report).await {
+        // A cancelled turn takes nothing more, and its worker is told to end it rather than that it is lost.
+        Err(Failure::Refused(Refusal::TurnLost)) => work::heartbeat(&app, &reach, key).await?,
+        reported => reported?,
+    };
+    Ok(Json(beat(standing)))
+}
+
+/// `POST /work/{session}/done`: a turn is over.
+pub async fn done(
+    State(app): State<App>,
+    session: Session,
+    Whole(request): Whole,
+) -> Result<StatusCode, TenureError> {
+    let (reach, done): (_, said::Done) = asked(&app, request).await?;
+    let answer = match done.outcome {
+        said::Outcome::Finished => Answer::Finished,
+        said::Outcome::WaitingForUser => Answer::WaitingForUser,
+        said::Outcome::WaitingForApproval => Answer::WaitingForApproval,
+        said::Outcome::Failed { message, exit_code } => {
+            Answer::Failed { message: without_nul(message), exit_code: exit_code.map(i64::from) }
+        }
+        said::Outcome::Cancelled => Answer::Cancelled,
+    };
+    work::done(&app, &reach, key(session, done.claimed)?, answer).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whose turns the caller may run: those of its organization, or everybody's with a key of the account.
+async fn reach(app: &App, parts: &mut Parts) -> Result<Reach, TenureError> {
+    let Known(caller) = Known::from_request_parts(parts, app).await?;
+    if caller.organization().is_none() {
+        return Ok(Reach::Account(caller.may_in_account::<ConnectWorkers>().map_err(Failure::from)?));
+    }
+    Ok(Reach::Organization(caller.may::<ConnectWorkers>().map_err(Failure::from)?))
+}
+
+/// Who asks, judged first, and what.
+async fn asked<T: DeserializeOwned>(app: &App, request: Request) -> Result<(Reach, T), TenureError> {
+    let (mut parts, body) = request.into_parts();
+    let reach = reach(app, &mut parts).await?;
+    Ok((reach, json(app, Request::from_parts(parts, body)).await?))
+}
+
+fn key(session: Session, claimed: said::Claimed) -> Result<TurnKey, Failure> {
+    let session = session.ok().and_then(|Path(text)| SessionId::parse(&text));
+    let session = session.ok_or(Refusal::NotFound(Thing::Session))?;
+    let (organization, turn) = (OrganizationId(claimed.organization), TurnId(claimed.turn));
+    Ok(TurnKey { organization, session, turn, fence: claimed.fence })
+}
+
+fn beat(standing: Standing) -> said::Beat {
+    said::Beat { lease_seconds: seconds(standing.lease), cancelled: standing.cancelled }
+}
+
+fn seconds(lease: domain::time::Span) -> u64 {
+    u64::try_from(lease.0 / 1_000_000).unwrap_or(0).max(1)
+}
+
+fn to_worker(assignment: work::Assignment) -> said::Assignment {
+    let work::Assignment { session, turn, message, agent, secrets, lease } = assignment;
+    let lease_seconds = seconds(lease);
+    let prompt = agent.as_ref().map(|agent| agent.system_prompt.clone()).filter(|prompt| !prompt.is_empty());
+    let agent = said::AgentBrief {
+        system_prompt: prompt,
+        model: session.given.model.or_else(|| agent.and_then(|agent| agent.model)),
+        name: session.given.agent_name,
+    };
+    said::Assignment {
+        organization: session.organization.0,
+        session: session.id.uuid(),
+        title: session.given.title.unwrap_or_default(),
+        agent,
+        turn: turn.id.0,
+        number: turn.number,
+        fence: turn.fence,
+        attempt: u32::try_from(turn.attempt).unwrap_or(u32::MAX),
+        lease_seconds,
+        message: incoming(message),
+        secrets: said::Secrets(secrets.into_iter().collect()),
+        output_schema: session.given.output_schema,
+        repos: session.given.repos,
+        capabilities: session.given.capabilities,
+    }
+}
+
+fn incoming(message: domain::agent::Message) -> said::IncomingMessage {
+    let attachments = message.attachments.into_iter().map(|file| said::Attachment {
+        name: file.name,
+        url: file.url,
+        content_type: file.content_type,
+        size: file.size,
+    });
+    let parts = match message.parts {
+        Value::Array(parts) => parts,
+        _ => Vec::new(),
+    };
+    said::IncomingMessage { id: message.id.0, text: message.text, parts, attachments: attachments.collect() }
+}
+
+/// What cannot be taken becomes a line of the log: the rest of the report is good, and repeating it would not help.
+fn item(item: said::Item) -> Item {
+    match item {
+        said::Item::Output { text } => Item::Output(without_nul(text)),
+        said::Item::Log { line } => Item::Log(without_nul(line)),
+        said::Item::Event { event, data } => {
+            match EventKind::parse(&event).filter(|kind| kind.is_workers()) {
+                Some(kind) => Item::Event { kind, data },
+                None => untaken("an event that workers do not tell of", &event),
+            }
+        }
+        said::Item::Message { text, parts } => {
+            let parts = if parts.is_empty() { Value::Null } else { Value::Array(parts) };
+            Item::Message { text: without_nul(text), parts, attachments: Vec::new() }
+        }
+        said::Item::Usage(amounts) => match usage(&amounts) {
+            Some(usage) => Item::Usage(usage),
+            None => untaken("a usage that is no amount", &format!("{amounts:?}")),
+        },
+        said::Item::PullRequest(said::PullRequest { url, state }) => {
+            let long =
+                url.len() > MAX_ADDRESS || state.as_ref().is_some_and(|state| state.len() > MAX_ADDRESS);
+            match long || url.is_empty() {
+                true => untaken("a pull request without an address, or with a long one", &url),
+                false => {
+                    Item::PullRequest(PullRequest { url: without_nul(url), state: state.map(without_nul) })
+                }
+            }
+        }
+        said::Item::StructuredOutput { value } => Item::StructuredOutput(value),
+        said::Item::Title { title } => {
+            Item::Title(without_nul(title).trim().chars().take(MAX_TITLE_CHARS).collect())
+        }
+    }
+}
+
+fn untaken(what: &str, which: &str) -> Item {
+    Item::Log(without_nul(format!("not taken: {what}: {which}")))
+}
+
+fn usage(amounts: &said::Usage) -> Option<Usage> {
+    let tokens = |count: u64| i64::try_from(count).ok();
+    Some(Usage {
+        input_tokens: tokens(amounts.input_tokens)?,
+        output_tokens: tokens(amounts.output_tokens)?,
+        cache_read_tokens: tokens(amounts.cache_read_tokens)?,
+        cache_creation_tokens: tokens(amounts.cache_creation_tokens)?,
+        acus: Acus::from_units(amounts.acus)?,
+    })
+}
+
+/// PostgreSQL keeps no NUL.
+fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}

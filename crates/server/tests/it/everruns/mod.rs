@@ -1,0 +1,124 @@
+//! Everruns' wire, through the router.
+
+mod agents;
+mod commands;
+mod counts;
+mod entry;
+mod events;
+mod input;
+mod sessions;
+mod sse;
+mod talk;
+
+use crate::world::{Actor, Answer, World};
+use axum::body::Body;
+use domain::agent::{Answer as Outcome, Item, Report};
+use serde_json::{Value, json};
+use server::operations::authenticate::authenticate;
+use server::operations::work::{self, Claim, Reach, TurnKey};
+use std::time::Duration;
+use store::Chosen;
+
+impl Actor<'_> {
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call("PATCH", path, Body::from(body.to_string())).await
+    }
+
+    pub async fn put(&self, path: &str) -> Answer {
+        self.call("PUT", path, Body::empty()).await
+    }
+
+    /// A new agent's id.
+    pub async fn agent(&self, name: &str) -> String {
+        let answer = self.post("/v1/agents", json!({ "name": name, "system_prompt": "Be brief." })).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A new agent session, which the organization's default agent works in.
+    pub async fn talk(&self, body: Value) -> String {
+        let answer = self.post("/v1/sessions", body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Says something in a session.
+    pub async fn say(&self, session: &str, text: &str) -> Value {
+        let body = json!({ "message": { "role": "user", "content": [{ "type": "text", "text": text }] } });
+        let answer = self.post(&format!("/v1/sessions/{session}/messages"), body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()
+    }
+}
+
+/// A worker of a test, which does what the test says.
+pub struct Worker<'w> {
+    world: &'w World,
+    reach: Reach,
+    key: TurnKey,
+    reported: i64,
+}
+
+impl<'w> Worker<'w> {
+    /// Takes up what waits longest; somebody has to have posted.
+    pub async fn claim(admin: &Actor<'w>) -> Worker<'w> {
+        let app = admin.world.app();
+        let caller = authenticate(app, admin.key.as_deref(), Chosen::ByDefault).await.unwrap();
+        let reach = Reach::Organization(caller.may().unwrap());
+        let claim = Claim { worker: "test".into(), agents: None, wait: Duration::ZERO };
+        let assignment = work::claim(app, &reach, &claim).await.unwrap().expect("something to do");
+        let key = TurnKey {
+            organization: assignment.session.organization,
+            session: assignment.session.id,
+            turn: assignment.turn.id,
+            fence: assignment.turn.fence,
+        };
+        Worker { world: admin.world, reach, key, reported: 0 }
+    }
+
+    pub async fn report(&mut self, items: Vec<Item>) {
+        let first = self.reported;
+        self.reported += i64::try_from(items.len()).unwrap();
+        work::report(self.world.app(), &self.reach, self.key, Report { first, items }).await.unwrap();
+    }
+
+    pub async fn stream(&mut self, text: &str) {
+        self.report(vec![Item::Output(text.into())]).await;
+    }
+
+    pub async fn done(self, outcome: Outcome) {
+        work::done(self.world.app(), &self.reach, self.key, outcome).await.unwrap();
+    }
+
+    /// Answers the message that waits longest.
+    pub async fn answer(admin: &Actor<'w>, text: &str) {
+        let mut worker = Worker::claim(admin).await;
+        worker.stream(text).await;
+        worker.done(Outcome::WaitingForUser).await;
+    }
+}
+
+/// An answer to be read by people: a line for each field, each id by a name of its own.
+pub fn plain(body: &Value) -> String {
+    let text = serde_json::to_string_pretty(body).unwrap();
+    let mut known: Vec<String> = Vec::new();
+    let parts = text.split('"').map(|part| {
+        let Some((prefix, digits)) = part.rsplit_once('_').filter(|(_, digits)| digits.len() == 32) else {
+            return part.to_owned();
+        };
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) || prefix == "harness" {
+            return part.to_owned();
+        }
+        let at = known.iter().position(|id| id == part).unwrap_or_else(|| {
+            known.push(part.to_owned());
+            known.len() - 1
+        });
+        format!("<{prefix} {}>", at + 1)
+    });
+    parts.collect::<Vec<_>>().join("\"")
+}
+
+/// One field of every item of a list.
+pub fn each(list: &Value, field: &str) -> Vec<Value> {
+    list["data"].as_array().unwrap().iter().map(|item| item[field].clone()).collect()
+}

@@ -1,0 +1,301 @@
+//! The stream of a session's events.
+
+use super::Worker;
+use crate::world::{Actor, START, World, until};
+use axum::body::{Body, BodyDataStream};
+use axum::http::Request;
+use domain::agent::Answer as Outcome;
+use domain::permission::Role;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use std::time::Duration;
+use store::System;
+use tower::ServiceExt;
+
+/// One frame of a stream; a comment has no name.
+#[derive(Debug, Clone, PartialEq)]
+struct Frame {
+    name: String,
+    id: String,
+    data: Value,
+}
+
+/// Somebody who reads a stream.
+struct Reader {
+    body: BodyDataStream,
+    text: String,
+}
+
+impl Reader {
+    async fn open(actor: &Actor<'_>, path: &str) -> Reader {
+        let request = Request::get(path).header("authorization", actor.key.clone().unwrap());
+        let router = server::wires::router(actor.world.app().clone());
+        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let mut reader = Reader { body: response.into_body().into_data_stream(), text: String::new() };
+        let first = reader.next().await.unwrap();
+        assert_eq!((first.name.as_str(), &first.data), ("connected", &json!({ "status": "connected" })));
+        reader
+    }
+
+    /// The next frame; nothing at the end of the stream.
+    async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((frame, rest)) = self.text.split_once("\n\n") {
+                let frame = read(frame);
+                self.text = rest.to_owned();
+                return Some(frame);
+            }
+            let chunk = tokio::time::timeout(Duration::from_secs(20), self.body.next()).await;
+            let chunk = chunk.expect("the stream says nothing")?.unwrap();
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// All frames up to the first event of a kind, with it.
+    async fn up_to(&mut self, name: &str) -> Vec<Frame> {
+        let mut seen = Vec::new();
+        while let Some(frame) = self.next().await {
+            let last = frame.name == name;
+            seen.push(frame);
+            if last {
+                return seen;
+            }
+        }
+        panic!("the stream ended before {name}: {seen:?}");
+    }
+}
+
+fn read(frame: &str) -> Frame {
+    let field = |name: &str| {
+        let values = frame.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        values.collect::<Vec<_>>().join("\n")
+    };
+    let data = serde_json::from_str(&field("data")).unwrap_or_default();
+    Frame { name: field("event"), id: field("id"), data }
+}
+
+fn sequences(frames: &[Frame]) -> Vec<i64> {
+    frames.iter().filter_map(|frame| frame.data["sequence"].as_i64()).collect()
+}
+
+/// A server beside the world's whose streams last.
+async fn lasting(world: &World) -> World {
+    world.beside(|settings| settings.stream_lifetime = Duration::from_secs(300)).await
+}
+
+both! {
+    async fn a_turn_is_followed_from_the_first_event_to_the_last(world: &World) {
+        let world = &lasting(world).await;
+        let acme = world.organization("Acme").await;
+        let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
+        let id = ana.talk(json!({})).await;
+        ana.say(&id, "hi").await;
+        let mut reader = Reader::open(&ana, &format!("/v1/sessions/{id}/sse")).await;
+        reader.up_to("input.message").await;
+        let mut worker = Worker::claim(&admin).await;
+        reader.up_to("turn.started").await;
+        worker.stream("Hello ").await;
+        let first = reader.up_to("output.message.delta").await.pop().unwrap();
+        assert_eq!((&first.data["data"]["delta"], &first.data["data"]["accumulated"]), (&json!("Hello "), &json!("Hello ")));
+        worker.stream("there.").await;
+        let second = reader.up_to("output.message.delta").await.pop().unwrap();
+        assert_eq!(second.data["data"]["accumulated"], "Hello there.");
+        assert_eq!((second.data["id"].as_str(), second.data["type"].as_str()), (Some(second.id.as_str()), Some("output.message.delta")));
+        worker.done(Outcome::WaitingForUser).await;
+        let answer = reader.up_to("output.message.completed").await.pop().unwrap();
+        assert_eq!(answer.data["data"]["message"]["content"], json!([{ "type": "text", "text": "Hello there." }]));
+        reader.up_to("turn.completed").await;
+        reader.up_to("session.idled").await;
+        // Whoever comes in the middle of an answer is told all of it.
+        let mut late = Reader::open(&ana, &format!("/v1/sessions/{id}/sse?since_id={}", first.id)).await;
+        assert_eq!(late.next().await.unwrap(), second);
+    }
+
+    async fn readers_that_come_back_see_each_event_once(world: &World) {
+        let world = &lasting(world).await;
+        let acme = world.organization("Acme").await;
+        let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
+        let id = ana.talk(json!({})).await;
+        let path = format!("/v1/sessions/{id}/sse");
+        let work = async {
+            for number in 0..20 {
+                ana.say(&id, &format!("message {number}")).await;
+                let mut worker = Worker::claim(&admin).await;
+                for piece in ["a", "b", "c"] {
+                    worker.stream(piece).await;
+                }
+                worker.done(Outcome::WaitingForUser).await;
+            }
+        };
+        let follow = async {
+            let (mut seen, mut last) = (Vec::new(), String::new());
+            let mut idle = 0;
+            while idle < 20 {
+                let since = if last.is_empty() { String::new() } else { format!("?since_id={last}") };
+                let mut reader = Reader::open(&ana, &format!("{path}{since}")).await;
+                // It leaves after a few, with whatever is under way.
+                for _ in 0..7 {
+                    let frame = reader.next().await.unwrap();
+                    last.clone_from(&frame.id);
+                    idle += usize::from(frame.name == "session.idled");
+                    seen.push(frame);
+                    if idle == 20 {
+                        break;
+                    }
+                }
+            }
+            seen
+        };
+        let ((), seen) = tokio::join!(work, follow);
+        let listed = ana.get(&format!("/v1/sessions/{id}/events")).await.json();
+        assert_eq!(sequences(&seen), (1..=seen.len() as i64).collect::<Vec<_>>());
+        assert_eq!(listed["total"], seen.len());
+        let told = seen.iter().map(|frame| frame.data.clone()).collect::<Vec<_>>();
+        assert_eq!(json!(told), listed["data"], "the list and the stream tell the same");
+    }
+
+    async fn only_some_kinds_are_told(world: &World) {
+        let world = &lasting(world).await;
+        let acme = world.organization("Acme").await;
+        let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
+        let id = ana.talk(json!({})).await;
+        ana.say(&id, "hi").await;
+        Worker::answer(&admin, "hello").await;
+        let names = async |query: &str| {
+            let mut reader = Reader::open(&ana, &format!("/v1/sessions/{id}/sse?{query}")).await;
+            let seen = reader.up_to("turn.completed").await;
+            seen.into_iter().map(|frame| frame.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("types=input.message&types=turn.completed").await, ["input.message", "turn.completed"]);
+        let most = names("exclude=output.message.delta&exclude=output.message.started").await;
+        assert!(!most.iter().any(|name| name.ends_with("delta") || name.ends_with("message.started")), "{most:?}");
+        assert!(most.len() > 3, "{most:?}");
+    }
+
+    async fn a_stream_that_lasted_long_enough_says_good_bye(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let id = ana.talk(json!({})).await;
+        let short = world.beside(|settings| settings.stream_lifetime = Duration::from_millis(50)).await;
+        let mut reader = Reader::open(&ana.at(&short), &format!("/v1/sessions/{id}/sse?types=turn.completed")).await;
+        let bye = reader.next().await.unwrap();
+        assert_eq!((bye.name.as_str(), &bye.data), ("disconnecting", &json!({ "reason": "connection_cycle", "retry_ms": 100 })));
+        assert_eq!(reader.next().await, None);
+    }
+
+    async fn a_server_that_stops_says_good_bye(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let id = ana.talk(json!({})).await;
+        let other = lasting(world).await;
+        let mut reader = Reader::open(&ana.at(&other), &format!("/v1/sessions/{id}/sse")).await;
+        reader.up_to("session.started").await;
+        other.stop.cancel();
+        let bye = reader.next().await.unwrap();
+        assert_eq!((bye.name.as_str(), &bye.data["reason"]), ("disconnecting", &json!("server_shutdown")));
+        assert_eq!(reader.next().await, None);
+    }
+
+    async fn nothing_to_tell_is_told_by_heartbeats_until_the_key_is_revoked(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let id = ana.talk(json!({})).await;
+        let set = |settings: &mut server::settings::Settings| {
+            settings.stream_lifetime = Duration::from_secs(300);
+            settings.stream_heartbeat = Duration::from_millis(200);
+        };
+        let beating = world.beside(set).await;
+        let mut reader = Reader::open(&ana.at(&beating), &format!("/v1/sessions/{id}/sse?types=turn.completed")).await;
+        for _ in 0..2 {
+            assert_eq!(reader.next().await.unwrap().name, "", "a comment");
+        }
+        world.store().revoke_credential(&System::for_administration(), ana.credential, START).await.unwrap();
+        let bye = reader.up_to("disconnecting").await.pop().unwrap();
+        assert_eq!(bye.data["reason"], "unauthorized");
+        assert_eq!(reader.next().await, None);
+    }
+
+    async fn a_reader_whose_key_was_revoked_is_told_nothing_more(world: &World) {
+        let world = &lasting(world).await;
+        let acme = world.organization("Acme").await;
+        let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readonly).await);
+        let id = ana.talk(json!({})).await;
+        let mut reader = Reader::open(&ben, &format!("/v1/sessions/{id}/sse")).await;
+        reader.up_to("session.started").await;
+        world.store().revoke_credential(&System::for_administration(), ben.credential, START).await.unwrap();
+        ana.say(&id, "a secret").await;
+        let bye = reader.next().await.unwrap();
+        assert_eq!((bye.name.as_str(), &bye.data["reason"]), ("disconnecting", &json!("unauthorized")));
+    }
+
+    async fn a_deleted_session_ends_its_streams(world: &World) {
+        let world = &lasting(world).await;
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let id = ana.talk(json!({})).await;
+        let mut reader = Reader::open(&ana, &format!("/v1/sessions/{id}/sse")).await;
+        reader.up_to("session.started").await;
+        assert_eq!(ana.delete(&format!("/v1/sessions/{id}")).await.status, 204);
+        let bye = reader.up_to("disconnecting").await.pop().unwrap();
+        assert_eq!(bye.data["reason"], "session_deleted");
+    }
+
+    async fn a_reader_that_does_not_read_is_cut_and_goes_on_where_it_was(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
+        let id = ana.talk(json!({})).await;
+        ana.say(&id, "hi").await;
+        let mut worker = Worker::claim(&admin).await;
+        for number in 0..100 {
+            worker.stream(&number.to_string()).await;
+        }
+        worker.done(Outcome::WaitingForUser).await;
+        let set = |settings: &mut server::settings::Settings| {
+            settings.stream_lifetime = Duration::from_secs(300);
+            settings.stream_heartbeat = Duration::from_millis(200);
+        };
+        let impatient = world.beside(set).await;
+        let reader_of = ana.at(&impatient);
+        let path = format!("/v1/sessions/{id}/sse");
+        let mut reader = Reader::open(&reader_of, &path).await;
+        until("the stream is given up", || async { impatient.app().tasks.len() == tasks_of_a_server(world) }).await;
+        let mut seen = Vec::new();
+        while let Some(frame) = reader.next().await {
+            assert_ne!(frame.name, "disconnecting", "it was cut");
+            seen.push(frame);
+        }
+        assert!(!seen.is_empty() && seen.len() < 50, "{} frames were kept for it", seen.len());
+        let last = seen.last().unwrap().id.clone();
+        let mut again = Reader::open(&reader_of, &format!("{path}?since_id={last}")).await;
+        seen.extend(again.up_to("session.idled").await);
+        assert_eq!(sequences(&seen), (1..=seen.len() as i64).collect::<Vec<_>>());
+    }
+
+    async fn one_key_has_so_many_streams_and_no_more(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let id = ana.talk(json!({})).await;
+        let path = format!("/v1/sessions/{id}/sse");
+        let set = |settings: &mut server::settings::Settings| {
+            settings.stream_lifetime = Duration::from_secs(300);
+            settings.websockets_per_credential = 1;
+        };
+        let narrow = world.beside(set).await;
+        let ana = ana.at(&narrow);
+        let first = Reader::open(&ana, &path).await;
+        let refused = ana.get(&path).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (429, &json!("too_many_connections")));
+        assert_eq!(refused.headers["retry-after"], "5");
+        drop(first);
+        until("the first is gone", || async { narrow.app().tasks.len() == tasks_of_a_server(world) }).await;
+        Reader::open(&ana, &path).await;
+    }
+}
+
+/// How many tasks a server has that nobody talks to.
+fn tasks_of_a_server(world: &World) -> usize {
+    world.app().tasks.len()
+}

@@ -1,0 +1,89 @@
+//! `tenure worker` itself against the server, over TCP.
+
+use crate::work::{PATIENCE, acme, said};
+use crate::world::{Actor, until};
+use domain::agent::{Doing, Source, State};
+use runner::worker::{Stop, WorkerOptions};
+use server::operations::agent_sessions;
+use store::access::ViewSessions;
+
+/// A worker that runs until it is dropped.
+struct Worker {
+    stop: Stop,
+    running: tokio::task::JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+impl Worker {
+    fn start(key: &Actor<'_>, command: &str, change: impl FnOnce(&mut WorkerOptions)) -> Worker {
+        let dir = tempfile::tempdir().unwrap();
+        let server = format!("http://{}", key.world.server.address());
+        let mut options = WorkerOptions::new(vec![server], key.key.clone().unwrap(), command);
+        options.directory = dir.path().to_owned();
+        change(&mut options);
+        let stop = Stop::default();
+        let run = runner::worker::run(options, stop.clone());
+        let running = tokio::spawn(async move { run.await.unwrap() });
+        Worker { stop, running, _dir: dir }
+    }
+
+    async fn stop(self) {
+        self.stop.gently.cancel();
+        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap();
+    }
+}
+
+async fn state(ana: &Actor<'_>, session: domain::ids::SessionId) -> State {
+    let view = ana.granted::<ViewSessions>().await;
+    agent_sessions::get(ana.world.app(), &view, session).await.unwrap().state
+}
+
+both! {
+    async fn every_message_is_answered_once_and_in_order(world: &World) {
+        let (_, ana, key) = acme(world).await;
+        let mut sessions = Vec::new();
+        for _ in 0..5 {
+            sessions.push(ana.agent_session(Some("one")).await.id);
+        }
+        let worker = Worker::start(&key, "read -r line; echo \"$TENURE_TURN $line\"; echo noted >&2", |options| options.parallel = 3);
+        for text in ["two", "three"] {
+            for session in &sessions {
+                ana.says(*session, text).await;
+            }
+        }
+        for session in sessions {
+            until("all is answered", || async { said(&ana, session).await.len() == 6 }).await;
+            let said = said(&ana, session).await;
+            let of = |wanted: Source| said.iter().filter(|(source, _)| *source == wanted).map(|(_, text)| text.as_str()).collect::<Vec<_>>();
+            assert_eq!(of(Source::User), ["one", "two", "three"]);
+            assert_eq!(of(Source::Agent), ["1 one\n", "2 two\n", "3 three\n"]);
+        }
+        worker.stop().await;
+    }
+
+    async fn a_command_that_fails_or_asks_or_finishes_leaves_its_session_so(world: &World) {
+        let (_, ana, key) = acme(world).await;
+        let command = "read -r line; eval \"$line\"";
+        let _worker = Worker::start(&key, command, |options| (options.directives, options.parallel) = (true, 3));
+        let failing = ana.agent_session(Some("echo sorry; exit 3")).await.id;
+        let asking = ana.agent_session(Some("echo may I; echo '::tenure {\"state\":\"waiting_for_approval\"}'")).await.id;
+        let ending = ana.agent_session(Some("echo '::tenure {\"state\":\"finished\",\"usage\":{\"acus\":1}}'")).await.id;
+        for (session, wanted) in [(failing, State::Error), (asking, State::Running(Doing::WaitingForApproval)), (ending, State::Running(Doing::Finished))] {
+            until(&format!("a session is {wanted:?}"), || async { state(&ana, session).await == wanted }).await;
+        }
+        assert_eq!(said(&ana, asking).await[1].1, "may I\n");
+    }
+
+    async fn a_cancelled_command_ends(world: &World) {
+        let (_, ana, key) = acme(world).await;
+        let worker = Worker::start(&key, "trap 'exit 1' TERM; yes & echo begun; wait", |_| {});
+        let session = ana.agent_session(Some("go")).await.id;
+        until("it is at work", || async { state(&ana, session).await == State::Running(Doing::Working) }).await;
+        agent_sessions::cancel(world.app(), &ana.granted().await, session).await.unwrap();
+        // Its only slot is free again.
+        let next = ana.agent_session(Some("go")).await.id;
+        until("the next is at work", || async { state(&ana, next).await == State::Running(Doing::Working) }).await;
+        agent_sessions::cancel(world.app(), &ana.granted().await, next).await.unwrap();
+        worker.stop().await;
+    }
+}

@@ -1,0 +1,151 @@
+//! `tenure worker`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use domain::ids::OrganizationId;
+use runner::worker::{Stop, WorkerOptions};
+use server::settings::BaseUrl;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::commands::{Context, host, start_logging};
+use crate::failure::{Failure, Result};
+use crate::values::{duration, name};
+
+/// Arguments of `tenure worker`.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  TENURE_TOKEN=tnr_… tenure worker --server https://tenure.example.com --exec 'claude -p'
+  tenure worker --server http://127.0.0.1:7420 --agent echo --exec 'sed \"s/^/You said: /\"'
+
+The command runs once for each message, in a folder of its session, with the message on standard input and
+TENURE_SESSION_ID, TENURE_SESSION_TITLE, TENURE_SESSION_DIR, TENURE_AGENT, TENURE_MODEL, TENURE_SYSTEM_PROMPT,
+TENURE_TURN and TENURE_ATTEMPT set; {session} in it becomes the session's id. What it prints is the answer, and
+standard error is the session's log. It runs with the rights of this user: let it answer only whom you trust, or
+run the worker where nothing else is. docs/workers.md says all of it.
+
+The key's principal needs the role admin. With a key of the account all organizations are worked for.
+On the command line a key can be seen by other users of this machine (ps): prefer TENURE_TOKEN.")]
+pub struct Worker {
+    /// Server to take work from; say it again for each server of the deployment
+    #[arg(long, value_name = "URL", required = true, env = "TENURE_SERVER", hide_env_values = true, value_delimiter = ',', value_parser = host::base_url)]
+    pub server: Vec<BaseUrl>,
+    /// API key of the worker
+    #[arg(long, value_name = "KEY", env = "TENURE_TOKEN", hide_env_values = true)]
+    pub token: String,
+    /// Agent to work as; say it again for more [default: every agent]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub agent: Vec<String>,
+    /// Organization to work for, by its id [default: all that the key reaches]
+    #[arg(long, value_name = "ID", value_parser = organization)]
+    pub org: Option<OrganizationId>,
+    /// Shell command that answers a message
+    #[arg(long, value_name = "COMMAND")]
+    pub exec: String,
+    /// How many messages are answered at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parallel)]
+    pub parallel: usize,
+    /// Longest that an answer may take: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    pub time_limit: Duration,
+    /// How long answers may go on after Ctrl-C or SIGTERM; a second one ends them
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration)]
+    pub stop_limit: Duration,
+    /// Folder of the sessions' folders
+    #[arg(long, value_name = "DIR", default_value = "tenure-work")]
+    pub directory: PathBuf,
+    /// Name of this worker, for people [default: the name of the machine]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub name: Option<String>,
+    /// What the command reads: the message's text, or all that is known of it as JSON
+    #[arg(long, value_name = "text|json", default_value = "text")]
+    pub input: Input,
+    /// Lines ::tenure {…} of the command are orders to the worker: see docs/workers.md
+    #[arg(long)]
+    pub directives: bool,
+    /// Put the session's secrets into the command's environment: who creates sessions names the variables
+    #[arg(long)]
+    pub secrets: bool,
+}
+
+/// What the command reads on standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Input {
+    /// The message's text.
+    Text,
+    /// The assignment, one JSON object.
+    Json,
+}
+
+impl Worker {
+    fn options(self) -> WorkerOptions {
+        let servers = self.server.iter().map(BaseUrl::to_string).collect();
+        let mut options = WorkerOptions::new(servers, self.token, self.exec);
+        options.name = self.name.unwrap_or(options.name);
+        options.agents = self.agent;
+        options.parallel = self.parallel;
+        options.time_limit = self.time_limit;
+        options.stop_limit = self.stop_limit;
+        options.directory = self.directory;
+        options.organization = self.org.map(|id| id.0);
+        options.directives = self.directives;
+        options.secrets = self.secrets;
+        options.json_input = self.input == Input::Json;
+        options
+    }
+}
+
+/// Without the token and the command, which may hold another secret.
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("server", &self.server)
+            .field("agent", &self.agent)
+            .finish_non_exhaustive()
+    }
+}
+
+fn organization(text: &str) -> std::result::Result<OrganizationId, String> {
+    OrganizationId::parse(text).ok_or_else(|| "expected the id that `tenure org list` shows".to_owned())
+}
+
+fn parallel(text: &str) -> std::result::Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=1000).contains(count));
+    count.ok_or_else(|| "expected a number from 1 to 1000".to_owned())
+}
+
+/// Takes messages and answers them until told to stop.
+///
+/// # Errors
+/// The servers refuse the key, or the folder cannot be used.
+pub async fn run(context: &Context, arguments: Worker) -> Result<()> {
+    start_logging(&context.settings(Vec::new())?.settings)?;
+    let stopped = runner::worker::run(arguments.options(), stop_at_signals()?).await;
+    stopped.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// The first Ctrl-C or SIGTERM stops gently, the second at once. Neither ends the program by itself: commands that run
+/// would outlive it. (Once tokio listens to a signal, it stays without its own effect.)
+fn stop_at_signals() -> Result<Stop> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = Stop::default();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        either(&mut terminate, &mut interrupt).await;
+        told.gently.cancel();
+        either(&mut terminate, &mut interrupt).await;
+        told.now.cancel();
+    });
+    Ok(stop)
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
