@@ -43,7 +43,7 @@ pub const MAX_CHILDREN: usize = 10_000;
 pub const CATEGORIES: [&str; 15] = [
     "bug_fixing",
     "ci_cd_and_devops",
-    "code_quality_and_refactoring",
+    "code_quality_and_security",
     "code_review",
     "code_review_and_analysis",
     "data_and_automation",
@@ -52,7 +52,7 @@ pub const CATEGORIES: [&str; 15] = [
     "migrations_and_upgrades",
     "other",
     "production_investigation",
-    "project_setup",
+    "refactoring_and_optimization",
     "research_and_exploration",
     "security",
     "unit_test_generation",
