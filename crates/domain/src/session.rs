@@ -153,6 +153,8 @@ impl What {
     /// What a word says.
     pub fn parse(name: &str) -> Option<What> {
         use What::*;
-        [Created, Requested, Granted, Released, Ended, Changed, Deleted].into_iter().find(|what| what.name() == name)
+        [Created, Requested, Granted, Released, Ended, Changed, Deleted]
+            .into_iter()
+            .find(|what| what.name() == name)
     }
 }

@@ -67,7 +67,10 @@ macro_rules! rights {
     )*};
 }
 
-rights! { ViewSessions UseSessions ConnectHosts ManageMembers ManageOwnKeys }
+rights! {
+    ViewSessions UseSessions ManageSessions ImpersonateSessions ConnectHosts ConnectWorkers ManageOwnKeys ManageMembers
+    ManageServiceUsers ManageOrganizations ViewAudit ViewUsage
+}
 
 /// Who is calling, and in which organization: what one look-up of a credential gave. It is looked up again for
 /// every use, so that a revoke counts at once.
@@ -135,7 +138,11 @@ impl Caller {
         if !self.account.has(P::PERMISSION) {
             return Err(Refusal::Forbidden(P::PERMISSION));
         }
-        Ok(GrantedAccount { right: PhantomData })
+        Ok(GrantedAccount {
+            principal: Some(self.principal),
+            permissions: self.account,
+            right: PhantomData,
+        })
     }
 }
 
@@ -175,6 +182,17 @@ impl<P: Right> Granted<P> {
         }
     }
 
+    /// Whether the same caller has another right in the same organization.
+    pub fn has(&self, permission: Permission) -> bool {
+        self.permissions.has(permission)
+    }
+
+    /// To read back what the caller has just written or is about to change, which every right to write includes.
+    pub(crate) fn seen(&self) -> Granted<ViewSessions> {
+        let Granted { organization, principal, permissions, .. } = *self;
+        Granted { organization, principal, permissions, right: PhantomData }
+    }
+
     /// Proves another right of the same caller in the same organization.
     ///
     /// # Errors
@@ -191,7 +209,18 @@ impl<P: Right> Granted<P> {
 /// The proof that somebody has the right `P` in the whole account.
 #[derive(Debug, Clone)]
 pub struct GrantedAccount<P: Right> {
+    principal: Option<PrincipalId>,
+    /// In all organizations.
+    permissions: PermissionSet,
     right: PhantomData<P>,
+}
+
+impl<P: Right> GrantedAccount<P> {
+    /// The same right in one of the organizations.
+    pub fn within(&self, organization: OrganizationId) -> Granted<P> {
+        let GrantedAccount { principal, permissions, .. } = *self;
+        Granted { organization, principal, permissions, right: PhantomData }
+    }
 }
 
 /// The proof of Tenure's own errands: sweeps, hand-overs, and the administration on the command line, which whoever
@@ -213,6 +242,12 @@ impl System {
     /// For the look-up of a secret that is itself the proof: a key, or the address of a file.
     pub(crate) fn for_secrets() -> System {
         System(())
+    }
+
+    /// A right in the whole account.
+    pub fn account<P: Right>(&self) -> GrantedAccount<P> {
+        let permissions = PermissionSet::of(&Permission::ALL);
+        GrantedAccount { principal: None, permissions, right: PhantomData }
     }
 
     /// Every right in one organization.
@@ -242,6 +277,16 @@ impl Store {
         statements: Vec<(&'static str, Vec<Value>)>,
     ) -> Result<Vec<Vec<Row>>> {
         let statements = statements.into_iter().map(|(sql, values)| scoped(granted, sql, values));
+        Ok(self.database.read_all(statements.collect()).await?)
+    }
+
+    /// Reads in all organizations and in one snapshot, for somebody who has the right in the whole account.
+    pub(crate) async fn across<P: Right>(
+        &self,
+        _: &GrantedAccount<P>,
+        statements: Vec<(&'static str, Vec<Value>)>,
+    ) -> Result<Vec<Vec<Row>>> {
+        let statements = statements.into_iter().map(|(sql, values)| any(sql, values));
         Ok(self.database.read_all(statements.collect()).await?)
     }
 

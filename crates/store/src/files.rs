@@ -16,6 +16,8 @@ pub enum FileKind {
     Upload,
     /// A recording of a screen that a host sends.
     Recording,
+    /// A file that comes with a message.
+    Attachment,
 }
 
 impl FileKind {
@@ -24,11 +26,13 @@ impl FileKind {
         match self {
             FileKind::Upload => "upload",
             FileKind::Recording => "recording",
+            FileKind::Attachment => "attachment",
         }
     }
 
     fn parse(name: &str) -> Option<FileKind> {
-        [FileKind::Upload, FileKind::Recording].into_iter().find(|kind| kind.name() == name)
+        use FileKind::*;
+        [Upload, Recording, Attachment].into_iter().find(|kind| kind.name() == name)
     }
 }
 

@@ -5,6 +5,9 @@
 //! ([`database`]). A statement is written once, for SQLite and PostgreSQL.
 
 pub mod access;
+mod agent_changes;
+mod agent_sessions;
+mod agents;
 mod changes;
 mod credentials;
 pub mod database;
@@ -18,10 +21,14 @@ mod organizations;
 mod plans;
 mod principals;
 mod rows;
+mod secrets;
 mod sessions;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use agent_changes::CycleLimit;
+pub use agent_sessions::Birth;
+pub use secrets::SealedSecret;
 pub use access::{Caller, Granted, GrantedAccount, System};
 pub use changes::Feed;
 pub use credentials::Chosen;

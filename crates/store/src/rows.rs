@@ -2,9 +2,15 @@
 
 use crate::database::{Batch, DatabaseError, Row, Statement, Value};
 use crate::{Error, Result};
-use domain::ids::{CredentialId, DeviceId, FileId, HoldId, HostId, NodeId, OrganizationId, PrincipalId};
+use domain::ids::{
+    AgentId, CredentialId, DeviceId, EventId, FileId, HoldId, HostId, MessageId, NodeId, OrganizationId,
+    PrincipalId, TurnId,
+};
+use domain::page::Listed;
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 
 macro_rules! id_values {
@@ -17,7 +23,9 @@ macro_rules! id_values {
     )*};
 }
 
-id_values! { OrganizationId PrincipalId CredentialId HoldId DeviceId HostId FileId NodeId }
+id_values! {
+    OrganizationId PrincipalId CredentialId HoldId DeviceId HostId FileId NodeId AgentId MessageId EventId TurnId
+}
 
 impl From<Micros> for Value {
     fn from(time: Micros) -> Value {
@@ -69,4 +77,41 @@ pub(crate) fn ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)
         Micros(at),
         Ending { reason, actor, evidence: row.maybe_text(column + 3)?.unwrap_or_default() },
     )))
+}
+
+/// What is kept as JSON. Everything that is written here can be written as JSON.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| damaged(&error))
+}
+
+/// What was kept as JSON.
+pub(crate) fn from_json<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T> {
+    serde_json::from_str(row.text_ref(column)?).map_err(|error| damaged(&error))
+}
+
+fn damaged(error: &serde_json::Error) -> Error {
+    // Only its kind and place: its text may quote what is kept.
+    let place = format!("{:?} at {}:{}", error.classify(), error.line(), error.column());
+    Error::Database(DatabaseError::Failed(format!("JSON in the store: {place}")))
+}
+
+/// A pattern for LIKE that finds a text anywhere, with `\` as its escape.
+pub(crate) fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// What an offset gave, with the total that a second statement counted.
+pub(crate) fn listed<T>(items: Vec<T>, total: &[Row], offset: u64) -> Result<Listed<T>> {
+    let total = total.first().map_or(Ok(0), |row| row.int(0))?;
+    let total = u64::try_from(total).unwrap_or(0);
+    let more = offset.saturating_add(items.len() as u64) < total;
+    Ok(Listed { items, total, more })
 }

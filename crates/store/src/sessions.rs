@@ -75,6 +75,13 @@ pub(crate) const ONE: &str = concat!(
 /// Where the columns of a hold begin in it.
 const HOLD: usize = 10;
 
+/// The last of the run of times that begins at one which is taken.
+const TAKEN: &str = "
+    SELECT MAX(created_us) FROM
+        (SELECT created_us, created_us - ROW_NUMBER() OVER (ORDER BY created_us) AS run
+         FROM sessions WHERE organization = $1 AND kind = 'device' AND created_us >= $2) t
+    WHERE run = $2 - 1";
+
 /// How many microseconds after its own an import looks for a free one.
 const MOST_TAKEN: u32 = 1_000;
 
@@ -133,7 +140,7 @@ impl Store {
             let created = self.next_time(organization, Kind::Device, wanted);
             let session = DeviceSession::new(organization, SessionId::new(created, tail), owner);
             match self.insert_session(&session).await {
-                Err(Error::Stale) => self.skip_taken(granted, created).await?,
+                Err(Error::Stale) => self.skip_taken(granted, Kind::Device, TAKEN, created).await?,
                 outcome => return outcome.map(|()| session),
             }
         }
@@ -157,12 +164,12 @@ impl Store {
             ],
         );
         let mut statements = vec![exists, insert];
-        statements.extend(feed_line(session, What::Created, session.id.created()));
+        statements.extend(line_of(session, What::Created, session.id.created()));
         self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
     }
 
     /// The next time for a new session: `wanted`, or right after the newest this process has given out.
-    fn next_time(&self, organization: OrganizationId, kind: Kind, wanted: Micros) -> Micros {
+    pub(crate) fn next_time(&self, organization: OrganizationId, kind: Kind, wanted: Micros) -> Micros {
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((organization, kind)).or_insert(Micros(0));
         *last = Micros(wanted.0.max(last.0 + 1));
@@ -171,15 +178,17 @@ impl Store {
 
     /// After a conflict (another process, or one before a restart, took this time): goes on after the run of
     /// taken times.
-    async fn skip_taken(&self, granted: &Granted<UseSessions>, taken: Micros) -> Result<()> {
-        let sql = "SELECT MAX(created_us) FROM
-                       (SELECT created_us, created_us - ROW_NUMBER() OVER (ORDER BY created_us) AS run
-                        FROM sessions WHERE organization = $1 AND kind = 'device' AND created_us >= $2) t
-                   WHERE run = $2 - 1";
-        let rows = self.within(granted, sql, values![taken]).await?;
+    pub(crate) async fn skip_taken(
+        &self,
+        granted: &Granted<UseSessions>,
+        kind: Kind,
+        run: &'static str,
+        taken: Micros,
+    ) -> Result<()> {
+        let rows = self.within(granted, run, values![taken]).await?;
         let end = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten().unwrap_or(taken.0);
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let last = newest.entry((granted.organization(), Kind::Device)).or_insert(Micros(0));
+        let last = newest.entry((granted.organization(), kind)).or_insert(Micros(0));
         last.0 = last.0.max(end);
         Ok(())
     }
@@ -208,7 +217,7 @@ impl Store {
             }
             statements.extend(holds::statements(&after, change, now));
         }
-        statements.extend(feed_line(&after, last.what(), now));
+        statements.extend(line_of(&after, last.what(), now));
         // What devices do is ordered by the pool's row, so that two servers cannot wait for each other.
         let batch = batch([after.organization, OrganizationId::ACCOUNT], statements);
         match self.database.apply(batch).await {
@@ -240,7 +249,12 @@ impl Store {
         let sql = "SELECT created_us, tail, revision FROM sessions
                    WHERE (organization, kind) >= ($1, $2) AND (organization, kind) <= ($1, $2)
                    ORDER BY organization, kind, created_us LIMIT $3";
-        let rows = self.within(granted, sql, values![kind.name(), limit]).await?;
+        let agents = "SELECT created_us, tail, revision FROM agent_sessions
+                      WHERE organization = $1 ORDER BY organization, created_us LIMIT $2";
+        let rows = match kind {
+            Kind::Agent => self.within(granted, agents, values![limit]).await?,
+            kind => self.within(granted, sql, values![kind.name(), limit]).await?,
+        };
         rows.iter().map(|row| Ok((session_id(row, 0)?, row.int(2)?))).collect()
     }
 
@@ -270,7 +284,7 @@ impl Store {
         for hold in &session.holds {
             statements.extend(holds::imported(session, hold));
         }
-        statements.extend(feed_line(session, What::Created, session.id.created()));
+        statements.extend(line_of(session, What::Created, session.id.created()));
         self.apply(batch([session.organization, OrganizationId::ACCOUNT], statements), |_| Error::Stale).await
     }
 }
@@ -320,19 +334,18 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
 
 /// A line of the change feed. The organization's row in `counters` was locked before the batch began and
 /// stays so until the commit: the sequence is gapless and in commit order.
-fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
-    let organization = session.organization;
+pub(crate) fn feed_line(key: SessionKey, revision: i64, what: What, at: Micros) -> [Statement; 2] {
     [
-        one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![organization]),
+        one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![key.organization]),
         any(
             "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
              VALUES ($1, (SELECT sequence FROM counters WHERE organization = $1), $2, $3, $4, $5, $6, $7)",
             values![
-                organization,
-                Kind::Device.name(),
-                session.id.created(),
-                session.id.tail() as i64,
-                session.revision,
+                key.organization,
+                key.kind.name(),
+                key.id.created(),
+                key.id.tail() as i64,
+                revision,
                 what.name(),
                 at
             ],
@@ -340,8 +353,14 @@ fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] 
     ]
 }
 
+/// A device session and its revision, as the feed names them.
+fn line_of(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
+    let key = SessionKey { organization: session.organization, kind: Kind::Device, id: session.id };
+    feed_line(key, session.revision, what, at)
+}
+
 /// What was not met, or was there already, means that something changed since it was loaded.
-fn stale(error: DatabaseError) -> Error {
+pub(crate) fn stale(error: DatabaseError) -> Error {
     match error {
         DatabaseError::Unmet { .. } | DatabaseError::Taken { .. } => Error::Stale,
         error => Error::Database(error),

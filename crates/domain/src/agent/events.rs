@@ -102,7 +102,8 @@ impl EventKind {
 
     /// Whether it is one of very many in a turn: such share a line of the change feed.
     pub fn is_streamed(self) -> bool {
-        self.is_workers() || matches!(self, EventKind::OutputStarted | EventKind::OutputDelta | EventKind::WorkerLog)
+        self.is_workers()
+            || matches!(self, EventKind::OutputStarted | EventKind::OutputDelta | EventKind::WorkerLog)
     }
 }
 
@@ -147,6 +148,42 @@ pub struct Event {
     pub at: Micros,
 }
 
+/// Which events of a session are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Only those after this sequence; 0 for all.
+    pub after: i64,
+    /// Only those before this sequence.
+    pub before: Option<i64>,
+    /// Only of one of these kinds.
+    pub kinds: Option<Vec<EventKind>>,
+    /// Of none of these kinds.
+    pub exclude: Vec<EventKind>,
+    /// Only of this turn.
+    pub turn: Option<TurnId>,
+    /// At most this many.
+    pub limit: u32,
+    /// The newest of them, newest first.
+    pub newest_first: bool,
+}
+
+impl EventQuery {
+    /// The first `limit` events after a sequence.
+    pub fn after(after: i64, limit: u32) -> EventQuery {
+        let (before, kinds, exclude, turn) = (None, None, Vec::new(), None);
+        EventQuery { after, before, kinds, exclude, turn, limit, newest_first: false }
+    }
+
+    /// Whether it asks for an event, apart from the limit.
+    pub fn matches(&self, event: &Event) -> bool {
+        event.sequence > self.after
+            && self.before.is_none_or(|before| event.sequence < before)
+            && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))
+            && !self.exclude.contains(&event.kind)
+            && self.turn.is_none_or(|turn| event.context.turn == Some(turn))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +198,9 @@ mod tests {
 
     #[test]
     fn workers_cannot_say_what_follows_from_commands() {
-        for word in ["input.message", "turn.started", "turn.completed", "session.idled", "output.message.completed"] {
+        for word in
+            ["input.message", "turn.started", "turn.completed", "session.idled", "output.message.completed"]
+        {
             assert_eq!(EventKind::parse(word).map(EventKind::is_workers), Some(false), "{word}");
         }
     }

@@ -85,7 +85,8 @@ impl SessionFilter {
     /// know. The store says the same in SQL; tests compare the two.
     pub fn matches(&self, session: &AgentSession) -> bool {
         let given = &session.given;
-        let automation = |wanted: &Vec<String>| given.automation.as_ref().is_some_and(|is| wanted.contains(is));
+        let automation =
+            |wanted: &Vec<String>| given.automation.as_ref().is_some_and(|is| wanted.contains(is));
         any_of(&self.organizations, &session.organization)
             && any_of(&self.sessions, &session.id)
             && any_of(&self.agents, &given.agent)

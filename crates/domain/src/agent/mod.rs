@@ -1,22 +1,26 @@
 //! Agent sessions: an agent at work on messages.
 
+mod decision;
 mod events;
 mod filter;
+mod limits;
 mod rules;
 mod state;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod worker;
 
+pub use events::{Event, EventContext, EventKind, EventQuery};
 pub use filter::{Range, SessionFilter};
+pub use limits::{Limits, cycle_days, day};
 pub use rules::{Change, Command, Moment, decide};
 pub use state::{Doing, Group, State, SuspendReason};
-pub use events::{Event, EventContext, EventKind};
 pub use talk::{Attachment, Message, NewMessage, Source};
-pub use worker::{Answer, Item, Report, Turn, TurnState};
+pub use worker::{Answer, Item, MAX_ATTEMPTS, Report, Turn, TurnState};
 
-use crate::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
+use crate::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId};
 use crate::principal::PrincipalKind;
 use crate::refusal::Refusal;
 use crate::session::Ending;
@@ -238,8 +242,8 @@ pub struct AgentSession {
     pub user_messages: i64,
     /// Messages of the agent.
     pub agent_messages: i64,
-    /// The sequences of messages that no turn has taken, in order.
-    pub waiting: Vec<i64>,
+    /// The messages that no turn has taken, in order: sequence and id.
+    pub waiting: Vec<(i64, MessageId)>,
     /// The newest turn.
     pub turn: Option<Turn>,
     /// The sequence of its newest event.
@@ -299,7 +303,7 @@ impl AgentSession {
 
     /// The turn that somebody works on.
     pub fn open_turn(&self) -> Option<&Turn> {
-        self.turn.as_ref().filter(|turn| matches!(turn.state, TurnState::Claimed | TurnState::Working))
+        self.turn.as_ref().filter(|turn| turn.is_open())
     }
 
     /// What it asks of workers.

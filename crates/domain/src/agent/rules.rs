@@ -1,14 +1,16 @@
 //! What may happen to an agent session.
 
+use super::decision::Decision;
 use super::{
-    AgentSession, Answer, Event, Message, NewMessage, PullRequest, Report, State, Turn, Usage,
+    Acus, AgentSession, Answer, Doing, Event, EventContext, EventKind, MAX_CHILDREN, MAX_WAITING, Message,
+    NewMessage, PullRequest, Report, State, SuspendReason, Turn, TurnState, Usage, turns,
 };
 use crate::device::Actor;
-use crate::ids::{SessionId, TurnId};
-use crate::refusal::Refusal;
+use crate::ids::{MessageId, SessionId, TurnId};
+use crate::refusal::{Refusal, Thing};
 use crate::session::{EndReason, Ending, What};
 use crate::time::Micros;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a rule needs of the moment it decides in.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +22,7 @@ pub struct Moment {
     /// Until when a worker that gives a sign of life now has its turn.
     pub lease: Micros,
     /// What the organization may still use in this cycle; nothing when it has no limit.
-    pub cycle_left: Option<super::Acus>,
+    pub cycle_left: Option<Acus>,
 }
 
 /// What somebody wants to happen.
@@ -94,8 +96,8 @@ pub enum Change {
     Happened(Event),
     /// It stands elsewhere.
     State(State),
-    /// The sequences of the messages that no turn has taken.
-    Waiting(Vec<i64>),
+    /// These messages have been taken by no turn.
+    Waiting(Vec<(i64, MessageId)>),
     /// The newest turn is this now.
     Turn(Turn),
     /// What it used more: a row of the organization's day. The store keeps it only while the organization's limit
@@ -130,8 +132,7 @@ impl Change {
     pub fn feed_line(changes: &[Change]) -> Option<What> {
         let streams = |change: &Change| match change {
             Change::Happened(event) => event.kind.is_streamed(),
-            Change::Turn(turn) => turn.state == super::TurnState::Working,
-            Change::State(_) => false,
+            Change::Turn(turn) => turn.state == TurnState::Working,
             _ => false,
         };
         let loud = || changes.iter().filter(|change| !streams(change)).map(Change::what);
@@ -141,6 +142,9 @@ impl Change {
 
 /// Decides what a command does to a session. What is so already changes nothing, so that a client may repeat it.
 ///
+/// Commands of workers ([`Command::Claim`], [`Command::Report`], [`Command::Finish`]) name their turn and its fence;
+/// whether the worker may work for the organization is for the proof that it was let in by.
+///
 /// # Errors
 /// The rule that stands against it.
 pub fn decide(
@@ -149,6 +153,175 @@ pub fn decide(
     command: Command,
     moment: &Moment,
 ) -> Result<Vec<Change>, Refusal> {
-    let _ = (session, actor, command, moment);
-    Ok(Vec::new())
+    let mut decision = Decision::on(session, moment);
+    match command {
+        Command::Claim { worker, turn } => turns::claim(&mut decision, worker, turn),
+        Command::Report { turn, fence, report } => turns::report(&mut decision, turn, fence, report)?,
+        Command::Finish { turn, fence, answer, streamed } => {
+            turns::finish(&mut decision, turn, fence, answer, streamed)?;
+        }
+        Command::LoseLease { fence } => turns::lose(&mut decision, fence),
+        command => {
+            may_act_on(session, actor)?;
+            ask(&mut decision, actor, command)?;
+        }
+    }
+    Ok(decision.changes())
+}
+
+/// Its owner, who created it in the owner's name, and those who look after everybody's.
+fn may_act_on(session: &AgentSession, actor: Actor) -> Result<(), Refusal> {
+    match actor.principal() {
+        Some(principal) if principal == session.given.created_by => Ok(()),
+        _ => actor.may_act_on(session.given.owner, Thing::Session),
+    }
+}
+
+fn ask(decision: &mut Decision<'_>, actor: Actor, command: Command) -> Result<(), Refusal> {
+    match command {
+        Command::Start => start(decision),
+        Command::Post(message) => post(decision, message)?,
+        Command::Cancel => cancel(decision, "user_request"),
+        Command::Archive => archive(decision),
+        Command::Unarchive if decision.session.archived.is_some() => decision.push(Change::Archived(None)),
+        Command::End { reason, evidence } => {
+            end(decision, Ending { reason, actor: actor.principal(), evidence });
+        }
+        Command::SetTitle(title) => retitle(decision, super::title(title)?),
+        Command::SetTags(tags) => retag(decision, super::tags(tags)?),
+        Command::AddTags(tags) => {
+            let all = decision.session.given.tags.iter().cloned().chain(tags).collect();
+            retag(decision, super::tags(all)?);
+        }
+        Command::AddChild(child) => adopt(decision, child)?,
+        // The rest are workers' commands, or a repetition of what is so already.
+        _ => {}
+    }
+    Ok(())
+}
+
+fn start(decision: &mut Decision<'_>) {
+    let given = &decision.session.given;
+    let data = json!({ "agent": given.agent, "model": given.model });
+    decision.event(EventKind::SessionStarted, data, EventContext::default());
+}
+
+/// What has ended or was put away takes no messages.
+fn goes_on(session: &AgentSession) -> Result<(), Refusal> {
+    if session.state == State::Exit {
+        return Err(Refusal::SessionEnded);
+    }
+    if session.archived.is_some() {
+        return Err(Refusal::SessionArchived);
+    }
+    Ok(())
+}
+
+fn post(decision: &mut Decision<'_>, message: NewMessage) -> Result<(), Refusal> {
+    goes_on(&decision.session)?;
+    message.check()?;
+    if decision.session.waiting.len() >= MAX_WAITING {
+        return Err(Refusal::Backlog { max: MAX_WAITING as u32 });
+    }
+    decision.posted(message);
+    decision.state(woken(&decision.session, decision.cycle_left));
+    Ok(())
+}
+
+/// Where a message leaves a session. In the same decision, or else who asks right after it was sent would see that
+/// the agent waits for an answer, and stop asking.
+fn woken(session: &AgentSession, cycle_left: Option<Acus>) -> State {
+    if let Some(reason) = spent(session, cycle_left) {
+        return State::Suspended(reason);
+    }
+    match session.state {
+        state @ (State::New | State::Claimed | State::Exit) => state,
+        State::Running(_) => State::Running(Doing::Working),
+        State::Suspended(_) | State::Resuming | State::Error => State::Resuming,
+    }
+}
+
+/// The limit that a session, or its organization, has come to.
+pub(super) fn spent(session: &AgentSession, cycle_left: Option<Acus>) -> Option<SuspendReason> {
+    if session.given.max_acus.is_some_and(|max| session.usage.acus >= max) {
+        return Some(SuspendReason::UsageLimitExceeded);
+    }
+    cycle_left.is_some_and(|left| left.0 <= 0).then_some(SuspendReason::OrgUsageLimitExceeded)
+}
+
+fn cancel(decision: &mut Decision<'_>, reason: &str) {
+    let stopped = stop(decision, reason);
+    if stopped.is_none() {
+        if decision.session.waiting.is_empty() {
+            return;
+        }
+        decision.push(Change::Waiting(Vec::new()));
+        let data = json!({ "turn": null, "reason": reason });
+        decision.event(EventKind::TurnCancelled, data, EventContext::default());
+    }
+    if decision.session.state.runs() {
+        let more = !decision.session.waiting.is_empty();
+        decision.state(State::Running(if more { Doing::Working } else { Doing::WaitingForUser }));
+    }
+    decision.settle(stopped.unwrap_or_default());
+}
+
+/// Messages that wait stay: who brings it back and says something gets them answered first.
+fn archive(decision: &mut Decision<'_>) {
+    if decision.session.archived.is_some() {
+        return;
+    }
+    let stopped = stop(decision, "archived");
+    decision.push(Change::Archived(Some(decision.moment.now)));
+    if decision.session.state.runs() && decision.session.state != State::Error {
+        decision.state(State::Suspended(SuspendReason::UserRequest));
+    }
+    if let Some(context) = stopped {
+        decision.settle(context);
+    }
+}
+
+fn end(decision: &mut Decision<'_>, ending: Ending) {
+    if decision.session.state == State::Exit {
+        return;
+    }
+    let stopped = stop(decision, "terminated");
+    if !decision.session.waiting.is_empty() {
+        decision.push(Change::Waiting(Vec::new()));
+    }
+    decision.state(State::Exit);
+    decision.push(Change::Ended(ending));
+    if let Some(context) = stopped {
+        decision.settle(context);
+    }
+}
+
+/// Stops the turn that is not over; gives what its events belong to, if there was one.
+fn stop(decision: &mut Decision<'_>, reason: &str) -> Option<EventContext> {
+    let unfinished = |turn: &&Turn| turn.is_open() || turn.state == TurnState::Returned;
+    let turn = decision.session.turn.as_ref().filter(unfinished).cloned()?;
+    let context = turn.context();
+    decision.close(turn, TurnState::Cancelled, EventKind::TurnCancelled, json!({ "reason": reason }));
+    Some(context)
+}
+
+fn retitle(decision: &mut Decision<'_>, title: Option<String>) {
+    if decision.session.given.title != title {
+        decision.push(Change::Title(title));
+    }
+}
+
+fn retag(decision: &mut Decision<'_>, tags: Vec<String>) {
+    if decision.session.given.tags != tags {
+        decision.push(Change::Tags(tags));
+    }
+}
+
+fn adopt(decision: &mut Decision<'_>, child: SessionId) -> Result<(), Refusal> {
+    goes_on(&decision.session)?;
+    if decision.session.children.len() >= MAX_CHILDREN {
+        return Err(Refusal::invalid("parent", format!("a session with fewer than {MAX_CHILDREN} children")));
+    }
+    decision.push(Change::Child(child));
+    Ok(())
 }

@@ -40,6 +40,9 @@ pub struct Turn {
     pub streamed: i64,
     /// The sequence of the first event that streamed them.
     pub streamed_from: i64,
+    /// How many messages the agent said in it: a turn that has said one is not begun again, or a message might be
+    /// answered twice.
+    pub said: i64,
     /// What it used.
     pub usage: Usage,
     /// Set when the session may use no more: the worker is to finish, and its lease is not prolonged.

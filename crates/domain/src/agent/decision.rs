@@ -1,0 +1,202 @@
+//! What a decision is made of: the changes so far, and the session as they leave it.
+
+use super::{
+    Acus, AgentSession, Attachment, Change, Event, EventContext, EventKind, Message, Moment, NewMessage,
+    PullRequest, Source, State, Turn, TurnState, Work,
+};
+use crate::ids::{EventId, MessageId, TurnId};
+use crate::time::Micros;
+use serde_json::{Value, json};
+
+/// A decision in the making.
+pub(super) struct Decision<'a> {
+    /// The session as the changes so far leave it.
+    pub session: AgentSession,
+    /// When.
+    pub moment: &'a Moment,
+    /// What the organization may still use, after what the changes so far used.
+    pub cycle_left: Option<Acus>,
+    changes: Vec<Change>,
+}
+
+impl<'a> Decision<'a> {
+    pub fn on(session: &AgentSession, moment: &'a Moment) -> Decision<'a> {
+        Decision { session: session.clone(), moment, cycle_left: moment.cycle_left, changes: Vec::new() }
+    }
+
+    pub fn changes(self) -> Vec<Change> {
+        self.changes
+    }
+
+    pub fn push(&mut self, change: Change) {
+        if let (Change::Spent(usage), Some(left)) = (&change, &mut self.cycle_left) {
+            left.0 = left.0.saturating_sub(usage.acus.0);
+        }
+        self.session.take(&change, self.moment.now);
+        self.changes.push(change);
+    }
+
+    /// Something happens, in the newest turn if `context` says so.
+    pub fn event(&mut self, kind: EventKind, data: Value, context: EventContext) {
+        let sequence = self.session.events + 1;
+        self.push(Change::Happened(Event {
+            id: EventId::new(self.moment.now, self.moment.random, sequence),
+            session: self.session.id,
+            sequence,
+            kind,
+            data,
+            context,
+            at: self.moment.now,
+        }));
+    }
+
+    pub fn state(&mut self, state: State) {
+        if self.session.state != state {
+            self.push(Change::State(state));
+        }
+    }
+
+    /// A user says something.
+    pub fn posted(&mut self, new: NewMessage) {
+        let message = Message {
+            id: new.id,
+            sequence: self.session.messages() + 1,
+            source: Source::User,
+            author: Some(new.author),
+            text: new.text,
+            parts: new.parts,
+            attachments: new.attachments,
+            answers: None,
+            created: self.moment.now,
+        };
+        let waiting = self.session.waiting.iter().copied().chain([(message.sequence, message.id)]).collect();
+        let context = EventContext { turn: None, input: Some(message.id) };
+        self.event(EventKind::InputMessage, json!({ "message": message }), context);
+        self.push(Change::Said(message));
+        self.push(Change::Waiting(waiting));
+    }
+
+    /// The agent says something, as the answer of a turn; what was streamed is in it.
+    pub fn answered(&mut self, turn: &mut Turn, text: String, parts: Value, attachments: Vec<Attachment>) {
+        let sequence = self.session.messages() + 1;
+        let message = Message {
+            id: self.message_id(sequence),
+            sequence,
+            source: Source::Agent,
+            author: None,
+            text,
+            parts,
+            attachments,
+            answers: Some(turn.message),
+            created: self.moment.now,
+        };
+        (turn.streamed, turn.streamed_from) = (0, 0);
+        turn.said += 1;
+        self.event(EventKind::OutputCompleted, json!({ "message": message }), turn.context());
+        self.push(Change::Said(message));
+    }
+
+    /// Ids of messages that rules make differ by their place in the session.
+    fn message_id(&self, sequence: i64) -> MessageId {
+        let mut random = self.moment.random;
+        for (byte, more) in random[2..].iter_mut().zip(sequence.to_be_bytes()) {
+            *byte ^= more;
+        }
+        MessageId::new(self.moment.now, random)
+    }
+
+    /// Closes a turn.
+    pub fn close(&mut self, mut turn: Turn, state: TurnState, kind: EventKind, mut data: Value) {
+        turn.state = state;
+        data["turn"] = json!(turn.id);
+        self.event(kind, data, turn.context());
+        self.push(Change::Turn(turn));
+    }
+
+    /// After a turn: says so when there is nothing to do for workers.
+    pub fn settle(&mut self, context: EventContext) {
+        if self.session.work() == Work::None {
+            let usage = self.session.usage;
+            self.event(EventKind::SessionIdled, json!({ "turn": context.turn, "usage": usage }), context);
+        }
+    }
+}
+
+impl Turn {
+    /// What its events belong to.
+    pub(super) fn context(&self) -> EventContext {
+        EventContext { turn: Some(self.id), input: Some(self.input) }
+    }
+
+    /// Whether its worker has it still.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, TurnState::Claimed | TurnState::Working)
+    }
+
+    /// Whether it is this one, as this claim began it.
+    pub(super) fn is(&self, turn: TurnId, fence: i64) -> bool {
+        self.id == turn && self.fence == fence
+    }
+}
+
+impl AgentSession {
+    /// The session after changes that happen at `now`: one revision further, whatever their number.
+    #[must_use]
+    pub fn after(mut self, changes: &[Change], now: Micros) -> AgentSession {
+        for change in changes {
+            self.take(change, now);
+        }
+        self.revision += 1;
+        self.updated = self.updated.max(now);
+        self
+    }
+
+    fn take(&mut self, change: &Change, now: Micros) {
+        match change {
+            Change::Said(message) => self.said(message),
+            Change::Happened(event) => self.events = event.sequence,
+            Change::State(state) => self.state = *state,
+            Change::Waiting(waiting) => {
+                self.waiting.clone_from(waiting);
+                self.finished = if waiting.is_empty() { self.finished } else { None };
+            }
+            Change::Turn(turn) => self.turned(turn, now),
+            Change::Spent(usage) => self.usage = self.usage.plus(*usage),
+            Change::Title(title) => self.given.title.clone_from(title),
+            Change::Tags(tags) => self.given.tags.clone_from(tags),
+            Change::Archived(at) => self.archived = *at,
+            Change::Child(child) => self.children.push(*child),
+            Change::PullRequest(request) => self.pull_request(request),
+            Change::StructuredOutput(value) => self.structured_output = Some(value.clone()),
+            Change::Ended(ending) => self.ended = Some((now, ending.clone())),
+        }
+    }
+
+    fn said(&mut self, message: &Message) {
+        let beginning = || Some(super::preview(&message.text));
+        match message.source {
+            Source::User => {
+                self.user_messages += 1;
+                self.preview = self.preview.take().or_else(beginning);
+            }
+            Source::Agent => {
+                self.agent_messages += 1;
+                self.output_preview = beginning();
+            }
+        }
+    }
+
+    fn turned(&mut self, turn: &Turn, now: Micros) {
+        self.started = self.started.or(Some(turn.started));
+        let over = !turn.is_open() && turn.state != TurnState::Returned;
+        self.finished = (over && self.waiting.is_empty()).then_some(now);
+        self.turn = Some(turn.clone());
+    }
+
+    fn pull_request(&mut self, request: &PullRequest) {
+        match self.pull_requests.iter_mut().find(|known| known.url == request.url) {
+            Some(known) => known.state.clone_from(&request.state),
+            None => self.pull_requests.push(request.clone()),
+        }
+    }
+}

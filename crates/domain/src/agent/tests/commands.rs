@@ -1,0 +1,237 @@
+//! What each command does, in tables.
+
+use super::*;
+use crate::refusal::{Refusal, Thing};
+
+#[test]
+fn who_may_act() {
+    let member = |principal, manages| Actor::Member { principal, manages };
+    for (actor, allowed) in [
+        (member(OWNER, false), true),
+        (member(MAKER, false), true),
+        (member(OTHER, false), false),
+        (member(OTHER, true), true),
+        (Actor::Tenure, true),
+    ] {
+        let commands = [
+            post(1),
+            Command::Cancel,
+            Command::Archive,
+            end(),
+            Command::SetTitle(None),
+            Command::SetTags(vec![]),
+        ];
+        for command in commands {
+            let outcome = decide(&session(), actor, command.clone(), &at(6));
+            let expected = if allowed { None } else { Some(Refusal::NotYours(Thing::Session)) };
+            assert_eq!(outcome.err(), expected, "{actor:?} {command:?}");
+        }
+    }
+}
+
+#[test]
+fn where_each_step_of_a_life_leads() {
+    let r1 = || report(1, 1, 0, vec![Item::Output("hello".to_owned())]);
+    let steps: Vec<(Vec<Command>, &str)> = vec![
+        (vec![], "new"),
+        (vec![post(1)], "new"),
+        (vec![post(1), claim(1)], "claimed"),
+        (vec![post(1), claim(1), post(2)], "claimed"),
+        (vec![post(1), claim(1), r1()], "running.working"),
+        (vec![post(1), claim(1), finish(1, 1, Answer::WaitingForUser)], "running.waiting_for_user"),
+        (vec![post(1), claim(1), finish(1, 1, Answer::WaitingForApproval)], "running.waiting_for_approval"),
+        (vec![post(1), claim(1), finish(1, 1, Answer::Finished)], "running.finished"),
+        (vec![post(1), claim(1), finish(1, 1, Answer::Finished), post(2)], "running.working"),
+        (vec![post(1), claim(1), post(2), finish(1, 1, Answer::Finished)], "running.working"),
+        (vec![post(1), claim(1), finish(1, 1, failed())], "error"),
+        (vec![post(1), claim(1), finish(1, 1, failed()), post(2)], "resuming"),
+        (vec![post(1), claim(1), finish(1, 1, failed()), post(2), claim(2)], "running.working"),
+        (vec![post(1), claim(1), post(2), finish(1, 1, failed())], "running.working"),
+        (vec![post(1), claim(1), r1(), Command::Cancel], "running.waiting_for_user"),
+        (vec![post(1), claim(1), post(2), Command::Cancel], "running.working"),
+        (vec![post(1), Command::Cancel], "running.waiting_for_user"),
+        (vec![post(1), claim(1), Command::Archive], "suspended.user_request"),
+        (vec![post(1), claim(1), Command::Archive, Command::Unarchive], "suspended.user_request"),
+        (vec![post(1), claim(1), Command::Archive, Command::Unarchive, post(2)], "resuming"),
+        (vec![post(1), claim(1), finish(1, 1, failed()), Command::Archive], "error"),
+        (vec![post(1), claim(1), end()], "exit"),
+        (vec![end(), Command::Archive, Command::Unarchive], "exit"),
+        (vec![post(1), claim(1), Command::LoseLease { fence: 1 }], "claimed"),
+        (vec![post(1), claim(1), r1(), Command::LoseLease { fence: 1 }], "running.working"),
+        (vec![post(1), claim(1), r1(), Command::LoseLease { fence: 1 }, claim(9)], "running.working"),
+    ];
+    for (commands, expected) in steps {
+        let said = format!("{commands:?}");
+        assert_eq!(run(session(), commands).state.name(), expected, "{said}");
+    }
+}
+
+#[test]
+fn what_has_ended_or_was_put_away_takes_no_messages() {
+    let over = run(session(), [end()]);
+    assert_eq!(decide(&over, Actor::Tenure, post(1), &at(9)), Err(Refusal::SessionEnded));
+    let away = run(session(), [Command::Archive]);
+    assert_eq!(decide(&away, Actor::Tenure, post(1), &at(9)), Err(Refusal::SessionArchived));
+    assert_eq!(decide(&over, Actor::Tenure, Command::AddChild(over.id), &at(9)), Err(Refusal::SessionEnded));
+}
+
+#[test]
+fn what_is_so_already_changes_nothing() {
+    let away = run(session(), [Command::Archive]);
+    let over = run(session(), [end()]);
+    for (session, command) in [
+        (session(), Command::Unarchive),
+        (session(), Command::Cancel),
+        (session(), claim(1)),
+        (session(), Command::SetTitle(None)),
+        (session(), Command::SetTags(vec![])),
+        (session(), Command::LoseLease { fence: 1 }),
+        (away, Command::Archive),
+        (over, end()),
+    ] {
+        assert_eq!(decide(&session, Actor::Tenure, command.clone(), &at(9)), Ok(vec![]), "{command:?}");
+    }
+}
+
+#[test]
+fn a_turn_is_told_from_its_beginning_to_its_end() {
+    let asked = run(session(), [Command::Start, post(1)]);
+    let steps = [
+        (claim(1), vec!["turn.started", "session.activated"]),
+        (
+            report(1, 1, 0, vec![Item::Output("a".into()), Item::Output("b".into()), Item::Log("l".into())]),
+            vec!["output.message.started", "output.message.delta", "output.message.delta", "worker.log"],
+        ),
+        (
+            finish(1, 1, Answer::WaitingForUser),
+            vec!["output.message.completed", "turn.completed", "session.idled"],
+        ),
+    ];
+    let mut state = asked;
+    for (command, expected) in steps {
+        let changes = decide(&state, Actor::Tenure, command, &at(20)).unwrap();
+        assert_eq!(kinds(&changes), expected);
+        state = state.after(&changes, Micros(20));
+    }
+    assert_eq!((state.user_messages, state.agent_messages, state.events), (1, 1, 11));
+    assert_eq!(state.preview.as_deref(), Some("message 1"));
+    assert_eq!(state.output_preview.as_deref(), Some("done"));
+    assert_eq!((state.started, state.finished), (Some(Micros(20)), Some(Micros(20))));
+    assert_eq!(state.work(), Work::None);
+}
+
+#[test]
+fn a_repeated_report_is_taken_once_and_a_gap_is_refused() {
+    let items = |n: usize| (0..n).map(|n| Item::Output(n.to_string())).collect::<Vec<_>>();
+    let state = run(session(), [post(1), claim(1), report(1, 1, 0, items(2))]);
+    let again = run(state.clone(), [report(1, 1, 0, items(2))]);
+    assert_eq!(again, state);
+    let more = run(state.clone(), [report(1, 1, 1, items(3))]);
+    assert_eq!((more.turn.as_ref().map(|turn| turn.reported), more.events), (Some(4), state.events + 2));
+    let gap = decide(&state, Actor::Tenure, report(1, 1, 3, items(1)), &at(50));
+    assert_eq!(gap, Err(Refusal::invalid("first", "at most 2")));
+}
+
+#[test]
+fn a_worker_that_lost_its_turn_is_refused_and_a_repeated_end_is_not() {
+    let state = run(session(), [post(1), post(2), claim(1)]);
+    let lost = run(state.clone(), [Command::LoseLease { fence: 1 }, claim(9)]);
+    // The second attempt is the same turn under a new number.
+    assert_eq!(lost.turn.as_ref().map(|turn| (turn.id, turn.fence, turn.attempt)), Some((turn(1), 2, 2)));
+    for command in [report(1, 1, 0, vec![]), finish(1, 1, Answer::Finished), finish(9, 2, Answer::Finished)] {
+        assert_eq!(decide(&lost, Actor::Tenure, command, &at(50)), Err(Refusal::TurnLost));
+    }
+    let ended = run(state.clone(), [finish(1, 1, Answer::Finished)]);
+    assert_eq!(run(ended.clone(), [finish(1, 1, Answer::Finished)]), ended);
+    // Also when the next turn has begun meanwhile.
+    let next = run(ended, [claim(2)]);
+    assert_eq!(run(next.clone(), [finish(1, 1, Answer::Finished)]), next);
+    // Who was stopped by a user may say that it stopped, and nothing else.
+    let stopped = run(state, [Command::Cancel]);
+    assert_eq!(run(stopped.clone(), [finish(1, 1, Answer::Cancelled)]), stopped);
+    let late = decide(&stopped, Actor::Tenure, finish(1, 1, Answer::Finished), &at(50));
+    assert_eq!(late, Err(Refusal::TurnLost));
+}
+
+#[test]
+fn a_turn_goes_to_another_worker_once() {
+    let lose = |fence| Command::LoseLease { fence };
+    let state = run(session(), [post(1), post(2), claim(1), lose(1)]);
+    assert_eq!(state.work(), Work::Waiting);
+    let state = run(state, [claim(2)]);
+    assert_eq!(state.work(), Work::Taken { fence: 2 });
+    let changes = decide(&state, Actor::Tenure, lose(2), &at(60)).unwrap();
+    assert_eq!(kinds(&changes), ["turn.failed", "session.idled"]);
+    let state = state.after(&changes, Micros(60));
+    assert_eq!((state.state.name(), state.work()), ("suspended.worker_lost", Work::None));
+    // What waited is answered first when somebody wakes it.
+    let state = run(state, [post(3), claim(3)]);
+    assert_eq!(state.turn.as_ref().map(|turn| (turn.message, turn.attempt)), Some((2, 1)));
+    assert_eq!(state.waiting.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn a_whole_message_takes_the_place_of_what_was_streamed() {
+    let message = Item::Message { text: "whole".to_owned(), parts: Value::Null, attachments: vec![] };
+    let items = vec![Item::Output("half".to_owned()), message, Item::Output("more".to_owned())];
+    let state = run(session(), [post(1), claim(1), report(1, 1, 0, items)]);
+    let turn = state.turn.clone().unwrap();
+    assert_eq!((state.agent_messages, turn.streamed, turn.streamed_from), (1, 4, state.events));
+    assert_eq!(state.output_preview.as_deref(), Some("whole"));
+    let lost = run(state.clone(), [Command::LoseLease { fence: 1 }]);
+    assert_eq!(lost.state.name(), "suspended.worker_lost", "what has said something is not begun again");
+    let quiet =
+        Command::Finish { turn: turn.id, fence: 1, answer: Answer::Finished, streamed: String::new() };
+    assert_eq!(run(state, [quiet]).agent_messages, 1);
+}
+
+#[test]
+fn titles_tags_and_pull_requests() {
+    let many = |n: usize| (0..n).map(|n| n.to_string()).collect::<Vec<_>>();
+    for (tags, fits) in
+        [(many(50), true), (many(51), false), (vec![String::new()], false), (vec!["x".repeat(257)], false)]
+    {
+        assert_eq!(decide(&session(), Actor::Tenure, Command::SetTags(tags), &at(9)).is_ok(), fits);
+    }
+    let tagged = run(session(), [Command::SetTags(many(2)), Command::AddTags(vec!["1".into(), "z".into()])]);
+    assert_eq!(tagged.given.tags, ["0", "1", "z"]);
+    assert!(decide(&tagged, Actor::Tenure, Command::AddTags(many(51)), &at(9)).is_err());
+    let pull = |state: &str| PullRequest { url: "https://x/1".into(), state: Some(state.into()) };
+    let items = ["open", "merged"].map(|state| Item::PullRequest(pull(state))).to_vec();
+    let state = run(session(), [post(1), claim(1), report(1, 1, 0, items)]);
+    assert_eq!(state.pull_requests, [pull("merged")]);
+}
+
+#[test]
+fn workers_tell_only_of_their_own_events() {
+    let state = run(session(), [post(1), claim(1)]);
+    for kind in EventKind::ALL {
+        let item = Item::Event { kind: *kind, data: Value::Null };
+        let outcome = decide(&state, Actor::Tenure, report(1, 1, 0, vec![item]), &at(9));
+        assert_eq!(outcome.is_ok(), kind.is_workers(), "{kind:?}");
+    }
+}
+
+#[test]
+fn what_streams_by_has_no_line_in_the_change_feed() {
+    let line = |session: &AgentSession, command| {
+        Change::feed_line(&decide(session, Actor::Tenure, command, &at(50)).unwrap())
+    };
+    let output = |first| report(1, 1, first, vec![Item::Output("x".to_owned())]);
+    let state = run(session(), [post(1), claim(1)]);
+    use crate::session::What::*;
+    assert_eq!(line(&state, output(0)), Some(Changed));
+    let state = run(state, [output(0)]);
+    assert_eq!(line(&state, output(1)), None);
+    assert_eq!(line(&state, report(1, 1, 1, vec![usage(1)])), Some(Changed));
+    assert_eq!(line(&state, finish(1, 1, Answer::Finished)), Some(Changed));
+    assert_eq!(line(&state, end()), Some(Ended));
+}
+
+#[test]
+fn what_is_kept_is_read_back() {
+    let output = report(1, 1, 0, vec![Item::Output("x".to_owned()), usage(2)]);
+    let state = run(session(), [Command::Start, post(1), claim(1), output, end()]);
+    let text = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<AgentSession>(&text).unwrap(), state);
+}

@@ -1,0 +1,136 @@
+//! What holds whatever happens in whatever order.
+
+use super::*;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Post,
+    Claim,
+    Report(i64),
+    Finish(u8),
+    Lose,
+    Cancel,
+    Archive,
+    Unarchive,
+    End,
+    Late,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        5 => Just(Step::Post),
+        6 => Just(Step::Claim),
+        4 => (0i64..3).prop_map(Step::Report),
+        5 => (0u8..4).prop_map(Step::Finish),
+        2 => Just(Step::Lose),
+        1 => Just(Step::Cancel),
+        1 => Just(Step::Archive),
+        2 => Just(Step::Unarchive),
+        1 => (0u8..8).prop_map(|n| if n == 0 { Step::End } else { Step::Post }),
+        1 => Just(Step::Late),
+    ];
+    proptest::collection::vec(step, 0..60)
+}
+
+fn command(step: &Step, session: &AgentSession, now: i64) -> Command {
+    let open = session.turn.as_ref().map_or((turn(0), 0, 0), |turn| (turn.id, turn.fence, turn.reported));
+    match step {
+        Step::Post => post(now as u128),
+        Step::Claim => claim(now as u128),
+        Step::Report(n) => {
+            let items = vec![Item::Output("x".to_owned()), usage(*n)];
+            Command::Report { turn: open.0, fence: open.1, report: Report { first: open.2, items } }
+        }
+        Step::Finish(n) => {
+            let answers = [Answer::Finished, Answer::WaitingForUser, failed(), Answer::Cancelled];
+            let answer = answers[usize::from(*n)].clone();
+            let streamed = if *n < 2 { "answer" } else { "" }.to_owned();
+            Command::Finish { turn: open.0, fence: open.1, answer, streamed }
+        }
+        Step::Lose => Command::LoseLease { fence: open.1 },
+        Step::Cancel => Command::Cancel,
+        Step::Archive => Command::Archive,
+        Step::Unarchive => Command::Unarchive,
+        Step::End => end(),
+        Step::Late => Command::Finish {
+            turn: open.0,
+            fence: open.1 - 1,
+            answer: Answer::WaitingForUser,
+            streamed: "late".to_owned(),
+        },
+    }
+}
+
+/// What the store would hold: every message and event that was ever decided on.
+#[derive(Default)]
+struct Kept {
+    messages: Vec<Message>,
+    events: Vec<Event>,
+    closed: BTreeMap<i64, usize>,
+}
+
+impl Kept {
+    fn keep(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Said(message) => self.messages.push(message.clone()),
+                Change::Happened(event) => self.events.push(event.clone()),
+                Change::Turn(turn) if !turn.is_open() && turn.state != TurnState::Returned => {
+                    *self.closed.entry(turn.message).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn check(&self, session: &AgentSession) {
+        let sequences = self.messages.iter().map(|message| message.sequence);
+        assert!(sequences.eq(1..=session.messages()), "messages have no gaps");
+        assert!(self.events.iter().map(|event| event.sequence).eq(1..=session.events), "events have no gaps");
+        let mut answered = BTreeMap::<i64, usize>::new();
+        for answers in self.messages.iter().filter_map(|message| message.answers) {
+            *answered.entry(answers).or_default() += 1;
+        }
+        assert!(answered.values().all(|n| *n == 1), "no message is answered twice");
+        assert!(self.closed.values().all(|n| *n == 1), "no message has two turns");
+    }
+}
+
+proptest! {
+    /// Whatever is tried in whatever order: sequences have no gaps, no message is answered twice, each message of a
+    /// user waits, is worked on, was closed or was let go with the session's cancel or end; fences only grow; what has
+    /// ended stays so.
+    #[test]
+    fn no_order_of_commands_breaks_a_session(steps in steps()) {
+        let mut state = session();
+        state.given.max_acus = Some(Acus::whole(20));
+        let mut kept = Kept::default();
+        let mut let_go = 0;
+        for (now, step) in (10i64..).zip(&steps) {
+            let before = state.clone();
+            let command = command(step, &state, now);
+            let lets_go = matches!(command, Command::Cancel | Command::End { .. });
+            let Ok(changes) = decide(&state, Actor::Tenure, command, &at(now)) else { continue };
+            kept.keep(&changes);
+            if changes.is_empty() { continue }
+            state = state.after(&changes, Micros(now));
+            kept.check(&state);
+            let_go += if lets_go && state.waiting.is_empty() { before.waiting.len() } else { 0 };
+            let fence = |session: &AgentSession| session.turn.as_ref().map_or(0, |turn| turn.fence);
+            prop_assert!(fence(&state) >= fence(&before));
+            prop_assert!(before.ended.is_none() || (before.ended == state.ended && state.state == State::Exit));
+            prop_assert_eq!(state.revision, before.revision + 1);
+            let open = usize::from(state.turn.as_ref().is_some_and(|t| t.is_open() || t.state == TurnState::Returned));
+            let accounted = kept.closed.len() + open + state.waiting.len() + let_go;
+            prop_assert_eq!(state.user_messages as usize, accounted);
+            // Nothing waits for workers in a session that looks idle, and none is busy without reason.
+            if state.work() == Work::Waiting {
+                prop_assert!(state.state.group() != Group::Idle, "{:?}", state.state);
+            }
+            if state.state.group() == Group::Active {
+                prop_assert!(state.work() != Work::None);
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What workers do to a session: claim, report, finish, and get lost.
+
+use super::decision::Decision;
+use super::rules::spent;
+use super::worker::MAX_ATTEMPTS;
+use super::{
+    Answer, Change, Doing, EventKind, Item, Report, State, SuspendReason, Turn, TurnState, Usage, Work,
+};
+use crate::ids::TurnId;
+use crate::refusal::Refusal;
+use serde_json::{Value, json};
+
+/// How many characters one line of a worker's log may have.
+const MAX_LOG_CHARS: usize = 8_192;
+
+/// Takes a lost turn up, or else the next message. When the limits allow no more, it sleeps instead.
+pub(super) fn claim(decision: &mut Decision<'_>, worker: String, id: TurnId) {
+    if decision.session.work() != Work::Waiting {
+        return;
+    }
+    if let Some(reason) = spent(&decision.session, decision.cycle_left) {
+        decision.state(State::Suspended(reason));
+        return;
+    }
+    let last = decision.session.turn.clone();
+    let turn = match last {
+        Some(lost) if lost.state == TurnState::Returned => again(decision, lost, worker),
+        last => next(decision, last, worker, id),
+    };
+    let first = turn.number == 1 && matches!(decision.session.state, State::New | State::Claimed);
+    decision.state(if first { State::Claimed } else { State::Running(Doing::Working) });
+    let data = json!({ "turn": turn.id, "message": turn.input, "attempt": turn.attempt });
+    let context = turn.context();
+    decision.push(Change::Turn(turn));
+    decision.event(EventKind::TurnStarted, data.clone(), context);
+    decision.event(EventKind::SessionActivated, data, context);
+}
+
+fn again(decision: &Decision<'_>, lost: Turn, worker: String) -> Turn {
+    Turn {
+        attempt: lost.attempt + 1,
+        worker,
+        lease: decision.moment.lease,
+        fence: lost.fence + 1,
+        state: TurnState::Claimed,
+        started: decision.moment.now,
+        events_before: decision.session.events,
+        reported: 0,
+        streamed: 0,
+        streamed_from: 0,
+        ..lost
+    }
+}
+
+fn next(decision: &mut Decision<'_>, last: Option<Turn>, worker: String, id: TurnId) -> Turn {
+    let (message, input) = decision.session.waiting[0];
+    let rest = decision.session.waiting[1..].to_vec();
+    decision.push(Change::Waiting(rest));
+    let done = |turn: &Turn| matches!(turn.state, TurnState::Answered | TurnState::Failed);
+    Turn {
+        id,
+        number: last.as_ref().map_or(0, |turn| turn.number) + 1,
+        message,
+        input,
+        attempt: 1,
+        worker,
+        lease: decision.moment.lease,
+        fence: last.as_ref().map_or(0, |turn| turn.fence) + 1,
+        state: TurnState::Claimed,
+        started: decision.moment.now,
+        events_before: decision.session.events,
+        reported: 0,
+        streamed: 0,
+        streamed_from: 0,
+        said: 0,
+        usage: Usage::default(),
+        stopping: false,
+        previous: last.filter(done).map(|turn| (turn.id, turn.fence)),
+    }
+}
+
+/// The open turn, if it is this worker's.
+fn own(decision: &Decision<'_>, id: TurnId, fence: i64) -> Result<Turn, Refusal> {
+    let open = decision.session.open_turn().filter(|turn| turn.is(id, fence));
+    open.cloned().ok_or(Refusal::TurnLost)
+}
+
+/// Takes what is new of a report; what was reported before is skipped, since its answer may have been lost.
+pub(super) fn report(
+    decision: &mut Decision<'_>,
+    id: TurnId,
+    fence: i64,
+    report: Report,
+) -> Result<(), Refusal> {
+    let mut turn = own(decision, id, fence)?;
+    if report.first < 0 || report.first > turn.reported {
+        return Err(Refusal::invalid("first", format!("at most {}", turn.reported)));
+    }
+    let known = usize::try_from(turn.reported - report.first).unwrap_or(usize::MAX);
+    let fresh: Vec<Item> = report.items.into_iter().skip(known).collect();
+    if fresh.is_empty() && turn.state == TurnState::Working {
+        return Ok(());
+    }
+    turn.state = TurnState::Working;
+    turn.reported += fresh.len() as i64;
+    if !turn.stopping {
+        turn.lease = decision.moment.lease;
+        decision.state(State::Running(Doing::Working));
+    }
+    for item in fresh {
+        take(decision, &mut turn, item)?;
+    }
+    halt(decision, &mut turn);
+    decision.push(Change::Turn(turn));
+    Ok(())
+}
+
+/// When a limit is reached the session sleeps at once, and what else the worker uses is still counted. It is told to
+/// stop, and what it said until then is kept.
+fn halt(decision: &mut Decision<'_>, turn: &mut Turn) {
+    if turn.stopping {
+        return;
+    }
+    if let Some(reason) = spent(&decision.session, decision.cycle_left) {
+        turn.stopping = true;
+        decision.state(State::Suspended(reason));
+    }
+}
+
+fn take(decision: &mut Decision<'_>, turn: &mut Turn, item: Item) -> Result<(), Refusal> {
+    match item {
+        Item::Output(delta) => output(decision, turn, delta),
+        Item::Log(line) => {
+            let line: String = line.chars().take(MAX_LOG_CHARS).collect();
+            decision.event(EventKind::WorkerLog, json!({ "turn": turn.id, "line": line }), turn.context());
+        }
+        Item::Event { kind, data } if kind.is_workers() => decision.event(kind, data, turn.context()),
+        Item::Event { kind, .. } => {
+            let expected = format!("an event that workers tell of, not {}", kind.name());
+            return Err(Refusal::invalid("event", expected));
+        }
+        Item::Message { text, parts, attachments } => decision.answered(turn, text, parts, attachments),
+        Item::Usage(usage) => spend(decision, turn, usage)?,
+        Item::PullRequest(request) => decision.push(Change::PullRequest(request)),
+        Item::StructuredOutput(value) => decision.push(Change::StructuredOutput(value)),
+        Item::Title(title) => decision.push(Change::Title(super::title(Some(title))?)),
+    }
+    Ok(())
+}
+
+fn output(decision: &mut Decision<'_>, turn: &mut Turn, delta: String) {
+    if turn.streamed == 0 {
+        decision.event(EventKind::OutputStarted, json!({ "turn": turn.id }), turn.context());
+        turn.streamed_from = decision.session.events + 1;
+    }
+    let offset = turn.streamed;
+    turn.streamed += delta.len() as i64;
+    let data = json!({ "turn": turn.id, "delta": delta, "offset": offset });
+    decision.event(EventKind::OutputDelta, data, turn.context());
+}
+
+fn spend(decision: &mut Decision<'_>, turn: &mut Turn, usage: Usage) -> Result<(), Refusal> {
+    if !usage.grows() {
+        return Err(Refusal::invalid("usage", "numbers that are not below zero"));
+    }
+    turn.usage = turn.usage.plus(usage);
+    decision.push(Change::Spent(usage));
+    Ok(())
+}
+
+/// Ends a turn as its worker says. The same once more changes nothing.
+pub(super) fn finish(
+    decision: &mut Decision<'_>,
+    id: TurnId,
+    fence: i64,
+    answer: Answer,
+    streamed: String,
+) -> Result<(), Refusal> {
+    if was_done(decision, id, fence, &answer) {
+        return Ok(());
+    }
+    let mut turn = own(decision, id, fence)?;
+    let context = turn.context();
+    if !streamed.is_empty() {
+        decision.answered(&mut turn, streamed, Value::Null, Vec::new());
+    }
+    let after = match answer {
+        Answer::Finished => answered(decision, turn, Doing::Finished),
+        Answer::WaitingForUser => answered(decision, turn, Doing::WaitingForUser),
+        Answer::WaitingForApproval => answered(decision, turn, Doing::WaitingForApproval),
+        Answer::Failed { message, exit_code } => {
+            let data = json!({ "error": message, "exit_code": exit_code });
+            decision.close(turn, TurnState::Failed, EventKind::TurnFailed, data);
+            State::Error
+        }
+        Answer::Cancelled => {
+            let data = json!({ "reason": "worker" });
+            decision.close(turn, TurnState::Cancelled, EventKind::TurnCancelled, data);
+            State::Running(Doing::WaitingForUser)
+        }
+    };
+    rest(decision, after);
+    decision.settle(context);
+    Ok(())
+}
+
+/// Whether this is a repetition: the turn was ended by this worker, or the worker says that it stopped as told.
+fn was_done(decision: &Decision<'_>, id: TurnId, fence: i64, answer: &Answer) -> bool {
+    let Some(turn) = &decision.session.turn else { return false };
+    let ended = match turn.state {
+        TurnState::Answered | TurnState::Failed => true,
+        TurnState::Cancelled => *answer == Answer::Cancelled,
+        _ => false,
+    };
+    (ended && turn.is(id, fence)) || turn.previous == Some((id, fence))
+}
+
+fn answered(decision: &mut Decision<'_>, turn: Turn, doing: Doing) -> State {
+    let took = decision.moment.now.since(turn.started);
+    let data = json!({ "duration_ms": took.0 / 1_000, "usage": turn.usage });
+    decision.close(turn, TurnState::Answered, EventKind::TurnCompleted, data);
+    State::Running(doing)
+}
+
+/// Where the end of a turn leaves the session: at work when messages wait, and asleep when it was put to sleep.
+fn rest(decision: &mut Decision<'_>, after: State) {
+    if !decision.session.state.runs() {
+        return;
+    }
+    let more = !decision.session.waiting.is_empty();
+    decision.state(if more { State::Running(Doing::Working) } else { after });
+}
+
+/// A turn whose worker was lost goes to another once, unless it has said something already; then the session sleeps, and what waits sleeps with it.
+pub(super) fn lose(decision: &mut Decision<'_>, fence: i64) {
+    let Some(mut turn) = decision.session.open_turn().filter(|turn| turn.fence == fence).cloned() else {
+        return;
+    };
+    let context = turn.context();
+    if turn.stopping {
+        let data = json!({ "reason": "limit" });
+        decision.close(turn, TurnState::Cancelled, EventKind::TurnCancelled, data);
+        return decision.settle(context);
+    }
+    if turn.attempt < MAX_ATTEMPTS && turn.said == 0 {
+        turn.state = TurnState::Returned;
+        let data = json!({ "turn": turn.id, "attempt": turn.attempt });
+        decision.event(EventKind::TurnReturned, data, turn.context());
+        return decision.push(Change::Turn(turn));
+    }
+    let data = json!({ "error": "its worker was lost", "exit_code": null });
+    decision.close(turn, TurnState::Lost, EventKind::TurnFailed, data);
+    decision.state(State::Suspended(SuspendReason::WorkerLost));
+    decision.settle(context);
+}

@@ -1,0 +1,257 @@
+//! What a decision on an agent session writes.
+
+use crate::Result;
+use crate::database::{Statement, Value};
+use crate::rows::{any, json, one, values};
+use domain::agent::{Acus, AgentSession, Change, Event, Message, TurnState, Usage, Work};
+use domain::session::{Kind, SessionKey};
+use domain::time::Micros;
+
+/// The organization's limit of a cycle, as a decision saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CycleLimit {
+    /// How much all of its sessions may use in the cycle.
+    pub limit: Acus,
+    /// The cycle's first day, in days since 1970.
+    pub from_day: i64,
+    /// The first day of the next one.
+    pub until_day: i64,
+    /// Whether it was decided that what is spent reaches the limit. If not, the batch demands that it does not.
+    pub crossed: bool,
+}
+
+/// The day of a time, in days since 1970 (UTC).
+pub(crate) fn day(time: Micros) -> i64 {
+    time.0.div_euclid(86_400_000_000)
+}
+
+/// What a session is known by.
+pub(crate) fn key(session: &AgentSession) -> SessionKey {
+    SessionKey { organization: session.organization, kind: Kind::Agent, id: session.id }
+}
+
+/// The rows of a new session.
+pub(crate) fn insert(session: &AgentSession) -> Result<[Statement; 2]> {
+    let row = one(
+        "INSERT INTO agent_sessions
+             (organization, created_us, tail, revision, owner, agent, agent_name, state, origin, category, playbook,
+              schedule, automation, parent_us, archived_us, updated_us, work, work_us, lease_us, fence)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $16, $18, $19)",
+        inserted(session),
+    );
+    let body = one(
+        "INSERT INTO agent_bodies (organization, created_us, search, body) VALUES ($1, $2, $3, $4)",
+        values![session.organization, session.id.created(), search(session), json(session)?],
+    );
+    Ok([row, body])
+}
+
+fn inserted(session: &AgentSession) -> Vec<Value> {
+    let given = &session.given;
+    let (lease, fence) = lease(session);
+    values![
+        session.organization,
+        session.id.created(),
+        session.id.tail() as i64,
+        session.revision,
+        given.owner,
+        given.agent,
+        given.agent_name.as_str(),
+        session.state.name(),
+        given.origin.as_str(),
+        given.category.as_deref(),
+        given.playbook.as_deref(),
+        given.schedule.as_deref(),
+        given.automation.as_deref(),
+        given.parent.map(|parent| parent.created()),
+        session.archived,
+        session.updated,
+        work(session),
+        lease,
+        fence
+    ]
+}
+
+/// The rows of a session that changed. The first expects its revision.
+pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 2]> {
+    let (lease, fence) = lease(after);
+    // A heartbeat may have moved the lease of the same turn meanwhile, which is no new revision.
+    let row = one(
+        "UPDATE agent_sessions SET revision = $4, state = $5, archived_us = $6, updated_us = $7,
+             work_us = CASE WHEN work = $8 THEN work_us ELSE $7 END, work = $8,
+             lease_us = CASE WHEN fence = $9 AND lease_us > $10 THEN lease_us ELSE $10 END, fence = $9
+         WHERE organization = $1 AND created_us = $2 AND revision = $3",
+        values![
+            after.organization,
+            after.id.created(),
+            revision,
+            after.revision,
+            after.state.name(),
+            after.archived,
+            after.updated,
+            work(after),
+            fence,
+            lease
+        ],
+    );
+    let body = one(
+        "UPDATE agent_bodies SET search = $3, body = $4 WHERE organization = $1 AND created_us = $2",
+        values![after.organization, after.id.created(), search(after), json(after)?],
+    );
+    Ok([row, body])
+}
+
+/// What changes beside of the session's own rows.
+pub(crate) fn statements(
+    before: &AgentSession,
+    after: &AgentSession,
+    changes: &[Change],
+    now: Micros,
+    limit: Option<&CycleLimit>,
+) -> Result<Vec<Statement>> {
+    let mut statements = Vec::new();
+    statements.extend(lease_is_still(before, after));
+    for change in changes {
+        match change {
+            Change::Said(message) => statements.push(said(after, message)?),
+            Change::Happened(event) => statements.push(happened(after, event)?),
+            Change::Spent(usage) => statements.extend(spent(after, usage, now, limit)),
+            _ => {}
+        }
+    }
+    let gone = before.given.tags.iter().filter(|tag| !after.given.tags.contains(tag));
+    statements.extend(gone.map(|tag| without_tag(after, tag)));
+    let new = after.given.tags.iter().filter(|tag| !before.given.tags.contains(tag));
+    statements.extend(new.map(|tag| with_tag(after, tag)));
+    Ok(statements)
+}
+
+/// When a turn is taken away because its lease ran out, no heartbeat came meanwhile.
+fn lease_is_still(before: &AgentSession, after: &AgentSession) -> Option<Statement> {
+    let had = before.open_turn()?;
+    let lost = |state| matches!(state, TurnState::Returned | TurnState::Lost);
+    after.turn.as_ref().filter(|turn| turn.fence == had.fence && lost(turn.state))?;
+    Some(one(
+        "UPDATE agent_bodies SET search = search WHERE organization = $1 AND created_us = $2 AND EXISTS
+             (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND lease_us = $3)",
+        values![before.organization, before.id.created(), had.lease],
+    ))
+}
+
+pub(crate) fn with_tag(session: &AgentSession, tag: &str) -> Statement {
+    any(
+        "INSERT INTO session_tags (organization, tag, session_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        values![session.organization, tag, session.id.created()],
+    )
+}
+
+pub(crate) fn without_tag(session: &AgentSession, tag: &str) -> Statement {
+    any(
+        "DELETE FROM session_tags WHERE organization = $1 AND tag = $2 AND session_us = $3",
+        values![session.organization, tag, session.id.created()],
+    )
+}
+
+pub(crate) fn with_repo(session: &AgentSession, repo: &str) -> Statement {
+    any(
+        "INSERT INTO session_repos (organization, repo, session_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        values![session.organization, repo, session.id.created()],
+    )
+}
+
+pub(crate) fn without_repo(session: &AgentSession, repo: &str) -> Statement {
+    any(
+        "DELETE FROM session_repos WHERE organization = $1 AND repo = $2 AND session_us = $3",
+        values![session.organization, repo, session.id.created()],
+    )
+}
+
+fn said(session: &AgentSession, message: &Message) -> Result<Statement> {
+    Ok(one(
+        "INSERT INTO messages (organization, session_us, sequence, id, source, author, at_us, attachments, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        values![
+            session.organization,
+            session.id.created(),
+            message.sequence,
+            message.id,
+            message.source.name(),
+            message.author,
+            message.created,
+            i64::try_from(message.attachments.len()).unwrap_or(i64::MAX),
+            json(message)?
+        ],
+    ))
+}
+
+fn happened(session: &AgentSession, event: &Event) -> Result<Statement> {
+    Ok(one(
+        "INSERT INTO events (organization, session_us, sequence, id, kind, at_us, turn, input, data)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        values![
+            session.organization,
+            session.id.created(),
+            event.sequence,
+            event.id,
+            event.kind.name(),
+            event.at,
+            event.context.turn,
+            event.context.input,
+            json(&event.data)?
+        ],
+    ))
+}
+
+fn spent(session: &AgentSession, usage: &Usage, now: Micros, limit: Option<&CycleLimit>) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    if let Some(limit) = limit.filter(|limit| !limit.crossed) {
+        statements.push(one(
+            "UPDATE organizations SET name = name WHERE id = $1 AND
+                 (SELECT CAST(COALESCE(SUM(acus), 0) AS BIGINT) FROM usage_days
+                  WHERE organization = $1 AND day >= $2 AND day < $3) + $4 < $5",
+            values![session.organization, limit.from_day, limit.until_day, usage.acus.0, limit.limit.0],
+        ));
+    }
+    statements.push(any(
+        "INSERT INTO usage_days (organization, day, session_us, session_tail, owner, origin, acus, input_tokens,
+                                 output_tokens, cache_read_tokens, cache_creation_tokens)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (organization, day, session_us, session_tail) DO UPDATE SET
+             acus = usage_days.acus + excluded.acus,
+             input_tokens = usage_days.input_tokens + excluded.input_tokens,
+             output_tokens = usage_days.output_tokens + excluded.output_tokens,
+             cache_read_tokens = usage_days.cache_read_tokens + excluded.cache_read_tokens,
+             cache_creation_tokens = usage_days.cache_creation_tokens + excluded.cache_creation_tokens",
+        values![
+            session.organization,
+            day(now),
+            session.id.created(),
+            session.id.tail() as i64,
+            session.given.owner,
+            session.given.origin.as_str(),
+            usage.acus.0,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_tokens,
+            usage.cache_creation_tokens
+        ],
+    ));
+    statements
+}
+
+/// PostgreSQL keeps no NUL, which a worker's answer may have in it.
+fn search(session: &AgentSession) -> String {
+    session.search_text().replace('\0', " ")
+}
+
+fn work(session: &AgentSession) -> &'static str {
+    match session.work() {
+        Work::None => "none",
+        Work::Waiting => "waiting",
+        Work::Taken { .. } => "taken",
+    }
+}
+
+fn lease(session: &AgentSession) -> (Option<Micros>, Option<i64>) {
+    session.open_turn().map_or((None, None), |turn| (Some(turn.lease), Some(turn.fence)))
+}

@@ -1,0 +1,104 @@
+//! Secrets of agent sessions, sealed before they come here: the key is not in the database.
+
+use crate::access::{Granted, Right, System};
+use crate::database::{Row, Statement};
+use crate::rows::{batch, one, values};
+use crate::{Error, Result, Store};
+use domain::agent::AgentSession;
+use domain::ids::{OrganizationId, SessionId};
+use domain::time::Micros;
+
+/// A secret that cannot be read without the master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// What it is called: the name of the variable that a worker is given.
+    pub key: String,
+    /// Its sealed text.
+    pub ciphertext: Vec<u8>,
+    /// Whether people are not shown it again.
+    pub sensitive: bool,
+}
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretPlace {
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// When its session was created.
+    pub session: Micros,
+    /// What it is called.
+    pub key: String,
+}
+
+impl Store {
+    /// The secrets of a session, by name; none when there is no such session.
+    pub async fn session_secrets<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        id: SessionId,
+    ) -> Result<Vec<SealedSecret>> {
+        let sql = "SELECT x.name, x.ciphertext, x.sensitive FROM secrets x JOIN agent_sessions s
+                       ON s.organization = x.organization AND s.created_us = x.session_us AND s.tail = $3
+                   WHERE x.organization = $1 AND x.session_us = $2 ORDER BY x.name";
+        let rows = self.within(granted, sql, values![id.created(), id.tail() as i64]).await?;
+        rows.iter().map(|row| secret(row, 0)).collect()
+    }
+
+    /// All secrets of everybody after a place, for a change of the master key.
+    pub async fn all_secrets(
+        &self,
+        system: &System,
+        after: Option<&SecretPlace>,
+        limit: u32,
+    ) -> Result<Vec<(SecretPlace, SealedSecret)>> {
+        let sql = "SELECT organization, session_us, name, ciphertext, sensitive FROM secrets
+                   WHERE (organization, session_us, name) > ($1, $2, $3)
+                   ORDER BY organization, session_us, name LIMIT $4";
+        let values = match after {
+            Some(after) => values![after.organization, after.session, after.key.as_str(), limit],
+            // Nothing is kept under the reserved id.
+            None => values![OrganizationId::ACCOUNT, 0, "", limit],
+        };
+        let rows = self.everywhere(system, sql, values).await?;
+        let place = |row: &Row| {
+            let (organization, session) = (OrganizationId(row.id(0)?), Micros(row.int(1)?));
+            Ok((SecretPlace { organization, session, key: row.text(2)? }, secret(row, 2)?))
+        };
+        rows.iter().map(place).collect()
+    }
+
+    /// Puts a secret that was sealed anew in the place of the old one.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when it is no longer `before`.
+    pub async fn replace_secret(
+        &self,
+        _: &System,
+        place: &SecretPlace,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<()> {
+        let sql = "UPDATE secrets SET ciphertext = $5
+                   WHERE organization = $1 AND session_us = $2 AND name = $3 AND ciphertext = $4";
+        let values = values![place.organization, place.session, place.key.as_str(), before, after];
+        self.apply(batch([], vec![one(sql, values)]), |_| Error::Stale).await
+    }
+}
+
+/// The row of a new session's secret.
+pub(crate) fn insert(session: &AgentSession, secret: &SealedSecret) -> Statement {
+    one(
+        "INSERT INTO secrets (organization, session_us, name, ciphertext, sensitive) VALUES ($1, $2, $3, $4, $5)",
+        values![
+            session.organization,
+            session.id.created(),
+            secret.key.as_str(),
+            &secret.ciphertext[..],
+            secret.sensitive
+        ],
+    )
+}
+
+fn secret(row: &Row, at: usize) -> Result<SealedSecret> {
+    Ok(SealedSecret { key: row.text(at)?, ciphertext: row.bytes(at + 1)?, sensitive: row.int(at + 2)? == 1 })
+}
