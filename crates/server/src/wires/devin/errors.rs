@@ -78,7 +78,10 @@ fn refused(refusal: &Refusal) -> DevinError {
 
 fn unreadable(request: &RequestFailure) -> DevinError {
     let status = match request {
-        RequestFailure::Body(sentence) => return DevinError::field("body", sentence),
+        RequestFailure::Body(_) => {
+            let errors = vec![FieldError { field: "body".to_owned(), expected: "a JSON object".to_owned() }];
+            return DevinError { errors: Some(errors), ..DevinError::new(StatusCode::UNPROCESSABLE_ENTITY, request) };
+        }
         RequestFailure::NoRoute => StatusCode::NOT_FOUND,
         RequestFailure::Method => StatusCode::METHOD_NOT_ALLOWED,
         RequestFailure::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

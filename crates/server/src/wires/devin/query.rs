@@ -50,10 +50,12 @@ impl Query {
             let (name, whole) = plain_name(&key);
             query.0.push(Given { name: name.to_owned(), value: value.into_owned(), whole });
         }
-        match query.0.len() {
-            0..=MAX_VALUES => Ok(query),
-            _ => Err(Refusal::invalid("query", format!("at most {MAX_VALUES} values"))),
+        // No text that is kept has a NUL.
+        let plain = |given: &Given| !given.value.contains('\0');
+        if query.0.len() > MAX_VALUES || !query.0.iter().all(plain) {
+            return Err(Refusal::invalid("query", format!("at most {MAX_VALUES} values without NUL")));
         }
+        Ok(query)
     }
 
     fn take_json(&mut self, text: &str) -> Result<(), Refusal> {
@@ -241,6 +243,7 @@ mod tests {
         assert!(read("first=99999999999999999999").number("first", 0..=i64::MAX).is_err());
         assert!(read("is_archived=maybe").flag("is_archived").is_err());
         assert!(Query::read(Some(&"a=1&".repeat(MAX_VALUES + 1))).is_err());
+        assert!(Query::read(Some("tags=a%00")).is_err());
     }
 
     proptest! {
