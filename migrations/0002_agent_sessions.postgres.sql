@@ -41,6 +41,7 @@ CREATE TABLE agent_sessions (
     schedule TEXT COLLATE "C",
     automation TEXT COLLATE "C",
     parent_us BIGINT,
+    parent_tail BIGINT,
     archived_us BIGINT,
     updated_us BIGINT NOT NULL,
     -- 'none', 'waiting' for a worker, or 'taken' by one; and since when.

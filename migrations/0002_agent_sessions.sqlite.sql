@@ -41,6 +41,7 @@ CREATE TABLE agent_sessions (
     schedule TEXT,
     automation TEXT,
     parent_us INTEGER,
+    parent_tail INTEGER,
     archived_us INTEGER,
     updated_us INTEGER NOT NULL,
     -- 'none', 'waiting' for a worker, or 'taken' by one; and since when.

@@ -138,11 +138,7 @@ impl Caller {
         if !self.account.has(P::PERMISSION) {
             return Err(Refusal::Forbidden(P::PERMISSION));
         }
-        Ok(GrantedAccount {
-            principal: Some(self.principal),
-            permissions: self.account,
-            right: PhantomData,
-        })
+        Ok(GrantedAccount { principal: Some(self.principal), permissions: self.account, right: PhantomData })
     }
 }
 

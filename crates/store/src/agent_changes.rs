@@ -20,11 +20,6 @@ pub struct CycleLimit {
     pub crossed: bool,
 }
 
-/// The day of a time, in days since 1970 (UTC).
-pub(crate) fn day(time: Micros) -> i64 {
-    time.0.div_euclid(86_400_000_000)
-}
-
 /// What a session is known by.
 pub(crate) fn key(session: &AgentSession) -> SessionKey {
     SessionKey { organization: session.organization, kind: Kind::Agent, id: session.id }
@@ -35,8 +30,8 @@ pub(crate) fn insert(session: &AgentSession) -> Result<[Statement; 2]> {
     let row = one(
         "INSERT INTO agent_sessions
              (organization, created_us, tail, revision, owner, agent, agent_name, state, origin, category, playbook,
-              schedule, automation, parent_us, archived_us, updated_us, work, work_us, lease_us, fence)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $16, $18, $19)",
+              schedule, automation, parent_us, parent_tail, archived_us, updated_us, work, work_us, lease_us, fence)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $17, $19, $20)",
         inserted(session),
     );
     let body = one(
@@ -64,6 +59,7 @@ fn inserted(session: &AgentSession) -> Vec<Value> {
         given.schedule.as_deref(),
         given.automation.as_deref(),
         given.parent.map(|parent| parent.created()),
+        given.parent.map(|parent| parent.tail() as i64),
         session.archived,
         session.updated,
         work(session),
@@ -224,7 +220,7 @@ fn spent(session: &AgentSession, usage: &Usage, now: Micros, limit: Option<&Cycl
              cache_creation_tokens = usage_days.cache_creation_tokens + excluded.cache_creation_tokens",
         values![
             session.organization,
-            day(now),
+            domain::agent::day(now),
             session.id.created(),
             session.id.tail() as i64,
             session.given.owner,

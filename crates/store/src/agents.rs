@@ -80,8 +80,7 @@ impl Store {
         limit: u32,
     ) -> Result<Listed<Agent>> {
         let pattern = containing(search.unwrap_or_default());
-        let both =
-            vec![(PAGE, values![pattern.as_str(), limit, offset]), (TOTAL, values![pattern.as_str()])];
+        let both = vec![(PAGE, values![pattern.as_str(), limit, offset]), (TOTAL, values![pattern.as_str()])];
         let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
         let items = rows.iter().map(|row| agent(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
         listed(items, &total, u64::from(offset))
@@ -169,12 +168,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted before.
-    pub async fn delete_agent(
-        &self,
-        granted: &Granted<UseSessions>,
-        id: AgentId,
-        now: Micros,
-    ) -> Result<()> {
+    pub async fn delete_agent(&self, granted: &Granted<UseSessions>, id: AgentId, now: Micros) -> Result<()> {
         let organization = granted.organization();
         let sql = "UPDATE agents SET deleted_us = $3
                    WHERE organization = $1 AND id = $2 AND deleted_us IS NULL";

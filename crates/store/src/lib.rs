@@ -6,17 +6,25 @@
 
 pub mod access;
 mod agent_changes;
+mod agent_filter;
+mod agent_lists;
 mod agent_sessions;
 mod agents;
+mod audit;
 mod changes;
+mod claims;
 mod credentials;
 pub mod database;
 mod devices;
+mod events;
 mod files;
 mod holds;
 mod hosts;
+mod idempotency;
 mod jobs;
+mod messages;
 mod organizations;
+mod pins;
 #[cfg(test)]
 mod plans;
 mod principals;
@@ -25,18 +33,23 @@ mod secrets;
 mod sessions;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod usage;
 
-pub use agent_changes::CycleLimit;
-pub use agent_sessions::Birth;
-pub use secrets::SealedSecret;
 pub use access::{Caller, Granted, GrantedAccount, System};
+pub use agent_changes::CycleLimit;
+pub use agent_lists::{SessionFacets, SessionStats};
+pub use agent_sessions::Birth;
+pub use audit::{AuditLine, NewAuditLine};
 pub use changes::Feed;
 pub use credentials::Chosen;
 pub use database::{Database, DatabaseError, OpenMode, Signal, SignalReceiver};
 pub use devices::{DeviceUpdate, QueueState, Queued};
 pub use files::{FileKind, NewFile, StoredFile};
 pub use hosts::HostLink;
+pub use idempotency::{Begun, Scope, StoredAnswer};
 pub use jobs::{Due, DueHold, LostHost};
+pub use secrets::{SealedSecret, SecretPlace};
+pub use usage::UsageDay;
 
 use domain::Refusal;
 use domain::ids::OrganizationId;

@@ -80,7 +80,7 @@ pub enum Command {
         /// What was streamed since the last whole message: it becomes one.
         streamed: String,
     },
-    /// A worker gave no sign of life until its lease ran out.
+    /// A worker gave no sign of life until its lease ran out. Nothing happens when it has not.
     LoseLease {
         /// The number that its claim was given.
         fence: i64,

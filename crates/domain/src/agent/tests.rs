@@ -46,8 +46,9 @@ pub(super) fn session() -> AgentSession {
     AgentSession::new(OrganizationId(Uuid::from_u128(9)), SessionId::new(Micros(5), 1), given())
 }
 
+/// With leases that run out at once.
 pub(super) fn at(now: i64) -> Moment {
-    Moment { now: Micros(now), random: [7; 10], lease: Micros(now + 60), cycle_left: None }
+    Moment { now: Micros(now), random: [7; 10], lease: Micros(now), cycle_left: None }
 }
 
 pub(super) fn post(n: u128) -> Command {

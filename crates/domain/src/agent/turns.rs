@@ -233,9 +233,9 @@ fn rest(decision: &mut Decision<'_>, after: State) {
 
 /// A turn whose worker was lost goes to another once, unless it has said something already; then the session sleeps, and what waits sleeps with it.
 pub(super) fn lose(decision: &mut Decision<'_>, fence: i64) {
-    let Some(mut turn) = decision.session.open_turn().filter(|turn| turn.fence == fence).cloned() else {
-        return;
-    };
+    let now = decision.moment.now;
+    let lapsed = |turn: &&Turn| turn.fence == fence && turn.lease <= now;
+    let Some(mut turn) = decision.session.open_turn().filter(lapsed).cloned() else { return };
     let context = turn.context();
     if turn.stopping {
         let data = json!({ "reason": "limit" });

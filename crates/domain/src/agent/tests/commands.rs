@@ -171,6 +171,18 @@ fn a_turn_goes_to_another_worker_once() {
 }
 
 #[test]
+fn a_lease_that_has_not_run_out_is_kept() {
+    let moment = Moment { lease: Micros(100), ..at(50) };
+    let state = run(session(), [post(1)]);
+    let changes = decide(&state, Actor::Tenure, claim(1), &moment).unwrap();
+    let state = state.after(&changes, Micros(50));
+    for (now, kept) in [(99, true), (100, false)] {
+        let changes = decide(&state, Actor::Tenure, Command::LoseLease { fence: 1 }, &at(now)).unwrap();
+        assert_eq!(changes.is_empty(), kept, "{now}");
+    }
+}
+
+#[test]
 fn a_whole_message_takes_the_place_of_what_was_streamed() {
     let message = Item::Message { text: "whole".to_owned(), parts: Value::Null, attachments: vec![] };
     let items = vec![Item::Output("half".to_owned()), message, Item::Output("more".to_owned())];

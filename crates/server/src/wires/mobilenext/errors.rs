@@ -91,6 +91,13 @@ fn refused(refusal: &Refusal) -> MobileError {
         }
         Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "bad_request", -32602, "Invalid params"),
         Refusal::SessionEnded => (StatusCode::CONFLICT, "session_ended", -32000, "SessionEnded"),
+        Refusal::SessionArchived => (StatusCode::CONFLICT, "session_archived", -32000, "SessionArchived"),
+        Refusal::Backlog { .. } => (StatusCode::TOO_MANY_REQUESTS, "backlog", -32000, "Backlog"),
+        Refusal::TurnLost => (StatusCode::CONFLICT, "turn_lost", -32000, "TurnLost"),
+        Refusal::KeyReused => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", -32602, "Idempotency key reused")
+        }
+        Refusal::KeyBusy => (StatusCode::CONFLICT, "idempotency_key_busy", -32000, "Idempotency key busy"),
         Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "concurrency_limit", -32000, "ConcurrencyLimit")
         }

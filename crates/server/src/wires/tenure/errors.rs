@@ -39,6 +39,11 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         }
         Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid"),
         Refusal::SessionEnded => (StatusCode::CONFLICT, "session_ended"),
+        Refusal::SessionArchived => (StatusCode::CONFLICT, "session_archived"),
+        Refusal::Backlog { .. } => (StatusCode::TOO_MANY_REQUESTS, "backlog"),
+        Refusal::TurnLost => (StatusCode::CONFLICT, "turn_lost"),
+        Refusal::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+        Refusal::KeyBusy => (StatusCode::CONFLICT, "idempotency_key_busy"),
         Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "limit"),
         Refusal::NoMatch { .. } => (StatusCode::CONFLICT, "no_match"),
         Refusal::DeviceUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "device_unavailable"),

@@ -1,0 +1,296 @@
+//! What workers do: claim a turn, give signs of life, report, and be done.
+
+use crate::failure::Failure;
+use crate::operations::agent_change::{attempt, change};
+use crate::operations::{schema, secrets};
+use crate::signals::concerns;
+use crate::state::App;
+use domain::Refusal;
+use domain::agent::{
+    Agent, AgentSession, Answer, Change, Command, Event, Item, Message, Report, Turn, TurnState,
+};
+use domain::ids::{OrganizationId, SessionId, TurnId};
+use domain::refusal::Thing;
+use domain::session::SessionKey;
+use domain::time::{Micros, Span};
+use std::time::Duration;
+use store::access::{ConnectWorkers, UseSessions, ViewSessions};
+use store::{Granted, GrantedAccount, System};
+
+/// How many sessions a claim tries before it looks anew which there are.
+const CANDIDATES: u32 = 16;
+/// The longest that a claim may wait.
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How many expired leases one sweep takes up at once.
+const LEASES_AT_ONCE: u32 = 100;
+
+/// Whose turns a worker may run.
+#[derive(Debug, Clone)]
+pub enum Reach {
+    /// Those of one organization.
+    Organization(Granted<ConnectWorkers>),
+    /// Everybody's.
+    Account(GrantedAccount<ConnectWorkers>),
+}
+
+/// A worker that wants something to do.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// What it calls itself.
+    pub worker: String,
+    /// The names of the agents that it runs; nothing for all.
+    pub agents: Option<Vec<String>>,
+    /// How long it waits; at most [`MAX_WAIT`].
+    pub wait: Duration,
+}
+
+/// A turn for a worker.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The session, with the turn in it.
+    pub session: AgentSession,
+    /// The turn.
+    pub turn: Turn,
+    /// What is to be answered.
+    pub message: Message,
+    /// Who answers; nothing when the agent was deleted.
+    pub agent: Option<Agent>,
+    /// The session's secrets: names and values.
+    pub secrets: Vec<(String, String)>,
+    /// For how long it is the worker's without a sign of life.
+    pub lease: Span,
+}
+
+/// Which turn a worker speaks of.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnKey {
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// In which session.
+    pub session: SessionId,
+    /// Which.
+    pub turn: TurnId,
+    /// The number that its claim was given.
+    pub fence: i64,
+}
+
+/// How a worker stands to its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// For how long it is the worker's without a sign of life.
+    pub lease: Span,
+    /// Whether it is to stop.
+    pub cancelled: bool,
+}
+
+impl Reach {
+    /// Everything in an organization that the worker reaches; the server does for it what follows from its work, and
+    /// its proof of [`ConnectWorkers`] is the reason for that.
+    fn within(&self, organization: OrganizationId) -> Result<Granted<UseSessions>, Failure> {
+        match self {
+            Reach::Organization(granted) if granted.organization() != organization => {
+                Err(Refusal::NotFound(Thing::Session).into())
+            }
+            _ => Ok(System::for_jobs().within(organization)),
+        }
+    }
+
+    fn only(&self) -> Option<OrganizationId> {
+        match self {
+            Reach::Organization(granted) => Some(granted.organization()),
+            Reach::Account(_) => None,
+        }
+    }
+}
+
+/// Gives a turn, as soon as there is one; nothing when none came in time. Organizations are served in turn, the one
+/// that was served longest ago first.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for the worker's name.
+pub async fn claim(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignment>, Failure> {
+    domain::agent::agent_name(&claim.worker).map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
+    // Before the first look, so that what comes right after it is not missed.
+    let mut signals = app.store.database().signals();
+    let waiting = async {
+        loop {
+            if let Some(assignment) = take(app, reach, claim).await? {
+                return Ok(Some(assignment));
+            }
+            loop {
+                let signal = tokio::select! {
+                    signal = signals.recv() => signal,
+                    () = app.stop.cancelled() => None,
+                };
+                match (signal, reach.only()) {
+                    (None, _) => return Ok(None),
+                    (Some(signal), Some(only)) if !concerns(&signal, only) => {}
+                    _ => break,
+                }
+            }
+        }
+    };
+    tokio::time::timeout(claim.wait.min(MAX_WAIT), waiting).await.unwrap_or(Ok(None))
+}
+
+/// Takes one of the turns that wait now.
+async fn take(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignment>, Failure> {
+    let system = System::for_jobs();
+    loop {
+        let agents = claim.agents.as_deref();
+        let candidates = app.store.claim_candidates(&system, reach.only(), agents, CANDIDATES).await?;
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        for key in candidates {
+            if let Some(session) = try_claim(app, key, &claim.worker).await? {
+                app.store.note_served(&system, key.organization).await?;
+                return assignment(app, session).await.map(Some);
+            }
+        }
+    }
+}
+
+/// Nothing when somebody was faster, or the session sleeps now because a limit is reached.
+async fn try_claim(app: &App, key: SessionKey, worker: &str) -> Result<Option<AgentSession>, Failure> {
+    let granted = System::for_jobs().within::<UseSessions>(key.organization);
+    let session = match app.store.agent_session(&granted.also::<ViewSessions>()?, key.id).await {
+        Err(store::Error::Refused(Refusal::NotFound(_))) => return Ok(None),
+        session => session?,
+    };
+    let turn = TurnId::new(app.now(), app.random_bytes());
+    let command = Command::Claim { worker: worker.to_owned(), turn };
+    let Some(changed) = attempt(app, &granted, session, command).await? else { return Ok(None) };
+    let claimed = changed.changes.iter().any(|change| matches!(change, Change::Turn(_)));
+    Ok(claimed.then_some(changed.session))
+}
+
+async fn assignment(app: &App, session: AgentSession) -> Result<Assignment, Failure> {
+    let system = System::for_jobs();
+    let view = system.within::<ViewSessions>(session.organization);
+    let turn = session.turn.clone().ok_or_else(|| Failure::internal("a claim without a turn"))?;
+    let message = app.store.message(&view, session.id, turn.message).await?;
+    let agent = match app.store.agent(&view, session.given.agent).await {
+        Err(store::Error::Refused(Refusal::NotFound(_))) => None,
+        agent => Some(agent?),
+    };
+    let secrets = secrets::reveal(app, session.organization, session.id).await?;
+    Ok(Assignment { turn, message, agent, secrets, lease: app.settings.worker_lease.into(), session })
+}
+
+/// A sign of life, which prolongs the lease.
+///
+/// # Errors
+/// [`Refusal::TurnLost`] when the turn is another's, or over.
+pub async fn heartbeat(app: &App, reach: &Reach, key: TurnKey) -> Result<Standing, Failure> {
+    let granted = reach.within(key.organization)?;
+    let session = app.store.agent_session(&granted.also::<ViewSessions>()?, key.session).await?;
+    let found = standing(app, &session, key)?;
+    if !found.cancelled {
+        let until = app.now() + found.lease;
+        let workers = System::for_jobs().within::<ConnectWorkers>(key.organization);
+        if !app.store.renew_lease(&workers, key.session, key.fence, until).await? {
+            return standing_now(app, &granted, key).await;
+        }
+    }
+    Ok(found)
+}
+
+/// Takes what a worker has to say. What it said before is taken once, however often it says it.
+///
+/// # Errors
+/// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or are not a worker's to report.
+pub async fn report(app: &App, reach: &Reach, key: TurnKey, report: Report) -> Result<Standing, Failure> {
+    let granted = reach.within(key.organization)?;
+    let changed = change(app, &granted, key.session, async |session: &AgentSession| {
+        let items = report.items.iter().map(|item| fitting(session, item)).collect();
+        let report = Report { first: report.first, items };
+        Ok(Command::Report { turn: key.turn, fence: key.fence, report })
+    })
+    .await?;
+    standing(app, &changed.session, key)
+}
+
+/// A structured output that does not fit its schema becomes a line of the log: the worker's other reports are good.
+fn fitting(session: &AgentSession, item: &Item) -> Item {
+    let problem = match (item, &session.given.output_schema) {
+        (Item::StructuredOutput(value), Some(schema)) => schema::problem(schema, value),
+        _ => None,
+    };
+    match problem {
+        Some(problem) => Item::Log(format!("the structured output does not fit its schema: {problem}")),
+        None => item.clone(),
+    }
+}
+
+/// Ends a turn. The same once more changes nothing.
+///
+/// # Errors
+/// [`Refusal::TurnLost`].
+pub async fn done(app: &App, reach: &Reach, key: TurnKey, answer: Answer) -> Result<AgentSession, Failure> {
+    let granted = reach.within(key.organization)?;
+    let view = granted.also::<ViewSessions>()?;
+    let changed = change(app, &granted, key.session, async |session: &AgentSession| {
+        let own = session.open_turn().filter(|turn| turn.id == key.turn && turn.fence == key.fence);
+        let streamed = match own.filter(|turn| turn.streamed > 0) {
+            Some(turn) => {
+                let events = app.store.streamed_output(&view, session.id, turn.streamed_from, session.events);
+                events.await?.iter().map(delta).collect()
+            }
+            None => String::new(),
+        };
+        Ok(Command::Finish { turn: key.turn, fence: key.fence, answer: answer.clone(), streamed })
+    })
+    .await?;
+    Ok(changed.session)
+}
+
+/// What an event added to the answer.
+fn delta(event: &Event) -> &str {
+    event.data.get("delta").and_then(|delta| delta.as_str()).unwrap_or_default()
+}
+
+async fn standing_now(app: &App, granted: &Granted<UseSessions>, key: TurnKey) -> Result<Standing, Failure> {
+    let session = app.store.agent_session(&granted.also::<ViewSessions>()?, key.session).await?;
+    standing(app, &session, key)
+}
+
+fn standing(app: &App, session: &AgentSession, key: TurnKey) -> Result<Standing, Failure> {
+    let own = session.turn.as_ref().filter(|turn| turn.id == key.turn && turn.fence == key.fence);
+    let turn = own.ok_or(Refusal::TurnLost)?;
+    let cancelled = match turn.state {
+        TurnState::Claimed | TurnState::Working => turn.stopping,
+        TurnState::Cancelled => true,
+        TurnState::Returned | TurnState::Answered | TurnState::Failed | TurnState::Lost => {
+            return Err(Refusal::TurnLost.into());
+        }
+    };
+    Ok(Standing { lease: app.settings.worker_lease.into(), cancelled })
+}
+
+/// Takes turns away from workers that gave no sign of life. After a start they get the time to come back first: the
+/// server may have been down for longer than a lease.
+///
+/// # Errors
+/// Those of the store.
+pub async fn lose_leases(app: &App) -> Result<(), Failure> {
+    let now: Micros = app.now();
+    if now - Span::from(app.settings.worker_lease) < app.started {
+        return Ok(());
+    }
+    let system = System::for_jobs();
+    loop {
+        let expired = app.store.expired_leases(&system, now, LEASES_AT_ONCE).await?;
+        for (key, fence) in &expired {
+            let granted = system.within::<UseSessions>(key.organization);
+            let lost = change(app, &granted, key.id, async |_| Ok(Command::LoseLease { fence: *fence })).await;
+            match lost {
+                Ok(_) | Err(Failure::Refused(Refusal::NotFound(_))) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        if expired.len() < LEASES_AT_ONCE as usize {
+            return Ok(());
+        }
+    }
+}

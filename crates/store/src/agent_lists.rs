@@ -1,0 +1,169 @@
+//! Lists of agent sessions, and what is counted of them.
+
+use crate::access::{Granted, GrantedAccount, ViewSessions};
+use crate::agent_filter::{Conditions, Reach, conditions, kept, order};
+use crate::agent_sessions::session;
+use crate::database::{Database, Row, Value};
+use crate::rows::{values, word};
+use crate::{Result, Store};
+use domain::agent::{AgentSession, SessionFilter, State};
+use domain::ids::AgentId;
+use domain::page::{Listed, Select};
+
+/// What an organization has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionStats {
+    /// All of its sessions.
+    pub total: u64,
+    /// How many stand where; what nobody stands at is left out.
+    pub by_state: Vec<(State, u64)>,
+    /// How many were put away.
+    pub archived: u64,
+}
+
+/// What the sessions of a filter have, each with how many have it; the most frequent first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionFacets {
+    /// Who works.
+    pub agents: Vec<(AgentId, u64)>,
+    /// Where they stand.
+    pub states: Vec<(State, u64)>,
+    /// At most a hundred.
+    pub tags: Vec<(String, u64)>,
+    /// Where they came from.
+    pub origins: Vec<(String, u64)>,
+}
+
+/// A statement and its values.
+type Question = (&'static str, Vec<Value>);
+
+impl Store {
+    /// A stretch of the organization's agent sessions that a filter lets through, newest first, with their number, at
+    /// one moment.
+    pub async fn agent_session_list(
+        &self,
+        granted: &Granted<ViewSessions>,
+        filter: &SessionFilter,
+        select: Select,
+    ) -> Result<Listed<AgentSession>> {
+        let both = self.list(Reach::Organization, filter, select);
+        let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        stretch(&rows, &total, select)
+    }
+
+    /// The like for the whole account. Sessions of deleted organizations are there when the filter says so.
+    pub async fn agent_session_list_account(
+        &self,
+        granted: &GrantedAccount<ViewSessions>,
+        filter: &SessionFilter,
+        select: Select,
+    ) -> Result<Listed<AgentSession>> {
+        let both = self.list(Reach::Account, filter, select);
+        let [rows, total] = self.across(granted, both).await?.try_into().unwrap_or_default();
+        stretch(&rows, &total, select)
+    }
+
+    fn list(&self, reach: Reach, filter: &SessionFilter, select: Select) -> Vec<Question> {
+        let sqlite = matches!(self.database, Database::Sqlite(_));
+        let (position, offset, limit) = match select {
+            Select::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
+            Select::Before { position, limit } => (position, 0, limit),
+        };
+        // One more than asked for tells whether others follow.
+        let limit = i64::from(limit) + 1;
+        vec![
+            page(conditions(sqlite, reach, filter, position), reach, limit, offset),
+            total(conditions(sqlite, reach, filter, None)),
+        ]
+    }
+
+    /// What the organization has.
+    pub async fn agent_session_stats(&self, granted: &Granted<ViewSessions>) -> Result<SessionStats> {
+        let sql = "SELECT state, COUNT(*), COUNT(archived_us) FROM agent_sessions
+                   WHERE organization = $1 GROUP BY state ORDER BY state";
+        let mut stats = SessionStats::default();
+        for row in self.within(granted, sql, values![]).await? {
+            let count = count(&row, 1)?;
+            stats.total += count;
+            stats.by_state.push((word(row.text_ref(0)?, State::parse)?, count));
+            stats.archived += self::count(&row, 2)?;
+        }
+        Ok(stats)
+    }
+
+    /// What the sessions of a filter have in the organization, at one moment.
+    pub async fn agent_session_facets(
+        &self,
+        granted: &Granted<ViewSessions>,
+        filter: &SessionFilter,
+    ) -> Result<SessionFacets> {
+        let sqlite = matches!(self.database, Database::Sqlite(_));
+        let conditions = || conditions(sqlite, Reach::Organization, filter, None);
+        let statements = vec![
+            by("agent", conditions()),
+            by("state", conditions()),
+            by_tag(conditions()),
+            by("origin", conditions()),
+        ];
+        let answers = self.within_snapshot(granted, statements).await?;
+        let [agents, states, tags, origins] = answers.try_into().unwrap_or_default();
+        Ok(SessionFacets {
+            agents: facet(&agents, |row| Ok(AgentId(row.id(0)?)))?,
+            states: facet(&states, |row| word(row.text_ref(0)?, State::parse))?,
+            tags: facet(&tags, |row| Ok(row.text(0)?))?,
+            origins: facet(&origins, |row| Ok(row.text(0)?))?,
+        })
+    }
+}
+
+/// The sessions are found by what is narrow, and only those of the page get their bodies.
+fn page(mut conditions: Conditions, reach: Reach, limit: i64, offset: i64) -> Question {
+    let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
+    let (order, Conditions { sql, values, .. }) = (order(reach), conditions);
+    let sql = format!(
+        "SELECT s.lease_us, b.body FROM
+             (SELECT s.organization, s.created_us, s.tail, s.lease_us FROM agent_sessions s
+              WHERE {sql} ORDER BY {order} LIMIT {limit} OFFSET {offset}) s
+         JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us
+         ORDER BY s.created_us DESC, s.tail DESC"
+    );
+    (kept(sql), values)
+}
+
+fn total(Conditions { sql, values, .. }: Conditions) -> Question {
+    (kept(format!("SELECT COUNT(*) FROM agent_sessions s WHERE {sql}")), values)
+}
+
+/// How many sessions have which value of a column.
+fn by(column: &str, Conditions { sql, values, .. }: Conditions) -> Question {
+    let sql = format!(
+        "SELECT s.{column}, COUNT(*) FROM agent_sessions s WHERE {sql}
+         GROUP BY s.{column} ORDER BY COUNT(*) DESC, s.{column}"
+    );
+    (kept(sql), values)
+}
+
+fn by_tag(Conditions { sql, values, .. }: Conditions) -> Question {
+    let sql = format!(
+        "SELECT x.tag, COUNT(*) FROM agent_sessions s
+         JOIN session_tags x ON x.organization = s.organization AND x.session_us = s.created_us
+         WHERE x.organization = $1 AND {sql} GROUP BY x.tag ORDER BY COUNT(*) DESC, x.tag LIMIT 100"
+    );
+    (kept(sql), values)
+}
+
+fn facet<T>(rows: &[Row], value: impl Fn(&Row) -> Result<T>) -> Result<Vec<(T, u64)>> {
+    rows.iter().map(|row| Ok((value(row)?, count(row, 1)?))).collect()
+}
+
+fn stretch(rows: &[Row], total: &[Row], select: Select) -> Result<Listed<AgentSession>> {
+    let (Select::Offset { limit, .. } | Select::Before { limit, .. }) = select;
+    let limit = limit as usize;
+    let items = rows.iter().take(limit).map(|row| session(row, 0)).collect::<Result<_>>()?;
+    let total = total.first().map_or(Ok(0), |row| count(row, 0))?;
+    Ok(Listed { items, total, more: rows.len() > limit })
+}
+
+fn count(row: &Row, column: usize) -> Result<u64> {
+    Ok(u64::try_from(row.int(column)?).unwrap_or(0))
+}
