@@ -1,5 +1,6 @@
 //! The use cases, a file each: load, decide, apply, tell. No HTTP here and no SQL.
 
+pub mod attachment_links;
 pub mod authenticate;
 pub mod changes;
 pub mod device_sessions;

@@ -16,6 +16,7 @@ use axum::Router;
 pub fn router(app: App) -> Router {
     Router::new()
         .merge(house::routes(&app))
+        .merge(devin::routes(&app))
         .merge(mobilenext::routes(&app))
         .merge(tenure::routes(&app))
         .with_state(app)
@@ -34,7 +35,12 @@ pub struct Route {
 
 /// Every route there is, as the wires' tables say. The table of callers must have a row for each.
 pub fn routes() -> impl Iterator<Item = Route> {
-    let wires = [("house", house::ROUTES), ("mobilenext", mobilenext::ROUTES), ("tenure", tenure::ROUTES)];
+    let wires = [
+        ("house", house::ROUTES),
+        ("devin", devin::ROUTES),
+        ("mobilenext", mobilenext::ROUTES),
+        ("tenure", tenure::ROUTES),
+    ];
     wires
         .into_iter()
         .flat_map(|(wire, routes)| routes.iter().map(move |(method, path)| Route { wire, method, path }))

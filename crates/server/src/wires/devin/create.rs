@@ -4,12 +4,12 @@ use super::body::Body;
 use super::shapes::{ORIGINS, read_principal_id, read_session_id};
 use super::attachments;
 use crate::failure::Failure;
-use crate::operations::agent_sessions::{AgentChoice, Create};
-use crate::operations::secrets::NewSecret;
+use crate::operations::agent_create::{AgentChoice, Create, NewSecret};
+use crate::operations::agent_messages::Post;
 use crate::state::App;
 use domain::Refusal;
-use domain::agent::{Acus, Attachment, CATEGORIES, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, MAX_TITLE_CHARS, NewMessage};
-use domain::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId, parse_uuid};
+use domain::agent::{Acus, Attachment, CATEGORIES, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, MAX_TITLE_CHARS};
+use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId, parse_uuid};
 use domain::principal::PrincipalKind;
 use domain::refusal::Thing;
 use serde_json::{Map, Value};
@@ -50,7 +50,7 @@ const KEPT: [&str; 10] = [
 /// [`Refusal::Invalid`] naming the field; [`Refusal::Forbidden`] for another's name without the right to use it.
 pub fn read(app: &App, granted: &Granted<UseSessions>, body: &Body) -> Result<Create, Failure> {
     let on_behalf_of = in_name_of(granted, body, "create_as_user_id")?;
-    let message = message(app, granted, body, "prompt", on_behalf_of)?;
+    let message = message(app, granted.organization(), body, "prompt", None)?;
     let id = |name| body.text(name, 1..=MAX_TEXT);
     Ok(Create {
         agent: agent(body)?,
@@ -58,7 +58,7 @@ pub fn read(app: &App, granted: &Granted<UseSessions>, body: &Body) -> Result<Cr
         tags: tags(body)?.unwrap_or_default(),
         model: None,
         capabilities: Value::Null,
-        origin: word(body, "origin", &ORIGINS)?.unwrap_or_else(|| "api".to_owned()),
+        origin: word(body, "origin", &ORIGINS)?,
         category: word(body, "category", &CATEGORIES)?,
         subcategory: id("subcategory")?,
         playbook: id("playbook_id")?,
@@ -81,24 +81,18 @@ pub fn read(app: &App, granted: &Granted<UseSessions>, body: &Body) -> Result<Cr
 /// [`Refusal::Invalid`].
 pub fn message(
     app: &App,
-    granted: &Granted<UseSessions>,
+    organization: OrganizationId,
     body: &Body,
     field: &str,
-    in_name_of: Option<PrincipalId>,
-) -> Result<NewMessage, Failure> {
+    as_principal: Option<PrincipalId>,
+) -> Result<Post, Refusal> {
     let text = body.needed(field, 1..=MAX_MESSAGE_BYTES)?;
     if text.trim().is_empty() || text.len() > MAX_MESSAGE_BYTES {
         let expected = format!("a text that is not blank, of at most {MAX_MESSAGE_BYTES} bytes");
-        return Err(Refusal::invalid(field, expected).into());
+        return Err(Refusal::invalid(field, expected));
     }
-    let author = in_name_of.or(granted.principal());
-    Ok(NewMessage {
-        id: MessageId::new(app.now(), app.random_bytes()),
-        text,
-        parts: Value::Null,
-        author: author.ok_or_else(|| Failure::internal("a message needs an author"))?,
-        attachments: attachments_of(app, granted.organization(), body)?,
-    })
+    let attachments = attachments_of(app, organization, body)?;
+    Ok(Post { text, parts: Value::Null, attachments, as_principal })
 }
 
 /// In whose name this is asked for.

@@ -5,6 +5,7 @@
 //! another caller, does not verify, and is refused: it is never page 1.
 
 use crate::failure::Failure;
+use crate::state::App;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Refusal;
@@ -22,6 +23,11 @@ const LENGTH: usize = 1 + POSITION + CODE;
 pub struct Binding {
     key: [u8; 32],
     context: [u8; 32],
+}
+
+/// What cursors are authenticated with, on every server of the account.
+pub fn key(app: &App) -> [u8; 32] {
+    app.keys.derived("devin cursors")
 }
 
 impl Binding {

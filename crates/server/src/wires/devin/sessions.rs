@@ -8,7 +8,7 @@ use super::lists::Scope;
 use super::query::Query;
 use super::shapes::{Seen, Session, read_session_id};
 use crate::failure::Failure;
-use crate::operations::agent_sessions;
+use crate::operations::{agent_create, agent_sessions};
 use crate::state::App;
 use crate::wires::layers::{Whole, json_response};
 use axum::extract::{FromRequestParts, RawPathParams, RawQuery, State};
@@ -86,7 +86,7 @@ pub async fn list(
 pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body = Body::read(&app, request).await?;
     let new = create::read(&app, &granted, &body)?;
-    let session = agent_sessions::create(&app, &granted, new).await?;
+    let session = agent_create::create(&app, &granted, new).await?;
     shown(&app, &session, Seen::Acted)
 }
 
