@@ -4,6 +4,7 @@ pub mod clock;
 pub mod failure;
 mod hosts;
 mod jobs;
+pub mod master_key;
 pub mod observe;
 pub mod operations;
 mod serve;

@@ -67,7 +67,8 @@ impl MasterKey {
     /// Only internal ones.
     pub fn seal(&self, of: &str, text: &str, nonce: [u8; NONCE]) -> Result<Vec<u8>, Failure> {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let (version, key) = keys.last_key_value().ok_or_else(|| Failure::internal("there is no master key"))?;
+        let (version, key) =
+            keys.last_key_value().ok_or_else(|| Failure::internal("there is no master key"))?;
         let payload = Payload { msg: text.as_bytes(), aad: of.as_bytes() };
         let sealed = XChaCha20Poly1305::new(&(*key).into())
             .encrypt(&XNonce::from(nonce), payload)
@@ -81,7 +82,8 @@ impl MasterKey {
     /// # Errors
     /// It was altered, is another thing's, or its key is lost.
     pub fn unseal(&self, of: &str, sealed: &[u8]) -> Result<String, Failure> {
-        let broken = || Failure::internal("a secret cannot be opened: it was altered, or its key is not in the file");
+        let broken =
+            || Failure::internal("a secret cannot be opened: it was altered, or its key is not in the file");
         let nonce = sealed.get(HEADER..HEADER + NONCE).and_then(|nonce| <[u8; NONCE]>::try_from(nonce).ok());
         let nonce = nonce.filter(|_| sealed[0] == FORM).ok_or_else(broken)?;
         let key = self.key(version(sealed).ok_or_else(broken)?).ok_or_else(broken)?;

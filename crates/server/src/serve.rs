@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::hosts::Hosts;
+use crate::master_key::MasterKey;
 use crate::observe::Metrics;
 use crate::operations::queue::QueueRuns;
 use crate::settings::{FileStore, Settings, SettingsError};
@@ -31,6 +32,14 @@ pub enum ServeError {
     /// The place for files cannot be used.
     #[error("the place for files cannot be used: {0}")]
     Files(String),
+    /// The key that secrets are sealed with cannot be used.
+    #[error("the master key {path} cannot be used: {cause}")]
+    Key {
+        /// Its file.
+        path: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -87,6 +96,7 @@ impl Server {
         let address =
             listener.local_addr().map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
         let database = Database::open(settings.database.reveal(), OpenMode::Migrate, clock.now().0).await?;
+        let keys = open_keys(&settings, &*random)?;
         let mut node = [0; 10];
         random.fill(&mut node);
         let app = App::new(Parts {
@@ -98,6 +108,7 @@ impl Server {
             random,
             settings,
             files,
+            keys,
             metrics: Metrics::new(),
             hosts: Hosts::default(),
             queue: QueueRuns::default(),
@@ -157,6 +168,15 @@ async fn accept(app: App, listener: TcpListener) {
     if let Err(error) = serving.await {
         tracing::error!(%error, "the server's listener failed");
     }
+}
+
+/// Opens the key that secrets are sealed with, or makes it.
+fn open_keys(settings: &Settings, random: &dyn Random) -> Result<MasterKey, ServeError> {
+    let path = settings.master_key_path();
+    let mut key = [0; 32];
+    random.fill(&mut key);
+    MasterKey::open_or_make(&path, key)
+        .map_err(|cause| ServeError::Key { path: path.display().to_string(), cause })
 }
 
 /// Opens the place for uploads and recordings.

@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, Random};
 use crate::hosts::Hosts;
+use crate::master_key::MasterKey;
 use crate::observe::Metrics;
 use crate::operations::queue::QueueRuns;
 use crate::settings::Settings;
@@ -32,6 +33,8 @@ pub struct Parts {
     pub base_url: String,
     /// The bytes of uploads and recordings.
     pub files: Arc<dyn ObjectStore>,
+    /// What secrets are sealed with.
+    pub keys: MasterKey,
     /// What operators see.
     pub metrics: Metrics,
     /// The hosts on this server's line.

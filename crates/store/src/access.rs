@@ -212,6 +212,16 @@ pub struct GrantedAccount<P: Right> {
 }
 
 impl<P: Right> GrantedAccount<P> {
+    /// Who has it; nobody when it is Tenure itself.
+    pub fn principal(&self) -> Option<PrincipalId> {
+        self.principal
+    }
+
+    /// Whether the same caller has another permission in the account.
+    pub fn has(&self, permission: Permission) -> bool {
+        self.permissions.has(permission)
+    }
+
     /// The same right in one of the organizations.
     pub fn within(&self, organization: OrganizationId) -> Granted<P> {
         let GrantedAccount { principal, permissions, .. } = *self;

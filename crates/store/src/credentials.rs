@@ -172,7 +172,7 @@ pub(crate) fn principal_kind(name: &str) -> Option<PrincipalKind> {
     [PrincipalKind::User, PrincipalKind::ServiceUser].into_iter().find(|kind| kind.name() == name)
 }
 
-fn credential(row: &Row) -> Result<Credential> {
+pub(crate) fn credential(row: &Row) -> Result<Credential> {
     Ok(Credential {
         id: CredentialId(row.id(0)?),
         principal: PrincipalId(row.id(1)?),

@@ -1,6 +1,6 @@
 //! Uploaded apps and recordings: what is known of them. The bytes are in the object store.
 
-use crate::access::{Granted, System, UseSessions};
+use crate::access::{Granted, Right, System, UseSessions};
 use crate::database::Row;
 use crate::rows::{any, batch, one, values, word};
 use crate::{Result, Store};
@@ -138,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it has expired.
-    pub async fn file(&self, granted: &Granted<UseSessions>, id: FileId, now: Micros) -> Result<StoredFile> {
+    pub async fn file<P: Right>(&self, granted: &Granted<P>, id: FileId, now: Micros) -> Result<StoredFile> {
         let sql = concat!(
             "SELECT ",
             file_columns!(),

@@ -22,6 +22,7 @@ mod holds;
 mod hosts;
 mod idempotency;
 mod jobs;
+mod members;
 mod messages;
 mod organizations;
 mod pins;

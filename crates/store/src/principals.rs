@@ -102,7 +102,7 @@ fn insert(new: &Principal, password_hash: Option<&str>) -> crate::database::Stat
     )
 }
 
-fn principal(row: &Row) -> Result<Principal> {
+pub(crate) fn principal(row: &Row) -> Result<Principal> {
     Ok(Principal {
         id: PrincipalId(row.id(0)?),
         number: row.int(1)?,

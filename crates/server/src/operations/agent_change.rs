@@ -10,7 +10,7 @@ use store::{CycleLimit, Granted};
 
 /// How often a change is decided anew because somebody else was faster. Each time somebody did get through, so this
 /// many in a row means a loop somewhere.
-const ATTEMPTS: u32 = 100;
+pub const ATTEMPTS: u32 = 100;
 
 /// What a command did.
 pub struct Changed {
@@ -28,12 +28,12 @@ pub async fn change<P: Right>(
     app: &App,
     granted: &Granted<P>,
     id: SessionId,
-    command: impl AsyncFn(&AgentSession) -> Result<Command, Failure>,
+    command: impl Fn(&AgentSession) -> Result<Command, Failure>,
 ) -> Result<Changed, Failure> {
     let view = granted.also::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
         let session = app.store.agent_session(&view, id).await?;
-        let command = command(&session).await?;
+        let command = command(&session)?;
         if let Some(changed) = attempt(app, granted, session, command).await? {
             return Ok(changed);
         }

@@ -36,7 +36,7 @@ pub async fn post(
 ) -> Result<(AgentSession, Message), Failure> {
     let caller = granted.principal().ok_or_else(|| Failure::internal("a message needs an author"))?;
     let message = prepare(app, granted, post, caller).await?;
-    let changed = change(app, granted, id, async |_| Ok(Command::Post(message.clone()))).await?;
+    let changed = change(app, granted, id, |_| Ok(Command::Post(message.clone()))).await?;
     let said = changed.changes.into_iter().find_map(|change| match change {
         Change::Said(message) => Some(message),
         _ => None,

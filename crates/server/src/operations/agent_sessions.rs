@@ -244,5 +244,5 @@ async fn run(
     id: SessionId,
     command: Command,
 ) -> Result<AgentSession, Failure> {
-    Ok(change(app, granted, id, async |_| Ok(command.clone())).await?.session)
+    Ok(change(app, granted, id, |_| Ok(command.clone())).await?.session)
 }

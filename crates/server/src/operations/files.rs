@@ -14,7 +14,7 @@ use object_store::{ObjectStoreExt, WriteMultipart};
 use protocol::CallFile;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
-use store::access::UseSessions;
+use store::access::{UseSessions, ViewSessions};
 use store::{FileKind, Granted, NewFile, StoredFile, System};
 
 /// The path below which files are addressed by their token.
@@ -149,6 +149,54 @@ pub async fn receive_recording<E: std::fmt::Display>(
     let left = app.settings.org_storage_quota.saturating_sub(app.store.used_bytes(&granted).await?);
     let size = keep(app, &file, left.min(app.settings.upload_limit), body).await?;
     Ok(app.store.file_complete(&file, size).await?)
+}
+
+/// Takes in a file that is to come with a message: as long as the organization has room for.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for its name; [`Refusal::QuotaExceeded`]; [`RequestFailure`] for a body that ends early or is
+/// too long.
+pub async fn keep_attachment<E: std::fmt::Display>(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    name: &str,
+    body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<StoredFile, Failure> {
+    let plain = !name.trim().is_empty() && name.chars().count() <= 255 && !name.contains(['/', '\\']);
+    if !plain || name.chars().any(char::is_control) {
+        return Err(Refusal::invalid("file", "a name of 1 to 255 characters without slashes").into());
+    }
+    let owner = granted.principal().ok_or_else(|| Failure::internal("an upload needs an owner"))?;
+    let kept = Span::from(app.settings.attachment_kept);
+    let (new, _) = announce(app, granted, owner, FileKind::Attachment, name, 0, kept).await?;
+    let file = app.store.file(granted, new.id, app.now()).await?;
+    let left = app.settings.org_storage_quota.saturating_sub(app.store.used_bytes(granted).await?);
+    match keep(app, &file, left.min(app.settings.upload_limit), body).await {
+        Ok(size) => {
+            app.store.file_complete(&file, size).await?;
+            Ok(StoredFile { size, complete: true, ..file })
+        }
+        Err(failure) => {
+            app.store.forget_file(&System::for_jobs(), &file).await?;
+            Err(failure)
+        }
+    }
+}
+
+/// The bytes of an attachment of the organization.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn fetch_attachment(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: FileId,
+) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
+    let file = app.store.file(granted, id, app.now()).await?;
+    if file.kind != FileKind::Attachment || !file.complete {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    fetch(app, file).await
 }
 
 /// Streams bytes into the object store; gives their number.

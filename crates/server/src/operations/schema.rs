@@ -66,7 +66,12 @@ mod tests {
             (json!([]), false),
             (json!({ "description": "x".repeat(MAX_SCHEMA_BYTES) }), false),
         ] {
-            assert_eq!(check(&schema).is_ok(), fits, "{}", &schema.to_string()[..40.min(schema.to_string().len())]);
+            assert_eq!(
+                check(&schema).is_ok(),
+                fits,
+                "{}",
+                &schema.to_string()[..40.min(schema.to_string().len())]
+            );
         }
     }
 

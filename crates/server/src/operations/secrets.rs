@@ -28,7 +28,10 @@ pub fn check(key: &str, value: &str) -> Result<(), Refusal> {
         return Err(Refusal::invalid("session_secrets", expected));
     }
     if value.len() > MAX_VALUE_BYTES || value.contains('\0') {
-        return Err(Refusal::invalid("session_secrets", format!("a value of at most {MAX_VALUE_BYTES} bytes")));
+        return Err(Refusal::invalid(
+            "session_secrets",
+            format!("a value of at most {MAX_VALUE_BYTES} bytes"),
+        ));
     }
     Ok(())
 }

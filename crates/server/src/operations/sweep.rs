@@ -1,13 +1,17 @@
 //! What time does: idle holds, expired requests, empty sessions, lost hosts, old lines and files.
 
 use crate::failure::Failure;
-use crate::operations::{device_sessions, files, queue};
+use crate::operations::{device_sessions, files, queue, work};
 use crate::state::App;
 use domain::device::Command;
 use domain::session::{EndReason, SessionKey};
 use domain::time::{Micros, Span};
 use store::access::UseSessions;
 use store::{DueHold, System};
+
+/// How many pieces of deleted sessions one sweep removes, and how many rows a piece has at most.
+const PURGES: u32 = 100;
+const PURGED_ROWS: u32 = 1_000;
 
 /// One sweep. What fails is logged and tried again by the next one; the rest goes on.
 pub async fn sweep(app: &App) {
@@ -16,6 +20,9 @@ pub async fn sweep(app: &App) {
         ("hosts", lost_hosts(app).await),
         ("feed", prune(app).await),
         ("files", files::remove_expired(app).await),
+        ("leases", work::lose_leases(app).await),
+        ("deleted sessions", purge(app).await),
+        ("idempotency keys", forget_keys(app).await),
     ] {
         if let Err(error) = outcome {
             tracing::error!(what, %error, "the sweep could not be finished");
@@ -81,6 +88,20 @@ async fn lost_hosts(app: &App) -> Result<(), Failure> {
 async fn prune(app: &App) -> Result<(), Failure> {
     let kept = Span::from(app.settings.feed_kept);
     Ok(app.store.prune_changes(&System::for_jobs(), app.now() - kept).await?)
+}
+
+/// Removes what deleted agent sessions have left, a bounded piece at a time, so that other writes get through.
+async fn purge(app: &App) -> Result<(), Failure> {
+    for _ in 0..PURGES {
+        if !app.store.purge_agents(&System::for_jobs(), PURGED_ROWS, app.now()).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn forget_keys(app: &App) -> Result<(), Failure> {
+    Ok(app.store.prune_idempotency(&System::for_jobs(), app.now()).await?)
 }
 
 async fn release(app: &App, due: &DueHold, reason: EndReason, evidence: String) {

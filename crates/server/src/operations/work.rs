@@ -1,7 +1,7 @@
 //! What workers do: claim a turn, give signs of life, report, and be done.
 
 use crate::failure::Failure;
-use crate::operations::agent_change::{attempt, change};
+use crate::operations::agent_change::{ATTEMPTS, attempt, change};
 use crate::operations::{schema, secrets};
 use crate::signals::concerns;
 use crate::state::App;
@@ -109,7 +109,8 @@ impl Reach {
 /// # Errors
 /// [`Refusal::Invalid`] for the worker's name.
 pub async fn claim(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignment>, Failure> {
-    domain::agent::agent_name(&claim.worker).map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
+    domain::agent::agent_name(&claim.worker)
+        .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
     // Before the first look, so that what comes right after it is not missed.
     let mut signals = app.store.database().signals();
     let waiting = async {
@@ -202,7 +203,7 @@ pub async fn heartbeat(app: &App, reach: &Reach, key: TurnKey) -> Result<Standin
 /// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or are not a worker's to report.
 pub async fn report(app: &App, reach: &Reach, key: TurnKey, report: Report) -> Result<Standing, Failure> {
     let granted = reach.within(key.organization)?;
-    let changed = change(app, &granted, key.session, async |session: &AgentSession| {
+    let changed = change(app, &granted, key.session, |session| {
         let items = report.items.iter().map(|item| fitting(session, item)).collect();
         let report = Report { first: report.first, items };
         Ok(Command::Report { turn: key.turn, fence: key.fence, report })
@@ -230,19 +231,28 @@ fn fitting(session: &AgentSession, item: &Item) -> Item {
 pub async fn done(app: &App, reach: &Reach, key: TurnKey, answer: Answer) -> Result<AgentSession, Failure> {
     let granted = reach.within(key.organization)?;
     let view = granted.also::<ViewSessions>()?;
-    let changed = change(app, &granted, key.session, async |session: &AgentSession| {
-        let own = session.open_turn().filter(|turn| turn.id == key.turn && turn.fence == key.fence);
-        let streamed = match own.filter(|turn| turn.streamed > 0) {
-            Some(turn) => {
-                let events = app.store.streamed_output(&view, session.id, turn.streamed_from, session.events);
-                events.await?.iter().map(delta).collect()
-            }
-            None => String::new(),
-        };
-        Ok(Command::Finish { turn: key.turn, fence: key.fence, answer: answer.clone(), streamed })
-    })
-    .await?;
-    Ok(changed.session)
+    for _ in 0..ATTEMPTS {
+        let session = app.store.agent_session(&view, key.session).await?;
+        let streamed = streamed(app, &view, &session, key).await?;
+        let command = Command::Finish { turn: key.turn, fence: key.fence, answer: answer.clone(), streamed };
+        if let Some(changed) = attempt(app, &granted, session, command).await? {
+            return Ok(changed.session);
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// What the turn has streamed that is in no message yet.
+async fn streamed(
+    app: &App,
+    view: &Granted<ViewSessions>,
+    session: &AgentSession,
+    key: TurnKey,
+) -> Result<String, Failure> {
+    let own = session.open_turn().filter(|turn| turn.id == key.turn && turn.fence == key.fence);
+    let Some(turn) = own.filter(|turn| turn.streamed > 0) else { return Ok(String::new()) };
+    let events = app.store.streamed_output(view, session.id, turn.streamed_from, session.events).await?;
+    Ok(events.iter().map(delta).collect())
 }
 
 /// What an event added to the answer.
@@ -283,7 +293,7 @@ pub async fn lose_leases(app: &App) -> Result<(), Failure> {
         let expired = app.store.expired_leases(&system, now, LEASES_AT_ONCE).await?;
         for (key, fence) in &expired {
             let granted = system.within::<UseSessions>(key.organization);
-            let lost = change(app, &granted, key.id, async |_| Ok(Command::LoseLease { fence: *fence })).await;
+            let lost = change(app, &granted, key.id, |_| Ok(Command::LoseLease { fence: *fence })).await;
             match lost {
                 Ok(_) | Err(Failure::Refused(Refusal::NotFound(_))) => {}
                 Err(failure) => return Err(failure),

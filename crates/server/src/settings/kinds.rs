@@ -174,6 +174,17 @@ impl Kind for Span {
     }
 }
 
+/// A file of this machine, or none.
+pub(super) struct KeyFile;
+impl Kind for KeyFile {
+    type Value = Option<PathBuf>;
+    const EXPECTED: &'static str = "the path of a file, or nothing";
+    const PLACEHOLDER: &'static str = "PATH";
+    fn parse(given: &str) -> Option<Option<PathBuf>> {
+        Some((!given.is_empty()).then(|| PathBuf::from(given)))
+    }
+}
+
 /// How many.
 pub(super) struct Count;
 impl Kind for Count {

@@ -92,6 +92,8 @@ settings! {
         "Where sessions are kept: one file, or a PostgreSQL database.";
     files: FileStore, kinds::Files, "tenure-data/files",
         "Where uploads and recordings are kept: a folder, or the URL of an object store, whose keys come from that store's usual environment (AWS_…, AZURE_…, GOOGLE_…).";
+    master_key: Option<PathBuf>, kinds::KeyFile, "",
+        "The file with the key that secrets are sealed with; when empty, `master.key` beside a SQLite database, or in `tenure-data`. It is made when it is not there; several servers of one database need the same.";
     insecure_http: bool, kinds::Switch, "false",
         "Whether plain HTTP may be served on an address that is not loopback.";
     log: String, kinds::LogFilter, "info",
@@ -116,6 +118,12 @@ settings! {
         "After how long without a device, or a request for one, a device session is closed.";
     host_grace: Duration, kinds::Span, "60s",
         "How long a host may be away before its holds end.";
+    worker_lease: Duration, kinds::Span, "60s",
+        "How long a worker may give no sign of life before its turn goes to another.";
+    attachment_kept: Duration, kinds::Span, "90d",
+        "How long a file that came with a message is kept.";
+    idempotency_kept: Duration, kinds::Span, "24h",
+        "How long an answer is kept for a request that is repeated with the same Idempotency-Key.";
     feed_kept: Duration, kinds::Span, "7d",
         "How long lines of the change feed are kept; an older position is told to start again.";
     sweep_interval: Duration, kinds::Span, "10s",
@@ -168,6 +176,17 @@ impl Settings {
             return Ok(());
         }
         Err(SettingsError::Exposed { listen: self.listen })
+    }
+
+    /// Where the key is that secrets are sealed with.
+    #[must_use]
+    pub fn master_key_path(&self) -> PathBuf {
+        let name = "master.key";
+        match (&self.master_key, self.database.reveal().strip_prefix("sqlite:")) {
+            (Some(path), _) => path.clone(),
+            (None, Some(database)) => std::path::Path::new(database).with_file_name(name),
+            (None, None) => std::path::Path::new("tenure-data").join(name),
+        }
     }
 
     /// The URL under which clients reach the server, without a slash at its end.

@@ -76,6 +76,7 @@ impl World {
             listen: "127.0.0.1:0".parse().unwrap(),
             database: server::settings::SecretUrl::from(database.url.clone()),
             files: FileStore::Folder(files.path().to_owned()),
+            master_key: Some(files.path().join("master.key")),
             body_limit: 256 << 10,
             call_timeout: Duration::from_secs(5),
             // Sweeps happen when a test says so.

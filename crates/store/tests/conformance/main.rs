@@ -31,6 +31,10 @@ macro_rules! both {
     };
 }
 
+mod agent_lists;
+mod agent_turns;
+mod agent_world;
+mod agents;
 mod devices;
 mod files;
 mod heavy;

@@ -64,9 +64,13 @@ fn refused(refusal: &Refusal) -> DevinError {
         Refusal::Forbidden(_) | Refusal::NotAMember | Refusal::NoOrganization | Refusal::NotYours(_) => {
             StatusCode::FORBIDDEN
         }
-        // What a polling client takes for "it is over".
-        Refusal::SessionEnded => StatusCode::GONE,
-        Refusal::Exists(_) | Refusal::NoMatch { .. } => StatusCode::CONFLICT,
+        // What polling clients take for "it is over". Not 409: the official client repeats what is answered so.
+        Refusal::SessionEnded | Refusal::SessionArchived => StatusCode::GONE,
+        Refusal::KeyReused => {
+            return DevinError::field("Idempotency-Key", "a key that was not used for another request");
+        }
+        Refusal::Exists(_) | Refusal::NoMatch { .. } | Refusal::TurnLost | Refusal::KeyBusy => StatusCode::CONFLICT,
+        Refusal::Backlog { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::DeviceUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::DeviceTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,

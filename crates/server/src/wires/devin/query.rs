@@ -91,7 +91,7 @@ impl Query {
         names
     }
 
-    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Given> {
+    fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a Given> + use<'a, 'n> {
         self.0.iter().filter(move |given| given.name == name)
     }
 

@@ -1,0 +1,80 @@
+//! Requests that are repeated with the same idempotency key: they are done once and answered alike.
+
+use crate::failure::Failure;
+use crate::state::App;
+use domain::Refusal;
+use domain::time::Span;
+use sha2::{Digest, Sha256};
+pub use store::{Scope, StoredAnswer};
+
+/// How long a key may be, in characters.
+const MAX_KEY_CHARS: usize = 255;
+
+/// How a request with a key goes on.
+#[derive(Debug)]
+pub enum Begin {
+    /// It is the first one: do it, then [`finish`] or [`abandon`].
+    New(Token),
+    /// It was answered: answer so again.
+    Replay(StoredAnswer),
+}
+
+/// A request that was begun and is to be finished or abandoned.
+#[derive(Debug)]
+#[must_use]
+pub struct Token(Scope);
+
+/// Checks a key as a client sent it.
+///
+/// # Errors
+/// [`Refusal::Invalid`].
+pub fn check(key: &str) -> Result<(), Refusal> {
+    let plain = !key.is_empty() && key.chars().count() <= MAX_KEY_CHARS && !key.chars().any(char::is_control);
+    if plain {
+        return Ok(());
+    }
+    Err(Refusal::invalid("Idempotency-Key", format!("1 to {MAX_KEY_CHARS} characters")))
+}
+
+/// Begins a request.
+///
+/// One that was begun and never answered, because its server died, is begun again once it can no longer be at work:
+/// after twice the time that a request may take.
+///
+/// # Errors
+/// [`Refusal::KeyReused`] when the key came with another body; [`Refusal::KeyBusy`] while the first one is at work.
+pub async fn begin(app: &App, scope: Scope, body: &[u8]) -> Result<Begin, Failure> {
+    let digest: [u8; 32] = Sha256::digest(body).into();
+    let now = app.now();
+    let expires = now + Span::from(app.settings.idempotency_kept);
+    let longest = Span::from(app.settings.request_timeout * 2);
+    loop {
+        match app.store.idempotency_begin(&scope, digest, now, expires).await? {
+            store::Begun::New => return Ok(Begin::New(Token(scope))),
+            store::Begun::Held { digest: other, .. } if other != digest => {
+                return Err(Refusal::KeyReused.into());
+            }
+            store::Begun::Held { answer: Some(answer), .. } => return Ok(Begin::Replay(answer)),
+            store::Begun::Held { started, .. } if now.since(started) < longest => {
+                return Err(Refusal::KeyBusy.into());
+            }
+            store::Begun::Held { .. } => app.store.idempotency_abandon(&scope).await?,
+        }
+    }
+}
+
+/// Keeps the answer. What is shown once only must not be in it.
+///
+/// # Errors
+/// Those of the store.
+pub async fn finish(app: &App, token: Token, answer: &StoredAnswer) -> Result<(), Failure> {
+    Ok(app.store.idempotency_finish(&token.0, answer).await?)
+}
+
+/// Forgets a request that came to nothing: one that the server failed at may be tried again with the same key.
+///
+/// # Errors
+/// Those of the store.
+pub async fn abandon(app: &App, token: Token) -> Result<(), Failure> {
+    Ok(app.store.idempotency_abandon(&token.0).await?)
+}

@@ -1,0 +1,272 @@
+//! Service users and their keys, for the wires that manage them.
+
+use crate::failure::Failure;
+use crate::operations::audit;
+use crate::state::App;
+use domain::Refusal;
+use domain::credential::{Credential, Secret, Wire};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::permission::{AccountRole, Permission, PermissionSet, Role};
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::json;
+use store::access::ManageServiceUsers;
+use store::{Granted, GrantedAccount, System};
+
+/// How long a name may be, in characters.
+const MAX_NAME_CHARS: usize = 256;
+
+/// Whose service users are looked after.
+#[derive(Debug, Clone)]
+pub enum Of {
+    /// Those of one organization.
+    Organization(Granted<ManageServiceUsers>),
+    /// Those of the account.
+    Account(GrantedAccount<ManageServiceUsers>),
+}
+
+/// What a service user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleOf {
+    /// In its organization.
+    Organization(Role),
+    /// In the account.
+    Account(AccountRole),
+}
+
+/// A service user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUser {
+    /// What is known of it.
+    pub principal: Principal,
+    /// What it is.
+    pub role: RoleOf,
+}
+
+/// A key with its secret, which is shown once and kept nowhere.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// What is known of it.
+    pub credential: Credential,
+    /// The secret.
+    pub secret: Secret,
+}
+
+impl Of {
+    fn organization(&self) -> Option<OrganizationId> {
+        match self {
+            Of::Organization(granted) => Some(granted.organization()),
+            Of::Account(_) => None,
+        }
+    }
+
+    fn principal(&self) -> Option<PrincipalId> {
+        match self {
+            Of::Organization(granted) => granted.principal(),
+            Of::Account(granted) => granted.principal(),
+        }
+    }
+
+    fn has(&self, permission: Permission) -> bool {
+        match self {
+            Of::Organization(granted) => granted.has(permission),
+            Of::Account(granted) => granted.has(permission),
+        }
+    }
+
+    /// Nobody gives what it does not have.
+    fn may_give(&self, wanted: PermissionSet) -> Result<(), Refusal> {
+        let lacking = Permission::ALL.into_iter().find(|one| wanted.has(*one) && !self.has(*one));
+        lacking.map_or(Ok(()), |permission| Err(Refusal::Forbidden(permission)))
+    }
+}
+
+/// The service users, the oldest first.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn list(app: &App, of: &Of) -> Result<Vec<ServiceUser>, Failure> {
+    let service = |principal: &Principal| {
+        principal.kind == PrincipalKind::ServiceUser && principal.state != PrincipalState::Deleted
+    };
+    let found = match of {
+        Of::Organization(granted) => {
+            let members = app.store.members_here(granted).await?.into_iter();
+            let user = |(principal, role)| ServiceUser { principal, role: RoleOf::Organization(role) };
+            members.map(user).filter(|user| service(&user.principal)).collect()
+        }
+        Of::Account(_) => {
+            let all = app.store.principals(&System::for_administration()).await?.into_iter();
+            let user = |principal: Principal| {
+                let role = RoleOf::Account(principal.account_role?);
+                Some(ServiceUser { principal, role })
+            };
+            all.filter(service).filter_map(user).collect()
+        }
+    };
+    Ok(found)
+}
+
+/// Makes a service user with its first key.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for its name; [`Refusal::Forbidden`] for a role that may more than the caller.
+pub async fn create(
+    app: &App,
+    of: &Of,
+    name: &str,
+    role: RoleOf,
+    wire: Wire,
+    expires: Option<Micros>,
+) -> Result<(ServiceUser, NewKey), Failure> {
+    named(name)?;
+    let (account_role, member) = match (role, of.organization()) {
+        (RoleOf::Organization(role), Some(organization)) => {
+            of.may_give(role.permissions())?;
+            (None, Some((organization, role)))
+        }
+        (RoleOf::Account(role), None) => {
+            of.may_give(role.permissions())?;
+            (Some(role), None)
+        }
+        _ => return Err(Refusal::invalid("role_id", "a role of the place that the user is made in").into()),
+    };
+    let created = app.now();
+    let mut principal = Principal {
+        id: PrincipalId::new(created, app.random_bytes()),
+        number: 0,
+        kind: PrincipalKind::ServiceUser,
+        email: None,
+        name: name.to_owned(),
+        state: PrincipalState::Active,
+        created,
+        account_role,
+        default_organization: of.organization(),
+    };
+    let system = System::for_administration();
+    principal.number = app.store.create_principal(&system, &principal, None, member).await?;
+    audit::note(
+        app,
+        of.organization(),
+        of.principal(),
+        "service_user.create",
+        principal.id,
+        json!({ "name": name }),
+    )
+    .await;
+    let key = new_key(app, of, principal.id, name, wire, expires).await?;
+    Ok((ServiceUser { principal, role }, key))
+}
+
+/// Deletes a service user for ever; its keys are refused from now on.
+///
+/// # Errors
+/// [`Refusal::NotFound`], also for one of another place.
+pub async fn delete(app: &App, of: &Of, id: PrincipalId) -> Result<(), Failure> {
+    own(app, of, id).await?;
+    let system = System::for_administration();
+    app.store.set_principal_state(&system, id, PrincipalState::Deleted).await?;
+    audit::note(app, of.organization(), of.principal(), "service_user.delete", id, json!({})).await;
+    Ok(())
+}
+
+/// The keys of a service user, the oldest first.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn keys(app: &App, of: &Of, id: PrincipalId) -> Result<Vec<Credential>, Failure> {
+    own(app, of, id).await?;
+    Ok(app.store.credentials_of(&System::for_administration(), id).await?)
+}
+
+/// Makes another key of a service user.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::Invalid`] for its name; [`Refusal::Forbidden`] for one that may more than the
+/// caller.
+pub async fn create_key(
+    app: &App,
+    of: &Of,
+    id: PrincipalId,
+    name: &str,
+    wire: Wire,
+    expires: Option<Micros>,
+) -> Result<NewKey, Failure> {
+    let user = own(app, of, id).await?;
+    of.may_give(match user.role {
+        RoleOf::Organization(role) => role.permissions(),
+        RoleOf::Account(role) => role.permissions(),
+    })?;
+    new_key(app, of, id, name, wire, expires).await
+}
+
+/// Revokes a key for ever.
+///
+/// # Errors
+/// [`Refusal::NotFound`], also for a key of somebody else.
+pub async fn revoke_key(app: &App, of: &Of, id: PrincipalId, key: CredentialId) -> Result<(), Failure> {
+    let known = keys(app, of, id).await?;
+    if !known.iter().any(|known| known.id == key) {
+        return Err(Refusal::NotFound(Thing::Credential).into());
+    }
+    app.store.revoke_credential(&System::for_administration(), key, app.now()).await?;
+    audit::note(app, of.organization(), of.principal(), "key.revoke", key, json!({ "of": id })).await;
+    Ok(())
+}
+
+/// Makes a new key in the place of another, which is revoked. The new one is there first, so that a failure in between
+/// leaves nobody without.
+///
+/// # Errors
+/// As [`create_key`] and [`revoke_key`].
+pub async fn rotate_key(app: &App, of: &Of, id: PrincipalId, key: CredentialId) -> Result<NewKey, Failure> {
+    let known = keys(app, of, id).await?;
+    let old = known.iter().find(|known| known.id == key).ok_or(Refusal::NotFound(Thing::Credential))?;
+    let new = create_key(app, of, id, &old.name, old.wire, old.expires).await?;
+    revoke_key(app, of, id, key).await?;
+    Ok(new)
+}
+
+async fn new_key(
+    app: &App,
+    of: &Of,
+    id: PrincipalId,
+    name: &str,
+    wire: Wire,
+    expires: Option<Micros>,
+) -> Result<NewKey, Failure> {
+    named(name)?;
+    let secret = Secret::new(wire, app.random_bytes());
+    let created = app.now();
+    let credential = Credential {
+        id: CredentialId::new(created, app.random_bytes()),
+        principal: id,
+        organization: of.organization(),
+        wire,
+        name: name.to_owned(),
+        suffix: secret.suffix().to_owned(),
+        created,
+        expires,
+        last_used: None,
+        revoked: None,
+    };
+    app.store.create_credential(&System::for_administration(), &credential, &secret.hash()).await?;
+    let details = json!({ "of": id, "name": name });
+    audit::note(app, of.organization(), of.principal(), "key.create", credential.id, details).await;
+    Ok(NewKey { credential, secret })
+}
+
+async fn own(app: &App, of: &Of, id: PrincipalId) -> Result<ServiceUser, Failure> {
+    let all = list(app, of).await?;
+    let found = all.into_iter().find(|user| user.principal.id == id);
+    found.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
+}
+
+fn named(name: &str) -> Result<(), Refusal> {
+    let plain = name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
+    if plain && !name.trim().is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::invalid("name", format!("1 to {MAX_NAME_CHARS} characters")))
+}

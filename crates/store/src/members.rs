@@ -1,0 +1,98 @@
+//! People and machines as one organization sees them, and their keys.
+
+use crate::access::{Granted, Right, System};
+use crate::credentials::credential;
+use crate::database::Row;
+use crate::principals::principal;
+use crate::rows::{batch, one, values, word};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::credential::Credential;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::permission::{PermissionSet, Role};
+use domain::principal::Principal;
+use domain::refusal::Thing;
+
+/// The columns of a principal, as [`principal`] reads them.
+macro_rules! principal_columns {
+    () => {
+        "p.id, p.number, p.kind, p.email, p.name, p.state, p.created_us, p.account_role, p.default_organization"
+    };
+}
+
+/// Where the column after them is.
+const ROLE: usize = 9;
+
+const HERE: &str = concat!(
+    "SELECT ",
+    principal_columns!(),
+    ", m.role FROM principals p LEFT JOIN members m ON m.organization = $1 AND m.principal = p.id
+     WHERE p.id = $2 AND p.state <> 'deleted'"
+);
+
+const MEMBERS: &str = concat!(
+    "SELECT ",
+    principal_columns!(),
+    ", m.role FROM members m JOIN principals p ON p.id = m.principal
+     WHERE m.organization = $1 AND p.state <> 'deleted' ORDER BY p.number"
+);
+
+const KEYS: &str = "
+    SELECT id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us
+    FROM credentials WHERE principal = $1 ORDER BY created_us, id";
+
+impl Store {
+    /// Somebody, and what it may do in the organization: by its role here and by its role in the account.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for who has neither, does not exist, or was deleted.
+    pub async fn principal_here<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        id: PrincipalId,
+    ) -> Result<(Principal, PermissionSet)> {
+        let rows = self.within(granted, HERE, values![id]).await?;
+        let row = rows.first().ok_or(Refusal::NotFound(Thing::Member))?;
+        let found = principal(row)?;
+        let role = role(row)?;
+        if role.is_none() && found.account_role.is_none() {
+            return Err(Refusal::NotFound(Thing::Member).into());
+        }
+        let here = role.map_or(PermissionSet::default(), Role::permissions);
+        let everywhere = found.account_role.map_or(PermissionSet::default(), |role| role.permissions());
+        Ok((found, here.union(everywhere)))
+    }
+
+    /// The organization's members with their roles, the oldest principal first.
+    pub async fn members_here<P: Right>(&self, granted: &Granted<P>) -> Result<Vec<(Principal, Role)>> {
+        let rows = self.within(granted, MEMBERS, values![]).await?;
+        let member = |row: &Row| Ok((principal(row)?, word(&row.text(ROLE)?, Role::parse)?));
+        rows.iter().map(member).collect()
+    }
+
+    /// The keys of a principal, the oldest first.
+    pub async fn credentials_of(&self, system: &System, id: PrincipalId) -> Result<Vec<Credential>> {
+        self.everywhere(system, KEYS, values![id]).await?.iter().map(credential).collect()
+    }
+
+    /// Calls an organization something else.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`]; [`Refusal::Exists`].
+    pub async fn rename_organization(&self, _: &System, id: OrganizationId, name: &str) -> Result<()> {
+        let sql = "UPDATE organizations SET name = $2 WHERE id = $1 AND deleted_us IS NULL";
+        let outcome = self
+            .apply(batch([id], vec![one(sql, values![id, name])]), |_| {
+                Refusal::NotFound(Thing::Organization).into()
+            })
+            .await;
+        match outcome {
+            Err(Error::Stale) => Err(Refusal::Exists(format!("an organization named {name:?}")).into()),
+            outcome => outcome,
+        }
+    }
+}
+
+fn role(row: &Row) -> Result<Option<Role>> {
+    row.maybe_text(ROLE)?.map(|name| word(&name, Role::parse)).transpose()
+}

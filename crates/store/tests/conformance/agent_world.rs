@@ -1,0 +1,118 @@
+//! Agent sessions and shorthands for their tests.
+
+use crate::world::{NOW, bytes, user};
+use domain::agent::{
+    Acus, AgentSession, Answer, Change, Command, Item, Message, Moment, NewMessage, NewSession, Report,
+    Usage, decide,
+};
+use domain::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId, TurnId, random_tail};
+use domain::principal::PrincipalKind;
+use domain::time::{Micros, Span};
+use serde_json::{Value, json};
+use store::{Birth, CycleLimit, Error, Store};
+
+/// What a session is created with when nothing else is said.
+pub fn given(owner: PrincipalId) -> NewSession {
+    NewSession {
+        owner,
+        owner_kind: PrincipalKind::User,
+        created_by: owner,
+        agent: AgentId::new(NOW, [0; 10]),
+        agent_name: "default".into(),
+        title: None,
+        tags: vec![],
+        model: None,
+        capabilities: json!([]),
+        origin: "api".into(),
+        category: None,
+        subcategory: None,
+        playbook: None,
+        schedule: None,
+        automation: None,
+        repos: vec![],
+        parent: None,
+        output_schema: None,
+        max_acus: None,
+        extra: Value::Null,
+    }
+}
+
+pub fn moment(now: Micros) -> Moment {
+    Moment { now, random: bytes(), lease: now + Span::seconds(60), cycle_left: None }
+}
+
+pub fn message(author: PrincipalId, text: &str) -> NewMessage {
+    let id = MessageId::new(NOW, bytes());
+    NewMessage { id, text: text.into(), parts: Value::Null, author, attachments: vec![] }
+}
+
+/// A new session; with a first message when there is one.
+pub async fn create(
+    store: &Store,
+    organization: OrganizationId,
+    given: NewSession,
+    text: Option<&str>,
+    at: Micros,
+) -> AgentSession {
+    let first = text.map(|text| message(given.owner, text));
+    let granted = user(organization);
+    let birth = |id: SessionId| {
+        let session = AgentSession::new(organization, id, given.clone());
+        let mut changes = decide(&session, granted.actor(), Command::Start, &moment(at))?;
+        if let Some(first) = first.clone() {
+            let begun = session.clone().after(&changes, at);
+            changes.extend(decide(&begun, granted.actor(), Command::Post(first), &moment(at))?);
+        }
+        Ok(Birth { session, changes, parent: None, secrets: vec![] })
+    };
+    store.create_agent_session(&granted, at, random_tail(bytes()), birth).await.unwrap()
+}
+
+/// Decides and applies once.
+pub async fn act(
+    store: &Store,
+    session: &AgentSession,
+    command: Command,
+    now: Micros,
+) -> Result<AgentSession, Error> {
+    act_within(store, session, command, now, None).await
+}
+
+/// The like under a limit of the cycle.
+pub async fn act_within(
+    store: &Store,
+    session: &AgentSession,
+    command: Command,
+    now: Micros,
+    limit: Option<CycleLimit>,
+) -> Result<AgentSession, Error> {
+    let granted = user(session.organization);
+    let changes: Vec<Change> = decide(session, granted.actor(), command, &moment(now))?;
+    store.change_agent_session(&granted, session.clone(), &changes, now, limit).await
+}
+
+pub fn claim() -> Command {
+    Command::Claim { worker: "worker".into(), turn: TurnId::new(NOW, bytes()) }
+}
+
+/// A report of the session's newest turn.
+pub fn report(session: &AgentSession, items: Vec<Item>) -> Command {
+    let turn = session.turn.as_ref().unwrap();
+    let report = Report { first: turn.reported, items };
+    Command::Report { turn: turn.id, fence: turn.fence, report }
+}
+
+/// The end of the session's newest turn.
+pub fn finish(session: &AgentSession, streamed: &str) -> Command {
+    let turn = session.turn.as_ref().unwrap();
+    let (turn, fence) = (turn.id, turn.fence);
+    Command::Finish { turn, fence, answer: Answer::WaitingForUser, streamed: streamed.into() }
+}
+
+pub fn spent(acus: i64) -> Item {
+    Item::Usage(Usage { input_tokens: 10, output_tokens: 5, acus: Acus::whole(acus), ..Usage::default() })
+}
+
+pub fn texts(messages: &[Message]) -> Vec<&str> {
+    messages.iter().map(|message| message.text.as_str()).collect()
+}
