@@ -104,7 +104,12 @@ impl MasterKey {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = keys.first_key_value().map_or([0; 32], |(_, key)| *key);
         // The oldest key has a fixed length, so that nothing can be shifted between it and the purpose.
-        Sha256::new().chain_update("tenure derived key").chain_update(oldest).chain_update(purpose).finalize().into()
+        Sha256::new()
+            .chain_update("tenure derived key")
+            .chain_update(oldest)
+            .chain_update(purpose)
+            .finalize()
+            .into()
     }
 
     /// Adds a key, which seals from now on. Servers that run notice it when they first meet what it sealed.

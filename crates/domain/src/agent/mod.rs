@@ -17,7 +17,7 @@ pub use filter::{Range, SessionFilter};
 pub use limits::{Limits, cycle_days, day};
 pub use rules::{Change, Command, Moment, decide};
 pub use state::{Doing, Group, State, SuspendReason};
-pub use talk::{Attachment, Message, NewMessage, Source};
+pub use talk::{Attachment, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, Message, NewMessage, Source};
 pub use worker::{Answer, Item, MAX_ATTEMPTS, Report, Turn, TurnState};
 
 use crate::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId};

@@ -29,7 +29,7 @@ const CODE: usize = 32;
 /// [`Refusal::NotFound`].
 pub async fn make(app: &App, granted: &Granted<ViewSessions>, id: FileId) -> Result<String, Failure> {
     // There must be something to read.
-    attachments::fetch(app, granted, id).await?;
+    let _ = attachments::fetch(app, granted, id).await?;
     let mut bytes = Vec::with_capacity(SAID + CODE);
     bytes.extend(granted.organization().0.as_bytes());
     bytes.extend(id.0.as_bytes());

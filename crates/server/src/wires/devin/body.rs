@@ -142,13 +142,25 @@ mod tests {
     fn a_refusal_names_the_field_and_what_was_expected() {
         let sent = body(json!({ "prompt": 7, "tags": ["a", 1], "flag": "yes", "limit": 1.5, "zero": "a\0" }));
         let said = |refusal: Refusal| refusal.to_string();
-        assert_eq!(said(sent.needed("prompt", 1..=9).unwrap_err()), "prompt: expected a text of 1 to 9 characters");
-        assert_eq!(said(sent.needed("title", 1..=9).unwrap_err()), "title: expected a text of 1 to 9 characters");
+        assert_eq!(
+            said(sent.needed("prompt", 1..=9).unwrap_err()),
+            "prompt: expected a text of 1 to 9 characters"
+        );
+        assert_eq!(
+            said(sent.needed("title", 1..=9).unwrap_err()),
+            "title: expected a text of 1 to 9 characters"
+        );
         let tags = sent.texts("tags", 50, 1..=9).unwrap_err();
         assert_eq!(said(tags), "tags[1]: expected a text of 1 to 9 characters");
-        assert_eq!(said(sent.texts("tags", 1, 1..=9).unwrap_err()), "tags: expected a list of at most 1 texts");
+        assert_eq!(
+            said(sent.texts("tags", 1, 1..=9).unwrap_err()),
+            "tags: expected a list of at most 1 texts"
+        );
         assert_eq!(said(sent.flag("flag").unwrap_err()), "flag: expected true or false");
-        assert_eq!(said(sent.number("limit", 1..=5).unwrap_err()), "limit: expected a whole number from 1 to 5");
+        assert_eq!(
+            said(sent.number("limit", 1..=5).unwrap_err()),
+            "limit: expected a whole number from 1 to 5"
+        );
         assert!(sent.text("zero", 0..=9).is_err());
         assert!(sent.objects("tags", 9).is_err());
     }
@@ -156,7 +168,10 @@ mod tests {
     #[test]
     fn null_is_not_sent() {
         let sent = body(json!({ "a": null }));
-        assert_eq!((sent.text("a", 1..=2), sent.flag("a"), sent.number("a", 1..=2)), (Ok(None), Ok(None), Ok(None)));
+        assert_eq!(
+            (sent.text("a", 1..=2), sent.flag("a"), sent.number("a", 1..=2)),
+            (Ok(None), Ok(None), Ok(None))
+        );
         assert_eq!((sent.texts("a", 1, 1..=2), sent.has("a"), sent.has("b")), (Ok(None), true, false));
     }
 

@@ -84,7 +84,11 @@ impl<P: Right> MayInAccount<P> {
     ///
     /// # Errors
     /// [`Refusal::NotAMember`] for one that is unknown, malformed or deleted.
-    pub async fn within(&self, app: &App, organization: Option<OrganizationId>) -> Result<Granted<P>, Failure> {
+    pub async fn within(
+        &self,
+        app: &App,
+        organization: Option<OrganizationId>,
+    ) -> Result<Granted<P>, Failure> {
         let chosen = Chosen::Named(organization);
         let caller = authenticate(app, self.credential.as_deref(), chosen).await?;
         Ok(caller.may::<P>().map_err(|_: Refusal| Refusal::NotAMember)?)

@@ -1,8 +1,8 @@
 //! `SessionCreateRequest`: what a session is created with.
 
+use super::attachments;
 use super::body::Body;
 use super::shapes::{ORIGINS, read_principal_id, read_session_id};
-use super::attachments;
 use crate::failure::Failure;
 use crate::operations::agent_create::{AgentChoice, Create, NewSecret};
 use crate::operations::agent_messages::Post;

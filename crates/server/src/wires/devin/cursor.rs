@@ -61,7 +61,8 @@ impl Binding {
     /// # Errors
     /// [`Refusal::Invalid`] for every other text.
     pub fn read(&self, text: &str) -> Result<u128, Failure> {
-        let refused = || Refusal::invalid("after", "an end_cursor that this list gave you with the same filters");
+        let refused =
+            || Refusal::invalid("after", "an end_cursor that this list gave you with the same filters");
         let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| refused())?;
         if bytes.len() != LENGTH || bytes[0] != VERSION {
             return Err(refused().into());

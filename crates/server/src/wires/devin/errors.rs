@@ -69,7 +69,9 @@ fn refused(refusal: &Refusal) -> DevinError {
         Refusal::KeyReused => {
             return DevinError::field("Idempotency-Key", "a key that was not used for another request");
         }
-        Refusal::Exists(_) | Refusal::NoMatch { .. } | Refusal::TurnLost | Refusal::KeyBusy => StatusCode::CONFLICT,
+        Refusal::Exists(_) | Refusal::NoMatch { .. } | Refusal::TurnLost | Refusal::KeyBusy => {
+            StatusCode::CONFLICT
+        }
         Refusal::Backlog { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::DeviceUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -84,7 +86,10 @@ fn unreadable(request: &RequestFailure) -> DevinError {
     let status = match request {
         RequestFailure::Body(_) => {
             let errors = vec![FieldError { field: "body".to_owned(), expected: "a JSON object".to_owned() }];
-            return DevinError { errors: Some(errors), ..DevinError::new(StatusCode::UNPROCESSABLE_ENTITY, request) };
+            return DevinError {
+                errors: Some(errors),
+                ..DevinError::new(StatusCode::UNPROCESSABLE_ENTITY, request)
+            };
         }
         RequestFailure::NoRoute => StatusCode::NOT_FOUND,
         RequestFailure::Method => StatusCode::METHOD_NOT_ALLOWED,

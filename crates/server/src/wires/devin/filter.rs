@@ -209,8 +209,11 @@ mod tests {
 
     #[test]
     fn the_text_does_not_depend_on_the_order() {
-        let texts = ["tags=a&tags=b&session_ids=x&origins=api,cli", "origins=cli&origins=api&session_ids=x&tags=b&tags=a"]
-            .map(|raw| read(raw).unwrap().text());
+        let texts = [
+            "tags=a&tags=b&session_ids=x&origins=api,cli",
+            "origins=cli&origins=api&session_ids=x&tags=b&tags=a",
+        ]
+        .map(|raw| read(raw).unwrap().text());
         assert_eq!(texts[0], texts[1]);
         assert_ne!(texts[0], read("tags=a&session_ids=x&origins=api,cli").unwrap().text());
     }

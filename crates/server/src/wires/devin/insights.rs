@@ -9,8 +9,8 @@ use crate::state::App;
 use axum::extract::{RawQuery, State};
 use domain::ids::SessionId;
 use serde_json::json;
-use store::access::{UseSessions, ViewSessions};
 use store::Granted;
+use store::access::{UseSessions, ViewSessions};
 
 /// `GET /sessions/insights`: the list of sessions with more of each.
 pub async fn list(

@@ -44,7 +44,12 @@ impl Sessions {
 }
 
 impl Scope<'_> {
-    async fn list(&self, app: &App, filter: &SessionFilter, select: Select) -> Result<Listed<AgentSession>, Failure> {
+    async fn list(
+        &self,
+        app: &App,
+        filter: &SessionFilter,
+        select: Select,
+    ) -> Result<Listed<AgentSession>, Failure> {
         match self {
             Scope::Organization(granted) => agent_sessions::list(app, granted, filter, select).await,
             Scope::Account(granted) => agent_sessions::list_account(app, granted, filter, select).await,

@@ -72,7 +72,8 @@ pub async fn say(
 ) -> Result<axum::response::Response, DevinError> {
     let body = Body::read(app, request).await?;
     let other = create::in_name_of(granted, &body, "message_as_user_id")?;
-    let message = create::message(app, granted.organization(), &body, "message", other).map_err(Failure::from)?;
+    let message =
+        create::message(app, granted.organization(), &body, "message", other).map_err(Failure::from)?;
     let (session, _) = agent_messages::post(app, granted, id, message).await?;
     shown(app, &session, Seen::Acted)
 }

@@ -59,7 +59,8 @@ impl Query {
     }
 
     fn take_json(&mut self, text: &str) -> Result<(), Refusal> {
-        let expected = || Refusal::invalid("qs", "a JSON object of texts, numbers, booleans and lists of them");
+        let expected =
+            || Refusal::invalid("qs", "a JSON object of texts, numbers, booleans and lists of them");
         let Ok(Value::Object(fields)) = serde_json::from_str(text) else { return Err(expected()) };
         for (name, value) in fields {
             let (values, whole) = match value {
@@ -234,10 +235,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        for raw in ["qs=", "qs=[]", "qs=7", "qs={", r#"qs={"a":{}}"#, r#"qs={"a":[[]]}"#, r#"qs={"a":[null]}"#] {
+        for raw in
+            ["qs=", "qs=[]", "qs=7", "qs={", r#"qs={"a":{}}"#, r#"qs={"a":[[]]}"#, r#"qs={"a":[null]}"#]
+        {
             assert!(Query::read(Some(raw)).is_err(), "{raw}");
         }
-        for raw in ["first=0", "first=201", "first=", "first=1e2", "first=%2B5", "first=1&first=2", "first=--1"] {
+        for raw in
+            ["first=0", "first=201", "first=", "first=1e2", "first=%2B5", "first=1&first=2", "first=--1"]
+        {
             assert!(read(raw).number("first", 1..=200).is_err(), "{raw}");
         }
         assert!(read("first=99999999999999999999").number("first", 0..=i64::MAX).is_err());

@@ -147,8 +147,10 @@ impl<'a> Session<'a> {
         let read = seen == Seen::Read;
         let category = given.category.as_deref().filter(|_| read);
         let children = || session.children.iter().map(|child| session_id(*child)).collect();
-        let pull_request =
-            |known: &'a domain::agent::PullRequest| PullRequest { pr_url: &known.url, pr_state: known.state.as_deref() };
+        let pull_request = |known: &'a domain::agent::PullRequest| PullRequest {
+            pr_url: &known.url,
+            pr_state: known.state.as_deref(),
+        };
         Session {
             url: format!("{base_url}/sessions/{id}"),
             session_id: id,
@@ -304,9 +306,10 @@ mod tests {
     #[test]
     fn people_and_machines_are_not_taken_for_each_other() {
         let id = PrincipalId(uuid::Uuid::from_u128(5));
-        for (kind, other) in
-            [(PrincipalKind::User, PrincipalKind::ServiceUser), (PrincipalKind::ServiceUser, PrincipalKind::User)]
-        {
+        for (kind, other) in [
+            (PrincipalKind::User, PrincipalKind::ServiceUser),
+            (PrincipalKind::ServiceUser, PrincipalKind::User),
+        ] {
             let text = principal_id(id, kind);
             assert_eq!(read_principal_id(&text, kind), Some(id));
             assert_eq!(read_principal_id(&text, other), None);
@@ -315,9 +318,15 @@ mod tests {
 
     #[test]
     fn the_size_is_the_larger_of_two() {
-        for (acus, messages, expected) in
-            [(0.0, 0, "xs"), (1.0, 4, "xs"), (1.1, 0, "s"), (0.0, 13, "m"), (8.0, 1, "l"), (0.5, 76, "xl"), (16.0, 0, "xl")]
-        {
+        for (acus, messages, expected) in [
+            (0.0, 0, "xs"),
+            (1.0, 4, "xs"),
+            (1.1, 0, "s"),
+            (0.0, 13, "m"),
+            (8.0, 1, "l"),
+            (0.5, 76, "xl"),
+            (16.0, 0, "xl"),
+        ] {
             assert_eq!(size(acus, messages), expected, "{acus} {messages}");
         }
     }

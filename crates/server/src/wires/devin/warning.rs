@@ -1,8 +1,8 @@
 //! What a client asked for and nobody looked at: the vendor ignores parameters that it does not know, and so do we,
 //! but the answer says so. Silently ignored filters are what the vendor's users complain of most.
 
-use super::{KNOWN, PREFIXES};
 use super::query::Query;
+use super::{KNOWN, PREFIXES};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
@@ -27,7 +27,9 @@ pub async fn around(request: Request, next: Next) -> Response {
 fn ignored(request: &Request) -> Option<Vec<String>> {
     let query = Query::read(Some(request.uri().query()?)).ok()?;
     let path = request.extensions().get::<MatchedPath>()?.as_str();
-    let path = PREFIXES.into_iter().find_map(|prefix| path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')))?;
+    let path = PREFIXES
+        .into_iter()
+        .find_map(|prefix| path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')))?;
     let (_, _, known) =
         KNOWN.iter().find(|(method, route, _)| *route == path && request.method().as_str() == *method)?;
     let strange = |name: &&str| !known.iter().any(|known| known.contains(name));
