@@ -25,4 +25,5 @@ pub mod schema;
 pub mod secrets;
 pub mod sweep;
 pub mod usage;
+pub mod whoami;
 pub mod work;

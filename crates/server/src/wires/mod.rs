@@ -7,6 +7,7 @@ pub mod devin;
 mod house;
 mod layers;
 pub mod mobilenext;
+mod repeats;
 pub mod tenure;
 
 use crate::state::App;

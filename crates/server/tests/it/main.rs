@@ -25,6 +25,7 @@ macro_rules! both {
 
 mod allocation;
 mod coverage;
+mod devin;
 mod hosts;
 mod input;
 mod lifecycle;

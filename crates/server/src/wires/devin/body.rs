@@ -23,17 +23,6 @@ impl Body {
         Body::of(layers::json(app, request).await?)
     }
 
-    /// The like, where nothing at all is an object without fields.
-    ///
-    /// # Errors
-    /// As [`Body::read`].
-    pub async fn read_or_empty(app: &App, request: Request) -> Result<Body, Failure> {
-        match layers::content_length(request.headers()) {
-            Some(0) => Ok(Body(Map::new())),
-            _ => Body::read(app, request).await,
-        }
-    }
-
     fn of(value: Value) -> Result<Body, Failure> {
         match value {
             Value::Object(fields) => Ok(Body(fields)),

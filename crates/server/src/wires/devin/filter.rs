@@ -38,7 +38,7 @@ const DEFAULT_FIRST: i64 = 100;
 /// Items of the largest page.
 const MAX_FIRST: i64 = 200;
 /// The last second that a time may name: the end of the year 9999.
-const LAST_SECOND: i64 = 253_402_300_799;
+pub const LAST_SECOND: i64 = 253_402_300_799;
 
 /// How much of a list is asked for, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
