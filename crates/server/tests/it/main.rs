@@ -25,6 +25,7 @@ macro_rules! both {
 
 mod allocation;
 mod coverage;
+mod devin;
 mod everruns;
 mod hosts;
 mod input;

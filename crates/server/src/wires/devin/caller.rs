@@ -1,0 +1,96 @@
+//! Who is calling, and what they may. The permission is judged before anything is looked for.
+
+use super::errors::DevinError;
+use crate::failure::Failure;
+use crate::operations::authenticate::authenticate;
+use crate::state::App;
+use crate::wires::layers::{self, Who};
+use axum::RequestPartsExt;
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use domain::ids::OrganizationId;
+use domain::refusal::Refusal;
+use store::access::Right;
+use store::{Caller, Chosen, Granted, GrantedAccount};
+
+/// The path's name for the organization.
+const ORGANIZATION: &str = "org";
+
+/// Who calls, in the organization of the path. A path without one means the key's own, as the vendor resolves it
+/// for keys of one organization.
+pub struct Known(pub Caller);
+
+impl FromRequestParts<App> for Known {
+    type Rejection = DevinError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, DevinError> {
+        let chosen = chosen(parts).await;
+        Ok(Known(known(parts, app, chosen).await?))
+    }
+}
+
+async fn known(parts: &Parts, app: &App, chosen: Chosen) -> Result<Caller, Failure> {
+    let caller = authenticate(app, layers::bearer(&parts.headers), chosen).await?;
+    if let Some(who) = parts.extensions.get::<Who>() {
+        who.is(&caller);
+    }
+    Ok(caller)
+}
+
+async fn chosen(parts: &mut Parts) -> Chosen {
+    // A path that is no text names nothing that there is.
+    let Ok(named) = parts.extract::<RawPathParams>().await else { return Chosen::Named(None) };
+    match named.iter().find(|(name, _)| *name == ORGANIZATION) {
+        Some((_, text)) => Chosen::Named(OrganizationId::parse(text)),
+        None => Chosen::ByDefault,
+    }
+}
+
+/// A caller that has the right `P` in the organization of the path.
+pub struct May<P: Right>(pub Granted<P>);
+
+impl<P: Right> FromRequestParts<App> for May<P> {
+    type Rejection = DevinError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, DevinError> {
+        let Known(caller) = Known::from_request_parts(parts, app).await?;
+        Ok(May(caller.may::<P>().map_err(Failure::from)?))
+    }
+}
+
+/// A caller that has the right `P` in the whole account.
+pub struct MayInAccount<P: Right> {
+    /// The right.
+    pub granted: GrantedAccount<P>,
+    /// Who has it.
+    pub caller: Caller,
+    credential: Option<String>,
+}
+
+impl<P: Right> FromRequestParts<App> for MayInAccount<P> {
+    type Rejection = DevinError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MayInAccount<P>, DevinError> {
+        // An organization in the path of the account's own routes is what is asked about, not where the caller acts.
+        let caller = known(parts, app, Chosen::ByDefault).await?;
+        let granted = caller.may_in_account::<P>().map_err(Failure::from)?;
+        let credential = layers::bearer(&parts.headers).map(str::to_owned);
+        Ok(MayInAccount { granted, caller, credential })
+    }
+}
+
+impl<P: Right> MayInAccount<P> {
+    /// The same right in one organization.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAMember`] for one that is unknown, malformed or deleted.
+    pub async fn within(
+        &self,
+        app: &App,
+        organization: Option<OrganizationId>,
+    ) -> Result<Granted<P>, Failure> {
+        let chosen = Chosen::Named(organization);
+        let caller = authenticate(app, self.credential.as_deref(), chosen).await?;
+        Ok(caller.may::<P>().map_err(|_: Refusal| Refusal::NotAMember)?)
+    }
+}
