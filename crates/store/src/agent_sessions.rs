@@ -3,12 +3,13 @@
 use crate::access::{Granted, GrantedAccount, Right, System, UseSessions, ViewSessions};
 use crate::agent_changes::{self as written, CycleLimit, key};
 use crate::database::{DatabaseError, Row, Statement};
+use crate::idempotency::makes;
 use crate::rows::{any, batch, from_json, maybe_time, one, values};
 use crate::secrets::{self, SealedSecret};
 use crate::sessions::{feed_line, stale};
 use crate::{Error, Result, Store};
 use domain::Refusal;
-use domain::agent::{AgentSession, Change};
+use domain::agent::{AgentSession, Change, Source};
 use domain::ids::{OrganizationId, SessionId};
 use domain::refusal::Thing;
 use domain::session::{Kind, What};
@@ -92,7 +93,8 @@ impl Store {
             let created = self.next_time(organization, Kind::Agent, now);
             let birth = birth(SessionId::new(created, tail))?;
             assert_eq!(organization, birth.session.organization, "a proof opens its own organization only");
-            let (session, statements, free) = born(&birth, now)?;
+            let (session, mut statements, free) = born(&birth, now)?;
+            statements.extend(makes(granted, session.id.uuid()));
             match self.database.apply(batch([organization], statements)).await {
                 Ok(()) => return Ok(session),
                 Err(DatabaseError::Unmet { statement: 0, .. }) => return Err(Refusal::NotAMember.into()),
@@ -123,7 +125,12 @@ impl Store {
         if changes.is_empty() {
             return Ok(before);
         }
-        let (after, statements) = changed(before, changes, now, limit.as_ref())?;
+        let (after, mut statements) = changed(before, changes, now, limit.as_ref())?;
+        let said = changes.iter().find_map(|change| match change {
+            Change::Said(message) if message.source == Source::User => Some(message.id),
+            _ => None,
+        });
+        statements.extend(said.and_then(|message| makes(granted, message.0)));
         self.apply(batch([after.organization], statements), |_| Error::Stale).await?;
         Ok(after)
     }

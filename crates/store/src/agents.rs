@@ -2,6 +2,7 @@
 
 use crate::access::{Granted, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
+use crate::idempotency::makes;
 use crate::rows::{batch, containing, from_json, json, listed, one, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -64,7 +65,9 @@ impl Store {
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
             values![agent.organization],
         );
-        let batch = batch([agent.organization], vec![exists, insert(agent)?]);
+        let mut statements = vec![exists, insert(agent)?];
+        statements.extend(makes(granted, agent.id.0));
+        let batch = batch([agent.organization], statements);
         match self.apply(batch, |_| Refusal::NotAMember.into()).await {
             Err(Error::Stale) => Err(Refusal::Exists(format!("an agent named {:?}", agent.name)).into()),
             outcome => outcome,

@@ -9,6 +9,7 @@ use crate::state::App;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -19,7 +20,7 @@ use serde::de::DeserializeOwned;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use store::{Caller, Chosen};
+use store::{Caller, Chosen, Scope};
 use uuid::Uuid;
 
 /// The header that carries a request's id, in both directions.
@@ -58,6 +59,14 @@ impl Who {
     fn taken(&self) -> Option<Recognized> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Notes who calls, for the log, and gives the caller what its request is noted under if it may be repeated.
+pub fn recognized(parts: &Parts, caller: Caller) -> Caller {
+    if let Some(who) = parts.extensions.get::<Who>() {
+        who.is(&caller);
+    }
+    caller.attempting(parts.extensions.get::<Scope>().copied())
 }
 
 /// Puts the layers around a wire's routes.

@@ -62,7 +62,7 @@ async fn begin(app: &App, wire: Wire, request: Request, large: bool) -> Result<G
     };
     let key = key(request.headers())?;
     let scope = Scope::of_caller(&caller, wire.name, &place(&request), &key);
-    let (digested, request) = match large {
+    let (digested, mut request) = match large {
         true => (outline(request.headers()), request),
         false => {
             let (parts, body) = request.into_parts();
@@ -71,7 +71,10 @@ async fn begin(app: &App, wire: Wire, request: Request, large: bool) -> Result<G
         }
     };
     Ok(match idempotency::begin(app, scope, &digested).await? {
-        Begin::New(token) => Going::First(token, request),
+        Begin::New(token) => {
+            request.extensions_mut().insert(scope);
+            Going::First(token, request)
+        }
         Begin::Replay(answer) => Going::Again(again(answer)?),
     })
 }

@@ -4,7 +4,7 @@ use super::errors::DevinError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::state::App;
-use crate::wires::layers::{self, Who};
+use crate::wires::layers;
 use axum::RequestPartsExt;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
@@ -31,10 +31,7 @@ impl FromRequestParts<App> for Known {
 
 async fn known(parts: &Parts, app: &App, chosen: Chosen) -> Result<Caller, Failure> {
     let caller = authenticate(app, layers::bearer(&parts.headers), chosen).await?;
-    if let Some(who) = parts.extensions.get::<Who>() {
-        who.is(&caller);
-    }
-    Ok(caller)
+    Ok(layers::recognized(parts, caller))
 }
 
 async fn chosen(parts: &mut Parts) -> Chosen {
@@ -91,6 +88,7 @@ impl<P: Right> MayInAccount<P> {
     ) -> Result<Granted<P>, Failure> {
         let chosen = Chosen::Named(organization);
         let caller = authenticate(app, self.credential.as_deref(), chosen).await?;
+        let caller = caller.attempting(self.caller.attempt());
         Ok(caller.may::<P>().map_err(|_: Refusal| Refusal::NotAMember)?)
     }
 }
