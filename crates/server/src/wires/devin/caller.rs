@@ -5,16 +5,15 @@ use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::state::App;
 use crate::wires::layers;
-use axum::RequestPartsExt;
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use domain::ids::OrganizationId;
 use domain::refusal::Refusal;
 use store::access::Right;
 use store::{Caller, Chosen, Granted, GrantedAccount};
 
-/// The path's name for the organization.
-const ORGANIZATION: &str = "org";
+/// The organization in the pattern of a path.
+const ORGANIZATION: &str = "/organizations/{org}";
 
 /// Who calls, in the organization of the path. A path without one means the key's own, as the vendor resolves it
 /// for keys of one organization.
@@ -24,7 +23,7 @@ impl FromRequestParts<App> for Known {
     type Rejection = DevinError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, DevinError> {
-        let chosen = chosen(parts).await;
+        let chosen = chosen(parts);
         Ok(Known(known(parts, app, chosen).await?))
     }
 }
@@ -34,13 +33,15 @@ async fn known(parts: &Parts, app: &App, chosen: Chosen) -> Result<Caller, Failu
     Ok(layers::recognized(parts, caller))
 }
 
-async fn chosen(parts: &mut Parts) -> Chosen {
-    // A path that is no text names nothing that there is.
-    let Ok(named) = parts.extract::<RawPathParams>().await else { return Chosen::Named(None) };
-    match named.iter().find(|(name, _)| *name == ORGANIZATION) {
-        Some((_, text)) => Chosen::Named(OrganizationId::parse(text)),
-        None => Chosen::ByDefault,
+/// The organization is read from the path as it was sent: another part of the path that is no text must not hide it,
+/// and none of the forms of its id has to be escaped.
+fn chosen(parts: &Parts) -> Chosen {
+    let pattern = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if !pattern.contains(ORGANIZATION) {
+        return Chosen::ByDefault;
     }
+    // The prefix of the wire was taken off: `/organizations/{org}/…`.
+    Chosen::Named(parts.uri.path().split('/').nth(2).and_then(OrganizationId::parse))
 }
 
 /// A caller that has the right `P` in the organization of the path.
