@@ -7,6 +7,13 @@ use axum::http::Request;
 use domain::permission::Role;
 use domain::time::Span;
 use serde_json::{Value, json};
+use server::operations::agent_create::{self, Create};
+use server::operations::agent_messages::{self, Post};
+use server::operations::agents::{self, NewAgent};
+use server::operations::authenticate::authenticate;
+use server::operations::device_sessions;
+use server::operations::idempotency::{self, Begin, Scope};
+use store::{Caller, Chosen};
 
 async fn keyed(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> Answer {
     let mut request = Request::builder().method("POST").uri(path).header("idempotency-key", key);
@@ -16,7 +23,62 @@ async fn keyed(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> Answer
     actor.world.send(request.body(Body::from(body.to_string())).unwrap()).await
 }
 
+/// A request with the key `k` whose server dies right after it has done its work: everything but the answer. Gives what
+/// its proofs are noted under.
+async fn cut_off(actor: &Actor<'_>, wire: &str, path: &str, body: &Value) -> Caller {
+    let app = actor.world.app();
+    let caller = authenticate(app, actor.key.as_deref(), Chosen::ByDefault).await.unwrap();
+    let scope = Scope::of_caller(&caller, wire, path, "k");
+    let Begin::New(token) = idempotency::begin(app, scope, body.to_string().as_bytes()).await.unwrap() else {
+        panic!("the first one")
+    };
+    std::mem::forget(token);
+    caller.attempting(Some(scope))
+}
+
 both! {
+    async fn what_a_dead_server_made_is_not_made_again(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let agents = json!({ "name": "builder", "system_prompt": "" });
+        let granted = cut_off(&ana, "everruns", "/v1/agents", &agents).await.may().unwrap();
+        let new = NewAgent { name: "builder".into(), ..NewAgent::default() };
+        let agent = agents::create(world.app(), &granted, new).await.unwrap();
+
+        let sessions = json!({ "prompt": "Once" });
+        let path = at(acme, "/sessions");
+        let granted = cut_off(&ana, "devin", &path, &sessions).await.may().unwrap();
+        let post = Post { text: "Once".into(), ..Post::default() };
+        let create = Create { message: Some(post.clone()), ..Create::default() };
+        let session = agent_create::create(world.app(), &granted, create).await.unwrap();
+
+        let said = json!({ "message": "Twice?" });
+        let messages = format!("{path}/{}/messages", session.id.uuid().simple());
+        let granted = cut_off(&ana, "devin", &messages, &said).await.may().unwrap();
+        agent_messages::post(world.app(), &granted, session.id, Post { text: "Twice?".into(), ..post }).await.unwrap();
+
+        let devices = json!({});
+        let granted = cut_off(&ana, "mobilenext", "/api/v1/sessions", &devices).await.may().unwrap();
+        let device = device_sessions::create(world.app(), &granted).await.unwrap();
+
+        // While the first one may be at work still, nobody else may begin.
+        assert_eq!(keyed(&ana, "k", &path, &sessions).await.status, 409);
+        world.advance(Span::minutes(5));
+        let made = keyed(&ana, "k", "/v1/agents", &agents).await;
+        assert_eq!((made.status, &made.json()["id"]), (201, &json!(format!("agent_{}", agent.id.0.simple()))));
+        let made = keyed(&ana, "k", &path, &sessions).await;
+        assert_eq!((made.status, &made.json()["session_id"]), (200, &json!(session.id.uuid().simple().to_string())));
+        assert_eq!(keyed(&ana, "k", &messages, &said).await.status, 200);
+        let made = keyed(&ana, "k", "/api/v1/sessions", &devices).await;
+        assert_eq!((made.status, &made.json()["id"]), (201, &json!(device.id.to_string())));
+
+        assert_eq!(ana.get(&path).await.json()["total"], 1);
+        assert_eq!(ana.get(&messages).await.json()["items"].as_array().unwrap().len(), 2);
+        assert_eq!(ana.get("/api/v1/sessions").await.json()["data"].as_array().unwrap().len(), 1);
+        // The answer is kept now.
+        assert_eq!(keyed(&ana, "k", &path, &sessions).await.headers["idempotent-replayed"], "true");
+    }
+
     async fn a_create_that_is_repeated_is_one_session(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
