@@ -21,6 +21,8 @@ const MAX_SEARCH_CHARS: usize = 8_000;
 pub(crate) enum Reach {
     /// One organization's, which is `$1`.
     Organization,
+    /// The like for sessions that something else has led to, and which are judged one by one.
+    Known,
     /// Everybody's.
     Account,
 }
@@ -29,6 +31,8 @@ pub(crate) enum Reach {
 pub(crate) struct Conditions {
     sqlite: bool,
     reach: Reach,
+    /// The time of a session, as it is compared and ordered by.
+    at: &'static str,
     pub(crate) sql: String,
     pub(crate) values: Vec<Value>,
 }
@@ -48,7 +52,15 @@ pub(crate) fn conditions(
     filter: &SessionFilter,
     position: Option<(Micros, SessionId)>,
 ) -> Conditions {
-    let mut conditions = Conditions { sqlite, reach, sql: String::new(), values: Vec::new() };
+    let led = match reach {
+        Reach::Organization => filter.sessions.is_some() || filter.tags.is_some(),
+        Reach::Known => false,
+        Reach::Account => filter.organizations.is_some(),
+    };
+    // PostgreSQL would walk the times instead, and compare each of them with all that other keys lead to. A sum is
+    // in no index.
+    let at = if led && !sqlite { "s.created_us + 0" } else { "s.created_us" };
+    let mut conditions = Conditions { sqlite, reach, at, sql: String::new(), values: Vec::new() };
     conditions.range(filter, position);
     if let Some(organizations) = &filter.organizations {
         let list = organizations.iter().map(|organization| organization.0).collect::<Vec<_>>();
@@ -61,7 +73,7 @@ pub(crate) fn conditions(
     }
     if let Some(tags) = &filter.tags {
         let number = conditions.bind(texts(tags));
-        let with = conditions.has("session_tags", "tag", number);
+        let with = conditions.tagged(number);
         conditions.and(&with);
     }
     if asks_for_more(filter) {
@@ -87,8 +99,16 @@ impl Conditions {
     /// The number of a new parameter.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
-        let before = usize::from(self.reach == Reach::Organization);
+        let before = usize::from(self.reach != Reach::Account);
         format!("${}", self.values.len() + before)
+    }
+
+    /// What the list is ordered by.
+    pub(crate) fn order(&self) -> String {
+        match self.reach {
+            Reach::Organization | Reach::Known => format!("s.organization DESC, {} DESC", self.at),
+            Reach::Account => format!("{} DESC, s.tail DESC", self.at),
+        }
     }
 
     fn and(&mut self, condition: &str) {
@@ -104,18 +124,25 @@ impl Conditions {
         let from = filter.created.from.map_or(i64::MIN, |from| from.0);
         let mut until = filter.created.until.map_or(i64::MAX, |until| until.0);
         match self.reach {
-            Reach::Organization => {
+            Reach::Organization | Reach::Known => {
                 until = position.map_or(until, |(before, _)| until.min(before.0));
                 let (from, until) = (self.bind(from), self.bind(until));
-                self.and(&format!("(s.organization, s.created_us) >= ($1, {from})"));
-                self.and(&format!("(s.organization, s.created_us) < ($1, {until})"));
+                let range = match filter.sessions.is_some() || filter.tags.is_some() {
+                    // Other keys lead to the sessions, which are looked up one by one.
+                    true => format!("s.organization = $1 AND {0} >= {from} AND {0} < {until}", self.at),
+                    false => format!(
+                        "(s.organization, s.created_us) >= ($1, {from})
+                             AND (s.organization, s.created_us) < ($1, {until})"
+                    ),
+                };
+                self.and(&range);
             }
             Reach::Account => {
                 let (at, tail) = position.map_or((i64::MAX, i64::MAX), |(at, id)| (at.0, id.tail() as i64));
                 let (from, until) = (self.bind(from), self.bind(until));
                 let (at, tail) = (self.bind(at), self.bind(tail));
-                self.and(&format!("s.created_us >= {from} AND s.created_us < {until}"));
-                self.and(&format!("(s.created_us, s.tail) < ({at}, {tail})"));
+                self.and(&format!("{0} >= {from} AND {0} < {until}", self.at));
+                self.and(&format!("({}, s.tail) < ({at}, {tail})", self.at));
                 let deleted = self.bind(filter.include_deleted_organizations);
                 self.and(&format!(
                     "({deleted} = 1 OR s.organization NOT IN
@@ -207,19 +234,32 @@ impl Conditions {
         format!("{column} = ANY (ARRAY(SELECT {value}))")
     }
 
-    /// That a side table has one of the values of a list for the session. Within an organization the values lead to
-    /// the sessions, each of them once.
+    /// That a side table has one of the values of a list for the session.
     fn has(&self, table: &str, column: &str, number: String) -> String {
         let within = self.is_in(&format!("t.{column}"), number, Kind::Text);
         match self.reach {
             Reach::Organization => format!(
                 "s.created_us IN (SELECT t.session_us FROM {table} t WHERE t.organization = $1 AND {within})"
             ),
-            Reach::Account => format!(
-                "EXISTS (SELECT 1 FROM {table} t WHERE t.organization = s.organization
-                     AND t.session_us = s.created_us AND {within})"
+            // The limit keeps PostgreSQL from making a join of it.
+            Reach::Known | Reach::Account => format!(
+                "(SELECT t.session_us FROM {table} t WHERE t.organization = s.organization
+                      AND t.session_us = s.created_us AND {within} LIMIT 1) IS NOT NULL"
             ),
         }
+    }
+
+    /// That the session has one of some tags. Within an organization the tags lead to the sessions, each of them
+    /// once; PostgreSQL would rather compare every session with every row of the tags, unless these come as an array.
+    fn tagged(&self, number: String) -> String {
+        if self.sqlite || self.reach != Reach::Organization {
+            return self.has("session_tags", "tag", number);
+        }
+        let within = self.is_in("t.tag", number, Kind::Text);
+        format!(
+            "s.created_us = ANY (ARRAY(SELECT t.session_us FROM session_tags t
+                 WHERE t.organization = $1 AND {within}))"
+        )
     }
 }
 
@@ -250,12 +290,4 @@ fn ids(values: &[Uuid]) -> String {
 fn pattern(search: &str) -> String {
     let short = search.replace('\0', "\u{ffff}").chars().take(MAX_SEARCH_CHARS).collect::<String>();
     crate::rows::containing(&short)
-}
-
-/// The organization of a row is the one that was asked for, or any.
-pub(crate) fn order(reach: Reach) -> &'static str {
-    match reach {
-        Reach::Organization => "s.organization DESC, s.created_us DESC",
-        Reach::Account => "s.created_us DESC, s.tail DESC",
-    }
 }

@@ -1,7 +1,7 @@
 //! Lists of agent sessions, and what is counted of them.
 
 use crate::access::{Granted, GrantedAccount, ViewSessions};
-use crate::agent_filter::{Conditions, Reach, conditions, kept, order};
+use crate::agent_filter::{Conditions, Reach, conditions, kept};
 use crate::agent_sessions::session;
 use crate::database::{Database, Row, Value};
 use crate::rows::{values, word};
@@ -35,7 +35,7 @@ pub struct SessionFacets {
 }
 
 /// A statement and its values.
-type Question = (&'static str, Vec<Value>);
+pub(crate) type Question = (&'static str, Vec<Value>);
 
 impl Store {
     /// A stretch of the organization's agent sessions that a filter lets through, newest first, with their number, at
@@ -72,7 +72,7 @@ impl Store {
         // One more than asked for tells whether others follow.
         let limit = i64::from(limit) + 1;
         vec![
-            page(conditions(sqlite, reach, filter, position), reach, limit, offset),
+            page(conditions(sqlite, reach, filter, position), limit, offset),
             total(conditions(sqlite, reach, filter, None)),
         ]
     }
@@ -98,13 +98,9 @@ impl Store {
         filter: &SessionFilter,
     ) -> Result<SessionFacets> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
-        let conditions = || conditions(sqlite, Reach::Organization, filter, None);
-        let statements = vec![
-            by("agent", conditions()),
-            by("state", conditions()),
-            by_tag(conditions()),
-            by("origin", conditions()),
-        ];
+        let conditions = |reach| conditions(sqlite, reach, filter, None);
+        let by = |column| by(column, conditions(Reach::Organization));
+        let statements = vec![by("agent"), by("state"), by_tag(conditions(Reach::Known)), by("origin")];
         let answers = self.within_snapshot(granted, statements).await?;
         let [agents, states, tags, origins] = answers.try_into().unwrap_or_default();
         Ok(SessionFacets {
@@ -117,9 +113,9 @@ impl Store {
 }
 
 /// The sessions are found by what is narrow, and only those of the page get their bodies.
-fn page(mut conditions: Conditions, reach: Reach, limit: i64, offset: i64) -> Question {
+pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Question {
     let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
-    let (order, Conditions { sql, values, .. }) = (order(reach), conditions);
+    let (order, Conditions { sql, values, .. }) = (conditions.order(), conditions);
     let sql = format!(
         "SELECT s.lease_us, b.body FROM
              (SELECT s.organization, s.created_us, s.tail, s.lease_us FROM agent_sessions s
@@ -130,7 +126,7 @@ fn page(mut conditions: Conditions, reach: Reach, limit: i64, offset: i64) -> Qu
     (kept(sql), values)
 }
 
-fn total(Conditions { sql, values, .. }: Conditions) -> Question {
+pub(crate) fn total(Conditions { sql, values, .. }: Conditions) -> Question {
     (kept(format!("SELECT COUNT(*) FROM agent_sessions s WHERE {sql}")), values)
 }
 
@@ -143,11 +139,13 @@ fn by(column: &str, Conditions { sql, values, .. }: Conditions) -> Question {
     (kept(sql), values)
 }
 
-fn by_tag(Conditions { sql, values, .. }: Conditions) -> Question {
+/// The tags lead to the sessions.
+pub(crate) fn by_tag(Conditions { sql, values, .. }: Conditions) -> Question {
     let sql = format!(
-        "SELECT x.tag, COUNT(*) FROM agent_sessions s
-         JOIN session_tags x ON x.organization = s.organization AND x.session_us = s.created_us
-         WHERE x.organization = $1 AND {sql} GROUP BY x.tag ORDER BY COUNT(*) DESC, x.tag LIMIT 100"
+        "SELECT x.tag, COUNT(*) FROM session_tags x WHERE x.organization = $1 AND
+             (SELECT s.created_us FROM agent_sessions s
+              WHERE s.organization = $1 AND s.created_us = x.session_us AND {sql}) IS NOT NULL
+         GROUP BY x.tag ORDER BY COUNT(*) DESC, x.tag LIMIT 100"
     );
     (kept(sql), values)
 }

@@ -25,14 +25,25 @@ macro_rules! is_among {
     };
 }
 
-/// The organizations that have work, least recently served first.
+/// The organizations that have work, least recently served first. From one that has work the index leads to the next,
+/// so neither those that have none nor the length of anybody's queue cost anything.
 pub(crate) const ORGANIZATIONS: &str = concat!(
-    "SELECT d.organization FROM served d
-     JOIN organizations o ON o.id = d.organization AND o.deleted_us IS NULL
-     WHERE EXISTS (SELECT 1 FROM agent_sessions s
-                   WHERE s.organization = d.organization AND s.work = 'waiting' AND ",
+    "WITH RECURSIVE waiting (organization) AS (
+         SELECT organization FROM
+             (SELECT organization FROM agent_sessions WHERE work = 'waiting'
+              ORDER BY organization, work_us, created_us LIMIT 1) first
+         UNION ALL
+         SELECT (SELECT s.organization FROM agent_sessions s
+                 WHERE s.work = 'waiting' AND s.organization > w.organization
+                 ORDER BY s.organization, s.work_us, s.created_us LIMIT 1)
+         FROM waiting w WHERE w.organization IS NOT NULL)
+     SELECT w.organization FROM waiting w
+     WHERE (SELECT o.created_us FROM organizations o WHERE o.id = w.organization AND o.deleted_us IS NULL) IS NOT NULL
+       AND (SELECT s.created_us FROM agent_sessions s
+            WHERE s.organization = w.organization AND s.work = 'waiting' AND ",
     is_among!("$1"),
-    ") ORDER BY d.number, d.organization LIMIT $2"
+    " ORDER BY s.organization, s.work_us, s.created_us LIMIT 1) IS NOT NULL
+     ORDER BY (SELECT d.number FROM served d WHERE d.organization = w.organization), w.organization LIMIT $2"
 );
 
 /// An organization's sessions that wait, the longest waiting first.

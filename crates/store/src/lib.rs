@@ -28,6 +28,8 @@ mod organizations;
 mod pins;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod plans_of_agents;
 mod principals;
 mod rows;
 mod secrets;
