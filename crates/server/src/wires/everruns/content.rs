@@ -8,8 +8,33 @@ use domain::ids::SessionId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// Parts that clients know. Another would break the strict ones.
-const KNOWN: [&str; 5] = ["text", "image", "image_file", "tool_call", "tool_result"];
+/// Parts that clients know. Another, or one of another shape, would break the strict ones.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(dead_code, reason = "only their shape is looked at")]
+enum Part {
+    Text { text: String },
+    Image { base64: Option<String>, url: Option<String>, media_type: Option<String> },
+    ImageFile { image_id: String, filename: Option<String> },
+    ToolCall { id: String, name: String, arguments: Map<String, Value> },
+    ToolResult { tool_call_id: String, error: Option<String> },
+}
+
+/// How a message is to be answered: kept with it, for its worker.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Controls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_disclosure: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hints: Option<Map<String, Value>>,
+}
 
 /// A message that a client sends.
 #[derive(Debug, Deserialize)]
@@ -17,9 +42,8 @@ const KNOWN: [&str; 5] = ["text", "image", "image_file", "tool_call", "tool_resu
 pub struct Sent {
     /// What is said.
     pub message: SentMessage,
-    /// How it is to be answered: kept with the message, for its worker.
     #[serde(default)]
-    controls: Option<Map<String, Value>>,
+    controls: Option<Controls>,
     /// Whatever the client wants to find again.
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
@@ -59,7 +83,7 @@ impl Sent {
         let texts = content.iter().filter_map(|part| part.get("text").and_then(Value::as_str));
         let text = texts.collect::<Vec<_>>().join("\n");
         let more = [
-            ("controls", self.controls.map(Value::Object)),
+            ("controls", self.controls.map(|controls| json!(controls))),
             ("metadata", self.metadata.map(Value::Object)),
             ("tags", self.tags.map(Value::from)),
         ];
@@ -78,10 +102,11 @@ impl Sent {
 fn unsendable(part: &Map<String, Value>) -> Option<&'static str> {
     let has =
         |name: &str| part.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()));
+    let shaped = is_known(&Value::Object(part.clone()));
     match part.get("type").and_then(Value::as_str) {
         Some("text") => (!has("text")).then_some("a text that is not empty"),
-        Some("image") => (!has("url") && !has("base64")).then_some("a url or base64 of the image"),
-        Some("image_file") => (!has("image_id")).then_some("an image_id"),
+        Some("image") => (!shaped || !has("url") && !has("base64")).then_some("a url or base64 of the image"),
+        Some("image_file") => (!shaped || !has("image_id")).then_some("an image_id"),
         _ => Some("a part of type text, image or image_file"),
     }
 }
@@ -95,11 +120,11 @@ pub struct Shown {
     role: &'static str,
     content: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    controls: Option<Value>,
+    controls: Option<Controls>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<Value>,
+    tags: Option<Vec<String>>,
     created_at: Time,
 }
 
@@ -127,16 +152,16 @@ impl Shown {
                 Source::Agent => "agent",
             },
             content,
-            controls: more.remove("controls").filter(Value::is_object),
+            controls: more.remove("controls").and_then(|controls| serde_json::from_value(controls).ok()),
             metadata: more.remove("metadata").filter(Value::is_object),
-            tags: more.remove("tags").filter(Value::is_array),
+            tags: more.remove("tags").and_then(|tags| serde_json::from_value(tags).ok()),
             created_at: Time(message.created),
         }
     }
 }
 
 fn is_known(part: &Value) -> bool {
-    part.get("type").and_then(Value::as_str).is_some_and(|kind| KNOWN.contains(&kind))
+    Part::deserialize(part).is_ok()
 }
 
 #[cfg(test)]

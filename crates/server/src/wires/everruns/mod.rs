@@ -14,6 +14,7 @@ mod errors;
 mod events;
 mod filter;
 mod ids;
+mod kept;
 mod messages;
 mod query;
 mod sessions;

@@ -2,8 +2,9 @@
 
 use super::answer::{Answer, Output, PathText, fields, text};
 use super::caller::May;
+use super::kept::Kept;
 use super::query::Query;
-use super::shapes::{Capability, Kept, Page, Session};
+use super::shapes::{Capability, Page, Session};
 use super::{filter, ids};
 use crate::failure::{Failure, RequestFailure};
 use crate::operations::agent_create::{self, AgentChoice, Create};
@@ -89,10 +90,6 @@ pub async fn begin(
 ) -> Result<Output, Failure> {
     let wanted: Wanted = fields(body)?;
     let kept: Kept = fields(body)?;
-    if kept.harness_id.as_ref().is_some_and(|id| !ids::is_harness(id)) {
-        let sentence = "harness_id: expected harness_ and 32 lower-case hexadecimal digits";
-        return Err(RequestFailure::Body(sentence.to_owned()).into());
-    }
     let agent = match (wanted.agent_id, wanted.agent_name) {
         (None, None) => AgentChoice::Default,
         (Some(id), None) => AgentChoice::Id(ids::read_agent(&id)?),
@@ -109,7 +106,7 @@ pub async fn begin(
         capabilities: json!(wanted.capabilities.unwrap_or_default()),
         origin: wanted.source,
         parent: wanted.parent_session_id.as_deref().map(ids::read_session).transpose()?,
-        extra: if kept == Kept::default() { Value::Null } else { json!(kept) },
+        extra: kept.extra()?,
         ..Create::default()
     };
     shown(StatusCode::CREATED, &agent_create::create(app, granted, new).await?, false)

@@ -4,11 +4,12 @@
 //! first generation demand `agent_id`, those of today `harness_id`: both are always there.
 
 use super::ids::{self, Prefixed};
+use super::kept::Kept;
 use crate::wires::times::Time;
 use domain::agent::{Agent, AgentSession, Usage};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// One thing that an agent can do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,55 +20,6 @@ pub struct Capability {
     /// How.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Value>,
-}
-
-/// What a client says of an agent or a session that Tenure keeps for it and does not judge. It is given back as it came.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Kept {
-    /// `harness_…`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub harness_id: Option<String>,
-    /// BCP 47.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub locale: Option<String>,
-    /// What the client can do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hints: Option<Map<String, Value>>,
-    /// Tools that the client runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tools: Option<Vec<Map<String, Value>>>,
-    /// Files that it begins with.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub initial_files: Option<Vec<Map<String, Value>>>,
-    /// What the agent is told before the conversation; of a session.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub system_prompt: Option<String>,
-    /// How often the model may be asked in a turn.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_iterations: Option<u32>,
-    /// Whether tools may run side by side.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parallel_tool_calls: Option<bool>,
-    /// Where it may connect to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub network_access: Option<Map<String, Value>>,
-    /// Servers of tools.
-    #[serde(rename = "mcpServers", skip_serializing_if = "Option::is_none")]
-    pub mcp_servers: Option<Value>,
-}
-
-impl Kept {
-    /// Out of what a session keeps; nothing of it when another wire wrote something else there.
-    pub fn of(extra: &Value) -> Kept {
-        Kept::deserialize(extra).unwrap_or_default()
-    }
-}
-
-/// The id of the harness: the client's own, or the default one.
-fn harness(kept: &Kept) -> String {
-    let own = kept.harness_id.clone().filter(|id| ids::is_harness(id));
-    own.unwrap_or_else(|| ids::default_harness().to_string())
 }
 
 /// A session.
@@ -112,8 +64,7 @@ impl<'a> Session<'a> {
     pub fn new(session: &'a AgentSession, pinned: bool) -> Session<'a> {
         let given = &session.given;
         let mut kept = Kept::of(&given.extra);
-        let harness_id = harness(&kept);
-        kept.harness_id = None;
+        let harness_id = kept.take_harness();
         Session {
             id: ids::session(session.id),
             organization_id: ids::organization(session.organization),

@@ -2,6 +2,7 @@
 
 mod agents;
 mod commands;
+mod contract;
 mod counts;
 mod entry;
 mod events;

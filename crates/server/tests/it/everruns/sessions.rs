@@ -181,8 +181,8 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let said = json!({ "harness_id": format!("harness_{}", "a".repeat(32)), "locale": "de", "hints": { "color": true },
-            "tools": [{ "type": "client_side", "name": "ls" }], "system_prompt": "Be kind.", "max_iterations": 7,
-            "parallel_tool_calls": false, "network_access": { "allow": ["*"] }, "mcpServers": { "a": {} } });
+            "tools": [{ "type": "client_side", "name": "ls", "description": "", "parameters": {} }], "system_prompt": "Be kind.", "max_iterations": 7,
+            "parallel_tool_calls": false, "network_access": { "allowed": ["*"] }, "mcpServers": { "a": {} } });
         let shown = ana.post("/v1/sessions", said.clone()).await.json();
         for (name, value) in said.as_object().unwrap() {
             assert_eq!(&shown[name], value, "{name}");

@@ -1,0 +1,100 @@
+//! Answers against the vendor's own OpenAPI document of February 2026, which is not a part of this project.
+
+use super::Worker;
+use crate::world::{Answer, World};
+use domain::agent::{Answer as Outcome, EventKind, Item, Usage};
+use domain::permission::Role;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Where the document lies beside the project, for those who have it.
+const DOCUMENT: &str = "../../../shared/wire/everruns-openapi-2026-02.json";
+
+/// The document, as far as it can be held: what an event says may fit several of its schemas (a message is a message,
+/// whoever sends it), so that "exactly one of" can never be true.
+fn document() -> Option<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!("skipped: {} is not there", path.display());
+        return None;
+    };
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    let data = document["components"]["schemas"]["EventData"].as_object_mut().unwrap();
+    let kinds = data.remove("oneOf").unwrap();
+    data.insert("anyOf".into(), kinds);
+    Some(document)
+}
+
+/// Holds an answer against what the document says of its operation.
+fn hold(document: &Value, method: &str, pattern: &str, answer: &Answer) {
+    let status = answer.status.as_u16().to_string();
+    let what = format!("{method} {pattern}: {}", answer.text());
+    let known = &document["paths"][pattern][method]["responses"][&status];
+    assert!(known.is_object(), "the document has no {status} of {what}");
+    let schema = &known["content"]["application/json"]["schema"];
+    if schema.is_null() {
+        assert_eq!(answer.body, b"", "{what}");
+        return;
+    }
+    let whole = json!({ "allOf": [schema], "components": document["components"] });
+    let validator = jsonschema::validator_for(&whole).unwrap();
+    let body = answer.json();
+    let wrong = validator
+        .iter_errors(&body)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect::<Vec<_>>();
+    assert!(wrong.is_empty(), "{what}\n{wrong:#?}");
+}
+
+/// A session in which every kind of turn happened.
+async fn story(world: &World) -> (crate::world::Actor<'_>, String, String) {
+    let acme = world.organization("Acme").await;
+    let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
+    let agent = ana.agent("helper").await;
+    let session =
+        ana.talk(json!({ "agent_id": agent, "title": "One", "tags": ["a"], "model_id": "m" })).await;
+    ana.say(&session, "hi").await;
+    let mut worker = Worker::claim(&admin).await;
+    let tool = json!({ "tool_call": { "id": "1", "name": "ls", "arguments": {} } });
+    let usage = Usage { input_tokens: 1, output_tokens: 2, cache_read_tokens: 3, ..Usage::default() };
+    worker
+        .report(vec![
+            Item::Output("a".into()),
+            Item::Event { kind: EventKind::ToolStarted, data: tool },
+            Item::Log("log".into()),
+            Item::Usage(usage),
+        ])
+        .await;
+    worker.done(Outcome::WaitingForUser).await;
+    ana.say(&session, "fail").await;
+    let failed = Outcome::Failed { message: "no".into(), exit_code: Some(1) };
+    Worker::claim(&admin).await.done(failed).await;
+    ana.say(&session, "stop").await;
+    ana.post(&format!("/v1/sessions/{session}/cancel"), json!({})).await;
+    (ana, agent, session)
+}
+
+both! {
+    async fn answers_are_as_the_vendors_document_has_them(world: &World) {
+        let Some(document) = document() else { return };
+        let (ana, agent, session) = story(world).await;
+        let hold = |method: &str, pattern: &str, answer: &Answer| hold(&document, method, pattern, answer);
+        let (one_agent, one) = (format!("/v1/agents/{agent}"), format!("/v1/sessions/{session}"));
+        hold("get", "/v1/agents", &ana.get("/v1/agents").await);
+        hold("post", "/v1/agents", &ana.post("/v1/agents", json!({ "name": "b", "system_prompt": "" })).await);
+        hold("get", "/v1/agents/{agent_id}", &ana.get(&one_agent).await);
+        hold("patch", "/v1/agents/{agent_id}", &ana.patch(&one_agent, json!({ "tags": ["x"] })).await);
+        hold("get", "/v1/sessions", &ana.get("/v1/sessions").await);
+        hold("post", "/v1/sessions", &ana.post("/v1/sessions", json!({ "agent_id": agent })).await);
+        hold("get", "/v1/sessions/{session_id}", &ana.get(&one).await);
+        hold("patch", "/v1/sessions/{session_id}", &ana.patch(&one, json!({ "title": "Two" })).await);
+        hold("post", "/v1/sessions/{session_id}/cancel", &ana.post(&format!("{one}/cancel"), json!({})).await);
+        hold("get", "/v1/sessions/{session_id}/messages", &ana.get(&format!("{one}/messages")).await);
+        hold("get", "/v1/sessions/{session_id}/events", &ana.get(&format!("{one}/events")).await);
+        let message = json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } });
+        let posted = ana.post(&format!("{one}/messages"), message).await;
+        hold("post", "/v1/sessions/{session_id}/messages", &posted);
+        hold("delete", "/v1/sessions/{session_id}", &ana.delete(&one).await);
+        hold("delete", "/v1/agents/{agent_id}", &ana.delete(&one_agent).await);
+    }
+}
