@@ -108,6 +108,22 @@ impl Store {
         }
     }
 
+    /// Takes in what an import or a demonstration brings with times of its own: a session and all that happened to it
+    /// until `now`, as one batch.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when another session was created at the same time; [`Refusal::NotAMember`] when there is no such
+    /// organization.
+    pub async fn import_agent_session(&self, _: &System, birth: &Birth, now: Micros) -> Result<AgentSession> {
+        let (session, statements, _) = born(birth, now)?;
+        match self.database.apply(batch([session.organization], statements)).await {
+            Ok(()) => Ok(session),
+            Err(DatabaseError::Unmet { statement: 0, .. }) => Err(Refusal::NotAMember.into()),
+            Err(DatabaseError::Taken { .. } | DatabaseError::Unmet { .. }) => Err(Error::Stale),
+            Err(error) => Err(stale(error)),
+        }
+    }
+
     /// Writes what was decided on a session as it was loaded: all of it, or nothing. Gives the session after it.
     ///
     /// # Errors

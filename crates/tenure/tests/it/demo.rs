@@ -22,7 +22,7 @@ impl Demo {
                 break;
             }
         }
-        assert!(screen.contains("Six commands worth trying"), "{screen}");
+        assert!(screen.contains("Ten commands worth trying"), "{screen}");
         Demo { process, screen }
     }
 
@@ -56,6 +56,7 @@ fn the_commands_it_prints_work_and_a_second_start_keeps_its_data() {
     assert_ne!(next["data"][0]["id"], page["data"][0]["id"]);
     assert_eq!(first.paste("/api/v1/sessions/")["id"], page["data"][4]["id"]);
     assert_eq!(first.paste("/tenure/v1/changes")["changes"].as_array().unwrap().len(), 3);
+    assert_eq!(first.paste("/v1/sessions?limit=5'  ".trim_end())["data"].as_array().unwrap().len(), 5);
     let key = first.key().to_owned();
     first.stop();
 
