@@ -159,8 +159,6 @@ mod tests {
             "host --server http://a --token tnr_x --mobilecli-url http://b --mobilecli m",
             "worker --server http://a --token tnr_x",
             "worker --server http://a --exec cat",
-            "worker --server http://a --token tnr_x --exec cat --parallel 0",
-            "worker --server http://a --token tnr_x --exec cat --time-limit soon",
             "worker --server http://a --token tnr_x --exec cat --input xml",
         ];
         for line in bad {
