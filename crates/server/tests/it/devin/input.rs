@@ -1,7 +1,6 @@
 //! Bad input: a problem in this wire's words each time, never a 500, and nothing done.
 
 use super::{at, refused, session};
-use crate::world::World;
 use axum::body::Body;
 use domain::permission::Role;
 use serde_json::{Value, json};

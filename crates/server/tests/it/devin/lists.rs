@@ -1,7 +1,6 @@
 //! Lists: pages, filters, and cursors that are nobody else's.
 
 use super::{at, created, refused};
-use crate::world::World;
 use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Requests that are repeated with an idempotency key, on this wire and on another.
 
 use super::{at, refused};
-use crate::world::{Actor, Answer, World};
+use crate::world::{Actor, Answer};
 use axum::body::Body;
 use axum::http::Request;
 use domain::permission::Role;

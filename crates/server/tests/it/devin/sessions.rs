@@ -1,7 +1,6 @@
 //! One session from its creation to its end.
 
 use super::{at, created, refused, session};
-use crate::world::World;
 use axum::body::Body;
 use domain::permission::{AccountRole, Role};
 use domain::time::Span;
