@@ -32,9 +32,9 @@ class Work:
         self.sent = collections.defaultdict(list)
         self.wrong = []
 
-    def call(self, method, path, body=None, key=None):
+    def call(self, method, path, body=None):
         """A request that is repeated until it is answered; repeating it is safe by its idempotency key."""
-        headers = {"Idempotency-Key": key or uuid.uuid4().hex} if method == "POST" else {}
+        headers = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
         while True:
             status, answer = self.tenure.call(method, path, self.key, body, headers)
             # Gone, or back and busy with the same request of before.
@@ -43,15 +43,11 @@ class Work:
             time.sleep(0.05)
 
     def worker(self):
-        self.workers.append(self.organization.worker("--agent", "default", "--exec", COMMAND, token=self.key))
+        self.workers.append(self.organization.worker(COMMAND, agent="default"))
 
     def create(self):
-        agents = self.call("GET", "/v1/agents")[1]["data"]
-        agent = next((a["id"] for a in agents if a["name"] == "default"), None)
-        if agent is None:
-            agent = self.call("POST", "/v1/agents", {"name": "default", "system_prompt": ""})[1]["id"]
         for _ in range(SESSIONS):
-            status, session = self.call("POST", "/v1/sessions", {"agent_id": agent})
+            status, session = self.call("POST", "/v1/sessions", {})
             assert status == 201, (status, session)
             self.sent[session["id"]] = []
 
@@ -91,7 +87,6 @@ class Work:
     def check(self, session):
         """Each message has one answer, or the session sleeps because workers were lost."""
         state = wait_until(f"{session} is at rest", lambda: self.at_rest(session), seconds=300)
-        messages = []
         status, page = self.call("GET", f"/v1/sessions/{session}/messages?limit=100")
         assert status == 200, page
         messages = page["data"]
