@@ -36,6 +36,7 @@ mod methods;
 mod sessions;
 mod socket;
 mod tidy;
+mod two_wires;
 mod work;
 mod work_runs;
 mod world;
