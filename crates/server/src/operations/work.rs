@@ -113,25 +113,25 @@ pub async fn claim(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Ass
         .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
     // Before the first look, so that what comes right after it is not missed.
     let mut signals = app.store.database().signals();
-    let waiting = async {
+    // Only the waiting is cut short: a claim that is under way is not given up, or its turn would be nobody's.
+    let mut time = std::pin::pin!(tokio::time::sleep(claim.wait.min(MAX_WAIT)));
+    loop {
+        if let Some(assignment) = take(app, reach, claim).await? {
+            return Ok(Some(assignment));
+        }
         loop {
-            if let Some(assignment) = take(app, reach, claim).await? {
-                return Ok(Some(assignment));
-            }
-            loop {
-                let signal = tokio::select! {
-                    signal = signals.recv() => signal,
-                    () = app.stop.cancelled() => None,
-                };
-                match (signal, reach.only()) {
-                    (None, _) => return Ok(None),
-                    (Some(signal), Some(only)) if !concerns(&signal, only) => {}
-                    _ => break,
-                }
+            let signal = tokio::select! {
+                signal = signals.recv() => signal,
+                () = app.stop.cancelled() => None,
+                () = &mut time => None,
+            };
+            match (signal, reach.only()) {
+                (None, _) => return Ok(None),
+                (Some(signal), Some(only)) if !concerns(&signal, only) => {}
+                _ => break,
             }
         }
-    };
-    tokio::time::timeout(claim.wait.min(MAX_WAIT), waiting).await.unwrap_or(Ok(None))
+    }
 }
 
 /// Takes one of the turns that wait now.

@@ -23,6 +23,8 @@ macro_rules! both {
     };
 }
 
+mod agents;
+mod agents_racing;
 mod allocation;
 mod coverage;
 mod hosts;

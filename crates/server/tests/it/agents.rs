@@ -1,0 +1,398 @@
+//! Agent sessions through the operations, as the wires and workers use them.
+
+use crate::world::{Actor, World};
+use domain::Refusal;
+use domain::agent::{Acus, AgentSession, Answer, EventQuery, Item, Message, Report, Source, Usage};
+use domain::ids::{AgentId, SessionId};
+use domain::permission::{Permission, Role};
+use domain::refusal::Thing;
+use domain::time::Span;
+use serde_json::{Value, json};
+use server::failure::Failure;
+use server::operations::agent_create::{self, AgentChoice, Create, NewSecret};
+use server::operations::agent_messages::{self, Post};
+use server::operations::work::{self, Assignment, Claim, Reach, TurnKey};
+use server::operations::{agent_events, agent_sessions, agents, authenticate};
+use std::time::Duration;
+use store::access::{ConnectWorkers, Right, UseSessions, ViewSessions};
+use store::{Chosen, Granted};
+
+/// The proof of what somebody may.
+pub async fn proof<P: Right>(who: &Actor<'_>) -> Granted<P> {
+    let caller = authenticate::authenticate(who.world.app(), who.key.as_deref(), Chosen::ByDefault);
+    caller.await.unwrap().may::<P>().unwrap()
+}
+
+pub fn says(text: &str) -> Post {
+    Post { text: text.to_owned(), ..Post::default() }
+}
+
+/// A new session with its first message.
+pub async fn asked(who: &Actor<'_>, text: &str) -> AgentSession {
+    created(who, Create { message: Some(says(text)), ..Create::default() }).await.unwrap()
+}
+
+pub async fn created(who: &Actor<'_>, new: Create) -> Result<AgentSession, Failure> {
+    agent_create::create(who.world.app(), &proof::<UseSessions>(who).await, new).await
+}
+
+pub async fn say(who: &Actor<'_>, id: SessionId, text: &str) -> AgentSession {
+    let granted = proof::<UseSessions>(who).await;
+    agent_messages::post(who.world.app(), &granted, id, says(text)).await.unwrap().0
+}
+
+pub async fn state(who: &Actor<'_>, id: SessionId) -> &'static str {
+    let granted = proof::<ViewSessions>(who).await;
+    agent_sessions::get(who.world.app(), &granted, id).await.unwrap().state.name()
+}
+
+pub async fn reach(who: &Actor<'_>) -> Reach {
+    Reach::Organization(proof::<ConnectWorkers>(who).await)
+}
+
+pub async fn claim(world: &World, reach: &Reach) -> Option<Assignment> {
+    let claim = Claim { worker: "w".to_owned(), agents: None, wait: Duration::ZERO };
+    work::claim(world.app(), reach, &claim).await.unwrap()
+}
+
+pub fn key(assignment: &Assignment) -> TurnKey {
+    let (organization, session) = (assignment.session.organization, assignment.session.id);
+    TurnKey { organization, session, turn: assignment.turn.id, fence: assignment.turn.fence }
+}
+
+pub fn output(first: i64, texts: &[&str]) -> Report {
+    Report { first, items: texts.iter().map(|text| Item::Output((*text).to_owned())).collect() }
+}
+
+pub fn spent(first: i64, units: i64) -> Report {
+    let usage = Usage { acus: Acus::whole(units), input_tokens: 10, ..Usage::default() };
+    Report { first, items: vec![Item::Usage(usage)] }
+}
+
+pub async fn messages(who: &Actor<'_>, id: SessionId) -> Vec<Message> {
+    let granted = proof::<ViewSessions>(who).await;
+    agent_messages::page(who.world.app(), &granted, id, 0, 1_000).await.unwrap().items
+}
+
+pub async fn kinds(who: &Actor<'_>, id: SessionId) -> Vec<&'static str> {
+    let granted = proof::<ViewSessions>(who).await;
+    let events = agent_events::page(who.world.app(), &granted, id, &EventQuery::after(0, 10_000)).await;
+    let events = events.unwrap().items;
+    assert!(events.iter().map(|event| event.sequence).eq(1..=events.len() as i64), "events have no gaps");
+    events.iter().map(|event| event.kind.name()).collect()
+}
+
+fn refusal<T: std::fmt::Debug>(outcome: Result<T, Failure>) -> Refusal {
+    match outcome {
+        Err(Failure::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+both! {
+    async fn a_message_is_answered_by_a_worker(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let reach = reach(&world.member(acme, Role::Admin).await).await;
+        let session = asked(&ana, "hello").await;
+        assert_eq!(state(&ana, session.id).await, "new");
+        let turn = claim(world, &reach).await.unwrap();
+        assert_eq!((turn.message.text.as_str(), turn.agent.as_ref().unwrap().name.as_str()), ("hello", "default"));
+        assert_eq!(state(&ana, session.id).await, "claimed");
+        assert!(claim(world, &reach).await.is_none(), "a turn is had once");
+        let app = world.app();
+        work::report(app, &reach, key(&turn), output(0, &["good ", "day"])).await.unwrap();
+        assert_eq!(state(&ana, session.id).await, "running.working");
+        // The answer to a report may be lost: the worker says it again, with more.
+        work::report(app, &reach, key(&turn), output(0, &["good ", "day", "!"])).await.unwrap();
+        say(&ana, session.id, "and?").await;
+        let done = work::done(app, &reach, key(&turn), Answer::WaitingForUser).await.unwrap();
+        assert_eq!(done.state.name(), "running.working", "a message waits");
+        work::done(app, &reach, key(&turn), Answer::WaitingForUser).await.unwrap();
+        let next = claim(world, &reach).await.unwrap();
+        assert_eq!(next.message.text, "and?");
+        work::done(app, &reach, key(&next), Answer::Finished).await.unwrap();
+        assert_eq!(state(&ana, session.id).await, "running.finished");
+        let said = messages(&ana, session.id).await;
+        let said: Vec<_> = said.iter().map(|said| (said.source, said.text.as_str(), said.answers)).collect();
+        let user = Source::User;
+        assert_eq!(said, [(user, "hello", None), (user, "and?", None), (Source::Agent, "good day!", Some(1))]);
+        assert_eq!(kinds(&ana, session.id).await, [
+            "session.started", "input.message", "turn.started", "session.activated", "output.message.started",
+            "output.message.delta", "output.message.delta", "output.message.delta", "input.message",
+            "output.message.completed", "turn.completed", "turn.started", "session.activated", "turn.completed",
+            "session.idled",
+        ]);
+    }
+
+    async fn what_must_be_refused_at_creation(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let reader = world.member(acme, Role::Readonly).await;
+        let other = world.member(world.organization("Other").await, Role::Admin).await;
+        let foreign = asked(&other, "x").await;
+        let new = Create::default;
+        let agent = |id| Create { agent: AgentChoice::Id(id), ..new() };
+        let of = |owner: &Actor<'_>| Create { on_behalf_of: Some(owner.principal), ..new() };
+        let schema = |schema| Create { output_schema: Some(schema), ..new() };
+        let invalid = |refusal: &Refusal, named: &str| matches!(refusal, Refusal::Invalid { field, .. } if field == named);
+        for (create, field) in [
+            (Create { category: Some("gardening".into()), ..new() }, "category"),
+            (Create { tags: (0..51).map(|n| n.to_string()).collect(), ..new() }, "tags"),
+            (Create { max_acus: Some(Acus(0)), ..new() }, "max_acu_limit"),
+            (Create { message: Some(says(" ")), ..new() }, "message"),
+            (schema(json!({ "description": "x".repeat(65_000) })), "structured_output_schema"),
+            (schema(json!({ "$ref": "https://example.com/x" })), "structured_output_schema"),
+        ] {
+            let refused = refusal(created(&ana, create).await);
+            assert!(invalid(&refused, field), "{field}: {refused:?}");
+        }
+        let not_found = |thing| Refusal::NotFound(thing);
+        for (who, create, expected) in [
+            (&ana, agent(foreign.given.agent), not_found(Thing::Agent)),
+            (&ana, agent(AgentId(foreign.id.uuid())), not_found(Thing::Agent)),
+            (&ana, Create { parent: Some(foreign.id), ..new() }, not_found(Thing::Session)),
+            (&ana, of(&admin), Refusal::Forbidden(Permission::ImpersonateSessions)),
+            (&admin, of(&other), not_found(Thing::Member)),
+            (&admin, of(&reader), not_found(Thing::Member)),
+        ] {
+            assert_eq!(refusal(created(who, create).await), expected);
+        }
+        let session = created(&admin, of(&ana)).await.unwrap();
+        assert_eq!((session.given.owner, session.given.created_by), (ana.principal, admin.principal));
+        let listed = agent_sessions::list(world.app(), &proof(&ana).await, &Default::default(), offset(0, 10)).await;
+        assert_eq!(listed.unwrap().total, 1, "nothing was created by what was refused");
+    }
+
+    async fn a_turn_goes_to_another_worker_once(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let reach = reach(&admin).await;
+        let app = world.app();
+        world.advance(Span::minutes(10));
+        let session = asked(&admin, "hello").await;
+        let first = claim(world, &reach).await.unwrap();
+        world.advance(Span::seconds(50));
+        let standing = work::heartbeat(app, &reach, key(&first)).await.unwrap();
+        assert_eq!((standing.lease, standing.cancelled), (Span::seconds(60), false));
+        world.advance(Span::seconds(50));
+        world.sweep().await;
+        assert_eq!(state(&admin, session.id).await, "claimed", "a heartbeat came");
+        assert!(claim(world, &reach).await.is_none());
+        world.advance(Span::seconds(11));
+        world.sweep().await;
+        let second = claim(world, &reach).await.unwrap();
+        assert_eq!((second.turn.attempt, second.message.text.as_str()), (2, "hello"));
+        let lost = |outcome: Result<work::Standing, Failure>| assert_eq!(refusal(outcome), Refusal::TurnLost);
+        lost(work::heartbeat(app, &reach, key(&first)).await);
+        lost(work::report(app, &reach, key(&first), output(0, &["late"])).await);
+        let late = work::done(app, &reach, key(&first), Answer::Finished).await;
+        assert_eq!(refusal(late.map(|session| session.state)), Refusal::TurnLost);
+        world.advance(Span::seconds(61));
+        world.sweep().await;
+        assert_eq!(state(&admin, session.id).await, "suspended.worker_lost");
+        assert!(claim(world, &reach).await.is_none());
+        say(&admin, session.id, "still there?").await;
+        assert_eq!(claim(world, &reach).await.unwrap().message.text, "still there?");
+    }
+
+    async fn who_stops_a_turn_stops_its_worker(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let reach = reach(&admin).await;
+        let app = world.app();
+        let granted = proof::<UseSessions>(&admin).await;
+        let session = asked(&admin, "hello").await;
+        let turn = claim(world, &reach).await.unwrap();
+        agent_sessions::cancel(app, &granted, session.id).await.unwrap();
+        assert!(work::heartbeat(app, &reach, key(&turn)).await.unwrap().cancelled);
+        work::done(app, &reach, key(&turn), Answer::Cancelled).await.unwrap();
+        assert_eq!(state(&admin, session.id).await, "running.waiting_for_user");
+        // Another organization's worker learns nothing of it.
+        let other = world.member(world.organization("Other").await, Role::Admin).await;
+        let foreign = crate::agents::reach(&other).await;
+        let asked = work::heartbeat(app, &foreign, key(&turn)).await;
+        assert_eq!(refusal(asked), Refusal::NotFound(Thing::Session));
+    }
+
+    async fn children_are_put_away_with_their_parent(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let granted = proof::<UseSessions>(&ana).await;
+        let app = world.app();
+        let child_of = |parent: SessionId| Create { parent: Some(parent), ..Create::default() };
+        let parent = created(&ana, Create::default()).await.unwrap();
+        let child = created(&ana, child_of(parent.id)).await.unwrap();
+        let grandchild = created(&ana, child_of(child.id)).await.unwrap();
+        let archived = agent_sessions::archive(app, &granted, parent.id).await.unwrap();
+        assert_eq!(archived.children, [child.id]);
+        for id in [parent.id, child.id, grandchild.id] {
+            assert_eq!(state(&ana, id).await, "suspended.user_request");
+        }
+        let refused = agent_messages::post(app, &granted, child.id, says("x")).await;
+        assert_eq!(refusal(refused), Refusal::SessionArchived);
+        agent_sessions::unarchive(app, &granted, parent.id).await.unwrap();
+        assert_eq!(say(&ana, parent.id, "on").await.state.name(), "resuming");
+        assert!(agent_messages::post(app, &granted, child.id, says("x")).await.is_err());
+        assert_eq!(refusal(created(&ana, child_of(child.id)).await), Refusal::SessionArchived);
+        let ended = agent_sessions::terminate(app, &granted, parent.id, true).await.unwrap();
+        assert_eq!((ended.state.name(), ended.archived.is_some()), ("exit", true));
+        agent_sessions::delete(app, &granted, parent.id).await.unwrap();
+        let gone = agent_sessions::get(app, &granted.also().unwrap(), parent.id).await;
+        assert_eq!(refusal(gone), Refusal::NotFound(Thing::Session));
+        world.sweep().await;
+    }
+
+    async fn title_and_tags_are_changed_both_or_not_at_all(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let bob = world.member(acme, Role::Readwrite).await;
+        let session = created(&ana, Create::default()).await.unwrap();
+        let change = |title: &str, tags| agent_sessions::Update { title: Some(Some(title.into())), tags: Some(tags) };
+        use agent_sessions::TagsUpdate::*;
+        let granted = proof::<UseSessions>(&ana).await;
+        let app = world.app();
+        let changed = agent_sessions::update(app, &granted, session.id, change("T", Append(vec!["a".into()]))).await;
+        let changed = changed.unwrap();
+        assert_eq!((changed.given.title.as_deref(), changed.given.tags.as_slice()), (Some("T"), &["a".to_owned()][..]));
+        let long = "x".repeat(2_000);
+        let refused = agent_sessions::update(app, &granted, session.id, change(&long, Replace(vec![]))).await;
+        assert!(matches!(refusal(refused), Refusal::Invalid { .. }));
+        let foreign = proof::<UseSessions>(&bob).await;
+        let refused = agent_sessions::update(app, &foreign, session.id, change("B", Replace(vec![]))).await;
+        assert_eq!(refusal(refused), Refusal::NotYours(Thing::Session));
+        let kept = agent_sessions::get(app, &granted.also().unwrap(), session.id).await.unwrap();
+        assert_eq!(kept.given, changed.given);
+    }
+
+    async fn a_follower_sees_each_event_once(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let reach = reach(&admin).await;
+        let app = world.app();
+        let session = asked(&admin, "hello").await;
+        let view = proof::<ViewSessions>(&admin).await;
+        let mut follow = agent_events::follow(app, view.clone(), session.id, None).await.unwrap();
+        let first = follow.next().await.unwrap().unwrap();
+        assert_eq!(first.iter().map(|event| event.kind.name()).collect::<Vec<_>>(), ["session.started", "input.message"]);
+        let waiting = tokio::spawn(async move { (follow.next().await, follow) });
+        let turn = claim(world, &reach).await.unwrap();
+        let (next, _) = waiting.await.unwrap();
+        assert_eq!(next.unwrap().unwrap()[0].kind.name(), "turn.started");
+        work::report(app, &reach, key(&turn), output(0, &["a"; 300])).await.unwrap();
+        work::done(app, &reach, key(&turn), Answer::Finished).await.unwrap();
+        // Again from the second event, in pieces, with the deltas left out and without a gap.
+        let back = agent_events::follow(app, view.clone(), session.id, Some(first[0].id)).await.unwrap();
+        let mut back = back.only(None, vec![domain::agent::EventKind::OutputDelta]);
+        let mut seen = Vec::new();
+        while seen.last() != Some(&"session.idled") {
+            seen.extend(back.next().await.unwrap().unwrap().iter().map(|event| event.kind.name()));
+        }
+        assert_eq!(seen, [
+            "input.message", "turn.started", "session.activated", "output.message.started", "output.message.completed",
+            "turn.completed", "session.idled",
+        ]);
+        let mut foreign = first[0].id;
+        foreign.0 = uuid::Uuid::from_u128(foreign.0.as_u128() ^ (1 << 40));
+        let unknown = agent_events::follow(app, view, session.id, Some(foreign)).await;
+        assert_eq!(refusal(unknown.map(|_| ())), Refusal::NotFound(Thing::Event));
+        agent_sessions::delete(app, &proof(&admin).await, session.id).await.unwrap();
+        while back.next().await.unwrap().is_some() {}
+    }
+
+    async fn organizations_are_served_in_turn(world: &World) {
+        let many = world.organization("Many").await;
+        let few = world.organization("Few").await;
+        let (ana, bob) = (world.member(many, Role::Readwrite).await, world.member(few, Role::Readwrite).await);
+        for n in 0..4 {
+            asked(&ana, &n.to_string()).await;
+        }
+        asked(&bob, "one").await;
+        let worker = world.of_account(domain::permission::AccountRole::Admin).await;
+        let caller = authenticate::authenticate(world.app(), worker.key.as_deref(), Chosen::ByDefault).await.unwrap();
+        let reach = Reach::Account(caller.may_in_account().unwrap());
+        let mut served = Vec::new();
+        for _ in 0..5 {
+            served.push(claim(world, &reach).await.unwrap().session.organization);
+        }
+        assert!(served[..2].contains(&few), "{served:?}");
+        assert!(claim(world, &reach).await.is_none());
+        let only = Claim { worker: "w".into(), agents: Some(vec!["other".into()]), wait: Duration::ZERO };
+        asked(&ana, "more").await;
+        assert!(work::claim(world.app(), &reach, &only).await.unwrap().is_none(), "it runs another agent");
+    }
+
+    async fn a_waiting_claim_gets_what_comes(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let reach = reach(&admin).await;
+        let app = world.app().clone();
+        let wait = Claim { worker: "w".into(), agents: Some(vec!["default".into()]), wait: Duration::from_secs(20) };
+        let waiting = tokio::spawn(async move { work::claim(&app, &reach, &wait).await });
+        tokio::task::yield_now().await;
+        let session = asked(&admin, "hello").await;
+        assert_eq!(waiting.await.unwrap().unwrap().unwrap().session.id, session.id);
+    }
+
+    async fn secrets_reach_the_worker_and_nobody_else(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let reach = reach(&admin).await;
+        let secret = |key: &str| NewSecret { key: key.into(), value: format!("v-{key}"), sensitive: true };
+        let twice = Create { secrets: vec![secret("A"), secret("A")], ..Create::default() };
+        assert!(created(&admin, twice).await.is_err());
+        let new = Create { secrets: vec![secret("A"), secret("B")], message: Some(says("x")), ..Create::default() };
+        let session = created(&admin, new).await.unwrap();
+        assert!(!format!("{session:?}").contains("v-A"));
+        let keys = &world.app().keys;
+        let done = server::operations::secrets::rotate(world.store(), keys, &*world.app().random).await;
+        assert_eq!(done.unwrap(), 2);
+        let turn = claim(world, &reach).await.unwrap();
+        let expected = ["A", "B"].map(|key| (key.to_owned(), format!("v-{key}")));
+        assert_eq!(turn.secrets, expected);
+    }
+
+    async fn structured_output_fits_its_schema(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let reach = reach(&admin).await;
+        let schema = json!({ "type": "object", "required": ["answer"] });
+        let new = Create { output_schema: Some(schema), message: Some(says("x")), ..Create::default() };
+        let session = created(&admin, new).await.unwrap();
+        let turn = claim(world, &reach).await.unwrap();
+        let value = |value: Value| Item::StructuredOutput(value);
+        let items = vec![value(json!({ "answer": 42 })), value(json!({ "question": 6 }))];
+        work::report(world.app(), &reach, key(&turn), Report { first: 0, items }).await.unwrap();
+        let view = proof::<ViewSessions>(&admin).await;
+        let kept = agent_sessions::get(world.app(), &view, session.id).await.unwrap();
+        assert_eq!(kept.structured_output, Some(json!({ "answer": 42 })));
+        assert!(kinds(&admin, session.id).await.contains(&"worker.log"));
+    }
+
+    async fn agents_have_names_that_are_free_again(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let granted = proof::<UseSessions>(&ana).await;
+        let view = proof::<ViewSessions>(&ana).await;
+        let app = world.app();
+        let named = |name: &str| agents::NewAgent { name: name.into(), ..Default::default() };
+        let made = agents::create(app, &granted, named("coder")).await.unwrap();
+        assert!(matches!(refusal(agents::create(app, &granted, named("coder")).await), Refusal::Exists(_)));
+        assert!(matches!(refusal(agents::create(app, &granted, named("")).await), Refusal::Invalid { .. }));
+        let update = agents::AgentUpdate { description: Some(Some("codes".into())), ..Default::default() };
+        let changed = agents::update(app, &granted, made.id, update).await.unwrap();
+        assert_eq!((changed.description.as_deref(), changed.name.as_str()), (Some("codes"), "coder"));
+        let query = agents::AgentQuery { search: Some("CODES".into()), offset: 0, limit: 10 };
+        assert_eq!(agents::list(app, &view, &query).await.unwrap().items, [changed]);
+        agents::delete(app, &granted, made.id).await.unwrap();
+        assert_eq!(refusal(agents::get(app, &view, made.id).await), Refusal::NotFound(Thing::Agent));
+        agents::create(app, &granted, named("coder")).await.unwrap();
+        let first = agents::default(app, &granted).await.unwrap();
+        assert_eq!(agents::default(app, &granted).await.unwrap().id, first.id);
+    }
+}
+
+pub fn offset(offset: u64, limit: u32) -> domain::page::Select {
+    domain::page::Select::Offset { offset, limit }
+}

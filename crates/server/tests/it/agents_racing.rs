@@ -1,0 +1,233 @@
+//! Agent sessions when many want something at once: limits, workers, and requests that are repeated.
+
+use crate::agents::{asked, claim, created, key, messages, output, proof, reach, say, says, spent, state};
+use crate::world::World;
+use bytes::Bytes;
+use domain::Refusal;
+use domain::agent::{Acus, Answer, Source};
+use domain::credential::Wire;
+use domain::permission::{AccountRole, Permission, Role};
+use domain::refusal::Thing;
+use domain::time::Span;
+use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
+use server::failure::Failure;
+use server::operations::agent_create::Create;
+use server::operations::idempotency::{self, Begin, Scope, StoredAnswer};
+use server::operations::keys::{self, Of, RoleOf};
+use server::operations::{administration, attachments, audit, authenticate, usage, work};
+use std::collections::HashMap;
+use store::access::{UseSessions, ViewAudit, ViewSessions, ViewUsage};
+use store::{Chosen, System};
+
+async fn cycle_limit(world: &World, organization: domain::ids::OrganizationId, units: i64) {
+    let system = System::for_administration();
+    let limit = Some(Some(Acus::whole(units)));
+    world.store().set_organization_limits(&system, organization, None, limit).await.unwrap();
+}
+
+both! {
+    async fn a_sessions_limit_holds_against_racing_reports(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let reach = reach(&admin).await;
+        let new = Create { max_acus: Some(Acus::whole(5)), message: Some(says("x")), ..Create::default() };
+        let session = created(&admin, new).await.unwrap();
+        let turn = claim(world, &reach).await.unwrap();
+        let app = world.app();
+        // The same report many times at once is one report.
+        let racing = (0..8).map(|_| work::report(app, &reach, key(&turn), spent(0, 2)));
+        assert!(join_all(racing).await.iter().all(Result::is_ok));
+        let racing = (0..3).map(|first| work::report(app, &reach, key(&turn), spent(first, 2)));
+        for outcome in join_all(racing).await {
+            assert!(matches!(outcome, Ok(_) | Err(Failure::Refused(Refusal::Invalid { .. }))), "{outcome:?}");
+        }
+        work::report(app, &reach, key(&turn), spent(1, 2)).await.unwrap();
+        let standing = work::report(app, &reach, key(&turn), spent(2, 2)).await.unwrap();
+        assert!(standing.cancelled, "the worker is told to stop");
+        assert_eq!(state(&admin, session.id).await, "suspended.usage_limit_exceeded");
+        let done = work::done(app, &reach, key(&turn), Answer::Finished).await.unwrap();
+        assert_eq!((done.state.name(), done.usage.acus), ("suspended.usage_limit_exceeded", Acus::whole(6)));
+        assert_eq!(say(&admin, session.id, "more").await.state.name(), "suspended.usage_limit_exceeded");
+        assert!(claim(world, &reach).await.is_none());
+        let days = usage::daily(app, &proof::<ViewUsage>(&admin).await, 0, 100_000).await.unwrap();
+        assert_eq!((days.len(), days[0].usage.acus, days[0].usage.input_tokens), (1, Acus::whole(6), 30));
+    }
+
+    async fn an_organizations_limit_holds_against_ten_sessions(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        cycle_limit(world, acme, 7).await;
+        let reach = reach(&admin).await;
+        let mut turns = Vec::new();
+        for n in 0..10 {
+            asked(&admin, &n.to_string()).await;
+            turns.push(claim(world, &reach).await.unwrap());
+        }
+        let app = world.app();
+        let reports = turns.iter().map(|turn| work::report(app, &reach, key(turn), spent(0, 1)));
+        let outcomes = join_all(reports).await.into_iter().map(Result::unwrap).collect::<Vec<_>>();
+        let stopped = outcomes.iter().filter(|standing| standing.cancelled).count();
+        assert_eq!(stopped, 4, "the seventh reaches the limit, and so do the three after it");
+        for (turn, standing) in turns.iter().zip(outcomes) {
+            let expected = if standing.cancelled { "suspended.org_usage_limit_exceeded" } else { "running.working" };
+            assert_eq!(state(&admin, turn.session.id).await, expected);
+        }
+        let eleventh = asked(&admin, "x").await;
+        assert!(claim(world, &reach).await.is_none());
+        assert_eq!(state(&admin, eleventh.id).await, "suspended.org_usage_limit_exceeded");
+        // In the next month it goes on when somebody says something.
+        world.advance(Span::minutes(60 * 24 * 31));
+        assert_eq!(say(&admin, eleventh.id, "now?").await.state.name(), "resuming");
+        assert_eq!(claim(world, &reach).await.unwrap().message.text, "x");
+    }
+
+    async fn every_message_is_answered_once(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let reach = reach(&admin).await;
+        let (sessions, each) = (6, 4);
+        let asking = async {
+            for _ in 0..sessions {
+                let session = asked(&admin, "1").await;
+                for n in 2..=each {
+                    say(&admin, session.id, &n.to_string()).await;
+                }
+            }
+        };
+        let working = (0..4).map(|_| async {
+            let mut answered = 0;
+            while let Some(turn) = claim(world, &reach).await {
+                let text = format!("to {}", turn.message.text);
+                work::report(world.app(), &reach, key(&turn), output(0, &[&text])).await.unwrap();
+                work::done(world.app(), &reach, key(&turn), Answer::WaitingForUser).await.unwrap();
+                answered += 1;
+            }
+            answered
+        });
+        asking.await;
+        let answered: usize = join_all(working).await.into_iter().sum();
+        assert_eq!(answered, sessions * each);
+        let all = server::operations::agent_sessions::list(
+            world.app(), &proof(&admin).await, &Default::default(), crate::agents::offset(0, 100),
+        ).await.unwrap();
+        assert_eq!(all.items.len(), sessions);
+        for session in all.items {
+            assert_eq!(session.state.name(), "running.waiting_for_user");
+            let said = messages(&admin, session.id).await;
+            let mut answers = HashMap::new();
+            for message in said.iter().filter(|message| message.source == Source::Agent) {
+                let question = said.iter().find(|asked| Some(asked.sequence) == message.answers).unwrap();
+                assert_eq!(message.text, format!("to {}", question.text));
+                *answers.entry(question.sequence).or_insert(0) += 1;
+            }
+            assert_eq!((answers.len(), answers.values().all(|n| *n == 1)), (each, true));
+            crate::agents::kinds(&admin, session.id).await;
+        }
+    }
+
+    async fn a_repeated_request_is_answered_alike(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let bob = world.member(acme, Role::Readwrite).await;
+        let app = world.app();
+        let granted = proof::<UseSessions>(&ana).await;
+        let scope = || Scope::of(&granted, "devin", "POST /sessions", "k1");
+        let Begin::New(token) = idempotency::begin(app, scope(), b"one").await.unwrap() else { panic!() };
+        let busy = idempotency::begin(app, scope(), b"one").await;
+        assert!(matches!(busy, Err(Failure::Refused(Refusal::KeyBusy))));
+        let answer = StoredAnswer { status: 200, headers: "{}".into(), body: b"done".to_vec() };
+        idempotency::finish(app, token, &answer).await.unwrap();
+        assert!(matches!(idempotency::begin(app, scope(), b"one").await, Ok(Begin::Replay(same)) if same == answer));
+        let other = idempotency::begin(app, scope(), b"two").await;
+        assert!(matches!(other, Err(Failure::Refused(Refusal::KeyReused))));
+        let bobs = Scope::of(&proof::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
+        let Begin::New(token) = idempotency::begin(app, bobs.clone(), b"two").await.unwrap() else { panic!() };
+        idempotency::abandon(app, token).await.unwrap();
+        assert!(matches!(idempotency::begin(app, bobs.clone(), b"two").await, Ok(Begin::New(_))));
+        // That one's server dies: it is begun again when it can no longer be at work.
+        world.advance(Span::minutes(2));
+        assert!(matches!(idempotency::begin(app, bobs, b"two").await, Ok(Begin::New(_))));
+        world.advance(Span::minutes(60 * 24));
+        world.sweep().await;
+        assert!(matches!(idempotency::begin(app, scope(), b"two").await, Ok(Begin::New(_))));
+    }
+
+    async fn attachments_are_kept_and_found(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let other = world.member(world.organization("Other").await, Role::Readwrite).await;
+        let app = world.app();
+        let body = || stream::iter([Ok::<_, String>(Bytes::from_static(b"hel")), Ok(Bytes::from_static(b"lo"))]);
+        let granted = proof::<UseSessions>(&ana).await;
+        let file = attachments::upload(app, &granted, "a b.txt", body()).await.unwrap();
+        assert_eq!((file.size, file.complete), (5, true));
+        for name in ["", "a/b", "a\nb"] {
+            assert!(attachments::upload(app, &granted, name, body()).await.is_err());
+        }
+        let broken = stream::iter([Err::<Bytes, _>("gone")]);
+        assert!(attachments::upload(app, &granted, "b", broken).await.is_err());
+        let (_, bytes) = attachments::fetch(app, &proof(&ana).await, file.id).await.unwrap();
+        let bytes: Vec<Bytes> = bytes.boxed().try_collect().await.unwrap();
+        assert_eq!(bytes.concat(), b"hello");
+        let foreign = attachments::fetch(app, &proof(&other).await, file.id).await;
+        assert!(matches!(foreign.map(|_| ()), Err(Failure::Refused(Refusal::NotFound(Thing::File)))));
+        let attachment = domain::agent::Attachment {
+            id: Some(file.id), name: file.name.clone(), url: "/x".into(), content_type: None, size: Some(5),
+        };
+        let post = server::operations::agent_messages::Post { attachments: vec![attachment.clone()], ..says("see") };
+        let session = created(&ana, Create { message: Some(post), ..Create::default() }).await.unwrap();
+        let listed = attachments::list(app, &proof::<ViewSessions>(&ana).await, session.id).await.unwrap();
+        assert_eq!(listed.iter().map(|(_, listed, _)| listed).collect::<Vec<_>>(), [&attachment]);
+    }
+
+    async fn service_users_and_organizations_are_looked_after(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let root = world.of_account(AccountRole::Admin).await;
+        let app = world.app();
+        let of = Of::Organization(proof(&admin).await);
+        let role = RoleOf::Organization(Role::Readwrite);
+        let (user, first) = keys::create(app, &of, "ci", role, Wire::Devin, None).await.unwrap();
+        let knows = async |secret: &str| {
+            authenticate::authenticate(app, Some(secret), Chosen::ByDefault).await.map(|caller| caller.principal())
+        };
+        assert_eq!(knows(first.secret.reveal()).await.unwrap(), user.principal.id);
+        let second = keys::rotate_key(app, &of, user.principal.id, first.credential.id).await.unwrap();
+        assert!(knows(first.secret.reveal()).await.is_err());
+        assert!(knows(second.secret.reveal()).await.is_ok());
+        assert_eq!(keys::list(app, &of).await.unwrap(), [user.clone()]);
+        let account = RoleOf::Account(AccountRole::Admin);
+        assert!(keys::create(app, &of, "x", account, Wire::Devin, None).await.is_err());
+        let caller = authenticate::authenticate(app, root.key.as_deref(), Chosen::ByDefault).await.unwrap();
+        let everywhere = Of::Account(caller.may_in_account().unwrap());
+        assert!(keys::create(app, &everywhere, "x", account, Wire::Devin, None).await.is_ok());
+        let foreign = keys::delete(app, &everywhere, user.principal.id).await;
+        assert!(matches!(foreign, Err(Failure::Refused(Refusal::NotFound(Thing::Principal)))));
+        keys::delete(app, &of, user.principal.id).await.unwrap();
+        assert!(knows(second.secret.reveal()).await.is_err());
+
+        let all = caller.may_in_account().unwrap();
+        let limits = administration::OrganizationUpdate {
+            max_cycle_acus: Some(Some(Acus::whole(9))), ..Default::default()
+        };
+        let (made, kept) = administration::create_organization(app, &all, "New", limits).await.unwrap();
+        assert_eq!(kept.max_cycle_acus, Some(Acus::whole(9)));
+        let lift = administration::OrganizationUpdate {
+            name: Some("Newer".into()), max_cycle_acus: Some(None), ..Default::default()
+        };
+        let (renamed, kept) = administration::update_organization(app, &all, made.id, lift).await.unwrap();
+        assert_eq!((renamed.name.as_str(), kept.max_cycle_acus), ("Newer", None));
+        let taken = administration::OrganizationUpdate { name: Some("Acme".into()), ..Default::default() };
+        let taken = administration::update_organization(app, &all, made.id, taken).await;
+        assert!(matches!(taken, Err(Failure::Refused(Refusal::Exists(_)))));
+        administration::delete_organization(app, &all, made.id).await.unwrap();
+        let gone = administration::organization(app, &all, made.id).await;
+        assert!(matches!(gone, Err(Failure::Refused(Refusal::NotFound(Thing::Organization)))));
+        let lines = audit::list_account(app, &caller.may_in_account::<ViewAudit>().unwrap(), None, 100).await.unwrap();
+        let actions: Vec<&str> = lines.items.iter().map(|line| line.line.action.as_str()).collect();
+        assert_eq!(actions[..2], ["organization.delete", "organization.update"]);
+        assert!(actions.contains(&"key.revoke"));
+        assert_eq!(lines.items.iter().find(|line| format!("{line:?}").contains(second.secret.reveal())), None);
+        assert!(Role::Readwrite.permissions().has(Permission::UseSessions));
+    }
+}
