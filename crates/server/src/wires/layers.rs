@@ -5,6 +5,7 @@ pub use super::repeats::KeptInstead;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::observe::RequestLine;
+use crate::operations::idempotency::Scope;
 use crate::state::App;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -20,7 +21,7 @@ use serde::de::DeserializeOwned;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use store::{Caller, Chosen, Scope};
+use store::{Caller, Chosen};
 use uuid::Uuid;
 
 /// The header that carries a request's id, in both directions.
@@ -127,7 +128,7 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
 fn carries_file(path: &str) -> bool {
     path.starts_with(crate::operations::files::FILES_PATH)
         || path.starts_with(protocol::HOST_FILES_PATH)
-        || (path.starts_with("/v3") && path.ends_with("/attachments"))
+        || (path.starts_with("/v3") && path.ends_with("/attachments") && !path.contains("/sessions/"))
 }
 
 fn finish(response: &mut Response, id: &str) {
