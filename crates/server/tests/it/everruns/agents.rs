@@ -2,6 +2,7 @@
 
 use super::{each, plain};
 use domain::permission::Role;
+use domain::time::Span;
 use serde_json::json;
 
 both! {
@@ -46,6 +47,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         for name in ["one", "two", "three"] {
             ana.agent(name).await;
+            world.advance(Span::seconds(1));
         }
         let page = ana.get("/v1/agents").await.json();
         assert_eq!((each(&page, "name"), &page["total"]), (vec![json!("three"), json!("two"), json!("one")], &json!(3)));
