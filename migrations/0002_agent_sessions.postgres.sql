@@ -174,6 +174,8 @@ CREATE TABLE idempotency (
     scope BYTEA NOT NULL,
     -- SHA-256 of the request's body: another request with the same key is refused.
     digest BYTEA NOT NULL,
+    -- What the request made, noted with it: a server that dies after that has not answered yet.
+    made UUID,
     -- NULL while the first request is at work.
     status BIGINT,
     headers TEXT COLLATE "C",

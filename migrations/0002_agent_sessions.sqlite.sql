@@ -174,6 +174,8 @@ CREATE TABLE idempotency (
     scope BLOB NOT NULL,
     -- SHA-256 of the request's body: another request with the same key is refused.
     digest BLOB NOT NULL,
+    -- What the request made, noted with it: a server that dies after that has not answered yet.
+    made BLOB,
     -- NULL while the first request is at work.
     status INTEGER,
     headers TEXT,

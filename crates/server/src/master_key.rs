@@ -6,6 +6,7 @@
 use crate::failure::Failure;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
@@ -95,6 +96,20 @@ impl MasterKey {
     pub fn is_newest(&self, sealed: &[u8]) -> bool {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.last_key_value().map(|(newest, _)| *newest) == version(sealed)
+    }
+
+    /// A key for one purpose, which follows from the oldest key: what it vouches for outlives a change of the master
+    /// key.
+    pub fn derived(&self, purpose: &str) -> [u8; 32] {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = keys.first_key_value().map_or([0; 32], |(_, key)| *key);
+        // The oldest key has a fixed length, so that nothing can be shifted between it and the purpose.
+        Sha256::new()
+            .chain_update("tenure derived key")
+            .chain_update(oldest)
+            .chain_update(purpose)
+            .finalize()
+            .into()
     }
 
     /// Adds a key, which seals from now on. Servers that run notice it when they first meet what it sealed.

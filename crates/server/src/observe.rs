@@ -4,6 +4,7 @@
 //! metric's labels are fixed words, route patterns and nothing that a caller wrote.
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -12,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use store::Written;
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -171,9 +173,6 @@ impl AllocationOutcome {
 /// From half a millisecond to the longest that a request may take.
 const REQUEST_SECONDS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
-/// A durable commit is about 4 ms.
-const COMMIT_SECONDS: [f64; 9] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
-const GROUP_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 fn request_histogram() -> Histogram {
     Histogram::new(REQUEST_SECONDS)
@@ -191,9 +190,8 @@ pub struct Metrics {
     holds: Family<StateLabel, Gauge>,
     sessions_created: Family<KindLabel, Counter>,
     allocations: Family<OutcomeLabel, Counter>,
-    group_size: Histogram,
-    commit_seconds: Histogram,
-    feed_lines: Counter,
+    commits: Counter,
+    committed_batches: Counter,
 }
 
 impl Default for Metrics {
@@ -216,9 +214,8 @@ impl Metrics {
             holds: Family::default(),
             sessions_created: Family::default(),
             allocations: Family::default(),
-            group_size: Histogram::new(GROUP_SIZES),
-            commit_seconds: Histogram::new(COMMIT_SECONDS),
-            feed_lines: Counter::default(),
+            commits: Counter::default(),
+            committed_batches: Counter::default(),
         };
         metrics.register_requests();
         metrics.register_sessions();
@@ -245,10 +242,9 @@ impl Metrics {
 
     fn register_writes(&mut self) {
         let registry = &mut self.registry;
-        registry.register("group_commit_batches", "Batches of one commit", self.group_size.clone());
-        let help = "Time that a commit of a group took";
-        registry.register_with_unit("group_commit", help, Unit::Seconds, self.commit_seconds.clone());
-        registry.register("feed_lines", "Lines written to change feeds", self.feed_lines.clone());
+        registry.register("commits", "Commits of a group of batches", self.commits.clone());
+        let help = "Batches in all groups: more of them for each commit when there is more to write";
+        registry.register("committed_batches", help, self.committed_batches.clone());
     }
 
     /// Counts one answered request. `route` is the pattern that matched, never the path; pass
@@ -309,15 +305,10 @@ impl Metrics {
         self.allocations.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
     }
 
-    /// Records one commit of a group: how many batches it had and how long it took.
-    pub fn committed(&self, batches: u32, duration: Duration) {
-        self.group_size.observe(f64::from(batches));
-        self.commit_seconds.observe(duration.as_secs_f64());
-    }
-
-    /// Counts lines that were written to change feeds.
-    pub fn feed_lines(&self, lines: u64) {
-        self.feed_lines.inc_by(lines);
+    /// Says what was written since the server started.
+    pub fn set_written(&self, written: Written) {
+        self.commits.inner().store(written.commits, Ordering::Relaxed);
+        self.committed_batches.inner().store(written.batches, Ordering::Relaxed);
     }
 
     /// All of them as OpenMetrics text, of [`METRICS_CONTENT_TYPE`].

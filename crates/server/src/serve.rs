@@ -14,7 +14,7 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use store::{Database, DatabaseError, OpenMode, Store};
+use store::{Database, DatabaseError, OpenMode, Readers, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -95,7 +95,9 @@ impl Server {
             .map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
         let address =
             listener.local_addr().map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
-        let database = Database::open(settings.database.reveal(), OpenMode::Migrate, clock.now().0).await?;
+        let readers = Readers { sqlite: settings.sqlite_readers, postgres: settings.postgres_connections };
+        let url = settings.database.reveal();
+        let database = Database::open_with(url, OpenMode::Migrate, readers, clock.now().0).await?;
         let keys = open_keys(&settings, &*random)?;
         let mut node = [0; 10];
         random.fill(&mut node);

@@ -66,6 +66,11 @@ impl App {
         self.clock.now()
     }
 
+    /// Whether whatever was at work at `time` is not any more: SQLite has one server, and it has started since.
+    pub fn outlived(&self, time: Micros) -> bool {
+        time < self.started && self.settings.database.reveal().starts_with("sqlite:")
+    }
+
     /// Random bytes.
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];

@@ -9,6 +9,7 @@
 //!     organization: domain::ids::OrganizationId::ACCOUNT,
 //!     principal: None,
 //!     permissions: Default::default(),
+//!     attempt: None,
 //!     right: std::marker::PhantomData,
 //! };
 //! ```
@@ -41,6 +42,7 @@
 //! ```
 
 use crate::database::{Row, Statement, Value};
+use crate::idempotency::Scope;
 use crate::rows::any;
 use crate::{Result, Store};
 use domain::Refusal;
@@ -85,6 +87,7 @@ pub struct Caller {
     /// In all organizations and in the account.
     pub(crate) account: PermissionSet,
     pub(crate) memberships: Vec<Membership>,
+    pub(crate) attempt: Option<Scope>,
 }
 
 impl Caller {
@@ -113,6 +116,18 @@ impl Caller {
         &self.memberships
     }
 
+    /// The request, if it may be repeated.
+    pub fn attempt(&self) -> Option<Scope> {
+        self.attempt
+    }
+
+    /// The same caller in a request that may be repeated: what is made with its proofs is noted under the request's
+    /// key, in the same batch.
+    #[must_use]
+    pub fn attempting(self, attempt: Option<Scope>) -> Caller {
+        Caller { attempt, ..self }
+    }
+
     /// Proves a right in the organization that was chosen.
     ///
     /// # Errors
@@ -126,6 +141,7 @@ impl Caller {
             organization,
             principal: Some(self.principal),
             permissions: self.permissions,
+            attempt: self.attempt,
             right: PhantomData,
         })
     }
@@ -138,7 +154,12 @@ impl Caller {
         if !self.account.has(P::PERMISSION) {
             return Err(Refusal::Forbidden(P::PERMISSION));
         }
-        Ok(GrantedAccount { principal: Some(self.principal), permissions: self.account, right: PhantomData })
+        Ok(GrantedAccount {
+            principal: Some(self.principal),
+            permissions: self.account,
+            attempt: self.attempt,
+            right: PhantomData,
+        })
     }
 }
 
@@ -148,6 +169,8 @@ pub struct Granted<P: Right> {
     organization: OrganizationId,
     principal: Option<PrincipalId>,
     permissions: PermissionSet,
+    /// The request, if it may be repeated.
+    attempt: Option<Scope>,
     right: PhantomData<P>,
 }
 
@@ -183,10 +206,15 @@ impl<P: Right> Granted<P> {
         self.permissions.has(permission)
     }
 
+    /// The request that it was given for, if that may be repeated.
+    pub(crate) fn attempt(&self) -> Option<&Scope> {
+        self.attempt.as_ref()
+    }
+
     /// To read back what the caller has just written or is about to change, which every right to write includes.
     pub(crate) fn seen(&self) -> Granted<ViewSessions> {
-        let Granted { organization, principal, permissions, .. } = *self;
-        Granted { organization, principal, permissions, right: PhantomData }
+        let Granted { organization, principal, permissions, attempt, .. } = *self;
+        Granted { organization, principal, permissions, attempt, right: PhantomData }
     }
 
     /// Proves another right of the same caller in the same organization.
@@ -197,8 +225,8 @@ impl<P: Right> Granted<P> {
         if !self.permissions.has(Q::PERMISSION) {
             return Err(Refusal::Forbidden(Q::PERMISSION));
         }
-        let Granted { organization, principal, permissions, .. } = *self;
-        Ok(Granted { organization, principal, permissions, right: PhantomData })
+        let Granted { organization, principal, permissions, attempt, .. } = *self;
+        Ok(Granted { organization, principal, permissions, attempt, right: PhantomData })
     }
 }
 
@@ -208,6 +236,7 @@ pub struct GrantedAccount<P: Right> {
     principal: Option<PrincipalId>,
     /// In all organizations.
     permissions: PermissionSet,
+    attempt: Option<Scope>,
     right: PhantomData<P>,
 }
 
@@ -224,8 +253,8 @@ impl<P: Right> GrantedAccount<P> {
 
     /// The same right in one of the organizations.
     pub fn within(&self, organization: OrganizationId) -> Granted<P> {
-        let GrantedAccount { principal, permissions, .. } = *self;
-        Granted { organization, principal, permissions, right: PhantomData }
+        let GrantedAccount { principal, permissions, attempt, .. } = *self;
+        Granted { organization, principal, permissions, attempt, right: PhantomData }
     }
 }
 
@@ -253,13 +282,13 @@ impl System {
     /// A right in the whole account.
     pub fn account<P: Right>(&self) -> GrantedAccount<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        GrantedAccount { principal: None, permissions, right: PhantomData }
+        GrantedAccount { principal: None, permissions, attempt: None, right: PhantomData }
     }
 
     /// Every right in one organization.
     pub fn within<P: Right>(&self, organization: OrganizationId) -> Granted<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        Granted { organization, principal: None, permissions, right: PhantomData }
+        Granted { organization, principal: None, permissions, attempt: None, right: PhantomData }
     }
 }
 

@@ -3,12 +3,13 @@
 use crate::access::{Granted, GrantedAccount, Right, System, UseSessions, ViewSessions};
 use crate::agent_changes::{self as written, CycleLimit, key};
 use crate::database::{DatabaseError, Row, Statement};
+use crate::idempotency::makes;
 use crate::rows::{any, batch, from_json, maybe_time, one, values};
 use crate::secrets::{self, SealedSecret};
 use crate::sessions::{feed_line, stale};
 use crate::{Error, Result, Store};
 use domain::Refusal;
-use domain::agent::{AgentSession, Change};
+use domain::agent::{AgentSession, Change, Source};
 use domain::ids::{OrganizationId, SessionId};
 use domain::refusal::Thing;
 use domain::session::{Kind, What};
@@ -92,7 +93,8 @@ impl Store {
             let created = self.next_time(organization, Kind::Agent, now);
             let birth = birth(SessionId::new(created, tail))?;
             assert_eq!(organization, birth.session.organization, "a proof opens its own organization only");
-            let (session, statements, free) = born(&birth, now)?;
+            let (session, mut statements, free) = born(&birth, now)?;
+            statements.extend(makes(granted, session.id.uuid()));
             match self.database.apply(batch([organization], statements)).await {
                 Ok(()) => return Ok(session),
                 Err(DatabaseError::Unmet { statement: 0, .. }) => return Err(Refusal::NotAMember.into()),
@@ -103,6 +105,22 @@ impl Store {
                 }
                 Err(error) => return Err(stale(error)),
             }
+        }
+    }
+
+    /// Takes in what an import or a demonstration brings with times of its own: a session and all that happened to it
+    /// until `now`, as one batch.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when another session was created at the same time; [`Refusal::NotAMember`] when there is no such
+    /// organization.
+    pub async fn import_agent_session(&self, _: &System, birth: &Birth, now: Micros) -> Result<AgentSession> {
+        let (session, statements, _) = born(birth, now)?;
+        match self.database.apply(batch([session.organization], statements)).await {
+            Ok(()) => Ok(session),
+            Err(DatabaseError::Unmet { statement: 0, .. }) => Err(Refusal::NotAMember.into()),
+            Err(DatabaseError::Taken { .. } | DatabaseError::Unmet { .. }) => Err(Error::Stale),
+            Err(error) => Err(stale(error)),
         }
     }
 
@@ -123,7 +141,12 @@ impl Store {
         if changes.is_empty() {
             return Ok(before);
         }
-        let (after, statements) = changed(before, changes, now, limit.as_ref())?;
+        let (after, mut statements) = changed(before, changes, now, limit.as_ref())?;
+        let said = changes.iter().find_map(|change| match change {
+            Change::Said(message) if message.source == Source::User => Some(message.id),
+            _ => None,
+        });
+        statements.extend(said.and_then(|message| makes(granted, message.0)));
         self.apply(batch([after.organization], statements), |_| Error::Stale).await?;
         Ok(after)
     }

@@ -2,6 +2,7 @@
 
 use crate::access::{Granted, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
+use crate::idempotency::makes;
 use crate::rows::{batch, containing, from_json, json, listed, one, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -60,11 +61,16 @@ impl Store {
     /// was deleted meanwhile.
     pub async fn create_agent(&self, granted: &Granted<UseSessions>, agent: &Agent) -> Result<()> {
         assert_eq!(granted.organization(), agent.organization, "a proof opens its own organization only");
+        self.make_agent(agent, makes(granted, agent.id.0)).await
+    }
+
+    async fn make_agent(&self, agent: &Agent, noted: Option<Statement>) -> Result<()> {
         let exists = one(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
             values![agent.organization],
         );
-        let batch = batch([agent.organization], vec![exists, insert(agent)?]);
+        let statements = [exists, insert(agent)?].into_iter().chain(noted).collect();
+        let batch = batch([agent.organization], statements);
         match self.apply(batch, |_| Refusal::NotAMember.into()).await {
             Err(Error::Stale) => Err(Refusal::Exists(format!("an agent named {:?}", agent.name)).into()),
             outcome => outcome,
@@ -156,7 +162,8 @@ impl Store {
                 Err(Error::Refused(Refusal::NotFound(_))) => {}
                 outcome => return outcome,
             }
-            match self.create_agent(granted, &default_agent(granted.organization(), id, now)).await {
+            // It is not what a request is about, so nothing is noted of it.
+            match self.make_agent(&default_agent(granted.organization(), id, now), None).await {
                 // Another request was faster.
                 Err(Error::Refused(Refusal::Exists(_))) => {}
                 outcome => outcome?,

@@ -65,6 +65,7 @@ impl Store {
             // A key that is bound to one organization does not reach the others through its owner's role.
             account: if bound.is_some() { PermissionSet::default() } else { account },
             memberships,
+            attempt: None,
         })
     }
 

@@ -1,15 +1,16 @@
 //! Answers that are given again when a request is repeated with the same idempotency key.
 
-use crate::access::{Caller, Granted, Right, System};
-use crate::database::Row;
+use crate::access::{Caller, Granted, Right, System, UseSessions};
+use crate::database::{Row, Statement};
 use crate::rows::{any, batch, one, values};
 use crate::{Error, Result, Store};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::time::Micros;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// Whose request it is and which, made of what the request proved: one caller never meets another's answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope {
     organization: OrganizationId,
     hash: [u8; 32],
@@ -36,6 +37,11 @@ impl Scope {
             hash.update(part);
         }
         Scope { organization, hash: hash.finalize().into() }
+    }
+
+    /// It is itself the proof that its row may be read: it was made of one.
+    fn proof(&self) -> Granted<UseSessions> {
+        System::for_secrets().within(self.organization)
     }
 }
 
@@ -98,9 +104,7 @@ impl Store {
     async fn held(&self, scope: &Scope, now: Micros) -> Result<Option<Begun>> {
         let sql = "SELECT digest, created_us, status, headers, body FROM idempotency
                    WHERE organization = $1 AND scope = $2 AND expires_us > $3";
-        // The scope is itself the proof: it was made of one.
-        let granted = System::for_secrets().within::<crate::access::UseSessions>(scope.organization);
-        let rows = self.within(&granted, sql, values![&scope.hash[..], now]).await?;
+        let rows = self.within(&scope.proof(), sql, values![&scope.hash[..], now]).await?;
         rows.first().map(held).transpose()
     }
 
@@ -118,11 +122,34 @@ impl Store {
         Ok(self.database.apply(batch([], vec![any(sql, values)])).await?)
     }
 
-    /// Forgets a request that was begun and came to nothing: the next one with its key is the first again.
+    /// Begins a request again whose server died: one that asks now may, whoever asks at the same time may not.
+    pub async fn idempotency_again(&self, scope: &Scope, started: Micros, now: Micros) -> Result<bool> {
+        let sql = "UPDATE idempotency SET created_us = $4
+                   WHERE organization = $1 AND scope = $2 AND created_us = $3 AND status IS NULL";
+        let statement = one(sql, values![scope.organization, &scope.hash[..], started, now]);
+        match self.apply(batch([], vec![statement]), |_| Error::Stale).await {
+            Err(Error::Stale) => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
+    }
+
+    /// Lets go of a request that was begun and failed: the next one with its key begins at once. It is forgotten,
+    /// unless it made something: then the next one finds that.
     pub async fn idempotency_abandon(&self, scope: &Scope) -> Result<()> {
-        let sql = "DELETE FROM idempotency WHERE organization = $1 AND scope = $2 AND status IS NULL";
-        let values = values![scope.organization, &scope.hash[..]];
-        Ok(self.database.apply(batch([], vec![any(sql, values)])).await?)
+        let forget = "DELETE FROM idempotency
+                      WHERE organization = $1 AND scope = $2 AND status IS NULL AND made IS NULL";
+        let free = "UPDATE idempotency SET created_us = 0
+                    WHERE organization = $1 AND scope = $2 AND status IS NULL";
+        let statements = [forget, free].map(|sql| any(sql, values![scope.organization, &scope.hash[..]]));
+        Ok(self.database.apply(batch([], statements.to_vec())).await?)
+    }
+
+    /// What an earlier attempt at this request made before its server died, if it is one that may be repeated.
+    pub async fn made_before<P: Right>(&self, granted: &Granted<P>) -> Result<Option<Uuid>> {
+        let Some(scope) = granted.attempt() else { return Ok(None) };
+        let sql = "SELECT made FROM idempotency WHERE organization = $1 AND scope = $2";
+        let rows = self.within(&scope.proof(), sql, values![&scope.hash[..]]).await?;
+        Ok(rows.first().map(|row| row.maybe_id(0)).transpose()?.flatten())
     }
 
     /// Forgets what has expired.
@@ -130,6 +157,14 @@ impl Store {
         let sql = "DELETE FROM idempotency WHERE expires_us <= $1";
         Ok(self.database.apply(batch([], vec![any(sql, values![now])])).await?)
     }
+}
+
+/// Notes in the batch that makes something what it made, if the request may be repeated. Not met when the same request
+/// has made something already.
+pub(crate) fn makes<P: Right>(granted: &Granted<P>, id: Uuid) -> Option<Statement> {
+    let scope = granted.attempt()?;
+    let sql = "UPDATE idempotency SET made = $3 WHERE organization = $1 AND scope = $2 AND made IS NULL";
+    Some(one(sql, values![scope.organization, &scope.hash[..], id]))
 }
 
 fn held(row: &Row) -> Result<Begun> {

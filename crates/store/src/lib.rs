@@ -45,7 +45,7 @@ pub use agent_sessions::Birth;
 pub use audit::{AuditLine, NewAuditLine};
 pub use changes::Feed;
 pub use credentials::Chosen;
-pub use database::{Database, DatabaseError, OpenMode, Signal, SignalReceiver};
+pub use database::{Database, DatabaseError, OpenMode, Readers, Signal, SignalReceiver, Written};
 pub use devices::{DeviceUpdate, QueueState, Queued};
 pub use files::{FileKind, NewFile, StoredFile};
 pub use hosts::HostLink;

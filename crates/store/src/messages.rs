@@ -6,7 +6,7 @@ use crate::rows::{from_json, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Attachment, Message, Source};
-use domain::ids::{FileId, SessionId};
+use domain::ids::{FileId, MessageId, SessionId};
 use domain::page::Listed;
 use domain::refusal::Thing;
 use domain::time::Micros;
@@ -68,6 +68,21 @@ impl Store {
                        ON s.organization = m.organization AND s.created_us = m.session_us AND s.tail = $3
                    WHERE m.organization = $1 AND m.session_us = $2 AND m.sequence = $4";
         let rows = self.within(granted, sql, values![id.created(), id.tail() as i64, sequence]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
+    }
+
+    /// The message of an id.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn message_named<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        session: SessionId,
+        id: MessageId,
+    ) -> Result<Message> {
+        let sql = "SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND id = $3";
+        let rows = self.within(granted, sql, values![session.created(), id]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
     }
 

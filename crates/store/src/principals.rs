@@ -75,6 +75,18 @@ impl Store {
         rows.first().map(principal).unwrap_or(Err(Error::Unauthenticated))
     }
 
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it was deleted.
+    pub async fn principal(&self, system: &System, id: PrincipalId) -> Result<Principal> {
+        let sql =
+            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
+                   FROM principals WHERE id = $1 AND state <> 'deleted'";
+        let rows = self.everywhere(system, sql, values![id]).await?;
+        rows.first().map_or_else(|| Err(Refusal::NotFound(Thing::Principal).into()), principal)
+    }
+
     /// Suspends, deletes or restores a principal; deleted is final, and frees the address. What it still holds is
     /// released by the server's next sweep, and its keys are refused from now on.
     ///

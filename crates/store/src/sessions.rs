@@ -3,6 +3,7 @@
 use crate::access::{Granted, System, UseSessions, ViewSessions};
 use crate::database::{Batch, DatabaseError, Row, Statement, Value};
 use crate::holds;
+use crate::idempotency::makes;
 use crate::rows::{any, batch, ending, maybe_time, one, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -139,14 +140,14 @@ impl Store {
         loop {
             let created = self.next_time(organization, Kind::Device, wanted);
             let session = DeviceSession::new(organization, SessionId::new(created, tail), owner);
-            match self.insert_session(&session).await {
+            match self.insert_session(&session, makes(granted, session.id.uuid())).await {
                 Err(Error::Stale) => self.skip_taken(granted, Kind::Device, TAKEN, created).await?,
                 outcome => return outcome.map(|()| session),
             }
         }
     }
 
-    async fn insert_session(&self, session: &DeviceSession) -> Result<()> {
+    async fn insert_session(&self, session: &DeviceSession, noted: Option<Statement>) -> Result<()> {
         let organization = session.organization;
         let exists = one(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
@@ -164,6 +165,7 @@ impl Store {
             ],
         );
         let mut statements = vec![exists, insert];
+        statements.extend(noted);
         statements.extend(line_of(session, What::Created, session.id.created()));
         self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
     }
@@ -210,13 +212,15 @@ impl Store {
         let revision = before.revision;
         let after = before.after(changes, now);
         let mut statements = vec![update_session(&after, revision)];
-        let mut limits = Vec::new();
+        let (mut limits, mut noted) = (Vec::new(), None);
         for change in changes {
-            if matches!(change, Change::Requested(_)) {
+            if let Change::Requested(hold) = change {
                 limits.push(statements.len());
+                noted = makes(granted, hold.id.0);
             }
             statements.extend(holds::statements(&after, change, now));
         }
+        statements.extend(noted);
         statements.extend(line_of(&after, last.what(), now));
         // What devices do is ordered by the pool's row, so that two servers cannot wait for each other.
         let batch = batch([after.organization, OrganizationId::ACCOUNT], statements);

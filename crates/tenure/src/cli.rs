@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{demo, host, key, member, org, serve, service_user, settings, user, worker};
+use crate::commands::{
+    demo, host, key, master_key, member, org, serve, service_user, settings, user, worker,
+};
 
 /// Who holds which device, which agent is at work, who is signed in: a sessions server.
 #[derive(Debug, Parser)]
@@ -70,6 +72,9 @@ pub enum Command {
     /// API keys: create, list and revoke them
     #[command(subcommand)]
     Key(key::Key),
+    /// The key that secrets are sealed with: change it
+    #[command(subcommand)]
+    MasterKey(master_key::MasterKeyCommand),
     /// Bring the database to the schema of this program
     Migrate,
     /// Print every setting with its value and where it comes from
@@ -123,6 +128,7 @@ mod tests {
              --time-limit 2h --stop-limit 5m --directory w --name w1 --directives --secrets --input json \
              --org org_01987a6b5c4d7e8f90123456789abcde",
             "demo --fresh",
+            "master-key rotate --database sqlite:x.db",
             "migrate --json",
             "settings",
             "version",
@@ -153,8 +159,6 @@ mod tests {
             "host --server http://a --token tnr_x --mobilecli-url http://b --mobilecli m",
             "worker --server http://a --token tnr_x",
             "worker --server http://a --exec cat",
-            "worker --server http://a --token tnr_x --exec cat --parallel 0",
-            "worker --server http://a --token tnr_x --exec cat --time-limit soon",
             "worker --server http://a --token tnr_x --exec cat --input xml",
         ];
         for line in bad {

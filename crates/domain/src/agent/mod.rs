@@ -17,7 +17,7 @@ pub use filter::{Range, SessionFilter};
 pub use limits::{Limits, cycle_days, day};
 pub use rules::{Change, Command, Moment, decide};
 pub use state::{Doing, Group, State, SuspendReason};
-pub use talk::{Attachment, Message, NewMessage, Source};
+pub use talk::{Attachment, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, Message, NewMessage, Source};
 pub use worker::{Answer, Item, MAX_ATTEMPTS, Report, Turn, TurnState};
 
 use crate::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId};
@@ -47,7 +47,7 @@ pub const MAX_CHILDREN: usize = 10_000;
 pub const CATEGORIES: [&str; 15] = [
     "bug_fixing",
     "ci_cd_and_devops",
-    "code_quality_and_refactoring",
+    "code_quality_and_security",
     "code_review",
     "code_review_and_analysis",
     "data_and_automation",
@@ -56,7 +56,7 @@ pub const CATEGORIES: [&str; 15] = [
     "migrations_and_upgrades",
     "other",
     "production_investigation",
-    "project_setup",
+    "refactoring_and_optimization",
     "research_and_exploration",
     "security",
     "unit_test_generation",

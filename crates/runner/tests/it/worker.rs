@@ -245,3 +245,23 @@ async fn options_that_cannot_work_are_refused_at_once() {
     assert!(matches!(error, WorkerError::NoCommand));
     server.look(|desk| assert!(desk.claims.is_empty()));
 }
+
+#[tokio::test]
+async fn the_agent_of_the_documentation_works() {
+    let page = include_str!("../../../../docs/workers.md");
+    let (_, rest) = page.split_once("```sh\n").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("echo.sh");
+    std::fs::write(&script, rest.split_once("```").unwrap().0).unwrap();
+    let server = WorkServer::start().await;
+    let command = format!("sh {}", script.display());
+    let _worker = Worker::start(&[&server], &command, |options| options.directives = true);
+    let (outcome, told) = server.done(server.say("hello")).await;
+    assert_eq!(outcome, Outcome::WaitingForUser);
+    assert_eq!(told.output(), "In turn 3 you said: hello\nSo far: 1 lines.\n");
+    let (outcome, told) = server.done(server.say("bye now")).await;
+    assert_eq!((outcome, told.output().as_str()), (Outcome::Finished, "Goodbye.\n"));
+    let (outcome, _) = server.done(server.say("fail, please")).await;
+    let message = "the command ended with exit status: 1\nyou asked for it".to_owned();
+    assert_eq!(outcome, Outcome::Failed { message, exit_code: Some(1) });
+}

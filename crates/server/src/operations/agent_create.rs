@@ -95,6 +95,9 @@ pub struct Create {
 /// [`Refusal::NotFound`] for an agent or parent that is not in the organization; [`Refusal::Invalid`];
 /// [`Refusal::Forbidden`] for who may not act in another's name; what stands against a child of the parent.
 pub async fn create(app: &App, granted: &Granted<UseSessions>, new: Create) -> Result<AgentSession, Failure> {
+    if let Some(made) = app.store.made_before(granted).await?.and_then(SessionId::from_uuid) {
+        return Ok(app.store.agent_session(&granted.also()?, made).await?);
+    }
     let worker = choose(app, granted, &new.agent).await?;
     let (owner, owner_kind) = owner(app, granted, new.on_behalf_of).await?;
     let message = match new.message.clone() {

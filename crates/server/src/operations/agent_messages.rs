@@ -35,6 +35,10 @@ pub async fn post(
     post: Post,
 ) -> Result<(AgentSession, Message), Failure> {
     let caller = granted.principal().ok_or_else(|| Failure::internal("a message needs an author"))?;
+    if let Some(made) = app.store.made_before(granted).await? {
+        let session = app.store.agent_session(&granted.also()?, id).await?;
+        return Ok((session, app.store.message_named(granted, id, MessageId(made)).await?));
+    }
     let message = prepare(app, granted, post, caller).await?;
     let changed = change(app, granted, id, |_| Ok(Command::Post(message.clone()))).await?;
     let said = changed.changes.into_iter().find_map(|change| match change {

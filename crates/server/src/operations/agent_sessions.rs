@@ -96,7 +96,8 @@ pub async fn update(
     // What is wrong with the title is said before the tags are changed: nothing should be done by half.
     update.title.clone().map(agent::title).transpose()?;
     commands.extend(update.title.map(Command::SetTitle));
-    let mut session = get(app, &granted.also()?, id).await?;
+    // Whether the caller may is asked even when there is nothing to do.
+    let mut session = run(app, granted, id, Command::AddTags(Vec::new())).await?;
     for command in commands {
         session = run(app, granted, id, command).await?;
     }

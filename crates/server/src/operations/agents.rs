@@ -73,6 +73,9 @@ pub struct AgentQuery {
 /// # Errors
 /// [`Refusal::Exists`] for a name that another has; [`Refusal::Invalid`].
 pub async fn create(app: &App, granted: &Granted<UseSessions>, new: NewAgent) -> Result<Agent, Failure> {
+    if let Some(made) = app.store.made_before(granted).await? {
+        return get(app, &granted.also()?, AgentId(made)).await;
+    }
     let now = app.now();
     let made = checked(Agent {
         organization: granted.organization(),

@@ -47,6 +47,9 @@ pub async fn get(
 /// Only those of the store.
 pub async fn create(app: &App, granted: &Granted<UseSessions>) -> Result<DeviceSession, Failure> {
     let owner = granted.principal().ok_or_else(|| Failure::internal("a session needs an owner"))?;
+    if let Some(made) = app.store.made_before(granted).await?.and_then(SessionId::from_uuid) {
+        return get(app, &granted.also()?, made).await;
+    }
     let tail = domain::ids::random_tail(app.random_bytes());
     let session = app.store.create_device_session(granted, owner, app.now(), tail).await?;
     app.metrics.session_created("device");
@@ -87,6 +90,9 @@ async fn request(
     let view = granted.also::<ViewSessions>()?;
     // The session first: who may not see it must not learn from the pool's refusals either.
     app.store.device_session(&view, id).await?;
+    if let Some(made) = app.store.made_before(granted).await? {
+        return find(&app.store.device_session(&view, id).await?, |known| known.id == HoldId(made));
+    }
     devices::could_match(app, &view, &wanted).await?;
     let hold = HoldId::new(app.now(), app.random_bytes());
     let command = Command::Request { hold, wanted };

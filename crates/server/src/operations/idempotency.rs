@@ -39,7 +39,8 @@ pub fn check(key: &str) -> Result<(), Refusal> {
 /// Begins a request.
 ///
 /// One that was begun and never answered, because its server died, is begun again once it can no longer be at work:
-/// after twice the time that a request may take.
+/// after twice the time that a request may take, or at once on a database that has one server only, which has started
+/// since. What it had made by then is found by [`store::Store::made_before`] and not made twice.
 ///
 /// # Errors
 /// [`Refusal::KeyReused`] when the key came with another body; [`Refusal::KeyBusy`] while the first one is at work.
@@ -55,10 +56,14 @@ pub async fn begin(app: &App, scope: Scope, body: &[u8]) -> Result<Begin, Failur
                 return Err(Refusal::KeyReused.into());
             }
             store::Begun::Held { answer: Some(answer), .. } => return Ok(Begin::Replay(answer)),
-            store::Begun::Held { started, .. } if now.since(started) < longest => {
+            store::Begun::Held { started, .. } if now.since(started) < longest && !app.outlived(started) => {
                 return Err(Refusal::KeyBusy.into());
             }
-            store::Begun::Held { .. } => app.store.idempotency_abandon(&scope).await?,
+            store::Begun::Held { started, .. } => {
+                if app.store.idempotency_again(&scope, started, now).await? {
+                    return Ok(Begin::New(Token(scope)));
+                }
+            }
         }
     }
 }

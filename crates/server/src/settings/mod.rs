@@ -145,7 +145,7 @@ settings! {
     sqlite_readers: u32, kinds::Count, "4",
         "How many threads read a SQLite database at the same time.";
     postgres_connections: u32, kinds::Count, "16",
-        "How many connections to PostgreSQL this server keeps at most.";
+        "How many connections this server reads PostgreSQL with; one more writes, and one listens.";
 }
 
 impl Settings {

@@ -1,12 +1,16 @@
 //! What is around every request of every wire: an id, a time limit, no panic, one line in the log.
 
+use super::repeats;
+pub use super::repeats::KeptInstead;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::observe::RequestLine;
+use crate::operations::idempotency::Scope;
 use crate::state::App;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -58,6 +62,14 @@ impl Who {
     }
 }
 
+/// Notes who calls, for the log, and gives the caller what its request is noted under if it may be repeated.
+pub fn recognized(parts: &Parts, caller: Caller) -> Caller {
+    if let Some(who) = parts.extensions.get::<Who>() {
+        who.is(&caller);
+    }
+    caller.attempting(parts.extensions.get::<Scope>().copied())
+}
+
 /// Puts the layers around a wire's routes.
 pub fn around(routes: Router<App>, app: &App, wire: Wire) -> Router<App> {
     routes.layer(from_fn_with_state((app.clone(), wire), guard))
@@ -71,15 +83,16 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let who = Who::default();
     request.extensions_mut().insert(who.clone());
-    let unhurried = request.uri().path().starts_with(crate::operations::files::FILES_PATH)
-        || request.uri().path().starts_with(protocol::HOST_FILES_PATH);
+    let unhurried = carries_file(request.uri().path());
     let waits = request.uri().path() == CLAIM_PATH;
     let most = app.settings.body_limit;
     let too_large = !unhurried && content_length(request.headers()).is_some_and(|length| length > most);
     let answer = async {
         match too_large {
             true => Ok((wire.word)(RequestFailure::BodyTooLarge { limit: most }.into())),
-            false => AssertUnwindSafe(next.run(request)).catch_unwind().await,
+            false => {
+                AssertUnwindSafe(repeats::run(&app, wire, request, next, unhurried)).catch_unwind().await
+            }
         }
     };
     let limit = match waits {
@@ -109,6 +122,13 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     }
     .log();
     response
+}
+
+/// Whether a path takes files, which may be large and slow.
+fn carries_file(path: &str) -> bool {
+    path.starts_with(crate::operations::files::FILES_PATH)
+        || path.starts_with(protocol::HOST_FILES_PATH)
+        || (path.starts_with("/v3") && path.ends_with("/attachments") && !path.contains("/sessions/"))
 }
 
 fn finish(response: &mut Response, id: &str) {
@@ -155,7 +175,7 @@ pub fn chosen(headers: &HeaderMap, name: &str) -> Chosen {
 /// # Errors
 /// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] naming the field and what was expected.
 pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
-    let bytes = body(app, request).await?;
+    let bytes = body(app, request.into_body()).await?;
     if bytes.is_empty() {
         return Err(RequestFailure::Body("expected a JSON object, got nothing".to_owned()).into());
     }
@@ -169,10 +189,14 @@ pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T,
     Ok(value)
 }
 
-async fn body(app: &App, request: Request) -> Result<Bytes, Failure> {
+/// Reads a whole body, at most as large as the settings allow.
+///
+/// # Errors
+/// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] when it ends early.
+pub async fn body(app: &App, body: Body) -> Result<Bytes, Failure> {
     // What says that it is larger was refused before it came here: see `guard`.
     let limit = app.settings.body_limit;
-    let limited = Limited::new(request.into_body(), usize::try_from(limit).unwrap_or(usize::MAX));
+    let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
     match limited.collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {

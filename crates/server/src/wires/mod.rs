@@ -3,10 +3,12 @@
 //! A wire's folder has its routes, its shapes and its words for failures. It names the use cases and the
 //! domain, never another wire, and of the store only the proofs of access.
 
+pub mod devin;
 pub mod everruns;
 mod house;
 mod layers;
 pub mod mobilenext;
+mod repeats;
 pub mod tenure;
 mod times;
 
@@ -18,6 +20,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .merge(house::routes(&app))
         .merge(everruns::routes(&app))
+        .merge(devin::routes(&app))
         .merge(mobilenext::routes(&app))
         .merge(tenure::routes(&app))
         .with_state(app)
@@ -39,6 +42,7 @@ pub fn routes() -> impl Iterator<Item = Route> {
     let wires = [
         ("everruns", everruns::ROUTES),
         ("house", house::ROUTES),
+        ("devin", devin::ROUTES),
         ("mobilenext", mobilenext::ROUTES),
         ("tenure", tenure::ROUTES),
     ];

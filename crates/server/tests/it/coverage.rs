@@ -233,10 +233,14 @@ fn tells_nothing(answer: &Answer, path: &str, story: &Story<'_>, what: &str) {
 #[test]
 fn every_route_has_a_row() {
     let routes = server::wires::routes().map(|route| (route.method, route.path)).collect::<Vec<_>>();
-    for route in &routes {
+    let devin = crate::devin::coverage::rows();
+    for route in routes.iter().filter(|(method, path)| !devin.contains(&(method, (*path).to_owned()))) {
         assert!(TABLE.iter().any(|(method, path, ..)| (*method, *path) == *route), "no row for {route:?}");
     }
     for (method, path, ..) in TABLE {
+        assert!(routes.contains(&(method, path)), "a row for {method} {path}, which is no route");
+    }
+    for (method, path) in &devin {
         assert!(routes.contains(&(method, path)), "a row for {method} {path}, which is no route");
     }
 }

@@ -50,6 +50,10 @@ fn who_may_name_whom() {
         ("crates/store/src", &["server::", "axum", "runner::", "protocol::"]),
         ("crates/server/src/operations", &["axum", "crate::wires", "StatusCode"]),
         (
+            "crates/server/src/wires/devin",
+            &["wires::tenure", "wires::mobilenext", "wires::everruns", ".store."],
+        ),
+        (
             "crates/server/src/wires/mobilenext",
             &["wires::tenure", "super::super::tenure", ".store.device", ".store.change"],
         ),

@@ -7,7 +7,6 @@ use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};
 use server::operations::{agent_create, agent_events, agent_messages, agent_sessions, agents};
-use std::time::Duration;
 use store::System;
 use store::access::ViewSessions;
 
@@ -304,6 +303,3 @@ both! {
         }).await;
     }
 }
-
-/// How long a worker of a test may take for its share.
-pub const PATIENCE: Duration = Duration::from_secs(30);

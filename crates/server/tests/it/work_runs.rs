@@ -1,13 +1,17 @@
 //! `tenure worker` itself against the server, over TCP.
 
-use crate::work::{PATIENCE, acme, said};
+use crate::work::{acme, said};
 use crate::world::{Actor, until};
 use domain::agent::{Doing, Source, State};
 use runner::worker::{Stop, WorkerOptions};
 use server::operations::agent_sessions;
+use std::time::Duration;
 use store::access::ViewSessions;
 
-/// A worker that runs until it is dropped.
+/// How long a worker may take to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A worker that runs until it is stopped, or the test is over.
 struct Worker {
     stop: Stop,
     running: tokio::task::JoinHandle<()>,

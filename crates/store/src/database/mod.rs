@@ -3,6 +3,7 @@
 //! Placeholders are `$1`, `$2`, … in both databases. SQLite takes them for *names* and numbers them by
 //! first appearance, so values are always bound by name here, never by position.
 
+mod counts;
 mod ended;
 mod location;
 mod migrate;
@@ -24,6 +25,7 @@ use location::Location;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
+pub use counts::Written;
 pub use migrate::{MIGRATIONS, Migration, SCHEMA_VERSION};
 pub use signal::{Signal, SignalReceiver};
 pub use value::{Row, Value};
@@ -74,6 +76,21 @@ pub struct Batch {
     pub statements: Vec<Statement>,
 }
 
+/// How many questions are answered at the same time; the others wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Readers {
+    /// Threads that read a SQLite database.
+    pub sqlite: u32,
+    /// Connections that read from PostgreSQL.
+    pub postgres: u32,
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Readers { sqlite: 4, postgres: 16 }
+    }
+}
+
 /// An open database.
 #[derive(Clone)]
 pub enum Database {
@@ -114,10 +131,26 @@ impl Database {
     /// [`DatabaseError::Failed`] when the URL is malformed or the database cannot be reached. A password in the
     /// URL is in no error.
     pub async fn open(url: &str, mode: OpenMode, now_us: i64) -> Result<Database, DatabaseError> {
+        Database::open_with(url, mode, Readers::default(), now_us).await
+    }
+
+    /// The like with another number of readers.
+    ///
+    /// # Errors
+    /// Those of [`Database::open`].
+    pub async fn open_with(
+        url: &str,
+        mode: OpenMode,
+        readers: Readers,
+        now_us: i64,
+    ) -> Result<Database, DatabaseError> {
         match location::parse(url)? {
-            Location::Sqlite(path) => sqlite::Sqlite::open(&path, mode, now_us).await.map(Database::Sqlite),
+            Location::Sqlite(path) => {
+                sqlite::Sqlite::open(&path, mode, readers.sqlite, now_us).await.map(Database::Sqlite)
+            }
             Location::Postgres(url, protection) => {
-                postgres::Postgres::open(&url, protection, mode, now_us).await.map(Database::Postgres)
+                let opened = postgres::Postgres::open(&url, protection, mode, readers.postgres, now_us).await;
+                opened.map(Database::Postgres)
             }
         }
     }
@@ -168,6 +201,14 @@ impl Database {
         match self {
             Database::Sqlite(database) => database.signals(),
             Database::Postgres(database) => database.signals(),
+        }
+    }
+
+    /// What was written through this handle and its clones since it was opened.
+    pub fn written(&self) -> Written {
+        match self {
+            Database::Sqlite(database) => database.written(),
+            Database::Postgres(database) => database.written(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The shared database: reads over a pool, writes over one line of their own, news over another.
 
 use super::Batch;
+use super::counts::Written;
 use super::location::{Protection, Secret};
 use super::postgres_line::{Address, failed};
 use super::postgres_listener;
@@ -19,8 +20,6 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-/// Lines for reading, of one server.
-const LINES: usize = 16;
 /// How long a read waits for a line.
 const WAIT: Duration = Duration::from_secs(10);
 /// How soon a server that is well answers the simplest question.
@@ -50,6 +49,8 @@ pub struct Postgres {
 struct Inner {
     pool: Pool,
     writer: Writer,
+    /// Lines for reading.
+    lines: usize,
     signals: Signals,
     listener: AbortHandle,
 }
@@ -65,17 +66,23 @@ impl Postgres {
         url: &Secret,
         protection: Protection,
         mode: OpenMode,
+        lines: u32,
         now_us: i64,
     ) -> Result<Self, DatabaseError> {
         let address = Address::new(url, protection)?;
         let mut client = address.client().await?;
         postgres_schema::prepare(&mut client, mode, now_us).await?;
         let node = node_id(&client).await?;
-        let pool = pool(&address)?;
+        let lines = lines as usize;
+        let pool = pool(&address, lines)?;
         let signals = Signals::new();
         let listener = postgres_listener::start(address.clone(), node, signals.clone()).await?;
         let writer = Writer::start(address, node, signals.clone());
-        Ok(Postgres { inner: Arc::new(Inner { pool, writer, signals, listener }) })
+        Ok(Postgres { inner: Arc::new(Inner { pool, writer, lines, signals, listener }) })
+    }
+
+    pub(super) fn written(&self) -> Written {
+        self.inner.writer.written()
     }
 
     pub(super) async fn read(
@@ -87,7 +94,7 @@ impl Postgres {
         loop {
             let line = self.line().await?;
             match read_once(&line, sql, &values).await {
-                Err(error) if lost(&error) && broken < LINES => broken += discard(line),
+                Err(error) if lost(&error) && broken < self.inner.lines => broken += discard(line),
                 outcome => return rows(outcome.map_err(|error| failed(&error))?),
             }
         }
@@ -98,7 +105,7 @@ impl Postgres {
         let answers = loop {
             let line = self.line().await?;
             match snapshot(&line, &statements).await {
-                Err(error) if lost(&error) && broken < LINES => broken += discard(line),
+                Err(error) if lost(&error) && broken < self.inner.lines => broken += discard(line),
                 outcome => break outcome.map_err(|error| failed(&error))?,
             }
         };
@@ -142,14 +149,14 @@ async fn node_id(client: &tokio_postgres::Client) -> Result<Uuid, DatabaseError>
     Ok(row.get(0))
 }
 
-fn pool(address: &Address) -> Result<Pool, DatabaseError> {
+fn pool(address: &Address, lines: usize) -> Result<Pool, DatabaseError> {
     let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(address.config.clone(), address.tls.clone(), fast);
     let settings = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
         Box::pin(async move { client.batch_execute(SETTINGS).await.map_err(HookError::Backend) })
     });
     Pool::builder(manager)
-        .max_size(LINES)
+        .max_size(lines)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(WAIT))
         .create_timeout(Some(WAIT))

@@ -1,5 +1,6 @@
 //! The writer task: takes all waiting batches and commits them together, over one line of its own.
 
+use super::counts::{Counts, Written};
 use super::ended::{EndGuard, Ended};
 use super::postgres_line::Address;
 use super::postgres_transaction::{self as transaction, Line, Trouble};
@@ -34,6 +35,7 @@ struct Order {
 pub(super) struct Writer {
     /// `None` once closed. The lock is held to clone it, and never across an await.
     orders: Mutex<Option<mpsc::Sender<Order>>>,
+    counts: Counts,
     ended: Ended,
 }
 
@@ -41,9 +43,22 @@ impl Writer {
     pub(super) fn start(address: Address, node: Uuid, signals: Signals) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let ended = Ended::new(1);
-        let desk = Desk { address, node, signals, line: None, away: false, _guard: ended.guard() };
+        let counts = Counts::default();
+        let desk = Desk {
+            address,
+            node,
+            signals,
+            counts: counts.clone(),
+            line: None,
+            away: false,
+            _guard: ended.guard(),
+        };
         tokio::spawn(desk.work(receiver));
-        Writer { orders: Mutex::new(Some(sender)), ended }
+        Writer { orders: Mutex::new(Some(sender)), counts, ended }
+    }
+
+    pub(super) fn written(&self) -> Written {
+        self.counts.written()
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Outcome {
@@ -69,6 +84,7 @@ struct Desk {
     address: Address,
     node: Uuid,
     signals: Signals,
+    counts: Counts,
     line: Option<Line>,
     /// Whether the server could not be reached last time: then the next group does not wait for it again.
     away: bool,
@@ -88,6 +104,7 @@ impl Desk {
             orders.into_iter().map(|order| (order.batch, order.reply)).unzip();
         let outcomes = match self.commit(&batches).await {
             Ok(outcomes) => {
+                self.counts.committed(batches.len());
                 let changed = transaction::changed(&batches, &outcomes);
                 self.signals.organizations(changed.into_iter().collect::<Vec<_>>());
                 outcomes

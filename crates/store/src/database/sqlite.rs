@@ -3,6 +3,7 @@
 //! Nothing here blocks the asynchronous runtime and nothing uses `spawn_blocking` for a request: that was
 //! measured to cost a third of the reads (design, section 6).
 
+use super::counts::Written;
 use super::signal::{SignalReceiver, Signals};
 use super::sqlite_file;
 use super::sqlite_reader::Readers;
@@ -25,19 +26,24 @@ struct Inner {
 }
 
 impl Sqlite {
-    pub(super) async fn open(path: &Path, mode: OpenMode, now_us: i64) -> Result<Self, DatabaseError> {
+    pub(super) async fn open(
+        path: &Path,
+        mode: OpenMode,
+        readers: u32,
+        now_us: i64,
+    ) -> Result<Self, DatabaseError> {
         let path = path.to_owned();
         // Opening may create, migrate and recover a file, which takes as long as it takes; it happens once.
-        tokio::task::spawn_blocking(move || Self::open_blocking(&path, mode, now_us))
+        tokio::task::spawn_blocking(move || Self::open_blocking(&path, mode, readers, now_us))
             .await
             .map_err(|error| DatabaseError::Failed(format!("opening the database: {error}")))?
     }
 
-    fn open_blocking(path: &Path, mode: OpenMode, now_us: i64) -> Result<Self, DatabaseError> {
+    fn open_blocking(path: &Path, mode: OpenMode, readers: u32, now_us: i64) -> Result<Self, DatabaseError> {
         let signals = Signals::new();
         let connection = sqlite_file::open_writer(path, mode, now_us)?;
         let writer = Writer::start(connection, signals.clone())?;
-        let readers = Readers::start(path)?;
+        let readers = Readers::start(path, readers)?;
         Ok(Sqlite { inner: Arc::new(Inner { readers, writer, signals }) })
     }
 
@@ -55,6 +61,10 @@ impl Sqlite {
 
     pub(super) async fn apply(&self, batch: Batch) -> Result<(), DatabaseError> {
         self.inner.writer.apply(batch).await
+    }
+
+    pub(super) fn written(&self) -> Written {
+        self.inner.writer.written()
     }
 
     pub(super) fn signals(&self) -> SignalReceiver {

@@ -73,8 +73,7 @@ impl Drop for Readers {
 }
 
 impl Readers {
-    pub(super) fn start(path: &Path) -> Result<Self, DatabaseError> {
-        let threads = u32::try_from(threads()).unwrap_or(2);
+    pub(super) fn start(path: &Path, threads: u32) -> Result<Self, DatabaseError> {
         let readers = Readers { queue: Arc::default(), ended: Ended::new(threads) };
         for number in 0..threads {
             let connection = open_reader(path)?;
@@ -117,11 +116,6 @@ impl Readers {
 
 fn closed() -> DatabaseError {
     DatabaseError::Failed("the database is closed".into())
-}
-
-/// At least a few, so that one slow question does not hold up the others.
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(4, usize::from).clamp(3, 16)
 }
 
 fn serve(connection: &Connection, queue: &Queue) {

@@ -3,6 +3,7 @@
 //! A durable commit costs milliseconds, whatever is in it. While one is under way the next batches gather, so
 //! that the more callers there are, the larger the groups become.
 
+use super::counts::{Counts, Written};
 use super::ended::Ended;
 use super::signal::Signals;
 use super::sqlite::{bind, failed};
@@ -38,6 +39,7 @@ pub(super) struct Writer {
     /// `None` once closed. The lock is held for one push, and never across an await.
     orders: Mutex<Option<Sender<Order>>>,
     places: Arc<Semaphore>,
+    counts: Counts,
     ended: Ended,
 }
 
@@ -46,7 +48,8 @@ impl Writer {
         let (sender, receiver) = mpsc::channel();
         let ended = Ended::new(1);
         let guard = ended.guard();
-        let mut desk = Desk { seen: data_version(&connection)?, connection, signals };
+        let counts = Counts::default();
+        let mut desk = Desk { seen: data_version(&connection)?, connection, signals, counts: counts.clone() };
         std::thread::Builder::new()
             .name("sqlite-write".into())
             .spawn(move || {
@@ -55,7 +58,12 @@ impl Writer {
                 drop(guard);
             })
             .map_err(|error| DatabaseError::Failed(format!("cannot start a thread: {error}")))?;
-        Ok(Writer { orders: Mutex::new(Some(sender)), places: Arc::new(Semaphore::new(WAITING)), ended })
+        let places = Arc::new(Semaphore::new(WAITING));
+        Ok(Writer { orders: Mutex::new(Some(sender)), places, counts, ended })
+    }
+
+    pub(super) fn written(&self) -> Written {
+        self.counts.written()
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Outcome {
@@ -86,6 +94,7 @@ fn closed() -> DatabaseError {
 struct Desk {
     connection: Connection,
     signals: Signals,
+    counts: Counts,
     /// `data_version` when last looked at. On this connection it changes only by what other processes commit.
     seen: i64,
 }
@@ -136,6 +145,7 @@ impl Desk {
         let version = data_version(&self.connection)?;
         let outcomes = group.iter().map(|order| self.batch(&order.batch)).collect::<Result<_, _>>()?;
         self.execute("COMMIT")?;
+        self.counts.committed(group.len());
         let foreign = version != self.seen;
         self.seen = version;
         Ok(Done { outcomes, foreign })

@@ -4,7 +4,7 @@ use super::errors::EverrunsError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::state::App;
-use crate::wires::layers::{self, Who};
+use crate::wires::layers;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -60,10 +60,7 @@ impl FromRequestParts<App> for Known {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, EverrunsError> {
         let caller = Visitor::of(&parts.headers).caller(app).await?;
-        if let Some(who) = parts.extensions.get::<Who>() {
-            who.is(&caller);
-        }
-        Ok(Known(caller))
+        Ok(Known(layers::recognized(parts, caller)))
     }
 }
 

@@ -4,7 +4,7 @@ use super::errors::MobileError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::state::App;
-use crate::wires::layers::{self, Who};
+use crate::wires::layers;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -27,10 +27,7 @@ impl FromRequestParts<App> for Known {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, MobileError> {
         let caller = authenticate(app, layers::bearer(&parts.headers), chosen(&parts.headers)).await?;
-        if let Some(who) = parts.extensions.get::<Who>() {
-            who.is(&caller);
-        }
-        Ok(Known(caller))
+        Ok(Known(layers::recognized(parts, caller)))
     }
 }
 

@@ -4,7 +4,7 @@ use super::errors::TenureError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::state::App;
-use crate::wires::layers::{self, Who};
+use crate::wires::layers;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use store::access::Right;
@@ -22,10 +22,7 @@ impl FromRequestParts<App> for Known {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, TenureError> {
         let chosen = layers::chosen(&parts.headers, ORGANIZATION);
         let caller = authenticate(app, layers::bearer(&parts.headers), chosen).await?;
-        if let Some(who) = parts.extensions.get::<Who>() {
-            who.is(&caller);
-        }
-        Ok(Known(caller))
+        Ok(Known(layers::recognized(parts, caller)))
     }
 }
 

@@ -1,8 +1,8 @@
-//! Who is in the demo: two organizations, five people, a service user, and their keys.
+//! Who is in the demo: two organizations, five people, two service users, and their keys.
 
 use domain::credential::{Credential, Secret, Wire};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
-use domain::permission::Role;
+use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalKind;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::administration::{Administration, new_principal, now, random};
-use crate::commands::demo::past;
+use crate::commands::demo::{agents, past};
 use crate::failure::{Failure, Result};
 
 /// The keys of the demo. The store has only their hashes, so they are kept here, for the second start.
@@ -26,6 +26,10 @@ pub struct Keys {
     pub dora: String,
     /// The simulated host's, a service user of Acme Mobile.
     pub host: String,
+    /// The scripted worker's, a service user of the account.
+    pub worker: String,
+    /// The account's viewer's: it sees all organizations.
+    pub viewer: String,
 }
 
 /// The file that they are in.
@@ -35,11 +39,6 @@ impl KeyFile {
     /// The one in the demo's folder.
     pub fn at(folder: &Path) -> Self {
         Self(folder.join("keys.json"))
-    }
-
-    /// Whether it is there.
-    pub fn exists(&self) -> bool {
-        self.0.exists()
     }
 
     /// The keys of an earlier start.
@@ -89,14 +88,21 @@ pub async fn make(admin: &Administration) -> Result<Keys> {
     person(admin, "emil@globex.example", globex, Role::Admin).await?;
     let machine = new_principal(PrincipalKind::ServiceUser, "device rack", None);
     let machine = admin.create_principal(machine, None, Some((acme, Role::Admin))).await?.id;
+    let worker = of_account(admin, "agent worker", AccountRole::Admin).await?;
+    let viewer = of_account(admin, "security dashboard", AccountRole::Viewer).await?;
     past::make(admin, acme, &[ana, ben], 220).await?;
     past::make(admin, globex, &[dora], 80).await?;
+    let team = agents::past(admin, acme, &[ana, ben], 60).await?;
+    agents::past(admin, globex, &[dora], 25).await?;
+    agents::present(admin, acme, ana, &team).await?;
     Ok(Keys {
-        ana: key(admin, ana, acme, Wire::MobileNext, "ana's laptop").await?,
-        ben: key(admin, ben, acme, Wire::MobileNext, "ben's laptop").await?,
-        cleo: key(admin, cleo, acme, Wire::MobileNext, "dashboard").await?,
-        dora: key(admin, dora, globex, Wire::MobileNext, "dora's laptop").await?,
-        host: key(admin, machine, acme, Wire::Tenure, "demo-host").await?,
+        ana: key(admin, ana, Some(acme), Wire::MobileNext, "ana's laptop").await?,
+        ben: key(admin, ben, Some(acme), Wire::MobileNext, "ben's laptop").await?,
+        cleo: key(admin, cleo, Some(acme), Wire::MobileNext, "dashboard").await?,
+        dora: key(admin, dora, Some(globex), Wire::MobileNext, "dora's laptop").await?,
+        host: key(admin, machine, Some(acme), Wire::Tenure, "demo-host").await?,
+        worker: key(admin, worker, None, Wire::Tenure, "demo-worker").await?,
+        viewer: key(admin, viewer, None, Wire::Devin, "dashboard").await?,
     })
 }
 
@@ -105,10 +111,16 @@ async fn person(admin: &Administration, email: &str, org: OrganizationId, role: 
     Ok(admin.create_principal(new, None, Some((org, role))).await?.id)
 }
 
+async fn of_account(admin: &Administration, name: &str, role: AccountRole) -> Result<PrincipalId> {
+    let mut new = new_principal(PrincipalKind::ServiceUser, name, None);
+    new.account_role = Some(role);
+    Ok(admin.create_principal(new, None, None).await?.id)
+}
+
 async fn key(
     admin: &Administration,
     principal: PrincipalId,
-    organization: OrganizationId,
+    organization: Option<OrganizationId>,
     wire: Wire,
     name: &str,
 ) -> Result<String> {
@@ -116,7 +128,7 @@ async fn key(
     let credential = Credential {
         id: CredentialId::new(now(), random()),
         principal,
-        organization: Some(organization),
+        organization,
         wire,
         name: name.to_owned(),
         suffix: secret.suffix().to_owned(),

@@ -1,11 +1,14 @@
 //! `tenure demo`.
 
+mod agents;
 mod data;
 mod past;
 mod screen;
+mod story;
 
 use clap::Args;
 use runner::host::HostOptions;
+use runner::worker::{Stop, WorkerOptions};
 use server::Server;
 use server::settings::{FileStore, SecretUrl};
 use std::path::{Path, PathBuf};
@@ -13,6 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::administration::Administration;
 use crate::arguments::SettingArguments;
 use crate::commands::Context;
+use crate::commands::demo::data::Keys;
 use crate::failure::{Failure, Result};
 
 /// Where the demo keeps its data, below the folder it is started in.
@@ -25,7 +29,7 @@ Examples:
   tenure demo
   tenure demo --fresh --listen 127.0.0.1:8080
 
-Prints the addresses, the keys and six commands worth trying. Its data stays in ./tenure-demo until --fresh.")]
+Prints the addresses, the keys and commands worth trying. Its data stays in ./tenure-demo until --fresh.")]
 pub struct Demo {
     /// Delete the data of the demo before and begin again
     #[arg(long)]
@@ -75,17 +79,38 @@ pub async fn run(context: &Context, arguments: Demo) -> Result<()> {
             made
         }
     };
-    let mut host = HostOptions::new(vec![local(&server)], made.host.clone(), folder.join("host"));
-    "demo-host".clone_into(&mut host.name);
-    host.simulate = vec!["android=4,ios=2".parse().map_err(|_| Failure::new("the demo's devices"))?];
-    let host = tokio::spawn(runner::host::run(host, stop));
+    let host = tokio::spawn(runner::host::run(host(&server, &made, &folder)?, stop.clone()));
+    let worker = tokio::spawn(runner::worker::run(
+        worker(&server, &made, &folder),
+        Stop { gently: stop.clone(), now: stop },
+    ));
     screen::print(server.base_url(), &made, &admin).await?;
     server.wait().await;
-    match host.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Failure::new(error.to_string())),
-        Err(_) => Err(Failure::new("the simulated host failed")),
+    for ended in [
+        host.await.map(|host| host.map_err(|error| error.to_string())),
+        worker.await.map(|worker| worker.map_err(|error| error.to_string())),
+    ] {
+        ended.unwrap_or_else(|panic| Err(panic.to_string())).map_err(Failure::new)?;
     }
+    Ok(())
+}
+
+/// The host of the simulated devices.
+fn host(server: &Server, keys: &Keys, folder: &Path) -> Result<HostOptions> {
+    let mut host = HostOptions::new(vec![local(server)], keys.host.clone(), folder.join("host"));
+    "demo-host".clone_into(&mut host.name);
+    host.simulate = vec!["android=4,ios=2".parse().map_err(|_| Failure::new("the demo's devices"))?];
+    Ok(host)
+}
+
+/// The worker of the scripted agents.
+fn worker(server: &Server, keys: &Keys, folder: &Path) -> WorkerOptions {
+    let mut worker = WorkerOptions::new(vec![local(server)], keys.worker.clone(), agents::SCRIPT);
+    "demo-worker".clone_into(&mut worker.name);
+    worker.directory = folder.join("work");
+    worker.parallel = 8;
+    worker.directives = true;
+    worker
 }
 
 /// Where the host in this process finds the server, whatever its public URL is.
@@ -103,16 +128,16 @@ fn begin_again(folder: &Path, own_database: bool, database: &SecretUrl, files: &
         return Err(Failure::new(format!("--fresh deletes only the demo's own database, not {database}"))
             .hint("empty that database yourself, or leave --database away"));
     }
-    if folder.exists() && !data::KeyFile::at(folder).exists() && folder.join("demo.db").exists() {
-        return Err(Failure::new(format!("{} is not a demo's: it has no keys.json", folder.display())));
-    }
     for name in ["demo.db", "demo.db-wal", "demo.db-shm", "keys.json"] {
         remove(&folder.join(name), |path| std::fs::remove_file(path))?;
     }
     if *files == FileStore::Folder(folder.join("files")) {
         remove(&folder.join("files"), |path| std::fs::remove_dir_all(path))?;
     }
-    remove(&folder.join("host"), |path| std::fs::remove_dir_all(path))
+    for name in ["host", "work"] {
+        remove(&folder.join(name), |path| std::fs::remove_dir_all(path))?;
+    }
+    Ok(())
 }
 
 fn remove(path: &Path, how: impl Fn(&Path) -> std::io::Result<()>) -> Result<()> {

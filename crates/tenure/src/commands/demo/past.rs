@@ -43,12 +43,13 @@ pub async fn make(
     Ok(())
 }
 
-fn pick(below: u64) -> u64 {
+/// A random number below `below`.
+pub fn pick(below: u64) -> u64 {
     u64::from_be_bytes(random()) % below
 }
 
 /// A moment between 8 and 18 o'clock UTC, mostly on a weekday, at least a day ago.
-fn working_time(today: Micros) -> Micros {
+pub fn working_time(today: Micros) -> Micros {
     const DAY: i64 = 86_400;
     let mut day = today.0 / 1_000_000 / DAY - 1 - pick(DAYS - 1) as i64;
     // 1970-01-01 was a Thursday: days 2 and 3 of each week since are Saturday and Sunday.

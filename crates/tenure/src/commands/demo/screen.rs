@@ -1,6 +1,8 @@
 //! What the demo prints.
 
-use domain::page::PageRequest;
+use domain::agent::SessionFilter;
+use domain::page::{PageRequest, Select};
+use store::Granted;
 use store::access::ViewSessions;
 
 use crate::administration::{Administration, time};
@@ -8,7 +10,7 @@ use crate::commands::demo::data::Keys;
 use crate::failure::Result;
 use crate::values::OrgRef;
 
-/// Prints the addresses, the keys and six commands worth trying, ready to paste.
+/// Prints the addresses, the keys and the commands worth trying, ready to paste.
 ///
 /// # Errors
 /// Those of the store.
@@ -21,26 +23,31 @@ pub async fn print(url: &str, keys: &Keys, admin: &Administration) -> Result<()>
         None => ("SESSION".to_owned(), "2026-01-01T00:00:00Z".to_owned()),
     };
     let websocket = url.replacen("http", "ws", 1);
-    let Keys { ana, ben, cleo, dora, .. } = keys;
+    let org = format!("org-{}", acme.id.0.simple());
+    let at_work = at_work(admin, &granted).await?;
+    let Keys { ana, ben, cleo, dora, viewer, .. } = keys;
     println!(
         "\
-Tenure demo: two organizations, 300 past sessions, and 6 simulated devices of Acme Mobile.
+Tenure demo: two organizations with 300 past device sessions and 6 simulated devices, and 85 past agent sessions and
+two agents at work. A script answers for the agents: no model is asked.
 
-  Sessions (HTTP)       {url}/api/v1/sessions
-  Devices (WebSocket)   {websocket}/ws
-  Health and metrics    {url}/readyz  {url}/metrics
+  Mobile Next           {url}/api/v1/sessions   {websocket}/ws
+  Everruns              {url}/v1/sessions
+  Devin                 {url}/v3/organizations/{org}/sessions   {url}/v3/enterprise/sessions
+  Health and metrics    {url}/readyz   {url}/metrics
 
-Keys
+Keys (any key works on every wire)
   ana@acme.example      readwrite  {ana}
   ben@acme.example      admin      {ben}
   cleo@acme.example     readonly   {cleo}
   dora@globex.example   readwrite  {dora}   (the other organization)
+  security dashboard    viewer     {viewer}   (a service user of the account: sees both)
 
-Six commands worth trying, in another terminal:
+Ten commands worth trying, in another terminal:
 
   export KEY={ana}
 
-  1. The newest sessions of Acme Mobile
+  1. The newest device sessions of Acme Mobile
      curl -s -H \"Authorization: Bearer $KEY\" '{url}/api/v1/sessions?limit=5'
   2. The page after them
      curl -s -H \"Authorization: Bearer $KEY\" '{url}/api/v1/sessions?limit=5&before={before}'
@@ -48,17 +55,34 @@ Six commands worth trying, in another terminal:
      curl -s -H \"Authorization: Bearer $KEY\" {url}/api/v1/sessions/{id}
   4. What has happened, in the order of commits
      curl -s -H \"Authorization: Bearer $KEY\" '{url}/tenure/v1/changes?limit=3'
+  5. The agents' sessions, as Everruns' clients see them
+     curl -s -H \"Authorization: Bearer $KEY\" '{url}/v1/sessions?limit=5'
+  6. One of them at work, live
+     curl -sN -H \"Authorization: Bearer $KEY\" {url}/v1/sessions/{at_work}/sse
+  7. The same sessions as Devin's clients see them, by a tag
+     curl -s -H \"Authorization: Bearer $KEY\" '{url}/v3/organizations/{org}/sessions?tags=crash&first=5'
+  8. Those of all organizations, with the key of the account
+     curl -s -H 'Authorization: Bearer {viewer}' '{url}/v3/enterprise/sessions?first=5'
 
   With the vendor's own client (npm install -g mobilecli):
   export MOBILECLI_FLEET_URL={websocket}/ws MOBILECLI_TOKEN=$KEY MOBILECLI_REMOTE_ONLY=1
 
-  5. Take an Android device
+  9. Take an Android device
      mobilecli remote allocate --platform android --wait
-  6. See it, tap it, give it back (the id is in the answer)
+ 10. See it, tap it, give it back (the id is in the answer)
      mobilecli devices && mobilecli screenshot --device ID -o screen.png && mobilecli remote release --device ID
 
 Ctrl-C stops it. The data stays in ./tenure-demo; `tenure demo --fresh` begins again.
 "
     );
     Ok(())
+}
+
+/// The session that its agent works on slowly, as Everruns' wire calls it.
+async fn at_work(admin: &Administration, granted: &Granted<ViewSessions>) -> Result<String> {
+    let filter = SessionFilter { search: Some("nightly build".to_owned()), ..SessionFilter::default() };
+    let newest = Select::Offset { offset: 0, limit: 1 };
+    let found = admin.store.agent_session_list(granted, &filter, newest).await?;
+    let session = found.items.first().map(|session| session.id.uuid().simple().to_string());
+    Ok(session.map_or_else(|| "SESSION".to_owned(), |id| format!("session_{id}")))
 }

@@ -1,0 +1,173 @@
+//! Bodies: a JSON object, read field by field, so that a refusal names the field and what was expected of it.
+//!
+//! A field that is null is one that was not sent. Fields that nobody asks for are not looked at: the vendor's
+//! schemas do not forbid them.
+
+use crate::failure::{Failure, RequestFailure};
+use crate::state::App;
+use crate::wires::layers;
+use axum::extract::Request;
+use domain::Refusal;
+use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
+
+/// An object that a client sent.
+pub struct Body(Map<String, Value>);
+
+impl Body {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// [`RequestFailure`] when it is too large, or no JSON object.
+    pub async fn read(app: &App, request: Request) -> Result<Body, Failure> {
+        Body::of(layers::json(app, request).await?)
+    }
+
+    fn of(value: Value) -> Result<Body, Failure> {
+        match value {
+            Value::Object(fields) => Ok(Body(fields)),
+            _ => Err(RequestFailure::Body("expected a JSON object".to_owned()).into()),
+        }
+    }
+
+    /// Whether a field was sent, be it null.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// A field as it is.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A text of some characters.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`].
+    pub fn text(&self, name: &str, characters: RangeInclusive<usize>) -> Result<Option<String>, Refusal> {
+        self.value(name).map(|value| text(name, value, &characters)).transpose()
+    }
+
+    /// A text that must be there.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`].
+    pub fn needed(&self, name: &str, characters: RangeInclusive<usize>) -> Result<String, Refusal> {
+        let found = self.text(name, characters.clone())?;
+        found.ok_or_else(|| Refusal::invalid(name, text_of(&characters)))
+    }
+
+    /// A list of texts.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`], naming the item.
+    pub fn texts(
+        &self,
+        name: &str,
+        most: usize,
+        characters: RangeInclusive<usize>,
+    ) -> Result<Option<Vec<String>>, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let expected = || Refusal::invalid(name, format!("a list of at most {most} texts"));
+        let items = value.as_array().filter(|items| items.len() <= most).ok_or_else(expected)?;
+        let item = |(at, value)| text(&format!("{name}[{at}]"), value, &characters);
+        items.iter().enumerate().map(item).collect::<Result<Vec<_>, _>>().map(Some)
+    }
+
+    /// Yes or no.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`].
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| Refusal::invalid(name, "true or false"))
+    }
+
+    /// A whole number between two bounds.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`].
+    pub fn number(&self, name: &str, bounds: RangeInclusive<i64>) -> Result<Option<i64>, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let number = value.as_i64().filter(|number| bounds.contains(number));
+        let expected = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        number.map(Some).ok_or_else(|| Refusal::invalid(name, expected()))
+    }
+
+    /// A list of objects, read one by one.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`], naming the item.
+    pub fn objects(&self, name: &str, most: usize) -> Result<Vec<Body>, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(Vec::new()) };
+        let expected = || Refusal::invalid(name, format!("a list of at most {most} objects"));
+        let items = value.as_array().filter(|items| items.len() <= most).ok_or_else(expected)?;
+        let object = |value: &Value| value.as_object().cloned().map(Body).ok_or_else(expected);
+        items.iter().map(object).collect()
+    }
+}
+
+/// Reads one text. PostgreSQL keeps no NUL in a text, so no text of ours has one.
+fn text(name: &str, value: &Value, characters: &RangeInclusive<usize>) -> Result<String, Refusal> {
+    let fits = |text: &&str| characters.contains(&text.chars().count()) && !text.contains('\0');
+    let found = value.as_str().filter(fits).map(str::to_owned);
+    found.ok_or_else(|| Refusal::invalid(name, text_of(characters)))
+}
+
+fn text_of(characters: &RangeInclusive<usize>) -> String {
+    format!("a text of {} to {} characters", characters.start(), characters.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn body(value: Value) -> Body {
+        Body::of(value).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_what_was_expected() {
+        let sent = body(json!({ "prompt": 7, "tags": ["a", 1], "flag": "yes", "limit": 1.5, "zero": "a\0" }));
+        let said = |refusal: Refusal| refusal.to_string();
+        assert_eq!(
+            said(sent.needed("prompt", 1..=9).unwrap_err()),
+            "prompt: expected a text of 1 to 9 characters"
+        );
+        assert_eq!(
+            said(sent.needed("title", 1..=9).unwrap_err()),
+            "title: expected a text of 1 to 9 characters"
+        );
+        let tags = sent.texts("tags", 50, 1..=9).unwrap_err();
+        assert_eq!(said(tags), "tags[1]: expected a text of 1 to 9 characters");
+        assert_eq!(
+            said(sent.texts("tags", 1, 1..=9).unwrap_err()),
+            "tags: expected a list of at most 1 texts"
+        );
+        assert_eq!(said(sent.flag("flag").unwrap_err()), "flag: expected true or false");
+        assert_eq!(
+            said(sent.number("limit", 1..=5).unwrap_err()),
+            "limit: expected a whole number from 1 to 5"
+        );
+        assert!(sent.text("zero", 0..=9).is_err());
+        assert!(sent.objects("tags", 9).is_err());
+    }
+
+    #[test]
+    fn null_is_not_sent() {
+        let sent = body(json!({ "a": null }));
+        assert_eq!(
+            (sent.text("a", 1..=2), sent.flag("a"), sent.number("a", 1..=2)),
+            (Ok(None), Ok(None), Ok(None))
+        );
+        assert_eq!((sent.texts("a", 1, 1..=2), sent.has("a"), sent.has("b")), (Ok(None), true, false));
+    }
+
+    #[test]
+    fn only_objects_are_bodies() {
+        for value in [json!([]), json!(1), json!("x"), json!(null)] {
+            assert!(Body::of(value).is_err());
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Who is calling, and what they may. The permission is judged before anything is looked for.
+
+use super::errors::DevinError;
+use crate::failure::Failure;
+use crate::operations::authenticate::authenticate;
+use crate::state::App;
+use crate::wires::layers;
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::request::Parts;
+use domain::ids::OrganizationId;
+use domain::refusal::Refusal;
+use store::access::Right;
+use store::{Caller, Chosen, Granted, GrantedAccount};
+
+/// The organization in the pattern of a path.
+const ORGANIZATION: &str = "/organizations/{org}";
+
+/// Who calls, in the organization of the path. A path without one means the key's own, as the vendor resolves it
+/// for keys of one organization.
+pub struct Known(pub Caller);
+
+impl FromRequestParts<App> for Known {
+    type Rejection = DevinError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, DevinError> {
+        let chosen = chosen(parts);
+        Ok(Known(known(parts, app, chosen).await?))
+    }
+}
+
+async fn known(parts: &Parts, app: &App, chosen: Chosen) -> Result<Caller, Failure> {
+    let caller = authenticate(app, layers::bearer(&parts.headers), chosen).await?;
+    Ok(layers::recognized(parts, caller))
+}
+
+/// The organization is read from the path as it was sent: another part of the path that is no text must not hide it,
+/// and none of the forms of its id has to be escaped.
+fn chosen(parts: &Parts) -> Chosen {
+    let pattern = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if !pattern.contains(ORGANIZATION) {
+        return Chosen::ByDefault;
+    }
+    // The prefix of the wire was taken off: `/organizations/{org}/…`.
+    Chosen::Named(parts.uri.path().split('/').nth(2).and_then(OrganizationId::parse))
+}
+
+/// A caller that has the right `P` in the organization of the path.
+pub struct May<P: Right>(pub Granted<P>);
+
+impl<P: Right> FromRequestParts<App> for May<P> {
+    type Rejection = DevinError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, DevinError> {
+        let Known(caller) = Known::from_request_parts(parts, app).await?;
+        Ok(May(caller.may::<P>().map_err(Failure::from)?))
+    }
+}
+
+/// A caller that has the right `P` in the whole account.
+pub struct MayInAccount<P: Right> {
+    /// The right.
+    pub granted: GrantedAccount<P>,
+    /// Who has it.
+    pub caller: Caller,
+    credential: Option<String>,
+}
+
+impl<P: Right> FromRequestParts<App> for MayInAccount<P> {
+    type Rejection = DevinError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MayInAccount<P>, DevinError> {
+        // An organization in the path of the account's own routes is what is asked about, not where the caller acts.
+        let caller = known(parts, app, Chosen::ByDefault).await?;
+        let granted = caller.may_in_account::<P>().map_err(Failure::from)?;
+        let credential = layers::bearer(&parts.headers).map(str::to_owned);
+        Ok(MayInAccount { granted, caller, credential })
+    }
+}
+
+impl<P: Right> MayInAccount<P> {
+    /// The same right in one organization.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAMember`] for one that is unknown, malformed or deleted.
+    pub async fn within(
+        &self,
+        app: &App,
+        organization: Option<OrganizationId>,
+    ) -> Result<Granted<P>, Failure> {
+        let chosen = Chosen::Named(organization);
+        let caller = authenticate(app, self.credential.as_deref(), chosen).await?;
+        let caller = caller.attempting(self.caller.attempt());
+        Ok(caller.may::<P>().map_err(|_: Refusal| Refusal::NotAMember)?)
+    }
+}

@@ -1,0 +1,127 @@
+//! Cursors: where a list goes on. Clients keep them as they are.
+//!
+//! A cursor is its version, a position and an authentication code over all that it must not be moved between: the
+//! list, who reads it, where, and with which filter. One that was altered, or comes with another filter or from
+//! another caller, does not verify, and is refused: it is never page 1.
+
+use crate::failure::Failure;
+use crate::state::App;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::Refusal;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The first byte of every cursor: another layout gets another number.
+const VERSION: u8 = 1;
+const POSITION: usize = 16;
+const CODE: usize = 16;
+const LENGTH: usize = 1 + POSITION + CODE;
+
+/// What one cursor belongs to: a list, its reader and its filter.
+pub struct Binding {
+    key: [u8; 32],
+    context: [u8; 32],
+}
+
+/// What cursors are authenticated with, on every server of the account.
+pub fn key(app: &App) -> [u8; 32] {
+    app.keys.derived("devin cursors")
+}
+
+impl Binding {
+    /// Of a list of this name, read by `reader` in an organization (the account has the nil id), with a filter in
+    /// one unambiguous text.
+    pub fn new(key: [u8; 32], list: &str, reader: Uuid, organization: Uuid, filter: &str) -> Binding {
+        let digest = Sha256::new()
+            .chain_update((list.len() as u64).to_be_bytes())
+            .chain_update(list)
+            .chain_update(reader.as_bytes())
+            .chain_update(organization.as_bytes())
+            .chain_update(filter);
+        Binding { key, context: digest.finalize().into() }
+    }
+
+    /// The cursor of a position.
+    ///
+    /// # Errors
+    /// None in practice: the key has a length that the code takes.
+    pub fn write(&self, position: u128) -> Result<String, Failure> {
+        let mut bytes = Vec::with_capacity(LENGTH);
+        bytes.push(VERSION);
+        bytes.extend(position.to_be_bytes());
+        let code = self.mac(&bytes)?.finalize().into_bytes();
+        bytes.extend(&code[..CODE]);
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// The position of a cursor that this list gave.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for every other text.
+    pub fn read(&self, text: &str) -> Result<u128, Failure> {
+        let refused =
+            || Refusal::invalid("after", "an end_cursor that this list gave you with the same filters");
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| refused())?;
+        if bytes.len() != LENGTH || bytes[0] != VERSION {
+            return Err(refused().into());
+        }
+        let (said, code) = bytes.split_at(1 + POSITION);
+        self.mac(said)?.verify_truncated_left(code).map_err(|_| refused())?;
+        let mut position = [0; POSITION];
+        position.copy_from_slice(&said[1..]);
+        Ok(u128::from_be_bytes(position))
+    }
+
+    fn mac(&self, said: &[u8]) -> Result<Hmac<Sha256>, Failure> {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.key).map_err(Failure::internal)?;
+        Ok(mac.chain_update(self.context).chain_update(said))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn binding(filter: &str) -> Binding {
+        Binding::new([1; 32], "sessions", Uuid::from_u128(2), Uuid::from_u128(3), filter)
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_is_read_back_and_nothing_near_it(position: u128, at in 0usize..LENGTH, flip in 1u8..) {
+            let text = binding("f").write(position).unwrap();
+            prop_assert_eq!(binding("f").read(&text).unwrap(), position);
+            prop_assert_eq!(binding("f").read(&format!("{text}==")).unwrap(), position);
+            let mut bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+            bytes[at] ^= flip;
+            prop_assert!(binding("f").read(&URL_SAFE_NO_PAD.encode(&bytes)).is_err());
+            bytes[at] ^= flip;
+            for cut in 0..bytes.len() {
+                prop_assert!(binding("f").read(&URL_SAFE_NO_PAD.encode(&bytes[..cut])).is_err());
+            }
+        }
+
+        #[test]
+        fn anything_is_read_without_a_panic(text in ".{0,80}") {
+            prop_assert!(binding("f").read(&text).is_err());
+        }
+    }
+
+    #[test]
+    fn a_cursor_belongs_to_one_list_reader_place_and_filter() {
+        let text = binding("f").write(7).unwrap();
+        let (reader, place) = (Uuid::from_u128(2), Uuid::from_u128(3));
+        for other in [
+            Binding::new([2; 32], "sessions", reader, place, "f"),
+            Binding::new([1; 32], "insights", reader, place, "f"),
+            Binding::new([1; 32], "sessions", place, place, "f"),
+            Binding::new([1; 32], "sessions", reader, reader, "f"),
+            Binding::new([1; 32], "sessions", reader, place, "g"),
+        ] {
+            assert!(other.read(&text).is_err());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! How this wire words a failure: RFC 9457 problem details, as the vendor's OpenAPI document declares them.
+//!
+//! `detail` is always a string (official clients decode it into one). `errors` is there only with 422 and names the
+//! field and what was expected of it. `instance` stays null: it would be the path, which has ids in it.
+
+use crate::failure::{Failure, RequestFailure};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Refusal;
+use serde::Serialize;
+
+/// A failure in this wire's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevinError {
+    status: StatusCode,
+    detail: String,
+    errors: Option<Vec<FieldError>>,
+}
+
+/// What is wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct FieldError {
+    field: String,
+    expected: String,
+}
+
+impl DevinError {
+    fn new(status: StatusCode, detail: impl ToString) -> DevinError {
+        DevinError { status, detail: detail.to_string(), errors: None }
+    }
+
+    fn field(field: &str, expected: &str) -> DevinError {
+        DevinError {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            detail: format!("{field}: expected {expected}"),
+            errors: Some(vec![FieldError { field: field.to_owned(), expected: expected.to_owned() }]),
+        }
+    }
+}
+
+impl From<Failure> for DevinError {
+    fn from(failure: Failure) -> DevinError {
+        match failure {
+            Failure::Refused(refusal) => refused(&refusal),
+            Failure::Request(request) => unreadable(&request),
+            // Clients tell a bad key from a missing permission by this word.
+            Failure::Unauthenticated => {
+                DevinError::new(StatusCode::UNAUTHORIZED, format!("Unauthorized: {failure}"))
+            }
+            Failure::Device { message, .. } => DevinError::new(StatusCode::BAD_GATEWAY, message),
+            Failure::Busy => DevinError::new(StatusCode::SERVICE_UNAVAILABLE, failure),
+            Failure::Internal { ref cause } => {
+                tracing::error!(cause, "a request failed");
+                DevinError::new(StatusCode::INTERNAL_SERVER_ERROR, failure)
+            }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> DevinError {
+    let status = match refusal {
+        Refusal::Invalid { field, expected } => return DevinError::field(field, expected),
+        Refusal::NotFound(_) => StatusCode::NOT_FOUND,
+        Refusal::Forbidden(_) | Refusal::NotAMember | Refusal::NoOrganization | Refusal::NotYours(_) => {
+            StatusCode::FORBIDDEN
+        }
+        // What polling clients take for "it is over". Not 409: the official client repeats what is answered so.
+        Refusal::SessionEnded | Refusal::SessionArchived => StatusCode::GONE,
+        Refusal::KeyReused => {
+            return DevinError::field("Idempotency-Key", "a key that was not used for another request");
+        }
+        Refusal::Exists(_) | Refusal::NoMatch { .. } | Refusal::TurnLost | Refusal::KeyBusy => {
+            StatusCode::CONFLICT
+        }
+        Refusal::Backlog { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::DeviceUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::DeviceTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        Refusal::QuotaExceeded { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::Resync { .. } => StatusCode::GONE,
+    };
+    DevinError::new(status, refusal)
+}
+
+fn unreadable(request: &RequestFailure) -> DevinError {
+    let status = match request {
+        RequestFailure::Body(_) => {
+            let errors = vec![FieldError { field: "body".to_owned(), expected: "a JSON object".to_owned() }];
+            return DevinError {
+                errors: Some(errors),
+                ..DevinError::new(StatusCode::UNPROCESSABLE_ENTITY, request)
+            };
+        }
+        RequestFailure::NoRoute => StatusCode::NOT_FOUND,
+        RequestFailure::Method => StatusCode::METHOD_NOT_ALLOWED,
+        RequestFailure::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        RequestFailure::Conflict(_) => StatusCode::CONFLICT,
+        RequestFailure::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        RequestFailure::TooManyConnections { .. } => StatusCode::TOO_MANY_REQUESTS,
+    };
+    DevinError::new(status, request)
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    instance: Option<&'a str>,
+    errors: &'a Option<Vec<FieldError>>,
+}
+
+impl IntoResponse for DevinError {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance: None,
+            errors: &self.errors,
+        };
+        let mut response = (self.status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            // What is left of a body that was refused is not read: the connection cannot go on.
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,340 @@
+//! What this wire says of sessions and messages, and how it writes ids.
+
+use domain::agent::{AgentSession, Attachment, Message, Source, State};
+use domain::ids::{FileId, OrganizationId, PrincipalId, SessionId, parse_uuid};
+use domain::principal::PrincipalKind;
+use domain::time::Micros;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The bare id of a session: 32 hexadecimal digits.
+pub fn session_id(id: SessionId) -> String {
+    id.uuid().simple().to_string()
+}
+
+/// Reads a session's id with or without `devin-` in front.
+pub fn read_session_id(text: &str) -> Option<SessionId> {
+    SessionId::parse(text.strip_prefix("devin-").unwrap_or(text))
+}
+
+/// An organization's id.
+pub fn organization_id(id: OrganizationId) -> String {
+    format!("org-{}", id.0.simple())
+}
+
+const USER: &str = "user-";
+const SERVICE_USER: &str = "service-user-";
+
+/// A person's or machine's id; the two differ, so that neither is taken for the other.
+pub fn principal_id(id: PrincipalId, kind: PrincipalKind) -> String {
+    let prefix = match kind {
+        PrincipalKind::User => USER,
+        PrincipalKind::ServiceUser => SERVICE_USER,
+    };
+    format!("{prefix}{}", id.0.simple())
+}
+
+/// Reads such an id.
+pub fn read_principal_id(text: &str, kind: PrincipalKind) -> Option<PrincipalId> {
+    let prefix = match kind {
+        PrincipalKind::User => USER,
+        PrincipalKind::ServiceUser => SERVICE_USER,
+    };
+    text.strip_prefix(prefix).and_then(parse_uuid).map(PrincipalId)
+}
+
+/// A time in whole seconds since 1970.
+pub fn seconds(time: Micros) -> i64 {
+    time.0.div_euclid(1_000_000)
+}
+
+/// Which endpoint an answer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A list, or the session itself.
+    Read,
+    /// The answer to an action, in which the vendor leaves four fields empty.
+    Acted,
+}
+
+/// A page of any list.
+#[derive(Debug, Serialize)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Where the next one begins; null on the last.
+    pub end_cursor: Option<String>,
+    /// Whether there is a next one.
+    pub has_next_page: bool,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// A pull request that came of a session.
+#[derive(Debug, Serialize)]
+pub struct PullRequest<'a> {
+    pr_url: &'a str,
+    pr_state: Option<&'a str>,
+}
+
+/// `SessionResponse`.
+#[derive(Debug, Serialize)]
+pub struct Session<'a> {
+    session_id: String,
+    url: String,
+    status: &'static str,
+    status_detail: Option<&'static str>,
+    title: Option<&'a str>,
+    tags: &'a [String],
+    org_id: String,
+    user_id: Option<String>,
+    service_user_id: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+    acus_consumed: f64,
+    pull_requests: Vec<PullRequest<'a>>,
+    structured_output: Option<&'a Value>,
+    playbook_id: Option<&'a str>,
+    automation_id: Option<&'a str>,
+    parent_session_id: Option<String>,
+    child_session_ids: Option<Vec<String>>,
+    is_archived: bool,
+    is_advanced: bool,
+    origin: &'static str,
+    category: Option<&'a str>,
+    subcategory: Option<&'a str>,
+    devin_mode: Option<&'a str>,
+}
+
+/// Where sessions come from: the words of all revisions of the vendor's document.
+pub const ORIGINS: [&str; 12] = [
+    "webapp",
+    "slack",
+    "teams",
+    "api",
+    "linear",
+    "jira",
+    "scheduled",
+    "automation",
+    "cli",
+    "desktop",
+    "code_scan",
+    "other",
+];
+
+fn origin(origin: &str) -> &'static str {
+    ORIGINS.into_iter().find(|known| *known == origin).unwrap_or("other")
+}
+
+fn status_detail(state: State) -> Option<&'static str> {
+    match state.detail() {
+        // Our own word; this wire's strict clients know a list of others.
+        Some("worker_lost") => Some("error"),
+        detail => detail,
+    }
+}
+
+fn extra<'a>(session: &'a AgentSession, name: &str) -> Option<&'a str> {
+    session.given.extra.get(name).and_then(Value::as_str)
+}
+
+impl<'a> Session<'a> {
+    /// Of a session, for a client that reaches the server at `base_url`.
+    pub fn new(session: &'a AgentSession, seen: Seen, base_url: &str) -> Session<'a> {
+        let given = &session.given;
+        let id = session_id(session.id);
+        let owner = |kind| (given.owner_kind == kind).then(|| principal_id(given.owner, kind));
+        let read = seen == Seen::Read;
+        let category = given.category.as_deref().filter(|_| read);
+        let children = || session.children.iter().map(|child| session_id(*child)).collect();
+        let pull_request = |known: &'a domain::agent::PullRequest| PullRequest {
+            pr_url: &known.url,
+            pr_state: known.state.as_deref(),
+        };
+        Session {
+            url: format!("{base_url}/sessions/{id}"),
+            session_id: id,
+            status: session.state.status(),
+            status_detail: status_detail(session.state).filter(|_| read),
+            title: given.title.as_deref(),
+            tags: &given.tags,
+            org_id: organization_id(session.organization),
+            user_id: owner(PrincipalKind::User),
+            service_user_id: owner(PrincipalKind::ServiceUser),
+            created_at: seconds(session.id.created()),
+            updated_at: seconds(session.updated),
+            acus_consumed: session.usage.acus.units(),
+            pull_requests: session.pull_requests.iter().map(pull_request).collect(),
+            structured_output: session.structured_output.as_ref().filter(|_| read),
+            playbook_id: given.playbook.as_deref(),
+            automation_id: given.automation.as_deref(),
+            parent_session_id: given.parent.map(session_id),
+            child_session_ids: (!session.children.is_empty()).then(children),
+            is_archived: session.archived.is_some(),
+            is_advanced: extra(session, "advanced_mode").is_some(),
+            origin: origin(&given.origin),
+            category,
+            // The vendor says 'Other' when there is a category and nothing closer.
+            subcategory: category.map(|_| given.subcategory.as_deref().unwrap_or("Other")),
+            devin_mode: extra(session, "devin_mode"),
+        }
+    }
+}
+
+/// `SessionInsights`: the session, and what can be counted of it. Nothing computes the analysis, which is null.
+#[derive(Debug, Serialize)]
+pub struct Insights<'a> {
+    #[serde(flatten)]
+    session: Session<'a>,
+    num_user_messages: i64,
+    num_devin_messages: i64,
+    session_size: &'static str,
+    analysis: Option<Value>,
+}
+
+impl<'a> Insights<'a> {
+    /// Of a session.
+    pub fn new(session: &'a AgentSession, base_url: &str) -> Insights<'a> {
+        Insights {
+            session: Session::new(session, Seen::Read, base_url),
+            num_user_messages: session.user_messages,
+            num_devin_messages: session.agent_messages,
+            session_size: size(session.usage.acus.units(), session.messages()),
+            analysis: None,
+        }
+    }
+}
+
+/// How large a session is, "based on ACU usage and message count": the larger of the two. The vendor does not say
+/// where it draws the lines; these are ours.
+fn size(acus: f64, messages: i64) -> &'static str {
+    let by_acus = [1.0, 3.0, 7.0, 15.0].into_iter().filter(|most| acus > *most).count();
+    let by_messages = [4, 12, 30, 75].into_iter().filter(|most| messages > *most).count();
+    ["xs", "s", "m", "l", "xl"][by_acus.max(by_messages)]
+}
+
+/// `SessionMessage`.
+#[derive(Debug, Serialize)]
+pub struct Said {
+    event_id: String,
+    source: &'static str,
+    message: String,
+    created_at: i64,
+}
+
+impl From<&Message> for Said {
+    fn from(message: &Message) -> Said {
+        Said {
+            event_id: message.id.0.simple().to_string(),
+            source: source(message.source),
+            message: with_attachments(&message.text, &message.attachments),
+            created_at: seconds(message.created),
+        }
+    }
+}
+
+/// This wire's word for who said something.
+pub fn source(source: Source) -> &'static str {
+    match source {
+        Source::User => "user",
+        Source::Agent => "devin",
+    }
+}
+
+/// The vendor shows what came with a message in its text.
+fn with_attachments(text: &str, attachments: &[Attachment]) -> String {
+    attachments.iter().fold(text.to_owned(), |text, attachment| {
+        let shown = json!({ "url": attachment.url, "fileSize": attachment.size });
+        format!("{text}\n\nATTACHMENT:{shown}")
+    })
+}
+
+/// `SessionAttachment`.
+#[derive(Debug, Serialize)]
+pub struct Attached<'a> {
+    attachment_id: String,
+    name: &'a str,
+    url: &'a str,
+    source: &'static str,
+    content_type: Option<&'a str>,
+}
+
+impl<'a> Attached<'a> {
+    /// Of an attachment of a message.
+    pub fn new(by: Source, attachment: &'a Attachment) -> Attached<'a> {
+        Attached {
+            attachment_id: attachment.id.map_or_else(|| foreign_id(&attachment.url), file_id),
+            name: &attachment.name,
+            url: &attachment.url,
+            source: source(by),
+            content_type: attachment.content_type.as_deref(),
+        }
+    }
+}
+
+/// The id of a file that is kept here.
+pub fn file_id(id: FileId) -> String {
+    id.0.to_string()
+}
+
+/// An id for what is kept elsewhere: the same address has the same one.
+fn foreign_id(url: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(url.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_in_every_form_that_clients_send() {
+        let id = SessionId::new(Micros(1_772_366_400_000_000), 7);
+        let bare = session_id(id);
+        assert_eq!((bare.len(), bare.contains('-')), (32, false));
+        for text in [bare.clone(), format!("devin-{bare}"), id.to_string(), format!("devin-{id}")] {
+            assert_eq!(read_session_id(&text), Some(id), "{text}");
+        }
+        for text in ["", "devin-", &format!("devin-devin-{bare}"), &bare[1..], &format!("session_{bare}")] {
+            assert_eq!(read_session_id(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn people_and_machines_are_not_taken_for_each_other() {
+        let id = PrincipalId(uuid::Uuid::from_u128(5));
+        for (kind, other) in [
+            (PrincipalKind::User, PrincipalKind::ServiceUser),
+            (PrincipalKind::ServiceUser, PrincipalKind::User),
+        ] {
+            let text = principal_id(id, kind);
+            assert_eq!(read_principal_id(&text, kind), Some(id));
+            assert_eq!(read_principal_id(&text, other), None);
+        }
+    }
+
+    #[test]
+    fn the_size_is_the_larger_of_two() {
+        for (acus, messages, expected) in [
+            (0.0, 0, "xs"),
+            (1.0, 4, "xs"),
+            (1.1, 0, "s"),
+            (0.0, 13, "m"),
+            (8.0, 1, "l"),
+            (0.5, 76, "xl"),
+            (16.0, 0, "xl"),
+        ] {
+            assert_eq!(size(acus, messages), expected, "{acus} {messages}");
+        }
+    }
+
+    #[test]
+    fn a_lost_worker_is_an_error_in_this_wires_words() {
+        for state in State::ALL {
+            assert_ne!(status_detail(state), Some("worker_lost"));
+        }
+    }
+}

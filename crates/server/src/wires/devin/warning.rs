@@ -1,0 +1,74 @@
+//! What a client asked for and nobody looked at: the vendor ignores parameters that it does not know, and so do we,
+//! but the answer says so. Silently ignored filters are what the vendor's users complain of most.
+
+use super::query::Query;
+use super::{KNOWN, PREFIXES};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+/// More names than this are not listed.
+const MAX_NAMES: usize = 20;
+/// More bytes of a name are not shown.
+const MAX_NAME: usize = 64;
+
+/// Adds the header to answers that went well.
+pub async fn around(request: Request, next: Next) -> Response {
+    let text = ignored(&request).and_then(|names| HeaderValue::from_str(&sentence(&names)).ok());
+    let mut response = next.run(request).await;
+    if let Some(text) = text.filter(|_| response.status().is_success()) {
+        response.headers_mut().insert(header::WARNING, text);
+    }
+    response
+}
+
+/// The names in a request's query that its route does not know.
+fn ignored(request: &Request) -> Option<Vec<String>> {
+    let query = Query::read(Some(request.uri().query()?)).ok()?;
+    let path = request.extensions().get::<MatchedPath>()?.as_str();
+    let path = PREFIXES
+        .into_iter()
+        .find_map(|prefix| path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')))?;
+    let (_, _, known) =
+        KNOWN.iter().find(|(method, route, _)| *route == path && request.method().as_str() == *method)?;
+    let strange = |name: &&str| !known.iter().any(|known| known.contains(name));
+    let names = query.names().into_iter().filter(strange).map(str::to_owned).collect::<Vec<_>>();
+    (!names.is_empty()).then_some(names)
+}
+
+fn sentence(names: &[String]) -> String {
+    let shown = names.iter().take(MAX_NAMES).map(|name| escaped(name)).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > MAX_NAMES { ", ...".to_owned() } else { String::new() };
+    format!("299 tenure \"unknown query parameters were ignored: {shown}{more}\"")
+}
+
+/// A name as it may stand in a quoted string of a header: what is no plain character is percent-encoded.
+fn escaped(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte);
+    let byte = |byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    name.bytes().take(MAX_NAME).map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_name_can_stand_in_a_header(names in proptest::collection::vec(".{0,100}", 1..30)) {
+            let text = sentence(&names);
+            prop_assert!(HeaderValue::from_str(&text).is_ok());
+            prop_assert_eq!(text.matches('"').count(), 2);
+            prop_assert!(text.len() < 5_000);
+        }
+    }
+
+    #[test]
+    fn names_are_shown() {
+        let names = ["limit".to_owned(), "a\"b\r\n".to_owned()];
+        let expected = "299 tenure \"unknown query parameters were ignored: limit, a%22b%0D%0A\"";
+        assert_eq!(sentence(&names), expected);
+    }
+}

@@ -1,0 +1,46 @@
+//! Devin's wire.
+
+pub mod coverage;
+mod input;
+mod lists;
+mod people;
+mod repeats;
+mod sessions;
+
+use crate::world::{Actor, Answer};
+use domain::ids::OrganizationId;
+use serde_json::{Value, json};
+
+/// The path of an organization on this wire.
+pub fn at(organization: OrganizationId, rest: &str) -> String {
+    format!("/v3/organizations/org-{}{rest}", organization.0.simple())
+}
+
+/// A new session, as its creator sees it.
+pub async fn created(actor: &Actor<'_>, organization: OrganizationId, body: Value) -> Value {
+    let answer = actor.post(&at(organization, "/sessions"), body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+/// A new session with nothing but a prompt: its id.
+pub async fn session(actor: &Actor<'_>, organization: OrganizationId) -> String {
+    created(actor, organization, json!({ "prompt": "Fix the tests" })).await["session_id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// That an answer is a problem of this status with this detail.
+pub fn refused(answer: &Answer, status: u16, detail: &str) {
+    let text = answer.text();
+    assert_eq!(answer.status.as_u16(), status, "{text}");
+    let problem = answer.json();
+    assert_eq!((&problem["type"], &problem["status"]), (&json!("about:blank"), &json!(status)), "{text}");
+    assert!(
+        problem["detail"].as_str().is_some_and(|said| said.contains(detail)),
+        "{detail:?} is not in {text}"
+    );
+    assert_eq!(problem["errors"].is_array(), status == 422, "{text}");
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+}

@@ -1,0 +1,142 @@
+//! Requests that are repeated with an idempotency key, on this wire and on another.
+
+use super::{at, refused};
+use crate::world::{Actor, Answer};
+use axum::body::Body;
+use axum::http::Request;
+use domain::permission::Role;
+use domain::time::Span;
+use serde_json::{Value, json};
+use server::operations::agent_create::{self, Create};
+use server::operations::agent_messages::{self, Post};
+use server::operations::agents::{self, NewAgent};
+use server::operations::authenticate::authenticate;
+use server::operations::device_sessions;
+use server::operations::idempotency::{self, Begin, Scope};
+use store::{Caller, Chosen};
+
+async fn keyed(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> Answer {
+    let mut request = Request::builder().method("POST").uri(path).header("idempotency-key", key);
+    if let Some(credential) = &actor.key {
+        request = request.header("authorization", format!("Bearer {credential}"));
+    }
+    actor.world.send(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+/// A request with the key `k` whose server dies right after it has done its work: everything but the answer. Gives what
+/// its proofs are noted under.
+async fn cut_off(actor: &Actor<'_>, wire: &str, path: &str, body: &Value) -> Caller {
+    let app = actor.world.app();
+    let caller = authenticate(app, actor.key.as_deref(), Chosen::ByDefault).await.unwrap();
+    let scope = Scope::of_caller(&caller, wire, path, "k");
+    let Begin::New(token) = idempotency::begin(app, scope, body.to_string().as_bytes()).await.unwrap() else {
+        panic!("the first one")
+    };
+    std::mem::forget(token);
+    caller.attempting(Some(scope))
+}
+
+both! {
+    async fn what_a_dead_server_made_is_not_made_again(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let agents = json!({ "name": "builder", "system_prompt": "" });
+        let granted = cut_off(&ana, "everruns", "/v1/agents", &agents).await.may().unwrap();
+        let new = NewAgent { name: "builder".into(), ..NewAgent::default() };
+        let agent = agents::create(world.app(), &granted, new).await.unwrap();
+
+        let sessions = json!({ "prompt": "Once" });
+        let path = at(acme, "/sessions");
+        let granted = cut_off(&ana, "devin", &path, &sessions).await.may().unwrap();
+        let post = Post { text: "Once".into(), ..Post::default() };
+        let create = Create { message: Some(post.clone()), ..Create::default() };
+        let session = agent_create::create(world.app(), &granted, create).await.unwrap();
+
+        let said = json!({ "message": "Twice?" });
+        let messages = format!("{path}/{}/messages", session.id.uuid().simple());
+        let granted = cut_off(&ana, "devin", &messages, &said).await.may().unwrap();
+        agent_messages::post(world.app(), &granted, session.id, Post { text: "Twice?".into(), ..post }).await.unwrap();
+
+        let devices = json!({});
+        let granted = cut_off(&ana, "mobilenext", "/api/v1/sessions", &devices).await.may().unwrap();
+        let device = device_sessions::create(world.app(), &granted).await.unwrap();
+
+        // While the first one may be at work still, nobody else may begin.
+        assert_eq!(keyed(&ana, "k", &path, &sessions).await.status, 409);
+        world.advance(Span::minutes(5));
+        let made = keyed(&ana, "k", "/v1/agents", &agents).await;
+        assert_eq!((made.status.as_u16(), &made.json()["id"]), (201, &json!(format!("agent_{}", agent.id.0.simple()))));
+        let made = keyed(&ana, "k", &path, &sessions).await;
+        assert_eq!((made.status.as_u16(), &made.json()["session_id"]), (200, &json!(session.id.uuid().simple().to_string())));
+        assert_eq!(keyed(&ana, "k", &messages, &said).await.status, 200);
+        let made = keyed(&ana, "k", "/api/v1/sessions", &devices).await;
+        assert_eq!((made.status.as_u16(), &made.json()["id"]), (201, &json!(device.id.to_string())));
+
+        assert_eq!(ana.get(&path).await.json()["total"], 1);
+        assert_eq!(ana.get(&messages).await.json()["items"].as_array().unwrap().len(), 2);
+        assert_eq!(ana.get("/api/v1/sessions").await.json()["data"].as_array().unwrap().len(), 1);
+        // The answer is kept now.
+        assert_eq!(keyed(&ana, "k", &path, &sessions).await.headers["idempotent-replayed"], "true");
+    }
+
+    async fn a_create_that_is_repeated_is_one_session(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let bob = world.member(acme, Role::Readwrite).await;
+        let path = at(acme, "/sessions");
+        let body = json!({ "prompt": "Once" });
+        let first = keyed(&ana, "k", &path, &body).await;
+        assert_eq!(first.status, 200, "{}", first.text());
+        let again = keyed(&ana, "k", &path, &body).await;
+        assert_eq!((again.status, &again.body, &again.headers["content-type"]), (first.status, &first.body, &first.headers["content-type"]));
+        assert_eq!(again.headers["idempotent-replayed"], "true");
+        // Another server of the same database knows it too: as after a crash.
+        let beside = world.beside(|_| {}).await;
+        assert_eq!(keyed(&ana.at(&beside), "k", &path, &body).await.body, first.body);
+        refused(&keyed(&ana, "k", &path, &json!({ "prompt": "Twice" })).await, 422, "Idempotency-Key");
+        assert_ne!(keyed(&ana, "l", &path, &body).await.body, first.body);
+        assert_ne!(keyed(&bob, "k", &path, &body).await.body, first.body);
+        assert_eq!(ana.get(&path).await.json()["total"], 3);
+        world.advance(Span::minutes(25 * 60));
+        assert_ne!(keyed(&ana, "k", &path, &body).await.body, first.body);
+    }
+
+    async fn what_was_refused_for_now_may_be_tried_again(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readonly).await;
+        let path = at(acme, "/sessions");
+        let body = json!({ "prompt": "x" });
+        refused(&keyed(&world.stranger(None), "k", &path, &body).await, 401, "Unauthorized");
+        refused(&keyed(&ana, "k", &path, &body).await, 403, "UseSessions");
+        let system = store::System::for_administration();
+        world.store().set_member(&system.within(acme), ana.principal, Role::Readwrite, crate::world::START).await.unwrap();
+        assert_eq!(keyed(&ana, "k", &path, &body).await.status, 200);
+        let wrong = keyed(&ana, "w", &path, &json!({})).await;
+        refused(&wrong, 422, "prompt");
+        assert_eq!(keyed(&ana, "w", &path, &json!({})).await.body, wrong.body);
+        for key in ["", &"k".repeat(256)] {
+            refused(&keyed(&ana, key, &path, &body).await, 422, "Idempotency-Key: expected 1 to 255 characters");
+        }
+    }
+
+    async fn a_secret_that_is_shown_once_is_shown_once(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let body = json!({ "name": "bot", "role_id": "org_member" });
+        let first = keyed(&admin, "k", &at(acme, "/service-users"), &body).await.json();
+        assert!(first["token"].is_string());
+        let again = keyed(&admin, "k", &at(acme, "/service-users"), &body).await.json();
+        assert_eq!((&again["token"], &again["service_user"]), (&json!(null), &first["service_user"]));
+        assert_eq!(admin.get(&at(acme, "/service-users")).await.json()["total"], 1);
+    }
+
+    async fn it_is_so_on_every_wire(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let first = keyed(&ana, "k", "/api/v1/sessions", &json!({})).await;
+        assert_eq!(first.status, 201);
+        let again = keyed(&ana, "k", "/api/v1/sessions", &json!({})).await;
+        assert_eq!((again.status, again.body), (first.status, first.body));
+        assert_eq!(keyed(&ana, "k", "/api/v1/sessions", &json!({ "a": 1 })).await.status, 422);
+    }
+}

@@ -1,0 +1,173 @@
+//! The agents of the demo: what they did in the last 30 days, and what they begin with now. Their worker runs a script
+//! in the place of a model; see `agent.sh`.
+
+use domain::agent::Agent;
+use domain::ids::{AgentId, OrganizationId, PrincipalId};
+use serde_json::Value;
+use store::access::UseSessions;
+
+use crate::administration::{Administration, now, random};
+use crate::commands::demo::past::{pick, working_time};
+use crate::commands::demo::story::Story;
+use crate::failure::Result;
+
+/// What the demo's worker runs for each message.
+pub const SCRIPT: &str = include_str!("agent.sh");
+
+/// What the demo's agents are called.
+pub const NAMES: [&str; 2] = ["builder (scripted)", "triage (scripted)"];
+
+/// Something that people have agents do.
+struct Job {
+    title: &'static str,
+    category: &'static str,
+    tags: &'static [&'static str],
+    message: &'static str,
+    answer: &'static str,
+}
+
+const JOBS: [Job; 8] = [
+    Job {
+        title: "Flaky checkout test",
+        category: "bug_fixing",
+        tags: &["ci", "checkout"],
+        message: "CheckoutTest fails one time in five. Find out why.",
+        answer: "The test taps before the sheet has settled. I wait for the sheet instead; 200 runs passed.",
+    },
+    Job {
+        title: "Release notes 4.1",
+        category: "documentation_and_content",
+        tags: &["release"],
+        message: "Write the release notes for 4.1.",
+        answer: "Wrote CHANGELOG.md from 38 commits.",
+    },
+    Job {
+        title: "Crash on rotation",
+        category: "bug_fixing",
+        tags: &["android", "crash"],
+        message: "Since 4.1 the profile screen crashes when the phone is turned.",
+        answer: "The view model was kept by the activity. It is kept by the navigation graph now; added a test.",
+    },
+    Job {
+        title: "Unit tests for the price rules",
+        category: "unit_test_generation",
+        tags: &["backend"],
+        message: "Cover the price rules with tests.",
+        answer: "Added 46 tests; one found that a discount of 100 % was refused.",
+    },
+    Job {
+        title: "Triage of Monday's crash reports",
+        category: "production_investigation",
+        tags: &["crash", "triage"],
+        message: "Group this morning's crash reports and say which are new.",
+        answer: "Three groups are known, one is new: a timeout of the map tiles on slow networks.",
+    },
+    Job {
+        title: "Move the widgets to Compose",
+        category: "migrations_and_upgrades",
+        tags: &["android"],
+        message: "Move the home screen's widgets to Compose.",
+        answer: "Moved 7 of 9 widgets. The clock and the calendar need a newer launcher: shall I raise the minimum?",
+    },
+    Job {
+        title: "Review of the sign-in change",
+        category: "code_review",
+        tags: &["security"],
+        message: "Review pull request 398.",
+        answer: "Two remarks: the token is logged at debug level, and the retry has no limit.",
+    },
+    Job {
+        title: "Screenshots for the store page",
+        category: "other",
+        tags: &["release", "ios"],
+        message: "Take the store screenshots on four sizes of phones.",
+        answer: "Took 24 pictures on the simulated devices.",
+    },
+];
+
+/// Makes the agents of an organization and what they did: `count` sessions by `people`.
+///
+/// # Errors
+/// Those of the store.
+pub async fn past(
+    admin: &Administration,
+    organization: OrganizationId,
+    people: &[PrincipalId],
+    count: u64,
+) -> Result<Vec<Agent>> {
+    let granted = admin.system.within::<UseSessions>(organization);
+    let mut agents = Vec::new();
+    for name in NAMES {
+        let agent = agent(organization, name);
+        admin.store.create_agent(&granted, &agent).await?;
+        agents.push(agent);
+    }
+    for _ in 0..count {
+        let owner = people[pick(people.len() as u64) as usize];
+        let job = &JOBS[pick(JOBS.len() as u64) as usize];
+        let agent = &agents[usize::from(job.tags.contains(&"triage"))];
+        let mut story = Story::begin(organization, owner, agent, job.title, working_time(now()), |given| {
+            given.category = Some(job.category.to_owned());
+            given.tags = job.tags.iter().map(|&tag| tag.to_owned()).collect();
+            given.origin = ["api", "webapp", "slack", "cli"][pick(4) as usize].to_owned();
+            given.repos = vec![format!("acme/{}", ["app", "backend"][pick(2) as usize])];
+        })?;
+        story.post(job.message)?;
+        story.answer(job.answer)?;
+        story.import(admin).await?;
+    }
+    Ok(agents)
+}
+
+/// Sessions that are at work, wait, are finished or fail once the demo's worker has taken them up.
+///
+/// # Errors
+/// Those of the store.
+pub async fn present(
+    admin: &Administration,
+    organization: OrganizationId,
+    owner: PrincipalId,
+    agents: &[Agent],
+) -> Result<()> {
+    let single = [
+        ("Watch the nightly build", "Look at the build slowly, and say what you see."),
+        ("Which tests are flaky?", "Which tests failed and passed on the same commit this week?"),
+        ("Release notes 4.2", "Write the release notes for 4.2."),
+        ("Android 17", "Upgrade the app to Android 17."),
+    ];
+    for (number, (title, message)) in single.into_iter().enumerate() {
+        let agent = &agents[usize::from(number == 1)];
+        let mut story = Story::begin(organization, owner, agent, title, now(), |_| {})?;
+        story.post(message)?;
+        story.import(admin).await?;
+    }
+    let mut parent =
+        Story::begin(organization, owner, &agents[0], "Move three services to JDK 25", now(), |_| {})?;
+    for service in ["accounts", "prices", "search"] {
+        let title = format!("JDK 25: {service}");
+        let of = parent.id();
+        let mut child =
+            Story::begin(organization, owner, &agents[0], &title, now(), |given| given.parent = Some(of))?;
+        child.post(&format!("Move the service {service} to JDK 25."))?;
+        parent.adopt(child.id())?;
+        child.import(admin).await?;
+    }
+    parent.post("Watch the three services slowly until they are done.")?;
+    parent.import(admin).await
+}
+
+fn agent(organization: OrganizationId, name: &str) -> Agent {
+    Agent {
+        organization,
+        id: AgentId::new(now(), random()),
+        name: name.to_owned(),
+        display_name: None,
+        description: Some("Answers from a script of the demo: no model is asked.".to_owned()),
+        system_prompt: String::new(),
+        model: None,
+        tags: vec!["demo".to_owned()],
+        capabilities: Value::Array(Vec::new()),
+        created: now(),
+        updated: now(),
+    }
+}

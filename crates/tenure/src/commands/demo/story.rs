@@ -1,0 +1,150 @@
+//! Agent sessions of the demo, told by the rules themselves with a clock of their own.
+
+use domain::agent::{
+    Acus, Agent, AgentSession, Answer, Change, Command, Item, Moment, NewMessage, NewSession, Report, Usage,
+    decide,
+};
+use domain::device::Actor;
+use domain::ids::{MessageId, OrganizationId, PrincipalId, SessionId, TurnId, random_tail};
+use domain::principal::PrincipalKind;
+use domain::time::{Micros, Span};
+use serde_json::Value;
+use store::Birth;
+
+use crate::administration::{Administration, random};
+use crate::commands::demo::past::pick;
+use crate::failure::Result;
+
+/// A session and what happens to it, one thing after another.
+pub struct Story {
+    beginning: AgentSession,
+    session: AgentSession,
+    changes: Vec<Change>,
+    clock: Micros,
+}
+
+impl Story {
+    /// A session that `owner` creates at `created`.
+    ///
+    /// # Errors
+    /// None is expected.
+    pub fn begin(
+        organization: OrganizationId,
+        owner: PrincipalId,
+        agent: &Agent,
+        title: &str,
+        created: Micros,
+        more: impl FnOnce(&mut NewSession),
+    ) -> Result<Story> {
+        let mut given = NewSession {
+            owner,
+            owner_kind: PrincipalKind::User,
+            created_by: owner,
+            agent: agent.id,
+            agent_name: agent.name.clone(),
+            title: Some(title.to_owned()),
+            tags: Vec::new(),
+            model: None,
+            capabilities: Value::Array(Vec::new()),
+            origin: "api".to_owned(),
+            category: None,
+            subcategory: None,
+            playbook: None,
+            schedule: None,
+            automation: None,
+            repos: Vec::new(),
+            parent: None,
+            output_schema: None,
+            max_acus: None,
+            extra: Value::Null,
+        };
+        more(&mut given);
+        let id = SessionId::new(created, random_tail(random()));
+        let session = AgentSession::new(organization, id, given);
+        let mut story = Story { beginning: session.clone(), session, changes: Vec::new(), clock: created };
+        story.act(Command::Start)?;
+        Ok(story)
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.session.id
+    }
+
+    /// Its owner says something.
+    ///
+    /// # Errors
+    /// The rule that stands against it.
+    pub fn post(&mut self, text: &str) -> Result<()> {
+        self.act(Command::Post(NewMessage {
+            id: MessageId::new(self.clock, random()),
+            text: text.to_owned(),
+            parts: Value::Null,
+            author: self.session.given.owner,
+            attachments: Vec::new(),
+        }))
+    }
+
+    /// It starts another one.
+    ///
+    /// # Errors
+    /// The rule that stands against it.
+    pub fn adopt(&mut self, child: SessionId) -> Result<()> {
+        self.act(Command::AddChild(child))
+    }
+
+    /// A worker takes the message up and answers it, or fails now and then.
+    ///
+    /// # Errors
+    /// The rule that stands against it.
+    pub fn answer(&mut self, text: &str) -> Result<()> {
+        let turn = TurnId::new(self.clock, random());
+        self.clock = self.clock + Span::seconds(1 + pick(20) as i64);
+        self.act(Command::Claim { worker: "build-7".to_owned(), turn })?;
+        let minutes = 1 + pick(40) as i64;
+        let usage = Usage {
+            input_tokens: minutes * 2_310,
+            output_tokens: minutes * 140,
+            acus: Acus(minutes * 41_000),
+            ..Usage::default()
+        };
+        self.clock = self.clock + Span::minutes(minutes);
+        let fails = pick(9) == 0;
+        let mut items = vec![Item::Usage(usage)];
+        if !fails {
+            items.push(Item::Output(text.to_owned()));
+        }
+        self.act(Command::Report { turn, fence: 1, report: Report { first: 0, items } })?;
+        let answer = match pick(3) {
+            _ if fails => {
+                Answer::Failed { message: "the command ended with 3".to_owned(), exit_code: Some(3) }
+            }
+            0 => Answer::WaitingForUser,
+            _ => Answer::Finished,
+        };
+        let streamed = if fails { String::new() } else { text.to_owned() };
+        self.act(Command::Finish { turn, fence: 1, answer, streamed })
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn import(self, admin: &Administration) -> Result<()> {
+        let birth =
+            Birth { session: self.beginning, changes: self.changes, parent: None, secrets: Vec::new() };
+        admin.store.import_agent_session(&admin.system, &birth, self.clock).await?;
+        Ok(())
+    }
+
+    fn act(&mut self, command: Command) -> Result<()> {
+        let owner = self.session.given.owner;
+        let actor = Actor::Member { principal: owner, manages: false };
+        let lease = self.clock + Span::minutes(1);
+        let moment = Moment { now: self.clock, random: random(), lease, cycle_left: None };
+        let changes = decide(&self.session, actor, command, &moment).map_err(store::Error::from)?;
+        self.session = self.session.clone().after(&changes, self.clock);
+        self.changes.extend(changes);
+        Ok(())
+    }
+}

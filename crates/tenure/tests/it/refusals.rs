@@ -1,0 +1,53 @@
+//! What cannot be done is said in a sentence, and nothing is made on the way.
+
+use crate::shell::Shell;
+
+#[test]
+fn mistakes_are_sentences() {
+    let mut shell = Shell::new(None);
+    shell.run("org list");
+    shell.run("user list --database sqlite:nowhere/tenure.db");
+    shell.run("org list --database mysql://localhost/tenure");
+    shell.run("org list --database postgres://127.0.0.1:9/tenure");
+    shell.run("serve --listen 0.0.0.0:7420");
+    shell.run("serve --listen localhost");
+    shell.run("serve --public-url tenure.example.com");
+    shell.run("user create ana --org Acme --role admin");
+    shell.run("key create --wire telnet --user ana@example.com");
+    shell.run("demo --fresh --database sqlite:precious.db");
+    let made = std::fs::read_dir(shell.folder()).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(made.collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
+    // A host has a folder of its own before it looks for its devices.
+    shell.run("host --server http://127.0.0.1:9 --token tnr_x");
+    insta::assert_snapshot!(shell.transcript());
+}
+
+#[test]
+fn settings_come_from_the_file_the_environment_and_arguments() {
+    let mut shell = Shell::new(None);
+    let run = |shell: &mut Shell, line: &str, variable: Option<(&str, &str)>| {
+        let words = line.split(' ').collect::<Vec<_>>();
+        let mut command = shell.command(&words);
+        command.envs(variable);
+        let output = command.output().unwrap();
+        shell.remember(&words, &output)
+    };
+    let file = shell.folder().join("tenure.toml");
+    std::fs::write(&file, "listen = \"127.0.0.1:1\"\nidle_hold = \"5m\"\n").unwrap();
+    let database = ("TENURE_DATABASE", "postgres://tenure:hunter2@127.0.0.1/tenure");
+    let printed = run(&mut shell, "settings", Some(database));
+    assert!(!printed.contains("hunter2"), "a password is masked");
+    let line = |name: &str| printed.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("listen ").contains("127.0.0.1:1") && line("listen ").contains("tenure.toml"), "{printed}");
+    assert!(line("database ").contains("TENURE_DATABASE"), "{printed}");
+    std::fs::write(&file, "idel_hold = \"5m\"\n").unwrap();
+    run(&mut shell, "settings", None);
+    std::fs::write(&file, "idle_hold = \"soon\"\n").unwrap();
+    run(&mut shell, "settings", None);
+    std::fs::remove_file(&file).unwrap();
+    run(&mut shell, "settings", Some(("TENURE_IDEL_HOLD", "5m")));
+    let refused = shell.transcript();
+    insta::assert_snapshot!(
+        &refused[refused.find("$ tenure settings\nerror").or(refused.find("[exit")).unwrap()..]
+    );
+}
