@@ -1,8 +1,9 @@
 """The unmodified everruns-sdk 0.3.1 against a served Tenure, with `tenure worker` doing the turns."""
 
 import asyncio
+import contextlib
+import gc
 import json
-import warnings
 
 import pytest
 from everruns_sdk import ApiError, Everruns
@@ -10,7 +11,7 @@ from everruns_sdk.errors import AuthenticationError, NotFoundError
 from everruns_sdk.models import AgentCapabilityConfig
 
 # The SDK says that sessions are not for applications any more.
-warnings.simplefilter("ignore", DeprecationWarning)
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 ENDS = {"turn.completed", "turn.failed", "turn.cancelled"}
 
@@ -30,14 +31,22 @@ async def turn(sdk, session, text, **options):
     """Says something and follows the session until the turn is over; gives all events since the first."""
     await sdk.messages.create(session, text)
     seen, stream = [], sdk.events.stream(session, **options)
-    async with asyncio.timeout(60):
-        async for event in stream:
+    async with asyncio.timeout(60), contextlib.aclosing(aiter(stream)) as events:
+        async for event in events:
             seen.append(event)
             if event.type in ENDS:
                 break
-    stream.stop()
-    await stream.aclose()
+    await finished(stream)
     return seen
+
+
+async def finished(stream):
+    """Leaves a stream. The SDK leaves its connection to the garbage collector, which closes it in a task of its own."""
+    stream.stop()
+    gc.collect()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
+    await stream.aclose()
 
 
 def test_a_conversation_from_the_agent_to_its_deletion(organization, base):
@@ -153,15 +162,15 @@ def test_a_stream_goes_on_after_the_server_was_killed(organization, tenure):
             session = await sdk.sessions.create(agent_id=agent.id)
             await sdk.messages.create(session.id, "go")
             stream, seen = sdk.events.stream(session.id), []
-            async with asyncio.timeout(120):
-                async for event in stream:
+            async with asyncio.timeout(120), contextlib.aclosing(aiter(stream)) as events:
+                async for event in events:
                     seen.append(event)
                     if event.type == "output.message.delta" and not killed:
                         killed.append(True)
                         await asyncio.to_thread(tenure.kill_and_restart)
                     if event.type in ENDS:
                         break
-            await stream.aclose()
+            await finished(stream)
             assert [e.sequence for e in seen] == list(range(1, len(seen) + 1))
             assert killed and seen[-1].type == "turn.completed", seen[-1]
 

@@ -158,6 +158,7 @@ async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) ->
         ("POST", path) if path.starts_with("/v1/") && path.ends_with("/messages") => {
             json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } })
         }
+        ("PATCH", path) if path.starts_with("/v1/sessions/") => json!({ "title": "New" }),
         ("POST" | "PATCH", path) if path.starts_with("/v1/") => json!({}),
         _ => return actor.call(method, path, Body::empty()).await,
     };
