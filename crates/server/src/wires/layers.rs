@@ -9,7 +9,7 @@ use crate::state::App;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use domain::ids::OrganizationId;
@@ -70,9 +70,14 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let who = Who::default();
     request.extensions_mut().insert(who.clone());
-    let unhurried = carries_file(request.uri().path());
-    let most = app.settings.body_limit;
-    let too_large = !unhurried && content_length(request.headers()).is_some_and(|length| length > most);
+    let load = load(&request);
+    let unhurried = load != Load::Plain;
+    let most = match load {
+        Load::Plain => app.settings.body_limit,
+        Load::Form | Load::File => app.settings.upload_limit,
+    };
+    let too_large =
+        load != Load::File && content_length(request.headers()).is_some_and(|length| length > most);
     let answer = async {
         match too_large {
             true => Ok((wire.word)(RequestFailure::BodyTooLarge { limit: most }.into())),
@@ -106,11 +111,28 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     response
 }
 
-/// Whether a path takes files, which may be large and slow.
-fn carries_file(path: &str) -> bool {
-    path.starts_with(crate::operations::files::FILES_PATH)
-        || path.starts_with(protocol::HOST_FILES_PATH)
-        || (path.starts_with("/v3") && path.ends_with("/attachments"))
+/// What a request may come with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// A body that is held in memory.
+    Plain,
+    /// A file in a form.
+    Form,
+    /// A file that was announced, which has a limit of its own.
+    File,
+}
+
+fn load(request: &Request) -> Load {
+    let path = request.uri().path();
+    // Devin's upload; below a session the same word is a list.
+    let form = path.starts_with("/v3") && path.ends_with("/attachments") && !path.contains("/sessions/");
+    if path.starts_with(crate::operations::files::FILES_PATH) || path.starts_with(protocol::HOST_FILES_PATH) {
+        Load::File
+    } else if form && request.method() == Method::POST {
+        Load::Form
+    } else {
+        Load::Plain
+    }
 }
 
 fn finish(response: &mut Response, id: &str) {
