@@ -68,13 +68,24 @@ pub struct AgentQuery {
     pub limit: u32,
 }
 
+/// The agent that an earlier attempt at the same request has made.
+///
+/// # Errors
+/// `NotFound` when it was deleted since.
+pub async fn made(app: &App, granted: &Granted<UseSessions>) -> Result<Option<Agent>, Failure> {
+    match app.store.made_before(granted).await? {
+        Some(made) => get(app, &granted.also()?, AgentId(made)).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Makes an agent.
 ///
 /// # Errors
 /// [`Refusal::Exists`] for a name that another has; [`Refusal::Invalid`].
 pub async fn create(app: &App, granted: &Granted<UseSessions>, new: NewAgent) -> Result<Agent, Failure> {
-    if let Some(made) = app.store.made_before(granted).await? {
-        return get(app, &granted.also()?, AgentId(made)).await;
+    if let Some(made) = made(app, granted).await? {
+        return Ok(made);
     }
     let now = app.now();
     let made = checked(Agent {

@@ -145,7 +145,7 @@ async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) ->
     if path.starts_with("/tenure/v1/work/") {
         // Of a turn that there is not.
         let (organization, turn) = (story.organization.0, story.owner.principal.0);
-        let body = json!({ "worker": "w", "organization": organization, "turn": turn, "fence": 1, "first": 0,
+        let body = json!({ "worker": "w", "agents": ["nobody"], "organization": organization, "turn": turn, "fence": 1, "first": 0,
                            "items": [], "outcome": { "type": "finished" } });
         return actor.post(path, body).await;
     }

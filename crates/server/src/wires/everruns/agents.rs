@@ -105,6 +105,9 @@ pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whol
     let body: Map<String, Value> = layers::json(&app, body).await?;
     // Read before anything is looked up: what is wrong is told first.
     fields::<Said>(&body)?.new_agent(None)?;
+    if let Some(made) = agents::made(&app, &granted).await? {
+        return shown(StatusCode::CREATED, &made);
+    }
     for _ in 0..ATTEMPTS {
         if let Some(known) = same(&app, &granted, &fields(&body)?).await? {
             match agents::update(&app, &granted, known, fields::<Said>(&body)?.update()).await {
