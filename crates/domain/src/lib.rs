@@ -6,8 +6,10 @@
 pub mod credential;
 pub mod device;
 pub mod ids;
+pub mod login;
 pub mod organization;
 pub mod page;
+pub mod password;
 pub mod permission;
 pub mod principal;
 pub mod refusal;
