@@ -13,16 +13,20 @@ mod files;
 mod holds;
 mod hosts;
 mod jobs;
+mod logins;
 mod organizations;
+mod people;
 #[cfg(test)]
 mod plans;
 mod principals;
 mod rows;
 mod sessions;
+mod signing;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tokens;
 
-pub use access::{Caller, Granted, GrantedAccount, System};
+pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, Means, System};
 pub use changes::Feed;
 pub use credentials::Chosen;
 pub use database::{Database, DatabaseError, OpenMode, Signal, SignalReceiver};
@@ -30,6 +34,10 @@ pub use devices::{DeviceUpdate, QueueState, Queued};
 pub use files::{FileKind, NewFile, StoredFile};
 pub use hosts::HostLink;
 pub use jobs::{Due, DueHold, LostHost};
+pub use logins::Opening;
+pub use people::Known;
+pub use signing::PublicKey;
+pub use tokens::{ApiToken, TokenName};
 
 use domain::Refusal;
 use domain::ids::OrganizationId;

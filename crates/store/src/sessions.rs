@@ -162,7 +162,7 @@ impl Store {
     }
 
     /// The next time for a new session: `wanted`, or right after the newest this process has given out.
-    fn next_time(&self, organization: OrganizationId, kind: Kind, wanted: Micros) -> Micros {
+    pub(crate) fn next_time(&self, organization: OrganizationId, kind: Kind, wanted: Micros) -> Micros {
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((organization, kind)).or_insert(Micros(0));
         *last = Micros(wanted.0.max(last.0 + 1));
@@ -318,9 +318,14 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
     )
 }
 
+fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
+    let key = SessionKey { organization: session.organization, kind: Kind::Device, id: session.id };
+    line_of(key, session.revision, what, at)
+}
+
 /// A line of the change feed. The organization's row in `counters` was locked before the batch began and
 /// stays so until the commit: the sequence is gapless and in commit order.
-fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
+pub(crate) fn line_of(session: SessionKey, revision: i64, what: What, at: Micros) -> [Statement; 2] {
     let organization = session.organization;
     [
         one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![organization]),
@@ -329,10 +334,10 @@ fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] 
              VALUES ($1, (SELECT sequence FROM counters WHERE organization = $1), $2, $3, $4, $5, $6, $7)",
             values![
                 organization,
-                Kind::Device.name(),
+                session.kind.name(),
                 session.id.created(),
                 session.id.tail() as i64,
-                session.revision,
+                revision,
                 what.name(),
                 at
             ],
@@ -341,7 +346,7 @@ fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] 
 }
 
 /// What was not met, or was there already, means that something changed since it was loaded.
-fn stale(error: DatabaseError) -> Error {
+pub(crate) fn stale(error: DatabaseError) -> Error {
     match error {
         DatabaseError::Unmet { .. } | DatabaseError::Taken { .. } => Error::Stale,
         error => Error::Database(error),

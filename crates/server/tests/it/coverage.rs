@@ -116,9 +116,17 @@ async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<
     let revoked = world.member(organization, Role::Admin).await;
     world.store().revoke_credential(&system, revoked.credential, START).await.unwrap();
     let suspended = world.member(organization, Role::Admin).await;
-    world.store().set_principal_state(&system, suspended.principal, PrincipalState::Suspended).await.unwrap();
+    world
+        .store()
+        .set_principal_state(&system, suspended.principal, PrincipalState::Suspended, START)
+        .await
+        .unwrap();
     let deleted = world.member(organization, Role::Admin).await;
-    world.store().set_principal_state(&system, deleted.principal, PrincipalState::Deleted).await.unwrap();
+    world
+        .store()
+        .set_principal_state(&system, deleted.principal, PrincipalState::Deleted, START)
+        .await
+        .unwrap();
     vec![
         ("no key", world.stranger(None)),
         ("empty key", world.stranger(Some(""))),

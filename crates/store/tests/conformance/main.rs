@@ -34,6 +34,7 @@ macro_rules! both {
 mod devices;
 mod files;
 mod heavy;
+mod logins;
 mod model;
 mod opening;
 mod people;

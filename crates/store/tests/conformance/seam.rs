@@ -252,7 +252,8 @@ both! {
 
     async fn writers_of_several_servers_do_not_deadlock(db: &TestDatabase) {
         table(db).await;
-        let organizations: Vec<u128> = (1..=4).collect();
+        // The first ids are reserved.
+        let organizations: Vec<u128> = (11..=14).collect();
         let counter = "INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)";
         let rows = organizations.iter().flat_map(|key| [one(counter, [id(*key).into()]), insert(*key, 0)]);
         db.apply(batch(rows)).await.unwrap();

@@ -7,7 +7,7 @@ use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::administration::{Administration, hash_password, minute, new_principal, time};
+use crate::administration::{Administration, hash_password, minute, new_principal, now, time};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::output::Column;
@@ -178,7 +178,7 @@ async fn set_state(
     state: PrincipalState,
 ) -> Result<()> {
     let mut user = admin.user(email).await?;
-    admin.store.set_principal_state(&admin.system, user.id, state).await?;
+    admin.store.set_principal_state(&admin.system, user.id, state, now()).await?;
     user.state = state;
     let sentence = match state {
         PrincipalState::Deleted => {
