@@ -4,6 +4,7 @@ pub mod clock;
 pub mod failure;
 mod hosts;
 mod jobs;
+mod mail;
 pub mod observe;
 pub mod operations;
 mod serve;

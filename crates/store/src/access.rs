@@ -163,6 +163,16 @@ impl Caller {
         if lets { Ok(()) } else { Err(Refusal::OutOfScope(scope)) }
     }
 
+    /// The same caller with a credential that lets less through.
+    #[must_use]
+    pub fn narrowed(mut self, scopes: Scopes) -> Caller {
+        let scopes = self.scopes.map_or(scopes, |own| own.intersection(scopes));
+        self.permissions = self.permissions.intersection(scopes.permissions());
+        self.account = self.account.intersection(scopes.permissions());
+        self.scopes = Some(scopes);
+        self
+    }
+
     /// Proves that it acts on itself.
     ///
     /// # Errors

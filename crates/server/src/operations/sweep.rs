@@ -1,7 +1,7 @@
 //! What time does: idle holds, expired requests, empty sessions, lost hosts, old lines and files.
 
 use crate::failure::Failure;
-use crate::operations::{device_sessions, files, queue};
+use crate::operations::{device_sessions, files, logins, queue};
 use crate::state::App;
 use domain::device::Command;
 use domain::session::{EndReason, SessionKey};
@@ -16,6 +16,7 @@ pub async fn sweep(app: &App) {
         ("hosts", lost_hosts(app).await),
         ("feed", prune(app).await),
         ("files", files::remove_expired(app).await),
+        ("logins", logins::sweep(app).await),
     ] {
         if let Err(error) = outcome {
             tracing::error!(what, %error, "the sweep could not be finished");

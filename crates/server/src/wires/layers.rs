@@ -161,7 +161,11 @@ pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T,
     Ok(value)
 }
 
-async fn body(app: &App, request: Request) -> Result<Bytes, Failure> {
+/// Reads a body, at most as large as the settings allow.
+///
+/// # Errors
+/// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] when it ends early.
+pub async fn body(app: &App, request: Request) -> Result<Bytes, Failure> {
     // What says that it is larger was refused before it came here: see `guard`.
     let limit = app.settings.body_limit;
     let limited = Limited::new(request.into_body(), usize::try_from(limit).unwrap_or(usize::MAX));

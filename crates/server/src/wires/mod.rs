@@ -6,6 +6,8 @@
 mod house;
 mod layers;
 pub mod mobilenext;
+mod origin;
+pub mod probe;
 pub mod tenure;
 
 use crate::state::App;
@@ -16,6 +18,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .merge(house::routes(&app))
         .merge(mobilenext::routes(&app))
+        .merge(probe::routes(&app))
         .merge(tenure::routes(&app))
         .with_state(app)
 }
@@ -33,7 +36,12 @@ pub struct Route {
 
 /// Every route there is, as the wires' tables say. The table of callers must have a row for each.
 pub fn routes() -> impl Iterator<Item = Route> {
-    let wires = [("house", house::ROUTES), ("mobilenext", mobilenext::ROUTES), ("tenure", tenure::ROUTES)];
+    let wires = [
+        ("house", house::ROUTES),
+        ("mobilenext", mobilenext::ROUTES),
+        ("probe", probe::ROUTES),
+        ("tenure", tenure::ROUTES),
+    ];
     wires
         .into_iter()
         .flat_map(|(wire, routes)| routes.iter().map(move |(method, path)| Route { wire, method, path }))

@@ -263,7 +263,7 @@ both! {
             for number in 0..25_u128 {
                 let database = database.clone();
                 // Each takes two rows, in every order.
-                let keys = [1 + (server + number) % 4, 1 + (server + number * 3 + 1) % 4];
+                let keys = [11 + (server + number) % 4, 11 + (server + number * 3 + 1) % 4];
                 let locks = keys.iter().map(|key| id(*key)).collect();
                 let statements = keys.iter().map(|key| add(*key, 1)).collect();
                 tasks.push(tokio::spawn(async move { database.apply(Batch { locks, statements }).await }));
