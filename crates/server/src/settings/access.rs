@@ -72,6 +72,12 @@ pub enum MailRoute {
 pub struct Proxies(Vec<(IpAddr, u32)>);
 
 impl Proxies {
+    /// These ranges; what is none is left out.
+    #[must_use]
+    pub fn of(ranges: &[&str]) -> Proxies {
+        Proxies(ranges.iter().filter_map(|text| range(text)).collect())
+    }
+
     /// Whether an address is one of them.
     #[must_use]
     pub fn trusts(&self, ip: IpAddr) -> bool {

@@ -29,6 +29,7 @@ mod hosts;
 mod input;
 mod lifecycle;
 mod methods;
+mod probe;
 mod sessions;
 mod socket;
 mod tidy;
