@@ -179,7 +179,7 @@ impl Caller {
     /// [`Refusal::OutOfScope`].
     pub fn itself(&self, scope: &'static str) -> std::result::Result<GrantedPerson, Refusal> {
         self.in_scope(scope)?;
-        let (person, actor) = (self.principal, self.principal);
+        let (person, actor) = (self.principal, Some(self.principal));
         Ok(GrantedPerson { person, actor, standing: Standing::Itself })
     }
 
@@ -282,7 +282,7 @@ pub struct GrantedAccount<P: Right> {
 #[derive(Debug, Clone, Copy)]
 pub struct GrantedPerson {
     pub(crate) person: PrincipalId,
-    pub(crate) actor: PrincipalId,
+    pub(crate) actor: Option<PrincipalId>,
     pub(crate) standing: Standing,
 }
 
@@ -292,8 +292,8 @@ impl GrantedPerson {
         self.person
     }
 
-    /// Who acts.
-    pub fn actor(&self) -> PrincipalId {
+    /// Who acts; nobody when it is Tenure itself.
+    pub fn actor(&self) -> Option<PrincipalId> {
         self.actor
     }
 
@@ -328,6 +328,11 @@ impl System {
     /// For the look-up of a secret that is itself the proof: a key, or the address of a file.
     pub(crate) fn for_secrets() -> System {
         System(())
+    }
+
+    /// Everything that may be done to one person.
+    pub fn over(&self, person: PrincipalId) -> GrantedPerson {
+        GrantedPerson { person, actor: None, standing: Standing::Administrator }
     }
 
     /// Every right in one organization.

@@ -109,7 +109,7 @@ impl Store {
         let (actor, person) = (caller.principal(), found.principal.id);
         let standing = standing(actor, administrator, person, &above).ok_or_else(not_found)?;
         caller.in_scope(if standing == Standing::Itself { own } else { other })?;
-        Ok(GrantedPerson { person, actor, standing })
+        Ok(GrantedPerson { person, actor: Some(actor), standing })
     }
 
     /// Whom a caller may see: itself and all below it, or everybody for an administrator of the account.

@@ -124,7 +124,7 @@ impl Store {
             statements.push(any(sql, values![id, &hash.0[..], suffix]));
         }
         let evidence = "the key that opened it was changed".to_owned();
-        let ending = Ending { reason: EndReason::Revoked, actor: Some(granted.actor()), evidence };
+        let ending = Ending { reason: EndReason::Revoked, actor: granted.actor(), evidence };
         statements.extend(end_of_key(id, &ending, now));
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
     }
@@ -139,7 +139,7 @@ impl Store {
             values![id, granted.person()],
         );
         let mut statements = vec![own];
-        statements.extend(revocation(id, Some(granted.actor()), now));
+        statements.extend(revocation(id, granted.actor(), now));
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| {
             Refusal::NotFound(Thing::Credential).into()
         })

@@ -74,7 +74,7 @@ pub fn current(caller: &Caller) -> Option<SessionId> {
 
 /// How somebody with a proof ends something.
 pub fn ended(granted: &GrantedPerson, reason: EndReason, evidence: &str) -> Ending {
-    Ending { reason, actor: Some(granted.actor()), evidence: evidence.to_owned() }
+    Ending { reason, actor: granted.actor(), evidence: evidence.to_owned() }
 }
 
 /// Ends what time has ended, so that the feed says so, and forgets what is of no more use.

@@ -31,6 +31,7 @@ macro_rules! both {
     };
 }
 
+mod accounts;
 mod devices;
 mod files;
 mod heavy;

@@ -107,15 +107,18 @@ impl Actor<'_> {
     }
 }
 
-/// What differs with each run, or is secret, by a word.
-pub fn masked(mut value: Value) -> Value {
-    if value["jwt-token"]["token"].is_string() {
-        value["jwt-token"]["token"] = "[token]".into();
-    }
-    for name in ["token", "suffix"] {
-        if value[name].is_string() {
-            value[name] = format!("[{name}]").into();
+/// Ids, and what is secret, by a word: what is left is the same in each run.
+pub fn masked(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mask = |(name, value): (String, Value)| {
+                let secret = ["token", "suffix", "id"].contains(&name.as_str()) && value.is_string();
+                let value = if secret { format!("[{name}]").into() } else { masked(value) };
+                (name, value)
+            };
+            Value::Object(fields.into_iter().map(mask).collect())
         }
+        Value::Array(items) => items.into_iter().map(masked).collect(),
+        other => other,
     }
-    value
 }
