@@ -2,8 +2,7 @@
 
 -- Login sessions stand in `sessions` under the account's own id for its people (one, not all zero: the sequence of
 -- the pool numbers requests for devices and must have no gap), so that they share the change feed and its order.
-INSERT INTO counters (organization, sequence, pruned)
-VALUES (X'00000000000000000000000000000001', 0, 0);
+INSERT INTO counters (organization, sequence, pruned) VALUES (X'00000000000000000000000000000001', 0, 0);
 
 -- What only people have.
 ALTER TABLE principals ADD COLUMN parent BLOB;

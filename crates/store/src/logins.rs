@@ -27,7 +27,7 @@ macro_rules! columns {
     };
 }
 
-const OPEN: &str = concat!(
+pub(crate) const OPEN: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM sessions s JOIN logins l ON l.created_us = s.created_us
@@ -50,7 +50,7 @@ const OVER: &str = concat!(
 );
 
 /// In the order that [`caller_of`] reads.
-const CALLER: &str = "
+pub(crate) const CALLER: &str = "
     SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, m.organization, m.role,
            l.scopes, l.expires_us, s.activity_us
     FROM sessions s
