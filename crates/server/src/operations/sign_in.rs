@@ -229,7 +229,7 @@ pub struct Wanted {
     pub origin: Origin,
 }
 
-/// A new token: of the caller's own session, or of a new one that its key opens. `presented` is what it came with.
+/// A new token: of the caller's own session, which lasts no longer than the one it came with, or of a new one that its key opens. `presented` is what it came with.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`] for more than the caller's credential may.
@@ -247,8 +247,9 @@ pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) 
     }
     let mut claims = tokens::read(app, Use::Session, presented).await?;
     let now = app.now();
-    let until = now + lifetime(app, wanted.long);
-    claims.exp = caller.until().map_or(until, |end| end.min(until)).0 / 1_000_000;
+    // What somebody was given for an hour does not become a token for two weeks.
+    let until = (now + lifetime(app, wanted.long)).min(claims.expires());
+    claims.exp = until.0 / 1_000_000;
     claims.iat = now.0 / 1_000_000;
     claims.scope = scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "));
     claims.claims = wanted.claims;

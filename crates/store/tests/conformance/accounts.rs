@@ -221,7 +221,7 @@ both! {
             assert_eq!(store.token(&own, name).await.unwrap(), kept);
             assert!(not_found(store.token(&foreign, name).await));
         }
-        assert_eq!(store.tokens(&own).await.unwrap(), [kept.clone()]);
+        assert_eq!(store.tokens(&own).await.unwrap(), vec![kept.clone()]);
         assert_eq!(store.tokens(&foreign).await.unwrap(), []);
         let caller = store.caller(&secret.hash(), Chosen::ByDefault, NOW).await.unwrap();
         assert!(caller.may::<ViewSessions>().is_ok() && caller.may::<UseSessions>().is_err());

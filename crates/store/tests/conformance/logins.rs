@@ -87,7 +87,7 @@ both! {
         assert_eq!((caller.principal(), caller.organization(), seen), (owner, Some(acme), NOW));
         let own = caller.itself("read:user").unwrap();
         assert_eq!(store.login(&own, kept.id).await.unwrap(), kept);
-        assert_eq!(store.logins(&own, NOW).await.unwrap(), [kept.clone()]);
+        assert_eq!(store.logins(&own, NOW).await.unwrap(), vec![kept.clone()]);
         // Its scopes hold back what its owner may.
         assert!(caller.may::<ViewSessions>().is_ok() && caller.may::<UseSessions>().is_err());
         assert!(matches!(caller.itself("write:user"), Err(Refusal::OutOfScope("write:user"))));

@@ -113,8 +113,14 @@ both! {
         assert_eq!(narrow.get("/api/v1/sessions").await.status, 403);
         assert_eq!(narrow.delete(SESSIONS).await.status, 403);
         assert_eq!(narrow.post(&format!("{AUTH}/jwt"), json!({})).await.status, 403, "write:user is missing");
+        // Nor does one that ends soon become one that lasts.
+        let short = ana.post(&format!("{AUTH}/jwt"), json!({ "long-term-token": false })).await.json();
+        let short = world.stranger(Some(short["token"].as_str().unwrap()));
+        world.advance(Span::minutes(1));
+        let longer = short.post(&format!("{AUTH}/jwt"), json!({ "long-term-token": true })).await.json();
+        assert_eq!(longer["expire"], "2026-03-01T15:00:00Z");
         assert_eq!(ana.delete(&format!("{AUTH}/sign-out")).await.status, 200);
-        assert!(!narrow.is_good().await);
+        assert!(!narrow.is_good().await && !short.is_good().await);
     }
 
     async fn a_key_has_no_session_to_sign_out_of(world: &World) {
