@@ -43,8 +43,9 @@ CREATE TABLE logins (
 
 CREATE INDEX logins_credential ON logins (credential) WHERE credential IS NOT NULL;
 
--- A person's sessions that have not ended, which are few.
-CREATE INDEX sessions_logins ON sessions (principal, created_us) WHERE kind = 'login' AND ended_us IS NULL;
+-- A person's sessions that have not ended, which are few. Two columns for equality, so that SQLite prefers it to the
+-- other indexes that begin with the kind, by which it would walk all sessions there ever were.
+CREATE INDEX sessions_logins ON sessions (principal, kind, created_us) WHERE kind = 'login' AND ended_us IS NULL;
 
 -- What tokens are checked with. The private halves never leave the server that made them: they are in a file of
 -- its own, so whoever reads the database can sign nothing.

@@ -49,27 +49,28 @@ const OVER: &str = concat!(
       ORDER BY s.activity_us LIMIT 1000"
 );
 
-/// In the order that [`caller_of`] reads.
+/// In the order that [`caller_of`] reads; see there for its joins.
 pub(crate) const CALLER: &str = "
-    SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, m.organization, m.role,
+    SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
            l.scopes, l.expires_us, s.activity_us
     FROM sessions s
     JOIN logins l ON l.created_us = s.created_us
     JOIN principals p ON p.id = s.principal
-    LEFT JOIN (members m JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL)
-        ON m.principal = p.id
+    LEFT JOIN members m ON m.principal = p.id
+    LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
     WHERE s.organization = $1 AND s.kind = 'login' AND s.created_us = $2 AND s.tail = $3 AND l.hash = $4
       AND s.ended_us IS NULL AND l.expires_us > $5 AND s.activity_us + l.idle_us > $5 AND p.state = 'active'
     ORDER BY m.created_us, m.organization";
 
 /// What ends a set of open sessions: a line of the feed for each, their number, the sessions themselves.
-struct Ends {
-    lines: &'static str,
-    count: &'static str,
-    sessions: &'static str,
+pub(crate) struct Ends {
+    pub(crate) lines: &'static str,
+    pub(crate) count: &'static str,
+    pub(crate) sessions: &'static str,
 }
 
-/// The sessions that `$which` describes with `$2` and `$3`.
+/// The sessions that `$which` describes with `$2` and `$3`. The organization is compared so that no index is chosen for
+/// it: SQLite would walk the primary key, and with it all sessions there ever were.
 macro_rules! ends {
     ($which:literal) => {
         Ends {
@@ -78,19 +79,19 @@ macro_rules! ends {
                  SELECT organization, (SELECT sequence FROM counters WHERE organization = $1)
                         + ROW_NUMBER() OVER (ORDER BY created_us),
                         'login', created_us, tail, revision + 1, 'ended', CAST($4 AS BIGINT)
-                 FROM sessions WHERE organization = $1 AND kind = 'login' AND ended_us IS NULL AND ",
+                 FROM sessions WHERE COALESCE(organization, $1) = $1 AND kind = 'login' AND ended_us IS NULL AND ",
                 $which
             ),
             count: concat!(
                 "UPDATE counters SET sequence = sequence + (SELECT COUNT(*) FROM sessions
-                     WHERE organization = $1 AND kind = 'login' AND ended_us IS NULL AND ",
+                     WHERE COALESCE(organization, $1) = $1 AND kind = 'login' AND ended_us IS NULL AND ",
                 $which,
                 ") WHERE organization = $1"
             ),
             sessions: concat!(
                 "UPDATE sessions SET revision = revision + 1, ended_us = $4, end_reason = $5, end_actor = $6,
                                      end_evidence = $7
-                 WHERE organization = $1 AND kind = 'login' AND ended_us IS NULL AND ",
+                 WHERE COALESCE(organization, $1) = $1 AND kind = 'login' AND ended_us IS NULL AND ",
                 $which
             ),
         }
@@ -98,7 +99,7 @@ macro_rules! ends {
 }
 
 /// Those of a person but for one.
-const OF_PERSON: Ends = ends!("principal = $2 AND created_us <> $3");
+pub(crate) const OF_PERSON: Ends = ends!("principal = $2 AND created_us <> $3");
 /// Those that a key opened but for one.
 const OF_KEY: Ends =
     ends!("created_us IN (SELECT l.created_us FROM logins l WHERE l.credential = $2) AND created_us <> $3");

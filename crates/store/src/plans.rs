@@ -2,9 +2,9 @@
 //! thousand sessions and of a million, at its beginning and at its end.
 
 use crate::database::{Batch, Database, Statement, Value};
-use crate::logins;
 use crate::sessions::{ONE, PAGE, PAGE_HOLDS};
 use crate::testing::{fresh_postgres, fresh_sqlite};
+use crate::{credentials, logins};
 use uuid::Uuid;
 
 /// A statement that is put together in a test.
@@ -45,19 +45,39 @@ async fn sqlite_answers_pages_and_gets_by_the_keys() {
     assert_eq!(plan(ONE, 3).await, one);
 }
 
-/// Each use of a session's token asks who it is: that must not become dearer with every session there ever was.
+/// Each use of a credential asks who it is: that must not become dearer with everything there ever was.
 #[tokio::test]
-async fn sqlite_answers_who_is_signed_in_by_the_keys() {
+async fn sqlite_answers_who_is_calling_by_the_keys() {
     let db = fresh_sqlite().await;
-    let values = [Uuid::nil().into(), 1.into(), 1.into(), Value::Bytes(vec![]), 1.into()].to_vec();
-    let plan = lines(&db, format!("EXPLAIN QUERY PLAN {}", logins::CALLER), values, 3).await;
-    assert!(plan.iter().all(|line| !line.starts_with("SCAN")), "{plan:#?}");
-    assert!(
-        plan[0].starts_with("SEARCH s USING PRIMARY KEY (organization=? AND kind=? AND created_us=?)"),
-        "{plan:#?}"
-    );
-    let plan = lines(&db, format!("EXPLAIN QUERY PLAN {}", logins::OPEN), vec![Uuid::nil().into()], 3).await;
-    assert!(plan[0].starts_with("SEARCH s USING INDEX sessions_logins (principal=?)"), "{plan:#?}");
+    let login = vec![Uuid::nil().into(), 1.into(), 1.into(), Value::Bytes(vec![]), 1.into()];
+    let key = vec![Value::Bytes(vec![]), 1.into()];
+    for (sql, values, first) in [
+        (logins::CALLER, login, "SEARCH s USING PRIMARY KEY (organization=? AND kind=? AND created_us=?)"),
+        (credentials::CALLER, key, "SEARCH c USING INDEX sqlite_autoindex_credentials_2 (hash=?)"),
+        (
+            logins::OPEN,
+            vec![Uuid::nil().into()],
+            "SEARCH s USING INDEX sessions_logins (principal=? AND kind=?)",
+        ),
+        (
+            logins::OF_PERSON.sessions,
+            vec![
+                Uuid::nil().into(),
+                Uuid::nil().into(),
+                1.into(),
+                1.into(),
+                "x".into(),
+                Value::Null,
+                "x".into(),
+            ],
+            "SEARCH sessions USING INDEX sessions_logins (principal=? AND kind=?)",
+        ),
+    ] {
+        let plan = lines(&db, format!("EXPLAIN QUERY PLAN {sql}"), values, 3).await;
+        assert_eq!(plan[0], first, "{plan:#?}");
+        let costly = |line: &String| line.starts_with("SCAN") || line.starts_with("MATERIALIZE");
+        assert!(!plan.iter().any(costly), "{plan:#?}");
+    }
 }
 
 #[tokio::test]
