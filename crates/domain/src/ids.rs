@@ -48,14 +48,20 @@ identifiers! {
     MessageId
     /// One answer of an agent to a message.
     TurnId
+    /// A key that tokens are signed with.
+    SigningKeyId
 }
 
 impl OrganizationId {
     /// The reserved id of what belongs to the account and not to one organization: the shared pool.
     pub const ACCOUNT: OrganizationId = OrganizationId(Uuid::nil());
 
+    /// The reserved id under which the account keeps its people's login sessions. Not the one of the pool: that one's
+    /// sequence numbers the requests for devices, and a line of the change feed must leave no gap in it.
+    pub const PEOPLE: OrganizationId = OrganizationId(Uuid::from_u128(1));
+
     /// Reads a UUID with or without hyphens, or `org_` / `org-` and 32 hexadecimal digits. Nothing else
-    /// that a lenient UUID parser takes (braces, `urn:uuid:`), and never the reserved id.
+    /// that a lenient UUID parser takes (braces, `urn:uuid:`), and never a reserved id.
     pub fn parse(text: &str) -> Option<OrganizationId> {
         let bare = text.strip_prefix("org_").or_else(|| text.strip_prefix("org-"));
         let id = match bare {
@@ -63,7 +69,8 @@ impl OrganizationId {
             Some(_) => return None,
             None => parse_uuid(text)?,
         };
-        (!id.is_nil()).then_some(OrganizationId(id))
+        let id = OrganizationId(id);
+        (id != OrganizationId::ACCOUNT && id != OrganizationId::PEOPLE).then_some(id)
     }
 }
 
@@ -230,6 +237,7 @@ mod tests {
             assert_eq!(OrganizationId::parse(&text), Some(OrganizationId(id)), "{text}");
         }
         let nil = Uuid::nil().to_string();
+        let people = OrganizationId::PEOPLE.to_string();
         for text in [
             "",
             "org_",
@@ -239,6 +247,7 @@ mod tests {
             &format!("urn:uuid:{id}"),
             &format!("org_{id}"),
             &nil,
+            &people,
         ] {
             assert_eq!(OrganizationId::parse(text), None, "{text}");
         }

@@ -71,6 +71,11 @@ impl PermissionSet {
         self.0 & (1 << permission as u16) != 0
     }
 
+    /// What both have.
+    pub const fn intersection(self, other: PermissionSet) -> PermissionSet {
+        PermissionSet(self.0 & other.0)
+    }
+
     /// What either has.
     pub const fn union(self, other: PermissionSet) -> PermissionSet {
         PermissionSet(self.0 | other.0)

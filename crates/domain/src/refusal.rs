@@ -55,6 +55,15 @@ pub enum Refusal {
     /// The caller is a member but its role lacks this.
     #[error("your role does not allow this: it needs {0:?}")]
     Forbidden(Permission),
+    /// The key, token or session was made for less than its owner may.
+    #[error("this credential was not made for this: it needs {0}")]
+    OutOfScope(&'static str),
+    /// Too many wrong passwords.
+    #[error("too many failed attempts; try again in {seconds} s")]
+    TooManyAttempts {
+        /// When the next one may be made.
+        seconds: i64,
+    },
     /// The organization that was named is unknown, malformed, or not one of the caller's.
     #[error("you are not a member of the selected organization")]
     NotAMember,

@@ -48,10 +48,18 @@ pub enum EndReason {
     OwnerGone,
     /// Its organization was deleted.
     OrganizationDeleted,
+    /// Its owner signed out.
+    SignedOut,
+    /// Its owner, or somebody above them, ended it from elsewhere.
+    Revoked,
+    /// Its owner's password was changed.
+    PasswordChanged,
+    /// Its owner opened more sessions than one may have, and this one was the least recently used.
+    Displaced,
 }
 
 impl EndReason {
-    const ALL: [EndReason; 7] = [
+    const ALL: [EndReason; 11] = [
         EndReason::Released,
         EndReason::Idle,
         EndReason::Expired,
@@ -59,6 +67,10 @@ impl EndReason {
         EndReason::SessionEnded,
         EndReason::OwnerGone,
         EndReason::OrganizationDeleted,
+        EndReason::SignedOut,
+        EndReason::Revoked,
+        EndReason::PasswordChanged,
+        EndReason::Displaced,
     ];
 
     /// The word for it.
@@ -71,6 +83,10 @@ impl EndReason {
             EndReason::SessionEnded => "session_ended",
             EndReason::OwnerGone => "owner_gone",
             EndReason::OrganizationDeleted => "organization_deleted",
+            EndReason::SignedOut => "signed_out",
+            EndReason::Revoked => "revoked",
+            EndReason::PasswordChanged => "password_changed",
+            EndReason::Displaced => "displaced",
         }
     }
 

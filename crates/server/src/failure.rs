@@ -61,6 +61,11 @@ pub enum RequestFailure {
     /// The address has expired, or was never given out.
     #[error("{0}")]
     Conflict(String),
+    /// A page of another site made a browser send this with the cookie of whoever is signed in.
+    #[error(
+        "this was sent by a page of another site: send it from this one, or with a key instead of a cookie"
+    )]
+    CrossSite,
     /// The answer took too long.
     #[error("the request took too long")]
     Timeout,

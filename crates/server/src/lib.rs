@@ -4,6 +4,7 @@ pub mod clock;
 pub mod failure;
 mod hosts;
 mod jobs;
+mod mail;
 pub mod master_key;
 pub mod observe;
 pub mod operations;

@@ -2,9 +2,12 @@
 
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::hosts::Hosts;
+use crate::mail::Mailer;
 use crate::master_key::MasterKey;
 use crate::observe::Metrics;
+use crate::operations::passwords::Passwords;
 use crate::operations::queue::QueueRuns;
+use crate::operations::tokens::Signer;
 use crate::settings::{FileStore, Settings, SettingsError};
 use crate::state::{App, Parts};
 use crate::throttle::{SocketCounts, Throttle};
@@ -40,6 +43,12 @@ pub enum ServeError {
         /// What the system says.
         cause: std::io::Error,
     },
+    /// Passwords cannot be hashed as the settings say.
+    #[error("passwords cannot be hashed with argon2_memory, argon2_passes and argon2_lanes as they are: {0}")]
+    Passwords(String),
+    /// The mail server cannot be used.
+    #[error("the setting mail cannot be used: {0}")]
+    Mail(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -89,6 +98,8 @@ impl Server {
     ) -> Result<Server, ServeError> {
         settings.check_exposure()?;
         let files = open_files(&settings.files)?;
+        let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
+        let mailer = Mailer::new(&settings.mail, &settings.mail_from).map_err(ServeError::Mail)?;
         // The address first: a second server on the same port must not touch the database.
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -108,6 +119,9 @@ impl Server {
             started: clock.now(),
             clock,
             random,
+            passwords,
+            signer: Signer::new(settings.signing_keys.clone()),
+            mailer,
             settings,
             files,
             keys,

@@ -2,9 +2,12 @@
 
 use crate::clock::{Clock, Random};
 use crate::hosts::Hosts;
+use crate::mail::Mailer;
 use crate::master_key::MasterKey;
 use crate::observe::Metrics;
+use crate::operations::passwords::Passwords;
 use crate::operations::queue::QueueRuns;
+use crate::operations::tokens::Signer;
 use crate::settings::Settings;
 use crate::throttle::{SocketCounts, Throttle};
 use domain::ids::NodeId;
@@ -49,6 +52,12 @@ pub struct Parts {
     pub stop: CancellationToken,
     /// Everything that runs beside requests: jobs, WebSockets. Waited for when the server stops.
     pub tasks: TaskTracker,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Signs tokens.
+    pub signer: Signer,
+    /// Sends mail.
+    pub mailer: Mailer,
     /// What was noted as used lately.
     pub used: Throttle,
     /// Open WebSockets of each credential.

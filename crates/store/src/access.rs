@@ -33,11 +33,20 @@
 //! let caller = store::Caller { ..unimplemented!() };
 //! ```
 //!
+//! ```compile_fail
+//! // Nobody acts on a person's sessions because of a right in an organization.
+//! async fn list(store: store::Store, granted: store::Granted<store::access::ManageMembers>) {
+//!     store.logins(&granted, domain::time::Micros(0)).await;
+//! }
+//! ```
+//!
 //! ```
 //! // And what should compile does.
 //! async fn list(store: store::Store, caller: store::Caller, page: domain::page::PageRequest) {
 //!     let granted = caller.may::<store::access::ViewSessions>().unwrap();
 //!     store.device_sessions(&granted, page).await.unwrap();
+//!     let own = caller.itself("read:user").unwrap();
+//!     store.logins(&own, domain::time::Micros(0)).await.unwrap();
 //! }
 //! ```
 
@@ -47,9 +56,11 @@ use crate::rows::any;
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::device::Actor;
-use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
+use domain::login::Standing;
 use domain::permission::{Permission, PermissionSet};
-use domain::principal::{Membership, PrincipalKind};
+use domain::principal::{Membership, PrincipalKind, Scopes};
+use domain::time::Micros;
 use std::marker::PhantomData;
 
 /// A permission as a type.
@@ -74,13 +85,28 @@ rights! {
     ManageServiceUsers ManageOrganizations ViewAudit ViewUsage
 }
 
+/// With what somebody came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// With an API key.
+    Key(CredentialId),
+    /// Signed in.
+    Login(SessionId),
+}
+
 /// Who is calling, and in which organization: what one look-up of a credential gave. It is looked up again for
 /// every use, so that a revoke counts at once.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub(crate) principal: PrincipalId,
     pub(crate) kind: PrincipalKind,
-    pub(crate) credential: CredentialId,
+    pub(crate) means: Means,
+    /// The only organization that the credential opens.
+    pub(crate) bound: Option<OrganizationId>,
+    /// What the credential lets through at most.
+    pub(crate) scopes: Option<Scopes>,
+    /// When the credential is over.
+    pub(crate) until: Option<Micros>,
     pub(crate) organization: Option<OrganizationId>,
     /// In the organization.
     pub(crate) permissions: PermissionSet,
@@ -101,9 +127,66 @@ impl Caller {
         self.kind
     }
 
-    /// With which key.
+    /// What its uses are counted by: the key's id, or the login session's.
     pub fn credential(&self) -> CredentialId {
-        self.credential
+        match self.means {
+            Means::Key(key) => key,
+            Means::Login(login) => CredentialId(login.uuid()),
+        }
+    }
+
+    /// With a key or signed in.
+    pub fn means(&self) -> Means {
+        self.means
+    }
+
+    /// The only organization that the credential opens, if it is bound to one. What is made with it is bound too.
+    pub fn bound(&self) -> Option<OrganizationId> {
+        self.bound
+    }
+
+    /// What the credential lets through at most; nothing is whatever its owner may.
+    pub fn scopes(&self) -> Option<Scopes> {
+        self.scopes
+    }
+
+    /// When the credential is over, if it ever is. A key that is made with a key does not outlive it.
+    pub fn until(&self) -> Option<Micros> {
+        self.until
+    }
+
+    /// What the caller may in the chosen organization and in the account.
+    pub fn permissions(&self) -> PermissionSet {
+        self.permissions
+    }
+
+    /// Whether the credential was made for this, whatever its owner may.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfScope`].
+    pub fn in_scope(&self, scope: &'static str) -> std::result::Result<(), Refusal> {
+        let lets = self.scopes.is_none_or(|scopes| scopes.has(scope));
+        if lets { Ok(()) } else { Err(Refusal::OutOfScope(scope)) }
+    }
+
+    /// The same caller with a credential that lets less through.
+    #[must_use]
+    pub fn narrowed(mut self, scopes: Scopes) -> Caller {
+        let scopes = self.scopes.map_or(scopes, |own| own.intersection(scopes));
+        self.permissions = self.permissions.intersection(scopes.permissions());
+        self.account = self.account.intersection(scopes.permissions());
+        self.scopes = Some(scopes);
+        self
+    }
+
+    /// Proves that it acts on itself.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfScope`].
+    pub fn itself(&self, scope: &'static str) -> std::result::Result<GrantedPerson, Refusal> {
+        self.in_scope(scope)?;
+        let (person, actor) = (self.principal, Some(self.principal));
+        Ok(GrantedPerson { person, actor, standing: Standing::Itself })
     }
 
     /// The organization that the request acts in.
@@ -258,6 +341,32 @@ impl<P: Right> GrantedAccount<P> {
     }
 }
 
+/// The proof that somebody may act on one person's sessions, keys and profile: the person, somebody above it, or an
+/// administrator of the account.
+#[derive(Debug, Clone, Copy)]
+pub struct GrantedPerson {
+    pub(crate) person: PrincipalId,
+    pub(crate) actor: Option<PrincipalId>,
+    pub(crate) standing: Standing,
+}
+
+impl GrantedPerson {
+    /// The only person whom it opens.
+    pub fn person(&self) -> PrincipalId {
+        self.person
+    }
+
+    /// Who acts; nobody when it is Tenure itself.
+    pub fn actor(&self) -> Option<PrincipalId> {
+        self.actor
+    }
+
+    /// What the actor is to the person.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+}
+
 /// The proof of Tenure's own errands: sweeps, hand-overs, and the administration on the command line, which whoever
 /// can open the database may use. Every place that makes one says why, and can be found by its name.
 #[derive(Debug, Clone, Copy)]
@@ -274,6 +383,12 @@ impl System {
         System(())
     }
 
+    /// For whoever is not known yet: signing in, a forgotten password, the proof of an address, the keys that tokens
+    /// are checked with.
+    pub fn for_sign_in() -> System {
+        System(())
+    }
+
     /// For the look-up of a secret that is itself the proof: a key, or the address of a file.
     pub(crate) fn for_secrets() -> System {
         System(())
@@ -283,6 +398,11 @@ impl System {
     pub fn account<P: Right>(&self) -> GrantedAccount<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
         GrantedAccount { principal: None, permissions, attempt: None, right: PhantomData }
+    }
+
+    /// Everything that may be done to one person.
+    pub fn over(&self, person: PrincipalId) -> GrantedPerson {
+        GrantedPerson { person, actor: None, standing: Standing::Administrator }
     }
 
     /// Every right in one organization.

@@ -6,7 +6,7 @@ use crate::database::{DatabaseError, Row, Statement};
 use crate::idempotency::makes;
 use crate::rows::{any, batch, from_json, maybe_time, one, values};
 use crate::secrets::{self, SealedSecret};
-use crate::sessions::{feed_line, stale};
+use crate::sessions::{line_of, stale};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{AgentSession, Change, Source};
@@ -183,7 +183,7 @@ impl Store {
         ];
         statements.extend(before.given.tags.iter().map(|tag| written::without_tag(before, tag)));
         statements.extend(before.given.repos.iter().map(|repo| written::without_repo(before, repo)));
-        statements.extend(feed_line(key(before), before.revision + 1, What::Deleted, now));
+        statements.extend(line_of(key(before), before.revision + 1, What::Deleted, now));
         self.apply(batch([organization], statements), |_| Error::Stale).await
     }
 
@@ -267,7 +267,7 @@ fn born(birth: &Birth, now: Micros) -> Result<(AgentSession, Vec<Statement>, Vec
     if let Some((parent, changes)) = birth.parent.clone().filter(|(_, changes)| !changes.is_empty()) {
         statements.extend(changed(parent, &changes, now, None)?.1);
     }
-    statements.extend(feed_line(key(&session), session.revision, What::Created, created));
+    statements.extend(line_of(key(&session), session.revision, What::Created, created));
     Ok((session, statements, free))
 }
 
@@ -284,7 +284,7 @@ fn changed(
     let beside = written::statements(&before, &after, changes, now, limit)?;
     statements.splice(0..0, beside);
     if let Some(what) = Change::feed_line(changes) {
-        statements.extend(feed_line(key(&after), after.revision, what, now));
+        statements.extend(line_of(key(&after), after.revision, what, now));
     }
     Ok((after, statements))
 }

@@ -1,15 +1,17 @@
 //! API keys, and who is calling with one.
 
-use crate::access::{Caller, System};
-use crate::database::Row;
-use crate::rows::{any, batch, maybe_time, one, values, word};
+use crate::access::{Caller, Means, System};
+use crate::database::{Row, Statement};
+use crate::logins::end_of_key;
+use crate::rows::{any, batch, maybe_scopes, maybe_time, one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash, Wire};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
-use domain::permission::{AccountRole, PermissionSet, Role};
-use domain::principal::{Membership, PrincipalKind};
+use domain::permission::{AccountRole, Permission, PermissionSet, Role};
+use domain::principal::{Membership, PrincipalKind, Scopes};
 use domain::refusal::Thing;
+use domain::session::{EndReason, Ending};
 use domain::time::Micros;
 
 /// The organization that a request names.
@@ -21,12 +23,15 @@ pub enum Chosen {
     Named(Option<OrganizationId>),
 }
 
-const CALLER: &str = "
-    SELECT c.id, c.principal, c.organization, p.kind, p.account_role, p.default_organization, m.organization, m.role
+/// In the order that [`caller_of`] reads. The two joins are not one in parentheses: SQLite would put together the
+/// members of all organizations, for each request.
+pub(crate) const CALLER: &str = "
+    SELECT c.principal, c.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
+           c.scopes, c.expires_us, c.id
     FROM credentials c
     JOIN principals p ON p.id = c.principal
-    LEFT JOIN (members m JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL)
-        ON m.principal = p.id
+    LEFT JOIN members m ON m.principal = p.id
+    LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
     WHERE c.hash = $1 AND c.revoked_us IS NULL AND (c.expires_us IS NULL OR c.expires_us > $2)
       AND p.state = 'active'
     ORDER BY m.created_us, m.organization";
@@ -44,29 +49,8 @@ impl Store {
     pub async fn caller(&self, secret: &SecretHash, chosen: Chosen, now: Micros) -> Result<Caller> {
         let system = System::for_secrets();
         let rows = self.everywhere(&system, CALLER, values![&secret.0[..], now]).await?;
-        let first = rows.first().ok_or(Error::Unauthenticated)?;
-        let bound = first.maybe_id(2)?.map(OrganizationId);
-        let account = account_permissions(first)?;
-        let memberships =
-            rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;
-        let default = first.maybe_id(5)?.map(OrganizationId);
-        let organization = choose(chosen, bound, default, &memberships)?;
-        let role = memberships.iter().find(|member| Some(member.organization) == organization);
-        let permissions = role.map_or(PermissionSet::default(), |member| member.role.permissions());
-        if let (Some(organization), None) = (organization, role) {
-            self.account_opens(&system, organization, account).await?;
-        }
-        Ok(Caller {
-            principal: PrincipalId(first.id(1)?),
-            kind: word(&first.text(3)?, principal_kind)?,
-            credential: CredentialId(first.id(0)?),
-            organization,
-            permissions: permissions.union(account),
-            // A key that is bound to one organization does not reach the others through its owner's role.
-            account: if bound.is_some() { PermissionSet::default() } else { account },
-            memberships,
-            attempt: None,
-        })
+        let key = CredentialId(rows.first().ok_or(Error::Unauthenticated)?.id(9)?);
+        caller_of(self, &system, &rows, Means::Key(key), chosen).await
     }
 
     /// Without a membership, only a role in the account opens an organization, and only one that exists.
@@ -93,27 +77,11 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`] when the principal does not exist or was deleted.
     pub async fn create_credential(&self, _: &System, new: &Credential, hash: &SecretHash) -> Result<()> {
-        let principal = one(
-            "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
-            values![new.principal],
-        );
-        let insert = one(
-            "INSERT INTO credentials
-                 (id, hash, principal, organization, wire, name, suffix, created_us, expires_us)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            values![
-                new.id,
-                &hash.0[..],
-                new.principal,
-                new.organization,
-                new.wire.name(),
-                new.name.as_str(),
-                new.suffix.as_str(),
-                new.created,
-                new.expires
-            ],
-        );
-        self.apply(batch([], vec![principal, insert]), |statement| match statement {
+        self.insert_credential(creation(new, hash)).await
+    }
+
+    pub(crate) async fn insert_credential(&self, statements: Vec<Statement>) -> Result<()> {
+        self.apply(batch([], statements), |statement| match statement {
             0 => Refusal::NotFound(Thing::Principal).into(),
             _ => Error::Stale,
         })
@@ -125,17 +93,91 @@ impl Store {
         self.everywhere(system, CREDENTIAL, values![]).await?.iter().map(credential).collect()
     }
 
-    /// Revokes a key for ever. Revoking twice is no error.
+    /// Revokes a key for ever, and ends the sessions that it opened. Revoking twice is no error.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
     pub async fn revoke_credential(&self, _: &System, id: CredentialId, now: Micros) -> Result<()> {
-        let sql = "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $2) WHERE id = $1";
-        self.apply(batch([], vec![one(sql, values![id, now])]), |_| {
+        let statements = revocation(id, None, now);
+        self.apply(batch([OrganizationId::PEOPLE], statements), |_| {
             Refusal::NotFound(Thing::Credential).into()
         })
         .await
     }
+}
+
+/// Makes a key; its first statement expects that its owner exists.
+pub(crate) fn creation(new: &Credential, hash: &SecretHash) -> Vec<Statement> {
+    let principal = one(
+        "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
+        values![new.principal],
+    );
+    let insert = one(
+        "INSERT INTO credentials
+             (id, hash, principal, organization, wire, name, suffix, created_us, expires_us)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        values![
+            new.id,
+            &hash.0[..],
+            new.principal,
+            new.organization,
+            new.wire.name(),
+            new.name.as_str(),
+            new.suffix.as_str(),
+            new.created,
+            new.expires
+        ],
+    );
+    vec![principal, insert]
+}
+
+/// Revokes a key and ends what it opened. The batch must lock [`OrganizationId::PEOPLE`].
+pub(crate) fn revocation(id: CredentialId, actor: Option<PrincipalId>, now: Micros) -> Vec<Statement> {
+    let sql =
+        "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $2), recoverable = NULL WHERE id = $1";
+    let evidence = "the key that opened it was revoked".to_owned();
+    let ending = Ending { reason: EndReason::Revoked, actor, evidence };
+    let mut statements = vec![one(sql, values![id, now])];
+    statements.extend(end_of_key(id, &ending, now));
+    statements
+}
+
+/// The caller that rows describe, one for each membership; see [`CALLER`].
+pub(crate) async fn caller_of(
+    store: &Store,
+    system: &System,
+    rows: &[Row],
+    means: Means,
+    chosen: Chosen,
+) -> Result<Caller> {
+    let first = rows.first().ok_or(Error::Unauthenticated)?;
+    let bound = first.maybe_id(1)?.map(OrganizationId);
+    let scopes = maybe_scopes(first, 7)?;
+    let most = scopes.map_or(PermissionSet::of(&Permission::ALL), Scopes::permissions);
+    let account = account_permissions(first)?;
+    let memberships =
+        rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;
+    let default = first.maybe_id(4)?.map(OrganizationId);
+    let organization = choose(chosen, bound, default, &memberships)?;
+    let role = memberships.iter().find(|member| Some(member.organization) == organization);
+    let permissions = role.map_or(PermissionSet::default(), |member| member.role.permissions());
+    if let (Some(organization), None) = (organization, role) {
+        store.account_opens(system, organization, account).await?;
+    }
+    Ok(Caller {
+        principal: PrincipalId(first.id(0)?),
+        kind: word(&first.text(2)?, principal_kind)?,
+        means,
+        bound,
+        scopes,
+        until: maybe_time(first, 8)?,
+        organization,
+        permissions: permissions.union(account).intersection(most),
+        // A key that is bound to one organization does not reach the others through its owner's role.
+        account: if bound.is_some() { PermissionSet::default() } else { account.intersection(most) },
+        memberships,
+        attempt: None,
+    })
 }
 
 fn choose(
@@ -158,12 +200,12 @@ fn choose(
 }
 
 fn account_permissions(row: &Row) -> Result<PermissionSet> {
-    let role = row.maybe_text(4)?.map(|name| word(&name, AccountRole::parse)).transpose()?;
+    let role = row.maybe_text(3)?.map(|name| word(&name, AccountRole::parse)).transpose()?;
     Ok(role.map_or(PermissionSet::default(), AccountRole::permissions))
 }
 
 fn membership(row: &Row) -> Result<Option<Membership>> {
-    let (Some(organization), Some(role)) = (row.maybe_id(6)?, row.maybe_text(7)?) else {
+    let (Some(organization), Some(role)) = (row.maybe_id(5)?, row.maybe_text(6)?) else {
         return Ok(None);
     };
     Ok(Some(Membership { organization: OrganizationId(organization), role: word(&role, Role::parse)? }))

@@ -22,9 +22,11 @@ mod holds;
 mod hosts;
 mod idempotency;
 mod jobs;
+mod logins;
 mod members;
 mod messages;
 mod organizations;
+mod people;
 mod pins;
 #[cfg(test)]
 mod plans;
@@ -34,11 +36,13 @@ mod principals;
 mod rows;
 mod secrets;
 mod sessions;
+mod signing;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tokens;
 mod usage;
 
-pub use access::{Caller, Granted, GrantedAccount, System};
+pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, Means, System};
 pub use agent_changes::CycleLimit;
 pub use agent_lists::{SessionFacets, SessionStats};
 pub use agent_sessions::Birth;
@@ -51,7 +55,11 @@ pub use files::{FileKind, NewFile, StoredFile};
 pub use hosts::HostLink;
 pub use idempotency::{Begun, Scope, StoredAnswer};
 pub use jobs::{Due, DueHold, LostHost};
+pub use logins::Opening;
+pub use people::Known;
 pub use secrets::{SealedSecret, SecretPlace};
+pub use signing::PublicKey;
+pub use tokens::{ApiToken, TokenName};
 pub use usage::UsageDay;
 
 use domain::Refusal;

@@ -2,6 +2,8 @@
 
 use crate::access::{Caller, Granted, ManageMembers, System};
 use crate::database::Row;
+use crate::logins::end_all;
+use crate::principals::gone;
 use crate::rows::{any, batch, maybe_time, one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -106,7 +108,8 @@ impl Store {
         self.apply(batch([organization], statements), |at| Refusal::NotFound(things[at]).into()).await
     }
 
-    /// Ends a membership. What the member still holds is released by the server's next sweep.
+    /// Ends a membership, and the member's login sessions. What the member still holds is released by the server's
+    /// next sweep.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -114,11 +117,16 @@ impl Store {
         &self,
         granted: &Granted<ManageMembers>,
         principal: PrincipalId,
+        now: Micros,
     ) -> Result<()> {
         let organization = granted.organization();
         let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
-        let statement = one(sql, values![organization, principal]);
-        self.apply(batch([organization], vec![statement]), |_| Refusal::NotFound(Thing::Member).into()).await
+        let mut statements = vec![one(sql, values![organization, principal])];
+        statements.extend(end_all(principal, None, &gone("its owner left an organization".to_owned()), now));
+        self.apply(batch([organization, OrganizationId::PEOPLE], statements), |_| {
+            Refusal::NotFound(Thing::Member).into()
+        })
+        .await
     }
 
     /// The members of every organization: organization, principal and role.

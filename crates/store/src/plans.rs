@@ -4,6 +4,7 @@
 use crate::database::{Batch, Database, Statement, Value};
 use crate::sessions::{ONE, PAGE, PAGE_HOLDS};
 use crate::testing::{fresh_postgres, fresh_sqlite};
+use crate::{credentials, logins};
 use uuid::Uuid;
 
 /// A statement that is put together in a test.
@@ -42,6 +43,65 @@ async fn sqlite_answers_pages_and_gets_by_the_keys() {
         "USE TEMP B-TREE FOR ORDER BY",
     ];
     assert_eq!(plan(ONE, 3).await, one);
+}
+
+/// Each use of a credential asks who it is: that must not become dearer with everything there ever was.
+#[tokio::test]
+async fn sqlite_answers_who_is_calling_by_the_keys() {
+    let db = fresh_sqlite().await;
+    let login = vec![Uuid::nil().into(), 1.into(), 1.into(), Value::Bytes(vec![]), 1.into()];
+    let key = vec![Value::Bytes(vec![]), 1.into()];
+    for (sql, values, first) in [
+        (logins::CALLER, login, "SEARCH s USING PRIMARY KEY (organization=? AND kind=? AND created_us=?)"),
+        (credentials::CALLER, key, "SEARCH c USING INDEX sqlite_autoindex_credentials_2 (hash=?)"),
+        (
+            logins::OPEN,
+            vec![Uuid::nil().into()],
+            "SEARCH s USING INDEX sessions_logins (principal=? AND kind=?)",
+        ),
+        (
+            logins::OF_PERSON.sessions,
+            vec![
+                Uuid::nil().into(),
+                Uuid::nil().into(),
+                1.into(),
+                1.into(),
+                "x".into(),
+                Value::Null,
+                "x".into(),
+            ],
+            "SEARCH sessions USING INDEX sessions_logins (principal=? AND kind=?)",
+        ),
+    ] {
+        let plan = lines(&db, format!("EXPLAIN QUERY PLAN {sql}"), values, 3).await;
+        assert_eq!(plan[0], first, "{plan:#?}");
+        let costly = |line: &String| line.starts_with("SCAN") || line.starts_with("MATERIALIZE");
+        assert!(!plan.iter().any(costly), "{plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn postgres_answers_who_is_signed_in_by_the_keys() {
+    let Some(db) = fresh_postgres().await else { return };
+    let filled =
+        "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
+                  SELECT $1, 'login', n, n, $1, 1, n FROM generate_series(1, 30000) n";
+    let login = "INSERT INTO logins (created_us, hash, idle_us, expires_us, authenticated_us, methods, agent, agent_type)
+                 SELECT n, '', n, n, n, '', '', '' FROM generate_series(1, 30000) n";
+    let one = |sql, values| Statement { sql, values, exactly_one: false };
+    let people = Value::from(Uuid::from_u128(1));
+    let statements = vec![one(filled, vec![people]), one(login, vec![]), one("ANALYZE", vec![])];
+    db.apply(Batch { statements, ..Batch::default() }).await.unwrap();
+    let prepare = format!("PREPARE who (uuid, bigint, bigint, bytea, bigint) AS {}", logins::CALLER);
+    db.read(made(prepare), vec![]).await.unwrap();
+    let execute = format!("EXPLAIN (COSTS OFF) EXECUTE who ('{}', 5, 5, '', 5)", Uuid::from_u128(1));
+    let plan = lines(&db, execute, vec![], 0).await.join("\n");
+    for table in ["sessions s", "logins l", "principals p"] {
+        assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
+    }
+    for needed in ["logins_pkey on logins l", "(created_us = "] {
+        assert!(plan.contains(needed), "{needed}: {plan}");
+    }
 }
 
 /// Sessions with a hold each, in an organization of its own.

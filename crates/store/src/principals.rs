@@ -2,7 +2,8 @@
 
 use crate::access::{Caller, System};
 use crate::credentials::principal_kind;
-use crate::database::Row;
+use crate::database::{Row, Statement};
+use crate::logins::end_all;
 use crate::rows::{any, batch, one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -10,7 +11,18 @@ use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{AccountRole, Role};
 use domain::principal::{Principal, PrincipalState};
 use domain::refusal::Thing;
+use domain::session::{EndReason, Ending};
 use domain::time::Micros;
+
+/// The columns of a principal; see [`principal`].
+macro_rules! principal_columns {
+    () => {
+        "p.id, p.number, p.kind, p.email, p.name, p.state, p.created_us, p.account_role, p.default_organization"
+    };
+}
+pub(crate) use principal_columns;
+
+const ALL: &str = concat!("SELECT ", principal_columns!(), " FROM principals p ORDER BY p.number");
 
 impl Store {
     /// Keeps a new user or service user and makes it a member where one is given. Gives its number.
@@ -24,10 +36,21 @@ impl Store {
         password_hash: Option<&str>,
         member: Option<(OrganizationId, Role)>,
     ) -> Result<i64> {
+        self.insert_principal(system, new, password_hash, member, Vec::new()).await
+    }
+
+    /// The like, with statements that follow in the same batch.
+    pub(crate) async fn insert_principal(
+        &self,
+        system: &System,
+        new: &Principal,
+        password_hash: Option<&str>,
+        member: Option<(OrganizationId, Role)>,
+        more: Vec<Statement>,
+    ) -> Result<i64> {
         if let Some(email) = &new.email {
-            let taken =
-                self.principals(system).await?.iter().any(|known| known.email.as_ref() == Some(email));
-            if taken {
+            let sql = "SELECT 1 FROM principals WHERE email = $1";
+            if !self.everywhere(system, sql, values![email.as_str()]).await?.is_empty() {
                 return Err(Refusal::Exists(format!("a user with the address {email}")).into());
             }
         }
@@ -42,6 +65,7 @@ impl Store {
                 values![organization, new.id, role.name(), new.created],
             ));
         }
+        statements.extend(more);
         // The pool's row is locked so that two administrators cannot take the same number.
         let batch = batch([OrganizationId::ACCOUNT], statements);
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| {
@@ -57,10 +81,7 @@ impl Store {
 
     /// All of them, also deleted ones, the oldest first.
     pub async fn principals(&self, system: &System) -> Result<Vec<Principal>> {
-        let sql =
-            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
-                   FROM principals ORDER BY number";
-        self.everywhere(system, sql, values![]).await?.iter().map(principal).collect()
+        self.everywhere(system, ALL, values![]).await?.iter().map(principal).collect()
     }
 
     /// Who a caller is.
@@ -88,7 +109,7 @@ impl Store {
     }
 
     /// Suspends, deletes or restores a principal; deleted is final, and frees the address. What it still holds is
-    /// released by the server's next sweep, and its keys are refused from now on.
+    /// released by the server's next sweep; its keys are refused from now on, and its login sessions end.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted before.
@@ -97,21 +118,34 @@ impl Store {
         _: &System,
         id: PrincipalId,
         state: PrincipalState,
+        now: Micros,
     ) -> Result<()> {
-        let sql = "UPDATE principals SET state = $2,
+        let sql = "UPDATE principals SET state = $2, updated_us = $3,
                        email = CASE WHEN $2 = 'deleted' THEN NULL ELSE email END,
                        password_hash = CASE WHEN $2 = 'deleted' THEN NULL ELSE password_hash END
                    WHERE id = $1 AND state <> 'deleted'";
-        let statement = one(sql, values![id, state.name()]);
-        self.apply(batch([], vec![statement]), |_| Refusal::NotFound(Thing::Principal).into()).await
+        let mut statements = vec![one(sql, values![id, state.name(), now])];
+        if state != PrincipalState::Active {
+            statements.extend(end_all(id, None, &gone(format!("its owner is {}", state.name())), now));
+        }
+        self.apply(batch([OrganizationId::PEOPLE], statements), |_| {
+            Refusal::NotFound(Thing::Principal).into()
+        })
+        .await
     }
 }
 
-fn insert(new: &Principal, password_hash: Option<&str>) -> crate::database::Statement {
+/// How the login sessions end of somebody who may no longer act.
+pub(crate) fn gone(evidence: String) -> Ending {
+    Ending { reason: EndReason::OwnerGone, actor: None, evidence }
+}
+
+fn insert(new: &Principal, password_hash: Option<&str>) -> Statement {
     one(
         "INSERT INTO principals
-             (id, number, kind, email, name, password_hash, state, created_us, account_role, default_organization)
-         VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM principals), $2, $3, $4, $5, $6, $7, $8, $9)",
+             (id, number, kind, email, name, password_hash, state, created_us, account_role, default_organization,
+              updated_us)
+         VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM principals), $2, $3, $4, $5, $6, $7, $8, $9, $7)",
         values![
             new.id,
             new.kind.name(),

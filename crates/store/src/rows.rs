@@ -4,9 +4,10 @@ use crate::database::{Batch, DatabaseError, Row, Statement, Value};
 use crate::{Error, Result};
 use domain::ids::{
     AgentId, CredentialId, DeviceId, EventId, FileId, HoldId, HostId, MessageId, NodeId, OrganizationId,
-    PrincipalId, TurnId,
+    PrincipalId, SigningKeyId, TurnId,
 };
 use domain::page::Listed;
+use domain::principal::Scopes;
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
 use serde::Serialize;
@@ -25,6 +26,7 @@ macro_rules! id_values {
 
 id_values! {
     OrganizationId PrincipalId CredentialId HoldId DeviceId HostId FileId NodeId AgentId MessageId EventId TurnId
+    SigningKeyId
 }
 
 impl From<Micros> for Value {
@@ -64,6 +66,17 @@ pub(crate) fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T
 /// A time column that may be NULL.
 pub(crate) fn maybe_time(row: &Row, column: usize) -> Result<Option<Micros>> {
     Ok(row.maybe_int(column)?.map(Micros))
+}
+
+/// A column of scopes; NULL is no bound.
+pub(crate) fn maybe_scopes(row: &Row, column: usize) -> Result<Option<Scopes>> {
+    let text = row.maybe_text(column)?;
+    text.map(|text| word(&text, |text| Scopes::parse(text.split_whitespace()))).transpose()
+}
+
+/// Scopes as they are kept.
+pub(crate) fn scopes_text(scopes: Option<Scopes>) -> Option<String> {
+    scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "))
 }
 
 /// Four columns: when something ended, why, by whom, and what that was judged by.

@@ -166,7 +166,7 @@ impl Store {
         );
         let mut statements = vec![exists, insert];
         statements.extend(noted);
-        statements.extend(line_of(session, What::Created, session.id.created()));
+        statements.extend(feed_line(session, What::Created, session.id.created()));
         self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
     }
 
@@ -221,7 +221,7 @@ impl Store {
             statements.extend(holds::statements(&after, change, now));
         }
         statements.extend(noted);
-        statements.extend(line_of(&after, last.what(), now));
+        statements.extend(feed_line(&after, last.what(), now));
         // What devices do is ordered by the pool's row, so that two servers cannot wait for each other.
         let batch = batch([after.organization, OrganizationId::ACCOUNT], statements);
         match self.database.apply(batch).await {
@@ -288,7 +288,7 @@ impl Store {
         for hold in &session.holds {
             statements.extend(holds::imported(session, hold));
         }
-        statements.extend(line_of(session, What::Created, session.id.created()));
+        statements.extend(feed_line(session, What::Created, session.id.created()));
         self.apply(batch([session.organization, OrganizationId::ACCOUNT], statements), |_| Error::Stale).await
     }
 }
@@ -338,7 +338,7 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
 
 /// A line of the change feed. The organization's row in `counters` was locked before the batch began and
 /// stays so until the commit: the sequence is gapless and in commit order.
-pub(crate) fn feed_line(key: SessionKey, revision: i64, what: What, at: Micros) -> [Statement; 2] {
+pub(crate) fn line_of(key: SessionKey, revision: i64, what: What, at: Micros) -> [Statement; 2] {
     [
         one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![key.organization]),
         any(
@@ -358,9 +358,9 @@ pub(crate) fn feed_line(key: SessionKey, revision: i64, what: What, at: Micros) 
 }
 
 /// A device session and its revision, as the feed names them.
-fn line_of(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
+fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
     let key = SessionKey { organization: session.organization, kind: Kind::Device, id: session.id };
-    feed_line(key, session.revision, what, at)
+    line_of(key, session.revision, what, at)
 }
 
 /// What was not met, or was there already, means that something changed since it was loaded.

@@ -84,7 +84,7 @@ pub async fn remove_member(
     granted: &Granted<ManageMembers>,
     id: PrincipalId,
 ) -> Result<(), Failure> {
-    app.store.remove_member(granted, id).await?;
+    app.store.remove_member(granted, id, app.now()).await?;
     let organization = Some(granted.organization());
     audit::note(app, organization, granted.principal(), "member.remove", id, json!({})).await;
     Ok(())

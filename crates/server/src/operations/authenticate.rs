@@ -1,28 +1,61 @@
 //! Who is calling.
 
 use crate::failure::Failure;
+use crate::operations::tokens::{self, Use};
 use crate::state::App;
 use domain::credential::Secret;
-use store::{Caller, Chosen, System};
+use domain::login::renewal;
+use store::{Caller, Chosen, Means, System};
 
-/// Looks up who calls with a credential, and notes that it was used.
+/// Looks up who calls with a credential, an API key or the token of a login session, and notes that it was used.
+/// Both are read from the store at every use, so that a revoke counts at once.
 ///
 /// # Errors
-/// [`Failure::Unauthenticated`] for whatever is no good key, without a look-up when it cannot be one;
+/// [`Failure::Unauthenticated`] for whatever is no good credential, without a look-up when it cannot be one;
 /// [`domain::Refusal::NotAMember`] for an organization that is not the caller's.
 pub async fn authenticate(app: &App, credential: Option<&str>, chosen: Chosen) -> Result<Caller, Failure> {
-    let secret = credential.and_then(Secret::parse).ok_or(Failure::Unauthenticated)?;
+    let credential = credential.ok_or(Failure::Unauthenticated)?;
+    if tokens::looks_signed(credential) {
+        return signed_in(app, credential, chosen).await;
+    }
+    let secret = Secret::parse(credential).ok_or(Failure::Unauthenticated)?;
     let now = app.now();
     let caller = app.store.caller(&secret.hash(), chosen, now).await?;
     if app.used.due(caller.credential().0, now) {
-        let (app, credential) = (app.clone(), caller.credential());
-        // Nobody waits for a note.
-        tokio::spawn(async move {
-            let system = System::for_jobs();
-            if let Err(error) = app.store.credential_used(&system, credential, now).await {
-                tracing::warn!(%error, "cannot note that a key was used");
-            }
-        });
+        note(app, caller.means());
     }
     Ok(caller)
+}
+
+async fn signed_in(app: &App, token: &str, chosen: Chosen) -> Result<Caller, Failure> {
+    let claims = tokens::read(app, Use::Session, token).await?;
+    let session = claims.session().ok_or(Failure::Unauthenticated)?;
+    let scopes = claims.scopes()?;
+    let now = app.now();
+    let (caller, seen) = app.store.caller_signed_in(session, &claims.hash(), chosen, now).await?;
+    if caller.principal().0 != claims.sub {
+        return Err(Failure::Unauthenticated);
+    }
+    if renewal(seen, now).is_some() && app.used.due(session.uuid(), now) {
+        note(app, caller.means());
+    }
+    Ok(match scopes {
+        Some(scopes) => caller.narrowed(scopes),
+        None => caller,
+    })
+}
+
+/// Notes that a credential was used. Nobody waits for it.
+fn note(app: &App, means: Means) {
+    let app = app.clone();
+    tokio::spawn(async move {
+        let (system, now) = (System::for_jobs(), app.now());
+        let noted = match means {
+            Means::Key(key) => app.store.credential_used(&system, key, now).await,
+            Means::Login(session) => app.store.login_used(&system, session, now).await,
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "cannot note that a credential was used");
+        }
+    });
 }

@@ -166,7 +166,7 @@ pub async fn create(
 pub async fn delete(app: &App, of: &Of, id: PrincipalId) -> Result<(), Failure> {
     own(app, of, id).await?;
     let system = System::for_administration();
-    app.store.set_principal_state(&system, id, PrincipalState::Deleted).await?;
+    app.store.set_principal_state(&system, id, PrincipalState::Deleted, app.now()).await?;
     audit::note(app, of.organization(), of.principal(), "service_user.delete", id, json!({})).await;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What time does: idle holds, expired requests, empty sessions, lost hosts, old lines and files.
 
 use crate::failure::Failure;
-use crate::operations::{device_sessions, files, queue, work};
+use crate::operations::{device_sessions, files, logins, queue, work};
 use crate::state::App;
 use domain::device::Command;
 use domain::session::{EndReason, SessionKey};
@@ -23,6 +23,7 @@ pub async fn sweep(app: &App) {
         ("leases", work::lose_leases(app).await),
         ("deleted sessions", purge(app).await),
         ("idempotency keys", forget_keys(app).await),
+        ("logins", logins::sweep(app).await),
     ] {
         if let Err(error) = outcome {
             tracing::error!(what, %error, "the sweep could not be finished");

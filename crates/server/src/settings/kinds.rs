@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) use super::access::{Folder, Mail, ProxyList, Sender};
 use super::units::{parse_duration, parse_size};
 
 /// Whether a setting's value may be shown.

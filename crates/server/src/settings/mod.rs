@@ -4,6 +4,7 @@
 //! `tenure serve`, the names of the environment variables, `tenure settings` and `docs/settings.md` all
 //! come from it.
 
+mod access;
 mod docs;
 mod kinds;
 mod sources;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::{MailRoute, Proxies};
 pub use docs::markdown;
 pub use kinds::{BaseUrl, FileStore, LogFormat, Secrecy, SecretUrl};
 pub use sources::{Inputs, Loaded, SettingLine, Source};
@@ -146,6 +148,44 @@ settings! {
         "How many threads read a SQLite database at the same time.";
     postgres_connections: u32, kinds::Count, "16",
         "How many connections this server reads PostgreSQL with; one more writes, and one listens.";
+    trusted_proxies: Proxies, kinds::ProxyList, "",
+        "The proxies whose X-Forwarded-For is believed, with commas between; from all others it is ignored.";
+    signing_keys: PathBuf, kinds::Folder, "tenure-data/keys",
+        "The folder of this server's signing key, which never leaves it: other servers of the same database check tokens with its public half.";
+    signing_key_rotates: Duration, kinds::Span, "30d",
+        "After how long a new signing key is made; tokens of the one before stay good until they expire.";
+    login_long: Duration, kinds::Span, "14d",
+        "How long a login session lasts that was asked to last.";
+    login_short: Duration, kinds::Span, "3h",
+        "How long any other login session lasts.";
+    login_idle: Duration, kinds::Span, "7d",
+        "After how long without use a login session ends.";
+    logins_per_user: u32, kinds::Count, "50",
+        "How many login sessions a user may have; one more ends the least recently used.";
+    password_min: u32, kinds::Count, "8",
+        "The fewest characters of a new password; Probe.dev's own minimum is 6.";
+    password_max: u32, kinds::Count, "255",
+        "The most characters of a password.";
+    argon2_memory: u64, kinds::Size, "19MiB",
+        "The memory that hashing a password takes (argon2id); passwords are hashed anew at the next sign-in when this changes.";
+    argon2_passes: u32, kinds::Count, "2",
+        "How often hashing a password goes over its memory.";
+    argon2_lanes: u32, kinds::Count, "1",
+        "How many lanes hashing a password has.";
+    passwords_at_once: u32, kinds::Count, "4",
+        "How many passwords are hashed at the same time; others wait for their turn.";
+    sign_in_attempts: u32, kinds::Count, "10",
+        "How often a sign-in of one user may fail from one address before it has to wait; of all users together from one address, ten times as often.";
+    sign_in_window: Duration, kinds::Span, "15m",
+        "How long failed sign-ins count.";
+    one_time_expires: Duration, kinds::Span, "1h",
+        "How long a token that was sent by mail can be used.";
+    mail: MailRoute, kinds::Mail, "tenure-data/outbox",
+        "How mail is sent: a folder that each mail is written to, or a mail server.";
+    mail_from: String, kinds::Sender, "tenure@localhost",
+        "The address that mail comes from.";
+    probe_recoverable_tokens: bool, kinds::Switch, "false",
+        "Whether API tokens made on Probe.dev's wire are kept readable and answered again, as the vendor does; then whoever reads the database has them.";
 }
 
 impl Settings {

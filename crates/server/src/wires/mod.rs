@@ -8,6 +8,8 @@ pub mod everruns;
 mod house;
 mod layers;
 pub mod mobilenext;
+mod origin;
+pub mod probe;
 mod repeats;
 pub mod tenure;
 mod times;
@@ -22,6 +24,7 @@ pub fn router(app: App) -> Router {
         .merge(everruns::routes(&app))
         .merge(devin::routes(&app))
         .merge(mobilenext::routes(&app))
+        .merge(probe::routes(&app))
         .merge(tenure::routes(&app))
         .with_state(app)
 }
@@ -44,6 +47,7 @@ pub fn routes() -> impl Iterator<Item = Route> {
         ("house", house::ROUTES),
         ("devin", devin::ROUTES),
         ("mobilenext", mobilenext::ROUTES),
+        ("probe", probe::ROUTES),
         ("tenure", tenure::ROUTES),
     ];
     wires

@@ -8,6 +8,7 @@ use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalState;
 use domain::time::Span;
 use serde_json::json;
+use std::sync::atomic::{AtomicU32, Ordering};
 use store::System;
 
 /// The kinds of caller that have a good key. All others (no key, a broken, expired or revoked one, a suspended
@@ -76,7 +77,35 @@ const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("POST",   "/tenure/v1/work/{session}/heartbeat",                 401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
     ("POST",   "/tenure/v1/work/{session}/report",                    401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
     ("POST",   "/tenure/v1/work/{session}/done",                      401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
+    ("GET",    "/frontend/api/v1/auth/session",                       401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("DELETE", "/frontend/api/v1/auth/session",                       401, [204, 403, 204, 204, 204, 204, 204, 204, 403]),
+    ("GET",    "/frontend/api/v1/auth/session/{session}",             401, [404, 403, 404, 200, 404, 404, 404, 404, 403]),
+    ("DELETE", "/frontend/api/v1/auth/session/{session}",             401, [404, 403, 404, 204, 404, 404, 404, 404, 403]),
+    // By an address that nobody has, a token that is none: a key makes no difference.
+    ("POST",   "/frontend/api/v1/auth/sign-in",                       401, [401; 9]),
+    ("POST",   "/frontend/api/v1/auth/password-restore",              200, [200; 9]),
+    ("POST",   "/frontend/api/v1/auth/password-restore-verify",       401, [401; 9]),
+    ("POST",   "/frontend/api/v1/auth/verify",                        401, [401; 9]),
+    ("DELETE", "/frontend/api/v1/auth/sign-out",                      401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/frontend/api/v1/auth/jwt",                           401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/frontend/api/v1/auth/api-token",                     401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/frontend/api/v1/auth/api-token",                     401, [200, 403, 403, 200, 200, 200, 403, 200, 403]),
+    ("GET",    "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 404, 200, 404, 404, 404, 404, 403]),
+    ("PUT",    "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 403, 200, 404, 404, 403, 404, 403]),
+    ("DELETE", "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 404, 204, 404, 404, 404, 404, 403]),
+    // With a wrong old password, for those who may try.
+    ("PUT",    "/frontend/api/v1/auth/current/password",              401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),
+    ("PUT",    "/frontend/api/v1/auth/{user}/password",               401, [404, 403, 404, 400, 404, 404, 404, 400, 403]),
+    ("GET",    "/frontend/api/v1/user",                               401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/frontend/api/v1/user/current",                       401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("PUT",    "/frontend/api/v1/user/current",                       401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/frontend/api/v1/user/current",                       401, [200, 403, 403, 403, 403, 200, 403, 200, 403]),
+    ("GET",    "/frontend/api/v1/user/{user}",                        401, [404, 403, 404, 200, 404, 404, 404, 200, 403]),
+    ("PUT",    "/frontend/api/v1/user/{user}",                        401, [404, 403, 404, 200, 404, 404, 404, 200, 403]),
 ];
+
+/// The one route that answers whoever sends no credential at all.
+const OPEN_TO_STRANGERS: &str = "/frontend/api/v1/user/current";
 
 /// What the table's paths are filled with.
 struct Story<'w> {
@@ -101,6 +130,9 @@ impl<'w> Story<'w> {
 
     /// A path with ids that the owner may act on; a new session for each, since some calls end it.
     async fn path(&self, pattern: &str) -> String {
+        if pattern.starts_with("/frontend/") {
+            return self.path_of_probe(pattern).await;
+        }
         let mut path = pattern.replace("{file}", &self.file).replace("{token}", &"0".repeat(64));
         path = path.replace("{name}", "list_sessions");
         if pattern.contains("{agent}") {
@@ -125,6 +157,27 @@ impl<'w> Story<'w> {
 /// A name that nobody has yet.
 fn new_name(world: &World) -> String {
     format!("agent-{}", u32::from_be_bytes(world.bytes()))
+}
+
+impl Story<'_> {
+    async fn path_of_probe(&self, pattern: &str) -> String {
+        let auth = "/frontend/api/v1/auth";
+        let mut path = pattern.to_owned();
+        if pattern.contains("{session}") {
+            assert_eq!(self.owner.post(&format!("{auth}/jwt"), json!({})).await.status, 200);
+            let sessions = self.owner.get(&format!("{auth}/session")).await.json();
+            path = path.replace("{session}", sessions["sessions"][0]["id"].as_str().unwrap());
+        }
+        if pattern.contains("{token}") {
+            let made = self.owner.post(&format!("{auth}/api-token"), json!({})).await.json();
+            path = path.replace("{token}", made["id"].as_str().unwrap());
+        }
+        if pattern.contains("{user}") {
+            let own = self.owner.get("/frontend/api/v1/user/current").await.json();
+            path = path.replace("{user}", &own["id"].to_string());
+        }
+        path
+    }
 }
 
 /// An upload whose bytes are there.
@@ -153,6 +206,9 @@ async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) ->
         let filter = json!({ "attribute": "platform", "operator": "EQUALS", "value": "android" });
         return actor.post(path, json!({ "filters": [filter] })).await;
     }
+    if let Some(body) = body_of_probe(method, path) {
+        return actor.call_with(method, path, &body).await;
+    }
     let body = match (method, path) {
         ("POST", "/v1/agents") => json!({ "name": new_name(actor.world), "system_prompt": "" }),
         ("POST", path) if path.starts_with("/v1/") && path.ends_with("/messages") => {
@@ -165,6 +221,25 @@ async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) ->
     actor.call(method, path, Body::from(body.to_string())).await
 }
 
+/// A body that the route reads; an address that nobody has had before.
+fn body_of_probe(method: &str, path: &str) -> Option<String> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let email = format!("new{}@example.com", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let body = match (method, path.strip_prefix("/frontend/api/v1")?) {
+        ("PUT", path) if path.ends_with("/password") => {
+            return Some("old-password=wrong-password&new-password=another-one".to_owned());
+        }
+        ("POST", "/auth/sign-in") => json!({ "email": email, "password": "wrong-password" }),
+        ("POST", "/auth/verify") => json!({ "verify-token": "a.b.c" }),
+        ("POST", "/auth/password-restore-verify") => {
+            json!({ "verify-token": "a.b.c", "new-password": "another-one" })
+        }
+        ("POST" | "PUT", _) => json!({ "email": email, "first-name": "New" }),
+        _ => return None,
+    };
+    Some(body.to_string())
+}
+
 /// Everybody who has no good key.
 async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<(&'static str, Actor<'w>)> {
     let system = System::for_administration();
@@ -174,9 +249,17 @@ async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<
     let revoked = world.member(organization, Role::Admin).await;
     world.store().revoke_credential(&system, revoked.credential, START).await.unwrap();
     let suspended = world.member(organization, Role::Admin).await;
-    world.store().set_principal_state(&system, suspended.principal, PrincipalState::Suspended).await.unwrap();
+    world
+        .store()
+        .set_principal_state(&system, suspended.principal, PrincipalState::Suspended, START)
+        .await
+        .unwrap();
     let deleted = world.member(organization, Role::Admin).await;
-    world.store().set_principal_state(&system, deleted.principal, PrincipalState::Deleted).await.unwrap();
+    world
+        .store()
+        .set_principal_state(&system, deleted.principal, PrincipalState::Deleted, START)
+        .await
+        .unwrap();
     vec![
         ("no key", world.stranger(None)),
         ("empty key", world.stranger(Some(""))),
@@ -213,10 +296,12 @@ async fn state(world: &World, organization: OrganizationId) -> String {
     let system = System::for_administration();
     let view = system.within::<store::access::ViewSessions>(organization);
     let feed = world.store().changes(&view, 0, 1).await.unwrap().latest;
+    let people = system.within(OrganizationId::PEOPLE);
+    let people = world.store().changes(&people, 0, 1).await.unwrap().latest;
     let holds = world.store().open_holds(&view).await.unwrap();
     let holds = holds.iter().map(|(session, hold)| (session.id, hold.id, hold.state())).collect::<Vec<_>>();
     let bytes = world.store().used_bytes(&system.within(organization)).await.unwrap();
-    format!("{feed} {holds:?} {bytes}")
+    format!("{feed} {people} {holds:?} {bytes}")
 }
 
 /// That a refusal tells nothing: no name of an organization, no id, whoever's.
@@ -272,6 +357,10 @@ both! {
             let mut bodies = Vec::new();
             for (name, actor) in &nobody {
                 let answer = send(&story, actor, method, &path).await;
+                if (*name, *method, *pattern) == ("no key", "GET", OPEN_TO_STRANGERS) {
+                    assert_eq!(answer.text(), "{\"id\":0,\"status\":\"anonymous\"}\n");
+                    continue;
+                }
                 assert_eq!(answer.status, *expected, "{name}: {method} {path}: {}", answer.text());
                 bodies.push(answer.body);
             }

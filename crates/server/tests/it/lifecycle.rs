@@ -1,6 +1,6 @@
 //! What time does: idle holds, expired requests, empty sessions, lost hosts, owners that are gone.
 
-use crate::world::World;
+use crate::world::{START, World};
 use domain::permission::Role;
 use domain::principal::PrincipalState;
 use domain::time::Span;
@@ -148,8 +148,8 @@ both! {
             assert_eq!(actor.ask(&session, "android").await.status, 201);
             sessions.push(session);
         }
-        world.store().set_principal_state(&system, suspended.principal, PrincipalState::Suspended).await.unwrap();
-        world.store().remove_member(&system.within(acme), removed.principal).await.unwrap();
+        world.store().set_principal_state(&system, suspended.principal, PrincipalState::Suspended, START).await.unwrap();
+        world.store().remove_member(&system.within(acme), removed.principal, START).await.unwrap();
         assert!(tap(world, suspended.key.as_deref(), "one").await.is_err());
         world.sweep().await;
         for session in sessions {
@@ -289,7 +289,7 @@ both! {
             assert_eq!(actor.ask(&session, "android").await.status, 201);
             sessions.push((organization, domain::ids::SessionId::parse(&session).unwrap()));
         }
-        world.store().set_principal_state(&system, ana.principal, PrincipalState::Suspended).await.unwrap();
+        world.store().set_principal_state(&system, ana.principal, PrincipalState::Suspended, START).await.unwrap();
         world.store().delete_organization(&system, globex, crate::world::START).await.unwrap();
         world.sweep().await;
         let expected = [
@@ -316,7 +316,7 @@ both! {
         ben.ask(&of_ben, "android").await;
         let of_ana = ana.session().await;
         ana.ask(&of_ana, "android").await;
-        world.store().remove_member(&System::for_administration().within(acme), ben.principal).await.unwrap();
+        world.store().remove_member(&System::for_administration().within(acme), ben.principal, START).await.unwrap();
         world.sweep().await;
         admin.release(&first, "one").await;
         crate::world::until("the next one has it", || async {

@@ -33,6 +33,7 @@ mod hosts;
 mod input;
 mod lifecycle;
 mod methods;
+mod probe;
 mod sessions;
 mod socket;
 mod tidy;

@@ -55,11 +55,18 @@ fn who_may_name_whom() {
         ),
         (
             "crates/server/src/wires/mobilenext",
-            &["wires::tenure", "super::super::tenure", ".store.device", ".store.change"],
+            &["wires::tenure", "wires::probe", "super::super::tenure", ".store.device", ".store.change"],
         ),
+        ("crates/server/src/wires/probe", &["wires::tenure", "wires::mobilenext", ".store."]),
         (
             "crates/server/src/wires/tenure",
-            &["wires::mobilenext", "super::super::mobilenext", ".store.device", ".store.change"],
+            &[
+                "wires::mobilenext",
+                "wires::probe",
+                "super::super::mobilenext",
+                ".store.device",
+                ".store.change",
+            ],
         ),
         ("crates/runner/src", &["store::", "server::"]),
         ("crates/protocol/src", &["domain::", "store::", "server::"]),

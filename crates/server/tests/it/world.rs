@@ -13,7 +13,7 @@ use protocol::{DeviceReport, FromHost, ToHost};
 use serde_json::{Value, json};
 use server::clock::{ManualClock, SeededRandom};
 use server::operations::{agent_create, agent_messages, authenticate, hosts};
-use server::settings::{FileStore, Settings};
+use server::settings::{FileStore, MailRoute, Settings};
 use server::{App, Server};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -77,6 +77,11 @@ impl World {
             database: server::settings::SecretUrl::from(database.url.clone()),
             files: FileStore::Folder(files.path().to_owned()),
             master_key: Some(files.path().join("master.key")),
+            signing_keys: files.path().join("keys"),
+            mail: MailRoute::Outbox(files.path().join("outbox")),
+            // As cheap as argon2 allows: tests sign in often.
+            argon2_memory: 8 << 10,
+            argon2_passes: 1,
             body_limit: 256 << 10,
             call_timeout: Duration::from_secs(5),
             // Sweeps happen when a test says so.
@@ -328,7 +333,19 @@ impl<'w> Actor<'w> {
         self.call("DELETE", path, Body::empty()).await
     }
 
+    /// Calls with a body that says what it is: JSON, or else a form.
+    pub async fn call_with(&self, method: &str, path: &str, body: &str) -> Answer {
+        let json = body.starts_with('{');
+        let kind = if json { "application/json" } else { "application/x-www-form-urlencoded" };
+        self.send(method, path, &[("content-type", kind)], Body::from(body.to_owned())).await
+    }
+
     pub async fn call(&self, method: &str, path: &str, body: Body) -> Answer {
+        self.send(method, path, &[], body).await
+    }
+
+    /// Calls with headers of its own.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(key) = &self.key {
             request = request.header("authorization", format!("Bearer {key}"));
@@ -336,6 +353,9 @@ impl<'w> Actor<'w> {
         if let Some(organization) = &self.organization {
             // Each wire reads its own.
             request = request.header("x-organization-id", organization).header("x-org-id", organization);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         self.world.send(request.body(body).unwrap()).await
     }

@@ -28,8 +28,11 @@ macro_rules! migrations {
 }
 
 /// All of them, oldest first. A new one is a line here and a pair of files.
-pub const MIGRATIONS: &[Migration] =
-    migrations![1 "0001_house" "house", 2 "0002_agent_sessions" "agent_sessions"];
+pub const MIGRATIONS: &[Migration] = migrations![
+    1 "0001_house" "house",
+    2 "0002_agent_sessions" "agent_sessions",
+    3 "0003_login_sessions" "login_sessions",
+];
 
 /// The schema that this program reads and writes.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;

@@ -31,6 +31,7 @@ macro_rules! both {
     };
 }
 
+mod accounts;
 mod agent_lists;
 mod agent_turns;
 mod agent_world;
@@ -38,6 +39,7 @@ mod agents;
 mod devices;
 mod files;
 mod heavy;
+mod logins;
 mod model;
 mod opening;
 mod people;

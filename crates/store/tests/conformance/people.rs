@@ -55,7 +55,7 @@ both! {
         let store = Store::new(db.database.clone());
         let (_, owner) = organization(&store).await;
         let (_, secret) = key(&store, owner, None, None).await;
-        let set = async |state| store.set_principal_state(&system(), owner, state).await;
+        let set = async |state| store.set_principal_state(&system(), owner, state, NOW).await;
         set(PrincipalState::Suspended).await.unwrap();
         assert!(nobody(&ask(&store, &secret, Chosen::ByDefault).await));
         set(PrincipalState::Active).await.unwrap();
@@ -87,9 +87,9 @@ both! {
         let caller = ask(&store, &secret, named(globex)).await.unwrap();
         assert!(caller.may::<ViewSessions>().is_ok() && caller.may::<UseSessions>().is_err());
         assert!(caller.may_in_account::<ViewSessions>().is_err());
-        store.remove_member(&system().within(acme), owner).await.unwrap();
+        store.remove_member(&system().within(acme), owner, NOW).await.unwrap();
         assert_eq!(chosen(Chosen::ByDefault).await.unwrap(), Some(globex));
-        store.remove_member(&system().within(globex), owner).await.unwrap();
+        store.remove_member(&system().within(globex), owner, NOW).await.unwrap();
         assert_eq!(chosen(Chosen::ByDefault).await.unwrap(), None);
         let nowhere = ask(&store, &secret, Chosen::ByDefault).await.unwrap().may::<ViewSessions>();
         assert_eq!(nowhere.unwrap_err(), Refusal::NoOrganization);
@@ -105,7 +105,7 @@ both! {
         assert_eq!(caller.organization(), Some(globex));
         assert!(caller.may::<ManageMembers>().is_ok());
         assert!(not_a_member(&ask(&store, &secret, named(acme)).await));
-        store.remove_member(&system().within(globex), owner).await.unwrap();
+        store.remove_member(&system().within(globex), owner, NOW).await.unwrap();
         assert!(not_a_member(&ask(&store, &secret, Chosen::ByDefault).await));
 
         let admin = principal(&store, Some(AccountRole::Admin)).await;

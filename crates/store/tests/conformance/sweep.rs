@@ -68,8 +68,8 @@ both! {
             keys.push(crate::world::key_of(&create(&store, organization, owner, NOW).await));
         }
         assert_eq!(due().await, Due::default());
-        store.remove_member(&system().within(acme), left).await.unwrap();
-        store.set_principal_state(&system(), suspended, PrincipalState::Suspended).await.unwrap();
+        store.remove_member(&system().within(acme), left, NOW).await.unwrap();
+        store.set_principal_state(&system(), suspended, PrincipalState::Suspended, NOW).await.unwrap();
         let mut ownerless = due().await.ownerless;
         ownerless.sort_by_key(|session| session.organization);
         assert_eq!(ownerless, keys[..2]);

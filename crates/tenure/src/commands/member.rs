@@ -90,7 +90,7 @@ pub async fn run(context: &Context, command: Member) -> Result<()> {
             format!("{email} is {} of {}.", role.name(), organization.name)
         }
         None => {
-            admin.store.remove_member(&granted, user.id).await?;
+            admin.store.remove_member(&granted, user.id, now()).await?;
             format!(
                 "{email} is no longer a member of {}; what they hold there is released.",
                 organization.name

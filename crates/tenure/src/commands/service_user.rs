@@ -7,7 +7,7 @@ use domain::permission::AccountRole;
 use domain::principal::{PrincipalKind, PrincipalState};
 use serde::Serialize;
 
-use crate::administration::{Administration, minute, new_principal, time};
+use crate::administration::{Administration, minute, new_principal, now, time};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::output::Column;
@@ -82,7 +82,7 @@ pub async fn run(context: &Context, command: ServiceUser) -> Result<()> {
         ServiceUser::List { org } => list(context, &admin, org).await?,
         ServiceUser::Delete { id } => {
             let found = admin.service_user(id).await?;
-            admin.store.set_principal_state(&admin.system, found.id, PrincipalState::Deleted).await?;
+            admin.store.set_principal_state(&admin.system, found.id, PrincipalState::Deleted, now()).await?;
             let sentence = format!("Deleted service user {}. Its keys are refused.", found.name);
             context.output.done(&sentence, &serde_json::json!({ "id": id, "name": found.name }))?;
         }

@@ -4,10 +4,11 @@ use clap::{Args, Subcommand};
 use domain::permission::Role;
 
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use domain::session::{EndReason, Ending};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::administration::{Administration, hash_password, minute, new_principal, time};
+use crate::administration::{Administration, hash_password, minute, new_principal, now, time};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::output::Column;
@@ -21,6 +22,7 @@ Examples:
   pass tenure/ana | tenure user create ana@example.com --org Acme --role admin --password-stdin
   tenure user list --org Acme
   tenure user suspend ana@example.com
+  pass tenure/ana | tenure user password ana@example.com --password-stdin
 
 Roles: readonly sees all sessions of the organization; readwrite also makes, uses and ends its own;
 admin also acts on everybody's, connects hosts, and looks after members and keys.")]
@@ -35,6 +37,21 @@ pub enum User {
     },
     /// Suspend a person: their keys stop working at once, their devices are released
     Suspend {
+        /// The person
+        #[arg(value_name = "EMAIL", value_parser = email)]
+        email: String,
+    },
+    /// Set a person's password from standard input (one line); their login sessions end
+    Password {
+        /// The person
+        #[arg(value_name = "EMAIL", value_parser = email)]
+        email: String,
+        /// Read the password from standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// End all login sessions of a person; their keys stay good
+    SignOut {
         /// The person
         #[arg(value_name = "EMAIL", value_parser = email)]
         email: String,
@@ -100,6 +117,8 @@ pub async fn run(context: &Context, command: User) -> Result<()> {
         User::Create(arguments) => create(context, &admin, arguments).await?,
         User::List { org } => list(context, &admin, org).await?,
         User::Suspend { email } => set_state(context, &admin, &email, PrincipalState::Suspended).await?,
+        User::Password { email, .. } => set_password(context, &admin, &email).await?,
+        User::SignOut { email } => sign_out(context, &admin, &email).await?,
         User::Delete { email } => set_state(context, &admin, &email, PrincipalState::Deleted).await?,
     }
     admin.close().await;
@@ -120,6 +139,30 @@ async fn create(context: &Context, admin: &Administration, arguments: Create) ->
         InOrganization { organization: organization.id.0, name: organization.name, role: role.name() };
     let sentence = format!("Created user {email}, {} of {}.", role.name(), member.name);
     context.output.done(&sentence, &Shown::new(user, vec![member]))
+}
+
+async fn set_password(context: &Context, admin: &Administration, email: &str) -> Result<()> {
+    let user = admin.user(email).await?;
+    let hash = hash_password(&password()?)?;
+    let granted = admin.system.over(user.id);
+    let seen = admin.store.password_hash(&granted).await?;
+    let ending = by_administrator(EndReason::PasswordChanged, "an administrator set the password");
+    admin.store.set_password(&granted, seen.as_deref(), &hash, None, &ending, now()).await?;
+    let sentence =
+        format!("Set the password of {email}. Their login sessions have ended; their keys are as before.");
+    context.output.done(&sentence, &Shown::new(user, vec![]))
+}
+
+async fn sign_out(context: &Context, admin: &Administration, email: &str) -> Result<()> {
+    let user = admin.user(email).await?;
+    let ending = by_administrator(EndReason::Revoked, "an administrator ended all of them");
+    admin.store.end_logins(&admin.system.over(user.id), None, &ending, now()).await?;
+    let sentence = format!("Ended all login sessions of {email}. Their keys are as before.");
+    context.output.done(&sentence, &Shown::new(user, vec![]))
+}
+
+fn by_administrator(reason: EndReason, evidence: &str) -> Ending {
+    Ending { reason, actor: None, evidence: evidence.to_owned() }
 }
 
 /// The first line of standard input.
@@ -178,7 +221,7 @@ async fn set_state(
     state: PrincipalState,
 ) -> Result<()> {
     let mut user = admin.user(email).await?;
-    admin.store.set_principal_state(&admin.system, user.id, state).await?;
+    admin.store.set_principal_state(&admin.system, user.id, state, now()).await?;
     user.state = state;
     let sentence = match state {
         PrincipalState::Deleted => {

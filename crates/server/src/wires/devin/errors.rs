@@ -61,9 +61,11 @@ fn refused(refusal: &Refusal) -> DevinError {
     let status = match refusal {
         Refusal::Invalid { field, expected } => return DevinError::field(field, expected),
         Refusal::NotFound(_) => StatusCode::NOT_FOUND,
-        Refusal::Forbidden(_) | Refusal::NotAMember | Refusal::NoOrganization | Refusal::NotYours(_) => {
-            StatusCode::FORBIDDEN
-        }
+        Refusal::Forbidden(_)
+        | Refusal::OutOfScope(_)
+        | Refusal::NotAMember
+        | Refusal::NoOrganization
+        | Refusal::NotYours(_) => StatusCode::FORBIDDEN,
         // What polling clients take for "it is over". Not 409: the official client repeats what is answered so.
         Refusal::SessionEnded | Refusal::SessionArchived => StatusCode::GONE,
         Refusal::KeyReused => {
@@ -72,7 +74,7 @@ fn refused(refusal: &Refusal) -> DevinError {
         Refusal::Exists(_) | Refusal::NoMatch { .. } | Refusal::TurnLost | Refusal::KeyBusy => {
             StatusCode::CONFLICT
         }
-        Refusal::Backlog { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Backlog { .. } | Refusal::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::DeviceUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::DeviceTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -95,6 +97,7 @@ fn unreadable(request: &RequestFailure) -> DevinError {
         RequestFailure::Method => StatusCode::METHOD_NOT_ALLOWED,
         RequestFailure::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         RequestFailure::Conflict(_) => StatusCode::CONFLICT,
+        RequestFailure::CrossSite => StatusCode::FORBIDDEN,
         RequestFailure::Timeout => StatusCode::GATEWAY_TIMEOUT,
         RequestFailure::TooManyConnections { .. } => StatusCode::TOO_MANY_REQUESTS,
     };

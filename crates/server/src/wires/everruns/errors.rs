@@ -41,13 +41,16 @@ impl From<Failure> for EverrunsError {
 fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-        Refusal::Forbidden(_) | Refusal::NotYours(_) | Refusal::NotAMember | Refusal::NoOrganization => {
-            (StatusCode::FORBIDDEN, "forbidden")
-        }
+        Refusal::Forbidden(_)
+        | Refusal::OutOfScope(_)
+        | Refusal::NotYours(_)
+        | Refusal::NotAMember
+        | Refusal::NoOrganization => (StatusCode::FORBIDDEN, "forbidden"),
         Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
         Refusal::SessionEnded => (StatusCode::CONFLICT, "session_ended"),
         Refusal::SessionArchived => (StatusCode::CONFLICT, "session_archived"),
         Refusal::Backlog { .. } => (StatusCode::TOO_MANY_REQUESTS, "backlog_full"),
+        Refusal::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
         Refusal::TurnLost => (StatusCode::CONFLICT, "turn_lost"),
         Refusal::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
         // The command line tries again on this code.
@@ -71,6 +74,7 @@ fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
         RequestFailure::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
         RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
         RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        RequestFailure::CrossSite => (StatusCode::FORBIDDEN, "forbidden"),
         RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
         RequestFailure::TooManyConnections { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
     }

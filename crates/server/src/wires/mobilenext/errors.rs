@@ -80,8 +80,13 @@ fn refused(refusal: &Refusal) -> MobileError {
         Refusal::NotFound(Thing::File) => (StatusCode::NOT_FOUND, "not_found", -32011, "UploadNotFound"),
         Refusal::NotFound(Thing::Device) => (StatusCode::NOT_FOUND, "not_found", -32010, "DeviceNotFound"),
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", -32602, "Not found"),
-        Refusal::Forbidden(_) | Refusal::NotAMember | Refusal::NoOrganization | Refusal::NotYours(_) => {
-            (StatusCode::FORBIDDEN, "forbidden", -32003, "Forbidden")
+        Refusal::Forbidden(_)
+        | Refusal::OutOfScope(_)
+        | Refusal::NotAMember
+        | Refusal::NoOrganization
+        | Refusal::NotYours(_) => (StatusCode::FORBIDDEN, "forbidden", -32003, "Forbidden"),
+        Refusal::TooManyAttempts { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", -32000, "TooManyAttempts")
         }
         Refusal::Invalid { field, .. } if field == "filename" => {
             (StatusCode::BAD_REQUEST, "bad_request", -32040, "InvalidFilename")
@@ -128,6 +133,7 @@ fn unreadable(request: &RequestFailure) -> MobileError {
         }
         RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "bad_request", -32602, "Invalid params"),
         RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict", -32042, "UploadFailed"),
+        RequestFailure::CrossSite => (StatusCode::FORBIDDEN, "forbidden", -32003, "Forbidden"),
         RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", -32000, "Timeout"),
         RequestFailure::TooManyConnections { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "too_many_connections", -32030, "TooManyConnections")

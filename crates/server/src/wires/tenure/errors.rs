@@ -51,6 +51,8 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::QuotaExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "quota"),
         Refusal::Exists(_) => (StatusCode::CONFLICT, "exists"),
         Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
+        Refusal::OutOfScope(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
+        Refusal::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
     }
 }
 
@@ -61,6 +63,7 @@ fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
         RequestFailure::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "invalid"),
         RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        RequestFailure::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
         RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
         RequestFailure::TooManyConnections { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
     }

@@ -51,11 +51,16 @@ pub async fn run(context: &Context, arguments: Demo) -> Result<()> {
     if own_database {
         given.push(("database", format!("sqlite:{}", folder.join("demo.db").display())));
     }
-    if !given.iter().any(|(name, _)| *name == "files") {
-        given.push(("files", folder.join("files").display().to_string()));
-    }
-    if !given.iter().any(|(name, _)| *name == "log") {
-        given.push(("log", "warn".to_owned()));
+    let in_folder = |name: &str| folder.join(name).display().to_string();
+    for (setting, value) in [
+        ("files", in_folder("files")),
+        ("signing_keys", in_folder("keys")),
+        ("mail", in_folder("outbox")),
+        ("log", "warn".to_owned()),
+    ] {
+        if !given.iter().any(|(name, _)| *name == setting) {
+            given.push((setting, value));
+        }
     }
     let settings = context.settings(given)?.settings;
     settings.check_exposure()?;
@@ -134,7 +139,7 @@ fn begin_again(folder: &Path, own_database: bool, database: &SecretUrl, files: &
     if *files == FileStore::Folder(folder.join("files")) {
         remove(&folder.join("files"), |path| std::fs::remove_dir_all(path))?;
     }
-    for name in ["host", "work"] {
+    for name in ["host", "work", "keys", "outbox"] {
         remove(&folder.join(name), |path| std::fs::remove_dir_all(path))?;
     }
     Ok(())

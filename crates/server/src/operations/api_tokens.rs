@@ -1,0 +1,162 @@
+//! A person's own API keys. Every wire's keys are the same keys.
+
+use crate::failure::Failure;
+use crate::operations::sign_in::narrower;
+use crate::state::App;
+use domain::Refusal;
+use domain::credential::{Credential, Secret, Wire};
+use domain::ids::{CredentialId, parse_uuid};
+use domain::principal::Scopes;
+use domain::refusal::Thing;
+use domain::time::{Micros, Span};
+use store::access::ManageOwnKeys;
+use store::{Caller, GrantedPerson, TokenName};
+
+pub use store::ApiToken;
+
+/// A key with its secret, where it may be shown: when it was just made, or the settings say that it is kept.
+pub struct Shown {
+    /// The key.
+    pub token: ApiToken,
+    /// The secret.
+    pub secret: Option<String>,
+}
+
+/// What is to be changed of a key. Nothing at all means a new secret.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Change {
+    /// How long it is good from now on, in seconds; 0 is for ever.
+    pub ttl: Option<i64>,
+    /// What it may at most.
+    pub scopes: Option<Scopes>,
+    /// Whether it may again whatever its maker may.
+    pub reset_scopes: bool,
+}
+
+/// The caller's keys, the oldest first.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`].
+pub async fn list(app: &App, caller: &Caller, expired: bool) -> Result<Vec<Shown>, Failure> {
+    let own = caller.itself("read:user")?;
+    let now = app.now();
+    let all = app.store.tokens(&own).await?.into_iter();
+    Ok(all.filter(|token| expired || !has_expired(token, now)).map(shown).collect())
+}
+
+/// One of them by its id or its secret.
+///
+/// # Errors
+/// [`Refusal::NotFound`], also for somebody else's and for one that has expired, unless those are asked for.
+pub async fn get(app: &App, caller: &Caller, name: &str, expired: bool) -> Result<Shown, Failure> {
+    let token = find(app, &caller.itself("read:user")?, name).await?;
+    if has_expired(&token, app.now()) && !expired {
+        return Err(Refusal::NotFound(Thing::Credential).into());
+    }
+    Ok(shown(token))
+}
+
+/// Makes a key. It may no more, lasts no longer and acts in no other organization than the key it is made with.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] for who may have no keys; [`Refusal::OutOfScope`].
+pub async fn create(app: &App, caller: &Caller, ttl: i64, scopes: Option<Scopes>) -> Result<Shown, Failure> {
+    let own = makes_keys(caller)?;
+    narrower(caller.scopes(), scopes)?;
+    let now = app.now();
+    let secret = Secret::new(Wire::Probe, app.random_bytes());
+    let credential = Credential {
+        id: CredentialId::new(now, app.random_bytes()),
+        principal: own.person(),
+        organization: caller.bound(),
+        wire: Wire::Probe,
+        name: String::new(),
+        suffix: secret.suffix().to_owned(),
+        created: now,
+        expires: expiry(caller, ttl, now),
+        last_used: None,
+        revoked: None,
+    };
+    let recoverable = app.settings.probe_recoverable_tokens.then(|| secret.reveal().to_owned());
+    let token = ApiToken { credential, scopes: scopes.or(caller.scopes()), updated: now, recoverable };
+    app.store.create_token(&own, &token, &secret.hash()).await?;
+    Ok(Shown { token, secret: Some(secret.reveal().to_owned()) })
+}
+
+/// Changes a key, or gives it a new secret; the old one is no good from then on.
+///
+/// # Errors
+/// As [`create`] and [`get`].
+pub async fn change(app: &App, caller: &Caller, name: &str, change: Change) -> Result<Shown, Failure> {
+    let own = makes_keys(caller)?;
+    let before = find(app, &own, name).await?;
+    let wanted = if change.reset_scopes { None } else { change.scopes.or(before.scopes) };
+    narrower(caller.scopes(), wanted)?;
+    let mut after = before.clone();
+    // Also where a scoped caller lets it be "whatever": no more than it may itself.
+    after.scopes = wanted.or(caller.scopes());
+    after.updated = Micros(app.now().0.max(before.updated.0 + 1));
+    if let Some(ttl) = change.ttl {
+        after.credential.expires = expiry(caller, ttl, app.now());
+    }
+    let renews = change.ttl.is_none() && change.scopes.is_none() && !change.reset_scopes;
+    if !renews {
+        app.store.change_token(&own, &before, &after, None).await?;
+        return Ok(shown(after));
+    }
+    if has_expired(&before, app.now()) {
+        return Err(Refusal::NotFound(Thing::Credential).into());
+    }
+    let secret = Secret::new(before.credential.wire, app.random_bytes());
+    after.credential.suffix = secret.suffix().to_owned();
+    after.recoverable = app.settings.probe_recoverable_tokens.then(|| secret.reveal().to_owned());
+    app.store.change_token(&own, &before, &after, Some((&secret.hash(), secret.suffix()))).await?;
+    Ok(Shown { token: after, secret: Some(secret.reveal().to_owned()) })
+}
+
+/// Revokes a key for ever, also the one that the caller calls with.
+///
+/// # Errors
+/// As [`get`].
+pub async fn revoke(app: &App, caller: &Caller, name: &str) -> Result<(), Failure> {
+    let own = caller.itself("write:user")?;
+    let token = find(app, &own, name).await?;
+    Ok(app.store.revoke_token(&own, token.credential.id, app.now()).await?)
+}
+
+/// Whether a key is good no longer.
+pub fn has_expired(token: &ApiToken, now: Micros) -> bool {
+    token.credential.expires.is_some_and(|expires| expires <= now)
+}
+
+fn makes_keys(caller: &Caller) -> Result<GrantedPerson, Failure> {
+    let own = caller.itself("write:user")?;
+    caller.may::<ManageOwnKeys>()?;
+    Ok(own)
+}
+
+async fn find(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiToken, Failure> {
+    let by_id = || parse_uuid(name).map(|id| TokenName::Id(CredentialId(id)));
+    let named = Secret::parse(name).map(|secret| TokenName::Secret(secret.hash())).or_else(by_id);
+    let named = named.ok_or(Refusal::NotFound(Thing::Credential))?;
+    Ok(app.store.token(own, named).await?)
+}
+
+/// When a key expires that a caller gives so many seconds. What is made with a key does not outlive that key; a login
+/// session may make keys that last.
+fn expiry(caller: &Caller, ttl: i64, now: Micros) -> Option<Micros> {
+    let asked = (ttl > 0).then(|| now + Span(ttl.saturating_mul(1_000_000)));
+    let most = match caller.means() {
+        store::Means::Key(_) => caller.until(),
+        store::Means::Login(_) => None,
+    };
+    match (asked, most) {
+        (Some(asked), Some(most)) => Some(asked.min(most)),
+        (asked, most) => asked.or(most),
+    }
+}
+
+fn shown(token: ApiToken) -> Shown {
+    let secret = token.recoverable.clone();
+    Shown { token, secret }
+}

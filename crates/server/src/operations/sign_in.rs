@@ -1,0 +1,285 @@
+//! Signing in and out, and tokens of a session.
+
+use crate::failure::Failure;
+use crate::operations::logins::ended;
+use crate::operations::tokens::{self, Claims, Use};
+use crate::state::App;
+use domain::Refusal;
+use domain::credential::SecretHash;
+use domain::ids::{SessionId, random_tail};
+use domain::login::{Login, Method, Origin, displaced};
+use domain::principal::{Person, PrincipalState, Scopes, normal_email};
+use domain::session::{EndReason, Ending};
+use domain::time::{Micros, Span};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use store::{Caller, Error, GrantedPerson, Means, Opening, System};
+
+/// How often something is decided again that others change at the same time.
+pub const TRIES: u32 = 8;
+
+/// What somebody signs in with.
+pub struct Attempt<'a> {
+    /// As it was typed.
+    pub email: &'a str,
+    /// As it was typed.
+    pub password: &'a str,
+    /// Whether the session is to last.
+    pub long: bool,
+    /// Whether all other sessions of the person end.
+    pub alone: bool,
+    /// From where.
+    pub origin: Origin,
+    /// The token that came with the request: its session ends, so that nobody goes on with one that another has set.
+    pub presented: Option<&'a str>,
+}
+
+/// A token and when it expires.
+pub struct Issued {
+    /// The token. It is shown once.
+    pub token: String,
+    /// Less what is finer than a second.
+    pub expires: Micros,
+}
+
+/// Signs a person in.
+///
+/// # Errors
+/// [`Failure::Unauthenticated`] for an unknown address, a wrong password and somebody who may not act: in the same
+/// time, with the same words. [`Refusal::TooManyAttempts`] also counts addresses that nobody has.
+pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<(Person, Issued), Failure> {
+    let system = System::for_sign_in();
+    let email = normal_email(attempt.email);
+    let counted = count(app, email.as_deref().unwrap_or(attempt.email), &attempt.origin).await?;
+    let known = match &email {
+        Some(email) => app.store.known(&system, email).await?,
+        None => None,
+    };
+    let hash = known.as_ref().and_then(|known| known.password_hash.clone());
+    let good = app.passwords.check(attempt.password, hash.as_deref()).await?;
+    let known = known.filter(|known| good && known.person.principal.state == PrincipalState::Active);
+    let (Some(known), Some(hash)) = (known, hash) else { return Err(Failure::Unauthenticated) };
+    let person = known.person;
+    let token = open(
+        app,
+        New {
+            person: &person,
+            long: attempt.long,
+            password_hash: Some(hash.clone()),
+            method: Method::Password,
+            origin: attempt.origin,
+            alone: attempt.alone,
+            by: None,
+            scopes: None,
+        },
+    )
+    .await?;
+    app.store.forget_attempts(&system, &counted).await?;
+    if let Some(presented) = attempt.presented {
+        end_presented(app, presented, &token).await?;
+    }
+    if app.passwords.outdated(&hash) {
+        let anew = app.passwords.hash(attempt.password, app.random_bytes()).await?;
+        app.store.rehash(&system, person.principal.id, &hash, &anew).await?;
+    }
+    Ok((person, token))
+}
+
+/// Counts a try from one address on one user, and from that address on all of them, and refuses too many. Not of one
+/// user from all addresses: whoever knows an address could keep its owner out.
+async fn count(app: &App, email: &str, origin: &Origin) -> Result<SecretHash, Failure> {
+    let from = origin.remote_ip.map_or_else(String::new, |ip| ip.to_string());
+    let hash = |text: String| SecretHash(Sha256::digest(text.as_bytes()).into());
+    let one = hash(format!("sign-in {from} {email}"));
+    let all = hash(format!("sign-in {from}"));
+    let (limit, window, now) =
+        (app.settings.sign_in_attempts, Span::from(app.settings.sign_in_window), app.now());
+    let system = System::for_sign_in();
+    // Without an address there is nobody whom the second limit could be about.
+    let limits = [(one, limit)].into_iter().chain(origin.remote_ip.map(|_| (all, limit.saturating_mul(10))));
+    for (what, limit) in limits {
+        let attempts = app.store.count_attempt(&system, &what, window, now).await?;
+        if let Some(wait) = attempts.locked(limit, window, now) {
+            return Err(Refusal::TooManyAttempts { seconds: (wait.0 + 999_999) / 1_000_000 }.into());
+        }
+    }
+    Ok(one)
+}
+
+/// Ends the session of a token that came with a sign-in. One that is no good is none.
+async fn end_presented(app: &App, presented: &str, new: &Issued) -> Result<(), Failure> {
+    let Ok(claims) = tokens::read(app, Use::Session, presented).await else { return Ok(()) };
+    let Some(session) = claims.session().filter(|_| presented != new.token) else { return Ok(()) };
+    let now = app.now();
+    let found = app.store.caller_signed_in(session, &claims.hash(), store::Chosen::ByDefault, now).await;
+    // In no organization, or no good any more.
+    let Ok((caller, _)) = found else { return Ok(()) };
+    let Ok(own) = caller.itself("write:user") else { return Ok(()) };
+    let ending = ended(&own, EndReason::SignedOut, "signed in again with it");
+    match app.store.end_login(&own, session, &ending, now).await {
+        Ok(()) | Err(Error::Refused(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A session that is to be opened.
+struct New<'a> {
+    person: &'a Person,
+    long: bool,
+    /// The password's hash that was checked.
+    password_hash: Option<String>,
+    method: Method,
+    origin: Origin,
+    alone: bool,
+    /// The caller whose key opens it.
+    by: Option<&'a Caller>,
+    scopes: Option<Scopes>,
+}
+
+/// Opens a session and signs its token.
+async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
+    let system = System::for_sign_in();
+    let owner = new.person.principal.id;
+    for _ in 0..TRIES {
+        let now = app.now();
+        let life = lifetime(app, new.long);
+        let until = new.by.and_then(Caller::until).map_or(now + life, |until| until.min(now + life));
+        let mut claims = Claims::new(owner.0, now, until, app.random_bytes());
+        let login = Login {
+            id: SessionId::new(now, random_tail(app.random_bytes())),
+            owner,
+            revision: 1,
+            seen: now,
+            idle: Span::from(app.settings.login_idle).min(life),
+            expires: claims.expires(),
+            authenticated: now,
+            methods: vec![new.method],
+            origin: new.origin.clone(),
+            credential: match new.by.map(Caller::means) {
+                Some(Means::Key(key)) => Some(key),
+                _ => None,
+            },
+            scopes: new.scopes,
+            ended: None,
+        };
+        let open = app.store.open_logins(&system, owner).await?;
+        let opening = Opening {
+            password_hash: new.password_hash.clone(),
+            open: open.len(),
+            ending: endings(app, &open, new.alone, now),
+            bound: new.by.and_then(Caller::bound),
+        };
+        match app.store.open_login(&system, login, &claims.hash(), &opening).await {
+            Ok(login) => {
+                claims.sid = Some(login.id.uuid());
+                let token = tokens::sign(app, Use::Session, &claims).await?;
+                return Ok(Issued { token, expires: claims.expires() });
+            }
+            Err(Error::Stale) => still_good(app, &new).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// After something changed: whether what was shown is still good.
+async fn still_good(app: &App, new: &New<'_>) -> Result<(), Failure> {
+    let email = new.person.principal.email.as_deref().unwrap_or_default();
+    let known = app.store.known(&System::for_sign_in(), email).await?;
+    let same = |known: &store::Known| {
+        known.person.principal.state == PrincipalState::Active
+            && (new.password_hash.is_none() || known.password_hash == new.password_hash)
+    };
+    if known.is_some_and(|known| same(&known)) { Ok(()) } else { Err(Failure::Unauthenticated) }
+}
+
+/// How long a session or a token lasts.
+fn lifetime(app: &App, long: bool) -> Span {
+    Span::from(if long { app.settings.login_long } else { app.settings.login_short })
+}
+
+/// What of the open sessions ends when one more is opened.
+fn endings(app: &App, open: &[Login], alone: bool, now: Micros) -> Vec<(SessionId, Ending)> {
+    let end = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
+    let (over, alive): (Vec<_>, Vec<_>) = open.iter().cloned().partition(|login| login.over(now).is_some());
+    let over = over.iter().map(|login| {
+        let reason = login.over(now).unwrap_or(EndReason::Expired);
+        (login.id, end(reason, "found to be over at a sign-in"))
+    });
+    let gone = if alone {
+        alive.iter().map(|login| (login.id, end(EndReason::SignedOut, "signed in alone elsewhere"))).collect()
+    } else {
+        let limit = app.settings.logins_per_user;
+        let evidence = format!("more than {limit} sessions, and this one was the least recently used");
+        let gone = displaced(&alive, limit).into_iter();
+        gone.map(|id| (id, end(EndReason::Displaced, &evidence))).collect::<Vec<_>>()
+    };
+    over.chain(gone).collect()
+}
+
+/// What a token is asked for.
+pub struct Wanted {
+    /// Whether it is to last.
+    pub long: bool,
+    /// What it may at most; nothing is what the caller's credential may.
+    pub scopes: Option<Scopes>,
+    /// What its owner wants to be in it.
+    pub claims: Option<Map<String, Value>>,
+    /// From where.
+    pub origin: Origin,
+}
+
+/// A new token: of the caller's own session, which lasts no longer than the one it came with, or of a new one that its key opens. `presented` is what it came with.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`] for more than the caller's credential may.
+pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) -> Result<Issued, Failure> {
+    let own = caller.itself("write:user")?;
+    narrower(caller.scopes(), wanted.scopes)?;
+    let scopes = wanted.scopes.or(caller.scopes());
+    if let Means::Key(_) = caller.means() {
+        let person = app.store.person(&own).await?;
+        let (long, origin) = (wanted.long, wanted.origin);
+        let (by, method) = (Some(caller), Method::Key);
+        let new =
+            New { person: &person, long, password_hash: None, method, origin, alone: false, by, scopes };
+        return open(app, new).await;
+    }
+    let mut claims = tokens::read(app, Use::Session, presented).await?;
+    let now = app.now();
+    // What somebody was given for an hour does not become a token for two weeks.
+    let until = (now + lifetime(app, wanted.long)).min(claims.expires());
+    claims.exp = until.0 / 1_000_000;
+    claims.iat = now.0 / 1_000_000;
+    claims.scope = scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "));
+    claims.claims = wanted.claims;
+    Ok(Issued { token: tokens::sign(app, Use::Session, &claims).await?, expires: claims.expires() })
+}
+
+/// That nothing is made that lets more through than what it is made with.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`] with the first scope that is missing.
+pub fn narrower(own: Option<Scopes>, wanted: Option<Scopes>) -> Result<(), Refusal> {
+    let (Some(own), Some(wanted)) = (own, wanted) else { return Ok(()) };
+    match wanted.names().find(|name| !own.has(name)) {
+        Some(missing) => Err(Refusal::OutOfScope(missing)),
+        None => Ok(()),
+    }
+}
+
+/// Ends the caller's session, and all others of the person if asked. Says whether one was ended: a key has none.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn sign_out(app: &App, caller: &Caller, everywhere: bool) -> Result<bool, Failure> {
+    let own: GrantedPerson = caller.itself("write:user")?;
+    let (now, ending) = (app.now(), ended(&own, EndReason::SignedOut, "signed out"));
+    if everywhere {
+        app.store.end_logins(&own, None, &ending, now).await?;
+        return Ok(true);
+    }
+    let Means::Login(session) = caller.means() else { return Ok(false) };
+    app.store.end_login(&own, session, &ending, now).await?;
+    Ok(true)
+}

@@ -1,0 +1,250 @@
+//! People as they see each other: themselves, and the sub users below them.
+
+use crate::failure::Failure;
+use crate::operations::recovery;
+use crate::operations::tokens::Use;
+use crate::state::App;
+use domain::Refusal;
+use domain::ids::PrincipalId;
+use domain::permission::{PermissionSet, Role};
+use domain::principal::{Person, Principal, PrincipalKind, PrincipalState, normal_email};
+use domain::refusal::Thing;
+use store::access::ManageMembers;
+use store::{Caller, GrantedPerson};
+
+/// Longer names are cut by whoever shows them.
+const MAX_NAME: usize = 100;
+
+/// A person as another one, or itself, sees it.
+pub struct Profile {
+    /// The person.
+    pub person: Person,
+    /// Whose sub user it is.
+    pub parent: Option<Person>,
+    /// What it may, where the caller is that person.
+    pub permissions: Option<PermissionSet>,
+}
+
+/// By what a list is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortBy {
+    /// The number.
+    Id,
+    /// What people call it.
+    Name,
+    /// The address.
+    Email,
+    /// The state's word.
+    Status,
+    /// When it was made.
+    Created,
+    /// When it last changed.
+    Updated,
+}
+
+/// Which of a list.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// Only those in these states; none is any.
+    pub states: Vec<PrincipalState>,
+    /// By what it is sorted.
+    pub sort: SortBy,
+    /// Whether the other way round.
+    pub descending: bool,
+    /// Which page, from 1.
+    pub page: u32,
+    /// How many of them.
+    pub limit: u32,
+}
+
+/// A page of people, and how many there are in all.
+pub struct PageOfPeople {
+    /// The page.
+    pub people: Vec<Person>,
+    /// How many the same filter gives.
+    pub total: usize,
+}
+
+/// The people whom a caller may see.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`].
+pub async fn list(app: &App, caller: &Caller, listing: &Listing) -> Result<PageOfPeople, Failure> {
+    let mut people = app.store.people(caller).await?;
+    let wanted =
+        |person: &Person| listing.states.is_empty() || listing.states.contains(&person.principal.state);
+    people.retain(wanted);
+    people.sort_by_cached_key(|person| key(person, listing.sort));
+    if listing.descending {
+        people.reverse();
+    }
+    let total = people.len();
+    let skipped = (listing.page as usize - 1).saturating_mul(listing.limit as usize);
+    let people = people.into_iter().skip(skipped).take(listing.limit as usize).collect();
+    Ok(PageOfPeople { people, total })
+}
+
+/// What is compared; the number last, so that no two are the same.
+fn key(person: &Person, by: SortBy) -> (String, i64, i64) {
+    let who = &person.principal;
+    let (text, time) = match by {
+        SortBy::Id => (String::new(), 0),
+        SortBy::Name => (who.name.to_lowercase(), 0),
+        SortBy::Email => (who.email.clone().unwrap_or_default(), 0),
+        SortBy::Status => (who.state.name().to_owned(), 0),
+        SortBy::Created => (String::new(), who.created.0),
+        SortBy::Updated => (String::new(), person.updated.0),
+    };
+    (text, time, who.number)
+}
+
+/// The caller itself.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`].
+pub async fn own(app: &App, caller: &Caller) -> Result<Profile, Failure> {
+    let granted = caller.itself("read:user")?;
+    profile(app, &granted, Some(caller.permissions())).await
+}
+
+/// The person of a number.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for whom the caller may not know.
+pub async fn get(app: &App, caller: &Caller, number: i64) -> Result<Profile, Failure> {
+    let granted = app.store.over(caller, number, "read:user", "read:sub-user").await?;
+    let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
+    profile(app, &granted, permissions).await
+}
+
+/// New names; nothing leaves one as it is.
+#[derive(Debug, Default)]
+pub struct Names<'a> {
+    /// The first one.
+    pub first: Option<&'a str>,
+    /// The last one.
+    pub last: Option<&'a str>,
+}
+
+/// Changes the caller's own names.
+///
+/// # Errors
+/// [`Refusal::Invalid`].
+pub async fn rename_own(app: &App, caller: &Caller, names: Names<'_>) -> Result<Profile, Failure> {
+    let granted = caller.itself("write:user")?;
+    rename(app, &granted, names, Some(caller.permissions())).await
+}
+
+/// Changes the names of the person of a number.
+///
+/// # Errors
+/// [`Refusal::Invalid`], and [`Refusal::NotFound`] for whom the caller may not know.
+pub async fn rename_of(
+    app: &App,
+    caller: &Caller,
+    number: i64,
+    names: Names<'_>,
+) -> Result<Profile, Failure> {
+    let granted = app.store.over(caller, number, "write:user", "write:sub-user").await?;
+    let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
+    rename(app, &granted, names, permissions).await
+}
+
+async fn rename(
+    app: &App,
+    granted: &GrantedPerson,
+    names: Names<'_>,
+    permissions: Option<PermissionSet>,
+) -> Result<Profile, Failure> {
+    check_name("first-name", names.first)?;
+    check_name("last-name", names.last)?;
+    app.store.set_names(granted, names.first, names.last, app.now()).await?;
+    profile(app, granted, permissions).await
+}
+
+/// A new sub user.
+#[derive(Debug)]
+pub struct NewUser<'a> {
+    /// Its address, which it has to show to be its own.
+    pub email: &'a str,
+    /// A password to begin with; without one it sets one by "password forgotten".
+    pub password: Option<&'a str>,
+    /// What people call it; the address if it is nothing.
+    pub name: Option<&'a str>,
+    /// Its names.
+    pub names: Names<'a>,
+}
+
+/// Makes a sub user of the caller, a member of the organization that the caller acts in who may work there, and sends
+/// it a mail. It may not sign in before it showed that the address is its own.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] for who may not manage members; [`Refusal::Exists`]; [`Refusal::Invalid`].
+pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Profile, Failure> {
+    caller.in_scope("write:sub-user")?;
+    let granted = caller.may::<ManageMembers>()?;
+    let email = normal_email(new.email).filter(|email| email.parse::<lettre::Address>().is_ok());
+    let email = email.ok_or_else(|| Refusal::invalid("email", "an e-mail address"))?;
+    for (field, name) in
+        [("username", new.name), ("first-name", new.names.first), ("last-name", new.names.last)]
+    {
+        check_name(field, name)?;
+    }
+    let hash = match new.password {
+        Some(password) => {
+            app.passwords.rule.check("password", password)?;
+            Some(app.passwords.hash(password, app.random_bytes()).await?)
+        }
+        None => None,
+    };
+    let now = app.now();
+    let name = new.name.filter(|name| !name.is_empty()).unwrap_or(&email);
+    let mut person = Person {
+        principal: Principal {
+            id: PrincipalId::new(now, app.random_bytes()),
+            number: 0,
+            kind: PrincipalKind::User,
+            email: Some(email.clone()),
+            name: name.to_owned(),
+            state: PrincipalState::Pending,
+            created: now,
+            account_role: None,
+            default_organization: Some(granted.organization()),
+        },
+        parent: Some(caller.principal()),
+        first_name: new.names.first.unwrap_or_default().to_owned(),
+        last_name: new.names.last.unwrap_or_default().to_owned(),
+        updated: now,
+    };
+    let parent = caller.principal();
+    let role = Role::Readwrite;
+    person.principal.number =
+        app.store.create_sub_user(&granted, parent, &person, hash.as_deref(), role).await?;
+    if let Err(error) = recovery::send(app, Use::Verify, person.principal.id, &email).await {
+        // The user is there; "password forgotten" sends another mail, which shows the same.
+        tracing::error!(%error, "a mail to a new user was not sent");
+    }
+    let parent = app.store.person(&caller.itself("write:sub-user")?).await?;
+    Ok(Profile { person, parent: Some(parent), permissions: None })
+}
+
+async fn profile(
+    app: &App,
+    granted: &GrantedPerson,
+    permissions: Option<PermissionSet>,
+) -> Result<Profile, Failure> {
+    let person = app.store.person(granted).await?;
+    if person.principal.state == PrincipalState::Deleted {
+        return Err(Refusal::NotFound(Thing::Principal).into());
+    }
+    let parent = app.store.parent(granted, &person).await?;
+    Ok(Profile { person, parent, permissions })
+}
+
+fn check_name(field: &str, name: Option<&str>) -> Result<(), Refusal> {
+    let good = |name: &str| name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
+    if name.is_none_or(good) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(field, format!("at most {MAX_NAME} characters, none of them a control character")))
+}

@@ -1,0 +1,169 @@
+//! Kinds of settings that have to do with who comes in: proxies, keys, mail.
+
+use super::kinds::{Kind, Secrecy, SecretUrl};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// A folder.
+pub(super) struct Folder;
+impl Kind for Folder {
+    type Value = PathBuf;
+    const EXPECTED: &'static str = "a folder";
+    const PLACEHOLDER: &'static str = "FOLDER";
+    fn parse(given: &str) -> Option<PathBuf> {
+        (!given.is_empty()).then(|| given.into())
+    }
+}
+
+/// Addresses of proxies.
+pub(super) struct ProxyList;
+impl Kind for ProxyList {
+    type Value = Proxies;
+    const EXPECTED: &'static str = "IP addresses or ranges with commas between, such as 10.0.0.0/8,::1";
+    const PLACEHOLDER: &'static str = "IP[/BITS],…";
+    fn parse(given: &str) -> Option<Proxies> {
+        let ranges = given.split(',').map(str::trim).filter(|range| !range.is_empty());
+        ranges.map(range).collect::<Option<_>>().map(Proxies)
+    }
+}
+
+/// How mail goes.
+pub(super) struct Mail;
+impl Kind for Mail {
+    type Value = MailRoute;
+    const EXPECTED: &'static str =
+        "a folder, or smtps://USER:PASSWORD@HOST, smtp://…?tls=required (STARTTLS) or smtp://HOST:PORT";
+    const PLACEHOLDER: &'static str = "FOLDER|URL";
+    const SECRECY: Secrecy = Secrecy::InUrl;
+    fn parse(given: &str) -> Option<MailRoute> {
+        match given.split_once("://") {
+            None if given.is_empty() => None,
+            None => Some(MailRoute::Outbox(given.into())),
+            Some(("smtp" | "smtps", rest)) if !rest.is_empty() => {
+                Some(MailRoute::Smtp(SecretUrl::from(given.to_owned())))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// An address that mail comes from.
+pub(super) struct Sender;
+impl Kind for Sender {
+    type Value = String;
+    const EXPECTED: &'static str = "an e-mail address such as tenure@example.com";
+    const PLACEHOLDER: &'static str = "EMAIL";
+    fn parse(given: &str) -> Option<String> {
+        given.parse::<lettre::Address>().ok().map(|_| given.to_owned())
+    }
+}
+
+/// How mail is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailRoute {
+    /// Each mail is a file in a folder.
+    Outbox(PathBuf),
+    /// By a mail server.
+    Smtp(SecretUrl),
+}
+
+/// Ranges of addresses whose `X-Forwarded-For` is believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies(Vec<(IpAddr, u32)>);
+
+impl Proxies {
+    /// These ranges; what is none is left out.
+    #[must_use]
+    pub fn of(ranges: &[&str]) -> Proxies {
+        Proxies(ranges.iter().filter_map(|text| range(text)).collect())
+    }
+
+    /// Whether an address is one of them.
+    #[must_use]
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|(range, bits)| in_range(ip.to_canonical(), *range, *bits))
+    }
+
+    /// Who is behind them, given the peer and what the header's lines say, the last hop last: the nearest address that
+    /// is none of a trusted proxy. What cannot be an address ends the search at the proxy that said it.
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, forwarded: &[&str]) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let hops = forwarded.iter().rev().flat_map(|line| line.rsplit(','));
+        for hop in hops {
+            if !self.trusts(client) {
+                break;
+            }
+            let Some(ip) = address(hop.trim()) else { break };
+            client = ip;
+        }
+        client
+    }
+}
+
+/// An address as a proxy writes it: alone, or with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
+    text.parse().ok().or_else(bare).or_else(with_port).map(|ip: IpAddr| ip.to_canonical())
+}
+
+fn range(text: &str) -> Option<(IpAddr, u32)> {
+    let (ip, bits) = match text.split_once('/') {
+        Some((ip, bits)) => (ip.parse::<IpAddr>().ok()?, Some(bits.parse::<u32>().ok()?)),
+        None => (text.parse::<IpAddr>().ok()?, None),
+    };
+    let most = if ip.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(most);
+    (bits <= most).then_some((ip, bits))
+}
+
+fn in_range(ip: IpAddr, range: IpAddr, bits: u32) -> bool {
+    let (ip, range, size) = match (ip, range) {
+        (IpAddr::V4(ip), IpAddr::V4(range)) => (u128::from(ip.to_bits()), u128::from(range.to_bits()), 32),
+        (IpAddr::V6(ip), IpAddr::V6(range)) => (ip.to_bits(), range.to_bits(), 128),
+        _ => return false,
+    };
+    // No bits at all are every address; a shift by all of them would overflow.
+    bits == 0 || (ip ^ range) >> (size - bits) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_believed_from_right_to_left_and_only_from_trusted_proxies() {
+        let proxies = ProxyList::parse("10.0.0.0/8, ::1").unwrap();
+        let client =
+            |peer: &str, forwarded: &[&str]| proxies.client(peer.parse().unwrap(), forwarded).to_string();
+        for (peer, forwarded, expected) in [
+            ("192.0.2.1", &["203.0.113.9"][..], "192.0.2.1"),
+            ("10.1.2.3", &[], "10.1.2.3"),
+            ("10.1.2.3", &["203.0.113.9"], "203.0.113.9"),
+            ("10.1.2.3", &["198.51.100.1, 203.0.113.9"], "203.0.113.9"),
+            ("10.1.2.3", &["198.51.100.1", "203.0.113.9, 10.9.9.9"], "203.0.113.9"),
+            ("::1", &["203.0.113.9:4711"], "203.0.113.9"),
+            ("::1", &["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("::1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("::ffff:10.1.2.3", &["::ffff:203.0.113.9"], "203.0.113.9"),
+            ("10.1.2.3", &["203.0.113.9, unknown"], "10.1.2.3"),
+            ("10.1.2.3", &["203.0.113.9, "], "10.1.2.3"),
+            ("10.1.2.3", &["fe80::1%eth0"], "10.1.2.3"),
+        ] {
+            assert_eq!(client(peer, forwarded), expected, "{peer} {forwarded:?}");
+        }
+        let hops = vec!["10.0.0.1"; 1000].join(",");
+        assert_eq!(client("10.1.2.3", &[&hops]), "10.0.0.1");
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        for bad in ["10.0.0.0/33", "x", "10.0.0.0/", "::/129", "10.0.0.0/-1"] {
+            assert_eq!(ProxyList::parse(bad), None, "{bad}");
+        }
+        assert_eq!(ProxyList::parse(""), Some(Proxies::default()));
+        let all = ProxyList::parse("0.0.0.0/0").unwrap();
+        assert!(all.trusts("1.2.3.4".parse().unwrap()) && !all.trusts("::2".parse().unwrap()));
+    }
+}

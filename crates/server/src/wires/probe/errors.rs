@@ -1,0 +1,131 @@
+//! How this wire words a failure: `status` (a gRPC name), `code`, `error` and `context`, empty ones left out, and a
+//! line break at the end, as the Go library that the vendor seems to use writes them.
+
+use crate::failure::{Failure, RequestFailure};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Refusal;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A failure in this wire's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeError {
+    http: StatusCode,
+    status: &'static str,
+    message: Option<String>,
+    context: BTreeMap<String, Vec<String>>,
+    retry_after: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Body {
+    status: &'static str,
+    error: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    context: BTreeMap<String, Vec<String>>,
+}
+
+impl From<Failure> for ProbeError {
+    fn from(failure: Failure) -> ProbeError {
+        let mut context = BTreeMap::new();
+        let mut retry_after = None;
+        let (http, status) = match &failure {
+            Failure::Refused(refusal) => {
+                match refusal {
+                    Refusal::Invalid { field, expected } => {
+                        context.insert(field.clone(), vec![format!("expected {expected}")]);
+                    }
+                    Refusal::TooManyAttempts { seconds } => retry_after = Some(*seconds),
+                    _ => {}
+                }
+                refused(refusal)
+            }
+            Failure::Request(request) => unreadable(request),
+            Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+            Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "UNKNOWN"),
+            Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            Failure::Internal { cause } => {
+                tracing::error!(cause, "a request failed");
+                (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
+            }
+        };
+        let message = match &failure {
+            // The vendor's says no more, and neither does ours: who signs in has sent no key.
+            Failure::Unauthenticated | Failure::Internal { .. } => None,
+            Failure::Refused(Refusal::Invalid { .. }) => Some("validation failed".to_owned()),
+            other => Some(other.to_string()),
+        };
+        ProbeError { http, status, message, context, retry_after }
+    }
+}
+
+fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
+    match refusal {
+        Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+        Refusal::Forbidden(_)
+        | Refusal::OutOfScope(_)
+        | Refusal::NotAMember
+        | Refusal::NoOrganization
+        | Refusal::NotYours(_) => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+        Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
+        Refusal::SessionEnded | Refusal::SessionArchived | Refusal::NoMatch { .. } => {
+            (StatusCode::PRECONDITION_FAILED, "FAILED_PRECONDITION")
+        }
+        // The key stands for another request: to send this one again helps nobody.
+        Refusal::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_ARGUMENT"),
+        Refusal::TurnLost | Refusal::KeyBusy => (StatusCode::CONFLICT, "ABORTED"),
+        Refusal::Backlog { .. }
+        | Refusal::TooManyAttempts { .. }
+        | Refusal::DeviceLimit { .. }
+        | Refusal::SessionFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+        Refusal::QuotaExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RESOURCE_EXHAUSTED"),
+        Refusal::DeviceUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        Refusal::DeviceTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
+        Refusal::Exists(_) => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
+        Refusal::Resync { .. } => (StatusCode::GONE, "OUT_OF_RANGE"),
+    }
+}
+
+fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
+    match request {
+        RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+        RequestFailure::Method => (StatusCode::METHOD_NOT_ALLOWED, "UNIMPLEMENTED"),
+        RequestFailure::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RESOURCE_EXHAUSTED"),
+        RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
+        RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "ABORTED"),
+        RequestFailure::CrossSite => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+        RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
+        RequestFailure::TooManyConnections { .. } => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+    }
+}
+
+impl IntoResponse for ProbeError {
+    fn into_response(self) -> Response {
+        let name = self.status.to_lowercase().replace('_', " ");
+        let error = match self.message {
+            Some(message) => format!("{name}: {message}"),
+            None => name,
+        };
+        let body = Body { status: self.status, error, context: self.context };
+        let mut bytes = serde_json::to_vec(&body).unwrap_or_default();
+        bytes.push(b'\n');
+        let mut response = crate::wires::layers::json_response(self.http, bytes);
+        let headers = response.headers_mut();
+        match self.http {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                let seconds = HeaderValue::from(self.retry_after.unwrap_or(5));
+                headers.insert(header::RETRY_AFTER, seconds);
+            }
+            // What is left of a body that was refused is not read: the connection cannot go on.
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,244 @@
+//! The fields of a body or query: by their names only, so that nothing else that is sent has any effect.
+
+use crate::failure::{Failure, RequestFailure};
+use crate::state::App;
+use crate::wires::layers;
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+use domain::Refusal;
+use domain::principal::Scopes;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// What kinds of body an endpoint reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// JSON only.
+    Json,
+    /// A form only.
+    Form,
+    /// Either.
+    Both,
+}
+
+/// Fields by their names.
+pub struct Fields {
+    fields: Vec<(String, Value)>,
+    /// Whether values are all text, as in forms and queries.
+    text: bool,
+    /// What stands before a name when one is refused.
+    place: &'static str,
+}
+
+impl Fields {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`RequestFailure`] for a body that is too large, of another kind, or no object.
+    pub async fn read(app: &App, request: Request, reads: Reads) -> Result<Fields, Failure> {
+        let form = is_form(request.headers(), reads)?;
+        let bytes = layers::body(app, request.into_body()).await?;
+        if form {
+            let text = std::str::from_utf8(&bytes).map_err(|_| wrong("expected UTF-8"))?;
+            return Ok(Fields::of_pairs(text, "formData:"));
+        }
+        if bytes.is_empty() {
+            return Ok(Fields { fields: Vec::new(), text: false, place: "body:" });
+        }
+        let Object(fields) = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
+        Ok(Fields { fields, text: false, place: "body:" })
+    }
+
+    /// Reads a query.
+    pub fn query(query: Option<&str>) -> Fields {
+        Fields::of_pairs(query.unwrap_or_default(), "query:")
+    }
+
+    fn of_pairs(text: &str, place: &'static str) -> Fields {
+        let pairs = form_urlencoded::parse(text.as_bytes());
+        let fields = pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
+        Fields { fields: fields.collect(), text: true, place }
+    }
+
+    /// Text; nothing when it is not there, or null.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] when it is something else, or there more than once.
+    pub fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        match self.value(name)? {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.invalid(name, "text")),
+        }
+    }
+
+    /// Text that has to be there.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] also when it is not.
+    pub fn needed(&self, name: &str) -> Result<&str, Refusal> {
+        self.text(name)?.ok_or_else(|| self.invalid(name, "text, and it is missing"))
+    }
+
+    /// Yes or no, as the vendor's language reads it.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`].
+    pub fn flag(&self, name: &str, default: bool) -> Result<bool, Refusal> {
+        match self.value(name)? {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Value::String(text)) if self.text => match text.as_str() {
+                "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+                "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+                _ => Err(self.invalid(name, "true or false")),
+            },
+            Some(_) => Err(self.invalid(name, "true or false")),
+        }
+    }
+
+    /// A whole number between two bounds.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`].
+    pub fn number(&self, name: &str, bounds: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, Refusal> {
+        let number = match self.value(name)? {
+            None => return Ok(None),
+            Some(Value::Number(number)) => number.as_i64(),
+            Some(Value::String(text)) if self.text => plain_number(text),
+            Some(_) => None,
+        };
+        let expected = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        match number.filter(|number| bounds.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.invalid(name, expected())),
+        }
+    }
+
+    /// Words: an array, or a field that is there several times. Nothing when it is not there, or null.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`].
+    pub fn words(&self, name: &str) -> Result<Option<Vec<&str>>, Refusal> {
+        if self.text {
+            let named =
+                self.fields.iter().filter(|(key, _)| key == name || key.strip_suffix("[]") == Some(name));
+            let words = named.filter_map(|(_, value)| value.as_str()).collect::<Vec<_>>();
+            return Ok((!words.is_empty()).then_some(words));
+        }
+        let wrong = || self.invalid(name, "an array of text");
+        match self.value(name)? {
+            None => Ok(None),
+            Some(Value::Array(items)) => {
+                items.iter().map(|item| item.as_str().ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
+            }
+            Some(_) => Err(wrong()),
+        }
+    }
+
+    /// What a token or key may at most.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for a word that is no permission of this wire.
+    pub fn scopes(&self, name: &str) -> Result<Option<Scopes>, Refusal> {
+        let Some(words) = self.words(name)? else { return Ok(None) };
+        let expected = || format!("some of {}", Scopes::all_names().collect::<Vec<_>>().join(" "));
+        // None at all is what one gets who does not choose.
+        if words.is_empty() {
+            return Ok(None);
+        }
+        Scopes::parse(words).map(Some).ok_or_else(|| self.invalid(name, expected()))
+    }
+
+    /// An object; a form has it as text.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`].
+    pub fn object(&self, name: &str) -> Result<Option<Map<String, Value>>, Refusal> {
+        match self.value(name)? {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object.clone())),
+            Some(Value::String(text)) if self.text => {
+                serde_json::from_str(text).map(Some).map_err(|_| self.invalid(name, "an object"))
+            }
+            Some(_) => Err(self.invalid(name, "an object")),
+        }
+    }
+
+    /// A refusal that names a field as it stands in the request.
+    pub fn invalid(&self, name: &str, expected: impl Into<String>) -> Refusal {
+        Refusal::invalid(format!("{}{name}", self.place), expected)
+    }
+
+    /// The one value of a name; null is none.
+    fn value(&self, name: &str) -> Result<Option<&Value>, Refusal> {
+        let mut values = self.fields.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value.filter(|value| !value.is_null())),
+            _ => Err(self.invalid(name, "it once")),
+        }
+    }
+}
+
+/// A number without sign, leading blanks or anything else that a lenient reader takes.
+fn plain_number(text: &str) -> Option<i64> {
+    let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
+}
+
+/// Whether the body is a form. A browser sends text/plain to other sites without asking: it is neither.
+fn is_form(headers: &HeaderMap, reads: Reads) -> Result<bool, Failure> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (kind, more) = (types.next(), types.next());
+    let text = kind.map(|kind| kind.to_str().unwrap_or_default().to_lowercase());
+    let (kind, rest) = match &text {
+        Some(text) => {
+            text.split_once(';').map_or((text.trim(), ""), |(kind, rest)| (kind.trim(), rest.trim()))
+        }
+        None => ("", ""),
+    };
+    let plain = rest.is_empty() || rest.replace('"', "") == "charset=utf-8";
+    let form = match (kind, reads) {
+        ("application/json", Reads::Json | Reads::Both) => Some(false),
+        ("application/x-www-form-urlencoded", Reads::Form | Reads::Both) => Some(true),
+        ("", _) if text.is_none() => Some(reads == Reads::Form),
+        _ => None,
+    };
+    match form {
+        Some(form) if plain && more.is_none() => Ok(form),
+        _ => Err(wrong(match reads {
+            Reads::Json => "expected Content-Type: application/json",
+            Reads::Form => "expected Content-Type: application/x-www-form-urlencoded",
+            Reads::Both => "expected Content-Type: application/json or application/x-www-form-urlencoded",
+        })),
+    }
+}
+
+fn wrong(sentence: &str) -> Failure {
+    RequestFailure::Body(sentence.to_owned()).into()
+}
+
+/// An object with all its fields, also those that are there twice: which one counts would be a guess.
+struct Object(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}

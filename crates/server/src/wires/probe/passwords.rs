@@ -1,0 +1,79 @@
+//! Passwords that are changed or forgotten, and addresses that are shown to be somebody's.
+
+use super::caller::Known;
+use super::fields::{Fields, Reads};
+use super::shapes::{Answer, Success, Verified, answer};
+use super::users::{UserPath, user_number};
+use crate::failure::Failure;
+use crate::operations::recovery;
+use crate::state::App;
+use crate::wires::layers::Whole;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+/// `PUT /auth/current/password`. All other sessions end; with `logout-all` the caller's own as well.
+pub async fn change_own(
+    known: Known,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    Whole(request): Whole,
+) -> Answer {
+    let all = logout_all(query.as_deref())?;
+    let fields = Fields::read(&app, request, Reads::Form).await?;
+    let (old, new) = both(&fields)?;
+    recovery::change_own(&app, &known.caller, old, new, all).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `PUT /auth/{user-id}/password`: of a sub user. `old-password` is the caller's own.
+pub async fn change_of(
+    known: Known,
+    State(app): State<App>,
+    user: UserPath,
+    RawQuery(query): RawQuery,
+    Whole(request): Whole,
+) -> Answer {
+    let number = user_number(user)?;
+    let all = logout_all(query.as_deref())?;
+    let fields = Fields::read(&app, request, Reads::Form).await?;
+    let (old, new) = both(&fields)?;
+    recovery::change_of(&app, &known.caller, number, old, new, all).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn logout_all(query: Option<&str>) -> Result<bool, Failure> {
+    Ok(Fields::query(query).flag("logout-all", false)?)
+}
+
+fn both(fields: &Fields) -> Result<(&str, &str), Failure> {
+    Ok((fields.needed("old-password")?, fields.needed("new-password")?))
+}
+
+/// `POST /auth/password-restore`: the same answer for an address that nobody has.
+pub async fn forgot(State(app): State<App>, Whole(request): Whole) -> Answer {
+    let fields = Fields::read(&app, request, Reads::Both).await?;
+    recovery::forgot(&app, fields.needed("email").map_err(Failure::from)?).await?;
+    answer(&Success { success: true })
+}
+
+/// `POST /auth/password-restore-verify`: sets a new password with the token of the mail. The vendor's fields are not
+/// known; these are named like those of its neighbours.
+pub async fn restore(State(app): State<App>, Whole(request): Whole) -> Answer {
+    let fields = Fields::read(&app, request, Reads::Json).await?;
+    let token = fields.needed("verify-token").map_err(Failure::from)?;
+    let new = fields.needed("new-password").map_err(Failure::from)?;
+    recovery::restore(&app, token, new).await?;
+    answer(&Success { success: true })
+}
+
+/// `POST /auth/verify`.
+pub async fn verify(State(app): State<App>, Whole(request): Whole) -> Answer {
+    let fields = Fields::read(&app, request, Reads::Json).await?;
+    let person = recovery::verify(&app, fields.needed("verify-token").map_err(Failure::from)?).await?;
+    answer(&Verified {
+        email: person.principal.email.unwrap_or_default(),
+        status: person.principal.state.name(),
+        success: true,
+    })
+}

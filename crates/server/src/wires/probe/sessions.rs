@@ -1,0 +1,168 @@
+//! `/auth/session`, and signing in and out.
+
+use super::caller::{COOKIE, Known, SameSite, presented};
+use super::errors::ProbeError;
+use super::fields::{Fields, Reads};
+use super::shapes::{Answer, Session, Sessions, SignedIn, SignedOut, Token, answer};
+use crate::failure::Failure;
+use crate::operations::logins::{self, Which};
+use crate::operations::sign_in::{self, Attempt, Issued, Wanted};
+use crate::state::App;
+use crate::wires::layers::Whole;
+use crate::wires::origin::CameFrom;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Refusal;
+use domain::ids::SessionId;
+use domain::login::return_url;
+use domain::refusal::Thing;
+
+/// `GET /auth/session`: the caller's, newest first.
+pub async fn list(known: Known, State(app): State<App>) -> Answer {
+    let found = logins::list(&app, &known.caller).await?;
+    let current = logins::current(&known.caller);
+    let sessions = found.iter().map(|login| Session::new(login, current)).collect::<Vec<_>>();
+    answer(&Sessions { sessions: (!sessions.is_empty()).then_some(sessions) })
+}
+
+/// `GET /auth/session/{session-id}`.
+pub async fn get(known: Known, State(app): State<App>, id: SessionPath) -> Answer {
+    let login = logins::get(&app, &known.caller, session_id(id)?).await?;
+    answer(&Session::new(&login, logins::current(&known.caller)))
+}
+
+/// `DELETE /auth/session`: ends all of the caller's, also the one it calls with; `?keep-current=true`, which the vendor
+/// has not, leaves that one.
+pub async fn end_all(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
+    let keep = Fields::query(query.as_deref()).flag("keep-current", false).map_err(Failure::from)?;
+    let which = if keep { Which::Others } else { Which::All };
+    logins::revoke_all(&app, &known.caller, which).await?;
+    Ok(signed_out(&app, StatusCode::NO_CONTENT.into_response(), !keep))
+}
+
+/// `DELETE /auth/session/{session-id}`: also the one that the caller calls with.
+pub async fn end(known: Known, State(app): State<App>, id: SessionPath) -> Answer {
+    let id = session_id(id)?;
+    logins::revoke(&app, &known.caller, id).await?;
+    let own = logins::current(&known.caller) == Some(id);
+    Ok(signed_out(&app, StatusCode::NO_CONTENT.into_response(), own))
+}
+
+/// The session's id as it stands in a path.
+type SessionPath = Result<Path<String>, PathRejection>;
+
+/// Reads it. What can be no id is an id that nothing has.
+fn session_id(path: SessionPath) -> Result<SessionId, Failure> {
+    let id = path.ok().and_then(|Path(text)| SessionId::parse(&text));
+    id.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
+}
+
+/// `POST /auth/sign-in`. `current-user` and `X-Recaptcha-Token` are taken and mean nothing.
+pub async fn sign_in(
+    _: SameSite,
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Whole(request): Whole,
+) -> Answer {
+    let fields = Fields::read(&app, request, Reads::Both).await?;
+    let attempt = read_attempt(&fields).map_err(Failure::from)?;
+    let back = fields.text("ret-url").map_err(Failure::from)?;
+    let back = back.and_then(|url| return_url(url, &app.base_url));
+    let presented = presented(&headers);
+    let attempt = Attempt { origin, presented: presented.as_deref(), ..attempt };
+    let (person, issued) = sign_in::sign_in(&app, attempt).await?;
+    let cookie = cookie(&app, &issued);
+    let email = person.principal.email.clone().unwrap_or_default();
+    let mut response = answer(&SignedIn {
+        api_token: None,
+        current_user: person.principal.email,
+        email,
+        jwt_token: Token::from(issued),
+        oauth_provider_tokens: [],
+        ret_url: back,
+        status: person.principal.state.name(),
+        user_id: person.principal.number,
+    })?;
+    response.headers_mut().append(header::SET_COOKIE, cookie?);
+    Ok(response)
+}
+
+fn read_attempt(fields: &Fields) -> Result<Attempt<'_>, Refusal> {
+    Ok(Attempt {
+        email: fields.needed("email")?,
+        password: fields.needed("password")?,
+        long: fields.flag("long-term-token", true)?,
+        alone: fields.flag("logout-other", false)?,
+        origin: Default::default(),
+        presented: None,
+    })
+}
+
+/// `DELETE /auth/sign-out`: ends the session that the caller calls with, or all of its sessions. A key has no session:
+/// then nothing is done unless all are to end, and `success` says so.
+pub async fn sign_out(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
+    let fields = Fields::query(query.as_deref());
+    let everywhere = fields.flag("logout-all", false).map_err(Failure::from)?;
+    let back = fields.text("ret-url").map_err(Failure::from)?;
+    let ret_url = back.and_then(|url| return_url(url, &app.base_url));
+    let success = sign_in::sign_out(&app, &known.caller, everywhere).await?;
+    Ok(signed_out(&app, answer(&SignedOut { ret_url, success })?, true))
+}
+
+/// `POST /auth/jwt`: a token of the caller's session, or of a new session that its key opens.
+pub async fn jwt(
+    known: Known,
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    Whole(request): Whole,
+) -> Answer {
+    let fields = Fields::read(&app, request, Reads::Both).await?;
+    let wanted = wanted(&fields, origin).map_err(Failure::from)?;
+    answer(&Token::from(sign_in::token(&app, &known.caller, &known.credential, wanted).await?))
+}
+
+/// Bytes of a caller's own claims.
+const MAX_CLAIMS: usize = 1024;
+
+fn wanted(fields: &Fields, origin: domain::login::Origin) -> Result<Wanted, Refusal> {
+    let claims = fields.object("claims")?;
+    let bytes =
+        claims.as_ref().and_then(|claims| serde_json::to_vec(claims).ok()).map_or(0, |json| json.len());
+    if bytes > MAX_CLAIMS {
+        return Err(fields.invalid("claims", format!("at most {MAX_CLAIMS} bytes")));
+    }
+    Ok(Wanted {
+        long: fields.flag("long-term-token", true)?,
+        scopes: fields.scopes("permissions")?,
+        claims: claims.filter(|claims| !claims.is_empty()),
+        origin,
+    })
+}
+
+/// The cookie of a session: no script may read it, and no other site makes a browser send it with what changes
+/// something.
+fn cookie(app: &App, issued: &Issued) -> Result<HeaderValue, ProbeError> {
+    let seconds = issued.expires.since(app.now()).0 / 1_000_000;
+    let text = format!("{COOKIE}={}; {}; Max-Age={seconds}", issued.token, attributes(app));
+    Ok(HeaderValue::from_str(&text).map_err(Failure::internal)?)
+}
+
+fn attributes(app: &App) -> &'static str {
+    if app.base_url.starts_with("https:") {
+        "Path=/; HttpOnly; SameSite=Lax; Secure"
+    } else {
+        "Path=/; HttpOnly; SameSite=Lax"
+    }
+}
+
+/// Takes the cookie back, with the attributes it was given with.
+fn signed_out(app: &App, mut response: Response, ended: bool) -> Response {
+    let text = format!("{COOKIE}=; {}; Max-Age=0", attributes(app));
+    if let (true, Ok(value)) = (ended, HeaderValue::from_str(&text)) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    response
+}

@@ -1,0 +1,292 @@
+//! The shapes of this wire: kebab-case, times in RFC 3339, arrays that may be null.
+
+use super::errors::ProbeError;
+use crate::failure::Failure;
+use crate::operations::api_tokens::{Shown, has_expired};
+use crate::operations::sign_in::Issued;
+use crate::operations::users::Profile;
+use crate::wires::layers::json_response;
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::ids::SessionId;
+use domain::login::Login;
+use domain::permission::{AccountRole, PermissionSet};
+use domain::principal::{Person, Scopes};
+use domain::time::Micros;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A handler's outcome.
+pub type Answer = Result<Response, ProbeError>;
+
+/// A body of JSON with a line break at its end.
+pub fn answer(body: &impl Serialize) -> Answer {
+    let mut bytes = serde_json::to_vec(body).map_err(Failure::internal)?;
+    bytes.push(b'\n');
+    Ok(json_response(StatusCode::OK, bytes))
+}
+
+fn time(time: Micros) -> String {
+    jiff::Timestamp::from_microsecond(time.0).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// A session: `AuthSession`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Session {
+    id: Uuid,
+    created: String,
+    expire: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_ip: Option<String>,
+    ua_type: String,
+    user_agent: String,
+    /// Whether it is the one that the caller calls with. The vendor's has no such field.
+    current: bool,
+}
+
+impl Session {
+    /// A session as whoever calls with `current` sees it.
+    pub fn new(login: &Login, current: Option<SessionId>) -> Session {
+        Session {
+            id: login.id.uuid(),
+            created: time(login.id.created()),
+            expire: time(login.expires),
+            remote_ip: login.origin.remote_ip.map(|ip| ip.to_string()),
+            ua_type: login.origin.agent_type.clone(),
+            user_agent: login.origin.agent.clone(),
+            current: current == Some(login.id),
+        }
+    }
+}
+
+/// `AuthGetSessionsResponse`.
+#[derive(Debug, Serialize)]
+pub struct Sessions {
+    /// Null when there are none.
+    pub sessions: Option<Vec<Session>>,
+}
+
+/// `AuthJWTToken`.
+#[derive(Debug, Serialize)]
+pub struct Token {
+    expire: String,
+    token: String,
+}
+
+impl From<Issued> for Token {
+    fn from(issued: Issued) -> Token {
+        Token { expire: time(issued.expires), token: issued.token }
+    }
+}
+
+/// `AuthPostSignInResponse`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SignedIn {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_token: Option<String>,
+    pub current_user: Option<String>,
+    pub email: String,
+    pub jwt_token: Token,
+    pub oauth_provider_tokens: [(); 0],
+    pub ret_url: Option<String>,
+    pub status: &'static str,
+    pub user_id: i64,
+}
+
+/// `AuthDeleteSignOutResponse`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SignedOut {
+    pub ret_url: Option<String>,
+    pub success: bool,
+}
+
+/// `AuthPostVerifyResponse`.
+#[derive(Debug, Serialize)]
+pub struct Verified {
+    pub email: String,
+    pub status: &'static str,
+    pub success: bool,
+}
+
+/// That something was done.
+#[derive(Debug, Serialize)]
+pub struct Success {
+    pub success: bool,
+}
+
+/// `UsercommonPermission`.
+#[derive(Debug, Serialize)]
+pub struct Permission {
+    name: &'static str,
+    scopes: [(); 0],
+}
+
+/// By their names.
+pub type Permissions = BTreeMap<&'static str, Permission>;
+
+fn permissions(scopes: Scopes) -> Permissions {
+    scopes.names().map(|name| (name, Permission { name, scopes: [] })).collect()
+}
+
+/// `AuthApiToken`, with an id of ours, by which it can be asked for without its secret.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ApiToken {
+    id: Uuid,
+    created: String,
+    updated: String,
+    expired: bool,
+    expires_at: Option<String>,
+    permissions: Permissions,
+    restrictions: BTreeMap<(), ()>,
+    /// The last characters of the secret. The vendor's has no such field.
+    suffix: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+impl ApiToken {
+    /// A key as its owner sees it, who may `own`.
+    pub fn new(shown: Shown, own: PermissionSet, now: Micros) -> ApiToken {
+        let Shown { token, secret } = shown;
+        let expired = has_expired(&token, now);
+        ApiToken {
+            id: token.credential.id.0,
+            created: time(token.credential.created),
+            updated: time(token.updated),
+            expired,
+            expires_at: token.credential.expires.map(time),
+            permissions: permissions(token.scopes.unwrap_or(Scopes::of(own))),
+            restrictions: BTreeMap::new(),
+            suffix: token.credential.suffix,
+            token: secret,
+        }
+    }
+}
+
+/// `AuthGetApiTokenListResponse`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ApiTokens {
+    /// Null when there are none.
+    pub api_tokens: Option<Vec<ApiToken>>,
+}
+
+/// `UserShort`.
+#[derive(Debug, Serialize)]
+pub struct UserShort {
+    id: i64,
+    email: String,
+    username: String,
+    role: &'static str,
+    status: &'static str,
+}
+
+impl From<&Person> for UserShort {
+    fn from(person: &Person) -> UserShort {
+        UserShort {
+            id: person.principal.number,
+            email: person.principal.email.clone().unwrap_or_default(),
+            username: person.principal.name.clone(),
+            role: role(person, None),
+            status: person.principal.state.name(),
+        }
+    }
+}
+
+/// What this wire calls somebody: `root` looks after the account, `sub` is somebody's sub user, `admin` looks after an
+/// organization, which is told of the caller itself only.
+fn role(person: &Person, permissions: Option<PermissionSet>) -> &'static str {
+    let manages = permissions.is_some_and(|set| set.has(domain::permission::Permission::ManageMembers));
+    match (person.principal.account_role, person.parent) {
+        (Some(AccountRole::Admin), _) => "root",
+        (_, Some(_)) => "sub",
+        _ if manages => "admin",
+        _ => "user",
+    }
+}
+
+/// `UserGetUserResponse`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct User {
+    id: i64,
+    email: String,
+    username: String,
+    first_name: String,
+    last_name: String,
+    additional_emails: Option<Vec<String>>,
+    created: String,
+    updated: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<UserShort>,
+    permissions: Permissions,
+    role: &'static str,
+    status: &'static str,
+}
+
+impl From<Profile> for User {
+    fn from(profile: Profile) -> User {
+        let Profile { person, parent, permissions: own } = profile;
+        let role = role(&person, own);
+        let who = person.principal;
+        User {
+            id: who.number,
+            email: who.email.unwrap_or_default(),
+            username: who.name,
+            first_name: person.first_name,
+            last_name: person.last_name,
+            additional_emails: None,
+            created: time(who.created),
+            updated: time(person.updated),
+            parent: parent.as_ref().map(UserShort::from),
+            permissions: own.map(|own| permissions(Scopes::of(own))).unwrap_or_default(),
+            role,
+            status: who.state.name(),
+        }
+    }
+}
+
+/// Who calls without a credential.
+#[derive(Debug, Serialize)]
+pub struct Anonymous {
+    pub id: i64,
+    pub status: &'static str,
+}
+
+/// `UserGetUsersResponse`.
+#[derive(Debug, Serialize)]
+pub struct Users {
+    pub filter: Filter,
+    pub pagination: Pagination,
+    pub sort: Sort,
+    /// Null when there are none.
+    pub users: Option<Vec<UserShort>>,
+}
+
+/// What a list was asked for.
+#[derive(Debug, Serialize)]
+pub struct Filter {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub status: Vec<&'static str>,
+}
+
+/// Which page it is, how many are on it, and how many there are.
+#[derive(Debug, Serialize)]
+pub struct Pagination {
+    pub count: usize,
+    pub limit: u32,
+    pub page: u32,
+    pub total: usize,
+}
+
+/// By what it is sorted.
+#[derive(Debug, Serialize)]
+pub struct Sort {
+    pub field: &'static str,
+    pub order: &'static str,
+}

@@ -1,0 +1,142 @@
+//! `/user`: the caller and its sub users. Users have numbers here.
+
+use super::caller::{Known, Maybe};
+use super::fields::{Fields, Reads};
+use super::shapes::{Anonymous, Answer, Filter, Pagination, Sort, User, UserShort, Users, answer};
+use crate::failure::Failure;
+use crate::operations::users::{self, Listing, Names, NewUser, SortBy};
+use crate::state::App;
+use crate::wires::layers::Whole;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use domain::Refusal;
+use domain::principal::PrincipalState;
+use domain::refusal::Thing;
+
+const DEFAULT_LIMIT: u32 = 10;
+const MAX_LIMIT: i64 = 100;
+
+const SORTS: [(&str, SortBy); 6] = [
+    ("id", SortBy::Id),
+    ("username", SortBy::Name),
+    ("email", SortBy::Email),
+    ("status", SortBy::Status),
+    ("created", SortBy::Created),
+    ("updated", SortBy::Updated),
+];
+
+/// `GET /user`.
+pub async fn list(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
+    let fields = Fields::query(query.as_deref());
+    let listing = listing(&fields).map_err(Failure::from)?;
+    let page = users::list(&app, &known.caller, &listing).await?;
+    let users = page.people.iter().map(UserShort::from).collect::<Vec<_>>();
+    let field = SORTS.iter().find(|(_, sort)| *sort == listing.sort).map_or("id", |(name, _)| name);
+    answer(&Users {
+        filter: Filter { status: listing.states.iter().map(|state| state.name()).collect() },
+        pagination: Pagination {
+            count: users.len(),
+            limit: listing.limit,
+            page: listing.page,
+            total: page.total,
+        },
+        sort: Sort { field, order: if listing.descending { "desc" } else { "asc" } },
+        users: (!users.is_empty()).then_some(users),
+    })
+}
+
+fn listing(fields: &Fields) -> Result<Listing, Refusal> {
+    let number = |name, most, default| -> Result<u32, Refusal> {
+        let number = fields.number(name, 1..=most)?;
+        Ok(number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default))
+    };
+    let states = fields.words("status")?.unwrap_or_default();
+    let states = states.into_iter().filter(|name| *name != "anonymous").map(|name| {
+        let state = PrincipalState::parse(name).filter(|state| *state != PrincipalState::Deleted);
+        state.ok_or_else(|| fields.invalid("status", "some of pending, active and suspended"))
+    });
+    let sort = match fields.text("sort[field]")? {
+        None => SortBy::Id,
+        Some(name) => {
+            let known = SORTS.iter().find(|(known, _)| *known == name).map(|(_, sort)| *sort);
+            known.ok_or_else(|| {
+                fields.invalid("sort[field]", "id, username, email, status, created or updated")
+            })?
+        }
+    };
+    let descending = match fields.text("sort[order]")? {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(_) => return Err(fields.invalid("sort[order]", "asc or desc")),
+    };
+    Ok(Listing {
+        states: states.collect::<Result<_, _>>()?,
+        sort,
+        descending,
+        page: number("pagination[page]", i64::from(i32::MAX), 1)?,
+        limit: number("pagination[limit]", MAX_LIMIT, DEFAULT_LIMIT)?,
+    })
+}
+
+/// `GET /user/current`: whoever sends no credential is anonymous.
+pub async fn current(Maybe(known): Maybe, State(app): State<App>) -> Answer {
+    match known {
+        Some(known) => answer(&User::from(users::own(&app, &known.caller).await?)),
+        None => answer(&Anonymous { id: 0, status: "anonymous" }),
+    }
+}
+
+/// `PUT /user/current`.
+pub async fn change_own(known: Known, State(app): State<App>, Whole(request): Whole) -> Answer {
+    let fields = Fields::read(&app, request, Reads::Json).await?;
+    let names = names(&fields).map_err(Failure::from)?;
+    answer(&User::from(users::rename_own(&app, &known.caller, names).await?))
+}
+
+/// `POST /user/current`: makes a sub user of the caller. The vendor's fields are not known; these are those of a user.
+pub async fn create(known: Known, State(app): State<App>, Whole(request): Whole) -> Answer {
+    let fields = Fields::read(&app, request, Reads::Both).await?;
+    let new = new_user(&fields).map_err(Failure::from)?;
+    answer(&User::from(users::create(&app, &known.caller, new).await?))
+}
+
+fn new_user(fields: &Fields) -> Result<NewUser<'_>, Refusal> {
+    Ok(NewUser {
+        email: fields.needed("email")?,
+        password: fields.text("password")?,
+        name: fields.text("username")?,
+        names: names(fields)?,
+    })
+}
+
+/// `GET /user/{user-id}`.
+pub async fn get(known: Known, State(app): State<App>, user: UserPath) -> Answer {
+    answer(&User::from(users::get(&app, &known.caller, user_number(user)?).await?))
+}
+
+/// `PUT /user/{user-id}`.
+pub async fn change_of(
+    known: Known,
+    State(app): State<App>,
+    user: UserPath,
+    Whole(request): Whole,
+) -> Answer {
+    let number = user_number(user)?;
+    let fields = Fields::read(&app, request, Reads::Json).await?;
+    let names = names(&fields).map_err(Failure::from)?;
+    answer(&User::from(users::rename_of(&app, &known.caller, number, names).await?))
+}
+
+fn names(fields: &Fields) -> Result<Names<'_>, Refusal> {
+    Ok(Names { first: fields.text("first-name")?, last: fields.text("last-name")? })
+}
+
+/// The user's number as it stands in a path.
+pub type UserPath = Result<Path<String>, PathRejection>;
+
+/// Reads it. What can be no number is a number that nobody has.
+pub fn user_number(path: UserPath) -> Result<i64, Failure> {
+    let digits = |text: &String| text.len() < 19 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = path.ok().map(|Path(text)| text).filter(digits).and_then(|text| text.parse().ok());
+    number.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
+}

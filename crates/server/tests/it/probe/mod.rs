@@ -1,0 +1,124 @@
+//! Probe.dev's wire: people signed in.
+
+mod credentials;
+mod people;
+mod revoke;
+mod signing_in;
+mod tokens;
+
+use crate::world::{Actor, Answer, START, World};
+use axum::body::Body;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::permission::Role;
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use serde_json::{Value, json};
+use store::System;
+
+pub const AUTH: &str = "/frontend/api/v1/auth";
+pub const SESSIONS: &str = "/frontend/api/v1/auth/session";
+pub const USER: &str = "/frontend/api/v1/user";
+pub const PASSWORD: &str = "correct horse";
+
+impl World {
+    /// A member of an organization with a password.
+    pub async fn user(&self, organization: OrganizationId, role: Role, email: &str) -> PrincipalId {
+        let id = PrincipalId::new(START, self.bytes());
+        let new = Principal {
+            id,
+            number: 0,
+            kind: PrincipalKind::User,
+            email: Some(email.into()),
+            name: email.into(),
+            state: PrincipalState::Active,
+            created: START,
+            account_role: None,
+            default_organization: None,
+        };
+        let hash = self.app().passwords.hash(PASSWORD, self.bytes()).await.unwrap();
+        let system = System::for_administration();
+        let member = Some((organization, role));
+        self.store().create_principal(&system, &new, Some(&hash), member).await.unwrap();
+        id
+    }
+
+    pub async fn try_sign_in(&self, email: &str, password: &str) -> Answer {
+        let body = json!({ "email": email, "password": password });
+        self.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await
+    }
+
+    /// Somebody signed in with [`PASSWORD`].
+    pub async fn signed_in(&self, email: &str) -> Actor<'_> {
+        let answer = self.try_sign_in(email, PASSWORD).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        self.stranger(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()))
+    }
+
+    /// The newest mail in the outbox once there are `count`: its text with the token in it.
+    pub async fn mail(&self, count: usize) -> String {
+        let folder = match &self.app().settings.mail {
+            server::settings::MailRoute::Outbox(folder) => folder.clone(),
+            server::settings::MailRoute::Smtp(_) => unreachable!("tests have an outbox"),
+        };
+        let mails = || {
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let paths = entries.map(|entry| entry.path());
+            paths.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect::<Vec<_>>()
+        };
+        crate::world::until("a mail", || async { mails().len() >= count }).await;
+        let newest = mails().into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
+        let text = std::fs::read_to_string(newest.unwrap()).unwrap();
+        // Quoted-printable: a line that goes on ends with "=".
+        text.replace("=\r\n", "").replace("=3D", "=")
+    }
+}
+
+/// The token in a mail: its last line.
+pub fn token_in(mail: &str) -> String {
+    mail.trim().lines().last().unwrap().trim().to_owned()
+}
+
+impl Actor<'_> {
+    /// The id of the session that it is signed in with.
+    pub async fn session_id(&self) -> String {
+        let sessions = self.get(SESSIONS).await.json();
+        let own = sessions["sessions"].as_array().unwrap().iter().find(|session| session["current"] == true);
+        own.unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// How many sessions it sees.
+    pub async fn sessions(&self) -> usize {
+        self.get(SESSIONS).await.json()["sessions"].as_array().map_or(0, Vec::len)
+    }
+
+    /// Whether its credential is good.
+    pub async fn is_good(&self) -> bool {
+        match self.get(SESSIONS).await.status.as_u16() {
+            200 => true,
+            401 => false,
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Calls as a browser does: with the cookie.
+    pub async fn by_cookie(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let cookie = format!("theme=dark; jwt={}", self.key.as_deref().unwrap());
+        let headers = [&[("cookie", cookie.as_str())], headers].concat();
+        self.world.stranger(None).send(method, path, &headers, Body::empty()).await
+    }
+}
+
+/// Ids, and what is secret, by a word: what is left is the same in each run.
+pub fn masked(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mask = |(name, value): (String, Value)| {
+                let secret = ["token", "suffix", "id"].contains(&name.as_str()) && value.is_string();
+                let value = if secret { format!("[{name}]").into() } else { masked(value) };
+                (name, value)
+            };
+            Value::Object(fields.into_iter().map(mask).collect())
+        }
+        Value::Array(items) => items.into_iter().map(masked).collect(),
+        other => other,
+    }
+}

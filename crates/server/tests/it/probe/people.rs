@@ -1,0 +1,184 @@
+//! Sub users, forgotten passwords and proofs of an address.
+
+use super::{AUTH, PASSWORD, USER, masked, token_in};
+use crate::world::{Actor, World};
+use domain::permission::{AccountRole, Role};
+use domain::time::Span;
+use serde_json::{Value, json};
+
+async fn ana(world: &World) -> Actor<'_> {
+    let acme = world.organization("Acme").await;
+    world.user(acme, Role::Admin, "ana@example.com").await;
+    world.signed_in("ana@example.com").await
+}
+
+/// A sub user who has shown that the address is its own, signed in.
+async fn sub<'w>(parent: &Actor<'w>, email: &str, mails: usize) -> (i64, Actor<'w>) {
+    let body = json!({ "email": email, "password": PASSWORD, "username": "Sub", "role": "root", "status": "active" });
+    let answer = parent.post(&format!("{USER}/current"), body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let world = parent.world;
+    assert_eq!(world.try_sign_in(email, PASSWORD).await.status, 401, "not before it showed its address");
+    let token = token_in(&world.mail(mails).await);
+    let verify = json!({ "verify-token": token }).to_string();
+    let verified = world.stranger(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await;
+    assert_eq!(
+        verified.json(),
+        json!({ "email": email, "status": "active", "success": true }),
+        "{}",
+        verified.text()
+    );
+    let again = world.stranger(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await;
+    assert_eq!(again.status, 401, "once");
+    (answer.json()["id"].as_i64().unwrap(), world.signed_in(email).await)
+}
+
+both! {
+    async fn who_sees_whom(world: &World) {
+        let ana = ana(world).await;
+        let globex = world.organization("Globex").await;
+        world.user(globex, Role::Admin, "dora@example.com").await;
+        let dora = world.signed_in("dora@example.com").await;
+        let (number, child) = sub(&ana, "sub@example.com", 1).await;
+        let (sibling, _) = sub(&ana, "sib@example.com", 2).await;
+        insta::assert_json_snapshot!("sub_user", masked(ana.get(&format!("{USER}/{number}")).await.json()));
+        let own = ana.get(&format!("{USER}/current")).await.json();
+        insta::assert_json_snapshot!("own_profile", masked(own.clone()));
+        let account = world.of_account(AccountRole::Admin).await;
+        for (actor, sees) in [(&ana, true), (&child, true), (&account, true), (&dora, false)] {
+            let answer = actor.get(&format!("{USER}/{number}")).await;
+            let unknown = actor.get(&format!("{USER}/999999")).await;
+            assert_eq!(unknown.status, 404);
+            assert_eq!(answer.status == 200, sees, "{}", answer.text());
+            if !sees {
+                assert_eq!(answer.body, unknown.body);
+            }
+        }
+        // Nobody reaches what is above or beside it.
+        for other in [own["id"].to_string(), sibling.to_string(), "0".into(), "-1".into(), "1e0".into(), "%00".into()] {
+            assert_eq!(child.get(&format!("{USER}/{other}")).await.status, 404, "{other}");
+        }
+        let emails = async |actor: &Actor<'_>| {
+            let list = actor.get(USER).await.json();
+            let users = list["users"].as_array().unwrap().iter();
+            users.map(|user| user["email"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(emails(&ana).await, ["ana@example.com", "sub@example.com", "sib@example.com"]);
+        assert_eq!(emails(&child).await, ["sub@example.com"]);
+        assert_eq!(emails(&account).await.len(), 4);
+    }
+
+    async fn lists_are_sorted_filtered_and_paged(world: &World) {
+        let ana = ana(world).await;
+        for name in ["c", "a", "b"] {
+            let body = json!({ "email": format!("{name}@example.com"), "username": name });
+            assert_eq!(ana.post(&format!("{USER}/current"), body).await.status, 200);
+        }
+        let list = async |query: &str| ana.get(&format!("{USER}?{query}")).await.json();
+        let names = |list: &Value| {
+            let users = list["users"].as_array().cloned().unwrap_or_default();
+            users.iter().map(|user| user["username"].as_str().unwrap()[..1].to_owned()).collect::<String>()
+        };
+        assert_eq!(names(&list("status=pending&sort[field]=username").await), "abc");
+        assert_eq!(names(&list("status=pending&sort%5Bfield%5D=id&sort%5Border%5D=desc").await), "bac");
+        assert_eq!(names(&list("status=pending&status=active").await), "acab");
+        let page = list("pagination[page]=2&pagination[limit]=3").await;
+        assert_eq!(page["pagination"], json!({ "count": 1, "limit": 3, "page": 2, "total": 4 }));
+        let beyond = list("pagination[page]=2147483647&pagination[limit]=100").await;
+        assert_eq!((&beyond["users"], &beyond["pagination"]["total"]), (&json!(null), &json!(4)));
+        insta::assert_json_snapshot!("users", list("pagination[limit]=1").await);
+        for query in [
+            "pagination[page]=0", "pagination[limit]=101", "pagination[limit]=x", "sort[field]=password",
+            "sort[order]=up", "status=deleted", "pagination[page]=1&pagination[page]=2",
+        ] {
+            let answer = ana.get(&format!("{USER}?{query}")).await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (400, &json!("INVALID_ARGUMENT")), "{query}");
+        }
+    }
+
+    async fn names_are_changed_and_nothing_else(world: &World) {
+        let ana = ana(world).await;
+        let body = json!({
+            "first-name": "Ana", "email": "evil@example.com", "id": 7, "role": "root", "status": "suspended",
+            "parent": { "id": 1 }, "permissions": {}, "created": "1970-01-01T00:00:00Z",
+        });
+        let before = ana.get(&format!("{USER}/current")).await.json();
+        world.advance(Span::seconds(5));
+        let mut after = ana.call_with("PUT", &format!("{USER}/current"), &body.to_string()).await.json();
+        assert_eq!((&after["first-name"], &after["updated"]), (&json!("Ana"), &json!("2026-03-01T12:00:05Z")));
+        for name in ["first-name", "updated"] {
+            after[name] = before[name].clone();
+        }
+        assert_eq!(after, before);
+        let (number, child) = sub(&ana, "sub@example.com", 1).await;
+        let path = format!("{USER}/{number}");
+        assert_eq!(ana.call_with("PUT", &path, r#"{"last-name":"Sub"}"#).await.json()["last-name"], "Sub");
+        assert_eq!(child.call_with("PUT", &path, r#"{"last-name":null}"#).await.json()["last-name"], "Sub");
+        let long = json!({ "first-name": "x".repeat(101) }).to_string();
+        assert_eq!(ana.call_with("PUT", &path, &long).await.status, 400);
+        assert_eq!(ana.call_with("PUT", &path, r#"{"first-name":"a\u0000"}"#).await.status, 400);
+    }
+
+    async fn a_sub_users_password_is_set_with_ones_own(world: &World) {
+        let ana = ana(world).await;
+        let (number, child) = sub(&ana, "sub@example.com", 1).await;
+        let set = async |actor: &Actor<'_>, number: i64, old: &str, new: &str| {
+            let form = format!("old-password={}&new-password={}", old.replace(' ', "+"), new.replace(' ', "+"));
+            actor.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await.status.as_u16()
+        };
+        assert_eq!(set(&ana, number, "wrong horse", "another horse").await, 400);
+        assert_eq!(set(&ana, number, PASSWORD, "short").await, 400);
+        assert!(child.is_good().await);
+        assert_eq!(set(&ana, number, PASSWORD, "another horse").await, 204);
+        assert!(!child.is_good().await && ana.is_good().await);
+        assert_eq!(world.try_sign_in("sub@example.com", PASSWORD).await.status, 401);
+        assert_eq!(world.try_sign_in("sub@example.com", "another horse").await.status, 200);
+        let own = ana.get(&format!("{USER}/current")).await.json()["id"].as_i64().unwrap();
+        let answer = world.try_sign_in("sub@example.com", "another horse").await.json();
+        let child = world.stranger(Some(answer["jwt-token"]["token"].as_str().unwrap()));
+        assert_eq!(set(&child, own, "another horse", PASSWORD).await, 404);
+        // Guessing is limited here as well.
+        for _ in 0..10 {
+            set(&ana, own, "wrong horse", PASSWORD).await;
+        }
+        assert_eq!(set(&ana, own, PASSWORD, "another horse").await, 429);
+    }
+
+    async fn a_forgotten_password_is_set_by_mail_once(world: &World) {
+        let ana = ana(world).await;
+        let ask = async |email: &str| {
+            let body = json!({ "email": email }).to_string();
+            let answer = world.stranger(None).call_with("POST", &format!("{AUTH}/password-restore"), &body).await;
+            (answer.status.as_u16(), answer.text())
+        };
+        let set = async |token: &str, new: &str| {
+            let body = json!({ "verify-token": token, "new-password": new }).to_string();
+            let path = format!("{AUTH}/password-restore-verify");
+            world.stranger(None).call_with("POST", &path, &body).await.status.as_u16()
+        };
+        let known = ask("ana@example.com").await;
+        assert_eq!(known, (200, "{\"success\":true}\n".to_owned()));
+        assert_eq!(ask("nobody@example.com").await, known);
+        let first = token_in(&world.mail(1).await);
+        ask("ana@example.com").await;
+        let mail = world.mail(2).await;
+        assert!(mail.contains("To: ana@example.com") && mail.contains("60 minutes"), "{mail}");
+        let token = token_in(&mail);
+        assert_eq!(set(&first, "another horse").await, 401, "the newer one counts");
+        assert_eq!(set(&token, "short").await, 400);
+        // It is for this and nothing else, and a session's token is not for this.
+        assert!(!world.stranger(Some(&token)).is_good().await);
+        assert_eq!(set(ana.key.as_deref().unwrap(), "another horse").await, 401);
+        let verify = json!({ "verify-token": token }).to_string();
+        assert_eq!(world.stranger(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await.status, 401);
+        let tries = futures_util::future::join_all((0..16).map(|_| set(&token, "another horse"))).await;
+        assert_eq!(tries.iter().filter(|status| **status == 200).count(), 1, "{tries:?}");
+        assert!(!ana.is_good().await);
+        assert_eq!(world.try_sign_in("ana@example.com", PASSWORD).await.status, 401);
+        assert_eq!(world.try_sign_in("ana@example.com", "another horse").await.status, 200);
+        ask("ana@example.com").await;
+        let late = token_in(&world.mail(3).await);
+        world.advance(Span::minutes(60));
+        assert_eq!(set(&late, "third horse").await, 401);
+    }
+}

@@ -1,0 +1,262 @@
+//! Signing in and out, and how long it lasts.
+
+use super::{AUTH, PASSWORD, SESSIONS, masked};
+use crate::world::START;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use domain::permission::Role;
+use domain::principal::PrincipalState;
+use domain::time::Span;
+use serde_json::json;
+use std::net::SocketAddr;
+use store::System;
+
+both! {
+    async fn what_signing_in_answers(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Readwrite, "ana@example.com").await;
+        let answer = world.try_sign_in("Ana@Example.com ", PASSWORD).await;
+        insta::assert_json_snapshot!("signed_in", masked(answer.json()));
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        let cookie = answer.headers["set-cookie"].to_str().unwrap();
+        let token = answer.json()["jwt-token"]["token"].as_str().unwrap().to_owned();
+        assert_eq!(cookie, format!("jwt={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age=1209600"));
+        assert!(answer.text().ends_with("}\n"));
+        let ana = world.stranger(Some(&token));
+        insta::assert_json_snapshot!("sessions", masked(ana.get(SESSIONS).await.json()));
+        let one = ana.get(&format!("{SESSIONS}/{}", ana.session_id().await)).await;
+        assert_eq!(one.json(), ana.get(SESSIONS).await.json()["sessions"][0]);
+        // The same token opens the other wires.
+        assert_eq!(ana.get("/api/v1/sessions").await.status, 200);
+        assert_eq!(ana.get("/tenure/v1/changes").await.status, 200);
+        assert_eq!(ana.call("POST", "/api/v1/sessions", Body::empty()).await.status, 201);
+    }
+
+    async fn whoever_cannot_sign_in_is_told_the_same(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let suspended = world.user(acme, Role::Admin, "sue@example.com").await;
+        let deleted = world.user(acme, Role::Admin, "del@example.com").await;
+        let pending = world.user(acme, Role::Admin, "pen@example.com").await;
+        let system = System::for_administration();
+        for (id, state) in [
+            (suspended, PrincipalState::Suspended),
+            (deleted, PrincipalState::Deleted),
+            (pending, PrincipalState::Pending),
+        ] {
+            world.store().set_principal_state(&system, id, state, START).await.unwrap();
+        }
+        let keyless = world.principal(None, Some((acme, Role::Admin))).await;
+        let long = "x".repeat(100_000);
+        let mut bodies = Vec::new();
+        for (email, password) in [
+            ("nobody@example.com", PASSWORD),
+            ("ana@example.com", "wrong horse"),
+            ("ana@example.com", "correct horse\0"),
+            ("ana@example.com", ""),
+            ("ana@example.com", &long),
+            ("ana@example.com\0", PASSWORD),
+            ("ana", PASSWORD),
+            ("", PASSWORD),
+            ("sue@example.com", PASSWORD),
+            ("del@example.com", PASSWORD),
+            ("pen@example.com", PASSWORD),
+            (&format!("{keyless}@example.com"), ""),
+        ] {
+            let answer = world.try_sign_in(email, password).await;
+            assert_eq!(answer.status, 401, "{email}: {}", answer.text());
+            assert!(!answer.headers.contains_key("set-cookie"));
+            bodies.push(answer.text());
+        }
+        bodies.dedup();
+        assert_eq!(bodies, ["{\"status\":\"UNAUTHENTICATED\",\"error\":\"unauthenticated\"}\n"]);
+    }
+
+    async fn forms_and_json_are_read_and_nothing_else(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let path = format!("{AUTH}/sign-in");
+        let form = "email=ana%40example.com&password=correct+horse&long-term-token=false";
+        let stranger = world.stranger(None);
+        let answer = stranger.call_with("POST", &path, form).await;
+        assert_eq!(answer.json()["jwt-token"]["expire"], "2026-03-01T15:00:00Z", "{}", answer.text());
+        let json = json!({ "email": "ana@example.com", "password": PASSWORD, "user-id": 1, "role": "root" });
+        assert_eq!(stranger.call_with("POST", &path, &json.to_string()).await.status, 200);
+        let twice = r#"{"email":"ana@example.com","email":"x","password":"correct horse"}"#;
+        for (kind, body, place) in [
+            ("text/plain", json.to_string().as_str(), "Content-Type"),
+            ("application/json; charset=utf-16", &json.to_string(), "Content-Type"),
+            ("multipart/form-data; boundary=x", "x", "Content-Type"),
+            ("application/json", "[]", "a JSON object"),
+            ("application/json", "{", "EOF"),
+            ("application/json", "\u{feff}{}", "expected value"),
+            ("application/json", twice, "body:email"),
+            ("application/json", r#"{"email":7,"password":"x"}"#, "body:email"),
+            ("application/json", r#"{"email":"a@b","password":null}"#, "body:password"),
+            ("application/json", r#"{"email":"a@b","password":"x","logout-other":"yes"}"#, "body:logout-other"),
+            ("application/x-www-form-urlencoded", "email=a%40b", "formData:password"),
+            ("application/x-www-form-urlencoded", "email=a&email=b&password=x", "formData:email"),
+            ("application/x-www-form-urlencoded", "email=a&password=x&logout-other=yes", "formData:logout-other"),
+        ] {
+            let answer = stranger.send("POST", &path, &[("content-type", kind)], Body::from(body.to_owned())).await;
+            assert_eq!(answer.status, 400, "{kind} {body}: {}", answer.text());
+            assert_eq!(answer.json()["status"], "INVALID_ARGUMENT");
+            assert!(answer.text().contains(place), "{kind} {body}: {}", answer.text());
+        }
+    }
+
+    async fn sessions_last_as_long_as_was_asked(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let sign_in = async |long: bool| {
+            let body = json!({ "email": "ana@example.com", "password": PASSWORD, "long-term-token": long });
+            let answer = world.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
+            world.stranger(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()))
+        };
+        let (short, long, unused) = (sign_in(false).await, sign_in(true).await, sign_in(true).await);
+        world.advance(Span::seconds(3 * 3600 - 1));
+        assert!(short.is_good().await);
+        world.advance(Span::seconds(1));
+        assert!(!short.is_good().await);
+        // A use is noted, which nobody waits for; the other one is not used and goes first.
+        for day in 0..13 {
+            world.advance(Span::minutes(24 * 60));
+            assert!(long.is_good().await, "day {day}");
+            let noted = || async {
+                let known = world.store().known(&System::for_sign_in(), "ana@example.com").await.unwrap().unwrap();
+                let open = world.store().open_logins(&System::for_sign_in(), known.person.principal.id).await.unwrap();
+                open.iter().any(|login| login.seen == world.app().now())
+            };
+            crate::world::until("the use is noted", noted).await;
+        }
+        assert!(!unused.is_good().await);
+        assert_eq!(long.sessions().await, 1);
+        world.advance(Span::seconds(21 * 3600 - 1));
+        assert!(long.is_good().await);
+        world.advance(Span::seconds(1));
+        assert!(!long.is_good().await);
+        world.sweep().await;
+        let view = System::for_administration().within::<store::access::ViewSessions>(domain::ids::OrganizationId::PEOPLE);
+        // The lines of the beginning are no longer kept.
+        assert_eq!(world.store().changes(&view, 3, 100).await.unwrap().latest, 6, "all three ended");
+    }
+
+    async fn a_clock_that_stands_still_still_gives_sessions_of_their_own(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let (one, two) = (world.signed_in("ana@example.com").await, world.signed_in("ana@example.com").await);
+        assert_ne!(one.session_id().await, two.session_id().await);
+        assert_ne!(one.key, two.key);
+    }
+
+    async fn one_more_than_the_limit_ends_the_least_recently_used(world: &World) {
+        let world = world.beside(|settings| settings.logins_per_user = 3).await;
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let mut signed_in = Vec::new();
+        for _ in 0..4 {
+            signed_in.push(world.signed_in("ana@example.com").await);
+            world.advance(Span::seconds(1));
+        }
+        let mut good = Vec::new();
+        for actor in &signed_in {
+            good.push(actor.is_good().await);
+        }
+        assert_eq!(good, [false, true, true, true]);
+    }
+
+    async fn too_many_wrong_passwords_have_to_wait(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        for email in ["ana@example.com", "nobody@example.com"] {
+            let tries = (0..14).map(|_| world.try_sign_in(email, "wrong horse"));
+            let statuses = futures_util::future::join_all(tries).await;
+            let wrong = statuses.iter().filter(|answer| answer.status == 401).count();
+            let waits = statuses.iter().filter(|answer| answer.status == 429).count();
+            // Each is counted before it is judged: of many at once fewer may be tried than one by one, never more.
+            assert!(wrong <= 10 && wrong + waits == 14, "{wrong} tried, {waits} refused");
+            assert_eq!(world.try_sign_in(email, "wrong horse").await.status, 429);
+        }
+        let answer = world.try_sign_in("ana@example.com", PASSWORD).await;
+        assert_eq!(answer.headers["retry-after"], "900");
+        insta::assert_snapshot!("too_many_attempts", answer.text());
+        world.advance(Span::minutes(15));
+        assert_eq!(world.try_sign_in("ana@example.com", PASSWORD).await.status, 200);
+        for _ in 0..10 {
+            assert_eq!(world.try_sign_in("ana@example.com", "wrong horse").await.status, 401);
+        }
+    }
+
+    async fn from_elsewhere_the_owner_still_comes_in(world: &World) {
+        let world = world.beside(|settings| {
+            settings.trusted_proxies = server::settings::Proxies::of(&["10.0.0.0/8"]);
+        }).await;
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let sign_in = async |peer: &str, forwarded: &str, password: &str| {
+            let body = json!({ "email": "ana@example.com", "password": password });
+            let mut request = Request::post(format!("{AUTH}/sign-in"))
+                .header("content-type", "application/json")
+                .header("x-forwarded-for", forwarded)
+                .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0")
+                .body(Body::from(body.to_string()))
+                .unwrap();
+            let peer: SocketAddr = format!("{peer}:1").parse().unwrap();
+            request.extensions_mut().insert(ConnectInfo(peer));
+            world.send(request).await
+        };
+        // Whatever it says of itself, it is one peer.
+        for number in 0..10 {
+            assert_eq!(sign_in("203.0.113.1", &format!("10.0.0.{number}"), "wrong horse").await.status, 401);
+        }
+        assert_eq!(sign_in("203.0.113.1", "10.0.0.99", PASSWORD).await.status, 429);
+        let answer = sign_in("10.1.2.3", "198.51.100.7, 203.0.113.2", PASSWORD).await;
+        let ana = world.stranger(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()));
+        let session = &ana.get(SESSIONS).await.json()["sessions"][0];
+        assert_eq!((&session["remote-ip"], &session["ua-type"]), (&json!("203.0.113.2"), &json!("pc")));
+    }
+
+    async fn signing_in_again_ends_the_session_that_came_along(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let before = world.signed_in("ana@example.com").await;
+        let body = json!({ "email": "ana@example.com", "password": PASSWORD }).to_string();
+        let cookie = format!("jwt={}", before.key.as_deref().unwrap());
+        let headers = [("content-type", "application/json"), ("cookie", cookie.as_str())];
+        let answer =
+            world.stranger(None).send("POST", &format!("{AUTH}/sign-in"), &headers, Body::from(body)).await;
+        assert_eq!(answer.status, 200);
+        assert_ne!(answer.json()["jwt-token"]["token"].as_str(), before.key.as_deref());
+        assert!(!before.is_good().await, "nobody goes on with a session that another may have set");
+    }
+
+    async fn passwords_are_hashed_anew_when_the_parameters_are_raised(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let dearer = world.beside(|settings| settings.argon2_memory = 64 << 10).await;
+        let hash = async || {
+            let known = world.store().known(&System::for_sign_in(), "ana@example.com").await.unwrap();
+            known.unwrap().password_hash.unwrap()
+        };
+        assert!(hash().await.contains("m=8,"));
+        let ana = dearer.signed_in("ana@example.com").await;
+        assert!(hash().await.contains("m=64,"));
+        assert!(ana.is_good().await, "the password is the same: no session ends");
+        assert_eq!(dearer.try_sign_in("ana@example.com", PASSWORD).await.status, 200);
+    }
+
+    async fn where_one_goes_back_to_is_here(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        for (url, expected) in [("/console?x=1", json!("/console?x=1")), ("https://evil.example", json!(null))] {
+            let body = json!({ "email": "ana@example.com", "password": PASSWORD, "ret-url": url }).to_string();
+            let answer = world.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &body).await;
+            assert_eq!(answer.json()["ret-url"], expected);
+            let ana = world.signed_in("ana@example.com").await;
+            let query = form_urlencoded::Serializer::new(String::new()).append_pair("ret-url", url).finish();
+            let answer = ana.delete(&format!("{AUTH}/sign-out?{query}")).await;
+            assert_eq!(answer.json(), json!({ "ret-url": expected, "success": true }));
+        }
+    }
+}

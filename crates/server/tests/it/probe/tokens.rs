@@ -1,0 +1,155 @@
+//! API tokens, and tokens of a session that are made narrower.
+
+use super::{AUTH, SESSIONS, USER, masked};
+use crate::world::{Actor, World};
+use axum::body::Body;
+use domain::permission::Role;
+use domain::time::Span;
+use serde_json::{Value, json};
+
+const TOKENS: &str = "/frontend/api/v1/auth/api-token";
+
+async fn ana(world: &World) -> Actor<'_> {
+    let acme = world.organization("Acme").await;
+    world.user(acme, Role::Admin, "ana@example.com").await;
+    world.signed_in("ana@example.com").await
+}
+
+async fn made<'w>(actor: &Actor<'w>, body: Value) -> (String, Actor<'w>) {
+    let answer = actor.post(TOKENS, body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let json = answer.json();
+    (json["id"].as_str().unwrap().to_owned(), actor.world.stranger(Some(json["token"].as_str().unwrap())))
+}
+
+both! {
+    async fn a_token_is_shown_once(world: &World) {
+        let ana = ana(world).await;
+        let answer = ana.post(TOKENS, json!({ "permissions": ["read:user", "read:media"], "ttl": 3600 })).await;
+        insta::assert_json_snapshot!("api_token", masked(answer.json()));
+        let (id, secret) = (answer.json()["id"].clone(), answer.json()["token"].as_str().unwrap().to_owned());
+        let id = id.as_str().unwrap();
+        let by_id = ana.get(&format!("{TOKENS}/{id}")).await;
+        assert_eq!(by_id.json()["token"], json!(null), "{}", by_id.text());
+        let by_secret = ana.get(&format!("{TOKENS}/{secret}")).await;
+        assert_eq!(by_id.body, by_secret.body);
+        let list = ana.get(TOKENS).await;
+        assert_eq!(list.json()["api-tokens"][0], by_id.json());
+        assert!(!list.text().contains(&secret));
+        world.advance(Span::minutes(60));
+        assert_eq!(ana.get(TOKENS).await.json(), json!({ "api-tokens": null }));
+        assert_eq!(ana.get(&format!("{TOKENS}/{id}")).await.status, 404);
+        let expired = ana.get(&format!("{TOKENS}?include-expired=true")).await.json();
+        assert_eq!(expired["api-tokens"][0]["expired"], true);
+        assert!(!world.stranger(Some(&secret)).is_good().await);
+    }
+
+    async fn the_vendors_way_is_a_setting(world: &World) {
+        let world = world.beside(|settings| settings.probe_recoverable_tokens = true).await;
+        let ana = ana(&world).await;
+        let (id, token) = made(&ana, json!({})).await;
+        let listed = ana.get(TOKENS).await.json();
+        assert_eq!(listed["api-tokens"][0]["token"].as_str(), token.key.as_deref());
+        assert_eq!(ana.delete(&format!("{TOKENS}/{id}")).await.status, 204);
+        assert!(!token.is_good().await);
+    }
+
+    async fn a_new_secret_ends_the_old_one(world: &World) {
+        let ana = ana(world).await;
+        let (id, old) = made(&ana, json!({})).await;
+        let opened = old.post(&format!("{AUTH}/jwt"), json!({})).await.json();
+        let opened = world.stranger(Some(opened["token"].as_str().unwrap()));
+        assert!(opened.is_good().await);
+        let path = format!("{TOKENS}/{id}");
+        let answer = ana.call_with("PUT", &path, "{}").await.json();
+        let new = world.stranger(Some(answer["token"].as_str().unwrap()));
+        assert!(new.is_good().await && !old.is_good().await && !opened.is_good().await);
+        // A change of its time leaves the secret as it is.
+        let answer = ana.call_with("PUT", &path, &json!({ "ttl": 60 }).to_string()).await.json();
+        assert_eq!((&answer["id"], &answer["token"]), (&json!(id), &json!(null)));
+        assert!(new.is_good().await);
+        world.advance(Span::minutes(1));
+        assert!(!new.is_good().await);
+    }
+
+    async fn nothing_makes_more_than_it_is(world: &World) {
+        let ana = ana(world).await;
+        let (_, narrow) = made(&ana, json!({ "permissions": ["read:user", "write:user", "read:media"] })).await;
+        for permissions in [json!(["write:media"]), json!(["read:user", "write:admin"])] {
+            let answer = narrow.post(TOKENS, json!({ "permissions": permissions })).await;
+            assert_eq!(answer.status, 403, "{}", answer.text());
+            let answer = narrow.post(&format!("{AUTH}/jwt"), json!({ "permissions": permissions })).await;
+            assert_eq!(answer.status, 403, "{}", answer.text());
+        }
+        // Who asks for nothing gets no more either.
+        let (id, child) = made(&narrow, json!({})).await;
+        let reset = narrow.call_with("PUT", &format!("{TOKENS}/{id}"), r#"{"reset-permissions":true}"#).await;
+        assert_eq!(reset.status, 200, "{}", reset.text());
+        let jwt = narrow.post(&format!("{AUTH}/jwt"), json!({})).await.json();
+        let signed = world.stranger(Some(jwt["token"].as_str().unwrap()));
+        for actor in [&narrow, &child, &signed] {
+            assert_eq!(actor.get("/api/v1/sessions").await.status, 200);
+            assert_eq!(actor.call("POST", "/api/v1/sessions", Body::empty()).await.status, 403);
+            assert_eq!(actor.get(USER).await.status, 403, "read:sub-user is missing");
+        }
+        // A key that ends makes none that lasts.
+        let (_, short) = made(&ana, json!({ "ttl": 60 })).await;
+        let (_, grandchild) = made(&short, json!({ "ttl": 0 })).await;
+        let jwt = short.post(&format!("{AUTH}/jwt"), json!({})).await.json();
+        let signed = world.stranger(Some(jwt["token"].as_str().unwrap()));
+        assert!(grandchild.is_good().await && signed.is_good().await);
+        world.advance(Span::minutes(1));
+        assert!(!short.is_good().await && !grandchild.is_good().await && !signed.is_good().await);
+    }
+
+    async fn a_narrower_token_of_a_session_ends_with_it(world: &World) {
+        let ana = ana(world).await;
+        let body = json!({ "permissions": ["read:user"], "claims": { "sub": "evil", "x": 1 }, "long-term-token": false });
+        let jwt = ana.post(&format!("{AUTH}/jwt"), body).await.json();
+        assert_eq!(jwt["expire"], "2026-03-01T15:00:00Z");
+        let narrow = world.stranger(Some(jwt["token"].as_str().unwrap()));
+        assert_eq!(ana.sessions().await, 1, "it is the same session");
+        assert!(narrow.is_good().await);
+        assert_eq!(narrow.get("/api/v1/sessions").await.status, 403);
+        assert_eq!(narrow.delete(SESSIONS).await.status, 403);
+        assert_eq!(narrow.post(&format!("{AUTH}/jwt"), json!({})).await.status, 403, "write:user is missing");
+        // Nor does one that ends soon become one that lasts.
+        let short = ana.post(&format!("{AUTH}/jwt"), json!({ "long-term-token": false })).await.json();
+        let short = world.stranger(Some(short["token"].as_str().unwrap()));
+        world.advance(Span::minutes(1));
+        let longer = short.post(&format!("{AUTH}/jwt"), json!({ "long-term-token": true })).await.json();
+        assert_eq!(longer["expire"], "2026-03-01T15:00:00Z");
+        assert_eq!(ana.delete(&format!("{AUTH}/sign-out")).await.status, 200);
+        assert!(!narrow.is_good().await && !short.is_good().await);
+    }
+
+    async fn a_key_has_no_session_to_sign_out_of(world: &World) {
+        let ana = ana(world).await;
+        let (_, key) = made(&ana, json!({})).await;
+        let answer = key.delete(&format!("{AUTH}/sign-out")).await;
+        assert_eq!(answer.json(), json!({ "ret-url": null, "success": false }));
+        assert!(key.is_good().await && ana.is_good().await);
+        assert_eq!(key.delete(&format!("{AUTH}/sign-out?logout-all=true")).await.json()["success"], true);
+        assert!(key.is_good().await && !ana.is_good().await);
+    }
+
+    async fn bad_input_about_tokens(world: &World) {
+        let ana = ana(world).await;
+        for body in [
+            json!({ "ttl": -1 }), json!({ "ttl": 1.5 }), json!({ "ttl": "60" }), json!({ "ttl": 1e300 }),
+            json!({ "permissions": "read:user" }), json!({ "permissions": ["read:everything"] }),
+            json!({ "permissions": [1] }), json!({ "restrictions": { "ip": "10.0.0.1" } }),
+        ] {
+            let answer = ana.post(TOKENS, body.clone()).await;
+            assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+        }
+        for name in ["x", "%00", "prb_x", "00000000-0000-0000-0000-000000000000"] {
+            for method in ["GET", "PUT", "DELETE"] {
+                let answer = ana.call(method, &format!("{TOKENS}/{name}"), Body::empty()).await;
+                assert_eq!(answer.status, 404, "{method} {name}: {}", answer.text());
+            }
+        }
+        let form = ana.call_with("POST", TOKENS, "permissions=read:user&permissions=read:media&ttl=60").await;
+        assert_eq!(form.json()["permissions"].as_object().unwrap().len(), 2);
+    }
+}

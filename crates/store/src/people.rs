@@ -1,0 +1,323 @@
+//! People: profiles, who is below whom, and passwords.
+
+use crate::access::{Caller, GrantedPerson, ManageMembers, System};
+use crate::database::{Row, Statement};
+use crate::logins::end_all;
+use crate::principals::{principal, principal_columns};
+use crate::rows::{any, batch, one, values};
+use crate::{Error, Granted, Result, Store};
+use domain::Refusal;
+use domain::credential::SecretHash;
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
+use domain::login::{Standing, standing};
+use domain::permission::Role;
+use domain::principal::Person;
+use domain::refusal::Thing;
+use domain::session::Ending;
+use domain::time::Micros;
+
+/// The columns of a person; see [`person`].
+macro_rules! columns {
+    () => {
+        concat!(principal_columns!(), ", p.parent, p.first_name, p.last_name, p.updated_us")
+    };
+}
+
+const BY_NUMBER: &str =
+    concat!("SELECT ", columns!(), " FROM principals p WHERE p.number = $1 AND p.state <> 'deleted'");
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM principals p WHERE p.id = $1");
+const BY_EMAIL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", p.password_hash FROM principals p WHERE p.email = $1 AND p.kind = 'user'"
+);
+
+/// Whose sub user somebody is, the nearest first. No person is so far below another that it is cut off.
+const ABOVE: &str = "
+    WITH RECURSIVE above (id, parent, depth) AS (
+        SELECT p.id, p.parent, 0 FROM principals p WHERE p.id = $1
+        UNION ALL
+        SELECT p.id, p.parent, a.depth + 1 FROM above a JOIN principals p ON p.id = a.parent WHERE a.depth < 64)
+    SELECT id FROM above WHERE depth > 0 ORDER BY depth";
+
+/// A person and all that are below it.
+macro_rules! tree {
+    ($select:expr, $rest:expr) => {
+        concat!(
+            "WITH RECURSIVE below (id, depth) AS (
+                 SELECT p.id, 0 FROM principals p WHERE p.id = $1
+                 UNION ALL
+                 SELECT p.id, b.depth + 1 FROM below b JOIN principals p ON p.parent = b.id WHERE b.depth < 64)
+             SELECT ",
+            $select,
+            " FROM below b JOIN principals p ON p.id = b.id WHERE p.kind = 'user' AND p.state <> 'deleted'",
+            $rest
+        )
+    };
+}
+
+const BELOW: &str = tree!(columns!(), "");
+const EVERYBODY: &str =
+    concat!("SELECT ", columns!(), " FROM principals p WHERE p.kind = 'user' AND p.state <> 'deleted'");
+
+/// What a sign-in is checked against.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Who has the address.
+    pub person: Person,
+    /// Of its password, if it has one.
+    pub password_hash: Option<String>,
+}
+
+impl Store {
+    /// Who has an address in its one form.
+    pub async fn known(&self, system: &System, email: &str) -> Result<Option<Known>> {
+        let rows = self.everywhere(system, BY_EMAIL, values![email]).await?;
+        let known =
+            |row: &Row| Ok(Known { person: person(row)?, password_hash: row.maybe_text(row.width() - 1)? });
+        rows.first().map(known).transpose()
+    }
+
+    /// The person that a proof opens.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn person(&self, granted: &GrantedPerson) -> Result<Person> {
+        let rows = self.everywhere(&System::for_secrets(), BY_ID, values![granted.person()]).await?;
+        rows.first().map(person).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
+    }
+
+    /// Proves that a caller may act on the person of a number: itself, a sub user of its own, or anybody for an
+    /// administrator of the account. `own` and `other` are the scopes that its credential needs.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for everybody else; [`Refusal::OutOfScope`].
+    pub async fn over(
+        &self,
+        caller: &Caller,
+        number: i64,
+        own: &'static str,
+        other: &'static str,
+    ) -> Result<GrantedPerson> {
+        let not_found = || Error::from(Refusal::NotFound(Thing::Principal));
+        let system = System::for_secrets();
+        let rows = self.everywhere(&system, BY_NUMBER, values![number]).await?;
+        let found = rows.first().map(person).transpose()?.ok_or_else(not_found)?;
+        let rows = self.everywhere(&system, ABOVE, values![found.principal.id]).await?;
+        let above = rows.iter().map(|row| Ok(PrincipalId(row.id(0)?))).collect::<Result<Vec<_>>>()?;
+        let administrator = caller.may_in_account::<ManageMembers>().is_ok();
+        let (actor, person) = (caller.principal(), found.principal.id);
+        let standing = standing(actor, administrator, person, &above).ok_or_else(not_found)?;
+        caller.in_scope(if standing == Standing::Itself { own } else { other })?;
+        Ok(GrantedPerson { person, actor: Some(actor), standing })
+    }
+
+    /// Whom a caller may see: itself and all below it, or everybody for an administrator of the account.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfScope`].
+    pub async fn people(&self, caller: &Caller) -> Result<Vec<Person>> {
+        caller.in_scope("read:sub-user")?;
+        let system = System::for_secrets();
+        let rows = match caller.may_in_account::<ManageMembers>() {
+            Ok(_) => self.everywhere(&system, EVERYBODY, values![]).await?,
+            Err(_) => self.everywhere(&system, BELOW, values![caller.principal()]).await?,
+        };
+        rows.iter().map(person).collect()
+    }
+
+    /// The parent of a person, for whoever may see the person.
+    pub async fn parent(&self, _: &GrantedPerson, child: &Person) -> Result<Option<Person>> {
+        let Some(parent) = child.parent else { return Ok(None) };
+        let rows = self.everywhere(&System::for_secrets(), BY_ID, values![parent]).await?;
+        rows.first().map(person).transpose()
+    }
+
+    /// Keeps a new sub user of the caller as a member of the organization it acts in. Gives its number.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`] for an address that is known.
+    pub async fn create_sub_user(
+        &self,
+        granted: &Granted<ManageMembers>,
+        parent: PrincipalId,
+        new: &Person,
+        password_hash: Option<&str>,
+        role: Role,
+    ) -> Result<i64> {
+        let system = System::for_secrets();
+        let member = Some((granted.organization(), role));
+        let more = any(
+            "UPDATE principals SET parent = $2, first_name = $3, last_name = $4 WHERE id = $1",
+            values![new.principal.id, parent, new.first_name.as_str(), new.last_name.as_str()],
+        );
+        self.insert_principal(&system, &new.principal, password_hash, member, vec![more]).await
+    }
+
+    /// Changes a person's names; nothing leaves one as it is.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn set_names(
+        &self,
+        granted: &GrantedPerson,
+        first: Option<&str>,
+        last: Option<&str>,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE principals SET first_name = COALESCE($2, first_name), last_name = COALESCE($3, last_name),
+                       updated_us = $4 WHERE id = $1 AND state <> 'deleted'";
+        let statement = one(sql, values![granted.person(), first, last, now]);
+        self.apply(batch([], vec![statement]), |_| Refusal::NotFound(Thing::Principal).into()).await
+    }
+
+    /// The hash of the person's password, to check the old one before a new one is set.
+    pub async fn password_hash(&self, granted: &GrantedPerson) -> Result<Option<String>> {
+        let sql = "SELECT password_hash FROM principals WHERE id = $1";
+        let rows = self.everywhere(&System::for_secrets(), sql, values![granted.person()]).await?;
+        Ok(rows.first().map(|row| row.maybe_text(0)).transpose()?.flatten())
+    }
+
+    /// Sets a person's password and ends its sessions but for one. `seen` is the hash that was decided on.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the password was changed meanwhile.
+    pub async fn set_password(
+        &self,
+        granted: &GrantedPerson,
+        seen: Option<&str>,
+        hash: &str,
+        but: Option<SessionId>,
+        ending: &Ending,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE principals SET password_hash = $3, updated_us = $4
+                   WHERE id = $1 AND state <> 'deleted' AND COALESCE(password_hash, '') = $2";
+        let set = one(sql, values![granted.person(), seen.unwrap_or_default(), hash, now]);
+        self.apply(
+            batch([OrganizationId::PEOPLE], changing_password(set, granted.person(), but, ending, now)),
+            |_| Error::Stale,
+        )
+        .await
+    }
+
+    /// Keeps the same password under a hash that is dearer to guess; nothing when it was changed meanwhile.
+    pub async fn rehash(&self, _: &System, person: PrincipalId, seen: &str, hash: &str) -> Result<()> {
+        let sql = "UPDATE principals SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
+        Ok(self.database.apply(batch([], vec![any(sql, values![person, seen, hash])])).await?)
+    }
+
+    /// Sets a forgotten password by what was sent to the person's address, which is used up, and shows that the
+    /// address is theirs. Ends all of its sessions.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the token is unknown, used or expired.
+    pub async fn restore_password(
+        &self,
+        system: &System,
+        token: &SecretHash,
+        hash: &str,
+        ending: &Ending,
+        now: Micros,
+    ) -> Result<PrincipalId> {
+        let person = self.token_owner(system, "restore", token, now).await?;
+        let set = one(
+            "UPDATE principals SET password_hash = $2, updated_us = $3,
+                 state = CASE WHEN state = 'pending' THEN 'active' ELSE state END
+             WHERE id = $1 AND state IN ('active', 'pending')",
+            values![person, hash, now],
+        );
+        let mut statements = vec![use_token("restore", token, now)];
+        statements.extend(changing_password(set, person, None, ending, now));
+        self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Unauthenticated).await?;
+        Ok(person)
+    }
+
+    /// Notes that an address is its owner's, by what was sent there. Gives the person.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the token is unknown, used or expired.
+    pub async fn verify_address(&self, system: &System, token: &SecretHash, now: Micros) -> Result<Person> {
+        let id = self.token_owner(system, "verify", token, now).await?;
+        let set = one(
+            "UPDATE principals SET state = 'active', updated_us = $2 WHERE id = $1 AND state = 'pending'",
+            values![id, now],
+        );
+        let statements = vec![use_token("verify", token, now), set];
+        self.apply(batch([], statements), |_| Error::Unauthenticated).await?;
+        let rows = self.everywhere(system, BY_ID, values![id]).await?;
+        rows.first().map(person).transpose()?.ok_or(Error::Unauthenticated)
+    }
+
+    /// Keeps a token that is sent to a person, instead of those of the same purpose before.
+    pub async fn keep_token(
+        &self,
+        _: &System,
+        person: PrincipalId,
+        purpose: &'static str,
+        token: &SecretHash,
+        expires: Micros,
+    ) -> Result<()> {
+        let statements = vec![
+            any(
+                "DELETE FROM one_time_tokens WHERE principal = $1 AND purpose = $2",
+                values![person, purpose],
+            ),
+            any(
+                "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us) VALUES ($1, $2, $3, $4)",
+                values![&token.0[..], person, purpose, expires],
+            ),
+        ];
+        Ok(self.database.apply(batch([], statements)).await?)
+    }
+
+    async fn token_owner(
+        &self,
+        system: &System,
+        purpose: &'static str,
+        token: &SecretHash,
+        now: Micros,
+    ) -> Result<PrincipalId> {
+        let sql =
+            "SELECT principal FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND expires_us > $3";
+        let rows = self.everywhere(system, sql, values![&token.0[..], purpose, now]).await?;
+        Ok(PrincipalId(rows.first().ok_or(Error::Unauthenticated)?.id(0)?))
+    }
+}
+
+/// Of many who use it at once, one finds it there.
+fn use_token(purpose: &'static str, token: &SecretHash, now: Micros) -> Statement {
+    one(
+        "DELETE FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND expires_us > $3",
+        values![&token.0[..], purpose, now],
+    )
+}
+
+fn changing_password(
+    set: Statement,
+    person: PrincipalId,
+    but: Option<SessionId>,
+    ending: &Ending,
+    now: Micros,
+) -> Vec<Statement> {
+    let mut statements = vec![set];
+    // What was sent for a password that is no longer forgotten.
+    statements.push(any(
+        "DELETE FROM one_time_tokens WHERE principal = $1 AND purpose = 'restore'",
+        values![person],
+    ));
+    statements.extend(end_all(person, but, ending, now));
+    statements
+}
+
+/// A person out of its columns.
+fn person(row: &Row) -> Result<Person> {
+    let principal = principal(row)?;
+    Ok(Person {
+        principal,
+        parent: row.maybe_id(9)?.map(PrincipalId),
+        first_name: row.text(10)?,
+        last_name: row.text(11)?,
+        updated: Micros(row.int(12)?),
+    })
+}

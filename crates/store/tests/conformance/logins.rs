@@ -1,0 +1,268 @@
+//! Login sessions, and everything that ends them.
+
+use crate::world::{NOW, bytes, key, organization, principal, system};
+use domain::Refusal;
+use domain::credential::SecretHash;
+use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId, random_tail};
+use domain::login::{Login, Method, Origin};
+use domain::permission::AccountRole;
+use domain::principal::{PrincipalState, Scopes};
+use domain::session::{EndReason, Ending, Kind, What};
+use domain::time::{Micros, Span};
+use store::access::{UseSessions, ViewSessions};
+use store::{Chosen, Error, Means, Opening, Store};
+
+const HASH: SecretHash = SecretHash([7; 32]);
+
+fn new(owner: PrincipalId, at: Micros) -> Login {
+    Login {
+        id: SessionId::new(at, random_tail(bytes())),
+        owner,
+        revision: 1,
+        seen: at,
+        idle: Span::minutes(60),
+        expires: at + Span::minutes(180),
+        authenticated: at,
+        methods: vec![Method::Password, Method::OneTime],
+        origin: Origin {
+            remote_ip: Some("::1".parse().unwrap()),
+            agent: "curl/8".into(),
+            agent_type: "misc".into(),
+        },
+        credential: None,
+        scopes: None,
+        ended: None,
+    }
+}
+
+fn ending(reason: EndReason) -> Ending {
+    Ending { reason, actor: None, evidence: "test".into() }
+}
+
+async fn open(store: &Store, login: Login) -> store::Result<Login> {
+    let open = store.open_logins(&system(), login.owner).await?.len();
+    store.open_login(&system(), login, &HASH, &Opening { open, ..Opening::default() }).await
+}
+
+async fn good(store: &Store, id: SessionId, at: Micros) -> bool {
+    match store.caller_signed_in(id, &HASH, Chosen::ByDefault, at).await {
+        Ok((caller, _)) => caller.means() == Means::Login(id),
+        Err(Error::Unauthenticated) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// How a session ended, if it has.
+async fn ended(store: &Store, login: &Login) -> Option<EndReason> {
+    let (caller, _) = store.caller_signed_in(login.id, &HASH, Chosen::ByDefault, NOW).await.ok()?;
+    let own = caller.itself("read:user").unwrap();
+    store.login(&own, login.id).await.unwrap().ended.map(|(_, ending)| ending.reason)
+}
+
+/// What the feed of the people says, and that it is what their sessions are.
+async fn feed(store: &Store) -> Vec<(SessionId, i64, What)> {
+    let view = system().within::<ViewSessions>(OrganizationId::PEOPLE);
+    let feed = store.changes(&view, 0, 1000).await.unwrap();
+    let sequences = feed.lines.iter().map(|line| line.sequence).collect::<Vec<_>>();
+    assert_eq!(sequences, (1..=feed.latest).collect::<Vec<_>>(), "the feed has no gap");
+    let mut last = std::collections::BTreeMap::new();
+    for line in &feed.lines {
+        assert_eq!(line.session.kind, Kind::Login);
+        last.insert(line.session.id, line.revision);
+    }
+    let kept = store.session_revisions(&view, Kind::Login, 1000).await.unwrap();
+    assert_eq!(last.into_iter().collect::<Vec<_>>(), kept, "a line for each revision");
+    feed.lines.into_iter().map(|line| (line.session.id, line.revision, line.what)).collect()
+}
+
+both! {
+    async fn a_session_is_kept_as_it_was_opened(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, owner) = organization(&store).await;
+        let mut wanted = new(owner, NOW);
+        wanted.scopes = Scopes::parse(["read:user", "read:media"]);
+        let kept = open(&store, wanted.clone()).await.unwrap();
+        assert_eq!(kept, wanted);
+        let (caller, seen) = store.caller_signed_in(kept.id, &HASH, Chosen::ByDefault, NOW).await.unwrap();
+        assert_eq!((caller.principal(), caller.organization(), seen), (owner, Some(acme), NOW));
+        let own = caller.itself("read:user").unwrap();
+        assert_eq!(store.login(&own, kept.id).await.unwrap(), kept);
+        assert_eq!(store.logins(&own, NOW).await.unwrap(), vec![kept.clone()]);
+        // Its scopes hold back what its owner may.
+        assert!(caller.may::<ViewSessions>().is_ok() && caller.may::<UseSessions>().is_err());
+        assert!(matches!(caller.itself("write:user"), Err(Refusal::OutOfScope("write:user"))));
+        // The id alone opens nothing, nor does another's secret.
+        for (id, hash) in [
+            (kept.id, SecretHash([8; 32])),
+            (SessionId::new(NOW, kept.id.tail() ^ 1), HASH),
+            (SessionId::new(NOW + Span(1), kept.id.tail()), HASH),
+        ] {
+            let caller = store.caller_signed_in(id, &hash, Chosen::ByDefault, NOW).await;
+            assert!(matches!(caller, Err(Error::Unauthenticated)));
+        }
+        assert_eq!(feed(&store).await, [(kept.id, 1, What::Created)]);
+    }
+
+    async fn sessions_of_one_moment_have_ids_of_their_own(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (_, owner) = organization(&store).await;
+        let mut ids = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            ids.insert(open(&store, new(owner, NOW)).await.unwrap().id.created());
+        }
+        // Another server, which does not know what this one gave out.
+        let again = Store::new(db.open_again().await);
+        ids.insert(open(&again, new(owner, NOW)).await.unwrap().id.created());
+        assert_eq!(ids.len(), 21);
+        assert_eq!(feed(&store).await.len(), 21);
+    }
+
+    async fn time_ends_a_session_to_the_microsecond(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (_, owner) = organization(&store).await;
+        let login = open(&store, new(owner, NOW)).await.unwrap();
+        let idle = NOW + Span::minutes(60);
+        assert!(good(&store, login.id, idle - Span(1)).await);
+        assert!(!good(&store, login.id, idle).await);
+        store.login_used(&system(), login.id, idle - Span(1)).await.unwrap();
+        assert!(good(&store, login.id, idle).await);
+        store.login_used(&system(), login.id, NOW).await.unwrap();
+        assert!(good(&store, login.id, idle).await, "a use is never un-noted");
+        let last = NOW + Span::minutes(180);
+        store.login_used(&system(), login.id, last - Span(1)).await.unwrap();
+        assert!(good(&store, login.id, last - Span(1)).await);
+        assert!(!good(&store, login.id, last).await);
+        assert_eq!(store.over_logins(&system(), last - Span(1)).await.unwrap(), []);
+        let over = store.over_logins(&system(), last).await.unwrap();
+        assert_eq!(over.iter().map(|login| login.id).collect::<Vec<_>>(), [login.id]);
+        for _ in 0..2 {
+            store.expire_login(&system(), &over[0], &ending(EndReason::Expired), last).await.unwrap();
+        }
+        assert_eq!(store.over_logins(&system(), last).await.unwrap(), []);
+        assert_eq!(feed(&store).await[1..], [(login.id, 2, What::Ended)], "ended once");
+    }
+
+    async fn each_reason_ends_what_it_should_and_no_more(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, owner) = organization(&store).await;
+        let (_, other) = organization(&store).await;
+        let theirs = open(&store, new(other, NOW)).await.unwrap();
+        let (key_id, _) = key(&store, owner, None, None).await;
+        let mut by_key = new(owner, NOW);
+        by_key.credential = Some(key_id);
+        let mut opened = Vec::new();
+        for login in [new(owner, NOW), new(owner, NOW), new(owner, NOW), by_key] {
+            opened.push(open(&store, login).await.unwrap());
+        }
+        let alive = async || {
+            let mut alive = Vec::new();
+            for login in &opened {
+                alive.push(good(&store, login.id, NOW).await);
+            }
+            assert!(good(&store, theirs.id, NOW).await, "somebody else's");
+            alive
+        };
+        let (caller, _) = store.caller_signed_in(opened[0].id, &HASH, Chosen::ByDefault, NOW).await.unwrap();
+        let own = caller.itself("write:user").unwrap();
+        let revoked = ending(EndReason::Revoked);
+        store.end_login(&own, opened[1].id, &revoked, NOW).await.unwrap();
+        assert_eq!(alive().await, [true, false, true, true]);
+        for gone in [opened[1].id, theirs.id, SessionId::new(opened[0].id.created(), 1), SessionId::new(NOW, 9)] {
+            let outcome = store.end_login(&own, gone, &revoked, NOW).await;
+            assert!(matches!(outcome, Err(Error::Refused(Refusal::NotFound(_)))), "ended, foreign or unknown");
+        }
+        store.revoke_credential(&system(), key_id, NOW).await.unwrap();
+        assert_eq!(alive().await, [true, false, true, false]);
+        store.end_logins(&own, Some(opened[0].id), &revoked, NOW).await.unwrap();
+        assert_eq!(alive().await, [true, false, false, false]);
+        store.set_principal_state(&system(), owner, PrincipalState::Suspended, NOW).await.unwrap();
+        store.set_principal_state(&system(), owner, PrincipalState::Active, NOW).await.unwrap();
+        assert_eq!(alive().await, [false; 4], "also when it may act again");
+        let again = open(&store, new(owner, NOW)).await.unwrap();
+        assert_eq!(ended(&store, &again).await, None);
+        store.remove_member(&system().within(acme), owner, NOW).await.unwrap();
+        assert!(!good(&store, again.id, NOW).await);
+        assert_eq!(feed(&store).await.len(), 1 + 4 + 4 + 2);
+    }
+
+    async fn a_password_ends_all_sessions_but_the_one_it_was_changed_in(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (_, owner) = organization(&store).await;
+        let (one, two) = (open(&store, new(owner, NOW)).await.unwrap(), open(&store, new(owner, NOW)).await.unwrap());
+        let (caller, _) = store.caller_signed_in(one.id, &HASH, Chosen::ByDefault, NOW).await.unwrap();
+        let own = caller.itself("write:user").unwrap();
+        let changed = ending(EndReason::PasswordChanged);
+        store.set_password(&own, None, "first", Some(one.id), &changed, NOW).await.unwrap();
+        assert!(good(&store, one.id, NOW).await && !good(&store, two.id, NOW).await);
+        // Who decided on another password decides again.
+        let stale = store.set_password(&own, None, "second", None, &changed, NOW).await;
+        assert!(matches!(stale, Err(Error::Stale)));
+        assert_eq!(store.password_hash(&own).await.unwrap().as_deref(), Some("first"));
+        // A sign-in that checked the old password while it was changed does not come in.
+        let opening = Opening { password_hash: Some("older".into()), open: 1, ..Opening::default() };
+        let late = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await;
+        assert!(matches!(late, Err(Error::Stale)));
+        let opening = Opening { password_hash: Some("first".into()), ..opening };
+        assert!(store.open_login(&system(), new(owner, NOW), &HASH, &opening).await.is_ok());
+        feed(&store).await;
+    }
+
+    async fn of_many_at_once_none_goes_over_the_limit(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (_, owner) = organization(&store).await;
+        let tries = (0..16).map(|_| {
+            let (store, login) = (store.clone(), new(owner, NOW));
+            tokio::spawn(async move { store.open_login(&system(), login, &HASH, &Opening::default()).await })
+        });
+        let mut opened = 0;
+        for attempt in tries.collect::<Vec<_>>() {
+            match attempt.await.unwrap() {
+                Ok(_) => opened += 1,
+                Err(Error::Stale) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(opened, 1, "all of them had decided on nothing being open");
+        // One gives way in the batch of the next.
+        let first = store.open_logins(&system(), owner).await.unwrap();
+        let ending = vec![(first[0].id, ending(EndReason::Displaced))];
+        let opening = Opening { open: 1, ending, ..Opening::default() };
+        let second = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await.unwrap();
+        let left = store.open_logins(&system(), owner).await.unwrap();
+        assert_eq!(left.iter().map(|login| login.id).collect::<Vec<_>>(), [second.id]);
+        assert_eq!(feed(&store).await.len(), 3);
+    }
+
+    async fn nobody_signs_in_who_may_not_act(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (_, owner) = organization(&store).await;
+        for state in [PrincipalState::Pending, PrincipalState::Suspended, PrincipalState::Deleted] {
+            store.set_principal_state(&system(), owner, state, NOW).await.unwrap();
+            assert!(matches!(open(&store, new(owner, NOW)).await, Err(Error::Stale)), "{state:?}");
+        }
+        let (_, other) = organization(&store).await;
+        let (key_id, _) = key(&store, other, None, None).await;
+        store.revoke_credential(&system(), key_id, NOW).await.unwrap();
+        for key in [key_id, CredentialId::new(NOW, bytes())] {
+            let mut by_key = new(other, NOW);
+            by_key.credential = Some(key);
+            assert!(matches!(open(&store, by_key).await, Err(Error::Stale)), "by a key that is no good");
+        }
+        assert_eq!(feed(&store).await, []);
+    }
+
+    async fn a_session_of_a_bound_key_opens_no_other_organization(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, _) = organization(&store).await;
+        let (globex, _) = organization(&store).await;
+        let admin = principal(&store, Some(AccountRole::Admin)).await;
+        let opening = Opening { bound: Some(acme), ..Opening::default() };
+        let login = store.open_login(&system(), new(admin.id, NOW), &HASH, &opening).await.unwrap();
+        let caller = async |chosen| store.caller_signed_in(login.id, &HASH, chosen, NOW).await;
+        let (known, _) = caller(Chosen::ByDefault).await.unwrap();
+        assert_eq!((known.organization(), known.bound()), (Some(acme), Some(acme)));
+        assert!(known.may_in_account::<ViewSessions>().is_err());
+        let other = caller(Chosen::Named(Some(globex))).await;
+        assert!(matches!(other, Err(Error::Refused(Refusal::NotAMember))));
+    }
+}
