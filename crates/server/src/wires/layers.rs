@@ -10,12 +10,8 @@ use crate::state::App;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
-<<<<<<< HEAD
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-=======
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
->>>>>>> 657cb61fe33a39d301a881dee3e4179e97d2491f
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use domain::ids::OrganizationId;
@@ -87,12 +83,6 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let who = Who::default();
     request.extensions_mut().insert(who.clone());
-<<<<<<< HEAD
-    let unhurried = carries_file(request.uri().path());
-    let waits = request.uri().path() == CLAIM_PATH;
-    let most = app.settings.body_limit;
-    let too_large = !unhurried && content_length(request.headers()).is_some_and(|length| length > most);
-=======
     let load = load(&request);
     let unhurried = load != Load::Plain;
     let most = match load {
@@ -101,7 +91,7 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     };
     let too_large =
         load != Load::File && content_length(request.headers()).is_some_and(|length| length > most);
->>>>>>> 657cb61fe33a39d301a881dee3e4179e97d2491f
+    let waits = request.uri().path() == CLAIM_PATH;
     let answer = async {
         match too_large {
             true => Ok((wire.word)(RequestFailure::BodyTooLarge { limit: most }.into())),
@@ -139,13 +129,6 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     response
 }
 
-<<<<<<< HEAD
-/// Whether a path takes files, which may be large and slow.
-fn carries_file(path: &str) -> bool {
-    path.starts_with(crate::operations::files::FILES_PATH)
-        || path.starts_with(protocol::HOST_FILES_PATH)
-        || (path.starts_with("/v3") && path.ends_with("/attachments") && !path.contains("/sessions/"))
-=======
 /// What a request may come with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Load {
@@ -168,7 +151,6 @@ fn load(request: &Request) -> Load {
     } else {
         Load::Plain
     }
->>>>>>> 657cb61fe33a39d301a881dee3e4179e97d2491f
 }
 
 fn finish(response: &mut Response, id: &str) {
