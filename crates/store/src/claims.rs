@@ -25,6 +25,21 @@ macro_rules! is_among {
     };
 }
 
+/// The next organization that has work.
+macro_rules! next_after {
+    ($organization:literal) => {
+        concat!(
+            "SELECT s.organization FROM agent_sessions s
+             WHERE s.work = 'waiting' AND s.organization > ",
+            $organization,
+            " ORDER BY s.organization, s.work_us, s.created_us LIMIT 1"
+        )
+    };
+}
+
+#[cfg(test)]
+pub(crate) const NEXT: &str = next_after!("$1");
+
 /// The organizations that have work, least recently served first. From one that has work the index leads to the next,
 /// so neither those that have none nor the length of anybody's queue cost anything.
 pub(crate) const ORGANIZATIONS: &str = concat!(
@@ -33,10 +48,9 @@ pub(crate) const ORGANIZATIONS: &str = concat!(
              (SELECT organization FROM agent_sessions WHERE work = 'waiting'
               ORDER BY organization, work_us, created_us LIMIT 1) first
          UNION ALL
-         SELECT (SELECT s.organization FROM agent_sessions s
-                 WHERE s.work = 'waiting' AND s.organization > w.organization
-                 ORDER BY s.organization, s.work_us, s.created_us LIMIT 1)
-         FROM waiting w WHERE w.organization IS NOT NULL)
+         SELECT (",
+    next_after!("w.organization"),
+    ") FROM waiting w WHERE w.organization IS NOT NULL)
      SELECT w.organization FROM waiting w
      WHERE (SELECT o.created_us FROM organizations o WHERE o.id = w.organization AND o.deleted_us IS NULL) IS NOT NULL
        AND (SELECT s.created_us FROM agent_sessions s

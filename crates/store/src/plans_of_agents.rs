@@ -46,13 +46,8 @@ fn hot(sqlite: bool) -> Vec<Hot> {
     let waiting = "using agent_sessions_waiting on agent_sessions s\n Index Cond: (organization = ";
     let of_one = "s USING INDEX agent_sessions_waiting (organization=?)";
     add("next", claims::ORGANIZATIONS, values!["", 8], of_one, waiting);
-    add(
-        "skip",
-        claims::ORGANIZATIONS,
-        values!["", 8],
-        "agent_sessions_waiting (organization>?)",
-        "organization > w_1",
-    );
+    let after = "agent_sessions_waiting on agent_sessions s\n Index Cond: (organization > $1)";
+    add("skip", claims::NEXT, values![organization], "agent_sessions_waiting (organization>?)", after);
     add("waiting", claims::WAITING, values![organization, "", 8], of_one, waiting);
     let taken = "agent_sessions_taken on agent_sessions\n Index Cond: (lease_us <= $1)";
     add("expired", claims::EXPIRED, values![7, 8], "agent_sessions_taken (lease_us<?)", taken);
@@ -168,7 +163,8 @@ async fn fill(db: &Database) {
         for sql in [
             "INSERT INTO agent_sessions (organization, created_us, tail, revision, owner, agent, agent_name, state,
                                          origin, updated_us, work, work_us)
-             SELECT $1, n, n, 1, $1, $1, 'default', 'new', 'api', n, CASE WHEN n % 100 = 0 THEN 'waiting' ELSE 'none' END, n
+             SELECT $1, n, n, 1, $1, $1, 'default', 'new', 'api', n,
+                    CASE WHEN n % 100 = 0 THEN 'waiting' ELSE 'none' END, n
              FROM generate_series(1, CAST($2 AS BIGINT)) n",
             "INSERT INTO agent_bodies (organization, created_us, search, body)
              SELECT $1, n, '', '' FROM generate_series(1, CAST($2 AS BIGINT)) n",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{demo, host, key, member, org, serve, service_user, settings, user};
+use crate::commands::{demo, host, key, master_key, member, org, serve, service_user, settings, user};
 
 /// Who holds which device, which agent is at work, who is signed in: a sessions server.
 #[derive(Debug, Parser)]
@@ -67,6 +67,9 @@ pub enum Command {
     /// API keys: create, list and revoke them
     #[command(subcommand)]
     Key(key::Key),
+    /// The key that secrets are sealed with: change it
+    #[command(subcommand)]
+    MasterKey(master_key::MasterKeyCommand),
     /// Bring the database to the schema of this program
     Migrate,
     /// Print every setting with its value and where it comes from
@@ -116,6 +119,7 @@ mod tests {
             "host --server http://127.0.0.1:7420 --token tnr_x --mobilecli /usr/bin/mobilecli",
             "host --server http://a --server http://b --token tnr_x --simulate android=4,ios=2",
             "demo --fresh",
+            "master-key rotate --database sqlite:x.db",
             "migrate --json",
             "settings",
             "version",

@@ -195,7 +195,7 @@ both! {
         let second = keys::rotate_key(app, &of, user.principal.id, first.credential.id).await.unwrap();
         assert!(knows(first.secret.reveal()).await.is_err());
         assert!(knows(second.secret.reveal()).await.is_ok());
-        assert_eq!(keys::list(app, &of).await.unwrap(), [user.clone()]);
+        assert_eq!(keys::list(app, &of).await.unwrap(), std::slice::from_ref(&user));
         let account = RoleOf::Account(AccountRole::Admin);
         assert!(keys::create(app, &of, "x", account, Wire::Devin, None).await.is_err());
         let caller = authenticate::authenticate(app, root.key.as_deref(), Chosen::ByDefault).await.unwrap();

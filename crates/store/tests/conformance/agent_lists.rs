@@ -85,8 +85,10 @@ fn made() -> impl Strategy<Value = Made> {
         )
 }
 
-/// One thing that a filter may ask for.
-fn part() -> impl Strategy<Value = (usize, Vec<Index>)> {
+/// One thing that a filter may ask for: which, and what of it there is.
+type Part = (usize, Vec<Index>);
+
+fn part() -> impl Strategy<Value = Part> {
     (0..18usize, proptest::collection::vec(any::<Index>(), 0..3))
 }
 
@@ -160,7 +162,7 @@ impl World {
     }
 
     /// Adds a part to a filter.
-    fn ask(&self, filter: &mut SessionFilter, part: &(usize, Vec<Index>)) {
+    fn ask(&self, filter: &mut SessionFilter, part: &Part) {
         let (what, picks) = (part.0, &part.1);
         let pick = |count: usize| picks.iter().map(|pick| pick.index(count)).collect::<Vec<_>>();
         let first =
@@ -283,7 +285,7 @@ async fn compare(
 }
 
 /// Sessions, and filters of no, one and two parts, the same in every run.
-fn plan(sessions: usize) -> (Vec<Made>, Vec<Vec<(usize, Vec<Index>)>>) {
+fn plan(sessions: usize) -> (Vec<Made>, Vec<Vec<Part>>) {
     let mut runner = TestRunner::deterministic();
     let mut some = |count| proptest::collection::vec(made(), count).new_tree(&mut runner).unwrap().current();
     let sessions = some(sessions);

@@ -178,15 +178,15 @@ both! {
         assert!((1..).zip(&events).all(|(place, event)| event.sequence == place && event.session == session.id));
         assert_eq!(events.len() as i64, session.events);
         let turn = session.turn.as_ref().unwrap().id;
-        let deltas = Some(vec![EventKind::OutputDelta, EventKind::TurnCompleted]);
+        let deltas = vec![EventKind::OutputDelta, EventKind::TurnCompleted];
         for query in [
             EventQuery { after: 2, limit: 2, ..all.clone() },
             EventQuery { before: Some(4), newest_first: true, limit: 2, ..all.clone() },
-            EventQuery { kinds: deltas.clone(), ..all.clone() },
+            EventQuery { kinds: Some(deltas.clone()), ..all.clone() },
             EventQuery { kinds: Some(vec![]), ..all.clone() },
-            EventQuery { exclude: deltas.clone().unwrap(), newest_first: true, limit: 3, ..all.clone() },
+            EventQuery { exclude: deltas.clone(), newest_first: true, limit: 3, ..all.clone() },
             EventQuery { turn: Some(turn), limit: 1, ..all.clone() },
-            EventQuery { kinds: deltas.clone(), exclude: deltas.unwrap(), turn: Some(turn), ..all.clone() },
+            EventQuery { kinds: Some(deltas.clone()), exclude: deltas, turn: Some(turn), ..all.clone() },
         ] {
             let mut expected = events.iter().filter(|event| query.matches(event)).cloned().collect::<Vec<_>>();
             if query.newest_first {

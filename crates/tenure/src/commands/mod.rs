@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod host;
 pub mod key;
+pub mod master_key;
 pub mod member;
 pub mod migrate;
 pub mod org;
@@ -76,6 +77,7 @@ async fn run_async(context: &Context, command: Command) -> Result<()> {
         Command::Member(command) => member::run(context, command).await,
         Command::ServiceUser(command) => service_user::run(context, command).await,
         Command::Key(command) => key::run(context, command).await,
+        Command::MasterKey(command) => master_key::run(context, command).await,
         Command::Migrate => migrate::run(context).await,
         Command::Settings(arguments) => settings::run(context, arguments),
         Command::Version => version::run(context),

@@ -1,0 +1,41 @@
+//! `tenure master-key`.
+
+use clap::Subcommand;
+use server::clock::SystemRandom;
+use server::master_key::MasterKey;
+use server::operations::secrets;
+
+use crate::commands::Context;
+use crate::failure::{Failure, Result};
+
+/// What can be done with the key that secrets are sealed with.
+#[derive(Debug, Clone, Copy, Subcommand)]
+#[command(after_help = "\
+The old keys stay in the file, so that servers that run can go on; copy the file to every server of the database.")]
+pub enum MasterKeyCommand {
+    /// Make a new key and seal every secret with it
+    Rotate,
+}
+
+/// Does it.
+///
+/// # Errors
+/// There is no key or no database, or one of them cannot be written.
+pub async fn run(context: &Context, command: MasterKeyCommand) -> Result<()> {
+    let MasterKeyCommand::Rotate = command;
+    let settings = context.settings(Vec::new())?.settings;
+    let path = settings.master_key_path();
+    let key = MasterKey::open(&path).map_err(|error| {
+        Failure::new(format!("the master key {} cannot be opened: {error}", path.display()))
+            .hint("`tenure serve` makes it at its first start")
+    })?;
+    let administration = context.administration().await?;
+    let outcome = secrets::rotate(&administration.store, &key, &SystemRandom).await;
+    administration.close().await;
+    let sealed = outcome.map_err(|failure| match failure {
+        server::failure::Failure::Internal { cause } => Failure::new(cause),
+        failure => Failure::new(failure.to_string()),
+    })?;
+    let sentence = format!("{} has a new key; {sealed} secrets are sealed with it.", path.display());
+    context.output.done(&sentence, &serde_json::json!({ "sealed": sealed }))
+}
