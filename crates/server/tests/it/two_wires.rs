@@ -2,7 +2,7 @@
 
 use crate::devin::at;
 use crate::everruns::Worker;
-use crate::world::{Actor, World};
+use crate::world::Actor;
 use domain::agent::{Answer as Outcome, Item};
 use domain::ids::OrganizationId;
 use domain::permission::Role;
