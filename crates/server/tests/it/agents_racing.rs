@@ -141,9 +141,9 @@ both! {
         let other = idempotency::begin(app, scope(), b"two").await;
         assert!(matches!(other, Err(Failure::Refused(Refusal::KeyReused))));
         let bobs = Scope::of(&proof::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
-        let Begin::New(token) = idempotency::begin(app, bobs.clone(), b"two").await.unwrap() else { panic!() };
+        let Begin::New(token) = idempotency::begin(app, bobs, b"two").await.unwrap() else { panic!() };
         idempotency::abandon(app, token).await.unwrap();
-        assert!(matches!(idempotency::begin(app, bobs.clone(), b"two").await, Ok(Begin::New(_))));
+        assert!(matches!(idempotency::begin(app, bobs, b"two").await, Ok(Begin::New(_))));
         // That one's server dies: it is begun again when it can no longer be at work.
         world.advance(Span::minutes(2));
         assert!(matches!(idempotency::begin(app, bobs, b"two").await, Ok(Begin::New(_))));
