@@ -63,7 +63,8 @@ impl Store {
         stretch(&rows, &total, select)
     }
 
-    fn list(&self, reach: Reach, filter: &SessionFilter, select: Select) -> Vec<Question> {
+    /// What is asked of a list: its rows and its total.
+    pub(crate) fn list(&self, reach: Reach, filter: &SessionFilter, select: Select) -> Vec<Question> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let (position, offset, limit) = match select {
             Select::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
