@@ -4,7 +4,7 @@
 //! A contract names each route, the statuses that it may answer, and the JSON Schema of each body:
 //!
 //! * `prefixes`: where the wire is served; a part of a route in brackets may be left out.
-//! * `routes`: of each one the answers that are no refusals, and in `refused` the names of those that are. An answer is
+//! * `routes`: of each one the answers that are no refusals of the wire, and in `refused` the names of those that are. An answer is
 //!   a schema of `$defs`, or `null` for no body, or an object: `type`, one of `json`, `text`, `lines` (a JSON value in
 //!   each) and `frames` (of an event stream), and `headers`, all of them schemas.
 //! * `refusals`: of each name its status; the name stands in the body at `told_at`. `any` may happen to any request, `post`
@@ -312,8 +312,7 @@ fn contracts_name_what_there_is() {
             names.extend(texts(&answers["refused"]));
             let said = object(answers).iter().filter(|(status, _)| *status != "refused");
             for (status, said) in said {
-                let code = status.parse::<StatusCode>().unwrap_or_else(|_| panic!("{route}: {status}"));
-                assert!(code.as_u16() < 400, "{route}: {status} is a refusal");
+                assert!(status.parse::<StatusCode>().is_ok(), "{route}: {status}");
                 schemas.extend(named(said));
             }
         }
