@@ -21,12 +21,14 @@ pub enum Chosen {
     Named(Option<OrganizationId>),
 }
 
+/// The two joins are not one in parentheses: SQLite would put together the members of all organizations, for each
+/// request.
 const CALLER: &str = "
-    SELECT c.id, c.principal, c.organization, p.kind, p.account_role, p.default_organization, m.organization, m.role
+    SELECT c.id, c.principal, c.organization, p.kind, p.account_role, p.default_organization, o.id, m.role
     FROM credentials c
     JOIN principals p ON p.id = c.principal
-    LEFT JOIN (members m JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL)
-        ON m.principal = p.id
+    LEFT JOIN members m ON m.principal = p.id
+    LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
     WHERE c.hash = $1 AND c.revoked_us IS NULL AND (c.expires_us IS NULL OR c.expires_us > $2)
       AND p.state = 'active'
     ORDER BY m.created_us, m.organization";
