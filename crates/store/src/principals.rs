@@ -12,6 +12,17 @@ use domain::principal::{Principal, PrincipalState};
 use domain::refusal::Thing;
 use domain::time::Micros;
 
+/// What [`principal`] reads of those that are meant.
+macro_rules! principals {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
+             FROM principals ",
+            $which
+        )
+    };
+}
+
 impl Store {
     /// Keeps a new user or service user and makes it a member where one is given. Gives its number.
     ///
@@ -57,9 +68,7 @@ impl Store {
 
     /// All of them, also deleted ones, the oldest first.
     pub async fn principals(&self, system: &System) -> Result<Vec<Principal>> {
-        let sql =
-            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
-                   FROM principals ORDER BY number";
+        let sql = principals!("ORDER BY number");
         self.everywhere(system, sql, values![]).await?.iter().map(principal).collect()
     }
 
@@ -68,23 +77,9 @@ impl Store {
     /// # Errors
     /// [`Error::Unauthenticated`] when it is no more.
     pub async fn principal_of(&self, caller: &Caller) -> Result<Principal> {
-        let sql =
-            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
-                   FROM principals WHERE id = $1";
+        let sql = principals!("WHERE id = $1 AND state <> 'deleted'");
         let rows = self.everywhere(&System::for_secrets(), sql, values![caller.principal()]).await?;
         rows.first().map(principal).unwrap_or(Err(Error::Unauthenticated))
-    }
-
-    /// One of them.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`], also when it was deleted.
-    pub async fn principal(&self, system: &System, id: PrincipalId) -> Result<Principal> {
-        let sql =
-            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
-                   FROM principals WHERE id = $1 AND state <> 'deleted'";
-        let rows = self.everywhere(system, sql, values![id]).await?;
-        rows.first().map_or_else(|| Err(Refusal::NotFound(Thing::Principal).into()), principal)
     }
 
     /// Suspends, deletes or restores a principal; deleted is final, and frees the address. What it still holds is

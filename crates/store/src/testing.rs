@@ -17,45 +17,42 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-/// The rows and the total of an account's list of agent sessions, apart: for load programs, which say what each costs.
-/// Gives how many rows there were, or the total.
+/// The rows or the total of a list of agent sessions, of one organization or of the account: for load programs, which
+/// say what each costs. Gives how many rows there were, or the total.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn part_of_list(
     store: &Store,
-    granted: &GrantedAccount<ViewSessions>,
+    reach: &Reached,
     filter: &SessionFilter,
     limit: u32,
     part: Part,
 ) -> Result<i64> {
-    let mut both = store.list(Reach::Account, filter, Select::Before { position: None, limit });
-    let rows = store.across(granted, vec![both.swap_remove(part as usize)]).await?;
-    let rows = rows.into_iter().next().unwrap_or_default();
+    let select = Select::Before { position: None, limit };
+    let rows = match reach {
+        Reached::Organization(granted) => {
+            let (sql, values) = store.list(Reach::Organization, filter, select).swap_remove(part as usize);
+            store.within(granted, sql, values).await?
+        }
+        Reached::Account(granted) => {
+            let question = store.list(Reach::Account, filter, select).swap_remove(part as usize);
+            store.across(granted, vec![question]).await?.pop().unwrap_or_default()
+        }
+    };
     match part {
         Part::Rows => Ok(rows.len() as i64),
         Part::Total => Ok(rows.first().map(|row| row.int(0)).transpose()?.unwrap_or(0)),
     }
 }
 
-/// The like for one organization's list.
-///
-/// # Errors
-/// Those of the database.
-pub async fn part_of_own_list(
-    store: &Store,
-    granted: &Granted<ViewSessions>,
-    filter: &SessionFilter,
-    limit: u32,
-    part: Part,
-) -> Result<i64> {
-    let mut both = store.list(Reach::Organization, filter, Select::Before { position: None, limit });
-    let (sql, values) = both.swap_remove(part as usize);
-    let rows = store.within(granted, sql, values).await?;
-    match part {
-        Part::Rows => Ok(rows.len() as i64),
-        Part::Total => Ok(rows.first().map(|row| row.int(0)).transpose()?.unwrap_or(0)),
-    }
+/// Whose sessions are listed.
+#[derive(Debug, Clone)]
+pub enum Reached {
+    /// One organization's.
+    Organization(Granted<ViewSessions>),
+    /// Everybody's.
+    Account(GrantedAccount<ViewSessions>),
 }
 
 /// A part of what a list answers.
