@@ -5,6 +5,7 @@
 //! another, and the same bytes are served from one buffer in between, so that the figures can be compared.
 #![allow(clippy::disallowed_methods, reason = "a load program measures time")]
 
+mod agents;
 mod load;
 mod pages;
 mod seed;
@@ -18,6 +19,8 @@ use clap::{Parser, Subcommand};
 enum Bench {
     /// Cost of a page in organizations of two sizes, and of a late page.
     Pages(pages::Pages),
+    /// Cost of the account's list of agent sessions, of each filter and of the totals.
+    Agents(agents::Agents),
     /// Serves the bytes of a file as a JSON answer: the ceiling.
     #[command(hide = true)]
     Static(serve::Static),
@@ -38,6 +41,7 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 async fn main() -> Outcome {
     match Bench::parse() {
         Bench::Pages(pages) => pages::run(pages).await,
+        Bench::Agents(agents) => agents::run(agents).await,
         Bench::Static(fixed) => serve::fixed(fixed).await,
         Bench::More(More::Seed(seed)) => {
             let place = seed::run(&seed).await?;

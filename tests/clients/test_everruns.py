@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import gc
 import json
+import subprocess
 
+import harness
 import pytest
 from everruns_sdk import ApiError, Everruns
 from everruns_sdk.errors import AuthenticationError, NotFoundError
@@ -205,3 +207,20 @@ def test_errors_are_the_sdks_own(organization, tenure):
             assert await sdk.sessions.list(f"agent_{'0' * 32}") == []
 
     asyncio.run(story())
+
+
+def test_the_sdks_rust_crate_does_the_same(organization, base):
+    """The program in everruns-rust, built with the unmodified crate: from the agent to its deletion."""
+    worker = organization.worker("printf 'You said: '; cat", agent="rust")
+    environment = harness.clean_environment(
+        organization.folder, EVERRUNS_API_URL=base, EVERRUNS_API_KEY=organization.key("readwrite", "everruns")["secret"],
+    )
+    program = harness.TENURE.parent / "everruns-client"
+    done = subprocess.run([program, "rust"], env=environment, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{worker.tail()}"
+    seen = json.loads(done.stdout)
+    assert seen["events"][0] == "session.started" and seen["events"][-1] == "turn.completed"
+    assert "output.message.completed" in seen["events"]
+    assert seen["session"] in seen["listed"] and seen["found"] == [seen["session"]]
+    assert (seen["status"], seen["title"], seen["messages"]) == ("Idle", "from the Rust SDK", 2)
+    assert seen["exported"] >= 2 and "not found" in seen["gone"].lower()

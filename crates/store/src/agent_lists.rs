@@ -63,7 +63,8 @@ impl Store {
         stretch(&rows, &total, select)
     }
 
-    fn list(&self, reach: Reach, filter: &SessionFilter, select: Select) -> Vec<Question> {
+    /// What is asked of a list: its rows and its total.
+    pub(crate) fn list(&self, reach: Reach, filter: &SessionFilter, select: Select) -> Vec<Question> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let (position, offset, limit) = match select {
             Select::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
@@ -112,13 +113,14 @@ impl Store {
     }
 }
 
-/// The sessions are found by what is narrow, and only those of the page get their bodies.
+/// The sessions are found by what is narrow, and only those of the page get their bodies. Their leases are left where
+/// they are: no list shows them, and without them the account's index has all that is needed.
 pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Question {
     let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
     let (order, Conditions { sql, values, .. }) = (conditions.order(), conditions);
     let sql = format!(
-        "SELECT s.lease_us, b.body FROM
-             (SELECT s.organization, s.created_us, s.tail, s.lease_us FROM agent_sessions s
+        "SELECT CAST(NULL AS BIGINT), b.body FROM
+             (SELECT s.organization, s.created_us, s.tail FROM agent_sessions s
               WHERE {sql} ORDER BY {order} LIMIT {limit} OFFSET {offset}) s
          JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us
          ORDER BY s.created_us DESC, s.tail DESC"

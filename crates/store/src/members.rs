@@ -3,7 +3,7 @@
 use crate::access::{Granted, Right, System};
 use crate::credentials::credential;
 use crate::database::Row;
-use crate::principals::principal;
+use crate::principals::{principal, principal_columns};
 use crate::rows::{batch, one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -12,13 +12,6 @@ use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{PermissionSet, Role};
 use domain::principal::Principal;
 use domain::refusal::Thing;
-
-/// The columns of a principal, as [`principal`] reads them.
-macro_rules! principal_columns {
-    () => {
-        "p.id, p.number, p.kind, p.email, p.name, p.state, p.created_us, p.account_role, p.default_organization"
-    };
-}
 
 /// Where the column after them is.
 const ROLE: usize = 9;

@@ -82,7 +82,7 @@ fn lists(sqlite: bool) -> Vec<Hot> {
         add(total(conditions(Reach::Organization)), by_key, total_needs);
         add(by_tag(conditions(Reach::Known)), EACH, TAGS);
     }
-    let range = "s USING INDEX agent_sessions_account (created_us>? AND created_us<?)";
+    let range = "s USING COVERING INDEX agent_sessions_account (created_us>? AND created_us<?)";
     let walk = "Index Scan Backward using agent_sessions_account on agent_sessions s";
     let of_some = "s USING PRIMARY KEY (organization=? AND created_us>? AND created_us<?)";
     let some = "agent_sessions_pkey on agent_sessions s\n Index Cond: (organization = ANY";

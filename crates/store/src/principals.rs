@@ -23,6 +23,8 @@ macro_rules! principal_columns {
 pub(crate) use principal_columns;
 
 const ALL: &str = concat!("SELECT ", principal_columns!(), " FROM principals p ORDER BY p.number");
+const LIVING: &str =
+    concat!("SELECT ", principal_columns!(), " FROM principals p WHERE p.id = $1 AND p.state <> 'deleted'");
 
 impl Store {
     /// Keeps a new user or service user and makes it a member where one is given. Gives its number.
@@ -89,23 +91,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unauthenticated`] when it is no more.
     pub async fn principal_of(&self, caller: &Caller) -> Result<Principal> {
-        let sql =
-            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
-                   FROM principals WHERE id = $1";
-        let rows = self.everywhere(&System::for_secrets(), sql, values![caller.principal()]).await?;
+        let rows = self.everywhere(&System::for_secrets(), LIVING, values![caller.principal()]).await?;
         rows.first().map(principal).unwrap_or(Err(Error::Unauthenticated))
-    }
-
-    /// One of them.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`], also when it was deleted.
-    pub async fn principal(&self, system: &System, id: PrincipalId) -> Result<Principal> {
-        let sql =
-            "SELECT id, number, kind, email, name, state, created_us, account_role, default_organization
-                   FROM principals WHERE id = $1 AND state <> 'deleted'";
-        let rows = self.everywhere(system, sql, values![id]).await?;
-        rows.first().map_or_else(|| Err(Refusal::NotFound(Thing::Principal).into()), principal)
     }
 
     /// Suspends, deletes or restores a principal; deleted is final, and frees the address. What it still holds is

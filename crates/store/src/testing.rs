@@ -3,7 +3,12 @@
 //! PostgreSQL tests run when `TENURE_TEST_POSTGRES` names a server (`scripts/postgres start DIR` makes one and
 //! prints its URL). Without it they are skipped, except in CI, where a skipped test would look like a passed one.
 
+use crate::access::ViewSessions;
+use crate::agent_filter::Reach;
 use crate::database::{Database, MIGRATIONS, OpenMode};
+use crate::{Granted, GrantedAccount, Result, Store};
+use domain::agent::SessionFilter;
+use domain::page::Select;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::ops::Deref;
@@ -11,6 +16,53 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
+
+/// The rows or the total of a list of agent sessions, of one organization or of the account: for load programs, which
+/// say what each costs. Gives how many rows there were, or the total.
+///
+/// # Errors
+/// Those of the database.
+pub async fn part_of_list(
+    store: &Store,
+    reach: &Reached,
+    filter: &SessionFilter,
+    limit: u32,
+    part: Part,
+) -> Result<i64> {
+    let select = Select::Before { position: None, limit };
+    let rows = match reach {
+        Reached::Organization(granted) => {
+            let (sql, values) = store.list(Reach::Organization, filter, select).swap_remove(part as usize);
+            store.within(granted, sql, values).await?
+        }
+        Reached::Account(granted) => {
+            let question = store.list(Reach::Account, filter, select).swap_remove(part as usize);
+            store.across(granted, vec![question]).await?.pop().unwrap_or_default()
+        }
+    };
+    match part {
+        Part::Rows => Ok(rows.len() as i64),
+        Part::Total => Ok(rows.first().map(|row| row.int(0)).transpose()?.unwrap_or(0)),
+    }
+}
+
+/// Whose sessions are listed.
+#[derive(Debug, Clone)]
+pub enum Reached {
+    /// One organization's.
+    Organization(Granted<ViewSessions>),
+    /// Everybody's.
+    Account(GrantedAccount<ViewSessions>),
+}
+
+/// A part of what a list answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What stands on the page, with the sessions' bodies.
+    Rows = 0,
+    /// How many there are.
+    Total = 1,
+}
 
 /// The moment at which test databases are made: 2026-01-01, in microseconds since 1970.
 pub const MADE_US: i64 = 1_767_225_600_000_000;

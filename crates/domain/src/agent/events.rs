@@ -30,7 +30,7 @@ macro_rules! event_kinds {
 event_kinds! {
     /// The session was created. `{agent, model}`.
     SessionStarted = "session.started"
-    /// A turn began, so the session is at work. `{turn, message}`.
+    /// A turn began, so the session is at work. `{turn, message, attempt}`.
     SessionActivated = "session.activated"
     /// A turn is over and no message waits. `{turn}`.
     SessionIdled = "session.idled"

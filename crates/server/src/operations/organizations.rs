@@ -4,7 +4,6 @@ use crate::failure::Failure;
 use crate::state::App;
 use domain::organization::Organization;
 use domain::permission::Role;
-use domain::principal::Principal;
 use store::Caller;
 
 /// The organizations that a caller may act in, and its role there; none where it is the account's.
@@ -13,12 +12,4 @@ use store::Caller;
 /// Only those of the store.
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<(Organization, Option<Role>)>, Failure> {
     Ok(app.store.organizations_of(caller).await?)
-}
-
-/// Who a caller is.
-///
-/// # Errors
-/// Only those of the store.
-pub async fn caller(app: &App, caller: &Caller) -> Result<Principal, Failure> {
-    Ok(app.store.principal_of(caller).await?)
 }

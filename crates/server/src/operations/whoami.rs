@@ -6,15 +6,20 @@ use domain::credential::Credential;
 use domain::principal::Principal;
 use store::{Caller, System};
 
-/// Who calls, and with which key.
+/// Who calls.
 ///
 /// # Errors
 /// Those of the store; [`Failure::Unauthenticated`] for who was deleted meanwhile.
-pub async fn whoami(app: &App, caller: &Caller) -> Result<(Principal, Credential), Failure> {
+pub async fn principal(app: &App, caller: &Caller) -> Result<Principal, Failure> {
+    Ok(app.store.principal_of(caller).await?)
+}
+
+/// With which key.
+///
+/// # Errors
+/// Those of the store; [`Failure::Unauthenticated`] for one that is no more.
+pub async fn key(app: &App, caller: &Caller) -> Result<Credential, Failure> {
     // The caller is the proof, of itself only.
-    let system = System::for_jobs();
-    let principal = app.store.principal(&system, caller.principal()).await?;
-    let keys = app.store.credentials_of(&system, caller.principal()).await?;
-    let key = keys.into_iter().find(|key| key.id == caller.credential());
-    Ok((principal, key.ok_or(Failure::Unauthenticated)?))
+    let keys = app.store.credentials_of(&System::for_jobs(), caller.principal()).await?;
+    keys.into_iter().find(|key| key.id == caller.credential()).ok_or(Failure::Unauthenticated)
 }

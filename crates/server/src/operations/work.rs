@@ -139,11 +139,15 @@ async fn take(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignme
     let system = System::for_jobs();
     loop {
         let agents = claim.agents.as_deref();
-        let candidates = app.store.claim_candidates(&system, reach.only(), agents, CANDIDATES).await?;
+        let mut candidates = app.store.claim_candidates(&system, reach.only(), agents, CANDIDATES).await?;
         if candidates.is_empty() {
             return Ok(None);
         }
-        for key in candidates {
+        let mut next = 0;
+        while !candidates.is_empty() {
+            let key = candidates.remove(next % candidates.len());
+            // Whoever lost a race goes elsewhere: many workers would go on losing to each other in the same order.
+            next = usize::from(u16::from_be_bytes(app.random_bytes()));
             if let Some(session) = try_claim(app, key, &claim.worker).await? {
                 app.store.note_served(&system, key.organization).await?;
                 return assignment(app, session).await.map(Some);

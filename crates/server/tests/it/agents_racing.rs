@@ -141,9 +141,9 @@ both! {
         let other = idempotency::begin(app, scope(), b"two").await;
         assert!(matches!(other, Err(Failure::Refused(Refusal::KeyReused))));
         let bobs = Scope::of(&proof::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
-        let Begin::New(token) = idempotency::begin(app, bobs.clone(), b"two").await.unwrap() else { panic!() };
+        let Begin::New(token) = idempotency::begin(app, bobs, b"two").await.unwrap() else { panic!() };
         idempotency::abandon(app, token).await.unwrap();
-        assert!(matches!(idempotency::begin(app, bobs.clone(), b"two").await, Ok(Begin::New(_))));
+        assert!(matches!(idempotency::begin(app, bobs, b"two").await, Ok(Begin::New(_))));
         // That one's server dies: it is begun again when it can no longer be at work.
         world.advance(Span::minutes(2));
         assert!(matches!(idempotency::begin(app, bobs, b"two").await, Ok(Begin::New(_))));
@@ -195,7 +195,7 @@ both! {
         let second = keys::rotate_key(app, &of, user.principal.id, first.credential.id).await.unwrap();
         assert!(knows(first.secret.reveal()).await.is_err());
         assert!(knows(second.secret.reveal()).await.is_ok());
-        assert_eq!(keys::list(app, &of).await.unwrap(), [user.clone()]);
+        assert_eq!(keys::list(app, &of).await.unwrap(), std::slice::from_ref(&user));
         let account = RoleOf::Account(AccountRole::Admin);
         assert!(keys::create(app, &of, "x", account, Wire::Devin, None).await.is_err());
         let caller = authenticate::authenticate(app, root.key.as_deref(), Chosen::ByDefault).await.unwrap();

@@ -9,7 +9,7 @@ use super::shapes::{organization_id, principal_id, read_principal_id};
 use super::short::{self, Reader};
 use crate::failure::Failure;
 use crate::operations::administration;
-use crate::operations::whoami::whoami;
+use crate::operations::whoami;
 use crate::state::App;
 use crate::wires::layers::Whole;
 use axum::extract::{RawQuery, State};
@@ -24,7 +24,7 @@ use store::access::ManageMembers;
 
 /// `GET /self`: the shapes differ by what calls, as with the vendor.
 pub async fn myself(Known(caller): Known, State(app): State<App>) -> Answer {
-    let (principal, key) = whoami(&app, &caller).await?;
+    let (principal, key) = (whoami::principal(&app, &caller).await?, whoami::key(&app, &caller).await?);
     let id = principal_id(principal.id, principal.kind);
     let organization = caller.organization().map(organization_id);
     answer(&match principal.kind {

@@ -3,7 +3,7 @@
 use super::answer::{Answer, Output};
 use super::caller::Known;
 use super::ids::{self, Prefixed};
-use crate::operations::organizations;
+use crate::operations::{organizations, whoami};
 use crate::state::App;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -32,7 +32,7 @@ struct Entry<'a> {
 /// `GET /auth/me`.
 pub async fn me(Known(caller): Known, State(app): State<App>) -> Answer {
     let account = if caller.may_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
-    let principal = organizations::caller(&app, &caller).await?;
+    let principal = whoami::principal(&app, &caller).await?;
     let found = organizations::list(&app, &caller).await?;
     let organizations = found.iter().map(|known| Entry {
         public_id: ids::organization(known.0.id),

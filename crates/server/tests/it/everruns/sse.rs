@@ -22,6 +22,7 @@ struct Frame {
 
 /// Somebody who reads a stream.
 struct Reader {
+    path: String,
     body: BodyDataStream,
     text: String,
 }
@@ -34,7 +35,9 @@ impl Reader {
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
-        let mut reader = Reader { body: response.into_body().into_data_stream(), text: String::new() };
+        let body = response.into_body().into_data_stream();
+        let path = path.split('?').next().unwrap_or_default().to_owned();
+        let mut reader = Reader { path, body, text: String::new() };
         let first = reader.next().await.unwrap();
         assert_eq!((first.name.as_str(), &first.data), ("connected", &json!({ "status": "connected" })));
         reader
@@ -46,6 +49,9 @@ impl Reader {
             if let Some((frame, rest)) = self.text.split_once("\n\n") {
                 let frame = read(frame);
                 self.text = rest.to_owned();
+                if !frame.name.is_empty() {
+                    crate::contracts::hold_frame(&self.path, &frame.name, &frame.id, &frame.data);
+                }
                 return Some(frame);
             }
             let chunk = tokio::time::timeout(Duration::from_secs(20), self.body.next()).await;

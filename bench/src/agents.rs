@@ -1,0 +1,221 @@
+//! Cost of lists of agent sessions: of one organization, of the account, by each filter; their rows and their totals apart.
+//!
+//! Measured at the store, one question at a time: what a wire adds is the same for all of them.
+
+use crate::Outcome;
+use clap::Args;
+use domain::agent::{Agent, AgentSession, NewSession, Range, SessionFilter, State};
+use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
+use domain::organization::Organization;
+use domain::principal::PrincipalKind;
+use domain::time::{Micros, Span};
+use futures_util::stream::{self, StreamExt};
+use serde_json::Value;
+use std::time::Instant;
+use store::access::ViewSessions;
+use store::testing::{Part, Reached, part_of_list};
+use store::{Birth, Database, OpenMode, Store, System};
+
+/// How many imports are under way at once.
+const AT_ONCE: usize = 256;
+/// 2026-01-01; sessions are a second apart from here on.
+const START: Micros = Micros(1_767_225_600_000_000);
+/// Sessions of a page.
+const PAGE: u32 = 100;
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub struct Agents {
+    /// Database URL, as `tenure serve` takes it; a new one, or one that this program has filled.
+    #[arg(long)]
+    database: String,
+    /// Sessions of all organizations.
+    #[arg(long, default_value_t = 1_000_000)]
+    sessions: u32,
+    /// Organizations.
+    #[arg(long, default_value_t = 1_000)]
+    organizations: u32,
+    /// Times that all are measured in turn; the median counts.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+}
+
+/// A list, and what its parts took in each round, in microseconds.
+struct Case {
+    name: &'static str,
+    account: bool,
+    filter: SessionFilter,
+    rows: Vec<f64>,
+    totals: Vec<f64>,
+    total: i64,
+}
+
+/// Measures and prints a table of medians and the ratios.
+pub async fn run(agents: Agents) -> Outcome {
+    let store = Store::new(Database::open(&agents.database, OpenMode::Migrate, START.0).await?);
+    let system = System::for_administration();
+    let organizations = fill(&store, &system, &agents).await?;
+    let own = Reached::Organization(system.within::<ViewSessions>(organizations[organizations.len() / 2]));
+    let account = Reached::Account(system.account::<ViewSessions>());
+    let mut cases = cases(&organizations);
+    for round in 0..=agents.rounds {
+        for case in &mut cases {
+            let reach = if case.account { &account } else { &own };
+            let rows = timed(&store, reach, &case.filter, Part::Rows).await?;
+            let total = timed(&store, reach, &case.filter, Part::Total).await?;
+            // The first round fills the caches.
+            if round > 0 {
+                case.rows.push(rows.0);
+                case.totals.push(total.0);
+            }
+            case.total = total.1;
+        }
+    }
+    report(&cases, &agents);
+    store.database().close().await;
+    Ok(())
+}
+
+/// How long a part of a list takes, in microseconds, and what it answers.
+async fn timed(store: &Store, reach: &Reached, filter: &SessionFilter, part: Part) -> Outcome<(f64, i64)> {
+    let began = Instant::now();
+    let answer = part_of_list(store, reach, filter, PAGE, part).await?;
+    Ok((began.elapsed().as_secs_f64() * 1e6, answer))
+}
+
+fn cases(organizations: &[OrganizationId]) -> Vec<Case> {
+    let all = SessionFilter::default;
+    let of = |count: usize| {
+        let step = organizations.len() / count;
+        Some(organizations.iter().step_by(step).take(count).copied().collect::<Vec<_>>())
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let some = |text: &str| Some(vec![text.to_owned()]);
+    let late = Range { from: Some(START + Span::minutes(60)), until: None };
+    let one = |name, filter| case(name, false, filter);
+    let account = |name, filter| case(name, true, filter);
+    vec![
+        one("organization", all()),
+        account("account", all()),
+        account("account, org_ids of 1", SessionFilter { organizations: of(1), ..all() }),
+        account("account, org_ids of 10", SessionFilter { organizations: of(10), ..all() }),
+        account(
+            "account, include_deleted_orgs",
+            SessionFilter { include_deleted_organizations: true, ..all() },
+        ),
+        one("tags", SessionFilter { tags: some("tag-3"), ..all() }),
+        account("account, tags", SessionFilter { tags: some("tag-3"), ..all() }),
+        account(
+            "account, tags and org_ids of 10",
+            SessionFilter { tags: some("tag-3"), organizations: of(10), ..all() },
+        ),
+        account("account, origins", SessionFilter { origins: some("slack"), ..all() }),
+        account("account, category", SessionFilter { category: text(domain::agent::CATEGORIES[3]), ..all() }),
+        account("account, playbook", SessionFilter { playbook: text("playbook-7"), ..all() }),
+        account("account, user_ids", SessionFilter { owners: Some(vec![owner(7)]), ..all() }),
+        account("account, created_after", SessionFilter { created: late, ..all() }),
+        account("account, updated_after", SessionFilter { updated: late, ..all() }),
+        account("account, repo_names", SessionFilter { repos: some("acme/repo-3"), ..all() }),
+        account("account, is_archived", SessionFilter { archived: Some(true), ..all() }),
+        account("account, status", SessionFilter { states: Some(vec![State::New]), ..all() }),
+        one("search", SessionFilter { search: text("session 77"), ..all() }),
+    ]
+}
+
+fn case(name: &'static str, account: bool, filter: SessionFilter) -> Case {
+    Case { name, account, filter, rows: Vec::new(), totals: Vec::new(), total: 0 }
+}
+
+fn report(cases: &[Case], agents: &Agents) {
+    let median = |times: &[f64]| {
+        let mut times = times.to_vec();
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    println!(
+        "{} sessions in {} organizations, pages of {PAGE}, medians of {}:\n",
+        agents.sessions, agents.organizations, agents.rounds
+    );
+    println!("| list | found | rows, ms | total, ms | rows to the organization's |\n|---|---|---|---|---|");
+    let base = median(&cases[0].rows);
+    for case in cases {
+        let (rows, total) = (median(&case.rows), median(&case.totals));
+        println!(
+            "| {} | {} | {:.2} | {:.2} | {:.2} |",
+            case.name,
+            case.total,
+            rows / 1e3,
+            total / 1e3,
+            rows / base
+        );
+    }
+    println!("\nthe first four rows: at most 1.5");
+}
+
+/// Organizations with their sessions, which are dealt out in turn, a second apart.
+async fn fill(store: &Store, system: &System, agents: &Agents) -> Outcome<Vec<OrganizationId>> {
+    let known = store.organizations(system).await?;
+    if !known.is_empty() {
+        return Ok(known.into_iter().map(|organization| organization.id).collect());
+    }
+    eprintln!("filling {} organizations with {} sessions", agents.organizations, agents.sessions);
+    let mut workers = Vec::new();
+    for number in 0..agents.organizations {
+        let id = OrganizationId::new(START, rand::random());
+        let name = format!("org {number}");
+        let new = Organization { id, name, created: START, deleted: None, max_devices: None };
+        store.create_organization(system, &new).await?;
+        let agent = store
+            .ensure_default_agent(&system.within(id), AgentId::new(START, rand::random()), START)
+            .await?;
+        workers.push(agent);
+    }
+    let workers = &workers;
+    let mut imports = stream::iter(0..agents.sessions)
+        .map(|number| async move {
+            let agent = &workers[(number % agents.organizations) as usize];
+            let at = START + Span::seconds(i64::from(number));
+            store.import_agent_session(system, &past(agent, number, at), at).await
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some(imported) = imports.next().await {
+        imported?;
+    }
+    drop(imports);
+    Ok(workers.iter().map(|agent| agent.organization).collect())
+}
+
+fn owner(number: u32) -> PrincipalId {
+    PrincipalId(uuid::Uuid::from_u128(u128::from(number) + 1))
+}
+
+/// A session of which nothing is known but what it was created with.
+fn past(agent: &Agent, number: u32, at: Micros) -> Birth {
+    // Another number than the one that deals the organizations out, so that each has some of all.
+    let other = number / 1_000 + number;
+    let given = NewSession {
+        owner: owner(other % 100),
+        owner_kind: PrincipalKind::User,
+        created_by: owner(other % 100),
+        agent: agent.id,
+        agent_name: agent.name.clone(),
+        title: Some(format!("session {number}")),
+        tags: vec![format!("tag-{}", other % 50), format!("team-{}", other % 7)],
+        model: None,
+        capabilities: Value::Array(Vec::new()),
+        origin: ["api", "slack", "webapp", "cli"][(other % 4) as usize].to_owned(),
+        category: Some(domain::agent::CATEGORIES[(other % 12) as usize].to_owned()),
+        subcategory: None,
+        playbook: other.is_multiple_of(10).then(|| format!("playbook-{}", other % 100 / 10)),
+        schedule: None,
+        automation: None,
+        repos: vec![format!("acme/repo-{}", other % 20)],
+        parent: None,
+        output_schema: None,
+        max_acus: None,
+        extra: Value::Null,
+    };
+    let mut session = AgentSession::new(agent.organization, SessionId::new(at, rand::random()), given);
+    session.archived = other.is_multiple_of(10).then_some(at);
+    Birth { session, changes: Vec::new(), parent: None, secrets: Vec::new() }
+}

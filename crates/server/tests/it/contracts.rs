@@ -1,0 +1,441 @@
+//! Every answer that any test gets is held against the contract of its wire: `tests/contracts/*.json`, which were
+//! written by hand from what the wires' clients need.
+//!
+//! A contract names each route, the statuses that it may answer, and the JSON Schema of each body:
+//!
+//! * `prefixes`: where the wire is served; a part of a route in brackets may be left out.
+//! * `routes`: of each one the answers that are no refusals of the wire, and in `refused` the names of those that are. An answer is
+//!   a schema of `$defs`, or `null` for no body, or an object: `type`, one of `json`, `text`, `lines` (a JSON value in
+//!   each) and `frames` (of an event stream), and `headers`, all of them schemas.
+//! * `refusals`: of each name its status; the name stands in the body at `told_at`. `any` may happen to any request, `post`
+//!   to any POST, `no_route` and `no_method` to what is no route below the `bases` of the wire.
+//! * `headers`: what every answer has.
+
+use crate::world::Answer;
+use axum::http::{HeaderMap, StatusCode};
+use jsonschema::Validator;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{LazyLock, OnceLock};
+
+/// One wire's contract.
+struct Contract {
+    text: Value,
+    /// Method and segments of every pattern, and the name of its route in `routes`.
+    patterns: Vec<(String, Vec<String>, String)>,
+    /// Of each schema its validator, compiled when it is first needed.
+    validators: BTreeMap<String, OnceLock<Validator>>,
+}
+
+/// The last one has what no other wire has.
+static CONTRACTS: LazyLock<[Contract; 5]> = LazyLock::new(|| {
+    [
+        include_str!("../contracts/everruns.json"),
+        include_str!("../contracts/devin.json"),
+        include_str!("../contracts/mobilenext.json"),
+        include_str!("../contracts/tenure.json"),
+        include_str!("../contracts/house.json"),
+    ]
+    .map(Contract::read)
+});
+
+type Held = Result<(), String>;
+
+/// Holds an answer against the contract of its route.
+pub fn hold(method: &str, path: &str, answer: &Answer) {
+    if let Err(wrong) = check(method, path, answer) {
+        panic!("{method} {path} breaks its contract: {wrong}\n{} {}", answer.status, answer.text());
+    }
+}
+
+/// Holds one frame of an event stream against the contract of its route.
+pub fn hold_frame(path: &str, event: &str, id: &str, data: &Value) {
+    let (contract, route) = find("GET", path).unwrap_or_else(|| panic!("{path} is no route"));
+    let schema = &contract.text["routes"][&route]["200"]["frames"];
+    let frame = json!({ "event": event, "id": id, "data": data });
+    if let Err(wrong) = contract.valid(schema.as_str().expect("a stream"), &frame) {
+        panic!("a frame of {path} breaks its contract: {wrong}\n{frame}");
+    }
+}
+
+/// The contract and the route of a request; where several fit, the one with more text of its own to the left.
+fn find(method: &str, path: &str) -> Option<(&'static Contract, String)> {
+    // Who answers GET answers HEAD.
+    let method = if method == "HEAD" { "GET" } else { method };
+    let parts = path.split('/').collect::<Vec<_>>();
+    let all =
+        CONTRACTS.iter().flat_map(|contract| contract.patterns.iter().map(move |known| (contract, known)));
+    let fitting = all.filter(|(_, (known, pattern, _))| known == method && fits(pattern, &parts));
+    let best = fitting
+        .max_by_key(|(_, (_, pattern, _))| pattern.iter().map(|part| !is_open(part)).collect::<Vec<_>>());
+    best.map(|(contract, (_, _, route))| (contract, route.clone()))
+}
+
+fn is_open(part: &str) -> bool {
+    part.starts_with('{')
+}
+
+fn fits(pattern: &[String], parts: &[&str]) -> bool {
+    let fits =
+        |(known, part): (&String, &&str)| if is_open(known) { !part.is_empty() } else { known == part };
+    pattern.len() == parts.len() && pattern.iter().zip(parts).all(fits)
+}
+
+fn check(method: &str, path: &str, answer: &Answer) -> Held {
+    match find(method, path) {
+        Some((contract, route)) => contract.check(method, &route, answer),
+        None => of_path(path).unmatched(path, answer),
+    }
+}
+
+/// The contract of the wire that answers for a path that is no route.
+fn of_path(path: &str) -> &'static Contract {
+    let below =
+        |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'));
+    let known = |contract: &&Contract| {
+        let by_method = contract
+            .patterns
+            .iter()
+            .any(|(_, pattern, _)| fits(pattern, &path.split('/').collect::<Vec<_>>()));
+        by_method || texts(&contract.text["bases"]).any(below)
+    };
+    CONTRACTS.iter().find(known).unwrap_or(&CONTRACTS[CONTRACTS.len() - 1])
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().map(|text| text.as_str().expect("a text"))
+}
+
+/// A part of a contract that has to be an object.
+fn object(value: &Value) -> &Map<String, Value> {
+    value.as_object().unwrap_or_else(|| panic!("expected an object in a contract, got {value}"))
+}
+
+impl Contract {
+    fn read(text: &str) -> Contract {
+        let text: Value = serde_json::from_str(text).expect("a contract is JSON");
+        let mut patterns = Vec::new();
+        for route in object(&text["routes"]).keys() {
+            let (method, path) = route.split_once(' ').expect("a method and a path");
+            for prefix in texts(&text["prefixes"]) {
+                for path in spellings(path) {
+                    let parts = format!("{prefix}{path}").split('/').map(str::to_owned).collect();
+                    patterns.push((method.to_owned(), parts, route.clone()));
+                }
+            }
+        }
+        let validators = object(&text["$defs"]).keys().map(|name| (name.clone(), OnceLock::new())).collect();
+        Contract { text, patterns, validators }
+    }
+
+    fn validator(&self, schema: &str) -> &Validator {
+        let slot = self.validators.get(schema).unwrap_or_else(|| panic!("there is no schema {schema}"));
+        slot.get_or_init(|| {
+            let whole = json!({
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "$ref": format!("#/$defs/{schema}"),
+                "$defs": self.text["$defs"],
+            });
+            jsonschema::validator_for(&whole).unwrap_or_else(|error| panic!("{schema}: {error}"))
+        })
+    }
+
+    fn valid(&self, schema: &str, value: &Value) -> Held {
+        let errors = self.validator(schema).iter_errors(value);
+        let wrong = errors.map(|error| format!("{}: {error}", error.instance_path())).collect::<Vec<_>>();
+        if wrong.is_empty() { Ok(()) } else { Err(format!("it is no {schema}: {}", wrong.join("\n"))) }
+    }
+
+    fn check(&self, method: &str, route: &str, answer: &Answer) -> Held {
+        if let Some(headers) = self.text["headers"].as_str() {
+            self.valid(headers, &headers_of(&answer.headers))?;
+        }
+        let route = &self.text["routes"][route];
+        let refusals = &self.text["refusals"];
+        match route.get(answer.status.as_str()) {
+            // What is no refusal; of HEAD there is nothing to look at.
+            Some(_) if method == "HEAD" => Ok(()),
+            Some(said) => self.fits(said, answer),
+            None => {
+                let posted = if method == "POST" { &refusals["post"] } else { &Value::Null };
+                let names = texts(&route["refused"]).chain(texts(&refusals["any"])).chain(texts(posted));
+                self.refused(names.collect(), method, answer)
+            }
+        }
+    }
+
+    /// An answer for what is no route: no such path, or a path that does not know the method.
+    fn unmatched(&self, path: &str, answer: &Answer) -> Held {
+        let refusals = &self.text["refusals"];
+        let parts = path.split('/').collect::<Vec<_>>();
+        let known = self.patterns.iter().any(|(_, pattern, _)| fits(pattern, &parts));
+        let name = if known { &refusals["no_method"] } else { &refusals["no_route"] };
+        let names = name.as_str().into_iter().chain(texts(&refusals["any"])).collect();
+        self.refused(names, "", answer)
+    }
+
+    /// Whether an answer is one of the refusals of these names.
+    fn refused(&self, names: BTreeSet<&str>, method: &str, answer: &Answer) -> Held {
+        let refusals = &self.text["refusals"];
+        let status = answer.status.as_u16();
+        let kinds = object(&refusals["kinds"]);
+        let fitting = names.iter().filter(|name| kinds[**name]["status"] == status).collect::<Vec<_>>();
+        if fitting.is_empty() {
+            return Err(format!("the status {status} is not declared"));
+        }
+        if method == "HEAD" {
+            return Ok(());
+        }
+        let body: Value =
+            serde_json::from_slice(&answer.body).map_err(|error| format!("it is no JSON: {error}"))?;
+        let told =
+            body.pointer(refusals["told_at"].as_str().unwrap()).and_then(Value::as_str).unwrap_or_default();
+        if !fitting.iter().any(|name| **name == told) {
+            return Err(format!("{told:?} is not declared with {status}, but {fitting:?}"));
+        }
+        let mut said = object(&refusals["said"]).clone();
+        said.extend(object(&kinds[told]).clone());
+        if body.get("status").is_some_and(|told| *told != status) {
+            return Err("it tells another status than it has".to_owned());
+        }
+        self.fits(&Value::Object(said), answer)
+    }
+
+    /// Whether headers and body are as the contract says.
+    fn fits(&self, said: &Value, answer: &Answer) -> Held {
+        let kind = answer.headers.get("content-type").map(|kind| kind.to_str().unwrap_or_default());
+        let expected = match said {
+            Value::Null => None,
+            Value::String(_) => Some("application/json"),
+            said => Some(said["type"].as_str().unwrap_or("application/json")).filter(|kind| !kind.is_empty()),
+        };
+        if kind != expected {
+            return Err(format!("its type is {kind:?} and not {expected:?}"));
+        }
+        if let Some(headers) = said.get("headers") {
+            self.valid(headers.as_str().expect("a schema"), &headers_of(&answer.headers))?;
+        }
+        if expected.is_none() && !answer.body.is_empty() {
+            return Err("it has a body".to_owned());
+        }
+        let text = || std::str::from_utf8(&answer.body).map_err(|error| error.to_string());
+        let parsed =
+            |text: &str| serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"));
+        if let Some(schema) = said.as_str().or(said["json"].as_str()) {
+            self.valid(schema, &parsed(text()?)?)?;
+        }
+        if let Some(schema) = said["text"].as_str() {
+            self.valid(schema, &text()?.into())?;
+        }
+        if let Some(schema) = said["lines"].as_str() {
+            text()?.lines().try_for_each(|line| self.valid(schema, &parsed(line)?))?;
+        }
+        if let Some(schema) = said["frames"].as_str() {
+            frames(text()?)?.iter().try_for_each(|frame| self.valid(schema, frame))?;
+        }
+        Ok(())
+    }
+}
+
+/// A path of a contract with and without its part in brackets.
+fn spellings(path: &str) -> Vec<String> {
+    let Some((before, rest)) = path.split_once('[') else { return vec![path.to_owned()] };
+    let (part, after) = rest.split_once(']').expect("a closing bracket");
+    vec![format!("{before}{part}{after}"), format!("{before}{after}")]
+}
+
+/// Headers as an object, for a schema to look at.
+fn headers_of(headers: &HeaderMap) -> Value {
+    let text = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
+        (name.as_str().to_owned(), Value::from(String::from_utf8_lossy(value.as_bytes()).into_owned()))
+    };
+    Value::Object(headers.iter().map(text).collect())
+}
+
+/// The frames of an event stream; what is only a comment is none.
+fn frames(text: &str) -> Result<Vec<Value>, String> {
+    let mut found = Vec::new();
+    for frame in text.split("\n\n").filter(|frame| !frame.is_empty()) {
+        let mut fields = Map::new();
+        for line in frame.lines().filter(|line| !line.starts_with(':')) {
+            let (name, value) = line.split_once(": ").ok_or_else(|| format!("{line:?} is no field"))?;
+            let value = match name {
+                "data" => serde_json::from_str(value).map_err(|error| format!("{line:?}: {error}"))?,
+                _ => Value::from(value),
+            };
+            fields.insert(name.to_owned(), value);
+        }
+        if !fields.is_empty() {
+            found.push(Value::Object(fields));
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn every_route_has_a_contract() {
+    let mut routes = BTreeSet::new();
+    for route in server::wires::routes() {
+        routes.insert(format!("{} {}", route.method, route.path));
+        if route.wire == "everruns" {
+            routes.insert(format!("{} {}{}", route.method, server::wires::everruns::ALIAS, route.path));
+        }
+    }
+    let all = CONTRACTS.iter().flat_map(|contract| &contract.patterns);
+    let held = all.map(|(method, parts, _)| format!("{method} {}", parts.join("/"))).collect::<BTreeSet<_>>();
+    let (bare, vain) =
+        (routes.difference(&held).collect::<Vec<_>>(), held.difference(&routes).collect::<Vec<_>>());
+    assert!(bare.is_empty() && vain.is_empty(), "without a contract: {bare:#?}; no routes: {vain:#?}");
+}
+
+/// The schemas that an answer or a refusal names.
+fn named(said: &Value) -> Vec<&str> {
+    let fields =
+        ["json", "text", "lines", "frames", "headers"].into_iter().filter_map(|field| said.get(field));
+    fields.chain([said]).filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn contracts_name_what_there_is() {
+    for contract in &*CONTRACTS {
+        for schema in contract.validators.keys() {
+            contract.validator(schema);
+        }
+        let refusals = &contract.text["refusals"];
+        let kinds = object(&refusals["kinds"]);
+        let mut schemas = named(&refusals["said"]);
+        schemas.extend(kinds.values().flat_map(named));
+        let mut names =
+            ["any", "post"].into_iter().flat_map(|list| texts(&refusals[list])).collect::<Vec<_>>();
+        names.extend(["no_route", "no_method"].map(|name| refusals[name].as_str().unwrap()));
+        for (route, answers) in object(&contract.text["routes"]) {
+            names.extend(texts(&answers["refused"]));
+            let said = object(answers).iter().filter(|(status, _)| *status != "refused");
+            for (status, said) in said {
+                assert!(status.parse::<StatusCode>().is_ok(), "{route}: {status}");
+                schemas.extend(named(said));
+            }
+        }
+        for name in names {
+            assert!(kinds.contains_key(name), "there is no refusal {name}");
+        }
+        for schema in schemas {
+            contract.validator(schema);
+        }
+    }
+}
+
+#[cfg(test)]
+mod itself {
+    use super::*;
+
+    const SESSION: &str = "/api/v1/sessions/01933b5a-0000-7000-8000-000000000001";
+
+    fn answer(status: u16, kind: Option<&str>, body: &Value) -> Answer {
+        let mut headers = HeaderMap::new();
+        let fixed =
+            [("x-request-id", "a"), ("cache-control", "no-store"), ("x-content-type-options", "nosniff")];
+        for (name, value) in fixed.into_iter().chain(kind.map(|kind| ("content-type", kind))) {
+            headers.insert(name, value.parse().unwrap());
+        }
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        Answer { status: StatusCode::from_u16(status).unwrap(), headers, body }
+    }
+
+    fn allocation() -> Value {
+        json!({
+            "id": "01933b5a-0000-7000-8000-000000000002",
+            "status": "provisioning",
+            "info": { "platform": "ios", "type": "", "name": "", "osVersion": "" },
+            "createdAt": "2026-03-01T12:00:00.000000Z",
+            "releasedAt": null,
+        })
+    }
+
+    /// What is wrong with a session in which `change` changed something; nothing if it is held to be right.
+    fn of_session(change: impl FnOnce(&mut Value)) -> Option<String> {
+        let mut session = json!({
+            "id": "01933b5a-0000-7000-8000-000000000001",
+            "organization": "01933b5a-0000-7000-8000-000000000003",
+            "user": "01933b5a-0000-7000-8000-000000000004",
+            "device": { "id": "", "platform": "ios", "type": "", "name": "", "osVersion": "" },
+            "devices": [allocation()],
+            "createdAt": "2026-03-01T12:00:00.000000Z",
+            "releasedAt": null,
+        });
+        change(&mut session);
+        check("GET", SESSION, &answer(200, Some("application/json"), &session)).err()
+    }
+
+    fn tells(wrong: Option<String>, words: &[&str]) {
+        let wrong = wrong.expect("it is held to be right");
+        assert!(words.iter().all(|word| wrong.contains(word)), "{words:?} are not in {wrong}");
+    }
+
+    #[test]
+    fn what_fits_is_taken() {
+        assert_eq!(of_session(|_| {}), None);
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_found_with_its_place() {
+        tells(
+            of_session(|session| drop(session.as_object_mut().unwrap().remove("user"))),
+            &["\"user\"", "required"],
+        );
+        tells(of_session(|session| session["more"] = json!(1)), &["more"]);
+        tells(of_session(|session| session["createdAt"] = json!("2026-03-01")), &["/createdAt"]);
+        tells(of_session(|session| session["devices"][0]["info"]["serial"] = json!("x")), &["/devices/0"]);
+        tells(of_session(|session| session["devices"][0]["status"] = json!("gone")), &["/devices/0/status"]);
+    }
+
+    #[test]
+    fn statuses_types_and_refusals_are_looked_at() {
+        let refusal = |code: &str| json!({ "error": { "code": code, "message": "No." } });
+        let kind = Some("application/json");
+        let held = |status, body: &Value| check("GET", SESSION, &answer(status, kind, body)).err();
+        assert_eq!(held(404, &refusal("not_found")), None);
+        tells(held(418, &refusal("teapot")), &["418 is not declared"]);
+        tells(held(409, &refusal("conflict")), &["409 is not declared"]);
+        tells(held(404, &refusal("forbidden")), &["\"forbidden\" is not declared with 404"]);
+        tells(held(404, &json!({ "error": { "code": "not_found" } })), &["/error", "message"]);
+        // Without what says how to authenticate.
+        tells(held(401, &refusal("unauthorized")), &["www-authenticate"]);
+        let typeless = check("GET", SESSION, &answer(404, Some("text/plain"), &refusal("not_found"))).err();
+        tells(typeless, &["text/plain"]);
+        tells(check("DELETE", SESSION, &answer(204, None, &json!(1))).err(), &["it has a body"]);
+        let mut bare = answer(204, None, &Value::Null);
+        assert_eq!(check("DELETE", SESSION, &bare), Ok(()));
+        bare.headers.remove("x-request-id");
+        tells(check("DELETE", SESSION, &bare).err(), &["x-request-id"]);
+    }
+
+    #[test]
+    fn what_is_no_route_is_refused_in_the_words_of_its_wire() {
+        let mobile = |code: &str| json!({ "error": { "code": code, "message": "No." } });
+        let kind = Some("application/json");
+        assert_eq!(check("GET", "/api/v1/nothing", &answer(404, kind, &mobile("not_found"))), Ok(()));
+        tells(check("GET", "/v1/nothing", &answer(404, kind, &mobile("not_found"))).err(), &[]);
+        assert_eq!(check("PUT", SESSION, &answer(405, kind, &mobile("method_not_allowed"))), Ok(()));
+        tells(
+            check("PUT", SESSION, &answer(404, kind, &mobile("not_found"))).err(),
+            &["404 is not declared"],
+        );
+        tells(
+            check("GET", "/api/v1/nothing", &answer(200, kind, &json!({}))).err(),
+            &["200 is not declared"],
+        );
+    }
+
+    #[test]
+    fn the_route_is_the_one_that_says_most_of_the_path() {
+        let route = |method, path| find(method, path).map(|(_, route)| route);
+        assert_eq!(route("GET", "/v1/sessions/stats").unwrap(), "GET /v1/sessions/stats");
+        assert_eq!(route("GET", "/everruns/api/v1/sessions/x").unwrap(), "GET /v1/sessions/{session}");
+        let insights = "GET /organizations[/{org}]/sessions/insights";
+        assert_eq!(route("GET", "/v3beta1/organizations/sessions/insights").unwrap(), insights);
+        assert_eq!(route("GET", "/v3/organizations/org-1/sessions/insights").unwrap(), insights);
+        assert_eq!(route("DELETE", "/v1/agents"), None);
+        assert_eq!(route("GET", "/v1/sessions/"), None);
+    }
+}
