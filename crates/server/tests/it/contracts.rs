@@ -7,7 +7,8 @@
 //! * `routes`: of each one the answers that are no refusals of the wire, and in `refused` the names of those that are. An answer is
 //!   a schema of `$defs`, or `null` for no body, or an object: `type`, one of `json`, `text`, `lines` (a JSON value in
 //!   each) and `frames` (of an event stream), and `headers`, all of them schemas.
-//! * `refusals`: of each name its status; the name stands in the body at `told_at`. `any` may happen to any request, `post`
+//! * `refusals`: of each name its status; the name stands in the body at `told_at`, less what follows a `#`, which tells
+//!   apart those that have one name and several statuses. `any` may happen to any request, `post`
 //!   to any POST, `no_route` and `no_method` to what is no route below the `bases` of the wire.
 //! * `headers`: what every answer has.
 
@@ -28,11 +29,12 @@ struct Contract {
 }
 
 /// The last one has what no other wire has.
-static CONTRACTS: LazyLock<[Contract; 5]> = LazyLock::new(|| {
+static CONTRACTS: LazyLock<[Contract; 6]> = LazyLock::new(|| {
     [
         include_str!("../contracts/everruns.json"),
         include_str!("../contracts/devin.json"),
         include_str!("../contracts/mobilenext.json"),
+        include_str!("../contracts/probe.json"),
         include_str!("../contracts/tenure.json"),
         include_str!("../contracts/house.json"),
     ]
@@ -190,12 +192,12 @@ impl Contract {
             serde_json::from_slice(&answer.body).map_err(|error| format!("it is no JSON: {error}"))?;
         let told =
             body.pointer(refusals["told_at"].as_str().unwrap()).and_then(Value::as_str).unwrap_or_default();
-        if !fitting.iter().any(|name| **name == told) {
+        let Some(name) = fitting.iter().find(|name| name.split('#').next() == Some(told)) else {
             return Err(format!("{told:?} is not declared with {status}, but {fitting:?}"));
-        }
+        };
         let mut said = object(&refusals["said"]).clone();
-        said.extend(object(&kinds[told]).clone());
-        if body.get("status").is_some_and(|told| *told != status) {
+        said.extend(object(&kinds[**name]).clone());
+        if body.get("status").is_some_and(|told| told.is_number() && *told != status) {
             return Err("it tells another status than it has".to_owned());
         }
         self.fits(&Value::Object(said), answer)
