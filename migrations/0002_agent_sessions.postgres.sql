@@ -51,7 +51,8 @@ CREATE TABLE agent_sessions (
     -- without a new revision.
     lease_us BIGINT,
     fence BIGINT,
-    PRIMARY KEY (organization, created_us)
+    -- With the tail a list of several organizations is read from the key alone.
+    PRIMARY KEY (organization, created_us) INCLUDE (tail)
 );
 
 -- Lists across organizations (the account's administrators).

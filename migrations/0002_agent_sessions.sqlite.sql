@@ -60,6 +60,8 @@ CREATE INDEX agent_sessions_account ON agent_sessions (created_us, tail);
 CREATE INDEX agent_sessions_waiting ON agent_sessions (organization, work_us, created_us) WHERE work = 'waiting';
 CREATE INDEX agent_sessions_taken ON agent_sessions (lease_us) WHERE work = 'taken';
 
+-- Rows are wide: kept within the key's own tree they would leave it room for four to a page, and a look-up would go
+-- through nine of them.
 CREATE TABLE agent_bodies (
     organization BLOB NOT NULL,
     created_us INTEGER NOT NULL,
@@ -68,7 +70,7 @@ CREATE TABLE agent_bodies (
     -- The rest of the session, as JSON.
     body TEXT NOT NULL,
     PRIMARY KEY (organization, created_us)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Deleted sessions whose messages and events are not all removed yet. Nothing is created in their place before.
 CREATE TABLE agent_purges (

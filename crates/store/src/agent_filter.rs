@@ -25,6 +25,8 @@ pub(crate) enum Reach {
     Known,
     /// Everybody's.
     Account,
+    /// Those of the organizations of a list, one of them after the other: `o.id`.
+    Each,
 }
 
 /// Conditions on `agent_sessions s`, and what their parameters stand for.
@@ -35,6 +37,8 @@ pub(crate) struct Conditions {
     at: &'static str,
     pub(crate) sql: String,
     pub(crate) values: Vec<Value>,
+    /// The rows `o` of [`Reach::Each`].
+    pub(crate) each: Option<String>,
 }
 
 /// How the values of a list are written.
@@ -54,19 +58,17 @@ pub(crate) fn conditions(
 ) -> Conditions {
     let led = match reach {
         Reach::Organization => filter.sessions.is_some() || filter.tags.is_some(),
-        Reach::Known => false,
+        Reach::Known | Reach::Each => false,
         Reach::Account => filter.organizations.is_some(),
     };
     // PostgreSQL would walk the times instead, and compare each of them with all that other keys lead to. A sum is
     // in no index.
     let at = if led && !sqlite { "s.created_us + 0" } else { "s.created_us" };
-    let mut conditions = Conditions { sqlite, reach, at, sql: String::new(), values: Vec::new() };
+    let mut conditions = Conditions { sqlite, reach, at, sql: String::new(), values: Vec::new(), each: None };
     conditions.range(filter, position);
     if let Some(organizations) = &filter.organizations {
         let list = organizations.iter().map(|organization| organization.0).collect::<Vec<_>>();
-        let number = conditions.bind(ids(&list));
-        let within = conditions.is_in("s.organization", number, Kind::Id);
-        conditions.and(&within);
+        conditions.organizations(&list);
     }
     if let Some(sessions) = &filter.sessions {
         conditions.sessions(sessions);
@@ -99,14 +101,16 @@ impl Conditions {
     /// The number of a new parameter.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
-        let before = usize::from(self.reach != Reach::Account);
+        let before = usize::from(matches!(self.reach, Reach::Organization | Reach::Known));
         format!("${}", self.values.len() + before)
     }
 
     /// What the list is ordered by.
     pub(crate) fn order(&self) -> String {
         match self.reach {
-            Reach::Organization | Reach::Known => format!("s.organization DESC, {} DESC", self.at),
+            Reach::Organization | Reach::Known | Reach::Each => {
+                format!("s.organization DESC, {} DESC", self.at)
+            }
             Reach::Account => format!("{} DESC, s.tail DESC", self.at),
         }
     }
@@ -137,11 +141,18 @@ impl Conditions {
                 };
                 self.and(&range);
             }
-            Reach::Account => {
+            Reach::Account | Reach::Each => {
                 let (at, tail) = position.map_or((i64::MAX, i64::MAX), |(at, id)| (at.0, id.tail() as i64));
+                until = until.min(at.saturating_add(1));
                 let (from, until) = (self.bind(from), self.bind(until));
                 let (at, tail) = (self.bind(at), self.bind(tail));
-                self.and(&format!("{0} >= {from} AND {0} < {until}", self.at));
+                self.and(&match self.reach {
+                    Reach::Each => format!(
+                        "(s.organization, s.created_us) >= (o.id, {from})
+                             AND (s.organization, s.created_us) < (o.id, {until})"
+                    ),
+                    _ => format!("{0} >= {from} AND {0} < {until}", self.at),
+                });
                 self.and(&format!("({}, s.tail) < ({at}, {tail})", self.at));
                 let deleted = self.bind(filter.include_deleted_organizations);
                 self.and(&format!(
@@ -150,6 +161,16 @@ impl Conditions {
                 ));
             }
         }
+    }
+
+    fn organizations(&mut self, list: &[Uuid]) {
+        let number = self.bind(ids(list));
+        if self.reach == Reach::Each {
+            self.each = Some(format!("SELECT DISTINCT {} AS id", elements(&number, Kind::Id)));
+            return;
+        }
+        let within = self.is_in("s.organization", number, Kind::Id);
+        self.and(&within);
     }
 
     /// The times lead to the rows, and then the rest of the ids is compared.
@@ -225,13 +246,7 @@ impl Conditions {
             let value = if matches!(kind, Kind::Id) { "unhex(value)" } else { "value" };
             return format!("{column} IN (SELECT {value} FROM json_each({number}))");
         }
-        let text = format!("jsonb_array_elements_text(CAST(CAST({number} AS TEXT) AS jsonb))");
-        let value = match kind {
-            Kind::Text => text,
-            Kind::Int => format!("CAST({text} AS BIGINT)"),
-            Kind::Id => format!("CAST({text} AS UUID)"),
-        };
-        format!("{column} = ANY (ARRAY(SELECT {value}))")
+        format!("{column} = ANY (ARRAY(SELECT {}))", elements(&number, kind))
     }
 
     /// That a side table has one of the values of a list for the session.
@@ -242,7 +257,7 @@ impl Conditions {
                 "s.created_us IN (SELECT t.session_us FROM {table} t WHERE t.organization = $1 AND {within})"
             ),
             // The limit keeps PostgreSQL from making a join of it.
-            Reach::Known | Reach::Account => format!(
+            Reach::Known | Reach::Account | Reach::Each => format!(
                 "(SELECT t.session_us FROM {table} t WHERE t.organization = s.organization
                       AND t.session_us = s.created_us AND {within} LIMIT 1) IS NOT NULL"
             ),
@@ -260,6 +275,16 @@ impl Conditions {
             "s.created_us = ANY (ARRAY(SELECT t.session_us FROM session_tags t
                  WHERE t.organization = $1 AND {within}))"
         )
+    }
+}
+
+/// The values of a list, for PostgreSQL.
+fn elements(number: &str, kind: Kind) -> String {
+    let text = format!("jsonb_array_elements_text(CAST(CAST({number} AS TEXT) AS jsonb))");
+    match kind {
+        Kind::Text => text,
+        Kind::Int => format!("CAST({text} AS BIGINT)"),
+        Kind::Id => format!("CAST({text} AS UUID)"),
     }
 }
 

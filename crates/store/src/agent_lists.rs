@@ -73,7 +73,7 @@ impl Store {
         // One more than asked for tells whether others follow.
         let limit = i64::from(limit) + 1;
         vec![
-            page(conditions(sqlite, reach, filter, position), limit, offset),
+            page(conditions(sqlite, reach_of_page(sqlite, reach, filter), filter, position), limit, offset),
             total(conditions(sqlite, reach, filter, None)),
         ]
     }
@@ -113,15 +113,30 @@ impl Store {
     }
 }
 
+/// PostgreSQL would read all sessions of some organizations and sort them; of each one the newest are enough. SQLite
+/// keeps but the newest while it reads, which is as fast.
+pub(crate) fn reach_of_page(sqlite: bool, reach: Reach, filter: &SessionFilter) -> Reach {
+    let each = !sqlite && reach == Reach::Account && filter.organizations.is_some();
+    if each { Reach::Each } else { reach }
+}
+
 /// The sessions are found by what is narrow, and only those of the page get their bodies. Their leases are left where
 /// they are: no list shows them, and without them the account's index has all that is needed.
 pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Question {
     let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
-    let (order, Conditions { sql, values, .. }) = (conditions.order(), conditions);
+    let (order, Conditions { sql, values, each, .. }) = (conditions.order(), conditions);
+    let found = format!(
+        "SELECT s.organization, s.created_us, s.tail FROM agent_sessions s WHERE {sql} ORDER BY {order}"
+    );
+    let found = match each {
+        None => format!("{found} LIMIT {limit} OFFSET {offset}"),
+        Some(each) => format!(
+            "SELECT s.* FROM ({each}) o CROSS JOIN LATERAL ({found} LIMIT CAST({limit} AS BIGINT) + CAST({offset} AS BIGINT)) s
+             ORDER BY s.created_us DESC, s.tail DESC LIMIT {limit} OFFSET {offset}"
+        ),
+    };
     let sql = format!(
-        "SELECT CAST(NULL AS BIGINT), b.body FROM
-             (SELECT s.organization, s.created_us, s.tail FROM agent_sessions s
-              WHERE {sql} ORDER BY {order} LIMIT {limit} OFFSET {offset}) s
+        "SELECT CAST(NULL AS BIGINT), b.body FROM ({found}) s
          JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us
          ORDER BY s.created_us DESC, s.tail DESC"
     );

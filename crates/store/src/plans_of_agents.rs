@@ -2,7 +2,7 @@
 //! `plans.rs`.
 
 use crate::agent_filter::{Reach, conditions};
-use crate::agent_lists::{Question, by_tag, page, total};
+use crate::agent_lists::{Question, by_tag, page, reach_of_page, total};
 use crate::database::{Batch, Database, Statement, Value};
 use crate::rows::values;
 use crate::testing::{fresh_postgres, fresh_sqlite};
@@ -32,7 +32,7 @@ const KEY: &str = "s USING PRIMARY KEY ((organization,created_us)>(?,?) AND (org
 const EACH: &str = "s USING PRIMARY KEY (organization=? AND created_us=?)";
 const ANY: &str =
     "agent_sessions_pkey on agent_sessions s\n Index Cond: ((organization = $1) AND (created_us = ANY";
-const BACKWARD: &str = "Index Scan Backward using agent_sessions_pkey on agent_sessions s";
+const BACKWARD: &str = "Scan Backward using agent_sessions_pkey on agent_sessions s";
 const TAGS: &str = "session_tags_pkey on session_tags x\n Index Cond: (organization = $1)";
 
 fn hot(sqlite: bool) -> Vec<Hot> {
@@ -85,11 +85,12 @@ fn lists(sqlite: bool) -> Vec<Hot> {
     let range = "s USING COVERING INDEX agent_sessions_account (created_us>? AND created_us<?)";
     let walk = "Index Scan Backward using agent_sessions_account on agent_sessions s";
     let of_some = "s USING PRIMARY KEY (organization=? AND created_us>? AND created_us<?)";
-    let some = "agent_sessions_pkey on agent_sessions s\n Index Cond: (organization = ANY";
+    let some = "Index Only Scan Backward using agent_sessions_pkey on agent_sessions s\n Index Cond: ((ROW(organization";
     for (name, filter, sqlite_needs, postgres) in
         [("account", &all, range, walk), ("organizations", &within, of_some, some)]
     {
-        let question = page(conditions(sqlite, Reach::Account, filter, None), 101, 0);
+        let reach = reach_of_page(sqlite, Reach::Account, filter);
+        let question = page(conditions(sqlite, reach, filter, None), 101, 0);
         hot.push(Hot { name, question, sqlite: sqlite_needs, postgres });
     }
     hot
