@@ -25,20 +25,21 @@ pub(crate) enum Reach {
     Known,
     /// Everybody's.
     Account,
-    /// Those of the organizations of a list, one of them after the other: `o.id`.
+    /// Those of the organizations of a list, each of them by its own stretch of the key: of `o.id`, and on SQLite
+    /// before `o.before_us`.
     Each,
 }
 
 /// Conditions on `agent_sessions s`, and what their parameters stand for.
 pub(crate) struct Conditions {
-    sqlite: bool,
-    reach: Reach,
+    pub(crate) sqlite: bool,
+    pub(crate) reach: Reach,
     /// The time of a session, as it is compared and ordered by.
     at: &'static str,
     pub(crate) sql: String,
     pub(crate) values: Vec<Value>,
-    /// The rows `o` of [`Reach::Each`].
-    pub(crate) each: Option<String>,
+    /// The rows `o` of [`Reach::Each`], as a query; empty elsewhere.
+    pub(crate) each: String,
 }
 
 /// How the values of a list are written.
@@ -64,7 +65,8 @@ pub(crate) fn conditions(
     // PostgreSQL would walk the times instead, and compare each of them with all that other keys lead to. A sum is
     // in no index.
     let at = if led && !sqlite { "s.created_us + 0" } else { "s.created_us" };
-    let mut conditions = Conditions { sqlite, reach, at, sql: String::new(), values: Vec::new(), each: None };
+    let mut conditions =
+        Conditions { sqlite, reach, at, sql: String::new(), values: Vec::new(), each: String::new() };
     conditions.range(filter, position);
     if let Some(organizations) = &filter.organizations {
         let list = organizations.iter().map(|organization| organization.0).collect::<Vec<_>>();
@@ -146,13 +148,20 @@ impl Conditions {
                 until = until.min(at.saturating_add(1));
                 let (from, until) = (self.bind(from), self.bind(until));
                 let (at, tail) = (self.bind(at), self.bind(tail));
-                self.and(&match self.reach {
+                let range = match self.reach {
+                    Reach::Each if self.sqlite => {
+                        self.each = format!("{until} AS before_us");
+                        format!(
+                            "s.organization = o.id AND s.created_us >= {from} AND s.created_us < o.before_us"
+                        )
+                    }
                     Reach::Each => format!(
                         "(s.organization, s.created_us) >= (o.id, {from})
                              AND (s.organization, s.created_us) < (o.id, {until})"
                     ),
                     _ => format!("{0} >= {from} AND {0} < {until}", self.at),
-                });
+                };
+                self.and(&range);
                 self.and(&format!("({}, s.tail) < ({at}, {tail})", self.at));
                 let deleted = self.bind(filter.include_deleted_organizations);
                 self.and(&format!(
@@ -166,7 +175,10 @@ impl Conditions {
     fn organizations(&mut self, list: &[Uuid]) {
         let number = self.bind(ids(list));
         if self.reach == Reach::Each {
-            self.each = Some(format!("SELECT DISTINCT {} AS id", elements(&number, Kind::Id)));
+            self.each = match self.sqlite {
+                true => format!("SELECT DISTINCT unhex(value) AS id, {} FROM json_each({number})", self.each),
+                false => format!("SELECT DISTINCT {} AS id", elements(&number, Kind::Id)),
+            };
             return;
         }
         let within = self.is_in("s.organization", number, Kind::Id);

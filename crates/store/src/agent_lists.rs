@@ -73,7 +73,7 @@ impl Store {
         // One more than asked for tells whether others follow.
         let limit = i64::from(limit) + 1;
         vec![
-            page(conditions(sqlite, reach_of_page(sqlite, reach, filter), filter, position), limit, offset),
+            page(conditions(sqlite, reach_of_page(reach, filter), filter, position), limit, offset),
             total(conditions(sqlite, reach, filter, None)),
         ]
     }
@@ -113,26 +113,32 @@ impl Store {
     }
 }
 
-/// PostgreSQL would read all sessions of some organizations and sort them; of each one the newest are enough. SQLite
-/// keeps but the newest while it reads, which is as fast.
-pub(crate) fn reach_of_page(sqlite: bool, reach: Reach, filter: &SessionFilter) -> Reach {
-    let each = !sqlite && reach == Reach::Account && filter.organizations.is_some();
-    if each { Reach::Each } else { reach }
+/// All sessions of some organizations would be read and sorted; of each one the newest are enough.
+pub(crate) fn reach_of_page(reach: Reach, filter: &SessionFilter) -> Reach {
+    if reach == Reach::Account && filter.organizations.is_some() { Reach::Each } else { reach }
 }
 
 /// The sessions are found by what is narrow, and only those of the page get their bodies. Their leases are left where
 /// they are: no list shows them, and without them the account's index has all that is needed.
 pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Question {
     let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
-    let (order, Conditions { sql, values, each, .. }) = (conditions.order(), conditions);
-    let found = format!(
-        "SELECT s.organization, s.created_us, s.tail FROM agent_sessions s WHERE {sql} ORDER BY {order}"
-    );
-    let found = match each {
-        None => format!("{found} LIMIT {limit} OFFSET {offset}"),
-        Some(each) => format!(
-            "SELECT s.* FROM ({each}) o CROSS JOIN LATERAL ({found} LIMIT CAST({limit} AS BIGINT) + CAST({offset} AS BIGINT)) s
-             ORDER BY s.created_us DESC, s.tail DESC LIMIT {limit} OFFSET {offset}"
+    let found = match (conditions.reach, conditions.sqlite) {
+        (Reach::Each, true) => merged(&conditions, &limit, &offset),
+        (Reach::Each, false) => {
+            let Conditions { sql, each, .. } = &conditions;
+            format!(
+                "SELECT s.* FROM ({each}) o CROSS JOIN LATERAL
+                     (SELECT s.organization, s.created_us, s.tail FROM agent_sessions s WHERE {sql}
+                      ORDER BY {order} LIMIT CAST({limit} AS BIGINT) + CAST({offset} AS BIGINT)) s
+                 ORDER BY s.created_us DESC, s.tail DESC LIMIT {limit} OFFSET {offset}",
+                order = conditions.order()
+            )
+        }
+        _ => format!(
+            "SELECT s.organization, s.created_us, s.tail FROM agent_sessions s WHERE {}
+             ORDER BY {} LIMIT {limit} OFFSET {offset}",
+            conditions.sql,
+            conditions.order()
         ),
     };
     let sql = format!(
@@ -140,7 +146,24 @@ pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Quest
          JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us
          ORDER BY s.created_us DESC, s.tail DESC"
     );
-    (kept(sql), values)
+    (kept(sql), conditions.values)
+}
+
+/// The lists of some organizations merged into one: SQLite, which joins nothing laterally, takes the newest of what is
+/// in a recursive query's queue, and the one after it of the same organization comes into the queue.
+fn merged(conditions: &Conditions, limit: &str, offset: &str) -> String {
+    let (Conditions { sql, each, .. }, order) = (conditions, conditions.order());
+    let next = format!(
+        "CROSS JOIN agent_sessions n ON n.organization = o.id AND n.created_us =
+             (SELECT s.created_us FROM agent_sessions s WHERE {sql} ORDER BY {order} LIMIT 1)"
+    );
+    format!(
+        "WITH RECURSIVE o (id, before_us, tail) AS
+             (SELECT n.organization, n.created_us, n.tail FROM ({each}) o {next}
+              UNION ALL SELECT n.organization, n.created_us, n.tail FROM o {next}
+              ORDER BY 2 DESC, 3 DESC LIMIT {limit} OFFSET {offset})
+         SELECT id AS organization, before_us AS created_us, tail FROM o"
+    )
 }
 
 pub(crate) fn total(Conditions { sql, values, .. }: Conditions) -> Question {
