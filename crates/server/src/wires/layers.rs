@@ -4,6 +4,7 @@ use super::repeats;
 pub use super::repeats::KeptInstead;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
+use crate::front::Unfit;
 use crate::observe::RequestLine;
 use crate::operations::idempotency::Scope;
 use crate::state::App;
@@ -27,6 +28,8 @@ use uuid::Uuid;
 /// The header that carries a request's id, in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
+/// What is done to paths at all.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// Where a worker waits for work, for longer than requests take.
 const CLAIM_PATH: &str = "/tenure/v1/work/claim";
 
@@ -92,12 +95,12 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let too_large =
         load != Load::File && content_length(request.headers()).is_some_and(|length| length > most);
     let waits = request.uri().path() == CLAIM_PATH;
+    let unfit = request.extensions_mut().remove::<Unfit>().map(|Unfit(failure)| failure);
+    let refused = unfit.or_else(|| too_large.then_some(RequestFailure::BodyTooLarge { limit: most }));
     let answer = async {
-        match too_large {
-            true => Ok((wire.word)(RequestFailure::BodyTooLarge { limit: most }.into())),
-            false => {
-                AssertUnwindSafe(repeats::run(&app, wire, request, next, unhurried)).catch_unwind().await
-            }
+        match refused {
+            Some(failure) => Ok(unread(wire, failure)),
+            None => AssertUnwindSafe(repeats::run(&app, wire, request, next, unhurried)).catch_unwind().await,
         }
     };
     let limit = match waits {
@@ -126,6 +129,18 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
         duration,
     }
     .log();
+    response
+}
+
+/// The answer to a request of which no more than the head is read: the connection cannot go on.
+fn unread(wire: Wire, failure: RequestFailure) -> Response {
+    let no_method = failure == RequestFailure::Method;
+    let mut response = (wire.word)(failure.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if no_method {
+        headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
+    }
     response
 }
 

@@ -115,7 +115,7 @@ fn a_wire_names_the_use_cases_and_of_the_store_only_proofs() {
     let from_store =
         ["access", "Caller", "Chosen", "Granted", "GrantedAccount", "StoredFile", "Signal", "SignalReceiver"];
     let from_crate =
-        ["failure", "operations", "state", "wires", "clock", "observe", "settings", "signals", "throttle"];
+        ["failure", "front", "operations", "state", "wires", "clock", "observe", "settings", "signals", "throttle"];
     // The host's wire is the other end of its connections.
     let hosts = "crates/server/src/wires/tenure/host.rs";
     let mut wrong = Vec::new();
