@@ -3,6 +3,7 @@
 
 pub mod connections;
 mod head;
+pub mod rates;
 pub mod tls;
 
 pub use head::Unfit;
@@ -20,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rates::Rates;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -49,6 +51,8 @@ pub struct Front {
     pub tls: Option<Tls>,
     /// The connections that are open.
     pub connections: Connections,
+    /// How many requests callers and addresses may send.
+    pub rates: Rates,
     told: Mutex<Option<Stopwatch>>,
 }
 

@@ -6,18 +6,21 @@
 
 mod access;
 mod docs;
+mod front;
 mod kinds;
 mod sources;
 #[cfg(test)]
 mod tests;
 mod units;
 
+use axum::http::HeaderValue;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use access::{MailRoute, Proxies};
 pub use docs::markdown;
+pub use front::Quota;
 pub use kinds::{BaseUrl, FileStore, LogFormat, Secrecy, SecretUrl};
 pub use sources::{Inputs, Loaded, SettingLine, Source};
 pub use units::{parse_duration, parse_size};
@@ -120,6 +123,14 @@ settings! {
         "What the headers of a request may take together, in bytes.";
     header_count: u32, kinds::Count, "100",
         "How many headers a request may have.";
+    rate_per_credential: Option<Quota>, kinds::Rate, "3000000/m",
+        "How many requests one key or login session may send; 0 for no limit. The whole number at once, then as they come back.";
+    rate_per_principal: Option<Quota>, kinds::Rate, "6000000/m",
+        "The like of one user or service user, with all of its keys and sessions.";
+    rate_per_address: Option<Quota>, kinds::Rate, "6000000/m",
+        "The like of one address (of IPv6, of one /64), whoever it is; behind a proxy, name that in `trusted_proxies`.";
+    cors_origins: Vec<HeaderValue>, kinds::Origins, "",
+        "The origins of web pages of other sites that may use this server with a key, with commas between; their cookies never count.";
     body_limit: u64, kinds::Size, "1MiB",
         "Largest body of a request, in bytes; a larger one is refused before it is read.";
     upload_limit: u64, kinds::Size, "2GiB",

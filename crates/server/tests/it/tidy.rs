@@ -114,8 +114,18 @@ fn what_is_taken_is_read_from_use_lines_and_paths() {
 fn a_wire_names_the_use_cases_and_of_the_store_only_proofs() {
     let from_store =
         ["access", "Caller", "Chosen", "Granted", "GrantedAccount", "StoredFile", "Signal", "SignalReceiver"];
-    let from_crate =
-        ["failure", "front", "operations", "state", "wires", "clock", "observe", "settings", "signals", "throttle"];
+    let from_crate = [
+        "failure",
+        "front",
+        "operations",
+        "state",
+        "wires",
+        "clock",
+        "observe",
+        "settings",
+        "signals",
+        "throttle",
+    ];
     // The host's wire is the other end of its connections.
     let hosts = "crates/server/src/wires/tenure/host.rs";
     let mut wrong = Vec::new();
