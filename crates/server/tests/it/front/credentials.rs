@@ -12,7 +12,7 @@ use serde_json::Value;
 const WIRES: [(&str, bool); 5] = [
     ("/api/v1/organizations", false),
     ("/v1/auth/me", true),
-    ("/v3/self", false),
+    ("/v3/organizations/sessions", false),
     ("/frontend/api/v1/auth/session", false),
     ("/tenure/v1/changes", false),
 ];
