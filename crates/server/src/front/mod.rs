@@ -126,8 +126,12 @@ fn line(stream: TcpStream, open: connections::Open, patience: Duration) -> Line 
 
 async fn connection(app: App, router: Router, line: Line, peer: SocketAddr) {
     let Some(tls) = &app.front.tls else { return over_http1(&app, router, line, peer).await };
-    let shaken = tls.acceptor().accept(line);
-    let Ok(Ok(line)) = tokio::time::timeout(app.settings.head_timeout, shaken).await else { return };
+    let shaken = tokio::time::timeout(app.settings.head_timeout, tls.acceptor().accept(line));
+    let shaken = tokio::select! {
+        shaken = shaken => shaken,
+        () = app.stop.cancelled() => return,
+    };
+    let Ok(Ok(line)) = shaken else { return };
     match line.get_ref().1.alpn_protocol() {
         Some(b"h2") => over_http2(&app, router, line, peer).await,
         _ => over_http1(&app, router, line, peer).await,

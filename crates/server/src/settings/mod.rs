@@ -109,9 +109,9 @@ settings! {
         "What is logged to standard error: a level, or a list such as `info,access=off`.";
     log_format: LogFormat, kinds::LogFormatKind, "text",
         "How a log line is written: for people, or one JSON object a line.";
-    connections: u32, kinds::Count, "10000",
+    connections: u32, kinds::Count, "30000",
         "How many connections may be open on this server; one more is closed at once.";
-    connections_per_address: u32, kinds::Count, "2000",
+    connections_per_address: u32, kinds::Count, "15000",
         "How many of them may come from one address (of IPv6, from one /64), unless it is a trusted proxy.";
     head_timeout: Duration, kinds::Span, "60s",
         "How long a connection may take to shake hands and to send the head of a request, and how long it may be silent between two.";
