@@ -22,6 +22,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rates::Rates;
+use rustix::process::{Resource, getrlimit};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -87,6 +88,7 @@ impl Front {
 pub async fn accept(app: App, listener: TcpListener) {
     let router = wires::router(app.clone());
     let running = TaskTracker::new();
+    let most = app.settings.connections.min(files_to_spare());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -95,8 +97,8 @@ pub async fn accept(app: App, listener: TcpListener) {
         match accepted {
             Ok((stream, peer)) => {
                 let settings = &app.settings;
-                let (most, of_one) = (settings.connections, settings.connections_per_address);
-                let opened = app.front.connections.open(peer.ip(), most, of_one, &settings.trusted_proxies);
+                let (of_one, proxies) = (settings.connections_per_address, &settings.trusted_proxies);
+                let opened = app.front.connections.open(peer.ip(), most, of_one, proxies);
                 match opened {
                     Some(open) => {
                         let line = line(stream, open, settings.write_timeout);
@@ -116,6 +118,12 @@ pub async fn accept(app: App, listener: TcpListener) {
     drop(listener);
     running.close();
     running.wait().await;
+}
+
+/// How many connections this process may have: each is an open file, and a fifth of those is for everything else.
+fn files_to_spare() -> u32 {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    u32::try_from(files - files / 5).unwrap_or(u32::MAX)
 }
 
 fn line(stream: TcpStream, open: connections::Open, patience: Duration) -> Line {
