@@ -169,7 +169,7 @@ impl ApiToken {
 }
 
 /// `AuthGetApiTokenListResponse`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ApiTokens {
     /// Null when there are none.
