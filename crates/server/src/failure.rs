@@ -66,6 +66,29 @@ pub enum RequestFailure {
         "this was sent by a page of another site: send it from this one, or with a key instead of a cookie"
     )]
     CrossSite,
+    /// What is asked for is longer than `limit` bytes.
+    #[error("the path and the query are longer than {limit} bytes")]
+    TargetTooLong {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The headers are larger, or more, than is read.
+    #[error("the headers are larger than {bytes} bytes, or more than {count}")]
+    HeadTooLarge {
+        /// The limit in bytes.
+        bytes: u64,
+        /// The most headers.
+        count: u32,
+    },
+    /// The head is not what HTTP asks for.
+    #[error("{0}")]
+    Head(String),
+    /// More requests than a caller or an address may send.
+    #[error("too many requests: try again in {seconds} seconds")]
+    TooManyRequests {
+        /// After how long the next one is answered.
+        seconds: u64,
+    },
     /// The answer took too long.
     #[error("the request took too long")]
     Timeout,

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// host may be away.
 const LINKS_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether the certificate's files have changed.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(10);
+
 /// Starts all of them.
 pub fn start(app: &App) {
     app.tasks.spawn(queue::keep_running(app.clone()));
@@ -20,6 +23,9 @@ pub fn start(app: &App) {
             tracing::warn!(%error, "devices could not be counted");
         }
     });
+    if app.front.tls.is_some() {
+        repeat(app, CERTIFICATE_EVERY, |app| async move { app.front.refresh() });
+    }
     repeat(app, LINKS_EVERY, |app| async move {
         if let Err(error) = hosts::keep_links(&app).await {
             tracing::warn!(%error, "cannot note which hosts are on the line");

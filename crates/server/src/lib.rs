@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod failure;
+pub mod front;
 mod hosts;
 mod jobs;
 mod mail;

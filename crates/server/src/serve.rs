@@ -1,7 +1,10 @@
 //! A server from start to graceful stop.
 
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
+use crate::front::tls::{Tls, TlsError};
+use crate::front::{self, Front};
 use crate::hosts::Hosts;
+use crate::jobs;
 use crate::mail::Mailer;
 use crate::master_key::MasterKey;
 use crate::observe::Metrics;
@@ -11,7 +14,6 @@ use crate::operations::tokens::Signer;
 use crate::settings::{FileStore, Settings, SettingsError};
 use crate::state::{App, Parts};
 use crate::throttle::{SocketCounts, Throttle};
-use crate::{jobs, wires};
 use domain::ids::NodeId;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -46,6 +48,9 @@ pub enum ServeError {
     /// Passwords cannot be hashed as the settings say.
     #[error("passwords cannot be hashed with argon2_memory, argon2_passes and argon2_lanes as they are: {0}")]
     Passwords(String),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The mail server cannot be used.
     #[error("the setting mail cannot be used: {0}")]
     Mail(String),
@@ -97,6 +102,7 @@ impl Server {
         random: Arc<dyn Random>,
     ) -> Result<Server, ServeError> {
         settings.check_exposure()?;
+        let tls = Tls::open(&settings)?;
         let files = open_files(&settings.files)?;
         let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
         let mailer = Mailer::new(&settings.mail, &settings.mail_from).map_err(ServeError::Mail)?;
@@ -131,10 +137,11 @@ impl Server {
             stop,
             tasks: TaskTracker::new(),
             used: Throttle::default(),
+            front: Front::new(tls),
             sockets: SocketCounts::default(),
         });
         jobs::start(&app);
-        let serving = tokio::spawn(accept(app.clone(), listener));
+        let serving = tokio::spawn(front::accept(app.clone(), listener));
         Ok(Server { app, address, serving })
     }
 
@@ -173,16 +180,6 @@ impl Server {
             tracing::warn!("some requests did not finish in time and were cut off");
         }
         self.app.store.database().close().await;
-    }
-}
-
-async fn accept(app: App, listener: TcpListener) {
-    let stop = app.stop.clone();
-    let service = wires::router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let serving =
-        axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await });
-    if let Err(error) = serving.await {
-        tracing::error!(%error, "the server's listener failed");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a running server has at hand.
 
 use crate::clock::{Clock, Random};
+use crate::front::Front;
 use crate::hosts::Hosts;
 use crate::mail::Mailer;
 use crate::master_key::MasterKey;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub mailer: Mailer,
     /// What was noted as used lately.
     pub used: Throttle,
+    /// What stands in front of the wires.
+    pub front: Front,
     /// Open WebSockets of each credential.
     pub sockets: SocketCounts,
 }

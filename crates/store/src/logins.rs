@@ -137,7 +137,7 @@ pub(crate) fn end_of_key(key: CredentialId, ending: &Ending, now: Micros) -> [St
 }
 
 /// What must still hold when a session is opened, and what gives way to it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Opening {
     /// The password's hash that was checked; nothing when it was another proof.
     pub password_hash: Option<String>,

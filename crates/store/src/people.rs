@@ -61,7 +61,7 @@ const EVERYBODY: &str =
     concat!("SELECT ", columns!(), " FROM principals p WHERE p.kind = 'user' AND p.state <> 'deleted'");
 
 /// What a sign-in is checked against.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Known {
     /// Who has the address.
     pub person: Person,

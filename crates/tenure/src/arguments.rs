@@ -4,11 +4,18 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use server::settings::Settings;
 
 /// Settings given as arguments: name in the table, and value.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct SettingArguments(
     /// In the order of the table.
     pub Vec<(&'static str, String)>,
 );
+
+impl std::fmt::Debug for SettingArguments {
+    /// The names alone: a value may have a password in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 /// `--database` goes with every command and is an argument of the program.
 const GLOBAL: &str = "database";

@@ -163,7 +163,6 @@ async fn rename(
 }
 
 /// A new sub user.
-#[derive(Debug)]
 pub struct NewUser<'a> {
     /// Its address, which it has to show to be its own.
     pub email: &'a str,

@@ -45,7 +45,7 @@ pub struct Claim {
 }
 
 /// A turn for a worker.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Assignment {
     /// The session, with the turn in it.
     pub session: AgentSession,

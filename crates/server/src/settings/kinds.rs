@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) use super::access::{Folder, Mail, ProxyList, Sender};
+pub(super) use super::front::{Origins, Rate};
 use super::units::{parse_duration, parse_size};
 
 /// Whether a setting's value may be shown.

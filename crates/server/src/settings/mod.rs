@@ -6,18 +6,21 @@
 
 mod access;
 mod docs;
+mod front;
 mod kinds;
 mod sources;
 #[cfg(test)]
 mod tests;
 mod units;
 
+use axum::http::HeaderValue;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use access::{MailRoute, Proxies};
 pub use docs::markdown;
+pub use front::Quota;
 pub use kinds::{BaseUrl, FileStore, LogFormat, Secrecy, SecretUrl};
 pub use sources::{Inputs, Loaded, SettingLine, Source};
 pub use units::{parse_duration, parse_size};
@@ -89,7 +92,11 @@ settings! {
     listen: SocketAddr, kinds::Address, "127.0.0.1:7420",
         "IP address and port to listen on; port 0 takes a free one.";
     public_url: Option<BaseUrl>, kinds::PublicUrl, "",
-        "The URL under which clients reach the server; when empty, http:// and the address listened on.";
+        "The URL under which clients reach the server; when empty, http:// or with TLS https://, and the address listened on.";
+    tls_cert: Option<PathBuf>, kinds::KeyFile, "",
+        "The file with the certificate that the server proves who it is with, and those between it and its root (PEM); with `tls_key`. Read again when it changes. When empty, plain HTTP is served.";
+    tls_key: Option<PathBuf>, kinds::KeyFile, "",
+        "The file with the key of `tls_cert` (PEM, without a password).";
     database: SecretUrl, kinds::Database, "sqlite:tenure-data/tenure.db",
         "Where sessions are kept: one file, or a PostgreSQL database.";
     files: FileStore, kinds::Files, "tenure-data/files",
@@ -102,6 +109,28 @@ settings! {
         "What is logged to standard error: a level, or a list such as `info,access=off`.";
     log_format: LogFormat, kinds::LogFormatKind, "text",
         "How a log line is written: for people, or one JSON object a line.";
+    connections: u32, kinds::Count, "30000",
+        "How many connections may be open on this server; one more is closed at once.";
+    connections_per_address: u32, kinds::Count, "15000",
+        "How many of them may come from one address (of IPv6, from one /64), unless it is a trusted proxy.";
+    head_timeout: Duration, kinds::Span, "60s",
+        "How long a connection may take to shake hands and to send the head of a request, and how long it may be silent between two.";
+    write_timeout: Duration, kinds::Span, "60s",
+        "How long a client may take nothing of an answer before its connection is cut.";
+    line_limit: u64, kinds::Size, "16KiB",
+        "Longest path with its query, in bytes.";
+    header_limit: u64, kinds::Size, "32KiB",
+        "What the headers of a request may take together, in bytes.";
+    header_count: u32, kinds::Count, "100",
+        "How many headers a request may have.";
+    rate_per_credential: Option<Quota>, kinds::Rate, "3000000/m",
+        "How many requests one key or login session may send; 0 for no limit. The whole number at once, then as they come back.";
+    rate_per_principal: Option<Quota>, kinds::Rate, "6000000/m",
+        "The like of one user or service user, with all of its keys and sessions.";
+    rate_per_address: Option<Quota>, kinds::Rate, "6000000/m",
+        "The like of one address (of IPv6, of one /64), whoever it is; behind a proxy, name that in `trusted_proxies`.";
+    cors_origins: Vec<HeaderValue>, kinds::Origins, "",
+        "The origins of web pages of other sites that may use this server with a key, with commas between; their cookies never count.";
     body_limit: u64, kinds::Size, "1MiB",
         "Largest body of a request, in bytes; a larger one is refused before it is read.";
     upload_limit: u64, kinds::Size, "2GiB",
@@ -213,8 +242,14 @@ impl Settings {
     /// Refuses to serve plain HTTP where others can listen in, unless that was asked for.
     ///
     /// # Errors
-    /// [`SettingsError::Exposed`].
+    /// [`SettingsError::Exposed`]; [`SettingsError::Half`] when TLS is half set.
     pub fn check_exposure(&self) -> Result<(), SettingsError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), Some(_)) => return Ok(()),
+            (Some(_), None) => return Err(SettingsError::Half { given: "tls_cert", missing: "tls_key" }),
+            (None, Some(_)) => return Err(SettingsError::Half { given: "tls_key", missing: "tls_cert" }),
+            (None, None) => {}
+        }
         // An IPv4 address written as IPv6 (::ffff:127.0.0.1) is loopback as well.
         if self.insecure_http || self.listen.ip().to_canonical().is_loopback() {
             return Ok(());
@@ -239,18 +274,18 @@ impl Settings {
     pub fn base_url(&self, bound: SocketAddr) -> String {
         match &self.public_url {
             Some(url) => url.to_string(),
-            None => derived_url(bound),
+            None => derived_url(if self.tls_cert.is_some() { "https" } else { "http" }, bound),
         }
     }
 }
 
 /// The URL of an address; one that means "all interfaces" is no address to connect to, so it becomes loopback.
-fn derived_url(bound: SocketAddr) -> String {
+fn derived_url(scheme: &str, bound: SocketAddr) -> String {
     let mut reachable = bound;
     if bound.ip().is_unspecified() {
         reachable.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    format!("http://{reachable}")
+    format!("{scheme}://{reachable}")
 }
 
 impl Default for Settings {
@@ -312,6 +347,14 @@ pub enum SettingsError {
         /// The address.
         listen: SocketAddr,
     },
+    /// One of two settings that need each other.
+    #[error("{given} is set and {missing} is not: TLS needs both")]
+    Half {
+        /// The one that is set.
+        given: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+    },
 }
 
 impl SettingsError {
@@ -322,10 +365,10 @@ impl SettingsError {
             Self::Unknown { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest}?")),
             Self::Unknown { nearest: None, .. } => Some("`tenure settings` prints all of them".to_owned()),
             Self::Exposed { listen } => Some(format!(
-                "listen on 127.0.0.1:{} behind a proxy that speaks TLS, or say --insecure-http (insecure_http = true) if you trust this network",
+                "give --tls-cert and --tls-key, or listen on 127.0.0.1:{} behind a proxy that speaks TLS, or say --insecure-http (insecure_http = true) if you trust this network",
                 listen.port()
             )),
-            Self::Wrong { .. } | Self::Unreadable { .. } | Self::Syntax { .. } => None,
+            Self::Wrong { .. } | Self::Unreadable { .. } | Self::Syntax { .. } | Self::Half { .. } => None,
         }
     }
 }

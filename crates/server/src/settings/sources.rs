@@ -44,7 +44,7 @@ impl fmt::Display for Source {
 }
 
 /// Everything the settings are read from, as data, so that tests need no process of their own.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Inputs {
     /// The file of `--config`.
     pub config: Option<PathBuf>,
@@ -62,6 +62,13 @@ impl Inputs {
     #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
     pub fn of_process(config: Option<PathBuf>, arguments: Vec<(&'static str, String)>) -> Self {
         Self { config, folder: PathBuf::new(), environment: std::env::vars_os().collect(), arguments }
+    }
+}
+
+impl fmt::Debug for Inputs {
+    /// Without the environment and the arguments: passwords stand there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

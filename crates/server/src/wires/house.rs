@@ -14,7 +14,7 @@ use axum::routing::get;
 /// The routes, for the table of callers.
 pub const ROUTES: &[(&str, &str)] = &[("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")];
 
-const WIRE: Wire = Wire { name: "house", word: |failure| TenureError::from(failure).into_response() };
+const WIRE: Wire = Wire { name: layers::HOUSE, word: |failure| TenureError::from(failure).into_response() };
 
 /// The routes.
 pub fn routes(app: &App) -> Router<App> {

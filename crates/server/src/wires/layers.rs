@@ -1,9 +1,11 @@
 //! What is around every request of every wire: an id, a time limit, no panic, one line in the log.
 
-use super::repeats;
 pub use super::repeats::KeptInstead;
+use super::{quotas, repeats};
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
+use crate::front::Unfit;
+use crate::front::rates::{Key, Left};
 use crate::observe::RequestLine;
 use crate::operations::idempotency::Scope;
 use crate::state::App;
@@ -19,7 +21,7 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{Caller, Chosen};
 use uuid::Uuid;
@@ -27,6 +29,15 @@ use uuid::Uuid;
 /// The header that carries a request's id, in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
+/// The wire of what no wire owns.
+pub const HOUSE: &str = "house";
+/// The route of what is none.
+const UNMATCHED: &str = "unmatched";
+const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
+/// For a year: RFC 6797.
+const ONLY_TLS: &str = "max-age=31536000";
+/// What is done to paths at all.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// Where a worker waits for work, for longer than requests take.
 const CLAIM_PATH: &str = "/tenure/v1/work/claim";
 
@@ -41,7 +52,14 @@ pub struct Wire {
 
 /// Who made a request, told by the extractor to the log.
 #[derive(Clone, Default)]
-pub struct Who(Arc<Mutex<Option<Recognized>>>);
+pub struct Who(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    recognized: Option<Recognized>,
+    /// What is left of each quota that the request took from.
+    left: Vec<(&'static str, Left)>,
+}
 
 #[derive(Clone, Copy)]
 struct Recognized {
@@ -52,22 +70,42 @@ struct Recognized {
 impl Who {
     /// Notes who is calling and in which organization.
     pub fn is(&self, caller: &Caller) {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let organization = caller.organization().map(|organization| organization.0);
-        *slot = Some(Recognized { principal: caller.principal().0, organization });
+        self.seen().recognized = Some(Recognized { principal: caller.principal().0, organization });
+    }
+
+    /// Takes the request out of a quota.
+    ///
+    /// # Errors
+    /// [`RequestFailure::TooManyRequests`].
+    pub fn spend(&self, app: &App, key: Key) -> Result<(), RequestFailure> {
+        let Some(left) = quotas::spend(app, key) else { return Ok(()) };
+        self.seen().left.push((key.policy(), left));
+        left.wait.map_or(Ok(()), |seconds| Err(RequestFailure::TooManyRequests { seconds }))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn taken(&self) -> Option<Recognized> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen().recognized
     }
 }
 
-/// Notes who calls, for the log, and gives the caller what its request is noted under if it may be repeated.
-pub fn recognized(parts: &Parts, caller: Caller) -> Caller {
+/// Notes who calls, for the log, takes the request out of the caller's quotas, and gives the caller what its request is
+/// noted under if it may be repeated.
+///
+/// # Errors
+/// [`RequestFailure::TooManyRequests`].
+pub fn recognized(app: &App, parts: &Parts, caller: Caller) -> Result<Caller, Failure> {
     if let Some(who) = parts.extensions.get::<Who>() {
         who.is(&caller);
+        for key in quotas::of(&caller) {
+            who.spend(app, key)?;
+        }
     }
-    caller.attempting(parts.extensions.get::<Scope>().copied())
+    Ok(caller.attempting(parts.extensions.get::<Scope>().copied()))
 }
 
 /// Puts the layers around a wire's routes.
@@ -80,7 +118,7 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let id = request_id(&app, request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let who = Who::default();
     request.extensions_mut().insert(who.clone());
     let load = load(&request);
@@ -91,13 +129,17 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     };
     let too_large =
         load != Load::File && content_length(request.headers()).is_some_and(|length| length > most);
+    // What asks whether the server is well is never too much.
+    let limited =
+        if wire.name == HOUSE && route != UNMATCHED { None } else { quotas::crowding(&app, &who, &request) };
     let waits = request.uri().path() == CLAIM_PATH;
+    let unfit = request.extensions_mut().remove::<Unfit>().map(|Unfit(failure)| failure);
+    let refused =
+        unfit.or(limited).or_else(|| too_large.then_some(RequestFailure::BodyTooLarge { limit: most }));
     let answer = async {
-        match too_large {
-            true => Ok((wire.word)(RequestFailure::BodyTooLarge { limit: most }.into())),
-            false => {
-                AssertUnwindSafe(repeats::run(&app, wire, request, next, unhurried)).catch_unwind().await
-            }
+        match refused {
+            Some(failure) => Ok(unread(wire, failure)),
+            None => AssertUnwindSafe(repeats::run(&app, wire, request, next, unhurried)).catch_unwind().await,
         }
     };
     let limit = match waits {
@@ -110,7 +152,8 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
         Ok(Err(_)) => (wire.word)(Failure::internal(format!("a panic in {method} {route}"))),
         Err(_) => (wire.word)(RequestFailure::Timeout.into()),
     };
-    finish(&mut response, &id);
+    finish(&app, &mut response, &id);
+    quotas::tell(&mut response, &who.seen().left);
     let status = response.status().as_u16();
     let duration = watch.elapsed();
     app.metrics.request(wire.name, method.as_str(), route.to_owned(), status, duration);
@@ -126,6 +169,22 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
         duration,
     }
     .log();
+    response
+}
+
+/// The answer to a request of which no more than the head is read. The connection cannot go on, unless its client has
+/// only to wait.
+fn unread(wire: Wire, failure: RequestFailure) -> Response {
+    let no_method = failure == RequestFailure::Method;
+    let waits = matches!(failure, RequestFailure::TooManyRequests { .. });
+    let mut response = (wire.word)(failure.into());
+    let headers = response.headers_mut();
+    if !waits {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if no_method {
+        headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
+    }
     response
 }
 
@@ -153,7 +212,7 @@ fn load(request: &Request) -> Load {
     }
 }
 
-fn finish(response: &mut Response, id: &str) {
+fn finish(app: &App, response: &mut Response, id: &str) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
@@ -161,6 +220,13 @@ fn finish(response: &mut Response, id: &str) {
     // Whatever a session is about is nobody's to keep on the way.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // No answer is a page, and none belongs into one; what is a page says itself what it needs.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NO_PAGE));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if app.base_url.starts_with("https:") {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
+    }
 }
 
 /// The caller's own id of the request if it is a plain word, else a new one.

@@ -3,6 +3,8 @@
 //! A wire's folder has its routes, its shapes and its words for failures. It names the use cases and the
 //! domain, never another wire, and of the store only the proofs of access.
 
+mod cors;
+mod credential;
 pub mod devin;
 pub mod everruns;
 mod house;
@@ -10,6 +12,7 @@ mod layers;
 pub mod mobilenext;
 mod origin;
 pub mod probe;
+mod quotas;
 mod repeats;
 pub mod tenure;
 mod times;
@@ -19,14 +22,19 @@ use axum::Router;
 
 /// All routes of the server: the one table.
 pub fn router(app: App) -> Router {
-    Router::new()
+    let cors = cors::layer(&app.settings);
+    let router = Router::new()
         .merge(house::routes(&app))
         .merge(everruns::routes(&app))
         .merge(devin::routes(&app))
         .merge(mobilenext::routes(&app))
         .merge(probe::routes(&app))
         .merge(tenure::routes(&app))
-        .with_state(app)
+        .with_state(app);
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 /// A route for people and tests: the method, the path and the wire it belongs to.

@@ -26,7 +26,7 @@ impl FromRequestParts<App> for CameFrom {
 }
 
 /// The peer, or who is behind it when it is a proxy that is trusted. What others say of themselves is not believed.
-fn client(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+pub fn client(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let lines = headers.get_all("x-forwarded-for").iter();
     // A line that is no text is no address: it ends the search where it stands.
     let lines = lines.map(|line| line.to_str().unwrap_or("?")).collect::<Vec<_>>();

@@ -1,6 +1,7 @@
 //! `Idempotency-Key` on every POST of every wire: a request that is repeated with its key is done once and answered
 //! alike, for as long as the settings say.
 
+use super::credential;
 use super::layers::{self, Wire};
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
@@ -52,9 +53,9 @@ pub async fn run(app: &App, wire: Wire, request: Request, next: Next, large: boo
 }
 
 async fn begin(app: &App, wire: Wire, request: Request, large: bool) -> Result<Going, Failure> {
-    let credential = credential(request.headers());
+    let Ok(credential) = credential(app, &request) else { return Ok(Going::Plain(request)) };
     // The organization stands in the path or in a header: both are part of what the key belongs to.
-    let caller = match authenticate(app, credential, Chosen::ByDefault).await {
+    let caller = match authenticate(app, credential.as_deref(), Chosen::ByDefault).await {
         Ok(caller) => caller,
         // The handler says why, in the words of its wire.
         Err(Failure::Unauthenticated | Failure::Refused(_)) => return Ok(Going::Plain(request)),
@@ -79,10 +80,13 @@ async fn begin(app: &App, wire: Wire, request: Request, large: bool) -> Result<G
     })
 }
 
-/// Whatever a wire lets stand before a key. A form that the wire does not take is refused by its handler, and refusals
-/// of callers are not kept.
-fn credential(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_whitespace().next_back()
+/// Whatever a wire lets stand before a key, or the cookie. A form that the wire does not take is refused by its
+/// handler, and refusals of callers are not kept.
+fn credential(app: &App, request: &Request) -> Result<Option<String>, Failure> {
+    let headers = request.headers();
+    let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let said = said.and_then(|value| value.split_whitespace().next_back()).map(str::to_owned);
+    credential::only(app, request.method(), headers, said)
 }
 
 fn key(headers: &HeaderMap) -> Result<String, Failure> {

@@ -30,6 +30,7 @@ mod contracts;
 mod coverage;
 mod devin;
 mod everruns;
+mod front;
 mod hosts;
 mod input;
 mod lifecycle;

@@ -31,6 +31,11 @@ impl Socket {
         }
     }
 
+    /// Opens a WebSocket with a request of one's own.
+    pub async fn with(request: tungstenite::handshake::client::Request) -> Socket {
+        Socket(connect_async(request).await.unwrap().0)
+    }
+
     /// Opens `/ws` with a query string and a key in the header.
     async fn open(world: &World, query: &str, key: Option<&str>) -> Socket {
         Socket::try_open(&world.stranger(key), &format!("/ws{query}")).await.unwrap()

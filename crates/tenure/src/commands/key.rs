@@ -80,7 +80,7 @@ pub struct List {
 }
 
 /// A key as it is shown. The secret is there only when it was just made.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown {
     id: Uuid,

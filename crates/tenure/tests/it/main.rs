@@ -2,5 +2,6 @@
 
 mod administration;
 mod demo;
+mod process;
 mod refusals;
 mod shell;

@@ -4,7 +4,7 @@ use super::errors::DevinError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::state::App;
-use crate::wires::layers;
+use crate::wires::{credential, layers};
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use domain::ids::OrganizationId;
@@ -24,13 +24,15 @@ impl FromRequestParts<App> for Known {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, DevinError> {
         let chosen = chosen(parts);
-        Ok(Known(known(parts, app, chosen).await?))
+        Ok(Known(known(parts, app, chosen).await?.0))
     }
 }
 
-async fn known(parts: &Parts, app: &App, chosen: Chosen) -> Result<Caller, Failure> {
-    let caller = authenticate(app, layers::bearer(&parts.headers), chosen).await?;
-    Ok(layers::recognized(parts, caller))
+/// Who calls, and with what.
+async fn known(parts: &Parts, app: &App, chosen: Chosen) -> Result<(Caller, Option<String>), Failure> {
+    let credential = credential::of(app, parts)?;
+    let caller = authenticate(app, credential.as_deref(), chosen).await?;
+    Ok((layers::recognized(app, parts, caller)?, credential))
 }
 
 /// The organization is read from the path as it was sent: another part of the path that is no text must not hide it,
@@ -70,9 +72,8 @@ impl<P: Right> FromRequestParts<App> for MayInAccount<P> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MayInAccount<P>, DevinError> {
         // An organization in the path of the account's own routes is what is asked about, not where the caller acts.
-        let caller = known(parts, app, Chosen::ByDefault).await?;
+        let (caller, credential) = known(parts, app, Chosen::ByDefault).await?;
         let granted = caller.may_in_account::<P>().map_err(Failure::from)?;
-        let credential = layers::bearer(&parts.headers).map(str::to_owned);
         Ok(MayInAccount { granted, caller, credential })
     }
 }

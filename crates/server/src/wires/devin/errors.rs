@@ -98,6 +98,10 @@ fn unreadable(request: &RequestFailure) -> DevinError {
         RequestFailure::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         RequestFailure::Conflict(_) => StatusCode::CONFLICT,
         RequestFailure::CrossSite => StatusCode::FORBIDDEN,
+        RequestFailure::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
+        RequestFailure::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        RequestFailure::Head(_) => StatusCode::BAD_REQUEST,
+        RequestFailure::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
         RequestFailure::Timeout => StatusCode::GATEWAY_TIMEOUT,
         RequestFailure::TooManyConnections { .. } => StatusCode::TOO_MANY_REQUESTS,
     };

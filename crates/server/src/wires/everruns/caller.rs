@@ -4,10 +4,10 @@ use super::errors::EverrunsError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::state::App;
-use crate::wires::layers;
+use crate::wires::{credential, layers};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use store::access::Right;
 use store::{Caller, Chosen, Granted};
 
@@ -25,11 +25,16 @@ pub struct Visitor {
 
 impl Visitor {
     /// What a request came with.
-    pub fn of(headers: &HeaderMap) -> Visitor {
-        Visitor {
-            credential: credential(headers).map(str::to_owned),
-            chosen: layers::chosen(headers, ORGANIZATION),
-        }
+    ///
+    /// # Errors
+    /// As [`credential::only`].
+    pub fn of(app: &App, method: &Method, headers: &HeaderMap) -> Result<Visitor, Failure> {
+        let said = match (headers.contains_key(header::AUTHORIZATION), key(headers)) {
+            (true, None) => return Err(Failure::Unauthenticated),
+            (_, key) => key.map(str::to_owned),
+        };
+        let credential = credential::only(app, method, headers, said)?;
+        Ok(Visitor { credential, chosen: layers::chosen(headers, ORGANIZATION) })
     }
 
     /// Who is calling.
@@ -42,7 +47,7 @@ impl Visitor {
 }
 
 /// The key of `Authorization`: bare, or after one of [`SCHEMES`]. More than one header is none, rather than a guess.
-fn credential(headers: &HeaderMap) -> Option<&str> {
+fn key(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let value = value.to_str().ok()?;
@@ -59,8 +64,8 @@ impl FromRequestParts<App> for Known {
     type Rejection = EverrunsError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, EverrunsError> {
-        let caller = Visitor::of(&parts.headers).caller(app).await?;
-        Ok(Known(layers::recognized(parts, caller)))
+        let caller = Visitor::of(app, &parts.method, &parts.headers)?.caller(app).await?;
+        Ok(Known(layers::recognized(app, parts, caller)?))
     }
 }
 
@@ -88,7 +93,7 @@ mod tests {
             for value in values {
                 headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
             }
-            credential(&headers).map(str::to_owned)
+            key(&headers).map(str::to_owned)
         };
         for value in ["evr_x", "Bearer evr_x", "bearer evr_x", "ApiKey evr_x", "APIKEY evr_x"] {
             assert_eq!(of(&[value]).as_deref(), Some("evr_x"), "{value}");

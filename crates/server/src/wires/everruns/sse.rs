@@ -17,7 +17,7 @@ use crate::state::App;
 use crate::throttle::OpenSocket;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use domain::agent::Event;
 use domain::ids::{OrganizationId, SessionId};
@@ -58,7 +58,7 @@ pub async fn open(
     let follow = agent_events::follow(&app, granted.clone(), id, since).await?.only(only, exclude);
     let (out, frames) = mpsc::channel(FRAMES_WAITING);
     let organization = granted.organization();
-    let visitor = Visitor::of(&headers);
+    let visitor = Visitor::of(&app, &Method::GET, &headers)?;
     let stream =
         Stream { app: app.clone(), visitor, organization, granted, id, out, streamed: Streamed::default() };
     // Tracked, so that a graceful stop waits for the good-bye.

@@ -4,7 +4,7 @@ use super::errors::MobileError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::state::App;
-use crate::wires::layers;
+use crate::wires::{credential, layers};
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -26,8 +26,9 @@ impl FromRequestParts<App> for Known {
     type Rejection = MobileError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, MobileError> {
-        let caller = authenticate(app, layers::bearer(&parts.headers), chosen(&parts.headers)).await?;
-        Ok(Known(layers::recognized(parts, caller)))
+        let credential = credential::of(app, parts)?;
+        let caller = authenticate(app, credential.as_deref(), chosen(&parts.headers)).await?;
+        Ok(Known(layers::recognized(app, parts, caller)?))
     }
 }
 

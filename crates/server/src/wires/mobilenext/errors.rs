@@ -134,6 +134,16 @@ fn unreadable(request: &RequestFailure) -> MobileError {
         RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "bad_request", -32602, "Invalid params"),
         RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict", -32042, "UploadFailed"),
         RequestFailure::CrossSite => (StatusCode::FORBIDDEN, "forbidden", -32003, "Forbidden"),
+        RequestFailure::TargetTooLong { .. } => {
+            (StatusCode::URI_TOO_LONG, "uri_too_long", -32600, "Invalid request")
+        }
+        RequestFailure::HeadTooLarge { .. } => {
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", -32600, "Invalid request")
+        }
+        RequestFailure::Head(_) => (StatusCode::BAD_REQUEST, "malformed_request", -32600, "Invalid request"),
+        RequestFailure::TooManyRequests { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limited", -32000, "TooManyRequests")
+        }
         RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", -32000, "Timeout"),
         RequestFailure::TooManyConnections { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "too_many_connections", -32030, "TooManyConnections")

@@ -14,11 +14,11 @@ use crate::operations::devices;
 use crate::signals::concerns;
 use crate::state::App;
 use crate::throttle::OpenSocket;
-use crate::wires::layers;
+use crate::wires::{credential, layers, quotas};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -54,6 +54,16 @@ impl Visitor {
     pub async fn caller(&self, app: &App) -> Result<Caller, Failure> {
         authenticate(app, self.credential.as_deref(), self.chosen).await
     }
+
+    /// Who is sending a request.
+    ///
+    /// # Errors
+    /// As [`Visitor::caller`]; [`RequestFailure::TooManyRequests`].
+    pub async fn requesting(&self, app: &App) -> Result<Caller, Failure> {
+        let caller = self.caller(app).await?;
+        quotas::within(app, &caller)?;
+        Ok(caller)
+    }
 }
 
 /// `GET /ws`. The upgrade is never refused for the credential: mobilecli would print "bad handshake"; the first
@@ -72,7 +82,7 @@ pub async fn open(
         }
     };
     let visitor =
-        Visitor { credential: credential(&headers, query.as_deref()), chosen: caller::chosen(&headers) };
+        Visitor { credential: said(&app, &headers, query.as_deref()), chosen: caller::chosen(&headers) };
     let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
     let tasks = app.tasks.clone();
     upgrade.on_upgrade(move |socket| async move {
@@ -81,16 +91,14 @@ pub async fn open(
     })
 }
 
-/// The credential: the header (mobilecli), or `?token=` (mobilewright, which cannot set one in a browser).
-/// Both at once are no credential, rather than a guess which one counts.
-fn credential(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
-    let by_header = headers.contains_key(axum::http::header::AUTHORIZATION);
-    let by_query = layers::query_value(query, "token").ok()?;
-    match (by_header, by_query) {
-        (true, None) => layers::bearer(headers).map(str::to_owned),
-        (false, token) => token,
-        (true, Some(_)) => None,
-    }
+/// The credential: the header (mobilecli), `?token=` (mobilewright, which cannot set one in a browser) or the cookie.
+/// Header and query at once are no credential, and so are a cookie and another one.
+fn said(app: &App, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let said = match (credential::bearer(headers).ok()?, layers::query_value(query, "token").ok()?) {
+        (Some(_), Some(_)) => return None,
+        (by_header, by_query) => by_header.or(by_query),
+    };
+    credential::only(app, &Method::GET, headers, said).ok()?
 }
 
 /// One conversation.
@@ -204,7 +212,7 @@ impl Conversation {
     /// Starts a request. Commands reach a device in the order they came; answers go out as they are ready.
     async fn run(&mut self, request: rpc::Request) -> bool {
         let id = request.id.clone();
-        let started = match self.visitor.caller(&self.app).await {
+        let started = match self.visitor.requesting(&self.app).await {
             Ok(caller) => rpc::start(&self.app, &caller, request).await,
             Err(failure) => Err(failure),
         };

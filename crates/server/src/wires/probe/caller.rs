@@ -1,24 +1,20 @@
 //! Who is calling: five ways to send one credential.
 //!
 //! `Authorization: Bearer` with an API key or a token (two dots), `?token=` with a key, `?jwt=` and the cookie `jwt`
-//! with a token. Two credentials that differ are refused, whichever of them is good: which one counts would be a
-//! guess. The two of the query stay in logs and histories: answers to them say that they are deprecated.
+//! with a token; `wires/credential.rs` says what is done with several. The two of the query stay in logs and histories: answers to them say that they are deprecated.
 
 use super::errors::ProbeError;
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
-use crate::operations::tokens::looks_signed;
 use crate::state::App;
-use crate::wires::layers;
+use crate::wires::{credential, layers};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use store::Caller;
 
-/// The cookie of a session.
-pub const COOKIE: &str = "jwt";
 /// The header that chooses the organization; the vendor has none.
 const ORGANIZATION: &str = "x-organization-id";
 /// RFC 9745. Since 2026-01-01.
@@ -51,84 +47,21 @@ impl FromRequestParts<App> for Maybe {
     type Rejection = ProbeError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Maybe, ProbeError> {
-        let Some(sent) = sent(&parts.headers, parts.uri.query())? else { return Ok(Maybe(None)) };
-        if sent.by_cookie {
-            same_site(app, &parts.method, &parts.headers)?;
-        }
+        let Some(credential) = sent(app, parts)? else { return Ok(Maybe(None)) };
         let chosen = layers::chosen(&parts.headers, ORGANIZATION);
-        let caller = authenticate(app, Some(&sent.credential), chosen).await?;
-        let caller = layers::recognized(parts, caller);
-        Ok(Maybe(Some(Known { caller, credential: sent.credential })))
+        let caller = authenticate(app, Some(&credential), chosen).await?;
+        let caller = layers::recognized(app, parts, caller)?;
+        Ok(Maybe(Some(Known { caller, credential })))
     }
 }
 
-/// A credential as it was sent.
-struct Sent {
-    credential: String,
-    /// And in no other way: a browser adds it by itself.
-    by_cookie: bool,
-}
-
-fn sent(headers: &HeaderMap, query: Option<&str>) -> Result<Option<Sent>, Failure> {
-    let mut found: Vec<String> = Vec::new();
-    if headers.contains_key(header::AUTHORIZATION) {
-        found.push(layers::bearer(headers).ok_or(Failure::Unauthenticated)?.to_owned());
-    }
+fn sent(app: &App, parts: &Parts) -> Result<Option<String>, Failure> {
+    let mut said = Vec::from_iter(credential::bearer(&parts.headers)?);
     for (name, signed) in [("token", false), ("jwt", true)] {
-        let value = layers::query_value(query, name).map_err(|_| Failure::Unauthenticated)?;
-        found.extend(value.map(|value| of_form(value, signed)).transpose()?);
+        let value = layers::query_value(parts.uri.query(), name).map_err(|_| Failure::Unauthenticated)?;
+        said.extend(value.map(|value| credential::of_form(value, signed)).transpose()?);
     }
-    let cookie = cookie(headers)?;
-    let by_cookie = found.is_empty() && cookie.is_some();
-    found.extend(cookie);
-    found.dedup();
-    match (found.pop(), found.is_empty()) {
-        (Some(credential), true) => Ok(Some(Sent { credential, by_cookie })),
-        (None, _) => Ok(None),
-        (Some(_), false) => Err(Failure::Unauthenticated),
-    }
-}
-
-fn of_form(credential: String, signed: bool) -> Result<String, Failure> {
-    if looks_signed(&credential) == signed { Ok(credential) } else { Err(Failure::Unauthenticated) }
-}
-
-/// The token in the cookie; more than one is none, for a page of a sibling host may have set another.
-fn cookie(headers: &HeaderMap) -> Result<Option<String>, Failure> {
-    let mut found = Vec::new();
-    for line in headers.get_all(header::COOKIE) {
-        let line = line.to_str().map_err(|_| Failure::Unauthenticated)?;
-        let pairs = line.split(';').filter_map(|pair| pair.trim().split_once('='));
-        found.extend(pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned()));
-    }
-    match found.len() {
-        0 => Ok(None),
-        1 => of_form(found.remove(0), true).map(Some),
-        _ => Err(Failure::Unauthenticated),
-    }
-}
-
-/// The token that comes with a sign-in, of whatever worth.
-pub fn presented(headers: &HeaderMap) -> Option<String> {
-    cookie(headers).ok().flatten()
-}
-
-/// That a request which changes something was not sent by a page of another site. Browsers say so in
-/// `Sec-Fetch-Site`, and older ones in `Origin`; what is no browser sends neither, and no cookies of others.
-///
-/// # Errors
-/// [`RequestFailure::CrossSite`].
-pub fn same_site(app: &App, method: &Method, headers: &HeaderMap) -> Result<(), Failure> {
-    if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
-        return Ok(());
-    }
-    let only = |name: HeaderName, good: &dyn Fn(&[u8]) -> bool| {
-        headers.get_all(name).iter().all(|value| good(value.as_bytes()))
-    };
-    let site =
-        only(HeaderName::from_static("sec-fetch-site"), &|site| site == b"same-origin" || site == b"none");
-    let origin = only(header::ORIGIN, &|origin| origin == app.base_url.as_bytes());
-    if site && origin { Ok(()) } else { Err(RequestFailure::CrossSite.into()) }
+    credential::only(app, &parts.method, &parts.headers, said)
 }
 
 /// For what opens a session without a credential: a page of another site may not sign a browser in as somebody else.
@@ -138,7 +71,7 @@ impl FromRequestParts<App> for SameSite {
     type Rejection = ProbeError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<SameSite, ProbeError> {
-        same_site(app, &parts.method, &parts.headers)?;
+        credential::same_site(app, &parts.method, &parts.headers)?;
         Ok(SameSite)
     }
 }

@@ -95,6 +95,12 @@ fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
         RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
         RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "ABORTED"),
         RequestFailure::CrossSite => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+        RequestFailure::TargetTooLong { .. } => (StatusCode::URI_TOO_LONG, "INVALID_ARGUMENT"),
+        RequestFailure::HeadTooLarge { .. } => {
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "INVALID_ARGUMENT")
+        }
+        RequestFailure::Head(_) => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
+        RequestFailure::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
         RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
         RequestFailure::TooManyConnections { .. } => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
     }

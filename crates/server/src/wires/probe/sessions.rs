@@ -1,6 +1,6 @@
 //! `/auth/session`, and signing in and out.
 
-use super::caller::{COOKIE, Known, SameSite, presented};
+use super::caller::{Known, SameSite};
 use super::errors::ProbeError;
 use super::fields::{Fields, Reads};
 use super::shapes::{Answer, Session, Sessions, SignedIn, SignedOut, Token, answer};
@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::operations::logins::{self, Which};
 use crate::operations::sign_in::{self, Attempt, Issued, Wanted};
 use crate::state::App;
+use crate::wires::credential::{COOKIE, presented};
 use crate::wires::layers::Whole;
 use crate::wires::origin::CameFrom;
 use axum::extract::rejection::PathRejection;

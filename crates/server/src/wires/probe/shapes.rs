@@ -69,7 +69,7 @@ pub struct Sessions {
 }
 
 /// `AuthJWTToken`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct Token {
     expire: String,
     token: String,
@@ -82,7 +82,7 @@ impl From<Issued> for Token {
 }
 
 /// `AuthPostSignInResponse`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SignedIn {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,7 +133,7 @@ fn permissions(scopes: Scopes) -> Permissions {
 }
 
 /// `AuthApiToken`, with an id of ours, by which it can be asked for without its secret.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ApiToken {
     id: Uuid,
@@ -169,7 +169,7 @@ impl ApiToken {
 }
 
 /// `AuthGetApiTokenListResponse`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ApiTokens {
     /// Null when there are none.

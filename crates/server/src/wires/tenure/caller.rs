@@ -4,7 +4,7 @@ use super::errors::TenureError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::state::App;
-use crate::wires::layers;
+use crate::wires::{credential, layers};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use store::access::Right;
@@ -21,8 +21,9 @@ impl FromRequestParts<App> for Known {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, TenureError> {
         let chosen = layers::chosen(&parts.headers, ORGANIZATION);
-        let caller = authenticate(app, layers::bearer(&parts.headers), chosen).await?;
-        Ok(Known(layers::recognized(parts, caller)))
+        let credential = credential::of(app, parts)?;
+        let caller = authenticate(app, credential.as_deref(), chosen).await?;
+        Ok(Known(layers::recognized(app, parts, caller)?))
     }
 }
 

@@ -64,6 +64,12 @@ fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
         RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "invalid"),
         RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
         RequestFailure::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
+        RequestFailure::TargetTooLong { .. } => (StatusCode::URI_TOO_LONG, "uri_too_long"),
+        RequestFailure::HeadTooLarge { .. } => {
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large")
+        }
+        RequestFailure::Head(_) => (StatusCode::BAD_REQUEST, "malformed_request"),
+        RequestFailure::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
         RequestFailure::TooManyConnections { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
     }

@@ -8,11 +8,11 @@ use crate::hosts::HostConnection;
 use crate::operations::authenticate::authenticate;
 use crate::operations::hosts;
 use crate::state::App;
-use crate::wires::layers;
+use crate::wires::{credential, layers};
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use protocol::{CLOSE_REPLACED, FromHost, PROTOCOL_VERSION, ToHost};
@@ -49,7 +49,11 @@ pub async fn open(
             return TenureError::from(Failure::from(RequestFailure::Body(sentence))).into_response();
         }
     };
-    let credential = layers::bearer(&headers).unwrap_or_default().to_owned();
+    let credential =
+        match credential::only(&app, &Method::GET, &headers, layers::bearer(&headers).map(str::to_owned)) {
+            Ok(credential) => credential.unwrap_or_default(),
+            Err(failure) => return TenureError::from(failure).into_response(),
+        };
     let chosen = layers::chosen(&headers, "x-organization-id");
     let tasks = app.tasks.clone();
     upgrade.on_upgrade(move |socket| async move {

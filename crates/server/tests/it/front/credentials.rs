@@ -1,0 +1,216 @@
+//! One credential: on each wire the same answer to all that is none, and to two that differ.
+
+use crate::socket::Socket;
+use crate::world::{Actor, Answer, World};
+use axum::body::Body;
+use axum::http::Request;
+use domain::permission::Role;
+use serde_json::Value;
+
+/// A path of each wire that asks for a credential, and whether the wire takes a key without a scheme (Everruns' SDKs
+/// send it so).
+const WIRES: [(&str, bool); 5] = [
+    ("/api/v1/organizations", false),
+    ("/v1/auth/me", true),
+    ("/v3/organizations/sessions", false),
+    ("/frontend/api/v1/auth/session", false),
+    ("/tenure/v1/changes", false),
+];
+
+async fn get(world: &World, path: &str, headers: &[(&str, Vec<u8>)]) -> Answer {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, value.as_slice());
+    }
+    world.send(request.body(Body::empty()).unwrap()).await
+}
+
+/// Values of `Authorization` that are none: one header each.
+fn broken(key: &str, bare: bool) -> Vec<Vec<u8>> {
+    let mut table = [
+        "",
+        " ",
+        "Bearer",
+        "Bearer ",
+        "Basic eA==",
+        "Negotiate x",
+        "Bearer null",
+        "Bearer undefined",
+        "Bearer\u{a0}x",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec();
+    let with = |text: String| text.into_bytes();
+    table.extend([
+        with(format!("Basic {key}")),
+        with(format!("Bearer  {key}")),
+        with(format!("Bearer\t{key}")),
+        with(format!("Bearer {key} ")),
+        with(format!("Bearer {key}\t")),
+        with(format!("Bearer {key},Bearer {key}")),
+        with(format!("Bearer {key}, Bearer {key}")),
+        with(format!("Bearer Bearer {key}")),
+        with(format!("Bearer \"{key}\"")),
+        with(format!("Bearer \u{feff}{key}")),
+        with(format!("\u{feff}Bearer {key}")),
+        with(format!("Bearer{key}")),
+        with(format!("Bearer:{key}")),
+        with(format!("Bearer {}", key.to_uppercase())),
+        with(format!("Bearer {}", "a".repeat(1 << 20))),
+        [format!("Bearer {key}").as_bytes(), b"\xff"].concat(),
+        [b"Bearer \xc3\x28".as_slice(), key.as_bytes()].concat(),
+    ]);
+    table.extend((0..key.len()).map(|end| with(format!("Bearer {}", &key[..end]))));
+    table.extend((1..key.len()).map(|start| with(format!("Bearer {}", &key[start..]))));
+    table.extend("abz019AZ=/+-_.~ \u{e9}".chars().map(|more| with(format!("Bearer {key}{more}"))));
+    table.extend("abz019=".chars().map(|more| with(format!("Bearer {more}{key}"))));
+    table.extend(key.char_indices().filter(|(_, c)| c.is_ascii_alphabetic()).map(|(at, c)| {
+        let flipped = if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+        with(format!("Bearer {}{flipped}{}", &key[..at], &key[at + 1..]))
+    }));
+    if !bare {
+        table.extend([with(key.to_owned()), with(format!("ApiKey {key}")), with(format!("Token {key}"))]);
+    }
+    table
+}
+
+both! {
+    async fn what_is_no_credential_is_refused_alike(world: &World) {
+        let acme = world.organization("Acme").await;
+        let id = world.user(acme, Role::Admin, "ana@example.com").await;
+        let key = world.actor(id, Some(acme), None).await.key.unwrap();
+        let token = world.signed_in("ana@example.com").await.key.unwrap();
+        for (path, bare) in WIRES {
+            let nothing = get(world, path, &[]).await;
+            assert_eq!((nothing.status.as_u16(), &nothing.headers["www-authenticate"]), (401, &"Bearer".parse().unwrap()), "{path}");
+            // A token is longer: its ends alone say as much as all of it.
+            let broken = broken(&key, bare).into_iter().chain(broken(&token, bare).into_iter().step_by(29));
+            for value in broken {
+                let answer = get(world, path, &[("authorization", value.clone())]).await;
+                let value = String::from_utf8_lossy(&value).into_owned();
+                assert_eq!((answer.status.as_u16(), &answer.body), (401, &nothing.body), "{path}: {value:.120}");
+            }
+            for good in [format!("Bearer {key}"), format!("bEARER {key}"), format!("Bearer {token}")] {
+                assert_eq!(get(world, path, &[("authorization", good.clone().into())]).await.status, 200, "{path}: {good:.20}");
+            }
+        }
+    }
+
+    async fn two_credentials_that_differ_are_refused(world: &World) {
+        let acme = world.organization("Acme").await;
+        let id = world.user(acme, Role::Admin, "ana@example.com").await;
+        world.user(acme, Role::Admin, "bea@example.com").await;
+        let key = world.actor(id, Some(acme), None).await.key.unwrap();
+        let token = world.signed_in("ana@example.com").await.key.unwrap();
+        let other = world.signed_in("bea@example.com").await.key.unwrap();
+        let header = |credential: &str| ("authorization", format!("Bearer {credential}").into_bytes());
+        let cookie = |text: String| ("cookie", text.into_bytes());
+        for (path, _) in WIRES {
+            for (headers, status) in [
+                (vec![header(&token), cookie(format!("jwt={token}"))], 200),
+                (vec![cookie(format!("jwt={token}"))], 200),
+                (vec![cookie(format!("a=b; jwt={token}; c=d"))], 200),
+                (vec![cookie("a=b".to_owned()), cookie(format!("jwt={token}"))], 200),
+                (vec![cookie("a=b".to_owned()), header(&key)], 200),
+                // Of one person and of two, good and bad: none of them is who calls.
+                (vec![header(&key), cookie(format!("jwt={token}"))], 401),
+                (vec![header(&token), cookie(format!("jwt={other}"))], 401),
+                (vec![header(&token), cookie("jwt=a.b.c".to_owned())], 401),
+                (vec![header(&token), cookie("jwt=".to_owned())], 401),
+                (vec![header("x"), cookie(format!("jwt={token}"))], 401),
+                (vec![("authorization", b"Basic eA==".to_vec()), cookie(format!("jwt={token}"))], 401),
+                (vec![("authorization", Vec::new()), cookie(format!("jwt={token}"))], 401),
+                (vec![header(&token), header(&token)], 401),
+                (vec![header(&token), header(&other)], 401),
+                (vec![cookie(format!("jwt={token}; jwt={token}"))], 401),
+                (vec![cookie(format!("jwt={token}")), cookie(format!("jwt={other}"))], 401),
+                (vec![cookie(format!("jwt={key}"))], 401),
+                (vec![cookie(format!("JWT={token}"))], 401),
+                (vec![cookie(format!("jwt=\"{token}\""))], 401),
+            ] {
+                let answer = get(world, path, &headers).await;
+                let texts = headers.iter().map(|(name, value)| format!("{name}: {:.30}", String::from_utf8_lossy(value)));
+                assert_eq!(answer.status, status, "{path}: {:?}", texts.collect::<Vec<_>>());
+            }
+        }
+    }
+
+    async fn a_cookie_alone_changes_nothing_for_another_site(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let ana = world.signed_in("ana@example.com").await;
+        let base = world.server.base_url();
+        let posts: [(&str, &str); 4] = [
+            ("/api/v1/sessions", ""),
+            ("/v1/agents", r#"{"name":"NAME","system_prompt":""}"#),
+            ("/v3/organizations/sessions", r#"{"prompt":"x"}"#),
+            ("/tenure/v1/work/claim", r#"{"worker":"w","agents":["nobody"]}"#),
+        ];
+        for (number, (path, body)) in posts.into_iter().enumerate() {
+            for (round, (headers, crosses)) in [
+                (vec![("sec-fetch-site", "cross-site")], true),
+                (vec![("sec-fetch-site", "same-site")], true),
+                (vec![("origin", "null")], true),
+                (vec![("origin", "https://evil.example.com")], true),
+                (vec![("origin", base), ("sec-fetch-site", "cross-site")], true),
+                (vec![("origin", base), ("sec-fetch-site", "same-origin")], false),
+                (vec![], false),
+            ].into_iter().enumerate() {
+                let body = body.replace("NAME", &format!("agent-{number}-{round}"));
+                let cookie = format!("jwt={}", ana.key.as_deref().unwrap());
+                let headers = [&[("cookie", cookie.as_str()), ("content-type", "application/json")], headers.as_slice()].concat();
+                let answer = world.stranger(None).send("POST", path, &headers, Body::from(body)).await;
+                assert_eq!(answer.status.as_u16() == 403, crosses, "{path} {round}: {}", answer.text());
+                assert!(crosses || answer.status.is_success(), "{path} {round}: {}", answer.text());
+                // With the token in a header it is no browser's doing.
+                let bearer = format!("Bearer {}", ana.key.as_deref().unwrap());
+                let told = [("authorization", bearer.as_str()), ("origin", "https://evil.example.com")];
+                let read = world.stranger(None).send("GET", "/api/v1/sessions", &told, Body::empty()).await;
+                assert_eq!(read.status, 200);
+            }
+        }
+    }
+
+    async fn a_repeated_request_by_cookie_is_done_once(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let ana = world.signed_in("ana@example.com").await;
+        let key = world.member(acme, Role::Admin).await.key.unwrap();
+        let cookie = format!("jwt={}", ana.key.as_deref().unwrap());
+        let headers = [("cookie", cookie.as_str()), ("idempotency-key", "one")];
+        let first = world.stranger(None).send("POST", "/api/v1/sessions", &headers, Body::empty()).await;
+        let again = world.stranger(None).send("POST", "/api/v1/sessions", &headers, Body::empty()).await;
+        assert_eq!((first.status.as_u16(), &first.body), (201, &again.body));
+        assert_eq!(again.headers["idempotent-replayed"], "true");
+        // With another credential beside it, it is nobody's.
+        let bearer = format!("Bearer {key}");
+        let both = [&headers[..], &[("authorization", bearer.as_str())]].concat();
+        assert_eq!(world.stranger(None).send("POST", "/api/v1/sessions", &both, Body::empty()).await.status, 401);
+    }
+}
+
+/// Opens a WebSocket with a cookie as a page of some site does, and asks for the devices.
+async fn by_cookie(world: &World, ana: &Actor<'_>, origin: Option<&str>) -> Value {
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+    let mut request = format!("ws://{}/ws", world.server.address()).into_client_request().unwrap();
+    let cookie = format!("jwt={}", ana.key.as_deref().unwrap());
+    request.headers_mut().insert("cookie", cookie.parse().unwrap());
+    if let Some(origin) = origin {
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+    }
+    Socket::with(request).await.call("devices.list", Value::Null).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_another_site_opens_no_websocket_as_somebody_else() {
+    let world = World::sqlite().await;
+    let acme = world.organization("Acme").await;
+    world.user(acme, Role::Admin, "ana@example.com").await;
+    let ana = world.signed_in("ana@example.com").await;
+    for origin in [None, Some(world.server.base_url())] {
+        assert!(by_cookie(&world, &ana, origin).await["result"].is_object(), "{origin:?}");
+    }
+    for origin in ["https://evil.example.com", "null"] {
+        assert_eq!(by_cookie(&world, &ana, Some(origin)).await["error"]["code"], -32001, "{origin}");
+    }
+}

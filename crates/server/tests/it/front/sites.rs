@@ -1,0 +1,106 @@
+//! Pages of other sites, and what an answer says to a browser.
+
+use crate::world::{Answer, World};
+use axum::body::Body;
+use domain::permission::Role;
+
+const OURS: &str = "https://app.example.com";
+
+/// What an answer allows whom.
+fn allowed(answer: &Answer) -> Option<&str> {
+    answer.headers.get("access-control-allow-origin").map(|origin| origin.to_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_page_of_another_site_reads_an_answer_unless_it_is_named() {
+    let closed = World::sqlite().await;
+    let open = closed.beside(|settings| settings.cors_origins = vec![OURS.parse().unwrap()]).await;
+    let (far, near) = ("https://evil.example.com", "https://app.example.com.evil.example.com");
+    let acme = closed.organization("Acme").await;
+    let ana = closed.member(acme, Role::Readonly).await;
+    for origin in [OURS, far, near, "null", "http://app.example.com", "https://app.example.com:444", "*", ""]
+    {
+        for (world, named) in [(&closed, false), (&open, origin == OURS)] {
+            for path in
+                ["/api/v1/sessions", "/v1/sessions", "/frontend/api/v1/auth/session", "/nothing", "/healthz"]
+            {
+                for actor in [&ana.at(world), &world.stranger(None)] {
+                    let answer = actor.send("GET", path, &[("origin", origin)], Body::empty()).await;
+                    assert_eq!(allowed(&answer), named.then_some(OURS), "{origin} {path}");
+                    assert!(
+                        !answer.headers.contains_key("access-control-allow-credentials"),
+                        "{origin} {path}"
+                    );
+                }
+            }
+        }
+    }
+    // Caches must not give one site's answer to another.
+    let answer = ana.at(&open).send("GET", "/v1/sessions", &[], Body::empty()).await;
+    assert!(
+        answer.headers.get_all("vary").iter().any(|vary| vary.to_str().unwrap().contains("origin")),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_named_page_may_ask_before_it_sends() {
+    let open =
+        World::sqlite().await.beside(|settings| settings.cors_origins = vec![OURS.parse().unwrap()]).await;
+    let ask = async |origin: &str| {
+        let request =
+            axum::http::Request::builder().method("OPTIONS").uri("/v1/sessions").header("origin", origin);
+        let request = request
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization");
+        let router = server::wires::router(open.app().clone());
+        tower::ServiceExt::oneshot(router, request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    let answer = ask(OURS).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["access-control-allow-origin"]),
+        (200, &OURS.parse().unwrap())
+    );
+    let methods = answer.headers()["access-control-allow-methods"].to_str().unwrap();
+    assert!(methods.contains("POST") && !methods.contains('*'), "{methods}");
+    let headers = answer.headers()["access-control-allow-headers"].to_str().unwrap();
+    assert!(
+        headers.contains("authorization") && !headers.contains('*') && !headers.contains("cookie"),
+        "{headers}"
+    );
+    assert!(!ask("https://evil.example.com").await.headers().contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browsers_are_told_what_an_answer_is_not() {
+    let world = World::sqlite().await;
+    let secure = world
+        .beside(|settings| {
+            settings.public_url = server::settings::BaseUrl::parse("https://tenure.example.com")
+        })
+        .await;
+    for world in [&world, &secure] {
+        for path in [
+            "/healthz",
+            "/nothing",
+            "/api/v1/sessions",
+            "/v1/sessions",
+            "/v3/x",
+            "/frontend/x",
+            "/tenure/v1/changes",
+        ] {
+            let headers = world.stranger(None).get(path).await.headers;
+            for (name, value) in [
+                ("x-content-type-options", "nosniff"),
+                ("x-frame-options", "DENY"),
+                ("referrer-policy", "no-referrer"),
+                ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+                ("cache-control", "no-store"),
+            ] {
+                assert_eq!(headers[name], value, "{path}");
+            }
+            let tls = std::ptr::eq(world, &secure);
+            assert_eq!(headers.contains_key("strict-transport-security"), tls, "{path}");
+        }
+    }
+}

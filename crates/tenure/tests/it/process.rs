@@ -1,0 +1,54 @@
+//! What can be seen of a server's process from outside.
+
+use crate::shell::Shell;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::Child;
+
+/// Whoever runs nothing else here.
+const NOBODY: u32 = 65_534;
+
+/// A server that runs, killed at the end.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Serving {
+    fn file(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.0.id())
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_leaves_no_memory_behind_and_lets_nobody_look_into_it() {
+    let shell = Shell::new(None);
+    let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0"]);
+    if rustix::process::geteuid().is_root() {
+        // Root may look into everything, so it must be somebody else's.
+        fs::set_permissions(shell.folder(), fs::Permissions::from_mode(0o777)).unwrap();
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let mut serving = Serving(command.spawn().unwrap());
+    let mut log = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("serving")), "it serves");
+    let limits = fs::read_to_string(serving.file("limits")).unwrap();
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let mut values = line.split_whitespace();
+        (values.next().unwrap().to_owned(), values.next().unwrap().to_owned())
+    };
+    assert_eq!(limit("Max core file size"), ("0".to_owned(), "0".to_owned()));
+    let (files, most) = limit("Max open files");
+    assert_eq!(files, most);
+    // What may be looked into belongs to its own user; what may not, to root.
+    assert_eq!(fs::metadata(serving.file("environ")).unwrap().uid(), 0);
+    drop(log);
+}
