@@ -8,6 +8,7 @@ pub mod everruns;
 mod house;
 mod layers;
 pub mod mobilenext;
+pub mod openapi;
 mod origin;
 pub mod probe;
 mod repeats;

@@ -34,6 +34,7 @@ mod hosts;
 mod input;
 mod lifecycle;
 mod methods;
+mod openapi;
 mod probe;
 mod sessions;
 mod socket;
