@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod failure;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hosts;
 mod jobs;
 mod mail;
