@@ -6,6 +6,7 @@ use domain::Refusal;
 use domain::agent::{self, Agent};
 use domain::ids::AgentId;
 use domain::page::Listed;
+use domain::refusal::Thing;
 use serde_json::Value;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};

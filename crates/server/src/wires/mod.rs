@@ -14,6 +14,7 @@ pub mod probe;
 mod repeats;
 pub mod tenure;
 mod times;
+mod unreadable;
 
 use crate::state::App;
 use axum::Router;

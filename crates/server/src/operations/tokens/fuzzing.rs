@@ -30,8 +30,11 @@ fn good(usage: Use) -> String {
     super::ring_provider::install();
     let until = Micros(NOW.0 + 60_000_000);
     let claims = Claims::new(Uuid::max(), NOW, until, [7; 32]);
-    let header =
-        Header { typ: Some(usage.name().to_owned()), kid: Some(Uuid::max().to_string()), ..Header::new(Algorithm::EdDSA) };
+    let header = Header {
+        typ: Some(usage.name().to_owned()),
+        kid: Some(Uuid::max().to_string()),
+        ..Header::new(Algorithm::EdDSA)
+    };
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&KEYS.0)).expect("a token")
 }
 

@@ -20,7 +20,11 @@ pub fn cursors(text: &str, position: u128, at: usize, flip: u8, filter: &str) {
     let Ok(good) = own.write(position) else { panic!("a cursor cannot be written") };
     assert!(matches!(own.read(&good), Ok(found) if found == position));
     if let Ok(found) = own.read(text) {
-        assert_eq!(own.write(found).ok().as_deref(), Some(text.trim_end_matches('=')), "a made up cursor is taken");
+        assert_eq!(
+            own.write(found).ok().as_deref(),
+            Some(text.trim_end_matches('=')),
+            "a made up cursor is taken"
+        );
     }
     assert!(binding("insights", filter).read(&good).is_err(), "another list takes it");
     assert!(binding("sessions", &format!("{filter} ")).read(&good).is_err(), "another filter takes it");
@@ -37,7 +41,8 @@ pub fn filters(raw: &str) {
     let Ok(query) = Query::read(Some(raw)) else { return };
     let _ = paging(&query);
     for in_account in [false, true] {
-        let (Ok(first), Ok(second)) = (Wanted::read(&query, in_account), Wanted::read(&query, in_account)) else {
+        let (Ok(first), Ok(second)) = (Wanted::read(&query, in_account), Wanted::read(&query, in_account))
+        else {
             continue;
         };
         assert_eq!(first.text(), second.text(), "cursors are bound to another text each time");

@@ -7,7 +7,8 @@ pub fn ids(text: &str) {
     if let Ok(id) = ids::read_session(text) {
         assert_eq!(ids::session(id).to_string(), text);
     }
-    let _ = (ids::read_agent(text), ids::read_agent_filter(text), ids::read_event(text), ids::read_turn(text));
+    let _ =
+        (ids::read_agent(text), ids::read_agent_filter(text), ids::read_event(text), ids::read_turn(text));
 }
 
 pub fn filters(raw: &str) {
