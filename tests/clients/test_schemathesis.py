@@ -31,9 +31,27 @@ algorithms = []
 [[operations]]
 include-operation-id = "post_v1_commands_by_name"
 checks.positive_data_acceptance.enabled = false
+
+# Nobody guesses the old password.
+[[operations]]
+include-path-regex = "/password$"
+checks.positive_data_acceptance.enabled = false
+
+# Bodies that may be left out: that is taken for one that is missing.
+[[operations]]
+include-path-regex = "/auth/jwt$|/auth/api-token|/user/(current|{{user}})$"
+checks.negative_data_rejection.enabled = false
+
+# A session that was ended is still there to be read.
+[[operations]]
+include-path-regex = "^/api/v1/sessions|/sessions/{{devin}}"
+checks.use_after_free.enabled = false
 """
 # WebSockets want an upgrade: socket.rs and the hosts' tests have them. A stream of events has no end.
 LEFT_OUT = "^/(ws|tenure/v1/host)$|/sse$"
+# In the short run only one of the two spellings of Devin's paths, which have the same handlers.
+if EXAMPLES < 100:
+    LEFT_OUT += r"|^/organizations/(?!\{org\})"
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +78,11 @@ def test_what_a_document_says_is_so(served, wire, tmp_path):
     command = [program, "--no-color", "--config-file", config, "run", f"{served.url}/openapi/{wire}.json", "--checks", "all"]
     command += [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     command += ["--max-examples", EXAMPLES, "--generation-database", "none", "--generation-deterministic", "--warnings", "off"]
-    command += ["--exclude-path-regex", LEFT_OUT, "--request-timeout", 30, "--continue-on-failure"]
+    command += ["--exclude-path-regex", LEFT_OUT, "--request-timeout", 30, "--continue-on-failure", "--workers", 2]
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(harness.HERE)}
     done = subprocess.run(
         [str(word) for word in command], cwd=tmp_path, env=environment, capture_output=True, text=True,
-        timeout=60 + 30 * EXAMPLES, stdin=subprocess.DEVNULL,
+        timeout=300 + 60 * EXAMPLES, stdin=subprocess.DEVNULL,
     )
     print(done.stdout[-2_000:])
     assert done.returncode == 0, f"schemathesis: {done.returncode}\n{done.stdout[-20_000:]}{done.stderr[-5_000:]}"
