@@ -41,11 +41,6 @@ checks.positive_data_acceptance.enabled = false
 [[operations]]
 include-path-regex = "/auth/jwt$|/auth/api-token|/user/(current|{{user}})$"
 checks.negative_data_rejection.enabled = false
-
-# A session that was ended is still there to be read.
-[[operations]]
-include-path-regex = "^/api/v1/sessions|/sessions/{{devin}}"
-checks.use_after_free.enabled = false
 """
 # WebSockets want an upgrade: socket.rs and the hosts' tests have them. A stream of events has no end.
 LEFT_OUT = "^/(ws|tenure/v1/host)$|/sse$"
@@ -75,9 +70,14 @@ def test_what_a_document_says_is_so(served, wire, tmp_path):
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.format(organization=organization.id))
     program = pathlib.Path(sys.executable).parent / "schemathesis"
-    command = [program, "--no-color", "--config-file", config, "run", f"{served.url}/openapi/{wire}.json", "--checks", "all"]
+    command = [program, "--no-color", "--config-file", config, "run", f"{served.url}/openapi/{wire}.json"]
     command += [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
-    command += ["--max-examples", EXAMPLES, "--generation-database", "none", "--generation-deterministic", "--warnings", "off"]
+    # The short run is the same each time; the long one is not.
+    command += ["--generation-deterministic"] if EXAMPLES < 100 else ["--generation-database", "none"]
+    command += ["--max-examples", EXAMPLES, "--warnings", "off"]
+    if wire in ("mobilenext", "devin"):
+        # A session that was ended is still there to be read.
+        command += ["--exclude-checks", "use_after_free"]
     command += ["--exclude-path-regex", LEFT_OUT, "--request-timeout", 30, "--continue-on-failure", "--workers", 2]
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(harness.HERE)}
     done = subprocess.run(
@@ -85,7 +85,8 @@ def test_what_a_document_says_is_so(served, wire, tmp_path):
         timeout=300 + 60 * EXAMPLES, stdin=subprocess.DEVNULL,
     )
     print(done.stdout[-2_000:])
-    assert done.returncode == 0, f"schemathesis: {done.returncode}\n{done.stdout[-20_000:]}{done.stderr[-5_000:]}"
+    if done.returncode:
+        pytest.fail(f"schemathesis: {done.returncode}\n{done.stdout[-30_000:]}{done.stderr[-5_000:]}", pytrace=False)
     # A server that fell, or a panic in one of its tasks, would be seen here at the latest.
     assert served.get("/readyz")[0] == 200
     assert "panicked" not in served.program.log.read_text(errors="replace")
