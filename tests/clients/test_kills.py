@@ -124,11 +124,11 @@ class Client:
     def release(self):
         if not self.made:
             return
-        session = self.random.choice(self.made)
+        session = self.random.choice(self.made[-20:])
         path = f"/api/v1/sessions/{session}"
         status, answer = self.line.call("POST", f"{path}/devices", self.key, ANDROID)
         # A session ends by itself some time after its last hold.
-        if not self.expect("ask for a device", status, answer, 201, 202):
+        if status == 409 or not self.expect("ask for a device", status, answer, 201, 202):
             return
         hold = answer["allocationId"]
         status, answer = self.line.call("POST", f"{path}/devices/{hold}/release", self.key)
