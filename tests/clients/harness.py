@@ -122,10 +122,10 @@ class Program:
 class Tenure:
     """One `tenure serve` on a database of its own, and the administration of it on the command line."""
 
-    def __init__(self, database, folder):
+    def __init__(self, database, folder, **settings):
         self.database, self.folder = database, folder
         # What a killed worker had is given to another after its lease: tests need not wait a minute for that.
-        self.environment = clean_environment(folder, TENURE_WORKER_LEASE="10s")
+        self.environment = clean_environment(folder, **({"TENURE_WORKER_LEASE": "10s"} | settings))
         self.run("migrate")
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -142,19 +142,18 @@ class Tenure:
         self.program.kill()
         self.start()
 
-    def run(self, *arguments):
-        """Runs `tenure ARGUMENTS --database …`; it has to succeed. Returns what it printed."""
+    def run(self, *arguments, said=""):
+        """Runs `tenure ARGUMENTS --database …` and tells it something; it has to succeed. Returns what it printed."""
         command = [str(TENURE), *arguments, "--database", self.database]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60,
-            stdin=subprocess.DEVNULL,
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60, input=said,
         )
         assert done.returncode == 0, f"tenure {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def admin(self, *arguments):
+    def admin(self, *arguments, said=""):
         """`run` with `--json`, parsed."""
-        return json.loads(self.run(*arguments, "--json"))
+        return json.loads(self.run(*arguments, "--json", said=said))
 
     def get(self, path, key=None):
         """GET by plain HTTP: the status and the parsed body. Status 0 when nothing answers."""
@@ -204,6 +203,13 @@ class Organization:
         email = f"{role}-{next(_numbers)}@example.test"
         self.tenure.admin("user", "create", email, "--org", self.id, "--role", role)
         return self.tenure.admin("key", "create", "--user", email, "--org", self.id, "--wire", wire)
+
+    def login(self, password, role="readwrite"):
+        """A new member of that role who can sign in: the address."""
+        email = f"{role}-{next(_numbers)}@example.test"
+        member = ("--org", self.id, "--role", role, "--password-stdin")
+        self.tenure.admin("user", "create", email, *member, said=password + "\n")
+        return email
 
     def limit(self, devices):
         """Lets the organization hold at most so many devices at once."""

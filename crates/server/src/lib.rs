@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod failure;
 pub mod front;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hosts;
 mod jobs;
 mod mail;

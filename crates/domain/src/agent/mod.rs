@@ -345,7 +345,7 @@ pub fn tags(tags: Vec<String>) -> Result<Vec<String>, Refusal> {
     Ok(kept)
 }
 
-/// Checks a title.
+/// Checks a title. An empty one is none.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for more than [`MAX_TITLE_CHARS`] characters.
@@ -355,7 +355,7 @@ pub fn title(title: Option<String>) -> Result<Option<String>, Refusal> {
         Some(title) if !fits(&title) => {
             Err(Refusal::invalid("title", format!("at most {MAX_TITLE_CHARS} characters")))
         }
-        title => Ok(title),
+        title => Ok(title.filter(|title| !title.is_empty())),
     }
 }
 

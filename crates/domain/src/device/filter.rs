@@ -48,7 +48,7 @@ pub struct Wanted {
 
 /// More than any client sends, and little enough to compare with every device.
 const MAX_FILTERS: usize = 20;
-const MAX_VALUE_BYTES: usize = 200;
+const MAX_VALUE_CHARS: usize = 200;
 
 const ORDERINGS: [&str; 5] =
     ["EQUALS", "GREATER_THAN", "GREATER_THAN_OR_EQUALS", "LESS_THAN", "LESS_THAN_OR_EQUALS"];
@@ -129,8 +129,8 @@ fn check(filter: &Filter) -> Result<(), (&'static str, String)> {
     if !known.contains(&filter.operator.as_str()) {
         return Err(("operator", format!("{} for {}", known.join(", "), filter.attribute)));
     }
-    if filter.value.is_empty() || filter.value.len() > MAX_VALUE_BYTES {
-        return Err(("value", format!("1 to {MAX_VALUE_BYTES} bytes")));
+    if filter.value.is_empty() || filter.value.chars().count() > MAX_VALUE_CHARS {
+        return Err(("value", format!("1 to {MAX_VALUE_CHARS} characters")));
     }
     match filter.attribute.as_str() {
         "platform" if !["android", "ios"].contains(&filter.value.as_str()) => {

@@ -6,6 +6,7 @@ use domain::Refusal;
 use domain::agent::{self, Agent};
 use domain::ids::AgentId;
 use domain::page::Listed;
+use domain::refusal::Thing;
 use serde_json::Value;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
@@ -16,6 +17,8 @@ const ATTEMPTS: u32 = 50;
 const MAX_PROMPT_BYTES: usize = 256 << 10;
 /// How long the other texts of an agent may be, in characters.
 const MAX_TEXT_CHARS: usize = 10_000;
+/// How long a search may be, in characters.
+const MAX_SEARCH_CHARS: usize = 1_000;
 
 /// An agent that somebody wants to have.
 #[derive(Debug, Clone, Default)]
@@ -108,12 +111,16 @@ pub async fn create(app: &App, granted: &Granted<UseSessions>, new: NewAgent) ->
 /// The organization's agents, newest first.
 ///
 /// # Errors
-/// Only those of the store.
+/// [`Refusal::Invalid`] for what cannot be searched for.
 pub async fn list(
     app: &App,
     granted: &Granted<ViewSessions>,
     query: &AgentQuery,
 ) -> Result<Listed<Agent>, Failure> {
+    let fits = |text: &String| text.chars().count() <= MAX_SEARCH_CHARS && !text.contains('\0');
+    if !query.search.as_ref().is_none_or(fits) {
+        return Err(Refusal::invalid("search", format!("at most {MAX_SEARCH_CHARS} characters")).into());
+    }
     Ok(app.store.agents(granted, query.search.as_deref(), query.offset, query.limit).await?)
 }
 
@@ -130,6 +137,8 @@ pub async fn get(app: &App, granted: &Granted<ViewSessions>, id: AgentId) -> Res
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn by_name(app: &App, granted: &Granted<ViewSessions>, name: &str) -> Result<Agent, Failure> {
+    // What can be no name is the name of nobody.
+    agent::agent_name(name).map_err(|_| Refusal::NotFound(Thing::Agent))?;
     Ok(app.store.agent_by_name(granted, name).await?)
 }
 

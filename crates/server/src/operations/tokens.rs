@@ -4,6 +4,8 @@
 //! the store, so that all servers of one database check each other's tokens. What a token says is never enough: the
 //! session that it names is read from the store at every use.
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod keys;
 mod ring_provider;
 
@@ -131,6 +133,13 @@ pub async fn sign(app: &App, usage: Use, claims: &Claims) -> Result<String, Fail
 /// # Errors
 /// [`Failure::Unauthenticated`] for whatever is no good, without a word about why.
 pub async fn read(app: &App, usage: Use, token: &str) -> Result<Claims, Failure> {
+    let (kid, now) = (header_of(usage, token)?, app.now());
+    let key = app.signer.public(&app.store, &System::for_sign_in(), kid, now).await?;
+    verified(token, &key.ok_or(Failure::Unauthenticated)?.bytes, now)
+}
+
+/// Which key a token of a use says that it is signed with.
+fn header_of(usage: Use, token: &str) -> Result<SigningKeyId, Failure> {
     let nobody = || Failure::Unauthenticated;
     if token.len() > MAX_BYTES || !looks_signed(token) {
         return Err(nobody());
@@ -140,12 +149,14 @@ pub async fn read(app: &App, usage: Use, token: &str) -> Result<Claims, Failure>
     if header.alg != Algorithm::EdDSA || typ != Some(usage.name()) || header.crit.is_some() {
         return Err(nobody());
     }
-    let kid = header.kid.as_deref().and_then(parse_uuid).map(SigningKeyId).ok_or_else(nobody)?;
-    let now = app.now();
-    let key = app.signer.public(&app.store, &System::for_sign_in(), kid, now).await?.ok_or_else(nobody)?;
-    let data = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_ed_der(&key.bytes), &validation());
-    let claims = data.map_err(|_| nobody())?.claims;
-    if claims.expires() <= now { Err(nobody()) } else { Ok(claims) }
+    header.kid.as_deref().and_then(parse_uuid).map(SigningKeyId).ok_or_else(nobody)
+}
+
+/// What a token says, if it is signed with the private half of a key and has not expired.
+fn verified(token: &str, key: &[u8], now: Micros) -> Result<Claims, Failure> {
+    let data = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_ed_der(key), &validation());
+    let claims = data.map_err(|_| Failure::Unauthenticated)?.claims;
+    if claims.expires() <= now { Err(Failure::Unauthenticated) } else { Ok(claims) }
 }
 
 /// Times are compared with the clock that the server was given, not here.

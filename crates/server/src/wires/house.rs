@@ -1,18 +1,21 @@
-//! What no wire owns: health, readiness, metrics.
+//! What no wire owns: health, readiness, metrics, and what the wires are.
 
 use super::layers::{self, Wire};
+use super::openapi;
 use super::tenure::errors::TenureError;
 use crate::failure::{Failure, RequestFailure};
 use crate::observe::METRICS_CONTENT_TYPE;
 use crate::state::App;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 /// The routes, for the table of callers.
-pub const ROUTES: &[(&str, &str)] = &[("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")];
+pub const ROUTES: &[(&str, &str)] =
+    &[("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/openapi/{document}")];
 
 const WIRE: Wire = Wire { name: layers::HOUSE, word: |failure| TenureError::from(failure).into_response() };
 
@@ -22,6 +25,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/openapi/{document}", get(document))
         // Any path that no wire has: the layers are around this one too.
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
@@ -53,4 +57,11 @@ async fn metrics(State(app): State<App>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
         Err(error) => TenureError::from(Failure::internal(error)).into_response(),
     }
+}
+
+/// The OpenAPI document of a wire: `probe.json`. It says nothing that the source does not say to everybody.
+async fn document(path: Result<Path<String>, PathRejection>) -> Result<Response, TenureError> {
+    let found = path.ok().and_then(|Path(file)| openapi::document(&file));
+    let bytes = found.ok_or(Failure::from(RequestFailure::NoRoute))?;
+    Ok(layers::json_response(StatusCode::OK, bytes.to_vec()))
 }

@@ -2,6 +2,7 @@
 
 pub use super::repeats::KeptInstead;
 use super::{quotas, repeats};
+use super::unreadable::why;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::Unfit;
@@ -271,7 +272,7 @@ pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T,
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("{path}: ") };
-        RequestFailure::Body(format!("{place}{}", error.inner()))
+        RequestFailure::Body(format!("{place}{}", why(error.inner())))
     })?;
     reader.end().map_err(|error| RequestFailure::Body(error.to_string()))?;
     Ok(value)

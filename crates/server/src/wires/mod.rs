@@ -10,12 +10,14 @@ pub mod everruns;
 mod house;
 mod layers;
 pub mod mobilenext;
+pub mod openapi;
 mod origin;
 pub mod probe;
 mod quotas;
 mod repeats;
 pub mod tenure;
 mod times;
+mod unreadable;
 
 use crate::state::App;
 use axum::Router;

@@ -1,4 +1,4 @@
-//! Every answer that any test gets is held against the contract of its wire: `tests/contracts/*.json`, which were
+//! Every answer that any test gets is held against the contract of its wire: `contracts/*.json`, which were
 //! written by hand from what the wires' clients need.
 //!
 //! A contract names each route, the statuses that it may answer, and the JSON Schema of each body:
@@ -31,12 +31,12 @@ struct Contract {
 /// The last one has what no other wire has.
 static CONTRACTS: LazyLock<[Contract; 6]> = LazyLock::new(|| {
     [
-        include_str!("../contracts/everruns.json"),
-        include_str!("../contracts/devin.json"),
-        include_str!("../contracts/mobilenext.json"),
-        include_str!("../contracts/probe.json"),
-        include_str!("../contracts/tenure.json"),
-        include_str!("../contracts/house.json"),
+        include_str!("../../contracts/everruns.json"),
+        include_str!("../../contracts/devin.json"),
+        include_str!("../../contracts/mobilenext.json"),
+        include_str!("../../contracts/probe.json"),
+        include_str!("../../contracts/tenure.json"),
+        include_str!("../../contracts/house.json"),
     ]
     .map(Contract::read)
 });

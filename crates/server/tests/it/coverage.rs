@@ -31,6 +31,7 @@ const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/healthz",                                            200, [200; 9]),
     ("GET",    "/readyz",                                             200, [200; 9]),
     ("GET",    "/metrics",                                            200, [200; 9]),
+    ("GET",    "/openapi/{document}",                                 200, [200; 9]),
     ("GET",    "/api/v1/sessions",                                    401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("POST",   "/api/v1/sessions",                                    401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
     ("GET",    "/api/v1/sessions/{session}",                          401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
@@ -134,7 +135,7 @@ impl<'w> Story<'w> {
             return self.path_of_probe(pattern).await;
         }
         let mut path = pattern.replace("{file}", &self.file).replace("{token}", &"0".repeat(64));
-        path = path.replace("{name}", "list_sessions");
+        path = path.replace("{name}", "list_sessions").replace("{document}", "probe.json");
         if pattern.contains("{agent}") {
             path = path.replace("{agent}", &self.owner.agent(&new_name(self.owner.world)).await);
         }

@@ -35,6 +35,7 @@ mod hosts;
 mod input;
 mod lifecycle;
 mod methods;
+mod openapi;
 mod probe;
 mod sessions;
 mod socket;

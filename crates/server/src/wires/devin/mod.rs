@@ -12,6 +12,8 @@ mod cursor;
 mod enterprise;
 mod errors;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod insights;
 mod lists;
 mod messages;

@@ -32,7 +32,8 @@ fn ignored(request: &Request) -> Option<Vec<String>> {
         .find_map(|prefix| path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')))?;
     let (_, _, known) =
         KNOWN.iter().find(|(method, route, _)| *route == path && request.method().as_str() == *method)?;
-    let strange = |name: &&str| !known.iter().any(|known| known.contains(name));
+    // A parameter without a name asks for nothing.
+    let strange = |name: &&str| !name.is_empty() && !known.iter().any(|known| known.contains(name));
     let names = query.names().into_iter().filter(strange).map(str::to_owned).collect::<Vec<_>>();
     (!names.is_empty()).then_some(names)
 }

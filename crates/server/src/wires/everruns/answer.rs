@@ -2,6 +2,7 @@
 
 use super::query::warning_header;
 use crate::failure::{Failure, RequestFailure};
+use crate::wires::unreadable::why;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -92,6 +93,6 @@ pub fn fields<T: DeserializeOwned>(object: &Map<String, Value>) -> Result<T, Fai
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("{path}: ") };
-        RequestFailure::Body(format!("{place}{}", error.inner())).into()
+        RequestFailure::Body(format!("{place}{}", why(error.inner()))).into()
     })
 }

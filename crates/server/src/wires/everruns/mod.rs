@@ -13,6 +13,8 @@ mod counts;
 mod errors;
 mod events;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ids;
 mod kept;
 mod messages;

@@ -8,6 +8,7 @@ use super::shapes::{Allocated, FleetDevice, RemoteDevice};
 use crate::failure::Failure;
 use crate::operations::{device_sessions, devices, drive, files};
 use crate::state::App;
+use crate::wires::unreadable::why;
 use domain::Refusal;
 use domain::device::Wanted;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -193,6 +194,6 @@ fn read_params<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Fai
     serde_path_to_error::deserialize(Value::Object(params)).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "params".to_owned() } else { path };
-        Refusal::invalid(field, error.into_inner().to_string()).into()
+        Refusal::invalid(field, why(error.inner())).into()
     })
 }

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, RequestFailure};
 use crate::state::App;
 use crate::wires::layers;
+use crate::wires::unreadable::why;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use domain::Refusal;
@@ -47,7 +48,7 @@ impl Fields {
         if bytes.is_empty() {
             return Ok(Fields { fields: Vec::new(), text: false, place: "body:" });
         }
-        let Object(fields) = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
+        let Object(fields) = serde_json::from_slice(&bytes).map_err(|error| wrong(&why(&error)))?;
         Ok(Fields { fields, text: false, place: "body:" })
     }
 

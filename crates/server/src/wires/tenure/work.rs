@@ -40,10 +40,13 @@ pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Resp
         let expected = format!("at most {MOST_AGENTS} names");
         return Err(Failure::from(Refusal::invalid("agents", expected)).into());
     }
+    // What can be no name is the name of no agent that will ever be there.
+    let named = |name: &String| domain::agent::agent_name(name).is_ok();
+    let agents = asked.agents.clone().map(|agents| agents.into_iter().filter(named).collect::<Vec<_>>());
     let mut left = Duration::from_secs(asked.wait_seconds.min(said::MOST_WAIT_SECONDS));
     loop {
         let wait = left.min(KEY_HOLDS);
-        let claim = work::Claim { worker: asked.worker.clone(), agents: asked.agents.clone(), wait };
+        let claim = work::Claim { worker: asked.worker.clone(), agents: agents.clone(), wait };
         if let Some(assignment) = work::claim(&app, &reach, &claim).await? {
             return Ok(Json(to_worker(assignment)).into_response());
         }

@@ -143,6 +143,8 @@ both! {
             ("/sessions?qs[status]=running&a%22%0D%0Ab=1",   Some("status, a%22%0D%0Ab")),
             ("/sessions?first=1&tags[]=a&qs[category]=other", None),
             ("/sessions", None),
+            ("/sessions?=&=1", None),
+            ("/sessions?=&x=1", Some("x")),
             (&format!("{session}?x=1"), Some("x")),
             (&format!("{session}/messages?limit=5"), Some("limit")),
             (&format!("{session}/messages?first=5"), None),

@@ -27,6 +27,7 @@ both! {
             ("/v1/sessions", "limit=1&limit=1",    "limit: expected at most one value"),
             ("/v1/sessions", "offset=-1",          "offset: expected a whole number from 0 to 2147483647"),
             ("/v1/sessions", "agent_id=%ff",       "invalid agent ID: expected agent_ and 32 lower-case hexadecimal digits"),
+            ("/v1/agents",   "search=a%00",        "search: expected at most 1000 characters"),
             ("/v1/sessions", "mine=1",             "mine: expected true or false"),
             ("/v1/sessions", "order=last_activity", "order: expected created_at"),
             ("/v1/agents",   "limit=0",            "limit: expected a whole number from 1 to 100"),
@@ -100,5 +101,31 @@ both! {
         }
         assert_eq!(ana.get("/v1/sessions").await.json()["total"], 1, "nothing was half done");
         assert_eq!(ana.get(&messages).await.json()["total"], 0);
+    }
+
+    async fn what_can_be_no_name_is_the_name_of_nobody(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        for name in ["", " ", "a\0", "a\nb"] {
+            let answer = ana.post("/v1/sessions", json!({ "agent_name": name })).await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (404, &json!("not_found")), "{name:?}");
+            let answer = ana.post("/v1/agents", json!({ "name": name, "system_prompt": "" })).await;
+            assert_eq!(answer.status, 400, "{name:?}: {}", answer.text());
+        }
+        let admin = world.member(acme, Role::Admin).await;
+        let claim = json!({ "worker": "w", "agents": ["a\0", ""] });
+        assert_eq!(admin.post("/tenure/v1/work/claim", claim).await.status, 204);
+    }
+
+    async fn an_empty_title_is_none(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let made = ana.post("/v1/sessions", json!({ "title": "" })).await;
+        assert_eq!((made.status.as_u16(), made.json().get("title")), (201, None));
+        // Nor one that came over another wire.
+        let path = "/v3/organizations/sessions";
+        let made = ana.post(path, json!({ "prompt": "hi", "title": "" })).await;
+        assert_eq!((made.status.as_u16(), &made.json()["title"]), (200, &json!(null)), "{}", made.text());
+        assert_eq!(ana.get("/v1/sessions").await.json()["total"], 2);
     }
 }

@@ -1,0 +1,30 @@
+//! Doors for the fuzz targets (`fuzz/`), which see only what is public. There is no such module without the feature
+//! `fuzzing`. Each panics when something does not hold.
+
+use crate::operations::tokens::{self, Use};
+use crate::wires::{devin, everruns};
+
+/// Ids as the wires of agents read them.
+pub fn ids(text: &str) {
+    everruns::fuzzing::ids(text);
+    devin::fuzzing::ids(text);
+}
+
+/// A text as a cursor, and a good cursor with one byte of it changed.
+pub fn cursors(text: &str, position: u128, at: usize, flip: u8, filter: &str) {
+    devin::fuzzing::cursors(text, position, at, flip, filter);
+}
+
+/// A query as the wires of agents read it.
+pub fn filters(query: &str) {
+    everruns::fuzzing::filters(query);
+    devin::fuzzing::filters(query);
+}
+
+/// A token made of a header and claims, and a good one with one byte of it changed.
+pub fn tokens(header: &str, claims: &str, at: usize, put: u8) {
+    for usage in [Use::Session, Use::Verify, Use::Restore] {
+        tokens::fuzzing::forged(usage, header, claims);
+        tokens::fuzzing::altered(usage, at, put);
+    }
+}

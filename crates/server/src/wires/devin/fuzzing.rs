@@ -1,0 +1,52 @@
+//! Doors for the fuzz targets.
+
+use super::cursor::Binding;
+use super::filter::{Wanted, paging};
+use super::query::Query;
+use super::shapes::{read_principal_id, read_session_id};
+use domain::principal::PrincipalKind;
+use uuid::Uuid;
+
+pub fn ids(text: &str) {
+    let bare = text.strip_prefix("devin-").unwrap_or(text);
+    assert_eq!(read_session_id(text).is_some(), read_session_id(bare).is_some());
+    let person = read_principal_id(text, PrincipalKind::User);
+    assert!(person.is_none() || read_principal_id(text, PrincipalKind::ServiceUser).is_none());
+}
+
+pub fn cursors(text: &str, position: u128, at: usize, flip: u8, filter: &str) {
+    let binding = |list, filter| Binding::new([7; 32], list, Uuid::nil(), Uuid::max(), filter);
+    let own = binding("sessions", filter);
+    let Ok(good) = own.write(position) else { panic!("a cursor cannot be written") };
+    assert!(matches!(own.read(&good), Ok(found) if found == position));
+    if let Ok(found) = own.read(text) {
+        assert_eq!(
+            own.write(found).ok().as_deref(),
+            Some(text.trim_end_matches('=')),
+            "a made up cursor is taken"
+        );
+    }
+    assert!(binding("insights", filter).read(&good).is_err(), "another list takes it");
+    assert!(binding("sessions", &format!("{filter} ")).read(&good).is_err(), "another filter takes it");
+    let mut bytes = good.clone().into_bytes();
+    let at = at % bytes.len();
+    bytes[at] ^= flip;
+    if let Ok(altered) = String::from_utf8(bytes) {
+        let same = altered.trim_end_matches('=') == good;
+        assert!(same || own.read(&altered).is_err(), "an altered cursor is taken: {altered}");
+    }
+}
+
+pub fn filters(raw: &str) {
+    let Ok(query) = Query::read(Some(raw)) else { return };
+    let _ = paging(&query);
+    for in_account in [false, true] {
+        let (Ok(first), Ok(second)) = (Wanted::read(&query, in_account), Wanted::read(&query, in_account))
+        else {
+            continue;
+        };
+        assert_eq!(first.text(), second.text(), "cursors are bound to another text each time");
+        let doubtful = first.doubtful_tags().map(str::to_owned).collect::<Vec<_>>();
+        let _ = (first.with_tags(&doubtful), second.with_tags(&[]));
+    }
+}

@@ -1,0 +1,24 @@
+//! Doors for the fuzz targets.
+
+use super::query::{Query, warning_header};
+use super::{events, filter, ids};
+
+pub fn ids(text: &str) {
+    if let Ok(id) = ids::read_session(text) {
+        assert_eq!(ids::session(id).to_string(), text);
+    }
+    let _ =
+        (ids::read_agent(text), ids::read_agent_filter(text), ids::read_event(text), ids::read_turn(text));
+}
+
+pub fn filters(raw: &str) {
+    let query = Query::read(Some(raw));
+    let _ = (query.paging(), events::Kinds::read(&query));
+    if let Ok(read) = filter::read(&query, None) {
+        assert_eq!(filter::read(&query, None).ok(), Some(read));
+    }
+    if let Some(warning) = query.unknown(&filter::KNOWN) {
+        let header = warning_header(&warning);
+        assert!(axum::http::HeaderValue::from_str(&header).is_ok(), "{header:?} is no header");
+    }
+}

@@ -1,0 +1,268 @@
+//! The OpenAPI 3.1 document of each wire, made of its contract: `contracts/*.json`, which also every answer of every
+//! test is held against. So what is said of an answer is what was seen.
+//!
+//! Beside what `tests/it/contracts.rs` says of a contract it has `requests`, what the wire is asked with: `security`, the
+//! schemes; `headers` of every route that has a caller; `paths` and `queries`, schemas by their names (what follows a `#`
+//! tells apart those of one name); `gives`, where an answer has what another path needs; and of each route `query` and
+//! `headers`, `body` (a schema, or `types`, `schema` and `optional`), `open` for no caller, and `anybody` for one or none.
+
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
+
+/// The contracts by their wires.
+const CONTRACTS: [(&str, &str); 6] = [
+    ("devin", include_str!("../../contracts/devin.json")),
+    ("everruns", include_str!("../../contracts/everruns.json")),
+    ("house", include_str!("../../contracts/house.json")),
+    ("mobilenext", include_str!("../../contracts/mobilenext.json")),
+    ("probe", include_str!("../../contracts/probe.json")),
+    ("tenure", include_str!("../../contracts/tenure.json")),
+];
+
+/// The documents, each made when it is first asked for.
+static DOCUMENTS: [LazyLock<Vec<u8>>; 6] = [
+    LazyLock::new(|| written(0)),
+    LazyLock::new(|| written(1)),
+    LazyLock::new(|| written(2)),
+    LazyLock::new(|| written(3)),
+    LazyLock::new(|| written(4)),
+    LazyLock::new(|| written(5)),
+];
+
+/// The document of a wire as it is served, by its file name: `probe.json`.
+pub fn document(file: &str) -> Option<&'static [u8]> {
+    let wire = file.strip_suffix(".json")?;
+    let at = CONTRACTS.iter().position(|(known, _)| *known == wire)?;
+    Some(DOCUMENTS[at].as_slice())
+}
+
+fn written(at: usize) -> Vec<u8> {
+    // A contract that is no JSON is found by the tests of this file.
+    let contract = serde_json::from_str(CONTRACTS[at].1).unwrap_or_default();
+    let mut bytes = serde_json::to_vec(&whole(&contract)).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The document that a contract makes.
+fn whole(contract: &Value) -> Value {
+    let mut paths = Map::new();
+    for (route, answers) in entries(&contract["routes"]) {
+        let (method, path) = route.split_once(' ').unwrap_or_default();
+        let request = &contract["requests"]["routes"][route];
+        for path in spellings(path) {
+            let operation = operation(contract, method, &path, request, answers);
+            paths.entry(path).or_insert_with(|| json!({}))[method.to_lowercase()] = operation;
+        }
+    }
+    let servers = texts(&contract["prefixes"])
+        .map(|prefix| json!({ "url": if prefix.is_empty() { "/" } else { prefix } }));
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": format!("Tenure: the wire {}", contract["wire"].as_str().unwrap_or_default()),
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": contract["sources"],
+        },
+        "servers": servers.collect::<Vec<_>>(),
+        "paths": paths,
+        "components": { "schemas": contract["$defs"], "securitySchemes": contract["requests"]["security"] },
+    });
+    point_at_components(&mut document);
+    document
+}
+
+/// A path of a contract with and without its part in brackets.
+fn spellings(path: &str) -> Vec<String> {
+    let parts = path.split_once('[').and_then(|(before, rest)| Some((before, rest.split_once(']')?)));
+    match parts {
+        Some((before, (part, after))) => vec![format!("{before}{part}{after}"), format!("{before}{after}")],
+        None => vec![path.to_owned()],
+    }
+}
+
+fn operation(contract: &Value, method: &str, path: &str, request: &Value, answers: &Value) -> Value {
+    let mut operation = json!({
+        "operationId": operation_id(method, path),
+        "parameters": parameters(contract, path, request),
+        "responses": responses(contract, method, path, answers),
+        "security": security(contract, request),
+    });
+    if let Some(body) = request.get("body") {
+        operation["requestBody"] = body_of(body);
+    }
+    operation
+}
+
+/// `get_v1_sessions_session`.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.split('/').filter(|part| !part.is_empty()).map(|part| match part.strip_prefix('{') {
+        Some(name) => format!("by_{}", name.trim_end_matches('}')),
+        None => part.to_owned(),
+    });
+    [method.to_lowercase()].into_iter().chain(words).collect::<Vec<_>>().join("_")
+}
+
+fn security(contract: &Value, request: &Value) -> Value {
+    if request["open"] == true {
+        return json!([]);
+    }
+    let schemes = entries(&contract["requests"]["security"]).map(|(name, _)| json!({ name: [] }));
+    let nobody = (request["anybody"] == true).then(|| json!({}));
+    schemes.chain(nobody).collect()
+}
+
+fn parameters(contract: &Value, path: &str, request: &Value) -> Value {
+    let requests = &contract["requests"];
+    let parameter = |name: &str, place: &str, schema: &Value| {
+        let mut parameter =
+            json!({ "name": name, "in": place, "required": place == "path", "schema": schema });
+        if let Some(text) = schema.get("description") {
+            parameter["description"] = text.clone();
+        }
+        parameter
+    };
+    let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path = in_path.map(|name| parameter(name, "path", &requests["paths"][name]));
+    let in_query = texts(&request["query"]).map(|known| {
+        parameter(known.split('#').next().unwrap_or(known), "query", &requests["queries"][known])
+    });
+    let general = if request["open"] == true { &Value::Null } else { &requests["headers"] };
+    let headers = entries(general).chain(entries(&request["headers"]));
+    let headers = headers.map(|(name, schema)| parameter(name, "header", schema));
+    in_path.chain(in_query).chain(headers).collect()
+}
+
+fn body_of(body: &Value) -> Value {
+    let Some(types) = body.get("types") else {
+        return json!({ "required": true, "content": { "application/json": { "schema": reference(body) } } });
+    };
+    let schema =
+        body.get("schema").map_or_else(|| json!({}), |schema| json!({ "schema": reference(schema) }));
+    let content = texts(types).map(|kind| (kind.to_owned(), schema.clone())).collect::<Map<_, _>>();
+    json!({ "required": body["optional"] != true, "content": content })
+}
+
+/// Of each status all the bodies that come with it.
+fn responses(contract: &Value, method: &str, path: &str, answers: &Value) -> Value {
+    let mut responses = Map::new();
+    for (status, said) in entries(answers).filter(|(status, _)| *status != "refused") {
+        let response = add(&mut responses, contract, status, said);
+        let links = links(contract, said);
+        if response.is_object() && links.as_object().is_some_and(|links| !links.is_empty()) {
+            response["links"] = links;
+        }
+    }
+    let refusals = &contract["refusals"];
+    let posted = if method == "POST" { &refusals["post"] } else { &Value::Null };
+    // Where a path has something open, what is there may not be text: no route fits it then.
+    let unmatched = path.contains('{').then(|| refusals["no_route"].as_str()).flatten();
+    let names =
+        texts(&answers["refused"]).chain(texts(&refusals["any"])).chain(texts(posted)).chain(unmatched);
+    for name in names {
+        let kind = &refusals["kinds"][name];
+        let mut said = refusals["said"].clone();
+        entries(kind).for_each(|(field, value)| said[field] = value.clone());
+        let response = add(&mut responses, contract, &kind["status"].to_string(), &said);
+        // The names that are told with this status.
+        let told = json!(name.split('#').next().unwrap_or(name));
+        let names = &mut response["x-tells"];
+        match names.as_array_mut() {
+            Some(names) if names.contains(&told) => {}
+            Some(names) => names.push(told),
+            None => *names = json!([told]),
+        }
+    }
+    Value::Object(responses)
+}
+
+fn add<'r>(
+    responses: &'r mut Map<String, Value>,
+    contract: &Value,
+    status: &str,
+    said: &Value,
+) -> &'r mut Value {
+    let reason = status.parse().ok().and_then(|status| axum::http::StatusCode::from_u16(status).ok());
+    let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or(status);
+    let response = responses.entry(status).or_insert_with(|| json!({ "description": reason, "headers": {} }));
+    for name in [&contract["headers"], &said["headers"]].into_iter().filter_map(Value::as_str) {
+        let schema = &contract["$defs"][name];
+        for (header, schema_of) in entries(&schema["properties"]) {
+            let required = texts(&schema["required"]).any(|needed| needed == header);
+            let mut schema_of = schema_of.clone();
+            if schema_of.get("const").is_none() {
+                schema_of["type"] = json!("string");
+            }
+            response["headers"][header] = json!({ "required": required, "schema": schema_of });
+        }
+    }
+    if let Some((kind, content)) = content(said) {
+        response["content"][kind] = content;
+    }
+    response
+}
+
+/// The type of a body and what it is; nothing when there is none.
+fn content(said: &Value) -> Option<(&str, Value)> {
+    if said.is_string() {
+        return Some(("application/json", json!({ "schema": reference(said) })));
+    }
+    let kind =
+        said.as_object()?.get("type").map_or("application/json", |kind| kind.as_str().unwrap_or_default());
+    // What a stream or a list of lines is made of cannot be said in a schema of the whole.
+    let items = said.get("lines").or_else(|| said.get("frames"));
+    let content = match (said.get("json").or_else(|| said.get("text")), items) {
+        (Some(schema), _) => json!({ "schema": reference(schema) }),
+        (None, Some(items)) => json!({ "schema": { "type": "string" }, "x-items": reference(items) }),
+        (None, None) => json!({}),
+    };
+    (!kind.is_empty()).then_some((kind, content))
+}
+
+/// Which operations go on with what this answer has.
+fn links(contract: &Value, said: &Value) -> Value {
+    let requests = &contract["requests"];
+    let gives = &requests["gives"][said.as_str().or_else(|| said["json"].as_str()).unwrap_or_default()];
+    let mut links = Map::new();
+    for (parameter, pointer) in entries(gives) {
+        let part = format!("{{{parameter}}}");
+        for (route, _) in entries(&contract["routes"]) {
+            let (method, path) = route.split_once(' ').unwrap_or_default();
+            let open = path.split('/').filter(|part| part.starts_with('{')).collect::<Vec<_>>();
+            if open != [part.as_str()] && !(path.contains("[/{org}]") && open == [part.as_str()]) {
+                continue;
+            }
+            let path = spellings(path).pop().unwrap_or_default();
+            let id = operation_id(method, &path);
+            let value = format!("$response.body#{}", pointer.as_str().unwrap_or_default());
+            links.insert(id.clone(), json!({ "operationId": id, "parameters": { parameter: value } }));
+        }
+    }
+    Value::Object(links)
+}
+
+fn reference(schema: &Value) -> Value {
+    json!({ "$ref": format!("#/$defs/{}", schema.as_str().unwrap_or_default()) })
+}
+
+/// In a document the schemas stand elsewhere than in a contract.
+fn point_at_components(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(target)) = fields.get_mut("$ref") {
+                *target = target.replacen("#/$defs/", "#/components/schemas/", 1);
+            }
+            fields.values_mut().for_each(point_at_components);
+        }
+        Value::Array(items) => items.iter_mut().for_each(point_at_components),
+        _ => {}
+    }
+}
+
+fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+fn texts(value: &Value) -> impl Iterator<Item = &str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str)
+}

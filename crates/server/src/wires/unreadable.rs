@@ -1,0 +1,58 @@
+//! Why a body cannot be read, in words that have nothing of the body in them: it may be a password at the wrong place.
+
+/// What serde says, less the texts that it found.
+pub fn why(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    for (before, after, left) in [
+        ("invalid type: string \"", "\", expected ", "invalid type: string, expected "),
+        ("invalid value: string \"", "\", expected ", "invalid value: string, expected "),
+        ("unknown variant `", "`, expected ", "unknown variant, expected "),
+        ("unknown field `", "`, expected ", "unknown field, expected "),
+    ] {
+        // From the right: the text itself may say the same words.
+        if let Some((_, expected)) = said.strip_prefix(before).and_then(|rest| rest.rsplit_once(after)) {
+            return format!("{left}{expected}");
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only what cannot be read is looked at")]
+    struct Body {
+        number: u8,
+        #[serde(default)]
+        word: Option<Word>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    enum Word {
+        Yes,
+    }
+
+    #[test]
+    fn what_was_sent_is_not_told() {
+        let secret = "a secret\", expected `b`, expected more";
+        let wrong: [(Value, &str); 6] = [
+            (json!(secret), "invalid type: string, expected "),
+            (json!({ "number": secret }), "invalid type: string, expected u8"),
+            (json!({ "number": 1, "word": secret }), "unknown variant, expected "),
+            (json!({ "number": 1, secret: 1 }), "unknown field, expected "),
+            (json!({ "number": [secret] }), "invalid type: sequence, expected u8"),
+            (json!({ "number": { secret: 1 } }), "invalid type: map, expected u8"),
+        ];
+        for (body, words) in wrong {
+            let said = why(&serde_json::from_str::<Body>(&body.to_string()).unwrap_err());
+            assert!(said.starts_with(words) && !said.contains("secret"), "{body}: {said}");
+        }
+        let said = why(&serde_json::from_str::<Body>("{\"secret").unwrap_err());
+        assert!(said.contains("EOF") && !said.contains("secret"), "{said}");
+    }
+}

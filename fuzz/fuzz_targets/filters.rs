@@ -1,0 +1,21 @@
+//! Filters: Devin's query in its three dialects, Everruns' query, and the filters of devices. Whatever is sent, it is read
+//! or refused, and reading it again says the same.
+#![no_main]
+
+use domain::device::{Filter, Offer, Wanted};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    server::fuzzing::filters(text);
+    let Ok(filters) = serde_json::from_str::<Vec<Filter>>(text) else { return };
+    let Ok(wanted) = Wanted::new(filters) else { return };
+    let offer = Offer {
+        platform: wanted.platform().to_owned(),
+        kind: "real".to_owned(),
+        name: "Pixel 9".to_owned(),
+        version: "16.1.2".to_owned(),
+    };
+    assert_eq!(wanted.matches(&offer), wanted.matches(&offer));
+    let _ = wanted.describe();
+    assert_eq!(Wanted::new(wanted.filters().to_vec()).as_ref(), Ok(&wanted));
+});
