@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod credential;
 pub mod device;
+pub mod device_login;
 pub mod ids;
 pub mod invitation;
 pub mod login;

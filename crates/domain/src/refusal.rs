@@ -27,6 +27,8 @@ pub enum Thing {
     Event,
     /// An invitation into an organization.
     Invitation,
+    /// A program that waits until somebody lets it in, by the code that it shows.
+    Program,
 }
 
 impl Thing {
@@ -44,6 +46,7 @@ impl Thing {
             Thing::Agent => "agent",
             Thing::Event => "event",
             Thing::Invitation => "invitation",
+            Thing::Program => "code",
         }
     }
 }

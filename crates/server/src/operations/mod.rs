@@ -13,6 +13,7 @@ pub mod attachments;
 pub mod audit;
 pub mod authenticate;
 pub mod changes;
+pub mod device_login;
 pub mod device_sessions;
 pub mod devices;
 pub mod drive;

@@ -180,6 +180,10 @@ settings! {
         "How long failed sign-ins count.";
     one_time_expires: Duration, kinds::Span, "1h",
         "How long a token that was sent by mail can be used.";
+    device_login_expires: Duration, kinds::Span, "10m",
+        "How long a program without a browser waits until somebody lets it in (`mobilecli auth login`).";
+    device_key_expires: Duration, kinds::Span, "90d",
+        "How long the key is good that such a program gets.";
     invitation_expires: Duration, kinds::Span, "7d",
         "How long somebody who was invited into an organization may accept.";
     users_make_organizations: bool, kinds::Switch, "false",

@@ -5,6 +5,8 @@
 //! vendor's pages describe them.
 
 mod caller;
+mod device_login;
+mod device_page;
 mod devices;
 mod errors;
 mod keys;
@@ -45,6 +47,10 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v1/invitations"),
     ("POST", "/api/v1/invitations/{invitation}/accept"),
     ("POST", "/api/v1/invitations/{invitation}/reject"),
+    ("POST", "/login/device/code"),
+    ("POST", "/login/device/token"),
+    ("GET", "/login/device"),
+    ("POST", "/login/device"),
     ("GET", "/ws"),
 ];
 
@@ -67,6 +73,9 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/api/v1/invitations", get(members::list_own))
         .route("/api/v1/invitations/{invitation}/accept", post(members::accept))
         .route("/api/v1/invitations/{invitation}/reject", post(members::reject))
+        .route("/login/device/code", post(device_login::begin))
+        .route("/login/device/token", post(device_login::ask))
+        .route("/login/device", get(device_page::show).post(device_page::act))
         .route("/api/v1/{*rest}", axum::routing::any(no_route))
         .route("/ws", get(socket::open))
         .method_not_allowed_fallback(|| async { MobileError::from(Failure::from(RequestFailure::Method)) });
