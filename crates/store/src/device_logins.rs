@@ -28,8 +28,8 @@ macro_rules! columns {
     };
 }
 
-const BY_HASH: &str = concat!("SELECT ", columns!(), " FROM device_logins WHERE hash = $1");
-const BY_CODE: &str = concat!(
+pub(crate) const BY_HASH: &str = concat!("SELECT ", columns!(), " FROM device_logins WHERE hash = $1");
+pub(crate) const BY_CODE: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM device_logins WHERE user_code = $1 AND state = 'pending' AND expires_us > $2"

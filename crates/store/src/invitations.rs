@@ -37,14 +37,14 @@ macro_rules! inviter_may {
     };
 }
 
-const HERE: &str = concat!(
+pub(crate) const HERE: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM invitations i WHERE i.organization = $1 AND i.state = 'open' AND i.expires_us > $2
      ORDER BY i.organization, i.id"
 );
 
-const OF_PERSON: &str = concat!(
+pub(crate) const OF_PERSON: &str = concat!(
     "SELECT ",
     columns!(),
     ", o.name, p.email FROM principals own

@@ -35,6 +35,8 @@ mod pins;
 mod plans;
 #[cfg(test)]
 mod plans_of_agents;
+#[cfg(test)]
+mod plans_of_people;
 mod principals;
 mod rows;
 mod secrets;

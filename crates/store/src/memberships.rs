@@ -26,7 +26,7 @@ pub struct Member {
     pub joined: Micros,
 }
 
-const MEMBERS: &str = concat!(
+pub(crate) const MEMBERS: &str = concat!(
     "SELECT ",
     principal_columns!(),
     ", m.role, m.created_us FROM members m JOIN principals p ON p.id = m.principal

@@ -52,7 +52,7 @@ impl Actor<'_> {
     pub async fn fills(&self, form: &str, headers: &[(&str, &str)]) -> Answer {
         let cookie = format!("jwt={}", self.key.as_deref().unwrap_or_default());
         let own = [("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
-        let headers = [&own, headers].concat();
+        let headers = [&own[..], headers].concat();
         self.world.stranger(None).send("POST", PAGE, &headers, Body::from(form.to_owned())).await
     }
 

@@ -107,7 +107,7 @@ both! {
         without.as_object_mut().unwrap().remove("alg");
         forged.push(("no alg", shop.signed(&without.to_string(), &shop.claims.to_string())));
         forged.push(("no signature", format!("{}.{claims}.", URL.encode(shop.header.to_string()))));
-        forged.push(("r = s = 0", format!("{}.{claims}.{}", URL.encode(shop.header.to_string()), URL.encode([0; 64]))));
+        forged.push(("r = s = 0", format!("{}.{claims}.{}", URL.encode(shop.header.to_string()), URL.encode([0_u8; 64]))));
         // Signed with what everybody may know.
         let public = shop.public().await;
         let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", BASE64_STANDARD.encode(&public));
@@ -133,7 +133,7 @@ both! {
         let mut forged = Vec::new();
         for (what, name, value) in [
             ("its own jwk", "jwk", jwk), ("jku", "jku", json!(url)), ("x5u", "x5u", json!(url)),
-            ("x5c", "x5c", json!([BASE64_STANDARD.encode([1; 64])])), ("x5t", "x5t", json!("AAAA")),
+            ("x5c", "x5c", json!([BASE64_STANDARD.encode([1_u8; 64])])), ("x5t", "x5t", json!("AAAA")),
             ("kid is a path", "kid", json!("../../../../dev/null")), ("kid is SQL", "kid", json!("' OR 1=1--")),
             ("kid is a URL", "kid", json!(url)), ("kid is long", "kid", json!("x".repeat(64 << 10))),
             ("kid is a list", "kid", json!([honest])), ("kid is null", "kid", json!(null)), ("kid is empty", "kid", json!("")),
