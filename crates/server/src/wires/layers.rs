@@ -1,7 +1,7 @@
 //! What is around every request of every wire: an id, a time limit, no panic, one line in the log.
 
 use super::repeats;
-pub use super::repeats::KeptInstead;
+pub use super::repeats::{KeptInstead, NotKept};
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::observe::RequestLine;

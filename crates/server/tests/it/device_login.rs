@@ -103,6 +103,29 @@ both! {
         assert_eq!(key.get("/api/v1/sessions").await.status, 401);
     }
 
+    async fn a_key_is_not_kept_to_be_answered_again(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
+        let program = world.program().await;
+        assert_eq!(ana.lets_in(&program, acme).await, 200);
+        let body = json!({ "client_id": "mobilecli", "device_code": program.device_code, "grant_type": GRANT });
+        let repeat = async |path: &str, body: &Value| {
+            let headers = [("idempotency-key", "once-and-again"), ("content-type", "application/json")];
+            ana.send("POST", path, &headers, Body::from(body.to_string())).await
+        };
+        let first = repeat("/login/device/token", &body).await;
+        assert!(first.json()["access_token"].is_string(), "{}", first.text());
+        assert_eq!(repeat("/login/device/token", &body).await.json()["error"], "expired_token");
+        // Nor is any other secret of people.
+        let jwt = "/frontend/api/v1/auth/jwt";
+        assert_eq!(repeat(jwt, &json!({})).await.status, 200);
+        assert!(!repeat(jwt, &json!({})).await.headers.contains_key("idempotent-replayed"));
+        let token = "/frontend/api/v1/auth/api-token";
+        let (made, again) = (repeat(token, &json!({})).await, repeat(token, &json!({})).await);
+        assert!(made.json()["token"].is_string() && again.headers.contains_key("idempotent-replayed"));
+        assert_eq!((again.json()["id"].clone(), again.json()["token"].as_str()), (made.json()["id"].clone(), None));
+    }
+
     async fn the_key_ends_after_its_time(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;

@@ -82,7 +82,7 @@ fn body_of(method: &str, path: &str, story: &Story<'_>) -> Value {
         ("POST", "/frontend/api/v1/auth/sign-in") => {
             json!({ "email": "ana@example.com", "password": "wrong" })
         }
-        ("POST", "/frontend/api/v1/auth/password-restore") => json!({ "email": "nobody@example.com" }),
+        ("POST", "/frontend/api/v1/auth/password-restore") => json!({ "email": email }),
         ("POST", "/frontend/api/v1/user/current") => json!({ "email": email, "password": PASSWORD }),
         ("PUT", "/frontend/api/v1/user/current") => json!({ "first-name": "Ana" }),
         ("PUT", "/frontend/api/v1/auth/api-token/{token}") => json!({ "ttl": 3600 }),

@@ -6,7 +6,7 @@ use super::sessions::answer;
 use crate::failure::{Failure, RequestFailure};
 use crate::operations::device_login::{self, Asked};
 use crate::state::App;
-use crate::wires::layers::{self, Whole};
+use crate::wires::layers::{self, NotKept, Whole};
 use crate::wires::origin::CameFrom;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -80,7 +80,14 @@ pub async fn begin(
         expires_in: begun.expires.0 / 1_000_000,
         interval: begun.interval.0 / 1_000_000,
     };
-    answer(StatusCode::OK, &body)
+    secret(answer(StatusCode::OK, &body))
+}
+
+/// An answer that is not kept for a request that is repeated.
+fn secret(answer: Result<Response, MobileError>) -> Result<Response, MobileError> {
+    let mut response = answer?;
+    response.extensions_mut().insert(NotKept);
+    Ok(response)
 }
 
 /// `POST /login/device/token`: the key is answered once.
@@ -94,7 +101,7 @@ pub async fn ask(State(app): State<App>, Whole(request): Whole) -> Result<Respon
     }
     match device_login::ask(&app, &ask.client_id, &ask.device_code).await? {
         Some(Asked::Key(key)) => {
-            answer(StatusCode::OK, &Token { access_token: key.reveal(), token_type: "Bearer" })
+            secret(answer(StatusCode::OK, &Token { access_token: key.reveal(), token_type: "Bearer" }))
         }
         Some(Asked::Told(Answer::Pending)) => refused("authorization_pending", "nobody has answered yet"),
         Some(Asked::Told(Answer::SlowDown(interval))) => {
