@@ -50,6 +50,8 @@ identifiers! {
     TurnId
     /// A key that tokens are signed with.
     SigningKeyId
+    /// That somebody may become a member of an organization.
+    InvitationId
 }
 
 impl OrganizationId {

@@ -6,7 +6,9 @@
 pub mod agent;
 pub mod credential;
 pub mod device;
+pub mod device_login;
 pub mod ids;
+pub mod invitation;
 pub mod login;
 pub mod organization;
 pub mod page;

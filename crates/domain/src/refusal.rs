@@ -25,6 +25,10 @@ pub enum Thing {
     Agent,
     /// An event of a session.
     Event,
+    /// An invitation into an organization.
+    Invitation,
+    /// A program that waits until somebody lets it in, by the code that it shows.
+    Program,
 }
 
 impl Thing {
@@ -41,6 +45,8 @@ impl Thing {
             Thing::Host => "host",
             Thing::Agent => "agent",
             Thing::Event => "event",
+            Thing::Invitation => "invitation",
+            Thing::Program => "code",
         }
     }
 }
@@ -146,6 +152,9 @@ pub enum Refusal {
     /// Something with this name is there already.
     #[error("{0} exists already")]
     Exists(String),
+    /// Without this member nobody of the organization could look after it.
+    #[error("the organization's last admin stays one: make another member an admin first")]
+    LastAdmin,
     /// A reader of the change feed asks for lines that were pruned.
     #[error("changes up to {pruned} are no longer kept: list the sessions again and go on from {latest}")]
     Resync {

@@ -14,7 +14,7 @@ use domain::principal::Principal;
 use domain::refusal::Thing;
 
 /// Where the column after them is.
-const ROLE: usize = 9;
+pub(crate) const ROLE: usize = 9;
 
 const HERE: &str = concat!(
     "SELECT ",

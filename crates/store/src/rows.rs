@@ -3,8 +3,8 @@
 use crate::database::{Batch, DatabaseError, Row, Statement, Value};
 use crate::{Error, Result};
 use domain::ids::{
-    AgentId, CredentialId, DeviceId, EventId, FileId, HoldId, HostId, MessageId, NodeId, OrganizationId,
-    PrincipalId, SigningKeyId, TurnId,
+    AgentId, CredentialId, DeviceId, EventId, FileId, HoldId, HostId, InvitationId, MessageId, NodeId,
+    OrganizationId, PrincipalId, SigningKeyId, TurnId,
 };
 use domain::page::Listed;
 use domain::principal::Scopes;
@@ -26,7 +26,7 @@ macro_rules! id_values {
 
 id_values! {
     OrganizationId PrincipalId CredentialId HoldId DeviceId HostId FileId NodeId AgentId MessageId EventId TurnId
-    SigningKeyId
+    SigningKeyId InvitationId
 }
 
 impl From<Micros> for Value {

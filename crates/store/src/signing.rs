@@ -70,6 +70,8 @@ impl Store {
             any("DELETE FROM sign_in_attempts WHERE since_us <= $1", values![now - window]),
             any("DELETE FROM one_time_tokens WHERE expires_us <= $1", values![now]),
             any("DELETE FROM signing_keys WHERE retires_us <= $1", values![now]),
+            // A program that asks late is still told that it is late.
+            crate::device_logins::forget_before(now - window),
         ];
         Ok(self.database.apply(batch([], statements)).await?)
     }

@@ -30,6 +30,8 @@ const MAX_BYTES: usize = 8 << 10;
 /// Who issues them. The keys are one deployment's own, so that this need not name it.
 const ISSUER: &str = "tenure";
 const SECOND: i64 = 1_000_000;
+/// How much later than now a token may have been made, in seconds.
+const IAT_LEEWAY: i64 = 60;
 
 /// What a token is for. One that is for something else is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,11 @@ pub struct Claims {
     /// What it lets through at most, with blanks between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// No token of ours has these two: one that has was made by somebody else, or for somebody else.
+    #[serde(default, skip_serializing)]
+    nbf: Option<i64>,
+    #[serde(default, skip_serializing)]
+    aud: Option<serde_json::Value>,
     /// What its owner asked to be in it. Means nothing here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<serde_json::Map<String, serde_json::Value>>,
@@ -81,7 +88,8 @@ impl Claims {
     pub fn new(sub: Uuid, now: Micros, until: Micros, secret: [u8; 32]) -> Claims {
         let jti = BASE64_URL_SAFE_NO_PAD.encode(secret);
         let (exp, iat) = (until.0 / SECOND, now.0 / SECOND);
-        Claims { iss: ISSUER.to_owned(), sub, exp, iat, sid: None, jti, scope: None, claims: None }
+        let iss = ISSUER.to_owned();
+        Claims { iss, sub, exp, iat, sid: None, jti, scope: None, nbf: None, aud: None, claims: None }
     }
 
     /// What the store has of the secret.
@@ -97,6 +105,15 @@ impl Claims {
     /// When it expires.
     pub fn expires(&self) -> Micros {
         Micros(self.exp.saturating_mul(SECOND))
+    }
+
+    /// Whether it is good at a time in seconds: to the second for its end, which is this server's word; made a minute
+    /// from now at most, since the clocks of servers differ.
+    fn good_at(&self, now: i64) -> bool {
+        now < self.exp
+            && self.iat <= now + IAT_LEEWAY
+            && self.nbf.is_none_or(|nbf| nbf <= now)
+            && self.aud.is_none()
     }
 
     /// What it lets through at most. A word that is no scope makes it no token.
@@ -156,7 +173,7 @@ fn header_of(usage: Use, token: &str) -> Result<SigningKeyId, Failure> {
 fn verified(token: &str, key: &[u8], now: Micros) -> Result<Claims, Failure> {
     let data = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_ed_der(key), &validation());
     let claims = data.map_err(|_| Failure::Unauthenticated)?.claims;
-    if claims.expires() <= now { Err(Failure::Unauthenticated) } else { Ok(claims) }
+    if claims.good_at(now.0 / SECOND) { Ok(claims) } else { Err(Failure::Unauthenticated) }
 }
 
 /// Times are compared with the clock that the server was given, not here.
@@ -164,6 +181,7 @@ fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.validate_exp = false;
     validation.validate_aud = false;
+    validation.validate_nbf = false;
     validation.set_required_spec_claims(&["exp", "sub", "iss"]);
     validation.set_issuer(&[ISSUER]);
     validation

@@ -209,6 +209,14 @@ settings! {
         "How long failed sign-ins count.";
     one_time_expires: Duration, kinds::Span, "1h",
         "How long a token that was sent by mail can be used.";
+    device_login_expires: Duration, kinds::Span, "10m",
+        "How long a program without a browser waits until somebody lets it in (`mobilecli auth login`).";
+    device_key_expires: Duration, kinds::Span, "90d",
+        "How long the key is good that such a program gets.";
+    invitation_expires: Duration, kinds::Span, "7d",
+        "How long somebody who was invited into an organization may accept.";
+    users_make_organizations: bool, kinds::Switch, "false",
+        "Whether any user may make organizations and be their first admin, as on Mobile Next; otherwise only the account's administrators. A new organization has no limit of devices.";
     mail: MailRoute, kinds::Mail, "tenure-data/outbox",
         "How mail is sent: a folder that each mail is written to, or a mail server.";
     mail_from: String, kinds::Sender, "tenure@localhost",

@@ -1,8 +1,8 @@
 //! What is around every request of every wire: an id, a time limit, no panic, one line in the log.
 
-pub use super::repeats::KeptInstead;
-use super::{quotas, repeats};
+pub use super::repeats::{KeptInstead, NotKept};
 use super::unreadable::why;
+use super::{quotas, repeats};
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::Unfit;

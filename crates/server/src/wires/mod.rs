@@ -3,6 +3,7 @@
 //! A wire's folder has its routes, its shapes and its words for failures. It names the use cases and the
 //! domain, never another wire, and of the store only the proofs of access.
 
+mod browser;
 mod cors;
 mod credential;
 pub mod devin;

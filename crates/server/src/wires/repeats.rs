@@ -28,6 +28,10 @@ const KEPT: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::W
 #[derive(Clone)]
 pub struct KeptInstead(pub Vec<u8>);
 
+/// Says of an answer that nothing of it is kept: it is a secret and nothing else. Who asks again is answered anew.
+#[derive(Clone)]
+pub struct NotKept;
+
 enum Going {
     /// No key, or nobody who could have one.
     Plain(Request),
@@ -116,7 +120,7 @@ fn outline(headers: &HeaderMap) -> Vec<u8> {
 async fn finish(app: &App, token: Token, response: Response) -> Result<Response, Failure> {
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.map_err(Failure::internal)?;
-    if is_final(parts.status) {
+    if is_final(parts.status) && parts.extensions.get::<NotKept>().is_none() {
         let instead = parts.extensions.get::<KeptInstead>().map(|kept| kept.0.clone());
         let answer = StoredAnswer {
             status: parts.status.as_u16(),

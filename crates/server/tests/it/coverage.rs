@@ -40,6 +40,24 @@ const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("POST",   "/api/v1/sessions/{session}/devices",                  401, [404, 403, 403, 202, 403, 202, 403, 202, 403]),
     ("POST",   "/api/v1/sessions/{session}/devices/{device}/release", 401, [404, 403, 403, 202, 403, 202, 403, 202, 403]),
     ("GET",    "/api/v1/organizations",                               401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/api/v1/organizations",                               401, [403, 403, 403, 403, 403, 403, 403, 201, 403]),
+    // Keys and invitations of one's own are for who has signed in: no key opens them.
+    ("GET",    "/api/v1/keys",                                        401, [403; 9]),
+    ("POST",   "/api/v1/keys",                                        401, [403; 9]),
+    ("DELETE", "/api/v1/keys/{key}",                                  401, [403; 9]),
+    ("GET",    "/api/v1/members",                                     401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/api/v1/members",                                     401, [404, 403, 403, 403, 403, 200, 403, 200, 403]),
+    ("DELETE", "/api/v1/members/{user}",                              401, [404, 403, 403, 403, 403, 204, 403, 204, 403]),
+    ("POST",   "/api/v1/members/invitations",                         401, [201, 403, 403, 403, 403, 201, 403, 201, 403]),
+    ("DELETE", "/api/v1/members/invitations/{invitation}",            401, [404, 403, 403, 403, 403, 204, 403, 204, 403]),
+    ("GET",    "/api/v1/invitations",                                 401, [403; 9]),
+    ("POST",   "/api/v1/invitations/{invitation}/accept",             401, [403; 9]),
+    ("POST",   "/api/v1/invitations/{invitation}/reject",             401, [403; 9]),
+    // What a program without a key asks, and what a page shows whoever has no cookie.
+    ("POST",   "/login/device/code",                                  200, [200; 9]),
+    ("POST",   "/login/device/token",                                 400, [400; 9]),
+    ("GET",    "/login/device",                                       200, [200; 9]),
+    ("POST",   "/login/device",                                       401, [401; 9]),
     // The upgrade is not refused for the credential (see socket.rs); this is what a plain request gets.
     ("GET",    "/ws",                                                 400, [400; 9]),
     ("GET",    "/v1/agents",                                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
@@ -134,8 +152,12 @@ impl<'w> Story<'w> {
         if pattern.starts_with("/frontend/") {
             return self.path_of_probe(pattern).await;
         }
+        if pattern.starts_with("/api/v1/members") || pattern.starts_with("/api/v1/invitations") {
+            return self.path_of_people(pattern).await;
+        }
         let mut path = pattern.replace("{file}", &self.file).replace("{token}", &"0".repeat(64));
         path = path.replace("{name}", "list_sessions").replace("{document}", "probe.json");
+        path = path.replace("{key}", &self.owner.credential.to_string());
         if pattern.contains("{agent}") {
             path = path.replace("{agent}", &self.owner.agent(&new_name(self.owner.world)).await);
         }
@@ -161,6 +183,19 @@ fn new_name(world: &World) -> String {
 }
 
 impl Story<'_> {
+    async fn path_of_people(&self, pattern: &str) -> String {
+        let mut path = pattern.to_owned();
+        if pattern.contains("{user}") {
+            let member = self.owner.world.member(self.organization, Role::Readonly).await;
+            path = path.replace("{user}", &member.principal.to_string());
+        }
+        if pattern.contains("{invitation}") {
+            let invited = self.owner.world.invited(self.organization, &new_email(), Role::Readonly).await;
+            path = path.replace("{invitation}", &invited.id.to_string());
+        }
+        path
+    }
+
     async fn path_of_probe(&self, pattern: &str) -> String {
         let auth = "/frontend/api/v1/auth";
         let mut path = pattern.to_owned();
@@ -207,6 +242,28 @@ async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) ->
         let filter = json!({ "attribute": "platform", "operator": "EQUALS", "value": "android" });
         return actor.post(path, json!({ "filters": [filter] })).await;
     }
+    if let ("POST", Some(place)) = (method, path.strip_prefix("/api/v1/")) {
+        let member = story.owner.principal;
+        let body = match place {
+            "organizations" => json!({ "name": new_name(actor.world) }),
+            "members" => json!({ "userId": member, "role": "readwrite" }),
+            "members/invitations" => json!({ "email": new_email(), "role": "readonly" }),
+            "keys" => json!({ "name": "CI" }),
+            _ => return actor.call(method, path, Body::empty()).await,
+        };
+        return actor.post(path, body).await;
+    }
+    if let ("POST", Some(place)) = (method, path.strip_prefix("/login/device")) {
+        let grant = "urn:ietf:params:oauth:grant-type:device_code";
+        let body = match place {
+            "" => {
+                let form = format!("action=sign-in&email={}&password=x", new_email());
+                return actor.call_with(method, path, &form).await;
+            }
+            _ => json!({ "client_id": "x", "device_code": "x", "grant_type": grant }),
+        };
+        return actor.post(path, body).await;
+    }
     if let Some(body) = body_of_probe(method, path) {
         return actor.call_with(method, path, &body).await;
     }
@@ -222,10 +279,15 @@ async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) ->
     actor.call(method, path, Body::from(body.to_string())).await
 }
 
+/// An address that nobody has had before.
+fn new_email() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("new{}@example.com", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A body that the route reads; an address that nobody has had before.
 fn body_of_probe(method: &str, path: &str) -> Option<String> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let email = format!("new{}@example.com", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let email = new_email();
     let body = match (method, path.strip_prefix("/frontend/api/v1")?) {
         ("PUT", path) if path.ends_with("/password") => {
             return Some("old-password=wrong-password&new-password=another-one".to_owned());
@@ -365,7 +427,8 @@ both! {
                 assert_eq!(answer.status, *expected, "{name}: {method} {path}: {}", answer.text());
                 bodies.push(answer.body);
             }
-            if *pattern != "/metrics" {
+            // Each time another code.
+            if !["/metrics", "/login/device/code"].contains(pattern) {
                 bodies.dedup();
                 assert_eq!(bodies.len(), 1, "{method} {path} tells callers without a good key apart");
             }

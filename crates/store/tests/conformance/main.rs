@@ -39,6 +39,7 @@ mod agents;
 mod devices;
 mod files;
 mod heavy;
+mod invitations;
 mod logins;
 mod model;
 mod opening;

@@ -71,9 +71,11 @@ fn refused(refusal: &Refusal) -> DevinError {
         Refusal::KeyReused => {
             return DevinError::field("Idempotency-Key", "a key that was not used for another request");
         }
-        Refusal::Exists(_) | Refusal::NoMatch { .. } | Refusal::TurnLost | Refusal::KeyBusy => {
-            StatusCode::CONFLICT
-        }
+        Refusal::Exists(_)
+        | Refusal::LastAdmin
+        | Refusal::NoMatch { .. }
+        | Refusal::TurnLost
+        | Refusal::KeyBusy => StatusCode::CONFLICT,
         Refusal::Backlog { .. } | Refusal::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::DeviceUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -63,6 +63,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::DeviceTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
         Refusal::QuotaExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),
         Refusal::Exists(_) => (StatusCode::CONFLICT, "already_exists"),
+        Refusal::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
         Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
     }
 }

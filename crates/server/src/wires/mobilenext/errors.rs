@@ -44,6 +44,11 @@ impl MobileError {
         RpcError { code: self.rpc, message: self.title, data: self.message }
     }
 
+    /// What a page says of it: the status and one sentence.
+    pub fn into_page(self) -> (StatusCode, String) {
+        (self.status, self.message)
+    }
+
     /// A request that is not JSON-RPC, or names no method that there is.
     pub fn rpc(code: i64, title: &str, message: impl ToString) -> MobileError {
         MobileError::new(StatusCode::BAD_REQUEST, "bad_request", code, title, message)
@@ -116,7 +121,7 @@ fn refused(refusal: &Refusal) -> MobileError {
         Refusal::QuotaExceeded { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, "storage_quota", -32031, "FileSizeExceeded")
         }
-        Refusal::Exists(_) => (StatusCode::CONFLICT, "conflict", -32602, "Conflict"),
+        Refusal::Exists(_) | Refusal::LastAdmin => (StatusCode::CONFLICT, "conflict", -32602, "Conflict"),
         Refusal::Resync { .. } => (StatusCode::GONE, "resync", -32602, "Resync"),
     };
     MobileError::new(status, code, rpc, title, refusal)

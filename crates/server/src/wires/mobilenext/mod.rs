@@ -1,11 +1,16 @@
 //! Mobile Next's wire: device sessions as `mobilecli` and its kin know them.
 //!
 //! Sources: the vendor's page of "list sessions" and "get a session" for those two, and for the rest what its
-//! open clients send and read (mobilecli 1.0.9 and 1.0.0, mobilewright 0.0.57).
+//! open clients send and read (mobilecli 1.0.9 and 1.0.0, mobilewright 0.0.57). Keys, members and invitations as the
+//! vendor's pages describe them.
 
 mod caller;
+mod device_login;
+mod device_page;
 mod devices;
 mod errors;
+mod keys;
+mod members;
 mod organizations;
 mod rpc;
 mod sessions;
@@ -17,7 +22,7 @@ use crate::failure::{Failure, RequestFailure};
 use crate::state::App;
 use axum::Router;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use errors::MobileError;
 
 /// The routes, for the table of callers.
@@ -30,6 +35,22 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/api/v1/sessions/{session}/devices"),
     ("POST", "/api/v1/sessions/{session}/devices/{device}/release"),
     ("GET", "/api/v1/organizations"),
+    ("POST", "/api/v1/organizations"),
+    ("GET", "/api/v1/keys"),
+    ("POST", "/api/v1/keys"),
+    ("DELETE", "/api/v1/keys/{key}"),
+    ("GET", "/api/v1/members"),
+    ("POST", "/api/v1/members"),
+    ("DELETE", "/api/v1/members/{user}"),
+    ("POST", "/api/v1/members/invitations"),
+    ("DELETE", "/api/v1/members/invitations/{invitation}"),
+    ("GET", "/api/v1/invitations"),
+    ("POST", "/api/v1/invitations/{invitation}/accept"),
+    ("POST", "/api/v1/invitations/{invitation}/reject"),
+    ("POST", "/login/device/code"),
+    ("POST", "/login/device/token"),
+    ("GET", "/login/device"),
+    ("POST", "/login/device"),
     ("GET", "/ws"),
 ];
 
@@ -42,7 +63,19 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/api/v1/sessions/{session}", get(sessions::get).delete(sessions::end))
         .route("/api/v1/sessions/{session}/devices", get(devices::list).post(devices::request))
         .route("/api/v1/sessions/{session}/devices/{device}/release", post(devices::release))
-        .route("/api/v1/organizations", get(organizations::list))
+        .route("/api/v1/organizations", get(organizations::list).post(organizations::create))
+        .route("/api/v1/keys", get(keys::list).post(keys::create))
+        .route("/api/v1/keys/{key}", delete(keys::revoke))
+        .route("/api/v1/members", get(members::list).post(members::change))
+        .route("/api/v1/members/{user}", delete(members::remove))
+        .route("/api/v1/members/invitations", post(members::invite))
+        .route("/api/v1/members/invitations/{invitation}", delete(members::take_back))
+        .route("/api/v1/invitations", get(members::list_own))
+        .route("/api/v1/invitations/{invitation}/accept", post(members::accept))
+        .route("/api/v1/invitations/{invitation}/reject", post(members::reject))
+        .route("/login/device/code", post(device_login::begin))
+        .route("/login/device/token", post(device_login::ask))
+        .route("/login/device", get(device_page::show).post(device_page::act))
         .route("/api/v1/{*rest}", axum::routing::any(no_route))
         .route("/ws", get(socket::open))
         .method_not_allowed_fallback(|| async { MobileError::from(Failure::from(RequestFailure::Method)) });

@@ -4,12 +4,14 @@ use super::caller::Known;
 use super::errors::MobileError;
 use super::sessions::answer;
 use super::shapes::{List, OrganizationEntry};
-use crate::operations::organizations;
+use crate::operations::{memberships, organizations};
 use crate::state::App;
+use crate::wires::layers::{self, Whole};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::permission::Role;
+use serde::Deserialize;
 use store::access::UseSessions;
 
 /// `GET /organizations`: those the caller may act in, the oldest first.
@@ -19,4 +21,21 @@ pub async fn list(Known(caller): Known, State(app): State<App>) -> Result<Respon
     let entries =
         found.iter().map(|(organization, role)| OrganizationEntry::new(organization, *role, account));
     answer(StatusCode::OK, &List::new(entries.collect(), None))
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an object with a name")]
+struct Found {
+    name: String,
+}
+
+/// `POST /organizations`: the caller becomes its admin.
+pub async fn create(
+    Known(caller): Known,
+    State(app): State<App>,
+    Whole(request): Whole,
+) -> Result<Response, MobileError> {
+    let ask: Found = layers::json(&app, request).await?;
+    let made = memberships::found(&app, &caller, &ask.name).await?;
+    answer(StatusCode::CREATED, &OrganizationEntry::new(&made, Some(Role::Admin), Role::Admin))
 }

@@ -9,7 +9,7 @@ use crate::operations::logins::{self, Which};
 use crate::operations::sign_in::{self, Attempt, Issued, Wanted};
 use crate::state::App;
 use crate::wires::credential::{COOKIE, presented};
-use crate::wires::layers::Whole;
+use crate::wires::layers::{NotKept, Whole};
 use crate::wires::origin::CameFrom;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -88,6 +88,7 @@ pub async fn sign_in(
         user_id: person.principal.number,
     })?;
     response.headers_mut().append(header::SET_COOKIE, cookie?);
+    response.extensions_mut().insert(NotKept);
     Ok(response)
 }
 
@@ -122,7 +123,10 @@ pub async fn jwt(
 ) -> Answer {
     let fields = Fields::read(&app, request, Reads::Both).await?;
     let wanted = wanted(&fields, origin).map_err(Failure::from)?;
-    answer(&Token::from(sign_in::token(&app, &known.caller, &known.credential, wanted).await?))
+    let issued = sign_in::token(&app, &known.caller, &known.credential, wanted).await?;
+    let mut response = answer(&Token::from(issued))?;
+    response.extensions_mut().insert(NotKept);
+    Ok(response)
 }
 
 /// Bytes of a caller's own claims.

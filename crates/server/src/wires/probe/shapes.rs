@@ -166,6 +166,11 @@ impl ApiToken {
             token: secret,
         }
     }
+
+    /// The same without the secret: what is kept of an answer that is given once.
+    pub fn hidden(self) -> ApiToken {
+        ApiToken { token: None, ..self }
+    }
 }
 
 /// `AuthGetApiTokenListResponse`.

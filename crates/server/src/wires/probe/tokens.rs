@@ -6,7 +6,7 @@ use super::shapes::{Answer, ApiToken, ApiTokens, answer};
 use crate::failure::Failure;
 use crate::operations::api_tokens::{self, Change, Shown};
 use crate::state::App;
-use crate::wires::layers::Whole;
+use crate::wires::layers::{KeptInstead, Whole};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -31,7 +31,12 @@ pub async fn create(known: Known, State(app): State<App>, Whole(request): Whole)
     unrestricted(&fields)?;
     let ttl = fields.number("ttl", 0..=MAX_TTL).map_err(Failure::from)?.unwrap_or(0);
     let scopes = fields.scopes("permissions").map_err(Failure::from)?;
-    shown(&app, &known, api_tokens::create(&app, &known.caller, ttl, scopes).await?)
+    let made = api_tokens::create(&app, &known.caller, ttl, scopes).await?;
+    let made = ApiToken::new(made, known.caller.permissions(), app.now());
+    let mut response = answer(&made)?;
+    let kept = serde_json::to_vec(&made.hidden()).map_err(Failure::internal)?;
+    response.extensions_mut().insert(KeptInstead(kept));
+    Ok(response)
 }
 
 /// `GET /auth/api-token/{token}`.

@@ -50,6 +50,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::DeviceTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "device_timeout"),
         Refusal::QuotaExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "quota"),
         Refusal::Exists(_) => (StatusCode::CONFLICT, "exists"),
+        Refusal::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
         Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
         Refusal::OutOfScope(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
         Refusal::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),

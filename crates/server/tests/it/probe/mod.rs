@@ -1,6 +1,7 @@
 //! Probe.dev's wire: people signed in.
 
 mod credentials;
+mod forged;
 mod people;
 mod revoke;
 mod signing_in;

@@ -1,0 +1,205 @@
+//! Letting in programs that have no browser (RFC 8628): they get an API key of the person who lets them in, which
+//! stands among its keys.
+
+use crate::failure::Failure;
+use crate::operations::own_keys::{interactive, prepare};
+use crate::operations::{audit, organizations};
+use crate::state::App;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use domain::Refusal;
+use domain::credential::{Secret, SecretHash};
+use domain::device_login::{self, Answer, DeviceLogin, INTERVAL, State};
+use domain::ids::OrganizationId;
+use domain::login::Origin;
+use domain::permission::{Permission, Role};
+use domain::refusal::Thing;
+use domain::time::Span;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use store::access::{ManageOwnKeys, UseSessions};
+use store::{Caller, Error, GrantedPerson, Means, System};
+
+/// How often new codes are made when they are taken.
+const TRIES: u32 = 8;
+/// How many codes may be tried for each sign-in that may fail: a person looks at a code and then answers it.
+const CODES: u32 = 5;
+
+/// What a program is told when it begins.
+pub struct Begun {
+    /// Its own code, which is as good as a key once somebody let it in.
+    pub device_code: String,
+    /// The code that it shows.
+    pub user_code: String,
+    /// How long both are good.
+    pub expires: Span,
+    /// How long it waits between two questions.
+    pub interval: Span,
+}
+
+/// What a program is told when it asks.
+pub enum Asked {
+    /// Not yet, or not any more.
+    Told(Answer),
+    /// Its key.
+    Key(Secret),
+}
+
+/// Begins to let a program in.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for its id; [`Refusal::TooManyAttempts`] from one address.
+pub async fn begin(app: &App, client: &str, origin: Origin) -> Result<Begun, Failure> {
+    if !(1..=100).contains(&client.len()) || !client.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::invalid("client_id", "1 to 100 plain characters").into());
+    }
+    if let Some(ip) = origin.remote_ip {
+        limit(app, &format!("device login from {ip}"), 10).await?;
+    }
+    let expires = Span::from(app.settings.device_login_expires);
+    for _ in 0..TRIES {
+        let now = app.now();
+        let device_code = BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>());
+        let user_code = device_login::user_code(app.random_bytes());
+        let new = DeviceLogin {
+            client: client.to_owned(),
+            origin: origin.clone(),
+            created: now,
+            expires: now + expires,
+            interval: INTERVAL,
+            polled: None,
+            state: State::Pending,
+        };
+        let system = System::for_sign_in();
+        match app.store.ask_in(&system, &new, &hash(&device_code), &hash(&user_code)).await {
+            Err(Error::Stale) => {}
+            outcome => {
+                outcome?;
+                let user_code = device_login::shown(&user_code);
+                return Ok(Begun { device_code, user_code, expires, interval: INTERVAL });
+            }
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// Answers a program's question. A code that is unknown, or another program's, is nothing.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<Asked>, Failure> {
+    let (system, code, now) = (System::for_sign_in(), hash(device_code), app.now());
+    let found = app.store.asked_in(&system, &code).await?;
+    let Some((login, approval)) = found.filter(|(login, _)| login.client == client) else { return Ok(None) };
+    let answer = login.answer(now);
+    let interval = match answer {
+        Answer::Pending => login.interval,
+        Answer::SlowDown(interval) => interval,
+        Answer::Denied | Answer::Expired => return Ok(Some(Asked::Told(answer))),
+        Answer::Ready => {
+            let approval = approval.ok_or_else(|| Failure::internal("a program that nobody let in"))?;
+            let by = login.origin.remote_ip.map_or_else(String::new, |ip| format!(" at {ip}"));
+            let name = format!("{}{by}", program(&login));
+            let until = now + Span::from(app.settings.device_key_expires);
+            let organization = Some(approval.organization);
+            let (new, token) = prepare(app, approval.principal, organization, &name, None, Some(until));
+            let made = app.store.redeem(&system, &code, &token, &new.secret.hash(), now).await;
+            return match made {
+                Ok(()) => {
+                    let details = json!({ "of": approval.principal, "name": name });
+                    let (id, who) = (new.credential.id, Some(approval.principal));
+                    audit::note(app, organization, who, "key.create", id, details).await;
+                    Ok(Some(Asked::Key(new.secret)))
+                }
+                // Used by another question, or who let it in has gone.
+                Err(Error::Unauthenticated) => Ok(Some(Asked::Told(Answer::Denied))),
+                Err(error) => Err(error.into()),
+            };
+        }
+    };
+    match app.store.note_asked(&system, &code, login.polled, interval, now).await {
+        Ok(()) => Ok(Some(Asked::Told(answer))),
+        // It asks several times at once.
+        Err(Error::Stale) => Ok(Some(Asked::Told(Answer::SlowDown(interval)))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a program calls itself, as people are shown it.
+pub fn program(login: &DeviceLogin) -> String {
+    let agent = login.origin.agent.split_whitespace().next().unwrap_or_default();
+    if agent.is_empty() { "a program without a name".to_owned() } else { agent.chars().take(60).collect() }
+}
+
+/// The program that waits with the code that a person typed.
+///
+/// # Errors
+/// [`Refusal::NotFound`] when it is unknown, answered or expired; [`Refusal::TooManyAttempts`];
+/// [`Refusal::OutOfScope`] for who has not signed in itself.
+pub async fn waiting(app: &App, caller: &Caller, typed: &str) -> Result<DeviceLogin, Failure> {
+    let (own, code) = tried(app, caller, typed).await?;
+    Ok(app.store.waiting(&own, &code, app.now()).await?)
+}
+
+/// The organizations that a person may let programs into, the oldest first.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn choices(app: &App, caller: &Caller) -> Result<Vec<(OrganizationId, String)>, Failure> {
+    let account = caller.may_in_account::<UseSessions>().is_ok();
+    let may = |role: Option<Role>| {
+        account || role.is_some_and(|role| role.permissions().has(Permission::ManageOwnKeys))
+    };
+    let all = organizations::list(app, caller).await?.into_iter();
+    Ok(all.filter(|(_, role)| may(*role)).map(|(one, _)| (one.id, one.name)).collect())
+}
+
+/// Lets the program that waits with a code act as the caller, in the organization that the caller acts in.
+///
+/// # Errors
+/// As [`waiting`], and [`Refusal::Forbidden`] for a role that has no keys.
+pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
+    let (own, code) = tried(app, caller, typed).await?;
+    let granted = caller.may::<ManageOwnKeys>()?;
+    let Means::Login(session) = caller.means() else { return Err(Failure::Unauthenticated) };
+    app.store.let_in(&granted, &own, session, &code, app.now()).await?;
+    let organization = Some(granted.organization());
+    audit::note(app, organization, Some(own.person()), "device_login.allow", own.person(), json!({})).await;
+    Ok(())
+}
+
+/// Does not let it in.
+///
+/// # Errors
+/// As [`waiting`].
+pub async fn keep_out(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
+    let (own, code) = tried(app, caller, typed).await?;
+    app.store.keep_out(&own, &code, app.now()).await?;
+    audit::note(app, None, Some(own.person()), "device_login.deny", own.person(), json!({})).await;
+    Ok(())
+}
+
+/// Counts a code that is tried, whether there is one or not. Who may less than its owner lets nobody in who may more.
+async fn tried(app: &App, caller: &Caller, typed: &str) -> Result<(GrantedPerson, SecretHash), Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    if caller.scopes().is_some() {
+        return Err(Refusal::OutOfScope("a session that may whatever its owner may").into());
+    }
+    limit(app, &format!("device login by {}", own.person()), CODES).await?;
+    let code = device_login::typed_code(typed).ok_or(Refusal::NotFound(Thing::Program))?;
+    Ok((own, hash(&code)))
+}
+
+async fn limit(app: &App, what: &str, times: u32) -> Result<(), Failure> {
+    let most = app.settings.sign_in_attempts.saturating_mul(times);
+    let (window, now) = (Span::from(app.settings.sign_in_window), app.now());
+    let attempts = app.store.count_attempt(&System::for_sign_in(), &hash(what), window, now).await?;
+    match attempts.locked(most, window, now) {
+        Some(wait) => Err(Refusal::TooManyAttempts { seconds: (wait.0 + 999_999) / 1_000_000 }.into()),
+        None => Ok(()),
+    }
+}
+
+fn hash(text: &str) -> SecretHash {
+    SecretHash(Sha256::digest(text.as_bytes()).into())
+}

@@ -1,0 +1,167 @@
+//! Invitations into an organization, by address.
+
+use crate::failure::Failure;
+use crate::operations::audit;
+use crate::operations::memberships::may_give;
+use crate::operations::own_keys::interactive;
+use crate::state::App;
+use domain::Refusal;
+use domain::ids::{InvitationId, PrincipalId};
+use domain::invitation::Invitation;
+use domain::permission::{Permission, Role};
+use domain::principal::{Principal, PrincipalKind, PrincipalState, normal_email};
+use domain::refusal::Thing;
+use domain::time::Span;
+use serde_json::json;
+use store::access::ManageMembers;
+use store::{Caller, Granted, System};
+use uuid::Uuid;
+
+pub use store::Invited;
+
+/// The organization's open invitations, the oldest first.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn list_here(app: &App, granted: &Granted<ManageMembers>) -> Result<Vec<Invitation>, Failure> {
+    Ok(app.store.invitations_here(granted, app.now()).await?)
+}
+
+/// Invites whoever has an address. Whether somebody has it is not told, not by time either: what is different happens
+/// afterwards.
+///
+/// # Errors
+/// [`Refusal::Invalid`]; [`Refusal::Forbidden`] for a role that may more than the caller; [`Refusal::Exists`] for a
+/// member, and for an address that was invited already.
+pub async fn invite(
+    app: &App,
+    granted: &Granted<ManageMembers>,
+    email: &str,
+    role: Role,
+) -> Result<Invitation, Failure> {
+    may_give(granted, role)?;
+    let email = normal_email(email).filter(|email| email.parse::<lettre::Address>().is_ok());
+    let email = email.ok_or_else(|| Refusal::invalid("email", "an e-mail address"))?;
+    let inviter = granted.principal().ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
+    let now = app.now();
+    let invitation = Invitation {
+        id: InvitationId::new(now, app.random_bytes()),
+        organization: granted.organization(),
+        email,
+        role,
+        inviter,
+        created: now,
+        expires: now + Span::from(app.settings.invitation_expires),
+    };
+    app.store.invite(granted, &invitation).await?;
+    let details = json!({ "email": invitation.email, "role": role.name() });
+    audit::note(
+        app,
+        Some(granted.organization()),
+        Some(inviter),
+        "invitation.create",
+        invitation.id,
+        details,
+    )
+    .await;
+    let (sending, about) = (app.clone(), invitation.clone());
+    app.tasks.spawn(async move {
+        if let Err(error) = tell(&sending, &about).await {
+            tracing::error!(%error, "a mail about an invitation was not sent");
+        }
+    });
+    Ok(invitation)
+}
+
+/// Makes a user of an address that nobody has, who has to show that it is theirs by "password forgotten", and sends
+/// the mail.
+async fn tell(app: &App, invitation: &Invitation) -> Result<(), Failure> {
+    let system = System::for_sign_in();
+    if app.store.known(&system, &invitation.email).await?.is_none() {
+        let now = app.now();
+        let new = Principal {
+            id: PrincipalId::new(now, app.random_bytes()),
+            number: 0,
+            kind: PrincipalKind::User,
+            email: Some(invitation.email.clone()),
+            name: invitation.email.clone(),
+            state: PrincipalState::Pending,
+            created: now,
+            account_role: None,
+            default_organization: None,
+        };
+        match app.store.create_principal(&system, &new, None, None).await {
+            // Made by somebody else meanwhile.
+            Ok(_) | Err(store::Error::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let text = format!(
+        "You were invited into an organization of Tenure as {role}.\n\n\
+         Sign in with this address at {url} and accept or reject it. If you have no password there yet, ask for one \
+         as for a forgotten one. If you did not expect this, nothing has to be done.\n\n\
+         Invitation {id}\n",
+        role = invitation.role.name(),
+        url = app.base_url,
+        id = invitation.id,
+    );
+    let name = Uuid::from_bytes(app.random_bytes()).simple().to_string();
+    let sent = app.mailer.send(&name, &invitation.email, "You were invited into Tenure", text).await;
+    sent.map_err(Failure::internal)
+}
+
+/// Takes an invitation back.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn take_back(
+    app: &App,
+    granted: &Granted<ManageMembers>,
+    id: Option<InvitationId>,
+) -> Result<(), Failure> {
+    let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
+    app.store.take_back(granted, id, app.now()).await?;
+    let organization = Some(granted.organization());
+    audit::note(app, organization, granted.principal(), "invitation.cancel", id, json!({})).await;
+    Ok(())
+}
+
+/// The caller's own open invitations, the oldest first.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`] for who has not signed in.
+pub async fn list_own(app: &App, caller: &Caller) -> Result<Vec<Invited>, Failure> {
+    let own = interactive(app, caller, "read:user").await?;
+    Ok(app.store.invitations_of(&own, app.now()).await?)
+}
+
+/// Makes the caller a member.
+///
+/// # Errors
+/// [`Refusal::NotFound`], also for an invitation of somebody else; [`Refusal::OutOfScope`].
+pub async fn accept(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
+    let now = app.now();
+    let invitation = app.store.invitation_of(&own, id, now).await?;
+    app.store.accept_invitation(&own, id, now).await?;
+    let details = json!({ "role": invitation.role.name(), "inviter": invitation.inviter });
+    let organization = Some(invitation.organization);
+    audit::note(app, organization, Some(own.person()), "invitation.accept", id, details).await;
+    Ok(())
+}
+
+/// Ends an invitation that the caller does not want.
+///
+/// # Errors
+/// As [`accept`].
+pub async fn reject(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
+    let now = app.now();
+    let invitation = app.store.invitation_of(&own, id, now).await?;
+    app.store.reject_invitation(&own, id, now).await?;
+    let organization = Some(invitation.organization);
+    audit::note(app, organization, Some(own.person()), "invitation.reject", id, json!({})).await;
+    Ok(())
+}

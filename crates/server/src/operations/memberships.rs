@@ -1,0 +1,113 @@
+//! Members of an organization as they see and change each other, and organizations that users make.
+
+use crate::failure::Failure;
+use crate::operations::audit;
+use crate::state::App;
+use domain::Refusal;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::organization::Organization;
+use domain::permission::{Permission, Role};
+use domain::refusal::Thing;
+use serde_json::json;
+use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
+use store::{Caller, Granted};
+
+pub use store::Member;
+
+/// How long the name of an organization may be, in characters.
+const MAX_NAME_CHARS: usize = 256;
+/// What Mobile Next calls the organization that everybody has there and nobody here.
+const PERSONAL: &str = "personal";
+
+/// The people of the organization, the oldest first.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn list(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Member>, Failure> {
+    Ok(app.store.people_here(granted).await?)
+}
+
+/// That somebody gives no role that may more than itself.
+///
+/// # Errors
+/// [`Refusal::Forbidden`].
+pub fn may_give(granted: &Granted<ManageMembers>, role: Role) -> Result<(), Refusal> {
+    let given = role.permissions();
+    let lacking = Permission::ALL.into_iter().find(|one| given.has(*one) && !granted.has(*one));
+    lacking.map_or(Ok(()), |permission| Err(Refusal::Forbidden(permission)))
+}
+
+/// Changes what a member is.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for who is no member; [`Refusal::Forbidden`] for a role that may more than the caller;
+/// [`Refusal::LastAdmin`].
+pub async fn change_role(
+    app: &App,
+    granted: &Granted<ManageMembers>,
+    member: PrincipalId,
+    role: Role,
+) -> Result<Member, Failure> {
+    may_give(granted, role)?;
+    app.store.change_role(granted, member, role).await?;
+    let (organization, details) = (Some(granted.organization()), json!({ "role": role.name() }));
+    audit::note(app, organization, granted.principal(), "member.set", member, details).await;
+    let all = app.store.people_here(granted).await?;
+    // Removed by somebody else meanwhile, or no person.
+    let found = all.into_iter().find(|one| one.principal.id == member);
+    found.ok_or_else(|| Refusal::NotFound(Thing::Member).into())
+}
+
+/// Ends a membership: anybody's by who manages members, and one's own.
+///
+/// # Errors
+/// [`Refusal::Forbidden`]; [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
+pub async fn remove(app: &App, caller: &Caller, member: Option<PrincipalId>) -> Result<(), Failure> {
+    let organization = caller.may::<ViewSessions>()?.organization();
+    let missing = || Refusal::NotFound(Thing::Member);
+    match (member, caller.may::<ManageMembers>()) {
+        (member, Ok(granted)) => {
+            app.store.end_membership(&granted, member.ok_or_else(missing)?, app.now()).await?;
+        }
+        (Some(member), Err(_)) if member == caller.principal() => {
+            app.store.leave(&caller.itself("write:user")?, organization, app.now()).await?;
+        }
+        (_, Err(refusal)) => return Err(refusal.into()),
+    }
+    let thing = member.map_or_else(String::new, |member| member.to_string());
+    audit::note(app, Some(organization), Some(caller.principal()), "member.remove", thing, json!({})).await;
+    Ok(())
+}
+
+/// Makes an organization, whose first admin is the caller.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] unless the caller looks after the account or the settings let any user;
+/// [`Refusal::OutOfScope`] for a key of one organization; [`Refusal::Exists`]; [`Refusal::Invalid`].
+pub async fn found(app: &App, caller: &Caller, name: &str) -> Result<Organization, Failure> {
+    let own = caller.itself("write:admin")?;
+    if caller.bound().is_some() {
+        return Err(Refusal::OutOfScope("a credential that is not bound to one organization").into());
+    }
+    let manages = caller.may_in_account::<ManageOrganizations>();
+    if !app.settings.users_make_organizations {
+        manages?;
+    }
+    named(name)?;
+    let created = app.now();
+    let id = OrganizationId::new(created, app.random_bytes());
+    let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
+    app.store.found_organization(&own, &new).await?;
+    let details = json!({ "name": name });
+    audit::note(app, None, Some(caller.principal()), "organization.create", id, details).await;
+    Ok(new)
+}
+
+fn named(name: &str) -> Result<(), Refusal> {
+    let plain = name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
+    if plain && !name.trim().is_empty() && name.trim().to_lowercase() != PERSONAL {
+        return Ok(());
+    }
+    let expected = format!("1 to {MAX_NAME_CHARS} characters, and not \"Personal\"");
+    Err(Refusal::invalid("name", expected))
+}

@@ -1,0 +1,117 @@
+//! A person's own keys as Mobile Next knows them: looked after only by who has signed in, never with a key.
+
+use crate::failure::Failure;
+use crate::operations::audit;
+use crate::state::App;
+use domain::Refusal;
+use domain::credential::{Credential, Secret, Wire};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::principal::Scopes;
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::json;
+use store::access::ManageOwnKeys;
+use store::{ApiToken, Caller, GrantedPerson, Means};
+
+/// How long a name may be, in characters.
+const MAX_NAME_CHARS: usize = 256;
+
+/// A key with its secret, which is shown once and kept nowhere.
+pub struct NewKey {
+    /// What is known of it.
+    pub credential: Credential,
+    /// The secret.
+    pub secret: Secret,
+}
+
+/// The caller's own proof, if it has signed in itself. Somebody with a key has not, nor has who opened a session with
+/// one: a key that was lost must not make others.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`].
+pub async fn interactive(app: &App, caller: &Caller, scope: &'static str) -> Result<GrantedPerson, Failure> {
+    let refusal = Refusal::OutOfScope("a login session");
+    let Means::Login(session) = caller.means() else { return Err(refusal.into()) };
+    let own = caller.itself(scope)?;
+    match app.store.login(&own, session).await?.credential {
+        None => Ok(own),
+        Some(_) => Err(refusal.into()),
+    }
+}
+
+/// The caller's keys that are good, the oldest first.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`].
+pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Credential>, Failure> {
+    let own = interactive(app, caller, "read:user").await?;
+    let now = app.now();
+    let good = |token: &ApiToken| token.credential.expires.is_none_or(|expires| expires > now);
+    Ok(app.store.tokens(&own).await?.into_iter().filter(good).map(|token| token.credential).collect())
+}
+
+/// Makes a key for the organization that the caller acts in.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`]; [`Refusal::Forbidden`] for a role that has no keys; [`Refusal::Invalid`] for the name.
+pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<NewKey, Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    let granted = caller.may::<ManageOwnKeys>()?;
+    named(name)?;
+    let organization = granted.organization();
+    let (new, token) = prepare(app, own.person(), Some(organization), name, caller.scopes(), None);
+    app.store.create_token(&own, &token, &new.secret.hash()).await?;
+    note(app, organization, own.person(), "key.create", &new.credential).await;
+    Ok(new)
+}
+
+/// A new key, not kept yet.
+pub(super) fn prepare(
+    app: &App,
+    principal: PrincipalId,
+    organization: Option<OrganizationId>,
+    name: &str,
+    scopes: Option<Scopes>,
+    expires: Option<Micros>,
+) -> (NewKey, ApiToken) {
+    let now = app.now();
+    let secret = Secret::new(Wire::MobileNext, app.random_bytes());
+    let credential = Credential {
+        id: CredentialId::new(now, app.random_bytes()),
+        principal,
+        organization,
+        wire: Wire::MobileNext,
+        name: name.to_owned(),
+        suffix: secret.suffix().to_owned(),
+        created: now,
+        expires,
+        last_used: None,
+        revoked: None,
+    };
+    let token = ApiToken { credential: credential.clone(), scopes, updated: now, recoverable: None };
+    (NewKey { credential, secret }, token)
+}
+
+/// Revokes one of the caller's keys for ever.
+///
+/// # Errors
+/// [`Refusal::NotFound`], also for somebody else's; otherwise as [`create`].
+pub async fn revoke(app: &App, caller: &Caller, id: Option<CredentialId>) -> Result<(), Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    let granted = caller.may::<ManageOwnKeys>()?;
+    let id = id.ok_or(Refusal::NotFound(Thing::Credential))?;
+    app.store.revoke_token(&own, id, app.now()).await?;
+    let (organization, actor) = (Some(granted.organization()), Some(own.person()));
+    audit::note(app, organization, actor, "key.revoke", id, json!({ "of": own.person() })).await;
+    Ok(())
+}
+
+async fn note(app: &App, organization: OrganizationId, who: PrincipalId, action: &str, key: &Credential) {
+    let details = json!({ "of": who, "name": key.name });
+    audit::note(app, Some(organization), Some(who), action, key.id, details).await;
+}
+
+fn named(name: &str) -> Result<(), Refusal> {
+    let plain = name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
+    if plain { Ok(()) } else { Err(Refusal::invalid("name", format!("at most {MAX_NAME_CHARS} characters"))) }
+}

@@ -1,0 +1,225 @@
+//! `/login/device`: the page on which a person lets a program in. It works without scripts, and only for whoever is
+//! signed in with the cookie of a session.
+
+use super::errors::MobileError;
+use crate::failure::Failure;
+use crate::operations::authenticate::authenticate;
+use crate::operations::device_login::{self, program};
+use crate::operations::sign_in::{self, Attempt};
+use crate::operations::whoami;
+use crate::state::App;
+use crate::wires::browser;
+use crate::wires::layers::{self, Whole};
+use crate::wires::origin::CameFrom;
+use askama::Template;
+use axum::extract::{RawQuery, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use domain::device_login::{DeviceLogin, shown, typed_code};
+use domain::ids::OrganizationId;
+use domain::login::Origin;
+use sha2::{Digest, Sha256};
+use store::{Caller, Chosen};
+
+const STYLE: &str = include_str!("../../../templates/device.css");
+
+#[derive(Template, Default)]
+#[template(path = "device.html")]
+struct Page {
+    style: &'static str,
+    /// What went wrong, in one sentence.
+    wrong: Option<String>,
+    /// What was done; then nothing else is asked.
+    done: Option<&'static str>,
+    /// Who is signed in.
+    person: Option<String>,
+    /// The code as it was typed.
+    code: String,
+    /// The program that waits with it.
+    waiting: Option<Waiting>,
+}
+
+struct Waiting {
+    program: String,
+    from: String,
+    agent: String,
+    since: String,
+    choices: Vec<(OrganizationId, String)>,
+}
+
+impl Page {
+    fn of(caller: Option<&str>, code: &str) -> Page {
+        // What is no code is not shown again.
+        let code = typed_code(code).map(|code| shown(&code)).unwrap_or_default();
+        Page { style: STYLE, person: caller.map(str::to_owned), code, ..Page::default() }
+    }
+
+    fn wrong(self, failure: Failure) -> Response {
+        let (status, sentence) = MobileError::from(failure).into_page();
+        Page { wrong: Some(sentence), ..self }.answer(status)
+    }
+
+    fn answer(self, status: StatusCode) -> Response {
+        let html = match self.render() {
+            Ok(html) => html,
+            Err(error) => return MobileError::from(Failure::internal(error)).into_response(),
+        };
+        let style = BASE64_STANDARD.encode(Sha256::digest(STYLE));
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        );
+        let mut response = (status, html).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    }
+}
+
+/// Who is signed in, and with what.
+struct SignedIn {
+    caller: Caller,
+    name: String,
+}
+
+async fn signed_in(app: &App, headers: &HeaderMap, chosen: Chosen) -> Result<SignedIn, Failure> {
+    let token = browser::token(headers);
+    let caller = authenticate(app, token.as_deref(), chosen).await?;
+    let own = whoami::principal(app, &caller).await?;
+    Ok(SignedIn { caller, name: own.email.unwrap_or(own.name) })
+}
+
+/// `GET /login/device`: asks to sign in, then for the code, then whether to let the program in.
+pub async fn show(State(app): State<App>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let code = match layers::query_value(query.as_deref(), "user_code") {
+        Ok(code) => code.unwrap_or_default(),
+        Err(failure) => return Page::of(None, "").wrong(failure),
+    };
+    let signed = match signed_in(&app, &headers, Chosen::ByDefault).await {
+        Ok(signed) => signed,
+        Err(Failure::Unauthenticated) => return Page::of(None, &code).answer(StatusCode::OK),
+        Err(failure) => return Page::of(None, &code).wrong(failure),
+    };
+    let page = Page::of(Some(&signed.name), &code);
+    if code.is_empty() {
+        return page.answer(StatusCode::OK);
+    }
+    match waiting(&app, &signed.caller, &code).await {
+        Ok(waiting) => Page { waiting: Some(waiting), ..page }.answer(StatusCode::OK),
+        Err(failure) => Page { code: String::new(), ..page }.wrong(failure),
+    }
+}
+
+async fn waiting(app: &App, caller: &Caller, code: &str) -> Result<Waiting, Failure> {
+    let login = device_login::waiting(app, caller, code).await?;
+    let choices = device_login::choices(app, caller).await?;
+    let DeviceLogin { origin, created, .. } = &login;
+    let from = origin.remote_ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+    let minutes = app.now().since(*created).whole_minutes();
+    let since = if minutes == 0 { "just now".to_owned() } else { format!("{minutes} min ago") };
+    Ok(Waiting { program: program(&login), from, agent: origin.agent.clone(), since, choices })
+}
+
+/// The fields of the page's forms.
+#[derive(Default)]
+struct Form {
+    action: String,
+    code: String,
+    email: String,
+    password: String,
+    organization: String,
+}
+
+impl Form {
+    async fn read(app: &App, request: Request) -> Result<Form, Failure> {
+        let bytes = layers::body(app, request.into_body()).await?;
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let field = |name| layers::query_value(Some(text), name).map(Option::unwrap_or_default);
+        Ok(Form {
+            action: field("action")?,
+            code: field("user_code")?,
+            email: field("email")?,
+            password: field("password")?,
+            organization: field("organization")?,
+        })
+    }
+}
+
+/// `POST /login/device`: signs in, lets the program in, or does not.
+pub async fn act(
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Whole(request): Whole,
+) -> Response {
+    if let Err(failure) = browser::same_site(&app, &headers) {
+        return Page::of(None, "").wrong(failure);
+    }
+    let form = match Form::read(&app, request).await {
+        Ok(form) => form,
+        Err(failure) => return Page::of(None, "").wrong(failure),
+    };
+    match form.action.as_str() {
+        "sign-in" => sign_in(&app, &headers, &form, origin).await,
+        "allow" | "deny" => decide(&app, &headers, &form).await,
+        _ => Page::of(None, &form.code).answer(StatusCode::BAD_REQUEST),
+    }
+}
+
+async fn sign_in(app: &App, headers: &HeaderMap, form: &Form, origin: Origin) -> Response {
+    let presented = browser::token(headers);
+    let attempt = Attempt {
+        email: &form.email,
+        password: &form.password,
+        long: false,
+        alone: false,
+        origin,
+        presented: presented.as_deref(),
+    };
+    let cookie = match sign_in::sign_in(app, attempt).await {
+        Ok((_, issued)) => browser::cookie(app, &issued),
+        Err(failure) => Err(failure),
+    };
+    match cookie {
+        Ok(cookie) => {
+            let code = typed_code(&form.code).map(|code| format!("?user_code={}", shown(&code)));
+            let place = format!("/login/device{}", code.unwrap_or_default());
+            let headers = [(header::SET_COOKIE, cookie)];
+            (StatusCode::SEE_OTHER, headers, [(header::LOCATION, place)]).into_response()
+        }
+        Err(Failure::Unauthenticated) => {
+            let sentence = "That address and that password do not belong together.".to_owned();
+            Page { wrong: Some(sentence), ..Page::of(None, &form.code) }.answer(StatusCode::UNAUTHORIZED)
+        }
+        Err(failure) => Page::of(None, &form.code).wrong(failure),
+    }
+}
+
+async fn decide(app: &App, headers: &HeaderMap, form: &Form) -> Response {
+    let allows = form.action == "allow";
+    // Only who lets a program in says where it acts.
+    let chosen =
+        if allows { Chosen::Named(OrganizationId::parse(&form.organization)) } else { Chosen::ByDefault };
+    let signed = match signed_in(app, headers, chosen).await {
+        Ok(signed) => signed,
+        Err(failure) => return Page::of(None, &form.code).wrong(failure),
+    };
+    let page = Page::of(Some(&signed.name), "");
+    let (decided, done) = if allows {
+        let done = "It is let in. You can close this page and go back to the program.";
+        (device_login::let_in(app, &signed.caller, &form.code).await, done)
+    } else {
+        let done = "It is not let in. If you did not start it yourself, nothing else has to be done.";
+        (device_login::keep_out(app, &signed.caller, &form.code).await, done)
+    };
+    match decided {
+        Ok(()) => Page { done: Some(done), ..page }.answer(StatusCode::OK),
+        Err(failure) => page.wrong(failure),
+    }
+}

@@ -1,0 +1,115 @@
+//! What can be used once is used once, whoever races: 32 clients of two servers of one database.
+
+use crate::probe::{AUTH, PASSWORD, USER, token_in};
+use crate::world::{Actor, Answer};
+use axum::body::Body;
+use domain::permission::Role;
+use futures_util::future::join_all;
+use serde_json::json;
+
+const CLIENTS: usize = 32;
+
+/// Sends the same of many clients at once, by two servers in turn. The statuses in order.
+async fn race<'a, F: Future<Output = Answer>>(
+    actors: [&'a Actor<'a>; 2],
+    send: impl Fn(&'a Actor<'a>) -> F,
+) -> Vec<u16> {
+    let all = (0..CLIENTS).map(|client| send(actors[client % 2]));
+    let mut statuses = join_all(all).await.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>();
+    statuses.sort_unstable();
+    statuses
+}
+
+/// One that succeeded, and all others refused alike.
+fn once(good: u16, refused: u16) -> Vec<u16> {
+    let mut expected = vec![refused; CLIENTS - 1];
+    expected.push(good);
+    expected.sort_unstable();
+    expected
+}
+
+both! {
+    async fn what_is_sent_by_mail_is_used_once(world: &World) {
+        let beside = world.beside(|_| {}).await;
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Admin, "ana@example.com").await;
+        let body = json!({ "email": "sub@example.com", "password": PASSWORD });
+        assert_eq!(ana.post(&format!("{USER}/current"), body).await.status, 200);
+        let verify = json!({ "verify-token": token_in(&world.mail(1).await) }).to_string();
+        let strangers = [&world.stranger(None), &beside.stranger(None)];
+        let path = format!("{AUTH}/verify");
+        assert_eq!(race(strangers, |one| one.call_with("POST", &path, &verify)).await, once(200, 401));
+        let forgot = json!({ "email": "sub@example.com" }).to_string();
+        let path = format!("{AUTH}/password-restore");
+        assert_eq!(strangers[0].call_with("POST", &path, &forgot).await.status, 200);
+        let token = token_in(&world.mail(2).await);
+        let restore = json!({ "verify-token": token, "new-password": "another horse" }).to_string();
+        let path = format!("{AUTH}/password-restore-verify");
+        assert_eq!(race(strangers, |one| one.call_with("POST", &path, &restore)).await, once(200, 401));
+        assert_eq!(world.try_sign_in("sub@example.com", "another horse").await.status, 200);
+    }
+
+    async fn an_invitation_is_accepted_once_and_not_rejected_as_well(world: &World) {
+        let beside = world.beside(|_| {}).await;
+        let acme = world.organization("Acme").await;
+        let eve = world.lone("eve@example.com").await;
+        let own = [&eve, &eve.at(&beside)];
+        let first = world.invited(acme, "eve@example.com", Role::Readwrite).await;
+        let path = format!("/api/v1/invitations/{}/accept", first.id);
+        assert_eq!(race(own, |one| one.call("POST", &path, Body::empty())).await, once(204, 404));
+        // Either of the two answers, never both.
+        let globex = world.organization("Globex").await;
+        let second = world.invited(globex, "eve@example.com", Role::Readonly).await;
+        let both = (0..CLIENTS).map(|client| {
+            let (one, word) = (own[client % 2].clone(), if client % 4 < 2 { "accept" } else { "reject" });
+            let path = format!("/api/v1/invitations/{}/{word}", second.id);
+            async move { (word, one.call("POST", &path, Body::empty()).await.status.as_u16()) }
+        });
+        let answers = join_all(both).await;
+        let won = answers.iter().filter(|(_, status)| *status == 204).collect::<Vec<_>>();
+        assert_eq!(won.len(), 1, "{answers:?}");
+        let member = eve.naming(globex).get("/api/v1/sessions").await.status == 200;
+        assert_eq!(member, won[0].0 == "accept");
+    }
+
+    async fn one_address_is_invited_once(world: &World) {
+        let beside = world.beside(|_| {}).await;
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Admin, "ana@example.com").await;
+        let body = json!({ "email": "eve@example.com", "role": "readonly" });
+        let invite = |one| Actor::post(one, "/api/v1/members/invitations", body.clone());
+        assert_eq!(race([&ana, &ana.at(&beside)], invite).await, once(201, 409));
+        let members = ana.get("/api/v1/members").await.json();
+        assert_eq!(members["invitations"].as_array().unwrap().len(), 1);
+    }
+
+    async fn a_program_gets_one_key(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
+        let program = world.program().await;
+        // Answered once, too: one of many is the answer.
+        let answers = join_all((0..CLIENTS).map(|_| ana.lets_in(&program, acme))).await;
+        assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+        let asked = join_all((0..CLIENTS).map(|_| program.asks())).await;
+        let keys = asked.iter().filter(|answer| answer.status == 200).count();
+        assert_eq!(keys, 1);
+        for refused in asked.iter().filter(|answer| answer.status != 200) {
+            let error = refused.json()["error"].clone();
+            assert!(["access_denied", "expired_token", "slow_down"].contains(&error.as_str().unwrap()), "{error}");
+        }
+        assert_eq!(ana.get("/api/v1/keys").await.json()["data"].as_array().unwrap().len(), 1);
+    }
+
+    async fn bad_sign_ins_at_once_are_counted_one_by_one(world: &World) {
+        let beside = world.beside(|_| {}).await;
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let body = json!({ "email": "ana@example.com", "password": "wrong horse" }).to_string();
+        let strangers = [&world.stranger(None), &beside.stranger(None)];
+        let path = format!("{AUTH}/sign-in");
+        let statuses = race(strangers, |one| one.call_with("POST", &path, &body)).await;
+        // Ten may fail; each of the others was counted before it was looked at.
+        assert_eq!(statuses, [vec![401; 10], vec![429; CLIENTS - 10]].concat());
+        assert_eq!(world.try_sign_in("ana@example.com", PASSWORD).await.status, 429);
+    }
+}

@@ -1,0 +1,100 @@
+//! Invitations: whose they are, and when they are no good any more.
+
+use crate::world::{NOW, bytes, organization, system};
+use domain::Refusal;
+use domain::ids::{InvitationId, OrganizationId, PrincipalId};
+use domain::invitation::Invitation;
+use domain::permission::Role;
+use domain::principal::PrincipalState;
+use domain::refusal::Thing;
+use domain::time::{Micros, Span};
+use store::access::ManageMembers;
+use store::{Error, Granted, Store};
+
+fn manages(organization: OrganizationId) -> Granted<ManageMembers> {
+    system().within(organization)
+}
+
+fn new(organization: OrganizationId, whom: PrincipalId, inviter: PrincipalId, at: Micros) -> Invitation {
+    Invitation {
+        id: InvitationId::new(at, bytes()),
+        organization,
+        email: format!("{whom}@example.com"),
+        role: Role::Readonly,
+        inviter,
+        created: at,
+        expires: at + Span::minutes(1),
+    }
+}
+
+fn missing<T: std::fmt::Debug>(outcome: store::Result<T>) -> bool {
+    matches!(outcome, Err(Error::Refused(Refusal::NotFound(Thing::Invitation))))
+}
+
+fn exists(outcome: &store::Result<()>) -> bool {
+    matches!(outcome, Err(Error::Refused(Refusal::Exists(_))))
+}
+
+both! {
+    async fn an_invitation_is_one_persons_and_good_once(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let ((acme, admin), (_, eve)) = (organization(&store).await, organization(&store).await);
+        store.set_member(&manages(acme), admin, Role::Admin, NOW).await.unwrap();
+        let first = new(acme, eve, admin, NOW);
+        store.invite(&manages(acme), &first).await.unwrap();
+        assert!(exists(&store.invite(&manages(acme), &new(acme, eve, admin, NOW)).await));
+        assert!(exists(&store.invite(&manages(acme), &new(acme, admin, admin, NOW)).await), "a member");
+        assert_eq!(store.invitations_here(&manages(acme), NOW).await.unwrap(), [first.clone()]);
+        let (own, other) = (system().over(eve), system().over(admin));
+        assert!(missing(store.accept_invitation(&other, first.id, NOW).await));
+        assert!(missing(store.accept_invitation(&own, first.id, first.expires).await), "to the microsecond");
+        store.accept_invitation(&own, first.id, first.expires - Span(1)).await.unwrap();
+        assert!(missing(store.accept_invitation(&own, first.id, NOW).await));
+        let members = store.people_here(&manages(acme)).await.unwrap();
+        let found = members.iter().find(|member| member.principal.id == eve).unwrap();
+        assert_eq!((found.role, found.joined), (Role::Readonly, first.expires - Span(1)));
+    }
+
+    async fn it_ends_with_what_it_came_from(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let ((acme, admin), (_, eve)) = (organization(&store).await, organization(&store).await);
+        let own = system().over(eve);
+        store.set_member(&manages(acme), admin, Role::Admin, NOW).await.unwrap();
+        let first = new(acme, eve, admin, NOW);
+        store.invite(&manages(acme), &first).await.unwrap();
+        let seen = async || store.invitations_of(&own, NOW).await.unwrap().len();
+        assert_eq!(seen().await, 1);
+        // Who made it is no admin, is suspended, is one again.
+        store.set_member(&manages(acme), admin, Role::Readwrite, NOW).await.unwrap();
+        assert!(seen().await == 0 && missing(store.accept_invitation(&own, first.id, NOW).await));
+        store.set_member(&manages(acme), admin, Role::Admin, NOW).await.unwrap();
+        store.set_principal_state(&system(), admin, PrincipalState::Suspended, NOW).await.unwrap();
+        assert!(seen().await == 0 && missing(store.accept_invitation(&own, first.id, NOW).await));
+        store.set_principal_state(&system(), admin, PrincipalState::Active, NOW).await.unwrap();
+        assert_eq!(seen().await, 1);
+        // Expired, it makes room for another; taken back and rejected ones as well.
+        let second = new(acme, eve, admin, first.expires);
+        store.invite(&manages(acme), &second).await.unwrap();
+        store.take_back(&manages(acme), second.id, second.created).await.unwrap();
+        assert!(missing(store.take_back(&manages(acme), second.id, second.created).await));
+        let third = new(acme, eve, admin, first.expires);
+        store.invite(&manages(acme), &third).await.unwrap();
+        store.reject_invitation(&own, third.id, third.created).await.unwrap();
+        assert!(missing(store.accept_invitation(&own, third.id, third.created).await));
+        let fourth = new(acme, eve, admin, first.expires);
+        store.invite(&manages(acme), &fourth).await.unwrap();
+        store.delete_organization(&system(), acme, fourth.created).await.unwrap();
+        assert!(missing(store.accept_invitation(&own, fourth.id, fourth.created).await));
+    }
+
+    async fn another_organization_takes_nothing_back(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let ((acme, admin), (globex, eve)) = (organization(&store).await, organization(&store).await);
+        store.set_member(&manages(acme), admin, Role::Admin, NOW).await.unwrap();
+        let first = new(acme, eve, admin, NOW);
+        store.invite(&manages(acme), &first).await.unwrap();
+        assert!(missing(store.take_back(&manages(globex), first.id, NOW).await));
+        assert_eq!(store.invitations_here(&manages(globex), NOW).await.unwrap(), []);
+        assert_eq!(store.invitations_of(&system().over(eve), NOW).await.unwrap().len(), 1);
+    }
+}

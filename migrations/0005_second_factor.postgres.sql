@@ -1,0 +1,1 @@
+-- Stands in for another branch's step, which replaces it.
