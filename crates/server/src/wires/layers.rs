@@ -1,5 +1,6 @@
 //! What is around every request of every wire: an id, a time limit, no panic, one line in the log.
 
+use super::origin;
 use super::repeats;
 pub use super::repeats::KeptInstead;
 use crate::clock::Stopwatch;
@@ -18,6 +19,7 @@ use domain::ids::OrganizationId;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -62,12 +64,17 @@ impl Who {
     }
 }
 
+/// From where a request comes.
+#[derive(Clone, Copy)]
+struct Address(Option<IpAddr>);
+
 /// Notes who calls, for the log, and gives the caller what its request is noted under if it may be repeated.
 pub fn recognized(parts: &Parts, caller: Caller) -> Caller {
     if let Some(who) = parts.extensions.get::<Who>() {
         who.is(&caller);
     }
-    caller.attempting(parts.extensions.get::<Scope>().copied())
+    let address = parts.extensions.get::<Address>().and_then(|Address(address)| *address);
+    caller.coming_from(address).attempting(parts.extensions.get::<Scope>().copied())
 }
 
 /// Puts the layers around a wire's routes.
@@ -82,6 +89,8 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let who = Who::default();
+    let address = Address(origin::address(&app, request.extensions(), request.headers()));
+    request.extensions_mut().insert(address);
     request.extensions_mut().insert(who.clone());
     let load = load(&request);
     let unhurried = load != Load::Plain;

@@ -17,6 +17,7 @@ mod postgres_writer;
 mod signal;
 mod sqlite;
 mod sqlite_file;
+mod sqlite_functions;
 mod sqlite_reader;
 mod sqlite_writer;
 mod value;
