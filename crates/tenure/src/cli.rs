@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    demo, host, key, master_key, member, org, serve, service_user, settings, user, worker,
+    audit, demo, host, key, master_key, member, org, serve, service_user, settings, user, worker,
 };
 
 /// Who holds which device, which agent is at work, who is signed in: a sessions server.
@@ -75,6 +75,9 @@ pub enum Command {
     /// The key that secrets are sealed with: change it
     #[command(subcommand)]
     MasterKey(master_key::MasterKeyCommand),
+    /// What was done by whom: check, print and pin it
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Bring the database to the schema of this program
     Migrate,
     /// Print every setting with its value and where it comes from
@@ -129,6 +132,9 @@ mod tests {
              --org org_01987a6b5c4d7e8f90123456789abcde",
             "demo --fresh",
             "master-key rotate --database sqlite:x.db",
+            "audit verify",
+            "audit checkpoint --json",
+            "audit export --since 2026-11-01 --until 2026-11-21T10:00:00Z --format csv",
             "migrate --json",
             "settings",
             "version",
@@ -143,6 +149,8 @@ mod tests {
             "",
             "sreve",
             "serve --colour red",
+            "audit verify --against x",
+            "audit export --since yesterday",
             "org create",
             "org set Acme",
             "org set Acme --max-devices many",

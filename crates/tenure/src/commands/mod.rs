@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub mod audit;
 pub mod demo;
 pub mod host;
 pub mod key;
@@ -80,6 +81,7 @@ async fn run_async(context: &Context, command: Command) -> Result<()> {
         Command::ServiceUser(command) => service_user::run(context, command).await,
         Command::Key(command) => key::run(context, command).await,
         Command::MasterKey(command) => master_key::run(context, command).await,
+        Command::Audit(command) => audit::run(context, command).await,
         Command::Migrate => migrate::run(context).await,
         Command::Settings(arguments) => settings::run(context, arguments),
         Command::Version => version::run(context),

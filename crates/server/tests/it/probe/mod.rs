@@ -1,5 +1,6 @@
 //! Probe.dev's wire: people signed in.
 
+mod audit;
 mod credentials;
 mod people;
 mod revoke;
