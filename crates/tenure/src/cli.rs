@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, demo, host, key, master_key, member, org, serve, service_user, settings, user, worker,
+    audit, backup, demo, doctor, host, key, master_key, member, org, restore, serve, service_user, settings,
+    user, worker,
 };
 
 /// Who holds which device, which agent is at work, who is signed in: a sessions server.
@@ -78,6 +79,12 @@ pub enum Command {
     /// What was done by whom: check, print and pin it
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Write all that is kept into one file, while servers run
+    Backup(backup::Backup),
+    /// Make a database out of a backup
+    Restore(restore::Restore),
+    /// Look for what is wrong with files, keys, clock and database, and say what to do
+    Doctor(doctor::Doctor),
     /// Bring the database to the schema of this program
     Migrate,
     /// Print every setting with its value and where it comes from
@@ -133,6 +140,9 @@ mod tests {
             "demo --fresh",
             "master-key rotate --database sqlite:x.db",
             "audit verify",
+            "doctor --backup tenure.backup",
+            "backup tenure.backup --with-master-key",
+            "restore tenure.backup --force --keep-keys",
             "audit checkpoint --json",
             "audit export --since 2026-11-01 --until 2026-11-21T10:00:00Z --format csv",
             "migrate --json",
