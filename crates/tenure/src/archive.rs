@@ -54,6 +54,15 @@ pub struct KeptFile {
 pub struct Scratch(PathBuf);
 
 impl Scratch {
+    /// The like beside another file, hidden, under a name that nothing else has.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn beside(path: &Path, what: &str) -> Result<Scratch> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Scratch::new(path.with_file_name(format!(".{name}.tenure-{what}")))
+    }
+
     /// Makes an empty file for its owner only, in the place of one that an attempt before has left.
     ///
     /// # Errors
@@ -87,7 +96,7 @@ impl Drop for Scratch {
 /// It cannot be written.
 pub fn write(path: &Path, contents: &Contents, dump: &Path, files: &str, master_key: &[u8]) -> Result<()> {
     let wrong = |error: io::Error| Failure::new(format!("cannot write {}: {error}", path.display()));
-    let making = Scratch::new(path.with_extension("making"))?;
+    let making = Scratch::beside(path, "making")?;
     let file = OpenOptions::new().write(true).open(making.path()).map_err(wrong)?;
     let mut out = Summing { inner: BufWriter::new(file), sum: Sha256::new() };
     let put = |out: &mut Summing<BufWriter<File>>| -> io::Result<()> {

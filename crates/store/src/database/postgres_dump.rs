@@ -42,7 +42,7 @@ pub(super) async fn dump(
 ) -> Result<(i64, String), DatabaseError> {
     let address = Address::new(url, protection)?;
     let client = address.client().await?;
-    let query = "SELECT COALESCE(MAX(version), 0)::bigint, current_schema()::text FROM schema_migrations";
+    let query = "SELECT COALESCE(MAX(version), 0)::bigint, COALESCE(current_schema()::text, 'public') FROM schema_migrations";
     let row = client.query_one(query, &[]).await.map_err(|_| {
         DatabaseError::Schema("the database holds no data of tenure: there is nothing to back up".into())
     })?;

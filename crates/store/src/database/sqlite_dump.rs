@@ -13,6 +13,7 @@ use std::time::Duration;
 
 /// How long to wait for somebody who has the database open.
 const PATIENCE: Duration = Duration::from_secs(2);
+const TRIES: u32 = 10;
 
 /// Copies the state of one moment; gives its schema. The copy has passed SQLite's own check.
 pub(super) fn dump(path: &Path, into: &Path) -> Result<i64, DatabaseError> {
@@ -36,13 +37,13 @@ pub(super) fn dump(path: &Path, into: &Path) -> Result<i64, DatabaseError> {
 /// with each commit of another process.
 fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
     let backup = Backup::new(from, to)?;
-    loop {
-        match backup.step(-1)? {
-            StepResult::Done => return Ok(()),
-            // A server that just recovers its log.
-            _ => std::thread::yield_now(),
+    for _ in 0..TRIES {
+        if backup.step(-1)? == StepResult::Done {
+            return Ok(());
         }
+        // A server that just recovers its log: each try waits for it.
     }
+    Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None))
 }
 
 fn schema(connection: &Connection) -> Result<i64, DatabaseError> {

@@ -1,6 +1,5 @@
 //! What was acknowledged is there after whatever happens to the files; nothing is there by halves.
 
-use crate::audit::raw;
 use crate::world::{NOW, bytes, system};
 use domain::ids::OrganizationId;
 use domain::organization::Organization;
@@ -25,7 +24,7 @@ fn log(path: &Path) -> PathBuf {
 /// How many organizations a database has, each with its line in the audit log, which is whole.
 async fn whole(url: &str) -> usize {
     let readers = Readers { sqlite: 1, postgres: 1 };
-    let database = Database::open_with(url, OpenMode::Existing, readers, NOW.0).await.unwrap();
+    let database = Database::open_with(url, OpenMode::Migrate, readers, NOW.0).await.unwrap();
     let store = Store::new(database);
     let made = store.organizations(&system()).await.unwrap();
     let mut names: Vec<&str> = made.iter().map(|one| one.name.as_str()).collect();
@@ -49,13 +48,12 @@ async fn written() -> (Vec<u8>, Vec<u8>, Vec<usize>) {
     (std::fs::read(&path).unwrap(), std::fs::read(log(&path)).unwrap(), lengths)
 }
 
-/// A power cut may leave any beginning of the log, or anything at its end.
+/// A power cut may leave any beginning of the log, or anything at its end. The tables themselves are in it, too.
 #[tokio::test]
 async fn a_torn_log_has_everything_up_to_the_tear() {
     let (database, logged, lengths) = written().await;
-    let first = lengths[0];
     let near = lengths.iter().flat_map(|length| [length - 1, *length, (length + 1).min(logged.len())]);
-    let mut cuts: Vec<usize> = near.chain((0..logged.len()).step_by(1499)).collect();
+    let mut cuts: Vec<usize> = near.chain((0..logged.len()).step_by(7499)).collect();
     cuts.sort_unstable();
     for (number, cut) in cuts.into_iter().enumerate() {
         let place = empty_sqlite();
@@ -69,10 +67,6 @@ async fn a_torn_log_has_everything_up_to_the_tear() {
             _ => {}
         }
         std::fs::write(log(&path), torn).unwrap();
-        // The tables themselves are in the log until SQLite moves them.
-        if cut < first && raw(&place.url, "SELECT 1 FROM organizations").await.is_err() {
-            continue;
-        }
         let acknowledged = lengths.iter().filter(|length| **length <= cut).count();
         let found = whole(&place.url).await;
         assert_eq!(found, acknowledged, "cut at {cut} of {}", logged.len());

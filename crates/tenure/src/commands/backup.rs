@@ -50,7 +50,7 @@ pub async fn run(context: &Context, arguments: Backup) -> Result<()> {
     admin.store.audit_note(&admin.system, &line).await?;
     let audit = admin.store.audit_head(&admin.system).await?.map(|head| head.to_string());
     admin.close().await;
-    let copy = Scratch::new(file.with_extension("dump"))?;
+    let copy = Scratch::beside(&file, "dump")?;
     let dumped = dump::dump(settings.database.reveal(), copy.path()).await?;
     let files = listed(&settings.files)?;
     let key = match with_master_key {

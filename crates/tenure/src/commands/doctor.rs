@@ -100,23 +100,7 @@ async fn database(settings: &Settings, found: &mut Findings) {
         }
     };
     found.looked_at("database");
-    let mut done = Ok(());
-    if done.is_ok() {
-        done = checks::clock(&admin, found).await;
-    }
-    if done.is_ok() {
-        done = keys::master_key(settings, &admin, found).await;
-    }
-    if done.is_ok() {
-        done = keys::signing_keys(settings, &admin, found).await;
-    }
-    if done.is_ok() {
-        done = checks::orphans(settings, &admin, found).await;
-    }
-    if done.is_ok() {
-        done = checks::audit(&admin, found).await;
-    }
-    if let Err(error) = done {
+    if let Err(error) = contents(settings, &admin, found).await {
         found.wrong(
             "database",
             error.to_string(),
@@ -124,4 +108,12 @@ async fn database(settings: &Settings, found: &mut Findings) {
         );
     }
     admin.close().await;
+}
+
+async fn contents(settings: &Settings, admin: &Administration, found: &mut Findings) -> store::Result<()> {
+    checks::clock(admin, found).await?;
+    keys::master_key(settings, admin, found).await?;
+    keys::signing_keys(settings, admin, found).await?;
+    checks::orphans(settings, admin, found).await?;
+    checks::audit(admin, found).await
 }

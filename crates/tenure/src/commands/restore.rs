@@ -143,7 +143,7 @@ fn keep_master_key(settings: &Settings, archive: &mut Archive, force: bool) -> R
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let making = Scratch::new(path.with_extension("restoring"))?;
+    let making = Scratch::beside(&path, "restoring")?;
     let mut file = std::fs::OpenOptions::new().write(true).mode(0o600).open(making.path())?;
     file.write_all(&key)?;
     file.sync_all()?;

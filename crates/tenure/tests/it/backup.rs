@@ -6,6 +6,7 @@ use domain::organization::Organization;
 use domain::time::Micros;
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -213,22 +214,30 @@ fn killed(place: &TestPlace, moments: &[&dyn Fn(&Path) -> bool]) {
     let database = place.url.strip_prefix("sqlite:").map_or_else(|| shell.folder().to_owned(), Into::into);
     let mut outcomes = Vec::new();
     for moment in moments {
-        let mut running = shell.command(&["restore", "a.backup", "--force"]).spawn().unwrap();
+        // What those left that were killed before.
+        for entry in std::fs::read_dir(shell.folder()).unwrap().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("tenure-restore-") {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        let mut command = shell.command(&["restore", "a.backup", "--force"]);
+        let mut running = command.env("TMPDIR", shell.folder()).process_group(0).spawn().unwrap();
         while running.try_wait().unwrap().is_none() && !moment(&database) {
             std::thread::yield_now();
         }
-        let _ = running.kill();
+        // With the programs that it has started.
+        let group = format!("-{}", running.id());
+        let _ = std::process::Command::new("kill").args(["-9", "--", &group]).output();
         running.wait().unwrap();
-        // What a program that was killed has started itself may still be ending.
-        let later = loop {
-            let listed = shell.run("org list --json");
-            if !listed.is_empty() {
-                break listed.contains("Later");
+        // PostgreSQL may still be ending what it was asked to do: until it says the same twice.
+        let (later, revoked) = loop {
+            let before = shell.run("audit export");
+            let keys: serde_json::Value = serde_json::from_str(&shell.run("key list --json")).unwrap();
+            let newest = keys.as_array().unwrap().last().unwrap();
+            if shell.run("audit export") == before {
+                break (before.contains("Later"), !newest["revokedAt"].is_null());
             }
         };
-        let keys: serde_json::Value = serde_json::from_str(&shell.run("key list --json")).unwrap();
-        let newest = keys.as_array().unwrap().last().unwrap();
-        let revoked = !newest["revokedAt"].is_null();
         assert_eq!(later, !revoked, "either all of it or nothing\n{}", shell.transcript());
         assert!(shell.run("audit verify").contains("is whole"));
         outcomes.push(later);
@@ -256,8 +265,8 @@ fn killed_sqlite() {
 async fn killed_postgres() {
     let Some(place) = empty_postgres().await else { return };
     let scripts = |ends: &'static str| {
-        move |_: &Path| {
-            let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+        move |folder: &Path| {
+            let entries = std::fs::read_dir(folder).unwrap().flatten();
             entries
                 .map(|entry| entry.file_name().into_string().unwrap_or_default())
                 .any(|name| name.starts_with("tenure-restore-") && name.ends_with(ends))
