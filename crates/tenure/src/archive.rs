@@ -106,7 +106,7 @@ pub fn write(path: &Path, contents: &Contents, dump: &Path, files: &str, master_
         io::copy(&mut BufReader::new(File::open(dump)?), out)?;
         out.write_all(files.as_bytes())?;
         out.write_all(master_key)?;
-        let sum = out.sum.clone().finalize();
+        let sum: [u8; 32] = out.sum.clone().finalize().into();
         out.inner.write_all(&sum)?;
         out.inner.flush()?;
         out.inner.get_ref().sync_all()
@@ -145,7 +145,8 @@ impl Archive {
         io::copy(&mut BufReader::new((&mut file).take(body)), &mut sum).map_err(unreadable)?;
         let mut expected = Vec::new();
         file.read_to_end(&mut expected).map_err(unreadable)?;
-        if sum.sum.finalize().as_slice() != expected {
+        let sum: [u8; 32] = sum.sum.finalize().into();
+        if expected != sum {
             return Err(damaged());
         }
         let (contents, parts) = contents(&mut file).map_err(unreadable)?.ok_or_else(damaged)?;

@@ -77,7 +77,7 @@ fn newer(from: &Path, to: &Path) {
     let mut other = head.replace(&schema, "\"schema\":99").into_bytes();
     other.extend(&bytes[end..bytes.len() - 32]);
     let sum = Sha256::digest(&other);
-    other.extend(sum);
+    other.extend(sum.iter());
     std::fs::write(to, other).unwrap();
 }
 
@@ -91,7 +91,7 @@ fn backup_sqlite() {
     std::fs::write(shell.folder().join("tenure-data/files/a/b"), "file").unwrap();
     std::fs::create_dir_all(shell.folder().join("tenure-data/keys")).unwrap();
     std::fs::write(shell.folder().join("tenure-data/keys/signing-key.json"), "{}").unwrap();
-    shell.run("backup whole.backup --with-master-key --json");
+    shell.run("backup whole.backup --with-master-key");
     std::fs::rename(shell.folder().join("tenure-data"), shell.folder().join("lost")).unwrap();
     std::fs::create_dir_all(shell.folder().join("tenure-data/keys")).unwrap();
     std::fs::copy(
@@ -105,20 +105,7 @@ fn backup_sqlite() {
     assert!(!shell.folder().join("tenure-data/keys/signing-key.json").exists());
     let mode = |name: &str| shell.folder().join(name).metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("tenure-data/tenure.db"), mode("tenure-data/master.key")), (0o600, 0o600));
-    insta::assert_snapshot!(
-        "backup_sqlite",
-        plain(&shell.transcript())
-            .replace("\"audit\": \"", "\"audit\": \"<head>")
-            .split("<head>")
-            .map(|part| {
-                // What follows is a head of the chain up to its quote.
-                match part.split_once('"') {
-                    Some((head, rest)) if head.starts_with("tenure-audit-1") => format!("<head>\"{rest}"),
-                    _ => part.to_owned(),
-                }
-            })
-            .collect::<String>()
-    );
+    insta::assert_snapshot!("backup_sqlite", plain(&shell.transcript()));
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ pub fn room(settings: &Settings, found: &mut Findings) {
         places.push(folder.clone());
     }
     for place in places {
-        let Ok(about) = rustix::fs::statvfs(&place) else { continue };
+        let Ok(about) = rustix::fs::statvfs(place.as_path()) else { continue };
         let free = about.f_bavail.saturating_mul(about.f_frsize);
         if free < ROOM {
             let wrong = format!("{} MiB are free at {}", free >> 20, place.display());
