@@ -139,12 +139,6 @@ mod tests {
              --org org_01987a6b5c4d7e8f90123456789abcde",
             "demo --fresh",
             "master-key rotate --database sqlite:x.db",
-            "audit verify",
-            "doctor --backup tenure.backup",
-            "backup tenure.backup --with-master-key",
-            "restore tenure.backup --force --keep-keys",
-            "audit checkpoint --json",
-            "audit export --since 2026-11-01 --until 2026-11-21T10:00:00Z --format csv",
             "migrate --json",
             "settings",
             "version",
@@ -159,8 +153,6 @@ mod tests {
             "",
             "sreve",
             "serve --colour red",
-            "audit verify --against x",
-            "audit export --since yesterday",
             "org create",
             "org set Acme",
             "org set Acme --max-devices many",
@@ -182,6 +174,27 @@ mod tests {
         for line in bad {
             let words = std::iter::once("tenure").chain(line.split(' ').filter(|word| !word.is_empty()));
             assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+    #[test]
+    fn audit_backup_and_doctor_are_spelled_as_agreed() {
+        let parse = |line: &str| Cli::try_parse_from(std::iter::once("tenure").chain(line.split(' ')));
+        for line in [
+            "audit verify",
+            "audit checkpoint --json",
+            "audit export --since 2026-11-01 --until 2026-11-21T10:00:00Z --format csv",
+            "backup tenure.backup --with-master-key",
+            "restore tenure.backup --force --keep-keys",
+            "doctor --backup tenure.backup",
+        ] {
+            if let Err(error) = parse(line) {
+                panic!("tenure {line}: {error}");
+            }
+        }
+        for line in
+            ["audit", "audit verify --against x", "audit export --since yesterday", "backup", "restore"]
+        {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }
 }
