@@ -226,8 +226,9 @@ async fn finish(name: &str, mut command: Command) -> Result<(), DatabaseError> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&done.stderr);
-    // The first line says what is wrong; those after it may quote rows.
-    let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    // Notices may come before the line that says what is wrong; those after it may quote rows.
+    let wrong = said.lines().find(|line| line.contains("ERROR:") || line.contains("error:"));
+    let said = wrong.or(said.lines().next()).unwrap_or_default();
     Err(DatabaseError::Failed(format!("{name} failed: {said}")))
 }
 
