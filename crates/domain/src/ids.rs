@@ -62,6 +62,9 @@ impl OrganizationId {
     /// sequence numbers the requests for devices, and a line of the change feed must leave no gap in it.
     pub const PEOPLE: OrganizationId = OrganizationId(Uuid::from_u128(1));
 
+    /// The reserved id whose counter is locked by whatever adds a line to the audit log. It has no rows of its own.
+    pub const AUDIT: OrganizationId = OrganizationId(Uuid::from_u128(2));
+
     /// Reads a UUID with or without hyphens, or `org_` / `org-` and 32 hexadecimal digits. Nothing else
     /// that a lenient UUID parser takes (braces, `urn:uuid:`), and never a reserved id.
     pub fn parse(text: &str) -> Option<OrganizationId> {
@@ -72,7 +75,8 @@ impl OrganizationId {
             None => parse_uuid(text)?,
         };
         let id = OrganizationId(id);
-        (id != OrganizationId::ACCOUNT && id != OrganizationId::PEOPLE).then_some(id)
+        let reserved = [OrganizationId::ACCOUNT, OrganizationId::PEOPLE, OrganizationId::AUDIT];
+        (!reserved.contains(&id)).then_some(id)
     }
 }
 
@@ -240,6 +244,7 @@ mod tests {
         }
         let nil = Uuid::nil().to_string();
         let people = OrganizationId::PEOPLE.to_string();
+        let audit = OrganizationId::AUDIT.to_string();
         for text in [
             "",
             "org_",
@@ -250,6 +255,7 @@ mod tests {
             &format!("org_{id}"),
             &nil,
             &people,
+            &audit,
         ] {
             assert_eq!(OrganizationId::parse(text), None, "{text}");
         }

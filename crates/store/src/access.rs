@@ -7,7 +7,7 @@
 //! // A proof cannot be made by hand.
 //! let granted = store::Granted::<store::access::ViewSessions> {
 //!     organization: domain::ids::OrganizationId::ACCOUNT,
-//!     principal: None,
+//!     by: Default::default(),
 //!     permissions: Default::default(),
 //!     attempt: None,
 //!     right: std::marker::PhantomData,
@@ -50,6 +50,7 @@
 //! }
 //! ```
 
+use crate::by::By;
 use crate::database::{Row, Statement, Value};
 use crate::idempotency::Scope;
 use crate::rows::any;
@@ -62,6 +63,7 @@ use domain::permission::{Permission, PermissionSet};
 use domain::principal::{Membership, PrincipalKind, Scopes};
 use domain::time::Micros;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
 /// A permission as a type.
 pub trait Right: Send + Sync + 'static {
@@ -114,6 +116,8 @@ pub struct Caller {
     pub(crate) account: PermissionSet,
     pub(crate) memberships: Vec<Membership>,
     pub(crate) attempt: Option<Scope>,
+    /// From where the request came.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl Caller {
@@ -185,8 +189,7 @@ impl Caller {
     /// [`Refusal::OutOfScope`].
     pub fn itself(&self, scope: &'static str) -> std::result::Result<GrantedPerson, Refusal> {
         self.in_scope(scope)?;
-        let (person, actor) = (self.principal, Some(self.principal));
-        Ok(GrantedPerson { person, actor, standing: Standing::Itself })
+        Ok(GrantedPerson { person: self.principal, by: self.by(), standing: Standing::Itself })
     }
 
     /// The organization that the request acts in.
@@ -222,7 +225,7 @@ impl Caller {
         }
         Ok(Granted {
             organization,
-            principal: Some(self.principal),
+            by: self.by(),
             permissions: self.permissions,
             attempt: self.attempt,
             right: PhantomData,
@@ -238,7 +241,7 @@ impl Caller {
             return Err(Refusal::Forbidden(P::PERMISSION));
         }
         Ok(GrantedAccount {
-            principal: Some(self.principal),
+            by: self.by(),
             permissions: self.account,
             attempt: self.attempt,
             right: PhantomData,
@@ -250,7 +253,7 @@ impl Caller {
 #[derive(Debug)]
 pub struct Granted<P: Right> {
     organization: OrganizationId,
-    principal: Option<PrincipalId>,
+    pub(crate) by: By,
     permissions: PermissionSet,
     /// The request, if it may be repeated.
     attempt: Option<Scope>,
@@ -271,12 +274,12 @@ impl<P: Right> Granted<P> {
 
     /// Who has it; nobody when it is Tenure itself.
     pub fn principal(&self) -> Option<PrincipalId> {
-        self.principal
+        self.by.principal
     }
 
     /// Who acts, as the rules see it.
     pub fn actor(&self) -> Actor {
-        match self.principal {
+        match self.by.principal {
             Some(principal) => {
                 Actor::Member { principal, manages: self.permissions.has(Permission::ManageSessions) }
             }
@@ -296,8 +299,8 @@ impl<P: Right> Granted<P> {
 
     /// To read back what the caller has just written or is about to change, which every right to write includes.
     pub(crate) fn seen(&self) -> Granted<ViewSessions> {
-        let Granted { organization, principal, permissions, attempt, .. } = *self;
-        Granted { organization, principal, permissions, attempt, right: PhantomData }
+        let Granted { organization, by, permissions, attempt, .. } = *self;
+        Granted { organization, by, permissions, attempt, right: PhantomData }
     }
 
     /// Proves another right of the same caller in the same organization.
@@ -308,15 +311,15 @@ impl<P: Right> Granted<P> {
         if !self.permissions.has(Q::PERMISSION) {
             return Err(Refusal::Forbidden(Q::PERMISSION));
         }
-        let Granted { organization, principal, permissions, attempt, .. } = *self;
-        Ok(Granted { organization, principal, permissions, attempt, right: PhantomData })
+        let Granted { organization, by, permissions, attempt, .. } = *self;
+        Ok(Granted { organization, by, permissions, attempt, right: PhantomData })
     }
 }
 
 /// The proof that somebody has the right `P` in the whole account.
 #[derive(Debug, Clone)]
 pub struct GrantedAccount<P: Right> {
-    principal: Option<PrincipalId>,
+    pub(crate) by: By,
     /// In all organizations.
     permissions: PermissionSet,
     attempt: Option<Scope>,
@@ -326,7 +329,7 @@ pub struct GrantedAccount<P: Right> {
 impl<P: Right> GrantedAccount<P> {
     /// Who has it; nobody when it is Tenure itself.
     pub fn principal(&self) -> Option<PrincipalId> {
-        self.principal
+        self.by.principal
     }
 
     /// Whether the same caller has another permission in the account.
@@ -336,8 +339,8 @@ impl<P: Right> GrantedAccount<P> {
 
     /// The same right in one of the organizations.
     pub fn within(&self, organization: OrganizationId) -> Granted<P> {
-        let GrantedAccount { principal, permissions, attempt, .. } = *self;
-        Granted { organization, principal, permissions, attempt, right: PhantomData }
+        let GrantedAccount { by, permissions, attempt, .. } = *self;
+        Granted { organization, by, permissions, attempt, right: PhantomData }
     }
 }
 
@@ -346,7 +349,7 @@ impl<P: Right> GrantedAccount<P> {
 #[derive(Debug, Clone, Copy)]
 pub struct GrantedPerson {
     pub(crate) person: PrincipalId,
-    pub(crate) actor: Option<PrincipalId>,
+    pub(crate) by: By,
     pub(crate) standing: Standing,
 }
 
@@ -358,7 +361,7 @@ impl GrantedPerson {
 
     /// Who acts; nobody when it is Tenure itself.
     pub fn actor(&self) -> Option<PrincipalId> {
-        self.actor
+        self.by.principal
     }
 
     /// What the actor is to the person.
@@ -370,45 +373,45 @@ impl GrantedPerson {
 /// The proof of Tenure's own errands: sweeps, hand-overs, and the administration on the command line, which whoever
 /// can open the database may use. Every place that makes one says why, and can be found by its name.
 #[derive(Debug, Clone, Copy)]
-pub struct System(());
+pub struct System(pub(crate) By);
 
 impl System {
     /// For the server's own jobs and for what follows from a host's connection.
     pub fn for_jobs() -> System {
-        System(())
+        System(By::NOBODY)
     }
 
     /// For the administrator at the machine.
     pub fn for_administration() -> System {
-        System(())
+        System(By::NOBODY)
     }
 
     /// For whoever is not known yet: signing in, a forgotten password, the proof of an address, the keys that tokens
     /// are checked with.
     pub fn for_sign_in() -> System {
-        System(())
+        System(By::NOBODY)
     }
 
     /// For the look-up of a secret that is itself the proof: a key, or the address of a file.
     pub(crate) fn for_secrets() -> System {
-        System(())
+        System(By::NOBODY)
     }
 
     /// A right in the whole account.
     pub fn account<P: Right>(&self) -> GrantedAccount<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        GrantedAccount { principal: None, permissions, attempt: None, right: PhantomData }
+        GrantedAccount { by: By::NOBODY, permissions, attempt: None, right: PhantomData }
     }
 
     /// Everything that may be done to one person.
     pub fn over(&self, person: PrincipalId) -> GrantedPerson {
-        GrantedPerson { person, actor: None, standing: Standing::Administrator }
+        GrantedPerson { person, by: By::NOBODY, standing: Standing::Administrator }
     }
 
     /// Every right in one organization.
     pub fn within<P: Right>(&self, organization: OrganizationId) -> Granted<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        Granted { organization, principal: None, permissions, attempt: None, right: PhantomData }
+        Granted { organization, by: By::NOBODY, permissions, attempt: None, right: PhantomData }
     }
 }
 

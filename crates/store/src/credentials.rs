@@ -1,9 +1,11 @@
 //! API keys, and who is calling with one.
 
 use crate::access::{Caller, Means, System};
+use crate::audit::{NewAuditLine, audited};
+use crate::by::By;
 use crate::database::{Row, Statement};
 use crate::logins::end_of_key;
-use crate::rows::{any, batch, maybe_scopes, maybe_time, one, values, word};
+use crate::rows::{any, batch, maybe_scopes, maybe_time, one, scopes_text, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash, Wire};
@@ -13,6 +15,7 @@ use domain::principal::{Membership, PrincipalKind, Scopes};
 use domain::refusal::Thing;
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
+use serde_json::{Value as Json, json};
 
 /// The organization that a request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,9 @@ pub(crate) const CALLER: &str = "
 const CREDENTIAL: &str = "
     SELECT id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us
     FROM credentials ORDER BY created_us, id";
+const ONE: &str = "
+    SELECT id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us
+    FROM credentials WHERE id = $1";
 
 impl Store {
     /// Who calls with a key, and in which organization.
@@ -76,12 +82,21 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when the principal does not exist or was deleted.
-    pub async fn create_credential(&self, _: &System, new: &Credential, hash: &SecretHash) -> Result<()> {
-        self.insert_credential(creation(new, hash)).await
+    pub async fn create_credential(
+        &self,
+        system: &System,
+        new: &Credential,
+        hash: &SecretHash,
+    ) -> Result<()> {
+        self.insert_credential(creation(new, hash), &key_made(system.0, new, None)).await
     }
 
-    pub(crate) async fn insert_credential(&self, statements: Vec<Statement>) -> Result<()> {
-        self.apply(batch([], statements), |statement| match statement {
+    pub(crate) async fn insert_credential(
+        &self,
+        statements: Vec<Statement>,
+        line: &NewAuditLine,
+    ) -> Result<()> {
+        self.apply(audited([], statements, line)?, |statement| match statement {
             0 => Refusal::NotFound(Thing::Principal).into(),
             _ => Error::Stale,
         })
@@ -97,13 +112,27 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn revoke_credential(&self, _: &System, id: CredentialId, now: Micros) -> Result<()> {
-        let statements = revocation(id, None, now);
-        self.apply(batch([OrganizationId::PEOPLE], statements), |_| {
-            Refusal::NotFound(Thing::Credential).into()
-        })
-        .await
+    pub async fn revoke_credential(&self, system: &System, id: CredentialId, now: Micros) -> Result<()> {
+        let rows = self.everywhere(system, ONE, values![id]).await?;
+        let key = rows.first().map(credential).transpose()?.ok_or(Refusal::NotFound(Thing::Credential))?;
+        let line = key_line(system.0, "key.revoke", &key, json!({ "of": key.principal }), now);
+        let batch = audited([OrganizationId::PEOPLE], revocation(id, system.0.principal, now), &line)?;
+        self.apply(batch, |_| Refusal::NotFound(Thing::Credential).into()).await
     }
+}
+
+/// A line of the audit log about a key.
+pub(crate) fn key_line(by: By, action: &str, key: &Credential, details: Json, now: Micros) -> NewAuditLine {
+    NewAuditLine::new(by, action, key.id, details, now).within(key.organization)
+}
+
+/// The line of the audit log about a new key. Neither its secret nor a part of it is in there.
+pub(crate) fn key_made(by: By, new: &Credential, scopes: Option<Scopes>) -> NewAuditLine {
+    let details = json!({
+        "of": new.principal, "name": new.name, "wire": new.wire.name(),
+        "expires_us": new.expires.map(|expires| expires.0), "scopes": scopes_text(scopes),
+    });
+    key_line(by, "key.create", new, details, new.created)
 }
 
 /// Makes a key; its first statement expects that its owner exists.
@@ -177,6 +206,7 @@ pub(crate) async fn caller_of(
         account: if bound.is_some() { PermissionSet::default() } else { account.intersection(most) },
         memberships,
         attempt: None,
+        address: None,
     })
 }
 

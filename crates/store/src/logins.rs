@@ -4,6 +4,8 @@
 //! locks the counter of that organization, so these batches see each other's outcome and the feed is gapless.
 
 use crate::access::{Caller, GrantedPerson, Means, System};
+use crate::audit::{NewAuditLine, audited};
+use crate::by::By;
 use crate::credentials::{Chosen, caller_of};
 use crate::database::{DatabaseError, Row, Statement};
 use crate::rows::{any, batch, ending, maybe_scopes, maybe_time, one, scopes_text, values, word};
@@ -16,6 +18,7 @@ use domain::login::{Login, Method, Origin};
 use domain::refusal::Thing;
 use domain::session::{Ending, Kind, SessionKey, What};
 use domain::time::{Micros, Span};
+use serde_json::json;
 
 /// The columns of a login session; see [`login`].
 macro_rules! columns {
@@ -100,6 +103,8 @@ macro_rules! ends {
 
 /// Those of a person but for one.
 pub(crate) const OF_PERSON: Ends = ends!("principal = $2 AND created_us <> $3");
+/// Those of everybody.
+pub(crate) const OF_EVERYBODY: Ends = ends!("principal <> $2 AND created_us <> $3");
 /// Those that a key opened but for one.
 const OF_KEY: Ends =
     ends!("created_us IN (SELECT l.created_us FROM logins l WHERE l.credential = $2) AND created_us <> $3");
@@ -107,9 +112,15 @@ const OF_KEY: Ends =
 const OF_ID: Ends = ends!("principal = $2 AND created_us = $3");
 
 /// No session was created then.
-const NONE: Micros = Micros(-1);
+pub(crate) const NONE: Micros = Micros(-1);
 
-fn end(which: &Ends, subject: uuid::Uuid, at: Micros, ending: &Ending, now: Micros) -> [Statement; 3] {
+pub(crate) fn end(
+    which: &Ends,
+    subject: uuid::Uuid,
+    at: Micros,
+    ending: &Ending,
+    now: Micros,
+) -> [Statement; 3] {
     let people = OrganizationId::PEOPLE;
     [
         any(which.lines, values![people, subject, at, now]),
@@ -166,7 +177,8 @@ impl Store {
             let created = self.next_time(OrganizationId::PEOPLE, Kind::Login, new.id.created());
             new.id = SessionId::new(created, new.id.tail());
             let statements = opening_statements(&new, hash, opening, now);
-            match self.database.apply(batch([OrganizationId::PEOPLE], statements)).await {
+            let batch = audited([OrganizationId::PEOPLE], statements, &opened(&new, opening, now))?;
+            match self.database.apply(batch).await {
                 Err(DatabaseError::Taken { .. }) => {}
                 outcome => return outcome.map(|()| new).map_err(stale),
             }
@@ -243,8 +255,10 @@ impl Store {
         );
         let mut statements = vec![tail];
         statements.extend(end(&OF_ID, granted.person().0, id.created(), ending, now));
-        self.apply(batch([OrganizationId::PEOPLE], statements), |_| Refusal::NotFound(Thing::Session).into())
-            .await
+        let details = json!({ "of": granted.person(), "reason": ending.reason.name() });
+        let line = NewAuditLine::new(granted.by(), "login.end", id, details, now);
+        let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+        self.apply(batch, |_| Refusal::NotFound(Thing::Session).into()).await
     }
 
     /// Ends all of the person's sessions but for one.
@@ -256,7 +270,9 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let statements = end_all(granted.person(), but, ending, now).to_vec();
-        Ok(self.database.apply(batch([OrganizationId::PEOPLE], statements)).await?)
+        let details = json!({ "reason": ending.reason.name(), "but": but.map(SessionId::uuid) });
+        let line = NewAuditLine::new(granted.by(), "login.end_all", granted.person(), details, now);
+        Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
     }
 
     /// Sessions that time has ended, the longest unused first; at most a thousand.
@@ -300,6 +316,20 @@ fn opening_statements(new: &Login, hash: &SecretHash, opening: &Opening, now: Mi
     let key = SessionKey { organization: OrganizationId::PEOPLE, kind: Kind::Login, id: new.id };
     statements.extend(line_of(key, new.revision, What::Created, now));
     statements
+}
+
+/// The line of the audit log about a new session. Its secret is not in there.
+fn opened(new: &Login, opening: &Opening, now: Micros) -> NewAuditLine {
+    let methods = new.methods.iter().map(|method| method.name()).collect::<Vec<_>>();
+    let ended = opening.ending.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>();
+    let details = json!({ "of": new.owner, "methods": methods, "expires_us": new.expires.0, "ended": ended });
+    let by = By {
+        principal: Some(new.owner),
+        credential: new.credential,
+        login: Some(new.id),
+        address: new.origin.remote_ip,
+    };
+    NewAuditLine::new(by, "login.open", new.id, details, now)
 }
 
 fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Statement; 2] {

@@ -1,10 +1,11 @@
 //! People and machines as one organization sees them, and their keys.
 
 use crate::access::{Granted, Right, System};
+use crate::audit::{NewAuditLine, audited};
 use crate::credentials::credential;
 use crate::database::Row;
 use crate::principals::{principal, principal_columns};
-use crate::rows::{batch, one, values, word};
+use crate::rows::{one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::Credential;
@@ -12,6 +13,8 @@ use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{PermissionSet, Role};
 use domain::principal::Principal;
 use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::json;
 
 /// Where the column after them is.
 pub(crate) const ROLE: usize = 9;
@@ -72,16 +75,28 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`]; [`Refusal::Exists`].
-    pub async fn rename_organization(&self, _: &System, id: OrganizationId, name: &str) -> Result<()> {
-        let sql = "UPDATE organizations SET name = $2 WHERE id = $1 AND deleted_us IS NULL";
-        let outcome = self
-            .apply(batch([id], vec![one(sql, values![id, name])]), |_| {
-                Refusal::NotFound(Thing::Organization).into()
-            })
-            .await;
-        match outcome {
-            Err(Error::Stale) => Err(Refusal::Exists(format!("an organization named {name:?}")).into()),
-            outcome => outcome,
+    pub async fn rename_organization(
+        &self,
+        system: &System,
+        id: OrganizationId,
+        name: &str,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE organizations SET name = $2 WHERE id = $1 AND deleted_us IS NULL AND name = $3";
+        let taken = "SELECT 1 FROM organizations WHERE name = $2 AND deleted_us IS NULL AND id <> $1";
+        loop {
+            let was = self.living(system, id).await?.name;
+            let line = NewAuditLine::new(system.0, "organization.update", id, json!({ "name": name }), now)
+                .within(Some(id))
+                .instead_of(json!({ "name": was }));
+            let set = one(sql, values![id, name, was]);
+            match self.apply(audited([id], vec![set], &line)?, |_| Error::Stale).await {
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+            if !self.everywhere(system, taken, values![id, name]).await?.is_empty() {
+                return Err(Refusal::Exists(format!("an organization named {name:?}")).into());
+            }
         }
     }
 }

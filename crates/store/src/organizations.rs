@@ -1,10 +1,11 @@
 //! Organizations and their members.
 
 use crate::access::{Caller, Granted, ManageMembers, System};
-use crate::database::Row;
+use crate::audit::{NewAuditLine, audited};
+use crate::database::{Row, Statement};
 use crate::logins::end_all;
 use crate::principals::gone;
-use crate::rows::{any, batch, maybe_time, one, values, word};
+use crate::rows::{any, maybe_time, one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
@@ -12,20 +13,23 @@ use domain::organization::Organization;
 use domain::permission::Role;
 use domain::refusal::Thing;
 use domain::time::Micros;
+use serde_json::json;
 
 impl Store {
     /// Makes an organization and its place in the change feed.
     ///
     /// # Errors
     /// [`Refusal::Exists`] when one of that name is there that was not deleted.
-    pub async fn create_organization(&self, _: &System, new: &Organization) -> Result<()> {
+    pub async fn create_organization(&self, system: &System, new: &Organization) -> Result<()> {
         let insert = one(
             "INSERT INTO organizations (id, name, created_us, max_devices) VALUES ($1, $2, $3, $4)",
             values![new.id, new.name.as_str(), new.created, new.max_devices],
         );
         let counter =
             one("INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)", values![new.id]);
-        match self.apply(batch([], vec![insert, counter]), |_| Error::Stale).await {
+        let details = json!({ "name": new.name });
+        let line = NewAuditLine::new(system.0, "organization.create", new.id, details, new.created);
+        match self.apply(audited([], vec![insert, counter], &line)?, |_| Error::Stale).await {
             Err(Error::Stale) => Err(Refusal::Exists(format!("an organization named {:?}", new.name)).into()),
             outcome => outcome,
         }
@@ -56,12 +60,36 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted.
-    pub async fn set_max_devices(&self, _: &System, id: OrganizationId, max: Option<u32>) -> Result<()> {
-        let sql = "UPDATE organizations SET max_devices = $2 WHERE id = $1 AND deleted_us IS NULL";
-        self.apply(batch([id], vec![one(sql, values![id, max])]), |_| {
-            Refusal::NotFound(Thing::Organization).into()
-        })
-        .await
+    pub async fn set_max_devices(
+        &self,
+        system: &System,
+        id: OrganizationId,
+        max: Option<u32>,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE organizations SET max_devices = $2
+                   WHERE id = $1 AND deleted_us IS NULL AND COALESCE(max_devices, -1) = $3";
+        loop {
+            let was = self.living(system, id).await?.max_devices;
+            let set = one(sql, values![id, max, was.map_or(-1, i64::from)]);
+            let details = json!({ "max_devices": max });
+            let line = NewAuditLine::new(system.0, "organization.update", id, details, now)
+                .within(Some(id))
+                .instead_of(json!({ "max_devices": was }));
+            match self.apply(audited([id], vec![set], &line)?, |_| Error::Stale).await {
+                // Changed or deleted meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// An organization that was not deleted.
+    pub(crate) async fn living(&self, system: &System, id: OrganizationId) -> Result<Organization> {
+        let sql = "SELECT id, name, created_us, deleted_us, max_devices FROM organizations
+                   WHERE id = $1 AND deleted_us IS NULL";
+        let rows = self.everywhere(system, sql, values![id]).await?;
+        rows.first().map(organization).unwrap_or(Err(Refusal::NotFound(Thing::Organization).into()))
     }
 
     /// Deletes an organization: it keeps its row and its sessions, and nobody acts in it any more. What it still
@@ -69,12 +97,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted before.
-    pub async fn delete_organization(&self, _: &System, id: OrganizationId, now: Micros) -> Result<()> {
+    pub async fn delete_organization(&self, system: &System, id: OrganizationId, now: Micros) -> Result<()> {
         let sql = "UPDATE organizations SET deleted_us = $2 WHERE id = $1 AND deleted_us IS NULL";
-        self.apply(batch([id], vec![one(sql, values![id, now])]), |_| {
-            Refusal::NotFound(Thing::Organization).into()
-        })
-        .await
+        let line = NewAuditLine::new(system.0, "organization.delete", id, json!({}), now).within(Some(id));
+        let batch = audited([id], vec![one(sql, values![id, now])], &line)?;
+        self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await
     }
 
     /// Makes somebody a member, or changes its role.
@@ -89,23 +116,34 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let organization = granted.organization();
-        let statements = vec![
-            one(
-                "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
-                values![organization],
-            ),
-            one(
-                "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
-                values![principal],
-            ),
-            any(
-                "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role",
-                values![organization, principal, role.name(), now],
-            ),
-        ];
-        let things = [Thing::Organization, Thing::Principal, Thing::Member];
-        self.apply(batch([organization], statements), |at| Refusal::NotFound(things[at]).into()).await
+        loop {
+            let was = self.role_name(granted, principal).await?;
+            let details = json!({ "role": role.name() });
+            let line = NewAuditLine::new(granted.by(), "member.set", principal, details, now)
+                .within(Some(organization))
+                .instead_of(json!({ "role": was }));
+            let statements = setting_member(organization, principal, was, role, now);
+            let unmet = |at| match at {
+                0 => Refusal::NotFound(Thing::Organization).into(),
+                1 => Refusal::NotFound(Thing::Principal).into(),
+                _ => Error::Stale,
+            };
+            match self.apply(audited([organization], statements, &line)?, unmet).await {
+                // Somebody else has changed the role meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn role_name(
+        &self,
+        granted: &Granted<ManageMembers>,
+        principal: PrincipalId,
+    ) -> Result<Option<String>> {
+        let sql = "SELECT role FROM members WHERE organization = $1 AND principal = $2";
+        let rows = self.within(granted, sql, values![principal]).await?;
+        Ok(rows.first().map(|row| row.text(0)).transpose()?)
     }
 
     /// Ends a membership, and the member's login sessions. What the member still holds is released by the server's
@@ -120,13 +158,22 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let organization = granted.organization();
-        let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
-        let mut statements = vec![one(sql, values![organization, principal])];
-        statements.extend(end_all(principal, None, &gone("its owner left an organization".to_owned()), now));
-        self.apply(batch([organization, OrganizationId::PEOPLE], statements), |_| {
-            Refusal::NotFound(Thing::Member).into()
-        })
-        .await
+        let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2 AND role = $3";
+        let ends = end_all(principal, None, &gone("its owner left an organization".to_owned()), now);
+        loop {
+            let was = self.role_name(granted, principal).await?.ok_or(Refusal::NotFound(Thing::Member))?;
+            let line = NewAuditLine::new(granted.by(), "member.remove", principal, json!({}), now)
+                .within(Some(organization))
+                .instead_of(json!({ "role": was }));
+            let mut statements = vec![one(sql, values![organization, principal, was])];
+            statements.extend(ends.clone());
+            let batch = audited([organization, OrganizationId::PEOPLE], statements, &line)?;
+            match self.apply(batch, |_| Error::Stale).await {
+                // Somebody else has changed or removed it meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// The members of every organization: organization, principal and role.
@@ -140,6 +187,30 @@ impl Store {
         };
         rows.iter().map(member).collect()
     }
+}
+
+/// Sets a role that is expected to be another one, or none, before.
+fn setting_member(
+    organization: OrganizationId,
+    principal: PrincipalId,
+    was: Option<String>,
+    role: Role,
+    now: Micros,
+) -> Vec<Statement> {
+    vec![
+        one("UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL", values![organization]),
+        one("UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'", values![principal]),
+        one(
+            "UPDATE organizations SET name = name
+             WHERE id = $1 AND COALESCE((SELECT role FROM members WHERE organization = $1 AND principal = $2), '') = $3",
+            values![organization, principal, was.unwrap_or_default()],
+        ),
+        any(
+            "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role",
+            values![organization, principal, role.name(), now],
+        ),
+    ]
 }
 
 fn organization(row: &Row) -> Result<Organization> {

@@ -1,6 +1,8 @@
 //! People: profiles, who is below whom, and passwords.
 
 use crate::access::{Caller, GrantedPerson, ManageMembers, System};
+use crate::audit::{NewAuditLine, audited};
+use crate::by::By;
 use crate::database::{Row, Statement};
 use crate::logins::end_all;
 use crate::principals::{principal, principal_columns};
@@ -15,6 +17,7 @@ use domain::principal::Person;
 use domain::refusal::Thing;
 use domain::session::Ending;
 use domain::time::Micros;
+use serde_json::json;
 
 /// The columns of a person; see [`person`].
 macro_rules! columns {
@@ -109,7 +112,7 @@ impl Store {
         let (actor, person) = (caller.principal(), found.principal.id);
         let standing = standing(actor, administrator, person, &above).ok_or_else(not_found)?;
         caller.in_scope(if standing == Standing::Itself { own } else { other })?;
-        Ok(GrantedPerson { person, actor: Some(actor), standing })
+        Ok(GrantedPerson { person, by: caller.by(), standing })
     }
 
     /// Whom a caller may see: itself and all below it, or everybody for an administrator of the account.
@@ -145,7 +148,7 @@ impl Store {
         password_hash: Option<&str>,
         role: Role,
     ) -> Result<i64> {
-        let system = System::for_secrets();
+        let system = System::for_secrets().on_behalf_of(granted.by());
         let member = Some((granted.organization(), role));
         let more = any(
             "UPDATE principals SET parent = $2, first_name = $3, last_name = $4 WHERE id = $1",
@@ -194,11 +197,9 @@ impl Store {
         let sql = "UPDATE principals SET password_hash = $3, updated_us = $4
                    WHERE id = $1 AND state <> 'deleted' AND COALESCE(password_hash, '') = $2";
         let set = one(sql, values![granted.person(), seen.unwrap_or_default(), hash, now]);
-        self.apply(
-            batch([OrganizationId::PEOPLE], changing_password(set, granted.person(), but, ending, now)),
-            |_| Error::Stale,
-        )
-        .await
+        let line = NewAuditLine::new(granted.by(), "password.change", granted.person(), json!({}), now);
+        let statements = changing_password(set, granted.person(), but, ending, now);
+        self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
     /// Keeps the same password under a hash that is dearer to guess; nothing when it was changed meanwhile.
@@ -229,7 +230,9 @@ impl Store {
         );
         let mut statements = vec![use_token("restore", token, now)];
         statements.extend(changing_password(set, person, None, ending, now));
-        self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Unauthenticated).await?;
+        let line = NewAuditLine::new(proven(system, person), "password.restore", person, json!({}), now);
+        let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+        self.apply(batch, |_| Error::Unauthenticated).await?;
         Ok(person)
     }
 
@@ -244,7 +247,8 @@ impl Store {
             values![id, now],
         );
         let statements = vec![use_token("verify", token, now), set];
-        self.apply(batch([], statements), |_| Error::Unauthenticated).await?;
+        let line = NewAuditLine::new(proven(system, id), "user.verify", id, json!({}), now);
+        self.apply(audited([], statements, &line)?, |_| Error::Unauthenticated).await?;
         let rows = self.everywhere(system, BY_ID, values![id]).await?;
         rows.first().map(person).transpose()?.ok_or(Error::Unauthenticated)
     }
@@ -283,6 +287,11 @@ impl Store {
         let rows = self.everywhere(system, sql, values![&token.0[..], purpose, now]).await?;
         Ok(PrincipalId(rows.first().ok_or(Error::Unauthenticated)?.id(0)?))
     }
+}
+
+/// Whoever has what was sent to a person's address is that person.
+fn proven(system: &System, person: PrincipalId) -> By {
+    By { principal: Some(person), ..system.0 }
 }
 
 /// Of many who use it at once, one finds it there.

@@ -1,18 +1,20 @@
 //! Users and service users.
 
 use crate::access::{Caller, System};
+use crate::audit::{NewAuditLine, audited};
 use crate::credentials::principal_kind;
 use crate::database::{Row, Statement};
 use crate::logins::end_all;
-use crate::rows::{any, batch, one, values, word};
+use crate::rows::{any, one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{AccountRole, Role};
-use domain::principal::{Principal, PrincipalState};
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
+use serde_json::{Value as Json, json};
 
 /// The columns of a principal; see [`principal`].
 macro_rules! principal_columns {
@@ -68,8 +70,10 @@ impl Store {
             ));
         }
         statements.extend(more);
+        let line = NewAuditLine::new(system.0, made(new.kind), new.id, details(new, member), new.created)
+            .within(member.map(|(organization, _)| organization));
         // The pool's row is locked so that two administrators cannot take the same number.
-        let batch = batch([OrganizationId::ACCOUNT], statements);
+        let batch = audited([OrganizationId::ACCOUNT], statements, &line)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| {
             match error {
                 Error::Stale => Refusal::Exists("a user with this address".to_owned()).into(),
@@ -102,7 +106,7 @@ impl Store {
     /// [`Refusal::NotFound`], also when it was deleted before.
     pub async fn set_principal_state(
         &self,
-        _: &System,
+        system: &System,
         id: PrincipalId,
         state: PrincipalState,
         now: Micros,
@@ -110,16 +114,49 @@ impl Store {
         let sql = "UPDATE principals SET state = $2, updated_us = $3,
                        email = CASE WHEN $2 = 'deleted' THEN NULL ELSE email END,
                        password_hash = CASE WHEN $2 = 'deleted' THEN NULL ELSE password_hash END
-                   WHERE id = $1 AND state <> 'deleted'";
-        let mut statements = vec![one(sql, values![id, state.name(), now])];
-        if state != PrincipalState::Active {
-            statements.extend(end_all(id, None, &gone(format!("its owner is {}", state.name())), now));
+                   WHERE id = $1 AND state = $4";
+        loop {
+            let rows = self.everywhere(system, LIVING, values![id]).await?;
+            let was = rows.first().map(principal).transpose()?.ok_or(Refusal::NotFound(Thing::Principal))?;
+            let mut statements = vec![one(sql, values![id, state.name(), now, was.state.name()])];
+            if state != PrincipalState::Active {
+                statements.extend(end_all(id, None, &gone(format!("its owner is {}", state.name())), now));
+            }
+            let details = json!({ "state": state.name() });
+            let line = NewAuditLine::new(system.0, &put(was.kind, state), id, details, now)
+                .within(was.default_organization.filter(|_| was.kind == PrincipalKind::ServiceUser))
+                .instead_of(json!({ "state": was.state.name(), "name": was.name, "email": was.email }));
+            let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+            match self.apply(batch, |_| Error::Stale).await {
+                // Changed meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
         }
-        self.apply(batch([OrganizationId::PEOPLE], statements), |_| {
-            Refusal::NotFound(Thing::Principal).into()
-        })
-        .await
     }
+}
+
+/// What it is called in the audit log that somebody was made.
+fn made(kind: PrincipalKind) -> &'static str {
+    match kind {
+        PrincipalKind::User => "user.create",
+        PrincipalKind::ServiceUser => "service_user.create",
+    }
+}
+
+/// What it is called in the audit log that somebody was put into a state.
+fn put(kind: PrincipalKind, state: PrincipalState) -> String {
+    let what = match state {
+        PrincipalState::Deleted => "delete",
+        PrincipalState::Suspended => "suspend",
+        PrincipalState::Active | PrincipalState::Pending => "restore",
+    };
+    format!("{}.{what}", kind.name())
+}
+
+fn details(new: &Principal, member: Option<(OrganizationId, Role)>) -> Json {
+    let role = member.map(|(_, role)| role.name()).or(new.account_role.map(AccountRole::name));
+    json!({ "name": new.name, "email": new.email, "role": role })
 }
 
 /// How the login sessions end of somebody who may no longer act.

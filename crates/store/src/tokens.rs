@@ -1,10 +1,11 @@
 //! A person's own API keys, as it sees and changes them.
 
 use crate::access::GrantedPerson;
-use crate::credentials::{creation, credential, revocation};
+use crate::audit::audited;
+use crate::credentials::{creation, credential, key_line, key_made, revocation};
 use crate::database::Row;
 use crate::logins::end_of_key;
-use crate::rows::{any, batch, maybe_scopes, maybe_time, one, scopes_text, values};
+use crate::rows::{any, maybe_scopes, maybe_time, one, scopes_text, values};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash};
@@ -13,6 +14,7 @@ use domain::principal::Scopes;
 use domain::refusal::Thing;
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
+use serde_json::json;
 
 /// An API key with what only its owner sees of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +91,8 @@ impl Store {
         let values =
             values![new.credential.id, scopes_text(new.scopes), new.updated, new.recoverable.as_deref()];
         statements.push(one(sql, values));
-        self.insert_credential(statements).await
+        let line = key_made(granted.by(), &new.credential, new.scopes);
+        self.insert_credential(statements, &line).await
     }
 
     /// Changes when a key expires and what it lets through; what it opened ends, since it was opened with what the
@@ -126,7 +129,14 @@ impl Store {
         let evidence = "the key that opened it was changed".to_owned();
         let ending = Ending { reason: EndReason::Revoked, actor: granted.actor(), evidence };
         statements.extend(end_of_key(id, &ending, now));
-        self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
+        let terms = |token: &ApiToken| {
+            let expires = token.credential.expires.map(|expires| expires.0);
+            json!({ "of": token.credential.principal, "scopes": scopes_text(token.scopes), "expires_us": expires })
+        };
+        let action = if secret.is_some() { "key.renew" } else { "key.change" };
+        let line =
+            key_line(granted.by(), action, &after.credential, terms(after), now).instead_of(terms(before));
+        self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
     /// Revokes one of the person's keys for ever, and ends the sessions that it opened.
@@ -140,10 +150,10 @@ impl Store {
         );
         let mut statements = vec![own];
         statements.extend(revocation(id, granted.actor(), now));
-        self.apply(batch([OrganizationId::PEOPLE], statements), |_| {
-            Refusal::NotFound(Thing::Credential).into()
-        })
-        .await
+        let key = self.token(granted, TokenName::Id(id)).await?.credential;
+        let line = key_line(granted.by(), "key.revoke", &key, json!({ "of": key.principal }), now);
+        let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+        self.apply(batch, |_| Refusal::NotFound(Thing::Credential).into()).await
     }
 }
 

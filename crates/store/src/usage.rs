@@ -1,14 +1,16 @@
 //! What sessions use, by day, and how much they may.
 
 use crate::access::{Granted, GrantedAccount, Right, System, ViewUsage};
+use crate::audit::{NewAuditLine, audited};
 use crate::database::{Row, Value};
-use crate::rows::{batch, one, values};
-use crate::{Result, Store};
+use crate::rows::{one, values};
+use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{Acus, Limits, Usage, cycle_days};
 use domain::ids::OrganizationId;
 use domain::refusal::Thing;
 use domain::time::Micros;
+use serde_json::json;
 
 /// What an organization used on a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,25 +70,41 @@ impl Store {
     /// [`Refusal::NotFound`], also when the organization was deleted.
     pub async fn set_organization_limits(
         &self,
-        _: &System,
+        system: &System,
         id: OrganizationId,
         max_session_acus: Option<Option<Acus>>,
         max_cycle_acus: Option<Option<Acus>>,
+        now: Micros,
     ) -> Result<()> {
         let sql = "UPDATE organizations SET
                        max_session_acus = CASE WHEN $2 = 1 THEN $3 ELSE max_session_acus END,
                        max_cycle_acus = CASE WHEN $4 = 1 THEN $5 ELSE max_cycle_acus END
-                   WHERE id = $1 AND deleted_us IS NULL";
+                   WHERE id = $1 AND deleted_us IS NULL
+                     AND COALESCE(max_session_acus, -1) = $6 AND COALESCE(max_cycle_acus, -1) = $7";
         let number = |limit: Option<Option<Acus>>| limit.flatten().map(|limit| limit.0);
-        let values = values![
-            id,
-            max_session_acus.is_some(),
-            number(max_session_acus),
-            max_cycle_acus.is_some(),
-            number(max_cycle_acus)
-        ];
-        self.apply(batch([id], vec![one(sql, values)]), |_| Refusal::NotFound(Thing::Organization).into())
-            .await
+        loop {
+            self.living(system, id).await?;
+            let was = self.organization_limits(&system.within::<ViewUsage>(id), now).await?;
+            let (session, cycle) = (was.max_session_acus, was.max_cycle_acus);
+            let values = values![
+                id,
+                max_session_acus.is_some(),
+                number(max_session_acus),
+                max_cycle_acus.is_some(),
+                number(max_cycle_acus),
+                session.map_or(-1, |limit| limit.0),
+                cycle.map_or(-1, |limit| limit.0)
+            ];
+            let after = limits_json(max_session_acus.unwrap_or(session), max_cycle_acus.unwrap_or(cycle));
+            let line = NewAuditLine::new(system.0, "organization.update", id, after, now)
+                .within(Some(id))
+                .instead_of(limits_json(session, cycle));
+            match self.apply(audited([id], vec![one(sql, values)], &line)?, |_| Error::Stale).await {
+                // Changed or deleted meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// What the organization used on each day from one until another (exclusive), the oldest first. Days without use
@@ -129,4 +147,9 @@ fn day(row: &Row) -> Result<UsageDay> {
             cache_creation_tokens: row.int(7)?,
         },
     })
+}
+
+/// Limits as the audit log has them, in units as people say them.
+fn limits_json(session: Option<Acus>, cycle: Option<Acus>) -> serde_json::Value {
+    json!({ "max_session_acus": session.map(Acus::units), "max_cycle_acus": cycle.map(Acus::units) })
 }

@@ -38,6 +38,14 @@ impl Output {
         }
     }
 
+    /// Writes a line as it is, of what has a form of its own.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn line(self, text: &str) -> Result<()> {
+        line(text)
+    }
+
     fn document(self, document: &impl Serialize) -> Result<()> {
         // Straight from the struct, whose fields stand in a sensible order; a `Value` would sort them.
         line(&serde_json::to_string_pretty(document).map_err(io::Error::from)?)

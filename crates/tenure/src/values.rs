@@ -9,6 +9,7 @@ use domain::credential::Wire;
 use domain::ids::OrganizationId;
 use domain::permission::{AccountRole, Role};
 use domain::principal::normal_email;
+use domain::time::Micros;
 
 /// An organization as people write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,21 @@ pub fn email(text: &str) -> Result<String, String> {
 pub fn duration(text: &str) -> Result<Duration, String> {
     server::settings::parse_duration(text)
         .ok_or_else(|| "expected a length of time such as 90d, 12h or 30m".to_owned())
+}
+
+/// Reads a day or a moment.
+///
+/// # Errors
+/// The sentence that says what is expected.
+pub fn moment(text: &str) -> Result<Micros, String> {
+    let day = || {
+        let date: jiff::civil::Date = text.parse().ok()?;
+        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    };
+    let moment = text.parse::<jiff::Timestamp>().ok().or_else(day);
+    moment.map(|moment| Micros(moment.as_microsecond())).ok_or_else(|| {
+        "expected a day such as 2026-11-21 or a moment such as 2026-11-21T12:00:00Z".to_owned()
+    })
 }
 
 /// Reads the role of a member.

@@ -1,7 +1,6 @@
 //! Members and organizations, for the wires that manage them.
 
 use crate::failure::Failure;
-use crate::operations::audit;
 use crate::state::App;
 use domain::Refusal;
 use domain::agent::{Acus, Limits};
@@ -10,7 +9,6 @@ use domain::organization::Organization;
 use domain::permission::{Permission, Role};
 use domain::principal::Principal;
 use domain::refusal::Thing;
-use serde_json::json;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
 use store::{Granted, GrantedAccount, System};
 
@@ -69,10 +67,7 @@ pub async fn set_member(
     if let Some(lacking) = Permission::ALL.into_iter().find(|one| given.has(*one) && !granted.has(*one)) {
         return Err(Refusal::Forbidden(lacking).into());
     }
-    app.store.set_member(granted, id, role, app.now()).await?;
-    let (organization, details) = (Some(granted.organization()), json!({ "role": role.name() }));
-    audit::note(app, organization, granted.principal(), "member.set", id, details).await;
-    Ok(())
+    Ok(app.store.set_member(granted, id, role, app.now()).await?)
 }
 
 /// Ends a membership.
@@ -84,10 +79,7 @@ pub async fn remove_member(
     granted: &Granted<ManageMembers>,
     id: PrincipalId,
 ) -> Result<(), Failure> {
-    app.store.remove_member(granted, id, app.now()).await?;
-    let organization = Some(granted.organization());
-    audit::note(app, organization, granted.principal(), "member.remove", id, json!({})).await;
-    Ok(())
+    Ok(app.store.remove_member(granted, id, app.now()).await?)
 }
 
 /// The account's organizations with their limits, the oldest first; not those that were deleted.
@@ -147,8 +139,7 @@ pub async fn create_organization(
     let created = app.now();
     let id = OrganizationId::new(created, app.random_bytes());
     let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
-    app.store.create_organization(&System::for_administration(), &new).await?;
-    audit::note(app, None, granted.principal(), "organization.create", id, json!({ "name": name })).await;
+    app.store.create_organization(&acting(granted), &new).await?;
     update_organization(app, granted, id, OrganizationUpdate { name: None, ..limits }).await
 }
 
@@ -162,7 +153,7 @@ pub async fn update_organization(
     id: OrganizationId,
     update: OrganizationUpdate,
 ) -> Result<(Organization, Limits), Failure> {
-    let system = System::for_administration();
+    let system = acting(granted);
     let OrganizationUpdate { name, max_session_acus, max_cycle_acus } = update;
     for (field, limit) in
         [("max_session_acu_limit", max_session_acus), ("max_cycle_acu_limit", max_cycle_acus)]
@@ -173,14 +164,11 @@ pub async fn update_organization(
     }
     if let Some(name) = &name {
         named(name)?;
-        app.store.rename_organization(&system, id, name).await?;
+        app.store.rename_organization(&system, id, name, app.now()).await?;
     }
     if max_session_acus.is_some() || max_cycle_acus.is_some() {
-        app.store.set_organization_limits(&system, id, max_session_acus, max_cycle_acus).await?;
+        app.store.set_organization_limits(&system, id, max_session_acus, max_cycle_acus, app.now()).await?;
     }
-    let units = |limit: Option<Option<Acus>>| limit.map(|limit| limit.map(Acus::units));
-    let details = json!({ "name": name, "max_session_acus": units(max_session_acus), "max_cycle_acus": units(max_cycle_acus) });
-    audit::note(app, Some(id), granted.principal(), "organization.update", id, details).await;
     organization(app, granted, id).await
 }
 
@@ -193,9 +181,12 @@ pub async fn delete_organization(
     granted: &GrantedAccount<ManageOrganizations>,
     id: OrganizationId,
 ) -> Result<(), Failure> {
-    app.store.delete_organization(&System::for_administration(), id, app.now()).await?;
-    audit::note(app, Some(id), granted.principal(), "organization.delete", id, json!({})).await;
-    Ok(())
+    Ok(app.store.delete_organization(&acting(granted), id, app.now()).await?)
+}
+
+/// The store's own right, used for who may manage organizations.
+fn acting(granted: &GrantedAccount<ManageOrganizations>) -> System {
+    System::for_administration().on_behalf_of(granted.by())
 }
 
 async fn known(app: &App, id: OrganizationId) -> Result<Organization, Failure> {

@@ -1,26 +1,15 @@
-//! The audit log: what administrators did.
+//! The audit log: what administrators and people who sign in did.
 
 use crate::failure::Failure;
 use crate::state::App;
-use domain::ids::{OrganizationId, PrincipalId};
 use domain::page::Page;
-use serde_json::Value;
 use store::access::ViewAudit;
 pub use store::{AuditLine, NewAuditLine};
 use store::{Granted, GrantedAccount, System};
 
-/// Notes what was done. It is done already: when it cannot be noted, that is logged, and the caller is not told
-/// that it failed.
-pub async fn note(
-    app: &App,
-    organization: Option<OrganizationId>,
-    principal: Option<PrincipalId>,
-    action: &str,
-    thing: impl ToString,
-    details: Value,
-) {
-    let (action, thing) = (action.to_owned(), thing.to_string());
-    let line = NewAuditLine { at: app.now(), organization, principal, action, thing, details };
+/// Notes what is done outside of the store, or not done at all: a sign-in that failed. Everything else is noted by the
+/// store in the batch that does it. When it cannot be noted, that is logged, and the caller is not told that it failed.
+pub async fn note(app: &App, line: NewAuditLine) {
     if let Err(error) = app.store.audit_note(&System::for_jobs(), &line).await {
         tracing::error!(%error, action = line.action, "a line of the audit log is lost");
     }

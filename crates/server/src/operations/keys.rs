@@ -1,7 +1,6 @@
 //! Service users and their keys, for the wires that manage them.
 
 use crate::failure::Failure;
-use crate::operations::audit;
 use crate::state::App;
 use domain::Refusal;
 use domain::credential::{Credential, Secret, Wire};
@@ -10,7 +9,6 @@ use domain::permission::{AccountRole, Permission, PermissionSet, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
 use domain::time::Micros;
-use serde_json::json;
 use store::access::ManageServiceUsers;
 use store::{Granted, GrantedAccount, System};
 
@@ -61,11 +59,12 @@ impl Of {
         }
     }
 
-    fn principal(&self) -> Option<PrincipalId> {
-        match self {
-            Of::Organization(granted) => granted.principal(),
-            Of::Account(granted) => granted.principal(),
-        }
+    /// The store's own right, used for who looks after them.
+    fn acting(&self) -> System {
+        System::for_administration().on_behalf_of(match self {
+            Of::Organization(granted) => granted.by(),
+            Of::Account(granted) => granted.by(),
+        })
     }
 
     fn has(&self, permission: Permission) -> bool {
@@ -144,17 +143,7 @@ pub async fn create(
         account_role,
         default_organization: of.organization(),
     };
-    let system = System::for_administration();
-    principal.number = app.store.create_principal(&system, &principal, None, member).await?;
-    audit::note(
-        app,
-        of.organization(),
-        of.principal(),
-        "service_user.create",
-        principal.id,
-        json!({ "name": name }),
-    )
-    .await;
+    principal.number = app.store.create_principal(&of.acting(), &principal, None, member).await?;
     let key = new_key(app, of, principal.id, name, wire, expires).await?;
     Ok((ServiceUser { principal, role }, key))
 }
@@ -165,10 +154,7 @@ pub async fn create(
 /// [`Refusal::NotFound`], also for one of another place.
 pub async fn delete(app: &App, of: &Of, id: PrincipalId) -> Result<(), Failure> {
     own(app, of, id).await?;
-    let system = System::for_administration();
-    app.store.set_principal_state(&system, id, PrincipalState::Deleted, app.now()).await?;
-    audit::note(app, of.organization(), of.principal(), "service_user.delete", id, json!({})).await;
-    Ok(())
+    Ok(app.store.set_principal_state(&of.acting(), id, PrincipalState::Deleted, app.now()).await?)
 }
 
 /// The keys of a service user, the oldest first.
@@ -210,9 +196,7 @@ pub async fn revoke_key(app: &App, of: &Of, id: PrincipalId, key: CredentialId) 
     if !known.iter().any(|known| known.id == key) {
         return Err(Refusal::NotFound(Thing::Credential).into());
     }
-    app.store.revoke_credential(&System::for_administration(), key, app.now()).await?;
-    audit::note(app, of.organization(), of.principal(), "key.revoke", key, json!({ "of": id })).await;
-    Ok(())
+    Ok(app.store.revoke_credential(&of.acting(), key, app.now()).await?)
 }
 
 /// Makes a new key in the place of another, which is revoked. The new one is there first, so that a failure in between
@@ -251,9 +235,7 @@ async fn new_key(
         last_used: None,
         revoked: None,
     };
-    app.store.create_credential(&System::for_administration(), &credential, &secret.hash()).await?;
-    let details = json!({ "of": id, "name": name });
-    audit::note(app, of.organization(), of.principal(), "key.create", credential.id, details).await;
+    app.store.create_credential(&of.acting(), &credential, &secret.hash()).await?;
     Ok(NewKey { credential, secret })
 }
 

@@ -8,12 +8,12 @@ use crate::state::App;
 use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::PrincipalId;
-use domain::login::Standing;
+use domain::login::{Origin, Standing};
 use domain::principal::{Person, PrincipalState, normal_email};
 use domain::session::{EndReason, Ending};
 use domain::time::Span;
 use sha2::{Digest, Sha256};
-use store::{Caller, Error, GrantedPerson, Means, System};
+use store::{By, Caller, Error, GrantedPerson, Means, System};
 use uuid::Uuid;
 
 /// Sets the caller's own password, who shows that it knows the old one. All sessions end but the one it calls with,
@@ -122,14 +122,14 @@ fn restorable(person: &Person) -> bool {
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired; [`Refusal::Invalid`] for the password.
-pub async fn restore(app: &App, token: &str, new: &str) -> Result<(), Failure> {
+pub async fn restore(app: &App, token: &str, new: &str, origin: &Origin) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
     let claims = tokens::read(app, Use::Restore, token).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
     let evidence = "the password was forgotten and set anew".to_owned();
     let actor = Some(PrincipalId(claims.sub));
     let ending = Ending { reason: EndReason::PasswordChanged, actor, evidence };
-    let system = System::for_sign_in();
+    let system = System::for_sign_in().on_behalf_of(By::address(origin.remote_ip));
     app.store.restore_password(&system, &claims.hash(), &hash, &ending, app.now()).await?;
     Ok(())
 }
@@ -138,9 +138,10 @@ pub async fn restore(app: &App, token: &str, new: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired.
-pub async fn verify(app: &App, token: &str) -> Result<Person, Failure> {
+pub async fn verify(app: &App, token: &str, origin: &Origin) -> Result<Person, Failure> {
     let claims = tokens::read(app, Use::Verify, token).await?;
-    Ok(app.store.verify_address(&System::for_sign_in(), &claims.hash(), app.now()).await?)
+    let system = System::for_sign_in().on_behalf_of(By::address(origin.remote_ip));
+    Ok(app.store.verify_address(&system, &claims.hash(), app.now()).await?)
 }
 
 /// Sends what shows that an address is its owner's, or what sets a forgotten password.

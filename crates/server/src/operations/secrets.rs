@@ -7,8 +7,10 @@ use crate::master_key::{MasterKey, NONCE};
 use crate::state::App;
 use domain::Refusal;
 use domain::ids::{OrganizationId, SessionId};
+use domain::time::Micros;
+use serde_json::json;
 use store::access::UseSessions;
-use store::{Store, System};
+use store::{By, NewAuditLine, Store, System};
 
 /// How long the name of a secret may be, in characters.
 const MAX_KEY_CHARS: usize = 256;
@@ -56,11 +58,18 @@ pub(super) async fn reveal(
 ///
 /// # Errors
 /// Those of the store, and of the file.
-pub async fn rotate(store: &Store, keys: &MasterKey, random: &dyn Random) -> Result<u64, Failure> {
+pub async fn rotate(
+    store: &Store,
+    keys: &MasterKey,
+    random: &dyn Random,
+    now: Micros,
+) -> Result<u64, Failure> {
     let mut key = [0; 32];
     random.fill(&mut key);
     keys.add(key).map_err(Failure::internal)?;
     let system = System::for_administration();
+    let line = NewAuditLine::new(By::NOBODY, "master_key.rotate", "", json!({}), now);
+    store.audit_note(&system, &line).await?;
     let (mut done, mut after) = (0, None);
     loop {
         let some = store.all_secrets(&system, after.as_ref(), AT_ONCE).await?;

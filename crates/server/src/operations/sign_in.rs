@@ -1,6 +1,7 @@
 //! Signing in and out, and tokens of a session.
 
 use crate::failure::Failure;
+use crate::operations::audit::{self, NewAuditLine};
 use crate::operations::logins::ended;
 use crate::operations::tokens::{self, Claims, Use};
 use crate::state::App;
@@ -11,9 +12,9 @@ use domain::login::{Login, Method, Origin, displaced};
 use domain::principal::{Person, PrincipalState, Scopes, normal_email};
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use store::{Caller, Error, GrantedPerson, Means, Opening, System};
+use store::{By, Caller, Error, GrantedPerson, Means, Opening, System};
 
 /// How often something is decided again that others change at the same time.
 pub const TRIES: u32 = 8;
@@ -58,7 +59,12 @@ pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<(Person, Issued)
     let hash = known.as_ref().and_then(|known| known.password_hash.clone());
     let good = app.passwords.check(attempt.password, hash.as_deref()).await?;
     let known = known.filter(|known| good && known.person.principal.state == PrincipalState::Active);
-    let (Some(known), Some(hash)) = (known, hash) else { return Err(Failure::Unauthenticated) };
+    let (Some(known), Some(hash)) = (known, hash) else {
+        if counted.failed == 1 {
+            note_failed(app, "login.fail", email.as_deref(), &attempt.origin).await;
+        }
+        return Err(Failure::Unauthenticated);
+    };
     let person = known.person;
     let token = open(
         app,
@@ -74,7 +80,7 @@ pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<(Person, Issued)
         },
     )
     .await?;
-    app.store.forget_attempts(&system, &counted).await?;
+    app.store.forget_attempts(&system, &counted.what).await?;
     if let Some(presented) = attempt.presented {
         end_presented(app, presented, &token).await?;
     }
@@ -85,9 +91,17 @@ pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<(Person, Issued)
     Ok((person, token))
 }
 
+/// A try that was counted.
+struct Counted {
+    /// By what.
+    what: SecretHash,
+    /// How often it was tried, with this one.
+    failed: i64,
+}
+
 /// Counts a try from one address on one user, and from that address on all of them, and refuses too many. Not of one
 /// user from all addresses: whoever knows an address could keep its owner out.
-async fn count(app: &App, email: &str, origin: &Origin) -> Result<SecretHash, Failure> {
+async fn count(app: &App, email: &str, origin: &Origin) -> Result<Counted, Failure> {
     let from = origin.remote_ip.map_or_else(String::new, |ip| ip.to_string());
     let hash = |text: String| SecretHash(Sha256::digest(text.as_bytes()).into());
     let one = hash(format!("sign-in {from} {email}"));
@@ -97,13 +111,28 @@ async fn count(app: &App, email: &str, origin: &Origin) -> Result<SecretHash, Fa
     let system = System::for_sign_in();
     // Without an address there is nobody whom the second limit could be about.
     let limits = [(one, limit)].into_iter().chain(origin.remote_ip.map(|_| (all, limit.saturating_mul(10))));
+    let mut counted = Counted { what: one, failed: 0 };
     for (what, limit) in limits {
         let attempts = app.store.count_attempt(&system, &what, window, now).await?;
+        if what == one {
+            counted.failed = attempts.failed;
+        }
         if let Some(wait) = attempts.locked(limit, window, now) {
+            if attempts.failed == i64::from(limit) + 1 {
+                note_failed(app, "login.lock", (what == one).then_some(email), origin).await;
+            }
             return Err(Refusal::TooManyAttempts { seconds: (wait.0 + 999_999) / 1_000_000 }.into());
         }
     }
-    Ok(one)
+    Ok(counted)
+}
+
+/// Notes the first failure of a span of time, and that there were too many: a line for each try would let anybody fill
+/// the log. What was typed is noted only where it is an address: people type their password there, too.
+async fn note_failed(app: &App, action: &str, email: Option<&str>, origin: &Origin) {
+    let email = email.and_then(normal_email).unwrap_or_default();
+    let by = By::address(origin.remote_ip);
+    audit::note(app, NewAuditLine::new(by, action, email, json!({}), app.now())).await;
 }
 
 /// Ends the session of a token that came with a sign-in. One that is no good is none.

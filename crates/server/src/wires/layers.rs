@@ -2,7 +2,7 @@
 
 pub use super::repeats::{KeptInstead, NotKept};
 use super::unreadable::why;
-use super::{quotas, repeats};
+use super::{origin, quotas, repeats};
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::Unfit;
@@ -21,6 +21,7 @@ use domain::ids::OrganizationId;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -94,6 +95,10 @@ impl Who {
     }
 }
 
+/// From where a request comes.
+#[derive(Clone, Copy)]
+struct Address(Option<IpAddr>);
+
 /// Notes who calls, for the log, takes the request out of the caller's quotas, and gives the caller what its request is
 /// noted under if it may be repeated.
 ///
@@ -106,7 +111,8 @@ pub fn recognized(app: &App, parts: &Parts, caller: Caller) -> Result<Caller, Fa
             who.spend(app, key)?;
         }
     }
-    Ok(caller.attempting(parts.extensions.get::<Scope>().copied()))
+    let address = parts.extensions.get::<Address>().and_then(|Address(address)| *address);
+    Ok(caller.coming_from(address).attempting(parts.extensions.get::<Scope>().copied()))
 }
 
 /// Puts the layers around a wire's routes.
@@ -121,6 +127,8 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let who = Who::default();
+    let address = Address(origin::address(&app, request.extensions(), request.headers()));
+    request.extensions_mut().insert(address);
     request.extensions_mut().insert(who.clone());
     let load = load(&request);
     let unhurried = load != Load::Plain;

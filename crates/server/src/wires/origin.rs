@@ -3,7 +3,7 @@
 use crate::state::App;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 use domain::login::{Origin, agent_text};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -16,13 +16,18 @@ impl FromRequestParts<App> for CameFrom {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<CameFrom, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         let agent = parts.headers.get(header::USER_AGENT);
         let agent = agent.map(|agent| agent_text(agent.as_bytes())).unwrap_or_default();
         let agent_type = kind(&agent);
-        let remote_ip = peer.map(|peer| client(app, peer, &parts.headers));
+        let remote_ip = address(app, &parts.extensions, &parts.headers);
         Ok(CameFrom(Origin { remote_ip, agent, agent_type }))
     }
+}
+
+/// The address that a request comes from.
+pub fn address(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    peer.map(|peer| client(app, peer, headers))
 }
 
 /// The peer, or who is behind it when it is a proxy that is trusted. What others say of themselves is not believed.

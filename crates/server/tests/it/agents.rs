@@ -346,7 +346,7 @@ both! {
         let session = created(&admin, new).await.unwrap();
         assert!(!format!("{session:?}").contains("v-A"));
         let keys = &world.app().keys;
-        let done = server::operations::secrets::rotate(world.store(), keys, &*world.app().random).await;
+        let done = server::operations::secrets::rotate(world.store(), keys, &*world.app().random, world.app().now()).await;
         assert_eq!(done.unwrap(), 2);
         let turn = claim(world, &reach).await.unwrap();
         let expected = ["A", "B"].map(|key| (key.to_owned(), format!("v-{key}")));

@@ -22,7 +22,11 @@ use store::{Chosen, System};
 async fn cycle_limit(world: &World, organization: domain::ids::OrganizationId, units: i64) {
     let system = System::for_administration();
     let limit = Some(Some(Acus::whole(units)));
-    world.store().set_organization_limits(&system, organization, None, limit).await.unwrap();
+    world
+        .store()
+        .set_organization_limits(&system, organization, None, limit, crate::world::START)
+        .await
+        .unwrap();
 }
 
 both! {

@@ -2,6 +2,7 @@
 
 use super::migrate::{self, Applied, Migration};
 use super::sqlite::failed;
+use super::sqlite_functions;
 use super::{DatabaseError, OpenMode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::fs::{DirBuilder, OpenOptions};
@@ -30,6 +31,7 @@ pub(super) fn open_writer(path: &Path, mode: OpenMode, now_us: i64) -> Result<Co
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        sqlite_functions::add(&connection)?;
         Ok(connection)
     };
     let mut connection = connect().map_err(|error| cannot_open(path, &error))?;
@@ -76,7 +78,7 @@ fn create(path: &Path) -> Result<(), DatabaseError> {
     }
 }
 
-fn require_file(path: &Path) -> Result<(), DatabaseError> {
+pub(super) fn require_file(path: &Path) -> Result<(), DatabaseError> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(()),
         Ok(_) => Err(DatabaseError::Failed(format!("{} is not a file", path.display()))),

@@ -8,7 +8,7 @@ use domain::refusal::{Refusal, Thing};
 use domain::session::SessionKey;
 use domain::time::{Micros, Span};
 use serde_json::json;
-use store::{AuditLine, Begun, CycleLimit, Error, NewAuditLine, Scope, Store, StoredAnswer};
+use store::{AuditLine, Begun, By, CycleLimit, Error, NewAuditLine, Scope, Store, StoredAnswer};
 
 async fn candidates(store: &Store, agents: Option<&[&str]>, limit: u32) -> Vec<SessionKey> {
     let agents = agents.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
@@ -145,8 +145,8 @@ both! {
         let (acme, owner) = organization(&store).await;
         let (globex, stranger) = organization(&store).await;
         let acus = |acus| Some(Some(Acus::whole(acus)));
-        store.set_organization_limits(&system(), acme, acus(5), acus(10)).await.unwrap();
-        store.set_organization_limits(&system(), acme, Some(None), None).await.unwrap();
+        store.set_organization_limits(&system(), acme, acus(5), acus(10), NOW).await.unwrap();
+        store.set_organization_limits(&system(), acme, Some(None), None, NOW).await.unwrap();
         let session = working(&store, acme, owner).await;
         let spend = async |session: &AgentSession, spend, at, limit| {
             act_within(&store, session, report(session, vec![spent(spend)]), at, limit).await
@@ -174,7 +174,7 @@ both! {
         assert_eq!(everybody.len(), 2);
         let one = store.usage_days_account(&system().account(), Some(&[globex]), day, day + 9).await.unwrap();
         assert_eq!(told(&one), [(day, 7, 10, 1)]);
-        let nowhere = store.set_organization_limits(&system(), OrganizationId::ACCOUNT, None, None).await;
+        let nowhere = store.set_organization_limits(&system(), OrganizationId::ACCOUNT, None, None, NOW).await;
         assert!(matches!(nowhere, Err(Error::Refused(Refusal::NotFound(Thing::Organization)))));
     }
 
@@ -219,22 +219,24 @@ both! {
             let line = NewAuditLine {
                 at: NOW,
                 organization,
-                principal: (number > 0).then_some(owner),
+                by: By { principal: (number > 0).then_some(owner), ..By::NOBODY },
                 action: "member.set".into(),
+                was: None,
                 thing: number.to_string(),
                 details: json!({ "role": "admin" }),
             };
             store.audit_note(&system(), &line).await.unwrap();
-            noted.push(AuditLine { sequence: number as i64 + 1, line });
+            // After the two organizations and their members.
+            noted.push(AuditLine { sequence: number as i64 + 5, line });
         }
         noted.reverse();
         let first = store.audit_lines(&system().within(acme), None, 1).await.unwrap();
         assert_eq!((first.items.as_slice(), first.more), (&noted[..1], true));
-        let rest = store.audit_lines(&system().within(acme), Some(4), 9).await.unwrap();
-        assert_eq!((rest.items.as_slice(), rest.more), (&noted[3..], false));
+        let rest = store.audit_lines(&system().within(acme), Some(8), 9).await.unwrap();
+        assert_eq!((rest.items.len(), &rest.items[0], rest.more), (2, &noted[3], false));
         let all = store.audit_lines_account(&system().account(), None, 3).await.unwrap();
         assert_eq!((all.items.as_slice(), all.more), (&noted[..3], true));
-        let rest = store.audit_lines_account(&system().account(), Some(2), 3).await.unwrap();
-        assert_eq!((rest.items.as_slice(), rest.more), (&noted[3..], false));
+        let rest = store.audit_lines_account(&system().account(), Some(6), 9).await.unwrap();
+        assert_eq!((rest.items.len(), &rest.items[0], rest.more), (5, &noted[3], false));
     }
 }

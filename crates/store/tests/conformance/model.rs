@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         for _ in 0..ORGANIZATIONS {
             organizations.push(organization(store).await);
         }
-        store.set_max_devices(&system(), organizations[0].0, Some(LIMIT)).await.unwrap();
+        store.set_max_devices(&system(), organizations[0].0, Some(LIMIT), NOW).await.unwrap();
         let (link, _) = host(store, Some(organizations[0].0), "rack").await;
         let updates = (0..DEVICES).map(|number| device(&number.to_string())).collect::<Vec<_>>();
         store.report_devices(&link, &updates, NOW).await.unwrap();

@@ -154,7 +154,7 @@ both! {
         let other = Store::new(db.open_again().await);
         let (acme, owner) = organization(&store).await;
         let (globex, stranger) = organization(&store).await;
-        store.set_max_devices(&system(), acme, Some(3)).await.unwrap();
+        store.set_max_devices(&system(), acme, Some(3), NOW).await.unwrap();
         let mut sessions = Vec::new();
         for _ in 0..16 {
             sessions.push(create(&store, acme, owner, NOW).await);
@@ -177,7 +177,7 @@ both! {
         let hold = won.holds[0].id;
         let won = change(&store, won, release(hold), NOW).await.unwrap();
         change(&store, won, request().1, NOW).await.unwrap();
-        store.set_max_devices(&system(), acme, None).await.unwrap();
+        store.set_max_devices(&system(), acme, None, NOW).await.unwrap();
         let session = create(&store, acme, owner, NOW).await;
         change(&store, session, request().1, NOW).await.unwrap();
     }

@@ -5,6 +5,7 @@ use server::clock::SystemRandom;
 use server::master_key::MasterKey;
 use server::operations::secrets;
 
+use crate::administration::now;
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 
@@ -30,7 +31,7 @@ pub async fn run(context: &Context, command: MasterKeyCommand) -> Result<()> {
             .hint("`tenure serve` makes it at its first start")
     })?;
     let administration = context.administration().await?;
-    let outcome = secrets::rotate(&administration.store, &key, &SystemRandom).await;
+    let outcome = secrets::rotate(&administration.store, &key, &SystemRandom, now()).await;
     administration.close().await;
     let sealed = outcome.map_err(|failure| match failure {
         server::failure::Failure::Internal { cause } => Failure::new(cause),

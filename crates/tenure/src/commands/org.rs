@@ -91,7 +91,7 @@ pub async fn run(context: &Context, command: Org) -> Result<()> {
         Org::Set(set) => {
             let mut found = admin.organization(&set.org).await?;
             found.max_devices = set.max_devices.0;
-            admin.store.set_max_devices(&admin.system, found.id, found.max_devices).await?;
+            admin.store.set_max_devices(&admin.system, found.id, found.max_devices, now()).await?;
             let sentence = match found.max_devices {
                 Some(max) => format!("{} may hold or wait for {max} devices at once.", found.name),
                 None => format!("{} may hold any number of devices.", found.name),

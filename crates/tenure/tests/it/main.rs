@@ -1,7 +1,11 @@
 //! The commands, run as people and scripts run them: the real program, in a folder of its own.
 
 mod administration;
+mod audit;
+mod backup;
 mod demo;
+mod doctor;
+mod durability;
 mod process;
 mod refusals;
 mod shell;

@@ -102,7 +102,7 @@ fn line(AuditLine { sequence, line }: &AuditLine) -> Value {
         "audit_log_id": sequence.to_string(),
         "created_at": seconds(line.at),
         "org_id": line.organization.filter(|id| *id != OrganizationId::ACCOUNT).map(organization_id),
-        "principal_id": line.principal.map(|principal| principal.0.simple().to_string()),
+        "principal_id": line.by.principal.map(|principal| principal.0.simple().to_string()),
         "action": line.action,
         "resource_id": line.thing,
         "data": line.details,

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::operations::recovery;
 use crate::state::App;
 use crate::wires::layers::Whole;
+use crate::wires::origin::CameFrom;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -59,18 +60,19 @@ pub async fn forgot(State(app): State<App>, Whole(request): Whole) -> Answer {
 
 /// `POST /auth/password-restore-verify`: sets a new password with the token of the mail. The vendor's fields are not
 /// known; these are named like those of its neighbours.
-pub async fn restore(State(app): State<App>, Whole(request): Whole) -> Answer {
+pub async fn restore(CameFrom(origin): CameFrom, State(app): State<App>, Whole(request): Whole) -> Answer {
     let fields = Fields::read(&app, request, Reads::Json).await?;
     let token = fields.needed("verify-token").map_err(Failure::from)?;
     let new = fields.needed("new-password").map_err(Failure::from)?;
-    recovery::restore(&app, token, new).await?;
+    recovery::restore(&app, token, new, &origin).await?;
     answer(&Success { success: true })
 }
 
 /// `POST /auth/verify`.
-pub async fn verify(State(app): State<App>, Whole(request): Whole) -> Answer {
+pub async fn verify(CameFrom(origin): CameFrom, State(app): State<App>, Whole(request): Whole) -> Answer {
     let fields = Fields::read(&app, request, Reads::Json).await?;
-    let person = recovery::verify(&app, fields.needed("verify-token").map_err(Failure::from)?).await?;
+    let token = fields.needed("verify-token").map_err(Failure::from)?;
+    let person = recovery::verify(&app, token, &origin).await?;
     answer(&Verified {
         email: person.principal.email.unwrap_or_default(),
         status: person.principal.state.name(),

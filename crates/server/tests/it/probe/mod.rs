@@ -1,8 +1,10 @@
 //! Probe.dev's wire: people signed in.
 
+mod audit;
 mod credentials;
 mod forged;
 mod people;
+mod restored;
 mod revoke;
 mod signing_in;
 mod tokens;
