@@ -23,6 +23,10 @@ pub enum Method {
     OneTime,
     /// With an API key, which made the session.
     Key,
+    /// With more than one factor; the others that are named say which.
+    MultiFactor,
+    /// By an issuer that the account trusts. The registry of RFC 8176 has no word for it; `fed` is what others say.
+    Federated,
 }
 
 impl Method {
@@ -32,12 +36,15 @@ impl Method {
             Method::Password => "pwd",
             Method::OneTime => "otp",
             Method::Key => "key",
+            Method::MultiFactor => "mfa",
+            Method::Federated => "fed",
         }
     }
 
     /// The method of a word.
     pub fn parse(name: &str) -> Option<Method> {
-        [Method::Password, Method::OneTime, Method::Key].into_iter().find(|method| method.name() == name)
+        use Method::*;
+        [Password, OneTime, Key, MultiFactor, Federated].into_iter().find(|method| method.name() == name)
     }
 }
 

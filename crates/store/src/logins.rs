@@ -52,7 +52,8 @@ const OVER: &str = concat!(
 /// In the order that [`caller_of`] reads; see there for its joins.
 pub(crate) const CALLER: &str = "
     SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
-           l.scopes, l.expires_us, s.activity_us
+           l.scopes, l.expires_us, s.activity_us,
+           CASE WHEN l.credential IS NULL THEN l.authenticated_us END
     FROM sessions s
     JOIN logins l ON l.created_us = s.created_us
     JOIN principals p ON p.id = s.principal
@@ -190,7 +191,9 @@ impl Store {
         let rows = self.everywhere(&system, CALLER, values).await?;
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let seen = Micros(first.int(9)?);
-        Ok((caller_of(self, &system, &rows, Means::Login(id), chosen).await?, seen))
+        let authenticated = maybe_time(first, 10)?;
+        let caller = caller_of(self, &system, &rows, Means::Login(id), chosen).await?;
+        Ok((Caller { authenticated, ..caller }, seen))
     }
 
     /// Notes that a session was used; see [`domain::login::renewal`]. Its revision stays as it is.

@@ -175,7 +175,7 @@ pub async fn send(app: &App, usage: Use, person: PrincipalId, email: &str) -> Re
 }
 
 /// Refuses what was tried too often.
-async fn limit(app: &App, what: &str) -> Result<(), Failure> {
+pub(super) async fn limit(app: &App, what: &str) -> Result<(), Failure> {
     let (most, window, now) =
         (app.settings.sign_in_attempts, Span::from(app.settings.sign_in_window), app.now());
     let attempts = app.store.count_attempt(&System::for_sign_in(), &about(what), window, now).await?;
@@ -185,6 +185,6 @@ async fn limit(app: &App, what: &str) -> Result<(), Failure> {
     }
 }
 
-fn about(what: &str) -> SecretHash {
+pub(super) fn about(what: &str) -> SecretHash {
     SecretHash(Sha256::digest(what.as_bytes()).into())
 }

@@ -32,6 +32,8 @@ pub const MIGRATIONS: &[Migration] = migrations![
     1 "0001_house" "house",
     2 "0002_agent_sessions" "agent_sessions",
     3 "0003_login_sessions" "login_sessions",
+    4 "0004_audit_chain" "audit_chain",
+    5 "0005_second_factor" "second_factor",
 ];
 
 /// The schema that this program reads and writes.

@@ -59,7 +59,7 @@ fn session_id(path: SessionPath) -> Result<SessionId, Failure> {
     id.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
 }
 
-/// `POST /auth/sign-in`. `current-user` and `X-Recaptcha-Token` are taken and mean nothing.
+/// `POST /auth/sign-in`. `totp` is ours: a code of the second factor, for those who have one. `current-user` and `X-Recaptcha-Token` are taken and mean nothing.
 pub async fn sign_in(
     _: SameSite,
     CameFrom(origin): CameFrom,
@@ -73,7 +73,7 @@ pub async fn sign_in(
     let back = back.and_then(|url| return_url(url, &app.base_url));
     let presented = presented(&headers);
     let attempt = Attempt { origin, presented: presented.as_deref(), ..attempt };
-    let (person, issued) = sign_in::sign_in(&app, attempt).await?;
+    let (person, issued) = sign_in::sign_in(&app, attempt).await?.whole().map_err(Failure::from)?;
     let cookie = cookie(&app, &issued);
     let email = person.principal.email.clone().unwrap_or_default();
     let mut response = answer(&SignedIn {
@@ -96,6 +96,7 @@ fn read_attempt(fields: &Fields) -> Result<Attempt<'_>, Refusal> {
         password: fields.needed("password")?,
         long: fields.flag("long-term-token", true)?,
         alone: fields.flag("logout-other", false)?,
+        code: fields.text("totp")?,
         origin: Default::default(),
         presented: None,
     })

@@ -1,0 +1,2 @@
+-- Holds the place of the audit chain, which another branch brings.
+SELECT 1;
