@@ -3,7 +3,7 @@
 //! They stand in `sessions` under [`OrganizationId::PEOPLE`] and in `logins`. Every batch that opens or ends one
 //! locks the counter of that organization, so these batches see each other's outcome and the feed is gapless.
 
-use crate::access::{Caller, GrantedPerson, Means, System};
+use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, Means, System};
 use crate::credentials::{Chosen, caller_of};
 use crate::database::{DatabaseError, Row, Statement};
 use crate::rows::{any, batch, ending, maybe_scopes, maybe_time, one, scopes_text, values, word};
@@ -47,6 +47,14 @@ const OVER: &str = concat!(
     " FROM sessions s JOIN logins l ON l.created_us = s.created_us
       WHERE s.kind = 'login' AND s.ended_us IS NULL AND (l.expires_us <= $1 OR s.activity_us + l.idle_us <= $1)
       ORDER BY s.activity_us LIMIT 1000"
+);
+
+/// Of everybody. There is no index for it: administrators ask for it, and what is open is few.
+const ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions s JOIN logins l ON l.created_us = s.created_us
+      WHERE s.organization = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
 );
 
 /// In the order that [`caller_of`] reads; see there for its joins.
@@ -260,6 +268,27 @@ impl Store {
     ) -> Result<()> {
         let statements = end_all(granted.person(), but, ending, now).to_vec();
         Ok(self.database.apply(batch([OrganizationId::PEOPLE], statements)).await?)
+    }
+
+    /// What everybody has open at `now`, newest first.
+    pub async fn all_logins(&self, _: &GrantedAccount<ManageMembers>, now: Micros) -> Result<Vec<Login>> {
+        let rows = self.everywhere(&System::for_secrets(), ALL, values![OrganizationId::PEOPLE]).await?;
+        let mut open = rows.iter().map(login).collect::<Result<Vec<_>>>()?;
+        open.retain(|login| login.alive(now));
+        Ok(open)
+    }
+
+    /// Ends these sessions, whoever's, in one batch. Those that have ended are left as they are.
+    pub async fn end_these(
+        &self,
+        _: &GrantedAccount<ManageMembers>,
+        logins: &[Login],
+        ending: &Ending,
+        now: Micros,
+    ) -> Result<()> {
+        let statements =
+            logins.iter().flat_map(|login| end(&OF_ID, login.owner.0, login.id.created(), ending, now));
+        Ok(self.database.apply(batch([OrganizationId::PEOPLE], statements.collect())).await?)
     }
 
     /// Sessions that time has ended, the longest unused first; at most a thousand.

@@ -21,6 +21,7 @@ pub mod files;
 pub mod hosts;
 pub mod idempotency;
 pub mod keys;
+pub mod login_query;
 pub mod logins;
 pub mod organizations;
 pub mod passwords;

@@ -242,7 +242,8 @@ pub async fn authenticate_again(
 /// The step of a code that is right now, half a minute earlier or later.
 fn step(app: &App, person: PrincipalId, factor: &Factor, digits: &str) -> Result<Option<i64>, Failure> {
     let seconds = u64::try_from(app.now().0 / 1_000_000).unwrap_or(0);
-    let totp = Builder::new().with_secret(unsealed(app, person, factor)?).build().map_err(Failure::internal)?;
+    let totp =
+        Builder::new().with_secret(unsealed(app, person, factor)?).build().map_err(Failure::internal)?;
     Ok(Totp::check(&totp, digits, seconds).and_then(|step| i64::try_from(step).ok()))
 }
 

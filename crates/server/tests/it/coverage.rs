@@ -77,6 +77,21 @@ const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("POST",   "/tenure/v1/work/{session}/heartbeat",                 401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
     ("POST",   "/tenure/v1/work/{session}/report",                    401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
     ("POST",   "/tenure/v1/work/{session}/done",                      401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
+    ("POST",   "/tenure/v1/sign-in",                                 401, [401; 9]),
+    ("POST",   "/tenure/v1/sign-in/code",                            401, [401; 9]),
+    ("GET",    "/tenure/v1/me",                                      401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/me/sessions",                             401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("DELETE", "/tenure/v1/me/sessions",                             401, [204, 403, 204, 204, 204, 204, 204, 204, 403]),
+    ("DELETE", "/tenure/v1/me/sessions/{session}",                   401, [404, 403, 404, 204, 404, 404, 404, 404, 403]),
+    ("PUT",    "/tenure/v1/me/password",                             401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),
+    // Of somebody who signed in only: a key may not.
+    ("POST",   "/tenure/v1/me/authenticate",                         401, [403; 9]),
+    ("POST",   "/tenure/v1/me/totp",                                 401, [403; 9]),
+    ("POST",   "/tenure/v1/me/totp/confirm",                         401, [403; 9]),
+    ("POST",   "/tenure/v1/me/totp/remove",                          401, [403; 9]),
+    ("POST",   "/tenure/v1/me/recovery-codes",                       401, [403; 9]),
+    // As a preview, which ends nothing.
+    ("POST",   "/tenure/v1/login-sessions/revoke",                    401, [403, 403, 403, 403, 403, 403, 403, 200, 403]),
     ("GET",    "/frontend/api/v1/auth/session",                       401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("DELETE", "/frontend/api/v1/auth/session",                       401, [204, 403, 204, 204, 204, 204, 204, 204, 403]),
     ("GET",    "/frontend/api/v1/auth/session/{session}",             401, [404, 403, 404, 200, 404, 404, 404, 404, 403]),
@@ -130,7 +145,7 @@ impl<'w> Story<'w> {
 
     /// A path with ids that the owner may act on; a new session for each, since some calls end it.
     async fn path(&self, pattern: &str) -> String {
-        if pattern.starts_with("/frontend/") {
+        if pattern.starts_with("/frontend/") || pattern.starts_with("/tenure/v1/me/") {
             return self.path_of_probe(pattern).await;
         }
         let mut path = pattern.replace("{file}", &self.file).replace("{token}", &"0".repeat(64));
@@ -210,6 +225,11 @@ async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) ->
         return actor.call_with(method, path, &body).await;
     }
     let body = match (method, path) {
+        ("POST", "/tenure/v1/login-sessions/revoke") => json!({ "dry_run": true }),
+        ("POST", "/tenure/v1/sign-in") => json!({ "email": "x@example.com", "password": "wrong-password" }),
+        ("POST", "/tenure/v1/sign-in/code") => json!({ "challenge": "x", "code": "123456" }),
+        ("PUT", "/tenure/v1/me/password") => json!({ "old": "wrong-password", "new": "another-one" }),
+        ("POST", path) if path.starts_with("/tenure/v1/me/") => json!({ "password": "x", "code": "123456" }),
         ("POST", "/v1/agents") => json!({ "name": new_name(actor.world), "system_prompt": "" }),
         ("POST", path) if path.starts_with("/v1/") && path.ends_with("/messages") => {
             json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } })

@@ -29,6 +29,7 @@ mod allocation;
 mod contracts;
 mod coverage;
 mod devin;
+mod door;
 mod everruns;
 mod hosts;
 mod input;
