@@ -1,4 +1,4 @@
--- Second factors of people, and issuers that people come in by.
+-- Second factors of people.
 
 -- What a person's app makes codes from. A person has one or none.
 CREATE TABLE second_factors (
@@ -19,17 +19,6 @@ CREATE TABLE recovery_codes (
     hash BYTEA NOT NULL,
     PRIMARY KEY (principal, hash)
 );
-
--- Whom an issuer means by a subject.
-CREATE TABLE identities (
-    issuer TEXT COLLATE "C" NOT NULL,
-    subject TEXT COLLATE "C" NOT NULL,
-    principal UUID NOT NULL,
-    created_us BIGINT NOT NULL,
-    PRIMARY KEY (issuer, subject)
-);
-
-CREATE INDEX identities_principal ON identities (principal);
 
 -- What a token that is used once goes on with, as JSON: the half of a sign-in that is done.
 ALTER TABLE one_time_tokens ADD COLUMN data TEXT COLLATE "C";

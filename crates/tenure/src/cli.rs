@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    demo, host, key, master_key, member, org, serve, service_user, settings, user, worker,
+    demo, host, key, login_sessions, master_key, member, org, serve, service_user, settings, user, worker,
 };
 
 /// Who holds which device, which agent is at work, who is signed in: a sessions server.
@@ -72,6 +72,9 @@ pub enum Command {
     /// API keys: create, list and revoke them
     #[command(subcommand)]
     Key(key::Key),
+    /// Who is signed in: list sessions, and end them
+    #[command(subcommand)]
+    LoginSessions(login_sessions::LoginSessions),
     /// The key that secrets are sealed with: change it
     #[command(subcommand)]
     MasterKey(master_key::MasterKeyCommand),
@@ -128,6 +131,8 @@ mod tests {
              --time-limit 2h --stop-limit 5m --directory w --name w1 --directives --secrets --input json \
              --org org_01987a6b5c4d7e8f90123456789abcde",
             "demo --fresh",
+            "login-sessions list --user ana@example.com --ip ::1 --user-agent-type pc --older-than 30d --amr otp",
+            "login-sessions revoke --yes",
             "master-key rotate --database sqlite:x.db",
             "migrate --json",
             "settings",
@@ -154,6 +159,8 @@ mod tests {
             "key create --user a@b.c --wire telnet",
             "key create --user a@b.c --wire tenure --expires soon",
             "key revoke laptop",
+            "login-sessions list --amr sms",
+            "login-sessions revoke --ip here",
             "host --token tnr_x --server ftp://a",
             "host --server http://a --token tnr_x --simulate windows=1",
             "host --server http://a --token tnr_x --mobilecli-url http://b --mobilecli m",

@@ -148,16 +148,18 @@ pub async fn verify(app: &App, token: &str) -> Result<Person, Failure> {
 /// # Errors
 /// When it cannot be kept or sent.
 pub async fn send(app: &App, usage: Use, person: PrincipalId, email: &str) -> Result<(), Failure> {
-    let (purpose, subject, sentence) = match usage {
+    let (purpose, subject, sentence, page) = match usage {
         Use::Restore => (
             "restore",
             "Your password for Tenure",
             "Somebody, probably you, asked to set a new password. If it was not you, nothing has to be done.",
+            "/restore/verify",
         ),
         _ => (
             "verify",
             "Your address for Tenure",
             "Somebody made you a user of Tenure with this address. If you expected that, confirm it.",
+            "",
         ),
     };
     let now = app.now();
@@ -167,7 +169,7 @@ pub async fn send(app: &App, usage: Use, person: PrincipalId, email: &str) -> Re
     let token = tokens::sign(app, usage, &claims).await?;
     let minutes = Span::from(app.settings.one_time_expires).whole_minutes();
     let text = format!(
-        "{sentence}\n\nThis can be used once, within {minutes} minutes, at {}:\n\n{token}\n",
+        "{sentence}\n\nThis can be used once, within {minutes} minutes, at {}{page}:\n\n{token}\n",
         app.base_url
     );
     let name = Uuid::from_bytes(app.random_bytes()).simple().to_string();

@@ -3,12 +3,14 @@
 //! A wire's folder has its routes, its shapes and its words for failures. It names the use cases and the
 //! domain, never another wire, and of the store only the proofs of access.
 
+mod cookies;
 pub mod devin;
 pub mod everruns;
 mod house;
 mod layers;
 pub mod mobilenext;
 mod origin;
+pub mod pages;
 pub mod probe;
 mod repeats;
 pub mod tenure;
@@ -25,6 +27,7 @@ pub fn router(app: App) -> Router {
         .merge(devin::routes(&app))
         .merge(mobilenext::routes(&app))
         .merge(probe::routes(&app))
+        .merge(pages::routes(&app))
         .merge(tenure::routes(&app))
         .with_state(app)
 }
@@ -47,6 +50,7 @@ pub fn routes() -> impl Iterator<Item = Route> {
         ("house", house::ROUTES),
         ("devin", devin::ROUTES),
         ("mobilenext", mobilenext::ROUTES),
+        ("pages", pages::ROUTES),
         ("probe", probe::ROUTES),
         ("tenure", tenure::ROUTES),
     ];

@@ -35,6 +35,7 @@ mod hosts;
 mod input;
 mod lifecycle;
 mod methods;
+mod pages;
 mod probe;
 mod sessions;
 mod socket;

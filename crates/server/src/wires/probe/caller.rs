@@ -5,20 +5,19 @@
 //! guess. The two of the query stay in logs and histories: answers to them say that they are deprecated.
 
 use super::errors::ProbeError;
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::operations::tokens::looks_signed;
 use crate::state::App;
+use crate::wires::cookies::{cookie, same_site};
 use crate::wires::layers;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use store::Caller;
 
-/// The cookie of a session.
-pub const COOKIE: &str = "jwt";
 /// The header that chooses the organization; the vendor has none.
 const ORGANIZATION: &str = "x-organization-id";
 /// RFC 9745. Since 2026-01-01.
@@ -93,42 +92,9 @@ fn of_form(credential: String, signed: bool) -> Result<String, Failure> {
     if looks_signed(&credential) == signed { Ok(credential) } else { Err(Failure::Unauthenticated) }
 }
 
-/// The token in the cookie; more than one is none, for a page of a sibling host may have set another.
-fn cookie(headers: &HeaderMap) -> Result<Option<String>, Failure> {
-    let mut found = Vec::new();
-    for line in headers.get_all(header::COOKIE) {
-        let line = line.to_str().map_err(|_| Failure::Unauthenticated)?;
-        let pairs = line.split(';').filter_map(|pair| pair.trim().split_once('='));
-        found.extend(pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned()));
-    }
-    match found.len() {
-        0 => Ok(None),
-        1 => of_form(found.remove(0), true).map(Some),
-        _ => Err(Failure::Unauthenticated),
-    }
-}
-
 /// The token that comes with a sign-in, of whatever worth.
 pub fn presented(headers: &HeaderMap) -> Option<String> {
     cookie(headers).ok().flatten()
-}
-
-/// That a request which changes something was not sent by a page of another site. Browsers say so in
-/// `Sec-Fetch-Site`, and older ones in `Origin`; what is no browser sends neither, and no cookies of others.
-///
-/// # Errors
-/// [`RequestFailure::CrossSite`].
-pub fn same_site(app: &App, method: &Method, headers: &HeaderMap) -> Result<(), Failure> {
-    if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
-        return Ok(());
-    }
-    let only = |name: HeaderName, good: &dyn Fn(&[u8]) -> bool| {
-        headers.get_all(name).iter().all(|value| good(value.as_bytes()))
-    };
-    let site =
-        only(HeaderName::from_static("sec-fetch-site"), &|site| site == b"same-origin" || site == b"none");
-    let origin = only(header::ORIGIN, &|origin| origin == app.base_url.as_bytes());
-    if site && origin { Ok(()) } else { Err(RequestFailure::CrossSite.into()) }
 }
 
 /// For what opens a session without a credential: a page of another site may not sign a browser in as somebody else.

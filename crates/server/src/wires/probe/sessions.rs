@@ -1,18 +1,19 @@
 //! `/auth/session`, and signing in and out.
 
-use super::caller::{COOKIE, Known, SameSite, presented};
+use super::caller::{Known, SameSite, presented};
 use super::errors::ProbeError;
 use super::fields::{Fields, Reads};
 use super::shapes::{Answer, Session, Sessions, SignedIn, SignedOut, Token, answer};
 use crate::failure::Failure;
 use crate::operations::logins::{self, Which};
-use crate::operations::sign_in::{self, Attempt, Issued, Wanted};
+use crate::operations::sign_in::{self, Attempt, Wanted};
 use crate::state::App;
+use crate::wires::cookies::{given as cookie, taken_back};
 use crate::wires::layers::Whole;
 use crate::wires::origin::CameFrom;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::ids::SessionId;
@@ -143,27 +144,7 @@ fn wanted(fields: &Fields, origin: domain::login::Origin) -> Result<Wanted, Refu
     })
 }
 
-/// The cookie of a session: no script may read it, and no other site makes a browser send it with what changes
-/// something.
-fn cookie(app: &App, issued: &Issued) -> Result<HeaderValue, ProbeError> {
-    let seconds = issued.expires.since(app.now()).0 / 1_000_000;
-    let text = format!("{COOKIE}={}; {}; Max-Age={seconds}", issued.token, attributes(app));
-    Ok(HeaderValue::from_str(&text).map_err(Failure::internal)?)
-}
-
-fn attributes(app: &App) -> &'static str {
-    if app.base_url.starts_with("https:") {
-        "Path=/; HttpOnly; SameSite=Lax; Secure"
-    } else {
-        "Path=/; HttpOnly; SameSite=Lax"
-    }
-}
-
-/// Takes the cookie back, with the attributes it was given with.
-fn signed_out(app: &App, mut response: Response, ended: bool) -> Response {
-    let text = format!("{COOKIE}=; {}; Max-Age=0", attributes(app));
-    if let (true, Ok(value)) = (ended, HeaderValue::from_str(&text)) {
-        response.headers_mut().append(header::SET_COOKIE, value);
-    }
-    response
+/// Takes the cookie back where the session that it is of has ended.
+fn signed_out(app: &App, response: Response, ended: bool) -> Response {
+    if ended { taken_back(app, response) } else { response }
 }
