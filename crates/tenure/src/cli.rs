@@ -131,8 +131,6 @@ mod tests {
              --time-limit 2h --stop-limit 5m --directory w --name w1 --directives --secrets --input json \
              --org org_01987a6b5c4d7e8f90123456789abcde",
             "demo --fresh",
-            "login-sessions list --user ana@example.com --ip ::1 --user-agent-type pc --older-than 30d --amr otp",
-            "login-sessions revoke --yes",
             "master-key rotate --database sqlite:x.db",
             "migrate --json",
             "settings",
@@ -159,8 +157,6 @@ mod tests {
             "key create --user a@b.c --wire telnet",
             "key create --user a@b.c --wire tenure --expires soon",
             "key revoke laptop",
-            "login-sessions list --amr sms",
-            "login-sessions revoke --ip here",
             "host --token tnr_x --server ftp://a",
             "host --server http://a --token tnr_x --simulate windows=1",
             "host --server http://a --token tnr_x --mobilecli-url http://b --mobilecli m",
@@ -171,6 +167,17 @@ mod tests {
         for line in bad {
             let words = std::iter::once("tenure").chain(line.split(' ').filter(|word| !word.is_empty()));
             assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn login_sessions_are_described() {
+        let parse =
+            |line: &str| Cli::try_parse_from(format!("tenure login-sessions {line}").split(' ')).is_ok();
+        assert!(parse("list --user ana@example.com --ip ::1 --user-agent-type pc --older-than 30d --amr otp"));
+        assert!(parse("revoke --yes"));
+        for bad in ["list --yes", "list --amr sms", "revoke --ip here", "revoke --older-than long"] {
+            assert!(!parse(bad), "{bad}");
         }
     }
 }

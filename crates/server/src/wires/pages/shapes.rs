@@ -172,10 +172,10 @@ impl Picture {
     }
 }
 
-/// A time as people read it.
+/// A time as people read it, in UTC.
 pub fn time(at: Micros) -> String {
     let time = jiff::Timestamp::from_microsecond(at.0);
-    time.map_or_else(|_| "?".to_owned(), |time| time.strftime("%F %H:%M UTC").to_string())
+    time.map_or_else(|_| "?".to_owned(), |time| time.strftime("%F %H:%M").to_string())
 }
 
 /// A page.

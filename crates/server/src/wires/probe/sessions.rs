@@ -1,7 +1,6 @@
 //! `/auth/session`, and signing in and out.
 
 use super::caller::{Known, SameSite, presented};
-use super::errors::ProbeError;
 use super::fields::{Fields, Reads};
 use super::shapes::{Answer, Session, Sessions, SignedIn, SignedOut, Token, answer};
 use crate::failure::Failure;
