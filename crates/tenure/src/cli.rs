@@ -174,7 +174,9 @@ mod tests {
     fn login_sessions_are_described() {
         let parse =
             |line: &str| Cli::try_parse_from(format!("tenure login-sessions {line}").split(' ')).is_ok();
-        assert!(parse("list --user ana@example.com --ip ::1 --user-agent-type pc --older-than 30d --amr otp"));
+        assert!(parse(
+            "list --user ana@example.com --ip ::1 --user-agent-type pc --older-than 30d --amr otp"
+        ));
         assert!(parse("revoke --yes"));
         for bad in ["list --yes", "list --amr sms", "revoke --ip here", "revoke --older-than long"] {
             assert!(!parse(bad), "{bad}");
