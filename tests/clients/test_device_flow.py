@@ -152,7 +152,7 @@ def browser(simulated):
 
 def signed_in(browser, code):
     """Signs in on the page and comes back to the code."""
-    status, headers, text = browser.fill("/login/device", action="sign-in", email=browser.email, password=PASSWORD, user_code=code)
+    status, headers, text = browser.fill("/sign-in", email=browser.email, password=PASSWORD, back=f"/login/device?user_code={code}")
     assert (status, headers["Location"]) == (303, f"/login/device?user_code={code}"), text
     status, _, text = browser.fill(headers["Location"])
     assert status == 200, text

@@ -130,7 +130,7 @@ fn checksum(prefix: &str, random: &[u8]) -> [u8; CHECKSUM_BYTES] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-fn base32(bytes: &[u8]) -> String {
+pub(crate) fn base32(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(5) * 8);
     let (mut buffer, mut bits) = (0u32, 0);
     for byte in bytes {

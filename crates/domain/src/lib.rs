@@ -16,6 +16,7 @@ pub mod password;
 pub mod permission;
 pub mod principal;
 pub mod refusal;
+pub mod second_factor;
 pub mod session;
 pub mod time;
 

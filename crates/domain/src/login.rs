@@ -23,6 +23,10 @@ pub enum Method {
     OneTime,
     /// With an API key, which made the session.
     Key,
+    /// With more than one factor; the others that are named say which.
+    MultiFactor,
+    /// By an issuer that the account trusts. The registry of RFC 8176 has no word for it; `fed` is what others say.
+    Federated,
 }
 
 impl Method {
@@ -32,12 +36,15 @@ impl Method {
             Method::Password => "pwd",
             Method::OneTime => "otp",
             Method::Key => "key",
+            Method::MultiFactor => "mfa",
+            Method::Federated => "fed",
         }
     }
 
     /// The method of a word.
     pub fn parse(name: &str) -> Option<Method> {
-        [Method::Password, Method::OneTime, Method::Key].into_iter().find(|method| method.name() == name)
+        use Method::*;
+        [Password, OneTime, Key, MultiFactor, Federated].into_iter().find(|method| method.name() == name)
     }
 }
 
@@ -101,6 +108,34 @@ impl Login {
     /// Whether it opens anything.
     pub fn alive(&self, now: Micros) -> bool {
         self.ended.is_none() && self.over(now).is_none()
+    }
+}
+
+/// Which of all login sessions; what is nothing is any.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginQuery {
+    /// Whose.
+    pub owner: Option<uuid::Uuid>,
+    /// Opened from this address.
+    pub remote_ip: Option<IpAddr>,
+    /// Opened by this kind of client; see [`Origin::agent_type`].
+    pub agent_type: Option<String>,
+    /// Opened before then, in microseconds since 1970.
+    pub opened_before_us: Option<i64>,
+    /// Authenticated by this method among others, by its word.
+    pub method: Option<String>,
+}
+
+impl LoginQuery {
+    /// Whether a session is one of them.
+    pub fn fits(&self, login: &Login) -> bool {
+        let method = |name: &str| login.methods.iter().any(|method| method.name() == name);
+        self.owner.is_none_or(|owner| login.owner.0 == owner)
+            && self.remote_ip.is_none_or(|ip| login.origin.remote_ip == Some(ip))
+            && self.agent_type.as_deref().is_none_or(|kind| login.origin.agent_type == kind)
+            && self.opened_before_us.is_none_or(|before| login.id.created().0 < before)
+            && self.method.as_deref().is_none_or(method)
     }
 }
 
@@ -222,6 +257,31 @@ mod tests {
         let ending = Ending { reason: EndReason::SignedOut, actor: None, evidence: String::new() };
         let ended = Login { ended: Some((START, ending)), ..fresh };
         assert!(!ended.alive(START));
+    }
+
+    #[test]
+    fn a_query_fits_what_it_says() {
+        let mut found = login(START, 1);
+        found.origin.remote_ip = Some("192.0.2.1".parse().unwrap());
+        found.origin.agent_type = "pc".to_owned();
+        let any = LoginQuery::default();
+        assert!(any.fits(&found));
+        let cases = [
+            (LoginQuery { owner: Some(Uuid::from_u128(1)), ..any.clone() }, true),
+            (LoginQuery { owner: Some(Uuid::from_u128(2)), ..any.clone() }, false),
+            (LoginQuery { remote_ip: found.origin.remote_ip, ..any.clone() }, true),
+            (LoginQuery { remote_ip: Some("192.0.2.2".parse().unwrap()), ..any.clone() }, false),
+            (LoginQuery { agent_type: Some("pc".into()), ..any.clone() }, true),
+            (LoginQuery { agent_type: Some("PC".into()), ..any.clone() }, false),
+            (LoginQuery { opened_before_us: Some(START.0 + 1), ..any.clone() }, true),
+            (LoginQuery { opened_before_us: Some(START.0), ..any.clone() }, false),
+            (LoginQuery { method: Some("pwd".into()), ..any.clone() }, true),
+            (LoginQuery { method: Some("otp".into()), ..any.clone() }, false),
+            (LoginQuery { owner: Some(Uuid::from_u128(1)), method: Some("otp".into()), ..any }, false),
+        ];
+        for (query, fits) in cases {
+            assert_eq!(query.fits(&found), fits, "{query:?}");
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum Thing {
     Invitation,
     /// A program that waits until somebody lets it in, by the code that it shows.
     Program,
+    /// A person's second factor.
+    SecondFactor,
 }
 
 impl Thing {
@@ -47,6 +49,7 @@ impl Thing {
             Thing::Event => "event",
             Thing::Invitation => "invitation",
             Thing::Program => "code",
+            Thing::SecondFactor => "second factor",
         }
     }
 }
@@ -68,6 +71,18 @@ pub enum Refusal {
     #[error("too many failed attempts; try again in {seconds} s")]
     TooManyAttempts {
         /// When the next one may be made.
+        seconds: i64,
+    },
+    /// The password was right, and this user has a second factor.
+    #[error("this user signs in with a second factor: send a code of it too")]
+    SecondFactorNeeded,
+    /// A code of a second factor that is not right, not right any more, or was used before.
+    #[error("this code is not right, has expired or was used before")]
+    WrongCode,
+    /// Signed in too long ago for what is to be done.
+    #[error("this needs a sign-in of the last {seconds} s: show again who you are")]
+    StaleAuthentication {
+        /// How fresh it has to be.
         seconds: i64,
     },
     /// The organization that was named is unknown, malformed, or not one of the caller's.

@@ -109,6 +109,8 @@ pub struct Caller {
     pub(crate) scopes: Option<Scopes>,
     /// When the credential is over.
     pub(crate) until: Option<Micros>,
+    /// When it was last shown who this is; a key shows nothing else.
+    pub(crate) authenticated: Option<Micros>,
     pub(crate) organization: Option<OrganizationId>,
     /// In the organization.
     pub(crate) permissions: PermissionSet,
@@ -157,6 +159,11 @@ impl Caller {
     /// When the credential is over, if it ever is. A key that is made with a key does not outlive it.
     pub fn until(&self) -> Option<Micros> {
         self.until
+    }
+
+    /// When the person last showed who they are; nothing for a key and for what a key opened.
+    pub fn authenticated(&self) -> Option<Micros> {
+        self.authenticated
     }
 
     /// What the caller may in the chosen organization and in the account.

@@ -200,6 +200,7 @@ pub(crate) async fn caller_of(
         bound,
         scopes,
         until: maybe_time(first, 8)?,
+        authenticated: None,
         organization,
         permissions: permissions.union(account).intersection(most),
         // A key that is bound to one organization does not reach the others through its owner's role.

@@ -21,6 +21,7 @@ mod device_logins;
 mod devices;
 mod doctor;
 mod events;
+mod factors;
 mod files;
 mod holds;
 mod hosts;
@@ -64,6 +65,7 @@ pub use database::{Database, DatabaseError, OpenMode, Readers, Signal, SignalRec
 pub use device_logins::Approval;
 pub use devices::{DeviceUpdate, QueueState, Queued};
 pub use doctor::Orphans;
+pub use factors::Factor;
 pub use files::{FileKind, NewFile, StoredFile};
 pub use hosts::HostLink;
 pub use idempotency::{Begun, Scope, StoredAnswer};

@@ -3,7 +3,7 @@
 //! They stand in `sessions` under [`OrganizationId::PEOPLE`] and in `logins`. Every batch that opens or ends one
 //! locks the counter of that organization, so these batches see each other's outcome and the feed is gapless.
 
-use crate::access::{Caller, GrantedPerson, Means, System};
+use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, Means, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::by::By;
 use crate::credentials::{Chosen, caller_of};
@@ -52,10 +52,19 @@ const OVER: &str = concat!(
       ORDER BY s.activity_us LIMIT 1000"
 );
 
+/// Of everybody. There is no index for it: administrators ask for it, and what is open is few.
+const ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions s JOIN logins l ON l.created_us = s.created_us
+      WHERE s.organization = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
+);
+
 /// In the order that [`caller_of`] reads; see there for its joins.
 pub(crate) const CALLER: &str = "
     SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
-           l.scopes, l.expires_us, s.activity_us
+           l.scopes, l.expires_us, s.activity_us,
+           CASE WHEN l.credential IS NULL THEN l.authenticated_us END
     FROM sessions s
     JOIN logins l ON l.created_us = s.created_us
     JOIN principals p ON p.id = s.principal
@@ -202,7 +211,9 @@ impl Store {
         let rows = self.everywhere(&system, CALLER, values).await?;
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let seen = Micros(first.int(9)?);
-        Ok((caller_of(self, &system, &rows, Means::Login(id), chosen).await?, seen))
+        let authenticated = maybe_time(first, 10)?;
+        let caller = caller_of(self, &system, &rows, Means::Login(id), chosen).await?;
+        Ok((Caller { authenticated, ..caller }, seen))
     }
 
     /// Notes that a session was used; see [`domain::login::renewal`]. Its revision stays as it is.
@@ -273,6 +284,27 @@ impl Store {
         let details = json!({ "reason": ending.reason.name(), "but": but.map(SessionId::uuid) });
         let line = NewAuditLine::new(granted.by(), "login.end_all", granted.person(), details, now);
         Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
+    }
+
+    /// What everybody has open at `now`, newest first.
+    pub async fn all_logins(&self, _: &GrantedAccount<ManageMembers>, now: Micros) -> Result<Vec<Login>> {
+        let rows = self.everywhere(&System::for_secrets(), ALL, values![OrganizationId::PEOPLE]).await?;
+        let mut open = rows.iter().map(login).collect::<Result<Vec<_>>>()?;
+        open.retain(|login| login.alive(now));
+        Ok(open)
+    }
+
+    /// Ends these sessions, whoever's, in one batch. Those that have ended are left as they are.
+    pub async fn end_these(
+        &self,
+        _: &GrantedAccount<ManageMembers>,
+        logins: &[Login],
+        ending: &Ending,
+        now: Micros,
+    ) -> Result<()> {
+        let statements =
+            logins.iter().flat_map(|login| end(&OF_ID, login.owner.0, login.id.created(), ending, now));
+        Ok(self.database.apply(batch([OrganizationId::PEOPLE], statements.collect())).await?)
     }
 
     /// Sessions that time has ended, the longest unused first; at most a thousand.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, demo, doctor, host, key, master_key, member, org, restore, serve, service_user, settings,
-    user, worker,
+    audit, backup, demo, doctor, host, key, login_sessions, master_key, member, org, restore, serve,
+    service_user, settings, user, worker,
 };
 
 /// Who holds which device, which agent is at work, who is signed in: a sessions server.
@@ -73,6 +73,9 @@ pub enum Command {
     /// API keys: create, list and revoke them
     #[command(subcommand)]
     Key(key::Key),
+    /// Who is signed in: list sessions, and end them
+    #[command(subcommand)]
+    LoginSessions(login_sessions::LoginSessions),
     /// The key that secrets are sealed with: change it
     #[command(subcommand)]
     MasterKey(master_key::MasterKeyCommand),
@@ -195,6 +198,19 @@ mod tests {
             ["audit", "audit verify --against x", "audit export --since yesterday", "backup", "restore"]
         {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn login_sessions_are_described() {
+        let parse =
+            |line: &str| Cli::try_parse_from(format!("tenure login-sessions {line}").split(' ')).is_ok();
+        assert!(parse(
+            "list --user ana@example.com --ip ::1 --user-agent-type pc --older-than 30d --amr otp"
+        ));
+        assert!(parse("revoke --yes"));
+        for bad in ["list --yes", "list --amr sms", "revoke --ip here", "revoke --older-than long"] {
+            assert!(!parse(bad), "{bad}");
         }
     }
 }

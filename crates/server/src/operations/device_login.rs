@@ -2,8 +2,9 @@
 //! stands among its keys.
 
 use crate::failure::Failure;
+use crate::operations::audit::{self, NewAuditLine};
+use crate::operations::organizations;
 use crate::operations::own_keys::{interactive, prepare};
-use crate::operations::{audit, organizations};
 use crate::state::App;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -18,7 +19,7 @@ use domain::time::Span;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::access::{ManageOwnKeys, UseSessions};
-use store::{Caller, Error, GrantedPerson, Means, System};
+use store::{By, Caller, Error, GrantedPerson, Means, System};
 
 /// How often new codes are made when they are taken.
 const TRIES: u32 = 8;
@@ -107,8 +108,10 @@ pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<As
             return match made {
                 Ok(()) => {
                     let details = json!({ "of": approval.principal, "name": name });
-                    let (id, who) = (new.credential.id, Some(approval.principal));
-                    audit::note(app, organization, who, "key.create", id, details).await;
+                    let by =
+                        By { principal: Some(approval.principal), ..By::address(login.origin.remote_ip) };
+                    let line = NewAuditLine::new(by, "key.create", new.credential.id, details, now);
+                    audit::note(app, line.within(organization)).await;
                     Ok(Some(Asked::Key(new.secret)))
                 }
                 // Used by another question, or who let it in has gone.
@@ -163,8 +166,8 @@ pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failu
     let granted = caller.may::<ManageOwnKeys>()?;
     let Means::Login(session) = caller.means() else { return Err(Failure::Unauthenticated) };
     app.store.let_in(&granted, &own, session, &code, app.now()).await?;
-    let organization = Some(granted.organization());
-    audit::note(app, organization, Some(own.person()), "device_login.allow", own.person(), json!({})).await;
+    let line = NewAuditLine::new(own.by(), "device_login.allow", own.person(), json!({}), app.now());
+    audit::note(app, line.within(Some(granted.organization()))).await;
     Ok(())
 }
 
@@ -175,7 +178,8 @@ pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failu
 pub async fn keep_out(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
     let (own, code) = tried(app, caller, typed).await?;
     app.store.keep_out(&own, &code, app.now()).await?;
-    audit::note(app, None, Some(own.person()), "device_login.deny", own.person(), json!({})).await;
+    let line = NewAuditLine::new(own.by(), "device_login.deny", own.person(), json!({}), app.now());
+    audit::note(app, line).await;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Invitations into an organization, by address.
 
 use crate::failure::Failure;
-use crate::operations::audit;
+use crate::operations::audit::{self, NewAuditLine};
 use crate::operations::memberships::may_give;
 use crate::operations::own_keys::interactive;
 use crate::state::App;
@@ -12,9 +12,9 @@ use domain::permission::{Permission, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState, normal_email};
 use domain::refusal::Thing;
 use domain::time::Span;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::access::ManageMembers;
-use store::{Caller, Granted, System};
+use store::{By, Caller, Granted, System};
 use uuid::Uuid;
 
 pub use store::Invited;
@@ -55,15 +55,7 @@ pub async fn invite(
     };
     app.store.invite(granted, &invitation).await?;
     let details = json!({ "email": invitation.email, "role": role.name() });
-    audit::note(
-        app,
-        Some(granted.organization()),
-        Some(inviter),
-        "invitation.create",
-        invitation.id,
-        details,
-    )
-    .await;
+    note(app, granted.by(), "invitation.create", &invitation, details).await;
     let (sending, about) = (app.clone(), invitation.clone());
     app.tasks.spawn(async move {
         if let Err(error) = tell(&sending, &about).await {
@@ -121,8 +113,8 @@ pub async fn take_back(
 ) -> Result<(), Failure> {
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
     app.store.take_back(granted, id, app.now()).await?;
-    let organization = Some(granted.organization());
-    audit::note(app, organization, granted.principal(), "invitation.cancel", id, json!({})).await;
+    let line = NewAuditLine::new(granted.by(), "invitation.cancel", id, json!({}), app.now());
+    audit::note(app, line.within(Some(granted.organization()))).await;
     Ok(())
 }
 
@@ -146,8 +138,7 @@ pub async fn accept(app: &App, caller: &Caller, id: Option<InvitationId>) -> Res
     let invitation = app.store.invitation_of(&own, id, now).await?;
     app.store.accept_invitation(&own, id, now).await?;
     let details = json!({ "role": invitation.role.name(), "inviter": invitation.inviter });
-    let organization = Some(invitation.organization);
-    audit::note(app, organization, Some(own.person()), "invitation.accept", id, details).await;
+    note(app, own.by(), "invitation.accept", &invitation, details).await;
     Ok(())
 }
 
@@ -161,7 +152,11 @@ pub async fn reject(app: &App, caller: &Caller, id: Option<InvitationId>) -> Res
     let now = app.now();
     let invitation = app.store.invitation_of(&own, id, now).await?;
     app.store.reject_invitation(&own, id, now).await?;
-    let organization = Some(invitation.organization);
-    audit::note(app, organization, Some(own.person()), "invitation.reject", id, json!({})).await;
+    note(app, own.by(), "invitation.reject", &invitation, json!({})).await;
     Ok(())
+}
+
+async fn note(app: &App, by: By, action: &str, invitation: &Invitation, details: Value) {
+    let line = NewAuditLine::new(by, action, invitation.id, details, app.now());
+    audit::note(app, line.within(Some(invitation.organization))).await;
 }

@@ -1,7 +1,7 @@
 //! Members of an organization as they see and change each other, and organizations that users make.
 
 use crate::failure::Failure;
-use crate::operations::audit;
+use crate::operations::audit::{self, NewAuditLine};
 use crate::state::App;
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
@@ -50,8 +50,9 @@ pub async fn change_role(
 ) -> Result<Member, Failure> {
     may_give(granted, role)?;
     app.store.change_role(granted, member, role).await?;
-    let (organization, details) = (Some(granted.organization()), json!({ "role": role.name() }));
-    audit::note(app, organization, granted.principal(), "member.set", member, details).await;
+    let line =
+        NewAuditLine::new(granted.by(), "member.set", member, json!({ "role": role.name() }), app.now());
+    audit::note(app, line.within(Some(granted.organization()))).await;
     let all = app.store.people_here(granted).await?;
     // Removed by somebody else meanwhile, or no person.
     let found = all.into_iter().find(|one| one.principal.id == member);
@@ -75,7 +76,8 @@ pub async fn remove(app: &App, caller: &Caller, member: Option<PrincipalId>) -> 
         (_, Err(refusal)) => return Err(refusal.into()),
     }
     let thing = member.map_or_else(String::new, |member| member.to_string());
-    audit::note(app, Some(organization), Some(caller.principal()), "member.remove", thing, json!({})).await;
+    let line = NewAuditLine::new(caller.by(), "member.remove", thing, json!({}), app.now());
+    audit::note(app, line.within(Some(organization))).await;
     Ok(())
 }
 
@@ -99,7 +101,7 @@ pub async fn found(app: &App, caller: &Caller, name: &str) -> Result<Organizatio
     let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
     app.store.found_organization(&own, &new).await?;
     let details = json!({ "name": name });
-    audit::note(app, None, Some(caller.principal()), "organization.create", id, details).await;
+    audit::note(app, NewAuditLine::new(caller.by(), "organization.create", id, details, created)).await;
     Ok(new)
 }
 

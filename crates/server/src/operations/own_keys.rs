@@ -1,7 +1,6 @@
 //! A person's own keys as Mobile Next knows them: looked after only by who has signed in, never with a key.
 
 use crate::failure::Failure;
-use crate::operations::audit;
 use crate::state::App;
 use domain::Refusal;
 use domain::credential::{Credential, Secret, Wire};
@@ -9,7 +8,6 @@ use domain::ids::{CredentialId, OrganizationId, PrincipalId};
 use domain::principal::Scopes;
 use domain::refusal::Thing;
 use domain::time::Micros;
-use serde_json::json;
 use store::access::ManageOwnKeys;
 use store::{ApiToken, Caller, GrantedPerson, Means};
 
@@ -61,7 +59,6 @@ pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<NewKey, Fa
     let organization = granted.organization();
     let (new, token) = prepare(app, own.person(), Some(organization), name, caller.scopes(), None);
     app.store.create_token(&own, &token, &new.secret.hash()).await?;
-    note(app, organization, own.person(), "key.create", &new.credential).await;
     Ok(new)
 }
 
@@ -98,17 +95,10 @@ pub(super) fn prepare(
 /// [`Refusal::NotFound`], also for somebody else's; otherwise as [`create`].
 pub async fn revoke(app: &App, caller: &Caller, id: Option<CredentialId>) -> Result<(), Failure> {
     let own = interactive(app, caller, "write:user").await?;
-    let granted = caller.may::<ManageOwnKeys>()?;
+    caller.may::<ManageOwnKeys>()?;
     let id = id.ok_or(Refusal::NotFound(Thing::Credential))?;
     app.store.revoke_token(&own, id, app.now()).await?;
-    let (organization, actor) = (Some(granted.organization()), Some(own.person()));
-    audit::note(app, organization, actor, "key.revoke", id, json!({ "of": own.person() })).await;
     Ok(())
-}
-
-async fn note(app: &App, organization: OrganizationId, who: PrincipalId, action: &str, key: &Credential) {
-    let details = json!({ "of": who, "name": key.name });
-    audit::note(app, Some(organization), Some(who), action, key.id, details).await;
 }
 
 fn named(name: &str) -> Result<(), Refusal> {

@@ -149,16 +149,18 @@ pub async fn verify(app: &App, token: &str, origin: &Origin) -> Result<Person, F
 /// # Errors
 /// When it cannot be kept or sent.
 pub async fn send(app: &App, usage: Use, person: PrincipalId, email: &str) -> Result<(), Failure> {
-    let (purpose, subject, sentence) = match usage {
+    let (purpose, subject, sentence, page) = match usage {
         Use::Restore => (
             "restore",
             "Your password for Tenure",
             "Somebody, probably you, asked to set a new password. If it was not you, nothing has to be done.",
+            "/restore/verify",
         ),
         _ => (
             "verify",
             "Your address for Tenure",
             "Somebody made you a user of Tenure with this address. If you expected that, confirm it.",
+            "",
         ),
     };
     let now = app.now();
@@ -168,7 +170,7 @@ pub async fn send(app: &App, usage: Use, person: PrincipalId, email: &str) -> Re
     let token = tokens::sign(app, usage, &claims).await?;
     let minutes = Span::from(app.settings.one_time_expires).whole_minutes();
     let text = format!(
-        "{sentence}\n\nThis can be used once, within {minutes} minutes, at {}:\n\n{token}\n",
+        "{sentence}\n\nThis can be used once, within {minutes} minutes, at {}{page}:\n\n{token}\n",
         app.base_url
     );
     let name = Uuid::from_bytes(app.random_bytes()).simple().to_string();
@@ -176,7 +178,7 @@ pub async fn send(app: &App, usage: Use, person: PrincipalId, email: &str) -> Re
 }
 
 /// Refuses what was tried too often.
-async fn limit(app: &App, what: &str) -> Result<(), Failure> {
+pub(super) async fn limit(app: &App, what: &str) -> Result<(), Failure> {
     let (most, window, now) =
         (app.settings.sign_in_attempts, Span::from(app.settings.sign_in_window), app.now());
     let attempts = app.store.count_attempt(&System::for_sign_in(), &about(what), window, now).await?;
@@ -186,6 +188,6 @@ async fn limit(app: &App, what: &str) -> Result<(), Failure> {
     }
 }
 
-fn about(what: &str) -> SecretHash {
+pub(super) fn about(what: &str) -> SecretHash {
     SecretHash(Sha256::digest(what.as_bytes()).into())
 }

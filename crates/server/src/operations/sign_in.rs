@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::operations::audit::{self, NewAuditLine};
+use crate::operations::door::{self, Entry, Shown, Visitor};
 use crate::operations::logins::ended;
 use crate::operations::tokens::{self, Claims, Use};
 use crate::state::App;
@@ -31,6 +32,8 @@ pub struct Attempt<'a> {
     pub alone: bool,
     /// From where.
     pub origin: Origin,
+    /// A code of the second factor, if it comes along.
+    pub code: Option<&'a str>,
     /// The token that came with the request: its session ends, so that nobody goes on with one that another has set.
     pub presented: Option<&'a str>,
 }
@@ -43,12 +46,13 @@ pub struct Issued {
     pub expires: Micros,
 }
 
-/// Signs a person in.
+/// Signs a person in, or half in where a second factor is missing.
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] for an unknown address, a wrong password and somebody who may not act: in the same
 /// time, with the same words. [`Refusal::TooManyAttempts`] also counts addresses that nobody has.
-pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<(Person, Issued), Failure> {
+/// [`Refusal::WrongCode`] after a right password only.
+pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<Entry, Failure> {
     let system = System::for_sign_in();
     let email = normal_email(attempt.email);
     let counted = count(app, email.as_deref().unwrap_or(attempt.email), &attempt.origin).await?;
@@ -59,36 +63,30 @@ pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<(Person, Issued)
     let hash = known.as_ref().and_then(|known| known.password_hash.clone());
     let good = app.passwords.check(attempt.password, hash.as_deref()).await?;
     let known = known.filter(|known| good && known.person.principal.state == PrincipalState::Active);
-    let (Some(known), Some(hash)) = (known, hash) else {
+    let (Some(known), Some(mut hash)) = (known, hash) else {
         if counted.failed == 1 {
             note_failed(app, "login.fail", email.as_deref(), &attempt.origin).await;
         }
         return Err(Failure::Unauthenticated);
     };
     let person = known.person;
-    let token = open(
-        app,
-        New {
-            person: &person,
-            long: attempt.long,
-            password_hash: Some(hash.clone()),
-            method: Method::Password,
-            origin: attempt.origin,
-            alone: attempt.alone,
-            by: None,
-            scopes: None,
-        },
-    )
-    .await?;
-    app.store.forget_attempts(&system, &counted.what).await?;
-    if let Some(presented) = attempt.presented {
-        end_presented(app, presented, &token).await?;
-    }
     if app.passwords.outdated(&hash) {
         let anew = app.passwords.hash(attempt.password, app.random_bytes()).await?;
         app.store.rehash(&system, person.principal.id, &hash, &anew).await?;
+        hash = anew;
     }
-    Ok((person, token))
+    let shown = Shown {
+        long: attempt.long,
+        alone: attempt.alone,
+        password_hash: Some(hash),
+        methods: vec![Method::Password],
+    };
+    let visitor = Visitor { origin: attempt.origin, presented: attempt.presented };
+    let entry = door::go_on(app, person, shown, attempt.code, visitor).await?;
+    if matches!(entry, Entry::In(..)) {
+        app.store.forget_attempts(&system, &counted.what).await?;
+    }
+    Ok(entry)
 }
 
 /// A try that was counted.
@@ -136,7 +134,7 @@ async fn note_failed(app: &App, action: &str, email: Option<&str>, origin: &Orig
 }
 
 /// Ends the session of a token that came with a sign-in. One that is no good is none.
-async fn end_presented(app: &App, presented: &str, new: &Issued) -> Result<(), Failure> {
+pub(super) async fn end_presented(app: &App, presented: &str, new: &Issued) -> Result<(), Failure> {
     let Ok(claims) = tokens::read(app, Use::Session, presented).await else { return Ok(()) };
     let Some(session) = claims.session().filter(|_| presented != new.token) else { return Ok(()) };
     let now = app.now();
@@ -152,21 +150,21 @@ async fn end_presented(app: &App, presented: &str, new: &Issued) -> Result<(), F
 }
 
 /// A session that is to be opened.
-struct New<'a> {
-    person: &'a Person,
-    long: bool,
+pub(super) struct New<'a> {
+    pub person: &'a Person,
+    pub long: bool,
     /// The password's hash that was checked.
-    password_hash: Option<String>,
-    method: Method,
-    origin: Origin,
-    alone: bool,
+    pub password_hash: Option<String>,
+    pub methods: Vec<Method>,
+    pub origin: Origin,
+    pub alone: bool,
     /// The caller whose key opens it.
-    by: Option<&'a Caller>,
-    scopes: Option<Scopes>,
+    pub by: Option<&'a Caller>,
+    pub scopes: Option<Scopes>,
 }
 
 /// Opens a session and signs its token.
-async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
+pub(super) async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
     let system = System::for_sign_in();
     let owner = new.person.principal.id;
     for _ in 0..TRIES {
@@ -182,7 +180,7 @@ async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
             idle: Span::from(app.settings.login_idle).min(life),
             expires: claims.expires(),
             authenticated: now,
-            methods: vec![new.method],
+            methods: new.methods.clone(),
             origin: new.origin.clone(),
             credential: match new.by.map(Caller::means) {
                 Some(Means::Key(key)) => Some(key),
@@ -200,7 +198,7 @@ async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
         };
         match app.store.open_login(&system, login, &claims.hash(), &opening).await {
             Ok(login) => {
-                claims.sid = Some(login.id.uuid());
+                claims.of_session(&login);
                 let token = tokens::sign(app, Use::Session, &claims).await?;
                 return Ok(Issued { token, expires: claims.expires() });
             }
@@ -269,12 +267,15 @@ pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) 
     if let Means::Key(_) = caller.means() {
         let person = app.store.person(&own).await?;
         let (long, origin) = (wanted.long, wanted.origin);
-        let (by, method) = (Some(caller), Method::Key);
+        let (by, methods) = (Some(caller), vec![Method::Key]);
         let new =
-            New { person: &person, long, password_hash: None, method, origin, alone: false, by, scopes };
+            New { person: &person, long, password_hash: None, methods, origin, alone: false, by, scopes };
         return open(app, new).await;
     }
     let mut claims = tokens::read(app, Use::Session, presented).await?;
+    if let Means::Login(session) = caller.means() {
+        claims.of_session(&app.store.login(&own, session).await?);
+    }
     let now = app.now();
     // What somebody was given for an hour does not become a token for two weeks.
     let until = (now + lifetime(app, wanted.long)).min(claims.expires());

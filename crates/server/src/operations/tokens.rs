@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::credential::SecretHash;
 use domain::ids::{SessionId, SigningKeyId, parse_uuid};
+use domain::login::Login;
 use domain::principal::Scopes;
 use domain::time::Micros;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
@@ -68,6 +69,13 @@ pub struct Claims {
     /// The login session; a token that is sent by mail has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<Uuid>,
+    /// How its owner showed who they are (RFC 8176), and when, in seconds since 1970. For whoever reads the token:
+    /// here the session is asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// See `amr`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
     /// What the store has the hash of.
     pub jti: String,
     /// What it lets through at most, with blanks between.
@@ -88,8 +96,27 @@ impl Claims {
     pub fn new(sub: Uuid, now: Micros, until: Micros, secret: [u8; 32]) -> Claims {
         let jti = BASE64_URL_SAFE_NO_PAD.encode(secret);
         let (exp, iat) = (until.0 / SECOND, now.0 / SECOND);
-        let iss = ISSUER.to_owned();
-        Claims { iss, sub, exp, iat, sid: None, jti, scope: None, nbf: None, aud: None, claims: None }
+        Claims {
+            iss: ISSUER.to_owned(),
+            sub,
+            exp,
+            iat,
+            sid: None,
+            amr: Vec::new(),
+            auth_time: None,
+            jti,
+            scope: None,
+            nbf: None,
+            aud: None,
+            claims: None,
+        }
+    }
+
+    /// Says whose session it is, and how that was opened.
+    pub fn of_session(&mut self, login: &Login) {
+        self.sid = Some(login.id.uuid());
+        self.amr = login.methods.iter().map(|method| method.name().to_owned()).collect();
+        self.auth_time = Some(login.authenticated.0 / SECOND);
     }
 
     /// What the store has of the secret.

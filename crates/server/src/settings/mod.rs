@@ -189,6 +189,8 @@ settings! {
         "How long any other login session lasts.";
     login_idle: Duration, kinds::Span, "7d",
         "After how long without use a login session ends.";
+    fresh_auth: Duration, kinds::Span, "10m",
+        "How long ago a person may have signed in who changes a second factor, makes keys for others or administers the account; later, they are asked again who they are.";
     logins_per_user: u32, kinds::Count, "50",
         "How many login sessions a user may have; one more ends the least recently used.";
     password_min: u32, kinds::Count, "8",

@@ -68,7 +68,10 @@ pub fn of_form(credential: String, signed: bool) -> Result<String, Failure> {
 }
 
 /// The token in the cookie; more than one is none, for a page of a sibling host may have set another.
-fn cookie(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+///
+/// # Errors
+/// [`Failure::Unauthenticated`].
+pub fn cookie(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let mut found = Vec::new();
     for line in headers.get_all(header::COOKIE) {
         let line = line.to_str().map_err(|_| Failure::Unauthenticated)?;

@@ -3,7 +3,7 @@
 //! A wire's folder has its routes, its shapes and its words for failures. It names the use cases and the
 //! domain, never another wire, and of the store only the proofs of access.
 
-mod browser;
+mod cookies;
 mod cors;
 mod credential;
 pub mod devin;
@@ -13,6 +13,7 @@ mod layers;
 pub mod mobilenext;
 pub mod openapi;
 mod origin;
+pub mod pages;
 pub mod probe;
 mod quotas;
 mod repeats;
@@ -32,6 +33,7 @@ pub fn router(app: App) -> Router {
         .merge(devin::routes(&app))
         .merge(mobilenext::routes(&app))
         .merge(probe::routes(&app))
+        .merge(pages::routes(&app))
         .merge(tenure::routes(&app))
         .with_state(app);
     match cors {
@@ -58,6 +60,7 @@ pub fn routes() -> impl Iterator<Item = Route> {
         ("house", house::ROUTES),
         ("devin", devin::ROUTES),
         ("mobilenext", mobilenext::ROUTES),
+        ("pages", pages::ROUTES),
         ("probe", probe::ROUTES),
         ("tenure", tenure::ROUTES),
     ];

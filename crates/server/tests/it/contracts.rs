@@ -29,11 +29,12 @@ struct Contract {
 }
 
 /// The last one has what no other wire has.
-static CONTRACTS: LazyLock<[Contract; 6]> = LazyLock::new(|| {
+static CONTRACTS: LazyLock<[Contract; 7]> = LazyLock::new(|| {
     [
         include_str!("../../contracts/everruns.json"),
         include_str!("../../contracts/devin.json"),
         include_str!("../../contracts/mobilenext.json"),
+        include_str!("../../contracts/pages.json"),
         include_str!("../../contracts/probe.json"),
         include_str!("../../contracts/tenure.json"),
         include_str!("../../contracts/house.json"),

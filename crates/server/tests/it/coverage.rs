@@ -96,6 +96,42 @@ const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("POST",   "/tenure/v1/work/{session}/heartbeat",                 401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
     ("POST",   "/tenure/v1/work/{session}/report",                    401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
     ("POST",   "/tenure/v1/work/{session}/done",                      401, [404, 403, 403, 403, 403, 409, 403, 409, 403]),
+    ("POST",   "/tenure/v1/sign-in",                                 401, [401; 9]),
+    ("POST",   "/tenure/v1/sign-in/code",                            401, [401; 9]),
+    ("GET",    "/tenure/v1/me",                                      401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/me/sessions",                             401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("DELETE", "/tenure/v1/me/sessions",                             401, [204, 403, 204, 204, 204, 204, 204, 204, 403]),
+    ("DELETE", "/tenure/v1/me/sessions/{session}",                   401, [404, 403, 404, 204, 404, 404, 404, 404, 403]),
+    ("PUT",    "/tenure/v1/me/password",                             401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),
+    // Of somebody who signed in only: a key may not.
+    ("POST",   "/tenure/v1/me/authenticate",                         401, [403; 9]),
+    ("POST",   "/tenure/v1/me/totp",                                 401, [403; 9]),
+    ("POST",   "/tenure/v1/me/totp/confirm",                         401, [403; 9]),
+    ("POST",   "/tenure/v1/me/totp/remove",                          401, [403; 9]),
+    ("POST",   "/tenure/v1/me/recovery-codes",                       401, [403; 9]),
+    // As a preview, which ends nothing.
+    ("POST",   "/tenure/v1/login-sessions/revoke",                    401, [403, 403, 403, 403, 403, 403, 403, 200, 403]),
+    // Pages are for browsers: a key is nobody there, and without a cookie one is sent to the sign-in.
+    ("GET",    "/door.css",                                          200, [200; 9]),
+    ("GET",    "/sign-in",                                           200, [200; 9]),
+    ("POST",   "/sign-in",                                           401, [401; 9]),
+    ("POST",   "/sign-in/code",                                      401, [401; 9]),
+    ("GET",    "/sign-out",                                          200, [200; 9]),
+    ("POST",   "/sign-out",                                          303, [303; 9]),
+    ("GET",    "/restore",                                           200, [200; 9]),
+    ("POST",   "/restore",                                           400, [400; 9]),
+    ("GET",    "/restore/verify",                                    200, [200; 9]),
+    ("POST",   "/restore/verify",                                    400, [400; 9]),
+    ("GET",    "/account",                                           303, [303; 9]),
+    ("POST",   "/account/end",                                       303, [303; 9]),
+    ("POST",   "/account/end-others",                                303, [303; 9]),
+    ("POST",   "/account/end-all",                                   303, [303; 9]),
+    ("POST",   "/account/password",                                  303, [303; 9]),
+    ("POST",   "/account/authenticate",                              303, [303; 9]),
+    ("POST",   "/account/totp",                                      303, [303; 9]),
+    ("POST",   "/account/totp/confirm",                              303, [303; 9]),
+    ("POST",   "/account/totp/remove",                               303, [303; 9]),
+    ("POST",   "/account/recovery-codes",                            303, [303; 9]),
     ("GET",    "/frontend/api/v1/auth/session",                       401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("DELETE", "/frontend/api/v1/auth/session",                       401, [204, 403, 204, 204, 204, 204, 204, 204, 403]),
     ("GET",    "/frontend/api/v1/auth/session/{session}",             401, [404, 403, 404, 200, 404, 404, 404, 404, 403]),
@@ -149,7 +185,7 @@ impl<'w> Story<'w> {
 
     /// A path with ids that the owner may act on; a new session for each, since some calls end it.
     async fn path(&self, pattern: &str) -> String {
-        if pattern.starts_with("/frontend/") {
+        if pattern.starts_with("/frontend/") || pattern.starts_with("/tenure/v1/me/") {
             return self.path_of_probe(pattern).await;
         }
         if pattern.starts_with("/api/v1/members") || pattern.starts_with("/api/v1/invitations") {
@@ -268,6 +304,11 @@ async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) ->
         return actor.call_with(method, path, &body).await;
     }
     let body = match (method, path) {
+        ("POST", "/tenure/v1/login-sessions/revoke") => json!({ "dry_run": true }),
+        ("POST", "/tenure/v1/sign-in") => json!({ "email": "x@example.com", "password": "wrong-password" }),
+        ("POST", "/tenure/v1/sign-in/code") => json!({ "challenge": "x", "code": "123456" }),
+        ("PUT", "/tenure/v1/me/password") => json!({ "old": "wrong-password", "new": "another-one" }),
+        ("POST", path) if path.starts_with("/tenure/v1/me/") => json!({ "password": "x", "code": "123456" }),
         ("POST", "/v1/agents") => json!({ "name": new_name(actor.world), "system_prompt": "" }),
         ("POST", path) if path.starts_with("/v1/") && path.ends_with("/messages") => {
             json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } })

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod doctor;
 pub mod host;
 pub mod key;
+pub mod login_sessions;
 pub mod master_key;
 pub mod member;
 pub mod migrate;
@@ -83,6 +84,7 @@ async fn run_async(context: &Context, command: Command) -> Result<()> {
         Command::Member(command) => member::run(context, command).await,
         Command::ServiceUser(command) => service_user::run(context, command).await,
         Command::Key(command) => key::run(context, command).await,
+        Command::LoginSessions(command) => login_sessions::run(context, command).await,
         Command::MasterKey(command) => master_key::run(context, command).await,
         Command::Audit(command) => audit::run(context, command).await,
         Command::Backup(arguments) => backup::run(context, arguments).await,

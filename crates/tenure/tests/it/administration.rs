@@ -47,6 +47,10 @@ fn people(place: &TestPlace) -> String {
     shell.run(&format!("key revoke {}", field(&key, "id")));
     shell.run("key revoke 01987a6b-5c4d-7e8f-9012-3456789abcde");
     shell.run("key list --user ana@example.com --json");
+    shell.run("login-sessions list --user ana@example.com");
+    shell.run("login-sessions list --user bob@example.com");
+    shell.run("login-sessions revoke --older-than 1d");
+    shell.run("login-sessions revoke --yes --json");
     shell.run("member remove ana@example.com --org Globex");
     shell.run("user suspend ana@example.com");
     shell.run("user delete ana@example.com");

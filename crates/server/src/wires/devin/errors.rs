@@ -63,9 +63,11 @@ fn refused(refusal: &Refusal) -> DevinError {
         Refusal::NotFound(_) => StatusCode::NOT_FOUND,
         Refusal::Forbidden(_)
         | Refusal::OutOfScope(_)
+        | Refusal::StaleAuthentication { .. }
         | Refusal::NotAMember
         | Refusal::NoOrganization
         | Refusal::NotYours(_) => StatusCode::FORBIDDEN,
+        Refusal::SecondFactorNeeded | Refusal::WrongCode => StatusCode::UNAUTHORIZED,
         // What polling clients take for "it is over". Not 409: the official client repeats what is answered so.
         Refusal::SessionEnded | Refusal::SessionArchived => StatusCode::GONE,
         Refusal::KeyReused => {

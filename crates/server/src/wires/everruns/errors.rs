@@ -46,6 +46,9 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         | Refusal::NotYours(_)
         | Refusal::NotAMember
         | Refusal::NoOrganization => (StatusCode::FORBIDDEN, "forbidden"),
+        Refusal::StaleAuthentication { .. } => (StatusCode::FORBIDDEN, "stale_authentication"),
+        Refusal::SecondFactorNeeded => (StatusCode::UNAUTHORIZED, "second_factor_needed"),
+        Refusal::WrongCode => (StatusCode::UNAUTHORIZED, "wrong_code"),
         Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
         Refusal::SessionEnded => (StatusCode::CONFLICT, "session_ended"),
         Refusal::SessionArchived => (StatusCode::CONFLICT, "session_archived"),

@@ -5,21 +5,18 @@ use super::errors::MobileError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
 use crate::operations::device_login::{self, program};
-use crate::operations::sign_in::{self, Attempt};
 use crate::operations::whoami;
 use crate::state::App;
-use crate::wires::browser;
+use crate::wires::credential::{presented, same_site};
 use crate::wires::layers::{self, Whole};
-use crate::wires::origin::CameFrom;
 use askama::Template;
 use axum::extract::{RawQuery, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use domain::device_login::{DeviceLogin, shown, typed_code};
 use domain::ids::OrganizationId;
-use domain::login::Origin;
 use sha2::{Digest, Sha256};
 use store::{Caller, Chosen};
 
@@ -35,6 +32,8 @@ struct Page {
     done: Option<&'static str>,
     /// Who is signed in.
     person: Option<String>,
+    /// Where who is not signed in does that, and comes back from.
+    entrance: String,
     /// The code as it was typed.
     code: String,
     /// The program that waits with it.
@@ -53,7 +52,10 @@ impl Page {
     fn of(caller: Option<&str>, code: &str) -> Page {
         // What is no code is not shown again.
         let code = typed_code(code).map(|code| shown(&code)).unwrap_or_default();
-        Page { style: STYLE, person: caller.map(str::to_owned), code, ..Page::default() }
+        // It has only letters and a hyphen, which need no other spelling here.
+        let back = if code.is_empty() { String::new() } else { format!("%3Fuser_code%3D{code}") };
+        let entrance = format!("/sign-in?back=%2Flogin%2Fdevice{back}");
+        Page { style: STYLE, person: caller.map(str::to_owned), entrance, code, ..Page::default() }
     }
 
     fn wrong(self, failure: Failure) -> Response {
@@ -89,13 +91,13 @@ struct SignedIn {
 }
 
 async fn signed_in(app: &App, headers: &HeaderMap, chosen: Chosen) -> Result<SignedIn, Failure> {
-    let token = browser::token(headers);
+    let token = presented(headers);
     let caller = authenticate(app, token.as_deref(), chosen).await?;
     let own = whoami::principal(app, &caller).await?;
     Ok(SignedIn { caller, name: own.email.unwrap_or(own.name) })
 }
 
-/// `GET /login/device`: asks to sign in, then for the code, then whether to let the program in.
+/// `GET /login/device`: leads to the page of signing in, asks for the code, then whether to let the program in.
 pub async fn show(State(app): State<App>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let code = match layers::query_value(query.as_deref(), "user_code") {
         Ok(code) => code.unwrap_or_default(),
@@ -131,8 +133,6 @@ async fn waiting(app: &App, caller: &Caller, code: &str) -> Result<Waiting, Fail
 struct Form {
     action: String,
     code: String,
-    email: String,
-    password: String,
     organization: String,
 }
 
@@ -141,24 +141,13 @@ impl Form {
         let bytes = layers::body(app, request.into_body()).await?;
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
         let field = |name| layers::query_value(Some(text), name).map(Option::unwrap_or_default);
-        Ok(Form {
-            action: field("action")?,
-            code: field("user_code")?,
-            email: field("email")?,
-            password: field("password")?,
-            organization: field("organization")?,
-        })
+        Ok(Form { action: field("action")?, code: field("user_code")?, organization: field("organization")? })
     }
 }
 
-/// `POST /login/device`: signs in, lets the program in, or does not.
-pub async fn act(
-    CameFrom(origin): CameFrom,
-    State(app): State<App>,
-    headers: HeaderMap,
-    Whole(request): Whole,
-) -> Response {
-    if let Err(failure) = browser::same_site(&app, &headers) {
+/// `POST /login/device`: lets the program in, or does not.
+pub async fn act(State(app): State<App>, headers: HeaderMap, Whole(request): Whole) -> Response {
+    if let Err(failure) = same_site(&app, &Method::POST, &headers) {
         return Page::of(None, "").wrong(failure);
     }
     let form = match Form::read(&app, request).await {
@@ -166,38 +155,8 @@ pub async fn act(
         Err(failure) => return Page::of(None, "").wrong(failure),
     };
     match form.action.as_str() {
-        "sign-in" => sign_in(&app, &headers, &form, origin).await,
         "allow" | "deny" => decide(&app, &headers, &form).await,
         _ => Page::of(None, &form.code).answer(StatusCode::BAD_REQUEST),
-    }
-}
-
-async fn sign_in(app: &App, headers: &HeaderMap, form: &Form, origin: Origin) -> Response {
-    let presented = browser::token(headers);
-    let attempt = Attempt {
-        email: &form.email,
-        password: &form.password,
-        long: false,
-        alone: false,
-        origin,
-        presented: presented.as_deref(),
-    };
-    let cookie = match sign_in::sign_in(app, attempt).await {
-        Ok((_, issued)) => browser::cookie(app, &issued),
-        Err(failure) => Err(failure),
-    };
-    match cookie {
-        Ok(cookie) => {
-            let code = typed_code(&form.code).map(|code| format!("?user_code={}", shown(&code)));
-            let place = format!("/login/device{}", code.unwrap_or_default());
-            let headers = [(header::SET_COOKIE, cookie)];
-            (StatusCode::SEE_OTHER, headers, [(header::LOCATION, place)]).into_response()
-        }
-        Err(Failure::Unauthenticated) => {
-            let sentence = "That address and that password do not belong together.".to_owned();
-            Page { wrong: Some(sentence), ..Page::of(None, &form.code) }.answer(StatusCode::UNAUTHORIZED)
-        }
-        Err(failure) => Page::of(None, &form.code).wrong(failure),
     }
 }
 

@@ -90,6 +90,12 @@ fn refused(refusal: &Refusal) -> MobileError {
         | Refusal::NotAMember
         | Refusal::NoOrganization
         | Refusal::NotYours(_) => (StatusCode::FORBIDDEN, "forbidden", -32003, "Forbidden"),
+        Refusal::StaleAuthentication { .. } => {
+            (StatusCode::FORBIDDEN, "stale_authentication", -32003, "Forbidden")
+        }
+        Refusal::SecondFactorNeeded | Refusal::WrongCode => {
+            (StatusCode::UNAUTHORIZED, "unauthorized", -32001, "Unauthorized")
+        }
         Refusal::TooManyAttempts { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", -32000, "TooManyAttempts")
         }

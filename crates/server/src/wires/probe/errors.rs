@@ -65,9 +65,11 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
         Refusal::Forbidden(_)
         | Refusal::OutOfScope(_)
+        | Refusal::StaleAuthentication { .. }
         | Refusal::NotAMember
         | Refusal::NoOrganization
         | Refusal::NotYours(_) => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+        Refusal::SecondFactorNeeded | Refusal::WrongCode => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
         Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
         Refusal::SessionEnded | Refusal::SessionArchived | Refusal::NoMatch { .. } => {
             (StatusCode::PRECONDITION_FAILED, "FAILED_PRECONDITION")

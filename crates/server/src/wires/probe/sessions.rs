@@ -1,19 +1,19 @@
 //! `/auth/session`, and signing in and out.
 
 use super::caller::{Known, SameSite};
-use super::errors::ProbeError;
 use super::fields::{Fields, Reads};
 use super::shapes::{Answer, Session, Sessions, SignedIn, SignedOut, Token, answer};
 use crate::failure::Failure;
 use crate::operations::logins::{self, Which};
-use crate::operations::sign_in::{self, Attempt, Issued, Wanted};
+use crate::operations::sign_in::{self, Attempt, Wanted};
 use crate::state::App;
-use crate::wires::credential::{COOKIE, presented};
+use crate::wires::cookies::{given as cookie, taken_back};
+use crate::wires::credential::presented;
 use crate::wires::layers::{NotKept, Whole};
 use crate::wires::origin::CameFrom;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::ids::SessionId;
@@ -60,7 +60,7 @@ fn session_id(path: SessionPath) -> Result<SessionId, Failure> {
     id.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
 }
 
-/// `POST /auth/sign-in`. `current-user` and `X-Recaptcha-Token` are taken and mean nothing.
+/// `POST /auth/sign-in`. `totp` is ours: a code of the second factor, for those who have one. `current-user` and `X-Recaptcha-Token` are taken and mean nothing.
 pub async fn sign_in(
     _: SameSite,
     CameFrom(origin): CameFrom,
@@ -74,7 +74,7 @@ pub async fn sign_in(
     let back = back.and_then(|url| return_url(url, &app.base_url));
     let presented = presented(&headers);
     let attempt = Attempt { origin, presented: presented.as_deref(), ..attempt };
-    let (person, issued) = sign_in::sign_in(&app, attempt).await?;
+    let (person, issued) = sign_in::sign_in(&app, attempt).await?.whole().map_err(Failure::from)?;
     let cookie = cookie(&app, &issued);
     let email = person.principal.email.clone().unwrap_or_default();
     let mut response = answer(&SignedIn {
@@ -98,6 +98,7 @@ fn read_attempt(fields: &Fields) -> Result<Attempt<'_>, Refusal> {
         password: fields.needed("password")?,
         long: fields.flag("long-term-token", true)?,
         alone: fields.flag("logout-other", false)?,
+        code: fields.text("totp")?,
         origin: Default::default(),
         presented: None,
     })
@@ -147,27 +148,7 @@ fn wanted(fields: &Fields, origin: domain::login::Origin) -> Result<Wanted, Refu
     })
 }
 
-/// The cookie of a session: no script may read it, and no other site makes a browser send it with what changes
-/// something.
-fn cookie(app: &App, issued: &Issued) -> Result<HeaderValue, ProbeError> {
-    let seconds = issued.expires.since(app.now()).0 / 1_000_000;
-    let text = format!("{COOKIE}={}; {}; Max-Age={seconds}", issued.token, attributes(app));
-    Ok(HeaderValue::from_str(&text).map_err(Failure::internal)?)
-}
-
-fn attributes(app: &App) -> &'static str {
-    if app.base_url.starts_with("https:") {
-        "Path=/; HttpOnly; SameSite=Lax; Secure"
-    } else {
-        "Path=/; HttpOnly; SameSite=Lax"
-    }
-}
-
-/// Takes the cookie back, with the attributes it was given with.
-fn signed_out(app: &App, mut response: Response, ended: bool) -> Response {
-    let text = format!("{COOKIE}=; {}; Max-Age=0", attributes(app));
-    if let (true, Ok(value)) = (ended, HeaderValue::from_str(&text)) {
-        response.headers_mut().append(header::SET_COOKIE, value);
-    }
-    response
+/// Takes the cookie back where the session that it is of has ended.
+fn signed_out(app: &App, response: Response, ended: bool) -> Response {
+    if ended { taken_back(app, response) } else { response }
 }

@@ -53,6 +53,9 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
         Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
         Refusal::OutOfScope(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
+        Refusal::StaleAuthentication { .. } => (StatusCode::FORBIDDEN, "stale_authentication"),
+        Refusal::SecondFactorNeeded => (StatusCode::UNAUTHORIZED, "second_factor_needed"),
+        Refusal::WrongCode => (StatusCode::UNAUTHORIZED, "wrong_code"),
         Refusal::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
     }
 }

@@ -3,9 +3,12 @@
 
 mod caller;
 mod changes;
+mod door;
 pub mod errors;
 mod files;
 mod host;
+mod login_sessions;
+mod me;
 mod work;
 
 use super::layers::{self, Wire};
@@ -13,7 +16,7 @@ use crate::failure::{Failure, RequestFailure};
 use crate::state::App;
 use axum::Router;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use errors::TenureError;
 
 /// The routes, for the table of callers.
@@ -24,6 +27,19 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("PUT", "/tenure/v1/host/files/{file}"),
     ("GET", "/tenure/v1/files/{token}"),
     ("PUT", "/tenure/v1/files/{token}"),
+    ("POST", "/tenure/v1/sign-in"),
+    ("POST", "/tenure/v1/sign-in/code"),
+    ("GET", "/tenure/v1/me"),
+    ("GET", "/tenure/v1/me/sessions"),
+    ("DELETE", "/tenure/v1/me/sessions"),
+    ("DELETE", "/tenure/v1/me/sessions/{session}"),
+    ("PUT", "/tenure/v1/me/password"),
+    ("POST", "/tenure/v1/me/authenticate"),
+    ("POST", "/tenure/v1/me/totp"),
+    ("POST", "/tenure/v1/me/totp/confirm"),
+    ("POST", "/tenure/v1/me/totp/remove"),
+    ("POST", "/tenure/v1/me/recovery-codes"),
+    ("POST", "/tenure/v1/login-sessions/revoke"),
     ("POST", "/tenure/v1/work/claim"),
     ("POST", "/tenure/v1/work/{session}/heartbeat"),
     ("POST", "/tenure/v1/work/{session}/report"),
@@ -39,6 +55,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/tenure/v1/host", get(host::open))
         .route("/tenure/v1/host/files/{file}", get(files::for_host).put(files::from_host))
         .route("/tenure/v1/files/{token}", get(files::fetch).put(files::receive))
+        .merge(people())
         .route("/tenure/v1/work/claim", post(work::claim))
         .route("/tenure/v1/work/{session}/heartbeat", post(work::heartbeat))
         .route("/tenure/v1/work/{session}/report", post(work::report))
@@ -46,4 +63,20 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/tenure/{*rest}", axum::routing::any(super::house::no_route))
         .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
     layers::around(routes, app, WIRE)
+}
+
+fn people() -> Router<App> {
+    Router::new()
+        .route("/tenure/v1/sign-in", post(door::sign_in))
+        .route("/tenure/v1/sign-in/code", post(door::code))
+        .route("/tenure/v1/login-sessions/revoke", post(login_sessions::revoke))
+        .route("/tenure/v1/me", get(me::get))
+        .route("/tenure/v1/me/sessions", get(me::sessions).delete(me::end_sessions))
+        .route("/tenure/v1/me/sessions/{session}", delete(me::end_session))
+        .route("/tenure/v1/me/password", put(me::password))
+        .route("/tenure/v1/me/authenticate", post(me::authenticate))
+        .route("/tenure/v1/me/totp", post(me::propose))
+        .route("/tenure/v1/me/totp/confirm", post(me::confirm))
+        .route("/tenure/v1/me/totp/remove", post(me::remove))
+        .route("/tenure/v1/me/recovery-codes", post(me::recovery_codes))
 }

@@ -1,0 +1,109 @@
+//! Second factors: what somebody shows besides a password, and how fresh a sign-in has to be.
+
+use crate::credential::base32;
+use crate::time::{Micros, Span};
+
+/// Bytes of the secret that an app makes its codes from: as many as SHA-1 has (RFC 4226, section 4).
+pub const SECRET_BYTES: usize = 20;
+/// How many codes there are for the day that the app is lost.
+pub const RECOVERY_CODES: usize = 10;
+/// Random bytes of one of them: a multiple of five, so that base 32 needs no filling.
+pub const RECOVERY_BYTES: usize = 10;
+/// How long the second half of a sign-in may take.
+pub const CHALLENGE: Span = Span::minutes(5);
+
+/// Digits of an app's code.
+const DIGITS: usize = 6;
+/// Characters of a recovery code, less the dashes.
+const RECOVERY_CHARACTERS: usize = RECOVERY_BYTES * 8 / 5;
+
+/// What somebody typed as a code.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Code {
+    /// Of the app, six digits.
+    Time(String),
+    /// For the day that it is lost, in its one form.
+    Recovery(String),
+}
+
+impl Code {
+    /// Reads what was typed, with blanks or dashes or without; nothing if it can be no code.
+    pub fn read(typed: &str) -> Option<Code> {
+        // Whoever sends more than that is not typing.
+        let few = typed.len() <= 64;
+        let plain = typed.chars().filter(|c| few && !c.is_whitespace() && *c != '-').collect::<String>();
+        let plain = plain.to_ascii_lowercase();
+        let digits = plain.len() == DIGITS && plain.bytes().all(|byte| byte.is_ascii_digit());
+        let letters = plain.len() == RECOVERY_CHARACTERS
+            && plain.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
+        match (digits, letters) {
+            (true, _) => Some(Code::Time(plain)),
+            (_, true) => Some(Code::Recovery(plain)),
+            _ => None,
+        }
+    }
+}
+
+/// A recovery code as it is shown, in groups of four.
+pub fn recovery_code(random: [u8; RECOVERY_BYTES]) -> String {
+    let plain = base32(&random);
+    let groups = plain.as_bytes().chunks(4).map(|group| String::from_utf8_lossy(group).into_owned());
+    groups.collect::<Vec<_>>().join("-")
+}
+
+/// Whether somebody who showed at `authenticated` who they are did so lately enough. Whoever comes with a key has no
+/// such time, and is not asked for it.
+pub fn fresh(authenticated: Option<Micros>, within: Span, now: Micros) -> bool {
+    authenticated.is_none_or(|at| now < at + within)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn codes_are_read_as_people_type_them() {
+        let read = |text: &str| match Code::read(text) {
+            Some(Code::Time(code)) => format!("time {code}"),
+            Some(Code::Recovery(code)) => format!("recovery {code}"),
+            None => "none".to_owned(),
+        };
+        for (typed, expected) in [
+            ("123456", "time 123456"),
+            (" 123 456\n", "time 123456"),
+            ("123-456", "time 123456"),
+            ("ABCD-efgh-2345-ijkl", "recovery abcdefgh2345ijkl"),
+            ("abcdefgh2345ijkl", "recovery abcdefgh2345ijkl"),
+            ("12345", "none"),
+            ("1234567", "none"),
+            ("١٢٣٤٥٦", "none"),
+            ("abcd-efgh-2345-ijk1", "none"),
+            ("", "none"),
+        ] {
+            assert_eq!(read(typed), expected, "{typed}");
+        }
+        assert_eq!(read(&format!("123456{}", " ".repeat(1000))), "none");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_can_be_typed(random: [u8; RECOVERY_BYTES], other: [u8; RECOVERY_BYTES]) {
+            let shown = recovery_code(random);
+            prop_assert_eq!(shown.len(), 19);
+            let plain = shown.replace('-', "");
+            prop_assert!(Code::read(&shown) == Some(Code::Recovery(plain)));
+            prop_assert_eq!(random == other, shown == recovery_code(other));
+        }
+    }
+
+    #[test]
+    fn freshness_ends_to_the_microsecond() {
+        let (at, within) = (Micros(1_000), Span::seconds(600));
+        assert!(fresh(None, within, at), "a key");
+        assert!(fresh(Some(at), within, Micros(at.0 + within.0 - 1)));
+        assert!(!fresh(Some(at), within, at + within));
+        assert!(fresh(Some(at), within, Micros(0)), "a clock that steps back asks nobody");
+        assert!(!fresh(Some(at), Span(0), at), "at once is too late when nothing is fresh enough");
+    }
+}

@@ -1,0 +1,175 @@
+//! Signing in and out, and passwords that were forgotten.
+
+use super::shapes::{Code, Restore, SignIn, SignOut, Verify, html};
+use super::words::{Form, failed, words};
+use super::{OwnSite, SignedIn};
+use crate::failure::Failure;
+use crate::operations::door::{self, Entry, Visitor};
+use crate::operations::recovery;
+use crate::operations::sign_in::{self as entering, Attempt};
+use crate::state::App;
+use crate::wires::cookies::{given, taken_back};
+use crate::wires::credential::presented;
+use crate::wires::layers::{self, Whole};
+use crate::wires::origin::CameFrom;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use domain::login::return_url;
+
+/// Where one goes who came from nowhere.
+const HOME: &str = "/account";
+
+/// `GET /sign-in?back=PATH`.
+pub async fn page(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+    let value = |name| layers::query_value(query.as_deref(), name).ok().flatten();
+    let back = back(&app, value("back").as_deref().unwrap_or_default());
+    let done = match value("done").as_deref() {
+        Some("out") => Some("You are signed out.".to_owned()),
+        Some("password") => Some("Your password is set. Sign in with it.".to_owned()),
+        _ => None,
+    };
+    html(StatusCode::OK, &SignIn { back, done, ..SignIn::default() })
+}
+
+/// A path of this server; what would lead elsewhere leads home.
+fn back(app: &App, given: &str) -> String {
+    return_url(given, &app.base_url).unwrap_or_else(|| HOME.to_owned())
+}
+
+/// `POST /sign-in`.
+pub async fn sign_in(
+    _: OwnSite,
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Whole(request): Whole,
+) -> Response {
+    let form = match Form::read(&app, request).await {
+        Ok(form) => form,
+        Err(failure) => return failed(failure),
+    };
+    let back = back(&app, form.get("back"));
+    let presented = presented(&headers);
+    let attempt = Attempt {
+        email: form.get("email"),
+        password: form.get("password"),
+        long: form.get("long") == "true",
+        alone: false,
+        origin,
+        code: None,
+        presented: presented.as_deref(),
+    };
+    match entering::sign_in(&app, attempt).await.and_then(|entry| entered(&app, entry, &back)) {
+        Ok(response) => response,
+        Err(failure) => {
+            let (status, said) = words(failure);
+            let email = form.get("email").to_owned();
+            html(status, &SignIn { said: Some(said), back, email, done: None })
+        }
+    }
+}
+
+fn entered(app: &App, entry: Entry, back: &str) -> Result<Response, Failure> {
+    match entry {
+        Entry::In(_, issued) => {
+            let mut response = Redirect::to(back).into_response();
+            response.headers_mut().append(header::SET_COOKIE, given(app, &issued)?);
+            Ok(response)
+        }
+        Entry::Half(half) => {
+            let page = Code { said: None, back: back.to_owned(), challenge: half.challenge };
+            Ok(html(StatusCode::OK, &page))
+        }
+    }
+}
+
+/// `POST /sign-in/code`.
+pub async fn code(
+    _: OwnSite,
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Whole(request): Whole,
+) -> Response {
+    let form = match Form::read(&app, request).await {
+        Ok(form) => form,
+        Err(failure) => return failed(failure),
+    };
+    let back = back(&app, form.get("back"));
+    let presented = presented(&headers);
+    let visitor = Visitor { origin, presented: presented.as_deref() };
+    let entry = door::answer(&app, form.get("challenge"), form.get("code"), visitor).await;
+    match entry.and_then(|entry| entered(&app, entry, &back)) {
+        Ok(response) => response,
+        Err(Failure::Unauthenticated) => {
+            let said = Some("That took too long. Please sign in again.".to_owned());
+            html(StatusCode::UNAUTHORIZED, &SignIn { said, back, ..SignIn::default() })
+        }
+        Err(failure) => {
+            let (status, said) = words(failure);
+            let challenge = form.get("challenge").to_owned();
+            html(status, &Code { said: Some(said), back, challenge })
+        }
+    }
+}
+
+/// `GET /sign-out`: asks first, since a link of anybody may lead here.
+pub async fn sign_out_page() -> Response {
+    html(StatusCode::OK, &SignOut)
+}
+
+/// `POST /sign-out`.
+pub async fn sign_out(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
+    match entering::sign_out(&app, &caller, false).await {
+        Ok(_) => taken_back(&app, Redirect::to("/sign-in?done=out").into_response()),
+        Err(failure) => failed(failure),
+    }
+}
+
+/// `GET /restore`.
+pub async fn restore_page() -> Response {
+    html(StatusCode::OK, &Restore { said: None, sent: false })
+}
+
+/// `POST /restore`: says the same of an address that nobody has.
+pub async fn restore(_: OwnSite, State(app): State<App>, Whole(request): Whole) -> Response {
+    let asked = async { recovery::forgot(&app, Form::read(&app, request).await?.get("email")).await };
+    match asked.await {
+        Ok(()) => html(StatusCode::OK, &Restore { said: None, sent: true }),
+        Err(failure) => {
+            let (status, said) = words(failure);
+            html(status, &Restore { said: Some(said), sent: false })
+        }
+    }
+}
+
+/// `GET /restore/verify`. The token is typed and does not stand in the address, which others get to see.
+pub async fn verify_page(State(app): State<App>) -> Response {
+    html(StatusCode::OK, &Verify { said: None, min: app.settings.password_min })
+}
+
+/// `POST /restore/verify`.
+pub async fn verify(
+    _: OwnSite,
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    Whole(request): Whole,
+) -> Response {
+    let set = async {
+        let form = Form::read(&app, request).await?;
+        recovery::restore(&app, form.get("token").trim(), form.get("new"), &origin).await
+    };
+    match set.await {
+        Ok(()) => Redirect::to("/sign-in?done=password").into_response(),
+        Err(failure) => {
+            let (status, said) = match failure {
+                Failure::Unauthenticated => {
+                    (StatusCode::UNAUTHORIZED, "This token is not good, or was used before.".to_owned())
+                }
+                other => words(other),
+            };
+            html(status, &Verify { said: Some(said), min: app.settings.password_min })
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Signing in on our own wire, in one request or in two.
+
+use super::errors::TenureError;
+use crate::operations::door::{self, Entry, Visitor};
+use crate::operations::sign_in::{self, Attempt};
+use crate::state::App;
+use crate::wires::layers::{self, Whole};
+use crate::wires::origin::CameFrom;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+struct SignIn {
+    email: String,
+    password: String,
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    long: bool,
+    #[serde(default)]
+    alone: bool,
+}
+
+#[derive(Deserialize)]
+struct Code {
+    challenge: String,
+    code: String,
+}
+
+#[derive(Serialize)]
+struct SignedIn {
+    token: String,
+    expires_us: i64,
+    user: i64,
+}
+
+#[derive(Serialize)]
+struct Challenge {
+    challenge: String,
+    expires_us: i64,
+}
+
+/// `POST /tenure/v1/sign-in`: 200 with a token; or 202 with a challenge, where the password was right and a second
+/// factor is missing. `code` may come along.
+pub async fn sign_in(
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    Whole(request): Whole,
+) -> Result<Response, TenureError> {
+    let body: SignIn = layers::json(&app, request).await?;
+    let attempt = Attempt {
+        email: &body.email,
+        password: &body.password,
+        long: body.long,
+        alone: body.alone,
+        origin,
+        code: body.code.as_deref(),
+        presented: None,
+    };
+    Ok(entered(sign_in::sign_in(&app, attempt).await?))
+}
+
+/// `POST /tenure/v1/sign-in/code`: the second half, with a code of the app or a recovery code.
+pub async fn code(
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    Whole(request): Whole,
+) -> Result<Response, TenureError> {
+    let body: Code = layers::json(&app, request).await?;
+    let visitor = Visitor { origin, presented: None };
+    Ok(entered(door::answer(&app, &body.challenge, &body.code, visitor).await?))
+}
+
+fn entered(entry: Entry) -> Response {
+    match entry {
+        Entry::In(person, issued) => {
+            let user = person.principal.number;
+            Json(SignedIn { token: issued.token, expires_us: issued.expires.0, user }).into_response()
+        }
+        Entry::Half(half) => {
+            let body = Challenge { challenge: half.challenge, expires_us: half.expires.0 };
+            (StatusCode::ACCEPTED, Json(body)).into_response()
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `/tenure/v1/login-sessions`: everybody's, for administrators of the account.
+
+use super::caller::Known;
+use super::errors::TenureError;
+use super::me::Session;
+use crate::failure::Failure;
+use crate::operations::{login_query, logins};
+use crate::state::App;
+use crate::wires::layers::{self, Whole};
+use axum::Json;
+use axum::extract::State;
+use domain::Refusal;
+use domain::login::{LoginQuery, Method};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// How many are shown of those that are found.
+const SHOWN: usize = 100;
+
+/// Which sessions; what is not there is any.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    /// Whether they are only to be shown.
+    #[serde(default)]
+    dry_run: bool,
+    /// What showing them gave; without it nothing is ended.
+    token: Option<String>,
+    /// A number, an address or an id.
+    user: Option<String>,
+    remote_ip: Option<String>,
+    user_agent_type: Option<String>,
+    opened_before_us: Option<i64>,
+    amr: Option<String>,
+}
+
+/// What was found, or ended.
+#[derive(Serialize)]
+pub struct Answer {
+    count: usize,
+    /// The first of them, newest first.
+    sessions: Vec<Session>,
+    /// What ends them.
+    token: Option<String>,
+}
+
+/// `POST /tenure/v1/login-sessions/revoke`: with `dry_run` says how many there are, shows the first and gives a token; with
+/// the same query and that token ends them. The caller's own session is never one of them.
+pub async fn revoke(
+    Known(caller): Known,
+    State(app): State<App>,
+    Whole(request): Whole,
+) -> Result<Json<Answer>, TenureError> {
+    caller.may_in_account::<store::access::ManageMembers>().map_err(Failure::from)?;
+    let body: Query = layers::json(&app, request).await?;
+    let mut query = query(&body).map_err(Failure::from)?;
+    if let Some(user) = &body.user {
+        query.owner = Some(login_query::owner(&app, &caller, user).await?.0);
+    }
+    let found = match (body.dry_run, &body.token) {
+        (true, _) => login_query::preview(&app, &caller, query).await?,
+        (false, Some(token)) => login_query::revoke(&app, &caller, query, token).await?,
+        (false, None) => {
+            let refusal = Refusal::invalid("token", "what the same query answers with \"dry_run\": true");
+            return Err(Failure::from(refusal).into());
+        }
+    };
+    let current = logins::current(&caller);
+    let sessions = found.logins.iter().take(SHOWN).map(|login| Session::new(login, current)).collect();
+    Ok(Json(Answer { count: found.logins.len(), sessions, token: found.token }))
+}
+
+fn query(body: &Query) -> Result<LoginQuery, Refusal> {
+    let address =
+        |text: &String| text.parse::<IpAddr>().map_err(|_| Refusal::invalid("remote_ip", "an IP address"));
+    let method = |text: &String| match Method::parse(text) {
+        Some(method) => Ok(method.name().to_owned()),
+        None => Err(Refusal::invalid("amr", "pwd, otp, mfa, fed or key")),
+    };
+    Ok(LoginQuery {
+        owner: None,
+        remote_ip: body.remote_ip.as_ref().map(address).transpose()?,
+        agent_type: body.user_agent_type.clone(),
+        opened_before_us: body.opened_before_us,
+        method: body.amr.as_ref().map(method).transpose()?,
+    })
+}

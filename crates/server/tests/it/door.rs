@@ -1,0 +1,298 @@
+//! How people get in: second factors, fresh sign-ins, and sessions that are ended together.
+
+use crate::probe::PASSWORD;
+use crate::world::{Actor, Answer, START, World};
+use base64::Engine;
+use domain::permission::{AccountRole, Role};
+use domain::time::Span;
+use serde_json::{Value, json};
+use store::System;
+use totp_rs::{Builder, Secret};
+
+const SIGN_IN: &str = "/tenure/v1/sign-in";
+const ME: &str = "/tenure/v1/me";
+const ANA: &str = "ana@example.com";
+
+/// What an app on a phone does.
+struct Phone(String);
+
+impl Phone {
+    /// The code of now, or of some seconds from now.
+    fn code(&self, world: &World, seconds: i64) -> String {
+        let secret = Secret::try_from_base32(&self.0).unwrap();
+        let now = world.app().now().0 / 1_000_000 + seconds;
+        Builder::new().with_secret(secret).build().unwrap().generate(now as u64).to_string()
+    }
+}
+
+async fn sign_in(world: &World, more: Value) -> Answer {
+    let mut body = json!({ "email": ANA, "password": PASSWORD });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    world.stranger(None).post(SIGN_IN, body).await
+}
+
+fn actor<'w>(world: &'w World, answer: &Answer) -> Actor<'w> {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    world.stranger(Some(answer.json()["token"].as_str().unwrap()))
+}
+
+async fn post(actor: &Actor<'_>, path: &str, body: Value) -> Answer {
+    actor.post(&format!("{ME}/{path}"), body).await
+}
+
+/// Ana, signed in, with a second factor on her phone and her recovery codes.
+async fn enrolled(world: &World) -> (Actor<'_>, Phone, Vec<String>) {
+    let acme = world.organization("Acme").await;
+    world.user(acme, Role::Readwrite, ANA).await;
+    let ana = actor(world, &sign_in(world, json!({})).await);
+    let proposal = post(&ana, "totp", json!({})).await.json();
+    let phone = Phone(proposal["secret"].as_str().unwrap().to_owned());
+    let confirmed = post(&ana, "totp/confirm", json!({ "code": phone.code(world, 0) })).await;
+    assert_eq!(confirmed.status, 200, "{}", confirmed.text());
+    let codes = confirmed.json()["recovery_codes"].as_array().unwrap().clone();
+    (ana, phone, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
+}
+
+/// What a token says.
+fn claims(actor: &Actor<'_>) -> Value {
+    let part = actor.key.as_deref().unwrap().split('.').nth(1).unwrap().to_owned();
+    serde_json::from_slice(&base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+both! {
+    async fn a_second_factor_is_proposed_confirmed_and_then_asked_for(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Readwrite, ANA).await;
+        let ana = actor(world, &sign_in(world, json!({})).await);
+        assert_eq!(claims(&ana)["amr"], json!(["pwd"]));
+        assert_eq!(claims(&ana)["auth_time"], START.0 / 1_000_000);
+        let proposal = post(&ana, "totp", json!({})).await.json();
+        let uri = proposal["uri"].as_str().unwrap();
+        let secret = proposal["secret"].as_str().unwrap();
+        assert!(uri.starts_with("otpauth://totp/Tenure:ana%40example.com?"), "{uri}");
+        assert!(uri.contains(secret) && uri.contains("issuer=Tenure"), "{uri}");
+        // What is not confirmed is not asked for, and may be proposed anew.
+        assert_eq!(sign_in(world, json!({})).await.status, 200);
+        let again = post(&ana, "totp", json!({})).await.json();
+        assert_ne!(again["secret"], proposal["secret"]);
+        let old = Phone(secret.to_owned());
+        let phone = Phone(again["secret"].as_str().unwrap().to_owned());
+        for code in [old.code(world, 0), phone.code(world, 120), "x".into(), "aaaa-aaaa-aaaa-aaaa".into()] {
+            let answer = post(&ana, "totp/confirm", json!({ "code": code })).await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (401, &json!("wrong_code")));
+        }
+        let confirmed = post(&ana, "totp/confirm", json!({ "code": phone.code(world, 0) })).await.json();
+        assert_eq!(confirmed["recovery_codes"].as_array().unwrap().len(), 10);
+        assert_eq!(post(&ana, "totp/confirm", json!({ "code": phone.code(world, 30) })).await.status, 404);
+        assert_eq!(post(&ana, "totp", json!({})).await.status, 409);
+        let me = ana.get(ME).await.json();
+        assert_eq!(me["second_factor"], json!({ "since_us": START.0, "recovery_codes": 10 }));
+        let own = ana.get(&format!("{ME}/sessions")).await.json();
+        let own = own["sessions"].as_array().unwrap().iter().find(|session| session["current"] == true).unwrap().clone();
+        assert_eq!(own["amr"], json!(["pwd", "otp", "mfa"]), "the session has shown both");
+
+        let half = sign_in(world, json!({})).await;
+        assert_eq!(half.status, 202);
+        let challenge = half.json()["challenge"].as_str().unwrap().to_owned();
+        assert_eq!(world.stranger(Some(&challenge)).get(ME).await.status, 401, "it opens nothing");
+        let answer = async |code: String| {
+            let body = json!({ "challenge": challenge, "code": code });
+            world.stranger(None).post(&format!("{SIGN_IN}/code"), body).await
+        };
+        assert_eq!(answer(phone.code(world, 0)).await.status, 401, "used when it was confirmed");
+        assert_eq!(answer(phone.code(world, 60)).await.status, 401, "too early");
+        let whole = answer(phone.code(world, 30)).await;
+        let claims = claims(&actor(world, &whole));
+        assert_eq!(claims["amr"], json!(["pwd", "otp", "mfa"]));
+        assert_eq!(answer(phone.code(world, 30)).await.status, 401, "the challenge is used");
+    }
+
+    async fn a_code_is_used_once_whoever_races(world: &World) {
+        let (_, phone, recovery) = enrolled(world).await;
+        world.advance(Span::seconds(60));
+        for code in [phone.code(world, 0), recovery[3].clone()] {
+            let tries = (0..4).map(|_| sign_in(world, json!({ "code": code })));
+            let answers = futures_util::future::join_all(tries).await;
+            let good = answers.iter().filter(|answer| answer.status == 200).count();
+            assert_eq!(good, 1, "{code}");
+        }
+        // The step before is over with the one that was used.
+        assert_eq!(sign_in(world, json!({ "code": phone.code(world, -30) })).await.status, 401);
+        let typed = recovery[4].to_uppercase().replace('-', " ");
+        let ana = actor(world, &sign_in(world, json!({ "code": typed })).await);
+        assert_eq!(ana.get(ME).await.json()["second_factor"]["recovery_codes"], 8);
+    }
+
+    async fn before_the_password_nobody_learns_of_a_second_factor(world: &World) {
+        let (_, phone, _) = enrolled(world).await;
+        world.advance(Span::seconds(60));
+        let acme = world.organization("Globex").await;
+        world.user(acme, Role::Readwrite, "bob@example.com").await;
+        let mut answers = Vec::new();
+        for (email, code) in [
+            (ANA, None),
+            (ANA, Some(phone.code(world, 0))),
+            ("bob@example.com", None),
+            ("bob@example.com", Some("123456".to_owned())),
+            ("nobody@example.com", None),
+        ] {
+            let body = json!({ "email": email, "password": "wrong horse", "code": code });
+            let answer = world.stranger(None).post(SIGN_IN, body).await;
+            answers.push((answer.status, answer.text()));
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        assert_eq!(answers[0].0, 401);
+        // The code that came with a wrong password is not used up.
+        assert_eq!(sign_in(world, json!({ "code": phone.code(world, 0) })).await.status, 200);
+    }
+
+    async fn wrong_codes_are_counted_wherever_they_come_from(world: &World) {
+        let (_, phone, _) = enrolled(world).await;
+        world.advance(Span::seconds(60));
+        let half = sign_in(world, json!({})).await.json();
+        let answer = async |code: &str| {
+            let body = json!({ "challenge": half["challenge"], "code": code });
+            world.stranger(None).post(&format!("{SIGN_IN}/code"), body).await.status.as_u16()
+        };
+        for _ in 0..10 {
+            assert_eq!(answer("000000").await, 401);
+        }
+        assert_eq!(answer(&phone.code(world, 0)).await, 429);
+        assert_eq!(sign_in(world, json!({ "code": phone.code(world, 0) })).await.status, 429);
+        world.advance(Span::minutes(15));
+        assert_eq!(answer(&phone.code(world, 0)).await, 401, "the challenge is too old");
+        assert_eq!(sign_in(world, json!({ "code": phone.code(world, 0) })).await.status, 200);
+    }
+
+    async fn another_password_ends_a_sign_in_that_is_half_done(world: &World) {
+        let (ana, phone, _) = enrolled(world).await;
+        world.advance(Span::seconds(60));
+        let half = sign_in(world, json!({})).await.json();
+        let body = json!({ "old": PASSWORD, "new": "another horse" });
+        let changed = ana.call("PUT", &format!("{ME}/password"), body.to_string().into()).await;
+        assert_eq!(changed.status, 204, "{}", changed.text());
+        let body = json!({ "challenge": half["challenge"], "code": phone.code(world, 0) });
+        assert_eq!(world.stranger(None).post(&format!("{SIGN_IN}/code"), body).await.status, 401);
+    }
+
+    async fn on_probes_wire_a_code_comes_along(world: &World) {
+        let (_, phone, recovery) = enrolled(world).await;
+        world.advance(Span::seconds(60));
+        let path = format!("{}/sign-in", crate::probe::AUTH);
+        let answer = world.try_sign_in(ANA, PASSWORD).await;
+        assert_eq!(answer.status, 401);
+        assert!(answer.text().contains("second factor") && !answer.headers.contains_key("set-cookie"));
+        for (code, status) in [("000000".to_owned(), 401), (phone.code(world, 0), 200), (recovery[0].clone(), 200)] {
+            let body = json!({ "email": ANA, "password": PASSWORD, "totp": code });
+            let answer = world.stranger(None).call_with("POST", &path, &body.to_string()).await;
+            assert_eq!(answer.status, status, "{}", answer.text());
+        }
+    }
+
+    async fn factors_are_changed_by_who_signed_in_lately_and_with_a_code(world: &World) {
+        let (ana, phone, recovery) = enrolled(world).await;
+        world.advance(Span::seconds(60));
+        let again = post(&ana, "recovery-codes", json!({ "code": recovery[0] })).await;
+        let again = again.json()["recovery_codes"].as_array().unwrap().clone();
+        assert_eq!(again.len(), 10);
+        let old = post(&ana, "totp/remove", json!({ "code": recovery[1] })).await;
+        assert_eq!(old.json()["error"]["code"], "wrong_code", "the ones before are no good");
+        assert_eq!(post(&ana, "totp/remove", json!({})).await.status, 401);
+        world.advance(Span::minutes(9));
+        let stale = post(&ana, "totp/remove", json!({ "code": phone.code(world, 0) })).await;
+        assert_eq!((stale.status.as_u16(), &stale.json()["error"]["code"]), (403, &json!("stale_authentication")));
+        for (body, status, code) in [
+            (json!({ "password": "wrong horse" }), 400, "invalid"),
+            (json!({ "code": phone.code(world, 0) }), 400, "invalid"),
+            (json!({ "password": PASSWORD }), 401, "second_factor_needed"),
+            (json!({ "password": PASSWORD, "code": "000000" }), 401, "wrong_code"),
+        ] {
+            let answer = post(&ana, "authenticate", body).await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (status, &json!(code)));
+        }
+        let body = json!({ "password": PASSWORD, "code": phone.code(world, 0) });
+        let shown = post(&ana, "authenticate", body).await;
+        assert_eq!(shown.status, 200, "{}", shown.text());
+        assert_eq!(shown.json()["authenticated_us"], world.app().now().0);
+        let removed = post(&ana, "totp/remove", json!({ "code": again[1] })).await;
+        assert_eq!(removed.status, 204, "{}", removed.text());
+        assert_eq!(sign_in(world, json!({})).await.status, 200);
+        assert_eq!(ana.get(ME).await.json()["second_factor"], json!({ "since_us": null, "recovery_codes": 0 }));
+        assert_eq!(post(&ana, "recovery-codes", json!({ "code": again[2] })).await.status, 404);
+    }
+
+    async fn a_key_changes_no_factor_nor_does_what_it_opened(world: &World) {
+        let acme = world.organization("Acme").await;
+        let key = world.member(acme, Role::Admin).await;
+        let opened = key.post(&format!("{}/jwt", crate::probe::AUTH), json!({})).await.json();
+        let opened = world.stranger(Some(opened["token"].as_str().unwrap()));
+        for actor in [&key, &opened] {
+            let answer = post(actor, "totp", json!({})).await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (403, &json!("out_of_scope")));
+        }
+    }
+
+    async fn secrets_are_sealed_and_answers_with_them_are_not_kept(world: &World) {
+        let (ana, phone, recovery) = enrolled(world).await;
+        let person = world.store().known(&System::for_sign_in(), ANA).await.unwrap().unwrap().person;
+        let own = System::for_sign_in().over(person.principal.id);
+        let factor = world.store().factor(&own).await.unwrap().unwrap();
+        assert!(!factor.sealed.windows(8).any(|part| part == &phone.0.as_bytes()[..8]));
+        let headers = [("idempotency-key", "one")];
+        let path = format!("{ME}/recovery-codes");
+        let body = json!({ "code": recovery[0] }).to_string();
+        let first = ana.send("POST", &path, &headers, body.clone().into()).await.json();
+        let again = ana.send("POST", &path, &headers, body.into()).await.json();
+        assert_eq!((first["recovery_codes"].as_array().unwrap().len(), &again["recovery_codes"]), (10, &json!([])));
+    }
+
+    async fn administrators_end_what_they_have_looked_at(world: &World) {
+        let acme = world.organization("Acme").await;
+        for email in [ANA, "bob@example.com"] {
+            world.user(acme, Role::Readwrite, email).await;
+        }
+        let root = world.of_account(AccountRole::Admin).await;
+        let ana = actor(world, &sign_in(world, json!({})).await);
+        world.advance(Span::seconds(10));
+        let bob = world.signed_in("bob@example.com").await;
+        let revoke = async |body: Value| root.post("/tenure/v1/login-sessions/revoke", body).await;
+        let counts = async |query: Value| {
+            let mut body = query;
+            body["dry_run"] = json!(true);
+            revoke(body).await.json()["count"].as_u64().unwrap()
+        };
+        assert_eq!(counts(json!({})).await, 2);
+        assert_eq!(counts(json!({ "user": ANA })).await, 1);
+        assert_eq!(counts(json!({ "opened_before_us": START.0 + 5_000_000 })).await, 1);
+        assert_eq!(counts(json!({ "amr": "otp" })).await, 0);
+        assert_eq!(counts(json!({ "user_agent_type": "unknown" })).await, 2);
+        assert_eq!(counts(json!({ "remote_ip": "192.0.2.1" })).await, 0);
+        for (body, status) in [
+            (json!({ "user": ANA }), 400),
+            (json!({ "dry_run": true, "user": "nobody@example.com" }), 404),
+            (json!({ "dry_run": true, "amr": "x" }), 400),
+            (json!({ "dry_run": true, "remote_ip": "x" }), 400),
+            (json!({ "dry_run": true, "usr": "x" }), 400),
+        ] {
+            assert_eq!(revoke(body.clone()).await.status, status, "{body}");
+        }
+        let preview = revoke(json!({ "dry_run": true, "user": ANA })).await.json();
+        let token = preview["token"].clone();
+        let later = actor(world, &sign_in(world, json!({})).await);
+        // Another query, another's preview, and one of long ago end nothing.
+        assert_eq!(revoke(json!({ "token": token })).await.status, 409);
+        let other = world.of_account(AccountRole::Admin).await;
+        let answer = other.post("/tenure/v1/login-sessions/revoke", json!({ "user": ANA, "token": token })).await;
+        assert_eq!(answer.status, 409);
+        assert_eq!(revoke(json!({ "user": ANA, "token": "x" })).await.status, 409);
+        world.advance(Span::seconds(1));
+        let ended = revoke(json!({ "user": ANA, "token": token })).await.json();
+        assert_eq!((&ended["count"], &ended["token"]), (&json!(1), &json!(null)));
+        assert_eq!(ana.get(ME).await.status, 401);
+        assert_eq!((bob.get(ME).await.status, later.get(ME).await.status), (200.try_into().unwrap(), 200.try_into().unwrap()));
+        let token = revoke(json!({ "dry_run": true })).await.json()["token"].clone();
+        world.advance(Span::minutes(10));
+        assert_eq!(revoke(json!({ "token": token })).await.status, 409);
+    }
+}

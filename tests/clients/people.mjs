@@ -1,0 +1,132 @@
+// One person at a browser without scripts: signs in, sets up a second factor, loses the app, changes the password, and
+// signs out everywhere. Prints a line for each step; ends with an error where a page is not what it should be.
+//
+// node people.mjs BASE EMAIL PASSWORD FOLDER: pictures of the pages go to the folder.
+
+import { createHmac } from "node:crypto";
+import { chromium } from "playwright-core";
+
+const [base, email, password, folder] = process.argv.slice(2);
+const changed = `${password} anew`;
+
+function check(what, holds) {
+  if (!holds) throw new Error(what);
+  console.log(what);
+}
+
+/** What an authenticator app does (RFC 6238); `steps` half minutes from now. */
+function code(secret, steps = 0) {
+  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  let bits = "";
+  for (const letter of secret.replaceAll(" ", "")) bits += letters.indexOf(letter).toString(2).padStart(5, "0");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));
+  const digest = createHmac("sha1", key).update(counter).digest();
+  const at = digest[19] & 15;
+  return String((digest.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+}
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu"],
+});
+const problems = [];
+
+async function open(options = {}) {
+  const context = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1100, height: 800 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  page.on("console", (message) => problems.push(message.text()));
+  return page;
+}
+
+async function signIn(page, word = password) {
+  await page.goto(`${base}/sign-in`);
+  await page.fill("#email", email);
+  await page.fill("#password", word);
+  await page.click("button[type=submit]");
+}
+
+async function picture(page, name) {
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    for (const width of [1100, 390]) {
+      await page.setViewportSize({ width, height: 800 });
+      const wide = await page.locator("html").evaluate((html) => html.scrollWidth).catch(() => width);
+      check(`${name} fits ${width} px`, wide <= width);
+      await page.screenshot({ path: `${folder}/${name}-${scheme}-${width}.png`, fullPage: true });
+    }
+  }
+}
+
+try {
+  const page = await open();
+  await page.goto(`${base}/account`);
+  check("a stranger is sent to the sign-in", page.url().includes("/sign-in"));
+  await picture(page, "sign-in");
+  await signIn(page, "wrong horse");
+  check("a wrong password is said", (await page.textContent("[role=alert]")).includes("not right"));
+  await picture(page, "wrong");
+  await signIn(page);
+  check("a right one opens the account", page.url() === `${base}/account`);
+  check("this browser is marked", (await page.textContent(".tag")) === "this browser");
+
+  await page.click("text=Set it up");
+  const secret = await page.textContent("#secret");
+  check("a QR code is drawn", await page.locator(".qr svg").isVisible());
+  await picture(page, "enrol");
+  await page.fill("#confirm-code", code(secret));
+  await page.click("text=Turn it on");
+  const codes = await page.locator(".codes code").allTextContents();
+  check("there are ten recovery codes", codes.length === 10);
+  await picture(page, "recovery");
+
+  const other = await open();
+  await signIn(other);
+  check("a second factor is asked for", (await other.textContent("h1")) === "One more step");
+  await picture(other, "code");
+  await other.fill("#code", "000000");
+  await other.click("button[type=submit]");
+  check("a wrong code is said", (await other.textContent("[role=alert]")).includes("not right"));
+  await other.fill("#code", code(secret, 1));
+  await other.click("button[type=submit]");
+  check("a right one opens the account too", other.url() === `${base}/account`);
+
+  const third = await open();
+  await signIn(third);
+  await third.fill("#code", codes[0]);
+  await third.click("button[type=submit]");
+  check("so does a recovery code", third.url() === `${base}/account`);
+  await picture(third, "account");
+
+  const fourth = await open();
+  await signIn(fourth);
+  await fourth.fill("#code", codes[0]);
+  await fourth.click("button[type=submit]");
+  check("which is used once", (await fourth.textContent("[role=alert]")).includes("used before"));
+
+  await page.goto(`${base}/account`);
+  await page.fill("#old", password);
+  await page.fill("#new", changed);
+  await page.click("text=Change the password");
+  check("the password is changed", (await page.textContent("[role=status]")).includes("changed"));
+  await other.goto(`${base}/account`);
+  check("which ends the other sessions", other.url().includes("/sign-in"));
+  await signIn(other);
+  check("the old password is no good", (await other.textContent("[role=alert]")).includes("not right"));
+  await signIn(other, changed);
+  await other.fill("#code", codes[1]);
+  await other.click("button[type=submit]");
+  check("the new one is", other.url() === `${base}/account`);
+
+  await page.goto(`${base}/account`);
+  await page.click("text=Sign out everywhere");
+  check("signed out everywhere", page.url().includes("/sign-in"));
+  await other.goto(`${base}/account`);
+  check("also elsewhere", other.url().includes("/sign-in"));
+  const refused = problems.filter((text) => text.includes("Content Security Policy"));
+  check(`nothing breaks the policy ${refused}`, refused.length === 0);
+} finally {
+  await browser.close();
+}
