@@ -14,6 +14,8 @@ ALTER TABLE audit ADD COLUMN hash BYTEA;
 -- Locked by whatever adds a line, and by nothing else.
 INSERT INTO counters (organization, sequence, pruned) VALUES ('00000000-0000-0000-0000-000000000002', 0, 0);
 
+-- From here on, each database has words of its own.
+
 -- For SQLite the program has a function of this name.
 CREATE FUNCTION audit_link(previous BYTEA, sequence BIGINT, content BYTEA) RETURNS BYTEA
 LANGUAGE sql IMMUTABLE AS 'SELECT sha256($1 || int8send($2) || $3)';

@@ -14,6 +14,8 @@ ALTER TABLE audit ADD COLUMN hash BLOB;
 -- Locked by whatever adds a line, and by nothing else.
 INSERT INTO counters (organization, sequence, pruned) VALUES (X'00000000000000000000000000000002', 0, 0);
 
+-- From here on, each database has words of its own.
+
 CREATE TRIGGER audit_not_changed BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'lines of the audit log are never changed'); END;
 

@@ -161,12 +161,13 @@ impl Walk {
         else {
             return broken(sequence, "cannot be read");
         };
-        let (Some(previous), Some(hash)) = (previous, hash) else {
-            if self.hash.is_some() {
-                return broken(sequence, "has no hash");
+        let (previous, hash) = match (previous, hash) {
+            (Some(previous), Some(hash)) => (previous, hash),
+            (None, None) if self.hash.is_none() => {
+                self.proof.unchained += 1;
+                return self.compare(sequence, GENESIS);
             }
-            self.proof.unchained += 1;
-            return self.compare(sequence, GENESIS);
+            _ => return broken(sequence, "has no hash"),
         };
         if previous != self.hash.unwrap_or(GENESIS) {
             return broken(sequence, "does not follow the line before it");

@@ -7,7 +7,6 @@ use axum::extract::ConnectInfo;
 use axum::http::Request;
 use domain::permission::Role;
 use domain::time::Span;
-use serde_json::json;
 use std::net::SocketAddr;
 use store::{AuditLine, System};
 
@@ -33,12 +32,11 @@ async fn from(world: &World, method: &str, path: &str, token: &str, body: String
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header("content-type", "application/json")
+        .header("content-type", "application/x-www-form-urlencoded")
         .header("authorization", format!("Bearer {token}"))
         .extension(ConnectInfo(peer))
         .body(Body::from(body));
-    use tower::ServiceExt;
-    world.server.router().oneshot(request.unwrap()).await.unwrap().status().as_u16()
+    world.send(request.unwrap()).await.status.as_u16()
 }
 
 both! {
@@ -47,7 +45,7 @@ both! {
         let id = world.user(acme, Role::Admin, "ana@example.com").await;
         let ana = world.signed_in("ana@example.com").await;
         let session = ana.session_id().await;
-        let body = json!({ "old-password": PASSWORD, "new-password": "battery staple" }).to_string();
+        let body = "old-password=correct+horse&new-password=battery+staple".to_owned();
         let token = ana.key.clone().unwrap();
         let path = format!("{AUTH}/current/password");
         assert_eq!(from(world, "PUT", &path, &token, body).await, 204);
