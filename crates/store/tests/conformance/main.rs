@@ -38,6 +38,7 @@ mod agent_world;
 mod agents;
 mod audit;
 mod devices;
+mod durability;
 mod files;
 mod heavy;
 mod logins;

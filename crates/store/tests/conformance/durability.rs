@@ -1,0 +1,97 @@
+//! What was acknowledged is there after whatever happens to the files; nothing is there by halves.
+
+use crate::world::{NOW, bytes, system};
+use domain::ids::OrganizationId;
+use domain::organization::Organization;
+use std::path::{Path, PathBuf};
+use store::Store;
+use store::database::{Database, OpenMode, Readers};
+use store::testing::{TestDatabase, empty_sqlite, fresh_sqlite};
+
+fn new(number: usize) -> Organization {
+    let id = OrganizationId::new(NOW, bytes());
+    Organization { id, name: format!("o{number:03}"), created: NOW, deleted: None, max_devices: None }
+}
+
+fn file(url: &str) -> PathBuf {
+    url.strip_prefix("sqlite:").unwrap().into()
+}
+
+fn log(path: &Path) -> PathBuf {
+    format!("{}-wal", path.display()).into()
+}
+
+/// How many organizations a database has, each with its line in the audit log, which is whole.
+async fn whole(url: &str) -> usize {
+    let readers = Readers { sqlite: 1, postgres: 1 };
+    let database = Database::open_with(url, OpenMode::Migrate, readers, NOW.0).await.unwrap();
+    let store = Store::new(database);
+    let made = store.organizations(&system()).await.unwrap();
+    let mut names: Vec<&str> = made.iter().map(|one| one.name.as_str()).collect();
+    names.sort_unstable();
+    assert!(names.iter().enumerate().all(|(number, name)| *name == format!("o{number:03}")), "{names:?}");
+    let proof = store.verify_audit(&system(), None, None).await.unwrap().unwrap();
+    assert_eq!(proof.lines, made.len() as u64, "each with its line");
+    store.database().close().await;
+    made.len()
+}
+
+/// A database with its log, and how long the log was after each acknowledged batch.
+async fn written() -> (Vec<u8>, Vec<u8>, Vec<usize>) {
+    let db = fresh_sqlite().await;
+    let (store, path) = (Store::new(db.database.clone()), file(&db.url));
+    let mut lengths = Vec::new();
+    for number in 0..12 {
+        store.create_organization(&system(), &new(number)).await.unwrap();
+        lengths.push(std::fs::metadata(log(&path)).unwrap().len() as usize);
+    }
+    (std::fs::read(&path).unwrap(), std::fs::read(log(&path)).unwrap(), lengths)
+}
+
+/// A power cut may leave any beginning of the log, or anything at its end. The tables themselves are in it, too.
+#[tokio::test]
+async fn a_torn_log_has_everything_up_to_the_tear() {
+    let (database, logged, lengths) = written().await;
+    let near = lengths.iter().flat_map(|length| [length - 1, *length, (length + 1).min(logged.len())]);
+    let mut cuts: Vec<usize> = near.chain((0..logged.len()).step_by(7499)).collect();
+    cuts.sort_unstable();
+    for (number, cut) in cuts.into_iter().enumerate() {
+        let place = empty_sqlite();
+        let path = file(&place.url);
+        std::fs::write(&path, &database).unwrap();
+        let mut torn = logged[..cut].to_vec();
+        match number % 3 {
+            // Blocks that were made but not written are zero.
+            1 => torn.resize(logged.len(), 0),
+            2 if cut < logged.len() => torn.extend(logged[cut..].iter().map(|byte| byte ^ 0x55)),
+            _ => {}
+        }
+        std::fs::write(log(&path), torn).unwrap();
+        let acknowledged = lengths.iter().filter(|length| **length <= cut).count();
+        let found = whole(&place.url).await;
+        assert_eq!(found, acknowledged, "cut at {cut} of {}", logged.len());
+    }
+}
+
+/// Another process that writes is waited for, and nothing is lost or done twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_is_waited_for() {
+    let db: TestDatabase = fresh_sqlite().await;
+    let store = Store::new(db.database.clone());
+    let other = rusqlite::Connection::open(file(&db.url)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.create_organization(&system(), &new(0)).await }
+    });
+    // Reading does not wait.
+    for _ in 0..50 {
+        assert!(store.organizations(&system()).await.unwrap().is_empty());
+    }
+    assert!(!waiting.is_finished());
+    other.execute_batch("COMMIT").unwrap();
+    waiting.await.unwrap().unwrap();
+    drop(other);
+    store.database().close().await;
+    assert_eq!(whole(&db.url).await, 1);
+}
