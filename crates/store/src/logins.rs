@@ -103,6 +103,8 @@ macro_rules! ends {
 
 /// Those of a person but for one.
 pub(crate) const OF_PERSON: Ends = ends!("principal = $2 AND created_us <> $3");
+/// Those of everybody.
+pub(crate) const OF_EVERYBODY: Ends = ends!("principal <> $2 AND created_us <> $3");
 /// Those that a key opened but for one.
 const OF_KEY: Ends =
     ends!("created_us IN (SELECT l.created_us FROM logins l WHERE l.credential = $2) AND created_us <> $3");
@@ -110,9 +112,15 @@ const OF_KEY: Ends =
 const OF_ID: Ends = ends!("principal = $2 AND created_us = $3");
 
 /// No session was created then.
-const NONE: Micros = Micros(-1);
+pub(crate) const NONE: Micros = Micros(-1);
 
-fn end(which: &Ends, subject: uuid::Uuid, at: Micros, ending: &Ending, now: Micros) -> [Statement; 3] {
+pub(crate) fn end(
+    which: &Ends,
+    subject: uuid::Uuid,
+    at: Micros,
+    ending: &Ending,
+    now: Micros,
+) -> [Statement; 3] {
     let people = OrganizationId::PEOPLE;
     [
         any(which.lines, values![people, subject, at, now]),

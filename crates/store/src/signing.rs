@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-fn public_key(row: &Row) -> Result<PublicKey> {
+pub(crate) fn public_key(row: &Row) -> Result<PublicKey> {
     Ok(PublicKey {
         id: SigningKeyId(row.id(0)?),
         bytes: row.bytes(1)?,

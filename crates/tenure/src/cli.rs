@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, demo, host, key, master_key, member, org, serve, service_user, settings, user, worker,
+    audit, backup, demo, doctor, host, key, master_key, member, org, restore, serve, service_user, settings,
+    user, worker,
 };
 
 /// Who holds which device, which agent is at work, who is signed in: a sessions server.
@@ -78,6 +79,12 @@ pub enum Command {
     /// What was done by whom: check, print and pin it
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Write all that is kept into one file, while servers run
+    Backup(backup::Backup),
+    /// Make a database out of a backup
+    Restore(restore::Restore),
+    /// Look for what is wrong with files, keys, clock and database, and say what to do
+    Doctor(doctor::Doctor),
     /// Bring the database to the schema of this program
     Migrate,
     /// Print every setting with its value and where it comes from
@@ -132,9 +139,6 @@ mod tests {
              --org org_01987a6b5c4d7e8f90123456789abcde",
             "demo --fresh",
             "master-key rotate --database sqlite:x.db",
-            "audit verify",
-            "audit checkpoint --json",
-            "audit export --since 2026-11-01 --until 2026-11-21T10:00:00Z --format csv",
             "migrate --json",
             "settings",
             "version",
@@ -149,8 +153,6 @@ mod tests {
             "",
             "sreve",
             "serve --colour red",
-            "audit verify --against x",
-            "audit export --since yesterday",
             "org create",
             "org set Acme",
             "org set Acme --max-devices many",
@@ -172,6 +174,27 @@ mod tests {
         for line in bad {
             let words = std::iter::once("tenure").chain(line.split(' ').filter(|word| !word.is_empty()));
             assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+    #[test]
+    fn audit_backup_and_doctor_are_spelled_as_agreed() {
+        let parse = |line: &str| Cli::try_parse_from(std::iter::once("tenure").chain(line.split(' ')));
+        for line in [
+            "audit verify",
+            "audit checkpoint --json",
+            "audit export --since 2026-11-01 --until 2026-11-21T10:00:00Z --format csv",
+            "backup tenure.backup --with-master-key",
+            "restore tenure.backup --force --keep-keys",
+            "doctor --backup tenure.backup",
+        ] {
+            if let Err(error) = parse(line) {
+                panic!("tenure {line}: {error}");
+            }
+        }
+        for line in
+            ["audit", "audit verify --against x", "audit export --since yesterday", "backup", "restore"]
+        {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }
 }

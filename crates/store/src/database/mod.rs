@@ -4,10 +4,12 @@
 //! first appearance, so values are always bound by name here, never by position.
 
 mod counts;
+pub mod dump;
 mod ended;
 mod location;
 mod migrate;
 mod postgres;
+mod postgres_dump;
 mod postgres_line;
 mod postgres_listener;
 mod postgres_schema;
@@ -16,6 +18,7 @@ mod postgres_value;
 mod postgres_writer;
 mod signal;
 mod sqlite;
+mod sqlite_dump;
 mod sqlite_file;
 mod sqlite_functions;
 mod sqlite_reader;

@@ -78,7 +78,7 @@ fn create(path: &Path) -> Result<(), DatabaseError> {
     }
 }
 
-fn require_file(path: &Path) -> Result<(), DatabaseError> {
+pub(super) fn require_file(path: &Path) -> Result<(), DatabaseError> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(()),
         Ok(_) => Err(DatabaseError::Failed(format!("{} is not a file", path.display()))),

@@ -1,13 +1,16 @@
 //! One file for each command.
 
 pub mod audit;
+pub mod backup;
 pub mod demo;
+pub mod doctor;
 pub mod host;
 pub mod key;
 pub mod master_key;
 pub mod member;
 pub mod migrate;
 pub mod org;
+pub mod restore;
 pub mod serve;
 pub mod service_user;
 pub mod settings;
@@ -82,6 +85,9 @@ async fn run_async(context: &Context, command: Command) -> Result<()> {
         Command::Key(command) => key::run(context, command).await,
         Command::MasterKey(command) => master_key::run(context, command).await,
         Command::Audit(command) => audit::run(context, command).await,
+        Command::Backup(arguments) => backup::run(context, arguments).await,
+        Command::Restore(arguments) => restore::run(context, arguments).await,
+        Command::Doctor(arguments) => doctor::run(context, arguments).await,
         Command::Migrate => migrate::run(context).await,
         Command::Settings(arguments) => settings::run(context, arguments),
         Command::Version => version::run(context),

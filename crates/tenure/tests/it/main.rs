@@ -2,6 +2,9 @@
 
 mod administration;
 mod audit;
+mod backup;
 mod demo;
+mod doctor;
+mod durability;
 mod refusals;
 mod shell;

@@ -3,6 +3,7 @@
 mod audit;
 mod credentials;
 mod people;
+mod restored;
 mod revoke;
 mod signing_in;
 mod tokens;

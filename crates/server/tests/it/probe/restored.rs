@@ -1,0 +1,79 @@
+//! After a backup was restored, nothing opens that could have been revoked since it was made.
+
+use super::{AUTH, token_in};
+use crate::world::{START, World};
+use domain::permission::Role;
+use domain::time::{Micros, Span};
+use serde_json::json;
+use store::database::dump;
+use store::testing::{TestPlace, empty_postgres, empty_sqlite};
+use store::{OpenMode, restoring};
+
+/// A server on a restored copy of the world's database. It has the old signing key, as another server would that
+/// nobody thought of.
+async fn restored(world: &World, keep_keys: bool) -> (World, TestPlace) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dump");
+    std::fs::write(&file, "").unwrap();
+    let url = world.app().settings.database.reveal().to_owned();
+    let dumped = dump::dump(&url, &file).await.unwrap();
+    let place = if url.starts_with("sqlite:") { empty_sqlite() } else { empty_postgres().await.unwrap() };
+    let now = world.app().now();
+    let after = restoring::statements(START, keep_keys, now).unwrap();
+    // SQLite takes the file itself, by a rename on one file system.
+    let staged = dump::staging(&place.url).unwrap().unwrap_or(file.clone());
+    if staged != file {
+        std::fs::copy(&file, &staged).unwrap();
+    }
+    dump::restore(&place.url, &dumped, &staged, after, now.0).await.unwrap();
+    let url = place.url.clone();
+    (world.beside(|settings| settings.database = server::settings::SecretUrl::from(url)).await, place)
+}
+
+both! {
+    async fn no_earlier_credential_opens_anything(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let ana = world.signed_in("ana@example.com").await;
+        let host = world.member(acme, Role::Admin).await;
+        let made = ana.post(&format!("{AUTH}/api-token"), json!({})).await;
+        let key = made.json()["token"].as_str().unwrap_or_else(|| panic!("{}", made.text())).to_owned();
+        let forgot = json!({ "email": "ana@example.com" }).to_string();
+        assert_eq!(world.stranger(None).call_with("POST", &format!("{AUTH}/password-restore"), &forgot).await.status, 200);
+        let mailed = token_in(&world.mail(1).await);
+        world.advance(Span::minutes(1));
+        let (second, _place) = restored(world, false).await;
+        let token = ana.key.clone().unwrap();
+        for old in [token.as_str(), &key, host.key.as_deref().unwrap()] {
+            assert!(world.stranger(Some(old)).get("/api/v1/sessions").await.status == 200, "it is good where it was made");
+            assert_eq!(second.stranger(Some(old)).get("/api/v1/sessions").await.status, 401);
+            assert_eq!(second.stranger(Some(old)).get(super::SESSIONS).await.status, 401);
+        }
+        let body = json!({ "verify-token": mailed, "new-password": "something else" }).to_string();
+        let path = format!("{AUTH}/password-restore-verify");
+        assert_eq!(second.stranger(None).call_with("POST", &path, &body).await.status, 401);
+        // The password is as it was: who knows it signs in again, and the old session is not among the open ones.
+        let again = second.signed_in("ana@example.com").await;
+        assert_eq!((again.sessions().await, ana.sessions().await), (1, 1));
+        assert!(!world.stranger(again.key.as_deref()).is_good().await, "and its token opens nothing elsewhere");
+        let system = store::System::for_jobs();
+        let ended = second.store().ended_by_restore(&system, Micros(world.app().now().0)).await.unwrap();
+        assert_eq!((ended.logins, ended.keys), (1, 2));
+        let proof = second.store().verify_audit(&system, None, None).await.unwrap().unwrap();
+        assert!(proof.lines > 5);
+    }
+
+    async fn keys_that_are_kept_open_what_they_did(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let (ana, key) = (world.signed_in("ana@example.com").await, world.member(acme, Role::Admin).await);
+        let (second, place) = restored(world, true).await;
+        assert!(!second.stranger(ana.key.as_deref()).is_good().await);
+        assert_eq!(second.stranger(key.key.as_deref()).get("/api/v1/sessions").await.status, 200);
+        // The feed of the people says that the session ended: it has a line for each.
+        let people = store::System::for_jobs().within(domain::ids::OrganizationId::PEOPLE);
+        let feed = second.store().changes(&people, 0, 100).await.unwrap();
+        assert_eq!(format!("{feed:?}").matches("Ended").count(), 1, "{feed:?}");
+        store::Database::open(&place.url, OpenMode::Existing, 0).await.unwrap().close().await;
+    }
+}

@@ -1,0 +1,271 @@
+//! The file of a backup.
+//!
+//! A line that says what it is, a line of JSON that says what is in it, the parts one after another, and SHA-256 of all
+//! of that. Whatever is changed, cut off or added is found; it is no signature, so keep backups where nobody can write.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::failure::{Failure, Result};
+
+const MAGIC: &[u8] = b"tenure backup 1\n";
+const SUM: u64 = 32;
+/// The line of JSON is no longer than this.
+const MAX_CONTENTS: usize = 64 << 10;
+
+/// What is in a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The version of the program that made it.
+    pub program: String,
+    /// When, in microseconds since 1970.
+    pub made_us: i64,
+    /// `sqlite` or `postgres`.
+    pub database: String,
+    /// The schema of the database.
+    pub schema: i64,
+    /// In which of PostgreSQL's schemas the tables are.
+    pub place: String,
+    /// The end of the audit log in it.
+    pub audit: Option<String>,
+    /// How long the dump is.
+    pub dump_bytes: u64,
+    /// How long the list of files is: a JSON document for each, on a line.
+    pub files_bytes: u64,
+    /// How long the master key's file is; 0 when it is not in there.
+    pub master_key_bytes: u64,
+}
+
+/// A file of the files' folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// Where it is in the folder.
+    pub path: String,
+    /// How long it is.
+    pub bytes: u64,
+}
+
+/// A file that is removed again unless it is kept.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// The like beside another file, hidden, under a name that nothing else has.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn beside(path: &Path, what: &str) -> Result<Scratch> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Scratch::new(path.with_file_name(format!(".{name}.tenure-{what}")))
+    }
+
+    /// Makes an empty file for its owner only, in the place of one that an attempt before has left.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn new(path: PathBuf) -> Result<Scratch> {
+        for end in ["", "-wal", "-shm", "-journal"] {
+            let mut left = path.clone().into_os_string();
+            left.push(end);
+            let _ = std::fs::remove_file(left);
+        }
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        made.map_err(|error| Failure::new(format!("cannot make {}: {error}", path.display())))?;
+        Ok(Scratch(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Writes a backup: under another name until it is complete.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write(path: &Path, contents: &Contents, dump: &Path, files: &str, master_key: &[u8]) -> Result<()> {
+    let wrong = |error: io::Error| Failure::new(format!("cannot write {}: {error}", path.display()));
+    let making = Scratch::beside(path, "making")?;
+    let file = OpenOptions::new().write(true).open(making.path()).map_err(wrong)?;
+    let mut out = Summing { inner: BufWriter::new(file), sum: Sha256::new() };
+    let put = |out: &mut Summing<BufWriter<File>>| -> io::Result<()> {
+        out.write_all(MAGIC)?;
+        serde_json::to_writer(&mut *out, contents)?;
+        out.write_all(b"\n")?;
+        io::copy(&mut BufReader::new(File::open(dump)?), out)?;
+        out.write_all(files.as_bytes())?;
+        out.write_all(master_key)?;
+        let sum: [u8; 32] = out.sum.clone().finalize().into();
+        out.inner.write_all(&sum)?;
+        out.inner.flush()?;
+        out.inner.get_ref().sync_all()
+    };
+    put(&mut out).map_err(wrong)?;
+    std::fs::rename(making.path(), path).map_err(wrong)
+}
+
+/// A backup whose checksum is right.
+pub struct Archive {
+    file: File,
+    /// What is in it.
+    pub contents: Contents,
+    /// Where the parts begin.
+    parts: u64,
+}
+
+impl Archive {
+    /// Opens a backup and reads all of it, to compare its checksum.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not as it was written.
+    pub fn open(path: &Path) -> Result<Archive> {
+        let unreadable = |error: io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
+        let damaged = || {
+            Failure::new(format!(
+                "{} is no backup of tenure, or it is damaged: nothing was restored",
+                path.display()
+            ))
+            .hint("its checksum is not right; take another copy of it")
+        };
+        let mut file = File::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let body = length.checked_sub(SUM).ok_or_else(damaged)?;
+        let mut sum = Summing { inner: io::sink(), sum: Sha256::new() };
+        io::copy(&mut BufReader::new((&mut file).take(body)), &mut sum).map_err(unreadable)?;
+        let mut expected = Vec::new();
+        file.read_to_end(&mut expected).map_err(unreadable)?;
+        let sum: [u8; 32] = sum.sum.finalize().into();
+        if expected != sum {
+            return Err(damaged());
+        }
+        let (contents, parts) = contents(&mut file).map_err(unreadable)?.ok_or_else(damaged)?;
+        let within = [contents.dump_bytes, contents.files_bytes, contents.master_key_bytes];
+        let end = within.into_iter().try_fold(parts, u64::checked_add);
+        if end != Some(body) {
+            return Err(damaged());
+        }
+        Ok(Archive { file, contents, parts })
+    }
+
+    /// Copies the dump into a file that is there.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn extract(&mut self, into: &Path) -> Result<()> {
+        self.file.seek(SeekFrom::Start(self.parts))?;
+        let mut out = OpenOptions::new().write(true).truncate(true).open(into)?;
+        io::copy(&mut BufReader::new((&mut self.file).take(self.contents.dump_bytes)), &mut out)?;
+        Ok(out.sync_all()?)
+    }
+
+    /// The list of files.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn files(&mut self) -> Result<Vec<KeptFile>> {
+        let bytes = self.part(self.contents.dump_bytes, self.contents.files_bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let files = text.lines().map(serde_json::from_str).collect::<std::result::Result<_, _>>();
+        files.map_err(|error| Failure::new(format!("the list of files in the backup: {error}")))
+    }
+
+    /// The master key's file, if it is in there.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn master_key(&mut self) -> Result<Option<Vec<u8>>> {
+        let before = self.contents.dump_bytes + self.contents.files_bytes;
+        let bytes = self.part(before, self.contents.master_key_bytes)?;
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    fn part(&mut self, from: u64, length: u64) -> Result<Vec<u8>> {
+        self.file.seek(SeekFrom::Start(self.parts + from))?;
+        let mut bytes = Vec::new();
+        (&mut self.file).take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The two lines at the beginning, and where they end.
+fn contents(file: &mut File) -> io::Result<Option<(Contents, u64)>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut begin = Vec::new();
+    file.take((MAGIC.len() + MAX_CONTENTS) as u64).read_to_end(&mut begin)?;
+    let Some(rest) = begin.strip_prefix(MAGIC) else { return Ok(None) };
+    let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+    let contents = serde_json::from_slice(&rest[..end]).ok();
+    Ok(contents.map(|contents| (contents, (MAGIC.len() + end + 1) as u64)))
+}
+
+/// Adds up what is written.
+struct Summing<W> {
+    inner: W,
+    sum: Sha256,
+}
+
+impl<W: Write> Write for Summing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_with_any_bit_changed_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, dump) = (folder.path().join("a.backup"), folder.path().join("dump"));
+        std::fs::write(&dump, "the dump").unwrap();
+        let contents = Contents {
+            program: "1".into(),
+            made_us: 7,
+            database: "sqlite".into(),
+            schema: 4,
+            place: String::new(),
+            audit: None,
+            dump_bytes: 8,
+            files_bytes: 0,
+            master_key_bytes: 3,
+        };
+        write(&path, &contents, &dump, "", b"key").unwrap();
+        let mut archive = Archive::open(&path).unwrap();
+        assert_eq!(
+            (archive.files().unwrap().len(), archive.master_key().unwrap().unwrap()),
+            (0, b"key".to_vec())
+        );
+        let into = Scratch::new(folder.path().join("out")).unwrap();
+        archive.extract(into.path()).unwrap();
+        assert_eq!(std::fs::read(into.path()).unwrap(), b"the dump");
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            for bad in [
+                [&good[..at], &[good[at] ^ 1], &good[at + 1..]].concat(),
+                good[..at].to_vec(),
+                [&good[..at], b"x", &good[at..]].concat(),
+            ] {
+                std::fs::write(&path, bad).unwrap();
+                assert!(Archive::open(&path).is_err(), "byte {at}");
+            }
+        }
+    }
+}

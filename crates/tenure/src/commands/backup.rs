@@ -1,0 +1,117 @@
+//! `tenure backup`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use server::settings::FileStore;
+use store::database::dump;
+use store::{By, NewAuditLine};
+
+use crate::administration::now;
+use crate::archive::{self, Contents, KeptFile, Scratch};
+use crate::commands::Context;
+use crate::failure::{Failure, Result};
+
+/// Arguments of `tenure backup`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tenure backup /backups/tenure-$(date +%F).backup
+  tenure backup --with-master-key tenure.backup      For a place where only you can read
+
+The server may run. The file holds the database, hashes of credentials included, and a list of the files that belong to \
+it, but not the files themselves: copy their folder after this. The master key, which secrets are sealed with, is not in \
+it unless you say so: keep it somewhere else. PostgreSQL needs pg_dump on this machine.")]
+pub struct Backup {
+    /// The file to write; it must not be there
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Put the master key into it, too: then whoever has the file has every secret
+    #[arg(long)]
+    pub with_master_key: bool,
+}
+
+/// Does it.
+///
+/// # Errors
+/// The database cannot be read, or the file cannot be written.
+pub async fn run(context: &Context, arguments: Backup) -> Result<()> {
+    let settings = context.settings(Vec::new())?.settings;
+    let Backup { file, with_master_key } = arguments;
+    if file.exists() {
+        return Err(Failure::new(format!("{} is there already", file.display())));
+    }
+    let admin = context.administration().await?;
+    // Noted in what is backed up, and so in what is restored.
+    let made = now();
+    let line =
+        NewAuditLine::new(By::NOBODY, "backup.create", "", json!({ "master_key": with_master_key }), made);
+    admin.store.audit_note(&admin.system, &line).await?;
+    let audit = admin.store.audit_head(&admin.system).await?.map(|head| head.to_string());
+    admin.close().await;
+    let copy = Scratch::beside(&file, "dump")?;
+    let dumped = dump::dump(settings.database.reveal(), copy.path()).await?;
+    let files = listed(&settings.files)?;
+    let key = match with_master_key {
+        true => std::fs::read(settings.master_key_path()).map_err(|error| {
+            Failure::new(format!(
+                "cannot read the master key {}: {error}",
+                settings.master_key_path().display()
+            ))
+        })?,
+        false => Vec::new(),
+    };
+    let contents = Contents {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        made_us: made.0,
+        database: dumped.kind,
+        schema: dumped.schema,
+        place: dumped.place,
+        audit,
+        dump_bytes: copy.path().metadata()?.len(),
+        files_bytes: files.len() as u64,
+        master_key_bytes: key.len() as u64,
+    };
+    archive::write(&file, &contents, copy.path(), &files, &key)?;
+    let bytes = file.metadata()?.len();
+    let secret = if with_master_key {
+        "The master key is in it: keep it where only you can read."
+    } else {
+        "The master key is not in it: keep that, too, somewhere else."
+    };
+    let sentence = format!("Wrote {} ({bytes} bytes, schema {}). {secret}", file.display(), contents.schema);
+    context
+        .output
+        .done(&sentence, &json!({ "bytes": bytes, "schema": contents.schema, "audit": contents.audit }))
+}
+
+/// The files of a folder, a JSON document on each line; nothing for an object store, which keeps its own books.
+fn listed(files: &FileStore) -> Result<String> {
+    let FileStore::Folder(folder) = files else { return Ok(String::new()) };
+    let mut found = Vec::new();
+    walk(folder, Path::new(""), &mut found)?;
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    let lines =
+        found.iter().map(|file| Ok(serde_json::to_string(file).map_err(std::io::Error::from)? + "\n"));
+    lines.collect()
+}
+
+fn walk(folder: &Path, within: &Path, found: &mut Vec<KeptFile>) -> Result<()> {
+    let entries = match std::fs::read_dir(folder.join(within)) {
+        // No file was kept yet.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = within.join(entry.file_name());
+        let about = entry.metadata()?;
+        if about.is_dir() {
+            walk(folder, &path, found)?;
+        } else {
+            found.push(KeptFile { path: path.to_string_lossy().into_owned(), bytes: about.len() });
+        }
+    }
+    Ok(())
+}

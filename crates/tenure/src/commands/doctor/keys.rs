@@ -1,0 +1,85 @@
+//! The keys: that they open what they sealed, and are not too old.
+
+use domain::time::Micros;
+use serde::Deserialize;
+use server::master_key::MasterKey;
+use server::settings::Settings;
+
+use super::Findings;
+use crate::administration::{Administration, now};
+
+/// Secrets that are tried at once.
+const AT_ONCE: u32 = 256;
+
+/// What is read of a signing key's file.
+#[derive(Deserialize)]
+struct Kept {
+    id: String,
+    created_us: i64,
+}
+
+/// That the master key opens every secret that is kept.
+pub async fn master_key(
+    settings: &Settings,
+    admin: &Administration,
+    found: &mut Findings,
+) -> store::Result<()> {
+    let check = "master key";
+    let path = settings.master_key_path();
+    let key = MasterKey::open(&path);
+    let (mut closed, mut all, mut after) = (0, 0, None);
+    loop {
+        let some = admin.store.all_secrets(&admin.system, after.as_ref(), AT_ONCE).await?;
+        let Some((last, _)) = some.last() else { break };
+        after = Some(last.clone());
+        all += some.len();
+        let opens = |secret: &store::SealedSecret| {
+            key.as_ref().is_ok_and(|key| key.unseal(&secret.key, &secret.ciphertext).is_ok())
+        };
+        closed += some.iter().filter(|(_, secret)| !opens(secret)).count();
+    }
+    let todo = format!("put the right file at {}; it is in no backup unless you said so", path.display());
+    match &key {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            found.wrong(check, format!("{} cannot be read: {error}", path.display()), todo);
+        }
+        // The server makes one when it starts, which would open nothing of what there is.
+        _ if closed > 0 => {
+            found.wrong(check, format!("{closed} of {all} sealed secrets cannot be opened"), todo)
+        }
+        _ => {}
+    }
+    found.looked_at(check);
+    Ok(())
+}
+
+/// That this server's signing key is known to the others, and not overdue.
+pub async fn signing_keys(
+    settings: &Settings,
+    admin: &Administration,
+    found: &mut Findings,
+) -> store::Result<()> {
+    let check = "signing keys";
+    let known = admin.store.public_keys(&admin.system).await?;
+    let rotates = i64::try_from(settings.signing_key_rotates.as_micros()).unwrap_or(i64::MAX);
+    let path = settings.signing_keys.join("signing-key.json");
+    if let Ok(text) = std::fs::read(&path) {
+        match serde_json::from_slice::<Kept>(&text) {
+            Err(_) => found.wrong(
+                check,
+                format!("{} is damaged", path.display()),
+                "delete it: the server makes another one, and everybody signs in again",
+            ),
+            Ok(kept) => {
+                // It is made anew at the next sign-in after its time; twice that without one is odd.
+                let overdue = Micros(kept.created_us.saturating_add(rotates.saturating_mul(2)));
+                if overdue < now() && known.iter().any(|key| key.id.to_string() == kept.id) {
+                    let todo = "is the server running, with these settings? It makes a new one when somebody signs in";
+                    found.wrong(check, format!("{} should have been replaced", path.display()), todo);
+                }
+            }
+        }
+    }
+    found.looked_at(check);
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Files and folders: who may read them, and how much room there is.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use server::settings::{FileStore, MailRoute, Settings};
+
+use super::Findings;
+use crate::archive::Archive;
+
+/// Others may read it.
+const OTHERS: u32 = 0o077;
+/// Others may write it.
+const OTHERS_WRITE: u32 = 0o022;
+/// Less room than this is too little for a database that writes its log beside it.
+const ROOM: u64 = 512 << 20;
+
+/// Who may read what has secrets, hashes of them, or mails with tokens in them.
+pub fn permissions(settings: &Settings, found: &mut Findings) {
+    let check = "permissions";
+    let mut files = vec![settings.master_key_path(), settings.signing_keys.join("signing-key.json")];
+    let mut folders = vec![settings.signing_keys.clone()];
+    if let Some(database) = sqlite(settings) {
+        for end in ["", "-wal", "-shm", ".replaced"] {
+            files.push(format!("{}{end}", database.display()).into());
+        }
+        if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            let about = folder.metadata().ok();
+            if about.is_some_and(|about| about.mode() & OTHERS_WRITE != 0 && about.mode() & 0o1000 == 0) {
+                let wrong = format!("others may put files into {}", folder.display());
+                found.wrong(check, wrong, format!("chmod go-w {}", folder.display()));
+            }
+        }
+    }
+    if let MailRoute::Outbox(folder) = &settings.mail {
+        folders.push(folder.clone());
+    }
+    if let FileStore::Folder(folder) = &settings.files {
+        folders.push(folder.clone());
+    }
+    for (paths, mode) in [(files, "600"), (folders, "700")] {
+        for path in paths {
+            private(check, &path, mode, found);
+        }
+    }
+    found.looked_at(check);
+}
+
+fn private(check: &'static str, path: &Path, mode: &str, found: &mut Findings) {
+    let Ok(about) = path.metadata() else { return };
+    if about.mode() & OTHERS != 0 && !within_private(path) {
+        let wrong = format!("others may read {} (mode {:o})", path.display(), about.mode() & 0o777);
+        found.wrong(check, wrong, format!("chmod {mode} {}", path.display()));
+    }
+}
+
+/// Whether its folder lets nobody else in: then its own mode is of no matter.
+fn within_private(path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let about = folder.unwrap_or(Path::new(".")).metadata();
+    about.is_ok_and(|about| about.mode() & OTHERS == 0)
+}
+
+/// How much room there is where something is written.
+pub fn room(settings: &Settings, found: &mut Findings) {
+    let check = "disk room";
+    let mut places = vec![settings.signing_keys.clone()];
+    places.extend(sqlite(settings).and_then(|path| path.parent().map(Path::to_owned)));
+    if let FileStore::Folder(folder) = &settings.files {
+        places.push(folder.clone());
+    }
+    for place in places {
+        let Ok(about) = rustix::fs::statvfs(place.as_path()) else { continue };
+        let free = about.f_bavail.saturating_mul(about.f_frsize);
+        if free < ROOM {
+            let wrong = format!("{} MiB are free at {}", free >> 20, place.display());
+            found.wrong(check, wrong, "make room: without any, nothing is written and clients are told so");
+        }
+        if about.f_files > 0 && about.f_favail < 1000 {
+            let wrong = format!("{} more files fit at {}", about.f_favail, place.display());
+            found.wrong(check, wrong, "make room: the file system has no inodes left");
+        }
+    }
+    found.looked_at(check);
+}
+
+/// A backup: who may read it, and whether it is whole.
+pub fn backup(path: &Path, found: &mut Findings) {
+    let check = "backup";
+    private(check, path, "600", found);
+    if let Err(failure) = Archive::open(path) {
+        let wrong =
+            failure.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        found.wrong(check, wrong, "make another one: `tenure backup FILE`");
+    }
+    found.looked_at(check);
+}
+
+fn sqlite(settings: &Settings) -> Option<PathBuf> {
+    store::database::dump::sqlite_path(settings.database.reveal())
+}
