@@ -7,6 +7,7 @@ use super::shapes::{read_principal_id, read_session_id};
 use domain::principal::PrincipalKind;
 use uuid::Uuid;
 
+/// A text as each kind of id.
 pub fn ids(text: &str) {
     let bare = text.strip_prefix("devin-").unwrap_or(text);
     assert_eq!(read_session_id(text).is_some(), read_session_id(bare).is_some());
@@ -14,6 +15,7 @@ pub fn ids(text: &str) {
     assert!(person.is_none() || read_principal_id(text, PrincipalKind::ServiceUser).is_none());
 }
 
+/// A text as a cursor, and a good cursor with a byte of it changed.
 pub fn cursors(text: &str, position: u128, at: usize, flip: u8, filter: &str) {
     let binding = |list, filter| Binding::new([7; 32], list, Uuid::nil(), Uuid::max(), filter);
     let own = binding("sessions", filter);
@@ -37,6 +39,7 @@ pub fn cursors(text: &str, position: u128, at: usize, flip: u8, filter: &str) {
     }
 }
 
+/// A query as a list reads it.
 pub fn filters(raw: &str) {
     let Ok(query) = Query::read(Some(raw)) else { return };
     let _ = paging(&query);

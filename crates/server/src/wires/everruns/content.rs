@@ -1,5 +1,6 @@
 //! What is said: the parts of messages, as clients send them and as they are shown.
 
+use super::answer::fields;
 use super::ids::{self, Prefixed};
 use crate::failure::{Failure, RequestFailure};
 use crate::wires::times::Time;
@@ -42,8 +43,9 @@ struct Controls {
 pub struct Sent {
     /// What is said.
     pub message: SentMessage,
+    /// Not read as [`Controls`] at once: a list would be taken for one, field by field.
     #[serde(default)]
-    controls: Option<Controls>,
+    controls: Option<Map<String, Value>>,
     /// Whatever the client wants to find again.
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
@@ -80,10 +82,11 @@ impl Sent {
                 return wrong(format!("message.content[{at}]: expected {expected}"));
             }
         }
+        let controls = self.controls.as_ref().map(fields::<Controls>).transpose()?;
         let texts = content.iter().filter_map(|part| part.get("text").and_then(Value::as_str));
         let text = texts.collect::<Vec<_>>().join("\n");
         let more = [
-            ("controls", self.controls.map(|controls| json!(controls))),
+            ("controls", controls.map(|controls| json!(controls))),
             ("metadata", self.metadata.map(Value::Object)),
             ("tags", self.tags.map(Value::from)),
         ];

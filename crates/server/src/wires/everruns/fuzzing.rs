@@ -3,6 +3,7 @@
 use super::query::{Query, warning_header};
 use super::{events, filter, ids};
 
+/// A text as each kind of id.
 pub fn ids(text: &str) {
     if let Ok(id) = ids::read_session(text) {
         assert_eq!(ids::session(id).to_string(), text);
@@ -11,6 +12,7 @@ pub fn ids(text: &str) {
         (ids::read_agent(text), ids::read_agent_filter(text), ids::read_event(text), ids::read_turn(text));
 }
 
+/// A query as the lists read it.
 pub fn filters(raw: &str) {
     let query = Query::read(Some(raw));
     let _ = (query.paging(), events::Kinds::read(&query));

@@ -91,6 +91,7 @@ both! {
             ("POST",  &messages,      "{\"message\":{}}",               "message: missing field `content`"),
             ("POST",  &messages,      "{\"message\":{\"content\":[]}}", "message.content: expected at least one part"),
             ("POST",  &messages,      "{\"message\":{\"content\":[{\"type\":\"tool_result\"}]}}", "message.content[0]: expected a part"),
+            ("POST",  &messages,      "{\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\"}]},\"controls\":[null]}", "controls: invalid type: sequence"),
             ("POST",  &messages,      "{\"message\":{\"role\":\"agent\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}}", "message.role: expected user"),
         ];
         for (method, path, body, sentence) in table {
