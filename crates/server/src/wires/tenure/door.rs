@@ -4,7 +4,7 @@ use super::errors::TenureError;
 use crate::operations::door::{self, Entry, Visitor};
 use crate::operations::sign_in::{self, Attempt};
 use crate::state::App;
-use crate::wires::layers::{self, Whole};
+use crate::wires::layers::{self, NotKept, Whole};
 use crate::wires::origin::CameFrom;
 use axum::Json;
 use axum::extract::State;
@@ -75,7 +75,7 @@ pub async fn code(
 }
 
 fn entered(entry: Entry) -> Response {
-    match entry {
+    let mut response = match entry {
         Entry::In(person, issued) => {
             let user = person.principal.number;
             Json(SignedIn { token: issued.token, expires_us: issued.expires.0, user }).into_response()
@@ -84,5 +84,7 @@ fn entered(entry: Entry) -> Response {
             let body = Challenge { challenge: half.challenge, expires_us: half.expires.0 };
             (StatusCode::ACCEPTED, Json(body)).into_response()
         }
-    }
+    };
+    response.extensions_mut().insert(NotKept);
+    response
 }
