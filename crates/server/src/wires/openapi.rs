@@ -10,23 +10,25 @@ use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
 /// The contracts by their wires.
-const CONTRACTS: [(&str, &str); 6] = [
+const CONTRACTS: [(&str, &str); 7] = [
     ("devin", include_str!("../../contracts/devin.json")),
     ("everruns", include_str!("../../contracts/everruns.json")),
     ("house", include_str!("../../contracts/house.json")),
     ("mobilenext", include_str!("../../contracts/mobilenext.json")),
+    ("pages", include_str!("../../contracts/pages.json")),
     ("probe", include_str!("../../contracts/probe.json")),
     ("tenure", include_str!("../../contracts/tenure.json")),
 ];
 
 /// The documents, each made when it is first asked for.
-static DOCUMENTS: [LazyLock<Vec<u8>>; 6] = [
+static DOCUMENTS: [LazyLock<Vec<u8>>; 7] = [
     LazyLock::new(|| written(0)),
     LazyLock::new(|| written(1)),
     LazyLock::new(|| written(2)),
     LazyLock::new(|| written(3)),
     LazyLock::new(|| written(4)),
     LazyLock::new(|| written(5)),
+    LazyLock::new(|| written(6)),
 ];
 
 /// The document of a wire as it is served, by its file name: `probe.json`.

@@ -293,8 +293,9 @@ async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) ->
         let grant = "urn:ietf:params:oauth:grant-type:device_code";
         let body = match place {
             "" => {
-                let form = format!("action=sign-in&email={}&password=x", new_email());
-                return actor.call_with(method, path, &form).await;
+                // A key is no cookie, so nobody is signed in here.
+                let form = "action=deny&user_code=BBBB-BBBB";
+                return actor.call_with(method, path, form).await;
             }
             _ => json!({ "client_id": "x", "device_code": "x", "grant_type": grant }),
         };

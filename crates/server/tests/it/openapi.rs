@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const WIRES: [&str; 6] = ["devin", "everruns", "house", "mobilenext", "probe", "tenure"];
+const WIRES: [&str; 7] = ["devin", "everruns", "house", "mobilenext", "pages", "probe", "tenure"];
 
 fn document(wire: &str) -> Value {
     let bytes = server::wires::openapi::document(&format!("{wire}.json")).expect("a document");
@@ -192,7 +192,7 @@ fn properties(value: &Value, names: &mut BTreeSet<String>) {
 fn every_parameter_that_a_handler_reads_is_declared() {
     // What WebSockets say, and what serde calls otherwise.
     let elsewhere =
-        ["jsonrpc", "method", "params", "id", "name", "value", "mcp_servers", "kind", "reference"];
+        ["jsonrpc", "method", "params", "id", "name", "value", "mcp_servers", "kind", "reference", "user_id"];
     let mut seen = 0;
     for wire in WIRES {
         let (read, declared) = (read(wire), declared(&document(wire)));

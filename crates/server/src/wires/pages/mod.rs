@@ -70,9 +70,8 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/account/totp/confirm", post(account::confirm))
         .route("/account/totp/remove", post(account::remove))
         .route("/account/recovery-codes", post(account::recovery_codes))
-        .method_not_allowed_fallback(|| async { failed(RequestFailure::Method.into()) })
-        .layer(from_fn(guarded));
-    layers::around(routes, app, WIRE)
+        .method_not_allowed_fallback(|| async { failed(RequestFailure::Method.into()) });
+    layers::around(routes, app, WIRE).layer(from_fn(guarded))
 }
 
 /// What browsers are told to do with all pages.
