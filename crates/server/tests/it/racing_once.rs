@@ -108,8 +108,9 @@ both! {
         let strangers = [&world.stranger(None), &beside.stranger(None)];
         let path = format!("{AUTH}/sign-in");
         let statuses = race(strangers, |one| one.call_with("POST", &path, &body)).await;
-        // Ten may fail; each of the others was counted before it was looked at.
-        assert_eq!(statuses, [vec![401; 10], vec![429; CLIENTS - 10]].concat());
+        // Ten may fail; each is counted before it is looked at, so of those at once it may be fewer.
+        let failed = statuses.iter().filter(|status| **status == 401).count();
+        assert!(failed <= 10 && statuses[failed..].iter().all(|status| *status == 429), "{statuses:?}");
         assert_eq!(world.try_sign_in("ana@example.com", PASSWORD).await.status, 429);
     }
 }

@@ -65,7 +65,7 @@ pub enum Format {
 }
 
 /// A line as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Shown {
     sequence: i64,
     at: String,

@@ -276,7 +276,8 @@ async fn a_database_in_use_is_not_replaced() {
     assert!(shell.run("restore a.backup --force").contains("Restored"));
     // One that is damaged is replaced, with its log.
     let path = place.url.strip_prefix("sqlite:").unwrap();
-    std::fs::write(path, "this was a database once, and is not one now").unwrap();
+    // Not shorter than a page: SQLite would begin a new one there, and do away with the log.
+    std::fs::write(path, "this was a database once, and is not one now".repeat(500)).unwrap();
     std::fs::write(format!("{path}-wal"), "nor is this its log").unwrap();
     assert!(shell.run("restore a.backup --force").contains("Restored"), "{}", shell.transcript());
     assert!(shell.run("audit verify").contains("is whole"));
