@@ -9,6 +9,7 @@ use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::{PrincipalId, SessionId};
 use domain::login::{Login, Method};
+use domain::permission::Permission;
 use domain::refusal::Thing;
 use domain::second_factor::{Code, RECOVERY_CODES, SECRET_BYTES, fresh, recovery_code};
 use domain::time::{Micros, Span};
@@ -47,6 +48,16 @@ pub fn demand_fresh(app: &App, caller: &Caller) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::StaleAuthentication { seconds: within.0 / 1_000_000 })
+}
+
+/// The like for a permission: those that say who may come in demand it for what changes something.
+///
+/// # Errors
+/// [`Refusal::StaleAuthentication`].
+pub fn demand_for(app: &App, caller: &Caller, permission: Permission, changes: bool) -> Result<(), Refusal> {
+    use Permission::{ManageMembers, ManageOrganizations, ManageServiceUsers};
+    let who = matches!(permission, ManageMembers | ManageServiceUsers | ManageOrganizations);
+    if changes && who { demand_fresh(app, caller) } else { Ok(()) }
 }
 
 /// The caller's proof to change its own factors, and its session: a key may not, since whoever finds one could lock

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::operations::recovery;
+use crate::operations::second_factor::demand_fresh;
 use crate::operations::tokens::Use;
 use crate::state::App;
 use domain::Refusal;
@@ -178,10 +179,12 @@ pub struct NewUser<'a> {
 /// it a mail. It may not sign in before it showed that the address is its own.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`] for who may not manage members; [`Refusal::Exists`]; [`Refusal::Invalid`].
+/// [`Refusal::Forbidden`] for who may not manage members; [`Refusal::StaleAuthentication`]; [`Refusal::Exists`];
+/// [`Refusal::Invalid`].
 pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Profile, Failure> {
     caller.in_scope("write:sub-user")?;
     let granted = caller.may::<ManageMembers>()?;
+    demand_fresh(app, caller)?;
     let email = normal_email(new.email).filter(|email| email.parse::<lettre::Address>().is_ok());
     let email = email.ok_or_else(|| Refusal::invalid("email", "an e-mail address"))?;
     for (field, name) in

@@ -222,6 +222,27 @@ both! {
         assert_eq!(post(&ana, "recovery-codes", json!({ "code": again[2] })).await.status, 404);
     }
 
+    async fn who_signed_in_long_ago_makes_no_keys_for_others_on_any_wire(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, ANA).await;
+        let ana = actor(world, &sign_in(world, json!({})).await);
+        let key = world.member(acme, Role::Admin).await;
+        let users = format!("/v3/organizations/org-{}/service-users", acme.0.simple());
+        let make = async |actor: &Actor<'_>, name: &str| {
+            let body = json!({ "name": name, "role_id": "org_member" });
+            actor.post(&users, body).await.status.as_u16()
+        };
+        let fresh = make(&ana, "one").await;
+        world.advance(Span::minutes(10));
+        assert_eq!((make(&ana, "two").await, make(&key, "three").await), (403, fresh), "keys are not concerned");
+        assert_eq!(ana.get(&users).await.status, 200, "to look needs no fresh sign-in");
+        let sub = json!({ "email": "sub@example.com" });
+        assert_eq!(ana.post(crate::probe::USER_CURRENT, sub.clone()).await.status, 403);
+        assert_eq!(post(&ana, "authenticate", json!({ "password": PASSWORD })).await.status, 200);
+        assert_eq!(make(&ana, "four").await, fresh);
+        assert_eq!(ana.post(crate::probe::USER_CURRENT, sub).await.status, 200);
+    }
+
     async fn a_key_changes_no_factor_nor_does_what_it_opened(world: &World) {
         let acme = world.organization("Acme").await;
         let key = world.member(acme, Role::Admin).await;

@@ -44,7 +44,7 @@ both! {
         store.invite(&manages(acme), &first).await.unwrap();
         assert!(exists(&store.invite(&manages(acme), &new(acme, eve, admin, NOW)).await));
         assert!(exists(&store.invite(&manages(acme), &new(acme, admin, admin, NOW)).await), "a member");
-        assert_eq!(store.invitations_here(&manages(acme), NOW).await.unwrap(), [first.clone()]);
+        assert_eq!(store.invitations_here(&manages(acme), NOW).await.unwrap(), std::slice::from_ref(&first));
         let (own, other) = (system().over(eve), system().over(admin));
         assert!(missing(store.accept_invitation(&other, first.id, NOW).await));
         assert!(missing(store.accept_invitation(&own, first.id, first.expires).await), "to the microsecond");

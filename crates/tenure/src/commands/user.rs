@@ -56,6 +56,12 @@ pub enum User {
         #[arg(value_name = "EMAIL", value_parser = email)]
         email: String,
     },
+    /// Take a person's second factor away, who has lost both the app and the recovery codes; their login sessions end
+    ForgetFactor {
+        /// The person
+        #[arg(value_name = "EMAIL", value_parser = email)]
+        email: String,
+    },
     /// Delete a person; their past sessions are kept
     Delete {
         /// The person
@@ -119,6 +125,7 @@ pub async fn run(context: &Context, command: User) -> Result<()> {
         User::Suspend { email } => set_state(context, &admin, &email, PrincipalState::Suspended).await?,
         User::Password { email, .. } => set_password(context, &admin, &email).await?,
         User::SignOut { email } => sign_out(context, &admin, &email).await?,
+        User::ForgetFactor { email } => forget_factor(context, &admin, &email).await?,
         User::Delete { email } => set_state(context, &admin, &email, PrincipalState::Deleted).await?,
     }
     admin.close().await;
@@ -158,6 +165,16 @@ async fn sign_out(context: &Context, admin: &Administration, email: &str) -> Res
     let ending = by_administrator(EndReason::Revoked, "an administrator ended all of them");
     admin.store.end_logins(&admin.system.over(user.id), None, &ending, now()).await?;
     let sentence = format!("Ended all login sessions of {email}. Their keys are as before.");
+    context.output.done(&sentence, &Shown::new(user, vec![]))
+}
+
+async fn forget_factor(context: &Context, admin: &Administration, email: &str) -> Result<()> {
+    let user = admin.user(email).await?;
+    let person = admin.system.over(user.id);
+    admin.store.remove_factor(&person).await?;
+    let ending = by_administrator(EndReason::Revoked, "an administrator took the second factor away");
+    admin.store.end_logins(&person, None, &ending, now()).await?;
+    let sentence = format!("{email} signs in without a second factor. Their login sessions are ended.");
     context.output.done(&sentence, &Shown::new(user, vec![]))
 }
 

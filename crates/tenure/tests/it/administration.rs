@@ -51,6 +51,7 @@ fn people(place: &TestPlace) -> String {
     shell.run("login-sessions list --user bob@example.com");
     shell.run("login-sessions revoke --older-than 1d");
     shell.run("login-sessions revoke --yes --json");
+    shell.run("user forget-factor ana@example.com");
     shell.run("member remove ana@example.com --org Globex");
     shell.run("user suspend ana@example.com");
     shell.run("user delete ana@example.com");

@@ -3,6 +3,7 @@
 use super::errors::DevinError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate;
+use crate::operations::second_factor::demand_for;
 use crate::state::App;
 use crate::wires::{credential, layers};
 use axum::extract::{FromRequestParts, MatchedPath};
@@ -54,8 +55,18 @@ impl<P: Right> FromRequestParts<App> for May<P> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, DevinError> {
         let Known(caller) = Known::from_request_parts(parts, app).await?;
-        Ok(May(caller.may::<P>().map_err(Failure::from)?))
+        let granted = caller.may::<P>().map_err(Failure::from)?;
+        fresh::<P>(parts, app, &caller)?;
+        Ok(May(granted))
     }
+}
+
+/// That somebody who signed in and changes something with the right `P` did so lately, where the right demands it.
+///
+/// # Errors
+/// [`Refusal::StaleAuthentication`].
+pub fn fresh<P: Right>(parts: &Parts, app: &App, caller: &Caller) -> Result<(), Failure> {
+    Ok(demand_for(app, caller, P::PERMISSION, !parts.method.is_safe())?)
 }
 
 /// A caller that has the right `P` in the whole account.
@@ -74,6 +85,7 @@ impl<P: Right> FromRequestParts<App> for MayInAccount<P> {
         // An organization in the path of the account's own routes is what is asked about, not where the caller acts.
         let (caller, credential) = known(parts, app, Chosen::ByDefault).await?;
         let granted = caller.may_in_account::<P>().map_err(Failure::from)?;
+        fresh::<P>(parts, app, &caller)?;
         Ok(MayInAccount { granted, caller, credential })
     }
 }

@@ -1,7 +1,7 @@
 //! Service users and their keys, of an organization and of the account. A key's secret is shown once.
 
 use super::body::Body;
-use super::caller::{Known, MayInAccount};
+use super::caller::{self, Known, MayInAccount};
 use super::errors::DevinError;
 use super::roles::{self, RoleShape};
 use super::sessions::{Answer, Texts, answer};
@@ -44,6 +44,7 @@ impl FromRequestParts<App> for Place {
         }
         let Known(caller) = Known::from_request_parts(parts, app).await?;
         let granted = caller.may::<ManageServiceUsers>().map_err(Failure::from)?;
+        caller::fresh::<ManageServiceUsers>(parts, app, &caller)?;
         Ok(Place { of: Of::Organization(granted), principal: caller.principal() })
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub struct Story<'w> {
     pub organization: OrganizationId,
     pub owner: Actor<'w>,
-    file: String,
+    pub file: String,
 }
 
 impl<'w> Story<'w> {

@@ -19,6 +19,7 @@ use store::System;
 
 pub const AUTH: &str = "/frontend/api/v1/auth";
 pub const SESSIONS: &str = "/frontend/api/v1/auth/session";
+pub const USER_CURRENT: &str = "/frontend/api/v1/user/current";
 pub const USER: &str = "/frontend/api/v1/user";
 pub const PASSWORD: &str = "correct horse";
 
