@@ -8,6 +8,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::io::ErrorKind;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,6 +67,10 @@ pub(super) fn unused(path: &Path) -> Result<(), DatabaseError> {
 /// Takes the whole database for this process alone, and puts what is in its log into the file. Nothing has it open
 /// when the connection is given back, and nothing can open it until that is dropped.
 fn settle(path: &Path) -> rusqlite::Result<Connection> {
+    if !is_database(path) {
+        let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB);
+        return Err(rusqlite::Error::SqliteFailure(error, None));
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(PATIENCE)?;
@@ -79,6 +84,13 @@ fn settle(path: &Path) -> rusqlite::Result<Connection> {
     }
     connection.execute_batch("BEGIN EXCLUSIVE")?;
     Ok(connection)
+}
+
+/// Whether a file begins as databases do. SQLite does away with the log of one that does not, by opening it.
+fn is_database(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
+    read.is_ok() && (head.is_empty() || head == b"SQLite format 3\0")
 }
 
 fn busy(error: &rusqlite::Error) -> bool {
