@@ -56,6 +56,8 @@ CREATE TABLE agent_sessions (
 
 -- Lists across organizations (the account's administrators).
 CREATE INDEX agent_sessions_account ON agent_sessions (created_us, tail);
+-- Of those it leaves out, so that no list reads all organizations.
+CREATE INDEX organizations_deleted ON organizations (id) WHERE deleted_us IS NOT NULL;
 -- Claims: what waits is little, and within an organization the oldest goes first.
 CREATE INDEX agent_sessions_waiting ON agent_sessions (organization, work_us, created_us) WHERE work = 'waiting';
 CREATE INDEX agent_sessions_taken ON agent_sessions (lease_us) WHERE work = 'taken';
