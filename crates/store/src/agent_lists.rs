@@ -152,10 +152,10 @@ pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Quest
 /// The lists of some organizations merged into one: SQLite, which joins nothing laterally, takes the newest of what is
 /// in a recursive query's queue, and the one after it of the same organization comes into the queue.
 fn merged(conditions: &Conditions, limit: &str, offset: &str) -> String {
-    let (Conditions { sql, each, .. }, order) = (conditions, conditions.order());
+    let Conditions { sql, each, .. } = conditions;
     let next = format!(
         "CROSS JOIN agent_sessions n ON n.organization = o.id AND n.created_us =
-             (SELECT s.created_us FROM agent_sessions s WHERE {sql} ORDER BY {order} LIMIT 1)"
+             (SELECT s.created_us FROM agent_sessions s WHERE {sql} ORDER BY s.created_us DESC LIMIT 1)"
     );
     format!(
         "WITH RECURSIVE o (id, before_us, tail) AS
