@@ -32,9 +32,9 @@ algorithms = []
 include-operation-id = "post_v1_commands_by_name"
 checks.positive_data_acceptance.enabled = false
 
-# Nobody guesses the old password.
+# Nobody guesses the old password, or what a program was given to wait with.
 [[operations]]
-include-path-regex = "/password$"
+include-path-regex = "/password$|/login/device/token$"
 checks.positive_data_acceptance.enabled = false
 
 # Bodies that may be left out: that is taken for one that is missing.
@@ -78,7 +78,7 @@ def test_what_a_document_says_is_so(served, wire, tmp_path):
     if wire in ("mobilenext", "devin"):
         # A session that was ended is still there to be read.
         command += ["--exclude-checks", "use_after_free"]
-    command += ["--exclude-path-regex", LEFT_OUT, "--request-timeout", 30, "--continue-on-failure", "--workers", 2]
+    command += ["--exclude-path-regex", LEFT_OUT, "--request-timeout", 30, "--continue-on-failure", "--workers", 1]
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(harness.HERE)}
     done = subprocess.run(
         [str(word) for word in command], cwd=tmp_path, env=environment, capture_output=True, text=True,

@@ -1,6 +1,8 @@
 //! Mail: by a mail server, or into a folder for those who develop.
 
 use crate::settings::MailRoute;
+use domain::Refusal;
+use domain::principal::normal_email;
 use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -16,6 +18,15 @@ pub struct Mailer {
 enum Route {
     Outbox(PathBuf),
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
+}
+
+/// The one form of an address that mail can be sent to.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for the field `email`.
+pub fn address(text: &str) -> Result<String, Refusal> {
+    let email = normal_email(text).filter(|email| email.parse::<lettre::Address>().is_ok());
+    email.ok_or_else(|| Refusal::invalid("email", "an e-mail address"))
 }
 
 impl Mailer {

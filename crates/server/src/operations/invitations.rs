@@ -1,6 +1,7 @@
 //! Invitations into an organization, by address.
 
 use crate::failure::Failure;
+use crate::mail;
 use crate::operations::audit::{self, NewAuditLine};
 use crate::operations::memberships::may_give;
 use crate::operations::own_keys::interactive;
@@ -9,7 +10,7 @@ use domain::Refusal;
 use domain::ids::{InvitationId, PrincipalId};
 use domain::invitation::Invitation;
 use domain::permission::{Permission, Role};
-use domain::principal::{Principal, PrincipalKind, PrincipalState, normal_email};
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
 use domain::time::Span;
 use serde_json::{Value, json};
@@ -40,8 +41,7 @@ pub async fn invite(
     role: Role,
 ) -> Result<Invitation, Failure> {
     may_give(granted, role)?;
-    let email = normal_email(email).filter(|email| email.parse::<lettre::Address>().is_ok());
-    let email = email.ok_or_else(|| Refusal::invalid("email", "an e-mail address"))?;
+    let email = mail::address(email)?;
     let inviter = granted.principal().ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
     let now = app.now();
     let invitation = Invitation {

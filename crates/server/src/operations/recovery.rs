@@ -1,6 +1,7 @@
 //! Passwords that are changed or forgotten, and addresses that are shown to be somebody's.
 
 use crate::failure::Failure;
+use crate::mail;
 use crate::operations::logins::ended;
 use crate::operations::sign_in::TRIES;
 use crate::operations::tokens::{self, Claims, Use};
@@ -9,7 +10,7 @@ use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::PrincipalId;
 use domain::login::{Origin, Standing};
-use domain::principal::{Person, PrincipalState, normal_email};
+use domain::principal::{Person, PrincipalState};
 use domain::session::{EndReason, Ending};
 use domain::time::Span;
 use sha2::{Digest, Sha256};
@@ -93,9 +94,7 @@ async fn change(
 /// # Errors
 /// [`Refusal::TooManyAttempts`]; [`Refusal::Invalid`] for what can be no address.
 pub async fn forgot(app: &App, email: &str) -> Result<(), Failure> {
-    let Some(email) = normal_email(email) else {
-        return Err(Refusal::invalid("email", "an e-mail address").into());
-    };
+    let email = mail::address(email)?;
     limit(app, &format!("restore {email}")).await?;
     let sending = app.clone();
     app.tasks.spawn(async move {

@@ -65,7 +65,7 @@ pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<Entry, Failure> 
     let known = known.filter(|known| good && known.person.principal.state == PrincipalState::Active);
     let (Some(known), Some(mut hash)) = (known, hash) else {
         if counted.failed == 1 {
-            note_failed(app, "login.fail", email.as_deref(), &attempt.origin).await;
+            note_failed(app, "login.fail", email.as_deref(), &attempt.origin).await?;
         }
         return Err(Failure::Unauthenticated);
     };
@@ -117,7 +117,7 @@ async fn count(app: &App, email: &str, origin: &Origin) -> Result<Counted, Failu
         }
         if let Some(wait) = attempts.locked(limit, window, now) {
             if attempts.failed == i64::from(limit) + 1 {
-                note_failed(app, "login.lock", (what == one).then_some(email), origin).await;
+                note_failed(app, "login.lock", (what == one).then_some(email), origin).await?;
             }
             return Err(Refusal::TooManyAttempts { seconds: (wait.0 + 999_999) / 1_000_000 }.into());
         }
@@ -126,11 +126,15 @@ async fn count(app: &App, email: &str, origin: &Origin) -> Result<Counted, Failu
 }
 
 /// Notes the first failure of a span of time, and that there were too many: a line for each try would let anybody fill
-/// the log. What was typed is noted only where it is an address: people type their password there, too.
-async fn note_failed(app: &App, action: &str, email: Option<&str>, origin: &Origin) {
+/// the log. What was typed is noted only where it is the address of a user: people type their password there, too, and
+/// what stands in the log stays.
+async fn note_failed(app: &App, action: &str, email: Option<&str>, origin: &Origin) -> Result<(), Failure> {
     let email = email.and_then(normal_email).unwrap_or_default();
+    let known = app.store.known(&System::for_sign_in(), &email).await?;
+    let target = if known.is_some() { email } else { String::new() };
     let by = By::address(origin.remote_ip);
-    audit::note(app, NewAuditLine::new(by, action, email, json!({}), app.now())).await;
+    audit::note(app, NewAuditLine::new(by, action, target, json!({}), app.now())).await;
+    Ok(())
 }
 
 /// Ends the session of a token that came with a sign-in. One that is no good is none.

@@ -1,6 +1,7 @@
 //! People as they see each other: themselves, and the sub users below them.
 
 use crate::failure::Failure;
+use crate::mail;
 use crate::operations::recovery;
 use crate::operations::second_factor::demand_fresh;
 use crate::operations::tokens::Use;
@@ -8,7 +9,7 @@ use crate::state::App;
 use domain::Refusal;
 use domain::ids::PrincipalId;
 use domain::permission::{PermissionSet, Role};
-use domain::principal::{Person, Principal, PrincipalKind, PrincipalState, normal_email};
+use domain::principal::{Person, Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
 use store::access::ManageMembers;
 use store::{Caller, GrantedPerson};
@@ -185,8 +186,7 @@ pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Prof
     caller.in_scope("write:sub-user")?;
     let granted = caller.may::<ManageMembers>()?;
     demand_fresh(app, caller)?;
-    let email = normal_email(new.email).filter(|email| email.parse::<lettre::Address>().is_ok());
-    let email = email.ok_or_else(|| Refusal::invalid("email", "an e-mail address"))?;
+    let email = mail::address(new.email)?;
     for (field, name) in
         [("username", new.name), ("first-name", new.names.first), ("last-name", new.names.last)]
     {

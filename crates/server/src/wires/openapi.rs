@@ -186,22 +186,44 @@ fn add<'r>(
 ) -> &'r mut Value {
     let reason = status.parse().ok().and_then(|status| axum::http::StatusCode::from_u16(status).ok());
     let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or(status);
+    let first = !responses.contains_key(status);
     let response = responses.entry(status).or_insert_with(|| json!({ "description": reason, "headers": {} }));
+    let mut needed = Vec::new();
     for name in [&contract["headers"], &said["headers"]].into_iter().filter_map(Value::as_str) {
         let schema = &contract["$defs"][name];
+        needed.extend(texts(&schema["required"]));
         for (header, schema_of) in entries(&schema["properties"]) {
-            let required = texts(&schema["required"]).any(|needed| needed == header);
             let mut schema_of = schema_of.clone();
             if schema_of.get("const").is_none() {
                 schema_of["type"] = json!("string");
             }
-            response["headers"][header] = json!({ "required": required, "schema": schema_of });
+            let known = &mut response["headers"][header];
+            let required = first || known["required"] == true;
+            *known = json!({ "required": required, "schema": schema_of });
         }
     }
+    // What another answer of this status comes without is not required.
+    for (header, about) in response["headers"].as_object_mut().into_iter().flatten() {
+        about["required"] = json!(about["required"] == true && needed.contains(&header.as_str()));
+    }
     if let Some((kind, content)) = content(said) {
-        response["content"][kind] = content;
+        let known = &mut response["content"][kind];
+        *known = one_of(known.take(), content);
     }
     response
+}
+
+/// The contents of one type that can come with one status.
+fn one_of(known: Value, content: Value) -> Value {
+    let (one, other) = (&known["schema"], &content["schema"]);
+    if known.is_null() || one == other || other.is_null() {
+        return if known.is_null() { content } else { known };
+    }
+    let mut schemas = one["anyOf"].as_array().cloned().unwrap_or_else(|| vec![one.clone()]);
+    if !schemas.contains(other) {
+        schemas.push(other.clone());
+    }
+    json!({ "schema": { "anyOf": schemas } })
 }
 
 /// The type of a body and what it is; nothing when there is none.

@@ -15,7 +15,6 @@ use domain::Refusal;
 use domain::device_login::Answer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 /// What a program has to say that it wants (RFC 8628, section 3.4).
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -124,14 +123,7 @@ async fn read<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Fai
         return layers::json(app, request).await;
     }
     let bytes = layers::body(app, request.into_body()).await?;
-    let mut fields = Map::new();
-    for (name, value) in form_urlencoded::parse(&bytes) {
-        if fields.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
-            return Err(RequestFailure::Body(format!("{name}: expected it once")).into());
-        }
-    }
-    let value = serde_json::from_value(Value::Object(fields));
-    value.map_err(|error| RequestFailure::Body(error.to_string()).into())
+    serde_urlencoded::from_bytes(&bytes).map_err(|error| RequestFailure::Body(error.to_string()).into())
 }
 
 fn unreadable(failure: Failure) -> Result<Response, MobileError> {
