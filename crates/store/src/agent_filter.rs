@@ -7,7 +7,7 @@
 
 use crate::database::Value;
 use domain::agent::SessionFilter;
-use domain::ids::SessionId;
+use domain::ids::{OrganizationId, SessionId};
 use domain::time::Micros;
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -25,8 +25,8 @@ pub(crate) enum Reach {
     Known,
     /// Everybody's.
     Account,
-    /// Those of the organizations of a list, each of them by its own stretch of the key: of `o.id`, and on SQLite
-    /// before `o.before_us`.
+    /// Those of the organizations of a list, each of them by its own stretch of the key: of `o.id`, before
+    /// `o.before_us`.
     Each,
 }
 
@@ -68,9 +68,10 @@ pub(crate) fn conditions(
     let mut conditions =
         Conditions { sqlite, reach, at, sql: String::new(), values: Vec::new(), each: String::new() };
     conditions.range(filter, position);
-    if let Some(organizations) = &filter.organizations {
-        let list = organizations.iter().map(|organization| organization.0).collect::<Vec<_>>();
-        conditions.organizations(&list);
+    if let Some(list) = filter.organizations.as_ref().filter(|_| reach != Reach::Each) {
+        let number = conditions.bind(organizations(list));
+        let within = conditions.is_in("s.organization", number, Kind::Id);
+        conditions.and(&within);
     }
     if let Some(sessions) = &filter.sessions {
         conditions.sessions(sessions);
@@ -150,39 +151,43 @@ impl Conditions {
                 let (at, tail) = (self.bind(at), self.bind(tail));
                 let range = match self.reach {
                     Reach::Each if self.sqlite => {
-                        self.each = format!("{until} AS before_us");
                         format!(
                             "s.organization = o.id AND s.created_us >= {from} AND s.created_us < o.before_us"
                         )
                     }
                     Reach::Each => format!(
                         "(s.organization, s.created_us) >= (o.id, {from})
-                             AND (s.organization, s.created_us) < (o.id, {until})"
+                             AND (s.organization, s.created_us) < (o.id, o.before_us)"
                     ),
                     _ => format!("{0} >= {from} AND {0} < {until}", self.at),
                 };
                 self.and(&range);
                 self.and(&format!("({}, s.tail) < ({at}, {tail})", self.at));
                 let deleted = self.bind(filter.include_deleted_organizations);
-                self.and(&format!(
-                    "({deleted} = 1 OR s.organization NOT IN
-                         (SELECT id FROM organizations WHERE deleted_us IS NOT NULL))"
-                ));
+                let shown = |organization| {
+                    format!(
+                        "({deleted} = 1 OR {organization} NOT IN
+                             (SELECT id FROM organizations WHERE deleted_us IS NOT NULL))"
+                    )
+                };
+                match self.reach {
+                    Reach::Each => self.each = self.each(filter, &until, &shown("o.id")),
+                    _ => self.and(&shown("s.organization")),
+                }
             }
         }
     }
 
-    fn organizations(&mut self, list: &[Uuid]) {
-        let number = self.bind(ids(list));
-        if self.reach == Reach::Each {
-            self.each = match self.sqlite {
-                true => format!("SELECT DISTINCT unhex(value) AS id, {} FROM json_each({number})", self.each),
-                false => format!("SELECT DISTINCT {} AS id", elements(&number, Kind::Id)),
-            };
-            return;
-        }
-        let within = self.is_in("s.organization", number, Kind::Id);
-        self.and(&within);
+    /// The organizations of a list, each once, with what their stretches begin before.
+    fn each(&mut self, filter: &SessionFilter, until: &str, shown: &str) -> String {
+        let list = self.bind(filter.organizations.as_ref().map(|list| organizations(list)));
+        let ids = match self.sqlite {
+            true => format!("unhex(value) AS id FROM json_each({list})"),
+            false => format!("{} AS id", elements(&list, Kind::Id)),
+        };
+        format!(
+            "SELECT o.id, CAST({until} AS BIGINT) AS before_us FROM (SELECT DISTINCT {ids}) o WHERE {shown}"
+        )
     }
 
     /// The times lead to the rows, and then the rest of the ids is compared.
@@ -317,6 +322,10 @@ pub(crate) fn kept(sql: String) -> &'static str {
 fn texts(values: &[String]) -> String {
     let possible = values.iter().filter(|value| !value.contains('\0')).collect::<Vec<_>>();
     serde_json::json!(possible).to_string()
+}
+
+fn organizations(list: &[OrganizationId]) -> String {
+    ids(&list.iter().map(|organization| organization.0).collect::<Vec<_>>())
 }
 
 fn ids(values: &[Uuid]) -> String {
