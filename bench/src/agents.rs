@@ -162,7 +162,7 @@ fn report(cases: &[Case], agents: &Agents) {
             rows / base
         );
     }
-    println!("\nthe first four rows: at most 1.5");
+    println!("\nthe account, with org_ids and include_deleted_orgs: at most 1.5");
 }
 
 /// Organizations with their sessions, which are dealt out in turn, a second apart.
