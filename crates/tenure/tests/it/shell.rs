@@ -67,7 +67,7 @@ impl Shell {
         }
         let text = named(&text, "id", |word| uuid::Uuid::parse_str(word).is_ok() && word.len() == 36);
         let text = named(&text, "secret", |word| word.len() == 56 && word[3..].starts_with('_'));
-        let text = suffixes(&text);
+        let text = lengths(&suffixes(&text));
         let text =
             named(&text, "time", |word| word.len() >= 20 && word.starts_with("20") && word.ends_with('Z'));
         let text =
@@ -88,6 +88,15 @@ fn suffixes(text: &str) -> String {
         }
     }
     plain
+}
+
+/// How long a file is.
+fn lengths(text: &str) -> String {
+    let line = |line: &str| match (line.find('('), line.find(" bytes")) {
+        (Some(from), Some(to)) if from < to => format!("{}<n>{}", &line[..=from], &line[to..]),
+        _ => line.to_owned(),
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Each word that is meant, by a name and the number of its first appearance: the same word has the same name.
