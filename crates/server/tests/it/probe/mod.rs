@@ -3,6 +3,7 @@
 mod audit;
 mod credentials;
 mod forged;
+mod model;
 mod people;
 mod restored;
 mod revoke;
