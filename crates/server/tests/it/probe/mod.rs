@@ -5,6 +5,7 @@ mod credentials;
 mod forged;
 mod model;
 mod people;
+mod recaptcha;
 mod restored;
 mod revoke;
 mod signing_in;
