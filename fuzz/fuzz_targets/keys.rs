@@ -4,7 +4,7 @@
 use domain::credential::{Secret, Wire};
 use libfuzzer_sys::fuzz_target;
 
-/// A place, what to put there, and where to cut.
+// A place, what to put there, and where to cut.
 fuzz_target!(|input: (&str, [u8; 28], u8, char, u8)| {
     let (text, random, at, put, cut) = input;
     if let Some(secret) = Secret::parse(text) {

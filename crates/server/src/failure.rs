@@ -32,6 +32,9 @@ pub enum Failure {
     /// Too many others changed the same thing at the same time.
     #[error("too many changes of the same session at once; try again")]
     Busy,
+    /// Somebody else is needed for it, who cannot be asked.
+    #[error("{0}")]
+    Away(&'static str),
     /// The server itself failed: the cause is for the log, never for the caller.
     #[error("internal error")]
     Internal {

@@ -10,6 +10,7 @@ use crate::master_key::MasterKey;
 use crate::observe::Metrics;
 use crate::operations::passwords::Passwords;
 use crate::operations::queue::QueueRuns;
+use crate::operations::recaptcha::Recaptcha;
 use crate::operations::tokens::Signer;
 use crate::settings::{FileStore, Settings, SettingsError};
 use crate::state::{App, Parts};
@@ -54,6 +55,9 @@ pub enum ServeError {
     /// The mail server cannot be used.
     #[error("the setting mail cannot be used: {0}")]
     Mail(String),
+    /// The checker of reCAPTCHAs cannot be used.
+    #[error("recaptcha_verify_url and recaptcha_secret cannot be used: {0}")]
+    Recaptcha(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -106,6 +110,7 @@ impl Server {
         let files = open_files(&settings.files)?;
         let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
         let mailer = Mailer::new(&settings.mail, &settings.mail_from).map_err(ServeError::Mail)?;
+        let recaptcha = Recaptcha::of(&settings).map_err(ServeError::Recaptcha)?;
         // The address first: a second server on the same port must not touch the database.
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -128,6 +133,7 @@ impl Server {
             passwords,
             signer: Signer::new(settings.signing_keys.clone()),
             mailer,
+            recaptcha,
             settings,
             files,
             keys,

@@ -8,6 +8,7 @@ use crate::master_key::MasterKey;
 use crate::observe::Metrics;
 use crate::operations::passwords::Passwords;
 use crate::operations::queue::QueueRuns;
+use crate::operations::recaptcha::Recaptcha;
 use crate::operations::tokens::Signer;
 use crate::settings::Settings;
 use crate::throttle::{SocketCounts, Throttle};
@@ -59,6 +60,8 @@ pub struct Parts {
     pub signer: Signer,
     /// Sends mail.
     pub mailer: Mailer,
+    /// Who is asked whether somebody is no robot, if anybody is.
+    pub recaptcha: Option<Recaptcha>,
     /// What was noted as used lately.
     pub used: Throttle,
     /// What stands in front of the wires.

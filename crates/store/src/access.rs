@@ -53,11 +53,12 @@
 use crate::by::By;
 use crate::database::{Row, Statement, Value};
 use crate::idempotency::Scope;
+use crate::means::Means;
 use crate::rows::any;
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::device::Actor;
-use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
+use domain::ids::{OrganizationId, PrincipalId};
 use domain::login::Standing;
 use domain::permission::{Permission, PermissionSet};
 use domain::principal::{Membership, PrincipalKind, Scopes};
@@ -85,15 +86,6 @@ macro_rules! rights {
 rights! {
     ViewSessions UseSessions ManageSessions ImpersonateSessions ConnectHosts ConnectWorkers ManageOwnKeys ManageMembers
     ManageServiceUsers ManageOrganizations ViewAudit ViewUsage
-}
-
-/// With what somebody came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Means {
-    /// With an API key.
-    Key(CredentialId),
-    /// Signed in.
-    Login(SessionId),
 }
 
 /// Who is calling, and in which organization: what one look-up of a credential gave. It is looked up again for
@@ -133,19 +125,6 @@ impl Caller {
         self.kind
     }
 
-    /// What its uses are counted by: the key's id, or the login session's.
-    pub fn credential(&self) -> CredentialId {
-        match self.means {
-            Means::Key(key) => key,
-            Means::Login(login) => CredentialId(login.uuid()),
-        }
-    }
-
-    /// With a key or signed in.
-    pub fn means(&self) -> Means {
-        self.means
-    }
-
     /// The only organization that the credential opens, if it is bound to one. What is made with it is bound too.
     pub fn bound(&self) -> Option<OrganizationId> {
         self.bound
@@ -154,16 +133,6 @@ impl Caller {
     /// What the credential lets through at most; nothing is whatever its owner may.
     pub fn scopes(&self) -> Option<Scopes> {
         self.scopes
-    }
-
-    /// When the credential is over, if it ever is. A key that is made with a key does not outlive it.
-    pub fn until(&self) -> Option<Micros> {
-        self.until
-    }
-
-    /// When the person last showed who they are; nothing for a key and for what a key opened.
-    pub fn authenticated(&self) -> Option<Micros> {
-        self.authenticated
     }
 
     /// What the caller may in the chosen organization and in the account.
@@ -235,6 +204,7 @@ impl Caller {
             by: self.by(),
             permissions: self.permissions,
             attempt: self.attempt,
+            lends_until: self.lends_until(),
             right: PhantomData,
         })
     }
@@ -251,6 +221,7 @@ impl Caller {
             by: self.by(),
             permissions: self.account,
             attempt: self.attempt,
+            lends_until: self.lends_until(),
             right: PhantomData,
         })
     }
@@ -264,6 +235,7 @@ pub struct Granted<P: Right> {
     permissions: PermissionSet,
     /// The request, if it may be repeated.
     attempt: Option<Scope>,
+    lends_until: Option<Micros>,
     right: PhantomData<P>,
 }
 
@@ -299,6 +271,11 @@ impl<P: Right> Granted<P> {
         self.permissions.has(permission)
     }
 
+    /// See [`Caller::lends_until`].
+    pub fn lends_until(&self) -> Option<Micros> {
+        self.lends_until
+    }
+
     /// The request that it was given for, if that may be repeated.
     pub(crate) fn attempt(&self) -> Option<&Scope> {
         self.attempt.as_ref()
@@ -306,8 +283,8 @@ impl<P: Right> Granted<P> {
 
     /// To read back what the caller has just written or is about to change, which every right to write includes.
     pub(crate) fn seen(&self) -> Granted<ViewSessions> {
-        let Granted { organization, by, permissions, attempt, .. } = *self;
-        Granted { organization, by, permissions, attempt, right: PhantomData }
+        let Granted { organization, by, permissions, attempt, lends_until, .. } = *self;
+        Granted { organization, by, permissions, attempt, lends_until, right: PhantomData }
     }
 
     /// Proves another right of the same caller in the same organization.
@@ -318,8 +295,8 @@ impl<P: Right> Granted<P> {
         if !self.permissions.has(Q::PERMISSION) {
             return Err(Refusal::Forbidden(Q::PERMISSION));
         }
-        let Granted { organization, by, permissions, attempt, .. } = *self;
-        Ok(Granted { organization, by, permissions, attempt, right: PhantomData })
+        let Granted { organization, by, permissions, attempt, lends_until, .. } = *self;
+        Ok(Granted { organization, by, permissions, attempt, lends_until, right: PhantomData })
     }
 }
 
@@ -330,6 +307,7 @@ pub struct GrantedAccount<P: Right> {
     /// In all organizations.
     permissions: PermissionSet,
     attempt: Option<Scope>,
+    lends_until: Option<Micros>,
     right: PhantomData<P>,
 }
 
@@ -344,10 +322,15 @@ impl<P: Right> GrantedAccount<P> {
         self.permissions.has(permission)
     }
 
+    /// See [`Caller::lends_until`].
+    pub fn lends_until(&self) -> Option<Micros> {
+        self.lends_until
+    }
+
     /// The same right in one of the organizations.
     pub fn within(&self, organization: OrganizationId) -> Granted<P> {
-        let GrantedAccount { by, permissions, attempt, .. } = *self;
-        Granted { organization, by, permissions, attempt, right: PhantomData }
+        let GrantedAccount { by, permissions, attempt, lends_until, .. } = *self;
+        Granted { organization, by, permissions, attempt, lends_until, right: PhantomData }
     }
 }
 
@@ -407,18 +390,25 @@ impl System {
     /// A right in the whole account.
     pub fn account<P: Right>(&self) -> GrantedAccount<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        GrantedAccount { by: By::NOBODY, permissions, attempt: None, right: PhantomData }
+        GrantedAccount { by: self.0, permissions, attempt: None, lends_until: None, right: PhantomData }
     }
 
     /// Everything that may be done to one person.
     pub fn over(&self, person: PrincipalId) -> GrantedPerson {
-        GrantedPerson { person, by: By::NOBODY, standing: Standing::Administrator }
+        GrantedPerson { person, by: self.0, standing: Standing::Administrator }
     }
 
     /// Every right in one organization.
     pub fn within<P: Right>(&self, organization: OrganizationId) -> Granted<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        Granted { organization, by: By::NOBODY, permissions, attempt: None, right: PhantomData }
+        Granted {
+            organization,
+            by: self.0,
+            permissions,
+            attempt: None,
+            lends_until: None,
+            right: PhantomData,
+        }
     }
 }
 

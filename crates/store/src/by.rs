@@ -1,6 +1,7 @@
 //! Who does something, as the audit log keeps it.
 
-use crate::access::{Caller, Granted, GrantedAccount, GrantedPerson, Means, Right, System};
+use crate::access::{Caller, Granted, GrantedAccount, GrantedPerson, Right, System};
+use crate::means::Means;
 use domain::ids::{CredentialId, PrincipalId, SessionId};
 use std::net::IpAddr;
 

@@ -1,10 +1,11 @@
 //! API keys, and who is calling with one.
 
-use crate::access::{Caller, Means, System};
+use crate::access::{Caller, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::by::By;
 use crate::database::{Row, Statement};
 use crate::logins::end_of_key;
+use crate::means::Means;
 use crate::rows::{any, batch, maybe_scopes, maybe_time, one, scopes_text, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;

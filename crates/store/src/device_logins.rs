@@ -1,7 +1,8 @@
 //! Programs that wait until a person lets them in.
 
 use crate::access::{GrantedPerson, ManageOwnKeys};
-use crate::credentials::creation;
+use crate::audit::{NewAuditLine, audited};
+use crate::credentials::{creation, key_made};
 use crate::database::{Row, Statement};
 use crate::rows::{any, batch, maybe_time, one, values, word};
 use crate::{ApiToken, Error, Granted, Result, Store, System};
@@ -12,6 +13,7 @@ use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::login::Origin;
 use domain::refusal::Thing;
 use domain::time::{Micros, Span};
+use serde_json::json;
 
 /// Who let a program in, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +134,10 @@ impl Store {
             "UPDATE device_logins SET state = 'approved', principal = $3, organization = $4, login_us = $5
                    WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
         let values = values![&user_code.0[..], now, own.person(), granted.organization(), session.created()];
-        self.apply(batch([], vec![one(sql, values)]), |_| unknown()).await
+        let organization = Some(granted.organization());
+        let line = NewAuditLine::new(own.by(), "device_login.allow", own.person(), json!({}), now);
+        let batch = audited([], vec![one(sql, values)], &line.within(organization))?;
+        self.apply(batch, |_| unknown()).await
     }
 
     /// Does not let a program in.
@@ -143,7 +148,8 @@ impl Store {
         let sql = "UPDATE device_logins SET state = 'denied', principal = $3
                    WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
         let values = values![&user_code.0[..], now, own.person()];
-        self.apply(batch([], vec![one(sql, values)]), |_| unknown()).await
+        let line = NewAuditLine::new(own.by(), "device_login.deny", own.person(), json!({}), now);
+        self.apply(audited([], vec![one(sql, values)], &line)?, |_| unknown()).await
     }
 
     /// Makes the key of a program that was let in. Of many questions at once, one finds it not used yet.
@@ -152,7 +158,7 @@ impl Store {
     /// [`Error::Unauthenticated`] when it was used, or who let it in is no longer signed in or may not act.
     pub async fn redeem(
         &self,
-        _: &System,
+        system: &System,
         hash: &SecretHash,
         new: &ApiToken,
         key: &SecretHash,
@@ -164,7 +170,8 @@ impl Store {
         let noted = "UPDATE credentials SET updated_us = $2 WHERE id = $1";
         statements.push(any(noted, values![new.credential.id, new.updated]));
         // Locked, so that a session which is revoked at the same time is seen.
-        self.apply(batch([people], statements), |_| Error::Unauthenticated).await
+        let line = key_made(system.0, &new.credential, new.scopes);
+        self.apply(audited([people], statements, &line)?, |_| Error::Unauthenticated).await
     }
 }
 

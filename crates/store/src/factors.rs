@@ -190,6 +190,37 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Second factors of everybody after a person, confirmed or not, for a change of the master key.
+    pub async fn all_factors(
+        &self,
+        system: &System,
+        after: Option<PrincipalId>,
+        limit: u32,
+    ) -> Result<Vec<(PrincipalId, Vec<u8>)>> {
+        let sql =
+            "SELECT principal, sealed FROM second_factors WHERE principal > $1 ORDER BY principal LIMIT $2";
+        let after = after.unwrap_or(PrincipalId(uuid::Uuid::nil()));
+        let rows = self.everywhere(system, sql, values![after, limit]).await?;
+        rows.iter().map(|row| Ok((PrincipalId(row.id(0)?), row.bytes(1)?))).collect()
+    }
+
+    /// Puts a second factor that was sealed anew in the place of the old one.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when it is no longer `before`.
+    pub async fn replace_factor(
+        &self,
+        _: &System,
+        person: PrincipalId,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<()> {
+        let sql = "UPDATE second_factors SET sealed = $3 WHERE principal = $1 AND sealed = $2";
+        self.apply(batch([], vec![one(sql, values![person, before, after])]), |_| Error::Stale).await
+    }
+}
+
 fn codes_anew(person: PrincipalId, codes: &[SecretHash]) -> Vec<Statement> {
     let mut statements = vec![any("DELETE FROM recovery_codes WHERE principal = $1", values![person])];
     statements.extend(codes.iter().map(|hash| {

@@ -1,8 +1,10 @@
 //! Invitations into an organization, by address.
 
 use crate::access::{Granted, GrantedPerson, ManageMembers};
+use crate::audit::{NewAuditLine, audited};
+use crate::by::By;
 use crate::database::{Row, Statement};
-use crate::rows::{any, batch, one, values, word};
+use crate::rows::{any, one, values, word};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
 use domain::ids::{InvitationId, OrganizationId, PrincipalId};
@@ -10,6 +12,7 @@ use domain::invitation::{Invitation, MAX_OPEN};
 use domain::permission::Role;
 use domain::refusal::Thing;
 use domain::time::Micros;
+use serde_json::{Value as Json, json};
 
 /// An invitation as the person sees it who is invited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +114,9 @@ impl Store {
                 _ => Error::Stale,
             }
         };
-        match self.apply(batch([organization], statements), unmet).await {
+        let details = json!({ "email": new.email, "role": new.role.name() });
+        let line = line(granted.by(), "invitation.create", new, details, new.created);
+        match self.apply(audited([organization], statements, &line)?, unmet).await {
             Err(Error::Stale) => {
                 Err(Refusal::Exists("an open invitation for this address".to_owned()).into())
             }
@@ -142,7 +147,10 @@ impl Store {
         let sql = "UPDATE invitations SET state = 'cancelled', ended_us = $3
                    WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $3";
         let statement = one(sql, values![organization, id, now]);
-        self.apply(batch([organization], vec![statement]), |_| no_such_invitation()).await
+        let line = NewAuditLine::new(granted.by(), "invitation.cancel", id, json!({}), now)
+            .within(Some(organization));
+        let batch = audited([organization], vec![statement], &line)?;
+        self.apply(batch, |_| no_such_invitation()).await
     }
 
     /// The open invitations of the person's address, the oldest first.
@@ -173,7 +181,10 @@ impl Store {
              ON CONFLICT (organization, principal) DO NOTHING",
             values![organization, own.person(), found.role.name(), now],
         );
-        self.apply(batch([organization], vec![accept, alive, member]), |_| no_such_invitation()).await
+        let details = json!({ "role": found.role.name(), "inviter": found.inviter });
+        let line = line(own.by(), "invitation.accept", &found, details, now);
+        let batch = audited([organization], vec![accept, alive, member], &line)?;
+        self.apply(batch, |_| no_such_invitation()).await
     }
 
     /// Ends an invitation that the person does not want.
@@ -181,25 +192,22 @@ impl Store {
     /// # Errors
     /// As [`Store::accept_invitation`].
     pub async fn reject_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
-        let organization = self.invitation_of(own, id, now).await?.organization;
-        let reject = one(REJECT, values![organization, id, own.person(), now]);
-        self.apply(batch([organization], vec![reject]), |_| no_such_invitation()).await
+        let found = self.invitation_of(own, id, now).await?;
+        let reject = one(REJECT, values![found.organization, id, own.person(), now]);
+        let line = line(own.by(), "invitation.reject", &found, json!({}), now);
+        let batch = audited([found.organization], vec![reject], &line)?;
+        self.apply(batch, |_| no_such_invitation()).await
     }
 
-    /// One of the person's.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`].
-    pub async fn invitation_of(
-        &self,
-        own: &GrantedPerson,
-        id: InvitationId,
-        now: Micros,
-    ) -> Result<Invitation> {
+    async fn invitation_of(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<Invitation> {
         let all = self.invitations_of(own, now).await?;
         let found = all.into_iter().map(|invited| invited.invitation).find(|one| one.id == id);
         found.ok_or_else(no_such_invitation)
     }
+}
+
+fn line(by: By, action: &str, invitation: &Invitation, details: Json, at: Micros) -> NewAuditLine {
+    NewAuditLine::new(by, action, invitation.id, details, at).within(Some(invitation.organization))
 }
 
 fn no_such_invitation() -> Error {

@@ -3,11 +3,12 @@
 //! They stand in `sessions` under [`OrganizationId::PEOPLE`] and in `logins`. Every batch that opens or ends one
 //! locks the counter of that organization, so these batches see each other's outcome and the feed is gapless.
 
-use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, Means, System};
+use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::by::By;
 use crate::credentials::{Chosen, caller_of};
 use crate::database::{DatabaseError, Row, Statement};
+use crate::means::Means;
 use crate::rows::{any, batch, ending, maybe_scopes, maybe_time, one, scopes_text, values, word};
 use crate::sessions::{line_of, session_id, stale};
 use crate::{Error, Result, Store};
@@ -297,14 +298,17 @@ impl Store {
     /// Ends these sessions, whoever's, in one batch. Those that have ended are left as they are.
     pub async fn end_these(
         &self,
-        _: &GrantedAccount<ManageMembers>,
+        granted: &GrantedAccount<ManageMembers>,
         logins: &[Login],
         ending: &Ending,
         now: Micros,
     ) -> Result<()> {
         let statements =
             logins.iter().flat_map(|login| end(&OF_ID, login.owner.0, login.id.created(), ending, now));
-        Ok(self.database.apply(batch([OrganizationId::PEOPLE], statements.collect())).await?)
+        let ids = logins.iter().map(|login| login.id.uuid()).collect::<Vec<_>>();
+        let details = json!({ "reason": ending.reason.name(), "ended": ids });
+        let line = NewAuditLine::new(granted.by(), "login.end_found", logins.len(), details, now);
+        Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements.collect(), &line)?).await?)
     }
 
     /// Sessions that time has ended, the longest unused first; at most a thousand.

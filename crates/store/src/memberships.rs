@@ -1,12 +1,14 @@
 //! Members as they see each other, and organizations that their own users make.
 
 use crate::access::{Granted, GrantedPerson, ManageMembers, Right};
+use crate::audit::{NewAuditLine, audited};
+use crate::by::By;
 use crate::database::{Row, Statement};
 use crate::logins::end_all;
 use crate::members::ROLE;
 use crate::principals::{gone, principal, principal_columns};
-use crate::rows::{batch, one, values, word};
-use crate::{Error, Result, Store};
+use crate::rows::{any, one, values, word};
+use crate::{Error, Result, Store, System};
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::organization::Organization;
@@ -14,6 +16,7 @@ use domain::permission::Role;
 use domain::principal::Principal;
 use domain::refusal::Thing;
 use domain::time::Micros;
+use serde_json::json;
 
 /// A member of an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,14 +36,20 @@ pub(crate) const MEMBERS: &str = concat!(
      WHERE m.organization = $1 AND p.kind = 'user' AND p.state <> 'deleted' ORDER BY p.number"
 );
 
-/// That the organization has an admin who can act besides `$2`, or `$2` is none itself.
+/// That the organization has an admin who can act besides `$2`, or `$2` is none itself. A machine looks after nobody.
 const ANOTHER_ADMIN: &str = "
     UPDATE organizations SET name = name
     WHERE id = $1 AND deleted_us IS NULL AND (
-        NOT EXISTS (SELECT 1 FROM members m WHERE m.organization = $1 AND m.principal = $2 AND m.role = 'admin')
+        NOT EXISTS (SELECT 1 FROM members m JOIN principals p ON p.id = m.principal
+                    WHERE m.organization = $1 AND m.principal = $2 AND m.role = 'admin' AND p.kind = 'user')
         OR EXISTS (SELECT 1 FROM members m JOIN principals p ON p.id = m.principal
                    WHERE m.organization = $1 AND m.role = 'admin' AND m.principal <> $2
                      AND p.kind = 'user' AND p.state = 'active'))";
+
+/// That somebody has the role `$3`, or none. What the audit log says of before is what was.
+const STILL: &str = "
+    UPDATE organizations SET name = name
+    WHERE id = $1 AND COALESCE((SELECT role FROM members WHERE organization = $1 AND principal = $2), '') = $3";
 
 impl Store {
     /// The people of the organization, the oldest first.
@@ -52,6 +61,28 @@ impl Store {
         self.within(granted, MEMBERS, values![]).await?.iter().map(member).collect()
     }
 
+    /// Makes somebody a member, or changes its role.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for an organization or principal that does not exist or was deleted;
+    /// [`Refusal::LastAdmin`].
+    pub async fn set_member(
+        &self,
+        granted: &Granted<ManageMembers>,
+        principal: PrincipalId,
+        role: Role,
+        now: Micros,
+    ) -> Result<()> {
+        loop {
+            let was = self.role_here(granted.organization(), principal).await?;
+            match self.set_role(granted, principal, was, role, now).await {
+                // Somebody else has changed the role meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Changes what a member is.
     ///
     /// # Errors
@@ -61,20 +92,55 @@ impl Store {
         granted: &Granted<ManageMembers>,
         member: PrincipalId,
         role: Role,
+        now: Micros,
+    ) -> Result<()> {
+        loop {
+            let was = self.role_here(granted.organization(), member).await?;
+            let was = was.ok_or(Refusal::NotFound(Thing::Member))?;
+            match self.set_role(granted, member, Some(was), role, now).await {
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Sets a role that is another one, or none, before.
+    async fn set_role(
+        &self,
+        granted: &Granted<ManageMembers>,
+        member: PrincipalId,
+        was: Option<String>,
+        role: Role,
+        now: Micros,
     ) -> Result<()> {
         let organization = granted.organization();
-        let sql = "UPDATE members SET role = $3 WHERE organization = $1 AND principal = $2";
-        let mut statements = vec![one(sql, values![organization, member, role.name()])];
+        let line = NewAuditLine::new(granted.by(), "member.set", member, json!({ "role": role.name() }), now)
+            .within(Some(organization))
+            .instead_of(json!({ "role": was }));
+        let mut statements = vec![
+            one(
+                "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+                values![organization],
+            ),
+            one("UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'", values![member]),
+            still(organization, member, was),
+        ];
         if role != Role::Admin {
             // Looked at before the role is changed.
-            statements.insert(0, another_admin(organization, member));
+            statements.push(another_admin(organization, member));
         }
-        let first = statements.len() - 1;
-        self.apply(batch([organization], statements), |at| match at {
-            at if at == first => Refusal::NotFound(Thing::Member).into(),
+        statements.push(any(
+            "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role",
+            values![organization, member, role.name(), now],
+        ));
+        let unmet = |at| match at {
+            0 => Refusal::NotFound(Thing::Organization).into(),
+            1 => Refusal::NotFound(Thing::Principal).into(),
+            2 => Error::Stale,
             _ => Refusal::LastAdmin.into(),
-        })
-        .await
+        };
+        self.apply(audited([organization], statements, &line)?, unmet).await
     }
 
     /// Ends a membership and the member's login sessions, unless nobody would look after the organization then. What
@@ -82,33 +148,57 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
-    pub async fn end_membership(
+    pub async fn remove_member(
         &self,
         granted: &Granted<ManageMembers>,
         member: PrincipalId,
         now: Micros,
     ) -> Result<()> {
-        self.part(granted.organization(), member, now).await
+        self.part(granted.by(), granted.organization(), member, now).await
     }
 
-    /// Ends a person's own membership, as [`Store::end_membership`] does.
+    /// Ends a person's own membership, as [`Store::remove_member`] does.
     ///
     /// # Errors
     /// As there.
     pub async fn leave(&self, own: &GrantedPerson, organization: OrganizationId, now: Micros) -> Result<()> {
-        self.part(organization, own.person(), now).await
+        self.part(own.by(), organization, own.person(), now).await
     }
 
-    async fn part(&self, organization: OrganizationId, member: PrincipalId, now: Micros) -> Result<()> {
+    async fn part(
+        &self,
+        by: By,
+        organization: OrganizationId,
+        member: PrincipalId,
+        now: Micros,
+    ) -> Result<()> {
         let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
-        let mut statements =
-            vec![another_admin(organization, member), one(sql, values![organization, member])];
-        statements.extend(end_all(member, None, &gone("its owner left an organization".to_owned()), now));
-        self.apply(batch([organization, OrganizationId::PEOPLE], statements), |at| match at {
-            0 => Refusal::LastAdmin.into(),
-            _ => Refusal::NotFound(Thing::Member).into(),
-        })
-        .await
+        let ends = end_all(member, None, &gone("its owner left an organization".to_owned()), now);
+        loop {
+            let was = self.role_here(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
+            let line = NewAuditLine::new(by, "member.remove", member, json!({}), now)
+                .within(Some(organization))
+                .instead_of(json!({ "role": was }));
+            let mut statements = vec![
+                still(organization, member, Some(was)),
+                another_admin(organization, member),
+                one(sql, values![organization, member]),
+            ];
+            statements.extend(ends.clone());
+            let batch = audited([organization, OrganizationId::PEOPLE], statements, &line)?;
+            let unmet = |at| if at == 1 { Refusal::LastAdmin.into() } else { Error::Stale };
+            match self.apply(batch, unmet).await {
+                // Somebody else has changed or removed it meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn role_here(&self, organization: OrganizationId, member: PrincipalId) -> Result<Option<String>> {
+        let sql = "SELECT role FROM members WHERE organization = $1 AND principal = $2";
+        let rows = self.everywhere(&System::for_secrets(), sql, values![organization, member]).await?;
+        Ok(rows.first().map(|row| row.text(0)).transpose()?)
     }
 
     /// Makes an organization with its place in the change feed; the person is its first admin.
@@ -127,11 +217,17 @@ impl Store {
                 values![new.id, own.person(), new.created],
             ),
         ];
-        match self.apply(batch([], statements), |_| Error::Stale).await {
+        let details = json!({ "name": new.name });
+        let line = NewAuditLine::new(own.by(), "organization.create", new.id, details, new.created);
+        match self.apply(audited([], statements, &line)?, |_| Error::Stale).await {
             Err(Error::Stale) => Err(Refusal::Exists("an organization of this name".to_owned()).into()),
             outcome => outcome,
         }
     }
+}
+
+fn still(organization: OrganizationId, member: PrincipalId, was: Option<String>) -> Statement {
+    one(STILL, values![organization, member, was.unwrap_or_default()])
 }
 
 fn another_admin(organization: OrganizationId, member: PrincipalId) -> Statement {

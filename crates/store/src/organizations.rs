@@ -1,11 +1,9 @@
 //! Organizations and their members.
 
-use crate::access::{Caller, Granted, ManageMembers, System};
+use crate::access::{Caller, System};
 use crate::audit::{NewAuditLine, audited};
-use crate::database::{Row, Statement};
-use crate::logins::end_all;
-use crate::principals::gone;
-use crate::rows::{any, maybe_time, one, values, word};
+use crate::database::Row;
+use crate::rows::{maybe_time, one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
@@ -104,78 +102,6 @@ impl Store {
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await
     }
 
-    /// Makes somebody a member, or changes its role.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`] for an organization or principal that does not exist or was deleted.
-    pub async fn set_member(
-        &self,
-        granted: &Granted<ManageMembers>,
-        principal: PrincipalId,
-        role: Role,
-        now: Micros,
-    ) -> Result<()> {
-        let organization = granted.organization();
-        loop {
-            let was = self.role_name(granted, principal).await?;
-            let details = json!({ "role": role.name() });
-            let line = NewAuditLine::new(granted.by(), "member.set", principal, details, now)
-                .within(Some(organization))
-                .instead_of(json!({ "role": was }));
-            let statements = setting_member(organization, principal, was, role, now);
-            let unmet = |at| match at {
-                0 => Refusal::NotFound(Thing::Organization).into(),
-                1 => Refusal::NotFound(Thing::Principal).into(),
-                _ => Error::Stale,
-            };
-            match self.apply(audited([organization], statements, &line)?, unmet).await {
-                // Somebody else has changed the role meanwhile.
-                Err(Error::Stale) => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn role_name(
-        &self,
-        granted: &Granted<ManageMembers>,
-        principal: PrincipalId,
-    ) -> Result<Option<String>> {
-        let sql = "SELECT role FROM members WHERE organization = $1 AND principal = $2";
-        let rows = self.within(granted, sql, values![principal]).await?;
-        Ok(rows.first().map(|row| row.text(0)).transpose()?)
-    }
-
-    /// Ends a membership, and the member's login sessions. What the member still holds is released by the server's
-    /// next sweep.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`].
-    pub async fn remove_member(
-        &self,
-        granted: &Granted<ManageMembers>,
-        principal: PrincipalId,
-        now: Micros,
-    ) -> Result<()> {
-        let organization = granted.organization();
-        let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2 AND role = $3";
-        let ends = end_all(principal, None, &gone("its owner left an organization".to_owned()), now);
-        loop {
-            let was = self.role_name(granted, principal).await?.ok_or(Refusal::NotFound(Thing::Member))?;
-            let line = NewAuditLine::new(granted.by(), "member.remove", principal, json!({}), now)
-                .within(Some(organization))
-                .instead_of(json!({ "role": was }));
-            let mut statements = vec![one(sql, values![organization, principal, was])];
-            statements.extend(ends.clone());
-            let batch = audited([organization, OrganizationId::PEOPLE], statements, &line)?;
-            match self.apply(batch, |_| Error::Stale).await {
-                // Somebody else has changed or removed it meanwhile.
-                Err(Error::Stale) => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
     /// The members of every organization: organization, principal and role.
     pub async fn members(&self, system: &System) -> Result<Vec<(OrganizationId, PrincipalId, Role)>> {
         let sql = "SELECT m.organization, m.principal, m.role FROM members m
@@ -187,30 +113,6 @@ impl Store {
         };
         rows.iter().map(member).collect()
     }
-}
-
-/// Sets a role that is expected to be another one, or none, before.
-fn setting_member(
-    organization: OrganizationId,
-    principal: PrincipalId,
-    was: Option<String>,
-    role: Role,
-    now: Micros,
-) -> Vec<Statement> {
-    vec![
-        one("UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL", values![organization]),
-        one("UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'", values![principal]),
-        one(
-            "UPDATE organizations SET name = name
-             WHERE id = $1 AND COALESCE((SELECT role FROM members WHERE organization = $1 AND principal = $2), '') = $3",
-            values![organization, principal, was.unwrap_or_default()],
-        ),
-        any(
-            "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role",
-            values![organization, principal, role.name(), now],
-        ),
-    ]
 }
 
 fn organization(row: &Row) -> Result<Organization> {

@@ -187,11 +187,11 @@ fn ask(decision: &mut Decision<'_>, actor: Actor, command: Command) -> Result<()
         Command::End { reason, evidence } => {
             end(decision, Ending { reason, actor: actor.principal(), evidence });
         }
-        Command::SetTitle(title) => retitle(decision, super::title(title)?),
-        Command::SetTags(tags) => retag(decision, super::tags(tags)?),
+        Command::SetTitle(title) => retitle(decision, super::title(title)?)?,
+        Command::SetTags(tags) => retag(decision, super::tags(tags)?)?,
         Command::AddTags(tags) => {
             let all = decision.session.given.tags.iter().cloned().chain(tags).collect();
-            retag(decision, super::tags(all)?);
+            retag(decision, super::tags(all)?)?;
         }
         Command::AddChild(child) => adopt(decision, child)?,
         // The rest are workers' commands, or a repetition of what is so already.
@@ -211,10 +211,12 @@ fn goes_on(session: &AgentSession) -> Result<(), Refusal> {
     if session.state == State::Exit {
         return Err(Refusal::SessionEnded);
     }
-    if session.archived.is_some() {
-        return Err(Refusal::SessionArchived);
-    }
-    Ok(())
+    is_here(session)
+}
+
+/// What was put away is kept as it is until it is brought back.
+fn is_here(session: &AgentSession) -> Result<(), Refusal> {
+    if session.archived.is_some() { Err(Refusal::SessionArchived) } else { Ok(()) }
 }
 
 fn post(decision: &mut Decision<'_>, message: NewMessage) -> Result<(), Refusal> {
@@ -305,16 +307,20 @@ fn stop(decision: &mut Decision<'_>, reason: &str) -> Option<EventContext> {
     Some(context)
 }
 
-fn retitle(decision: &mut Decision<'_>, title: Option<String>) {
+fn retitle(decision: &mut Decision<'_>, title: Option<String>) -> Result<(), Refusal> {
     if decision.session.given.title != title {
+        is_here(&decision.session)?;
         decision.push(Change::Title(title));
     }
+    Ok(())
 }
 
-fn retag(decision: &mut Decision<'_>, tags: Vec<String>) {
+fn retag(decision: &mut Decision<'_>, tags: Vec<String>) -> Result<(), Refusal> {
     if decision.session.given.tags != tags {
+        is_here(&decision.session)?;
         decision.push(Change::Tags(tags));
     }
+    Ok(())
 }
 
 fn adopt(decision: &mut Decision<'_>, child: SessionId) -> Result<(), Refusal> {

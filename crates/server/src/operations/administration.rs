@@ -1,12 +1,13 @@
 //! Members and organizations, for the wires that manage them.
 
 use crate::failure::Failure;
+use crate::operations::memberships::may_give;
 use crate::state::App;
 use domain::Refusal;
 use domain::agent::{Acus, Limits};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::organization::Organization;
-use domain::permission::{Permission, Role};
+use domain::permission::Role;
 use domain::principal::Principal;
 use domain::refusal::Thing;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
@@ -56,24 +57,21 @@ pub async fn everybody(
 /// Makes somebody a member, or changes its role.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::Forbidden`] for a role that may more than the caller.
+/// [`Refusal::NotFound`]; [`Refusal::Forbidden`] for a role that may more than the caller; [`Refusal::LastAdmin`].
 pub async fn set_member(
     app: &App,
     granted: &Granted<ManageMembers>,
     id: PrincipalId,
     role: Role,
 ) -> Result<(), Failure> {
-    let given = role.permissions();
-    if let Some(lacking) = Permission::ALL.into_iter().find(|one| given.has(*one) && !granted.has(*one)) {
-        return Err(Refusal::Forbidden(lacking).into());
-    }
+    may_give(granted, role)?;
     Ok(app.store.set_member(granted, id, role, app.now()).await?)
 }
 
 /// Ends a membership.
 ///
 /// # Errors
-/// [`Refusal::NotFound`].
+/// [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
 pub async fn remove_member(
     app: &App,
     granted: &Granted<ManageMembers>,

@@ -1,6 +1,7 @@
 //! A person's own API keys. Every wire's keys are the same keys.
 
 use crate::failure::Failure;
+use crate::operations::keys;
 use crate::operations::sign_in::narrower;
 use crate::state::App;
 use domain::Refusal;
@@ -142,18 +143,10 @@ async fn find(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiToken, Fa
     Ok(app.store.token(own, named).await?)
 }
 
-/// When a key expires that a caller gives so many seconds. What is made with a key does not outlive that key; a login
-/// session may make keys that last.
+/// When a key expires that a caller gives so many seconds.
 fn expiry(caller: &Caller, ttl: i64, now: Micros) -> Option<Micros> {
     let asked = (ttl > 0).then(|| now + Span(ttl.saturating_mul(1_000_000)));
-    let most = match caller.means() {
-        store::Means::Key(_) => caller.until(),
-        store::Means::Login(_) => None,
-    };
-    match (asked, most) {
-        (Some(asked), Some(most)) => Some(asked.min(most)),
-        (asked, most) => asked.or(most),
-    }
+    keys::expiry(asked, caller.lends_until())
 }
 
 fn shown(token: ApiToken) -> Shown {

@@ -2,7 +2,6 @@
 //! stands among its keys.
 
 use crate::failure::Failure;
-use crate::operations::audit::{self, NewAuditLine};
 use crate::operations::organizations;
 use crate::operations::own_keys::{interactive, prepare};
 use crate::state::App;
@@ -16,7 +15,6 @@ use domain::login::Origin;
 use domain::permission::{Permission, Role};
 use domain::refusal::Thing;
 use domain::time::Span;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::access::{ManageOwnKeys, UseSessions};
 use store::{By, Caller, Error, GrantedPerson, Means, System};
@@ -99,21 +97,15 @@ pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<As
         Answer::Denied | Answer::Expired => return Ok(Some(Asked::Told(answer))),
         Answer::Ready => {
             let approval = approval.ok_or_else(|| Failure::internal("a program that nobody let in"))?;
-            let by = login.origin.remote_ip.map_or_else(String::new, |ip| format!(" at {ip}"));
-            let name = format!("{}{by}", program(&login));
+            let place = login.origin.remote_ip.map_or_else(String::new, |ip| format!(" at {ip}"));
+            let name = format!("{}{place}", program(&login));
             let until = now + Span::from(app.settings.device_key_expires);
             let organization = Some(approval.organization);
             let (new, token) = prepare(app, approval.principal, organization, &name, None, Some(until));
-            let made = app.store.redeem(&system, &code, &token, &new.secret.hash(), now).await;
-            return match made {
-                Ok(()) => {
-                    let details = json!({ "of": approval.principal, "name": name });
-                    let by =
-                        By { principal: Some(approval.principal), ..By::address(login.origin.remote_ip) };
-                    let line = NewAuditLine::new(by, "key.create", new.credential.id, details, now);
-                    audit::note(app, line.within(organization)).await;
-                    Ok(Some(Asked::Key(new.secret)))
-                }
+            let by = By { principal: Some(approval.principal), ..By::address(login.origin.remote_ip) };
+            let system = system.on_behalf_of(by);
+            return match app.store.redeem(&system, &code, &token, &new.secret.hash(), now).await {
+                Ok(()) => Ok(Some(Asked::Key(new.secret))),
                 // Used by another question, or who let it in has gone.
                 Err(Error::Unauthenticated) => Ok(Some(Asked::Told(Answer::Denied))),
                 Err(error) => Err(error.into()),
@@ -165,10 +157,7 @@ pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failu
     let (own, code) = tried(app, caller, typed).await?;
     let granted = caller.may::<ManageOwnKeys>()?;
     let Means::Login(session) = caller.means() else { return Err(Failure::Unauthenticated) };
-    app.store.let_in(&granted, &own, session, &code, app.now()).await?;
-    let line = NewAuditLine::new(own.by(), "device_login.allow", own.person(), json!({}), app.now());
-    audit::note(app, line.within(Some(granted.organization()))).await;
-    Ok(())
+    Ok(app.store.let_in(&granted, &own, session, &code, app.now()).await?)
 }
 
 /// Does not let it in.
@@ -177,10 +166,7 @@ pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failu
 /// As [`waiting`].
 pub async fn keep_out(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
     let (own, code) = tried(app, caller, typed).await?;
-    app.store.keep_out(&own, &code, app.now()).await?;
-    let line = NewAuditLine::new(own.by(), "device_login.deny", own.person(), json!({}), app.now());
-    audit::note(app, line).await;
-    Ok(())
+    Ok(app.store.keep_out(&own, &code, app.now()).await?)
 }
 
 /// Counts a code that is tried, whether there is one or not. Who may less than its owner lets nobody in who may more.

@@ -2,7 +2,6 @@
 
 use crate::failure::Failure;
 use crate::mail;
-use crate::operations::audit::{self, NewAuditLine};
 use crate::operations::memberships::may_give;
 use crate::operations::own_keys::interactive;
 use crate::state::App;
@@ -13,9 +12,8 @@ use domain::permission::{Permission, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
 use domain::time::Span;
-use serde_json::{Value, json};
 use store::access::ManageMembers;
-use store::{By, Caller, Granted, System};
+use store::{Caller, Granted, System};
 use uuid::Uuid;
 
 pub use store::Invited;
@@ -54,8 +52,6 @@ pub async fn invite(
         expires: now + Span::from(app.settings.invitation_expires),
     };
     app.store.invite(granted, &invitation).await?;
-    let details = json!({ "email": invitation.email, "role": role.name() });
-    note(app, granted.by(), "invitation.create", &invitation, details).await;
     let (sending, about) = (app.clone(), invitation.clone());
     app.tasks.spawn(async move {
         if let Err(error) = tell(&sending, &about).await {
@@ -112,10 +108,7 @@ pub async fn take_back(
     id: Option<InvitationId>,
 ) -> Result<(), Failure> {
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
-    app.store.take_back(granted, id, app.now()).await?;
-    let line = NewAuditLine::new(granted.by(), "invitation.cancel", id, json!({}), app.now());
-    audit::note(app, line.within(Some(granted.organization()))).await;
-    Ok(())
+    Ok(app.store.take_back(granted, id, app.now()).await?)
 }
 
 /// The caller's own open invitations, the oldest first.
@@ -134,12 +127,7 @@ pub async fn list_own(app: &App, caller: &Caller) -> Result<Vec<Invited>, Failur
 pub async fn accept(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
     let own = interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
-    let now = app.now();
-    let invitation = app.store.invitation_of(&own, id, now).await?;
-    app.store.accept_invitation(&own, id, now).await?;
-    let details = json!({ "role": invitation.role.name(), "inviter": invitation.inviter });
-    note(app, own.by(), "invitation.accept", &invitation, details).await;
-    Ok(())
+    Ok(app.store.accept_invitation(&own, id, app.now()).await?)
 }
 
 /// Ends an invitation that the caller does not want.
@@ -149,14 +137,5 @@ pub async fn accept(app: &App, caller: &Caller, id: Option<InvitationId>) -> Res
 pub async fn reject(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
     let own = interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
-    let now = app.now();
-    let invitation = app.store.invitation_of(&own, id, now).await?;
-    app.store.reject_invitation(&own, id, now).await?;
-    note(app, own.by(), "invitation.reject", &invitation, json!({})).await;
-    Ok(())
-}
-
-async fn note(app: &App, by: By, action: &str, invitation: &Invitation, details: Value) {
-    let line = NewAuditLine::new(by, action, invitation.id, details, app.now());
-    audit::note(app, line.within(Some(invitation.organization))).await;
+    Ok(app.store.reject_invitation(&own, id, app.now()).await?)
 }

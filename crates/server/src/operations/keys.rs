@@ -67,6 +67,13 @@ impl Of {
         })
     }
 
+    fn lends_until(&self) -> Option<Micros> {
+        match self {
+            Of::Organization(granted) => granted.lends_until(),
+            Of::Account(granted) => granted.lends_until(),
+        }
+    }
+
     fn has(&self, permission: Permission) -> bool {
         match self {
             Of::Organization(granted) => granted.has(permission),
@@ -107,7 +114,12 @@ pub async fn list(app: &App, of: &Of) -> Result<Vec<ServiceUser>, Failure> {
     Ok(found)
 }
 
-/// Makes a service user with its first key.
+/// The sooner of when a key was asked to expire and until when its maker's credential lends it anything.
+pub(super) fn expiry(asked: Option<Micros>, most: Option<Micros>) -> Option<Micros> {
+    asked.into_iter().chain(most).min()
+}
+
+/// Makes a service user with its first key. No key outlives the one that it is made with.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for its name; [`Refusal::Forbidden`] for a role that may more than the caller.
@@ -231,7 +243,7 @@ async fn new_key(
         name: name.to_owned(),
         suffix: secret.suffix().to_owned(),
         created,
-        expires,
+        expires: expiry(expires, of.lends_until()),
         last_used: None,
         revoked: None,
     };

@@ -1,14 +1,12 @@
 //! Members of an organization as they see and change each other, and organizations that users make.
 
 use crate::failure::Failure;
-use crate::operations::audit::{self, NewAuditLine};
 use crate::state::App;
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::organization::Organization;
 use domain::permission::{Permission, Role};
 use domain::refusal::Thing;
-use serde_json::json;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
 use store::{Caller, Granted};
 
@@ -49,14 +47,12 @@ pub async fn change_role(
     role: Role,
 ) -> Result<Member, Failure> {
     may_give(granted, role)?;
-    app.store.change_role(granted, member, role).await?;
-    let line =
-        NewAuditLine::new(granted.by(), "member.set", member, json!({ "role": role.name() }), app.now());
-    audit::note(app, line.within(Some(granted.organization()))).await;
     let all = app.store.people_here(granted).await?;
-    // Removed by somebody else meanwhile, or no person.
+    // Machines are no people, and not shown here.
     let found = all.into_iter().find(|one| one.principal.id == member);
-    found.ok_or_else(|| Refusal::NotFound(Thing::Member).into())
+    let found = found.ok_or(Refusal::NotFound(Thing::Member))?;
+    app.store.change_role(granted, member, role, app.now()).await?;
+    Ok(Member { role, ..found })
 }
 
 /// Ends a membership: anybody's by who manages members, and one's own.
@@ -68,17 +64,13 @@ pub async fn remove(app: &App, caller: &Caller, member: Option<PrincipalId>) -> 
     let missing = || Refusal::NotFound(Thing::Member);
     match (member, caller.may::<ManageMembers>()) {
         (member, Ok(granted)) => {
-            app.store.end_membership(&granted, member.ok_or_else(missing)?, app.now()).await?;
+            Ok(app.store.remove_member(&granted, member.ok_or_else(missing)?, app.now()).await?)
         }
         (Some(member), Err(_)) if member == caller.principal() => {
-            app.store.leave(&caller.itself("write:user")?, organization, app.now()).await?;
+            Ok(app.store.leave(&caller.itself("write:user")?, organization, app.now()).await?)
         }
-        (_, Err(refusal)) => return Err(refusal.into()),
+        (_, Err(refusal)) => Err(refusal.into()),
     }
-    let thing = member.map_or_else(String::new, |member| member.to_string());
-    let line = NewAuditLine::new(caller.by(), "member.remove", thing, json!({}), app.now());
-    audit::note(app, line.within(Some(organization))).await;
-    Ok(())
 }
 
 /// Makes an organization, whose first admin is the caller.
@@ -100,8 +92,6 @@ pub async fn found(app: &App, caller: &Caller, name: &str) -> Result<Organizatio
     let id = OrganizationId::new(created, app.random_bytes());
     let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
     app.store.found_organization(&own, &new).await?;
-    let details = json!({ "name": name });
-    audit::note(app, NewAuditLine::new(caller.by(), "organization.create", id, details, created)).await;
     Ok(new)
 }
 

@@ -30,6 +30,7 @@ pub mod organizations;
 pub mod own_keys;
 pub mod passwords;
 pub mod queue;
+pub mod recaptcha;
 pub mod recovery;
 pub mod schema;
 pub mod second_factor;

@@ -264,7 +264,7 @@ fn unsealed(app: &App, person: PrincipalId, factor: &Factor) -> Result<Secret, F
 }
 
 /// What it is sealed as: one person's can be opened as no other's.
-fn place(person: PrincipalId) -> String {
+pub(super) fn place(person: PrincipalId) -> String {
     format!("second factor of {person}")
 }
 

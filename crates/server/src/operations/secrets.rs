@@ -4,6 +4,7 @@
 use crate::clock::Random;
 use crate::failure::Failure;
 use crate::master_key::{MasterKey, NONCE};
+use crate::operations::second_factor;
 use crate::state::App;
 use domain::Refusal;
 use domain::ids::{OrganizationId, SessionId};
@@ -53,8 +54,9 @@ pub(super) async fn reveal(
     sealed.into_iter().map(open).collect()
 }
 
-/// Adds a new master key and seals every secret with it; gives how many. May be interrupted and begun again. The old
-/// keys stay in the file: a server that runs may seal with one of them until it has seen the new one.
+/// Adds a new master key and seals every secret with it, of sessions and of second factors; gives how many. May be
+/// interrupted and begun again. The old keys stay in the file: a server that runs may seal with one of them until it has
+/// seen the new one.
 ///
 /// # Errors
 /// Those of the store, and of the file.
@@ -67,19 +69,20 @@ pub async fn rotate(
     let mut key = [0; 32];
     random.fill(&mut key);
     keys.add(key).map_err(Failure::internal)?;
-    let system = System::for_administration();
     let line = NewAuditLine::new(By::NOBODY, "master_key.rotate", "", json!({}), now);
-    store.audit_note(&system, &line).await?;
+    store.audit_note(&System::for_administration(), &line).await?;
+    Ok(secrets_anew(store, keys, random).await? + factors_anew(store, keys, random).await?)
+}
+
+async fn secrets_anew(store: &Store, keys: &MasterKey, random: &dyn Random) -> Result<u64, Failure> {
+    let system = System::for_administration();
     let (mut done, mut after) = (0, None);
     loop {
         let some = store.all_secrets(&system, after.as_ref(), AT_ONCE).await?;
         let Some((last, _)) = some.last() else { return Ok(done) };
         after = Some(last.clone());
         for (place, secret) in some.iter().filter(|(_, secret)| !keys.is_newest(&secret.ciphertext)) {
-            let mut nonce = [0; NONCE];
-            random.fill(&mut nonce);
-            let value = keys.unseal(&secret.key, &secret.ciphertext)?;
-            let anew = keys.seal(&secret.key, &value, nonce)?;
+            let anew = sealed_anew(keys, random, &secret.key, &secret.ciphertext)?;
             match store.replace_secret(&system, place, &secret.ciphertext, &anew).await {
                 // Deleted meanwhile.
                 Err(store::Error::Stale) => {}
@@ -87,4 +90,28 @@ pub async fn rotate(
             }
         }
     }
+}
+
+async fn factors_anew(store: &Store, keys: &MasterKey, random: &dyn Random) -> Result<u64, Failure> {
+    let system = System::for_administration();
+    let (mut done, mut after) = (0, None);
+    loop {
+        let some = store.all_factors(&system, after, AT_ONCE).await?;
+        let Some((last, _)) = some.last() else { return Ok(done) };
+        after = Some(*last);
+        for (person, sealed) in some.iter().filter(|(_, sealed)| !keys.is_newest(sealed)) {
+            let anew = sealed_anew(keys, random, &second_factor::place(*person), sealed)?;
+            match store.replace_factor(&system, *person, sealed, &anew).await {
+                // Taken away or proposed anew meanwhile.
+                Err(store::Error::Stale) => {}
+                outcome => outcome.map(|()| done += 1)?,
+            }
+        }
+    }
+}
+
+fn sealed_anew(keys: &MasterKey, random: &dyn Random, of: &str, sealed: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut nonce = [0; NONCE];
+    random.fill(&mut nonce);
+    keys.seal(of, &keys.unseal(of, sealed)?, nonce)
 }

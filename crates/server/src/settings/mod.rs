@@ -8,6 +8,7 @@ mod access;
 mod docs;
 mod front;
 mod kinds;
+mod secret;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use access::{MailRoute, Proxies};
 pub use docs::markdown;
 pub use front::Quota;
 pub use kinds::{BaseUrl, FileStore, LogFormat, Secrecy, SecretUrl};
+pub use secret::SecretText;
 pub use sources::{Inputs, Loaded, SettingLine, Source};
 pub use units::{parse_duration, parse_size};
 
@@ -223,6 +225,14 @@ settings! {
         "How mail is sent: a folder that each mail is written to, or a mail server.";
     mail_from: String, kinds::Sender, "tenure@localhost",
         "The address that mail comes from.";
+    recaptcha_verify_url: Option<BaseUrl>, kinds::PublicUrl, "",
+        "Who is asked whether an `X-Recaptcha-Token` is good that comes with a sign-in or a forgotten password on Probe.dev's wire, in reCAPTCHA's form; with `recaptcha_secret`. When empty, the header is ignored.";
+    recaptcha_secret: Option<SecretText>, secret::Secret, "",
+        "What `recaptcha_verify_url` knows this server by.";
+    recaptcha_timeout: Duration, kinds::Span, "3s",
+        "How long `recaptcha_verify_url` may take to answer.";
+    recaptcha_down_lets_in: bool, kinds::Switch, "false",
+        "Whether people are let in without a check while `recaptcha_verify_url` cannot be asked; otherwise nobody is.";
     probe_recoverable_tokens: bool, kinds::Switch, "false",
         "Whether API tokens made on Probe.dev's wire are kept readable and answered again, as the vendor does; then whoever reads the database has them.";
 }

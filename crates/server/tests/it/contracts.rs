@@ -8,7 +8,7 @@
 //!   a schema of `$defs`, or `null` for no body, or an object: `type`, one of `json`, `text`, `lines` (a JSON value in
 //!   each) and `frames` (of an event stream), and `headers`, all of them schemas.
 //! * `refusals`: of each name its status; the name stands in the body at `told_at`, less what follows a `#`, which tells
-//!   apart those that have one name and several statuses. `any` may happen to any request, `post`
+//!   apart those that have one name and several statuses, or several kinds of headers. `any` may happen to any request, `post`
 //!   to any POST, `no_route` and `no_method` to what is no route below the `bases` of the wire.
 //! * `headers`: what every answer has.
 
@@ -193,15 +193,19 @@ impl Contract {
             serde_json::from_slice(&answer.body).map_err(|error| format!("it is no JSON: {error}"))?;
         let told =
             body.pointer(refusals["told_at"].as_str().unwrap()).and_then(Value::as_str).unwrap_or_default();
-        let Some(name) = fitting.iter().find(|name| name.split('#').next() == Some(told)) else {
-            return Err(format!("{told:?} is not declared with {status}, but {fitting:?}"));
-        };
-        let mut said = object(&refusals["said"]).clone();
-        said.extend(object(&kinds[**name]).clone());
         if body.get("status").is_some_and(|told| told.is_number() && *told != status) {
             return Err("it tells another status than it has".to_owned());
         }
-        self.fits(&Value::Object(said), answer)
+        let fits = |name: &&str| {
+            let mut said = object(&refusals["said"]).clone();
+            said.extend(object(&kinds[*name]).clone());
+            self.fits(&Value::Object(said), answer)
+        };
+        // One name may have several kinds of one status, which differ in their headers.
+        let kinds = fitting.iter().filter(|name| name.split('#').next() == Some(told));
+        let outcomes = kinds.map(|name| fits(name)).collect::<Vec<_>>();
+        let none = || Err(format!("{told:?} is not declared with {status}, but {fitting:?}"));
+        outcomes.iter().find(|held| held.is_ok()).or(outcomes.last()).cloned().unwrap_or_else(none)
     }
 
     /// Whether headers and body are as the contract says.

@@ -6,6 +6,8 @@ use base64::Engine;
 use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};
+use server::operations::secrets;
+use std::sync::atomic::{AtomicU64, Ordering};
 use store::System;
 use totp_rs::{Builder, Secret};
 
@@ -51,6 +53,28 @@ async fn enrolled(world: &World) -> (Actor<'_>, Phone, Vec<String>) {
     assert_eq!(confirmed.status, 200, "{}", confirmed.text());
     let codes = confirmed.json()["recovery_codes"].as_array().unwrap().clone();
     (ana, phone, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
+}
+
+/// Gives so many random texts, and then its user ends as a process does that is killed.
+#[derive(Debug)]
+struct Dying(AtomicU64);
+
+impl server::clock::Random for Dying {
+    fn fill(&self, bytes: &mut [u8]) {
+        let left = self.0.fetch_sub(1, Ordering::SeqCst);
+        assert!(left > 0, "killed");
+        bytes.fill(u8::try_from(left).unwrap());
+    }
+}
+
+/// That everybody comes in with the code of their phone.
+async fn good_with(world: &World, phones: &[(&str, Actor<'_>, Phone)]) {
+    world.advance(Span::minutes(1));
+    for (email, _, phone) in phones {
+        let body = json!({ "email": email, "password": PASSWORD, "code": phone.code(world, 0) });
+        let answer = world.stranger(None).post(SIGN_IN, body).await;
+        assert_eq!(answer.status, 200, "{email}: {}", answer.text());
+    }
 }
 
 /// What a token says.
@@ -105,6 +129,46 @@ both! {
         let claims = claims(&actor(world, &whole));
         assert_eq!(claims["amr"], json!(["pwd", "otp", "mfa"]));
         assert_eq!(answer(phone.code(world, 30)).await.status, 401, "the challenge is used");
+    }
+
+    async fn second_factors_outlive_a_change_of_the_master_key(world: &World) {
+        let acme = world.organization("Acme").await;
+        let mut phones = Vec::new();
+        for email in ["a@example.com", "b@example.com", "c@example.com"] {
+            world.user(acme, Role::Readwrite, email).await;
+            let signed = world.signed_in(email).await;
+            let proposal = post(&signed, "totp", json!({})).await.json();
+            let phone = Phone(proposal["secret"].as_str().unwrap().to_owned());
+            // What waits for its first code waits on.
+            if email != "c@example.com" {
+                let confirmed = post(&signed, "totp/confirm", json!({ "code": phone.code(world, 0) })).await;
+                assert_eq!(confirmed.status, 200, "{}", confirmed.text());
+            }
+            phones.push((email, signed, phone));
+        }
+        let app = world.app();
+        let newest = async || {
+            let all = app.store.all_factors(&System::for_jobs(), None, 100).await.unwrap();
+            all.iter().filter(|(_, sealed)| app.keys.is_newest(sealed)).count()
+        };
+        let rotated = async |random: Dying| {
+            let app = app.clone();
+            let rotating = async move { secrets::rotate(&app.store, &app.keys, &random, app.now()).await };
+            tokio::spawn(rotating).await
+        };
+        assert_eq!(newest().await, 3);
+        for (fills, sealed) in [(1, 0), (2, 1), (3, 2)] {
+            // Killed on the way: the key, and then a nonce for each secret.
+            assert!(rotated(Dying(AtomicU64::new(fills))).await.is_err());
+            assert_eq!(newest().await, sealed);
+            good_with(world, &phones[..2]).await;
+        }
+        assert_eq!(rotated(Dying(AtomicU64::new(99))).await.unwrap().unwrap(), 3);
+        assert_eq!(newest().await, 3);
+        good_with(world, &phones[..2]).await;
+        let (email, signed, phone) = &phones[2];
+        assert_eq!(post(signed, "totp/confirm", json!({ "code": phone.code(world, 0) })).await.status, 200, "{email}");
+        good_with(world, &phones).await;
     }
 
     async fn a_code_is_used_once_whoever_races(world: &World) {

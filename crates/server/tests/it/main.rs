@@ -43,6 +43,7 @@ mod openapi;
 mod pages;
 mod probe;
 mod racing_once;
+mod schemes;
 mod sessions;
 mod socket;
 mod tidy;

@@ -1,5 +1,6 @@
 //! A running server with a clock that stands still, and the people, keys and hosts of a story.
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use domain::credential::{Credential, Secret, Wire};
@@ -15,8 +16,8 @@ use server::clock::{ManualClock, SeededRandom};
 use server::operations::{agent_create, agent_messages, authenticate, hosts};
 use server::settings::{FileStore, MailRoute, Settings};
 use server::{App, Server};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::testing::{TestDatabase, fresh_postgres, fresh_sqlite};
 use store::{Chosen, Store, System};
@@ -35,6 +36,7 @@ pub struct World {
     number: Arc<AtomicU32>,
     database: Arc<TestDatabase>,
     files: Arc<tempfile::TempDir>,
+    router: OnceLock<Router>,
 }
 
 impl Drop for World {
@@ -95,7 +97,7 @@ impl World {
         // Servers of one database must not give out the same ids.
         let random = Arc::new(SeededRandom::new(number.fetch_add(1, Ordering::SeqCst).into()));
         let server = Server::start_with(settings, stop.clone(), clock.clone(), random).await.unwrap();
-        World { server, clock, stop, number, database, files }
+        World { server, clock, stop, number, database, files, router: OnceLock::new() }
     }
 
     pub fn app(&self) -> &App {
@@ -183,7 +185,15 @@ impl World {
         let system = System::for_administration();
         self.store().create_credential(&system, &credential, &secret.hash()).await.unwrap();
         let key = Some(secret.reveal().to_owned());
-        Actor { world: self, key, principal, credential: credential.id, organization: None }
+        Actor {
+            world: self,
+            key,
+            principal,
+            credential: credential.id,
+            organization: None,
+            header: None,
+            query: None,
+        }
     }
 
     /// Somebody without a key, or with something that is none.
@@ -191,7 +201,7 @@ impl World {
         let nobody = domain::ids::parse_uuid("00000000000000000000000000000000").unwrap();
         let key = key.map(str::to_owned);
         let (principal, credential) = (PrincipalId(nobody), CredentialId(nobody));
-        Actor { world: self, key, principal, credential, organization: None }
+        Actor { world: self, key, principal, credential, organization: None, header: None, query: None }
     }
 
     /// A host with these devices on the line: each is `serial` of a platform, and `real` where its serial says so.
@@ -289,6 +299,9 @@ pub struct Actor<'w> {
     pub principal: PrincipalId,
     pub credential: CredentialId,
     pub organization: Option<String>,
+    /// What it sends besides, and what it adds to the query.
+    pub header: Option<(&'static str, String)>,
+    pub query: Option<String>,
 }
 
 /// What a call was answered with.
@@ -317,8 +330,8 @@ impl<'w> Actor<'w> {
 
     /// The same one, calling another server.
     pub fn at<'o>(&self, world: &'o World) -> Actor<'o> {
-        let Actor { key, principal, credential, organization, .. } = self.clone();
-        Actor { world, key, principal, credential, organization }
+        let Actor { key, principal, credential, organization, header, query, .. } = self.clone();
+        Actor { world, key, principal, credential, organization, header, query }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -346,7 +359,9 @@ impl<'w> Actor<'w> {
 
     /// Calls with headers of its own.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
+        let first = if path.contains('?') { '&' } else { '?' };
+        let query = self.query.iter().map(|more| format!("{first}{more}")).collect::<String>();
+        let mut request = Request::builder().method(method).uri(format!("{path}{query}"));
         if let Some(key) = &self.key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
@@ -354,8 +369,9 @@ impl<'w> Actor<'w> {
             // Each wire reads its own.
             request = request.header("x-organization-id", organization).header("x-org-id", organization);
         }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        let own = self.header.iter().map(|(name, value)| (*name, value.as_str()));
+        for (name, value) in headers.iter().copied().chain(own) {
+            request = request.header(name, value);
         }
         self.world.send(request.body(body).unwrap()).await
     }
@@ -415,7 +431,7 @@ impl<'w> Actor<'w> {
 impl World {
     /// Sends a request through the router. The answer has to be what the contract of its route says.
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let router = server::wires::router(self.app().clone());
+        let router = self.router.get_or_init(|| server::wires::router(self.app().clone())).clone();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

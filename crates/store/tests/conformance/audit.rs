@@ -2,17 +2,20 @@
 
 use crate::world::{NOW, bytes, organization, system};
 use domain::agent::Acus;
-use domain::credential::{Credential, Secret, Wire};
-use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::credential::{Credential, Secret, SecretHash, Wire};
+use domain::device_login::{DeviceLogin, State};
+use domain::ids::{CredentialId, InvitationId, OrganizationId, PrincipalId};
+use domain::invitation::Invitation;
+use domain::login::Origin;
 use domain::organization::Organization;
 use domain::permission::Role;
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::session::{EndReason, Ending};
-use domain::time::Micros;
+use domain::time::{Micros, Span};
 use serde_json::json;
 use std::path::Path;
 use store::testing::TestDatabase;
-use store::{AuditLine, AuditProof, BrokenLine, By, NewAuditLine, Store};
+use store::{ApiToken, AuditLine, AuditProof, BrokenLine, By, NewAuditLine, Store};
 
 /// Does what somebody does who has the database itself.
 pub async fn raw(url: &str, sql: &str) -> Result<(), String> {
@@ -56,6 +59,19 @@ async fn lines(store: &Store) -> Vec<AuditLine> {
     let mut lines = store.audit_lines_account(&system().account(), None, 1000).await.unwrap().items;
     lines.reverse();
     lines
+}
+
+/// What lines say, one under the other.
+fn told(lines: &[AuditLine]) -> String {
+    let told = lines.iter().map(|AuditLine { line, .. }| {
+        let was = line.was.as_ref().map(|was| format!(" instead of {was}")).unwrap_or_default();
+        format!("{} {}{was}", line.action, line.details)
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+fn revoked() -> Ending {
+    Ending { reason: EndReason::Revoked, actor: None, evidence: "e".into() }
 }
 
 /// What each column can be changed to, in the words of a database.
@@ -212,9 +228,8 @@ both! {
         store.set_organization_limits(&acting, id, None, Some(Some(Acus::whole(9))), NOW).await.unwrap();
         store.revoke_credential(&acting, key.id, NOW).await.unwrap();
         let over = acting.over(ci.id);
-        let ending = Ending { reason: EndReason::Revoked, actor: None, evidence: "e".into() };
-        store.set_password(&over, None, "hash of a password", None, &ending, NOW).await.unwrap();
-        store.end_logins(&over, None, &ending, NOW).await.unwrap();
+        store.set_password(&over, None, "hash of a password", None, &revoked(), NOW).await.unwrap();
+        store.end_logins(&over, None, &revoked(), NOW).await.unwrap();
         store.set_principal_state(&acting, ci.id, PrincipalState::Suspended, NOW).await.unwrap();
         store.remove_member(&system().within(id), ci.id, NOW).await.unwrap();
         store.set_principal_state(&acting, ci.id, PrincipalState::Deleted, NOW).await.unwrap();
@@ -222,12 +237,7 @@ both! {
         assert!(store.delete_organization(&acting, id, NOW).await.is_err());
         assert!(store.remove_member(&system().within(acme), ci.id, NOW).await.is_err());
         let noted = lines(&store).await.split_off(before);
-        let told = noted.iter().map(|AuditLine { line, .. }| {
-            let was = line.was.as_ref().map(|was| format!(" instead of {was}")).unwrap_or_default();
-            format!("{} {}{was}", line.action, line.details)
-        });
-        let told = told.collect::<Vec<_>>().join("\n");
-        assert_eq!(told, format!("\
+        assert_eq!(told(&noted), format!("\
 organization.create {{\"name\":\"New\"}}
 service_user.create {{\"email\":null,\"name\":\"ci\",\"role\":\"readonly\"}}
 key.create {{\"expires_us\":null,\"name\":\"k\",\"of\":\"{0}\",\"scopes\":null,\"wire\":\"tenure\"}}
@@ -244,11 +254,90 @@ service_user.delete {{\"state\":\"deleted\"}} instead of {{\"email\":null,\"name
 organization.delete {{}}", ci.id));
         let of_caller = noted.iter().filter(|noted| noted.line.by == by).count();
         // What was done with the system's own proofs was done at the machine.
-        assert_eq!((of_caller, noted.len()), (10, 14));
+        assert_eq!((of_caller, noted.len()), (12, 14));
         assert_eq!(noted[1].line.organization, Some(id));
         verify(&store).await.unwrap();
         let since = store.audit_export(&system(), 0, NOW, Micros(NOW.0 + 1), 1000).await.unwrap();
         assert_eq!(since.len(), lines(&store).await.len());
         assert!(store.audit_export(&system(), 0, Micros(NOW.0 + 1), Micros(i64::MAX), 9).await.unwrap().is_empty());
+    }
+    async fn what_people_do_among_themselves_is_noted_with_it(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let ((acme, ana), (_, eve)) = (organization(&store).await, organization(&store).await);
+        store.set_member(&system().within(acme), ana, Role::Admin, NOW).await.unwrap();
+        let by = By { principal: Some(ana), ..By::address(Some("::1".parse().unwrap())) };
+        let acting = system().on_behalf_of(by);
+        let own = acting.over(eve);
+        let invitation = |number| Invitation {
+            id: InvitationId::new(NOW, [number; 10]), organization: acme, email: format!("{eve}@example.com"),
+            role: Role::Readonly, inviter: ana, created: NOW, expires: NOW + Span::minutes(1),
+        };
+        let before = lines(&store).await.len();
+        for number in 0..3 {
+            store.invite(&acting.within(acme), &invitation(number)).await.unwrap();
+            assert!(store.invite(&acting.within(acme), &invitation(9)).await.is_err(), "nothing is noted");
+            let id = invitation(number).id;
+            match number {
+                0 => store.take_back(&acting.within(acme), id, NOW).await.unwrap(),
+                1 => store.reject_invitation(&own, id, NOW).await.unwrap(),
+                _ => store.accept_invitation(&own, id, NOW).await.unwrap(),
+            }
+            assert!(store.take_back(&acting.within(acme), id, NOW).await.is_err());
+        }
+        store.change_role(&acting.within(acme), eve, Role::Admin, NOW).await.unwrap();
+        store.leave(&own, acme, NOW).await.unwrap();
+        assert!(store.leave(&own, acme, NOW).await.is_err());
+        let id = OrganizationId::new(NOW, bytes());
+        let new = Organization { id, name: "Own".into(), created: NOW, deleted: None, max_devices: None };
+        store.found_organization(&own, &new).await.unwrap();
+        assert!(store.found_organization(&own, &new).await.is_err(), "the name is taken");
+        store.end_these(&acting.account(), &[], &revoked(), NOW).await.unwrap();
+        assert_eq!(told(&lines(&store).await.split_off(before)), format!("\
+invitation.create {{\"email\":\"{eve}@example.com\",\"role\":\"readonly\"}}
+invitation.cancel {{}}
+invitation.create {{\"email\":\"{eve}@example.com\",\"role\":\"readonly\"}}
+invitation.reject {{}}
+invitation.create {{\"email\":\"{eve}@example.com\",\"role\":\"readonly\"}}
+invitation.accept {{\"inviter\":\"{ana}\",\"role\":\"readonly\"}}
+member.set {{\"role\":\"admin\"}} instead of {{\"role\":\"readonly\"}}
+member.remove {{}} instead of {{\"role\":\"admin\"}}
+organization.create {{\"name\":\"Own\"}}
+login.end_found {{\"ended\":[],\"reason\":\"revoked\"}}"));
+        assert!(lines(&store).await[before..].iter().all(|noted| noted.line.by == by));
+    }
+
+    async fn programs_that_are_let_in_are_noted_with_it(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, ana) = organization(&store).await;
+        let own = system().over(ana);
+        let session = crate::logins::opened(&store, ana).await;
+        let before = lines(&store).await.len();
+        for (number, code) in [(1, 2), (3, 4)].map(|(hash, code)| (SecretHash([hash; 32]), SecretHash([code; 32]))) {
+            let asked = DeviceLogin {
+                client: "cli".into(),
+                origin: Origin { remote_ip: None, agent: String::new(), agent_type: String::new() },
+                created: NOW, expires: NOW + Span::minutes(1), interval: Span(1), polled: None, state: State::Pending,
+            };
+            store.ask_in(&system(), &asked, &number, &code).await.unwrap();
+            match number.0[0] {
+                1 => store.let_in(&system().within(acme), &own, session, &code, NOW).await.unwrap(),
+                _ => store.keep_out(&own, &code, NOW).await.unwrap(),
+            }
+            assert!(store.keep_out(&own, &code, NOW).await.is_err());
+        }
+        let key = Credential {
+            id: CredentialId::new(NOW, bytes()), principal: ana, organization: Some(acme), wire: Wire::MobileNext,
+            name: "cli".into(), suffix: "x".into(), created: NOW, expires: None, last_used: None, revoked: None,
+        };
+        let token = ApiToken { credential: key, scopes: None, updated: NOW, recoverable: None };
+        let redeem = async || {
+            store.redeem(&system(), &SecretHash([1; 32]), &token, &SecretHash([5; 32]), NOW).await
+        };
+        redeem().await.unwrap();
+        assert!(redeem().await.is_err());
+        assert_eq!(told(&lines(&store).await.split_off(before)), format!("\
+device_login.allow {{}}
+device_login.deny {{}}
+key.create {{\"expires_us\":null,\"name\":\"cli\",\"of\":\"{ana}\",\"scopes\":null,\"wire\":\"mobilenext\"}}"));
     }
 }

@@ -65,6 +65,8 @@ both! {
         let seen = async || store.invitations_of(&own, NOW).await.unwrap().len();
         assert_eq!(seen().await, 1);
         // Who made it is no admin, is suspended, is one again.
+        let (_, other) = organization(&store).await;
+        store.set_member(&manages(acme), other, Role::Admin, NOW).await.unwrap();
         store.set_member(&manages(acme), admin, Role::Readwrite, NOW).await.unwrap();
         assert!(seen().await == 0 && missing(store.accept_invitation(&own, first.id, NOW).await));
         store.set_member(&manages(acme), admin, Role::Admin, NOW).await.unwrap();

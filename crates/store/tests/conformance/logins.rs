@@ -44,6 +44,11 @@ async fn open(store: &Store, login: Login) -> store::Result<Login> {
     store.open_login(&system(), login, &HASH, &Opening { open, ..Opening::default() }).await
 }
 
+/// A session of somebody.
+pub async fn opened(store: &Store, owner: PrincipalId) -> SessionId {
+    open(store, new(owner, NOW)).await.unwrap().id
+}
+
 async fn good(store: &Store, id: SessionId, at: Micros) -> bool {
     match store.caller_signed_in(id, &HASH, Chosen::ByDefault, at).await {
         Ok((caller, _)) => caller.means() == Means::Login(id),

@@ -105,6 +105,8 @@ both! {
         assert_eq!(caller.organization(), Some(globex));
         assert!(caller.may::<ManageMembers>().is_ok());
         assert!(not_a_member(&ask(&store, &secret, named(acme)).await));
+        let (_, other) = organization(&store).await;
+        store.set_member(&system().within(globex), other, Role::Admin, NOW).await.unwrap();
         store.remove_member(&system().within(globex), owner, NOW).await.unwrap();
         assert!(not_a_member(&ask(&store, &secret, Chosen::ByDefault).await));
 

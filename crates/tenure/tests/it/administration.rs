@@ -26,6 +26,8 @@ fn people(place: &TestPlace) -> String {
     shell.run("user create ana@example.com --org Globex --role admin");
     shell.run("member add ana@example.com --org Globex --role admin");
     shell.run("member role ana@example.com --org Globex --role readonly --json");
+    shell.run("user create bob@example.com --org Globex --role admin");
+    shell.run("member role ana@example.com --org Globex --role readonly --json");
     shell.run("user list");
     let machine = shell.run_with(&[
         "service-user",

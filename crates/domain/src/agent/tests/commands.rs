@@ -76,6 +76,25 @@ fn what_has_ended_or_was_put_away_takes_no_messages() {
 }
 
 #[test]
+fn what_was_put_away_is_kept_as_it_is() {
+    let tags = |tags: &[&str]| Command::SetTags(tags.iter().map(|&tag| tag.to_owned()).collect());
+    let title = |title: &str| Command::SetTitle(Some(title.to_owned()));
+    let away = run(session(), [tags(&["a"]), title("A"), Command::Archive]);
+    for command in
+        [tags(&["b"]), tags(&[]), Command::AddTags(vec!["b".into()]), title("B"), Command::SetTitle(None)]
+    {
+        let refused = decide(&away, Actor::Tenure, command.clone(), &at(9));
+        assert_eq!(refused, Err(Refusal::SessionArchived), "{command:?}");
+    }
+    for command in [tags(&["a"]), Command::AddTags(vec!["a".into()]), title("A")] {
+        assert_eq!(decide(&away, Actor::Tenure, command.clone(), &at(9)), Ok(vec![]), "{command:?}");
+    }
+    // What has ended can be sorted still, and so can what was brought back.
+    let back = run(away, [Command::Unarchive, tags(&["b"])]);
+    assert_eq!(run(back, [end(), tags(&["c"])]).given.tags, ["c"]);
+}
+
+#[test]
 fn what_is_so_already_changes_nothing() {
     let away = run(session(), [Command::Archive]);
     let over = run(session(), [end()]);

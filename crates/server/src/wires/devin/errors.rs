@@ -48,7 +48,7 @@ impl From<Failure> for DevinError {
                 DevinError::new(StatusCode::UNAUTHORIZED, format!("Unauthorized: {failure}"))
             }
             Failure::Device { message, .. } => DevinError::new(StatusCode::BAD_GATEWAY, message),
-            Failure::Busy => DevinError::new(StatusCode::SERVICE_UNAVAILABLE, failure),
+            Failure::Busy | Failure::Away(_) => DevinError::new(StatusCode::SERVICE_UNAVAILABLE, failure),
             Failure::Internal { ref cause } => {
                 tracing::error!(cause, "a request failed");
                 DevinError::new(StatusCode::INTERNAL_SERVER_ERROR, failure)

@@ -28,7 +28,7 @@ impl From<Failure> for EverrunsError {
             Failure::Request(request) => unreadable(request),
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
-            Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Failure::Internal { cause } => {
                 tracing::error!(cause, "a request failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal_error")

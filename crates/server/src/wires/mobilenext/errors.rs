@@ -71,7 +71,9 @@ impl From<Failure> for MobileError {
                 message: data.unwrap_or_else(|| message.clone()),
                 title: message,
             },
-            Failure::Busy => new(StatusCode::SERVICE_UNAVAILABLE, "busy", -32000, "Busy", failure),
+            Failure::Busy | Failure::Away(_) => {
+                new(StatusCode::SERVICE_UNAVAILABLE, "busy", -32000, "Busy", failure)
+            }
             Failure::Internal { ref cause } => {
                 tracing::error!(cause, "a request failed");
                 new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", -32603, "Internal error", failure)

@@ -44,7 +44,7 @@ impl From<Failure> for ProbeError {
             Failure::Request(request) => unreadable(request),
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "UNKNOWN"),
-            Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
             Failure::Internal { cause } => {
                 tracing::error!(cause, "a request failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")

@@ -2,15 +2,16 @@
 
 use super::caller::Known;
 use super::fields::{Fields, Reads};
+use super::sessions::no_robot;
 use super::shapes::{Answer, Success, Verified, answer};
 use super::users::{UserPath, user_number};
 use crate::failure::Failure;
-use crate::operations::recovery;
+use crate::operations::{recaptcha, recovery};
 use crate::state::App;
 use crate::wires::layers::Whole;
 use crate::wires::origin::CameFrom;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
 /// `PUT /auth/current/password`. All other sessions end; with `logout-all` the caller's own as well.
@@ -52,9 +53,16 @@ fn both(fields: &Fields) -> Result<(&str, &str), Failure> {
 }
 
 /// `POST /auth/password-restore`: the same answer for an address that nobody has.
-pub async fn forgot(State(app): State<App>, Whole(request): Whole) -> Answer {
+pub async fn forgot(
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Whole(request): Whole,
+) -> Answer {
     let fields = Fields::read(&app, request, Reads::Both).await?;
-    recovery::forgot(&app, fields.needed("email").map_err(Failure::from)?).await?;
+    let email = fields.needed("email").map_err(Failure::from)?;
+    recaptcha::check(&app, no_robot(&headers), &origin).await?;
+    recovery::forgot(&app, email).await?;
     answer(&Success { success: true })
 }
 

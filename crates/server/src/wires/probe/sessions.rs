@@ -5,6 +5,7 @@ use super::fields::{Fields, Reads};
 use super::shapes::{Answer, Session, Sessions, SignedIn, SignedOut, Token, answer};
 use crate::failure::Failure;
 use crate::operations::logins::{self, Which};
+use crate::operations::recaptcha;
 use crate::operations::sign_in::{self, Attempt, Wanted};
 use crate::state::App;
 use crate::wires::cookies::{given as cookie, taken_back};
@@ -60,7 +61,8 @@ fn session_id(path: SessionPath) -> Result<SessionId, Failure> {
     id.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
 }
 
-/// `POST /auth/sign-in`. `totp` is ours: a code of the second factor, for those who have one. `current-user` and `X-Recaptcha-Token` are taken and mean nothing.
+/// `POST /auth/sign-in`. `totp` is ours: a code of the second factor, for those who have one. `current-user` is taken and means nothing,
+/// and so does `X-Recaptcha-Token` unless the settings name who is asked about it.
 pub async fn sign_in(
     _: SameSite,
     CameFrom(origin): CameFrom,
@@ -70,6 +72,7 @@ pub async fn sign_in(
 ) -> Answer {
     let fields = Fields::read(&app, request, Reads::Both).await?;
     let attempt = read_attempt(&fields).map_err(Failure::from)?;
+    recaptcha::check(&app, no_robot(&headers), &origin).await?;
     let back = fields.text("ret-url").map_err(Failure::from)?;
     let back = back.and_then(|url| return_url(url, &app.base_url));
     let presented = presented(&headers);
@@ -90,6 +93,11 @@ pub async fn sign_in(
     response.headers_mut().append(header::SET_COOKIE, cookie?);
     response.extensions_mut().insert(NotKept);
     Ok(response)
+}
+
+/// What says that a person solved a puzzle; what cannot be read is none.
+pub fn no_robot(headers: &HeaderMap) -> Option<&str> {
+    headers.get(recaptcha::HEADER).and_then(|token| token.to_str().ok())
 }
 
 fn read_attempt(fields: &Fields) -> Result<Attempt<'_>, Refusal> {

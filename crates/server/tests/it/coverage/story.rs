@@ -151,7 +151,7 @@ pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str
     }
     let body = match (method, path) {
         ("POST", "/tenure/v1/login-sessions/revoke") => json!({ "dry_run": true }),
-        ("POST", "/tenure/v1/sign-in") => json!({ "email": "x@example.com", "password": "wrong-password" }),
+        ("POST", "/tenure/v1/sign-in") => json!({ "email": new_email(), "password": "wrong-password" }),
         ("POST", "/tenure/v1/sign-in/code") => json!({ "challenge": "x", "code": "123456" }),
         ("PUT", "/tenure/v1/me/password") => json!({ "old": "wrong-password", "new": "another-one" }),
         ("POST", path) if path.starts_with("/tenure/v1/me/") => json!({ "password": "x", "code": "123456" }),

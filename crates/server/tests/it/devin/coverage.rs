@@ -3,7 +3,6 @@
 use super::{at, created};
 use crate::world::{Actor, Answer, START, World};
 use axum::body::Body;
-use axum::http::Request;
 use domain::ids::{OrganizationId, SessionId};
 use domain::permission::{AccountRole, Role};
 use serde_json::{Value, json};
@@ -123,7 +122,7 @@ pub fn rows() -> Vec<(&'static str, String)> {
 }
 
 /// What the paths are filled with.
-struct Story<'w> {
+pub struct Story<'w> {
     world: &'w World,
     organization: OrganizationId,
     owner: Actor<'w>,
@@ -132,7 +131,7 @@ struct Story<'w> {
 }
 
 impl<'w> Story<'w> {
-    async fn tell(world: &'w World) -> Story<'w> {
+    pub async fn tell(world: &'w World) -> Story<'w> {
         let organization = world.organization("Acme").await;
         let owner = world.member(organization, Role::Readwrite).await;
         let admin = world.member(organization, Role::Admin).await;
@@ -171,7 +170,7 @@ impl<'w> Story<'w> {
     }
 
     /// A path with ids that the owner may act on; new ones for each, since some calls end them.
-    async fn path(&self, pattern: &str) -> String {
+    pub async fn path(&self, pattern: &str) -> String {
         let mut path = pattern.replace("{link}", "nothing");
         if path.starts_with("/v3/enterprise/organizations/") {
             let new = self.world.organization(&format!("New {:?}", self.world.bytes::<4>())).await;
@@ -236,15 +235,10 @@ impl<'w> Story<'w> {
 async fn send(actor: &Actor<'_>, method: &str, path: &str) -> Answer {
     let form =
         "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--x--\r\n";
-    let mut request =
-        Request::builder().method(method).uri(path).header("content-type", "multipart/form-data; boundary=x");
-    if let Some(key) = &actor.key {
-        request = request.header("authorization", format!("Bearer {key}"));
-    }
-    actor.world.send(request.body(Body::from(form)).unwrap()).await
+    actor.send(method, path, &[("content-type", "multipart/form-data; boundary=x")], Body::from(form)).await
 }
 
-async fn call(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) -> Answer {
+pub async fn call(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) -> Answer {
     match (method, path.ends_with("/attachments")) {
         ("POST", true) => send(actor, method, path).await,
         ("GET" | "DELETE", _) => actor.call(method, path, Body::empty()).await,
@@ -261,7 +255,8 @@ fn tells_nothing(answer: &Answer, path: &str, what: &str) {
     }
 }
 
-fn all() -> Vec<(&'static str, String, u16, [u16; 8])> {
+/// Every route with what those get who have no good key, and what each of [`CALLERS`] gets.
+pub fn all() -> Vec<(&'static str, String, u16, [u16; 8])> {
     let organizations = ORGANIZATIONS.iter().map(|(method, path, expected)| {
         (*method, format!("/v3/organizations/{{org}}{path}"), 401, *expected)
     });

@@ -4,6 +4,7 @@ use super::{at, refused, session};
 use crate::world::{Actor, World};
 use axum::body::Body;
 use domain::permission::{AccountRole, Role};
+use domain::time::Span;
 use serde_json::json;
 
 async fn with_key<'w>(world: &'w World, token: &str) -> Actor<'w> {
@@ -89,6 +90,56 @@ both! {
         assert_eq!(ana.get(&at(acme, "/sessions")).await.status, 403);
         refused(&admin.delete(&format!("{path}/{name}")).await, 404, "member not found");
         refused(&admin.post(&path, json!({ "user_id": "x", "role_id": "org_member" })).await, 404, "user not found");
+    }
+
+    async fn no_key_of_a_service_user_outlives_the_one_it_was_made_with(world: &World) {
+        let acme = world.organization("Acme").await;
+        let id = world.principal(None, Some((acme, Role::Admin))).await;
+        let until = crate::world::START + Span::minutes(10);
+        let admin = world.actor(id, Some(acme), Some(until)).await;
+        let root = world.principal(Some(AccountRole::Admin), None).await;
+        let root = world.actor(root, None, Some(until)).await;
+        let seconds = until.0 / 1_000_000;
+        let places = [(&admin, at(acme, "/service-users"), "org_admin"), (&root, "/v3/enterprise/service-users".to_owned(), "account_admin")];
+        for (maker, path, role) in places {
+            let make = async |body: serde_json::Value| maker.post(&path, body).await.json();
+            let lasting = make(json!({ "name": "bot", "role_id": role })).await;
+            let longer = make(json!({ "name": "bot", "role_id": role, "ttl_seconds": 3600 })).await;
+            let shorter = make(json!({ "name": "bot", "role_id": role, "ttl_seconds": 60 })).await;
+            let expires = [&lasting, &longer, &shorter].map(|made| made["service_user"]["expires_at"].clone());
+            assert_eq!(expires, [json!(seconds), json!(seconds), json!(seconds - 540)]);
+            let keys = format!("{path}/{}/api-keys", lasting["service_user"]["service_user_id"].as_str().unwrap());
+            let second = maker.post(&keys, json!({ "name": "second" })).await.json();
+            assert_eq!(second["expires_at"], seconds);
+            // Nor what those make, in their turn.
+            let bot = with_key(world, second["token"].as_str().unwrap()).await;
+            let rotated = bot.post(&format!("{keys}/{}/rotate", second["api_key_id"].as_str().unwrap()), json!({})).await.json();
+            assert_eq!(rotated["expires_at"], seconds);
+        }
+        // Who signed in makes keys that last.
+        world.user(acme, Role::Admin, "ana@example.com").await;
+        let ana = world.signed_in("ana@example.com").await;
+        let made = ana.post(&at(acme, "/service-users"), json!({ "name": "bot", "role_id": "org_admin" })).await.json();
+        assert_eq!(made["service_user"]["expires_at"], json!(null));
+    }
+
+    async fn the_last_admin_stays_here_as_everywhere(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (admin, bob) = (world.member(acme, Role::Admin).await, world.member(acme, Role::Readwrite).await);
+        let (account, path) = (world.of_account(AccountRole::Admin).await, at(acme, "/members/users"));
+        let name = |actor: &Actor<'_>| format!("user-{}", actor.principal.0.simple());
+        let set = async |by: &Actor<'_>, of: &Actor<'_>, role: &str| {
+            by.post(&path, json!({ "user_id": name(of), "role_id": role })).await
+        };
+        for by in [&admin, &account] {
+            refused(&set(by, &admin, "org_member").await, 409, "last admin");
+            refused(&by.delete(&format!("{path}/{}", name(&admin))).await, 409, "last admin");
+        }
+        assert_eq!(set(&admin, &admin, "org_admin").await.status, 200, "as it is");
+        assert_eq!(set(&admin, &bob, "org_admin").await.status, 200);
+        assert_eq!(set(&bob, &admin, "org_member").await.status, 200);
+        refused(&bob.delete(&format!("{path}/{}", name(&bob))).await, 409, "last admin");
+        assert_eq!(bob.delete(&format!("{path}/{}", name(&admin))).await.status, 204);
     }
 
     async fn organizations_have_limits_that_a_patch_sets_and_lifts(world: &World) {

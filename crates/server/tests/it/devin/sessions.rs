@@ -148,6 +148,30 @@ both! {
         refused(&ana.post(&at(acme, "/attachments"), json!({})).await, 422, "multipart/form-data");
     }
 
+    async fn what_is_archived_can_be_seen_and_not_changed(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, account) = (world.member(acme, Role::Readwrite).await, world.of_account(AccountRole::Admin).await);
+        let id = session(&ana, acme).await;
+        let path = at(acme, &format!("/sessions/{id}"));
+        let tags = format!("{path}/tags");
+        assert_eq!(ana.post(&tags, json!({ "tags": ["a"] })).await.status, 200);
+        assert_eq!(ana.post(&format!("{path}/archive"), json!({})).await.status, 200);
+        let put = async |path: &str, tags: Value| {
+            ana.call("PUT", path, axum::body::Body::from(json!({ "tags": tags }).to_string())).await
+        };
+        refused(&ana.post(&tags, json!({ "tags": ["b"] })).await, 410, "archived");
+        refused(&put(&tags, json!([])).await, 410, "archived");
+        refused(&account.post(&format!("/v3/enterprise/sessions/{id}/tags"), json!({ "tags": ["b"] })).await, 410, "archived");
+        let everruns = format!("/v1/sessions/session_{id}");
+        let renamed = ana.call("PATCH", &everruns, axum::body::Body::from(r#"{"title":"New"}"#)).await;
+        assert_eq!(renamed.status, 409, "{}", renamed.text());
+        // What is so already is no change.
+        assert_eq!(put(&tags, json!(["a"])).await.json(), json!({ "tags": ["a"] }));
+        assert_eq!(ana.get(&path).await.json()["tags"], json!(["a"]));
+        assert_eq!(ana.post(&format!("{path}/unarchive"), json!({})).await.status, 200);
+        assert_eq!(put(&tags, json!(["b"])).await.json(), json!({ "tags": ["b"] }));
+    }
+
     async fn insights_count_what_happened(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;

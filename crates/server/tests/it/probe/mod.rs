@@ -3,7 +3,9 @@
 mod audit;
 mod credentials;
 mod forged;
+mod model;
 mod people;
+mod recaptcha;
 mod restored;
 mod revoke;
 mod signing_in;

@@ -70,7 +70,7 @@ both! {
 
     async fn whoever_may_not_act_is_signed_out(world: &World) {
         let acme = world.organization("Acme").await;
-        let id = world.user(acme, Role::Admin, "ana@example.com").await;
+        let id = world.user(acme, Role::Readwrite, "ana@example.com").await;
         let other = world.beside(|_| {}).await;
         let system = System::for_administration();
         let ana = world.signed_in("ana@example.com").await;

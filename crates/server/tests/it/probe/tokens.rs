@@ -97,9 +97,11 @@ both! {
         let (_, grandchild) = made(&short, json!({ "ttl": 0 })).await;
         let jwt = short.post(&format!("{AUTH}/jwt"), json!({})).await.json();
         let signed = world.stranger(Some(jwt["token"].as_str().unwrap()));
-        assert!(grandchild.is_good().await && signed.is_good().await);
+        let (_, of_session) = made(&signed, json!({ "ttl": 0 })).await;
+        assert!(grandchild.is_good().await && signed.is_good().await && of_session.is_good().await);
         world.advance(Span::minutes(1));
         assert!(!short.is_good().await && !grandchild.is_good().await && !signed.is_good().await);
+        assert!(!of_session.is_good().await, "nor does what was opened with it");
     }
 
     async fn a_narrower_token_of_a_session_ends_with_it(world: &World) {

@@ -1,0 +1,148 @@
+//! The table of callers who have nothing that is good: every route × every form that a credential can have × everything
+//! that can be wrong with one. Each gets what is sent to whoever sends no credential at all, to the byte.
+
+use crate::coverage::{self, OPEN_TO_STRANGERS, TABLE};
+use crate::devin;
+use crate::probe::{AUTH, PASSWORD};
+use crate::world::{Actor, Answer, START, World};
+use domain::ids::{PrincipalId, SessionId};
+use domain::permission::Role;
+use domain::time::Span;
+use serde_json::json;
+use server::operations::tokens::{self, Claims, Use};
+use store::System;
+
+/// A credential that is no good, by what is wrong with it.
+type Bad = (&'static str, String);
+
+/// What is the same in no two answers.
+const NEW_EACH_TIME: [&str; 2] = ["/metrics", "/login/device/code"];
+
+/// Keys that are no good, and tokens.
+async fn bad(world: &World) -> (Vec<Bad>, Vec<Bad>) {
+    let home = world.organization("Home").await;
+    let ana = world.user(home, Role::Admin, "ana@example.com").await;
+    let expired = world.actor(ana, Some(home), Some(START + Span::seconds(1))).await.key.unwrap();
+    let short = json!({ "email": "ana@example.com", "password": PASSWORD, "long-term-token": false });
+    let short =
+        world.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &short.to_string()).await.json();
+    let over = short["jwt-token"]["token"].as_str().unwrap().to_owned();
+    world.advance(Span::minutes(4 * 60));
+    let revoked = world.actor(ana, Some(home), None).await;
+    world.store().revoke_credential(&System::for_administration(), revoked.credential, START).await.unwrap();
+    let ended = world.signed_in("ana@example.com").await;
+    assert_eq!(ended.delete(&format!("{AUTH}/sign-out")).await.status, 200);
+    let keys = vec![
+        ("revoked", revoked.key.unwrap()),
+        ("expired", expired),
+        ("unknown", "mob_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()),
+        ("malformed", "mob_x".to_owned()),
+    ];
+    let tokens = vec![
+        ("revoked", ended.key.unwrap()),
+        ("expired", over),
+        ("unknown", of_no_session(world, ana).await),
+        ("malformed", "a.b.c".to_owned()),
+    ];
+    (keys, tokens)
+}
+
+/// Rightly signed, of a session that never was.
+async fn of_no_session(world: &World, person: PrincipalId) -> String {
+    let now = world.app().now();
+    let mut claims = Claims::new(person.0, now, now + Span::minutes(60), world.bytes());
+    claims.sid = Some(SessionId::new(now, 7).uuid());
+    tokens::sign(world.app(), Use::Session, &claims).await.unwrap()
+}
+
+/// One way to send something: a header or a part of the query.
+struct Way {
+    what: String,
+    header: Option<(&'static str, String)>,
+    query: Option<String>,
+}
+
+/// Every form × everything that is wrong.
+fn ways(keys: &[Bad], tokens: &[Bad]) -> Vec<Way> {
+    let authorization = |scheme: &str, bad: &str| (Some(("authorization", format!("{scheme}{bad}"))), None);
+    let query = |name: &str, bad: &str| (None, Some(format!("{name}={bad}")));
+    let mut ways = Vec::new();
+    for (wrong, key) in keys {
+        for (form, (header, query)) in [
+            ("bearer key", authorization("Bearer ", key)),
+            ("raw key", authorization("", key)),
+            ("ApiKey", authorization("ApiKey ", key)),
+            ("?token=", query("token", key)),
+        ] {
+            ways.push(Way { what: format!("{wrong} {form}"), header, query });
+        }
+    }
+    for (wrong, token) in tokens {
+        for (form, (header, query)) in [
+            ("bearer JWT", authorization("Bearer ", token)),
+            ("raw JWT", authorization("", token)),
+            ("?jwt=", query("jwt", token)),
+            ("cookie", (Some(("cookie", format!("jwt={token}"))), None)),
+        ] {
+            ways.push(Way { what: format!("{wrong} {form}"), header, query });
+        }
+    }
+    ways
+}
+
+/// An answer but for what tells requests apart.
+fn plain(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let header =
+        |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let id = header("x-request-id");
+    let body = if id.is_empty() { answer.text() } else { answer.text().replace(id, "") };
+    // That a credential does not belong into the query is said whether it is one or not.
+    let own = ["x-request-id", "date", "deprecation"];
+    let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()));
+    (answer.status.as_u16(), headers.collect(), body)
+}
+
+/// That every way gets on a route what nobody gets.
+async fn same<'w>(world: &'w World, ways: &[Way], route: &str, send: impl AsyncFn(Actor<'w>) -> Answer) {
+    let mut expected = plain(&send(world.stranger(None)).await);
+    if NEW_EACH_TIME.iter().any(|pattern| route.ends_with(pattern)) {
+        return;
+    }
+    for (at, way) in ways.iter().enumerate() {
+        let (header, query) = (way.header.clone(), way.query.clone());
+        let told = plain(&send(Actor { header, query, ..world.stranger(None) }).await);
+        if route == format!("GET {OPEN_TO_STRANGERS}") && at == 0 {
+            // Nobody is somebody there; whoever sends what is no good is refused as everywhere on this wire.
+            assert_eq!((expected.0, told.0), (200, 401), "{route}");
+            expected = told.clone();
+        }
+        assert_eq!(told, expected, "{}: {route} tells it from no credential", way.what);
+    }
+}
+
+both! {
+    async fn what_is_no_good_is_told_like_nothing_in_every_form(world: &World) {
+        let world = &world.beside(|settings| settings.sign_in_attempts = 1_000_000).await;
+        let (keys, tokens) = bad(world).await;
+        let ways = ways(&keys, &tokens);
+        let story = coverage::story::Story::tell(world).await;
+        for (method, pattern, ..) in TABLE {
+            let path = story.path(pattern).await;
+            let send = async |actor| coverage::story::send(&story, &actor, method, &path).await;
+            same(world, &ways, &format!("{method} {pattern}"), send).await;
+        }
+    }
+
+    async fn and_so_it_is_on_devins_wire(world: &World) {
+        let (keys, tokens) = bad(world).await;
+        let ways = ways(&keys, &tokens);
+        let story = devin::coverage::Story::tell(world).await;
+        for (method, pattern, ..) in devin::coverage::all() {
+            let path = story.path(&pattern).await;
+            let send = async |actor| devin::coverage::call(&story, &actor, method, &path).await;
+            same(world, &ways, &format!("{method} {pattern}"), send).await;
+        }
+    }
+}

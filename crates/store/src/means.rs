@@ -1,0 +1,46 @@
+//! With what somebody comes, and how long that is good.
+
+use crate::access::Caller;
+use domain::ids::{CredentialId, SessionId};
+use domain::time::Micros;
+
+/// With what somebody came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// With an API key.
+    Key(CredentialId),
+    /// Signed in.
+    Login(SessionId),
+}
+
+impl Caller {
+    /// What its uses are counted by: the key's id, or the login session's.
+    pub fn credential(&self) -> CredentialId {
+        match self.means {
+            Means::Key(key) => key,
+            Means::Login(login) => CredentialId(login.uuid()),
+        }
+    }
+
+    /// With a key or signed in.
+    pub fn means(&self) -> Means {
+        self.means
+    }
+
+    /// When the credential is over, if it ever is.
+    pub fn until(&self) -> Option<Micros> {
+        self.until
+    }
+
+    /// When the person last showed who they are; nothing for a key and for what a key opened.
+    pub fn authenticated(&self) -> Option<Micros> {
+        self.authenticated
+    }
+
+    /// Until when a key can be good that is made with this credential; nothing is for ever. What is made with a key, or
+    /// with what a key opened, does not outlive it: whoever finds one could keep themselves in. People who signed in
+    /// themselves make keys that last.
+    pub fn lends_until(&self) -> Option<Micros> {
+        if self.authenticated.is_some() { None } else { self.until }
+    }
+}
