@@ -188,29 +188,44 @@ fn add<'r>(
     let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or(status);
     let first = !responses.contains_key(status);
     let response = responses.entry(status).or_insert_with(|| json!({ "description": reason, "headers": {} }));
-    let mut needed = Vec::new();
-    for name in [&contract["headers"], &said["headers"]].into_iter().filter_map(Value::as_str) {
-        let schema = &contract["$defs"][name];
-        needed.extend(texts(&schema["required"]));
-        for (header, schema_of) in entries(&schema["properties"]) {
-            let mut schema_of = schema_of.clone();
-            if schema_of.get("const").is_none() {
-                schema_of["type"] = json!("string");
-            }
-            let known = &mut response["headers"][header];
-            let required = first || known["required"] == true;
-            *known = json!({ "required": required, "schema": schema_of });
-        }
-    }
-    // What another answer of this status comes without is not required.
-    for (header, about) in response["headers"].as_object_mut().into_iter().flatten() {
-        about["required"] = json!(about["required"] == true && needed.contains(&header.as_str()));
-    }
+    let headers = headers(contract, said);
+    let known = response["headers"].take();
+    response["headers"] = if first { headers } else { in_common(&known, &headers) };
     if let Some((kind, content)) = content(said) {
         let known = &mut response["content"][kind];
         *known = one_of(known.take(), content);
     }
     response
+}
+
+/// What an answer's headers are.
+fn headers(contract: &Value, said: &Value) -> Value {
+    let mut headers = json!({});
+    for name in [&contract["headers"], &said["headers"]].into_iter().filter_map(Value::as_str) {
+        let schema = &contract["$defs"][name];
+        for (header, schema_of) in entries(&schema["properties"]) {
+            let required = texts(&schema["required"]).any(|needed| needed == header);
+            let mut schema_of = schema_of.clone();
+            if schema_of.get("const").is_none() {
+                schema_of["type"] = json!("string");
+            }
+            headers[header] = json!({ "required": required, "schema": schema_of });
+        }
+    }
+    headers
+}
+
+/// What can be said of headers whichever of two answers comes.
+fn in_common(one: &Value, other: &Value) -> Value {
+    let mut headers = json!({});
+    for (header, about) in entries(one).chain(entries(other)) {
+        let both = (&one[header], &other[header]);
+        let required = both.0["required"] == true && both.1["required"] == true;
+        let same = both.0["schema"] == both.1["schema"];
+        let schema = if same { about["schema"].clone() } else { json!({ "type": "string" }) };
+        headers[header] = json!({ "required": required, "schema": schema });
+    }
+    headers
 }
 
 /// The contents of one type that can come with one status.
