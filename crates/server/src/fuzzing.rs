@@ -1,5 +1,5 @@
 //! Doors for the fuzz targets (`fuzz/`), which see only what is public. There is no such module without the feature
-//! `fuzzing`. Each panics when something does not hold.
+//! `fuzzing`, but in tests. Each panics when something does not hold.
 
 use crate::operations::tokens::{self, Use};
 use crate::wires::{devin, everruns};
@@ -26,5 +26,21 @@ pub fn tokens(header: &str, claims: &str, at: usize, put: u8) {
     for usage in [Use::Session, Use::Verify, Use::Restore] {
         tokens::fuzzing::forged(usage, header, claims);
         tokens::fuzzing::altered(usage, at, put);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// What the targets do with a first input, so that a door that no longer opens is known before a long run.
+    #[test]
+    fn every_door_opens() {
+        for text in ["", "\n\u{e0}", "x", "first=1&after=x", "session_0123456789abcdef0123456789abcdef"] {
+            super::ids(text);
+            super::filters(text);
+            for at in [0, 1, 2, 10, 255] {
+                super::cursors(text, 1 << 100, at, 1, "tags=a");
+                super::tokens(r#"{"alg":"EdDSA"}"#, text, at, b'A');
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 pub mod clock;
 pub mod failure;
 pub mod front;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod hosts;
 mod jobs;

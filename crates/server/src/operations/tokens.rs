@@ -4,7 +4,7 @@
 //! the store, so that all servers of one database check each other's tokens. What a token says is never enough: the
 //! session that it names is read from the store at every use.
 
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod keys;
 mod ring_provider;

@@ -11,19 +11,16 @@ use uuid::Uuid;
 
 const NOW: Micros = Micros(1_800_000_000_000_000);
 
-/// What stands before the 32 bytes of a private key of Ed25519 in PKCS#8 (RFC 8410).
-const PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-
-/// A key pair: the private half, and the public one as the store has it.
-static KEYS: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
-    let secret = [&PKCS8[..], &[7; 32]].concat();
-    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&secret).expect("a key");
-    (secret, pair.public_key().as_ref().to_vec())
+/// What the key pair is made from, and its public half as the store has it.
+const SEED: [u8; 32] = [7; 32];
+static PUBLIC: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&SEED).expect("a key");
+    pair.public_key().as_ref().to_vec()
 });
 
 fn read(usage: Use, token: &str) -> Option<Claims> {
     header_of(usage, token).ok()?;
-    verified(token, &KEYS.1, NOW).ok()
+    verified(token, &PUBLIC, NOW).ok()
 }
 
 fn good(usage: Use) -> String {
@@ -35,7 +32,7 @@ fn good(usage: Use) -> String {
         kid: Some(Uuid::max().to_string()),
         ..Header::new(Algorithm::EdDSA)
     };
-    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&KEYS.0)).expect("a token")
+    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&SEED)).expect("a token")
 }
 
 /// A token of a header and claims with the signature of another one.

@@ -12,7 +12,7 @@ mod cursor;
 mod enterprise;
 mod errors;
 mod filter;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod insights;
 mod lists;

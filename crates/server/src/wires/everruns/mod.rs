@@ -13,7 +13,7 @@ mod counts;
 mod errors;
 mod events;
 mod filter;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod ids;
 mod kept;
