@@ -102,6 +102,7 @@ impl Server {
         random: Arc<dyn Random>,
     ) -> Result<Server, ServeError> {
         settings.check_exposure()?;
+        settings.check_issuer()?;
         let tls = Tls::open(&settings)?;
         let files = open_files(&settings.files)?;
         let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;

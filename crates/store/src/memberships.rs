@@ -63,7 +63,8 @@ impl Store {
         role: Role,
     ) -> Result<()> {
         let organization = granted.organization();
-        let sql = "UPDATE members SET role = $3 WHERE organization = $1 AND principal = $2";
+        // From now on it was given by hand.
+        let sql = "UPDATE members SET role = $3, by_groups = 0 WHERE organization = $1 AND principal = $2";
         let mut statements = vec![one(sql, values![organization, member, role.name()])];
         if role != Role::Admin {
             // Looked at before the role is changed.
@@ -134,6 +135,6 @@ impl Store {
     }
 }
 
-fn another_admin(organization: OrganizationId, member: PrincipalId) -> Statement {
+pub(crate) fn another_admin(organization: OrganizationId, member: PrincipalId) -> Statement {
     one(ANOTHER_ADMIN, values![organization, member])
 }

@@ -207,7 +207,7 @@ fn setting_member(
         ),
         any(
             "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role",
+             ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role, by_groups = 0",
             values![organization, principal, role.name(), now],
         ),
     ]
