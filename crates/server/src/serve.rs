@@ -4,6 +4,7 @@ use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::front::tls::{Tls, TlsError};
 use crate::front::{self, Front};
 use crate::hosts::Hosts;
+use crate::issuer::Issuer;
 use crate::jobs;
 use crate::mail::Mailer;
 use crate::master_key::MasterKey;
@@ -54,6 +55,9 @@ pub enum ServeError {
     /// The mail server cannot be used.
     #[error("the setting mail cannot be used: {0}")]
     Mail(String),
+    /// The issuer cannot be used.
+    #[error("the setting oidc_issuer cannot be used: {0}")]
+    Issuer(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -107,6 +111,7 @@ impl Server {
         let files = open_files(&settings.files)?;
         let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
         let mailer = Mailer::new(&settings.mail, &settings.mail_from).map_err(ServeError::Mail)?;
+        let issuer = Issuer::new(&settings).map_err(ServeError::Issuer)?;
         // The address first: a second server on the same port must not touch the database.
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -129,6 +134,7 @@ impl Server {
             passwords,
             signer: Signer::new(settings.signing_keys.clone()),
             mailer,
+            issuer,
             settings,
             files,
             keys,

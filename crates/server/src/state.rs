@@ -3,6 +3,7 @@
 use crate::clock::{Clock, Random};
 use crate::front::Front;
 use crate::hosts::Hosts;
+use crate::issuer::Issuer;
 use crate::mail::Mailer;
 use crate::master_key::MasterKey;
 use crate::observe::Metrics;
@@ -59,6 +60,8 @@ pub struct Parts {
     pub signer: Signer,
     /// Sends mail.
     pub mailer: Mailer,
+    /// By whom people may sign in, if by anybody.
+    pub issuer: Option<Issuer>,
     /// What was noted as used lately.
     pub used: Throttle,
     /// What stands in front of the wires.
