@@ -47,11 +47,8 @@ pub enum Admission {
     Enter,
     /// They come in as the user who has their address, from now on.
     Link,
-    /// They become a new user, with their address or without.
-    Create {
-        /// Whether the issuer vouches for it.
-        with_address: bool,
-    },
+    /// They become a new user, with their address.
+    Create,
     /// They do not come in.
     Refuse(Stranger),
 }
@@ -63,7 +60,7 @@ pub enum Stranger {
     Unknown,
     /// They may not act here.
     Suspended,
-    /// The issuer does not vouch for their address, which somebody here has.
+    /// The issuer does not vouch for their address, which somebody here has, or which they would be known by.
     Unverified,
     /// Somebody else of the same issuer comes as the user who has their address: it was given to another person.
     Taken,
@@ -85,7 +82,8 @@ pub fn admit(
         (None, Some(Owner { linked: true, .. })) => Admission::Refuse(Stranger::Taken),
         (None, Some(Owner { state: Active | Pending, .. })) => Admission::Link,
         (None, Some(Owner { state: Suspended | Deleted, .. })) => Admission::Refuse(Stranger::Suspended),
-        (None, None) if may_create => Admission::Create { with_address: verified },
+        (None, None) if may_create && verified => Admission::Create,
+        (None, None) if may_create => Admission::Refuse(Stranger::Unverified),
         (None, None) => Admission::Refuse(Stranger::Unknown),
     }
 }
@@ -187,8 +185,8 @@ mod tests {
             (None, false, owner(Active, false), true, Refuse(Stranger::Unverified)),
             (None, false, owner(Active, true), true, Refuse(Stranger::Unverified)),
             (None, true, None, false, Refuse(Stranger::Unknown)),
-            (None, true, None, true, Create { with_address: true }),
-            (None, false, None, true, Create { with_address: false }),
+            (None, true, None, true, Create),
+            (None, false, None, true, Refuse(Stranger::Unverified)),
             (None, false, None, false, Refuse(Stranger::Unknown)),
         ] {
             let outcome = admit(known, verified, owner, may_create);

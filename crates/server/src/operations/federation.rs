@@ -226,8 +226,8 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
             (Admission::Link, _, Some(person)) => {
                 app.store.link_identity(&system, &person, identity, now).await
             }
-            (Admission::Create { with_address }, ..) => {
-                let new = newcomer(app, claimed, with_address, now);
+            (Admission::Create, ..) => {
+                let new = newcomer(app, claimed, now);
                 app.store.create_identified(&system, &new, identity).await.map(drop)
             }
             (Admission::Refuse(why), ..) => {
@@ -245,8 +245,8 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
     Err(Failure::Busy.into())
 }
 
-fn newcomer(app: &App, claimed: &Claimed, with_address: bool, now: Micros) -> Person {
-    let email = claimed.email.clone().filter(|_| with_address);
+fn newcomer(app: &App, claimed: &Claimed, now: Micros) -> Person {
+    let email = claimed.email.clone();
     let name = claimed.name.clone().or_else(|| email.clone()).unwrap_or_else(|| claimed.subject.clone());
     Person {
         principal: Principal {

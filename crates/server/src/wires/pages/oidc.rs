@@ -32,7 +32,7 @@ const SAID: [(&str, &str); 12] = [
     ("suspended", "Your account here is suspended. Ask your administrator."),
     (
         "unverified",
-        "{} does not say that your e-mail address is yours, so it cannot be used to sign in. Confirm it there, or use your password.",
+        "{} does not say that your e-mail address is yours, so nobody here can be known by it. Confirm it there, or use your password.",
     ),
     ("taken", "Your e-mail address belongs to another account of {} here. Ask your administrator."),
     ("failed", "Something went wrong here. Please try again."),

@@ -139,7 +139,7 @@ both! {
         assert_eq!(browser.returns("error=access_denied").await, "/sign-in?failed=late", "without a state");
         let said = browser.page("/sign-in?failed=denied").await;
         assert!(said.contains("Example did not let you in"), "{said}");
-        assert!(!browser.page("/sign-in?failed=<b>").await.contains("<b>"));
+        assert!(!browser.page("/sign-in?failed=%3Cb%3E").await.contains("<b>"));
         // A code that it does not know.
         let (mut browser, back) = leaving(&door).await;
         let state = back.split('&').next().unwrap();
