@@ -201,10 +201,6 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
     let identity = Identity { issuer: issuer.name(), subject: &claimed.subject };
     for _ in 0..TRIES {
         let now = app.now();
-        let known = match app.store.identified(&system, identity).await? {
-            Some(id) => Some(app.store.person(&system.over(id)).await?),
-            None => None,
-        };
         let namesake = match &claimed.email {
             Some(email) => app.store.known(&system, email).await?.map(|known| known.person),
             None => None,
@@ -214,6 +210,11 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
                 let (id, state) = (person.principal.id, person.principal.state);
                 Some(Owner { state, linked: app.store.has_identity(&system, id, issuer.name()).await? })
             }
+            None => None,
+        };
+        // Read after who has the address: another request of the same person may link the two meanwhile.
+        let known = match app.store.identified(&system, identity).await? {
+            Some(id) => Some(app.store.person(&system.over(id)).await?),
             None => None,
         };
         let may_create = app.settings.oidc_create_users || !wanted(app, claimed).await?.is_empty();
