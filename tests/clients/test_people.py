@@ -41,3 +41,41 @@ def test_a_person_gets_in_and_out_by_the_pages(organization, ana, tmp_path):
 
     sessions = organization.tenure.admin("login-sessions", "list", "--user", ana)
     assert sessions == [], "all are ended"
+
+
+def test_people_get_in_by_an_issuer(tmp_path, tmp_path_factory):
+    """A known person, a new one of a group, and those who are turned away; a second factor, a fresh sign-in, a mail."""
+    assert CHROMIUM, "there is no Chromium: apt-get install chromium, or name it with CHROMIUM"
+    pictures = pathlib.Path(os.environ.get("TENURE_TEST_PICTURES", tmp_path / "pictures"))
+    pictures.mkdir(exist_ok=True, parents=True)
+    folder = tmp_path_factory.mktemp("issuer")
+    port = harness.free_port()
+    issuer = f"http://127.0.0.1:{port}"
+    tenure = harness.Tenure(
+        f"sqlite:{folder / 'tenure.db'}", folder, TENURE_OIDC_ISSUER=issuer, TENURE_OIDC_CLIENT_ID="tenure",
+        TENURE_OIDC_CLIENT_SECRET="shown to nobody", TENURE_OIDC_NAME="Example", TENURE_OIDC_ROLES="devs=Acme:readonly",
+        TENURE_OIDC_SCOPES="openid email profile groups", TENURE_FRESH_AUTH="5s", TENURE_MAIL=folder / "outbox",
+    )
+    tenure.admin("org", "create", "Acme")
+    tenure.admin("user", "create", "ana@example.test", "--org", "Acme", "--role", "readwrite")
+    environment = harness.clean_environment(tmp_path, CHROMIUM=CHROMIUM)
+    served = ["node", harness.HERE / "issuer.mjs", port, f"{tenure.url}/sign-in/oidc/callback"]
+    provider = harness.Program("issuer", served, folder, environment)
+    provider.until("the issuer listens", lambda: "listening" in provider.tail())
+
+    command = ["node", harness.HERE / "oidc.mjs", tenure.url, issuer, folder / "outbox", pictures]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{tenure.program.tail()}\n{provider.tail()}"
+    assert "the password opens the account" in done.stdout
+    people = tenure.admin("user", "list", "--org", "Acme")
+    members = {(one["email"], here["role"]) for one in people for here in one["organizations"]}
+    assert members == {("ana@example.test", "readwrite"), ("dev@example.test", "readonly")}
+
+    # The issuer is gone: that is told, and everything else goes on.
+    assert provider.stop() is not None
+    status, page = tenure.call("GET", "/sign-in?failed=down")
+    assert (status, b"cannot be reached" in page) == (200, True)
+    log = tenure.program.log.read_text(errors="replace")
+    assert "nobody was signed in by OpenID Connect" in log
+    assert "shown to nobody" not in log and "code=" not in log, "no secret is logged"
+    assert tenure.program.stop() == 0

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod credential;
 pub mod device;
 pub mod device_login;
+pub mod federation;
 pub mod ids;
 pub mod invitation;
 pub mod login;

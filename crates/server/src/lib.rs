@@ -6,6 +6,7 @@ pub mod front;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod hosts;
+pub mod issuer;
 mod jobs;
 mod mail;
 pub mod master_key;

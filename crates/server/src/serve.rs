@@ -4,6 +4,7 @@ use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::front::tls::{Tls, TlsError};
 use crate::front::{self, Front};
 use crate::hosts::Hosts;
+use crate::issuer::Issuer;
 use crate::jobs;
 use crate::mail::Mailer;
 use crate::master_key::MasterKey;
@@ -58,6 +59,9 @@ pub enum ServeError {
     /// The checker of reCAPTCHAs cannot be used.
     #[error("recaptcha_verify_url and recaptcha_secret cannot be used: {0}")]
     Recaptcha(String),
+    /// The issuer cannot be used.
+    #[error("the setting oidc_issuer cannot be used: {0}")]
+    Issuer(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -106,11 +110,13 @@ impl Server {
         random: Arc<dyn Random>,
     ) -> Result<Server, ServeError> {
         settings.check_exposure()?;
+        settings.check_issuer()?;
         let tls = Tls::open(&settings)?;
         let files = open_files(&settings.files)?;
         let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
         let mailer = Mailer::new(&settings.mail, &settings.mail_from).map_err(ServeError::Mail)?;
         let recaptcha = Recaptcha::of(&settings).map_err(ServeError::Recaptcha)?;
+        let issuer = Issuer::new(&settings).map_err(ServeError::Issuer)?;
         // The address first: a second server on the same port must not touch the database.
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -134,6 +140,7 @@ impl Server {
             signer: Signer::new(settings.signing_keys.clone()),
             mailer,
             recaptcha,
+            issuer,
             settings,
             files,
             keys,

@@ -3,6 +3,7 @@
 use crate::clock::{Clock, Random};
 use crate::front::Front;
 use crate::hosts::Hosts;
+use crate::issuer::Issuer;
 use crate::mail::Mailer;
 use crate::master_key::MasterKey;
 use crate::observe::Metrics;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub mailer: Mailer,
     /// Who is asked whether somebody is no robot, if anybody is.
     pub recaptcha: Option<Recaptcha>,
+    /// By whom people may sign in, if by anybody.
+    pub issuer: Option<Issuer>,
     /// What was noted as used lately.
     pub used: Throttle,
     /// What stands in front of the wires.

@@ -100,7 +100,8 @@ pub(crate) fn audited<const N: usize>(
     Ok(batch)
 }
 
-fn insert(line: &NewAuditLine) -> Result<Statement> {
+/// The statement that adds a line. Its batch must lock [`OrganizationId::AUDIT`].
+pub(crate) fn insert(line: &NewAuditLine) -> Result<Statement> {
     let By { principal, credential, login, address } = line.by;
     let organization = line.organization.unwrap_or(OrganizationId::ACCOUNT);
     let (details, was) = (json(&line.details)?, line.was.as_ref().map(json).transpose()?);

@@ -104,7 +104,7 @@ impl Store {
         }
     }
 
-    /// Sets a role that is another one, or none, before.
+    /// Sets a role that is another one, or none, before. From now on it was given by hand.
     async fn set_role(
         &self,
         granted: &Granted<ManageMembers>,
@@ -131,7 +131,7 @@ impl Store {
         }
         statements.push(any(
             "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role",
+             ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role, by_groups = 0",
             values![organization, member, role.name(), now],
         ));
         let unmet = |at| match at {
@@ -230,6 +230,6 @@ fn still(organization: OrganizationId, member: PrincipalId, was: Option<String>)
     one(STILL, values![organization, member, was.unwrap_or_default()])
 }
 
-fn another_admin(organization: OrganizationId, member: PrincipalId) -> Statement {
+pub(crate) fn another_admin(organization: OrganizationId, member: PrincipalId) -> Statement {
     one(ANOTHER_ADMIN, values![organization, member])
 }

@@ -2,7 +2,7 @@
 
 use crate::database::Value;
 use crate::testing::fresh_sqlite;
-use crate::{device_logins, invitations, memberships};
+use crate::{device_logins, identities, invitations, memberships};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -12,7 +12,10 @@ async fn sqlite_finds_people_and_programs_by_the_keys() {
     for (sql, values) in [
         (invitations::HERE, vec![id.clone(), 1.into()]),
         (invitations::OF_PERSON, vec![id.clone(), 1.into()]),
-        (memberships::MEMBERS, vec![id]),
+        (memberships::MEMBERS, vec![id.clone()]),
+        (identities::OF_SUBJECT, vec!["issuer".into(), "subject".into()]),
+        (identities::OF_PERSON, vec![id.clone(), "issuer".into()]),
+        (identities::HELD, vec![id]),
         (device_logins::BY_HASH, vec![hash.clone()]),
         (device_logins::BY_CODE, vec![hash, 1.into()]),
     ] {

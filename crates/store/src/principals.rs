@@ -122,6 +122,9 @@ impl Store {
             if state != PrincipalState::Active {
                 statements.extend(end_all(id, None, &gone(format!("its owner is {}", state.name())), now));
             }
+            if state == PrincipalState::Deleted {
+                statements.push(any("DELETE FROM identities WHERE principal = $1", values![id]));
+            }
             let details = json!({ "state": state.name() });
             let line = NewAuditLine::new(system.0, &put(was.kind, state), id, details, now)
                 .within(was.default_organization.filter(|_| was.kind == PrincipalKind::ServiceUser))

@@ -58,6 +58,8 @@ pub struct Shown {
     pub password_hash: Option<String>,
     /// How.
     pub methods: Vec<Method>,
+    /// When, if not just now.
+    pub authenticated: Option<Micros>,
 }
 
 /// Who stands at the door.
@@ -92,6 +94,7 @@ pub async fn go_on(
     if second_factor::has(app, id).await? {
         let Some(code) = code else { return Ok(Entry::Half(challenge(app, &person, &shown).await?)) };
         second_factor::check(app, id, code).await?;
+        shown.authenticated = None;
         shown.methods.extend([Method::OneTime, Method::MultiFactor]);
     }
     enter(app, person, shown, visitor).await
@@ -116,7 +119,9 @@ pub async fn answer(app: &App, challenge: &str, code: &str, visitor: Visitor<'_>
     app.store.end_half(&system, PURPOSE, &hash).await?;
     let mut methods = kept.methods.iter().filter_map(|name| Method::parse(name)).collect::<Vec<_>>();
     methods.extend([Method::OneTime, Method::MultiFactor]);
-    let shown = Shown { long: kept.long, alone: kept.alone, password_hash: kept.password_hash, methods };
+    let (long, alone, password_hash) = (kept.long, kept.alone, kept.password_hash);
+    // Whoever knows a code of it is there now.
+    let shown = Shown { long, alone, password_hash, methods, authenticated: None };
     enter(app, person, shown, visitor).await
 }
 
@@ -141,6 +146,7 @@ async fn enter(app: &App, person: Person, shown: Shown, visitor: Visitor<'_>) ->
         long: shown.long,
         password_hash: shown.password_hash,
         methods: shown.methods,
+        authenticated: shown.authenticated,
         origin: visitor.origin,
         alone: shown.alone,
         by: None,

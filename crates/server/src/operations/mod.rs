@@ -18,6 +18,7 @@ pub mod device_sessions;
 pub mod devices;
 pub mod door;
 pub mod drive;
+pub mod federation;
 pub mod files;
 pub mod hosts;
 pub mod idempotency;

@@ -80,6 +80,7 @@ pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<Entry, Failure> 
         alone: attempt.alone,
         password_hash: Some(hash),
         methods: vec![Method::Password],
+        authenticated: None,
     };
     let visitor = Visitor { origin: attempt.origin, presented: attempt.presented };
     let entry = door::go_on(app, person, shown, attempt.code, visitor).await?;
@@ -160,6 +161,8 @@ pub(super) struct New<'a> {
     /// The password's hash that was checked.
     pub password_hash: Option<String>,
     pub methods: Vec<Method>,
+    /// When that was, if not just now.
+    pub authenticated: Option<Micros>,
     pub origin: Origin,
     pub alone: bool,
     /// The caller whose key opens it.
@@ -183,7 +186,7 @@ pub(super) async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
             seen: now,
             idle: Span::from(app.settings.login_idle).min(life),
             expires: claims.expires(),
-            authenticated: now,
+            authenticated: new.authenticated.map_or(now, |at| at.min(now)),
             methods: new.methods.clone(),
             origin: new.origin.clone(),
             credential: match new.by.map(Caller::means) {
@@ -215,13 +218,11 @@ pub(super) async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
 
 /// After something changed: whether what was shown is still good.
 async fn still_good(app: &App, new: &New<'_>) -> Result<(), Failure> {
-    let email = new.person.principal.email.as_deref().unwrap_or_default();
-    let known = app.store.known(&System::for_sign_in(), email).await?;
-    let same = |known: &store::Known| {
-        known.person.principal.state == PrincipalState::Active
-            && (new.password_hash.is_none() || known.password_hash == new.password_hash)
-    };
-    if known.is_some_and(|known| same(&known)) { Ok(()) } else { Err(Failure::Unauthenticated) }
+    // By its id: not everybody has an address.
+    let granted = System::for_sign_in().over(new.person.principal.id);
+    let active = app.store.person(&granted).await?.principal.state == PrincipalState::Active;
+    let same = new.password_hash.is_none() || app.store.password_hash(&granted).await? == new.password_hash;
+    if active && same { Ok(()) } else { Err(Failure::Unauthenticated) }
 }
 
 /// How long a session or a token lasts.
@@ -272,8 +273,18 @@ pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) 
         let person = app.store.person(&own).await?;
         let (long, origin) = (wanted.long, wanted.origin);
         let (by, methods) = (Some(caller), vec![Method::Key]);
-        let new =
-            New { person: &person, long, password_hash: None, methods, origin, alone: false, by, scopes };
+        let (password_hash, authenticated) = (None, None);
+        let new = New {
+            person: &person,
+            long,
+            password_hash,
+            methods,
+            authenticated,
+            origin,
+            alone: false,
+            by,
+            scopes,
+        };
         return open(app, new).await;
     }
     let mut claims = tokens::read(app, Use::Session, presented).await?;

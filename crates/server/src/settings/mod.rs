@@ -7,6 +7,7 @@
 mod access;
 mod docs;
 mod front;
+mod issuer;
 mod kinds;
 mod secret;
 mod sources;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use access::{MailRoute, Proxies};
 pub use docs::markdown;
 pub use front::Quota;
+pub use issuer::{GroupRole, loopback, safe};
 pub use kinds::{BaseUrl, FileStore, LogFormat, Secrecy, SecretUrl};
 pub use secret::SecretText;
 pub use sources::{Inputs, Loaded, SettingLine, Source};
@@ -221,6 +223,22 @@ settings! {
         "How long somebody who was invited into an organization may accept.";
     users_make_organizations: bool, kinds::Switch, "false",
         "Whether any user may make organizations and be their first admin, as on Mobile Next; otherwise only the account's administrators. A new organization has no limit of devices.";
+    oidc_issuer: Option<String>, issuer::IssuerUrl, "",
+        "The issuer of OpenID Connect that people may sign in by, exactly as it calls itself; with `oidc_client_id`. When empty, nobody does.";
+    oidc_client_id: String, issuer::Line, "",
+        "What that issuer calls this server. There, register the URL that clients reach it under and `/sign-in/oidc/callback`.";
+    oidc_client_secret: Option<SecretText>, secret::Secret, "",
+        "The secret that this server shows that issuer; when empty, it shows none (PKCE is used in any case).";
+    oidc_name: String, issuer::Line, "your organization",
+        "What the sign-in page calls that issuer: `Sign in with …`.";
+    oidc_scopes: Vec<String>, issuer::Words, "openid email profile",
+        "What is asked of that issuer, with blanks between; some say groups only when they are asked for `groups`.";
+    oidc_groups_claim: String, issuer::Line, "groups",
+        "The claim that has a person's groups; dots lead inside, as in `realm_access.roles`.";
+    oidc_roles: Vec<GroupRole>, issuer::Roles, "",
+        "What groups make people, by the organization's id or name: `devs=Acme:readwrite,leads=Acme:admin`. It is brought up to date at each sign-in by that issuer; what was given by hand stays.";
+    oidc_create_users: bool, kinds::Switch, "false",
+        "Whether anybody whom that issuer knows becomes a user; otherwise those alone who are users already, by an address that it vouches for, and those whose groups have a role.";
     mail: MailRoute, kinds::Mail, "tenure-data/outbox",
         "How mail is sent: a folder that each mail is written to, or a mail server.";
     mail_from: String, kinds::Sender, "tenure@localhost",
@@ -367,6 +385,9 @@ pub enum SettingsError {
         /// The address.
         listen: SocketAddr,
     },
+    /// An issuer is named, and not what it calls this server.
+    #[error("oidc_issuer is set and oidc_client_id is not: the issuer has to know this server")]
+    Nameless,
     /// One of two settings that need each other.
     #[error("{given} is set and {missing} is not: TLS needs both")]
     Half {
@@ -388,7 +409,11 @@ impl SettingsError {
                 "give --tls-cert and --tls-key, or listen on 127.0.0.1:{} behind a proxy that speaks TLS, or say --insecure-http (insecure_http = true) if you trust this network",
                 listen.port()
             )),
-            Self::Wrong { .. } | Self::Unreadable { .. } | Self::Syntax { .. } | Self::Half { .. } => None,
+            Self::Wrong { .. }
+            | Self::Unreadable { .. }
+            | Self::Syntax { .. }
+            | Self::Half { .. }
+            | Self::Nameless => None,
         }
     }
 }

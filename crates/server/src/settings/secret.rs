@@ -7,11 +7,13 @@ use std::fmt;
 pub(super) struct Secret;
 impl Kind for Secret {
     type Value = Option<SecretText>;
-    const EXPECTED: &'static str = "a secret, or nothing";
+    const EXPECTED: &'static str = "a secret in one line, or nothing";
     const PLACEHOLDER: &'static str = "SECRET";
     const SECRECY: Secrecy = Secrecy::Whole;
     fn parse(given: &str) -> Option<Option<SecretText>> {
-        Some((!given.is_empty()).then(|| SecretText(given.to_owned())))
+        let given = given.trim();
+        (!given.chars().any(char::is_control))
+            .then(|| (!given.is_empty()).then(|| SecretText(given.to_owned())))
     }
 }
 
@@ -36,5 +38,17 @@ impl From<String> for SecretText {
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = Secret::parse("hunter2 \n").unwrap().unwrap();
+        assert_eq!((secret.reveal(), format!("{secret:?}").as_str()), ("hunter2", "***"));
+        assert_eq!((Secret::parse(""), Secret::parse("two\nlines")), (Some(None), None));
     }
 }

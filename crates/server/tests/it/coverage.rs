@@ -117,6 +117,8 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/sign-in",                                           200, [200; 9]),
     ("POST",   "/sign-in",                                           401, [401; 9]),
     ("POST",   "/sign-in/code",                                      401, [401; 9]),
+    ("GET",    "/sign-in/oidc",                                      303, [303; 9]),
+    ("GET",    "/sign-in/oidc/callback",                             303, [303; 9]),
     ("GET",    "/sign-out",                                          200, [200; 9]),
     ("POST",   "/sign-out",                                          303, [303; 9]),
     ("GET",    "/restore",                                           200, [200; 9]),

@@ -39,6 +39,7 @@ mod lifecycle;
 mod mass_assignment;
 mod membership;
 mod methods;
+mod oidc;
 mod openapi;
 mod pages;
 mod probe;

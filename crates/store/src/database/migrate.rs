@@ -35,6 +35,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     4 "0004_audit_chain" "audit_chain",
     5 "0005_second_factor" "second_factor",
     6 "0006_invitations" "invitations",
+    7 "0007_identities" "identities",
 ];
 
 /// The schema that this program reads and writes.

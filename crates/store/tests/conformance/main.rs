@@ -41,6 +41,7 @@ mod devices;
 mod durability;
 mod files;
 mod heavy;
+mod identities;
 mod invitations;
 mod logins;
 mod model;

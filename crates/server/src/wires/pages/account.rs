@@ -5,7 +5,7 @@ use super::shapes::{Account, Picture, Row, html, time};
 use super::words::{Form, failed, words};
 use crate::failure::Failure;
 use crate::operations::logins::{self, Which};
-use crate::operations::{recovery, second_factor, users};
+use crate::operations::{federation, recovery, second_factor, users};
 use crate::state::App;
 use crate::wires::cookies::taken_back;
 use crate::wires::layers::{self, Whole};
@@ -56,6 +56,7 @@ async fn account(app: &App, caller: &Caller, saying: Saying) -> Result<Account, 
     let status = second_factor::status(app, caller).await?;
     let current = logins::current(caller);
     let sessions = logins::list(app, caller).await?;
+    let ways = federation::ways(app, caller).await?;
     let proposal = match saying.enrolling {
         true => Some(Picture::new(&second_factor::proposed(app, caller).await?)),
         false => None,
@@ -65,6 +66,8 @@ async fn account(app: &App, caller: &Caller, saying: Saying) -> Result<Account, 
         said: saying.said,
         done: saying.done.map(str::to_owned),
         stale: saying.stale,
+        has_password: ways.password,
+        issuer: ways.issuer.then(|| app.settings.oidc_name.clone()),
         sessions: sessions.iter().map(|login| Row::new(login, current == Some(login.id))).collect(),
         has_factor: status.since.is_some(),
         factor_since: status.since.map(time),

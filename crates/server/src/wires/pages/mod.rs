@@ -2,6 +2,7 @@
 //! no product's client knows them.
 
 mod account;
+mod oidc;
 mod shapes;
 mod sign_in;
 mod words;
@@ -27,6 +28,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/sign-in"),
     ("POST", "/sign-in"),
     ("POST", "/sign-in/code"),
+    ("GET", "/sign-in/oidc"),
+    ("GET", "/sign-in/oidc/callback"),
     ("GET", "/sign-out"),
     ("POST", "/sign-out"),
     ("GET", "/restore"),
@@ -57,6 +60,8 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/door.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
         .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
         .route("/sign-in/code", post(sign_in::code))
+        .route("/sign-in/oidc", get(oidc::away))
+        .route("/sign-in/oidc/callback", get(oidc::callback))
         .route("/sign-out", get(sign_in::sign_out_page).post(sign_in::sign_out))
         .route("/restore", get(sign_in::restore_page).post(sign_in::restore))
         .route("/restore/verify", get(sign_in::verify_page).post(sign_in::verify))

@@ -21,6 +21,10 @@ pub struct SignIn {
     pub back: String,
     /// As it was typed before.
     pub email: String,
+    /// What the issuer is called that one may sign in by.
+    pub issuer: Option<String>,
+    /// Where one goes on to, as it stands in an address.
+    pub next: String,
 }
 
 /// The second half of a sign-in.
@@ -80,6 +84,10 @@ pub struct Account {
     pub done: Option<String>,
     /// Whether it has to be shown again who this is.
     pub stale: bool,
+    /// Whether there is a password.
+    pub has_password: bool,
+    /// What the issuer is called that this person signs in by.
+    pub issuer: Option<String>,
     /// Newest first.
     pub sessions: Vec<Row>,
     /// Since when there is a second factor.

@@ -2,7 +2,7 @@
 
 use super::shapes::{Code, Restore, SignIn, SignOut, Verify, html};
 use super::words::{Form, failed, words};
-use super::{OwnSite, SignedIn};
+use super::{OwnSite, SignedIn, oidc};
 use crate::failure::Failure;
 use crate::operations::door::{self, Entry, Visitor};
 use crate::operations::recovery;
@@ -29,11 +29,19 @@ pub async fn page(State(app): State<App>, RawQuery(query): RawQuery) -> Response
         Some("password") => Some("Your password is set. Sign in with it.".to_owned()),
         _ => None,
     };
-    html(StatusCode::OK, &SignIn { back, done, ..SignIn::default() })
+    let said = value("failed").and_then(|word| oidc::said(&app, &word));
+    html(StatusCode::OK, &SignIn { said, done, ..empty(&app, back) })
+}
+
+/// The page without anything in it.
+fn empty(app: &App, back: String) -> SignIn {
+    let issuer = app.issuer.as_ref().map(|_| app.settings.oidc_name.clone());
+    let next = form_urlencoded::byte_serialize(back.as_bytes()).collect();
+    SignIn { back, issuer, next, ..SignIn::default() }
 }
 
 /// A path of this server; what would lead elsewhere leads home.
-fn back(app: &App, given: &str) -> String {
+pub fn back(app: &App, given: &str) -> String {
     return_url(given, &app.base_url).unwrap_or_else(|| HOME.to_owned())
 }
 
@@ -65,12 +73,12 @@ pub async fn sign_in(
         Err(failure) => {
             let (status, said) = words(failure);
             let email = form.get("email").to_owned();
-            html(status, &SignIn { said: Some(said), back, email, done: None })
+            html(status, &SignIn { said: Some(said), email, ..empty(&app, back) })
         }
     }
 }
 
-fn entered(app: &App, entry: Entry, back: &str) -> Result<Response, Failure> {
+pub fn entered(app: &App, entry: Entry, back: &str) -> Result<Response, Failure> {
     match entry {
         Entry::In(_, issued) => {
             let mut response = Redirect::to(back).into_response();
@@ -104,7 +112,7 @@ pub async fn code(
         Ok(response) => response,
         Err(Failure::Unauthenticated) => {
             let said = Some("That took too long. Please sign in again.".to_owned());
-            html(StatusCode::UNAUTHORIZED, &SignIn { said, back, ..SignIn::default() })
+            html(StatusCode::UNAUTHORIZED, &SignIn { said, ..empty(&app, back) })
         }
         Err(failure) => {
             let (status, said) = words(failure);

@@ -1,0 +1,341 @@
+//! Signing in by an issuer of OpenID Connect: there with a state that is kept here and used once, back with a code.
+//!
+//! The browser keeps a secret of its own meanwhile. What the token and the code are checked with is made of it, so
+//! whoever reads the database, or has the address that somebody came back to, can go on with neither.
+
+use crate::failure::Failure;
+use crate::issuer::{Issuer, Journey, Trouble};
+use crate::operations::door::{self, Entry, Shown, Visitor};
+use crate::operations::sign_in::TRIES;
+use crate::state::App;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use domain::credential::SecretHash;
+use domain::federation::{Admission, Claimed, JOURNEY, Owner, Stranger, admit, changes};
+use domain::ids::PrincipalId;
+use domain::login::Method;
+use domain::principal::{Membership, Person, Principal, PrincipalKind, PrincipalState};
+use domain::time::{Micros, Span};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use store::{By, Caller, Error, Identity, System};
+
+/// Where people come back to.
+pub const CALLBACK: &str = "/sign-in/oidc/callback";
+const PURPOSE: &str = "oidc";
+
+/// Why somebody did not get in.
+#[derive(Debug, thiserror::Error)]
+pub enum Turned {
+    /// There is no issuer.
+    #[error("no issuer is set")]
+    Nobody,
+    /// The issuer does not answer, or what it says cannot be used.
+    #[error("{0}")]
+    Down(Trouble),
+    /// The issuer let them not in, or they did not want to.
+    #[error("the issuer let nobody in: {0:?}")]
+    Denied(String),
+    /// Nobody was sent with this state, or too long ago, or they came back before.
+    #[error("the state is unknown, used or too old")]
+    Late,
+    /// Another browser was sent.
+    #[error("the state is another browser's")]
+    Elsewhere,
+    /// What the issuer said is not good.
+    #[error("{0}")]
+    Untrusted(Trouble),
+    /// They were to show again who they are, and did not.
+    #[error("the issuer asked for nothing again")]
+    Stale,
+    /// They are known, and may not come in.
+    #[error("{subject:?} may not come in: {why:?}")]
+    Stranger {
+        /// What the issuer calls them.
+        subject: String,
+        /// Why.
+        why: Stranger,
+    },
+    /// Something else.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl From<Trouble> for Turned {
+    fn from(trouble: Trouble) -> Turned {
+        match trouble {
+            Trouble::Down(_) => Turned::Down(trouble),
+            Trouble::Refused(_) | Trouble::Untrusted(_) => Turned::Untrusted(trouble),
+        }
+    }
+}
+
+impl From<Error> for Turned {
+    fn from(error: Error) -> Turned {
+        Turned::Failed(error.into())
+    }
+}
+
+/// What somebody wants.
+pub struct Wish<'a> {
+    /// Where they go on to; a path of this server.
+    pub next: &'a str,
+    /// Whether they have to show the issuer again who they are.
+    pub again: bool,
+}
+
+/// Somebody is sent away.
+pub struct Sent {
+    /// Where to.
+    pub url: String,
+    /// What their browser keeps meanwhile.
+    pub secret: String,
+}
+
+/// Somebody comes back.
+pub struct Returned<'a> {
+    /// Which journey.
+    pub state: Option<&'a str>,
+    /// What their browser kept.
+    pub secret: Option<&'a str>,
+    /// What tells who they are.
+    pub code: Option<&'a str>,
+    /// Why there is no code.
+    pub error: Option<&'a str>,
+    /// Who says so.
+    pub issuer: Option<&'a str>,
+}
+
+/// What is kept of a journey.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// SHA-256 of what the browser keeps.
+    browser: String,
+    next: String,
+    again: bool,
+}
+
+/// Sends somebody to the issuer.
+///
+/// # Errors
+/// [`Turned`].
+pub async fn begin(app: &App, wish: Wish<'_>) -> Result<Sent, Turned> {
+    let issuer = app.issuer.as_ref().ok_or(Turned::Nobody)?;
+    let [state, secret] = [(), ()].map(|()| BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>()));
+    let now = app.now();
+    let (nonce, verifier) = (made(&secret, "nonce", &state)?, made(&secret, "verifier", &state)?);
+    let back = format!("{}{CALLBACK}", app.base_url);
+    let journey = Journey { back: &back, state: &state, nonce: &nonce, verifier: &verifier };
+    let url = issuer.door(now, &journey, wish.again.then_some(app.settings.fresh_auth)).await?;
+    let (next, browser) = (wish.next.to_owned(), fingerprint(&secret));
+    let kept = Kept { browser, next, again: wish.again };
+    let data = serde_json::to_string(&kept).map_err(Failure::internal)?;
+    app.store.keep_half(&System::for_sign_in(), None, PURPOSE, &hash(&state), &data, now + JOURNEY).await?;
+    Ok(Sent { url, secret })
+}
+
+/// Lets somebody in who comes back, as far as the issuer's word goes: a second factor may be missing. Says where they
+/// go on to.
+///
+/// # Errors
+/// [`Turned`].
+pub async fn finish(
+    app: &App,
+    returned: Returned<'_>,
+    visitor: Visitor<'_>,
+) -> Result<(Entry, String), Turned> {
+    let issuer = app.issuer.as_ref().ok_or(Turned::Nobody)?;
+    let state = returned.state.ok_or(Turned::Late)?;
+    let (kept, secret) = arrived(app, state, returned.secret).await?;
+    issuer.answered(app.now(), returned.issuer).await?;
+    if let Some(error) = returned.error {
+        return Err(denied(error));
+    }
+    let code = returned.code.ok_or_else(|| Turned::Denied("there is no code".to_owned()))?;
+    let (nonce, verifier) = (made(secret, "nonce", state)?, made(secret, "verifier", state)?);
+    let back = format!("{}{CALLBACK}", app.base_url);
+    let journey = Journey { back: &back, state, nonce: &nonce, verifier: &verifier };
+    let claimed = issuer.redeem(app.now(), code, &journey).await?;
+    let now = app.now();
+    let authenticated = claimed.authenticated.map(|at| at.min(now));
+    if kept.again && authenticated.is_none_or(|at| now >= at + Span::from(app.settings.fresh_auth)) {
+        return Err(Turned::Stale);
+    }
+    let by = By::address(visitor.origin.remote_ip);
+    let person = recognized(app, issuer, &claimed, by).await?;
+    join(app, person.principal.id, &claimed, by).await?;
+    let methods = vec![Method::Federated];
+    let shown = Shown { long: false, alone: false, password_hash: None, methods, authenticated };
+    let entry = door::go_on(app, person, shown, None, visitor).await?;
+    Ok((entry, kept.next))
+}
+
+/// That the same browser comes back from the same journey, for the first time.
+async fn arrived<'s>(app: &App, state: &str, secret: Option<&'s str>) -> Result<(Kept, &'s str), Turned> {
+    let (system, hash) = (System::for_sign_in(), hash(state));
+    let late = |error| match error {
+        Error::Unauthenticated => Turned::Late,
+        other => other.into(),
+    };
+    let (_, data) = app.store.half(&system, PURPOSE, &hash, app.now()).await.map_err(late)?;
+    let kept: Kept = serde_json::from_str(&data).map_err(Failure::internal)?;
+    // Whoever only has the address uses nothing up: the right browser may still come.
+    let secret = secret.filter(|secret| fingerprint(secret) == kept.browser).ok_or(Turned::Elsewhere)?;
+    app.store.end_half(&system, PURPOSE, &hash).await.map_err(late)?;
+    Ok((kept, secret))
+}
+
+/// The words of RFC 6749, section 4.1.2.1, and of OpenID Connect.
+fn denied(error: &str) -> Turned {
+    let error = error.chars().filter(char::is_ascii_graphic).take(64).collect::<String>();
+    match error.as_str() {
+        "temporarily_unavailable" | "server_error" => Turned::Down(Trouble::Refused(error)),
+        _ => Turned::Denied(error),
+    }
+}
+
+/// Who somebody is here, from now on.
+async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Result<Person, Turned> {
+    let system = System::for_sign_in().on_behalf_of(by);
+    let identity = Identity { issuer: issuer.name(), subject: &claimed.subject };
+    for _ in 0..TRIES {
+        let now = app.now();
+        let namesake = match &claimed.email {
+            Some(email) => app.store.known(&system, email).await?.map(|known| known.person),
+            None => None,
+        };
+        let owner = match &namesake {
+            Some(person) => {
+                let (id, state) = (person.principal.id, person.principal.state);
+                Some(Owner { state, linked: app.store.has_identity(&system, id, issuer.name()).await? })
+            }
+            None => None,
+        };
+        // Read after who has the address: another request of the same person may link the two meanwhile.
+        let known = match app.store.identified(&system, identity).await? {
+            Some(id) => Some(app.store.person(&system.over(id)).await?),
+            None => None,
+        };
+        let may_create = app.settings.oidc_create_users || !wanted(app, claimed).await?.is_empty();
+        let state = known.as_ref().map(|person| person.principal.state);
+        let outcome = match (admit(state, claimed.verified, owner, may_create), known, namesake) {
+            (Admission::Enter, Some(person), _) => {
+                app.store.identity_seen(&system, identity, now).await?;
+                return Ok(person);
+            }
+            (Admission::Link, _, Some(person)) => {
+                app.store.link_identity(&system, &person, identity, now).await
+            }
+            (Admission::Create, ..) => {
+                let new = newcomer(app, claimed, now);
+                app.store.create_identified(&system, &new, identity).await.map(drop)
+            }
+            (Admission::Refuse(why), ..) => {
+                return Err(Turned::Stranger { subject: claimed.subject.clone(), why });
+            }
+            // As what is not there; the rule never says so.
+            (Admission::Enter | Admission::Link, ..) => return Err(Failure::Unauthenticated.into()),
+        };
+        match outcome {
+            // They are looked up once more, which also says what another request has made of them meanwhile.
+            Ok(()) | Err(Error::Stale | Error::Refused(domain::Refusal::Exists(_))) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::Busy.into())
+}
+
+fn newcomer(app: &App, claimed: &Claimed, now: Micros) -> Person {
+    let email = claimed.email.clone();
+    let name = claimed.name.clone().or_else(|| email.clone()).unwrap_or_else(|| claimed.subject.clone());
+    Person {
+        principal: Principal {
+            id: PrincipalId::new(now, app.random_bytes()),
+            number: 0,
+            kind: PrincipalKind::User,
+            email,
+            name,
+            state: PrincipalState::Active,
+            created: now,
+            account_role: None,
+            default_organization: None,
+        },
+        parent: None,
+        first_name: claimed.first.clone().unwrap_or_default(),
+        last_name: claimed.last.clone().unwrap_or_default(),
+        updated: now,
+    }
+}
+
+/// What somebody's groups make them.
+async fn wanted(app: &App, claimed: &Claimed) -> Result<Vec<Membership>, Turned> {
+    let groups = claimed.groups.as_deref().unwrap_or_default();
+    let mut wanted = Vec::new();
+    for rule in app.settings.oidc_roles.iter().filter(|rule| groups.contains(&rule.group)) {
+        match app.store.organization_called(&System::for_sign_in(), &rule.organization).await? {
+            Some(organization) => wanted.push(Membership { organization, role: rule.role }),
+            None => tracing::warn!(organization = rule.organization, "oidc_roles names no organization"),
+        }
+    }
+    Ok(wanted)
+}
+
+/// Makes somebody a member where their groups say. Nothing is changed where no group means anything here, or the issuer
+/// does not say all of them.
+async fn join(app: &App, person: PrincipalId, claimed: &Claimed, by: By) -> Result<(), Turned> {
+    if app.settings.oidc_roles.is_empty() {
+        return Ok(());
+    }
+    if claimed.groups.is_none() {
+        tracing::warn!(%person, "the issuer does not say all groups: memberships stay as they are");
+        return Ok(());
+    }
+    let system = System::for_sign_in().on_behalf_of(by);
+    for _ in 0..TRIES {
+        let wanted = wanted(app, claimed).await?;
+        let changes = changes(&app.store.memberships_of(&system, person).await?, &wanted);
+        match app.store.apply_groups(&system, person, &changes, app.now()).await {
+            Err(Error::Stale) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(Failure::Busy.into())
+}
+
+/// How a caller can show who they are.
+pub struct Ways {
+    /// By a password.
+    pub password: bool,
+    /// By the issuer.
+    pub issuer: bool,
+}
+
+/// How the caller can show who they are.
+///
+/// # Errors
+/// [`domain::Refusal::OutOfScope`].
+pub async fn ways(app: &App, caller: &Caller) -> Result<Ways, Failure> {
+    let own = caller.itself("read:user")?;
+    let password = app.store.password_hash(&own).await?.is_some();
+    let issuer = match &app.issuer {
+        Some(issuer) => app.store.has_identity(&System::for_sign_in(), own.person(), issuer.name()).await?,
+        None => false,
+    };
+    Ok(Ways { password, issuer })
+}
+
+/// Something that only the browser's secret gives, for one journey.
+fn made(secret: &str, what: &str, state: &str) -> Result<String, Failure> {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(Failure::internal)?;
+    let code = mac.chain_update(what).chain_update(" ").chain_update(state).finalize().into_bytes();
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(code))
+}
+
+fn fingerprint(secret: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
+}
+
+fn hash(state: &str) -> SecretHash {
+    SecretHash(Sha256::digest(state.as_bytes()).into())
+}

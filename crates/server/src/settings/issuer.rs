@@ -1,0 +1,177 @@
+//! Kinds of settings of an issuer of OpenID Connect that people sign in by.
+
+use super::kinds::Kind;
+use super::{Settings, SettingsError};
+use domain::permission::Role;
+
+/// How an issuer calls itself.
+pub(super) struct IssuerUrl;
+impl Kind for IssuerUrl {
+    type Value = Option<String>;
+    const EXPECTED: &'static str =
+        "an https:// URL without user, query and fragment; http:// for an issuer on a loopback address only";
+    const PLACEHOLDER: &'static str = "URL";
+    fn parse(given: &str) -> Option<Option<String>> {
+        if given.is_empty() {
+            return Some(None);
+        }
+        let url = url::Url::parse(given).ok()?;
+        let bare = url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        (bare && safe(&url)).then(|| Some(given.to_owned()))
+    }
+}
+
+/// Whether what is sent there is sealed on its way, or leaves this machine not at all.
+#[must_use]
+pub fn safe(url: &url::Url) -> bool {
+    match (url.scheme(), url.host()) {
+        ("https", Some(_)) => true,
+        ("http", _) => loopback(url),
+        _ => false,
+    }
+}
+
+/// Whether a URL leads to this machine itself.
+#[must_use]
+pub fn loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// One line of plain text, or nothing.
+pub(super) struct Line;
+impl Kind for Line {
+    type Value = String;
+    const EXPECTED: &'static str = "at most 255 characters in one line";
+    const PLACEHOLDER: &'static str = "TEXT";
+    fn parse(given: &str) -> Option<String> {
+        let plain = given.chars().count() <= 255 && !given.chars().any(char::is_control);
+        plain.then(|| given.trim().to_owned())
+    }
+}
+
+/// Words with blanks between.
+pub(super) struct Words;
+impl Kind for Words {
+    type Value = Vec<String>;
+    const EXPECTED: &'static str = "words with blanks between, `openid` among them";
+    const PLACEHOLDER: &'static str = "WORDS";
+    fn parse(given: &str) -> Option<Vec<String>> {
+        let words = given.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        // What a scope may consist of (RFC 6749, section 3.3).
+        let plain =
+            |word: &String| word.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+        (words.iter().all(plain) && words.iter().any(|word| word == "openid")).then_some(words)
+    }
+}
+
+/// What groups make people.
+pub(super) struct Roles;
+impl Kind for Roles {
+    type Value = Vec<GroupRole>;
+    const EXPECTED: &'static str =
+        "GROUP=ORGANIZATION:ROLE with commas between, where ROLE is readonly, readwrite or admin";
+    const PLACEHOLDER: &'static str = "GROUP=ORG:ROLE,…";
+    fn parse(given: &str) -> Option<Vec<GroupRole>> {
+        given.split(',').map(str::trim).filter(|part| !part.is_empty()).map(GroupRole::parse).collect()
+    }
+}
+
+/// That whoever is in a group has a role in an organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRole {
+    /// What the issuer calls the group.
+    pub group: String,
+    /// The organization's id or name.
+    pub organization: String,
+    /// The role.
+    pub role: Role,
+}
+
+impl GroupRole {
+    /// Reads `GROUP=ORGANIZATION:ROLE`. The name of a group may have an `=` in it, that of an organization a `:`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<GroupRole> {
+        let (rest, role) = text.rsplit_once(':')?;
+        let (group, organization) = rest.rsplit_once('=')?;
+        let (group, organization) = (group.trim().to_owned(), organization.trim().to_owned());
+        let named = !group.is_empty() && !organization.is_empty();
+        let role = Role::parse(role.trim())?;
+        named.then_some(GroupRole { group, organization, role })
+    }
+}
+
+impl Settings {
+    /// Refuses an issuer that does not know this server.
+    ///
+    /// # Errors
+    /// [`SettingsError::Nameless`].
+    pub fn check_issuer(&self) -> Result<(), SettingsError> {
+        match (&self.oidc_issuer, self.oidc_client_id.as_str()) {
+            (Some(_), "") => Err(SettingsError::Nameless),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issuers_are_sealed_or_at_home() {
+        for good in [
+            "https://issuer.example",
+            "https://issuer.example/realms/a/",
+            "http://127.0.0.1:9000",
+            "http://[::1]:9000/x",
+            "http://localhost:9000",
+        ] {
+            assert_eq!(IssuerUrl::parse(good), Some(Some(good.to_owned())), "{good}");
+        }
+        for bad in [
+            "issuer.example",
+            "http://issuer.example",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "https://user@issuer.example",
+            "https://issuer.example?x",
+            "https://issuer.example#x",
+            "ftp://127.0.0.1",
+            "file:///etc/passwd",
+        ] {
+            assert_eq!(IssuerUrl::parse(bad), None, "{bad}");
+        }
+        assert_eq!(IssuerUrl::parse(""), Some(None));
+    }
+
+    #[test]
+    fn roles_of_groups_are_read() {
+        let role = |group: &str, organization: &str, role| GroupRole {
+            group: group.into(),
+            organization: organization.into(),
+            role,
+        };
+        assert_eq!(
+            Roles::parse("/devs=Acme:readwrite, cn=ops=Acme: West:admin,"),
+            Some(vec![role("/devs", "Acme", Role::Readwrite), role("cn=ops", "Acme: West", Role::Admin)])
+        );
+        assert_eq!(Roles::parse(""), Some(vec![]));
+        for bad in ["devs", "devs=Acme", "devs=Acme:owner", "=Acme:admin", "devs=:admin", "Acme:admin"] {
+            assert_eq!(Roles::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_words() {
+        assert_eq!(Words::parse("openid  email"), Some(vec!["openid".into(), "email".into()]));
+        assert_eq!((Words::parse("email"), Words::parse("openid \"")), (None, None));
+    }
+}

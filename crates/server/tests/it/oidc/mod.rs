@@ -1,0 +1,121 @@
+//! Signing in by an issuer, as browsers without scripts and a small issuer of the test meet it.
+
+mod people;
+mod refusals;
+
+mod issuer;
+
+use crate::world::{Answer, World};
+use axum::body::Body;
+use axum::http::Request;
+use issuer::{CLIENT, SECRET, TestIssuer};
+use serde_json::{Value, json};
+use server::settings::{GroupRole, SecretText, Settings};
+use std::collections::BTreeMap;
+
+const ANA: &str = "ana@example.com";
+const COOKIE: &str = "tenure-oidc";
+
+/// A server beside the world's that people sign in to by an issuer.
+struct Door {
+    world: World,
+    issuer: TestIssuer,
+}
+
+impl Door {
+    async fn new(world: &World, set: impl FnOnce(&mut Settings)) -> Door {
+        let issuer = TestIssuer::start().await;
+        Door { world: Door::beside(world, &issuer, set).await, issuer }
+    }
+
+    async fn beside(world: &World, issuer: &TestIssuer, set: impl FnOnce(&mut Settings)) -> World {
+        let url = issuer.url.clone();
+        world
+            .beside(|settings| {
+                settings.oidc_issuer = Some(url);
+                settings.oidc_client_id = CLIENT.into();
+                settings.oidc_client_secret = Some(SecretText::from(SECRET.to_owned()));
+                settings.oidc_name = "Example".into();
+                set(settings);
+            })
+            .await
+    }
+
+    fn browser(&self) -> Browser<'_> {
+        Browser { world: &self.world, cookies: BTreeMap::new() }
+    }
+
+    /// A browser that comes back with what the issuer says of somebody, and where it is sent then.
+    async fn comes(&self, claims: Value) -> (Browser<'_>, String) {
+        let mut browser = self.browser();
+        let there = browser.leaves("/sign-in/oidc").await;
+        let back = self.issuer.grant(&there, self.world.app().now(), claims);
+        let led = browser.returns(&back).await;
+        (browser, led)
+    }
+}
+
+/// Ana, as the issuer says.
+fn ana() -> Value {
+    json!({ "sub": "1", "email": ANA, "email_verified": true, "name": "Ana" })
+}
+
+fn role(rule: &str) -> GroupRole {
+    GroupRole::parse(rule).unwrap()
+}
+
+struct Browser<'w> {
+    world: &'w World,
+    cookies: BTreeMap<String, String>,
+}
+
+impl Browser<'_> {
+    async fn send(&mut self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded");
+        if !self.cookies.is_empty() {
+            let pairs = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
+            request = request.header("cookie", pairs.collect::<Vec<_>>().join("; "));
+        }
+        let answer = self.world.send(request.body(Body::from(body)).unwrap()).await;
+        for line in answer.headers.get_all("set-cookie") {
+            let (name, value) = line.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+            match value {
+                "" => self.cookies.remove(name),
+                value => self.cookies.insert(name.to_owned(), value.to_owned()),
+            };
+        }
+        answer
+    }
+
+    async fn page(&mut self, path: &str) -> String {
+        let answer = self.send("GET", path, &[]).await;
+        assert_eq!(answer.status, 200, "{path}: {:?}", answer.headers.get("location"));
+        answer.text()
+    }
+
+    async fn led(&mut self, path: &str) -> String {
+        let answer = self.send("GET", path, &[]).await;
+        assert_eq!(answer.status, 303, "{path}: {}", answer.text());
+        answer.headers["location"].to_str().unwrap().to_owned()
+    }
+
+    /// Where the issuer is.
+    async fn leaves(&mut self, path: &str) -> String {
+        let there = self.led(path).await;
+        assert!(there.contains("/authorize?"), "{there}");
+        there
+    }
+
+    async fn returns(&mut self, query: &str) -> String {
+        self.led(&format!("/sign-in/oidc/callback?{query}")).await
+    }
+
+    fn is_in(&self) -> bool {
+        self.cookies.contains_key("jwt")
+    }
+}

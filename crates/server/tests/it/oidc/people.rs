@@ -1,0 +1,270 @@
+//! Who comes in, as whom, and what their groups make them.
+
+use super::{ANA, Door, ana, role};
+use crate::probe::PASSWORD;
+use crate::world::World;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::permission::Role;
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use domain::time::Span;
+use serde_json::{Value, json};
+use store::access::{ManageMembers, ViewAudit};
+use store::{Identity, System};
+use totp_rs::{Builder, Secret};
+
+fn system() -> System {
+    System::for_administration()
+}
+
+fn said(mut claims: Value, more: Value) -> Value {
+    claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    claims
+}
+
+async fn identified(door: &Door, subject: &str) -> Option<PrincipalId> {
+    let identity = Identity { issuer: &door.issuer.url, subject };
+    door.world.store().identified(&system(), identity).await.unwrap()
+}
+
+async fn role_of(door: &Door, person: PrincipalId, organization: OrganizationId) -> Option<Role> {
+    let all = door.world.store().members(&system()).await.unwrap();
+    all.into_iter().find(|(place, who, _)| (*place, *who) == (organization, person)).map(|(.., role)| role)
+}
+
+async fn actions(world: &World) -> Vec<String> {
+    let account = system().account::<ViewAudit>();
+    let lines = world.store().audit_lines_account(&account, None, 50).await.unwrap().items;
+    lines.into_iter().map(|line| line.line.action).collect()
+}
+
+both! {
+    async fn who_is_known_by_a_verified_address_comes_in_by_the_subject_from_then_on(world: &World) {
+        let acme = world.organization("acme").await;
+        let id = world.user(acme, Role::Readwrite, ANA).await;
+        let door = Door::new(world, |_| {}).await;
+        let (_, led) = door.comes(said(ana(), json!({ "email_verified": false }))).await;
+        assert_eq!(led, "/sign-in?failed=unverified");
+        let (_, led) = door.comes(said(ana(), json!({ "email_verified": null }))).await;
+        assert_eq!(led, "/sign-in?failed=unverified", "what is not said is not so");
+        assert_eq!(identified(&door, "1").await, None);
+
+        let (mut browser, led) = door.comes(said(ana(), json!({ "email": "Ana@EXAMPLE.com" }))).await;
+        assert_eq!(led, "/account");
+        assert!(browser.page("/account").await.contains("by your organization"));
+        assert_eq!(identified(&door, "1").await, Some(id));
+        let login = &world.store().open_logins(&system(), id).await.unwrap()[0];
+        assert_eq!(login.methods.iter().map(|method| method.name()).collect::<Vec<_>>(), ["fed"]);
+        assert_eq!(login.authenticated, world.app().now());
+
+        // Another subject with the same address is another person: addresses are given to others.
+        let (_, led) = door.comes(said(ana(), json!({ "sub": "2" }))).await;
+        assert_eq!(led, "/sign-in?failed=taken");
+        // The same one with another address, or none, is the same person.
+        let (_, led) = door.comes(json!({ "sub": "1", "email": "new@example.com", "email_verified": false })).await;
+        assert_eq!(led, "/account");
+        assert!(actions(world).await.contains(&"identity.link".to_owned()));
+
+        let at = world.app().now() - Span::minutes(3);
+        let (_, led) = door.comes(said(ana(), json!({ "auth_time": at.0 / 1_000_000 }))).await;
+        assert_eq!(led, "/account");
+        let login = world.store().open_logins(&system(), id).await.unwrap().remove(0);
+        assert_eq!(login.authenticated, at, "as the issuer says");
+    }
+
+    async fn who_is_unknown_suspended_or_gone_does_not_come_in(world: &World) {
+        let acme = world.organization("acme").await;
+        let id = world.user(acme, Role::Readwrite, ANA).await;
+        let door = Door::new(world, |_| {}).await;
+        let stranger = json!({ "sub": "9", "email": "nobody@example.com", "email_verified": true });
+        assert_eq!(door.comes(stranger).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.comes(json!({ "sub": "9" })).await.1, "/sign-in?failed=unknown");
+        let put = async |state| world.store().set_principal_state(&system(), id, state, world.app().now()).await.unwrap();
+        put(PrincipalState::Suspended).await;
+        assert_eq!(door.comes(ana()).await.1, "/sign-in?failed=suspended", "by the address");
+        put(PrincipalState::Active).await;
+        assert_eq!(door.comes(ana()).await.1, "/account");
+        put(PrincipalState::Suspended).await;
+        assert_eq!(door.comes(ana()).await.1, "/sign-in?failed=suspended", "by the subject");
+        put(PrincipalState::Deleted).await;
+        assert_eq!(door.comes(ana()).await.1, "/sign-in?failed=unknown");
+        let mut browser = door.browser();
+        for (word, sentence) in [("unknown", "nobody here does yet"), ("suspended", "is suspended")] {
+            assert!(browser.page(&format!("/sign-in?failed={word}")).await.contains(sentence));
+        }
+    }
+
+    async fn somebody_new_becomes_a_user_where_that_is_allowed(world: &World) {
+        let acme = world.organization("acme").await;
+        let id = world.user(acme, Role::Readwrite, ANA).await;
+        let door = Door::new(world, |settings| settings.oidc_create_users = true).await;
+        let eve = json!({
+            "sub": "2", "email": "eve@example.com", "email_verified": true, "name": "Eve", "given_name": "E\nve",
+        });
+        let (mut browser, led) = door.comes(eve.clone()).await;
+        assert_eq!(led, "/account");
+        assert!(browser.page("/account").await.contains("You have no password here"));
+        let known = world.store().known(&system(), "eve@example.com").await.unwrap().unwrap();
+        assert_eq!((known.password_hash, known.person.first_name.as_str()), (None, "Eve"));
+        assert_eq!(identified(&door, "2").await, Some(known.person.principal.id));
+
+        // An address that nobody vouches for is nobody's, and opens nobody's account.
+        let bob = json!({ "sub": "3", "email": "bob@example.com", "preferred_username": "bob" });
+        assert_eq!(door.comes(bob).await.1, "/sign-in?failed=unverified");
+        assert_eq!(door.comes(json!({ "sub": "3" })).await.1, "/sign-in?failed=unverified");
+        assert!(world.store().known(&system(), "bob@example.com").await.unwrap().is_none());
+        let unverified = json!({ "sub": "4", "email": ANA, "email_verified": false });
+        assert_eq!(door.comes(unverified).await.1, "/sign-in?failed=unverified");
+        assert_ne!(identified(&door, "4").await, Some(id));
+
+        // Many at once make one.
+        let many = (0..4).map(|_| door.comes(json!({ "sub": "5", "email": "m@example.com", "email_verified": true })));
+        for (_, led) in futures_util::future::join_all(many).await {
+            assert_eq!(led, "/account");
+        }
+        let all = world.store().principals(&system()).await.unwrap();
+        assert_eq!(all.len(), 3, "ana, eve and m");
+    }
+
+    async fn who_was_invited_loses_a_password_that_another_chose(world: &World) {
+        let id = PrincipalId::new(world.app().now(), world.bytes());
+        let new = Principal {
+            id,
+            number: 0,
+            kind: PrincipalKind::User,
+            email: Some(ANA.into()),
+            name: ANA.into(),
+            state: PrincipalState::Pending,
+            created: world.app().now(),
+            account_role: None,
+            default_organization: None,
+        };
+        let hash = world.app().passwords.hash(PASSWORD, world.bytes()).await.unwrap();
+        world.store().create_principal(&system(), &new, Some(&hash), None).await.unwrap();
+        let door = Door::new(world, |_| {}).await;
+        assert_eq!(door.comes(ana()).await.1, "/account");
+        assert_eq!(world.try_sign_in(ANA, PASSWORD).await.status, 401);
+    }
+
+    async fn groups_make_members_at_each_sign_in(world: &World) {
+        let (acme, beta) = (world.organization("acme").await, world.organization("beta").await);
+        let by_hand = world.organization("by hand").await;
+        let boss = world.user(acme, Role::Admin, "boss@example.com").await;
+        let id = world.user(by_hand, Role::Readonly, ANA).await;
+        let beta_rule = format!("leads={beta}:admin");
+        let door = Door::new(world, |settings| {
+            let rules = ["devs=acme:readonly", "leads=acme:readwrite", &beta_rule, "devs=by hand:admin", "x=gone:admin"];
+            settings.oidc_roles = rules.map(role).to_vec();
+        })
+        .await;
+        let now = async |groups: Value, places: [OrganizationId; 3]| {
+            let (browser, led) = door.comes(said(ana(), json!({ "groups": groups }))).await;
+            assert_eq!(led, "/account", "{groups}");
+            let mut roles = Vec::new();
+            for place in places {
+                roles.push(role_of(&door, id, place).await.map(Role::name));
+            }
+            (browser, roles)
+        };
+        let places = [acme, beta, by_hand];
+        let (mut first, roles) = now(json!(["devs", "x", "other"]), places).await;
+        assert_eq!(roles, [Some("readonly"), None, Some("readonly")], "what was given by hand stays");
+        let (_, roles) = now(json!(["devs", "leads"]), places).await;
+        assert_eq!(roles, [Some("readwrite"), Some("admin"), Some("readonly")], "the highest counts");
+        first.page("/account").await;
+        // Nobody else looks after beta; acme is left, and with it the sessions before end.
+        world.advance(Span::seconds(1));
+        let (_, roles) = now(json!([]), places).await;
+        assert_eq!(roles, [None, Some("admin"), Some("readonly")], "the last admin stays");
+        assert_eq!(first.led("/account").await, "/sign-in?back=/account");
+        world.store().set_member(&system().within::<ManageMembers>(beta), boss, Role::Admin, world.app().now()).await.unwrap();
+        let (_, roles) = now(json!(["unknown"]), places).await;
+        assert_eq!(roles, [None, None, Some("readonly")]);
+        // The issuer says that it does not say all: nothing is taken.
+        let (_, roles) = now(json!("devs"), places).await;
+        assert_eq!(roles, [Some("readonly"), None, Some("readonly")]);
+        let claims = said(ana(), json!({ "_claim_names": { "groups": "src1" } }));
+        assert_eq!(door.comes(claims).await.1, "/account");
+        assert_eq!(role_of(&door, id, acme).await, Some(Role::Readonly));
+        assert!(actions(world).await.contains(&"member.remove".to_owned()));
+
+        // Somebody new may come where a group means something.
+        let eve = json!({ "sub": "2", "email": "eve@example.com", "email_verified": true });
+        assert_eq!(door.comes(said(eve.clone(), json!({ "groups": ["other"] }))).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.comes(said(eve.clone(), json!({ "groups": ["x"] }))).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.comes(said(eve, json!({ "groups": ["devs"] }))).await.1, "/account");
+        let eve = identified(&door, "2").await.unwrap();
+        assert_eq!(role_of(&door, eve, acme).await, Some(Role::Readonly));
+    }
+
+    async fn what_the_token_does_not_say_is_asked_for(world: &World) {
+        let acme = world.organization("acme").await;
+        let id = world.user(acme, Role::Readonly, ANA).await;
+        let beta = world.organization("beta").await;
+        let door = Door::new(world, |settings| settings.oidc_roles = vec![role("devs=beta:readwrite")]).await;
+        let url = format!("{}/userinfo", door.issuer.url);
+        door.issuer.parts.lock().unwrap().itself.insert("userinfo_endpoint".into(), json!(url));
+        for (subject, expected) in [("2", "/sign-in?failed=untrusted"), ("1", "/account")] {
+            let mut browser = door.browser();
+            let there = browser.leaves("/sign-in/oidc").await;
+            let besides = said(ana(), json!({ "sub": subject, "groups": ["devs"] }));
+            let back = door.issuer.grant_forged(&there, world.app().now(), json!({ "sub": "1" }), |grant| {
+                grant.besides = besides;
+            });
+            assert_eq!(browser.returns(&back).await, expected, "of {subject}");
+        }
+        assert_eq!(role_of(&door, id, beta).await, Some(Role::Readwrite));
+        let asked = door.issuer.asked("userinfo");
+        assert_eq!(door.comes(said(ana(), json!({ "groups": [] }))).await.1, "/account");
+        assert_eq!(door.issuer.asked("userinfo"), asked, "not where the token says all");
+    }
+
+    async fn a_second_factor_is_asked_for_as_well(world: &World) {
+        let acme = world.organization("acme").await;
+        let id = world.user(acme, Role::Readwrite, ANA).await;
+        let door = Door::new(world, |_| {}).await;
+        let (mut browser, _) = door.comes(ana()).await;
+        let page = browser.send("POST", "/account/totp", &[]).await.text();
+        let secret = page.split("<code id=\"secret\">").nth(1).unwrap().split('<').next().unwrap().replace(' ', "");
+        let code = || {
+            let secret = Secret::try_from_base32(&secret).unwrap();
+            Builder::new().with_secret(secret).build().unwrap().generate((world.app().now().0 / 1_000_000) as u64).to_string()
+        };
+        assert_eq!(browser.send("POST", "/account/totp/confirm", &[("code", &code())]).await.status, 200);
+        world.advance(Span::seconds(60));
+
+        let mut browser = door.browser();
+        let there = browser.leaves("/sign-in/oidc?next=/account?done=shown").await;
+        let back = door.issuer.grant(&there, world.app().now(), ana());
+        let half = browser.page(&format!("/sign-in/oidc/callback?{back}")).await;
+        assert!(half.contains("One more step") && !browser.is_in());
+        let challenge = half.split("name=\"challenge\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let fields = [("challenge", challenge), ("code", &code()), ("back", "/account?done=shown")];
+        let answer = browser.send("POST", "/sign-in/code", &fields).await;
+        assert_eq!(answer.headers["location"], "/account?done=shown");
+        let login = world.store().open_logins(&system(), id).await.unwrap().remove(0);
+        assert_eq!(login.methods.iter().map(|method| method.name()).collect::<Vec<_>>(), ["fed", "otp", "mfa"]);
+    }
+
+    async fn who_has_no_password_shows_the_issuer_again_who_they_are(world: &World) {
+        let door = Door::new(world, |settings| settings.oidc_create_users = true).await;
+        let (mut browser, _) = door.comes(ana()).await;
+        world.advance(Span::minutes(10));
+        let stale = browser.send("POST", "/account/totp", &[]).await;
+        assert_eq!(stale.status, 403);
+        let page = stale.text();
+        assert!(page.contains("Sign in again with Example") && !page.contains("again-password"), "{page}");
+        let old = browser.cookies["jwt"].clone();
+        for (minutes, expected) in [(Some(11), "/sign-in?failed=stale"), (None, "/sign-in?failed=stale"), (Some(0), "/account")] {
+            let there = browser.leaves("/sign-in/oidc?next=/account&again=true").await;
+            let asked = super::issuer::query(&there);
+            assert_eq!((asked["prompt"].as_str(), asked["max_age"].as_str()), ("login", "600"));
+            let now = world.app().now();
+            let at = minutes.map(|minutes| (now - Span::minutes(minutes)).0 / 1_000_000);
+            let back = door.issuer.grant(&there, now, said(ana(), json!({ "auth_time": at })));
+            assert_eq!(browser.returns(&back).await, expected, "{minutes:?}");
+        }
+        assert_eq!(browser.send("POST", "/account/totp", &[]).await.status, 200);
+        browser.cookies.insert("jwt".into(), old);
+        assert_eq!(browser.led("/account").await, "/sign-in?back=/account", "the session before has ended");
+    }
+}

@@ -1,0 +1,250 @@
+//! What comes back and is not good.
+
+use super::issuer::{Grant, Signed, TestIssuer, query};
+use super::{ANA, Browser, COOKIE, Door, ana};
+use crate::world::World;
+use axum::http::StatusCode;
+use domain::permission::Role;
+use domain::time::Span;
+use serde_json::{Value, json};
+
+/// A door that Ana may come in by, whom the world knows by her address.
+async fn door(world: &World) -> Door {
+    let acme = world.organization("acme").await;
+    world.user(acme, Role::Readwrite, ANA).await;
+    Door::new(world, |_| {}).await
+}
+
+/// Where somebody is led who comes back with something forged.
+async fn forged(door: &Door, forge: impl FnOnce(&mut Grant)) -> String {
+    let mut browser = door.browser();
+    let there = browser.leaves("/sign-in/oidc").await;
+    let back = door.issuer.grant_forged(&there, door.world.app().now(), ana(), forge);
+    let led = browser.returns(&back).await;
+    assert_eq!(browser.is_in(), led == "/account", "{led}");
+    assert!(!browser.cookies.contains_key(COOKIE), "what the browser kept is taken back");
+    led
+}
+
+async fn with(door: &Door, claim: &str, value: Value) -> String {
+    forged(door, |grant| {
+        grant.claims.insert(claim.to_owned(), value);
+    })
+    .await
+}
+
+/// Leaves, and what a good answer would be.
+async fn leaving<'w>(door: &'w Door) -> (Browser<'w>, String) {
+    let mut browser = door.browser();
+    let there = browser.leaves("/sign-in/oidc").await;
+    let back = door.issuer.grant(&there, door.world.app().now(), ana());
+    (browser, back)
+}
+
+both! {
+    async fn a_state_is_one_browsers_once_for_ten_minutes(world: &World) {
+        let door = door(world).await;
+        let (mut browser, back) = leaving(&door).await;
+        let mut other = door.browser();
+        assert_eq!(other.returns(&back).await, "/sign-in?failed=elsewhere", "no cookie");
+        other.leaves("/sign-in/oidc").await;
+        assert_eq!(other.returns(&back).await, "/sign-in?failed=elsewhere", "a cookie of its own");
+        assert_eq!(other.returns("state=x&code=y").await, "/sign-in?failed=late");
+        assert_eq!(other.returns("code=y").await, "/sign-in?failed=late");
+        assert_eq!(other.returns(&format!("{back}&state=x")).await, "/sign-in?failed=late");
+        // None of them has used it up.
+        let kept = browser.cookies[COOKIE].clone();
+        assert_eq!(browser.returns(&back).await, "/account");
+        assert!(browser.is_in() && !other.is_in());
+        browser.cookies.insert(COOKIE.into(), kept);
+        assert_eq!(browser.returns(&back).await, "/sign-in?failed=late", "used");
+        assert!(browser.page("/sign-in?failed=late").await.contains("used before"));
+
+        for (wait, expected) in [(Span(Span::minutes(10).0 - 1), "/account"), (Span::minutes(10), "/sign-in?failed=late")] {
+            let mut browser = door.browser();
+            let there = browser.leaves("/sign-in/oidc").await;
+            world.advance(wait);
+            let back = door.issuer.grant(&there, world.app().now(), ana());
+            assert_eq!(browser.returns(&back).await, expected);
+        }
+    }
+
+    async fn a_token_has_to_be_for_here_and_now(world: &World) {
+        let door = door(world).await;
+        let now = world.app().now().0 / 1_000_000;
+        let untrusted = "/sign-in?failed=untrusted";
+        for (claim, value, expected) in [
+            ("nonce", json!("another"), untrusted),
+            ("nonce", Value::Null, untrusted),
+            ("aud", json!("another"), untrusted),
+            ("aud", json!([super::CLIENT, "another"]), untrusted),
+            ("aud", json!([super::CLIENT]), "/account"),
+            ("azp", json!("another"), untrusted),
+            ("azp", json!(super::CLIENT), "/account"),
+            ("iss", json!("https://another.example"), untrusted),
+            ("iss", json!(format!("{}/", door.issuer.url)), untrusted),
+            ("exp", json!(now), untrusted),
+            ("exp", json!(now + 1), "/account"),
+            ("iat", json!(now + 61), untrusted),
+            ("sub", json!(""), untrusted),
+            ("at_hash", json!("AAAAAAAAAAAAAAAAAAAAAA"), untrusted),
+        ] {
+            assert_eq!(with(&door, claim, value.clone()).await, expected, "{claim}: {value}");
+        }
+        assert!(door.browser().page(untrusted).await.contains("could not be verified"));
+    }
+
+    async fn a_token_has_to_be_signed_by_the_issuer(world: &World) {
+        let door = door(world).await;
+        for signed in [Signed::Not, Signed::WithSecret, Signed::WithPublicKey, Signed::ByAnother] {
+            assert_eq!(forged(&door, |grant| grant.signed = signed).await, "/sign-in?failed=untrusted");
+        }
+        assert_eq!(forged(&door, |_| {}).await, "/account");
+    }
+
+    async fn an_answer_says_whose_it_is(world: &World) {
+        let door = door(world).await;
+        let own = door.issuer.url.clone();
+        for (answer, expected) in [
+            ("iss=https://another.example".to_owned(), "/sign-in?failed=untrusted"),
+            (format!("iss={own}/"), "/sign-in?failed=untrusted"),
+            (format!("iss={own}"), "/account"),
+        ] {
+            let (mut browser, back) = leaving(&door).await;
+            assert_eq!(browser.returns(&format!("{back}&{answer}")).await, expected, "{answer}");
+        }
+        // Where it says that it always does, an answer without it is another's.
+        let says = "authorization_response_iss_parameter_supported";
+        door.issuer.parts.lock().unwrap().itself.insert(says.into(), json!(true));
+        world.advance(Span::minutes(60));
+        let (mut browser, back) = leaving(&door).await;
+        assert_eq!(browser.returns(&back).await, "/sign-in?failed=untrusted");
+    }
+
+    async fn what_the_issuer_refuses_is_told(world: &World) {
+        let door = door(world).await;
+        for (error, word) in [
+            ("access_denied", "denied"),
+            ("login_required", "denied"),
+            ("%0d%0aevil", "denied"),
+            ("temporarily_unavailable", "down"),
+        ] {
+            let (mut browser, back) = leaving(&door).await;
+            let state = back.split('&').next().unwrap();
+            let led = browser.returns(&format!("{state}&error={error}")).await;
+            assert_eq!(led, format!("/sign-in?failed={word}"));
+            assert!(!browser.is_in());
+        }
+        let mut browser = door.browser();
+        assert_eq!(browser.returns("error=access_denied").await, "/sign-in?failed=late", "without a state");
+        let said = browser.page("/sign-in?failed=denied").await;
+        assert!(said.contains("Example did not let you in"), "{said}");
+        assert!(!browser.page("/sign-in?failed=%3Cb%3E").await.contains("<b>"));
+        // A code that it does not know.
+        let (mut browser, back) = leaving(&door).await;
+        let state = back.split('&').next().unwrap();
+        assert_eq!(browser.returns(&format!("{state}&code=x")).await, "/sign-in?failed=untrusted");
+    }
+
+    async fn an_issuer_that_cannot_be_used_is_told(world: &World) {
+        let door = door(world).await;
+        let broken = |answer: Option<(StatusCode, String)>| door.issuer.parts.lock().unwrap().broken = answer;
+        let there = format!("{}/elsewhere", door.issuer.url);
+        for (status, text) in [
+            (StatusCode::INTERNAL_SERVER_ERROR, "x".to_owned()),
+            (StatusCode::OK, "{}".to_owned()),
+            (StatusCode::OK, " ".repeat((1 << 20) + 1)),
+            (StatusCode::TEMPORARY_REDIRECT, there),
+        ] {
+            broken(Some((status, text)));
+            assert_eq!(door.browser().led("/sign-in/oidc").await, "/sign-in?failed=down", "{status}");
+        }
+        broken(None);
+        for (name, value) in [
+            ("issuer", "https://another.example"),
+            ("token_endpoint", "http://issuer.example/token"),
+            ("jwks_uri", "file:///etc/passwd"),
+            ("authorization_endpoint", "http://169.254.169.254/"),
+        ] {
+            door.issuer.parts.lock().unwrap().itself.insert(name.into(), json!(value));
+            assert_eq!(door.browser().led("/sign-in/oidc").await, "/sign-in?failed=down", "{name}");
+            door.issuer.parts.lock().unwrap().itself.clear();
+        }
+        let (mut browser, back) = leaving(&door).await;
+        broken(Some((StatusCode::BAD_GATEWAY, "x".to_owned())));
+        assert_eq!(browser.returns(&back).await, "/sign-in?failed=down");
+        assert!(browser.page("/sign-in?failed=down").await.contains("Example cannot be reached"));
+    }
+
+    async fn keys_are_asked_for_once_a_minute(world: &World) {
+        let door = door(world).await;
+        for _ in 0..3 {
+            assert_eq!(forged(&door, |_| {}).await, "/account");
+        }
+        assert_eq!((door.issuer.asked("itself"), door.issuer.asked("keys")), (1, 1), "it is remembered");
+        door.issuer.rotate("second");
+        assert_eq!(forged(&door, |_| {}).await, "/account", "a new key is found");
+        assert_eq!(door.issuer.asked("keys"), 2);
+        door.issuer.rotate("third");
+        for _ in 0..3 {
+            assert_eq!(forged(&door, |_| {}).await, "/sign-in?failed=untrusted");
+        }
+        assert_eq!(door.issuer.asked("keys"), 2, "once a minute");
+        world.advance(Span::minutes(1));
+        assert_eq!(forged(&door, |_| {}).await, "/account");
+        world.advance(Span::minutes(60));
+        assert_eq!(forged(&door, |_| {}).await, "/account");
+        assert_eq!((door.issuer.asked("itself"), door.issuer.asked("keys")), (2, 4));
+    }
+
+    async fn one_goes_on_here_only(world: &World) {
+        let door = door(world).await;
+        for (next, expected) in [
+            ("/account?done=shown", "/account?done=shown"),
+            ("//evil.example", "/account"),
+            ("https://evil.example", "/account"),
+            ("/\\evil.example", "/account"),
+        ] {
+            let next = form_urlencoded::byte_serialize(next.as_bytes()).collect::<String>();
+            let mut browser = door.browser();
+            let there = browser.leaves(&format!("/sign-in/oidc?next={next}")).await;
+            let back = door.issuer.grant(&there, world.app().now(), ana());
+            assert_eq!(browser.returns(&back).await, expected);
+        }
+        // What the issuer is asked, and what the browser keeps.
+        let mut browser = door.browser();
+        let answer = browser.send("GET", "/sign-in/oidc", &[]).await;
+        let cookie = answer.headers["set-cookie"].to_str().unwrap();
+        assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Max-Age=600"), "{cookie}");
+        let asked = query(answer.headers["location"].to_str().unwrap());
+        let back = format!("{}/sign-in/oidc/callback", door.world.server.base_url());
+        assert_eq!((asked["scope"].as_str(), &asked["redirect_uri"]), ("openid email profile", &back));
+        assert!(!asked.contains_key("prompt") && !asked.contains_key("max_age"));
+        let secret = &browser.cookies[COOKIE];
+        assert!(!asked.values().any(|value| value == secret), "what it keeps is nobody else's");
+    }
+
+    async fn without_an_issuer_there_is_no_way(world: &World) {
+        let mut browser = Browser { world, cookies: Default::default() };
+        assert_eq!(browser.led("/sign-in/oidc").await, "/sign-in?failed=nobody");
+        assert_eq!(browser.returns("state=x&code=y").await, "/sign-in?failed=nobody");
+        assert!(!browser.page("/sign-in").await.contains("/sign-in/oidc"));
+        let issuer = TestIssuer::start().await;
+        let beside = Door::beside(world, &issuer, |_| {}).await;
+        let mut browser = Browser { world: &beside, cookies: Default::default() };
+        let page = browser.page("/sign-in?back=/account?a=1%26b=2").await;
+        assert!(page.contains("Sign in with Example"), "{page}");
+        assert!(page.contains("/sign-in/oidc?next=%2Faccount%3Fa%3D1%26b%3D2"), "{page}");
+        assert_eq!(issuer.asked("itself"), 0, "nothing is asked before somebody wants to go there");
+    }
+
+    async fn over_tls_the_cookie_is_this_hosts_alone(world: &World) {
+        let issuer = TestIssuer::start().await;
+        let url = server::settings::BaseUrl::parse("https://tenure.example").unwrap();
+        let beside = Door::beside(world, &issuer, |settings| settings.public_url = Some(url)).await;
+        let mut browser = Browser { world: &beside, cookies: Default::default() };
+        let answer = browser.send("GET", "/sign-in/oidc", &[]).await;
+        let cookie = answer.headers["set-cookie"].to_str().unwrap();
+        assert!(cookie.starts_with("__Host-tenure-oidc=") && cookie.ends_with("; Secure"), "{cookie}");
+    }
+}
