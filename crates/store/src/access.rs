@@ -9,7 +9,6 @@
 //!     organization: domain::ids::OrganizationId::ACCOUNT,
 //!     by: Default::default(),
 //!     permissions: Default::default(),
-//!     attempt: None,
 //!     right: std::marker::PhantomData,
 //! };
 //! ```
@@ -203,7 +202,6 @@ impl Caller {
             organization,
             by: self.by(),
             permissions: self.permissions,
-            attempt: self.attempt,
             lends_until: self.lends_until(),
             right: PhantomData,
         })
@@ -220,7 +218,6 @@ impl Caller {
         Ok(GrantedAccount {
             by: self.by(),
             permissions: self.account,
-            attempt: self.attempt,
             lends_until: self.lends_until(),
             right: PhantomData,
         })
@@ -233,8 +230,6 @@ pub struct Granted<P: Right> {
     organization: OrganizationId,
     pub(crate) by: By,
     permissions: PermissionSet,
-    /// The request, if it may be repeated.
-    attempt: Option<Scope>,
     lends_until: Option<Micros>,
     right: PhantomData<P>,
 }
@@ -276,15 +271,10 @@ impl<P: Right> Granted<P> {
         self.lends_until
     }
 
-    /// The request that it was given for, if that may be repeated.
-    pub(crate) fn attempt(&self) -> Option<&Scope> {
-        self.attempt.as_ref()
-    }
-
     /// To read back what the caller has just written or is about to change, which every right to write includes.
     pub(crate) fn seen(&self) -> Granted<ViewSessions> {
-        let Granted { organization, by, permissions, attempt, lends_until, .. } = *self;
-        Granted { organization, by, permissions, attempt, lends_until, right: PhantomData }
+        let Granted { organization, by, permissions, lends_until, .. } = *self;
+        Granted { organization, by, permissions, lends_until, right: PhantomData }
     }
 
     /// Proves another right of the same caller in the same organization.
@@ -295,8 +285,8 @@ impl<P: Right> Granted<P> {
         if !self.permissions.has(Q::PERMISSION) {
             return Err(Refusal::Forbidden(Q::PERMISSION));
         }
-        let Granted { organization, by, permissions, attempt, lends_until, .. } = *self;
-        Ok(Granted { organization, by, permissions, attempt, lends_until, right: PhantomData })
+        let Granted { organization, by, permissions, lends_until, .. } = *self;
+        Ok(Granted { organization, by, permissions, lends_until, right: PhantomData })
     }
 }
 
@@ -306,7 +296,6 @@ pub struct GrantedAccount<P: Right> {
     pub(crate) by: By,
     /// In all organizations.
     permissions: PermissionSet,
-    attempt: Option<Scope>,
     lends_until: Option<Micros>,
     right: PhantomData<P>,
 }
@@ -329,8 +318,8 @@ impl<P: Right> GrantedAccount<P> {
 
     /// The same right in one of the organizations.
     pub fn within(&self, organization: OrganizationId) -> Granted<P> {
-        let GrantedAccount { by, permissions, attempt, lends_until, .. } = *self;
-        Granted { organization, by, permissions, attempt, lends_until, right: PhantomData }
+        let GrantedAccount { by, permissions, lends_until, .. } = *self;
+        Granted { organization, by, permissions, lends_until, right: PhantomData }
     }
 }
 
@@ -390,7 +379,7 @@ impl System {
     /// A right in the whole account.
     pub fn account<P: Right>(&self) -> GrantedAccount<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        GrantedAccount { by: self.0, permissions, attempt: None, lends_until: None, right: PhantomData }
+        GrantedAccount { by: self.0, permissions, lends_until: None, right: PhantomData }
     }
 
     /// Everything that may be done to one person.
@@ -401,14 +390,7 @@ impl System {
     /// Every right in one organization.
     pub fn within<P: Right>(&self, organization: OrganizationId) -> Granted<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        Granted {
-            organization,
-            by: self.0,
-            permissions,
-            attempt: None,
-            lends_until: None,
-            right: PhantomData,
-        }
+        Granted { organization, by: self.0, permissions, lends_until: None, right: PhantomData }
     }
 }
 

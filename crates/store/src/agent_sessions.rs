@@ -184,6 +184,7 @@ impl Store {
         statements.extend(before.given.tags.iter().map(|tag| written::without_tag(before, tag)));
         statements.extend(before.given.repos.iter().map(|repo| written::without_repo(before, repo)));
         statements.extend(line_of(key(before), before.revision + 1, What::Deleted, now));
+        statements.extend(makes(granted, before.id.uuid()));
         self.apply(batch([organization], statements), |_| Error::Stale).await
     }
 

@@ -91,10 +91,21 @@ impl NewAuditLine {
 /// A batch with a line of the audit log at its end.
 pub(crate) fn audited<const N: usize>(
     locks: [OrganizationId; N],
-    mut statements: Vec<Statement>,
+    statements: Vec<Statement>,
     line: &NewAuditLine,
 ) -> Result<Batch> {
-    statements.push(insert(line)?);
+    audited_by(locks, statements, &[line])
+}
+
+/// The like with several lines, one after another.
+pub(crate) fn audited_by<const N: usize>(
+    locks: [OrganizationId; N],
+    mut statements: Vec<Statement>,
+    lines: &[&NewAuditLine],
+) -> Result<Batch> {
+    for line in lines {
+        statements.push(insert(line)?);
+    }
     let mut batch = batch(locks, statements);
     batch.locks.insert(OrganizationId::AUDIT.0);
     Ok(batch)
@@ -102,7 +113,7 @@ pub(crate) fn audited<const N: usize>(
 
 /// The statement that adds a line. Its batch must lock [`OrganizationId::AUDIT`].
 pub(crate) fn insert(line: &NewAuditLine) -> Result<Statement> {
-    let By { principal, credential, login, address } = line.by;
+    let By { principal, credential, login, address, .. } = line.by;
     let organization = line.organization.unwrap_or(OrganizationId::ACCOUNT);
     let (details, was) = (json(&line.details)?, line.was.as_ref().map(json).transpose()?);
     let (login, address) = (login.map(SessionId::uuid), address.map(|address| address.to_string()));
@@ -172,6 +183,7 @@ pub(crate) fn line(row: &Row) -> Result<AuditLine> {
                 credential: row.maybe_id(7)?.map(CredentialId),
                 login: row.maybe_id(8)?.and_then(SessionId::from_uuid),
                 address: row.maybe_text(9)?.and_then(|address| address.parse().ok()),
+                attempt: None,
             },
             action: row.text(4)?,
             thing: row.text(5)?,

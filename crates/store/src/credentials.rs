@@ -4,6 +4,7 @@ use crate::access::{Caller, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::by::By;
 use crate::database::{Row, Statement};
+use crate::idempotency::makes;
 use crate::logins::end_of_key;
 use crate::means::Means;
 use crate::rows::{any, batch, maybe_scopes, maybe_time, one, scopes_text, values, word};
@@ -89,7 +90,9 @@ impl Store {
         new: &Credential,
         hash: &SecretHash,
     ) -> Result<()> {
-        self.insert_credential(creation(new, hash), &key_made(system.0, new, None)).await
+        let mut statements = creation(new, hash);
+        statements.extend(makes(system, new.id.0));
+        self.insert_credential(statements, &key_made(system.0, new, None)).await
     }
 
     pub(crate) async fn insert_credential(

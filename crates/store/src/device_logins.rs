@@ -2,6 +2,7 @@
 
 use crate::access::{GrantedPerson, ManageOwnKeys};
 use crate::audit::{NewAuditLine, audited};
+use crate::by::Proof;
 use crate::credentials::{creation, key_made};
 use crate::database::{Row, Statement};
 use crate::rows::{any, batch, maybe_time, one, values, word};

@@ -2,6 +2,7 @@
 
 use crate::access::{GrantedPerson, System};
 use crate::database::{Row, Statement};
+use crate::idempotency::makes;
 use crate::rows::{any, batch, maybe_time, one, values};
 use crate::sessions::line_of;
 use crate::{Error, Result, Store};
@@ -80,6 +81,7 @@ impl Store {
             methods.extend([Method::OneTime, Method::MultiFactor]);
             statements.extend(shown_again(session, methods, now));
         }
+        statements.extend(makes(granted, granted.person().0));
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
     }
 
@@ -113,6 +115,7 @@ impl Store {
                    WHERE principal = $1 AND confirmed_us IS NOT NULL";
         let mut statements = vec![one(sql, values![granted.person()])];
         statements.extend(codes_anew(granted.person(), codes));
+        statements.extend(makes(granted, granted.person().0));
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
     }
 
@@ -124,6 +127,7 @@ impl Store {
         let person = granted.person();
         let mut statements = vec![one("DELETE FROM second_factors WHERE principal = $1", values![person])];
         statements.extend(codes_anew(person, &[]));
+        statements.extend(makes(granted, person.0));
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
     }
 
@@ -139,7 +143,8 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         assert_eq!(granted.person(), session.owner, "a proof opens its own person only");
-        let statements = shown_again(session, methods, now);
+        let mut statements = shown_again(session, methods, now);
+        statements.extend(makes(granted, session.id.uuid()));
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
     }
 

@@ -1,7 +1,8 @@
 //! Uploaded apps and recordings: what is known of them. The bytes are in the object store.
 
 use crate::access::{Granted, Right, System, UseSessions};
-use crate::database::Row;
+use crate::database::{Row, Statement};
+use crate::idempotency::makes;
 use crate::rows::{any, batch, one, values, word};
 use crate::{Result, Store};
 use domain::Refusal;
@@ -171,11 +172,26 @@ impl Store {
 
     /// All bytes of a file are there: `size` of them.
     pub async fn file_complete(&self, known: &StoredFile, size: u64) -> Result<()> {
+        self.complete(known, size, None).await
+    }
+
+    /// The like of one that is sent in the request that it is made by: until then there is nothing to be found.
+    pub async fn attachment_complete(
+        &self,
+        granted: &Granted<UseSessions>,
+        known: &StoredFile,
+        size: u64,
+    ) -> Result<()> {
+        self.complete(known, size, makes(granted, known.id.0)).await
+    }
+
+    async fn complete(&self, known: &StoredFile, size: u64, noted: Option<Statement>) -> Result<()> {
         let sql = "UPDATE files SET state = 'complete', size = $3 WHERE organization = $1 AND id = $2";
         let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let statement = one(sql, values![known.organization, known.id, size]);
-        self.apply(batch([known.organization], vec![statement]), |_| Refusal::NotFound(Thing::File).into())
-            .await
+        let complete = one(sql, values![known.organization, known.id, size]);
+        let statements = std::iter::once(complete).chain(noted).collect();
+        let batch = batch([known.organization], statements);
+        self.apply(batch, |_| Refusal::NotFound(Thing::File).into()).await
     }
 
     /// Files that are no longer kept, at most a thousand.

@@ -1,6 +1,7 @@
 //! Answers that are given again when a request is repeated with the same idempotency key.
 
 use crate::access::{Caller, Granted, Right, System, UseSessions};
+use crate::by::Proof;
 use crate::database::{Row, Statement};
 use crate::rows::{any, batch, one, values};
 use crate::{Error, Result, Store};
@@ -145,8 +146,8 @@ impl Store {
     }
 
     /// What an earlier attempt at this request made before its server died, if it is one that may be repeated.
-    pub async fn made_before<P: Right>(&self, granted: &Granted<P>) -> Result<Option<Uuid>> {
-        let Some(scope) = granted.attempt() else { return Ok(None) };
+    pub async fn made_before(&self, proof: &impl Proof) -> Result<Option<Uuid>> {
+        let Some(scope) = proof.by().attempt else { return Ok(None) };
         let sql = "SELECT made FROM idempotency WHERE organization = $1 AND scope = $2";
         let rows = self.within(&scope.proof(), sql, values![&scope.hash[..]]).await?;
         Ok(rows.first().map(|row| row.maybe_id(0)).transpose()?.flatten())
@@ -161,8 +162,8 @@ impl Store {
 
 /// Notes in the batch that makes something what it made, if the request may be repeated. Not met when the same request
 /// has made something already.
-pub(crate) fn makes<P: Right>(granted: &Granted<P>, id: Uuid) -> Option<Statement> {
-    let scope = granted.attempt()?;
+pub(crate) fn makes(proof: &impl Proof, id: Uuid) -> Option<Statement> {
+    let scope = proof.by().attempt?;
     let sql = "UPDATE idempotency SET made = $3 WHERE organization = $1 AND scope = $2 AND made IS NULL";
     Some(one(sql, values![scope.organization, &scope.hash[..], id]))
 }

@@ -90,8 +90,9 @@ impl Store {
             "UPDATE principals SET first_name = $2, last_name = $3 WHERE id = $1",
             values![id, new.first_name.as_str(), new.last_name.as_str()],
         );
-        let more = vec![names, insert(id, identity, now), noted(&linked(system, id, identity, now))?];
-        self.insert_principal(system, &new.principal, None, None, more).await
+        let more = vec![names, insert(id, identity, now)];
+        let line = linked(system, id, identity, now);
+        self.insert_principal(system, &new.principal, None, None, more, Some(&line)).await
     }
 
     /// Notes that somebody came with an identity.

@@ -2,8 +2,9 @@
 
 use crate::access::{Granted, GrantedPerson, ManageMembers};
 use crate::audit::{NewAuditLine, audited};
-use crate::by::By;
+use crate::by::{By, Proof};
 use crate::database::{Row, Statement};
+use crate::idempotency::makes;
 use crate::rows::{any, one, values, word};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
@@ -47,6 +48,9 @@ pub(crate) const HERE: &str = concat!(
      ORDER BY i.organization, i.id"
 );
 
+const ONE: &str =
+    concat!("SELECT ", columns!(), ", i.state FROM invitations i WHERE i.organization = $1 AND i.id = $2");
+
 pub(crate) const OF_PERSON: &str = concat!(
     "SELECT ",
     columns!(),
@@ -83,7 +87,7 @@ impl Store {
     pub async fn invite(&self, granted: &Granted<ManageMembers>, new: &Invitation) -> Result<()> {
         let organization = granted.organization();
         let email = new.email.as_str();
-        let statements = vec![
+        let mut statements = vec![
             any(
                 "UPDATE invitations SET state = 'expired', ended_us = expires_us
                  WHERE organization = $1 AND state = 'open' AND expires_us <= $2",
@@ -106,6 +110,7 @@ impl Store {
             ),
             insert(organization, new),
         ];
+        statements.extend(makes(granted, new.id.0));
         let unmet = |at| -> Error {
             match at {
                 1 => Refusal::NotFound(Thing::Organization).into(),
@@ -122,6 +127,23 @@ impl Store {
             }
             outcome => outcome,
         }
+    }
+
+    /// An invitation as it was made, and whether it is open.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn invitation_here(
+        &self,
+        granted: &Granted<ManageMembers>,
+        id: InvitationId,
+        now: Micros,
+    ) -> Result<(Invitation, bool)> {
+        let rows = self.within(granted, ONE, values![id]).await?;
+        let row = rows.first().ok_or_else(no_such_invitation)?;
+        let found = invitation(row)?;
+        let open = row.text_ref(7)? == "open" && found.expires > now;
+        Ok((found, open))
     }
 
     /// The organization's open invitations, the oldest first.
@@ -183,7 +205,8 @@ impl Store {
         );
         let details = json!({ "role": found.role.name(), "inviter": found.inviter });
         let line = line(own.by(), "invitation.accept", &found, details, now);
-        let batch = audited([organization], vec![accept, alive, member], &line)?;
+        let statements = [accept, alive, member].into_iter().chain(makes(own, id.0)).collect();
+        let batch = audited([organization], statements, &line)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 
@@ -195,7 +218,8 @@ impl Store {
         let found = self.invitation_of(own, id, now).await?;
         let reject = one(REJECT, values![found.organization, id, own.person(), now]);
         let line = line(own.by(), "invitation.reject", &found, json!({}), now);
-        let batch = audited([found.organization], vec![reject], &line)?;
+        let statements = [reject].into_iter().chain(makes(own, id.0)).collect();
+        let batch = audited([found.organization], statements, &line)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 

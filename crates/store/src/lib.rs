@@ -60,7 +60,7 @@ pub use agent_lists::{SessionFacets, SessionStats};
 pub use agent_sessions::Birth;
 pub use audit::{AuditLine, NewAuditLine};
 pub use audit_chain::{AuditHead, AuditProof, BrokenLine, ChainedLine};
-pub use by::By;
+pub use by::{By, Proof};
 pub use changes::Feed;
 pub use credentials::Chosen;
 pub use database::{Database, DatabaseError, OpenMode, Readers, Signal, SignalReceiver, Written};

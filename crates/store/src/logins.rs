@@ -5,7 +5,7 @@
 
 use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
 use crate::audit::{NewAuditLine, audited};
-use crate::by::By;
+use crate::by::{By, Proof};
 use crate::credentials::{Chosen, caller_of};
 use crate::database::{DatabaseError, Row, Statement};
 use crate::means::Means;
@@ -364,6 +364,7 @@ fn opened(new: &Login, opening: &Opening, now: Micros) -> NewAuditLine {
         credential: new.credential,
         login: Some(new.id),
         address: new.origin.remote_ip,
+        attempt: None,
     };
     NewAuditLine::new(by, "login.open", new.id, details, now)
 }

@@ -2,8 +2,9 @@
 
 use crate::access::{Granted, GrantedPerson, ManageMembers, Right};
 use crate::audit::{NewAuditLine, audited};
-use crate::by::By;
+use crate::by::{By, Proof};
 use crate::database::{Row, Statement};
+use crate::idempotency::makes;
 use crate::logins::end_all;
 use crate::members::ROLE;
 use crate::principals::{gone, principal, principal_columns};
@@ -206,7 +207,7 @@ impl Store {
     /// # Errors
     /// [`Refusal::Exists`] when one of that name is there that was not deleted.
     pub async fn found_organization(&self, own: &GrantedPerson, new: &Organization) -> Result<()> {
-        let statements = vec![
+        let mut statements = vec![
             one(
                 "INSERT INTO organizations (id, name, created_us, max_devices) VALUES ($1, $2, $3, $4)",
                 values![new.id, new.name.as_str(), new.created, new.max_devices],
@@ -217,6 +218,7 @@ impl Store {
                 values![new.id, own.person(), new.created],
             ),
         ];
+        statements.extend(makes(own, new.id.0));
         let details = json!({ "name": new.name });
         let line = NewAuditLine::new(own.by(), "organization.create", new.id, details, new.created);
         match self.apply(audited([], statements, &line)?, |_| Error::Stale).await {

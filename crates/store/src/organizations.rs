@@ -3,6 +3,7 @@
 use crate::access::{Caller, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::database::Row;
+use crate::idempotency::makes;
 use crate::rows::{maybe_time, one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -25,9 +26,10 @@ impl Store {
         );
         let counter =
             one("INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)", values![new.id]);
+        let statements = [insert, counter].into_iter().chain(makes(system, new.id.0)).collect();
         let details = json!({ "name": new.name });
         let line = NewAuditLine::new(system.0, "organization.create", new.id, details, new.created);
-        match self.apply(audited([], vec![insert, counter], &line)?, |_| Error::Stale).await {
+        match self.apply(audited([], statements, &line)?, |_| Error::Stale).await {
             Err(Error::Stale) => Err(Refusal::Exists(format!("an organization named {:?}", new.name)).into()),
             outcome => outcome,
         }

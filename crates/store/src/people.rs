@@ -2,7 +2,7 @@
 
 use crate::access::{Caller, GrantedPerson, ManageMembers, System};
 use crate::audit::{NewAuditLine, audited};
-use crate::by::By;
+use crate::by::{By, Proof};
 use crate::database::{Row, Statement};
 use crate::logins::end_all;
 use crate::principals::{principal, principal_columns};
@@ -154,7 +154,7 @@ impl Store {
             "UPDATE principals SET parent = $2, first_name = $3, last_name = $4 WHERE id = $1",
             values![new.principal.id, parent, new.first_name.as_str(), new.last_name.as_str()],
         );
-        self.insert_principal(&system, &new.principal, password_hash, member, vec![more]).await
+        self.insert_principal(&system, &new.principal, password_hash, member, vec![more], None).await
     }
 
     /// Changes a person's names; nothing leaves one as it is.

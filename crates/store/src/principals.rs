@@ -1,13 +1,15 @@
 //! Users and service users.
 
 use crate::access::{Caller, System};
-use crate::audit::{NewAuditLine, audited};
-use crate::credentials::principal_kind;
+use crate::audit::{NewAuditLine, audited, audited_by};
+use crate::credentials::{creation, key_made, principal_kind};
 use crate::database::{Row, Statement};
+use crate::idempotency::makes;
 use crate::logins::end_all;
 use crate::rows::{any, one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
+use domain::credential::{Credential, SecretHash};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{AccountRole, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
@@ -40,10 +42,26 @@ impl Store {
         password_hash: Option<&str>,
         member: Option<(OrganizationId, Role)>,
     ) -> Result<i64> {
-        self.insert_principal(system, new, password_hash, member, Vec::new()).await
+        self.insert_principal(system, new, password_hash, member, Vec::new(), None).await
     }
 
-    /// The like, with statements that follow in the same batch.
+    /// Keeps a new service user with its first key: it is never there without one. Gives its number.
+    ///
+    /// # Errors
+    /// As [`Store::create_principal`].
+    pub async fn create_service_user(
+        &self,
+        system: &System,
+        new: &Principal,
+        member: Option<(OrganizationId, Role)>,
+        key: &Credential,
+        hash: &SecretHash,
+    ) -> Result<i64> {
+        let line = key_made(system.0, key, None);
+        self.insert_principal(system, new, None, member, creation(key, hash), Some(&line)).await
+    }
+
+    /// Keeps one with statements that follow in the same batch, and the line about them.
     pub(crate) async fn insert_principal(
         &self,
         system: &System,
@@ -51,6 +69,7 @@ impl Store {
         password_hash: Option<&str>,
         member: Option<(OrganizationId, Role)>,
         more: Vec<Statement>,
+        also: Option<&NewAuditLine>,
     ) -> Result<i64> {
         if let Some(email) = &new.email {
             let sql = "SELECT 1 FROM principals WHERE email = $1";
@@ -70,10 +89,12 @@ impl Store {
             ));
         }
         statements.extend(more);
+        statements.extend(makes(system, new.id.0));
         let line = NewAuditLine::new(system.0, made(new.kind), new.id, details(new, member), new.created)
             .within(member.map(|(organization, _)| organization));
         // The pool's row is locked so that two administrators cannot take the same number.
-        let batch = audited([OrganizationId::ACCOUNT], statements, &line)?;
+        let lines = std::iter::once(&line).chain(also).collect::<Vec<_>>();
+        let batch = audited_by([OrganizationId::ACCOUNT], statements, &lines)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| {
             match error {
                 Error::Stale => Refusal::Exists("a user with this address".to_owned()).into(),

@@ -6,6 +6,7 @@
 use crate::access::ViewSessions;
 use crate::agent_filter::Reach;
 use crate::database::{Database, MIGRATIONS, OpenMode};
+use crate::rows::{any, batch};
 use crate::{Granted, GrantedAccount, Result, Store};
 use domain::agent::SessionFilter;
 use domain::page::Select;
@@ -44,6 +45,16 @@ pub async fn part_of_list(
         Part::Rows => Ok(rows.len() as i64),
         Part::Total => Ok(rows.first().map(|row| row.int(0)).transpose()?.unwrap_or(0)),
     }
+}
+
+/// Loses what requests with an idempotency key were answered, as a server does that dies before it has kept that. What
+/// stays is what they have made.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lose_answers(store: &Store) -> Result<()> {
+    let sql = "UPDATE idempotency SET status = NULL, headers = NULL, body = NULL, created_us = 0";
+    Ok(store.database.apply(batch([], vec![any(sql, Vec::new())])).await?)
 }
 
 /// Whose sessions are listed.

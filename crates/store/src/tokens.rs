@@ -2,8 +2,10 @@
 
 use crate::access::GrantedPerson;
 use crate::audit::audited;
+use crate::by::Proof;
 use crate::credentials::{creation, credential, key_line, key_made, revocation};
 use crate::database::Row;
+use crate::idempotency::makes;
 use crate::logins::end_of_key;
 use crate::rows::{any, maybe_scopes, maybe_time, one, scopes_text, values};
 use crate::{Error, Result, Store, System};
@@ -91,6 +93,7 @@ impl Store {
         let values =
             values![new.credential.id, scopes_text(new.scopes), new.updated, new.recoverable.as_deref()];
         statements.push(one(sql, values));
+        statements.extend(makes(granted, new.credential.id.0));
         let line = key_made(granted.by(), &new.credential, new.scopes);
         self.insert_credential(statements, &line).await
     }

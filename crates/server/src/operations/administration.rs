@@ -11,7 +11,7 @@ use domain::permission::Role;
 use domain::principal::Principal;
 use domain::refusal::Thing;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
-use store::{Granted, GrantedAccount, System};
+use store::{Granted, GrantedAccount, Proof, System};
 
 /// How long the name of an organization may be, in characters.
 const MAX_NAME_CHARS: usize = 256;
@@ -123,7 +123,7 @@ pub async fn own_organization(
     Ok((known(app, granted.organization()).await?, limits))
 }
 
-/// Makes an organization.
+/// Makes an organization. Repeated, it is the one that was made before, which gets its limits if it had none yet.
 ///
 /// # Errors
 /// [`Refusal::Exists`]; [`Refusal::Invalid`].
@@ -133,11 +133,18 @@ pub async fn create_organization(
     name: &str,
     limits: OrganizationUpdate,
 ) -> Result<(Organization, Limits), Failure> {
-    named(name)?;
-    let created = app.now();
-    let id = OrganizationId::new(created, app.random_bytes());
-    let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
-    app.store.create_organization(&acting(granted), &new).await?;
+    let acting = acting(granted);
+    let id = match app.store.made_before(&acting).await? {
+        Some(made) => OrganizationId(made),
+        None => {
+            named(name)?;
+            let created = app.now();
+            let id = OrganizationId::new(created, app.random_bytes());
+            let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
+            app.store.create_organization(&acting, &new).await?;
+            id
+        }
+    };
     update_organization(app, granted, id, OrganizationUpdate { name: None, ..limits }).await
 }
 

@@ -105,10 +105,14 @@ pub async fn update(
 }
 
 /// Deletes a session and all that was said in it. A turn under way is stopped first, so that its worker is told.
+/// Repeated, it was deleted before.
 ///
 /// # Errors
 /// `NotFound`; `NotYours`; [`Failure::Busy`] after too many tries.
 pub async fn delete(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> Result<(), Failure> {
+    if app.store.made_before(granted).await?.is_some() {
+        return Ok(());
+    }
     for _ in 0..50 {
         let ended = end(app, granted, id, "deleted by its user").await?;
         match app.store.delete_agent_session(granted, &ended, app.now()).await {

@@ -58,12 +58,17 @@ pub async fn get(app: &App, caller: &Caller, name: &str, expired: bool) -> Resul
 }
 
 /// Makes a key. It may no more, lasts no longer and acts in no other organization than the key it is made with.
+/// Repeated, it is the one that was made before, without its secret.
 ///
 /// # Errors
 /// [`Refusal::Forbidden`] for who may have no keys; [`Refusal::OutOfScope`].
 pub async fn create(app: &App, caller: &Caller, ttl: i64, scopes: Option<Scopes>) -> Result<Shown, Failure> {
     let own = makes_keys(caller)?;
     narrower(caller.scopes(), scopes)?;
+    if let Some(made) = app.store.made_before(&own).await? {
+        let token = app.store.token(&own, TokenName::Id(CredentialId(made))).await?;
+        return Ok(Shown { token, secret: None });
+    }
     let now = app.now();
     let secret = Secret::new(Wire::Probe, app.random_bytes());
     let credential = Credential {

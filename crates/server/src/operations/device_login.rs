@@ -101,11 +101,11 @@ pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<As
             let name = format!("{}{place}", program(&login));
             let until = now + Span::from(app.settings.device_key_expires);
             let organization = Some(approval.organization);
-            let (new, token) = prepare(app, approval.principal, organization, &name, None, Some(until));
+            let (token, secret) = prepare(app, approval.principal, organization, &name, None, Some(until));
             let by = By { principal: Some(approval.principal), ..By::address(login.origin.remote_ip) };
             let system = system.on_behalf_of(by);
-            return match app.store.redeem(&system, &code, &token, &new.secret.hash(), now).await {
-                Ok(()) => Ok(Some(Asked::Key(new.secret))),
+            return match app.store.redeem(&system, &code, &token, &secret.hash(), now).await {
+                Ok(()) => Ok(Some(Asked::Key(secret))),
                 // Used by another question, or who let it in has gone.
                 Err(Error::Unauthenticated) => Ok(Some(Asked::Told(Answer::Denied))),
                 Err(error) => Err(error.into()),

@@ -151,7 +151,8 @@ pub async fn receive_recording<E: std::fmt::Display>(
     Ok(app.store.file_complete(&file, size).await?)
 }
 
-/// Takes in a file that is to come with a message: as long as the organization has room for.
+/// Takes in a file that is to come with a message: as long as the organization has room for. Repeated, it is the one
+/// that was taken in before.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for its name; [`Refusal::QuotaExceeded`]; [`RequestFailure`] for a body that ends early or is
@@ -162,6 +163,9 @@ pub async fn keep_attachment<E: std::fmt::Display>(
     name: &str,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<StoredFile, Failure> {
+    if let Some(made) = app.store.made_before(granted).await? {
+        return Ok(app.store.file(granted, FileId(made), app.now()).await?);
+    }
     let plain = !name.trim().is_empty() && name.chars().count() <= 255 && !name.contains(['/', '\\']);
     if !plain || name.chars().any(char::is_control) {
         return Err(Refusal::invalid("file", "a name of 1 to 255 characters without slashes").into());
@@ -173,7 +177,7 @@ pub async fn keep_attachment<E: std::fmt::Display>(
     let left = app.settings.org_storage_quota.saturating_sub(app.store.used_bytes(granted).await?);
     match keep(app, &file, left.min(app.settings.upload_limit), body).await {
         Ok(size) => {
-            app.store.file_complete(&file, size).await?;
+            app.store.attachment_complete(granted, &file, size).await?;
             Ok(StoredFile { size, complete: true, ..file })
         }
         Err(failure) => {

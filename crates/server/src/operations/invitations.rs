@@ -27,7 +27,7 @@ pub async fn list_here(app: &App, granted: &Granted<ManageMembers>) -> Result<Ve
 }
 
 /// Invites whoever has an address. Whether somebody has it is not told, not by time either: what is different happens
-/// afterwards.
+/// afterwards. Repeated, it is the invitation that was made before, about which a mail is sent again while it is open.
 ///
 /// # Errors
 /// [`Refusal::Invalid`]; [`Refusal::Forbidden`] for a role that may more than the caller; [`Refusal::Exists`] for a
@@ -39,6 +39,13 @@ pub async fn invite(
     role: Role,
 ) -> Result<Invitation, Failure> {
     may_give(granted, role)?;
+    if let Some(made) = app.store.made_before(granted).await? {
+        let (made, open) = app.store.invitation_here(granted, InvitationId(made), app.now()).await?;
+        if open {
+            announce(app, &made);
+        }
+        return Ok(made);
+    }
     let email = mail::address(email)?;
     let inviter = granted.principal().ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
     let now = app.now();
@@ -52,13 +59,17 @@ pub async fn invite(
         expires: now + Span::from(app.settings.invitation_expires),
     };
     app.store.invite(granted, &invitation).await?;
+    announce(app, &invitation);
+    Ok(invitation)
+}
+
+fn announce(app: &App, invitation: &Invitation) {
     let (sending, about) = (app.clone(), invitation.clone());
     app.tasks.spawn(async move {
         if let Err(error) = tell(&sending, &about).await {
             tracing::error!(%error, "a mail about an invitation was not sent");
         }
     });
-    Ok(invitation)
 }
 
 /// Makes a user of an address that nobody has, who has to show that it is theirs by "password forgotten", and sends
@@ -120,22 +131,28 @@ pub async fn list_own(app: &App, caller: &Caller) -> Result<Vec<Invited>, Failur
     Ok(app.store.invitations_of(&own, app.now()).await?)
 }
 
-/// Makes the caller a member.
+/// Makes the caller a member. Repeated, it was accepted before.
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also for an invitation of somebody else; [`Refusal::OutOfScope`].
 pub async fn accept(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
     let own = interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
+    if app.store.made_before(&own).await?.is_some() {
+        return Ok(());
+    }
     Ok(app.store.accept_invitation(&own, id, app.now()).await?)
 }
 
-/// Ends an invitation that the caller does not want.
+/// Ends an invitation that the caller does not want. Repeated, it was rejected before.
 ///
 /// # Errors
 /// As [`accept`].
 pub async fn reject(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
     let own = interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
+    if app.store.made_before(&own).await?.is_some() {
+        return Ok(());
+    }
     Ok(app.store.reject_invitation(&own, id, app.now()).await?)
 }

@@ -10,7 +10,7 @@ use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
 use domain::time::Micros;
 use store::access::ManageServiceUsers;
-use store::{Granted, GrantedAccount, System};
+use store::{Granted, GrantedAccount, Proof, System};
 
 /// How long a name may be, in characters.
 const MAX_NAME_CHARS: usize = 256;
@@ -47,8 +47,8 @@ pub struct ServiceUser {
 pub struct NewKey {
     /// What is known of it.
     pub credential: Credential,
-    /// The secret.
-    pub secret: Secret,
+    /// The secret; nothing where an earlier attempt at the same request has made the key, and kept it nowhere.
+    pub secret: Option<Secret>,
 }
 
 impl Of {
@@ -119,7 +119,8 @@ pub(super) fn expiry(asked: Option<Micros>, most: Option<Micros>) -> Option<Micr
     asked.into_iter().chain(most).min()
 }
 
-/// Makes a service user with its first key. No key outlives the one that it is made with.
+/// Makes a service user with its first key. No key outlives the one that it is made with. Repeated, it is the one that
+/// was made before.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for its name; [`Refusal::Forbidden`] for a role that may more than the caller.
@@ -131,6 +132,9 @@ pub async fn create(
     wire: Wire,
     expires: Option<Micros>,
 ) -> Result<(ServiceUser, NewKey), Failure> {
+    if let Some(made) = app.store.made_before(&of.acting()).await? {
+        return first(app, of, PrincipalId(made)).await;
+    }
     named(name)?;
     let (account_role, member) = match (role, of.organization()) {
         (RoleOf::Organization(role), Some(organization)) => {
@@ -155,9 +159,18 @@ pub async fn create(
         account_role,
         default_organization: of.organization(),
     };
-    principal.number = app.store.create_principal(&of.acting(), &principal, None, member).await?;
-    let key = new_key(app, of, principal.id, name, wire, expires).await?;
-    Ok((ServiceUser { principal, role }, key))
+    let (credential, secret) = prepare(app, of, principal.id, name, wire, expires);
+    let (acting, hash) = (of.acting(), secret.hash());
+    principal.number = app.store.create_service_user(&acting, &principal, member, &credential, &hash).await?;
+    Ok((ServiceUser { principal, role }, NewKey { credential, secret: Some(secret) }))
+}
+
+/// A service user that was made before, with the key it was made with.
+async fn first(app: &App, of: &Of, id: PrincipalId) -> Result<(ServiceUser, NewKey), Failure> {
+    let user = own(app, of, id).await?;
+    let keys = app.store.credentials_of(&System::for_administration(), id).await?;
+    let credential = keys.into_iter().next().ok_or(Refusal::NotFound(Thing::Credential))?;
+    Ok((user, NewKey { credential, secret: None }))
 }
 
 /// Deletes a service user for ever; its keys are refused from now on.
@@ -178,7 +191,7 @@ pub async fn keys(app: &App, of: &Of, id: PrincipalId) -> Result<Vec<Credential>
     Ok(app.store.credentials_of(&System::for_administration(), id).await?)
 }
 
-/// Makes another key of a service user.
+/// Makes another key of a service user. Repeated, it is the one that was made before.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::Invalid`] for its name; [`Refusal::Forbidden`] for one that may more than the
@@ -196,7 +209,15 @@ pub async fn create_key(
         RoleOf::Organization(role) => role.permissions(),
         RoleOf::Account(role) => role.permissions(),
     })?;
-    new_key(app, of, id, name, wire, expires).await
+    if let Some(made) = app.store.made_before(&of.acting()).await? {
+        let known = keys(app, of, id).await?.into_iter().find(|known| known.id == CredentialId(made));
+        let credential = known.ok_or(Refusal::NotFound(Thing::Credential))?;
+        return Ok(NewKey { credential, secret: None });
+    }
+    named(name)?;
+    let (credential, secret) = prepare(app, of, id, name, wire, expires);
+    app.store.create_credential(&of.acting(), &credential, &secret.hash()).await?;
+    Ok(NewKey { credential, secret: Some(secret) })
 }
 
 /// Revokes a key for ever.
@@ -224,15 +245,15 @@ pub async fn rotate_key(app: &App, of: &Of, id: PrincipalId, key: CredentialId) 
     Ok(new)
 }
 
-async fn new_key(
+/// A new key, not kept yet.
+fn prepare(
     app: &App,
     of: &Of,
     id: PrincipalId,
     name: &str,
     wire: Wire,
     expires: Option<Micros>,
-) -> Result<NewKey, Failure> {
-    named(name)?;
+) -> (Credential, Secret) {
     let secret = Secret::new(wire, app.random_bytes());
     let created = app.now();
     let credential = Credential {
@@ -247,8 +268,7 @@ async fn new_key(
         last_used: None,
         revoked: None,
     };
-    app.store.create_credential(&of.acting(), &credential, &secret.hash()).await?;
-    Ok(NewKey { credential, secret })
+    (credential, secret)
 }
 
 async fn own(app: &App, of: &Of, id: PrincipalId) -> Result<ServiceUser, Failure> {

@@ -73,7 +73,7 @@ pub async fn remove(app: &App, caller: &Caller, member: Option<PrincipalId>) -> 
     }
 }
 
-/// Makes an organization, whose first admin is the caller.
+/// Makes an organization, whose first admin is the caller. Repeated, it is the one that was made before.
 ///
 /// # Errors
 /// [`Refusal::Forbidden`] unless the caller looks after the account or the settings let any user;
@@ -86,6 +86,11 @@ pub async fn found(app: &App, caller: &Caller, name: &str) -> Result<Organizatio
     let manages = caller.may_in_account::<ManageOrganizations>();
     if !app.settings.users_make_organizations {
         manages?;
+    }
+    if let Some(made) = app.store.made_before(&own).await? {
+        let all = app.store.organizations_of(caller).await?.into_iter();
+        let found = all.map(|(one, _)| one).find(|one| one.id == OrganizationId(made));
+        return found.ok_or_else(|| Refusal::NotFound(Thing::Organization).into());
     }
     named(name)?;
     let created = app.now();

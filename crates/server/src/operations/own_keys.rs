@@ -9,7 +9,7 @@ use domain::principal::Scopes;
 use domain::refusal::Thing;
 use domain::time::Micros;
 use store::access::ManageOwnKeys;
-use store::{ApiToken, Caller, GrantedPerson, Means};
+use store::{ApiToken, Caller, GrantedPerson, Means, TokenName};
 
 /// How long a name may be, in characters.
 const MAX_NAME_CHARS: usize = 256;
@@ -18,8 +18,8 @@ const MAX_NAME_CHARS: usize = 256;
 pub struct NewKey {
     /// What is known of it.
     pub credential: Credential,
-    /// The secret.
-    pub secret: Secret,
+    /// The secret; nothing where an earlier attempt at the same request has made the key.
+    pub secret: Option<Secret>,
 }
 
 /// The caller's own proof, if it has signed in itself. Somebody with a key has not, nor has who opened a session with
@@ -48,18 +48,22 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Credential>, Failure
     Ok(app.store.tokens(&own).await?.into_iter().filter(good).map(|token| token.credential).collect())
 }
 
-/// Makes a key for the organization that the caller acts in.
+/// Makes a key for the organization that the caller acts in. Repeated, it is the one that was made before.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`]; [`Refusal::Forbidden`] for a role that has no keys; [`Refusal::Invalid`] for the name.
 pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<NewKey, Failure> {
     let own = interactive(app, caller, "write:user").await?;
     let granted = caller.may::<ManageOwnKeys>()?;
+    if let Some(made) = app.store.made_before(&own).await? {
+        let made = app.store.token(&own, TokenName::Id(CredentialId(made))).await?;
+        return Ok(NewKey { credential: made.credential, secret: None });
+    }
     named(name)?;
     let organization = granted.organization();
-    let (new, token) = prepare(app, own.person(), Some(organization), name, caller.scopes(), None);
-    app.store.create_token(&own, &token, &new.secret.hash()).await?;
-    Ok(new)
+    let (token, secret) = prepare(app, own.person(), Some(organization), name, caller.scopes(), None);
+    app.store.create_token(&own, &token, &secret.hash()).await?;
+    Ok(NewKey { credential: token.credential, secret: Some(secret) })
 }
 
 /// A new key, not kept yet.
@@ -70,7 +74,7 @@ pub(super) fn prepare(
     name: &str,
     scopes: Option<Scopes>,
     expires: Option<Micros>,
-) -> (NewKey, ApiToken) {
+) -> (ApiToken, Secret) {
     let now = app.now();
     let secret = Secret::new(Wire::MobileNext, app.random_bytes());
     let credential = Credential {
@@ -85,8 +89,7 @@ pub(super) fn prepare(
         last_used: None,
         revoked: None,
     };
-    let token = ApiToken { credential: credential.clone(), scopes, updated: now, recoverable: None };
-    (NewKey { credential, secret }, token)
+    (ApiToken { credential, scopes, updated: now, recoverable: None }, secret)
 }
 
 /// Revokes one of the caller's keys for ever.

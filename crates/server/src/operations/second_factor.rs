@@ -117,12 +117,15 @@ async fn proposal(app: &App, own: &GrantedPerson, secret: Secret) -> Result<Prop
     Ok(Proposal { secret: text, uri })
 }
 
-/// Takes what was proposed into use, by a code of it. Gives the recovery codes, which are shown once.
+/// Takes what was proposed into use, by a code of it. Gives the recovery codes, which are shown once: repeated, none.
 ///
 /// # Errors
 /// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`]; [`Refusal::NotFound`] when nothing is proposed.
 pub async fn confirm(app: &App, caller: &Caller, typed: &str) -> Result<Vec<String>, Failure> {
     let (own, session) = own(caller)?;
+    if app.store.made_before(&own).await?.is_some() {
+        return Ok(Vec::new());
+    }
     demand_fresh(app, caller)?;
     let what = about_code(own.person());
     limit(app, &what).await?;
@@ -145,12 +148,16 @@ pub async fn confirm(app: &App, caller: &Caller, typed: &str) -> Result<Vec<Stri
     Err(Failure::Busy)
 }
 
-/// Makes new recovery codes in place of all before; `typed` is a code of the factor, or one of the old ones.
+/// Makes new recovery codes in place of all before; `typed` is a code of the factor, or one of the old ones. Repeated,
+/// they are not shown again.
 ///
 /// # Errors
 /// As [`remove`].
 pub async fn new_recovery_codes(app: &App, caller: &Caller, typed: &str) -> Result<Vec<String>, Failure> {
     let (own, _) = own(caller)?;
+    if app.store.made_before(&own).await?.is_some() {
+        return Ok(Vec::new());
+    }
     demand_fresh(app, caller)?;
     confirmed(app, &own).await?;
     check(app, own.person(), typed).await?;
@@ -160,11 +167,15 @@ pub async fn new_recovery_codes(app: &App, caller: &Caller, typed: &str) -> Resu
 }
 
 /// Takes the caller's second factor away, by a code of it or a recovery code. What was never confirmed goes without.
+/// Repeated, it was taken away before.
 ///
 /// # Errors
 /// [`Refusal::StaleAuthentication`]; [`Refusal::WrongCode`]; [`Refusal::NotFound`].
 pub async fn remove(app: &App, caller: &Caller, typed: Option<&str>) -> Result<(), Failure> {
     let (own, _) = own(caller)?;
+    if app.store.made_before(&own).await?.is_some() {
+        return Ok(());
+    }
     demand_fresh(app, caller)?;
     if confirmed(app, &own).await? {
         check(app, own.person(), typed.unwrap_or_default()).await?;
@@ -217,6 +228,9 @@ pub async fn authenticate_again(
     code: Option<&str>,
 ) -> Result<Login, Failure> {
     let (own, session) = own(caller)?;
+    if app.store.made_before(&own).await?.is_some() {
+        return Ok(app.store.login(&own, session).await?);
+    }
     let person = own.person();
     let mut shown = Vec::new();
     let wrong = || Refusal::invalid("password", "your own password");

@@ -12,7 +12,7 @@ use domain::permission::{PermissionSet, Role};
 use domain::principal::{Person, Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
 use store::access::ManageMembers;
-use store::{Caller, GrantedPerson};
+use store::{Caller, GrantedPerson, System};
 
 /// Longer names are cut by whoever shows them.
 const MAX_NAME: usize = 100;
@@ -177,7 +177,8 @@ pub struct NewUser<'a> {
 }
 
 /// Makes a sub user of the caller, a member of the organization that the caller acts in who may work there, and sends
-/// it a mail. It may not sign in before it showed that the address is its own.
+/// it a mail. It may not sign in before it showed that the address is its own. Repeated, it is the one that was made
+/// before, to whom the mail is sent again.
 ///
 /// # Errors
 /// [`Refusal::Forbidden`] for who may not manage members; [`Refusal::StaleAuthentication`]; [`Refusal::Exists`];
@@ -185,6 +186,9 @@ pub struct NewUser<'a> {
 pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Profile, Failure> {
     caller.in_scope("write:sub-user")?;
     let granted = caller.may::<ManageMembers>()?;
+    if let Some(made) = app.store.made_before(&granted).await? {
+        return told(app, caller, PrincipalId(made)).await;
+    }
     demand_fresh(app, caller)?;
     let email = mail::address(new.email)?;
     for (field, name) in
@@ -222,12 +226,30 @@ pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Prof
     let role = Role::Readwrite;
     person.principal.number =
         app.store.create_sub_user(&granted, parent, &person, hash.as_deref(), role).await?;
-    if let Err(error) = recovery::send(app, Use::Verify, person.principal.id, &email).await {
+    tell(app, caller, person).await
+}
+
+/// Sends a new user its mail, and says who it is.
+async fn tell(app: &App, caller: &Caller, person: Person) -> Result<Profile, Failure> {
+    let Principal { id, state, email, .. } = &person.principal;
+    if let (PrincipalState::Pending, Some(email)) = (state, email)
+        && let Err(error) = recovery::send(app, Use::Verify, *id, email).await
+    {
         // The user is there; "password forgotten" sends another mail, which shows the same.
         tracing::error!(%error, "a mail to a new user was not sent");
     }
     let parent = app.store.person(&caller.itself("write:sub-user")?).await?;
     Ok(Profile { person, parent: Some(parent), permissions: None })
+}
+
+/// The user that an earlier attempt at the same request has made.
+async fn told(app: &App, caller: &Caller, made: PrincipalId) -> Result<Profile, Failure> {
+    // Who has made it may see it.
+    let person = app.store.person(&System::for_administration().over(made)).await?;
+    if person.principal.state == PrincipalState::Deleted {
+        return Err(Refusal::NotFound(Thing::Principal).into());
+    }
+    tell(app, caller, person).await
 }
 
 async fn profile(

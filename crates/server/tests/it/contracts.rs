@@ -51,6 +51,12 @@ pub fn hold(method: &str, path: &str, answer: &Answer) {
     }
 }
 
+/// Every POST of every wire, as its contract names it: without the method.
+pub fn posts() -> BTreeSet<&'static str> {
+    let routes = CONTRACTS.iter().flat_map(|contract| contract.text["routes"].as_object().unwrap().keys());
+    routes.filter_map(|route| route.strip_prefix("POST ")).collect()
+}
+
 /// Holds one frame of an event stream against the contract of its route.
 pub fn hold_frame(path: &str, event: &str, id: &str, data: &Value) {
     let (contract, route) = find("GET", path).unwrap_or_else(|| panic!("{path} is no route"));

@@ -1,5 +1,6 @@
 //! How people get in: second factors, fresh sign-ins, and sessions that are ended together.
 
+use crate::lost_answers::Keyed;
 use crate::probe::PASSWORD;
 use crate::world::{Actor, Answer, START, World};
 use base64::Engine;
@@ -330,6 +331,24 @@ both! {
         let first = ana.send("POST", &path, &headers, body.clone().into()).await.json();
         let again = ana.send("POST", &path, &headers, body.into()).await.json();
         assert_eq!((first["recovery_codes"].as_array().unwrap().len(), &again["recovery_codes"]), (10, &json!([])));
+    }
+
+    async fn what_uses_a_code_is_done_once_though_its_answer_was_lost(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Readwrite, ANA).await;
+        let ana = actor(world, &sign_in(world, json!({})).await);
+        let proposal = post(&ana, "totp", json!({})).await.json();
+        let phone = Phone(proposal["secret"].as_str().unwrap().to_owned());
+        let survives = async |path: &str, body: Value| {
+            world.advance(Span::seconds(60));
+            Keyed::new(&ana, format!("{ME}/{path}"), &body).survives().await
+        };
+        let codes = survives("totp/confirm", json!({ "code": phone.code(world, 60) })).await.json();
+        // The codes are those that were shown, not others that nobody has seen.
+        let codes = survives("recovery-codes", json!({ "code": codes["recovery_codes"][0] })).await.json();
+        survives("authenticate", json!({ "password": PASSWORD, "code": codes["recovery_codes"][0] })).await;
+        survives("totp/remove", json!({ "code": codes["recovery_codes"][1] })).await;
+        assert_eq!(sign_in(world, json!({})).await.status, 200);
     }
 
     async fn administrators_end_what_they_have_looked_at(world: &World) {

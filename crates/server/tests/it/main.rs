@@ -36,6 +36,7 @@ mod front;
 mod hosts;
 mod input;
 mod lifecycle;
+mod lost_answers;
 mod mass_assignment;
 mod membership;
 mod methods;

@@ -50,6 +50,7 @@ fn note(number: usize) -> NewAuditLine {
         credential: Some(CredentialId::new(NOW, bytes())),
         address: Some("2001:db8::7".parse().unwrap()),
         login: Some(domain::ids::SessionId::new(NOW, 7)),
+        attempt: None,
     };
     let line = NewAuditLine::new(by, "member.set", number, json!({ "role": "admin" }), NOW);
     line.within(Some(OrganizationId::new(NOW, bytes()))).instead_of(json!({ "role": null }))

@@ -105,7 +105,7 @@ fn key_shape(key: &Credential) -> Value {
 fn with_secret(mut shown: Value, new: &NewKey) -> Answer {
     shown["token"] = Value::Null;
     let kept = KeptInstead(shown.to_string().into_bytes());
-    shown["token"] = json!(new.secret.reveal());
+    shown["token"] = json!(new.secret.as_ref().map(|secret| secret.reveal()));
     let mut response = answer(&shown)?;
     response.extensions_mut().insert(kept);
     Ok(response)

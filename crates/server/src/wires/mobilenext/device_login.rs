@@ -95,12 +95,17 @@ pub async fn ask(State(app): State<App>, Whole(request): Whole) -> Result<Respon
         Ok(ask) => ask,
         Err(failure) => return unreadable(failure),
     };
+    // What is answered now is answered otherwise in a moment.
+    secret(told(&app, &ask).await)
+}
+
+async fn told(app: &App, ask: &Ask) -> Result<Response, MobileError> {
     if ask.grant_type != GRANT {
         return refused("unsupported_grant_type", &format!("grant_type: expected {GRANT}"));
     }
-    match device_login::ask(&app, &ask.client_id, &ask.device_code).await? {
+    match device_login::ask(app, &ask.client_id, &ask.device_code).await? {
         Some(Asked::Key(key)) => {
-            secret(answer(StatusCode::OK, &Token { access_token: key.reveal(), token_type: "Bearer" }))
+            answer(StatusCode::OK, &Token { access_token: key.reveal(), token_type: "Bearer" })
         }
         Some(Asked::Told(Answer::Pending)) => refused("authorization_pending", "nobody has answered yet"),
         Some(Asked::Told(Answer::SlowDown(interval))) => {

@@ -8,7 +8,7 @@ use crate::operations::device_login::{self, program};
 use crate::operations::whoami;
 use crate::state::App;
 use crate::wires::credential::{presented, same_site};
-use crate::wires::layers::{self, Whole};
+use crate::wires::layers::{self, NotKept, Whole};
 use askama::Template;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -146,8 +146,14 @@ impl Form {
     }
 }
 
-/// `POST /login/device`: lets the program in, or does not.
+/// `POST /login/device`: lets the program in, or does not. What a page says is for one person's eyes, and not kept.
 pub async fn act(State(app): State<App>, headers: HeaderMap, Whole(request): Whole) -> Response {
+    let mut response = acted(app, headers, request).await;
+    response.extensions_mut().insert(NotKept);
+    response
+}
+
+async fn acted(app: App, headers: HeaderMap, request: Request) -> Response {
     if let Err(failure) = same_site(&app, &Method::POST, &headers) {
         return Page::of(None, "").wrong(failure);
     }

@@ -87,7 +87,10 @@ pub async fn create(
 ) -> Result<Response, MobileError> {
     let ask: Ask = layers::json(&app, request).await?;
     let made = own_keys::create(&app, &caller, ask.name.as_deref().unwrap_or_default()).await?;
-    let mut response = answer(StatusCode::CREATED, &Created::new(&made, Some(made.secret.reveal())))?;
+    let mut response = answer(
+        StatusCode::CREATED,
+        &Created::new(&made, made.secret.as_ref().map(|secret| secret.reveal())),
+    )?;
     let kept = serde_json::to_vec(&Created::new(&made, None)).map_err(Failure::internal)?;
     response.extensions_mut().insert(KeptInstead(kept));
     Ok(response)

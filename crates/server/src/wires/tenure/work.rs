@@ -5,7 +5,7 @@ use super::errors::TenureError;
 use crate::failure::Failure;
 use crate::operations::work::{self, Reach, Standing, TurnKey};
 use crate::state::App;
-use crate::wires::layers::{Whole, json};
+use crate::wires::layers::{NotKept, Whole, json};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -31,7 +31,8 @@ const MAX_ADDRESS: usize = 2_048;
 
 type Session = Result<Path<String>, PathRejection>;
 
-/// `POST /work/claim`: a turn, as soon as there is one, or 204.
+/// `POST /work/claim`: a turn, as soon as there is one, or 204. Neither is kept for a request that is repeated: a turn
+/// has the secrets of its session, and nothing to do now is not nothing to do later.
 pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Response, TenureError> {
     let (mut parts, body) = request.into_parts();
     let mut reach = reach(&app, &mut parts).await?;
@@ -48,14 +49,19 @@ pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Resp
         let wait = left.min(KEY_HOLDS);
         let claim = work::Claim { worker: asked.worker.clone(), agents: agents.clone(), wait };
         if let Some(assignment) = work::claim(&app, &reach, &claim).await? {
-            return Ok(Json(to_worker(assignment)).into_response());
+            return Ok(not_kept(Json(to_worker(assignment)).into_response()));
         }
         left -= wait;
         if left.is_zero() || app.stop.is_cancelled() {
-            return Ok(StatusCode::NO_CONTENT.into_response());
+            return Ok(not_kept(StatusCode::NO_CONTENT.into_response()));
         }
         reach = self::reach(&app, &mut parts).await?;
     }
+}
+
+fn not_kept(mut response: Response) -> Response {
+    response.extensions_mut().insert(NotKept);
+    response
 }
 
 /// `POST /work/{session}/heartbeat`: keeps a claim.

@@ -1,0 +1,107 @@
+//! Why each POST may be sent again after its answer was lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why a POST that is repeated with its idempotency key does nothing twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// What it does is noted under the request in the batch that does it.
+    Noted,
+    /// It says how something is to be: to say so twice changes nothing more.
+    Sets,
+    /// Its body names the turn, the fencing number and the place of each item: what was taken is not taken again.
+    Numbered,
+    /// Its answer is a secret, or good for this moment only: it is not kept, and who asks again is answered anew.
+    NotKept,
+    /// It is asked by somebody who is not known yet, and a key belongs to a caller: what it uses is used once.
+    Unknown,
+    /// A form of a page, whose browser sends no keys.
+    Page,
+}
+
+use Why::{NotKept, Noted, Numbered, Page, Sets, Unknown};
+
+/// Every POST of every wire, as its contract names it.
+#[rustfmt::skip]
+const POSTS: &[(&str, Why)] = &[
+    ("/api/v1/sessions", Noted),
+    ("/api/v1/sessions/{session}/devices", Noted),
+    ("/api/v1/sessions/{session}/devices/{device}/release", Sets),
+    ("/api/v1/organizations", Noted),
+    ("/api/v1/keys", Noted),
+    ("/api/v1/members", Sets),
+    ("/api/v1/members/invitations", Noted),
+    ("/api/v1/invitations/{invitation}/accept", Noted),
+    ("/api/v1/invitations/{invitation}/reject", Noted),
+    ("/login/device/code", NotKept),
+    ("/login/device/token", NotKept),
+    ("/login/device", NotKept),
+    ("/v1/agents", Noted),
+    ("/v1/sessions", Noted),
+    // Stops the turn that is under way, if there is one.
+    ("/v1/sessions/{session}/cancel", Sets),
+    ("/v1/sessions/{session}/messages", Noted),
+    // Creates, says and deletes as the endpoints do that it stands for; all the others set.
+    ("/v1/commands/{name}", Noted),
+    ("/organizations[/{org}]/sessions", Noted),
+    ("/organizations[/{org}]/sessions/{devin}/archive", Sets),
+    ("/organizations[/{org}]/sessions/{devin}/unarchive", Sets),
+    ("/organizations[/{org}]/sessions/{devin}/messages", Noted),
+    ("/organizations[/{org}]/sessions/{devin}/tags", Sets),
+    ("/organizations[/{org}]/sessions/{devin}/insights/generate", Sets),
+    ("/organizations[/{org}]/attachments", Noted),
+    ("/organizations[/{org}]/members/users", Sets),
+    ("/organizations[/{org}]/service-users", Noted),
+    ("/organizations[/{org}]/service-users/{user}/api-keys", Noted),
+    ("/organizations[/{org}]/service-users/{user}/api-keys/{key}/rotate", Noted),
+    ("/enterprise/organizations", Noted),
+    ("/enterprise/service-users", Noted),
+    ("/enterprise/service-users/{user}/api-keys", Noted),
+    ("/enterprise/service-users/{user}/api-keys/{key}/rotate", Noted),
+    ("/enterprise/sessions/{devin}/messages", Noted),
+    ("/enterprise/sessions/{devin}/tags", Sets),
+    ("/enterprise/sessions/{devin}/insights/generate", Sets),
+    ("/frontend/api/v1/auth/sign-in", NotKept),
+    ("/frontend/api/v1/auth/jwt", NotKept),
+    ("/frontend/api/v1/auth/api-token", Noted),
+    // Sends a mail, of which the newest counts.
+    ("/frontend/api/v1/auth/password-restore", Sets),
+    ("/frontend/api/v1/auth/password-restore-verify", Unknown),
+    ("/frontend/api/v1/auth/verify", Unknown),
+    ("/frontend/api/v1/user/current", Noted),
+    ("/tenure/v1/sign-in", NotKept),
+    ("/tenure/v1/sign-in/code", NotKept),
+    ("/tenure/v1/me/authenticate", Noted),
+    // Proposes anew, in place of what was proposed.
+    ("/tenure/v1/me/totp", Sets),
+    ("/tenure/v1/me/totp/confirm", Noted),
+    ("/tenure/v1/me/totp/remove", Noted),
+    ("/tenure/v1/me/recovery-codes", Noted),
+    // Ends what its preview found and is open still.
+    ("/tenure/v1/login-sessions/revoke", Sets),
+    ("/tenure/v1/work/claim", NotKept),
+    ("/tenure/v1/work/{session}/heartbeat", Sets),
+    ("/tenure/v1/work/{session}/report", Numbered),
+    ("/tenure/v1/work/{session}/done", Numbered),
+    ("/sign-in", Page),
+    ("/sign-in/code", Page),
+    ("/sign-out", Page),
+    ("/restore", Page),
+    ("/restore/verify", Page),
+    ("/account/end", Page),
+    ("/account/end-others", Page),
+    ("/account/end-all", Page),
+    ("/account/password", Page),
+    ("/account/authenticate", Page),
+    ("/account/totp", Page),
+    ("/account/totp/confirm", Page),
+    ("/account/totp/remove", Page),
+    ("/account/recovery-codes", Page),
+];
+
+#[test]
+fn every_post_says_why_it_may_be_sent_again() {
+    let said = POSTS.iter().copied().collect::<BTreeMap<_, _>>();
+    assert_eq!(said.len(), POSTS.len(), "each one once");
+    assert_eq!(said.keys().copied().collect::<BTreeSet<_>>(), crate::contracts::posts());
+}
