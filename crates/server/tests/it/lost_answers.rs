@@ -248,6 +248,8 @@ both! {
         survives(&admin, at(acme, "/members/users"), json!({ "user_id": user, "role_id": "org_member" })).await;
         survives(&admin, "/api/v1/members", json!({ "userId": member.to_string(), "role": "readonly" })).await;
         let everruns = format!("session_{}", session.simple());
+        // Who stops the same twice is told that nothing runs.
+        assert_eq!(ana.call("POST", &format!("/v1/sessions/{everruns}/cancel"), Body::empty()).await.status, 200);
         survives(&ana, format!("/v1/sessions/{everruns}/cancel"), Value::Null).await;
         for name in ["pin", "archive", "unarchive", "cancel", "unpin", "delete"] {
             let params = json!({ "params": { "session_id": everruns } });
