@@ -135,7 +135,7 @@ both! {
         assert_eq!(world.stranger(made["token"].as_str()).get("/v3/self").await.status, 401);
         assert_eq!(world.stranger(Some(new.secret.unwrap().reveal())).get("/v3/self").await.status, 200);
         let again = Keyed::new(&account, enterprise, &body).sent(&body.to_string()).await;
-        assert_eq!((again.status.as_u16(), &again.json()["max_cycle_acu_limit"]), (200, &json!(9)));
+        assert_eq!((again.status.as_u16(), &again.json()["max_cycle_acu_limit"]), (200, &json!(9.0)));
         assert_eq!(again.json()["org_id"], format!("org-{}", id.0.simple()));
         assert_eq!(total(&account, enterprise).await, 2);
     }
@@ -159,7 +159,7 @@ both! {
         let (ana, account) = (world.member(acme, Role::Readwrite).await, world.of_account(AccountRole::Admin).await);
         let enterprise = "/v3/enterprise/organizations";
         let made = survives(&account, enterprise, json!({ "name": "Globex", "max_session_acu_limit": 5 })).await;
-        assert_eq!((&made["max_session_acu_limit"], total(&account, enterprise).await), (&json!(5), json!(2)));
+        assert_eq!((&made["max_session_acu_limit"], total(&account, enterprise).await), (&json!(5.0), json!(2)));
         let made = survives(&account, "/api/v1/organizations", json!({ "name": "Initech" })).await;
         assert_eq!(made["name"], "Initech");
         assert_eq!(total(&account, enterprise).await, 3);
