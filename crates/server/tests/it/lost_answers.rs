@@ -34,7 +34,9 @@ impl<'a> Keyed<'a> {
     }
 
     async fn sent(&self, body: &str) -> Answer {
-        let headers = [("idempotency-key", "k"), ("content-type", self.kind)];
+        let length = body.len().to_string();
+        let headers =
+            [("idempotency-key", "k"), ("content-type", self.kind), ("content-length", length.as_str())];
         self.actor.send("POST", &self.path, &headers, Body::from(body.to_owned())).await
     }
 
