@@ -23,9 +23,10 @@ impl Scope {
         Scope::new(granted.organization(), granted.principal(), [wire, path, key])
     }
 
-    /// A request of a caller, in the organization that it chose, if any.
+    /// A request of a caller. Which organization it acts in by default is not part of it: the request itself may change
+    /// that, as who accepts an invitation does.
     pub fn of_caller(caller: &Caller, wire: &str, path: &str, key: &str) -> Scope {
-        let organization = caller.organization().unwrap_or(OrganizationId::ACCOUNT);
+        let organization = caller.bound().unwrap_or(OrganizationId::ACCOUNT);
         Scope::new(organization, Some(caller.principal()), [wire, path, key])
     }
 

@@ -34,7 +34,8 @@ pub async fn create(known: Known, State(app): State<App>, Whole(request): Whole)
     let made = api_tokens::create(&app, &known.caller, ttl, scopes).await?;
     let made = ApiToken::new(made, known.caller.permissions(), app.now());
     let mut response = answer(&made)?;
-    let kept = serde_json::to_vec(&made.hidden()).map_err(Failure::internal)?;
+    let mut kept = serde_json::to_vec(&made.hidden()).map_err(Failure::internal)?;
+    kept.push(b'\n');
     response.extensions_mut().insert(KeptInstead(kept));
     Ok(response)
 }

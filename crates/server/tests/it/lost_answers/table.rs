@@ -38,7 +38,7 @@ const POSTS: &[(&str, Why)] = &[
     ("/login/device", NotKept),
     ("/v1/agents", Noted),
     ("/v1/sessions", Noted),
-    // Stops the turn that is under way, if there is one.
+    // Stops the turn that is under way, if there is one; what was stopped before is answered as a no_op.
     ("/v1/sessions/{session}/cancel", Sets),
     ("/v1/sessions/{session}/messages", Noted),
     // Creates, says and deletes as the endpoints do that it stands for; all the others set.
