@@ -54,7 +54,7 @@ def test_people_get_in_by_an_issuer(tmp_path, tmp_path_factory):
     tenure = harness.Tenure(
         f"sqlite:{folder / 'tenure.db'}", folder, TENURE_OIDC_ISSUER=issuer, TENURE_OIDC_CLIENT_ID="tenure",
         TENURE_OIDC_CLIENT_SECRET="shown to nobody", TENURE_OIDC_NAME="Example", TENURE_OIDC_ROLES="devs=Acme:readonly",
-        TENURE_OIDC_SCOPES="openid email profile groups", TENURE_FRESH_AUTH="5s", TENURE_MAIL=folder / "outbox",
+        TENURE_OIDC_SCOPES="openid email profile groups", TENURE_FRESH_AUTH="20s", TENURE_MAIL=folder / "outbox",
     )
     tenure.admin("org", "create", "Acme")
     tenure.admin("user", "create", "ana@example.test", "--org", "Acme", "--role", "readwrite")

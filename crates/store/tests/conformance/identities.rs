@@ -106,7 +106,7 @@ both! {
         store.identity_seen(&system(), identity("1"), NOW + Span::seconds(1)).await.unwrap();
         let lines = store.audit_lines_account(&system().account::<ViewAudit>(), None, 9).await.unwrap().items;
         let actions = lines.iter().map(|line| line.line.action.as_str()).collect::<Vec<_>>();
-        assert_eq!(actions, ["user.create", "identity.link"]);
+        assert_eq!(actions, ["identity.link", "user.create"]);
     }
 
     async fn groups_give_and_take_what_they_gave(db: &TestDatabase) {
