@@ -26,3 +26,16 @@ export const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu"],
 });
+
+/** Pictures of a page, light and dark, wide and narrow; no width has to be scrolled sideways. */
+export async function picture(page, folder, name) {
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    for (const width of [1100, 390]) {
+      await page.setViewportSize({ width, height: 800 });
+      const wide = await page.locator("html").evaluate((html) => html.scrollWidth).catch(() => width);
+      check(`${name} fits ${width} px`, wide <= width);
+      await page.screenshot({ path: `${folder}/${name}-${scheme}-${width}.png`, fullPage: true });
+    }
+  }
+}

@@ -4,7 +4,7 @@
 // node oidc.mjs BASE ISSUER OUTBOX FOLDER: pictures of the pages go to the folder.
 
 import { readFile, readdir } from "node:fs/promises";
-import { browser, check, code } from "./browser.mjs";
+import { browser, check, code, picture } from "./browser.mjs";
 
 const [base, issuer, outbox, folder] = process.argv.slice(2);
 
@@ -39,18 +39,6 @@ async function enter(page, login) {
 
 const said = (page, role = "alert") => page.textContent(`[role=${role}]`);
 
-async function picture(page, name) {
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    for (const width of [1100, 390]) {
-      await page.setViewportSize({ width, height: 800 });
-      const wide = await page.locator("html").evaluate((html) => html.scrollWidth).catch(() => width);
-      check(`${name} fits ${width} px`, wide <= width);
-      await page.screenshot({ path: `${folder}/${name}-${scheme}-${width}.png`, fullPage: true });
-    }
-  }
-}
-
 /** The token of the newest mail. */
 async function mailed() {
   for (let tries = 0; tries < 100; tries++) {
@@ -69,10 +57,10 @@ async function mailed() {
 try {
   const page = await open();
   await page.goto(`${base}/sign-in`);
-  await picture(page, "oidc-sign-in");
+  await picture(page, folder, "oidc-sign-in");
   await enter(page, "nobody");
   check("who is unknown is told so", (await said(page)).includes("nobody here does yet"));
-  await picture(page, "oidc-unknown");
+  await picture(page, folder, "oidc-unknown");
   const other = await open();
   await enter(other, "eve");
   check("an address that nobody vouches for opens nothing", (await said(other)).includes("does not say that"));
@@ -82,7 +70,7 @@ try {
   const entered = Date.now();
   check("somebody new of a known group is in", dev.url() === `${base}/account`);
   check("without a password", (await dev.textContent("main")).includes("You have no password here"));
-  await picture(dev, "oidc-account");
+  await picture(dev, folder, "oidc-account");
 
   const ana = await open();
   await enter(ana, "ana");
@@ -123,7 +111,7 @@ try {
   await dev.goto(`${base}/account`);
   await dev.click("text=Set it up");
   check("who has no password is sent to the issuer again", (await dev.textContent("main")).includes("Sign in again with"));
-  await picture(dev, "oidc-again");
+  await picture(dev, folder, "oidc-again");
   await dev.click("text=Sign in again with Example");
   await asks(dev, "dev");
   check("and comes back to the account", dev.url() === `${base}/account`);

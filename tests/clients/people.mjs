@@ -3,7 +3,7 @@
 //
 // node people.mjs BASE EMAIL PASSWORD FOLDER: pictures of the pages go to the folder.
 
-import { browser, check, code } from "./browser.mjs";
+import { browser, check, code, picture } from "./browser.mjs";
 
 const [base, email, password, folder] = process.argv.slice(2);
 const changed = `${password} anew`;
@@ -25,26 +25,14 @@ async function signIn(page, word = password) {
   await page.click("button[type=submit]");
 }
 
-async function picture(page, name) {
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    for (const width of [1100, 390]) {
-      await page.setViewportSize({ width, height: 800 });
-      const wide = await page.locator("html").evaluate((html) => html.scrollWidth).catch(() => width);
-      check(`${name} fits ${width} px`, wide <= width);
-      await page.screenshot({ path: `${folder}/${name}-${scheme}-${width}.png`, fullPage: true });
-    }
-  }
-}
-
 try {
   const page = await open();
   await page.goto(`${base}/account`);
   check("a stranger is sent to the sign-in", page.url().includes("/sign-in"));
-  await picture(page, "sign-in");
+  await picture(page, folder, "sign-in");
   await signIn(page, "wrong horse");
   check("a wrong password is said", (await page.textContent("[role=alert]")).includes("not right"));
-  await picture(page, "wrong");
+  await picture(page, folder, "wrong");
   await signIn(page);
   check("a right one opens the account", page.url() === `${base}/account`);
   check("this browser is marked", (await page.textContent(".tag")) === "this browser");
@@ -52,17 +40,17 @@ try {
   await page.click("text=Set it up");
   const secret = await page.textContent("#secret");
   check("a QR code is drawn", await page.locator(".qr svg").isVisible());
-  await picture(page, "enrol");
+  await picture(page, folder, "enrol");
   await page.fill("#confirm-code", code(secret));
   await page.click("text=Turn it on");
   const codes = await page.locator(".codes code").allTextContents();
   check("there are ten recovery codes", codes.length === 10);
-  await picture(page, "recovery");
+  await picture(page, folder, "recovery");
 
   const other = await open();
   await signIn(other);
   check("a second factor is asked for", (await other.textContent("h1")) === "One more step");
-  await picture(other, "code");
+  await picture(other, folder, "code");
   await other.fill("#code", "000000");
   await other.click("button[type=submit]");
   check("a wrong code is said", (await other.textContent("[role=alert]")).includes("not right"));
@@ -75,7 +63,7 @@ try {
   await third.fill("#code", codes[0]);
   await third.click("button[type=submit]");
   check("so does a recovery code", third.url() === `${base}/account`);
-  await picture(third, "account");
+  await picture(third, folder, "account");
 
   const fourth = await open();
   await signIn(fourth);

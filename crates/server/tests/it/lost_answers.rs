@@ -69,9 +69,9 @@ async fn survives(actor: &Actor<'_>, path: impl Into<String>, body: Value) -> Va
     if first.body.is_empty() { Value::Null } else { first.json() }
 }
 
-/// A request with the key `k` that has begun, and whose server dies before it has done all of its work. Gives what its
+/// A request with the key `k` that has begun, and whose server dies before it has answered. Gives what its
 /// proofs are noted under.
-async fn begun(actor: &Actor<'_>, wire: &str, path: &str, body: &Value) -> Caller {
+pub async fn begun(actor: &Actor<'_>, wire: &str, path: &str, body: &Value) -> Caller {
     let app = actor.world.app();
     let caller = authenticate(app, actor.key.as_deref(), Chosen::ByDefault).await.unwrap();
     let scope = Scope::of_caller(&caller, wire, path, "k");

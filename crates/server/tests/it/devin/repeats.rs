@@ -1,6 +1,7 @@
 //! Requests that are repeated with an idempotency key, on this wire and on another.
 
 use super::{at, refused};
+use crate::lost_answers::begun;
 use crate::world::{Actor, Answer};
 use axum::body::Body;
 use axum::http::Request;
@@ -10,10 +11,7 @@ use serde_json::{Value, json};
 use server::operations::agent_create::{self, Create};
 use server::operations::agent_messages::{self, Post};
 use server::operations::agents::{self, NewAgent};
-use server::operations::authenticate::authenticate;
 use server::operations::device_sessions;
-use server::operations::idempotency::{self, Begin, Scope};
-use store::{Caller, Chosen};
 
 async fn keyed(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> Answer {
     let mut request = Request::builder().method("POST").uri(path).header("idempotency-key", key);
@@ -23,40 +21,29 @@ async fn keyed(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> Answer
     actor.world.send(request.body(Body::from(body.to_string())).unwrap()).await
 }
 
-/// A request with the key `k` whose server dies right after it has done its work: everything but the answer. Gives what
-/// its proofs are noted under.
-async fn cut_off(actor: &Actor<'_>, wire: &str, path: &str, body: &Value) -> Caller {
-    let app = actor.world.app();
-    let caller = authenticate(app, actor.key.as_deref(), Chosen::ByDefault).await.unwrap();
-    let scope = Scope::of_caller(&caller, wire, path, "k");
-    let begun = idempotency::begin(app, scope, body.to_string().as_bytes()).await.unwrap();
-    assert!(matches!(begun, Begin::New(_)), "the first one");
-    caller.attempting(Some(scope))
-}
-
 both! {
     async fn what_a_dead_server_made_is_not_made_again(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let agents = json!({ "name": "builder", "system_prompt": "" });
-        let granted = cut_off(&ana, "everruns", "/v1/agents", &agents).await.may().unwrap();
+        let granted = begun(&ana, "everruns", "/v1/agents", &agents).await.may().unwrap();
         let new = NewAgent { name: "builder".into(), ..NewAgent::default() };
         let agent = agents::create(world.app(), &granted, new).await.unwrap();
 
         let sessions = json!({ "prompt": "Once" });
         let path = at(acme, "/sessions");
-        let granted = cut_off(&ana, "devin", &path, &sessions).await.may().unwrap();
+        let granted = begun(&ana, "devin", &path, &sessions).await.may().unwrap();
         let post = Post { text: "Once".into(), ..Post::default() };
         let create = Create { message: Some(post.clone()), ..Create::default() };
         let session = agent_create::create(world.app(), &granted, create).await.unwrap();
 
         let said = json!({ "message": "Twice?" });
         let messages = format!("{path}/{}/messages", session.id.uuid().simple());
-        let granted = cut_off(&ana, "devin", &messages, &said).await.may().unwrap();
+        let granted = begun(&ana, "devin", &messages, &said).await.may().unwrap();
         agent_messages::post(world.app(), &granted, session.id, Post { text: "Twice?".into(), ..post }).await.unwrap();
 
         let devices = json!({});
-        let granted = cut_off(&ana, "mobilenext", "/api/v1/sessions", &devices).await.may().unwrap();
+        let granted = begun(&ana, "mobilenext", "/api/v1/sessions", &devices).await.may().unwrap();
         let device = device_sessions::create(world.app(), &granted).await.unwrap();
 
         // While the first one may be at work still, nobody else may begin.
