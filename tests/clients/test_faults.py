@@ -1,7 +1,9 @@
-"""A disk that is full, that fails, and that cannot make safe what was written: what was acknowledged is there afterwards,
-nobody is told that something was done which was not, and the server goes on by itself when the disk does."""
+"""A disk that is full, that fails, and that cannot make safe what was written, and a file that another program has locked:
+what was acknowledged is there afterwards, nobody is told that something was done which was not, and the server goes on by
+itself when the disk does."""
 
 import random
+import sqlite3
 import subprocess
 import time
 
@@ -10,20 +12,25 @@ import pytest
 import harness
 from load import CHEAP, Crowd
 
-# The letters that faults.c knows.
-FAULTS = {"full": "w", "full in the middle": "h", "failing": "e", "not safe": "s"}
-ROUNDS = 4
-
 
 class Disk:
-    """What stands between a server and its database: see faults.c."""
+    """What stands between a server and its database: see faults.c, whose letters are the faults."""
 
-    def __init__(self, folder):
+    rounds = 4
+
+    def __init__(self, folder, letter):
+        self.letter = letter
         library, self.told = folder / "faults.so", folder / "faults"
         command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, harness.HERE / "faults.c", "-ldl"]
         subprocess.run(command, check=True, timeout=60)
-        self.tell("-")
+        self.mend()
         self.environment = {"LD_PRELOAD": library, "FAULTS": self.told, "FAULTS_IN": "/tenure.db"}
+
+    def fail(self):
+        self.tell(self.letter)
+
+    def mend(self):
+        self.tell("-")
 
     def tell(self, letter):
         # In place: the server looks into this very file.
@@ -31,9 +38,34 @@ class Disk:
             file.write(letter)
 
 
+class Lock:
+    """Another program that writes into the database and does not come to an end."""
+
+    # The server waits for ten seconds each time.
+    rounds = 2
+    environment = {}
+
+    def __init__(self, folder, _):
+        self.database, self.connection = folder / "tenure.db", None
+
+    def fail(self):
+        self.connection = sqlite3.connect(self.database, timeout=30, isolation_level=None)
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    def mend(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = None
+
+
+FAULTS = {"full": (Disk, "w"), "full in the middle": (Disk, "h"), "failing": (Disk, "e"), "not safe": (Disk, "s"),
+          "locked": (Lock, "")}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_disk_that_fails_loses_nothing_that_was_acknowledged(fault, tmp_path):
-    disk = Disk(tmp_path)
+    make, letter = FAULTS[fault]
+    disk = make(tmp_path, letter)
     tenure = harness.Tenure(f"sqlite:{tmp_path / 'tenure.db'}", tmp_path, **CHEAP, **disk.environment)
     crowd, when = Crowd(tenure, clients=8, unknown=(0, 500, 503, 504)), random.Random(7)
     refused = "a group of batches was not committed"
@@ -41,7 +73,7 @@ def test_a_disk_that_fails_loses_nothing_that_was_acknowledged(fault, tmp_path):
     def fails(then):
         time.sleep(when.uniform(0.1, 0.4))
         before = tenure.program.log.read_text().count(refused)
-        disk.tell(FAULTS[fault])
+        disk.fail()
         noticed = lambda: tenure.program.log.read_text().count(refused) > before
         tenure.program.until("the failing disk is noticed", noticed)
         time.sleep(when.uniform(0.1, 0.4))
@@ -49,19 +81,19 @@ def test_a_disk_that_fails_loses_nothing_that_was_acknowledged(fault, tmp_path):
 
     def recovers():
         """With its clients at work, and nobody who starts it again."""
-        disk.tell("-")
+        disk.mend()
         before = sum(client.acknowledged for client in crowd.clients)
         goes_on = lambda: sum(client.acknowledged for client in crowd.clients) >= before + 20
         tenure.program.until("it goes on", lambda: crowd.wrong() or goes_on())
 
-    for number in range(ROUNDS):
+    for number in range(disk.rounds):
         killed = number % 2
         crowd.work(lambda: fails(tenure.program.kill if killed else recovers))
-        disk.tell("-")
+        disk.mend()
         if killed:
             tenure.start()
         crowd.check()
-    print(f"{ROUNDS} times {fault}: {crowd}")
-    assert crowd.total("revoked") > ROUNDS and crowd.total("made") > ROUNDS
+    print(f"{disk.rounds} times {fault}: {crowd}")
+    assert crowd.total("revoked") > disk.rounds and crowd.total("made") > disk.rounds
     assert tenure.program.stop() == 0, tenure.program.tail()
     assert "whole" in tenure.run("audit", "verify")
