@@ -28,7 +28,7 @@ BUILDS = [build for build in (TARGET / "release/tenure", TARGET / "debug/tenure"
 if BUILDS:
     os.environ.setdefault("TENURE_BIN", str(BUILDS[0]))
 import harness  # noqa: E402: it reads TENURE_BIN
-import test_kills  # noqa: E402
+import load  # noqa: E402
 
 SIGN_IN = "/frontend/api/v1/auth/sign-in"
 
@@ -52,7 +52,7 @@ def sign_in(tries):
     """Unknown addresses and wrong passwords in turn, from one client."""
     tenure = served(TENURE_SIGN_IN_ATTEMPTS="100000")
     email = tenure.organization().login("correct horse battery staple")
-    line, chance = test_kills.Line(tenure.url), random.Random(1)
+    line, chance = load.Line(tenure.url), random.Random(1)
     times = {"an unknown address": [], "a wrong password": []}
 
     def attempt(case, number):

@@ -51,7 +51,7 @@ pub struct Gathered {
 impl Gathered {
     /// Out of the token.
     pub fn new(basics: Basics, extra: &Said) -> Gathered {
-        Gathered { basics, extra: extra.0.clone() }
+        Gathered { basics: vouched(basics, extra), extra: extra.0.clone() }
     }
 
     /// Whether all is there that is looked for.
@@ -71,7 +71,7 @@ impl Gathered {
     /// With what was said besides: the token counts where both say something.
     #[must_use]
     pub fn and(mut self, besides: Basics, extra: &Said) -> Gathered {
-        let basics = self.basics.clone();
+        let (basics, besides) = (self.basics.clone(), vouched(besides, extra));
         let (email, verified) = match self.addressed() {
             true => (basics.email, basics.verified),
             false => (besides.email, besides.verified),
@@ -139,6 +139,13 @@ enum Groups {
     Elsewhere,
 }
 
+/// Entra never says `email_verified`. If it is asked to, it says `xms_edov` instead: the owner of the address's domain has
+/// been verified (learn.microsoft.com/entra/identity-platform/optional-claims-reference), in one of these three forms.
+fn vouched(basics: Basics, extra: &Said) -> Basics {
+    let domain = extra.0.get("xms_edov").map(|said| *said == true || *said == 1 || *said == "1");
+    Basics { verified: basics.verified.or(domain), ..basics }
+}
+
 /// A claim by its name, or by a path with dots.
 fn find<'v>(claims: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
     if let Some(found) = claims.get(path) {
@@ -184,6 +191,29 @@ mod tests {
             let expected = expected.map(|groups| groups.into_iter().map(str::to_owned).collect::<Vec<_>>());
             assert_eq!(claimed.groups, expected, "{extra}");
         }
+    }
+
+    #[test]
+    fn what_entra_says_of_an_address_counts() {
+        let address = |verified, extra: &Value| Gathered::new(basics(Some("ana@x.example"), verified), &said(extra));
+        let verified = |all: Gathered| all.claimed("groups", None).unwrap().verified;
+        for (extra, expected) in [
+            (json!({ "xms_edov": true }), true),
+            (json!({ "xms_edov": 1 }), true),
+            (json!({ "xms_edov": "1" }), true),
+            (json!({ "xms_edov": false }), false),
+            (json!({ "xms_edov": "0" }), false),
+            (json!({ "xms_edov": "yes" }), false),
+            (json!({ "xms_edov": null }), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(verified(address(None, &extra)), expected, "{extra}");
+        }
+        // It does not outdo what is standard, and is not about an address that another answer said.
+        assert!(!verified(address(Some(false), &json!({ "xms_edov": true }))));
+        let elsewhere = said(&json!({ "xms_edov": true }));
+        assert!(!verified(address(None, &json!({})).and(basics(None, None), &elsewhere)));
+        assert!(!verified(Gathered::new(basics(None, None), &elsewhere).and(basics(Some("eve@x.example"), None), &said(&json!({})))));
     }
 
     #[test]
