@@ -22,9 +22,10 @@ class Line:
     def __init__(self, url):
         self.address, self.connection = urllib.parse.urlparse(url).netloc, None
 
-    def call(self, method, path, credential=None, body=None):
+    def call(self, method, path, credential=None, body=None, more=None):
         """Status and body; status 0 when there was no whole answer: then nobody knows what was done."""
         headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        headers |= more or {}
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body), "application/json"
