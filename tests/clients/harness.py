@@ -177,11 +177,11 @@ class Tenure:
         except ValueError:
             return status, body
 
-    def account_key(self, role="viewer"):
+    def account_key(self, role="viewer", wire="devin"):
         """The key of a new service user of the whole account."""
         name = f"account-{next(_numbers)}"
         made = self.admin("service-user", "create", name, "--role", role)
-        return self.admin("key", "create", "--service-user", made["id"], "--wire", "devin")["secret"]
+        return self.admin("key", "create", "--service-user", made["id"], "--wire", wire)["secret"]
 
     def organization(self):
         """A new organization."""

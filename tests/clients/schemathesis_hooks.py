@@ -1,23 +1,235 @@
-"""What the programs of `test_schemathesis.py` do to a request before it is sent. Schemathesis loads this file by itself."""
+"""What the programs of `test_schemathesis.py` do to a request before it is sent, and learn from its answer. Schemathesis
+loads this file by itself."""
 
+import atexit
+import base64
+import collections
+import hmac
+import json
+import os
+import pathlib
+import random
+import re
+import struct
+import time
+import urllib.request
+
+import requests
 import schemathesis
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
+from schemathesis.generation.meta import TestPhase
+
+
+# What somebody is answered who is nobody (any more), or may not do something, and where something is that is not there.
+REFUSED = (303, 401, 403, 404, 410)
+
+
+class Caller:
+    """Who the requests are from. When one of them ended the credential or deleted the organization, somebody else goes on
+    with another: after that, everything would be refused alike."""
+
+    def __init__(self):
+        # The first one's stands in the program's settings.
+        self.organizations = set()
+        self.another()
+
+    def another(self):
+        with urllib.request.urlopen(os.environ["TENURE_CALLERS"], timeout=60) as answer:
+            self.now = json.load(answer)
+        self.organizations.add(self.now["organization"])
+        self.has = {part for part, *_ in self.now["things"]}
+        things.begin(self.now["things"])
+
+    def meant(self, case):
+        """Puts what is true of the caller into a request, into some fields of its body at times only."""
+        if (case.path_parameters or {}).get("org") in self.organizations:
+            case.path_parameters["org"] = self.now["organization"]
+        for fields in (case.body, case.query):
+            if isinstance(fields, dict):
+                # Also where another field is wrong: what is wrong is then looked at again by the program.
+                known = self.now["says"] | things.codes | things.said
+                says = {name: value for name, value in known.items() if type(fields.get(name)) is type(value)}
+                if says and things.chance.random() < 0.6:
+                    fields.update(says)
+
+    def heard(self, response):
+        if response.status_code not in REFUSED:
+            return
+        method, url = self.now["check"]
+        body = None if method == "GET" else {}
+        good = requests.request(method, url, headers=self.now["headers"], json=body, allow_redirects=False, timeout=30)
+        if good.status_code in REFUSED:
+            self.another()
+
+
+# Fields of answers that other requests are to say.
+CODES = ("device_code", "user_code", "challenge")
+PAGES = {"challenge": 'name="challenge" value="([^"]+)"', "secret": 'id="secret">([A-Z2-7 ]+)<'}
+
+
+def found(pointer, path, body):
+    """What a link's expression stands for; nothing where there is nothing."""
+    if pointer.startswith("$request.path."):
+        return path.get(pointer.removeprefix("$request.path."))
+    for part in pointer.removeprefix("$response.body#/").split("/"):
+        try:
+            body = body[int(part) if isinstance(body, list) else part]
+        except (LookupError, TypeError):
+            return None
+    return None if body is None else str(body)
+
+
+def one_time(secret):
+    """The code of a second factor that is good now (RFC 6238)."""
+    mac = hmac.digest(base64.b32decode(secret.replace(" ", "")), struct.pack(">Q", int(time.time()) // 30), "sha1")
+    number = struct.unpack(">I", mac[mac[-1] & 15 :][:4])[0] & 0x7FFF_FFFF
+    return f"{number % 1_000_000:06}"
+
+
+class Things:
+    """What there is that a path can be about, by the operations which can be: what the answers said, and what the caller
+    has, so that not all requests are about what there is not."""
+
+    def __init__(self):
+        self.chance = random.Random(1)
+        self.begin([])
+
+    def begin(self, owned):
+        """With what a new caller has: parts of paths, and what stands in their open ones."""
+        self.owned = [(part, thing, said) for part, thing, *said in owned]
+        self.known = collections.defaultdict(lambda: collections.deque(maxlen=20))
+        # What an answer said that another request is to say, by its name.
+        self.codes = {}
+        # What goes with what the request at hand is about.
+        self.said = {}
+
+    def fitting(self, case):
+        """What is known for an operation, and whether a new caller would have something for it."""
+        names = set(case.path_parameters) - {"org"}
+        owned = [(thing, *said) for part, thing, said in self.owned if part in case.path and set(thing) == names]
+        return [(thing,) for thing in self.known[case.operation.definition.raw["operationId"]]] + owned
+
+    def meant(self, case):
+        self.said = {}
+        if set(case.path_parameters or {}) - {"org"} and self.chance.random() < 0.8:
+            fitting = self.fitting(case)
+            # Somebody new has something new; that takes its time.
+            if not fitting and any(part in case.path for part in caller.has) and self.chance.random() < 0.1:
+                caller.another()
+                fitting = self.fitting(case)
+            if fitting:
+                thing, *said = self.chance.choice(fitting)
+                case.path_parameters.update(thing)
+                self.said = said[0] if said else {}
+
+    def heard(self, case, response):
+        kind, body = response.headers.get("content-type", [""])[0], None
+        if kind.startswith("application/json"):
+            body = response.json()
+        elif kind.startswith("text/html"):
+            # What a page has for its next form.
+            body = {name: match[1] for name, pattern in PAGES.items() if (match := re.search(pattern, response.text))}
+        if isinstance(body, dict):
+            self.codes |= {name: body[name] for name in CODES if name in body}
+            if body.get("secret"):
+                self.codes["code"] = one_time(body["secret"])
+        path = dict(case.path_parameters or {})
+        if response.status_code in (404, 410) or case.method == "DELETE" and response.status_code < 300:
+            return self.over({name: value for name, value in path.items() if name != "org"})
+        links = case.operation.definition.raw.get("responses", {}).get(str(response.status_code), {}).get("links", {})
+        for link in links.values():
+            thing = {name: found(pointer, path, body) for name, pointer in link["parameters"].items()}
+            thing.pop("org", None)
+            known = self.known[link["operationId"]]
+            if thing and None not in thing.values() and thing not in known:
+                known.append(thing)
+
+    def over(self, gone):
+        """Forgets what is not there any more."""
+        self.owned = [one for one in self.owned if one[1] != gone]
+        for known in self.known.values():
+            while gone and gone in known:
+                known.remove(gone)
+
+
+things = Things()
+caller = Caller()
+answered = collections.defaultdict(collections.Counter)
+
+
+# With these a caller chooses an organization; who is in none has no choice.
+ORGANIZATION = ("X-Organization-ID", "X-Org-ID")
+
+
+@schemathesis.auth(refresh_interval=None)
+class Credential:
+    """The headers of whoever it is now."""
+
+    def get(self, case, context):
+        return caller.now["headers"]
+
+    def set(self, case, data, context):
+        case.headers = case.headers or {}
+        for name in ORGANIZATION:
+            if name not in data and not wrong(case, ParameterLocation.HEADER):
+                case.headers.pop(name, None)
+        for name, value in data.items():
+            # What is wrong on purpose stays so.
+            if not wrong(case, ParameterLocation.HEADER) or name not in case.headers:
+                case.headers[name] = value
+
+
+def wrong(case, part=None):
+    """Whether a request, or this part of it, is meant to be refused."""
+    if case.meta is None:
+        return False
+    return (case.meta.is_negative_at(part) if part else case.meta.generation.mode == GenerationMode.NEGATIVE)
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Makes of a request that is meant to be right one that a client could send."""
-    meta = case.meta
-    right = meta is None or meta.generation.mode == GenerationMode.POSITIVE
-    if right:
+    if not wrong(case):
         # JSON Schema takes 1.0 for a whole number; clients write 1.
         case.body = whole(case.body)
         # Only a list itself can say where it ended: a cursor that was made up is refused, as it should be.
         if case.query and not case.path.startswith("/tenure/"):
             case.query.pop("after", None)
+        if isinstance(case.body, dict):
+            fit(case.body)
+    # In walks the program itself chooses what a request is about.
+    walking = case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL
+    if not walking and not wrong(case, ParameterLocation.PATH):
+        things.meant(case)
+    caller.meant(case)
     # A worker waits for half a minute when it is told to.
     if case.path.endswith("/work/claim") and isinstance(case.body, dict) and isinstance(case.body.get("wait_seconds"), int):
         case.body["wait_seconds"] = min(case.body["wait_seconds"], 0)
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    """Remembers what there is now, and whether anything can be done any more."""
+    answered[f"{case.method} {case.path}"][response.status_code] += 1
+    things.heard(case, response)
+    caller.heard(response)
+
+
+@atexit.register
+def tell():
+    """Writes down how often each operation was answered with which status."""
+    pathlib.Path("answered.json").write_text(json.dumps(answered))
+
+
+def fit(body):
+    """Makes a body one that no schema could tell from others."""
+    if isinstance(body.get("session_secrets"), list):
+        # Each has a key of its own.
+        body["session_secrets"] = list({one["key"]: one for one in body["session_secrets"]}.values())
+    if len(json.dumps(body.get("claims"))) > 1_000:
+        # They are counted in bytes.
+        body["claims"] = {}
 
 
 def whole(value):

@@ -66,6 +66,18 @@ pub enum Stranger {
     Taken,
 }
 
+impl Stranger {
+    /// The word for it, in addresses and in the audit log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stranger::Unknown => "unknown",
+            Stranger::Suspended => "suspended",
+            Stranger::Unverified => "unverified",
+            Stranger::Taken => "taken",
+        }
+    }
+}
+
 /// Who comes in, and as whom. `known` is the state of whoever came with the same subject before, `owner` who has the
 /// address that the issuer says.
 pub fn admit(

@@ -11,6 +11,7 @@ pub mod federation;
 pub mod ids;
 pub mod invitation;
 pub mod login;
+pub mod name;
 pub mod organization;
 pub mod page;
 pub mod password;

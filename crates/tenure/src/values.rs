@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use domain::Refusal;
 use domain::credential::Wire;
 use domain::ids::OrganizationId;
 use domain::permission::{AccountRole, Role};
@@ -40,13 +41,29 @@ impl fmt::Display for OrgRef {
     }
 }
 
-/// Reads a name: something to see, in one line, of at most 200 characters.
+/// Reads a name.
 ///
 /// # Errors
 /// The sentence that says what a name must be.
 pub fn name(text: &str) -> Result<String, String> {
-    let fits = !text.trim().is_empty() && text.chars().count() <= 200 && !text.chars().any(char::is_control);
-    if fits { Ok(text.trim().to_owned()) } else { Err("expected 1 to 200 characters in one line".to_owned()) }
+    expected(text, domain::name::needed)
+}
+
+/// Reads the name of an organization that is made.
+///
+/// # Errors
+/// The sentence that says what it must be.
+pub fn organization_name(text: &str) -> Result<String, String> {
+    expected(text, domain::name::of_organization)
+}
+
+fn expected(text: &str, rule: fn(&str) -> Result<(), Refusal>) -> Result<String, String> {
+    let text = text.trim();
+    match rule(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(Refusal::Invalid { expected, .. }) => Err(format!("expected {expected}")),
+        Err(refusal) => Err(refusal.to_string()),
+    }
 }
 
 /// Reads an e-mail address into its one form.

@@ -6,6 +6,7 @@ use crate::state::App;
 use domain::Refusal;
 use domain::agent::{Acus, Limits};
 use domain::ids::{OrganizationId, PrincipalId};
+use domain::name;
 use domain::organization::Organization;
 use domain::permission::Role;
 use domain::principal::Principal;
@@ -13,8 +14,6 @@ use domain::refusal::Thing;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
 use store::{Granted, GrantedAccount, Proof, System};
 
-/// How long the name of an organization may be, in characters.
-const MAX_NAME_CHARS: usize = 256;
 
 /// What is to change in an organization; what is `None` stays, and an inner `None` lifts a limit.
 #[derive(Debug, Clone, Default)]
@@ -137,7 +136,7 @@ pub async fn create_organization(
     let id = match app.store.made_before(&acting).await? {
         Some(made) => OrganizationId(made),
         None => {
-            named(name)?;
+            name::of_organization(name)?;
             let created = app.now();
             let id = OrganizationId::new(created, app.random_bytes());
             let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
@@ -168,7 +167,7 @@ pub async fn update_organization(
         }
     }
     if let Some(name) = &name {
-        named(name)?;
+        name::of_organization(name)?;
         app.store.rename_organization(&system, id, name, app.now()).await?;
     }
     if max_session_acus.is_some() || max_cycle_acus.is_some() {
@@ -198,12 +197,4 @@ async fn known(app: &App, id: OrganizationId) -> Result<Organization, Failure> {
     let all = app.store.organizations(&System::for_administration()).await?;
     let found = all.into_iter().find(|one| one.id == id && one.deleted.is_none());
     found.ok_or_else(|| Refusal::NotFound(Thing::Organization).into())
-}
-
-fn named(name: &str) -> Result<(), Refusal> {
-    let plain = name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
-    if plain && !name.trim().is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::invalid("name", format!("1 to {MAX_NAME_CHARS} characters")))
 }

@@ -5,6 +5,7 @@
 
 use crate::failure::Failure;
 use crate::issuer::{Issuer, Journey, Trouble};
+use crate::operations::audit::{self, NewAuditLine};
 use crate::operations::door::{self, Entry, Shown, Visitor};
 use crate::operations::sign_in::TRIES;
 use crate::state::App;
@@ -18,6 +19,7 @@ use domain::principal::{Membership, Person, Principal, PrincipalKind, PrincipalS
 use domain::time::{Micros, Span};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::{By, Caller, Error, Identity, System};
 
@@ -163,7 +165,13 @@ pub async fn finish(
         return Err(Turned::Stale);
     }
     let by = By::address(visitor.origin.remote_ip);
-    let person = recognized(app, issuer, &claimed, by).await?;
+    let person = match recognized(app, issuer, &claimed, by).await {
+        Err(Turned::Stranger { subject, why }) => {
+            note_refused(app, issuer, &subject, why, by).await?;
+            return Err(Turned::Stranger { subject, why });
+        }
+        outcome => outcome?,
+    };
     join(app, person.principal.id, &claimed, by).await?;
     let methods = vec![Method::Federated];
     let shown = Shown { long: false, alone: false, password_hash: None, methods, authenticated };
@@ -244,6 +252,18 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
         }
     }
     Err(Failure::Busy.into())
+}
+
+/// Notes that somebody whom the issuer knows did not come in: the first time in a while, as with passwords.
+async fn note_refused(app: &App, issuer: &Issuer, subject: &str, why: Stranger, by: By) -> Result<(), Turned> {
+    let what = hash(&format!("oidc {why:?} {subject}"));
+    let window = Span::from(app.settings.sign_in_window);
+    let refused = app.store.count_attempt(&System::for_sign_in(), &what, window, app.now()).await?;
+    if refused.failed == 1 {
+        let details = json!({ "issuer": issuer.name(), "subject": subject, "why": why.name() });
+        audit::note(app, NewAuditLine::new(by, "login.fail", String::new(), details, app.now())).await;
+    }
+    Ok(())
 }
 
 fn newcomer(app: &App, claimed: &Claimed, now: Micros) -> Person {

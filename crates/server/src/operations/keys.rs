@@ -5,6 +5,7 @@ use crate::state::App;
 use domain::Refusal;
 use domain::credential::{Credential, Secret, Wire};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::name;
 use domain::permission::{AccountRole, Permission, PermissionSet, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
@@ -12,8 +13,6 @@ use domain::time::Micros;
 use store::access::ManageServiceUsers;
 use store::{Granted, GrantedAccount, Proof, System};
 
-/// How long a name may be, in characters.
-const MAX_NAME_CHARS: usize = 256;
 
 /// Whose service users are looked after.
 #[derive(Debug, Clone)]
@@ -135,7 +134,7 @@ pub async fn create(
     if let Some(made) = app.store.made_before(&of.acting()).await? {
         return first(app, of, PrincipalId(made)).await;
     }
-    named(name)?;
+    name::needed(name)?;
     let (account_role, member) = match (role, of.organization()) {
         (RoleOf::Organization(role), Some(organization)) => {
             of.may_give(role.permissions())?;
@@ -214,7 +213,7 @@ pub async fn create_key(
         let credential = known.ok_or(Refusal::NotFound(Thing::Credential))?;
         return Ok(NewKey { credential, secret: None });
     }
-    named(name)?;
+    name::needed(name)?;
     let (credential, secret) = prepare(app, of, id, name, wire, expires);
     app.store.create_credential(&of.acting(), &credential, &secret.hash()).await?;
     Ok(NewKey { credential, secret: Some(secret) })
@@ -275,12 +274,4 @@ async fn own(app: &App, of: &Of, id: PrincipalId) -> Result<ServiceUser, Failure
     let all = list(app, of).await?;
     let found = all.into_iter().find(|user| user.principal.id == id);
     found.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
-}
-
-fn named(name: &str) -> Result<(), Refusal> {
-    let plain = name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
-    if plain && !name.trim().is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::invalid("name", format!("1 to {MAX_NAME_CHARS} characters")))
 }

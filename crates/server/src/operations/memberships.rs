@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::state::App;
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
+use domain::name;
 use domain::organization::Organization;
 use domain::permission::{Permission, Role};
 use domain::refusal::Thing;
@@ -12,10 +13,6 @@ use store::{Caller, Granted};
 
 pub use store::Member;
 
-/// How long the name of an organization may be, in characters.
-const MAX_NAME_CHARS: usize = 256;
-/// What Mobile Next calls the organization that everybody has there and nobody here.
-const PERSONAL: &str = "personal";
 
 /// The people of the organization, the oldest first.
 ///
@@ -92,19 +89,10 @@ pub async fn found(app: &App, caller: &Caller, name: &str) -> Result<Organizatio
         let found = all.map(|(one, _)| one).find(|one| one.id == OrganizationId(made));
         return found.ok_or_else(|| Refusal::NotFound(Thing::Organization).into());
     }
-    named(name)?;
+    name::of_organization(name)?;
     let created = app.now();
     let id = OrganizationId::new(created, app.random_bytes());
     let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
     app.store.found_organization(&own, &new).await?;
     Ok(new)
-}
-
-fn named(name: &str) -> Result<(), Refusal> {
-    let plain = name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
-    if plain && !name.trim().is_empty() && name.trim().to_lowercase() != PERSONAL {
-        return Ok(());
-    }
-    let expected = format!("1 to {MAX_NAME_CHARS} characters, and not \"Personal\"");
-    Err(Refusal::invalid("name", expected))
 }

@@ -5,14 +5,13 @@ use crate::state::App;
 use domain::Refusal;
 use domain::credential::{Credential, Secret, Wire};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::name::{self, MAX_NAME_CHARS};
 use domain::principal::Scopes;
 use domain::refusal::Thing;
 use domain::time::Micros;
 use store::access::ManageOwnKeys;
 use store::{ApiToken, Caller, GrantedPerson, Means, TokenName};
 
-/// How long a name may be, in characters.
-const MAX_NAME_CHARS: usize = 256;
 
 /// A key with its secret, which is shown once and kept nowhere.
 pub struct NewKey {
@@ -59,7 +58,7 @@ pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<NewKey, Fa
         let made = app.store.token(&own, TokenName::Id(CredentialId(made))).await?;
         return Ok(NewKey { credential: made.credential, secret: None });
     }
-    named(name)?;
+    name::one_line("name", name, MAX_NAME_CHARS)?;
     let organization = granted.organization();
     let (token, secret) = prepare(app, own.person(), Some(organization), name, caller.scopes(), None);
     app.store.create_token(&own, &token, &secret.hash()).await?;
@@ -102,9 +101,4 @@ pub async fn revoke(app: &App, caller: &Caller, id: Option<CredentialId>) -> Res
     let id = id.ok_or(Refusal::NotFound(Thing::Credential))?;
     app.store.revoke_token(&own, id, app.now()).await?;
     Ok(())
-}
-
-fn named(name: &str) -> Result<(), Refusal> {
-    let plain = name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
-    if plain { Ok(()) } else { Err(Refusal::invalid("name", format!("at most {MAX_NAME_CHARS} characters"))) }
 }

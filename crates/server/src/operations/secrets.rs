@@ -26,8 +26,8 @@ const AT_ONCE: u32 = 256;
 /// [`Refusal::Invalid`]; it does not say the value.
 pub fn check(key: &str, value: &str) -> Result<(), Refusal> {
     let named = !key.is_empty() && key.chars().count() <= MAX_KEY_CHARS;
-    if !named || key.contains(['\0', '=']) || key.chars().any(char::is_control) {
-        let expected = format!("a key of 1 to {MAX_KEY_CHARS} characters without `=`");
+    if !named || key.contains('=') || key.chars().any(char::is_control) {
+        let expected = format!("a key of 1 to {MAX_KEY_CHARS} characters without `=` and control characters");
         return Err(Refusal::invalid("session_secrets", expected));
     }
     if value.len() > MAX_VALUE_BYTES || value.contains('\0') {

@@ -8,6 +8,7 @@ use crate::operations::tokens::Use;
 use crate::state::App;
 use domain::Refusal;
 use domain::ids::PrincipalId;
+use domain::name;
 use domain::permission::{PermissionSet, Role};
 use domain::principal::{Person, Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
@@ -158,8 +159,9 @@ async fn rename(
     names: Names<'_>,
     permissions: Option<PermissionSet>,
 ) -> Result<Profile, Failure> {
-    check_name("first-name", names.first)?;
-    check_name("last-name", names.last)?;
+    for (field, name) in [("first-name", names.first), ("last-name", names.last)] {
+        name::one_line(field, name.unwrap_or_default(), MAX_NAME)?;
+    }
     app.store.set_names(granted, names.first, names.last, app.now()).await?;
     profile(app, granted, permissions).await
 }
@@ -194,7 +196,7 @@ pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Prof
     for (field, name) in
         [("username", new.name), ("first-name", new.names.first), ("last-name", new.names.last)]
     {
-        check_name(field, name)?;
+        name::one_line(field, name.unwrap_or_default(), MAX_NAME)?;
     }
     let hash = match new.password {
         Some(password) => {
@@ -263,12 +265,4 @@ async fn profile(
     }
     let parent = app.store.parent(granted, &person).await?;
     Ok(Profile { person, parent, permissions })
-}
-
-fn check_name(field: &str, name: Option<&str>) -> Result<(), Refusal> {
-    let good = |name: &str| name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
-    if name.is_none_or(good) {
-        return Ok(());
-    }
-    Err(Refusal::invalid(field, format!("at most {MAX_NAME} characters, none of them a control character")))
 }

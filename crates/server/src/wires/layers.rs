@@ -276,6 +276,10 @@ pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T,
     if bytes.is_empty() {
         return Err(RequestFailure::Body("expected a JSON object, got nothing".to_owned()).into());
     }
+    // Serde takes a list for the fields of a struct in their order, which nobody here has promised to keep.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(RequestFailure::Body("expected a JSON object, got a list".to_owned()).into());
+    }
     let mut reader = serde_json::Deserializer::from_slice(&bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

@@ -124,8 +124,7 @@ fn parameters(contract: &Value, path: &str, request: &Value) -> Value {
         }
         parameter
     };
-    let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = in_path.map(|name| parameter(name, "path", &requests["paths"][name]));
+    let in_path = open_parts(path).map(|name| parameter(name, "path", &requests["paths"][name]));
     let in_query = texts(&request["query"]).map(|known| {
         parameter(known.split('#').next().unwrap_or(known), "query", &requests["queries"][known])
     });
@@ -150,7 +149,7 @@ fn responses(contract: &Value, method: &str, path: &str, answers: &Value) -> Val
     let mut responses = Map::new();
     for (status, said) in entries(answers).filter(|(status, _)| *status != "refused") {
         let response = add(&mut responses, contract, status, said);
-        let links = links(contract, said);
+        let links = links(contract, path, said);
         if response.is_object() && links.as_object().is_some_and(|links| !links.is_empty()) {
             response["links"] = links;
         }
@@ -258,26 +257,32 @@ fn content(said: &Value) -> Option<(&str, Value)> {
     (!kind.is_empty()).then_some((kind, content))
 }
 
-/// Which operations go on with what this answer has.
-fn links(contract: &Value, said: &Value) -> Value {
+/// Which operations go on with what this answer has, and with what was in the path already.
+fn links(contract: &Value, path: &str, said: &Value) -> Value {
     let requests = &contract["requests"];
     let gives = &requests["gives"][said.as_str().or_else(|| said["json"].as_str()).unwrap_or_default()];
     let mut links = Map::new();
-    for (parameter, pointer) in entries(gives) {
-        let part = format!("{{{parameter}}}");
-        for (route, _) in entries(&contract["routes"]) {
-            let (method, path) = route.split_once(' ').unwrap_or_default();
-            let open = path.split('/').filter(|part| part.starts_with('{')).collect::<Vec<_>>();
-            if open != [part.as_str()] && !(path.contains("[/{org}]") && open == [part.as_str()]) {
-                continue;
+    for (route, _) in entries(&contract["routes"]) {
+        let (method, targets) = route.split_once(' ').unwrap_or_default();
+        for target in spellings(targets) {
+            let from = |name: &str| match gives[name].as_str() {
+                Some(pointer) => Some(format!("$response.body#{pointer}")),
+                None => open_parts(path).any(|known| known == name).then(|| format!("$request.path.{name}")),
+            };
+            let parameters = open_parts(&target).map(|name| Some((name.to_owned(), json!(from(name)?))));
+            let parameters = parameters.collect::<Option<Map<_, _>>>();
+            let id = operation_id(method, &target);
+            if let Some(parameters) = parameters.filter(|_| open_parts(&target).any(|name| gives[name].is_string())) {
+                links.insert(id.clone(), json!({ "operationId": id, "parameters": parameters }));
             }
-            let path = spellings(path).pop().unwrap_or_default();
-            let id = operation_id(method, &path);
-            let value = format!("$response.body#{}", pointer.as_str().unwrap_or_default());
-            links.insert(id.clone(), json!({ "operationId": id, "parameters": { parameter: value } }));
         }
     }
     Value::Object(links)
+}
+
+/// The names of what is open in a path.
+fn open_parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
 fn reference(schema: &Value) -> Value {

@@ -56,7 +56,7 @@ both! {
             (b"".to_vec(),                                          "got nothing"),
             (b"{".to_vec(),                                         "EOF"),
             (b"null".to_vec(),                                      "expected an object with filters"),
-            (b"[]".to_vec(),                                        "an object with filters"),
+            (b"[]".to_vec(),                                        "expected a JSON object, got a list"),
             (b"{}".to_vec(),                                        "missing field `filters`"),
             (b"{\"filters\":7}".to_vec(),                           "filters: invalid type"),
             (b"{\"filters\":[7]}".to_vec(),                         "filters[0]: invalid type"),

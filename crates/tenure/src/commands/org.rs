@@ -10,7 +10,7 @@ use crate::administration::{Administration, minute, now, time};
 use crate::commands::Context;
 use crate::failure::Result;
 use crate::output::Column;
-use crate::values::{DeviceLimit, OrgRef, name};
+use crate::values::{DeviceLimit, OrgRef, organization_name};
 
 /// Commands about organizations. ORG is an id (UUID, 32 hex digits, org_… or org-…) or an exact name.
 #[derive(Debug, Subcommand)]
@@ -25,7 +25,7 @@ pub enum Org {
     /// Create an organization
     Create {
         /// Its name, which no other organization has
-        #[arg(value_name = "NAME", value_parser = name)]
+        #[arg(value_name = "NAME", value_parser = organization_name)]
         name: String,
     },
     /// List the organizations

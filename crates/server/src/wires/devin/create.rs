@@ -27,6 +27,9 @@ const MAX_TEXT: usize = 256;
 /// More than anybody will ever use.
 const MAX_ACUS: i64 = 1_000_000_000;
 
+/// What the vendor's clients know; they read no answer with another one.
+const MODES: [&str; 5] = ["normal", "fast", "lite", "ultra", "fusion"];
+
 /// What is kept as it was sent, for the worker and for answers.
 const KEPT: [&str; 10] = [
     "devin_mode",
@@ -158,7 +161,8 @@ fn schema(body: &Body) -> Result<Option<Value>, Refusal> {
 
 fn extra(body: &Body) -> Result<Value, Refusal> {
     let kept = KEPT.into_iter().filter_map(|name| Some((name.to_owned(), body.value(name)?.clone())));
-    for name in ["devin_mode", "advanced_mode", "platform", "child_playbook_id"] {
+    word(body, "devin_mode", &MODES)?;
+    for name in ["advanced_mode", "platform", "child_playbook_id"] {
         body.text(name, 1..=MAX_TEXT)?;
     }
     for name in ["resumable", "bypass_approval", "structured_output_required"] {

@@ -90,8 +90,9 @@ fn refused(refusal: &Refusal) -> DevinError {
 
 fn unreadable(request: &RequestFailure) -> DevinError {
     let status = match request {
-        RequestFailure::Body(_) => {
-            let errors = vec![FieldError { field: "body".to_owned(), expected: "a JSON object".to_owned() }];
+        RequestFailure::Body(sentence) => {
+            let expected = sentence.strip_prefix("expected ").unwrap_or("a JSON object").to_owned();
+            let errors = vec![FieldError { field: "body".to_owned(), expected }];
             return DevinError {
                 errors: Some(errors),
                 ..DevinError::new(StatusCode::UNPROCESSABLE_ENTITY, request)

@@ -3,14 +3,18 @@
 use super::cursor::Binding;
 use super::filter::{Wanted, paging};
 use super::query::Query;
-use super::shapes::{read_principal_id, read_session_id};
+use super::shapes::{read_principal_id, read_session_id, session_id};
 use domain::principal::PrincipalKind;
 use uuid::Uuid;
 
 /// A text as each kind of id.
 pub fn ids(text: &str) {
-    let bare = text.strip_prefix("devin-").unwrap_or(text);
-    assert_eq!(read_session_id(text).is_some(), read_session_id(bare).is_some());
+    let id = read_session_id(text);
+    if let Some(id) = id {
+        assert_eq!(read_session_id(&session_id(id)), Some(id));
+    }
+    let once = if text.starts_with("devin-") { None } else { id };
+    assert_eq!(read_session_id(&format!("devin-{text}")), once, "it is taken off once");
     let person = read_principal_id(text, PrincipalKind::User);
     assert!(person.is_none() || read_principal_id(text, PrincipalKind::ServiceUser).is_none());
 }

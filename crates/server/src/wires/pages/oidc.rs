@@ -11,7 +11,7 @@ use crate::wires::origin::CameFrom;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::federation::{JOURNEY, Stranger};
+use domain::federation::JOURNEY;
 
 /// What somebody is told who did not get in, by the word in the address.
 const SAID: [(&str, &str); 12] = [
@@ -56,10 +56,7 @@ fn word(turned: &Turned) -> &'static str {
         Turned::Elsewhere => "elsewhere",
         Turned::Untrusted(_) => "untrusted",
         Turned::Stale => "stale",
-        Turned::Stranger { why: Stranger::Unknown, .. } => "unknown",
-        Turned::Stranger { why: Stranger::Suspended, .. } => "suspended",
-        Turned::Stranger { why: Stranger::Unverified, .. } => "unverified",
-        Turned::Stranger { why: Stranger::Taken, .. } => "taken",
+        Turned::Stranger { why, .. } => why.name(),
         Turned::Failed(_) => "failed",
     }
 }

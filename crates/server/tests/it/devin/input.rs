@@ -75,6 +75,7 @@ both! {
             (with("tags", json!([" "])),                              "tags: expected tags of 1 to 256 characters"),
             (with("max_acu_limit", json!(0)),                         "max_acu_limit: expected a whole number from 1"),
             (with("max_acu_limit", json!("5")),                       "max_acu_limit: expected a whole number from 1"),
+            (with("devin_mode", json!("0")),                         "devin_mode: expected one of normal, fast, lite, ultra, fusion"),
             (with("structured_output_schema", json!([])),             "structured_output_schema: expected a self-contained JSON Schema"),
             (with("structured_output_schema", schema(65_536)),        "structured_output_schema: expected a self-contained JSON Schema"),
             (with("structured_output_schema", json!({ "type": 7 })),  "structured_output_schema: expected"),

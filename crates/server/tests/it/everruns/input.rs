@@ -69,7 +69,7 @@ both! {
         #[rustfmt::skip]
         let table = [
             ("POST",  "/v1/sessions", "",                               "expected a JSON object, got nothing"),
-            ("POST",  "/v1/sessions", "[]",                             "expected a map"),
+            ("POST",  "/v1/sessions", "[]",                             "got a list"),
             ("POST",  "/v1/sessions", "{",                              "EOF"),
             ("POST",  "/v1/sessions", "{\"title\":7}",                  "title: invalid type"),
             ("POST",  "/v1/sessions", "{\"tags\":\"a\"}",               "tags: invalid type"),

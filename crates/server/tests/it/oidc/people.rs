@@ -91,6 +91,12 @@ both! {
         for (word, sentence) in [("unknown", "nobody here does yet"), ("suspended", "is suspended")] {
             assert!(browser.page(&format!("/sign-in?failed={word}")).await.contains(sentence));
         }
+        // Each is noted once in a while, however often they try.
+        let lines = world.store().audit_lines_account(&system().account::<ViewAudit>(), None, 50).await.unwrap().items;
+        let failed = lines.iter().map(|line| &line.line).filter(|line| line.action == "login.fail");
+        let noted = failed.map(|line| json!([line.thing, line.details["subject"], line.details["why"]]));
+        let expected = [json!(["", "1", "unknown"]), json!(["", "1", "suspended"]), json!(["", "9", "unknown"])];
+        assert_eq!(noted.collect::<Vec<_>>(), expected);
     }
 
     async fn somebody_new_becomes_a_user_where_that_is_allowed(world: &World) {

@@ -1,0 +1,70 @@
+//! Names that people give to organizations, service users and keys: one line, as they stand in lists and logs.
+
+use crate::Refusal;
+
+/// How long a name may be, in characters.
+pub const MAX_NAME_CHARS: usize = 256;
+/// What Mobile Next calls the organization that everybody has there and nobody here.
+const PERSONAL: &str = "personal";
+
+/// That a name is one line of at most so many characters. It may be empty.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for the field.
+pub fn one_line(field: &str, name: &str, most: usize) -> Result<(), Refusal> {
+    if name.chars().count() <= most && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(field, format!("at most {most} characters, none of them a control character")))
+}
+
+/// That a name says something, in one line.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for `name`.
+pub fn needed(name: &str) -> Result<(), Refusal> {
+    if one_line("name", name, MAX_NAME_CHARS).is_ok() && !name.trim().is_empty() {
+        return Ok(());
+    }
+    let expected = format!("1 to {MAX_NAME_CHARS} characters, not all of them blank and none a control character");
+    Err(Refusal::invalid("name", expected))
+}
+
+/// The same of an organization.
+///
+/// # Errors
+/// As [`needed`].
+pub fn of_organization(name: &str) -> Result<(), Refusal> {
+    needed(name)?;
+    if name.trim().to_lowercase() == PERSONAL {
+        return Err(Refusal::invalid("name", "another name than Personal, which nobody can be told from"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_one_line() {
+        let long = "é".repeat(MAX_NAME_CHARS);
+        for (name, optional, wanted, organization) in [
+            ("Acme", true, true, true),
+            ("Personal", true, true, false),
+            (" personal ", true, true, false),
+            ("Personal 2", true, true, true),
+            ("", true, false, false),
+            (" \u{2003}", true, false, false),
+            ("a\nb", false, false, false),
+            ("a\u{8b}", false, false, false),
+            ("a\0", false, false, false),
+            (&long, true, true, true),
+            (&format!("{long}x"), false, false, false),
+        ] {
+            assert_eq!(one_line("name", name, MAX_NAME_CHARS).is_ok(), optional, "{name:?}");
+            assert_eq!(needed(name).is_ok(), wanted, "{name:?}");
+            assert_eq!(of_organization(name).is_ok(), organization, "{name:?}");
+        }
+    }
+}
