@@ -252,7 +252,7 @@ both! {
             (json!({ "email": "a@example.com", "role": "owner" }), "role: expected readonly, readwrite or admin"),
             (json!({ "email": "a@example.com" }), "role"),
             (json!({ "email": 7, "role": "readonly" }), "email: "),
-            (json!([]), "an object with email and role"),
+            (json!(["a@example.com", "readonly"]), "expected a JSON object, got a list"),
         ] {
             let answer = ana.post(INVITATIONS, body.clone()).await;
             assert_eq!(answer.status, 400, "{body}: {}", answer.text());
