@@ -26,7 +26,8 @@ pub fn needed(name: &str) -> Result<(), Refusal> {
     if one_line("name", name, MAX_NAME_CHARS).is_ok() && !name.trim().is_empty() {
         return Ok(());
     }
-    let expected = format!("1 to {MAX_NAME_CHARS} characters, not all of them blank and none a control character");
+    let expected =
+        format!("1 to {MAX_NAME_CHARS} characters, not all of them blank and none a control character");
     Err(Refusal::invalid("name", expected))
 }
 

@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn what_entra_says_of_an_address_counts() {
-        let address = |verified, extra: &Value| Gathered::new(basics(Some("ana@x.example"), verified), &said(extra));
+        let address =
+            |verified, extra: &Value| Gathered::new(basics(Some("ana@x.example"), verified), &said(extra));
         let verified = |all: Gathered| all.claimed("groups", None).unwrap().verified;
         for (extra, expected) in [
             (json!({ "xms_edov": true }), true),
@@ -213,7 +214,10 @@ mod tests {
         assert!(!verified(address(Some(false), &json!({ "xms_edov": true }))));
         let elsewhere = said(&json!({ "xms_edov": true }));
         assert!(!verified(address(None, &json!({})).and(basics(None, None), &elsewhere)));
-        assert!(!verified(Gathered::new(basics(None, None), &elsewhere).and(basics(Some("eve@x.example"), None), &said(&json!({})))));
+        assert!(!verified(
+            Gathered::new(basics(None, None), &elsewhere)
+                .and(basics(Some("eve@x.example"), None), &said(&json!({})))
+        ));
     }
 
     #[test]

@@ -14,7 +14,6 @@ use domain::refusal::Thing;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
 use store::{Granted, GrantedAccount, Proof, System};
 
-
 /// What is to change in an organization; what is `None` stays, and an inner `None` lifts a limit.
 #[derive(Debug, Clone, Default)]
 pub struct OrganizationUpdate {

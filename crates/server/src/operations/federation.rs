@@ -255,7 +255,13 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
 }
 
 /// Notes that somebody whom the issuer knows did not come in: the first time in a while, as with passwords.
-async fn note_refused(app: &App, issuer: &Issuer, subject: &str, why: Stranger, by: By) -> Result<(), Turned> {
+async fn note_refused(
+    app: &App,
+    issuer: &Issuer,
+    subject: &str,
+    why: Stranger,
+    by: By,
+) -> Result<(), Turned> {
     let what = hash(&format!("oidc {why:?} {subject}"));
     let window = Span::from(app.settings.sign_in_window);
     let refused = app.store.count_attempt(&System::for_sign_in(), &what, window, app.now()).await?;

@@ -13,7 +13,6 @@ use domain::time::Micros;
 use store::access::ManageServiceUsers;
 use store::{Granted, GrantedAccount, Proof, System};
 
-
 /// Whose service users are looked after.
 #[derive(Debug, Clone)]
 pub enum Of {

@@ -13,7 +13,6 @@ use store::{Caller, Granted};
 
 pub use store::Member;
 
-
 /// The people of the organization, the oldest first.
 ///
 /// # Errors

@@ -12,7 +12,6 @@ use domain::time::Micros;
 use store::access::ManageOwnKeys;
 use store::{ApiToken, Caller, GrantedPerson, Means, TokenName};
 
-
 /// A key with its secret, which is shown once and kept nowhere.
 pub struct NewKey {
     /// What is known of it.

@@ -272,7 +272,9 @@ fn links(contract: &Value, path: &str, said: &Value) -> Value {
             let parameters = open_parts(&target).map(|name| Some((name.to_owned(), json!(from(name)?))));
             let parameters = parameters.collect::<Option<Map<_, _>>>();
             let id = operation_id(method, &target);
-            if let Some(parameters) = parameters.filter(|_| open_parts(&target).any(|name| gives[name].is_string())) {
+            if let Some(parameters) =
+                parameters.filter(|_| open_parts(&target).any(|name| gives[name].is_string()))
+            {
                 links.insert(id.clone(), json!({ "operationId": id, "parameters": parameters }));
             }
         }
