@@ -30,6 +30,10 @@ org = "{organization}"
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "410", "429", "5xx"]
 
+# Too much is refused before it is looked at.
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "413", "414", "415", "422", "429", "5xx"]
+
 # Which of the answers of others goes into which path is said in the documents (`links`); what is guessed beside them
 # takes a list for an id.
 [phases.stateful.inference]

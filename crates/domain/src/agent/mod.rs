@@ -330,6 +330,10 @@ impl AgentSession {
 /// # Errors
 /// [`Refusal::Invalid`] for more than [`MAX_TAGS`], or one that is empty or too long.
 pub fn tags(tags: Vec<String>) -> Result<Vec<String>, Refusal> {
+    // Before anything is compared: a body may have hundreds of thousands.
+    if tags.len() > MAX_TAGS {
+        return Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags")));
+    }
     let mut kept: Vec<String> = Vec::new();
     for tag in tags {
         if tag.trim().is_empty() || tag.chars().count() > MAX_TAG_CHARS || tag.contains('\0') {
@@ -338,9 +342,6 @@ pub fn tags(tags: Vec<String>) -> Result<Vec<String>, Refusal> {
         if !kept.contains(&tag) {
             kept.push(tag);
         }
-    }
-    if kept.len() > MAX_TAGS {
-        return Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags")));
     }
     Ok(kept)
 }

@@ -11,6 +11,7 @@ pub mod everruns;
 mod house;
 mod layers;
 pub mod mobilenext;
+mod object;
 pub mod openapi;
 mod origin;
 pub mod pages;

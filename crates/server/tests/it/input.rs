@@ -61,6 +61,7 @@ both! {
             (b"{\"filters\":7}".to_vec(),                           "filters: invalid type"),
             (b"{\"filters\":[7]}".to_vec(),                         "filters[0]: invalid type"),
             (b"{\"filters\":[]}".to_vec(),                          "exactly one platform"),
+            (b"{\"filters\":[[\"platform\",\"EQUALS\",\"ios\"]]}".to_vec(), "filters[0]: invalid type: sequence, expected an object"),
             (b"{\"filters\":[]} x".to_vec(),                        "trailing"),
             (b"{\"filters\":[{\"attribute\":1}]}".to_vec(),         "filters[0].attribute: invalid type"),
             (b"{\"filters\":[],\"filters\":[]}".to_vec(),           "duplicate field"),

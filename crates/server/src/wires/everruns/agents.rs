@@ -9,6 +9,7 @@ use crate::failure::{Failure, RequestFailure};
 use crate::operations::agents::{self, AgentQuery, AgentUpdate, NewAgent};
 use crate::state::App;
 use crate::wires::layers::{self, Whole};
+use crate::wires::object;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::Refusal;
@@ -38,6 +39,7 @@ struct Said {
     #[serde(deserialize_with = "given")]
     default_model_id: Option<Option<String>>,
     tags: Option<Vec<String>>,
+    #[serde(deserialize_with = "object::maybe_list")]
     capabilities: Option<Vec<Capability>>,
     status: Option<Status>,
 }

@@ -3,6 +3,7 @@
 use super::answer::fields;
 use super::ids::{self, Prefixed};
 use crate::failure::{Failure, RequestFailure};
+use crate::wires::object;
 use crate::wires::times::Time;
 use domain::agent::{Message, Source};
 use domain::ids::SessionId;
@@ -42,6 +43,7 @@ struct Controls {
 #[serde(expecting = "an object with a message")]
 pub struct Sent {
     /// What is said.
+    #[serde(deserialize_with = "object::one")]
     pub message: SentMessage,
     /// Not read as [`Controls`] at once: a list would be taken for one, field by field.
     #[serde(default)]

@@ -5,6 +5,7 @@
 
 use super::ids;
 use crate::failure::{Failure, RequestFailure};
+use crate::wires::object;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -24,9 +25,9 @@ pub struct Kept {
     /// What the client can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     hints: Option<Map<String, Value>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object::maybe_list")]
     tools: Option<Vec<Tool>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object::maybe_list")]
     initial_files: Option<Vec<InitialFile>>,
     /// What the agent is told before the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +38,7 @@ pub struct Kept {
     /// Whether tools may run side by side.
     #[serde(skip_serializing_if = "Option::is_none")]
     parallel_tool_calls: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object::maybe")]
     network_access: Option<NetworkAccess>,
     /// Servers of tools.
     #[serde(rename = "mcpServers", skip_serializing_if = "Option::is_none")]

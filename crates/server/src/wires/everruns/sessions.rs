@@ -11,6 +11,7 @@ use crate::operations::agent_create::{self, AgentChoice, Create};
 use crate::operations::agent_sessions::{self, TagsUpdate, Update};
 use crate::state::App;
 use crate::wires::layers::{self, Whole};
+use crate::wires::object;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::agent::AgentSession;
@@ -31,6 +32,7 @@ struct Wanted {
     title: Option<String>,
     tags: Option<Vec<String>>,
     model_id: Option<String>,
+    #[serde(deserialize_with = "object::maybe_list")]
     capabilities: Option<Vec<Capability>>,
     source: Option<String>,
     parent_session_id: Option<String>,

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::operations::device_sessions;
 use crate::state::App;
 use crate::wires::layers::{self, Whole};
+use crate::wires::object;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -23,6 +24,7 @@ use store::access::{UseSessions, ViewSessions};
 #[serde(expecting = "an object with filters")]
 pub struct Ask {
     /// All of them must hold.
+    #[serde(deserialize_with = "object::list")]
     pub filters: Vec<Filter>,
 }
 

@@ -70,6 +70,8 @@ both! {
         let table = [
             ("POST",  "/v1/sessions", "",                               "expected a JSON object, got nothing"),
             ("POST",  "/v1/sessions", "[]",                             "got a list"),
+            ("POST",  "/v1/sessions", r#"{"network_access":[]}"#,       "network_access: invalid type: sequence, expected an object"),
+            ("POST",  "/v1/sessions", r#"{"capabilities":[["x"]]}"#,    "capabilities[0]: invalid type: sequence, expected an object"),
             ("POST",  "/v1/sessions", "{",                              "EOF"),
             ("POST",  "/v1/sessions", "{\"title\":7}",                  "title: invalid type"),
             ("POST",  "/v1/sessions", "{\"tags\":\"a\"}",               "tags: invalid type"),

@@ -1,0 +1,108 @@
+//! Structs inside of bodies that are read from JSON objects alone: Serde also takes a list for the fields of a struct in
+//! their order, which nobody here has promised to keep.
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A struct out of an object.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+    }
+}
+
+/// For `deserialize_with`: an object.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn one<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Object::<T>::deserialize(deserializer)?.0)
+}
+
+/// For `deserialize_with`: an object, or `null`.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn maybe<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|object| object.0))
+}
+
+/// For `deserialize_with`: a list of objects.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Vec::<Object<T>>::deserialize(deserializer)?.into_iter().map(|object| object.0).collect())
+}
+
+/// For `deserialize_with`: a list of objects, or `null`.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn maybe_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    let list = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
+    Ok(list.map(|list| list.into_iter().map(|object| object.0).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::{Value, from_value, json};
+
+    #[derive(Debug, PartialEq, Default, Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        a: Option<u8>,
+    }
+
+    #[derive(Debug, PartialEq, Default, Deserialize)]
+    #[serde(default)]
+    struct Outer {
+        #[serde(deserialize_with = "super::maybe")]
+        maybe: Option<Inner>,
+        #[serde(deserialize_with = "super::list")]
+        list: Vec<Inner>,
+        #[serde(deserialize_with = "super::maybe_list")]
+        maybe_list: Option<Vec<Inner>>,
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        let read = |value: Value| from_value::<Outer>(value);
+        let inner = || Inner { a: Some(1) };
+        let all = json!({ "maybe": { "a": 1 }, "list": [{ "a": 1 }], "maybe_list": [{ "a": 1 }] });
+        let expected = Outer { maybe: Some(inner()), list: vec![inner()], maybe_list: Some(vec![inner()]) };
+        assert_eq!(read(all).unwrap(), expected);
+        assert_eq!(read(json!({ "maybe": null, "maybe_list": null })).unwrap(), Outer::default());
+        for wrong in [
+            json!({ "maybe": [] }),
+            json!({ "maybe": [1] }),
+            json!({ "list": [[1]] }),
+            json!({ "list": null }),
+            json!({ "maybe_list": [[]] }),
+            json!({ "maybe_list": {} }),
+        ] {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+}
