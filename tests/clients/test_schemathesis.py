@@ -32,7 +32,7 @@ expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "410", "429", "5x
 
 # Too much is refused before it is looked at.
 [checks.negative_data_rejection]
-expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "413", "414", "415", "422", "429", "5xx"]
+expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "410", "413", "414", "415", "422", "429", "5xx"]
 
 # Which of the answers of others goes into which path is said in the documents (`links`); what is guessed beside them
 # takes a list for an id.
