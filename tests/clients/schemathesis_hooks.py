@@ -45,9 +45,9 @@ class Caller:
         """Puts what is true of the caller into a request, into some fields of its body at times only."""
         if (case.path_parameters or {}).get("org") in self.organizations:
             case.path_parameters["org"] = self.now["organization"]
-        for fields in (case.body, case.query):
-            if isinstance(fields, dict):
-                # Also where another field is wrong: what is wrong is then looked at again by the program.
+        for part, fields in ((ParameterLocation.BODY, case.body), (ParameterLocation.QUERY, case.query)):
+            # Also where another field of a body is wrong: what is wrong is then looked at again by the program.
+            if isinstance(fields, dict) and (part == ParameterLocation.BODY or not wrong(case, part)):
                 known = self.now["says"] | things.codes | things.said
                 says = {name: value for name, value in known.items() if type(fields.get(name)) is type(value)}
                 if says and things.chance.random() < 0.6:
@@ -227,6 +227,9 @@ def fit(body):
     if isinstance(body.get("session_secrets"), list):
         # Each has a key of its own.
         body["session_secrets"] = list({one["key"]: one for one in body["session_secrets"]}.values())
+    if isinstance(body.get("attachment_urls"), list):
+        # What an address is says another standard.
+        body["attachment_urls"] = [f"https://example.test/{number}" for number, _ in enumerate(body["attachment_urls"])]
     if len(json.dumps(body.get("claims"))) > 1_000:
         # They are counted in bytes.
         body["claims"] = {}

@@ -14,7 +14,8 @@ import threading
 import pytest
 
 import harness
-from load import CHEAP, session_of
+from load import CHEAP
+from schemathesis_callers import Callers
 
 EXAMPLES = int(os.environ.get("TENURE_TEST_EXAMPLES", "8"))
 # What the wires' documents cannot say, with the reason.
@@ -42,6 +43,12 @@ algorithms = []
 # What a command is sent depends on its name in the path.
 [[operations]]
 include-operation-id = "post_v1_commands_by_name"
+checks.positive_data_acceptance.enabled = false
+
+# What a session has already counts.
+[[operations]]
+include-method = "POST"
+include-path-regex = "/tags$"
 checks.positive_data_acceptance.enabled = false
 
 # Nobody guesses the old password, what a program was given to wait with, or what a preview answered.
@@ -81,8 +88,6 @@ def served(tmp_path_factory):
     assert tenure.program.stop() == 0, f"the server did not end well:\n{tenure.program.tail()}"
 
 
-JSON = {"Content-Type": "application/json"}
-
 # Whose documents are tried, by whom: the document, what is left out of it besides, and what is asked to see whether the
 # caller still may do all that.
 RUNS = {
@@ -117,116 +122,14 @@ NEVER = {
     "POST /login/device": "a page: its caller is a browser, and here it is a program",
     "POST /login/device/token": "somebody has to allow it on that page",
 }
-PASSWORD = "a long password"
-
-
-class Callers:
-    """People who may do as much as anybody can, each in an organization of their own."""
-
-    def __init__(self, served, run):
-        self.served, self.run, self.host = served, run, None
-
-    def __call__(self):
-        served, organization = self.served, self.served.organization()
-        email = organization.login(PASSWORD, "admin")
-        # What is there, by the names of paths, and what fields of a body can be.
-        things, says = [], {"email": email, "password": PASSWORD, "old": PASSWORD, "old-password": PASSWORD, "new": PASSWORD,
-                        "new-password": PASSWORD, "worker": "w"}
-        headers = {}
-        if self.run == "pages":
-            # A browser in which somebody has signed in.
-            token = self.signed_in(email)
-            headers = {"Cookie": f"jwt={token}", "Sec-Fetch-Site": "same-origin"}
-            says["session"] = session_of(token)
-        elif self.run in ("probe", "tenure", "mobilenext"):
-            headers["Authorization"] = f"Bearer {self.signed_in(email)}"
-        elif self.run.endswith("-account"):
-            headers["Authorization"] = f"Bearer {served.account_key('admin', RUNS[self.run][0])}"
-        elif self.run != "house":
-            headers["Authorization"] = f"Bearer {organization.key('admin', self.run)['secret']}"
-        if self.run in ("mobilenext", "everruns", "probe", "tenure"):
-            headers["X-Org-ID" if self.run == "everruns" else "X-Organization-ID"] = organization.id
-        if self.run == "mobilenext":
-            if self.host:
-                self.host.stop()
-            self.host = organization.host("--simulate", "android=4,ios=4")
-            invitation = {"email": email, "role": "readonly"}
-            inviting = served.organization().key("admin")["secret"]
-            key = organization.key("readwrite")["secret"]
-            sessions = [self.made("/api/v1/sessions", key, None)["id"] for _ in range(10)]
-            things += [("/api/v1/sessions/{session}", {"session": session}) for session in sessions]
-            members = served.get("/api/v1/members", key)[1]["members"]
-            others = [member["userId"] for member in members if member["email"] != email]
-            things += [("/members/{user}", {"user": user}) for user in others]
-            own = self.made("/api/v1/members/invitations", organization.key("admin")["secret"], invitation | {"email": "x@x.test"})
-            things.append(("/members/invitations/{invitation}", {"invitation": own["id"]}))
-            made = self.made("/api/v1/members/invitations", inviting, invitation)
-            things.append(("/invitations/{invitation}/", {"invitation": made["id"]}))
-        if self.run in ("devin", "devin-account", "tenure"):
-            # For the account to see, and for a worker to work at.
-            key = organization.key("admin", "devin")["secret"]
-            for _ in range(20):
-                made = self.made("/v3/organizations/sessions", key, {"prompt": "work"})
-                things.append(("/sessions/{devin}", {"devin": made["session_id"]}))
-        if self.run in ("probe", "tenure"):
-            sessions = [session_of(self.signed_in(email)) for _ in range(10)]
-            part = "/auth/session/{session}" if self.run == "probe" else "/me/sessions/{session}"
-            things += [(part, {"session": session}) for session in sessions]
-        if self.run == "devin-account":
-            account = headers["Authorization"].removeprefix("Bearer ")
-            says["org_id"] = organization.id
-            users = served.get("/v3/enterprise/members/users", account)[1]["items"]
-            things += [("/members/users/{user}", {"user": user["user_id"]}) for user in users]
-            things += self.service_users("/v3/enterprise", "account_viewer", account)
-        if self.run == "tenure":
-            worker = organization.key("admin", "tenure")["secret"]
-            for _ in range(10):
-                turn = self.made("/tenure/v1/work/claim", worker, {"worker": "w"})
-                said = {name: turn[name] for name in ("turn", "fence", "organization")} | {"first": 0}
-                things.append(("/work/{session}/", {"session": turn["session"]}, said))
-        if self.run == "devin":
-            things += self.service_users("/v3/organizations", "org_viewer", key)
-            says["parent_session_id"] = made["session_id"]
-            users = served.get("/v3/organizations/members/users", key)[1]["items"]
-            user = next(one["user_id"] for one in users if one["email"] == email)
-            says |= {"create_as_user_id": user, "user_id": user}
-            things.append(("/members/users/{user}", {"user": user}))
-            key = organization.key("admin", "everruns")["secret"]
-            says["agent_id"] = self.made("/v1/agents", key, {"name": "helper", "system_prompt": "Help."})["id"]
-        method, _, path = RUNS[self.run][2].partition(" ")
-        return {"organization": organization.id, "headers": headers, "check": (method, served.url + path.format(org=organization.id)), "things": things,
-                "says": says}
-
-    def service_users(self, below, role, key):
-        """Some service users with a key each."""
-        things = []
-        for number in range(5):
-            made = self.made(f"{below}/service-users", key, {"name": f"helper {number}", "role_id": role})
-            user = made["service_user"]["service_user_id"]
-            made = self.made(f"{below}/service-users/{user}/api-keys", key, {"name": "key"})
-            things.append(("/service-users/{user}", {"user": user}))
-            things.append(("/api-keys/{key}", {"user": user, "key": made["api_key_id"]}))
-        return things
-
-    def made(self, path, key, body):
-        """What was made with a key."""
-        status, answer = self.served.call("POST", path, key, body, JSON)
-        assert status in (200, 201), (path, answer)
-        return answer
-
-    def signed_in(self, email):
-        """The token of a session."""
-        person = {"email": email, "password": PASSWORD}
-        status, answer = self.served.call("POST", "/frontend/api/v1/auth/sign-in", None, person, JSON)
-        assert status == 200, answer
-        return answer["jwt-token"]["token"]
 
 
 @pytest.fixture
 def callers(served, run):
     """Where the hooks find somebody whom the requests are from, a new one each time but the first; and the first one's
     organization."""
-    another = Callers(served, run)
+    wire, _, check = RUNS[run]
+    another = Callers(served, run, wire, check)
     first = another()
     waiting = [first]
 
