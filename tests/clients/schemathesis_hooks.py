@@ -117,6 +117,7 @@ class Things:
             # Somebody new has something new; that takes its time.
             if not fitting and any(part in case.path for part in caller.has) and self.chance.random() < 0.1:
                 caller.another()
+                show(case, caller.now["headers"])
                 fitting = self.fitting(case)
             if fitting:
                 thing, *said = self.chance.choice(fitting)
@@ -170,14 +171,19 @@ class Credential:
         return caller.now["headers"]
 
     def set(self, case, data, context):
-        case.headers = case.headers or {}
-        for name in ORGANIZATION:
-            if name not in data and not wrong(case, ParameterLocation.HEADER):
-                case.headers.pop(name, None)
-        for name, value in data.items():
-            # What is wrong on purpose stays so.
-            if not wrong(case, ParameterLocation.HEADER) or name not in case.headers:
-                case.headers[name] = value
+        show(case, data)
+
+
+def show(case, headers):
+    """Puts the headers of somebody into a request."""
+    case.headers = case.headers or {}
+    for name in ORGANIZATION:
+        if name not in headers and not wrong(case, ParameterLocation.HEADER):
+            case.headers.pop(name, None)
+    for name, value in headers.items():
+        # What is wrong on purpose stays so.
+        if not wrong(case, ParameterLocation.HEADER) or name not in case.headers:
+            case.headers[name] = value
 
 
 def wrong(case, part=None):
