@@ -75,6 +75,8 @@ class Callers:
         agent = {"name": "helper", "system_prompt": "Help."}
         self.says["agent_id"] = self.made("/v1/agents", self.key("everruns"), agent)["id"]
 
+    has_devin_own = has_devin
+
     def has_devin_account(self, headers):
         self.has_agent_sessions()
         key = self.has_service_users("/v3/enterprise", "account_viewer", headers)

@@ -190,7 +190,9 @@ fn ask(decision: &mut Decision<'_>, actor: Actor, command: Command) -> Result<()
         Command::SetTitle(title) => retitle(decision, super::title(title)?)?,
         Command::SetTags(tags) => retag(decision, super::tags(tags)?)?,
         Command::AddTags(tags) => {
-            let all = decision.session.given.tags.iter().cloned().chain(tags).collect();
+            let held = &decision.session.given.tags;
+            let new = super::tags(tags)?.into_iter().filter(|tag| !held.contains(tag));
+            let all = held.iter().cloned().chain(new).collect();
             retag(decision, super::tags(all)?)?;
         }
         Command::AddChild(child) => adopt(decision, child)?,

@@ -1,7 +1,7 @@
 //! The OpenAPI documents: that they say all that there is. Whether it is true is seen by `tests/clients`, which throws at
 //! a served Tenure what they allow, and what they do not.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -88,6 +88,29 @@ fn what_is_open_in_a_path_is_declared_once_and_references_lead_somewhere() {
             }
         }
     }
+}
+
+/// A link takes a part of a path from the answer, and each part that was open in the request's path from there.
+#[test]
+fn links_lead_from_an_answer_to_what_it_is_about() {
+    let document = document("devin");
+    let parameters = |from: &str, to: &str| {
+        let (path, operation) = (document["paths"][from]["post"].clone(), document["paths"][to].clone());
+        let id = operation["delete"]["operationId"].as_str().unwrap().to_owned();
+        path["responses"]["200"]["links"][id]["parameters"].clone()
+    };
+    let sessions = "/organizations/{org}/sessions";
+    assert_eq!(
+        parameters(sessions, "/organizations/{org}/sessions/{devin}"),
+        json!({ "org": "$request.path.org", "devin": "$response.body#/session_id" })
+    );
+    let keys = "/organizations/{org}/service-users/{user}/api-keys";
+    assert_eq!(
+        parameters(keys, &format!("{keys}/{{key}}")),
+        json!({ "org": "$request.path.org", "user": "$request.path.user", "key": "$response.body#/api_key_id" })
+    );
+    // An organization's session says nothing of which service user a key could be of.
+    assert_eq!(parameters(sessions, &format!("{keys}/{{key}}")), Value::Null);
 }
 
 fn follow(wire: &str, document: &Value, value: &Value) {

@@ -95,6 +95,28 @@ fn what_was_put_away_is_kept_as_it_is() {
 }
 
 #[test]
+fn tags_are_counted_as_sent_and_as_kept() {
+    let full = || (0..MAX_TAGS).map(|number| format!("tag {number}")).collect::<Vec<_>>();
+    let twice = |mut tags: Vec<String>| {
+        tags.push("tag 0".to_owned());
+        tags
+    };
+    let none = session();
+    // A body is counted before its tags are compared: it may have a great many that are all the same.
+    for tags in [Command::SetTags(twice(full())), Command::AddTags(twice(full()))] {
+        let refused = decide(&none, Actor::Tenure, tags, &at(9));
+        assert_eq!(refused, Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags"))));
+    }
+    let held = run(none, [Command::SetTags(twice(full()[..MAX_TAGS - 1].to_vec())), Command::AddTags(full())]);
+    assert_eq!(held.given.tags, full());
+    // What it has already takes no room once more; what it has not has none.
+    let again = decide(&held, Actor::Tenure, Command::AddTags(vec!["tag 7".into()]), &at(9));
+    assert_eq!(again, Ok(vec![]));
+    let more = decide(&held, Actor::Tenure, Command::AddTags(vec!["more".into()]), &at(9));
+    assert_eq!(more, Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags"))));
+}
+
+#[test]
 fn what_is_so_already_changes_nothing() {
     let away = run(session(), [Command::Archive]);
     let over = run(session(), [end()]);

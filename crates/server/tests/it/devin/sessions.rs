@@ -145,7 +145,10 @@ both! {
         refused(&world.stranger(None).get(&format!("{}A", &link[..link.len() - 1])).await, 404, "file not found");
         world.advance(Span::minutes(11));
         refused(&world.stranger(None).get(link).await, 404, "file not found");
-        refused(&ana.post(&at(acme, "/attachments"), json!({})).await, 422, "multipart/form-data");
+        let no_form = ana.post(&at(acme, "/attachments"), json!({})).await;
+        refused(&no_form, 422, "multipart/form-data");
+        let expected = "a form of the type multipart/form-data with a field `file`";
+        assert_eq!(no_form.json()["errors"], json!([{ "field": "body", "expected": expected }]));
     }
 
     async fn what_is_archived_can_be_seen_and_not_changed(world: &World) {
