@@ -58,6 +58,7 @@ class Callers:
         for member in self.served.get("/api/v1/members", key)[1]["members"]:
             if member["email"] != self.email:
                 self.has("/members/{user}", user=member["userId"])
+                self.says["userId"] = member["userId"]
         guest = self.made(invite, key, {"email": "x@example.test", "role": "readonly"})
         self.has("/members/invitations/{invitation}", invitation=guest["id"])
         elsewhere = self.served.organization().key("admin")["secret"]

@@ -170,6 +170,12 @@ pub enum Refusal {
     /// Without this member nobody of the organization could look after it.
     #[error("the organization's last admin stays one: make another member an admin first")]
     LastAdmin,
+    /// An organization may not have more people invited at once.
+    #[error("{max} invitations of the organization are open, which is the most: take one back first")]
+    InvitationLimit {
+        /// The limit.
+        max: u32,
+    },
     /// A reader of the change feed asks for lines that were pruned.
     #[error("changes up to {pruned} are no longer kept: list the sessions again and go on from {latest}")]
     Resync {

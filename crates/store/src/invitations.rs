@@ -82,8 +82,7 @@ impl Store {
     /// Keeps an invitation.
     ///
     /// # Errors
-    /// [`Refusal::Exists`] for a member, and for an address that has one that is open; [`Refusal::Invalid`] when there
-    /// are too many.
+    /// [`Refusal::Exists`] for a member, and for an address that has one that is open; [`Refusal::InvitationLimit`].
     pub async fn invite(&self, granted: &Granted<ManageMembers>, new: &Invitation) -> Result<()> {
         let organization = granted.organization();
         let email = new.email.as_str();
@@ -115,7 +114,7 @@ impl Store {
             match at {
                 1 => Refusal::NotFound(Thing::Organization).into(),
                 2 => Refusal::Exists("a member with this address".to_owned()).into(),
-                3 => Refusal::invalid("email", format!("at most {MAX_OPEN} open invitations")).into(),
+                3 => Refusal::InvitationLimit { max: MAX_OPEN }.into(),
                 _ => Error::Stale,
             }
         };

@@ -31,7 +31,7 @@ pub async fn list_here(app: &App, granted: &Granted<ManageMembers>) -> Result<Ve
 ///
 /// # Errors
 /// [`Refusal::Invalid`]; [`Refusal::Forbidden`] for a role that may more than the caller; [`Refusal::Exists`] for a
-/// member, and for an address that was invited already.
+/// member, and for an address that was invited already; [`Refusal::InvitationLimit`].
 pub async fn invite(
     app: &App,
     granted: &Granted<ManageMembers>,

@@ -75,6 +75,7 @@ fn refused(refusal: &Refusal) -> DevinError {
         }
         Refusal::Exists(_)
         | Refusal::LastAdmin
+        | Refusal::InvitationLimit { .. }
         | Refusal::NoMatch { .. }
         | Refusal::TurnLost
         | Refusal::KeyBusy => StatusCode::CONFLICT,

@@ -67,6 +67,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::QuotaExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),
         Refusal::Exists(_) => (StatusCode::CONFLICT, "already_exists"),
         Refusal::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+        Refusal::InvitationLimit { .. } => (StatusCode::CONFLICT, "limit_exceeded"),
         Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
     }
 }

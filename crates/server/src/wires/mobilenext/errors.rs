@@ -129,7 +129,9 @@ fn refused(refusal: &Refusal) -> MobileError {
         Refusal::QuotaExceeded { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, "storage_quota", -32031, "FileSizeExceeded")
         }
-        Refusal::Exists(_) | Refusal::LastAdmin => (StatusCode::CONFLICT, "conflict", -32602, "Conflict"),
+        Refusal::Exists(_) | Refusal::LastAdmin | Refusal::InvitationLimit { .. } => {
+            (StatusCode::CONFLICT, "conflict", -32602, "Conflict")
+        }
         Refusal::Resync { .. } => (StatusCode::GONE, "resync", -32602, "Resync"),
     };
     MobileError::new(status, code, rpc, title, refusal)

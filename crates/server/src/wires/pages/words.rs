@@ -72,6 +72,7 @@ fn refused(refusal: &Refusal) -> StatusCode {
         Refusal::Invalid { .. } | Refusal::KeyReused => StatusCode::BAD_REQUEST,
         Refusal::SessionEnded
         | Refusal::LastAdmin
+        | Refusal::InvitationLimit { .. }
         | Refusal::SessionArchived
         | Refusal::TurnLost
         | Refusal::KeyBusy

@@ -51,6 +51,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::QuotaExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "quota"),
         Refusal::Exists(_) => (StatusCode::CONFLICT, "exists"),
         Refusal::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+        Refusal::InvitationLimit { .. } => (StatusCode::CONFLICT, "limit"),
         Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
         Refusal::OutOfScope(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
         Refusal::StaleAuthentication { .. } => (StatusCode::FORBIDDEN, "stale_authentication"),
