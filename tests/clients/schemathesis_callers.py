@@ -87,6 +87,14 @@ class Callers:
 
     def has_probe(self, _):
         self.has_login_sessions("/auth/session/{session}")
+        token = self.signed_in()
+        for _ in range(5):
+            self.has("/api-token/{token}", token=self.made("/frontend/api/v1/auth/api-token", token, {})["id"])
+        for number in range(3):
+            email = f"{self.organization.id}-{number}@example.test"
+            user = self.made("/frontend/api/v1/user/current", token, {"email": email, "password": PASSWORD})["id"]
+            self.has("/user/{user}", user=user)
+            self.has("/auth/{user}/password", user=user)
 
     def has_tenure(self, _):
         self.has_login_sessions("/me/sessions/{session}")
@@ -119,7 +127,7 @@ class Callers:
         return key
 
     def has(self, part, said=None, **thing):
-        self.things.append((part, thing, said or {}))
+        self.things.append((part, {name: str(value) for name, value in thing.items()}, said or {}))
 
     def key(self, wire):
         """A key of another administrator of the organization."""

@@ -46,8 +46,9 @@ class Caller:
         if (case.path_parameters or {}).get("org") in self.organizations:
             case.path_parameters["org"] = self.now["organization"]
         for part, fields in ((ParameterLocation.BODY, case.body), (ParameterLocation.QUERY, case.query)):
-            # Also where another field of a body is wrong: what is wrong is then looked at again by the program.
-            if isinstance(fields, dict) and (part == ParameterLocation.BODY or not wrong(case, part)):
+            # Also where another field of a body is wrong, and nothing but the body: then the program looks at it again.
+            alone = part == ParameterLocation.BODY and not any(wrong(case, other) for other in BESIDES)
+            if isinstance(fields, dict) and (alone or not wrong(case, part)):
                 known = self.now["says"] | things.codes | things.said
                 says = {name: value for name, value in known.items() if type(fields.get(name)) is type(value)}
                 if says and things.chance.random() < 0.6:
@@ -63,6 +64,8 @@ class Caller:
             self.another()
 
 
+# Where something can be wrong besides a body.
+BESIDES = (ParameterLocation.PATH, ParameterLocation.QUERY, ParameterLocation.HEADER, ParameterLocation.COOKIE)
 # Fields of answers that other requests are to say.
 CODES = ("device_code", "user_code", "challenge")
 PAGES = {"challenge": 'name="challenge" value="([^"]+)"', "secret": 'id="secret">([A-Z2-7 ]+)<'}
@@ -204,6 +207,8 @@ def before_call(context, case, kwargs):
             case.query.pop("after", None)
         if isinstance(case.body, dict):
             fit(case.body)
+    elif case.query:
+        case.query = as_read(case)
     # In walks the program itself chooses what a request is about.
     walking = case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL
     if not walking and not wrong(case, ParameterLocation.PATH):
@@ -246,6 +251,17 @@ def fit(body):
 def make_room(case, kwargs):
     """Takes away what tags a session has: no schema could tell how many more there may be."""
     requests.put(case.as_transport_kwargs(kwargs.get("base_url"))["url"], headers=dict(case.headers), json={"tags": []}, timeout=30)
+
+
+def as_read(case):
+    """A query as a server reads it, for the program to say whether it is wrong: what is empty is not sent, and a list of
+    one is like the one."""
+    sent = {name: value for name, value in case.query.items() if value not in (None, [], {})}
+    for name, value in sent.items():
+        parameter = case.operation.query.get(name)
+        if isinstance(value, str) and parameter and parameter.definition.get("schema", {}).get("type") == "array":
+            sent[name] = [value]
+    return sent
 
 
 def whole(value):

@@ -125,6 +125,11 @@ NEVER = {
     "POST /login/device": "a page: its caller is a browser, and here it is a program",
     "POST /login/device/token": "somebody has to allow it on that page",
 }
+# What has nothing in it that could be varied: the organization is always the same.
+NOTHING = {
+    "GET /self", "GET /enterprise/queue", "GET /enterprise/roles", "GET /enterprise/organizations/{org}",
+    "DELETE /enterprise/organizations/{org}",
+}
 
 
 @pytest.fixture
@@ -192,7 +197,7 @@ def test_what_a_document_says_is_so(served, run, callers, tmp_path):
         assert len(fruitless) < len(meant) / 2, "most requests say nothing of what they are about"
     else:
         assert fruitless <= set(NEVER), fruitless - set(NEVER)
-        few = {operation for operation, statuses in meant.items() if sum(statuses.values()) < EXAMPLES}
+        few = {operation for operation, statuses in meant.items() if sum(statuses.values()) < EXAMPLES} - NOTHING
         assert not few, f"not tried {EXAMPLES} times: {few}"
     # A server that fell, or a panic in one of its tasks, would be seen here at the latest.
     assert served.get("/readyz")[0] == 200
