@@ -125,10 +125,11 @@ NEVER = {
     "POST /login/device": "a page: its caller is a browser, and here it is a program",
     "POST /login/device/token": "somebody has to allow it on that page",
 }
-# What has nothing in it that could be varied: the organization is always the same.
+# What has nothing in it that could be varied: of Devin's paths the organization is always the same.
 NOTHING = {
     "GET /self", "GET /enterprise/queue", "GET /enterprise/roles", "GET /enterprise/organizations/{org}",
-    "DELETE /enterprise/organizations/{org}",
+    "DELETE /enterprise/organizations/{org}", "GET /account", "GET /door.css", "GET /restore", "GET /restore/verify",
+    "GET /sign-out",
 }
 
 
