@@ -65,6 +65,15 @@ class Callers:
         own = self.made(invite, elsewhere, {"email": self.email, "role": "readonly"})
         self.has("/invitations/{invitation}/", invitation=own["id"])
 
+    def has_everruns(self, _):
+        key = self.key("everruns")
+        for number in range(5):
+            agent = self.made("/v1/agents", key, {"name": f"helper-{number}", "system_prompt": "Help."})["id"]
+            self.has("/agents/{agent}", agent=agent)
+            for _ in range(4):
+                session = self.made("/v1/sessions", key, {"agent_id": agent})["id"]
+                self.has("/sessions/{session}", session=session)
+
     def has_devin(self, headers):
         self.has_agent_sessions()
         key = self.has_service_users("/v3/organizations", "org_viewer", headers)

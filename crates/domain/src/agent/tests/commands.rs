@@ -107,7 +107,8 @@ fn tags_are_counted_as_sent_and_as_kept() {
         let refused = decide(&none, Actor::Tenure, tags, &at(9));
         assert_eq!(refused, Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags"))));
     }
-    let held = run(none, [Command::SetTags(twice(full()[..MAX_TAGS - 1].to_vec())), Command::AddTags(full())]);
+    let held =
+        run(none, [Command::SetTags(twice(full()[..MAX_TAGS - 1].to_vec())), Command::AddTags(full())]);
     assert_eq!(held.given.tags, full());
     // What it has already takes no room once more; what it has not has none.
     let again = decide(&held, Actor::Tenure, Command::AddTags(vec!["tag 7".into()]), &at(9));

@@ -41,7 +41,7 @@ pub fn read(query: &Query, caller: Option<PrincipalId>) -> Result<SessionFilter,
         agents: query.text("agent_id")?.map(ids::read_agent_filter).transpose()?,
         search: search(query)?,
         tags: tags(query)?,
-        origins: few("source", query.list("source"))?.map(owned),
+        origins: few(query, "source", query.list("source"))?.map(owned),
         owners,
         created: Range { from: query.time("created_after")?, until: query.time("created_before")? },
         archived: archived(query)?,
@@ -62,7 +62,7 @@ fn search(query: &Query) -> Result<Option<String>, Failure> {
 
 /// `tag`, which may be repeated: sessions with one of them. A tag may have commas in it, so they do not divide.
 fn tags(query: &Query) -> Result<Option<Vec<String>>, Failure> {
-    let tags = few("tag", Some(query.all("tag")))?.unwrap_or_default();
+    let tags = few(query, "tag", Some(query.all("tag")))?.unwrap_or_default();
     if tags.iter().any(|tag| tag.contains('\0')) {
         return Err(Refusal::invalid("tag", "a text without NUL").into());
     }
@@ -81,7 +81,7 @@ fn archived(query: &Query) -> Result<Option<bool>, Failure> {
 
 /// `status`: the words that sessions show, and those that the newest lists are filtered by.
 fn states(query: &Query) -> Result<Option<Vec<State>>, Failure> {
-    let Some(words) = few("status", query.list("status"))? else { return Ok(None) };
+    let Some(words) = few(query, "status", query.list("status"))? else { return Ok(None) };
     let mut states = Vec::new();
     for word in words {
         let expected = "started, active, idle, running, paused, failed or completed";
@@ -102,8 +102,9 @@ fn meant_by(word: &str) -> Option<Vec<State>> {
     })
 }
 
-fn few<'a>(name: &str, values: Option<Vec<&'a str>>) -> Result<Option<Vec<&'a str>>, Failure> {
-    if values.as_ref().is_some_and(|values| values.len() > MAX_VALUES) {
+/// That there are not too many, neither as they were given nor of what is in them.
+fn few<'a>(query: &Query, name: &str, values: Option<Vec<&'a str>>) -> Result<Option<Vec<&'a str>>, Failure> {
+    if query.all(name).len().max(values.as_ref().map_or(0, Vec::len)) > MAX_VALUES {
         return Err(Refusal::invalid(name, format!("at most {MAX_VALUES} values")).into());
     }
     Ok(values)
@@ -126,6 +127,18 @@ mod tests {
         assert_eq!(of("").unwrap(), SessionFilter { archived: Some(false), ..SessionFilter::default() });
         assert_eq!(of("include_archived=true").unwrap(), SessionFilter::default());
         assert_eq!(of("archived_only=true&include_archived=true").unwrap().archived, Some(true));
+    }
+
+    #[test]
+    fn values_are_counted_whatever_is_in_them() {
+        for name in ["source", "status", "tag"] {
+            let many = |value: &str, count: usize| of(&vec![format!("{name}={value}"); count].join("&"));
+            assert!(many("", MAX_VALUES).is_ok(), "{name}");
+            let refused = format!("{name}: expected at most {MAX_VALUES} values");
+            assert_eq!(many("", MAX_VALUES + 1), Err(refused.clone()));
+            let joined = format!("{name}={}", vec!["idle"; MAX_VALUES + 1].join(","));
+            assert_eq!(of(&joined).err(), (name != "tag").then_some(refused));
+        }
     }
 
     #[test]

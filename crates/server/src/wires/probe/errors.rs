@@ -85,9 +85,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::DeviceUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
         Refusal::DeviceTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
         Refusal::Exists(_) => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
-        Refusal::LastAdmin | Refusal::InvitationLimit { .. } => {
-            (StatusCode::CONFLICT, "FAILED_PRECONDITION")
-        }
+        Refusal::LastAdmin | Refusal::InvitationLimit { .. } => (StatusCode::CONFLICT, "FAILED_PRECONDITION"),
         Refusal::Resync { .. } => (StatusCode::GONE, "OUT_OF_RANGE"),
     }
 }
