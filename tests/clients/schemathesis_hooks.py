@@ -17,7 +17,6 @@ import urllib.request
 import requests
 import schemathesis
 from schemathesis.core.parameters import ParameterLocation
-from schemathesis.generation import GenerationMode
 from schemathesis.generation.meta import TestPhase
 
 
@@ -195,17 +194,15 @@ def show(case, headers):
             case.headers[name] = value
 
 
-def wrong(case, part=None):
-    """Whether a request, or this part of it, is meant to be refused."""
-    if case.meta is None:
-        return False
-    return (case.meta.is_negative_at(part) if part else case.meta.generation.mode == GenerationMode.NEGATIVE)
+def wrong(case, part):
+    """Whether a part of a request is meant to be refused."""
+    return case.meta is not None and case.meta.is_negative_at(part)
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Makes of a request that is meant to be right one that a client could send."""
-    if not wrong(case):
+    """Makes of a request one that a client could send, as far as it is not meant to be wrong."""
+    if not wrong(case, ParameterLocation.BODY):
         # JSON Schema takes 1.0 for a whole number; clients write 1.
         case.body = whole(case.body)
         if isinstance(case.body, dict):
@@ -217,7 +214,7 @@ def before_call(context, case, kwargs):
     if not walking and not wrong(case, ParameterLocation.PATH):
         things.meant(case)
     caller.meant(case)
-    if case.method == "POST" and case.path.endswith("/tags") and not wrong(case):
+    if case.method == "POST" and case.path.endswith("/tags") and not wrong(case, ParameterLocation.BODY):
         make_room(case, kwargs)
     # A worker waits for half a minute when it is told to.
     if case.path.endswith("/work/claim") and isinstance(case.body, dict) and isinstance(case.body.get("wait_seconds"), int):
