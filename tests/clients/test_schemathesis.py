@@ -129,7 +129,7 @@ NEVER = {
 NOTHING = {
     "GET /self", "GET /enterprise/queue", "GET /enterprise/roles", "GET /enterprise/organizations/{org}",
     "DELETE /enterprise/organizations/{org}", "GET /account", "GET /door.css", "GET /restore", "GET /restore/verify",
-    "GET /sign-out",
+    "GET /sign-out", "GET /healthz", "GET /metrics", "GET /readyz",
 }
 
 
