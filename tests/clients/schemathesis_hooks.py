@@ -254,17 +254,24 @@ def make_room(case, kwargs):
 
 
 def as_read(case):
-    """A query as a server reads it, for the program to say whether it is wrong: what is empty is not sent, of an object
-    its names are, and a list of one is like the one."""
+    """A query as a server reads it, for the program to say whether it is wrong: what is empty is not sent, and lists are
+    of texts."""
     sent = {name: value for name, value in case.query.items() if value not in (None, [], {})}
     # Only a list itself can say where it ended: a cursor that was made up is refused, as it should be.
     if isinstance(sent.get("after"), str) and not case.path.startswith("/tenure/"):
         del sent["after"]
     for name, value in sent.items():
         parameter = case.operation.query.get(name)
-        if parameter and parameter.definition.get("schema", {}).get("type") == "array" and not isinstance(value, list):
-            sent[name] = list(value) if isinstance(value, dict) else [value if isinstance(value, str) else json.dumps(value)]
+        if parameter and parameter.definition.get("schema", {}).get("type") == "array":
+            sent[name] = texts(value)
     return sent
+
+
+def texts(value):
+    """What is written into an address for a value, of an object its names."""
+    if isinstance(value, (list, dict)):
+        return [text for item in value for text in texts(item)]
+    return [] if value is None else [value if isinstance(value, str) else json.dumps(value)]
 
 
 def whole(value):
