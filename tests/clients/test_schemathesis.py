@@ -68,7 +68,7 @@ checks.negative_data_rejection.enabled = false
 
 # A session that was ended is still there to be read.
 [[operations]]
-include-path-regex = "/sessions/{{(session|devin)}}"
+include-path-regex = "^/api/v1/sessions/|/sessions/{{devin}}"
 checks.use_after_free.enabled = false
 
 # Bodies that may be left out: that is taken for one that is missing.
