@@ -12,6 +12,7 @@ use runner::worker::{Stop, WorkerOptions};
 use server::Server;
 use server::settings::{FileStore, SecretUrl};
 use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 
 use crate::administration::Administration;
 use crate::arguments::SettingArguments;
@@ -70,7 +71,8 @@ pub async fn run(context: &Context, arguments: Demo) -> Result<()> {
         begin_again(&folder, own_database, &settings.database, &settings.files)?;
     }
     let stop = super::stop_at_signal()?;
-    let server = Server::start(settings, stop.clone()).await.map_err(|error| {
+    let serving = CancellationToken::new();
+    let server = Server::start(settings, serving.clone()).await.map_err(|error| {
         Failure::new(error.to_string())
             .hint("is another demo running? `--listen 127.0.0.1:0` takes a free port")
     })?;
@@ -87,17 +89,21 @@ pub async fn run(context: &Context, arguments: Demo) -> Result<()> {
     let host = tokio::spawn(runner::host::run(host(&server, &made, &folder)?, stop.clone()));
     let worker = tokio::spawn(runner::worker::run(
         worker(&server, &made, &folder),
-        Stop { gently: stop.clone(), now: stop },
+        Stop { gently: stop.clone(), now: stop.clone() },
     ));
     screen::print(server.base_url(), &made, &admin).await?;
+    stop.cancelled().await;
+    // The server last: they still have to tell it what they ended.
+    let ended = tokio::join!(host, worker);
+    serving.cancel();
     server.wait().await;
-    for ended in [
-        host.await.map(|host| host.map_err(|error| error.to_string())),
-        worker.await.map(|worker| worker.map_err(|error| error.to_string())),
-    ] {
-        ended.unwrap_or_else(|panic| Err(panic.to_string())).map_err(Failure::new)?;
-    }
-    Ok(())
+    ended.0.map_err(told)?.map_err(told)?;
+    ended.1.map_err(told)?.map_err(told)
+}
+
+/// What ended the host or the worker.
+fn told(error: impl std::fmt::Display) -> Failure {
+    Failure::new(error.to_string())
 }
 
 /// The host of the simulated devices.
