@@ -1,5 +1,5 @@
-//! Secrets of agent sessions: sealed when they come, opened for the session's worker, and sealed anew when the master
-//! key is changed.
+//! Secrets of agent sessions: sealed when they come and opened for the session's worker; and, with second factors, sealed
+//! anew when the master key is changed.
 
 use crate::clock::Random;
 use crate::failure::Failure;
@@ -7,17 +7,17 @@ use crate::master_key::{MasterKey, NONCE};
 use crate::operations::second_factor;
 use crate::state::App;
 use domain::Refusal;
-use domain::ids::{OrganizationId, SessionId};
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::time::Micros;
 use serde_json::json;
 use store::access::UseSessions;
-use store::{By, NewAuditLine, Store, System};
+use store::{By, NewAuditLine, SealedSecret, SecretPlace, Store, System};
 
 /// How long the name of a secret may be, in characters.
 const MAX_KEY_CHARS: usize = 256;
 /// How long a secret may be, in bytes.
 const MAX_VALUE_BYTES: usize = 65_536;
-/// How many are sealed anew at once.
+/// How many are read at once.
 const AT_ONCE: u32 = 256;
 
 /// Checks a secret.
@@ -47,7 +47,7 @@ pub(super) async fn reveal(
 ) -> Result<Vec<(String, String)>, Failure> {
     let granted = System::for_jobs().within::<UseSessions>(organization);
     let sealed = app.store.session_secrets(&granted, id).await?;
-    let open = |secret: store::SealedSecret| {
+    let open = |secret: SealedSecret| {
         let value = app.keys.unseal(&secret.key, &secret.ciphertext)?;
         Ok((secret.key, value))
     };
@@ -71,47 +71,104 @@ pub async fn rotate(
     keys.add(key).map_err(Failure::internal)?;
     let line = NewAuditLine::new(By::NOBODY, "master_key.rotate", "", json!({}), now);
     store.audit_note(&System::for_administration(), &line).await?;
-    Ok(secrets_anew(store, keys, random).await? + factors_anew(store, keys, random).await?)
-}
-
-async fn secrets_anew(store: &Store, keys: &MasterKey, random: &dyn Random) -> Result<u64, Failure> {
     let system = System::for_administration();
     let (mut done, mut after) = (0, None);
     loop {
-        let some = store.all_secrets(&system, after.as_ref(), AT_ONCE).await?;
-        let Some((last, _)) = some.last() else { return Ok(done) };
-        after = Some(last.clone());
-        for (place, secret) in some.iter().filter(|(_, secret)| !keys.is_newest(&secret.ciphertext)) {
-            let anew = sealed_anew(keys, random, &secret.key, &secret.ciphertext)?;
-            match store.replace_secret(&system, place, &secret.ciphertext, &anew).await {
-                // Deleted meanwhile.
-                Err(store::Error::Stale) => {}
-                outcome => outcome.map(|()| done += 1)?,
-            }
+        let some = sealed_after(store, &system, after.as_ref()).await?;
+        for sealed in some.iter().filter(|sealed| !keys.is_newest(&sealed.ciphertext)) {
+            done += u64::from(seal_anew(store, &system, keys, random, sealed).await?);
         }
+        let Some(last) = some.into_iter().last() else { return Ok(done) };
+        after = Some(last.place);
     }
 }
 
-async fn factors_anew(store: &Store, keys: &MasterKey, random: &dyn Random) -> Result<u64, Failure> {
-    let system = System::for_administration();
-    let (mut done, mut after) = (0, None);
+/// Looks at every secret, of sessions and of second factors; says how many of them these keys open.
+///
+/// # Errors
+/// Those of the store.
+pub async fn opened(store: &Store, system: &System, keys: Option<&MasterKey>) -> store::Result<Opened> {
+    let (mut found, mut after) = (Opened::default(), None);
     loop {
-        let some = store.all_factors(&system, after, AT_ONCE).await?;
-        let Some((last, _)) = some.last() else { return Ok(done) };
-        after = Some(*last);
-        for (person, sealed) in some.iter().filter(|(_, sealed)| !keys.is_newest(sealed)) {
-            let anew = sealed_anew(keys, random, &second_factor::place(*person), sealed)?;
-            match store.replace_factor(&system, *person, sealed, &anew).await {
-                // Taken away or proposed anew meanwhile.
-                Err(store::Error::Stale) => {}
-                outcome => outcome.map(|()| done += 1)?,
-            }
-        }
+        let some = sealed_after(store, system, after.as_ref()).await?;
+        let opens =
+            |sealed: &&Sealed| keys.is_some_and(|keys| keys.unseal(&sealed.of, &sealed.ciphertext).is_ok());
+        found.all += some.len();
+        found.opened += some.iter().filter(opens).count();
+        let Some(last) = some.into_iter().last() else { return Ok(found) };
+        after = Some(last.place);
     }
 }
 
-fn sealed_anew(keys: &MasterKey, random: &dyn Random, of: &str, sealed: &[u8]) -> Result<Vec<u8>, Failure> {
+/// How many of the secrets that are kept can be opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// How many there are.
+    pub all: usize,
+    /// How many of them can be opened.
+    pub opened: usize,
+}
+
+/// Something that is sealed with the master key.
+struct Sealed {
+    place: Place,
+    /// What it is sealed as.
+    of: String,
+    ciphertext: Vec<u8>,
+}
+
+/// Where it is kept.
+enum Place {
+    Session(SecretPlace),
+    SecondFactor(PrincipalId),
+}
+
+/// The next ones after a place: those of sessions, and then second factors.
+async fn sealed_after(store: &Store, system: &System, after: Option<&Place>) -> store::Result<Vec<Sealed>> {
+    let (of_session, person) = match after {
+        None => (None, None),
+        Some(Place::Session(place)) => (Some(place), None),
+        Some(Place::SecondFactor(person)) => (None, Some(*person)),
+    };
+    if person.is_none() {
+        let some = store.all_secrets(system, of_session, AT_ONCE).await?;
+        if !some.is_empty() {
+            let sealed = |(place, secret): (SecretPlace, SealedSecret)| Sealed {
+                place: Place::Session(place),
+                of: secret.key,
+                ciphertext: secret.ciphertext,
+            };
+            return Ok(some.into_iter().map(sealed).collect());
+        }
+    }
+    let some = store.all_factors(system, person, AT_ONCE).await?;
+    let sealed = |(person, ciphertext)| Sealed {
+        place: Place::SecondFactor(person),
+        of: second_factor::place(person),
+        ciphertext,
+    };
+    Ok(some.into_iter().map(sealed).collect())
+}
+
+/// Whether it was still there to be replaced.
+async fn seal_anew(
+    store: &Store,
+    system: &System,
+    keys: &MasterKey,
+    random: &dyn Random,
+    sealed: &Sealed,
+) -> Result<bool, Failure> {
+    let Sealed { place, of, ciphertext: before } = sealed;
     let mut nonce = [0; NONCE];
     random.fill(&mut nonce);
-    keys.seal(of, &keys.unseal(of, sealed)?, nonce)
+    let after = keys.seal(of, &keys.unseal(of, before)?, nonce)?;
+    let replaced = match place {
+        Place::Session(place) => store.replace_secret(system, place, before, &after).await,
+        Place::SecondFactor(person) => store.replace_factor(system, *person, before, &after).await,
+    };
+    match replaced {
+        // Taken away or given anew meanwhile.
+        Err(store::Error::Stale) => Ok(false),
+        outcome => Ok(outcome.map(|()| true)?),
+    }
 }

@@ -7,7 +7,8 @@ use base64::Engine;
 use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};
-use server::operations::secrets;
+use server::master_key::MasterKey;
+use server::operations::secrets::{self, Opened};
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::System;
 use totp_rs::{Builder, Secret};
@@ -167,6 +168,12 @@ both! {
         assert_eq!(rotated(Dying(AtomicU64::new(99))).await.unwrap().unwrap(), 3);
         assert_eq!(newest().await, 3);
         good_with(world, &phones[..2]).await;
+        let other = tempfile::tempdir().unwrap();
+        let other = MasterKey::open_or_make(&other.path().join("master.key"), [7; 32]).unwrap();
+        for (keys, opened) in [(Some(&app.keys), 3), (Some(&other), 0), (None, 0)] {
+            let found = secrets::opened(&app.store, &System::for_jobs(), keys).await.unwrap();
+            assert_eq!(found, Opened { all: 3, opened });
+        }
         let (email, signed, phone) = &phones[2];
         assert_eq!(post(signed, "totp/confirm", json!({ "code": phone.code(world, 0) })).await.status, 200, "{email}");
         good_with(world, &phones).await;

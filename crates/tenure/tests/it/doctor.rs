@@ -33,6 +33,8 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "DROP TRIGGER audit_not_changed; UPDATE audit SET details = '{\"name\":\"Other\"}' WHERE sequence = 1;
              INSERT INTO secrets (organization, session_us, name, ciphertext, sensitive)
                  VALUES (X'0192f3a4000070008000000000000009', 1, 'TOKEN', X'0100', 1);
+             INSERT INTO second_factors (principal, sealed, created_us, used_step)
+                 VALUES (X'0192f3a4000070008000000000000009', X'0100', 1, 0);
              INSERT INTO holds (organization, session_us, id, session_tail, principal, state, position, filters, platform,
                                 requested_us, activity_us)
                  VALUES (X'0192f3a4000070008000000000000009', 1, X'0192f3a4000070008000000000000009', 1,
@@ -49,6 +51,11 @@ fn what_is_wrong_is_said_with_what_to_do() {
     command.env("TENURE_INSECURE_HTTP", "true").env("TENURE_LISTEN", "0.0.0.0:7420");
     let output = command.output().unwrap();
     shell.remember(&words, &output);
+    // That of another server.
+    std::fs::write(shell.folder().join("tenure-data/master.key"), format!("1 {}\n", "07".repeat(32)))
+        .unwrap();
+    let said = shell.run("doctor");
+    assert!(said.contains("master key: 2 of 2 sealed secrets cannot be opened"), "{said}");
     insta::assert_snapshot!(shell.transcript());
 }
 

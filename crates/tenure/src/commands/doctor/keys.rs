@@ -3,13 +3,11 @@
 use domain::time::Micros;
 use serde::Deserialize;
 use server::master_key::MasterKey;
+use server::operations::secrets;
 use server::settings::Settings;
 
 use super::Findings;
 use crate::administration::{Administration, now};
-
-/// Secrets that are tried at once.
-const AT_ONCE: u32 = 256;
 
 /// What is read of a signing key's file.
 #[derive(Deserialize)]
@@ -18,7 +16,7 @@ struct Kept {
     created_us: i64,
 }
 
-/// That the master key opens every secret that is kept.
+/// That the master key opens every secret that is kept, of sessions and of second factors.
 pub async fn master_key(
     settings: &Settings,
     admin: &Administration,
@@ -27,17 +25,8 @@ pub async fn master_key(
     let check = "master key";
     let path = settings.master_key_path();
     let key = MasterKey::open(&path);
-    let (mut closed, mut all, mut after) = (0, 0, None);
-    loop {
-        let some = admin.store.all_secrets(&admin.system, after.as_ref(), AT_ONCE).await?;
-        let Some((last, _)) = some.last() else { break };
-        after = Some(last.clone());
-        all += some.len();
-        let opens = |secret: &store::SealedSecret| {
-            key.as_ref().is_ok_and(|key| key.unseal(&secret.key, &secret.ciphertext).is_ok())
-        };
-        closed += some.iter().filter(|(_, secret)| !opens(secret)).count();
-    }
+    let sealed = secrets::opened(&admin.store, &admin.system, key.as_ref().ok()).await?;
+    let closed = sealed.all - sealed.opened;
     let todo = format!("put the right file at {}; it is in no backup unless you said so", path.display());
     match &key {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -45,7 +34,7 @@ pub async fn master_key(
         }
         // The server makes one when it starts, which would open nothing of what there is.
         _ if closed > 0 => {
-            found.wrong(check, format!("{closed} of {all} sealed secrets cannot be opened"), todo)
+            found.wrong(check, format!("{closed} of {} sealed secrets cannot be opened", sealed.all), todo)
         }
         _ => {}
     }
