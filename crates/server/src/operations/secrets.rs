@@ -70,8 +70,8 @@ pub async fn rotate(
     random.fill(&mut key);
     keys.add(key).map_err(Failure::internal)?;
     let line = NewAuditLine::new(By::NOBODY, "master_key.rotate", "", json!({}), now);
-    store.audit_note(&System::for_administration(), &line).await?;
     let system = System::for_administration();
+    store.audit_note(&system, &line).await?;
     let (mut done, mut after) = (0, None);
     loop {
         let some = sealed_after(store, &system, after.as_ref()).await?;
