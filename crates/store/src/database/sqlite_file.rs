@@ -4,7 +4,7 @@ use super::migrate::{self, Applied, Migration};
 use super::sqlite::failed;
 use super::sqlite_functions;
 use super::{DatabaseError, OpenMode};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// How long to wait for another process that is writing.
 const BUSY: Duration = Duration::from_secs(10);
+/// How long to wait between two tries where SQLite does not wait by itself.
+const AGAIN: Duration = Duration::from_millis(10);
 /// More than the program has statements, so that each is prepared once.
 const STATEMENTS: usize = 512;
 /// SQLite maps nothing unless told to, and at most this much.
@@ -111,10 +113,20 @@ fn prepare_schema(connection: &mut Connection, mode: OpenMode, now_us: i64) -> R
 }
 
 /// Readers and the writer must not wait for each other.
+#[expect(clippy::disallowed_methods, reason = "a database is opened on a thread that may wait")]
 fn write_ahead(connection: &Connection) -> Result<(), DatabaseError> {
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(|error| failed(&error))?;
+    let mut left = BUSY;
+    let change = || connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
+    let mode = loop {
+        match change() {
+            // SQLite does not wait here: it reads first, and fears that two readers wait for each other to write.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && !left.is_zero() => {
+                std::thread::sleep(AGAIN);
+                left = left.saturating_sub(AGAIN);
+            }
+            outcome => break outcome.map_err(|error| failed(&error))?,
+        }
+    };
     if mode == "wal" {
         return Ok(());
     }

@@ -384,6 +384,26 @@ async fn servers_may_start_at_once_on_sqlite() {
     all_start_at_once(&empty_sqlite().url).await;
 }
 
+/// Another process that has the new file to itself for a moment, as a server that starts at the same time has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_starts_waits_for_one_that_writes() {
+    let place = empty_sqlite();
+    let path = place.url.strip_prefix("sqlite:").unwrap();
+    let other = rusqlite::Connection::open(path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let writing = tokio::task::spawn_blocking(move || {
+        // A slow statement, so that the two meet.
+        other
+            .execute_batch(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+                 SELECT max(i) FROM n; COMMIT",
+            )
+            .unwrap();
+    });
+    all_start_at_once(&place.url).await;
+    writing.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_may_start_at_once_on_postgres() {
     if let Some(place) = empty_postgres().await {
