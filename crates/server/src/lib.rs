@@ -12,6 +12,7 @@ mod mail;
 pub mod master_key;
 pub mod observe;
 pub mod operations;
+pub mod private;
 mod serve;
 pub mod settings;
 mod signals;

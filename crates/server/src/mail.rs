@@ -5,7 +5,7 @@ use domain::Refusal;
 use domain::principal::normal_email;
 use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt;
 
@@ -69,7 +69,7 @@ impl Mailer {
 }
 
 async fn write(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    crate::private::make_folder(folder)?;
     let (making, path) = (folder.join(format!("{name}.making")), folder.join(format!("{name}.eml")));
     // What is sent opens an account: for the owner of the folder only.
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&making)?;

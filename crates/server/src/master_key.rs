@@ -4,6 +4,7 @@
 //! open. A sealed secret begins with a byte for its form and the version of its key.
 
 use crate::failure::Failure;
+use crate::private;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
@@ -156,7 +157,7 @@ fn read(path: &Path) -> io::Result<Keys> {
 /// Under another name first, so that nobody finds half of it; `new` says that nothing may be there yet.
 fn write(path: &Path, keys: &Keys, new: bool) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        private::make_folder(folder)?;
     }
     let text = keys.iter().fold(String::new(), |mut text, (version, key)| {
         let _ = writeln!(text, "{version} {}", hex(key));
@@ -165,7 +166,6 @@ fn write(path: &Path, keys: &Keys, new: bool) -> io::Result<()> {
     let making = path.with_extension(format!("making-{}", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&making)?;
     file.write_all(text.as_bytes())?;

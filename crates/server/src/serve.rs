@@ -13,6 +13,7 @@ use crate::operations::passwords::Passwords;
 use crate::operations::queue::QueueRuns;
 use crate::operations::recaptcha::Recaptcha;
 use crate::operations::tokens::Signer;
+use crate::private;
 use crate::settings::{FileStore, Settings, SettingsError};
 use crate::state::{App, Parts};
 use crate::throttle::{SocketCounts, Throttle};
@@ -112,6 +113,7 @@ impl Server {
         settings.check_exposure()?;
         settings.check_issuer()?;
         let tls = Tls::open(&settings)?;
+        private::close_to_others(&settings);
         let files = open_files(&settings.files)?;
         let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
         let mailer = Mailer::new(&settings.mail, &settings.mail_from).map_err(ServeError::Mail)?;
@@ -210,7 +212,7 @@ fn open_files(files: &FileStore) -> Result<Arc<dyn ObjectStore>, ServeError> {
     let wrong = |error: &dyn std::fmt::Display| ServeError::Files(error.to_string());
     match files {
         FileStore::Folder(folder) => {
-            std::fs::create_dir_all(folder).map_err(|error| wrong(&error))?;
+            private::make_folder(folder).map_err(|error| wrong(&error))?;
             let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(&error))?;
             Ok(Arc::new(store.with_automatic_cleanup(true)))
         }

@@ -1,6 +1,7 @@
 //! The process of a server: it leaves no copy of its memory behind, and may have as many connections as the system
 //! gives it.
 
+use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::failure::{Failure, Result};
@@ -18,6 +19,11 @@ pub fn keep_memory_private() -> Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(cannot)?;
     Ok(())
+}
+
+/// Lets nobody but this user read what this process makes: also files that a library makes with its own idea of a mode.
+pub fn keep_files_private() {
+    rustix::process::umask(Mode::from_raw_mode(0o077));
 }
 
 /// Asks for as many open files as this process may have at most: each connection is one, and the usual limit is for

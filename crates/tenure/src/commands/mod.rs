@@ -27,6 +27,7 @@ use crate::administration::Administration;
 use crate::cli::{Cli, Command, Global};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
+use crate::process;
 
 /// What every command is given.
 #[derive(Debug)]
@@ -66,6 +67,11 @@ impl Context {
 /// What the person should read on standard error.
 pub fn run(cli: Cli) -> Result<()> {
     let context = Context { output: Output::new(cli.global.json), global: cli.global };
+    // A host and a worker keep their own files in folders of their own (0700); what their commands make for others is not
+    // theirs to close.
+    if !matches!(cli.command, Command::Host(_) | Command::Worker(_)) {
+        process::keep_files_private();
+    }
     match cli.command {
         Command::Settings(arguments) => settings::run(&context, arguments),
         Command::Version => version::run(&context),

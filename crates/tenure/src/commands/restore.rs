@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use domain::time::Micros;
 use serde::Serialize;
+use server::private;
 use server::settings::{FileStore, Settings};
 use store::database::SCHEMA_VERSION;
 use store::database::dump::{self, Dump};
@@ -114,9 +115,7 @@ async fn check(settings: &Settings, archive: &Archive, arguments: &Restore) -> R
 fn staging(settings: &Settings) -> Result<PathBuf> {
     if let Some(path) = dump::staging(settings.database.reveal())? {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            let mut making = std::fs::DirBuilder::new();
-            std::os::unix::fs::DirBuilderExt::mode(&mut making, 0o700);
-            making.recursive(true).create(folder)?;
+            private::make_folder(folder)?;
         }
         return Ok(path);
     }
@@ -141,7 +140,7 @@ fn keep_master_key(settings: &Settings, archive: &mut Archive, force: bool) -> R
         None => {}
     }
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        private::make_folder(folder)?;
     }
     let making = Scratch::beside(&path, "restoring")?;
     let mut file = std::fs::OpenOptions::new().write(true).mode(0o600).open(making.path())?;

@@ -6,6 +6,8 @@ mod backup;
 mod demo;
 mod doctor;
 mod durability;
+mod private;
 mod process;
 mod refusals;
+mod serving;
 mod shell;

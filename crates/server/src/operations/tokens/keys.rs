@@ -10,7 +10,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{PublicKey, Store, System};
@@ -128,7 +128,7 @@ fn read(path: &Path) -> Option<Kept> {
 }
 
 fn write(folder: &Path, path: &Path, id: &str, text: &[u8]) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    crate::private::make_folder(folder)?;
     // Under a name of its own until it is complete: another server may share the folder.
     let making = folder.join(format!("{id}.making"));
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&making)?;

@@ -60,7 +60,7 @@ impl KeyFile {
     /// They cannot be written.
     pub fn write(&self, keys: &Keys) -> Result<()> {
         if let Some(folder) = self.0.parent() {
-            std::fs::create_dir_all(folder)?;
+            server::private::make_folder(folder)?;
         }
         let mut file =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0)?;
