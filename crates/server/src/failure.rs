@@ -4,6 +4,10 @@
 //! until every wire says it in its own words.
 
 use domain::Refusal;
+use store::DatabaseError;
+
+/// What callers are told while the database is damaged; the log says what the damage is.
+const DAMAGED: &str = "the server's database is damaged and has to be restored: try again later";
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +120,7 @@ impl From<store::Error> for Failure {
             store::Error::Refused(refusal) => Failure::Refused(refusal),
             store::Error::Unauthenticated => Failure::Unauthenticated,
             store::Error::Stale => Failure::Busy,
+            store::Error::Database(DatabaseError::Damaged(_)) => Failure::Away(DAMAGED),
             store::Error::Database(error) => Failure::internal(error),
         }
     }

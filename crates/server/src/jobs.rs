@@ -23,6 +23,12 @@ pub fn start(app: &App) {
             tracing::warn!(%error, "devices could not be counted");
         }
     });
+    repeat(app, app.settings.database_check, |app| async move {
+        // Damage is logged where it is found.
+        if let Err(error) = app.store.database().check().await {
+            tracing::warn!(%error, "the database could not be checked, or is damaged");
+        }
+    });
     if app.front.tls.is_some() {
         repeat(app, CERTIFICATE_EVERY, |app| async move { app.front.refresh() });
     }

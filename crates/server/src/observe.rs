@@ -192,6 +192,7 @@ pub struct Metrics {
     allocations: Family<OutcomeLabel, Counter>,
     commits: Counter,
     committed_batches: Counter,
+    database_damaged: Gauge,
 }
 
 impl Default for Metrics {
@@ -216,6 +217,7 @@ impl Metrics {
             allocations: Family::default(),
             commits: Counter::default(),
             committed_batches: Counter::default(),
+            database_damaged: Gauge::default(),
         };
         metrics.register_requests();
         metrics.register_sessions();
@@ -245,6 +247,8 @@ impl Metrics {
         registry.register("commits", "Commits of a group of batches", self.commits.clone());
         let help = "Batches in all groups: more of them for each commit when there is more to write";
         registry.register("committed_batches", help, self.committed_batches.clone());
+        let help = "1 when the database was found damaged: restore a backup";
+        registry.register("database_damaged", help, self.database_damaged.clone());
     }
 
     /// Counts one answered request. `route` is the pattern that matched, never the path; pass
@@ -305,8 +309,9 @@ impl Metrics {
         self.allocations.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
     }
 
-    /// Says what was written since the server started.
-    pub fn set_written(&self, written: Written) {
+    /// Says what was written since the server started, and whether the database was found damaged.
+    pub fn set_database(&self, written: Written, damaged: bool) {
+        self.database_damaged.set(damaged.into());
         self.commits.inner().store(written.commits, Ordering::Relaxed);
         self.committed_batches.inner().store(written.batches, Ordering::Relaxed);
     }

@@ -22,7 +22,7 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use store::{Database, DatabaseError, OpenMode, Readers, Store};
+use store::{Database, DatabaseError, OpenMode, Readers, ServerLock, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +78,7 @@ pub struct Server {
     app: App,
     address: SocketAddr,
     serving: JoinHandle<()>,
+    lock: Option<ServerLock>,
 }
 
 /// Serves until `stop` is cancelled, then stops gracefully.
@@ -92,12 +93,16 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Se
 }
 
 impl Server {
-    /// Opens the database, migrates it if it must be, and begins to serve.
+    /// Opens the database, migrates it if it must be, and begins to serve. An SQLite database is this server's alone until
+    /// the server has stopped.
     ///
     /// # Errors
     /// [`ServeError`].
     pub async fn start(settings: Settings, stop: CancellationToken) -> Result<Server, ServeError> {
-        Server::start_with(settings, stop, Arc::new(SystemClock), Arc::new(SystemRandom)).await
+        let lock = ServerLock::take(settings.database.reveal())?;
+        let server =
+            Server::start_with(settings, stop, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
+        Ok(Server { lock: Some(lock), ..server })
     }
 
     /// The like with a clock and a source of randomness of one's own.
@@ -157,7 +162,7 @@ impl Server {
         });
         jobs::start(&app);
         let serving = tokio::spawn(front::accept(app.clone(), listener));
-        Ok(Server { app, address, serving })
+        Ok(Server { app, address, serving, lock: None })
     }
 
     /// The address it listens on.
@@ -195,6 +200,7 @@ impl Server {
             tracing::warn!("some requests did not finish in time and were cut off");
         }
         self.app.store.database().close().await;
+        drop(self.lock);
     }
 }
 

@@ -11,9 +11,9 @@ use crate::{Granted, GrantedAccount, Result, Store};
 use domain::agent::SessionFilter;
 use domain::page::Select;
 use sha2::{Digest, Sha256};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
@@ -260,6 +260,25 @@ fn drop_database(server: &str, name: &str) {
     std::thread::scope(|scope| {
         scope.spawn(|| runtime.map(|runtime| runtime.block_on(work)));
     });
+}
+
+/// Writes nonsense over the first page of a table of an SQLite database that nobody has open.
+///
+/// # Panics
+/// There is no such database or table.
+pub fn destroy_page(path: &Path, table: &str) {
+    let connection = rusqlite::Connection::open(path).expect("a database");
+    let number = |sql, values: &[&str]| {
+        let number =
+            connection.query_row(sql, rusqlite::params_from_iter(values), |row| row.get::<_, u32>(0));
+        number.expect("a number")
+    };
+    let size = number("SELECT page_size FROM pragma_page_size", &[]);
+    let page = number("SELECT rootpage FROM sqlite_master WHERE name = ?", &[table]);
+    drop(connection);
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).expect("the file");
+    file.seek(SeekFrom::Start(u64::from(page - 1) * u64::from(size))).expect("the page");
+    file.write_all(&vec![0x5a; size as usize]).expect("room");
 }
 
 #[cfg(test)]

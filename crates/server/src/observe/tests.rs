@@ -69,7 +69,7 @@ fn metrics_are_told_with_bounded_labels() {
     metrics.session_created("device");
     metrics.allocation(AllocationOutcome::Ready);
     metrics.allocation(AllocationOutcome::NoMatch);
-    metrics.set_written(Written { commits: 3, batches: 12 });
+    metrics.set_database(Written { commits: 3, batches: 12 }, true);
 
     let text = metrics.encode().unwrap();
     for line in [
@@ -87,6 +87,7 @@ fn metrics_are_told_with_bounded_labels() {
         r#"tenure_allocations_total{outcome="no_match"} 1"#,
         "tenure_commits_total 3",
         "tenure_committed_batches_total 12",
+        "tenure_database_damaged 1",
     ] {
         assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
     }

@@ -181,6 +181,8 @@ settings! {
         "How many threads read a SQLite database at the same time.";
     postgres_connections: u32, kinds::Count, "16",
         "How many connections this server reads PostgreSQL with; one more writes, and one listens.";
+    database_check: Duration, kinds::Span, "24h",
+        "How often a SQLite database is read in the background to look for damage; the first time when the server starts.";
     trusted_proxies: Proxies, kinds::ProxyList, "",
         "The proxies whose X-Forwarded-For is believed, with commas between; from all others it is ignored.";
     signing_keys: PathBuf, kinds::Folder, "tenure-data/keys",

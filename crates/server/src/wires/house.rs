@@ -42,6 +42,10 @@ async fn ready(State(app): State<App>) -> Response {
     if app.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
+    if app.store.database().damaged().is_some() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the database is damaged: restore a backup\n")
+            .into_response();
+    }
     match app.store.database().ping().await {
         Ok(()) => "ready\n".into_response(),
         Err(error) => {
@@ -52,7 +56,8 @@ async fn ready(State(app): State<App>) -> Response {
 }
 
 async fn metrics(State(app): State<App>) -> Response {
-    app.metrics.set_written(app.store.database().written());
+    let database = app.store.database();
+    app.metrics.set_database(database.written(), database.damaged().is_some());
     match app.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
         Err(error) => TenureError::from(Failure::internal(error)).into_response(),

@@ -4,6 +4,7 @@
 //! first appearance, so values are always bound by name here, never by position.
 
 mod counts;
+mod damage;
 pub mod dump;
 mod ended;
 mod location;
@@ -21,10 +22,12 @@ mod sqlite;
 mod sqlite_dump;
 mod sqlite_file;
 mod sqlite_functions;
+mod sqlite_lock;
 mod sqlite_reader;
 mod sqlite_writer;
 mod value;
 
+use damage::Damage;
 use location::Location;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -32,6 +35,7 @@ use uuid::Uuid;
 pub use counts::Written;
 pub use migrate::{MIGRATIONS, Migration, SCHEMA_VERSION};
 pub use signal::{Signal, SignalReceiver};
+pub use sqlite_lock::ServerLock;
 pub use value::{Row, Value};
 
 /// What went wrong in a database.
@@ -54,6 +58,9 @@ pub enum DatabaseError {
     /// The data was written by another version of the program, or was never made.
     #[error("{0}")]
     Schema(String),
+    /// What is stored cannot be right: pages or rows are damaged. Only a backup helps.
+    #[error("{0}")]
+    Damaged(String),
     /// The database cannot be reached or refused the statement; the text is for the log, not for callers.
     #[error("{0}")]
     Failed(String),
@@ -164,10 +171,10 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Failed`].
     pub async fn read(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, DatabaseError> {
-        match self {
+        self.damage().watch(match self {
             Database::Sqlite(database) => database.read(sql, values).await,
             Database::Postgres(database) => database.read(sql, values).await,
-        }
+        })
     }
 
     /// Answers several questions about one and the same state of the database: the rows of each, in order.
@@ -175,10 +182,10 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Failed`].
     pub async fn read_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        match self {
+        self.damage().watch(match self {
             Database::Sqlite(database) => database.read_all(statements).await,
             Database::Postgres(database) => database.read_all(statements).await,
-        }
+        })
     }
 
     /// Does all of a batch or nothing of it. `Ok` means that it is kept for good.
@@ -189,15 +196,16 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unmet`] and [`DatabaseError::Taken`] when the data is not as expected; nothing is changed.
     /// [`DatabaseError::Failed`] when the statement or the database failed; if that happened during the commit, it
-    /// cannot be known whether the batch was kept, and the text says so.
+    /// cannot be known whether the batch was kept, and the text says so. [`DatabaseError::Damaged`] once damage was found.
     pub async fn apply(&self, batch: Batch) -> Result<(), DatabaseError> {
         if batch.statements.is_empty() {
             return Ok(());
         }
-        match self {
+        self.damage().refuse_writes()?;
+        self.damage().watch(match self {
             Database::Sqlite(database) => database.apply(batch).await,
             Database::Postgres(database) => database.apply(batch).await,
-        }
+        })
     }
 
     /// News of the commits from now on, of this process and of all others that share the database.
@@ -232,6 +240,30 @@ impl Database {
         match self {
             Database::Sqlite(database) => database.read("SELECT 1", Vec::new()).await.map(drop),
             Database::Postgres(database) => database.ping().await,
+        }
+    }
+
+    /// Looks for damage: reads all of an SQLite database, on a thread and a connection of its own with little priority, so
+    /// that nobody waits for it. PostgreSQL checks pages itself as it reads them.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Damaged`]; [`DatabaseError::Failed`] when it cannot be looked at.
+    pub async fn check(&self) -> Result<(), DatabaseError> {
+        match self {
+            Database::Sqlite(database) => self.damage().watch(database.check().await),
+            Database::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// The damage that a check, a read or a write has found since the database was opened. Nothing is written any more then.
+    pub fn damaged(&self) -> Option<&str> {
+        self.damage().found()
+    }
+
+    fn damage(&self) -> &Damage {
+        match self {
+            Database::Sqlite(database) => database.damage(),
+            Database::Postgres(database) => database.damage(),
         }
     }
 

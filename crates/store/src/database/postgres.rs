@@ -2,6 +2,7 @@
 
 use super::Batch;
 use super::counts::Written;
+use super::damage::Damage;
 use super::location::{Protection, Secret};
 use super::postgres_line::{Address, failed};
 use super::postgres_listener;
@@ -47,6 +48,7 @@ pub struct Postgres {
 }
 
 struct Inner {
+    damage: Damage,
     pool: Pool,
     writer: Writer,
     /// Lines for reading.
@@ -78,7 +80,13 @@ impl Postgres {
         let signals = Signals::new();
         let listener = postgres_listener::start(address.clone(), node, signals.clone()).await?;
         let writer = Writer::start(address, node, signals.clone());
-        Ok(Postgres { inner: Arc::new(Inner { pool, writer, lines, signals, listener }) })
+        Ok(Postgres {
+            inner: Arc::new(Inner { damage: Damage::default(), pool, writer, lines, signals, listener }),
+        })
+    }
+
+    pub(super) fn damage(&self) -> &Damage {
+        &self.inner.damage
     }
 
     pub(super) fn written(&self) -> Written {

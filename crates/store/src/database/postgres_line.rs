@@ -9,6 +9,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -85,12 +86,19 @@ impl Address {
     }
 }
 
+/// A damaged page, and a damaged index.
+const DAMAGE: [SqlState; 2] = [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED];
+
 /// An error of PostgreSQL, for the log: the message and the code, without the detail, which quotes rows.
 pub(super) fn failed(error: &tokio_postgres::Error) -> DatabaseError {
-    DatabaseError::Failed(match error.as_db_error() {
+    let text = match error.as_db_error() {
         Some(refusal) => format!("postgres: {} ({})", refusal.message(), refusal.code().code()),
         None => format!("postgres: {}", with_causes(error)),
-    })
+    };
+    match error.code() {
+        Some(code) if DAMAGE.contains(code) => DatabaseError::Damaged(text),
+        _ => DatabaseError::Failed(text),
+    }
 }
 
 /// An error and what is behind it, when its own text does not say that already.

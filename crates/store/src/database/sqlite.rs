@@ -4,14 +4,17 @@
 //! measured to cost a third of the reads (design, section 6).
 
 use super::counts::Written;
+use super::damage::Damage;
 use super::signal::{SignalReceiver, Signals};
 use super::sqlite_file;
 use super::sqlite_reader::Readers;
 use super::sqlite_writer::Writer;
 use super::{Batch, DatabaseError, OpenMode, Row, Statement, Value};
+use rusqlite::ErrorCode;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// An open SQLite database; clones share it.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub struct Sqlite {
 }
 
 struct Inner {
+    path: PathBuf,
+    damage: Damage,
     readers: Readers,
     writer: Writer,
     signals: Signals,
@@ -44,7 +49,8 @@ impl Sqlite {
         let connection = sqlite_file::open_writer(path, mode, now_us)?;
         let writer = Writer::start(connection, signals.clone())?;
         let readers = Readers::start(path, readers)?;
-        Ok(Sqlite { inner: Arc::new(Inner { readers, writer, signals }) })
+        let (path, damage) = (path.to_owned(), Damage::default());
+        Ok(Sqlite { inner: Arc::new(Inner { path, damage, readers, writer, signals }) })
     }
 
     pub(super) async fn read(
@@ -61,6 +67,19 @@ impl Sqlite {
 
     pub(super) async fn apply(&self, batch: Batch) -> Result<(), DatabaseError> {
         self.inner.writer.apply(batch).await
+    }
+
+    pub(super) async fn check(&self) -> Result<(), DatabaseError> {
+        let (path, (reply, outcome)) = (self.inner.path.clone(), oneshot::channel());
+        std::thread::Builder::new()
+            .name("sqlite-check".into())
+            .spawn(move || drop(reply.send(sqlite_file::check(&path))))
+            .map_err(|error| DatabaseError::Failed(format!("cannot start a thread: {error}")))?;
+        outcome.await.unwrap_or_else(|_| Err(DatabaseError::Failed("the check was not finished".into())))
+    }
+
+    pub(super) fn damage(&self) -> &Damage {
+        &self.inner.damage
     }
 
     pub(super) fn written(&self) -> Written {
@@ -126,7 +145,11 @@ impl rusqlite::ToSql for Bound<'_> {
 
 /// An error of SQLite, for the log. Its texts name tables and columns, never values.
 pub(super) fn failed(error: &rusqlite::Error) -> DatabaseError {
-    DatabaseError::Failed(format!("sqlite: {error}"))
+    let text = format!("sqlite: {error}");
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => DatabaseError::Damaged(text),
+        _ => DatabaseError::Failed(text),
+    }
 }
 
 #[cfg(test)]

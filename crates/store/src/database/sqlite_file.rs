@@ -21,6 +21,9 @@ const STATEMENTS: usize = 512;
 const MAPPED_BYTES: i64 = 2 * 1024 * 1024 * 1024;
 /// The write-ahead log is cut down to this after a burst.
 const LOG_BYTES: i64 = 64 * 1024 * 1024;
+/// Priority of the thread that looks for damage, as of `nice`.
+#[cfg(target_os = "linux")]
+const LOW_PRIORITY: i32 = 15;
 
 /// Opens the connection that writes; the schema is current afterwards.
 pub(super) fn open_writer(path: &Path, mode: OpenMode, now_us: i64) -> Result<Connection, DatabaseError> {
@@ -54,6 +57,24 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, DatabaseError> {
         Ok(connection)
     };
     connect().map_err(|error| cannot_open(path, &error))
+}
+
+/// Reads the whole file and says what is damaged. Beside those who work with it: this thread gets what they leave.
+pub(super) fn check(path: &Path) -> Result<(), DatabaseError> {
+    require_file(path)?;
+    // Refused where the system has no such thing; then the check has the usual priority.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOW_PRIORITY);
+    let found = || -> rusqlite::Result<String> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(BUSY)?;
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+    };
+    match found() {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(found) => Err(DatabaseError::Damaged(format!("sqlite: {}", found.trim().replace('\n', " ")))),
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {

@@ -130,7 +130,11 @@ impl Desk {
                 self.recover();
                 let text = error.to_string();
                 tracing::error!(error = text, batches = group.len(), "a group of batches was not committed");
-                group.iter().map(|_| Err(DatabaseError::Failed(text.clone()))).collect()
+                let again = match error {
+                    DatabaseError::Damaged(_) => DatabaseError::Damaged,
+                    _ => DatabaseError::Failed,
+                };
+                group.iter().map(|_| Err(again(text.clone()))).collect()
             }
         };
         for (order, outcome) in group.into_iter().zip(outcomes) {
@@ -157,6 +161,9 @@ impl Desk {
         let run = |(number, statement)| self.statement(number, statement);
         let outcome = batch.statements.iter().enumerate().try_for_each(run);
         if let Err(error) = &outcome {
+            if let DatabaseError::Damaged(what) = error {
+                return Err(DatabaseError::Damaged(what.clone()));
+            }
             // A full disk or a failing one may end the transaction, and the batches before this one with it.
             if self.connection.is_autocommit() {
                 return Err(DatabaseError::Failed(format!("the transaction was lost: {error}")));

@@ -37,6 +37,7 @@ mod agent_turns;
 mod agent_world;
 mod agents;
 mod audit;
+mod damage;
 mod devices;
 mod durability;
 mod files;

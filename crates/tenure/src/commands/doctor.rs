@@ -99,6 +99,10 @@ async fn database(settings: &Settings, found: &mut Findings) {
             return found.wrong("database", error.to_string(), todo);
         }
     };
+    if let Err(error) = admin.store.database().check().await {
+        let todo = "stop the server, keep a copy of the database, and restore the last backup: `tenure restore FILE --force`";
+        found.wrong("database", error.to_string(), todo);
+    }
     found.looked_at("database");
     if let Err(error) = contents(settings, &admin, found).await {
         found.wrong(

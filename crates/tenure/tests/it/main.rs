@@ -3,6 +3,7 @@
 mod administration;
 mod audit;
 mod backup;
+mod damage;
 mod demo;
 mod doctor;
 mod durability;

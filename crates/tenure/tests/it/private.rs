@@ -23,7 +23,8 @@ fn open_to_others(folder: &Path, found: &mut Vec<PathBuf>) -> usize {
 }
 
 fn upload(serving: &Serving, key: &str) {
-    let body = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--b--\r\n";
+    let body =
+        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--b--\r\n";
     let bearer = format!("Bearer {key}");
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", "multipart/form-data; boundary=b")];
     let (status, said) = serving.send("POST", "/v3/organizations/attachments", &headers, body);

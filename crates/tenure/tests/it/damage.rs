@@ -1,0 +1,56 @@
+//! A damaged database is found, and one SQLite file has one server.
+
+use crate::serving::Serving;
+use crate::shell::Shell;
+use store::testing::destroy_page;
+
+#[test]
+fn a_damaged_database_takes_readiness_and_writes_away_and_the_doctor_finds_it() {
+    let mut shell = Shell::new(None);
+    shell.run("migrate");
+    shell.run("org create Acme");
+    shell.run("user create ana@example.com --org Acme --role admin");
+    let key = shell.run("key create --user ana@example.com --wire devin --name laptop --json");
+    let key: serde_json::Value = serde_json::from_str(&key).unwrap();
+    let bearer = format!("Bearer {}", key["secret"].as_str().unwrap());
+    let said = shell.run("doctor");
+    assert!(said.contains("ok     database"), "{said}");
+    destroy_page(&shell.folder().join("tenure-data/tenure.db"), "messages");
+    let said = shell.run("doctor");
+    assert!(said.contains("WRONG  database: sqlite: ") && said.contains("tenure restore FILE"), "{said}");
+    // The server looks by itself; nobody has asked for the damaged table.
+    let mut serving = Serving::start(&shell, &[]);
+    let line = serving.logged("the database is damaged");
+    assert!(line.contains("tenure restore FILE"), "{line}");
+    let (status, said) = serving.get("/readyz");
+    assert_eq!(status, 503);
+    assert!(said.contains("damaged"), "{said}");
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+    let (status, said) = serving.send("POST", "/v3/organizations/sessions", &headers, r#"{"prompt":"hi"}"#);
+    assert_eq!(status, 503, "{said}");
+    assert!(said.contains("damaged"), "{said}");
+    assert!(serving.get("/metrics").1.contains("tenure_database_damaged 1"));
+}
+
+#[test]
+fn one_sqlite_file_has_one_server_and_administration_goes_on_beside_it() {
+    let mut shell = Shell::new(None);
+    let first = Serving::start(&shell, &[]);
+    std::os::unix::fs::symlink("tenure-data/tenure.db", shell.folder().join("other.db")).unwrap();
+    for database in ["sqlite:tenure-data/tenure.db", "sqlite:other.db"] {
+        let words = ["serve", "--listen", "127.0.0.1:0", "--database", database];
+        let output = shell.command(&words).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && said.contains("tenure-data/tenure.db is served already"),
+            "{said}"
+        );
+        assert!(said.contains(&format!("process {}", first.id())), "{said}");
+    }
+    shell.run("org create Acme");
+    shell.run("migrate");
+    assert!(shell.run("org list").contains("Acme"));
+    // Killed, as a machine that fails does it: the next one starts at once.
+    drop(first);
+    drop(Serving::start(&shell, &[]));
+}
