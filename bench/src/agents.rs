@@ -6,11 +6,11 @@ use crate::Outcome;
 use clap::Args;
 use domain::agent::{Agent, AgentSession, NewSession, Range, SessionFilter, State};
 use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
+use domain::json::Json;
 use domain::organization::Organization;
 use domain::principal::PrincipalKind;
 use domain::time::{Micros, Span};
 use futures_util::stream::{self, StreamExt};
-use serde_json::Value;
 use std::time::Instant;
 use store::access::ViewSessions;
 use store::testing::{Part, Reached, part_of_list};
@@ -215,7 +215,7 @@ fn past(agent: &Agent, number: u32, at: Micros) -> Birth {
         title: Some(format!("session {number}")),
         tags: vec![format!("tag-{}", other % 50), format!("team-{}", other % 7)],
         model: None,
-        capabilities: Value::Array(Vec::new()),
+        capabilities: Json::of(&[(); 0]),
         origin: ["api", "slack", "webapp", "cli"][(other % 4) as usize].to_owned(),
         category: Some(domain::agent::CATEGORIES[(other % 12) as usize].to_owned()),
         subcategory: None,
@@ -226,7 +226,7 @@ fn past(agent: &Agent, number: u32, at: Micros) -> Birth {
         parent: None,
         output_schema: None,
         max_acus: None,
-        extra: Value::Null,
+        extra: Json::default(),
     };
     let mut session = AgentSession::new(agent.organization, SessionId::new(at, rand::random()), given);
     session.archived = other.is_multiple_of(10).then_some(at);

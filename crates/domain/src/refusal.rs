@@ -131,8 +131,8 @@ pub enum Refusal {
         /// The limit.
         max: u32,
     },
-    /// A session may not hold more devices at once.
-    #[error("the session already holds or waits for {max} devices; release one first")]
+    /// A session may not hold more devices at once, or ask for more in its life.
+    #[error("the session has reached its limit of {max} devices: release one, or start another session")]
     SessionFull {
         /// The limit.
         max: u32,

@@ -99,8 +99,8 @@ pub enum RequestFailure {
     /// The answer took too long.
     #[error("the request took too long")]
     Timeout,
-    /// The credential has too many WebSockets open.
-    #[error("this key already has {limit} connections open; close one first")]
+    /// The credential, its owner, or strangers at one address have too many WebSockets open.
+    #[error("{limit} connections are already open for this key, its user, or this address; close one first")]
     TooManyConnections {
         /// The limit.
         limit: u32,

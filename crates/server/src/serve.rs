@@ -12,6 +12,7 @@ use crate::observe::Metrics;
 use crate::operations::passwords::Passwords;
 use crate::operations::queue::QueueRuns;
 use crate::operations::recaptcha::Recaptcha;
+use crate::operations::schema::Judges;
 use crate::operations::tokens::Signer;
 use crate::private;
 use crate::settings::{FileStore, Settings, SettingsError};
@@ -117,7 +118,8 @@ impl Server {
     ) -> Result<Server, ServeError> {
         settings.check_exposure()?;
         settings.check_issuer()?;
-        let tls = Tls::open(&settings)?;
+        front::raise_file_limit();
+        let front = Front::new(Tls::open(&settings)?, &settings);
         private::close_to_others(&settings);
         let files = open_files(&settings.files)?;
         let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
@@ -157,8 +159,9 @@ impl Server {
             stop,
             tasks: TaskTracker::new(),
             used: Throttle::default(),
-            front: Front::new(tls),
+            front,
             sockets: SocketCounts::default(),
+            judges: Judges::default(),
         });
         jobs::start(&app);
         let serving = tokio::spawn(front::accept(app.clone(), listener));

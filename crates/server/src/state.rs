@@ -10,6 +10,7 @@ use crate::observe::Metrics;
 use crate::operations::passwords::Passwords;
 use crate::operations::queue::QueueRuns;
 use crate::operations::recaptcha::Recaptcha;
+use crate::operations::schema::Judges;
 use crate::operations::tokens::Signer;
 use crate::settings::Settings;
 use crate::throttle::{SocketCounts, Throttle};
@@ -69,8 +70,10 @@ pub struct Parts {
     pub used: Throttle,
     /// What stands in front of the wires.
     pub front: Front,
-    /// Open WebSockets of each credential.
+    /// Open WebSockets and streams of events.
     pub sockets: SocketCounts,
+    /// Who judges values by JSON Schemas.
+    pub judges: Judges,
 }
 
 impl App {

@@ -1,9 +1,13 @@
 //! Limits kept in memory: notes that need not be written every time, and open WebSockets.
 
-use domain::ids::CredentialId;
+use crate::failure::{Failure, RequestFailure};
+use crate::settings::Settings;
+use domain::ids::{CredentialId, PrincipalId};
 use domain::time::{Micros, Span};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use store::Caller;
 use uuid::Uuid;
 
 /// How often "used just now" is written for the same thing: a note that is half a minute old is as good.
@@ -31,36 +35,68 @@ impl Throttle {
     }
 }
 
-/// How many WebSockets each credential has open on this server.
+/// What open WebSockets and streams are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SocketsOf {
+    /// A key or a login session.
+    Credential(CredentialId),
+    /// A user or service user, with all of its credentials.
+    Principal(PrincipalId),
+    /// One address (of IPv6, one /64), of those that have shown no good credential.
+    Address(IpAddr),
+    /// All that have shown no good credential.
+    Strangers,
+}
+
+/// How many WebSockets and streams are open on this server.
 #[derive(Clone, Default)]
-pub struct SocketCounts(Arc<Mutex<HashMap<CredentialId, u32>>>);
+pub struct SocketCounts(Arc<Mutex<HashMap<SocketsOf, u32>>>);
 
 /// One open WebSocket; it counts until this is dropped.
 pub struct OpenSocket {
     counts: SocketCounts,
-    credential: CredentialId,
+    of: Vec<SocketsOf>,
 }
 
 impl SocketCounts {
-    /// Counts one more, unless the credential has `limit` already.
-    pub fn open(&self, credential: CredentialId, limit: u32) -> Option<OpenSocket> {
+    /// Counts one more for each of these.
+    ///
+    /// # Errors
+    /// The limit of the first that has reached its limit; then nothing is counted.
+    pub fn open(&self, of: &[(SocketsOf, u32)]) -> Result<OpenSocket, u32> {
         let mut counts = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let count = counts.entry(credential).or_default();
-        if *count >= limit {
-            return None;
+        let count = |of| counts.get(of).copied().unwrap_or_default();
+        if let Some((_, limit)) = of.iter().find(|(of, limit)| count(of) >= *limit) {
+            return Err(*limit);
         }
-        *count += 1;
-        Some(OpenSocket { counts: self.clone(), credential })
+        for (of, _) in of {
+            *counts.entry(*of).or_default() += 1;
+        }
+        Ok(OpenSocket { counts: self.clone(), of: of.iter().map(|(of, _)| *of).collect() })
+    }
+
+    /// Counts one more for a caller's credential and for the caller.
+    ///
+    /// # Errors
+    /// [`RequestFailure::TooManyConnections`].
+    pub fn open_for(&self, caller: &Caller, settings: &Settings) -> Result<OpenSocket, Failure> {
+        let of = [
+            (SocketsOf::Credential(caller.credential()), settings.websockets_per_credential),
+            (SocketsOf::Principal(caller.principal()), settings.websockets_per_principal),
+        ];
+        self.open(&of).map_err(|limit| RequestFailure::TooManyConnections { limit }.into())
     }
 }
 
 impl Drop for OpenSocket {
     fn drop(&mut self) {
         let mut counts = self.counts.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.credential) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.credential);
+        for of in &self.of {
+            if let Some(count) = counts.get_mut(of) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(of);
+                }
             }
         }
     }
@@ -77,5 +113,17 @@ mod tests {
         let noted = [0, 1, 29, 30, 31, 60, 10].map(|second| throttle.due(Uuid::nil(), at(second)));
         // The last one: the clock went back, and waiting for it to catch up could take for ever.
         assert_eq!(noted, [true, false, false, true, false, true, true]);
+    }
+
+    #[test]
+    fn sockets_count_for_each_of_several() {
+        let counts = SocketCounts::default();
+        let all = SocketsOf::Strangers;
+        let one = |last| SocketsOf::Address([192, 0, 2, last].into());
+        let open = |last| counts.open(&[(one(last), 2), (all, 3)]);
+        let held = [open(1), open(1), open(2)].map(|open| open.map_err(drop).unwrap());
+        assert_eq!((open(1).err(), open(2).err()), (Some(2), Some(3)));
+        drop(held);
+        assert!(counts.0.lock().unwrap().is_empty() && open(1).is_ok());
     }
 }

@@ -4,7 +4,7 @@ use crate::access::{Granted, GrantedAccount, ViewSessions};
 use crate::agent_filter::{Conditions, Reach, conditions, kept};
 use crate::agent_sessions::session;
 use crate::database::{Database, Row, Value};
-use crate::rows::{values, word};
+use crate::rows::{MAX_PAGE_BYTES, values, word};
 use crate::{Result, Store};
 use domain::agent::{AgentSession, SessionFilter, State};
 use domain::ids::AgentId;
@@ -119,7 +119,8 @@ pub(crate) fn reach_of_page(reach: Reach, filter: &SessionFilter) -> Reach {
 }
 
 /// The sessions are found by what is narrow, and only those of the page get their bodies. Their leases are left where
-/// they are: no list shows them, and without them the account's index has all that is needed.
+/// they are: no list shows them, and without them the account's index has all that is needed. The page ends early when its
+/// bodies are large; `found` says how many sessions it would have had.
 pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Question {
     let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
     let found = match (conditions.reach, conditions.sqlite) {
@@ -141,10 +142,15 @@ pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Quest
             conditions.order()
         ),
     };
+    let bytes = conditions.bind(MAX_PAGE_BYTES);
     let sql = format!(
-        "SELECT CAST(NULL AS BIGINT), b.body FROM ({found}) s
-         JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us
-         ORDER BY s.created_us DESC, s.tail DESC"
+        "SELECT CAST(NULL AS BIGINT), body, found FROM
+             (SELECT s.created_us, s.tail, b.body, COUNT(*) OVER () AS found,
+                  SUM(OCTET_LENGTH(b.body)) OVER (ORDER BY s.created_us DESC, s.tail DESC)
+                      - OCTET_LENGTH(b.body) AS before
+              FROM ({found}) s
+              JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us) w
+         WHERE before < CAST({bytes} AS BIGINT) ORDER BY created_us DESC, tail DESC"
     );
     (kept(sql), conditions.values)
 }
@@ -197,9 +203,10 @@ fn facet<T>(rows: &[Row], value: impl Fn(&Row) -> Result<T>) -> Result<Vec<(T, u
 fn stretch(rows: &[Row], total: &[Row], select: Select) -> Result<Listed<AgentSession>> {
     let (Select::Offset { limit, .. } | Select::Before { limit, .. }) = select;
     let limit = limit as usize;
-    let items = rows.iter().take(limit).map(|row| session(row, 0)).collect::<Result<_>>()?;
+    let items = rows.iter().take(limit).map(|row| session(row, 0)).collect::<Result<Vec<_>>>()?;
     let total = total.first().map_or(Ok(0), |row| count(row, 0))?;
-    Ok(Listed { items, total, more: rows.len() > limit })
+    let found = rows.first().map_or(Ok(0), |row| count(row, 2))?;
+    Ok(Listed { more: found > items.len() as u64, items, total })
 }
 
 fn count(row: &Row, column: usize) -> Result<u64> {

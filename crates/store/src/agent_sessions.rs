@@ -216,7 +216,9 @@ impl Store {
         };
         let until = least.saturating_add(i64::from(rows));
         let mut statements = Vec::new();
-        for id in self.attached(&granted, session, until).await? {
+        for id in
+            self.attached(&granted, session, until).await?.into_iter().filter_map(|(_, file, _)| file.id)
+        {
             let sql = "UPDATE files SET expires_us = $3 WHERE organization = $1 AND id = $2";
             statements.push(any(sql, values![organization, id, now]));
         }

@@ -3,16 +3,16 @@
 use crate::access::{Granted, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
 use crate::idempotency::makes;
-use crate::rows::{batch, containing, from_json, json, listed, one, values};
+use crate::rows::{MAX_PAGE_BYTES, batch, containing, from_json, json, listed, one, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{Agent, DEFAULT_AGENT};
 use domain::ids::{AgentId, OrganizationId};
+use domain::json::Json;
 use domain::page::Listed;
 use domain::refusal::Thing;
 use domain::time::Micros;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 macro_rules! agent_columns {
     () => {
@@ -23,8 +23,13 @@ macro_rules! agent_columns {
 const PAGE: &str = concat!(
     "SELECT ",
     agent_columns!(),
+    " FROM (SELECT p.*, SUM(OCTET_LENGTH(body)) OVER (ORDER BY created_us DESC, id DESC)
+                - OCTET_LENGTH(body) AS before
+            FROM (SELECT ",
+    agent_columns!(),
     " FROM agents WHERE organization = $1 AND deleted_us IS NULL AND search LIKE $2 ESCAPE '\\'
-      ORDER BY created_us DESC, id DESC LIMIT $3 OFFSET $4"
+              ORDER BY created_us DESC, id DESC LIMIT $3 OFFSET $4) p) q
+      WHERE before < $5 ORDER BY created_us DESC, id DESC"
 );
 
 const TOTAL: &str = "SELECT COUNT(*) FROM agents
@@ -77,7 +82,8 @@ impl Store {
         }
     }
 
-    /// The agents whose name, display name or description has a text in it, whatever the case; the newest first.
+    /// The agents whose name, display name or description has a text in it, whatever the case; the newest first. The page
+    /// ends early when its agents are large.
     pub async fn agents(
         &self,
         granted: &Granted<ViewSessions>,
@@ -86,7 +92,10 @@ impl Store {
         limit: u32,
     ) -> Result<Listed<Agent>> {
         let pattern = containing(search.unwrap_or_default());
-        let both = vec![(PAGE, values![pattern.as_str(), limit, offset]), (TOTAL, values![pattern.as_str()])];
+        let both = vec![
+            (PAGE, values![pattern.as_str(), limit, offset, MAX_PAGE_BYTES]),
+            (TOTAL, values![pattern.as_str()]),
+        ];
         let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
         let items = rows.iter().map(|row| agent(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
         listed(items, &total, u64::from(offset))
@@ -194,7 +203,7 @@ fn default_agent(organization: OrganizationId, id: AgentId, now: Micros) -> Agen
         system_prompt: String::new(),
         model: None,
         tags: Vec::new(),
-        capabilities: Json::Array(Vec::new()),
+        capabilities: Json::of(&[(); 0]),
         created: now,
         updated: now,
     }

@@ -3,7 +3,7 @@
 use crate::access::{Granted, Right, ViewSessions};
 use crate::database::Row;
 use crate::messages::IS_THERE;
-use crate::rows::{from_json, values, word};
+use crate::rows::{MAX_PAGE_BYTES, from_json, values, word};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Event, EventContext, EventKind, EventQuery};
@@ -18,11 +18,18 @@ macro_rules! event_columns {
     };
 }
 
-/// The events between two sequences. Kinds come as one text with a comma around each.
+/// The events between two sequences: at most `$9`, and no more after their data has `$10` bytes. Kinds come as one text
+/// with a comma around each. `found` says how many there are without the second limit.
 macro_rules! page {
     ($order:literal) => {
         concat!(
             "SELECT ",
+            event_columns!(),
+            ", found FROM (SELECT p.*, COUNT(*) OVER () AS found,
+                 SUM(OCTET_LENGTH(data)) OVER (ORDER BY sequence ",
+            $order,
+            ") - OCTET_LENGTH(data) AS before
+             FROM (SELECT ",
             event_columns!(),
             " FROM events WHERE organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4
                  AND ($5 = '' OR $5 LIKE '%,' || kind || ',%') AND $6 NOT LIKE '%,' || kind || ',%'
@@ -33,7 +40,8 @@ macro_rules! page {
             $order,
             ", sequence ",
             $order,
-            " LIMIT $9"
+            " LIMIT $9) p) q WHERE before < $10 ORDER BY sequence ",
+            $order
         )
     };
 }
@@ -57,7 +65,8 @@ const STREAMED: &str = concat!(
 );
 
 impl Store {
-    /// A stretch of what happened, and how many events of these kinds the session has in all.
+    /// A stretch of what happened, and how many events of these kinds the session has in all. It is shorter than
+    /// asked for when the data of the events is large.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] for a session that is not there.
@@ -79,7 +88,8 @@ impl Store {
             exclude.as_str(),
             by_turn,
             turn,
-            i64::from(query.limit) + 1
+            i64::from(query.limit) + 1,
+            MAX_PAGE_BYTES
         ];
         let whole = query.kinds.is_none() && query.exclude.is_empty() && !by_turn;
         let total = match whole {
@@ -91,9 +101,10 @@ impl Store {
         let [there, rows, total] =
             self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let more = rows.len() > query.limit as usize;
         let items =
-            rows.iter().take(query.limit as usize).map(|row| event(id, row)).collect::<Result<_>>()?;
+            rows.iter().take(query.limit as usize).map(|row| event(id, row)).collect::<Result<Vec<_>>>()?;
+        let found = rows.first().map_or(Ok(0), |row| row.int(7))?;
+        let more = found > i64::try_from(items.len()).unwrap_or(i64::MAX);
         let total = total.first().map_or(Ok(0), |row| row.int(0))?;
         Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
     }

@@ -2,11 +2,11 @@
 
 use crate::access::{Granted, Right, ViewSessions};
 use crate::database::Row;
-use crate::rows::{from_json, values};
+use crate::rows::{MAX_PAGE_BYTES, from_json, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Attachment, Message, Source};
-use domain::ids::{FileId, MessageId, SessionId};
+use domain::ids::{MessageId, SessionId};
 use domain::page::Listed;
 use domain::refusal::Thing;
 use domain::time::Micros;
@@ -15,20 +15,46 @@ use domain::time::Micros;
 pub(crate) const IS_THERE: &str = "
     SELECT created_us FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND tail = $3";
 
-const PAGE: &str = "
-    SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND sequence > $3
-    ORDER BY organization, session_us, sequence LIMIT $4";
+/// Messages between two places, in one direction: at most `$5`, and no more after their rows have `$6` bytes.
+macro_rules! page {
+    ($order:literal) => {
+        concat!(
+            "SELECT body FROM (SELECT sequence, body,
+                 SUM(OCTET_LENGTH(body)) OVER (ORDER BY sequence ",
+            $order,
+            ") - OCTET_LENGTH(body) AS before
+             FROM (SELECT sequence, body FROM messages
+                   WHERE organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4
+                   ORDER BY organization ",
+            $order,
+            ", session_us ",
+            $order,
+            ", sequence ",
+            $order,
+            " LIMIT $5) p) q WHERE before < $6 ORDER BY sequence ",
+            $order
+        )
+    };
+}
+
+const PAGE: &str = page!("ASC");
+const NEWEST: &str = page!("DESC");
 
 // Sequences have no gaps, so the newest is how many there are.
 const TOTAL: &str = "
     SELECT COALESCE(MAX(sequence), 0) FROM messages WHERE organization = $1 AND session_us = $2";
 
+/// Messages with files; bounded as [`PAGE`] is.
 const ATTACHED: &str = "
-    SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND attachments > 0 AND sequence < $3
-    ORDER BY organization, session_us, sequence";
+    SELECT body FROM (SELECT sequence, body,
+             SUM(OCTET_LENGTH(body)) OVER (ORDER BY sequence) - OCTET_LENGTH(body) AS before
+         FROM messages WHERE organization = $1 AND session_us = $2 AND attachments > 0
+             AND sequence > $3 AND sequence < $4) q
+    WHERE before < $5 ORDER BY sequence";
 
 impl Store {
-    /// What was said after a message, in order, and how many messages the session has in all.
+    /// What was said after a message, in order, and how many messages the session has in all: at most `limit`, and
+    /// fewer when their rows are large.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] for a session that is not there.
@@ -42,16 +68,35 @@ impl Store {
         let created = id.created();
         let statements = vec![
             (IS_THERE, values![created, id.tail() as i64]),
-            (PAGE, values![created, after, i64::from(limit) + 1]),
+            (PAGE, values![created, after, i64::MAX, limit, MAX_PAGE_BYTES]),
             (TOTAL, values![created]),
         ];
         let [there, rows, total] =
             self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let more = rows.len() > limit as usize;
-        let items = rows.iter().take(limit as usize).map(message).collect::<Result<_>>()?;
+        let items = rows.iter().map(message).collect::<Result<Vec<_>>>()?;
         let total = total.first().map_or(Ok(0), |row| row.int(0))?;
+        let more = items.last().map_or(after, |last| last.sequence) < total;
         Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
+    }
+
+    /// What was said before a message and after another, newest first: at most `limit` messages, and fewer when their
+    /// rows are large.
+    pub async fn messages_back(
+        &self,
+        granted: &Granted<ViewSessions>,
+        id: SessionId,
+        after: i64,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<Message>> {
+        let statements = vec![
+            (IS_THERE, values![id.created(), id.tail() as i64]),
+            (NEWEST, values![id.created(), after, before, limit, MAX_PAGE_BYTES]),
+        ];
+        let [there, rows] = self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
+        rows.iter().map(message).collect()
     }
 
     /// One message.
@@ -95,30 +140,33 @@ impl Store {
         granted: &Granted<ViewSessions>,
         id: SessionId,
     ) -> Result<Vec<(Source, Attachment, Micros)>> {
-        let both = vec![
-            (IS_THERE, values![id.created(), id.tail() as i64]),
-            (ATTACHED, values![id.created(), i64::MAX]),
-        ];
-        let [there, rows] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let there = self.within(granted, IS_THERE, values![id.created(), id.tail() as i64]).await?;
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let messages = rows.iter().map(message).collect::<Result<Vec<_>>>()?;
-        let files = messages.into_iter().flat_map(|message| {
-            let (source, at) = (message.source, message.created);
-            message.attachments.into_iter().map(move |attachment| (source, attachment, at))
-        });
-        Ok(files.collect())
+        self.attached(granted, id.created(), i64::MAX).await
     }
 
-    /// The files of messages before a sequence, also of a session that was deleted.
+    /// The files of messages before a sequence, also of a session that was deleted. The texts beside them are large:
+    /// they are read in pages, and of each page only the files are kept.
     pub(crate) async fn attached(
         &self,
         granted: &Granted<ViewSessions>,
         session: Micros,
         before: i64,
-    ) -> Result<Vec<FileId>> {
-        let rows = self.within(granted, ATTACHED, values![session, before]).await?;
-        let messages = rows.iter().map(message).collect::<Result<Vec<_>>>()?;
-        Ok(messages.iter().flat_map(|message| &message.attachments).filter_map(|file| file.id).collect())
+    ) -> Result<Vec<(Source, Attachment, Micros)>> {
+        let (mut files, mut after) = (Vec::new(), 0);
+        loop {
+            let values = values![session, after, before, MAX_PAGE_BYTES];
+            let rows = self.within(granted, ATTACHED, values).await?;
+            if rows.is_empty() {
+                return Ok(files);
+            }
+            for row in &rows {
+                let message = message(row)?;
+                let (source, at) = (message.source, message.created);
+                files.extend(message.attachments.into_iter().map(|attachment| (source, attachment, at)));
+                after = message.sequence;
+            }
+        }
     }
 }
 

@@ -28,6 +28,8 @@ async fn sqlite_answers_pages_and_gets_by_the_keys() {
                 (organization,kind,created_us)<(?,?,?))";
     assert_eq!(plan(PAGE, 3).await, [page]);
     let holds = [
+        "CO-ROUTINE h",
+        "CO-ROUTINE (subquery-5)",
         "SEARCH h USING PRIMARY KEY (organization=? AND session_us>? AND session_us<?)",
         "SCALAR SUBQUERY 2",
         "CO-ROUTINE p",
@@ -35,6 +37,9 @@ async fn sqlite_answers_pages_and_gets_by_the_keys() {
         "SEARCH p",
         // Of the page alone, and only to put the holds of a session into order.
         "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
+        "SCAN (subquery-5)",
+        "SCAN h",
+        "USE TEMP B-TREE FOR ORDER BY",
     ];
     assert_eq!(plan(PAGE_HOLDS, 3).await, holds);
     let one = [

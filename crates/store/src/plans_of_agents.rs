@@ -53,7 +53,7 @@ fn hot(sqlite: bool) -> Vec<Hot> {
     let taken = "agent_sessions_taken on agent_sessions\n Index Cond: (lease_us <= $1)";
     add("expired", claims::EXPIRED, values![7, 8], "agent_sessions_taken (lease_us<?)", taken);
     let place = "events USING PRIMARY KEY (organization=? AND session_us=? AND sequence>? AND sequence<?)";
-    let events = values![organization, 7, 0, 99, "", ",", 0, Value::Null, 9];
+    let events = values![organization, 7, 0, 99, "", ",", 0, Value::Null, 9, 9];
     add("events", events::PAGE, events.clone(), place, "Index Scan using events_pkey on events");
     add("newest", events::NEWEST, events, place, "Index Scan Backward using events_pkey on events");
     all
@@ -106,10 +106,12 @@ async fn sqlite_answers_lists_claims_and_events_by_the_keys() {
         assert!(plan.iter().any(|line| line.ends_with(needed)), "{name} {needed}: {plan:#?}");
         // What is scanned is made by the statement itself, or is what an index of few rows has, or an index from one
         // organization to the next.
-        let known = ["s", "o", "w", "first", "json_each VIRTUAL TABLE INDEX 1:", DELETED];
+        let known = ["s", "o", "w", "p", "q", "first", "json_each VIRTUAL TABLE INDEX 1:", DELETED];
         let next = "agent_sessions USING COVERING INDEX agent_sessions_waiting";
         let scans = plan.iter().filter_map(|line| line.strip_prefix("SCAN "));
-        let strange = scans.filter(|what| !known.contains(what) && *what != next).collect::<Vec<_>>();
+        let window = |what: &str| what.starts_with("(subquery-");
+        let strange = scans.filter(|what| !known.contains(what) && *what != next && !window(what));
+        let strange = strange.collect::<Vec<_>>();
         assert!(strange.is_empty(), "{name} scans {strange:?}: {plan:#?}");
         assert!(!plan.iter().any(|line| line.contains("AUTOMATIC")), "{name}: {plan:#?}");
     }

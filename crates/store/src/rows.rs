@@ -92,6 +92,10 @@ pub(crate) fn ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)
     )))
 }
 
+/// After how many bytes of rows with JSON in them a page ends, whatever number of rows was asked for. A row is as large
+/// as what a client once sent.
+pub(crate) const MAX_PAGE_BYTES: i64 = 4 << 20;
+
 /// What is kept as JSON. Everything that is written here can be written as JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| damaged(&error))

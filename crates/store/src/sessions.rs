@@ -53,13 +53,16 @@ pub(crate) const PAGE: &str = page!(session_columns!());
 
 /// The holds of a page's sessions, which are one range of their key. Not a join: PostgreSQL guesses how many
 /// sessions a page has, and by that reads all holds there are, or all of the organization for each session.
+///
+/// Of each session the open ones and the newest 50: a page has hundreds of sessions, and each may have had a thousand.
 pub(crate) const PAGE_HOLDS: &str = concat!(
     "SELECT h.session_us, ",
     hold_columns!(),
-    " FROM holds h WHERE h.organization = $1 AND h.session_us < $2
-        AND h.session_us >= (SELECT MIN(created_us) FROM (",
+    " FROM (SELECT h.*, ROW_NUMBER() OVER (PARTITION BY h.session_us ORDER BY h.position DESC) AS age
+            FROM holds h WHERE h.organization = $1 AND h.session_us < $2
+                AND h.session_us >= (SELECT MIN(created_us) FROM (",
     page!("created_us"),
-    ") p) ORDER BY h.session_us DESC, h.position"
+    ") p)) h WHERE h.age <= 50 OR h.released_us IS NULL ORDER BY h.session_us DESC, h.position"
 );
 
 /// One session with its holds.

@@ -5,8 +5,17 @@ use super::{
     PullRequest, Source, State, Turn, TurnState, Work,
 };
 use crate::ids::{EventId, MessageId, TurnId};
+use crate::json::Json;
 use crate::time::Micros;
+use serde::Serialize;
 use serde_json::{Value, json};
+
+/// The data of an event about a message. It is written as text at once: a tree of it would be a copy of all that the
+/// message has.
+#[derive(Serialize)]
+struct Saying<'a> {
+    message: &'a Message,
+}
 
 /// A decision in the making.
 pub(super) struct Decision<'a> {
@@ -37,14 +46,14 @@ impl<'a> Decision<'a> {
     }
 
     /// Something happens, in the newest turn if `context` says so.
-    pub fn event(&mut self, kind: EventKind, data: Value, context: EventContext) {
+    pub fn event(&mut self, kind: EventKind, data: impl Into<Json>, context: EventContext) {
         let sequence = self.session.events + 1;
         self.push(Change::Happened(Event {
             id: EventId::new(self.moment.now, self.moment.random, sequence),
             session: self.session.id,
             sequence,
             kind,
-            data,
+            data: data.into(),
             context,
             at: self.moment.now,
         }));
@@ -71,13 +80,13 @@ impl<'a> Decision<'a> {
         };
         let waiting = self.session.waiting.iter().copied().chain([(message.sequence, message.id)]).collect();
         let context = EventContext { turn: None, input: Some(message.id) };
-        self.event(EventKind::InputMessage, json!({ "message": message }), context);
+        self.event(EventKind::InputMessage, Json::of(&Saying { message: &message }), context);
         self.push(Change::Said(message));
         self.push(Change::Waiting(waiting));
     }
 
     /// The agent says something, as the answer of a turn; what was streamed is in it.
-    pub fn answered(&mut self, turn: &mut Turn, text: String, parts: Value, attachments: Vec<Attachment>) {
+    pub fn answered(&mut self, turn: &mut Turn, text: String, parts: Json, attachments: Vec<Attachment>) {
         let sequence = self.session.messages() + 1;
         let message = Message {
             id: self.message_id(sequence),
@@ -92,7 +101,7 @@ impl<'a> Decision<'a> {
         };
         (turn.streamed, turn.streamed_from) = (0, 0);
         turn.said += 1;
-        self.event(EventKind::OutputCompleted, json!({ "message": message }), turn.context());
+        self.event(EventKind::OutputCompleted, Json::of(&Saying { message: &message }), turn.context());
         self.push(Change::Said(message));
     }
 

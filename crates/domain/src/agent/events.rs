@@ -1,9 +1,9 @@
 //! What happens in a session, as its readers follow it.
 
 use crate::ids::{EventId, MessageId, SessionId, TurnId};
+use crate::json::Json;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 macro_rules! event_kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal)*) => {
@@ -141,7 +141,7 @@ pub struct Event {
     /// What happened.
     pub kind: EventKind,
     /// More of it; each kind says what.
-    pub data: Value,
+    pub data: Json,
     /// What it belongs to.
     pub context: EventContext,
     /// When.

@@ -21,12 +21,12 @@ pub use talk::{Attachment, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, Message, NewMessa
 pub use worker::{Answer, Item, MAX_ATTEMPTS, Report, Turn, TurnState};
 
 use crate::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId};
+use crate::json::Json;
 use crate::principal::PrincipalKind;
 use crate::refusal::Refusal;
 use crate::session::Ending;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The agent that every organization has, made on demand.
 pub const DEFAULT_AGENT: &str = "default";
@@ -82,7 +82,7 @@ pub struct Agent {
     /// What people sort agents by.
     pub tags: Vec<String>,
     /// What it can do, as the client wrote it: kept and not judged.
-    pub capabilities: Value,
+    pub capabilities: Json,
     /// When it was made.
     pub created: Micros,
     /// When it was last changed.
@@ -182,7 +182,7 @@ pub struct NewSession {
     /// The model it prefers.
     pub model: Option<String>,
     /// What the agent can do in it, as the client wrote it.
-    pub capabilities: Value,
+    pub capabilities: Json,
     /// Where it came from: `api`, `cli`, `slack`.
     pub origin: String,
     /// What it is about: one of [`CATEGORIES`].
@@ -200,11 +200,11 @@ pub struct NewSession {
     /// The session that started it.
     pub parent: Option<SessionId>,
     /// The JSON Schema of its structured output.
-    pub output_schema: Option<Value>,
+    pub output_schema: Option<Json>,
     /// How much it may use.
     pub max_acus: Option<Acus>,
     /// What else a wire was given and gives back: kept and not judged.
-    pub extra: Value,
+    pub extra: Json,
 }
 
 /// An agent session.
@@ -227,7 +227,7 @@ pub struct AgentSession {
     /// Pull requests that came of it.
     pub pull_requests: Vec<PullRequest>,
     /// What it came to, in the shape of its schema.
-    pub structured_output: Option<Value>,
+    pub structured_output: Option<Json>,
     /// What it used.
     pub usage: Usage,
     /// When it was put away.

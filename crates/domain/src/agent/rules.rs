@@ -7,10 +7,11 @@ use super::{
 };
 use crate::device::Actor;
 use crate::ids::{MessageId, SessionId, TurnId};
+use crate::json::Json;
 use crate::refusal::{Refusal, Thing};
 use crate::session::{EndReason, Ending, What};
 use crate::time::Micros;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// What a rule needs of the moment it decides in.
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +115,7 @@ pub enum Change {
     /// A pull request came of it, or changed.
     PullRequest(PullRequest),
     /// It came to this.
-    StructuredOutput(Value),
+    StructuredOutput(Json),
     /// It is over.
     Ended(Ending),
 }

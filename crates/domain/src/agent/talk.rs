@@ -1,10 +1,10 @@
 //! What is said in a session.
 
 use crate::ids::{FileId, MessageId, PrincipalId};
+use crate::json::Json;
 use crate::refusal::Refusal;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// How long the text of one message may be, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
@@ -59,7 +59,7 @@ pub struct NewMessage {
     /// Its text.
     pub text: String,
     /// All of its parts, as the client wrote them; `null` when it is only the text. Kept and not judged.
-    pub parts: Value,
+    pub parts: Json,
     /// In whose name it is sent.
     pub author: PrincipalId,
     /// What comes with it.
@@ -80,13 +80,21 @@ pub struct Message {
     /// Its text.
     pub text: String,
     /// All of its parts, as the client or the worker wrote them; `null` when it is only the text.
-    pub parts: Value,
+    pub parts: Json,
     /// What came with it.
     pub attachments: Vec<Attachment>,
     /// For a message of the agent: the sequence of what it answers.
     pub answers: Option<i64>,
     /// When it was said.
     pub created: Micros,
+}
+
+impl Message {
+    /// About how many bytes it is.
+    pub fn bytes(&self) -> usize {
+        let files = self.attachments.iter().map(|file| file.name.len() + file.url.len());
+        self.text.len() + self.parts.text().len() + files.sum::<usize>()
+    }
 }
 
 impl NewMessage {

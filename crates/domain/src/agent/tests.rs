@@ -3,10 +3,10 @@
 use super::*;
 use crate::device::Actor;
 use crate::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId, TurnId};
+use crate::json::Json;
 use crate::session::EndReason;
 use crate::time::Micros;
 use proptest::prelude::*;
-use serde_json::Value;
 use uuid::Uuid;
 
 mod commands;
@@ -27,7 +27,7 @@ pub(super) fn given() -> NewSession {
         title: None,
         tags: Vec::new(),
         model: None,
-        capabilities: Value::Null,
+        capabilities: Json::default(),
         origin: "api".to_owned(),
         category: None,
         subcategory: None,
@@ -38,7 +38,7 @@ pub(super) fn given() -> NewSession {
         parent: None,
         output_schema: None,
         max_acus: None,
-        extra: Value::Null,
+        extra: Json::default(),
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn post(n: u128) -> Command {
     Command::Post(NewMessage {
         id: MessageId(Uuid::from_u128(1_000 + n)),
         text: format!("message {n}"),
-        parts: Value::Null,
+        parts: Json::default(),
         author: OWNER,
         attachments: Vec::new(),
     })

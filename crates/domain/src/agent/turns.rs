@@ -7,8 +7,9 @@ use super::{
     Answer, Change, Doing, EventKind, Item, Report, State, SuspendReason, Turn, TurnState, Usage, Work,
 };
 use crate::ids::TurnId;
+use crate::json::Json;
 use crate::refusal::Refusal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// How many characters one line of a worker's log may have.
 const MAX_LOG_CHARS: usize = 8_192;
@@ -182,7 +183,7 @@ pub(super) fn finish(
     let mut turn = own(decision, id, fence)?;
     let context = turn.context();
     if !streamed.is_empty() {
-        decision.answered(&mut turn, streamed, Value::Null, Vec::new());
+        decision.answered(&mut turn, streamed, Json::default(), Vec::new());
     }
     let after = match answer {
         Answer::Finished => answered(decision, turn, Doing::Finished),

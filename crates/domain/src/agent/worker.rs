@@ -2,9 +2,9 @@
 
 use super::{Attachment, EventKind, PullRequest, Usage};
 use crate::ids::{MessageId, TurnId};
+use crate::json::Json;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// How often a turn is begun: once more after its worker was lost.
 pub const MAX_ATTEMPTS: i64 = 2;
@@ -92,14 +92,14 @@ pub enum Item {
         /// What.
         kind: EventKind,
         /// More of it.
-        data: Value,
+        data: Json,
     },
     /// A whole message. It takes the place of what was streamed before it.
     Message {
         /// Its text.
         text: String,
         /// Its parts, or `null`.
-        parts: Value,
+        parts: Json,
         /// What comes with it.
         attachments: Vec<Attachment>,
     },
@@ -108,7 +108,7 @@ pub enum Item {
     /// A pull request, or its new state.
     PullRequest(PullRequest),
     /// What the session came to. Whoever gives it here has checked it against the schema.
-    StructuredOutput(Value),
+    StructuredOutput(Json),
     /// What people call the session.
     Title(String),
 }

@@ -6,7 +6,7 @@ mod rules;
 
 pub use filter::{Filter, Offer, Wanted};
 pub use queue::{Assignment, Waiting, assign, visible};
-pub use rules::{Actor, Change, Command, MAX_OPEN_HOLDS, decide};
+pub use rules::{Actor, Change, Command, MAX_HOLDS, MAX_OPEN_HOLDS, decide};
 
 use crate::ids::{DeviceId, HoldId, HostId, OrganizationId, PrincipalId, SessionId};
 use crate::session::Ending;

@@ -9,6 +9,9 @@ use crate::time::Micros;
 /// How many devices one session may hold or wait for at once: more is a runaway loop.
 pub const MAX_OPEN_HOLDS: u32 = 200;
 
+/// How many devices one session may ask for in its life: all of its holds are loaded with it.
+pub const MAX_HOLDS: u32 = 1_000;
+
 /// Who wants something to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
@@ -152,6 +155,9 @@ fn request(
     if session.open_holds().count() >= MAX_OPEN_HOLDS as usize {
         return Err(Refusal::SessionFull { max: MAX_OPEN_HOLDS });
     }
+    if session.holds.len() >= MAX_HOLDS as usize {
+        return Err(Refusal::SessionFull { max: MAX_HOLDS });
+    }
     let principal = actor.principal().unwrap_or(session.owner);
     Ok(vec![Change::Requested(Hold {
         id: hold,
@@ -291,6 +297,20 @@ mod tests {
     fn run(session: DeviceSession, actor: Actor, command: Command, now: i64) -> DeviceSession {
         let changes = decide(&session, actor, command, Micros(now)).unwrap();
         session.after(&changes, Micros(now))
+    }
+
+    #[test]
+    fn a_session_asks_for_so_many_devices_in_its_life() {
+        let mut session = session();
+        let actor = member(OWNER, false);
+        for n in 0..MAX_HOLDS {
+            let ask = Command::Request { hold: hold(n.into()), wanted: wanted() };
+            session = run(session, actor, ask, 7);
+            let (reason, evidence) = (EndReason::Released, String::new());
+            session = run(session, actor, Command::Release { hold: hold(n.into()), reason, evidence }, 7);
+        }
+        let ask = Command::Request { hold: hold(u128::MAX), wanted: wanted() };
+        assert_eq!(decide(&session, actor, ask, Micros(7)), Err(Refusal::SessionFull { max: MAX_HOLDS }));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which connections there are: how many altogether, and how many from one address.
 
+use super::budget::Held;
 use crate::settings::Proxies;
 use std::collections::HashMap;
 use std::io;
@@ -78,10 +79,36 @@ impl Drop for Open {
     }
 }
 
-/// A connection that counts for as long as it is there, also as a WebSocket, and that ends when its client takes
-/// nothing of what is written to it for too long.
+/// Counts what comes over a connection that has become a WebSocket, until it is taken as whole messages: a frame is
+/// held in memory while it grows.
+#[derive(Clone, Default)]
+pub struct Intake(Arc<Mutex<Option<Held>>>);
+
+impl Intake {
+    /// Counts from now on.
+    pub fn count(&self, held: Held) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+    }
+
+    /// All that came was taken.
+    pub fn taken(&self) {
+        if let Some(held) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            held.release();
+        }
+    }
+
+    /// Whether there is room for what came.
+    fn has_room(&self, bytes: usize) -> bool {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_mut().is_none_or(|held| held.take(bytes as u64))
+    }
+}
+
+/// A connection that counts for as long as it is there, also as a WebSocket. It ends when its client takes nothing of
+/// what is written to it for too long, and when there is no memory for what its client sends.
 pub struct Line {
     stream: TcpStream,
+    intake: Intake,
     patience: Duration,
     /// Running since a write had to wait.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -91,7 +118,12 @@ pub struct Line {
 impl Line {
     /// A connection whose client may take nothing for `patience`.
     pub fn new(stream: TcpStream, patience: Duration, open: Open) -> Line {
-        Line { stream, patience, stalled: None, _open: open }
+        Line { stream, intake: Intake::default(), patience, stalled: None, _open: open }
+    }
+
+    /// What counts the bytes that come.
+    pub fn intake(&self) -> Intake {
+        self.intake.clone()
     }
 
     /// What came of a write, or its end when it has waited for too long.
@@ -117,7 +149,11 @@ impl AsyncRead for Line {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let full = || io::Error::new(io::ErrorKind::OutOfMemory, "too much of unfinished frames is held");
+        let room = self.intake.has_room(buffer.filled().len() - before);
+        Poll::Ready(if room { Ok(()) } else { Err(full()) })
     }
 }
 

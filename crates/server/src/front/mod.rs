@@ -1,14 +1,19 @@
 //! What stands in front of the wires: connections are accepted and counted, made safe by TLS, and their requests
 //! looked at before any wire sees them.
 
+pub mod budget;
 pub mod connections;
+mod gate;
 mod head;
+mod memory;
 pub mod rates;
 pub mod tls;
 
+pub use gate::Gate;
 pub use head::Unfit;
 
 use crate::clock::Stopwatch;
+use crate::settings::Settings;
 use crate::state::App;
 use crate::wires;
 use axum::Router;
@@ -16,13 +21,14 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::response::Response;
-use connections::{Connections, Line};
+use budget::Budget;
+use connections::{Connections, Intake, Line};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rates::Rates;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -38,15 +44,21 @@ use tower::ServiceExt;
 const HEAD_ROOM: u64 = 64 << 10;
 /// What hyper takes for the number of headers without being told.
 const USUAL_HEADERS: u32 = 100;
-/// Requests under way on one HTTP/2 connection.
+/// Requests under way on one HTTP/2 connection; [`Gate`] lets fewer begin until one has shown a good credential.
 const STREAMS: u32 = 100;
+/// How much a client may send of one body before it is read, and of all on one HTTP/2 connection, in bytes.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
+/// Open files that uploads, mail, logs and the runtime need.
+const OTHER_FILES: u32 = 32;
+/// Open files of one connection to a SQLite database: itself, its log and its shared memory.
+const FILES_PER_READER: u32 = 3;
 /// How long nothing is accepted when the system has no more connections to give.
 const BREATHER: Duration = Duration::from_millis(200);
 /// How often it is said that connections are turned away.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// What the front has at hand.
-#[derive(Default)]
 pub struct Front {
     /// The certificate; without one, plain HTTP is served.
     pub tls: Option<Tls>,
@@ -54,14 +66,22 @@ pub struct Front {
     pub connections: Connections,
     /// How many requests callers and addresses may send.
     pub rates: Rates,
+    /// The bytes of unfinished requests.
+    pub budget: Budget,
     told: Mutex<Option<Stopwatch>>,
 }
 
 impl Front {
     /// A front with this certificate, or without TLS.
     #[must_use]
-    pub fn new(tls: Option<Tls>) -> Front {
-        Front { tls, ..Front::default() }
+    pub fn new(tls: Option<Tls>, settings: &Settings) -> Front {
+        Front {
+            tls,
+            connections: Connections::default(),
+            rates: Rates::default(),
+            budget: Budget::new(settings.request_memory),
+            told: Mutex::default(),
+        }
     }
 
     /// Reads the certificate again if it changed. A pair that cannot be used is logged, and the old one stays.
@@ -88,7 +108,10 @@ impl Front {
 pub async fn accept(app: App, listener: TcpListener) {
     let router = wires::router(app.clone());
     let running = TaskTracker::new();
-    let most = app.settings.connections.min(files_to_spare());
+    let settings = &app.settings;
+    let most = settings.connections.min(files_to_spare(settings));
+    // Others always get in, whatever one address does.
+    let of_one = settings.connections_per_address.min((most / 2).max(1));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -96,8 +119,7 @@ pub async fn accept(app: App, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let settings = &app.settings;
-                let (of_one, proxies) = (settings.connections_per_address, &settings.trusted_proxies);
+                let proxies = &settings.trusted_proxies;
                 let opened = app.front.connections.open(peer.ip(), most, of_one, proxies);
                 match opened {
                     Some(open) => {
@@ -120,10 +142,19 @@ pub async fn accept(app: App, listener: TcpListener) {
     running.wait().await;
 }
 
-/// How many connections this process may have: each is an open file, and a fifth of those is for everything else.
-fn files_to_spare() -> u32 {
+/// Raises the limit of open files to the most that this process may set: each connection is an open file.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// How many connections this process may have. A fifth of the open files is for everything else, and at least what
+/// the database, uploads and logs need.
+fn files_to_spare(settings: &Settings) -> u32 {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    u32::try_from(files - files / 5).unwrap_or(u32::MAX)
+    let needed = OTHER_FILES + settings.postgres_connections + FILES_PER_READER * settings.sqlite_readers;
+    let spare = files.saturating_sub((files / 5).max(needed.into()));
+    u32::try_from(spare).unwrap_or(u32::MAX).max(1)
 }
 
 fn line(stream: TcpStream, open: connections::Open, patience: Duration) -> Line {
@@ -133,6 +164,7 @@ fn line(stream: TcpStream, open: connections::Open, patience: Duration) -> Line 
 }
 
 async fn connection(app: App, router: Router, line: Line, peer: SocketAddr) {
+    let peer = Peer { address: peer, intake: line.intake() };
     let Some(tls) = &app.front.tls else { return over_http1(&app, router, line, peer).await };
     let shaken = tokio::time::timeout(app.settings.head_timeout, tls.acceptor().accept(line));
     let shaken = tokio::select! {
@@ -146,7 +178,7 @@ async fn connection(app: App, router: Router, line: Line, peer: SocketAddr) {
     }
 }
 
-async fn over_http1(app: &App, router: Router, line: impl Io, peer: SocketAddr) {
+async fn over_http1(app: &App, router: Router, line: impl Io, peer: Peer) {
     let settings = &app.settings;
     let mut builder = http1::Builder::new();
     let room = settings.line_limit + settings.header_limit + HEAD_ROOM;
@@ -166,12 +198,14 @@ async fn over_http1(app: &App, router: Router, line: impl Io, peer: SocketAddr) 
     let _ = serving.await;
 }
 
-async fn over_http2(app: &App, router: Router, line: impl Io, peer: SocketAddr) {
+async fn over_http2(app: &App, router: Router, line: impl Io, peer: Peer) {
     let settings = &app.settings;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(settings.header_limit).unwrap_or(u32::MAX))
         // A connection that is silent is asked whether it is there; HTTP/1 closes it.
         .keep_alive_interval(settings.head_timeout)
@@ -185,22 +219,35 @@ async fn over_http2(app: &App, router: Router, line: impl Io, peer: SocketAddr) 
     let _ = serving.await;
 }
 
+/// Who is at the other end of a connection.
+struct Peer {
+    address: SocketAddr,
+    intake: Intake,
+}
+
 /// What hyper calls for each request of a connection.
 fn to_wires(
     app: App,
     router: Router,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    let gate = Gate::new(STREAMS);
     service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         let unfit = head::unfit(&request, &app.settings);
         let extensions = request.extensions_mut();
-        extensions.insert(ConnectInfo(peer));
+        extensions.insert(ConnectInfo(peer.address));
+        extensions.insert(peer.intake.clone());
+        extensions.insert(gate.clone());
         if let Some(unfit) = unfit {
             // The wire of its path says so in its own words.
             extensions.insert(Unfit(unfit));
         }
-        router.clone().oneshot(request)
+        let (gate, router) = (gate.clone(), router.clone());
+        async move {
+            let _place = gate.pass().await;
+            router.oneshot(request).await
+        }
     })
 }
 

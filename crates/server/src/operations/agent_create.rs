@@ -3,14 +3,14 @@
 use crate::failure::Failure;
 use crate::operations::agent_change::moment;
 use crate::operations::agent_messages::{self, Post};
-use crate::operations::{agents, schema, secrets};
+use crate::operations::{agents, secrets};
 use crate::state::App;
 use domain::Refusal;
 use domain::agent::{self, Acus, Agent, AgentSession, CATEGORIES, Command, NewMessage, NewSession, decide};
 use domain::ids::{AgentId, PrincipalId, SessionId, random_tail};
+use domain::json::Json;
 use domain::principal::PrincipalKind;
 use domain::refusal::Thing;
-use serde_json::Value;
 use store::access::{ImpersonateSessions, UseSessions, ViewSessions};
 use store::{Birth, Granted, SealedSecret};
 
@@ -58,7 +58,7 @@ pub struct Create {
     /// The model it prefers; the agent's when nothing is said.
     pub model: Option<String>,
     /// What the agent can do in it.
-    pub capabilities: Value,
+    pub capabilities: Json,
     /// Where it came from; `api` when nothing is said.
     pub origin: Option<String>,
     /// What it is about.
@@ -76,11 +76,11 @@ pub struct Create {
     /// The session that started it.
     pub parent: Option<SessionId>,
     /// The JSON Schema of its structured output.
-    pub output_schema: Option<Value>,
+    pub output_schema: Option<Json>,
     /// How much it may use.
     pub max_acus: Option<Acus>,
     /// What else the wire was given and gives back.
-    pub extra: Value,
+    pub extra: Json,
     /// Whose it is to be, when not the caller's.
     pub on_behalf_of: Option<PrincipalId>,
     /// Its secrets.
@@ -108,6 +108,9 @@ pub async fn create(app: &App, granted: &Granted<UseSessions>, new: Create) -> R
     let parent = new.parent;
     let caller = granted.principal().unwrap_or(owner);
     let limits = app.store.organization_limits(granted, app.now()).await?;
+    if let Some(schema) = &new.output_schema {
+        app.judges.check(schema).await?;
+    }
     let mut given = checked(new, &worker, caller)?;
     (given.owner, given.owner_kind) = (owner, owner_kind);
     given.max_acus = match (given.max_acus, limits.max_session_acus) {
@@ -211,9 +214,6 @@ fn checked(new: Create, worker: &Agent, caller: PrincipalId) -> Result<NewSessio
     }
     if new.max_acus.is_some_and(|max| max.0 <= 0) {
         return Err(Refusal::invalid("max_acu_limit", "a number above zero").into());
-    }
-    if let Some(schema) = &new.output_schema {
-        schema::check(schema)?;
     }
     Ok(NewSession {
         owner: caller,

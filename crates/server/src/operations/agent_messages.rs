@@ -6,8 +6,8 @@ use crate::operations::agent_create::owner;
 use crate::state::App;
 use domain::agent::{AgentSession, Attachment, Change, Command, Message, NewMessage};
 use domain::ids::{MessageId, PrincipalId, SessionId};
+use domain::json::Json;
 use domain::page::Listed;
-use serde_json::Value;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 
@@ -17,7 +17,7 @@ pub struct Post {
     /// Its text.
     pub text: String,
     /// All of its parts, as the client wrote them; `null` when it is only the text.
-    pub parts: Value,
+    pub parts: Json,
     /// What comes with it.
     pub attachments: Vec<Attachment>,
     /// In whose name it is sent, when not the caller's.
@@ -61,6 +61,21 @@ pub async fn page(
     limit: u32,
 ) -> Result<Listed<Message>, Failure> {
     Ok(app.store.messages(granted, id, after, limit).await?)
+}
+
+/// What was said after one message and before another, newest first; fewer than `limit` when their rows are large.
+///
+/// # Errors
+/// `NotFound`.
+pub async fn page_back(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+    after: i64,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<Message>, Failure> {
+    Ok(app.store.messages_back(granted, id, after, before, limit).await?)
 }
 
 /// Gives a message its id and author: `owner` when no other is named.

@@ -5,9 +5,9 @@ use crate::state::App;
 use domain::Refusal;
 use domain::agent::{self, Agent};
 use domain::ids::AgentId;
+use domain::json::Json;
 use domain::page::Listed;
 use domain::refusal::Thing;
-use serde_json::Value;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 
@@ -38,7 +38,7 @@ pub struct NewAgent {
     /// What people sort agents by.
     pub tags: Vec<String>,
     /// What it can do, as the client wrote it.
-    pub capabilities: Value,
+    pub capabilities: Json,
 }
 
 /// What is to change in an agent; what is `None` stays, and of an inner `None` nothing is left.
@@ -57,7 +57,7 @@ pub struct AgentUpdate {
     /// What people sort agents by.
     pub tags: Option<Vec<String>>,
     /// What it can do.
-    pub capabilities: Option<Value>,
+    pub capabilities: Option<Json>,
 }
 
 /// Which agents are asked for.

@@ -1,10 +1,48 @@
 //! JSON Schemas of structured output. Nothing is fetched for one: it must hold all that it refers to.
+//!
+//! How much work a schema may be is decided before it is compiled, and before a value is judged by it
+//! ([`domain::schema`]): nothing can interrupt a judge. Both happen on threads of their own, few at once, so that no
+//! request of anybody else waits for them.
 
+use crate::failure::Failure;
 use domain::Refusal;
+use domain::json::Json;
+use domain::schema::{Schema, TooMuch};
+use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How long a schema may be, in bytes.
 pub const MAX_SCHEMA_BYTES: usize = 64_000;
+/// The field that a schema is given in.
+const FIELD: &str = "structured_output_schema";
+/// How long a caller waits for a judge.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many compiled schemas are kept: those of the turns that run now.
+const KEPT: usize = 64;
+/// How long a judge's sentence may be, in characters: it quotes the value.
+const SENTENCE: usize = 500;
+/// How often a pattern may go back in one text.
+const BACKTRACKS: usize = 100_000;
+/// How large a compiled pattern may be, in bytes.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// Compiles schemas and judges values by them.
+pub struct Judges {
+    places: Arc<Semaphore>,
+    compiled: Arc<Mutex<HashMap<[u8; 32], Arc<Validator>>>>,
+}
+
+impl Default for Judges {
+    fn default() -> Judges {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Judges { places: Arc::new(Semaphore::new(cores.div_ceil(2))), compiled: Arc::default() }
+    }
+}
 
 /// Refuses every reference out of the schema.
 struct Nowhere;
@@ -18,35 +56,119 @@ impl jsonschema::Retrieve for Nowhere {
     }
 }
 
-/// Checks a schema.
-///
-/// # Errors
-/// [`Refusal::Invalid`] when it is too long, no schema, or refers to what is not in it.
-pub fn check(schema: &Value) -> Result<(), Refusal> {
-    let invalid = |expected: String| Refusal::invalid("structured_output_schema", expected);
-    if schema.to_string().len() > MAX_SCHEMA_BYTES {
-        return Err(invalid(format!("at most {MAX_SCHEMA_BYTES} bytes")));
+impl Judges {
+    /// Checks a schema that a client gives.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] when it is too long, too much work, no schema, or refers to what is not in it;
+    /// [`Failure::Away`] when all judges are busy.
+    pub async fn check(&self, schema: &Json) -> Result<(), Failure> {
+        let invalid = |expected: String| Refusal::invalid(FIELD, expected);
+        if schema.text().len() > MAX_SCHEMA_BYTES {
+            return Err(invalid(format!("at most {MAX_SCHEMA_BYTES} bytes")).into());
+        }
+        if !schema.is_object() {
+            return Err(invalid("a JSON Schema that is an object".to_owned()).into());
+        }
+        let schema = schema.clone();
+        let checked = self.run(move || compile(&schema.value())).await?;
+        checked.map(drop).map_err(|wrong| invalid(wrong.expected()).into())
     }
-    if !schema.is_object() {
-        return Err(invalid("a JSON Schema that is an object".to_owned()));
+
+    /// What is wrong with a value; `None` when it fits its schema.
+    ///
+    /// # Errors
+    /// [`Failure::Away`] when all judges are busy.
+    pub async fn problem(&self, schema: &Json, value: &Json) -> Result<Option<String>, Failure> {
+        let (schema, value, compiled) = (schema.clone(), value.clone(), Arc::clone(&self.compiled));
+        self.run(move || judge(&schema, &value.value(), &compiled)).await
     }
-    validator(schema).map(drop).map_err(|why| invalid(format!("a JSON Schema that holds itself: {why}")))
+
+    /// Runs something on a thread of its own. It ends by itself, since its work was bounded; its place is taken until
+    /// then, whether or not its caller still waits.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        let busy = |_| Failure::Away("too many JSON Schemas are judged at the moment: try again later");
+        let places = Arc::clone(&self.places);
+        let done = async move {
+            let place = places.acquire_owned().await.map_err(Failure::internal)?;
+            let work = move || {
+                let done = work();
+                drop(place);
+                done
+            };
+            tokio::task::spawn_blocking(work).await.map_err(Failure::internal)
+        };
+        tokio::time::timeout(PATIENCE, done).await.map_err(busy)?
+    }
 }
 
-/// What is wrong with a value; nothing when it fits its schema.
-pub fn problem(schema: &Value, value: &Value) -> Option<String> {
-    match validator(schema) {
-        Ok(validator) => validator.validate(value).err().map(|error| error.to_string()),
-        Err(why) => Some(why),
+/// Why a schema cannot be used.
+enum Wrong {
+    TooMuch(TooMuch),
+    NoSchema(String),
+}
+
+impl Wrong {
+    /// The end of a sentence that begins with "expected".
+    fn expected(self) -> String {
+        match self {
+            Wrong::TooMuch(TooMuch(expected)) => expected,
+            Wrong::NoSchema(why) => format!("a JSON Schema that holds itself: {why}"),
+        }
     }
 }
 
-fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
+fn compile(schema: &Value) -> Result<Validator, Wrong> {
+    Schema::new(schema).and_then(|schema| schema.parts()).map_err(Wrong::TooMuch)?;
+    let patterns = PatternOptions::fancy_regex()
+        .backtrack_limit(BACKTRACKS)
+        .size_limit(PATTERN_BYTES)
+        .dfa_size_limit(PATTERN_BYTES);
     // Devin's page says draft 7; a schema that names another one is taken by its word.
-    let options = jsonschema::options().with_retriever(Nowhere);
+    let options = jsonschema::options().with_retriever(Nowhere).with_pattern_options(patterns);
     let named = schema.get("$schema").is_some();
-    let options = if named { options } else { options.with_draft(jsonschema::Draft::Draft7) };
-    options.build(schema).map_err(|error| error.to_string())
+    let options = if named { options } else { options.with_draft(Draft::Draft7) };
+    options.build(schema).map_err(|error| Wrong::NoSchema(cut(&error)))
+}
+
+fn judge(
+    schema: &Json,
+    value: &Value,
+    compiled: &Mutex<HashMap<[u8; 32], Arc<Validator>>>,
+) -> Option<String> {
+    let tree = schema.value();
+    let known = Schema::new(&tree);
+    if let Err(TooMuch(expected)) = known.and_then(|known| known.steps(value)) {
+        return Some(format!("expected {expected}"));
+    }
+    let key = <[u8; 32]>::from(Sha256::digest(schema.text()));
+    let kept = || compiled.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = kept().get(&key).cloned();
+    let validator = match found {
+        Some(validator) => validator,
+        None => {
+            let made = match compile(&tree) {
+                Ok(validator) => Arc::new(validator),
+                Err(wrong) => return Some(format!("expected {}", wrong.expected())),
+            };
+            let mut kept = kept();
+            if kept.len() >= KEPT {
+                kept.clear();
+            }
+            kept.insert(key, Arc::clone(&made));
+            made
+        }
+    };
+    // Only the first problem is looked for, and only when there is one: the whole list may be as long as the value.
+    if validator.is_valid(value) {
+        return None;
+    }
+    validator.validate(value).err().map(|error| cut(&error))
+}
+
+/// The beginning of what a judge says.
+fn cut(error: &impl std::fmt::Display) -> String {
+    error.to_string().chars().take(SENTENCE).collect()
 }
 
 #[cfg(test)]
@@ -54,8 +176,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[test]
-    fn schemas_that_are_taken_and_refused() {
+    #[tokio::test]
+    async fn schemas_that_are_taken_and_refused() {
+        let judges = Judges::default();
         for (schema, fits) in [
             (json!({ "type": "object", "required": ["a"] }), true),
             (json!({ "$ref": "#/definitions/a", "definitions": { "a": { "type": "string" } } }), true),
@@ -65,20 +188,43 @@ mod tests {
             (json!({ "type": "thing" }), false),
             (json!([]), false),
             (json!({ "description": "x".repeat(MAX_SCHEMA_BYTES) }), false),
+            (json!({ "pattern": "(?<!a)b(?=c)" }), true),
+            (json!({ "pattern": "(((\\w{100}){100}){100})" }), false),
         ] {
-            assert_eq!(
-                check(&schema).is_ok(),
-                fits,
-                "{}",
-                &schema.to_string()[..40.min(schema.to_string().len())]
-            );
+            let said = judges.check(&schema.clone().into()).await;
+            assert_eq!(said.is_ok(), fits, "{}", &schema.to_string()[..40.min(schema.to_string().len())]);
         }
     }
 
-    #[test]
-    fn a_value_is_checked_by_its_schema() {
-        let schema = json!({ "type": "object", "required": ["a"] });
-        assert_eq!(problem(&schema, &json!({ "a": 1 })), None);
-        assert!(problem(&schema, &json!({})).is_some());
+    #[tokio::test]
+    async fn a_value_is_checked_by_its_schema_which_is_compiled_once() {
+        let judges = Judges::default();
+        let schema = Json::from(json!({ "type": "object", "required": ["a"] }));
+        let problem = async |value: Value| judges.problem(&schema, &value.into()).await.unwrap();
+        assert_eq!(problem(json!({ "a": 1 })).await, None);
+        assert!(problem(json!({})).await.unwrap().contains("required"));
+        assert_eq!(judges.compiled.lock().unwrap().len(), 1);
+        let long = problem(json!(["x".repeat(100_000)])).await.unwrap();
+        assert_eq!(long.chars().count(), SENTENCE);
+    }
+
+    /// Sessions of before may have such a schema.
+    #[tokio::test]
+    async fn a_schema_that_doubles_judges_nothing() {
+        let mut definitions = serde_json::Map::new();
+        for level in 0..30 {
+            let next = json!({ "$ref": format!("#/definitions/a{}", level + 1) });
+            definitions.insert(format!("a{level}"), json!({ "anyOf": [next, next] }));
+        }
+        definitions.insert("a30".to_owned(), json!({ "type": "string" }));
+        let schema = Json::from(json!({ "$ref": "#/definitions/a0", "definitions": definitions }));
+        let judges = Judges::default();
+        let refused = judges.check(&schema).await.unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "structured_output_schema: expected at most 10000 parts with all references followed"
+        );
+        let problem = judges.problem(&schema, &json!(1).into()).await.unwrap().unwrap();
+        assert!(problem.contains("at most 10000 parts"), "{problem}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::operations::agent_change::{ATTEMPTS, attempt, change};
-use crate::operations::{schema, secrets};
+use crate::operations::secrets;
 use crate::signals::concerns;
 use crate::state::App;
 use domain::Refusal;
@@ -13,6 +13,7 @@ use domain::ids::{OrganizationId, SessionId, TurnId};
 use domain::refusal::Thing;
 use domain::session::SessionKey;
 use domain::time::{Micros, Span};
+use serde::Deserialize;
 use std::time::Duration;
 use store::access::{ConnectWorkers, UseSessions, ViewSessions};
 use store::{Granted, GrantedAccount, System};
@@ -21,6 +22,8 @@ use store::{Granted, GrantedAccount, System};
 const CANDIDATES: u32 = 16;
 /// The longest that a claim may wait.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How many structured outputs of one report are judged; the last one counts.
+const MOST_OUTPUTS: usize = 8;
 /// How many expired leases one sweep takes up at once.
 const LEASES_AT_ONCE: u32 = 100;
 
@@ -207,25 +210,36 @@ pub async fn heartbeat(app: &App, reach: &Reach, key: TurnKey) -> Result<Standin
 /// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or are not a worker's to report.
 pub async fn report(app: &App, reach: &Reach, key: TurnKey, report: Report) -> Result<Standing, Failure> {
     let granted = reach.within(key.organization)?;
-    let changed = change(app, &granted, key.session, |session| {
-        let items = report.items.iter().map(|item| fitting(session, item)).collect();
-        let report = Report { first: report.first, items };
-        Ok(Command::Report { turn: key.turn, fence: key.fence, report })
+    let report = Report { items: fitting(app, &granted, key.session, report.items).await?, ..report };
+    let changed = change(app, &granted, key.session, |_| {
+        Ok(Command::Report { turn: key.turn, fence: key.fence, report: report.clone() })
     })
     .await?;
     standing(app, &changed.session, key)
 }
 
 /// A structured output that does not fit its schema becomes a line of the log: the worker's other reports are good.
-fn fitting(session: &AgentSession, item: &Item) -> Item {
-    let problem = match (item, &session.given.output_schema) {
-        (Item::StructuredOutput(value), Some(schema)) => schema::problem(schema, value),
-        _ => None,
-    };
-    match problem {
-        Some(problem) => Item::Log(format!("the structured output does not fit its schema: {problem}")),
-        None => item.clone(),
+async fn fitting(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    session: SessionId,
+    mut items: Vec<Item>,
+) -> Result<Vec<Item>, Failure> {
+    let outputs = items.iter_mut().filter(|item| matches!(item, Item::StructuredOutput(_)));
+    for (number, item) in outputs.enumerate() {
+        let Item::StructuredOutput(value) = &*item else { continue };
+        let problem = match app.store.agent_session(&granted.also()?, session).await?.given.output_schema {
+            None => None,
+            Some(_) if number >= MOST_OUTPUTS => {
+                Some(format!("only {MOST_OUTPUTS} are judged in one report"))
+            }
+            Some(schema) => app.judges.problem(&schema, value).await?,
+        };
+        if let Some(problem) = problem {
+            *item = Item::Log(format!("the structured output does not fit its schema: {problem}"));
+        }
     }
+    Ok(items)
 }
 
 /// Ends a turn. The same once more changes nothing.
@@ -260,8 +274,12 @@ async fn streamed(
 }
 
 /// What an event added to the answer.
-fn delta(event: &Event) -> &str {
-    event.data.get("delta").and_then(|delta| delta.as_str()).unwrap_or_default()
+fn delta(event: &Event) -> String {
+    #[derive(Deserialize)]
+    struct Piece {
+        delta: String,
+    }
+    event.data.read::<Piece>().map(|piece| piece.delta).unwrap_or_default()
 }
 
 async fn standing_now(app: &App, granted: &Granted<UseSessions>, key: TurnKey) -> Result<Standing, Failure> {

@@ -165,6 +165,17 @@ impl Kind for Size {
     }
 }
 
+/// A number of bytes, or none.
+pub(super) struct MaybeSize;
+impl Kind for MaybeSize {
+    type Value = Option<u64>;
+    const EXPECTED: &'static str = "a size such as 512KiB, 1MiB, 2GiB or a number of bytes, or nothing";
+    const PLACEHOLDER: &'static str = "SIZE";
+    fn parse(given: &str) -> Option<Option<u64>> {
+        if given.is_empty() { Some(None) } else { parse_size(given).map(Some) }
+    }
+}
+
 /// A length of time.
 pub(super) struct Span;
 impl Kind for Span {

@@ -114,9 +114,9 @@ settings! {
     log_format: LogFormat, kinds::LogFormatKind, "text",
         "How a log line is written: for people, or one JSON object a line.";
     connections: u32, kinds::Count, "30000",
-        "How many connections may be open on this server; one more is closed at once.";
+        "How many connections may be open on this server, at most four fifths of the files that it may open; one more is closed at once.";
     connections_per_address: u32, kinds::Count, "15000",
-        "How many of them may come from one address (of IPv6, from one /64), unless it is a trusted proxy.";
+        "How many of them may come from one address (of IPv6, from one /64), unless it is a trusted proxy; at most half of them.";
     head_timeout: Duration, kinds::Span, "60s",
         "How long a connection may take to shake hands and to send the head of a request, and how long it may be silent between two.";
     write_timeout: Duration, kinds::Span, "60s",
@@ -137,6 +137,8 @@ settings! {
         "The origins of web pages of other sites that may use this server with a key, with commas between; their cookies never count.";
     body_limit: u64, kinds::Size, "1MiB",
         "Largest body of a request, in bytes; a larger one is refused before it is read.";
+    request_memory: Option<u64>, kinds::MaybeSize, "",
+        "The memory that the bodies and frames of all unfinished requests may take together, in bytes; one client may take an eighth of it, and more is refused with 503. When empty, an eighth of the memory that this server may use. Uploads are exempt: they go to disk.";
     upload_limit: u64, kinds::Size, "2GiB",
         "Largest uploaded file, in bytes.";
     org_storage_quota: u64, kinds::Size, "10GiB",
@@ -173,6 +175,8 @@ settings! {
         "How long a stream of events lasts before its reader is asked to come back.";
     websockets_per_credential: u32, kinds::Count, "200",
         "How many WebSockets and streams of events one credential may have open on this server.";
+    websockets_per_principal: u32, kinds::Count, "1000",
+        "How many WebSockets and streams of events one user or service user may have open on this server, with all of its keys.";
     stop_grace: Duration, kinds::Span, "10s",
         "How long running requests may finish when the server is told to stop.";
     request_timeout: Duration, kinds::Span, "30s",

@@ -5,8 +5,10 @@ use super::unreadable::why;
 use super::{origin, quotas, repeats};
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
-use crate::front::Unfit;
+use crate::front::budget::{Held, Holder};
+use crate::front::connections::network;
 use crate::front::rates::{Key, Left};
+use crate::front::{Gate, Unfit};
 use crate::observe::RequestLine;
 use crate::operations::idempotency::Scope;
 use crate::state::App;
@@ -14,12 +16,13 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use domain::ids::OrganizationId;
+use domain::json::{Bounds, SENT};
 use futures_util::FutureExt;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -40,6 +43,10 @@ const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
 const ONLY_TLS: &str = "max-age=31536000";
 /// What is done to paths at all.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+/// The largest body that is read for somebody who has not shown a good credential, in bytes: a sign-in, say.
+const STRANGERS_BODY: u64 = 16 << 10;
+/// How long such a body may take to arrive.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(10);
 /// Where a worker waits for work, for longer than requests take.
 const CLAIM_PATH: &str = "/tenure/v1/work/claim";
 
@@ -61,6 +68,8 @@ struct Seen {
     recognized: Option<Recognized>,
     /// What is left of each quota that the request took from.
     left: Vec<(&'static str, Left)>,
+    /// What the request takes of the memory for unfinished requests: all of its body, until it is answered.
+    held: Vec<Held>,
 }
 
 #[derive(Clone, Copy)]
@@ -90,6 +99,11 @@ impl Who {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps what the request holds until it is answered.
+    fn keep(&self, held: Held) {
+        self.seen().held.push(held);
+    }
+
     fn taken(&self) -> Option<Recognized> {
         self.seen().recognized
     }
@@ -105,14 +119,24 @@ struct Address(Option<IpAddr>);
 /// # Errors
 /// [`RequestFailure::TooManyRequests`].
 pub fn recognized(app: &App, parts: &Parts, caller: Caller) -> Result<Caller, Failure> {
+    noted(&parts.extensions, &caller);
     if let Some(who) = parts.extensions.get::<Who>() {
-        who.is(&caller);
         for key in quotas::of(&caller) {
             who.spend(app, key)?;
         }
     }
     let address = parts.extensions.get::<Address>().and_then(|Address(address)| *address);
     Ok(caller.coming_from(address).attempting(parts.extensions.get::<Scope>().copied()))
+}
+
+/// Notes who calls: from now on the request may send as much as the settings allow, and its connection as many requests.
+pub fn noted(extensions: &Extensions, caller: &Caller) {
+    if let Some(who) = extensions.get::<Who>() {
+        who.is(caller);
+    }
+    if let Some(gate) = extensions.get::<Gate>() {
+        gate.open();
+    }
 }
 
 /// Puts the layers around a wire's routes.
@@ -267,12 +291,25 @@ pub fn chosen(headers: &HeaderMap, name: &str) -> Chosen {
 }
 
 /// Reads a body of JSON, at most as large as the settings allow. A body that says that it is larger is refused
-/// before it is read.
+/// before it is read, and one with too many values or levels before anything is built from it.
 ///
 /// # Errors
-/// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] naming the field and what was expected.
+/// As [`body`]; [`RequestFailure::Body`] naming the field and what was expected.
 pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
-    let bytes = body(app, request.into_body()).await?;
+    json_within(app, request, SENT).await
+}
+
+/// Reads a body of JSON with bounds of its own.
+///
+/// # Errors
+/// As [`json`].
+pub async fn json_within<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    bounds: Bounds,
+) -> Result<T, Failure> {
+    let (parts, body) = request.into_parts();
+    let bytes = self::body(app, &parts.extensions, body).await?;
     if bytes.is_empty() {
         return Err(RequestFailure::Body("expected a JSON object, got nothing".to_owned()).into());
     }
@@ -280,6 +317,7 @@ pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T,
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(RequestFailure::Body("expected a JSON object, got a list".to_owned()).into());
     }
+    measure(&bytes, bounds)?;
     let mut reader = serde_json::Deserializer::from_slice(&bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -290,21 +328,53 @@ pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T,
     Ok(value)
 }
 
-/// Reads a whole body, at most as large as the settings allow.
+/// Checks how much JSON a body has, before anything is built from it.
 ///
 /// # Errors
-/// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] when it ends early.
-pub async fn body(app: &App, body: Body) -> Result<Bytes, Failure> {
-    // What says that it is larger was refused before it came here: see `guard`.
-    let limit = app.settings.body_limit;
-    let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-    match limited.collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            Err(RequestFailure::BodyTooLarge { limit }.into())
+/// [`RequestFailure::Body`] naming the field in which there is too much.
+pub fn measure(bytes: &[u8], bounds: Bounds) -> Result<(), Failure> {
+    bounds.check(bytes).map_err(|excess| RequestFailure::Body(excess.to_string()).into())
+}
+
+/// Reads a whole body: at most as large as the settings allow, and at most 16 KiB for somebody who has not shown a good
+/// credential. Its bytes count in the memory for unfinished requests until the request is answered.
+///
+/// # Errors
+/// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] when it ends early; [`RequestFailure::Timeout`] when a
+/// stranger's takes too long; [`Failure::Away`] when there is no memory for it.
+pub async fn body(app: &App, extensions: &Extensions, body: Body) -> Result<Bytes, Failure> {
+    let who = extensions.get::<Who>().cloned().unwrap_or_default();
+    let principal = who.taken().map(|known| known.principal);
+    let address = extensions.get::<Address>().and_then(|Address(address)| *address);
+    let holders = address.map(|address| Holder::Address(network(address)));
+    let held = app.front.budget.hold(holders.into_iter().chain(principal.map(Holder::Principal)).collect());
+    // What says that it is larger than any body was refused before it came here: see `guard`.
+    let (bytes, held) = match principal {
+        Some(_) => gather(body, held, app.settings.body_limit).await?,
+        None => {
+            let limit = app.settings.body_limit.min(STRANGERS_BODY);
+            let gathered = tokio::time::timeout(STRANGERS_PATIENCE, gather(body, held, limit)).await;
+            gathered.map_err(|_| RequestFailure::Timeout)??
         }
-        Err(_) => Err(RequestFailure::Body("it ended early".to_owned()).into()),
+    };
+    who.keep(held);
+    Ok(bytes)
+}
+
+async fn gather(mut body: Body, mut held: Held, limit: u64) -> Result<(Bytes, Held), Failure> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| RequestFailure::Body("it ended early".to_owned()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if (bytes.len() + data.len()) as u64 > limit {
+            return Err(RequestFailure::BodyTooLarge { limit }.into());
+        }
+        if !held.take(data.len() as u64) {
+            return Err(Failure::Away("too many unfinished requests are held in memory: try again later"));
+        }
+        bytes.extend_from_slice(&data);
     }
+    Ok((bytes.into(), held))
 }
 
 /// The length that a request says its body has, in bytes.

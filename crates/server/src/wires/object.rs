@@ -1,8 +1,10 @@
 //! Structs inside of bodies that are read from JSON objects alone: Serde also takes a list for the fields of a struct in
 //! their order, which nobody here has promised to keep.
 
+use domain::json::Json;
+use serde::Serialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Unexpected, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -26,6 +28,25 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
         T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+    }
+}
+
+/// An object whose fields nobody here reads: it stays text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AnyObject(Json);
+
+impl<'de> Deserialize<'de> for AnyObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyObject, D::Error> {
+        let json = Json::deserialize(deserializer)?;
+        let unexpected = |what| Err(D::Error::invalid_type(what, &"a map"));
+        match json.text().as_bytes() {
+            [b'{', ..] => Ok(AnyObject(json)),
+            [b'[', ..] => unexpected(Unexpected::Seq),
+            [b'"', ..] => unexpected(Unexpected::Other("string")),
+            [b't' | b'f', ..] => unexpected(Unexpected::Other("boolean")),
+            [b'n', ..] => unexpected(Unexpected::Unit),
+            _ => unexpected(Unexpected::Other("number")),
+        }
     }
 }
 

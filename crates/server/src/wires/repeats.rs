@@ -73,7 +73,8 @@ async fn begin(app: &App, wire: Wire, request: Request, large: bool) -> Result<G
         true => (outline(request.headers()), request),
         false => {
             let (parts, body) = request.into_parts();
-            let bytes = layers::body(app, body).await?;
+            layers::noted(&parts.extensions, &caller);
+            let bytes = layers::body(app, &parts.extensions, body).await?;
             (bytes.to_vec(), Request::from_parts(parts, Body::from(bytes)))
         }
     };

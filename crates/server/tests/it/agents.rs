@@ -135,7 +135,7 @@ both! {
         let new = Create::default;
         let agent = |id| Create { agent: AgentChoice::Id(id), ..new() };
         let of = |owner: &Actor<'_>| Create { on_behalf_of: Some(owner.principal), ..new() };
-        let schema = |schema| Create { output_schema: Some(schema), ..new() };
+        let schema = |schema: Value| Create { output_schema: Some(schema.into()), ..new() };
         let invalid = |refusal: &Refusal, named: &str| matches!(refusal, Refusal::Invalid { field, .. } if field == named);
         for (create, field) in [
             (Create { category: Some("gardening".into()), ..new() }, "category"),
@@ -357,16 +357,16 @@ both! {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let reach = reach(&admin).await;
-        let schema = json!({ "type": "object", "required": ["answer"] });
+        let schema = json!({ "type": "object", "required": ["answer"] }).into();
         let new = Create { output_schema: Some(schema), message: Some(says("x")), ..Create::default() };
         let session = created(&admin, new).await.unwrap();
         let turn = claim(world, &reach).await.unwrap();
-        let value = |value: Value| Item::StructuredOutput(value);
+        let value = |value: Value| Item::StructuredOutput(value.into());
         let items = vec![value(json!({ "answer": 42 })), value(json!({ "question": 6 }))];
         work::report(world.app(), &reach, key(&turn), Report { first: 0, items }).await.unwrap();
         let view = proof::<ViewSessions>(&admin).await;
         let kept = agent_sessions::get(world.app(), &view, session.id).await.unwrap();
-        assert_eq!(kept.structured_output, Some(json!({ "answer": 42 })));
+        assert_eq!(kept.structured_output, Some(json!({ "answer": 42 }).into()));
         assert!(kinds(&admin, session.id).await.contains(&"worker.log"));
     }
 

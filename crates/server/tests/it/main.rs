@@ -26,6 +26,7 @@ macro_rules! both {
 mod agents;
 mod agents_racing;
 mod allocation;
+mod bounds;
 mod contracts;
 mod coverage;
 mod device_login;

@@ -70,7 +70,7 @@ async fn events(ana: &Actor<'_>, session: SessionId, kind: EventKind) -> Vec<Val
     let view = ana.granted::<ViewSessions>().await;
     let query = EventQuery { kinds: Some(vec![kind]), ..EventQuery::after(0, 1_000) };
     let page = agent_events::page(ana.world.app(), &view, session, &query).await.unwrap();
-    page.items.into_iter().map(|event| event.data).collect()
+    page.items.into_iter().map(|event| event.data.value()).collect()
 }
 
 async fn session(ana: &Actor<'_>, session: SessionId) -> domain::agent::AgentSession {
@@ -82,10 +82,10 @@ both! {
         let (organization, ana, worker) = acme(world).await;
         assert_eq!(worker.post(CLAIM, json!({ "worker": "w1" })).await.status, 204);
         let secret = agent_create::NewSecret { key: "TOKEN".into(), value: "s3cret".into(), sensitive: true };
-        let message = agent_messages::Post { text: "hello".into(), parts: json!([{ "type": "text", "text": "hello" }]), ..Default::default() };
+        let message = agent_messages::Post { text: "hello".into(), parts: json!([{ "type": "text", "text": "hello" }]).into(), ..Default::default() };
         let new = agent_create::Create {
             title: Some("Greeting".into()), model: Some("large".into()), repos: vec!["acme/site".into()],
-            output_schema: Some(json!({ "type": "object" })), secrets: vec![secret], message: Some(message),
+            output_schema: Some(json!({ "type": "object" }).into()), secrets: vec![secret], message: Some(message),
             ..Default::default()
         };
         let id = agent_create::create(world.app(), &ana.granted().await, new).await.unwrap().id;
@@ -121,7 +121,7 @@ both! {
         assert_eq!(said(&ana, id).await, [(Source::User, "hello".into()), (Source::Agent, "Hello\u{fffd}!?".into())]);
         let after = session(&ana, id).await;
         assert_eq!((after.given.title.as_deref(), after.usage.input_tokens, after.usage.acus.0), (Some("New"), 5, 250_000));
-        assert_eq!((after.structured_output, after.pull_requests.len()), (Some(json!({ "a": 1 })), 1));
+        assert_eq!((after.structured_output, after.pull_requests.len()), (Some(json!({ "a": 1 }).into()), 1));
         assert_eq!(events(&ana, id, EventKind::ToolStarted).await, [json!({ "tool": "ls" })]);
         let log = events(&ana, id, EventKind::WorkerLog).await;
         let lines = log.iter().map(|data| data["line"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
@@ -287,7 +287,7 @@ both! {
 
     async fn an_agent_that_is_deleted_still_has_its_name(world: &World) {
         let (_, ana, worker) = acme(world).await;
-        let new = agents::NewAgent { id: None, name: "echo".into(), display_name: None, description: None, system_prompt: "Echo.".into(), model: Some("m".into()), tags: Vec::new(), capabilities: Value::Null };
+        let new = agents::NewAgent { id: None, name: "echo".into(), display_name: None, description: None, system_prompt: "Echo.".into(), model: Some("m".into()), tags: Vec::new(), capabilities: Default::default() };
         let agent = agents::create(world.app(), &ana.granted().await, new).await.unwrap();
         for _ in 0..2 {
             let message = agent_messages::Post { text: "hello".into(), ..Default::default() };

@@ -22,7 +22,7 @@ pub fn given(owner: PrincipalId) -> NewSession {
         title: None,
         tags: vec![],
         model: None,
-        capabilities: json!([]),
+        capabilities: json!([]).into(),
         origin: "api".into(),
         category: None,
         subcategory: None,
@@ -33,7 +33,7 @@ pub fn given(owner: PrincipalId) -> NewSession {
         parent: None,
         output_schema: None,
         max_acus: None,
-        extra: Value::Null,
+        extra: Value::Null.into(),
     }
 }
 
@@ -43,7 +43,7 @@ pub fn moment(now: Micros) -> Moment {
 
 pub fn message(author: PrincipalId, text: &str) -> NewMessage {
     let id = MessageId::new(NOW, bytes());
-    NewMessage { id, text: text.into(), parts: Value::Null, author, attachments: vec![] }
+    NewMessage { id, text: text.into(), parts: Value::Null.into(), author, attachments: vec![] }
 }
 
 /// A new session; with a first message when there is one.

@@ -25,7 +25,7 @@ fn agent(organization: OrganizationId, name: &str, at: Micros) -> Agent {
         system_prompt: "be brief".into(),
         model: Some("large".into()),
         tags: vec!["a".into()],
-        capabilities: json!([{ "ref": "x", "config": { "deep": [1, null] } }]),
+        capabilities: json!([{ "ref": "x", "config": { "deep": [1, null] } }]).into(),
         created: at,
         updated: at,
     }

@@ -226,7 +226,7 @@ fn a_lease_that_has_not_run_out_is_kept() {
 
 #[test]
 fn a_whole_message_takes_the_place_of_what_was_streamed() {
-    let message = Item::Message { text: "whole".to_owned(), parts: Value::Null, attachments: vec![] };
+    let message = Item::Message { text: "whole".to_owned(), parts: Json::default(), attachments: vec![] };
     let items = vec![Item::Output("half".to_owned()), message, Item::Output("more".to_owned())];
     let state = run(session(), [post(1), claim(1), report(1, 1, 0, items)]);
     let turn = state.turn.clone().unwrap();
@@ -260,7 +260,7 @@ fn titles_tags_and_pull_requests() {
 fn workers_tell_only_of_their_own_events() {
     let state = run(session(), [post(1), claim(1)]);
     for kind in EventKind::ALL {
-        let item = Item::Event { kind: *kind, data: Value::Null };
+        let item = Item::Event { kind: *kind, data: Json::default() };
         let outcome = decide(&state, Actor::Tenure, report(1, 1, 0, vec![item]), &at(9));
         assert_eq!(outcome.is_ok(), kind.is_workers(), "{kind:?}");
     }

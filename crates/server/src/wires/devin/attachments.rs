@@ -9,7 +9,7 @@ use crate::operations::{attachment_links, attachments};
 use crate::state::App;
 use crate::wires::layers::Whole;
 use axum::body::Body;
-use axum::extract::{FromRequest, Multipart, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -37,7 +37,13 @@ pub async fn of(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> An
 }
 
 /// `POST /attachments`: one file, in the field `file` of a form.
-pub async fn upload(May(granted): May<UseSessions>, State(app): State<App>, Whole(request): Whole) -> Answer {
+pub async fn upload(
+    May(granted): May<UseSessions>,
+    State(app): State<App>,
+    Whole(mut request): Whole,
+) -> Answer {
+    // The file goes to disk piece by piece, and `upload_limit` bounds it.
+    DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &app).await.map_err(|_| no_form())?;
     while let Some(field) = form.next_field().await.map_err(|_| no_form())? {
         if field.name() != Some("file") {

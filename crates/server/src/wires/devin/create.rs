@@ -10,9 +10,10 @@ use crate::state::App;
 use domain::Refusal;
 use domain::agent::{Acus, Attachment, CATEGORIES, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, MAX_TITLE_CHARS};
 use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId, parse_uuid};
+use domain::json::Json;
 use domain::principal::PrincipalKind;
 use domain::refusal::Thing;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use store::Granted;
 use store::access::{ImpersonateSessions, UseSessions};
 
@@ -60,7 +61,7 @@ pub fn read(app: &App, granted: &Granted<UseSessions>, body: &Body) -> Result<Cr
         title: body.text("title", 0..=MAX_TITLE_CHARS)?,
         tags: tags(body)?.unwrap_or_default(),
         model: None,
-        capabilities: Value::Null,
+        capabilities: Json::default(),
         origin: word(body, "origin", &ORIGINS)?,
         category: word(body, "category", &CATEGORIES)?,
         subcategory: id("subcategory")?,
@@ -95,7 +96,7 @@ pub fn message(
         return Err(Refusal::invalid(field, expected));
     }
     let attachments = attachments_of(app, organization, body)?;
-    Ok(Post { text, parts: Value::Null, attachments, as_principal })
+    Ok(Post { text, parts: Json::default(), attachments, as_principal })
 }
 
 /// In whose name this is asked for.
@@ -149,17 +150,17 @@ fn word(body: &Body, name: &str, known: &[&str]) -> Result<Option<String>, Refus
     }
 }
 
-fn schema(body: &Body) -> Result<Option<Value>, Refusal> {
+fn schema(body: &Body) -> Result<Option<Json>, Refusal> {
     let name = "structured_output_schema";
     let Some(schema) = body.value(name) else { return Ok(None) };
-    let expected = || Refusal::invalid(name, "a self-contained JSON Schema of at most 64 KB");
-    if !schema.is_object() || schema.to_string().len() > MAX_SCHEMA_BYTES {
-        return Err(expected());
+    let text = Json::of(schema);
+    if !schema.is_object() || text.text().len() > MAX_SCHEMA_BYTES {
+        return Err(Refusal::invalid(name, "a self-contained JSON Schema of at most 64 KB"));
     }
-    Ok(Some(schema.clone()))
+    Ok(Some(text))
 }
 
-fn extra(body: &Body) -> Result<Value, Refusal> {
+fn extra(body: &Body) -> Result<Json, Refusal> {
     let kept = KEPT.into_iter().filter_map(|name| Some((name.to_owned(), body.value(name)?.clone())));
     word(body, "devin_mode", &MODES)?;
     for name in ["advanced_mode", "platform", "child_playbook_id"] {
@@ -171,7 +172,7 @@ fn extra(body: &Body) -> Result<Value, Refusal> {
     for name in ["knowledge_ids", "secret_ids", "session_links"] {
         body.texts(name, MAX_ITEMS, 1..=MAX_URL)?;
     }
-    Ok(Value::Object(kept.collect::<Map<_, _>>()))
+    Ok(Json::of(&kept.collect::<Map<_, _>>()))
 }
 
 fn secrets(body: &Body) -> Result<Vec<NewSecret>, Refusal> {

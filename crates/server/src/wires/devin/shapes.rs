@@ -2,9 +2,10 @@
 
 use domain::agent::{AgentSession, Attachment, Message, Source, State};
 use domain::ids::{FileId, OrganizationId, PrincipalId, SessionId, parse_uuid};
+use domain::json::Json;
 use domain::principal::PrincipalKind;
 use domain::time::Micros;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The bare id of a session: 32 hexadecimal digits.
@@ -93,7 +94,7 @@ pub struct Session<'a> {
     updated_at: i64,
     acus_consumed: f64,
     pull_requests: Vec<PullRequest<'a>>,
-    structured_output: Option<&'a Value>,
+    structured_output: Option<&'a Json>,
     playbook_id: Option<&'a str>,
     automation_id: Option<&'a str>,
     parent_session_id: Option<String>,
@@ -103,7 +104,7 @@ pub struct Session<'a> {
     origin: &'static str,
     category: Option<&'a str>,
     subcategory: Option<&'a str>,
-    devin_mode: Option<&'a str>,
+    devin_mode: Option<String>,
 }
 
 /// Where sessions come from: the words of all revisions of the vendor's document.
@@ -134,14 +135,19 @@ fn status_detail(state: State) -> Option<&'static str> {
     }
 }
 
-fn extra<'a>(session: &'a AgentSession, name: &str) -> Option<&'a str> {
-    session.given.extra.get(name).and_then(Value::as_str)
+/// What this wire reads of what a session keeps for its clients.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Extra {
+    devin_mode: Option<String>,
+    advanced_mode: Option<String>,
 }
 
 impl<'a> Session<'a> {
     /// Of a session, for a client that reaches the server at `base_url`.
     pub fn new(session: &'a AgentSession, seen: Seen, base_url: &str) -> Session<'a> {
         let given = &session.given;
+        let extra = given.extra.read::<Extra>().unwrap_or_default();
         let id = session_id(session.id);
         let owner = |kind| (given.owner_kind == kind).then(|| principal_id(given.owner, kind));
         let read = seen == Seen::Read;
@@ -171,12 +177,12 @@ impl<'a> Session<'a> {
             parent_session_id: given.parent.map(session_id),
             child_session_ids: (!session.children.is_empty()).then(children),
             is_archived: session.archived.is_some(),
-            is_advanced: extra(session, "advanced_mode").is_some(),
+            is_advanced: extra.advanced_mode.is_some(),
             origin: origin(&given.origin),
             category,
             // The vendor says 'Other' when there is a category and nothing closer.
             subcategory: category.map(|_| given.subcategory.as_deref().unwrap_or("Other")),
-            devin_mode: extra(session, "devin_mode"),
+            devin_mode: extra.devin_mode,
         }
     }
 }

@@ -15,8 +15,9 @@ use axum::http::StatusCode;
 use domain::Refusal;
 use domain::agent::Agent;
 use domain::ids::AgentId;
+use domain::json::Json;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 
@@ -65,7 +66,7 @@ impl Said {
             system_prompt: self.system_prompt,
             model: self.default_model_id,
             tags: self.tags,
-            capabilities: self.capabilities.map(|capabilities| json!(capabilities)),
+            capabilities: self.capabilities.map(|capabilities| Json::of(&capabilities)),
         }
     }
 
@@ -79,7 +80,7 @@ impl Said {
             description: self.description.flatten(),
             model: self.default_model_id.flatten(),
             tags: self.tags.unwrap_or_default(),
-            capabilities: json!(self.capabilities.unwrap_or_default()),
+            capabilities: Json::of(&self.capabilities.unwrap_or_default()),
         })
     }
 }
@@ -97,7 +98,9 @@ pub async fn list(
     let asked = AgentQuery { search: search.map(str::to_owned), offset, limit: paging.limit };
     let found = agents::list(&app, &granted, &asked).await?;
     let shown = found.items.iter().map(AgentShape::from).collect::<Vec<_>>();
-    let page = Page::new(&shown, found.total, paging.offset, paging.limit.into());
+    // A page that ends early says so by its limit: clients go on from there.
+    let limit = if found.more { shown.len() as u64 } else { paging.limit.into() };
+    let page = Page::new(&shown, found.total, paging.offset, limit);
     Ok(Output::json(StatusCode::OK, &page)?.warning(paging.warning).warning(query.unknown(&KNOWN)))
 }
 

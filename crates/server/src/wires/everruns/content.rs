@@ -3,23 +3,67 @@
 use super::answer::fields;
 use super::ids::{self, Prefixed};
 use crate::failure::{Failure, RequestFailure};
-use crate::wires::object;
+use crate::wires::object::{self, AnyObject};
 use crate::wires::times::Time;
 use domain::agent::{Message, Source};
 use domain::ids::SessionId;
+use domain::json::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// Parts that clients know. Another, or one of another shape, would break the strict ones.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-#[expect(dead_code, reason = "only their shape is looked at")]
-enum Part {
-    Text { text: String },
-    Image { base64: Option<String>, url: Option<String>, media_type: Option<String> },
-    ImageFile { image_id: String, filename: Option<String> },
-    ToolCall { id: String, name: String, arguments: Map<String, Value> },
-    ToolResult { tool_call_id: String, error: Option<String> },
+/// What a part of a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Text,
+    Image,
+    ImageFile,
+    ToolCall,
+    ToolResult,
+}
+
+/// The kind of a part. Another, or one of another shape, would break the strict clients.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: Kind,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its shape is looked at")]
+struct Text {
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its shape is looked at")]
+struct Image {
+    base64: Option<String>,
+    url: Option<String>,
+    media_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its shape is looked at")]
+struct ImageFile {
+    image_id: String,
+    filename: Option<String>,
+}
+
+/// What an agent gave to a tool stays text.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its shape is looked at")]
+struct ToolCall {
+    id: String,
+    name: String,
+    arguments: AnyObject,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its shape is looked at")]
+struct ToolResult {
+    tool_call_id: String,
+    error: Option<String>,
 }
 
 /// How a message is to be answered: kept with it, for its worker.
@@ -29,13 +73,13 @@ struct Controls {
     #[serde(skip_serializing_if = "Option::is_none")]
     model_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning: Option<Value>,
+    reasoning: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     locale: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_disclosure: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hints: Option<Map<String, Value>>,
+    hints: Option<AnyObject>,
 }
 
 /// A message that a client sends.
@@ -70,7 +114,7 @@ impl Sent {
     ///
     /// # Errors
     /// [`RequestFailure::Body`] for another role than the user's, no content, and parts that a user cannot send.
-    pub fn read(self) -> Result<(String, Value), Failure> {
+    pub fn read(self) -> Result<(String, Json), Failure> {
         let wrong = |sentence: String| Err(RequestFailure::Body(sentence).into());
         if self.message.role.as_deref().is_some_and(|role| role != "user") {
             return wrong("message.role: expected user: answers come from workers".to_owned());
@@ -96,10 +140,10 @@ impl Sent {
         let mut parts = more.collect::<Map<_, _>>();
         let only_text = matches!(content.as_slice(), [part] if part.len() == 2 && part["type"] == "text");
         if parts.is_empty() && only_text {
-            return Ok((text, Value::Null));
+            return Ok((text, Json::default()));
         }
         parts.insert("content".to_owned(), json!(content));
-        Ok((text, Value::Object(parts)))
+        Ok((text, Json::of(&parts)))
     }
 }
 
@@ -107,13 +151,23 @@ impl Sent {
 fn unsendable(part: &Map<String, Value>) -> Option<&'static str> {
     let has =
         |name: &str| part.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()));
-    let shaped = is_known(&Value::Object(part.clone()));
+    let shaped = is_known(&Json::of(part));
     match part.get("type").and_then(Value::as_str) {
         Some("text") => (!has("text")).then_some("a text that is not empty"),
         Some("image") => (!shaped || !has("url") && !has("base64")).then_some("a url or base64 of the image"),
         Some("image_file") => (!shaped || !has("image_id")).then_some("an image_id"),
         _ => Some("a part of type text, image or image_file"),
     }
+}
+
+/// What is kept with a message beside of its text: see [`Sent::read`].
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Kept {
+    content: Option<Vec<Json>>,
+    controls: Option<Json>,
+    metadata: Option<Json>,
+    tags: Option<Json>,
 }
 
 /// A message as it is shown. Clients of the first generation demand `session_id` and `sequence`.
@@ -123,11 +177,11 @@ pub struct Shown {
     session_id: Prefixed,
     sequence: i64,
     role: &'static str,
-    content: Vec<Value>,
+    content: Vec<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     controls: Option<Controls>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Value>,
+    metadata: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<Vec<String>>,
     created_at: Time,
@@ -136,17 +190,14 @@ pub struct Shown {
 impl Shown {
     /// A message of a session.
     pub fn new(session: SessionId, message: Message) -> Shown {
-        let (content, mut more) = match message.parts {
-            Value::Array(parts) => (parts, Map::new()),
-            Value::Object(mut more) => match more.remove("content") {
-                Some(Value::Array(parts)) => (parts, more),
-                _ => (Vec::new(), Map::new()),
-            },
-            _ => (Vec::new(), Map::new()),
+        let kept = match message.parts.is_list() {
+            true => Kept { content: message.parts.read(), ..Kept::default() },
+            false => message.parts.read::<Kept>().filter(|kept| kept.content.is_some()).unwrap_or_default(),
         };
-        let mut content = content.into_iter().filter(is_known).collect::<Vec<_>>();
+        let mut content = kept.content.unwrap_or_default();
+        content.retain(is_known);
         if content.is_empty() {
-            content.push(json!({ "type": "text", "text": message.text }));
+            content.push(Json::of(&json!({ "type": "text", "text": message.text })));
         }
         Shown {
             id: ids::message(message.id),
@@ -157,16 +208,25 @@ impl Shown {
                 Source::Agent => "agent",
             },
             content,
-            controls: more.remove("controls").and_then(|controls| serde_json::from_value(controls).ok()),
-            metadata: more.remove("metadata").filter(Value::is_object),
-            tags: more.remove("tags").and_then(|tags| serde_json::from_value(tags).ok()),
+            controls: kept.controls.and_then(|controls| controls.read()),
+            metadata: kept.metadata.filter(Json::is_object),
+            tags: kept.tags.and_then(|tags| tags.read()),
             created_at: Time(message.created),
         }
     }
 }
 
-fn is_known(part: &Value) -> bool {
-    Part::deserialize(part).is_ok()
+fn is_known(part: &Json) -> bool {
+    let Some(Part { kind }) = Some(part).filter(|part| part.is_object()).and_then(Json::read) else {
+        return false;
+    };
+    match kind {
+        Kind::Text => part.read::<Text>().is_some(),
+        Kind::Image => part.read::<Image>().is_some(),
+        Kind::ImageFile => part.read::<ImageFile>().is_some(),
+        Kind::ToolCall => part.read::<ToolCall>().is_some(),
+        Kind::ToolResult => part.read::<ToolResult>().is_some(),
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +237,8 @@ mod tests {
 
     fn read(body: Value) -> Result<(String, Value), String> {
         let sent: Sent = serde_json::from_value(body).map_err(|error| error.to_string())?;
-        sent.read().map_err(|failure| failure.to_string())
+        let read = sent.read().map_err(|failure| failure.to_string())?;
+        Ok((read.0, read.1.value()))
     }
 
     fn shown(text: &str, parts: Value) -> Value {
@@ -187,7 +248,7 @@ mod tests {
             source: Source::Agent,
             author: None,
             text: text.to_owned(),
-            parts,
+            parts: parts.into(),
             attachments: Vec::new(),
             answers: Some(1),
             created: Micros(1),

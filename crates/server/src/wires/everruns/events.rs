@@ -14,14 +14,17 @@ use axum::http::StatusCode;
 use domain::Refusal;
 use domain::agent::{Event, EventKind, EventQuery};
 use domain::ids::{EventId, SessionId};
+use domain::json::Json;
 use domain::refusal::Thing;
 use domain::time::Micros;
-use serde_json::Value;
+use serde::Deserialize;
 use store::Granted;
 use store::access::ViewSessions;
 
 /// The most events of one answer.
 const MAX_EVENTS: i64 = 1_000;
+/// After how many bytes of their data no more events are in one answer.
+const MAX_BYTES: usize = 4 << 20;
 /// How many are read at once while something is looked for in them.
 const AT_ONCE: u32 = 256;
 /// How many kinds may be named, and how long the names may be together.
@@ -115,13 +118,25 @@ impl More {
         !self.none
             && self.from.is_none_or(|from| event.at >= from)
             && self.to.is_none_or(|to| event.at <= to)
-            && self.tool.as_ref().is_none_or(|tool| tool_of(&event.data) == Some(tool))
-            && self.text.as_ref().is_none_or(|text| event.data.to_string().to_lowercase().contains(text))
+            && self.tool.as_ref().is_none_or(|tool| tool_of(&event.data).as_ref() == Some(tool))
+            && self.text.as_ref().is_none_or(|text| event.data.text().to_lowercase().contains(text))
     }
 }
 
-fn tool_of(data: &Value) -> Option<&str> {
-    data.get("tool_name").or_else(|| data.pointer("/tool_call/name"))?.as_str()
+fn tool_of(data: &Json) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Used {
+        tool_name: Option<Json>,
+        tool_call: Option<Json>,
+    }
+    #[derive(Deserialize)]
+    struct Called {
+        name: String,
+    }
+    match data.read::<Used>()? {
+        Used { tool_name: Some(name), .. } => name.read(),
+        Used { tool_call, .. } => tool_call?.read::<Called>().map(|called| called.name),
+    }
 }
 
 /// What a request asks for: which events, which end of them, and in which order.
@@ -228,13 +243,14 @@ async fn search(
 ) -> Result<(Vec<Event>, u64), Failure> {
     let most = usize::try_from(asked.query.limit).unwrap_or(usize::MAX);
     let mut step = EventQuery { limit: AT_ONCE, ..asked.query.clone() };
-    let (mut kept, mut total) = (Vec::new(), 0);
+    let (mut kept, mut total, mut bytes) = (Vec::new(), 0, 0);
     loop {
         let read = agent_events::page(app, granted, id, &step).await?.items;
         let Some(last) = read.last().map(|event| event.sequence) else { break };
         for event in read.into_iter().filter(|event| asked.more.lets(event)) {
             total += 1;
-            if kept.len() < most {
+            if kept.len() < most && bytes < MAX_BYTES {
+                bytes += event.data.text().len();
                 kept.push(event);
             }
         }
@@ -255,9 +271,17 @@ async fn tell(
 ) -> Result<Vec<Told>, Failure> {
     let mut streamed = Streamed::default();
     let mut told = Vec::with_capacity(events.len());
+    let mut bytes = 0;
     for event in events {
-        catch_up(app, granted, id, &mut streamed, &event).await?;
-        told.push(Told::new(event, &mut streamed));
+        // Pieces of an answer repeat what came before them. Beyond this they are told alone.
+        if bytes < MAX_BYTES {
+            catch_up(app, granted, id, &mut streamed, &event).await?;
+        } else {
+            streamed = Streamed::default();
+        }
+        let event = Told::new(event, &mut streamed);
+        bytes += event.bytes();
+        told.push(event);
     }
     Ok(told)
 }

@@ -5,9 +5,9 @@
 
 use super::ids;
 use crate::failure::{Failure, RequestFailure};
-use crate::wires::object;
+use crate::wires::object::{self, AnyObject};
+use domain::json::Json;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 /// How long it may be all together, as JSON: a page of a list has it a hundred times.
 const MAX_BYTES: usize = 256 << 10;
@@ -24,7 +24,7 @@ pub struct Kept {
     locale: Option<String>,
     /// What the client can do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hints: Option<Map<String, Value>>,
+    hints: Option<AnyObject>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object::maybe_list")]
     tools: Option<Vec<Tool>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object::maybe_list")]
@@ -42,7 +42,7 @@ pub struct Kept {
     network_access: Option<NetworkAccess>,
     /// Servers of tools.
     #[serde(rename = "mcpServers", skip_serializing_if = "Option::is_none")]
-    mcp_servers: Option<Value>,
+    mcp_servers: Option<Json>,
 }
 
 /// A tool that the client runs, or asks for.
@@ -52,13 +52,13 @@ struct Tool {
     kind: ToolKind,
     name: String,
     description: String,
-    parameters: Value,
+    parameters: Json,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     display_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     category: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    hints: Option<Value>,
+    hints: Option<Json>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,15 +91,15 @@ struct NetworkAccess {
 
 impl Kept {
     /// Out of what a session keeps; nothing of it when another wire wrote something else there.
-    pub fn of(extra: &Value) -> Kept {
-        Kept::deserialize(extra).unwrap_or_default()
+    pub fn of(extra: &Json) -> Kept {
+        extra.read().unwrap_or_default()
     }
 
     /// As a session keeps it.
     ///
     /// # Errors
     /// [`RequestFailure::Body`] for what is no harness, and when it is too long.
-    pub fn extra(&self) -> Result<Value, Failure> {
+    pub fn extra(&self) -> Result<Json, Failure> {
         let wrong = |sentence: String| Failure::from(RequestFailure::Body(sentence));
         if self.harness_id.as_ref().is_some_and(|id| !ids::is_harness(id)) {
             return Err(wrong(
@@ -107,15 +107,15 @@ impl Kept {
             ));
         }
         if *self == Kept::default() {
-            return Ok(Value::Null);
+            return Ok(Json::default());
         }
-        let value = serde_json::to_value(self).map_err(Failure::internal)?;
-        if value.to_string().len() > MAX_BYTES {
+        let kept = Json::of(self);
+        if kept.text().len() > MAX_BYTES {
             let sentence =
                 format!("tools, files and settings of a session: expected at most {MAX_BYTES} bytes");
             return Err(wrong(sentence));
         }
-        Ok(value)
+        Ok(kept)
     }
 
     /// The id of the harness: the client's own, or the default one.
@@ -128,7 +128,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn what_strict_clients_cannot_read_is_refused_or_left_out() {
@@ -136,7 +136,7 @@ mod tests {
             json!({ "type": "client_side", "name": "ls", "description": "", "parameters": {}, "colour": 1 });
         let kept: Kept = serde_json::from_value(json!({ "tools": [tool], "other": 1 })).unwrap();
         let tool = json!({ "type": "client_side", "name": "ls", "description": "", "parameters": {} });
-        assert_eq!(kept.extra().unwrap(), json!({ "tools": [tool] }));
+        assert_eq!(kept.extra().unwrap().value(), json!({ "tools": [tool] }));
         for wrong in [
             json!({ "tools": [{ "type": "client_side", "name": "ls" }] }),
             json!({ "tools": [{ "type": "other", "name": "ls", "description": "", "parameters": {} }] }),
@@ -153,13 +153,13 @@ mod tests {
         let of = |length: usize| Kept { system_prompt: Some("x".repeat(length)), ..Kept::default() };
         assert!(of(MAX_BYTES - 100).extra().is_ok());
         assert!(of(MAX_BYTES).extra().is_err());
-        assert_eq!(Kept::default().extra().unwrap(), Value::Null);
+        assert!(Kept::default().extra().unwrap().is_null());
     }
 
     #[test]
     fn what_another_wire_kept_there_is_not_shown() {
         for extra in [Value::Null, json!("x"), json!({ "tools": "all" }), json!({ "other": {} })] {
-            assert_eq!(Kept::of(&extra), Kept::default(), "{extra}");
+            assert_eq!(Kept::of(&extra.clone().into()), Kept::default(), "{extra}");
         }
     }
 }

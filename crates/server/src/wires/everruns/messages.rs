@@ -26,10 +26,10 @@ use store::access::{UseSessions, ViewSessions};
 
 /// The most messages of one answer, which are the newest ones.
 const MAX_MESSAGES: i64 = 1_000;
-/// How many bytes of text the messages of one answer may have: together with the count it bounds what a request costs.
-const MAX_BYTES: usize = 16 << 20;
+/// How many bytes the messages of one answer may have: together with the count it bounds what a request costs.
+const MAX_BYTES: usize = 4 << 20;
 /// How many messages are read at once.
-const AT_ONCE: i64 = 50;
+const AT_ONCE: u32 = 50;
 const KNOWN: [&str; 1] = ["limit"];
 
 /// `GET …/messages`: the newest ones, in their order.
@@ -75,16 +75,13 @@ async fn between(
     after: i64,
     last: i64,
 ) -> Result<Vec<Message>, Failure> {
-    let (mut found, mut end, mut bytes) = (Vec::new(), last, 0);
-    while end > after && bytes < MAX_BYTES {
-        let start = (end - AT_ONCE).max(after);
-        let limit = u32::try_from(end - start).unwrap_or(0);
-        let page = agent_messages::page(app, granted, id, start, limit).await?;
-        for message in page.items.into_iter().rev() {
-            bytes += message.text.len();
-            found.push(message);
-        }
-        end = start;
+    let (mut found, mut before, mut bytes) = (Vec::new(), last + 1, 0);
+    while before > after + 1 && bytes < MAX_BYTES {
+        let page = agent_messages::page_back(app, granted, id, after, before, AT_ONCE).await?;
+        let Some(oldest) = page.last() else { break };
+        before = oldest.sequence;
+        bytes += page.iter().map(Message::bytes).sum::<usize>();
+        found.extend(page);
     }
     found.reverse();
     Ok(found)
@@ -139,8 +136,7 @@ pub async fn export(
             if after >= total {
                 return Ok::<_, std::io::Error>(None);
             }
-            let limit = u32::try_from((total - after).min(AT_ONCE)).unwrap_or(0);
-            let page = agent_messages::page(&app, &granted, id, after, limit).await.map_err(cut)?;
+            let page = agent_messages::page(&app, &granted, id, after, AT_ONCE).await.map_err(cut)?;
             let Some(last) = page.items.last().map(|message| message.sequence) else { return Ok(None) };
             Ok(Some((lines(id, page.items).map_err(cut)?, last)))
         }

@@ -16,6 +16,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::agent::AgentSession;
 use domain::ids::SessionId;
+use domain::json::Json;
 use domain::page::Select;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -70,7 +71,9 @@ pub async fn page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> 
     let pinned = agent_sessions::pinned(app, granted, &all).await?;
     let shown = found.items.iter().map(|session| Session::new(session, pinned.contains(&session.id)));
     let shown = shown.collect::<Vec<_>>();
-    let page = Page::new(&shown, found.total, paging.offset, paging.limit.into()).of_sessions();
+    // A page that ends early says so by its limit: clients go on from there.
+    let limit = if found.more { shown.len() as u64 } else { paging.limit.into() };
+    let page = Page::new(&shown, found.total, paging.offset, limit).of_sessions();
     let answer = Output::json(StatusCode::OK, &page)?;
     Ok(answer.warning(paging.warning).warning(query.unknown(&filter::KNOWN)))
 }
@@ -105,7 +108,7 @@ pub async fn begin(
         title: wanted.title,
         tags: wanted.tags.unwrap_or_default(),
         model: wanted.model_id,
-        capabilities: json!(wanted.capabilities.unwrap_or_default()),
+        capabilities: Json::of(&wanted.capabilities.unwrap_or_default()),
         origin: wanted.source,
         parent: wanted.parent_session_id.as_deref().map(ids::read_session).transpose()?,
         extra: kept.extra()?,

@@ -7,6 +7,7 @@ use super::ids::{self, Prefixed};
 use super::kept::Kept;
 use crate::wires::times::Time;
 use domain::agent::{Agent, AgentSession, Usage};
+use domain::json::Json;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -94,13 +95,13 @@ impl<'a> Session<'a> {
 
 /// Capabilities, which are always a list.
 #[derive(Debug)]
-struct Capabilities<'a>(&'a Value);
+struct Capabilities<'a>(&'a Json);
 
 impl Serialize for Capabilities<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Array(list) => list.serialize(serializer),
-            _ => serializer.collect_seq(std::iter::empty::<()>()),
+        match self.0.is_list() {
+            true => self.0.serialize(serializer),
+            false => serializer.collect_seq(std::iter::empty::<()>()),
         }
     }
 }

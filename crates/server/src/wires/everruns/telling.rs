@@ -5,6 +5,7 @@ use super::ids::{self, Prefixed};
 use crate::wires::times::Time;
 use domain::agent::{Event, EventKind, Message};
 use domain::ids::{AgentId, MessageId, TurnId};
+use domain::json::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -25,7 +26,7 @@ pub struct Told {
     session_id: Prefixed,
     sequence: i64,
     context: Context,
-    data: Value,
+    data: Json,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,44 +44,60 @@ impl Told {
             turn_id: event.context.turn.map(ids::turn),
             input_message_id: event.context.input.map(ids::message),
         };
-        let accumulated = streamed.take(&event).map(str::to_owned);
-        let mut told = Told {
+        Told {
             id: ids::event(event.id),
             kind: event.kind.name(),
             ts: Time(event.at),
             session_id: ids::session(event.session),
             sequence: event.sequence,
             context,
-            data: Value::Null,
-        };
-        told.data = data(event);
-        if let (Some(text), Value::Object(data)) = (accumulated, &mut told.data) {
-            data.insert("accumulated".to_owned(), text.into());
+            data: data(&event, streamed),
         }
-        told
+    }
+
+    /// About how many bytes it is, as JSON.
+    pub fn bytes(&self) -> usize {
+        self.data.text().len()
     }
 }
 
+/// The data of an event about a message, as the domain keeps it.
+#[derive(Deserialize)]
+struct Said {
+    message: Message,
+}
+
+/// The data of an event about a message, as it is told.
+#[derive(Serialize)]
+struct Showing {
+    message: Shown,
+}
+
 /// What an event says, in the vendor's words.
-fn data(event: Event) -> Value {
+fn data(event: &Event, streamed: &mut Streamed) -> Json {
     if event.kind.is_workers() {
-        return event.data;
+        return event.data.clone();
     }
-    let Value::Object(mut data) = event.data else { return json!({}) };
+    if matches!(event.kind, EventKind::InputMessage | EventKind::OutputCompleted) {
+        return match event.data.read::<Said>() {
+            Some(Said { message }) => Json::of(&Showing { message: Shown::new(event.session, message) }),
+            None => Json::of(&json!({})),
+        };
+    }
+    // The others' data is the domain's own, and small but for its texts.
+    let mut data = event.data.read::<Map<String, Value>>().unwrap_or_default();
     match event.kind {
-        EventKind::InputMessage | EventKind::OutputCompleted => {
-            let message = data.remove("message").unwrap_or_default();
-            return match serde_json::from_value::<Message>(message) {
-                Ok(message) => json!({ "message": Shown::new(event.session, message) }),
-                Err(_) => json!({}),
-            };
-        }
         EventKind::TurnCompleted => {
             data.insert("iterations".to_owned(), 1.into());
         }
         EventKind::TurnFailed => {
             if let Some(code) = data.get("exit_code").and_then(Value::as_i64) {
                 data.insert("error_code".to_owned(), format!("exit_{code}").into());
+            }
+        }
+        EventKind::OutputDelta => {
+            if let Some(text) = streamed.take(event) {
+                data.insert("accumulated".to_owned(), text.into());
             }
         }
         _ => {}
@@ -96,7 +113,7 @@ fn data(event: Event) -> Value {
         usage.remove("acus");
     }
     data.retain(|_, value| !value.is_null());
-    Value::Object(data)
+    Json::of(&data)
 }
 
 fn rename(data: &mut Map<String, Value>, from: &str, to: &str, prefixed: impl Fn(Uuid) -> Prefixed) {
@@ -135,7 +152,7 @@ impl Streamed {
         if event.kind != EventKind::OutputDelta {
             return None;
         }
-        let piece = Piece::deserialize(&event.data).ok()?;
+        let piece = event.data.read::<Piece>()?;
         if piece.offset == 0 {
             self.turn = event.context.turn;
             self.text.clear();
@@ -152,7 +169,11 @@ impl Streamed {
 
 /// Where a piece of an answer begins.
 pub fn offset(event: &Event) -> Option<usize> {
-    event.data.get("offset").and_then(Value::as_u64).and_then(|offset| usize::try_from(offset).ok())
+    #[derive(Deserialize)]
+    struct Place {
+        offset: usize,
+    }
+    event.data.read::<Place>().map(|place| place.offset)
 }
 
 #[cfg(test)]
@@ -169,7 +190,7 @@ mod tests {
             session: SessionId::new(Micros(1), 1),
             sequence: 4,
             kind,
-            data,
+            data: data.into(),
             context: EventContext { turn, input: Some(MessageId(Uuid::from_u128(6))) },
             at: Micros(1),
         }

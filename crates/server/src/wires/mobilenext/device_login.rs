@@ -127,7 +127,8 @@ async fn read<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Fai
     if !form {
         return layers::json(app, request).await;
     }
-    let bytes = layers::body(app, request.into_body()).await?;
+    let (parts, body) = request.into_parts();
+    let bytes = layers::body(app, &parts.extensions, body).await?;
     serde_urlencoded::from_bytes(&bytes).map_err(|error| RequestFailure::Body(error.to_string()).into())
 }
 

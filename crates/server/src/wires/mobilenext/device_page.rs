@@ -139,7 +139,8 @@ struct Form {
 
 impl Form {
     async fn read(app: &App, request: Request) -> Result<Form, Failure> {
-        let bytes = layers::body(app, request.into_body()).await?;
+        let (parts, body) = request.into_parts();
+        let bytes = layers::body(app, &parts.extensions, body).await?;
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
         let field = |name| layers::query_value(Some(text), name).map(Option::unwrap_or_default);
         Ok(Form { action: field("action")?, code: field("user_code")?, organization: field("organization")? })

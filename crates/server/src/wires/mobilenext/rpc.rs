@@ -11,6 +11,7 @@ use crate::state::App;
 use crate::wires::unreadable::why;
 use domain::Refusal;
 use domain::device::Wanted;
+use domain::json::SENT;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -72,7 +73,7 @@ impl Reply {
     }
 }
 
-/// Reads a frame.
+/// Reads a frame. How many values it has is checked before any of them is built.
 ///
 /// # Errors
 /// The answer that says what is wrong with it, with the request's id where it has one.
@@ -80,6 +81,9 @@ pub fn read(text: &str) -> Result<Request, Reply> {
     let wrong = |id: Value, code, title: &str, message: String| {
         Reply::failed(Some(id), MobileError::rpc(code, title, message))
     };
+    if let Err(excess) = SENT.check(text.as_bytes()) {
+        return Err(wrong(Value::Null, INVALID_REQUEST, "Invalid Request", excess.to_string()));
+    }
     let value: Value = serde_json::from_str(text)
         .map_err(|error| wrong(Value::Null, PARSE_ERROR, "Parse error", format!("not JSON: {error}")))?;
     let Value::Object(mut fields) = value else {

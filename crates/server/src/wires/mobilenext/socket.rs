@@ -9,16 +9,18 @@ use super::rpc::{self, Reply};
 use super::shapes::RemoteDevice;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
+use crate::front::budget::Holder;
+use crate::front::connections::{Intake, network};
 use crate::operations::authenticate::authenticate;
 use crate::operations::devices;
 use crate::signals::concerns;
 use crate::state::App;
-use crate::throttle::OpenSocket;
-use crate::wires::{credential, layers, quotas};
+use crate::throttle::{OpenSocket, SocketsOf};
+use crate::wires::{credential, layers, origin, quotas};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{Extensions, HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -29,6 +31,15 @@ use tokio::sync::mpsc;
 
 /// Larger than any request of a client; apps and recordings go another way.
 const MAX_FRAME_BYTES: usize = 8 << 20;
+/// The largest frame of a client that has shown no good credential.
+const STRANGERS_FRAME_BYTES: usize = 16 << 10;
+/// How long such a client may take to send its first frame.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(15);
+/// How many such clients there may be at one address, and in all.
+const STRANGERS_PER_ADDRESS: u32 = 16;
+const STRANGERS: u32 = 1_000;
+/// What is read from the connection at once.
+const READ_BYTES: usize = 16 << 10;
 /// Requests under way and answers that wait to be written; the next request is not read before one of them is.
 const ANSWERS_WAITING: usize = 64;
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -67,10 +78,12 @@ impl Visitor {
 }
 
 /// `GET /ws`. The upgrade is never refused for the credential: mobilecli would print "bad handshake"; the first
-/// request gets a readable error instead.
+/// request gets a readable error instead. All clients send their credential with the upgrade, so it is judged there,
+/// before any frame is read.
 pub async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     State(app): State<App>,
+    extensions: Extensions,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -83,12 +96,80 @@ pub async fn open(
     };
     let visitor =
         Visitor { credential: said(&app, &headers, query.as_deref()), chosen: caller::chosen(&headers) };
-    let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
+    let upgrade = upgrade.read_buffer_size(READ_BYTES);
     let tasks = app.tasks.clone();
-    upgrade.on_upgrade(move |socket| async move {
-        // Tracked, so that a graceful stop waits for it.
-        let _ = tasks.spawn(converse(app, socket, visitor)).await;
-    })
+    match admit(&app, &extensions, &visitor).await {
+        Ok(admitted) => {
+            let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
+            upgrade.on_upgrade(move |socket| async move {
+                // Tracked, so that a graceful stop waits for it.
+                let _ = tasks.spawn(converse(app, socket, visitor, admitted)).await;
+            })
+        }
+        Err(failure) => {
+            let counted = match stranger(&app, &extensions, &headers) {
+                Ok(counted) => counted,
+                Err(failure) => return MobileError::from(failure).into_response(),
+            };
+            let upgrade = upgrade.max_message_size(STRANGERS_FRAME_BYTES);
+            upgrade.max_frame_size(STRANGERS_FRAME_BYTES).on_upgrade(move |socket| async move {
+                let _ = tasks.spawn(turn_away(app, socket, failure, counted)).await;
+            })
+        }
+    }
+}
+
+/// A client that may send requests.
+struct Admitted {
+    _counted: OpenSocket,
+    /// What counts the bytes of frames that are under way.
+    intake: Intake,
+}
+
+/// Judges the credential and counts the WebSocket.
+async fn admit(app: &App, extensions: &Extensions, visitor: &Visitor) -> Result<Admitted, Failure> {
+    let caller = visitor.caller(app).await?;
+    let counted = app.sockets.open_for(&caller, &app.settings)?;
+    let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
+    intake.count(app.front.budget.hold(vec![Holder::Principal(caller.principal().0)]));
+    Ok(Admitted { _counted: counted, intake })
+}
+
+/// Counts a client without a good credential.
+fn stranger(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Result<OpenSocket, Failure> {
+    let address = origin::address(app, extensions, headers).map(network);
+    let address = address.map(|address| (SocketsOf::Address(address), STRANGERS_PER_ADDRESS));
+    let of = address.into_iter().chain([(SocketsOf::Strangers, STRANGERS)]).collect::<Vec<_>>();
+    app.sockets.open(&of).map_err(|limit| RequestFailure::TooManyConnections { limit }.into())
+}
+
+/// Answers the first frame of a client without a good credential, and closes.
+async fn turn_away(app: App, mut socket: WebSocket, failure: Failure, _counted: OpenSocket) {
+    let patience = STRANGERS_PATIENCE.min(app.settings.head_timeout);
+    let first = async {
+        loop {
+            match socket.recv().await {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Text(text))) => return Some(text),
+                _ => return None,
+            }
+        }
+    };
+    let first = tokio::select! {
+        first = tokio::time::timeout(patience, first) => first.ok().flatten(),
+        () = app.stop.cancelled() => None,
+    };
+    if let Some(text) = first {
+        let reply = match rpc::read(&text) {
+            Ok(request) => Reply::failed(request.id, failure.into()),
+            Err(reply) => reply,
+        };
+        if let Some(text) = reply.text() {
+            let _ = socket.send(Message::Text(text.into())).await;
+        }
+    }
+    let reason = "no valid credential, or too many connections".into();
+    let _ = socket.send(Message::Close(Some(CloseFrame { code: POLICY, reason }))).await;
 }
 
 /// The credential: the header (mobilecli), `?token=` (mobilewright, which cannot set one in a browser) or the cookie.
@@ -112,9 +193,8 @@ struct Conversation {
     told: Vec<Value>,
 }
 
-async fn converse(app: App, socket: WebSocket, visitor: Visitor) {
+async fn converse(app: App, socket: WebSocket, visitor: Visitor, admitted: Admitted) {
     let _counted = app.metrics.websocket_opened("mobilenext");
-    let admitted = admit(&app, &visitor).await;
     let (mut sink, mut frames) = socket.split();
     let (out, mut waiting) = mpsc::channel::<Message>(ANSWERS_WAITING);
     let writer = tokio::spawn(async move {
@@ -136,9 +216,10 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor) {
             frame = frames.next() => {
                 let Some(Ok(frame)) = frame else { break };
                 heard = Stopwatch::start();
-                if !talk.frame(frame, &admitted).await {
+                if !talk.frame(frame).await {
                     break;
                 }
+                admitted.intake.taken();
             }
             signal = next_signal(&mut talk.signals) => talk.changed(signal).await,
             _ = pings.tick() => {
@@ -158,14 +239,6 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor) {
     let _ = tokio::time::timeout(Duration::from_secs(5), writer).await;
 }
 
-/// Counts the WebSocket for its credential.
-async fn admit(app: &App, visitor: &Visitor) -> Result<OpenSocket, Failure> {
-    let caller = visitor.caller(app).await?;
-    let limit = app.settings.websockets_per_credential;
-    let open = app.sockets.open(caller.credential(), limit);
-    open.ok_or_else(|| RequestFailure::TooManyConnections { limit }.into())
-}
-
 async fn next_signal(signals: &mut Option<SignalReceiver>) -> Option<Signal> {
     match signals {
         Some(signals) => signals.recv().await,
@@ -175,7 +248,7 @@ async fn next_signal(signals: &mut Option<SignalReceiver>) -> Option<Signal> {
 
 impl Conversation {
     /// Takes a frame; says whether to go on.
-    async fn frame(&mut self, frame: Message, admitted: &Result<OpenSocket, Failure>) -> bool {
+    async fn frame(&mut self, frame: Message) -> bool {
         let text = match &frame {
             Message::Text(text) => text.as_str(),
             Message::Close(_) => return false,
@@ -189,16 +262,6 @@ impl Conversation {
             Ok(request) => request,
             Err(reply) => return self.send(reply).await,
         };
-        if let Err(failure) = admitted {
-            let error = match failure {
-                Failure::Request(request) => Failure::Request(request.clone()),
-                Failure::Refused(refusal) => Failure::Refused(refusal.clone()),
-                _ => Failure::Unauthenticated,
-            };
-            self.send(Reply::failed(request.id, error.into())).await;
-            self.close(POLICY, "no valid credential, or too many connections").await;
-            return false;
-        }
         match request.method.as_str() {
             "devices.subscribe" => self.subscribe(request.id).await,
             "devices.unsubscribe" => {

@@ -118,7 +118,8 @@ impl Form {
     /// # Errors
     /// It is too large.
     pub async fn read(app: &App, request: Request) -> Result<Form, Failure> {
-        let bytes = layers::body(app, request.into_body()).await?;
+        let (parts, body) = request.into_parts();
+        let bytes = layers::body(app, &parts.extensions, body).await?;
         Ok(Form(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 

@@ -7,11 +7,15 @@ use crate::wires::unreadable::why;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use domain::Refusal;
+use domain::json::SENT;
 use domain::principal::Scopes;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
+
+/// How many fields a form may have.
+const MOST_PAIRS: usize = 1_000;
 
 /// What kinds of body an endpoint reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +44,19 @@ impl Fields {
     /// [`RequestFailure`] for a body that is too large, of another kind, or no object.
     pub async fn read(app: &App, request: Request, reads: Reads) -> Result<Fields, Failure> {
         let form = is_form(request.headers(), reads)?;
-        let bytes = layers::body(app, request.into_body()).await?;
+        let (parts, body) = request.into_parts();
+        let bytes = layers::body(app, &parts.extensions, body).await?;
         if form {
             let text = std::str::from_utf8(&bytes).map_err(|_| wrong("expected UTF-8"))?;
+            if text.bytes().filter(|byte| *byte == b'&').count() >= MOST_PAIRS {
+                return Err(wrong(&format!("expected at most {MOST_PAIRS} fields")));
+            }
             return Ok(Fields::of_pairs(text, "formData:"));
         }
         if bytes.is_empty() {
             return Ok(Fields { fields: Vec::new(), text: false, place: "body:" });
         }
+        layers::measure(&bytes, SENT)?;
         let Object(fields) = serde_json::from_slice(&bytes).map_err(|error| wrong(&why(&error)))?;
         Ok(Fields { fields, text: false, place: "body:" })
     }

@@ -88,6 +88,9 @@ impl IntoResponse for TenureError {
             StatusCode::UNAUTHORIZED => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
             // What is left of a body that was refused is not read: the connection cannot go on.
             StatusCode::PAYLOAD_TOO_LARGE => {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

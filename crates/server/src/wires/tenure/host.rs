@@ -4,6 +4,7 @@ use super::caller::Known;
 use super::errors::TenureError;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
+use crate::front::connections::Intake;
 use crate::hosts::HostConnection;
 use crate::operations::authenticate::authenticate;
 use crate::operations::hosts;
@@ -12,10 +13,12 @@ use crate::wires::{credential, layers};
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::{HeaderMap, Method};
+use axum::http::{Extensions, HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
-use protocol::{CLOSE_REPLACED, FromHost, PROTOCOL_VERSION, ToHost};
+use domain::json::ANSWERED;
+use protocol::{CLOSE_REPLACED, CallError, FromHost, HOST_FAILED, PROTOCOL_VERSION, ToHost};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use store::access::ConnectHosts;
@@ -24,6 +27,8 @@ use tokio::sync::mpsc;
 
 /// Room for a screenshot of a large tablet.
 const MAX_FRAME_BYTES: usize = 64 << 20;
+/// What is read from the connection at once.
+const READ_BYTES: usize = 64 << 10;
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// The host pings every 10 s and answers pings: this long without a word means that the line is dead.
 const SILENT_FOR: Duration = Duration::from_secs(30);
@@ -36,6 +41,7 @@ const POLICY: u16 = 1008;
 pub async fn open(
     Known(caller): Known,
     State(app): State<App>,
+    extensions: Extensions,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -43,7 +49,10 @@ pub async fn open(
         return TenureError::from(failure).into_response();
     }
     let upgrade = match upgrade {
-        Ok(upgrade) => upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES),
+        Ok(upgrade) => upgrade
+            .read_buffer_size(READ_BYTES)
+            .max_message_size(MAX_FRAME_BYTES)
+            .max_frame_size(MAX_FRAME_BYTES),
         Err(rejection) => {
             let sentence = format!("expected a WebSocket: {}", rejection.body_text());
             return TenureError::from(Failure::from(RequestFailure::Body(sentence))).into_response();
@@ -55,9 +64,12 @@ pub async fn open(
             Err(failure) => return TenureError::from(failure).into_response(),
         };
     let chosen = layers::chosen(&headers, "x-organization-id");
+    let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
+    // Hosts have no share each: screenshots are large, and a host's key is the operator's own.
+    intake.count(app.front.budget.hold(Vec::new()));
     let tasks = app.tasks.clone();
     upgrade.on_upgrade(move |socket| async move {
-        let link = Link { app, credential, chosen };
+        let link = Link { app, credential, chosen, intake };
         let _ = tasks.spawn(link.run(socket)).await;
     })
 }
@@ -74,6 +86,8 @@ struct Link {
     app: App,
     credential: String,
     chosen: Chosen,
+    /// What counts the bytes of frames that are under way.
+    intake: Intake,
 }
 
 impl Link {
@@ -103,7 +117,8 @@ impl Link {
         let Ok(Some(Ok(Message::Text(text)))) = frame else {
             return Err(wrong("a hello as the first frame, within 15 s"));
         };
-        match serde_json::from_str(&text) {
+        self.intake.taken();
+        match read(&text) {
             Ok(FromHost::Hello { protocol: PROTOCOL_VERSION, name, version }) => {
                 hosts::connect(&self.app, &self.caller().await?, &name, &version).await
             }
@@ -139,6 +154,8 @@ impl Link {
                     match frame {
                         Some(Ok(Message::Text(text))) => if let Err(reason) = self.take(connection, &text).await {
                             return (POLICY, reason);
+                        } else {
+                            self.intake.taken();
                         },
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Binary(_))) => return (POLICY, "expected text frames".to_owned()),
@@ -161,8 +178,7 @@ impl Link {
     }
 
     async fn take(&self, connection: &Arc<HostConnection>, text: &str) -> Result<(), String> {
-        let frame =
-            serde_json::from_str(text).map_err(|error| format!("a frame that cannot be read: {error}"))?;
+        let frame = read(text).map_err(|error| format!("a frame that cannot be read: {error}"))?;
         match hosts::take(&self.app, connection, frame).await {
             Ok(()) => Ok(()),
             Err(failure) => {
@@ -188,6 +204,20 @@ impl Link {
         let sent = socket.send(Message::Ping(Default::default())).await;
         sent.map_err(|_| (GOING_AWAY, "the line is dead".to_owned()))
     }
+}
+
+/// Reads a frame. An answer with more JSON than is read becomes the failure of its call: a device may show anything,
+/// and its host must not lose its line for that.
+fn read(text: &str) -> Result<FromHost, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Call {
+        id: u64,
+    }
+    let Err(excess) = ANSWERED.check(text.as_bytes()) else { return serde_json::from_str(text) };
+    let Call { id } = serde_json::from_str(text)?;
+    let data = Some(format!("the device's answer is too large: {excess}"));
+    let error = CallError { code: HOST_FAILED, message: "AnswerTooLarge".to_owned(), data };
+    Ok(FromHost::Answer { id, result: None, error: Some(error) })
 }
 
 /// Why a connection that was cut is closed.

@@ -5,7 +5,7 @@ use super::errors::TenureError;
 use crate::failure::Failure;
 use crate::operations::work::{self, Reach, Standing, TurnKey};
 use crate::state::App;
-use crate::wires::layers::{NotKept, Whole, json};
+use crate::wires::layers::{NotKept, Whole, json, json_within};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -15,10 +15,10 @@ use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::agent::{Acus, Answer, EventKind, Item, MAX_TITLE_CHARS, PullRequest, Report, Usage};
 use domain::ids::{OrganizationId, SessionId, TurnId};
+use domain::json::{self, REPORTED};
 use domain::refusal::Thing;
 use protocol::work as said;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use std::time::Duration;
 use store::access::ConnectWorkers;
 
@@ -129,7 +129,7 @@ async fn reach(app: &App, parts: &mut Parts) -> Result<Reach, TenureError> {
 async fn asked<T: DeserializeOwned>(app: &App, request: Request) -> Result<(Reach, T), TenureError> {
     let (mut parts, body) = request.into_parts();
     let reach = reach(app, &mut parts).await?;
-    Ok((reach, json(app, Request::from_parts(parts, body)).await?))
+    Ok((reach, json_within(app, Request::from_parts(parts, body), REPORTED).await?))
 }
 
 fn key(session: Session, claimed: said::Claimed) -> Result<TurnKey, Failure> {
@@ -168,9 +168,9 @@ fn to_worker(assignment: work::Assignment) -> said::Assignment {
         lease_seconds,
         message: incoming(message),
         secrets: said::Secrets(secrets.into_iter().collect()),
-        output_schema: session.given.output_schema,
+        output_schema: session.given.output_schema.map(|schema| schema.value()),
         repos: session.given.repos,
-        capabilities: session.given.capabilities,
+        capabilities: session.given.capabilities.value(),
     }
 }
 
@@ -181,10 +181,7 @@ fn incoming(message: domain::agent::Message) -> said::IncomingMessage {
         content_type: file.content_type,
         size: file.size,
     });
-    let parts = match message.parts {
-        Value::Array(parts) => parts,
-        _ => Vec::new(),
-    };
+    let parts = message.parts.read().unwrap_or_default();
     said::IncomingMessage { id: message.id.0, text: message.text, parts, attachments: attachments.collect() }
 }
 
@@ -195,12 +192,12 @@ fn item(item: said::Item) -> Item {
         said::Item::Log { line } => Item::Log(without_nul(line)),
         said::Item::Event { event, data } => {
             match EventKind::parse(&event).filter(|kind| kind.is_workers()) {
-                Some(kind) => Item::Event { kind, data },
+                Some(kind) => Item::Event { kind, data: data.into() },
                 None => untaken("an event that workers do not tell of", &event),
             }
         }
         said::Item::Message { text, parts } => {
-            let parts = if parts.is_empty() { Value::Null } else { Value::Array(parts) };
+            let parts = if parts.is_empty() { json::Json::default() } else { json::Json::of(&parts) };
             Item::Message { text: without_nul(text), parts, attachments: Vec::new() }
         }
         said::Item::Usage(amounts) => match usage(&amounts) {
@@ -217,7 +214,7 @@ fn item(item: said::Item) -> Item {
                 }
             }
         }
-        said::Item::StructuredOutput { value } => Item::StructuredOutput(value),
+        said::Item::StructuredOutput { value } => Item::StructuredOutput(value.into()),
         said::Item::Title { title } => {
             Item::Title(without_nul(title).trim().chars().take(MAX_TITLE_CHARS).collect())
         }

@@ -60,7 +60,7 @@ async fn story(world: &World) -> (crate::world::Actor<'_>, String, String) {
     worker
         .report(vec![
             Item::Output("a".into()),
-            Item::Event { kind: EventKind::ToolStarted, data: tool },
+            Item::Event { kind: EventKind::ToolStarted, data: tool.into() },
             Item::Log("log".into()),
             Item::Usage(usage),
         ])

@@ -18,7 +18,7 @@ both! {
         worker.report(vec![
             Item::Output("Hello ".into()),
             Item::Log("warming up".into()),
-            Item::Event { kind: EventKind::ToolStarted, data: tool },
+            Item::Event { kind: EventKind::ToolStarted, data: tool.into() },
             Item::Output("there.".into()),
         ]).await;
         worker.done(Outcome::WaitingForUser).await;
@@ -41,7 +41,7 @@ both! {
             let mut worker = Worker::claim(&admin).await;
             worker.report(vec![Item::Output("a".into()), Item::Output("b".into())]).await;
             let data = json!({ "tool_name": text });
-            worker.report(vec![Item::Event { kind: EventKind::ToolStarted, data }]).await;
+            worker.report(vec![Item::Event { kind: EventKind::ToolStarted, data: data.into() }]).await;
             worker.done(Outcome::WaitingForUser).await;
             world.advance(Span::seconds(10));
         }

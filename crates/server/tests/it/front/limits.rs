@@ -97,7 +97,7 @@ async fn half_a_connection_is_none_for_long() {
 async fn connections_have_a_limit() {
     let world = World::sqlite().await;
     let of_one = world.beside(|settings| settings.connections_per_address = 3).await;
-    let of_all = world.beside(|settings| settings.connections = 3).await;
+    let of_all = world.beside(|settings| settings.connections = 6).await;
     for world in [of_one, of_all] {
         let mut held = Vec::new();
         for _ in 0..3 {
@@ -115,6 +115,23 @@ async fn connections_have_a_limit() {
         let answer = exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
         assert_eq!(statuses(&answer), [200]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_never_takes_all_connections() {
+    let world = World::sqlite().await.beside(|settings| settings.connections = 4).await;
+    let silent = [0; 2].map(|_| std::net::TcpStream::connect(address(&world)).unwrap());
+    until("two are open", || async { world.app().front.connections.count() == 2 }).await;
+    let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    assert_eq!(exchange(&world, request).await, "", "a third of one address is closed");
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(address(&world)).await.unwrap();
+    other.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(statuses(&answer), [200], "others get in");
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

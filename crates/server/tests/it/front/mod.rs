@@ -1,5 +1,6 @@
 //! What stands in front of the wires, over TCP.
 
+mod budget;
 mod credentials;
 mod limits;
 mod rates;

@@ -3,7 +3,7 @@
 
 use domain::agent::Agent;
 use domain::ids::{AgentId, OrganizationId, PrincipalId};
-use serde_json::Value;
+use domain::json::Json;
 use store::access::UseSessions;
 
 use crate::administration::{Administration, now, random};
@@ -166,7 +166,7 @@ fn agent(organization: OrganizationId, name: &str) -> Agent {
         system_prompt: String::new(),
         model: None,
         tags: vec!["demo".to_owned()],
-        capabilities: Value::Array(Vec::new()),
+        capabilities: Json::of(&[(); 0]),
         created: now(),
         updated: now(),
     }

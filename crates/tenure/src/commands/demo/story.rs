@@ -6,9 +6,9 @@ use domain::agent::{
 };
 use domain::device::Actor;
 use domain::ids::{MessageId, OrganizationId, PrincipalId, SessionId, TurnId, random_tail};
+use domain::json::Json;
 use domain::principal::PrincipalKind;
 use domain::time::{Micros, Span};
-use serde_json::Value;
 use store::Birth;
 
 use crate::administration::{Administration, random};
@@ -45,7 +45,7 @@ impl Story {
             title: Some(title.to_owned()),
             tags: Vec::new(),
             model: None,
-            capabilities: Value::Array(Vec::new()),
+            capabilities: Json::of(&[(); 0]),
             origin: "api".to_owned(),
             category: None,
             subcategory: None,
@@ -56,7 +56,7 @@ impl Story {
             parent: None,
             output_schema: None,
             max_acus: None,
-            extra: Value::Null,
+            extra: Json::default(),
         };
         more(&mut given);
         let id = SessionId::new(created, random_tail(random()));
@@ -79,7 +79,7 @@ impl Story {
         self.act(Command::Post(NewMessage {
             id: MessageId::new(self.clock, random()),
             text: text.to_owned(),
-            parts: Value::Null,
+            parts: Json::default(),
             author: self.session.given.owner,
             attachments: Vec::new(),
         }))

@@ -1,0 +1,58 @@
+//! How many requests of one connection are under way at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How many requests a connection may have under way that has not shown a good credential yet; others wait unread.
+const STRANGERS: u32 = 16;
+
+/// The gate that all requests of one connection pass. HTTP/1 has one request at a time, HTTP/2 many.
+#[derive(Clone)]
+pub struct Gate(Arc<Inner>);
+
+struct Inner {
+    places: Arc<Semaphore>,
+    most: u32,
+    open: AtomicBool,
+}
+
+impl Gate {
+    /// A gate that lets `most` requests be under way once a good credential was shown.
+    pub(super) fn new(most: u32) -> Gate {
+        let places = Arc::new(Semaphore::new(STRANGERS.min(most) as usize));
+        Gate(Arc::new(Inner { places, most, open: AtomicBool::new(false) }))
+    }
+
+    /// Waits for a place, which counts until it is dropped.
+    pub(super) async fn pass(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.places).acquire_owned().await.ok()
+    }
+
+    /// A request of this connection has shown a good credential.
+    pub fn open(&self) {
+        if !self.0.open.swap(true, Ordering::Relaxed) {
+            self.0.places.add_permits(self.0.most.saturating_sub(STRANGERS) as usize);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn more_requests_pass_after_a_good_credential() {
+        let gate = Gate::new(20);
+        let pass = || gate.pass().now_or_never().flatten();
+        let mut held = (0..16).map_while(|_| pass()).collect::<Vec<_>>();
+        assert!(held.len() == 16 && pass().is_none());
+        gate.open();
+        gate.open();
+        held.extend((0..5).map_while(|_| pass()));
+        assert_eq!(held.len(), 20);
+        held.pop();
+        assert!(pass().is_some());
+    }
+}

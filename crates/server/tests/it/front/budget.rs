@@ -1,0 +1,226 @@
+//! What is held in memory for clients: little for strangers, and one budget for all unfinished requests.
+
+use super::{SOON, address, exchange, header, statuses};
+use crate::socket::Socket;
+use crate::world::{World, until};
+use axum::body::{Body, Bytes};
+use domain::permission::Role;
+use futures_util::{SinkExt, StreamExt, stream};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+/// Where anybody may send something without a credential.
+const STRANGERS: [(&str, &str); 9] = [
+    ("/tenure/v1/sign-in", "application/json"),
+    ("/tenure/v1/sign-in/code", "application/json"),
+    ("/login/device/code", "application/json"),
+    ("/login/device/token", "application/json"),
+    ("/frontend/api/v1/auth/sign-in", "application/json"),
+    ("/frontend/api/v1/auth/password-restore", "application/json"),
+    ("/sign-in", "application/x-www-form-urlencoded"),
+    ("/sign-in/code", "application/x-www-form-urlencoded"),
+    ("/restore", "application/x-www-form-urlencoded"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_send_little() {
+    let world = World::sqlite().await;
+    for (path, kind) in STRANGERS {
+        for (bytes, refused) in [(1_000, false), ((16 << 10) + 1, true), (200 << 10, true)] {
+            let fill = match kind {
+                "application/json" => json!({ "email": "x".repeat(bytes) }).to_string(),
+                _ => format!("email={}", "x".repeat(bytes)),
+            };
+            let answer =
+                world.stranger(None).send("POST", path, &[("content-type", kind)], Body::from(fill)).await;
+            assert_eq!(answer.status == 413, refused, "{path}, {bytes}: {}", answer.text());
+            assert_eq!(world.app().front.budget.held(), 0, "{path}: all is given back");
+        }
+    }
+    // Whoever has shown a key may send more, and whoever has shown none that is good may not.
+    let acme = world.organization("Acme").await;
+    let ana = world.member(acme, Role::Readwrite).await;
+    let large = json!({ "name": "one", "system_prompt": "x".repeat(100 << 10) });
+    assert_eq!(ana.post("/v1/agents", large.clone()).await.status, 201);
+    assert_eq!(world.stranger(Some("mob_x")).post("/v1/agents", large).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_sent_bodies_count_until_they_are_answered_or_given_up() {
+    let world = World::sqlite().await;
+    let acme = world.organization("Acme").await;
+    let key = world.member(acme, Role::Readwrite).await.key.clone().unwrap();
+    let head = format!(
+        "POST /v1/agents HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: 50000\r\n\r\n"
+    );
+    let budget = &world.app().front.budget;
+    let mut half = TcpStream::connect(address(&world)).await.unwrap();
+    half.write_all(format!("{head}{}", "x".repeat(40_000)).as_bytes()).await.unwrap();
+    until("the half that was sent counts", || async { budget.held() == 40_000 }).await;
+    let mut other = TcpStream::connect(address(&world)).await.unwrap();
+    other.write_all(format!("{head}{}", "x".repeat(50_000)).as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    other.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    until("what was answered is given back", || async { budget.held() == 40_000 }).await;
+    drop(half);
+    until("what was given up is given back", || async { budget.held() == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_client_takes_its_share_and_no_more() {
+    // An eighth is 64 KiB.
+    let world = World::sqlite().await.beside(|settings| settings.request_memory = Some(512 << 10)).await;
+    let acme = world.organization("Acme").await;
+    let (ana, bob) = (world.member(acme, Role::Admin).await, world.member(acme, Role::Readwrite).await);
+    let agent = |bytes: usize| json!({ "name": format!("a{bytes}"), "system_prompt": "x".repeat(bytes) });
+    for (wire, path, body) in [
+        ("everruns", "/v1/agents", agent(70 << 10)),
+        ("devin", "/v3/organizations/sessions", json!({ "prompt": "x".repeat(70 << 10) })),
+        ("mobilenext", "/api/v1/organizations", json!({ "name": "x".repeat(70 << 10) })),
+        ("tenure", "/tenure/v1/work/claim", json!({ "worker": "x".repeat(70 << 10) })),
+    ] {
+        let refused = ana.post(path, body).await;
+        assert_eq!(refused.status, 503, "{wire}: {}", refused.text());
+        assert!(refused.headers.contains_key("retry-after"), "{wire}");
+        assert!(refused.text().contains("too many unfinished requests"), "{wire}: {}", refused.text());
+    }
+    // While one holds its share, it gets no more, and another has a share of its own.
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<Bytes, std::io::Error>>();
+    sender.send(Ok(Bytes::from(vec![b' '; 60 << 10]))).unwrap();
+    let body = stream::unfold(receiver, |mut from| async { from.recv().await.map(|piece| (piece, from)) });
+    let slow = ana.call("POST", "/v1/agents", Body::from_stream(body));
+    let meanwhile = async {
+        until("the slow body counts", || async { world.app().front.budget.held() == 60 << 10 }).await;
+        assert_eq!(ana.post("/v1/agents", agent(10_000)).await.status, 503);
+        assert_eq!(bob.post("/v1/agents", agent(10_000)).await.status, 201);
+        sender.send(Ok(Bytes::from(agent(9).to_string()))).unwrap();
+        drop(sender);
+    };
+    let (slow, ()) = futures_util::join!(slow, meanwhile);
+    assert_eq!(slow.status, 201);
+    assert_eq!(world.app().front.budget.held(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_on_a_websocket_is_answered_once_and_sends_little() {
+    let world =
+        World::sqlite().await.beside(|settings| settings.head_timeout = Duration::from_millis(300)).await;
+    let nobody = world.stranger(None);
+    // One that says nothing is closed.
+    let mut silent = Socket::of(&nobody).await;
+    assert_eq!(silent.closed().await.0, 1008);
+    // What the first frame may be, and what is read of it.
+    let request = |bytes: usize| json!({ "id": 7, "method": "x".repeat(bytes) }).to_string();
+    let mut small = Socket::of(&nobody).await;
+    small.send(request(16_000)).await;
+    assert_eq!(small.json().await["error"]["code"], -32001);
+    assert_eq!(small.closed().await.0, 1008);
+    let mut unreadable = Socket::of(&nobody).await;
+    unreadable.send("[").await;
+    assert_eq!(unreadable.json().await["error"]["code"], -32700);
+    assert_eq!(unreadable.closed().await.0, 1008, "it does not get another try");
+    let mut large = Socket::of(&nobody).await;
+    large.send(format!("[{}]", "{\"\":0},".repeat(3_000))).await;
+    match large.next().await {
+        None | Some(Message::Close(_)) => {}
+        other => panic!("a frame of 24 kB was read: {other:?}"),
+    }
+    until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_on_websockets_are_few() {
+    let world = World::sqlite().await;
+    let nobody = world.stranger(Some("mob_x"));
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        held.push(Socket::of(&nobody).await);
+    }
+    assert_eq!(Socket::try_open(&nobody, "/ws").await.err(), Some(429));
+    let acme = world.organization("Acme").await;
+    let ana = world.member(acme, Role::Readonly).await;
+    let answer = Socket::of(&ana).await.call("devices.list", Value::Null).await;
+    assert!(answer["result"].is_object(), "a good key of the same address gets in: {answer}");
+    held.pop();
+    until("a place is free", || async { Socket::try_open(&nobody, "/ws").await.is_ok() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_principal_has_so_many_sockets_whatever_its_keys() {
+    let world = World::sqlite().await.beside(|settings| settings.websockets_per_principal = 3).await;
+    let acme = world.organization("Acme").await;
+    let ana = world.member(acme, Role::Readwrite).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let key = world.actor(ana.principal, Some(acme), None).await;
+        held.push(Socket::of(&key).await);
+    }
+    let one_more = world.actor(ana.principal, Some(acme), None).await;
+    assert_eq!(Socket::of(&one_more).await.call("devices.list", Value::Null).await["error"]["code"], -32030);
+    let id = ana.agent_session_id().await;
+    let refused = one_more.get(&format!("/v1/sessions/{id}/sse")).await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_grow_count_in_the_budget() {
+    // An eighth is 128 KiB.
+    let world = World::sqlite().await.beside(|settings| settings.request_memory = Some(1 << 20)).await;
+    let acme = world.organization("Acme").await;
+    let ana = world.member(acme, Role::Readonly).await;
+    let mut socket = Socket::of(&ana).await;
+    // Whole frames are read one after the other, and what was read is given back.
+    for _ in 0..4 {
+        let text = "x".repeat(100 << 10);
+        assert!(socket.call("devices.list", json!({ "text": text })).await["result"].is_object());
+    }
+    until("all is given back", || async { world.app().front.budget.held() == 0 }).await;
+    // Pieces of one message that never ends.
+    let stream = &mut socket.0;
+    let piece = |first: bool| {
+        use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+        use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+        let kind = if first { Data::Text } else { Data::Continue };
+        Message::Frame(Frame::message(vec![b' '; 20 << 10], OpCode::Data(kind), false))
+    };
+    let ended = async {
+        let mut first = true;
+        while stream.send(piece(first)).await.is_ok() {
+            first = false;
+        }
+    };
+    tokio::time::timeout(SOON, ended).await.expect("the connection is cut");
+    assert!(matches!(stream.next().await, None | Some(Err(_) | Ok(Message::Close(_)))));
+    until("all is given back", || async { world.app().front.budget.held() == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_with_too_many_values_is_refused_and_the_socket_goes_on() {
+    let world = World::sqlite().await;
+    let acme = world.organization("Acme").await;
+    let ana = world.member(acme, Role::Readonly).await;
+    let mut socket = Socket::of(&ana).await;
+    for (params, named) in [
+        (format!("[{}0]", "{\"\":0},".repeat(100_000)), "params: expected at most 20000 values"),
+        (format!("{}{}", "[".repeat(100), "]".repeat(100)), "params: expected at most 64 levels"),
+    ] {
+        socket.send(format!("{{\"id\":1,\"method\":\"devices.list\",\"params\":{params}}}")).await;
+        let answer = socket.json().await;
+        assert_eq!(answer["error"]["code"], -32600, "{answer}");
+        assert!(answer["error"]["data"].as_str().unwrap().starts_with(named), "{answer}");
+    }
+    assert!(socket.call("devices.list", Value::Null).await["result"].is_object());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_says_its_length_is_refused_before_it_is_sent() {
+    let world = World::sqlite().await;
+    let head = "POST /tenure/v1/sign-in HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n";
+    let answer = exchange(&world, head.as_bytes()).await;
+    assert_eq!(statuses(&answer), [413], "{answer}");
+    assert_eq!(header(&answer, "connection"), Some("close"));
+}
