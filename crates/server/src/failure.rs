@@ -40,11 +40,27 @@ pub enum Failure {
     #[error("{0}")]
     Away(&'static str),
     /// The server itself failed: the cause is for the log, never for the caller.
-    #[error("internal error")]
+    #[error("internal error{}", named(.request.as_deref()))]
     Internal {
         /// What went wrong.
         cause: String,
+        /// The id of the request that it happened in.
+        request: Option<String>,
     },
+}
+
+/// How a caller can name a failed request to whoever runs the server.
+fn named(request: Option<&str>) -> String {
+    request.map_or_else(String::new, |id| format!("; the server's log says more of request {id}"))
+}
+
+/// Why the server failed, in the extensions of its answer: for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause(pub String);
+
+tokio::task_local! {
+    /// The id of the request that is answered.
+    pub static REQUEST: String;
 }
 
 /// What is wrong with a request before anything is asked of it.
@@ -108,9 +124,17 @@ pub enum RequestFailure {
 }
 
 impl Failure {
+    /// Why the server failed, if it did.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Failure::Internal { cause, .. } => Some(Cause(cause.clone())),
+            _ => None,
+        }
+    }
+
     /// An internal failure with its cause.
     pub fn internal(cause: impl std::fmt::Display) -> Failure {
-        Failure::Internal { cause: cause.to_string() }
+        Failure::Internal { cause: cause.to_string(), request: REQUEST.try_with(String::clone).ok() }
     }
 }
 

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use store::Written;
-use tracing::Subscriber;
+use tracing::{Span, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -79,24 +79,39 @@ pub struct RequestLine<'a> {
     pub status: u16,
     /// How long the answer took.
     pub duration: Duration,
+    /// Why the server failed, if it did.
+    pub cause: Option<&'a str>,
 }
 
 impl RequestLine<'_> {
-    /// Writes the line.
+    /// Writes the line. That of a failure is an error, with its cause, and stands in the log also when the others do not.
     pub fn log(&self) {
-        tracing::info!(
-            target: ACCESS_TARGET,
-            id = self.id,
-            wire = self.wire,
-            method = self.method,
-            route = self.route,
-            organization = self.organization.as_deref().unwrap_or("-"),
-            principal = self.principal.as_deref().unwrap_or("-"),
-            status = self.status,
-            duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
-            "request"
-        );
+        macro_rules! line {
+            ($target:expr, $level:ident, $($more:tt)+) => {
+                tracing::$level!(
+                    target: $target,
+                    id = self.id,
+                    wire = self.wire,
+                    method = self.method,
+                    route = self.route,
+                    organization = self.organization.as_deref().unwrap_or("-"),
+                    principal = self.principal.as_deref().unwrap_or("-"),
+                    status = self.status,
+                    duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
+                    $($more)+
+                )
+            };
+        }
+        match self.cause {
+            Some(cause) => line!("server", error, cause, "a request failed"),
+            None => line!(ACCESS_TARGET, info, "request"),
+        }
     }
+}
+
+/// The span around a request: whatever is logged beneath it carries these fields. It is there at every level of the log.
+pub fn request_span(id: &str, wire: &'static str, method: &str, route: &str) -> Span {
+    tracing::error_span!("request", id, wire, method, route, principal = tracing::field::Empty)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,6 +126,32 @@ struct RequestLabels {
     method: &'static str,
     route: Cow<'static, str>,
     status: &'static str,
+}
+
+/// Who looks at the database because a commit woke it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looking {
+    /// A WebSocket that is told of its devices.
+    Subscriber,
+    /// A stream of an agent session's events.
+    Stream,
+    /// A worker that waits for a turn.
+    Worker,
+}
+
+impl Looking {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Subscriber => "subscriber",
+            Self::Stream => "stream",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookingLabel {
+    who: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -190,6 +231,7 @@ pub struct Metrics {
     holds: Family<StateLabel, Gauge>,
     sessions_created: Family<KindLabel, Counter>,
     allocations: Family<OutcomeLabel, Counter>,
+    looks: Family<LookingLabel, Counter>,
     commits: Counter,
     committed_batches: Counter,
     database_damaged: Gauge,
@@ -215,6 +257,7 @@ impl Metrics {
             holds: Family::default(),
             sessions_created: Family::default(),
             allocations: Family::default(),
+            looks: Family::default(),
             commits: Counter::default(),
             committed_batches: Counter::default(),
             database_damaged: Gauge::default(),
@@ -244,6 +287,8 @@ impl Metrics {
 
     fn register_writes(&mut self) {
         let registry = &mut self.registry;
+        let help = "Looks at the database by clients that wait and were woken by a commit";
+        registry.register("looks", help, self.looks.clone());
         registry.register("commits", "Commits of a group of batches", self.commits.clone());
         let help = "Batches in all groups: more of them for each commit when there is more to write";
         registry.register("committed_batches", help, self.committed_batches.clone());
@@ -307,6 +352,16 @@ impl Metrics {
     /// Counts a request for a device.
     pub fn allocation(&self, outcome: AllocationOutcome) {
         self.allocations.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
+    }
+
+    /// Counts a look at the database by somebody whom a commit woke.
+    pub fn looked(&self, who: Looking) {
+        self.looks.get_or_create(&LookingLabel { who: who.label() }).inc();
+    }
+
+    /// How often somebody was woken by a commit and looked, since the server started.
+    pub fn looks(&self, who: Looking) -> u64 {
+        self.looks.get_or_create(&LookingLabel { who: who.label() }).get()
     }
 
     /// Says what was written since the server started, and whether the database was found damaged.

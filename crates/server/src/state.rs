@@ -19,8 +19,10 @@ use domain::time::Micros;
 use object_store::ObjectStore;
 use std::sync::Arc;
 use store::Store;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// What a running server has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -80,6 +82,12 @@ impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> App {
         App(Arc::new(parts))
+    }
+
+    /// Runs something beside the request that it belongs to. What it logs carries the request's id, and a graceful stop
+    /// waits for it.
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.tasks.spawn(task.in_current_span())
     }
 
     /// The time.

@@ -2,18 +2,19 @@
 
 use crate::access::{Granted, GrantedAccount, Right, System, UseSessions, ViewSessions};
 use crate::agent_changes::{self as written, CycleLimit, key};
-use crate::database::{DatabaseError, Row, Statement};
+use crate::database::{Batch, DatabaseError, Row, Topic};
 use crate::idempotency::makes;
 use crate::rows::{any, batch, from_json, maybe_time, one, values};
 use crate::secrets::{self, SealedSecret};
 use crate::sessions::{line_of, stale};
 use crate::{Error, Result, Store};
 use domain::Refusal;
-use domain::agent::{AgentSession, Change, Source};
+use domain::agent::{AgentSession, Change, Source, Work};
 use domain::ids::{OrganizationId, SessionId};
 use domain::refusal::Thing;
 use domain::session::{Kind, What};
 use domain::time::Micros;
+use std::collections::BTreeSet;
 
 /// One session: its lease, which heartbeats move, and its body.
 pub(crate) const ONE: &str = "
@@ -93,9 +94,9 @@ impl Store {
             let created = self.next_time(organization, Kind::Agent, now);
             let birth = birth(SessionId::new(created, tail))?;
             assert_eq!(organization, birth.session.organization, "a proof opens its own organization only");
-            let (session, mut statements, free) = born(&birth, now)?;
-            statements.extend(makes(granted, session.id.uuid()));
-            match self.database.apply(batch([organization], statements)).await {
+            let (session, mut batch, free) = born(&birth, now)?;
+            batch.statements.extend(makes(granted, session.id.uuid()));
+            match self.database.apply(batch).await {
                 Ok(()) => return Ok(session),
                 Err(DatabaseError::Unmet { statement: 0, .. }) => return Err(Refusal::NotAMember.into()),
                 Err(DatabaseError::Taken { statement } | DatabaseError::Unmet { statement, .. })
@@ -115,8 +116,8 @@ impl Store {
     /// [`Error::Stale`] when another session was created at the same time; [`Refusal::NotAMember`] when there is no such
     /// organization.
     pub async fn import_agent_session(&self, _: &System, birth: &Birth, now: Micros) -> Result<AgentSession> {
-        let (session, statements, _) = born(birth, now)?;
-        match self.database.apply(batch([session.organization], statements)).await {
+        let (session, batch, _) = born(birth, now)?;
+        match self.database.apply(batch).await {
             Ok(()) => Ok(session),
             Err(DatabaseError::Unmet { statement: 0, .. }) => Err(Refusal::NotAMember.into()),
             Err(DatabaseError::Taken { .. } | DatabaseError::Unmet { .. }) => Err(Error::Stale),
@@ -141,13 +142,13 @@ impl Store {
         if changes.is_empty() {
             return Ok(before);
         }
-        let (after, mut statements) = changed(before, changes, now, limit.as_ref())?;
+        let (after, mut batch) = changed(before, changes, now, limit.as_ref())?;
         let said = changes.iter().find_map(|change| match change {
             Change::Said(message) if message.source == Source::User => Some(message.id),
             _ => None,
         });
-        statements.extend(said.and_then(|message| makes(granted, message.0)));
-        self.apply(batch([after.organization], statements), |_| Error::Stale).await?;
+        batch.statements.extend(said.and_then(|message| makes(granted, message.0)));
+        self.apply(batch, |_| Error::Stale).await?;
         Ok(after)
     }
 
@@ -185,7 +186,7 @@ impl Store {
         statements.extend(before.given.repos.iter().map(|repo| written::without_repo(before, repo)));
         statements.extend(line_of(key(before), before.revision + 1, What::Deleted, now));
         statements.extend(makes(granted, before.id.uuid()));
-        self.apply(batch([organization], statements), |_| Error::Stale).await
+        self.apply(batch([organization], statements).about(topic(before)), |_| Error::Stale).await
     }
 
     /// Removes some of what deleted sessions have left: of each of a few sessions at most `rows` messages and events.
@@ -241,7 +242,7 @@ impl Store {
 
 /// The session that comes of a birth and what it writes; with the positions of the statements that are not met when
 /// its time is taken.
-fn born(birth: &Birth, now: Micros) -> Result<(AgentSession, Vec<Statement>, Vec<usize>)> {
+fn born(birth: &Birth, now: Micros) -> Result<(AgentSession, Batch, Vec<usize>)> {
     let organization = birth.session.organization;
     let mut session = birth.session.clone().after(&birth.changes, now);
     // It was never seen before.
@@ -267,11 +268,17 @@ fn born(birth: &Birth, now: Micros) -> Result<(AgentSession, Vec<Statement>, Vec
     statements.extend(written::statements(&bare, &session, &birth.changes, now, None)?);
     statements.extend(session.given.repos.iter().map(|repo| written::with_repo(&session, repo)));
     statements.extend(birth.secrets.iter().map(|secret| secrets::insert(&session, secret)));
+    // Nobody can follow a session that was not there.
+    let mut topics = waiting(None, &session).into_iter().collect::<BTreeSet<_>>();
     if let Some((parent, changes)) = birth.parent.clone().filter(|(_, changes)| !changes.is_empty()) {
-        statements.extend(changed(parent, &changes, now, None)?.1);
+        let (_, parents) = changed(parent, &changes, now, None)?;
+        statements.extend(parents.statements);
+        topics.extend(parents.topics);
     }
     statements.extend(line_of(key(&session), session.revision, What::Created, created));
-    Ok((session, statements, free))
+    let mut batch = batch([organization], statements);
+    batch.topics = topics;
+    Ok((session, batch, free))
 }
 
 /// The session that comes of changes and what they write.
@@ -280,7 +287,8 @@ fn changed(
     changes: &[Change],
     now: Micros,
     limit: Option<&CycleLimit>,
-) -> Result<(AgentSession, Vec<Statement>)> {
+) -> Result<(AgentSession, Batch)> {
+    let work = before.work();
     let after = before.clone().after(changes, now);
     let mut statements = written::update(&after, before.revision)?.to_vec();
     // Read before the row above moves it: see there.
@@ -289,7 +297,21 @@ fn changed(
     if let Some(what) = Change::feed_line(changes) {
         statements.extend(line_of(key(&after), after.revision, what, now));
     }
-    Ok((after, statements))
+    let mut batch = batch([after.organization], statements).about(topic(&after));
+    batch.topics.extend(waiting(Some(work), &after));
+    Ok((after, batch))
+}
+
+/// What readers of a session's events wait for.
+fn topic(session: &AgentSession) -> Topic {
+    Topic::Agent { organization: session.organization.0, created_us: session.id.created().0 }
+}
+
+/// What workers wait for, when a turn of the session begins to wait for one.
+fn waiting(before: Option<Work>, after: &AgentSession) -> Option<Topic> {
+    let begins = after.work() == Work::Waiting && before != Some(Work::Waiting);
+    let agent = || after.given.agent_name.as_str().into();
+    begins.then(|| Topic::Work { organization: after.organization.0, agent: agent() })
 }
 
 /// A session out of its lease and its body.

@@ -6,13 +6,14 @@
 use crate::access::{Granted, GrantedAccount, System, ViewAudit};
 use crate::audit_chain::{GENESIS, content};
 use crate::by::By;
-use crate::database::{Batch, Row, Statement};
+use crate::database::{Batch, Row, Statement, Topic};
 use crate::rows::{batch, from_json, json, one, values};
 use crate::{Error, Result, Store};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
 use domain::page::Page;
 use domain::time::Micros;
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 /// What is to be noted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +81,13 @@ impl NewAuditLine {
         self
     }
 
+    /// Whose rights it may be about: what it was done to, and the owner of that.
+    pub(crate) fn concerns(&self) -> impl Iterator<Item = Topic> {
+        let owner = self.details.get("of").and_then(Json::as_str);
+        let ids = [Some(self.thing.as_str()), owner].into_iter().flatten();
+        ids.filter_map(|id| Uuid::try_parse(id).ok()).map(Topic::Access).collect::<Vec<_>>().into_iter()
+    }
+
     /// The same with what was before.
     #[must_use]
     pub fn instead_of(mut self, was: Json) -> NewAuditLine {
@@ -108,6 +116,7 @@ pub(crate) fn audited_by<const N: usize>(
     }
     let mut batch = batch(locks, statements);
     batch.locks.insert(OrganizationId::AUDIT.0);
+    batch.topics.extend(lines.iter().flat_map(|line| line.concerns()));
     Ok(batch)
 }
 

@@ -1,7 +1,7 @@
 //! Devices: what hangs where, and who waits for it.
 
 use crate::access::{Granted, System, ViewSessions};
-use crate::database::{DatabaseError, Row, Statement};
+use crate::database::{DatabaseError, Row, Statement, Topic};
 use crate::holds::wanted;
 use crate::hosts::HostLink;
 use crate::rows::{any, batch, one, values};
@@ -138,7 +138,11 @@ impl Store {
                 }
                 statements.push(upsert(link, update, handle, now));
             }
-            match self.database.apply(batch([OrganizationId::ACCOUNT], statements)).await {
+            match self
+                .database
+                .apply(batch([OrganizationId::ACCOUNT], statements).about(Topic::Devices))
+                .await
+            {
                 // Another report was faster: it has one of the handles, or brought one of the devices.
                 Err(DatabaseError::Unmet { .. }) => {}
                 outcome => return Ok(outcome?),
@@ -176,7 +180,10 @@ impl Store {
         let sql =
             "UPDATE devices SET cleaning = 0 WHERE host = $1 AND serial = $2 AND fence = $3 AND cleaning = 1";
         let statement = any(sql, values![link.host(), serial, fence]);
-        Ok(self.database.apply(batch([OrganizationId::ACCOUNT], vec![statement])).await?)
+        Ok(self
+            .database
+            .apply(batch([OrganizationId::ACCOUNT], vec![statement]).about(Topic::Devices))
+            .await?)
     }
 }
 

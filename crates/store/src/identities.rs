@@ -3,7 +3,7 @@
 use crate::access::System;
 use crate::audit::{NewAuditLine, audited, insert as noted};
 use crate::by::By;
-use crate::database::{Batch, Row, Statement};
+use crate::database::{Batch, Row, Statement, Topic};
 use crate::logins::end_all;
 use crate::memberships::another_admin;
 use crate::principals::gone;
@@ -150,7 +150,8 @@ impl Store {
         for change in changes {
             statements.push(noted(&line_of(system, person, change, now))?);
         }
-        self.apply(Batch { locks, statements }, |_| Error::Stale).await
+        let batch = Batch { locks, statements, ..Batch::default() };
+        self.apply(batch.about(Topic::Access(person.0)), |_| Error::Stale).await
     }
 }
 

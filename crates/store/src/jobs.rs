@@ -1,7 +1,7 @@
 //! What is due: holds that idle, requests that nobody served, sessions that hold nothing, hosts that are gone.
 
 use crate::access::System;
-use crate::database::Row;
+use crate::database::{Row, Topic};
 use crate::rows::{any, batch, values};
 use crate::sessions::device_key;
 use crate::{Result, Store};
@@ -115,7 +115,7 @@ impl Store {
             any("UPDATE devices SET online = 0 WHERE host = $1", values![host]),
             any("DELETE FROM links WHERE host = $1", values![host]),
         ];
-        Ok(self.database.apply(batch([OrganizationId::ACCOUNT], statements)).await?)
+        Ok(self.database.apply(batch([OrganizationId::ACCOUNT], statements).about(Topic::Devices)).await?)
     }
 }
 

@@ -63,7 +63,7 @@ pub use audit_chain::{AuditHead, AuditProof, BrokenLine, ChainedLine};
 pub use by::{By, Proof};
 pub use changes::Feed;
 pub use credentials::Chosen;
-pub use database::{Database, DatabaseError, OpenMode, Readers, ServerLock, Signal, SignalReceiver, Written};
+pub use database::{Database, DatabaseError, OpenMode, Readers, ServerLock, Topic, Watch, WorkWait, Written};
 pub use device_logins::Approval;
 pub use devices::{DeviceUpdate, QueueState, Queued};
 pub use doctor::Orphans;

@@ -7,7 +7,7 @@ use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System
 use crate::audit::{NewAuditLine, audited};
 use crate::by::{By, Proof};
 use crate::credentials::{Chosen, caller_of};
-use crate::database::{DatabaseError, Row, Statement};
+use crate::database::{DatabaseError, Row, Statement, Topic};
 use crate::means::Means;
 use crate::rows::{any, batch, ending, maybe_scopes, maybe_time, one, scopes_text, values, word};
 use crate::sessions::{line_of, session_id, stale};
@@ -308,7 +308,9 @@ impl Store {
         let ids = logins.iter().map(|login| login.id.uuid()).collect::<Vec<_>>();
         let details = json!({ "reason": ending.reason.name(), "ended": ids });
         let line = NewAuditLine::new(granted.by(), "login.end_found", logins.len(), details, now);
-        Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements.collect(), &line)?).await?)
+        let mut batch = audited([OrganizationId::PEOPLE], statements.collect(), &line)?;
+        batch.topics.extend(ids.into_iter().map(Topic::Access));
+        Ok(self.database.apply(batch).await?)
     }
 
     /// Sessions that time has ended, the longest unused first; at most a thousand.

@@ -53,7 +53,8 @@ pub(crate) fn one(sql: &'static str, values: Vec<Value>) -> Statement {
 
 /// A batch that locks these organizations.
 pub(crate) fn batch<const N: usize>(locks: [OrganizationId; N], statements: Vec<Statement>) -> Batch {
-    Batch { locks: locks.map(|organization| organization.0).into_iter().collect::<BTreeSet<_>>(), statements }
+    let locks = locks.map(|organization| organization.0).into_iter().collect::<BTreeSet<_>>();
+    Batch { locks, statements, ..Batch::default() }
 }
 
 /// What a word in the store means. A word that is not known was written by a newer version: better an error than

@@ -1,7 +1,7 @@
 //! Device sessions: listing, loading, creating and changing them.
 
 use crate::access::{Granted, System, UseSessions, ViewSessions};
-use crate::database::{Batch, DatabaseError, Row, Statement, Value};
+use crate::database::{Batch, DatabaseError, Row, Statement, Topic, Value};
 use crate::holds;
 use crate::idempotency::makes;
 use crate::rows::{any, batch, ending, maybe_time, one, values};
@@ -226,7 +226,7 @@ impl Store {
         statements.extend(noted);
         statements.extend(feed_line(&after, last.what(), now));
         // What devices do is ordered by the pool's row, so that two servers cannot wait for each other.
-        let batch = batch([after.organization, OrganizationId::ACCOUNT], statements);
+        let batch = holds_batch(after.organization, statements);
         match self.database.apply(batch).await {
             Ok(()) => Ok(after),
             Err(DatabaseError::Unmet { statement, .. }) if limits.contains(&statement) => {
@@ -292,8 +292,14 @@ impl Store {
             statements.extend(holds::imported(session, hold));
         }
         statements.extend(feed_line(session, What::Created, session.id.created()));
-        self.apply(batch([session.organization, OrganizationId::ACCOUNT], statements), |_| Error::Stale).await
+        self.apply(holds_batch(session.organization, statements), |_| Error::Stale).await
     }
+}
+
+/// A batch that changes who holds a device, or waits for one.
+fn holds_batch(organization: OrganizationId, statements: Vec<Statement>) -> Batch {
+    let batch = batch([organization, OrganizationId::ACCOUNT], statements);
+    batch.about(Topic::Devices).about(Topic::Holds(organization.0))
 }
 
 fn insert_imported(session: &DeviceSession) -> Statement {

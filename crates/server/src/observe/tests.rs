@@ -30,6 +30,7 @@ fn logged(filter: &str, format: LogFormat, status: u16) -> String {
         principal: None,
         status,
         duration: Duration::from_micros(1_250),
+        cause: None,
     };
     tracing::subscriber::with_default(subscriber, || line.log());
     String::from_utf8(memory.0.lock().unwrap().clone()).unwrap()

@@ -1,7 +1,8 @@
 //! What happens in agent sessions, read and followed.
 
 use crate::failure::Failure;
-use crate::signals::concerns;
+use crate::observe::Looking;
+use crate::signals::Looks;
 use crate::state::App;
 use domain::Refusal;
 use domain::agent::{Event, EventKind, EventQuery};
@@ -9,7 +10,7 @@ use domain::ids::{EventId, SessionId};
 use domain::page::Listed;
 use domain::refusal::Thing;
 use store::access::ViewSessions;
-use store::{Granted, SignalReceiver};
+use store::{Granted, Topic};
 
 /// How many events are read at once: what a reader that is behind costs in memory.
 const AT_ONCE: u32 = 256;
@@ -52,13 +53,15 @@ pub async fn follow(
     since: Option<EventId>,
 ) -> Result<Follow, Failure> {
     // Before anything is read, so that what happens in between is not missed.
-    let signals = app.store.database().signals();
+    let organization = granted.organization().0;
+    let topic = Topic::Agent { organization, created_us: id.created().0 };
+    let looks = Looks::follow(app, Looking::Stream, [topic]);
     app.store.agent_session(&granted, id).await?;
     let after = match since {
         Some(event) => place(app, &granted, id, event).await?,
         None => 0,
     };
-    Ok(Follow { app: app.clone(), granted, id, after, signals, kinds: None, exclude: Vec::new() })
+    Ok(Follow { app: app.clone(), granted, id, after, looks, kinds: None, exclude: Vec::new() })
 }
 
 /// A reader of a session's events. It keeps a position and nothing else: one that is slow costs no memory and misses
@@ -68,7 +71,7 @@ pub struct Follow {
     granted: Granted<ViewSessions>,
     id: SessionId,
     after: i64,
-    signals: SignalReceiver,
+    looks: Looks,
     kinds: Option<Vec<EventKind>>,
     exclude: Vec<EventKind>,
 }
@@ -115,18 +118,11 @@ impl Follow {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind)) && !self.exclude.contains(&kind)
     }
 
-    /// Waits until something of the organization has changed; false when the server stops.
+    /// Waits until the session has changed; false when the server stops.
     async fn changed(&mut self) -> bool {
-        loop {
-            let signal = tokio::select! {
-                signal = self.signals.recv() => signal,
-                () = self.app.stop.cancelled() => None,
-            };
-            match signal {
-                Some(signal) if concerns(&signal, self.granted.organization()) => return true,
-                Some(_) => {}
-                None => return false,
-            }
+        tokio::select! {
+            open = self.looks.due() => open,
+            () = self.app.stop.cancelled() => false,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::state::App;
 use domain::credential::Secret;
 use domain::login::renewal;
 use store::{Caller, Chosen, Means, System};
+use tracing::Instrument;
 
 /// Looks up who calls with a credential, an API key or the token of a login session, and notes that it was used.
 /// Both are read from the store at every use, so that a revoke counts at once.
@@ -48,7 +49,7 @@ async fn signed_in(app: &App, token: &str, chosen: Chosen) -> Result<Caller, Fai
 /// Notes that a credential was used. Nobody waits for it.
 fn note(app: &App, means: Means) {
     let app = app.clone();
-    tokio::spawn(async move {
+    let noting = async move {
         let (system, now) = (System::for_jobs(), app.now());
         let noted = match means {
             Means::Key(key) => app.store.credential_used(&system, key, now).await,
@@ -57,5 +58,6 @@ fn note(app: &App, means: Means) {
         if let Err(error) = noted {
             tracing::warn!(%error, "cannot note that a credential was used");
         }
-    });
+    };
+    tokio::spawn(noting.in_current_span());
 }

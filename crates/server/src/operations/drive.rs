@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use store::access::UseSessions;
 use store::{Granted, System};
+use tracing::Instrument;
 
 /// A command that is on its way to the host, to be waited for.
 pub struct Underway {
@@ -138,9 +139,10 @@ pub(crate) fn used(app: &App, session: SessionKey, hold: &Hold) {
         return;
     }
     let (app, hold) = (app.clone(), hold.id);
-    tokio::spawn(async move {
+    let noting = async move {
         if let Err(error) = app.store.hold_used(&System::for_jobs(), session, hold, now).await {
             tracing::warn!(%error, "cannot note that a device was used");
         }
-    });
+    };
+    tokio::spawn(noting.in_current_span());
 }

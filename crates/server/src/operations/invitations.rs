@@ -65,7 +65,7 @@ pub async fn invite(
 
 fn announce(app: &App, invitation: &Invitation) {
     let (sending, about) = (app.clone(), invitation.clone());
-    app.tasks.spawn(async move {
+    app.spawn(async move {
         if let Err(error) = tell(&sending, &about).await {
             tracing::error!(%error, "a mail about an invitation was not sent");
         }

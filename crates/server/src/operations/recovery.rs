@@ -97,7 +97,7 @@ pub async fn forgot(app: &App, email: &str) -> Result<(), Failure> {
     let email = mail::address(email)?;
     limit(app, &format!("restore {email}")).await?;
     let sending = app.clone();
-    app.tasks.spawn(async move {
+    app.spawn(async move {
         let known = sending.store.known(&System::for_sign_in(), &email).await;
         let sent = match known {
             Ok(Some(known)) if restorable(&known.person) => {

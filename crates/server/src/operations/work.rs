@@ -1,9 +1,9 @@
 //! What workers do: claim a turn, give signs of life, report, and be done.
 
 use crate::failure::Failure;
+use crate::observe::Looking;
 use crate::operations::agent_change::{ATTEMPTS, attempt, change};
 use crate::operations::secrets;
-use crate::signals::concerns;
 use crate::state::App;
 use domain::Refusal;
 use domain::agent::{
@@ -115,25 +115,25 @@ pub async fn claim(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Ass
     domain::agent::agent_name(&claim.worker)
         .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
     // Before the first look, so that what comes right after it is not missed.
-    let mut signals = app.store.database().signals();
+    let only = reach.only().map(|organization| organization.0);
+    let mut work = app.store.database().wait_for_work(only, claim.agents.clone());
     // Only the waiting is cut short: a claim that is under way is not given up, or its turn would be nobody's.
     let mut time = std::pin::pin!(tokio::time::sleep(claim.wait.min(MAX_WAIT)));
     loop {
-        if let Some(assignment) = take(app, reach, claim).await? {
-            return Ok(Some(assignment));
+        let taken = take(app, reach, claim).await?;
+        work.looked();
+        if taken.is_some() {
+            return Ok(taken);
         }
-        loop {
-            let signal = tokio::select! {
-                signal = signals.recv() => signal,
-                () = app.stop.cancelled() => None,
-                () = &mut time => None,
-            };
-            match (signal, reach.only()) {
-                (None, _) => return Ok(None),
-                (Some(signal), Some(only)) if !concerns(&signal, only) => {}
-                _ => break,
-            }
+        let called = tokio::select! {
+            called = work.called() => called,
+            () = app.stop.cancelled() => false,
+            () = &mut time => false,
+        };
+        if !called {
+            return Ok(None);
         }
+        app.metrics.looked(Looking::Worker);
     }
 }
 

@@ -4,12 +4,12 @@ pub use super::repeats::{KeptInstead, NotKept};
 use super::unreadable::why;
 use super::{origin, quotas, repeats};
 use crate::clock::Stopwatch;
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::{Cause, Failure, REQUEST, RequestFailure};
 use crate::front::budget::{Held, Holder};
 use crate::front::connections::network;
 use crate::front::rates::{Key, Left};
 use crate::front::{Gate, Unfit};
-use crate::observe::RequestLine;
+use crate::observe::{self, RequestLine};
 use crate::operations::idempotency::Scope;
 use crate::state::App;
 use axum::Router;
@@ -29,6 +29,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{Caller, Chosen};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 /// The header that carries a request's id, in both directions.
@@ -83,6 +84,7 @@ impl Who {
     pub fn is(&self, caller: &Caller) {
         let organization = caller.organization().map(|organization| organization.0);
         self.seen().recognized = Some(Recognized { principal: caller.principal().0, organization });
+        Span::current().record("principal", tracing::field::display(caller.principal()));
     }
 
     /// Takes the request out of a quota.
@@ -169,12 +171,14 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let unfit = request.extensions_mut().remove::<Unfit>().map(|Unfit(failure)| failure);
     let refused =
         unfit.or(limited).or_else(|| too_large.then_some(RequestFailure::BodyTooLarge { limit: most }));
+    let span = observe::request_span(&id, wire.name, method.as_str(), route);
     let answer = async {
         match refused {
             Some(failure) => Ok(unread(wire, failure)),
             None => AssertUnwindSafe(repeats::run(&app, wire, request, next, unhurried)).catch_unwind().await,
         }
     };
+    let answer = REQUEST.scope(id.clone(), answer).instrument(span);
     let limit = match waits {
         true => app.settings.request_timeout + Duration::from_secs(protocol::work::MOST_WAIT_SECONDS),
         false if unhurried => app.settings.install_timeout,
@@ -182,7 +186,10 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     };
     let mut response = match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => response,
-        Ok(Err(_)) => (wire.word)(Failure::internal(format!("a panic in {method} {route}"))),
+        Ok(Err(_)) => {
+            let panicked = || Failure::internal(format!("a panic in {method} {route}"));
+            (wire.word)(REQUEST.sync_scope(id.clone(), panicked))
+        }
         Err(_) => (wire.word)(RequestFailure::Timeout.into()),
     };
     finish(&app, &mut response, &id);
@@ -200,6 +207,7 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
         principal: who.map(|who| who.principal.to_string()),
         status,
         duration,
+        cause: response.extensions().get::<Cause>().map(|Cause(cause)| cause.as_str()),
     }
     .log();
     response

@@ -26,17 +26,20 @@ mod sqlite_lock;
 mod sqlite_reader;
 mod sqlite_writer;
 mod value;
+mod work_wait;
 
 use damage::Damage;
 use location::Location;
+use signal::Signals;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 pub use counts::Written;
 pub use migrate::{MIGRATIONS, Migration, SCHEMA_VERSION};
-pub use signal::{Signal, SignalReceiver};
+pub use signal::{Topic, Watch};
 pub use sqlite_lock::ServerLock;
 pub use value::{Row, Value};
+pub use work_wait::WorkWait;
 
 /// What went wrong in a database.
 #[derive(Debug, thiserror::Error)]
@@ -81,10 +84,25 @@ pub struct Statement {
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// Organizations whose counter row is locked, in sorted order, before any statement of the group runs.
-    /// The same ones are told in the [`Signal`] after the commit.
     pub locks: BTreeSet<Uuid>,
     /// The statements, in order.
     pub statements: Vec<Statement>,
+    /// What it changes, for those who wait for that. They are woken after the commit.
+    pub topics: BTreeSet<Topic>,
+}
+
+impl Batch {
+    /// The same batch, which changes this as well.
+    #[must_use]
+    pub fn about(mut self, topic: Topic) -> Batch {
+        self.topics.insert(topic);
+        self
+    }
+
+    /// The topics of the batches that were kept.
+    fn kept<'a>(outcomes: impl Iterator<Item = (&'a Batch, bool)>) -> BTreeSet<Topic> {
+        outcomes.filter(|(_, kept)| *kept).flat_map(|(batch, _)| batch.topics.iter().cloned()).collect()
+    }
 }
 
 /// How many questions are answered at the same time; the others wait.
@@ -208,8 +226,22 @@ impl Database {
         })
     }
 
-    /// News of the commits from now on, of this process and of all others that share the database.
-    pub fn signals(&self) -> SignalReceiver {
+    /// Waits for commits on these topics from now on, of this process and of all others that share the database.
+    pub fn watch(&self, topics: impl IntoIterator<Item = Topic>) -> Watch {
+        self.signals().watch(topics.into_iter().collect())
+    }
+
+    /// Waits for turns from now on, as a worker of one organization or of all, for some agents or for all.
+    pub fn wait_for_work(&self, organization: Option<Uuid>, agents: Option<Vec<String>>) -> WorkWait {
+        self.signals().wait_for_work(organization, agents)
+    }
+
+    /// How many workers wait for a turn and read nothing meanwhile, on this server.
+    pub fn waiting_workers(&self) -> usize {
+        self.signals().waiting_workers()
+    }
+
+    fn signals(&self) -> &Signals {
         match self {
             Database::Sqlite(database) => database.signals(),
             Database::Postgres(database) => database.signals(),
@@ -268,7 +300,7 @@ impl Database {
     }
 
     /// Finishes the batches that were handed over, then ends the threads and connections. Every later use of any
-    /// clone fails, and signal receivers end. May be called more than once.
+    /// clone fails, and all waiting for commits ends. May be called more than once.
     pub async fn close(&self) {
         match self {
             Database::Sqlite(database) => database.close().await,

@@ -8,7 +8,7 @@ use super::postgres_line::{Address, failed};
 use super::postgres_listener;
 use super::postgres_schema;
 use super::postgres_writer::Writer;
-use super::signal::{SignalReceiver, Signals};
+use super::signal::Signals;
 use super::{DatabaseError, OpenMode, Row, Statement, Value};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
@@ -77,7 +77,7 @@ impl Postgres {
         let node = node_id(&client).await?;
         let lines = lines as usize;
         let pool = pool(&address, lines)?;
-        let signals = Signals::new();
+        let signals = Signals::default();
         let listener = postgres_listener::start(address.clone(), node, signals.clone()).await?;
         let writer = Writer::start(address, node, signals.clone());
         Ok(Postgres {
@@ -124,8 +124,8 @@ impl Postgres {
         self.inner.writer.apply(batch).await
     }
 
-    pub(super) fn signals(&self) -> SignalReceiver {
-        self.inner.signals.subscribe()
+    pub(super) fn signals(&self) -> &Signals {
+        &self.inner.signals
     }
 
     pub(super) async fn ping(&self) -> Result<(), DatabaseError> {

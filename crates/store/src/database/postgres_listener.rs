@@ -1,10 +1,12 @@
 //! News of other servers' commits, by NOTIFY.
 
 use super::DatabaseError;
+use super::Topic;
 use super::postgres_line::{Address, failed};
 use super::signal::Signals;
 use futures_util::StreamExt;
 use futures_util::stream::poll_fn;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -13,28 +15,34 @@ use uuid::Uuid;
 
 /// PostgreSQL takes less than 8,000 bytes.
 const PAYLOAD: usize = 7_000;
-/// Says that more organizations changed than would fit.
-const ALL: &str = "all";
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What a server tells the others: its own id and the organizations that changed.
-pub(super) fn payload(node: Uuid, organizations: impl Iterator<Item = Uuid>) -> String {
-    let list: Vec<String> = organizations.map(|id| id.simple().to_string()).collect();
-    let list = list.join(",");
-    format!("{node} {}", if list.len() > PAYLOAD { ALL } else { &list })
+/// What a server tells the others: its own id, and a line for each topic; in as many payloads as that takes.
+pub(super) fn payloads(node: Uuid, topics: &BTreeSet<Topic>) -> Vec<String> {
+    let mut payloads: Vec<String> = Vec::new();
+    for line in topics.iter().map(Topic::line) {
+        match payloads.last_mut().filter(|payload| payload.len() + line.len() < PAYLOAD) {
+            Some(payload) => {
+                payload.push('\n');
+                payload.push_str(&line);
+            }
+            None => payloads.push(format!("{node} {line}")),
+        }
+    }
+    payloads
 }
 
 /// Tells the receivers here what another server told.
 fn pass_on(payload: &str, node: Uuid, signals: &Signals) {
-    let (sender, list) = payload.split_once(' ').unwrap_or_default();
+    let (sender, lines) = payload.split_once(' ').unwrap_or_default();
     if Uuid::parse_str(sender).is_ok_and(|sender| sender == node) {
         return;
     }
     // What cannot be read, by a newer server perhaps, may be anything.
-    match list.split(',').map(Uuid::parse_str).collect::<Result<Vec<_>, _>>() {
-        Ok(organizations) => signals.organizations(organizations),
-        Err(_) => signals.everything(),
+    match lines.split('\n').map(Topic::parse).collect::<Option<BTreeSet<_>>>() {
+        Some(topics) => signals.tell(&topics),
+        None => signals.everything(),
     }
 }
 
@@ -95,22 +103,29 @@ async fn reconnect(address: &Address) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::Signal;
+    use futures_util::FutureExt;
 
-    #[tokio::test]
-    async fn what_one_server_tells_another_understands() {
+    #[test]
+    fn what_one_server_tells_another_understands() {
         let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let few = [Uuid::from_u128(7), Uuid::from_u128(8)];
-        let signals = Signals::new();
-        let mut receiver = signals.subscribe();
-        pass_on(&payload(here, few.into_iter()), here, &signals);
-        pass_on(&payload(there, few.into_iter()), here, &signals);
-        assert_eq!(receiver.recv().await, Some(Signal::Organizations(few.into())), "and not one's own");
-        let many = payload(there, (0..1000).map(Uuid::from_u128));
-        assert!(many.len() < 7_100, "it would be refused");
-        for odd in [many.as_str(), "", "x", "x y"] {
+        let signals = Signals::default();
+        let mut watches: Vec<_> =
+            (0..1000).map(|id| signals.watch(vec![Topic::Access(Uuid::from_u128(id))])).collect();
+        let mut woken = || {
+            let woken = watches.iter_mut().filter_map(|watch| watch.changed().now_or_never());
+            woken.filter(|open| *open).count()
+        };
+        let topics = (0..500).map(|id| Topic::Access(Uuid::from_u128(id))).collect();
+        let told = payloads(there, &topics);
+        assert!(told.len() > 1 && told.iter().all(|payload| payload.len() < 7_100), "it would be refused");
+        payloads(here, &topics).iter().for_each(|payload| pass_on(payload, here, &signals));
+        assert_eq!(woken(), 0, "what this server told itself");
+        told.iter().for_each(|payload| pass_on(payload, here, &signals));
+        assert_eq!(woken(), 500, "those who wait for it, and nobody else");
+        assert!(payloads(there, &BTreeSet::new()).is_empty());
+        for odd in ["", "x", "x y"] {
             pass_on(odd, here, &signals);
-            assert_eq!(receiver.recv().await, Some(Signal::Everything), "{odd}");
+            assert_eq!(woken(), 1000, "{odd}");
         }
     }
 }

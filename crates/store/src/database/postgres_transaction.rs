@@ -7,9 +7,9 @@
 
 use super::postgres::in_order;
 use super::postgres_line::{Address, failed};
-use super::postgres_listener::payload;
+use super::postgres_listener::payloads;
 use super::postgres_writer::Outcome;
-use super::{Batch, DatabaseError};
+use super::{Batch, DatabaseError, Topic};
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -86,10 +86,9 @@ impl Line {
     }
 }
 
-/// The organizations whose batches were kept.
-pub(super) fn changed(batches: &[Batch], outcomes: &[Outcome]) -> BTreeSet<Uuid> {
-    let kept = batches.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok());
-    kept.flat_map(|(batch, _)| batch.locks.iter().copied()).collect()
+/// The topics of the batches that were kept.
+pub(super) fn changed(batches: &[Batch], outcomes: &[Outcome]) -> BTreeSet<Topic> {
+    Batch::kept(batches.iter().zip(outcomes.iter().map(Result::is_ok)))
 }
 
 /// Does all batches and commits those that were not refused.
@@ -259,11 +258,11 @@ fn again(error: &Error) -> Option<Trouble> {
 }
 
 /// Tells the other servers and commits, in one round trip.
-async fn commit(line: &Line, node: Uuid, changed: &BTreeSet<Uuid>) -> Result<(), Trouble> {
-    let told = payload(node, changed.iter().copied());
+async fn commit(line: &Line, node: Uuid, changed: &BTreeSet<Topic>) -> Result<(), Trouble> {
+    let told = payloads(node, changed);
     let mut steps: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::new();
-    if !changed.is_empty() {
-        steps.push(Box::pin(async { line.client.execute(&line.notify, &[&told]).await }));
+    for told in &told {
+        steps.push(Box::pin(async move { line.client.execute(&line.notify, &[told]).await }));
     }
     steps.push(Box::pin(async { line.client.batch_execute("COMMIT").await.map(|()| 0) }));
     let answers = in_order(steps).await;

@@ -106,7 +106,7 @@ impl Desk {
             Ok(outcomes) => {
                 self.counts.committed(batches.len());
                 let changed = transaction::changed(&batches, &outcomes);
-                self.signals.organizations(changed.into_iter().collect::<Vec<_>>());
+                self.signals.tell(&changed);
                 outcomes
             }
             Err(error) => {

@@ -1,117 +1,259 @@
-//! News of commits: which organizations changed, told to whoever waits in this process.
+//! Signals: who waits for a commit, and who is woken by it.
+//!
+//! A signal is a hint to read again, sent after the commit: what it speaks of can be read when it arrives. It may be
+//! sent without need; it is never left out. Only those who wait for one of a commit's [`Topic`]s are woken.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use super::work_wait::{WorkWait, Workers};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// How many signals a receiver may be behind before it is told [`Signal::Everything`] instead.
-const BACKLOG: usize = 1024;
-
-/// What may have changed in the database since the receiver last looked.
-///
-/// A signal is a hint to read again, sent after the commit: what it speaks of can be read when it arrives.
-/// It may be sent without need; it is never left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signal {
-    /// A group of batches that locked these organizations was committed, here or by another server.
-    Organizations(Arc<[Uuid]>),
-    /// Anything: another process wrote, or signals were missed.
-    Everything,
+/// What a commit may have changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// Devices, or who waits for one, in any organization.
+    Devices,
+    /// The device sessions of this organization.
+    Holds(Uuid),
+    /// One agent session.
+    Agent {
+        /// The session's organization.
+        organization: Uuid,
+        /// When the session was created, in microseconds since 1970; unique in the organization.
+        created_us: i64,
+    },
+    /// A turn that waits for a worker. Each signal of this topic wakes one waiting worker.
+    Work {
+        /// The organization of the turn's session.
+        organization: Uuid,
+        /// The name of the agent that must answer.
+        agent: Arc<str>,
+    },
+    /// The rights of a principal, credential, login session or organization with this id.
+    Access(Uuid),
 }
 
-/// Receives the signals sent since it was made. Dropping it ends it.
-pub struct SignalReceiver {
-    receiver: broadcast::Receiver<Signal>,
+impl Topic {
+    /// One line of text, for other servers.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Topic::Devices => "d".to_owned(),
+            Topic::Holds(organization) => format!("h{}", organization.simple()),
+            Topic::Agent { organization, created_us } => format!("s{}{created_us}", organization.simple()),
+            Topic::Work { organization, agent } => format!("w{}{agent}", organization.simple()),
+            Topic::Access(id) => format!("a{}", id.simple()),
+        }
+    }
+
+    /// Reads a line of another server; `None` for one that this version does not know.
+    pub(super) fn parse(line: &str) -> Option<Topic> {
+        let (kind, rest) = line.split_at_checked(1)?;
+        let id = || Uuid::try_parse(rest.get(..32)?).ok();
+        let tail = || rest.get(32..);
+        let whole = || id().filter(|_| rest.len() == 32);
+        match kind {
+            "d" if rest.is_empty() => Some(Topic::Devices),
+            "h" => whole().map(Topic::Holds),
+            "s" => Some(Topic::Agent { organization: id()?, created_us: tail()?.parse().ok()? }),
+            "w" => Some(Topic::Work { organization: id()?, agent: tail()?.into() }),
+            "a" => whole().map(Topic::Access),
+            _ => None,
+        }
+    }
 }
 
-impl SignalReceiver {
-    /// Waits for the next signal; `None` once the database is closed. May be cancelled without losing one.
-    ///
-    /// A receiver that is too slow gets [`Signal::Everything`] for all that it missed.
-    pub async fn recv(&mut self) -> Option<Signal> {
-        match self.receiver.recv().await {
-            Ok(signal) => Some(signal),
-            Err(RecvError::Closed) => None,
-            Err(RecvError::Lagged(_)) => {
-                // What is still queued is a part of everything: leave it out, or a receiver that is behind
-                // would have the same work to do another thousand times.
-                self.receiver = self.receiver.resubscribe();
-                Some(Signal::Everything)
+/// Waits for commits on some topics. Dropping it ends the waiting.
+pub struct Watch {
+    id: u64,
+    topics: Vec<Topic>,
+    wake: Arc<Notify>,
+    registry: Weak<Mutex<Registry>>,
+}
+
+impl Watch {
+    /// Waits for the next commit on one of the topics. Commits since the last call count as one. `false` once the
+    /// database is closed. Cancelling it loses no signal.
+    pub async fn changed(&mut self) -> bool {
+        self.wake.notified().await;
+        let open = self.registry.upgrade().is_some_and(|registry| !lock(&registry).closed);
+        if !open {
+            // The next call is to return at once as well.
+            self.wake.notify_one();
+        }
+        open
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Some(registry) = self.registry.upgrade() else { return };
+        let mut registry = lock(&registry);
+        for topic in &self.topics {
+            if let Some(watches) = registry.watches.get_mut(topic) {
+                watches.remove(&self.id);
+                if watches.is_empty() {
+                    registry.watches.remove(topic);
+                }
             }
         }
     }
 }
 
-/// Where the writer and the listener send signals.
-#[derive(Clone)]
+/// Everybody who waits in this process.
+#[derive(Default)]
+pub(super) struct Registry {
+    next: u64,
+    watches: HashMap<Topic, BTreeMap<u64, Arc<Notify>>>,
+    pub(super) workers: Workers,
+    pub(super) closed: bool,
+}
+
+impl Registry {
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn wake_everybody(&mut self) {
+        self.watches.values().flat_map(BTreeMap::values).for_each(|wake| wake.notify_one());
+        self.workers.wake_all();
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.wake_everybody();
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Where the writer and the listener tell of commits.
+#[derive(Clone, Default)]
 pub(super) struct Signals {
-    /// `None` once closed, so that receivers end even while handles to the database are still about.
-    sender: Arc<Mutex<Option<broadcast::Sender<Signal>>>>,
+    registry: Arc<Mutex<Registry>>,
 }
 
 impl Signals {
-    pub(super) fn new() -> Self {
-        Signals { sender: Arc::new(Mutex::new(Some(broadcast::Sender::new(BACKLOG)))) }
+    pub(super) fn watch(&self, topics: Vec<Topic>) -> Watch {
+        let wake = Arc::new(Notify::new());
+        let mut registry = lock(&self.registry);
+        let id = registry.next_id();
+        for topic in &topics {
+            registry.watches.entry(topic.clone()).or_default().insert(id, wake.clone());
+        }
+        if registry.closed {
+            wake.notify_one();
+        }
+        Watch { id, topics, wake, registry: Arc::downgrade(&self.registry) }
     }
 
-    pub(super) fn subscribe(&self) -> SignalReceiver {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of a closed database: a receiver that ends at once.
-        let receiver = sender
-            .as_ref()
-            .map_or_else(|| broadcast::Sender::new(1).subscribe(), broadcast::Sender::subscribe);
-        SignalReceiver { receiver }
+    pub(super) fn wait_for_work(&self, organization: Option<Uuid>, agents: Option<Vec<String>>) -> WorkWait {
+        WorkWait::register(&self.registry, organization, agents)
     }
 
-    /// Tells of a commit that locked these organizations; of none, there is nothing to tell.
-    pub(super) fn organizations(&self, organizations: impl Into<Arc<[Uuid]>>) {
-        let organizations = organizations.into();
-        if !organizations.is_empty() {
-            self.send(Signal::Organizations(organizations));
+    pub(super) fn waiting_workers(&self) -> usize {
+        lock(&self.registry).workers.idle()
+    }
+
+    /// Wakes those who wait for these topics.
+    pub(super) fn tell(&self, topics: &BTreeSet<Topic>) {
+        let mut registry = lock(&self.registry);
+        for topic in topics {
+            if let Topic::Work { organization, agent } = topic {
+                registry.workers.wake_one(*organization, agent);
+            }
+            registry.watches.get(topic).into_iter().flatten().for_each(|(_, wake)| wake.notify_one());
         }
     }
 
+    /// Wakes everybody: another process wrote, or news of commits were missed.
     pub(super) fn everything(&self) {
-        self.send(Signal::Everything);
+        lock(&self.registry).wake_everybody();
     }
 
+    /// Ends the waiting of everybody, even while handles to the database are still about.
     pub(super) fn close(&self) {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.registry).close();
     }
+}
 
-    fn send(&self, signal: Signal) {
-        if let Some(sender) = &*self.sender.lock().unwrap_or_else(PoisonError::into_inner) {
-            // An error only says that nobody listens.
-            let _ = sender.send(signal);
-        }
-    }
+pub(super) fn lock(registry: &Mutex<Registry>) -> MutexGuard<'_, Registry> {
+    registry.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
-    #[tokio::test]
-    async fn a_slow_receiver_is_told_everything_once() {
-        let signals = Signals::new();
-        let mut receiver = signals.subscribe();
-        for number in 0..3000 {
-            signals.organizations([Uuid::from_u128(number)]);
-        }
-        assert_eq!(receiver.recv().await, Some(Signal::Everything));
-        signals.organizations([Uuid::nil()]);
-        assert_eq!(receiver.recv().await, Some(Signal::Organizations([Uuid::nil()].into())));
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
     }
 
-    #[tokio::test]
-    async fn receivers_end_when_the_database_is_closed() {
-        let signals = Signals::new();
-        let mut receiver = signals.subscribe();
+    fn woken(watch: &mut Watch) -> bool {
+        watch.changed().now_or_never() == Some(true)
+    }
+
+    #[test]
+    fn a_commit_wakes_those_who_wait_for_its_topics_and_nobody_else() {
+        let signals = Signals::default();
+        let session = |created_us| Topic::Agent { organization: id(1), created_us };
+        let mut holds = signals.watch(vec![Topic::Holds(id(1)), Topic::Access(id(9))]);
+        let mut others = [
+            signals.watch(vec![Topic::Holds(id(2))]),
+            signals.watch(vec![session(5)]),
+            signals.watch(vec![Topic::Access(id(1))]),
+        ];
+        for _ in 0..3 {
+            signals.tell(&[Topic::Holds(id(1)), Topic::Devices, session(6)].into());
+        }
+        assert!(woken(&mut holds) && !woken(&mut holds), "many commits count as one");
+        assert!(!others.iter_mut().any(woken));
+        signals.tell(&[Topic::Access(id(9))].into());
+        assert!(woken(&mut holds));
         signals.everything();
+        assert!(woken(&mut holds) && others.iter_mut().all(woken));
+    }
+
+    #[test]
+    fn who_waits_no_longer_leaves_nothing_behind() {
+        let signals = Signals::default();
+        drop(signals.watch(vec![Topic::Devices, Topic::Holds(id(1))]));
+        assert!(lock(&signals.registry).watches.is_empty());
+    }
+
+    #[test]
+    fn waiting_ends_when_the_database_is_closed_or_gone() {
+        let signals = Signals::default();
+        let (mut early, mut orphan) =
+            (signals.watch(vec![Topic::Devices]), { Signals::default().watch(vec![Topic::Devices]) });
         signals.close();
-        assert_eq!(receiver.recv().await, Some(Signal::Everything));
-        assert_eq!(receiver.recv().await, None);
-        assert_eq!(signals.subscribe().recv().await, None);
+        let mut late = signals.watch(vec![Topic::Devices]);
+        for watch in [&mut early, &mut late, &mut orphan] {
+            assert_eq!(watch.changed().now_or_never(), Some(false));
+            assert_eq!(watch.changed().now_or_never(), Some(false));
+        }
+    }
+
+    #[test]
+    fn other_servers_read_what_is_written() {
+        for topic in [
+            Topic::Devices,
+            Topic::Holds(id(1)),
+            Topic::Agent { organization: id(2), created_us: -7 },
+            Topic::Work { organization: id(3), agent: "ä b,c".into() },
+            Topic::Access(id(4)),
+        ] {
+            assert_eq!(Topic::parse(&topic.line()), Some(topic));
+        }
+        let half = format!("h{}x", id(1).simple());
+        for odd in ["", "d1", "h", "x", "s1", &half, "äh", &id(1).simple().to_string()] {
+            assert_eq!(Topic::parse(odd), None, "{odd}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::counts::Written;
 use super::damage::Damage;
-use super::signal::{SignalReceiver, Signals};
+use super::signal::Signals;
 use super::sqlite_file;
 use super::sqlite_reader::Readers;
 use super::sqlite_writer::Writer;
@@ -45,7 +45,7 @@ impl Sqlite {
     }
 
     fn open_blocking(path: &Path, mode: OpenMode, readers: u32, now_us: i64) -> Result<Self, DatabaseError> {
-        let signals = Signals::new();
+        let signals = Signals::default();
         let connection = sqlite_file::open_writer(path, mode, now_us)?;
         let writer = Writer::start(connection, signals.clone())?;
         let readers = Readers::start(path, readers)?;
@@ -86,8 +86,8 @@ impl Sqlite {
         self.inner.writer.written()
     }
 
-    pub(super) fn signals(&self) -> SignalReceiver {
-        self.inner.signals.subscribe()
+    pub(super) fn signals(&self) -> &Signals {
+        &self.inner.signals
     }
 
     pub(super) async fn close(&self) {

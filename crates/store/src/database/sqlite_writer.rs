@@ -10,12 +10,10 @@ use super::sqlite::{bind, failed};
 use super::{Batch, DatabaseError, Statement};
 use rusqlite::Connection;
 use rusqlite::ffi;
-use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use uuid::Uuid;
 
 /// Batches in one transaction, at most.
 const GROUP: usize = 256;
@@ -203,9 +201,8 @@ impl Desk {
         if done.foreign {
             return self.signals.everything();
         }
-        let kept = group.iter().zip(&done.outcomes).filter(|(_, outcome)| outcome.is_ok());
-        let changed: BTreeSet<Uuid> = kept.flat_map(|(order, _)| order.batch.locks.iter().copied()).collect();
-        self.signals.organizations(changed.into_iter().collect::<Vec<_>>());
+        let outcomes = group.iter().zip(&done.outcomes);
+        self.signals.tell(&Batch::kept(outcomes.map(|(order, outcome)| (&order.batch, outcome.is_ok()))));
     }
 
     fn look(&mut self) {

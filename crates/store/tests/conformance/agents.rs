@@ -13,7 +13,7 @@ use domain::time::{Micros, Span};
 use futures_util::future::join_all;
 use serde_json::json;
 use store::access::ViewSessions;
-use store::{Birth, Error, FileKind, NewFile, SealedSecret, Store};
+use store::{Birth, Error, FileKind, NewFile, SealedSecret, Store, Topic};
 
 fn agent(organization: OrganizationId, name: &str, at: Micros) -> Agent {
     Agent {
@@ -277,9 +277,10 @@ both! {
         let session = act(&store, &session, claim(), NOW).await.unwrap();
         let session = act(&store, &session, report(&session, vec![Item::Output("a".into())]), NOW).await.unwrap();
         let quiet = store.changes(&viewer(acme), 0, 99).await.unwrap().latest;
-        let mut news = db.signals();
+        let topic = |session: &AgentSession| Topic::Agent { organization: acme.0, created_us: session.id.created().0 };
+        let mut news = db.watch([topic(&session)]);
         let session = act(&store, &session, report(&session, vec![Item::Output("b".into())]), NOW).await.unwrap();
-        assert!(news.recv().await.is_some(), "who follows the session is woken");
+        assert!(news.changed().await, "who follows the session is woken");
         assert_eq!(store.changes(&viewer(acme), 0, 99).await.unwrap().latest, quiet);
         let session = act(&store, &session, finish(&session, "ab"), NOW).await.unwrap();
         store.delete_agent_session(&user(acme), &session, NOW).await.unwrap();

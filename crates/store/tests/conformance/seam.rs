@@ -1,9 +1,10 @@
 //! The seam itself: that both databases keep the promises of `store::database`.
 
+use futures_util::FutureExt;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use store::database::{
-    Batch, Database, DatabaseError, OpenMode, SCHEMA_VERSION, Signal, SignalReceiver, Statement, Value,
+    Batch, Database, DatabaseError, OpenMode, SCHEMA_VERSION, Statement, Topic, Value, Watch,
 };
 use store::testing::{MADE_US, TestDatabase, empty_postgres, empty_sqlite, fresh_postgres, fresh_sqlite};
 use uuid::Uuid;
@@ -27,7 +28,7 @@ fn one(sql: &'static str, values: impl IntoIterator<Item = Value>) -> Statement 
 }
 
 fn batch(statements: impl IntoIterator<Item = Statement>) -> Batch {
-    Batch { locks: BTreeSet::new(), statements: statements.into_iter().collect() }
+    Batch { statements: statements.into_iter().collect(), ..Batch::default() }
 }
 
 fn insert(key: u128, number: i64) -> Statement {
@@ -52,14 +53,16 @@ async fn sum_and_count(db: &Database) -> (i64, i64) {
     (rows[0].maybe_int(0).unwrap().unwrap_or(0), rows[0].int(1).unwrap())
 }
 
-async fn next(receiver: &mut SignalReceiver) -> Signal {
-    let wait = tokio::time::timeout(Duration::from_secs(10), receiver.recv());
-    wait.await.expect("a signal in time").expect("an open database")
+/// How long a signal may take, which another server or process gives.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn woken(watch: &mut Watch) {
+    assert!(tokio::time::timeout(PATIENCE, watch.changed()).await.expect("a signal in time"), "it is open");
 }
 
-async fn silence(receiver: &mut SignalReceiver) {
-    let wait = tokio::time::timeout(Duration::from_millis(700), receiver.recv());
-    assert!(wait.await.is_err(), "no signal was due");
+/// One's own commits are told before they are answered.
+fn silence(watch: &mut Watch) {
+    assert_eq!(watch.changed().now_or_never(), None, "no signal was due");
 }
 
 both! {
@@ -265,8 +268,8 @@ both! {
                 // Each takes two rows, in every order.
                 let keys = [11 + (server + number) % 4, 11 + (server + number * 3 + 1) % 4];
                 let locks = keys.iter().map(|key| id(*key)).collect();
-                let statements = keys.iter().map(|key| add(*key, 1)).collect();
-                tasks.push(tokio::spawn(async move { database.apply(Batch { locks, statements }).await }));
+                let statements = keys.iter().map(|key| add(*key, 1)).collect::<Vec<_>>();
+                tasks.push(tokio::spawn(async move { database.apply(Batch { locks, ..batch(statements) }).await }));
             }
         }
         for task in tasks {
@@ -275,42 +278,62 @@ both! {
         assert_eq!(sum_and_count(db).await, (200, 4));
     }
 
-    async fn own_commits_are_told_once_and_refused_ones_never(db: &TestDatabase) {
+    async fn a_commit_wakes_those_who_wait_for_its_topics_and_a_refused_one_nobody(db: &TestDatabase) {
         table(db).await;
-        let mut signals = db.signals();
-        let of = |key, statement| Batch { locks: [id(key), id(key + 1)].into(), statements: vec![statement] };
-        db.apply(of(10, insert(1, 1))).await.unwrap();
-        db.apply(of(20, insert(1, 1))).await.unwrap_err();
+        let mut watches: Vec<Watch> = (0..4).map(|number| db.watch([Topic::Holds(id(number))])).collect();
+        let of = |number, statement| batch([statement]).about(Topic::Holds(id(number)));
+        db.apply(of(0, insert(1, 1))).await.unwrap();
+        db.apply(of(1, insert(1, 1))).await.unwrap_err();
         db.apply(batch([insert(2, 1)])).await.unwrap();
-        db.apply(of(30, insert(3, 1))).await.unwrap();
-        assert_eq!(next(&mut signals).await, Signal::Organizations([id(10), id(11)].into()));
-        assert_eq!(next(&mut signals).await, Signal::Organizations([id(30), id(31)].into()));
-        silence(&mut signals).await;
+        db.apply(of(2, insert(3, 1))).await.unwrap();
+        woken(&mut watches[0]).await;
+        woken(&mut watches[2]).await;
+        for watch in &mut watches {
+            silence(watch);
+        }
     }
 
     async fn commits_of_others_are_told(db: &TestDatabase) {
         table(db).await;
         let other = db.open_again().await;
-        let mut signals = db.signals();
-        let locks: BTreeSet<Uuid> = [id(10)].into();
-        other.apply(Batch { locks, statements: vec![insert(1, 1)] }).await.unwrap();
-        let expected = match db.kind() {
-            "sqlite" => Signal::Everything,
-            _ => Signal::Organizations([id(10)].into()),
-        };
-        assert_eq!(next(&mut signals).await, expected);
+        let mut watches: Vec<Watch> = (0..400).map(|number| db.watch([Topic::Access(id(number))])).collect();
+        let mut outsider = db.watch([Topic::Access(id(400))]);
+        let topics = (0..400).map(|number| Topic::Access(id(number))).collect();
+        other.apply(Batch { topics, ..batch([insert(1, 1)]) }).await.unwrap();
+        for watch in &mut watches {
+            woken(watch).await;
+        }
         assert_eq!(sum_and_count(db).await, (1, 1), "and can be read by then");
-
-        let locks = (0..400).map(id).collect();
-        other.apply(Batch { locks, statements: vec![insert(2, 1)] }).await.unwrap();
-        assert_eq!(next(&mut signals).await, Signal::Everything, "too many to name");
+        match db.kind() {
+            // Of another process is known only that it wrote.
+            "sqlite" => woken(&mut outsider).await,
+            _ => silence(&mut outsider),
+        }
         other.close().await;
-        silence(&mut signals).await;
+    }
+
+    async fn a_turn_wakes_one_waiting_worker_on_each_server(db: &TestDatabase) {
+        table(db).await;
+        let other = db.open_again().await;
+        let mut near = [None, Some(id(1)), Some(id(2))].map(|organization| db.wait_for_work(organization, None));
+        let mut far = [Some(id(2)), Some(id(1))].map(|organization| other.wait_for_work(organization, None));
+        near.iter_mut().chain(&mut far).for_each(|work| work.looked());
+        let turn = Topic::Work { organization: id(1), agent: "coder".into() };
+        db.apply(batch([insert(1, 1)]).about(turn)).await.unwrap();
+        assert!(tokio::time::timeout(PATIENCE, near[0].called()).await.unwrap());
+        assert!(tokio::time::timeout(PATIENCE, far[1].called()).await.unwrap());
+        for work in &mut near[1..] {
+            assert_eq!(work.called().now_or_never(), None);
+        }
+        if db.kind() == "postgres" {
+            assert_eq!(far[0].called().now_or_never(), None);
+        }
+        other.close().await;
     }
 
     async fn closing_finishes_what_was_begun(db: &TestDatabase) {
         table(db).await;
-        let mut signals = db.signals();
+        let mut watch = db.watch([Topic::Devices]);
         let tasks: Vec<_> = (0..100).map(|key| {
             let database = db.database.clone();
             tokio::spawn(async move { database.apply(batch([insert(key, 1)])).await.is_ok() })
@@ -326,8 +349,8 @@ both! {
         assert!(matches!(db.read(SUM, vec![]).await, Err(DatabaseError::Failed(_))));
         assert!(db.read_all(vec![statement(SUM, [])]).await.is_err());
         assert!(db.ping().await.is_err());
-        assert_eq!(signals.recv().await, None);
-        assert_eq!(db.signals().recv().await, None);
+        assert!(!watch.changed().await);
+        assert!(!db.watch([Topic::Devices]).changed().await);
 
         let again = db.open_again().await;
         assert_eq!(sum_and_count(&again).await, (kept, kept), "what was acknowledged is there, and no more");
@@ -436,14 +459,14 @@ async fn broken_lines_are_replaced() {
     table(&db).await;
     let other = db.open_again().await;
     for key in 0..5 {
-        let mut signals = db.signals();
+        let mut watch = db.watch([Topic::Devices]);
         assert_eq!(sum_and_count(&db).await, (key, key));
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
         assert!(other.read(cut, vec![]).await.unwrap()[0].int(0).unwrap() > 0);
         db.apply(batch([insert(u128::try_from(key).unwrap(), 1)])).await.unwrap();
         assert_eq!(sum_and_count(&db).await, (key + 1, key + 1));
-        assert_eq!(next(&mut signals).await, Signal::Everything);
+        woken(&mut watch).await;
     }
 }
 
@@ -452,7 +475,7 @@ async fn broken_lines_are_replaced() {
 async fn dropped_databases_end_by_themselves() {
     let db = fresh_sqlite().await;
     let again = db.open_again().await;
-    let mut signals = again.signals();
+    let mut watch = again.watch([Topic::Devices]);
     drop(again);
-    assert_eq!(tokio::time::timeout(Duration::from_secs(5), signals.recv()).await, Ok(None));
+    assert_eq!(tokio::time::timeout(Duration::from_secs(5), watch.changed()).await, Ok(false));
 }

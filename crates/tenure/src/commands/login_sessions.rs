@@ -116,7 +116,7 @@ pub async fn run(context: &Context, command: LoginSessions) -> Result<()> {
 
 fn failed(failure: server::failure::Failure) -> Failure {
     match failure {
-        server::failure::Failure::Internal { cause } => Failure::new(cause),
+        server::failure::Failure::Internal { cause, .. } => Failure::new(cause),
         other => Failure::new(other.to_string()),
     }
 }

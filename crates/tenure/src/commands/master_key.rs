@@ -34,7 +34,7 @@ pub async fn run(context: &Context, command: MasterKeyCommand) -> Result<()> {
     let outcome = secrets::rotate(&administration.store, &key, &SystemRandom, now()).await;
     administration.close().await;
     let sealed = outcome.map_err(|failure| match failure {
-        server::failure::Failure::Internal { cause } => Failure::new(cause),
+        server::failure::Failure::Internal { cause, .. } => Failure::new(cause),
         failure => Failure::new(failure.to_string()),
     })?;
     let sentence = format!("{} has a new key; {sealed} secrets are sealed with it.", path.display());

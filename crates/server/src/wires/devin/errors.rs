@@ -3,7 +3,7 @@
 //! `detail` is always a string (official clients decode it into one). `errors` is there only with 422 and names the
 //! field and what was expected of it. `instance` stays null: it would be the path, which has ids in it.
 
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -15,6 +15,7 @@ pub struct DevinError {
     status: StatusCode,
     detail: String,
     errors: Option<Vec<FieldError>>,
+    cause: Option<Cause>,
 }
 
 /// What is wrong with one field of a request.
@@ -26,7 +27,7 @@ struct FieldError {
 
 impl DevinError {
     fn new(status: StatusCode, detail: impl ToString) -> DevinError {
-        DevinError { status, detail: detail.to_string(), errors: None }
+        DevinError { status, detail: detail.to_string(), errors: None, cause: None }
     }
 
     fn field(field: &str, expected: &str) -> DevinError {
@@ -34,6 +35,7 @@ impl DevinError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             detail: format!("{field}: expected {expected}"),
             errors: Some(vec![FieldError { field: field.to_owned(), expected: expected.to_owned() }]),
+            cause: None,
         }
     }
 }
@@ -49,10 +51,10 @@ impl From<Failure> for DevinError {
             }
             Failure::Device { message, .. } => DevinError::new(StatusCode::BAD_GATEWAY, message),
             Failure::Busy | Failure::Away(_) => DevinError::new(StatusCode::SERVICE_UNAVAILABLE, failure),
-            Failure::Internal { ref cause } => {
-                tracing::error!(cause, "a request failed");
-                DevinError::new(StatusCode::INTERNAL_SERVER_ERROR, failure)
-            }
+            Failure::Internal { .. } => DevinError {
+                cause: failure.cause(),
+                ..DevinError::new(StatusCode::INTERNAL_SERVER_ERROR, failure)
+            },
         }
     }
 }
@@ -135,6 +137,7 @@ impl IntoResponse for DevinError {
             errors: &self.errors,
         };
         let mut response = (self.status, axum::Json(problem)).into_response();
+        self.cause.map(|cause| response.extensions_mut().insert(cause));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self.status {

@@ -3,7 +3,7 @@
 //! Both SDKs read `error.code` and `error.message`, the command line reads `code` at the top, and readers of RFC 9457
 //! read `title`, `status` and `detail`. So a body has all of them.
 
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -19,6 +19,7 @@ pub struct EverrunsError {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    cause: Option<Cause>,
 }
 
 impl From<Failure> for EverrunsError {
@@ -29,12 +30,9 @@ impl From<Failure> for EverrunsError {
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
             Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Failure::Internal { cause } => {
-                tracing::error!(cause, "a request failed");
-                (StatusCode::INTERNAL_SERVER_ERROR, "internal_error")
-            }
+            Failure::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         };
-        EverrunsError { status, code, detail: words(&failure) }
+        EverrunsError { status, code, detail: words(&failure), cause: failure.cause() }
     }
 }
 
@@ -139,6 +137,7 @@ impl IntoResponse for EverrunsError {
             error: Inner { code: self.code, message: &self.detail },
         };
         let mut response = (self.status, axum::Json(problem)).into_response();
+        self.cause.map(|cause| response.extensions_mut().insert(cause));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self.status {

@@ -12,7 +12,9 @@ use super::ids;
 use super::query::Query;
 use super::telling::{Streamed, Told};
 use crate::failure::Failure;
+use crate::observe::Looking;
 use crate::operations::agent_events::{self, Follow};
+use crate::signals::{self, Looks};
 use crate::state::App;
 use crate::throttle::OpenSocket;
 use axum::body::{Body, Bytes};
@@ -57,10 +59,19 @@ pub async fn open(
     let (out, frames) = mpsc::channel(FRAMES_WAITING);
     let organization = granted.organization();
     let visitor = Visitor::of(&app, &Method::GET, &headers)?;
-    let stream =
-        Stream { app: app.clone(), visitor, organization, granted, id, out, streamed: Streamed::default() };
+    let access = Looks::follow(&app, Looking::Stream, signals::access(&caller));
+    let stream = Stream {
+        app: app.clone(),
+        visitor,
+        access,
+        organization,
+        granted,
+        id,
+        out,
+        streamed: Streamed::default(),
+    };
     // Tracked, so that a graceful stop waits for the good-bye.
-    app.tasks.spawn(stream.run(follow, counted));
+    app.spawn(stream.run(follow, counted));
     let body = stream::unfold(frames, |mut frames| async {
         let frame = frames.recv().await?;
         Some((Ok::<_, Infallible>(frame), frames))
@@ -83,6 +94,8 @@ fn last_event(headers: &HeaderMap) -> Option<&str> {
 struct Stream {
     app: App,
     visitor: Visitor,
+    /// Changes of what the reader may do.
+    access: Looks,
     organization: OrganizationId,
     granted: Granted<ViewSessions>,
     id: SessionId,
@@ -139,6 +152,10 @@ impl Stream {
                 () = stop.cancelled() => return Err(End::Stop),
                 () = &mut life => return Err(End::Cycle),
                 () = self.out.closed() => return Err(End::Gone),
+                true = self.access.due() => {
+                    self.check().await?;
+                    continue;
+                }
                 events = follow.next() => events.map_err(failed)?,
                 _ = beats.tick() => {
                     self.check().await?;

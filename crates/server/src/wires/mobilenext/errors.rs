@@ -3,7 +3,7 @@
 //! Codes over HTTP: `concurrency_limit` and `internal_error` were seen in clients, the others follow their style.
 //! JSON-RPC codes: the vendor's openrpc document. `data` must be a string, or mobilecli cannot read the answer.
 
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -18,6 +18,7 @@ pub struct MobileError {
     rpc: i64,
     title: String,
     message: String,
+    cause: Option<Cause>,
 }
 
 /// The error of a JSON-RPC answer.
@@ -36,17 +37,26 @@ impl MobileError {
         title: &str,
         message: impl ToString,
     ) -> MobileError {
-        MobileError { status, code, rpc, title: title.to_owned(), message: message.to_string() }
+        MobileError { status, code, rpc, title: title.to_owned(), message: message.to_string(), cause: None }
     }
 
     /// As JSON-RPC says it. Clients print `data` rather than `message`.
     pub fn into_rpc(self) -> RpcError {
+        self.log();
         RpcError { code: self.rpc, message: self.title, data: self.message }
     }
 
     /// What a page says of it: the status and one sentence.
     pub fn into_page(self) -> (StatusCode, String) {
+        self.log();
         (self.status, self.message)
+    }
+
+    /// Where no answer of this wire carries the cause to the request's line of the log.
+    fn log(&self) {
+        if let Some(Cause(cause)) = &self.cause {
+            tracing::error!(cause, "a request failed");
+        }
     }
 
     /// A request that is not JSON-RPC, or names no method that there is.
@@ -70,14 +80,15 @@ impl From<Failure> for MobileError {
                 rpc: code,
                 message: data.unwrap_or_else(|| message.clone()),
                 title: message,
+                cause: None,
             },
             Failure::Busy | Failure::Away(_) => {
                 new(StatusCode::SERVICE_UNAVAILABLE, "busy", -32000, "Busy", failure)
             }
-            Failure::Internal { ref cause } => {
-                tracing::error!(cause, "a request failed");
-                new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", -32603, "Internal error", failure)
-            }
+            Failure::Internal { .. } => MobileError {
+                cause: failure.cause(),
+                ..new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", -32603, "Internal error", failure)
+            },
         }
     }
 }
@@ -182,6 +193,7 @@ impl IntoResponse for MobileError {
     fn into_response(self) -> Response {
         let envelope = Envelope { error: Body { code: self.code, message: &self.message } };
         let mut response = (self.status, axum::Json(envelope)).into_response();
+        self.cause.map(|cause| response.extensions_mut().insert(cause));
         let headers = response.headers_mut();
         match self.status {
             StatusCode::UNAUTHORIZED => {

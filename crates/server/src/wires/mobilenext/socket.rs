@@ -11,9 +11,10 @@ use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::budget::Holder;
 use crate::front::connections::{Intake, network};
+use crate::observe::Looking;
 use crate::operations::authenticate::authenticate;
 use crate::operations::devices;
-use crate::signals::concerns;
+use crate::signals::{self, Looks};
 use crate::state::App;
 use crate::throttle::{OpenSocket, SocketsOf};
 use crate::wires::{credential, layers, origin, quotas};
@@ -22,12 +23,14 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
 use axum::http::{Extensions, HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
+use domain::ids::OrganizationId;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::access::ViewSessions;
-use store::{Caller, Chosen, Signal, SignalReceiver};
+use store::{Caller, Chosen, Topic};
 use tokio::sync::mpsc;
+use tracing::{Instrument, Span};
 
 /// Larger than any request of a client; apps and recordings go another way.
 const MAX_FRAME_BYTES: usize = 8 << 20;
@@ -97,13 +100,13 @@ pub async fn open(
     let visitor =
         Visitor { credential: said(&app, &headers, query.as_deref()), chosen: caller::chosen(&headers) };
     let upgrade = upgrade.read_buffer_size(READ_BYTES);
-    let tasks = app.tasks.clone();
+    let (span, tasks) = (Span::current(), app.tasks.clone());
     match admit(&app, &extensions, &visitor).await {
         Ok(admitted) => {
             let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
             upgrade.on_upgrade(move |socket| async move {
                 // Tracked, so that a graceful stop waits for it.
-                let _ = tasks.spawn(converse(app, socket, visitor, admitted)).await;
+                let _ = tasks.spawn(converse(app, socket, visitor, admitted).instrument(span)).await;
             })
         }
         Err(failure) => {
@@ -113,7 +116,7 @@ pub async fn open(
             };
             let upgrade = upgrade.max_message_size(STRANGERS_FRAME_BYTES);
             upgrade.max_frame_size(STRANGERS_FRAME_BYTES).on_upgrade(move |socket| async move {
-                let _ = tasks.spawn(turn_away(app, socket, failure, counted)).await;
+                let _ = tasks.spawn(turn_away(app, socket, failure, counted).instrument(span)).await;
             })
         }
     }
@@ -129,6 +132,7 @@ struct Admitted {
 /// Judges the credential and counts the WebSocket.
 async fn admit(app: &App, extensions: &Extensions, visitor: &Visitor) -> Result<Admitted, Failure> {
     let caller = visitor.caller(app).await?;
+    Span::current().record("principal", tracing::field::display(caller.principal()));
     let counted = app.sockets.open_for(&caller, &app.settings)?;
     let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
     intake.count(app.front.budget.hold(vec![Holder::Principal(caller.principal().0)]));
@@ -187,9 +191,14 @@ struct Conversation {
     app: App,
     visitor: Visitor,
     out: mpsc::Sender<Message>,
-    /// Signals, while subscribed to changes.
-    signals: Option<SignalReceiver>,
-    /// What the subscriber was told last.
+    subscription: Option<Subscription>,
+}
+
+/// A client is told of changes of its devices.
+struct Subscription {
+    organization: OrganizationId,
+    looks: Looks,
+    /// What it was told last.
     told: Vec<Value>,
 }
 
@@ -206,7 +215,7 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor, admitted: Admit
         let _ = sink.close().await;
     });
     let stop = app.stop.clone();
-    let mut talk = Conversation { app, visitor, out, signals: None, told: Vec::new() };
+    let mut talk = Conversation { app, visitor, out, subscription: None };
     let mut pings = tokio::time::interval(PING_EVERY);
     // Not at once: no frame goes out before the first answer.
     pings.reset();
@@ -221,7 +230,7 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor, admitted: Admit
                 }
                 admitted.intake.taken();
             }
-            signal = next_signal(&mut talk.signals) => talk.changed(signal).await,
+            open = next_look(&mut talk.subscription) => talk.changed(open).await,
             _ = pings.tick() => {
                 if heard.elapsed() > SILENT_FOR || talk.out.try_send(Message::Ping(Default::default())).is_err() {
                     break;
@@ -239,9 +248,9 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor, admitted: Admit
     let _ = tokio::time::timeout(Duration::from_secs(5), writer).await;
 }
 
-async fn next_signal(signals: &mut Option<SignalReceiver>) -> Option<Signal> {
-    match signals {
-        Some(signals) => signals.recv().await,
+async fn next_look(subscription: &mut Option<Subscription>) -> bool {
+    match subscription {
+        Some(subscription) => subscription.looks.due().await,
         None => std::future::pending().await,
     }
 }
@@ -262,31 +271,31 @@ impl Conversation {
             Ok(request) => request,
             Err(reply) => return self.send(reply).await,
         };
+        let caller = match self.visitor.requesting(&self.app).await {
+            Ok(caller) => caller,
+            Err(failure) => return self.send(Reply::failed(request.id, failure.into())).await,
+        };
         match request.method.as_str() {
-            "devices.subscribe" => self.subscribe(request.id).await,
+            "devices.subscribe" => self.subscribe(&caller, request.id).await,
             "devices.unsubscribe" => {
-                self.signals = None;
+                self.subscription = None;
                 self.send(Reply::done(request.id, json!({ "status": "ok" }))).await
             }
-            _ => self.run(request).await,
+            _ => self.run(&caller, request).await,
         }
     }
 
     /// Starts a request. Commands reach a device in the order they came; answers go out as they are ready.
-    async fn run(&mut self, request: rpc::Request) -> bool {
+    async fn run(&mut self, caller: &Caller, request: rpc::Request) -> bool {
         let id = request.id.clone();
-        let started = match self.visitor.requesting(&self.app).await {
-            Ok(caller) => rpc::start(&self.app, &caller, request).await,
-            Err(failure) => Err(failure),
-        };
-        let underway = match started {
+        let underway = match rpc::start(&self.app, caller, request).await {
             Ok(underway) => underway,
             Err(failure) => return self.send(Reply::failed(id, failure.into())).await,
         };
         // The place for the answer is taken before the work begins: a client that does not read gets no more work
         // done.
         let Ok(place) = self.out.clone().reserve_owned().await else { return false };
-        self.app.tasks.spawn(async move {
+        self.app.spawn(async move {
             let reply = match underway.await {
                 Ok(result) => Reply::done(id, result),
                 Err(failure) => Reply::failed(id, failure.into()),
@@ -303,46 +312,51 @@ impl Conversation {
         let _ = self.out.reserve_many(ANSWERS_WAITING.min(self.out.max_capacity())).await;
     }
 
-    async fn subscribe(&mut self, id: Option<Value>) -> bool {
-        let signals = self.app.store.database().signals();
-        match self.devices().await {
-            Ok(devices) => {
-                self.told = devices;
-                self.signals = Some(signals);
+    async fn subscribe(&mut self, caller: &Caller, id: Option<Value>) -> bool {
+        match self.subscription(caller).await {
+            Ok(subscription) => {
+                self.subscription = Some(subscription);
                 self.send(Reply::done(id, json!({ "status": "ok" }))).await
             }
             Err(failure) => self.send(Reply::failed(id, failure.into())).await,
         }
     }
 
-    async fn devices(&self) -> Result<Vec<Value>, Failure> {
-        let granted = self.visitor.caller(&self.app).await?.may::<ViewSessions>()?;
-        let held = devices::held_by_caller(&self.app, &granted).await?;
+    async fn subscription(&self, caller: &Caller) -> Result<Subscription, Failure> {
+        let organization = caller.may::<ViewSessions>()?.organization();
+        let topics = signals::access(caller).chain([Topic::Holds(organization.0)]);
+        // Before the first look, so that nothing is missed in between.
+        let looks = Looks::follow(&self.app, Looking::Subscriber, topics);
+        Ok(Subscription { organization, looks, told: self.devices(caller).await? })
+    }
+
+    async fn devices(&self, caller: &Caller) -> Result<Vec<Value>, Failure> {
+        let held = devices::held_by_caller(&self.app, &caller.may::<ViewSessions>()?).await?;
         RemoteDevice::all(&held)
             .iter()
             .map(|device| serde_json::to_value(device).map_err(Failure::internal))
             .collect()
     }
 
-    /// Tells a subscriber what is different from what it was told last.
-    async fn changed(&mut self, signal: Option<Signal>) {
-        let Some(signal) = signal else {
-            self.signals = None;
-            return;
-        };
-        let Ok(caller) = self.visitor.caller(&self.app).await else {
-            self.signals = None;
-            return;
-        };
-        if !caller.organization().is_some_and(|organization| concerns(&signal, organization)) {
-            return;
+    /// Tells a subscriber what is different from what it was told last. One that may see nothing any more is subscribed
+    /// no longer.
+    async fn changed(&mut self, open: bool) {
+        let subscription = self.subscription.take().filter(|_| open);
+        let Some(mut subscription) = subscription else { return };
+        let Ok(caller) = self.visitor.caller(&self.app).await else { return };
+        let told = std::mem::take(&mut subscription.told);
+        if caller.organization() == Some(subscription.organization) {
+            let now = self.devices(&caller).await;
+            subscription.told = now.unwrap_or_else(|_| told.clone());
+        } else {
+            let Ok(elsewhere) = self.subscription(&caller).await else { return };
+            subscription = elsewhere;
         }
-        let Ok(now) = self.devices().await else { return };
-        if let Some(params) = difference(&self.told, &now) {
+        if let Some(params) = difference(&told, &subscription.told) {
             let note = json!({ "jsonrpc": "2.0", "method": "devices.changed", "params": params });
             let _ = self.out.send(Message::Text(note.to_string().into())).await;
-            self.told = now;
         }
+        self.subscription = Some(subscription);
     }
 
     async fn send(&self, reply: Reply) -> bool {

@@ -111,7 +111,7 @@ pub async fn callback(
 fn refused(turned: Turned) -> Response {
     let word = word(&turned);
     match &turned {
-        Turned::Failed(crate::failure::Failure::Internal { cause }) => {
+        Turned::Failed(crate::failure::Failure::Internal { cause, .. }) => {
             tracing::error!(cause, "a sign-in by OpenID Connect failed");
         }
         turned => tracing::warn!(why = %turned, "nobody was signed in by OpenID Connect"),

@@ -1,7 +1,7 @@
 //! How this wire words a failure: `status` (a gRPC name), `code`, `error` and `context`, empty ones left out, and a
 //! line break at the end, as the Go library that the vendor seems to use writes them.
 
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -16,6 +16,7 @@ pub struct ProbeError {
     message: Option<String>,
     context: BTreeMap<String, Vec<String>>,
     retry_after: Option<i64>,
+    cause: Option<Cause>,
 }
 
 #[derive(Serialize)]
@@ -45,8 +46,8 @@ impl From<Failure> for ProbeError {
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "UNKNOWN"),
             Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-            Failure::Internal { cause } => {
-                tracing::error!(cause, "a request failed");
+            Failure::Internal { request, .. } => {
+                context.extend(request.clone().map(|id| ("request".to_owned(), vec![id])));
                 (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
             }
         };
@@ -56,7 +57,7 @@ impl From<Failure> for ProbeError {
             Failure::Refused(Refusal::Invalid { .. }) => Some("validation failed".to_owned()),
             other => Some(other.to_string()),
         };
-        ProbeError { http, status, message, context, retry_after }
+        ProbeError { http, status, message, context, retry_after, cause: failure.cause() }
     }
 }
 
@@ -120,6 +121,7 @@ impl IntoResponse for ProbeError {
         let mut bytes = serde_json::to_vec(&body).unwrap_or_default();
         bytes.push(b'\n');
         let mut response = crate::wires::layers::json_response(self.http, bytes);
+        self.cause.map(|cause| response.extensions_mut().insert(cause));
         let headers = response.headers_mut();
         match self.http {
             StatusCode::UNAUTHORIZED => {

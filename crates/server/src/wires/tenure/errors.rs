@@ -1,6 +1,6 @@
 //! How our own wire words a failure: `{"error":{"code","message"}}`, with codes that programs may rely on.
 
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -12,6 +12,7 @@ pub struct TenureError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    cause: Option<Cause>,
 }
 
 impl From<Failure> for TenureError {
@@ -22,12 +23,9 @@ impl From<Failure> for TenureError {
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
             Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Failure::Internal { cause } => {
-                tracing::error!(cause, "a request failed");
-                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
-            }
+            Failure::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
-        TenureError { status, code, message: failure.to_string() }
+        TenureError { status, code, message: failure.to_string(), cause: failure.cause() }
     }
 }
 
@@ -84,6 +82,7 @@ impl IntoResponse for TenureError {
     fn into_response(self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message } });
         let mut response = (self.status, axum::Json(body)).into_response();
+        self.cause.map(|cause| response.extensions_mut().insert(cause));
         match self.status {
             StatusCode::UNAUTHORIZED => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -24,6 +24,7 @@ use std::time::Duration;
 use store::access::ConnectHosts;
 use store::{Caller, Chosen};
 use tokio::sync::mpsc;
+use tracing::{Instrument, Span};
 
 /// Room for a screenshot of a large tablet.
 const MAX_FRAME_BYTES: usize = 64 << 20;
@@ -67,10 +68,10 @@ pub async fn open(
     let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
     // Hosts have no share each: screenshots are large, and a host's key is the operator's own.
     intake.count(app.front.budget.hold(Vec::new()));
-    let tasks = app.tasks.clone();
+    let (span, tasks) = (Span::current(), app.tasks.clone());
     upgrade.on_upgrade(move |socket| async move {
         let link = Link { app, credential, chosen, intake };
-        let _ = tasks.spawn(link.run(socket)).await;
+        let _ = tasks.spawn(link.run(socket).instrument(span)).await;
     })
 }
 
@@ -182,7 +183,7 @@ impl Link {
         match hosts::take(&self.app, connection, frame).await {
             Ok(()) => Ok(()),
             Err(failure) => {
-                if let Failure::Internal { cause } = &failure {
+                if let Failure::Internal { cause, .. } = &failure {
                     tracing::error!(cause, "a host's frame could not be taken");
                 }
                 Err(failure.to_string())
@@ -198,7 +199,7 @@ impl Link {
         match self.caller().await {
             Ok(_) => {}
             // The database may be back at the next look.
-            Err(Failure::Internal { cause }) => tracing::warn!(cause, "cannot look up a host's key"),
+            Err(Failure::Internal { cause, .. }) => tracing::warn!(cause, "cannot look up a host's key"),
             Err(failure) => return Err((POLICY, failure.to_string())),
         }
         let sent = socket.send(Message::Ping(Default::default())).await;

@@ -8,6 +8,7 @@ use domain::agent::Answer as Outcome;
 use domain::permission::Role;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use server::observe::Looking;
 use std::time::Duration;
 use store::System;
 use tower::ServiceExt;
@@ -93,6 +94,25 @@ async fn lasting(world: &World) -> World {
 }
 
 both! {
+    async fn a_stream_looks_for_its_own_session_alone_and_ends_when_its_key_is_revoked(world: &World) {
+        let world = &lasting(world).await;
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let (one, two) = (ana.talk(json!({})).await, ana.talk(json!({})).await);
+        let mut reader = Reader::open(&ana, &format!("/v1/sessions/{one}/sse")).await;
+        ana.say(&one, "hi").await;
+        reader.up_to("input.message").await;
+        let before = world.app().metrics.looks(Looking::Stream);
+        for _ in 0..5 {
+            ana.say(&two, "hi").await;
+        }
+        let system = System::for_administration();
+        world.store().revoke_credential(&system, ana.credential, world.app().now()).await.unwrap();
+        let bye = reader.up_to("disconnecting").await.pop().unwrap();
+        assert_eq!(bye.data["reason"], "unauthorized");
+        assert_eq!(world.app().metrics.looks(Looking::Stream), before + 1, "the look that found the revoke");
+    }
+
     async fn a_turn_is_followed_from_the_first_event_to_the_last(world: &World) {
         let world = &lasting(world).await;
         let acme = world.organization("Acme").await;

@@ -1,0 +1,115 @@
+//! The cause of an internal error stands in the log line of its request, and nowhere in the answer.
+
+use crate::socket::Socket;
+use crate::world::World;
+use domain::permission::Role;
+use serde_json::{Value, json};
+use server::observe::subscriber;
+use server::settings::LogFormat;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use store::database::{Batch, Statement};
+
+/// A log that is kept in memory.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Memory {
+    /// The lines that are errors, as JSON.
+    fn errors(&self) -> Vec<Value> {
+        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["level"] == "ERROR").collect()
+    }
+
+    /// Logs here what this thread does from now on.
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        // The line of a request that failed is there even if no other request has one.
+        let subscriber = subscriber("info,access=off", LogFormat::Json, move || writer.clone()).unwrap();
+        tracing::subscriber::set_default(subscriber)
+    }
+}
+
+/// Takes tables away, so that what reads them fails.
+async fn break_tables(world: &World) {
+    let gone = [
+        "ALTER TABLE sessions RENAME TO gone_sessions",
+        "ALTER TABLE agent_sessions RENAME TO gone_agent_sessions",
+        "ALTER TABLE changes RENAME TO gone_changes",
+        "ALTER TABLE holds RENAME TO gone_holds",
+        "ALTER TABLE logins RENAME TO gone_logins",
+    ];
+    let statements = gone.map(|sql| Statement { sql, values: Vec::new(), exactly_one: false });
+    world
+        .store()
+        .database()
+        .apply(Batch { statements: statements.into(), ..Batch::default() })
+        .await
+        .unwrap();
+}
+
+/// A cause names what is missing; an answer must not.
+fn tells(text: &str) -> bool {
+    text.contains("no such table") || text.contains("does not exist") || text.contains("relation")
+}
+
+both! {
+    async fn the_cause_of_an_internal_error_stands_in_the_line_of_its_request(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Admin).await;
+        break_tables(world).await;
+        let log = Memory::default();
+        let _listening = log.listen();
+        for (wire, path) in [
+            ("mobilenext", "/api/v1/sessions"),
+            ("everruns", "/v1/sessions"),
+            ("devin", "/v3/organizations/sessions"),
+            ("probe", "/frontend/api/v1/auth/session"),
+            ("tenure", "/tenure/v1/changes"),
+        ] {
+            let answer = ana.get(path).await;
+            assert_eq!(answer.status, 500, "{path}: {}", answer.text());
+            let id = answer.headers["x-request-id"].to_str().unwrap();
+            assert!(answer.text().contains(id), "{wire} names the request: {}", answer.text());
+            assert!(!tells(&answer.text()), "{wire}: {}", answer.text());
+            let errors = log.errors();
+            let [line] = errors.as_slice() else { panic!("{wire} has one line: {errors:?}") };
+            assert_eq!((&line["id"], &line["wire"], &line["route"]), (&json!(id), &json!(wire), &json!(path)));
+            assert_eq!(line["principal"], ana.principal.to_string());
+            assert!(tells(line["cause"].as_str().unwrap()), "{line}");
+        }
+    }
+}
+
+/// One thread runs everything, so that what the WebSocket's own task logs is heard as well.
+#[tokio::test]
+async fn what_is_logged_beneath_a_request_carries_its_id() {
+    let world = World::sqlite().await;
+    let acme = world.organization("Acme").await;
+    let ana = world.member(acme, Role::Readonly).await;
+    let log = Memory::default();
+    let _listening = log.listen();
+    let mut socket = Socket::of(&ana).await;
+    break_tables(&world).await;
+    let refused = socket.call("devices.list", json!({})).await;
+    assert_eq!(refused["error"]["message"], "Internal error");
+    assert!(!tells(&refused.to_string()), "{refused}");
+    let errors = log.errors();
+    let [line] = errors.as_slice() else { panic!("one line: {errors:?}") };
+    assert!(tells(line["cause"].as_str().unwrap()), "{line}");
+    let span = &line["span"];
+    assert_eq!((&span["wire"], &span["route"]), (&json!("mobilenext"), &json!("/ws")), "{line}");
+    assert_eq!(span["principal"], ana.principal.to_string());
+    assert_eq!(span["id"].as_str().unwrap().len(), 32);
+}

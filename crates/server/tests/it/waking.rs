@@ -1,0 +1,105 @@
+//! Who is woken by a commit, and who is not: counted in looks at the database, never in time.
+
+use crate::socket::Socket;
+use crate::world::{Actor, World, until};
+use domain::permission::{AccountRole, Role};
+use serde_json::{Value, json};
+use server::observe::Looking;
+use server::settings::Quota;
+use store::System;
+
+const SUBSCRIBERS: u64 = 40;
+
+/// Subscribers to the devices of somebody.
+async fn subscribers(actor: &Actor<'_>) -> Vec<Socket> {
+    let mut sockets = Vec::new();
+    for _ in 0..SUBSCRIBERS {
+        let mut socket = Socket::of(actor).await;
+        assert_eq!(socket.call("devices.subscribe", json!({})).await["result"], json!({ "status": "ok" }));
+        sockets.push(socket);
+    }
+    sockets
+}
+
+async fn looked(world: &World, who: Looking, times: u64) {
+    until(&format!("{who:?} looked {times} times"), || async { world.app().metrics.looks(who) >= times })
+        .await;
+    assert_eq!(world.app().metrics.looks(who), times);
+}
+
+/// A commit that concerns everybody of an organization.
+async fn rename(world: &World, organization: domain::ids::OrganizationId) {
+    let system = System::for_administration();
+    world.store().rename_organization(&system, organization, "Renamed", world.app().now()).await.unwrap();
+}
+
+both! {
+    async fn subscribers_do_not_look_for_what_other_organizations_commit(world: &World) {
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let ana = world.member(acme, Role::Readonly).await;
+        let dora = world.member(globex, Role::Admin).await;
+        let _sockets = subscribers(&ana).await;
+        let host = world.host(&dora, "rack", &[("one", "android")]).await;
+        for _ in 0..10 {
+            let session = dora.session().await;
+            assert!(dora.ask(&session, "android").await.status.is_success());
+            dora.agent_session(Some("hello")).await;
+        }
+        // Nor for agent sessions of their own organization.
+        world.member(acme, Role::Readwrite).await.agent_session(Some("hello")).await;
+        rename(world, acme).await;
+        looked(world, Looking::Subscriber, SUBSCRIBERS).await;
+        host.leave().await;
+    }
+
+    async fn subscribers_are_judged_at_once_when_their_key_is_revoked(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, ben) = (world.member(acme, Role::Readonly).await, world.member(acme, Role::Readonly).await);
+        let (_anas, _bens) = (subscribers(&ana).await, subscribers(&ben).await);
+        let system = System::for_administration();
+        world.store().revoke_credential(&system, ana.credential, world.app().now()).await.unwrap();
+        looked(world, Looking::Subscriber, SUBSCRIBERS).await;
+        // Those of the revoked key are subscribed no longer.
+        rename(world, acme).await;
+        looked(world, Looking::Subscriber, 2 * SUBSCRIBERS).await;
+    }
+
+    async fn each_turn_wakes_one_of_the_workers_that_may_take_it(world: &World) {
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let (ana, own) = (world.member(acme, Role::Readwrite).await, world.member(globex, Role::Admin).await);
+        let account = world.of_account(AccountRole::Admin).await;
+        let claim = json!({ "worker": "w", "wait_seconds": 30 });
+        let others = || async { own.post("/tenure/v1/work/claim", claim.clone()).await };
+        let shared = || async { account.post("/tenure/v1/work/claim", claim.clone()).await };
+        let talk = async {
+            let waiting = || async { world.store().database().waiting_workers() == 40 };
+            until("all workers wait", waiting).await;
+            for number in 1..=5 {
+                ana.agent_session(Some("hello")).await;
+                looked(world, Looking::Worker, number).await;
+            }
+            until("five turns are taken", || async { world.store().database().waiting_workers() == 35 }).await;
+            world.stop.cancel();
+        };
+        let idle = futures_util::future::join_all((0..20).map(|_| others()));
+        let busy = futures_util::future::join_all((0..20).map(|_| shared()));
+        let ((), idle, busy) = tokio::join!(talk, idle, busy);
+        assert!(idle.iter().all(|answer| answer.status == 204));
+        assert_eq!(busy.iter().filter(|answer| answer.status == 200).count(), 5);
+        looked(world, Looking::Worker, 5).await;
+    }
+
+    async fn subscribing_counts_as_a_request(world: &World) {
+        let few = Some(Quota { requests: 2, seconds: 60 });
+        let world = world.beside(|settings| settings.rate_per_credential = few).await;
+        let acme = world.organization("Acme").await;
+        let mut socket = Socket::of(&world.member(acme, Role::Readonly).await).await;
+        for method in ["devices.subscribe", "devices.unsubscribe"] {
+            assert_eq!(socket.call(method, json!({})).await["result"], json!({ "status": "ok" }));
+        }
+        for method in ["devices.subscribe", "devices.unsubscribe", "devices.list"] {
+            let refused = socket.call(method, Value::Null).await["error"].clone();
+            assert!(refused["data"].as_str().unwrap().contains("too many requests"), "{method}: {refused}");
+        }
+    }
+}

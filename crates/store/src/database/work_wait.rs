@@ -1,0 +1,206 @@
+//! Workers that wait for a turn: each new turn wakes one of them, the one that waits longest and may take it.
+//!
+//! A turn is never forgotten: a worker that was woken and leaves without having looked hands its signal on.
+
+use super::signal::{Registry, lock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// What a worker was woken for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Call {
+    /// A turn that began to wait.
+    Turn { organization: Uuid, agent: Arc<str> },
+    /// Anything: everybody was woken.
+    Anything,
+}
+
+struct Worker {
+    /// `None` for those of all organizations.
+    organization: Option<Uuid>,
+    /// `None` for all agents.
+    agents: Option<Vec<String>>,
+    /// Whether it reads the database now, to find a turn.
+    looking: bool,
+    /// What it was woken for and looks at now.
+    current: Option<Call>,
+    /// What it was woken for and has yet to look at.
+    next: Option<Call>,
+    wake: Arc<Notify>,
+}
+
+impl Worker {
+    fn may_take(&self, organization: Uuid, agent: &str) -> bool {
+        let is_reached = self.organization.is_none_or(|own| own == organization);
+        is_reached && self.agents.as_ref().is_none_or(|agents| agents.iter().any(|name| name == agent))
+    }
+
+    fn call(&mut self, call: Call) {
+        self.next = Some(call);
+        self.wake.notify_one();
+    }
+}
+
+/// The workers that wait, the longest waiting first.
+#[derive(Default)]
+pub(super) struct Workers(BTreeMap<u64, Worker>);
+
+impl Workers {
+    /// Wakes one worker for a turn. One that looks at the database already is asked to look once more only if no other
+    /// waits: it may be about to take another turn.
+    pub(super) fn wake_one(&mut self, organization: Uuid, agent: &Arc<str>) {
+        let mut fitting: Vec<&mut Worker> = self.0.values_mut().collect();
+        fitting.retain(|worker| worker.next.is_none() && worker.may_take(organization, agent));
+        let idle = fitting.iter().position(|worker| !worker.looking);
+        if let Some(worker) = fitting.get_mut(idle.unwrap_or(0)) {
+            worker.call(Call::Turn { organization, agent: agent.clone() });
+        }
+    }
+
+    pub(super) fn idle(&self) -> usize {
+        self.0.values().filter(|worker| !worker.looking && worker.next.is_none()).count()
+    }
+
+    pub(super) fn wake_all(&mut self) {
+        self.0.values_mut().for_each(|worker| worker.call(Call::Anything));
+    }
+}
+
+/// The waiting of one worker. Dropping it ends the waiting.
+pub struct WorkWait {
+    id: u64,
+    wake: Arc<Notify>,
+    registry: Weak<Mutex<Registry>>,
+}
+
+impl WorkWait {
+    pub(super) fn register(
+        registry: &Arc<Mutex<Registry>>,
+        organization: Option<Uuid>,
+        agents: Option<Vec<String>>,
+    ) -> WorkWait {
+        let wake = Arc::new(Notify::new());
+        let mut locked = lock(registry);
+        let id = locked.next_id();
+        if locked.closed {
+            wake.notify_one();
+        }
+        let worker =
+            Worker { organization, agents, looking: true, current: None, next: None, wake: wake.clone() };
+        locked.workers.0.insert(id, worker);
+        WorkWait { id, wake, registry: Arc::downgrade(registry) }
+    }
+
+    /// Says that a look at the database has ended well, whether or not it found a turn.
+    pub fn looked(&mut self) {
+        self.change(|worker| (worker.looking, worker.current) = (false, None));
+    }
+
+    /// Waits for a reason to look at the database again; from then on the worker counts as looking. `false` once the
+    /// database is closed. Cancelling it loses no signal.
+    pub async fn called(&mut self) -> bool {
+        self.wake.notified().await;
+        self.change(|worker| (worker.looking, worker.current) = (true, worker.next.take()));
+        self.registry.upgrade().is_some_and(|registry| !lock(&registry).closed)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Worker)) {
+        if let Some(registry) = self.registry.upgrade() {
+            lock(&registry).workers.0.get_mut(&self.id).map(change);
+        }
+    }
+}
+
+impl Drop for WorkWait {
+    fn drop(&mut self) {
+        let Some(registry) = self.registry.upgrade() else { return };
+        let mut registry = lock(&registry);
+        let Some(worker) = registry.workers.0.remove(&self.id) else { return };
+        for call in [worker.current, worker.next].into_iter().flatten() {
+            if let Call::Turn { organization, agent } = call {
+                registry.workers.wake_one(organization, &agent);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::signal::{Signals, Topic};
+    use super::*;
+    use futures_util::FutureExt;
+
+    fn turn(organization: u128, agent: &str) -> std::collections::BTreeSet<Topic> {
+        [Topic::Work { organization: Uuid::from_u128(organization), agent: agent.into() }].into()
+    }
+
+    fn waiting(signals: &Signals, organization: Option<u128>, agents: Option<&[&str]>) -> WorkWait {
+        let agents = agents.map(|agents| agents.iter().map(|name| (*name).to_owned()).collect());
+        let mut wait = signals.wait_for_work(organization.map(Uuid::from_u128), agents);
+        wait.looked();
+        wait
+    }
+
+    fn called(waits: &mut [WorkWait]) -> Vec<bool> {
+        waits.iter_mut().map(|wait| wait.called().now_or_never() == Some(true)).collect()
+    }
+
+    #[test]
+    fn a_turn_wakes_one_worker_that_may_take_it() {
+        let signals = Signals::default();
+        let mut waits = [
+            waiting(&signals, Some(2), None),
+            waiting(&signals, None, Some(&["other"])),
+            waiting(&signals, Some(1), Some(&["other", "coder"])),
+            waiting(&signals, None, None),
+        ];
+        signals.tell(&turn(1, "coder"));
+        assert_eq!(called(&mut waits), [false, false, true, false]);
+        signals.tell(&turn(1, "coder"));
+        assert_eq!(called(&mut waits), [false, false, false, true], "the first one is looking");
+        signals.tell(&turn(3, "coder"));
+        assert_eq!(called(&mut waits), [false, false, false, true], "nobody else may");
+        signals.everything();
+        assert_eq!(called(&mut waits), [true; 4]);
+    }
+
+    #[test]
+    fn a_worker_that_leaves_before_its_look_has_ended_hands_its_call_on() {
+        let signals = Signals::default();
+        let mut waits: Vec<_> = (0..4).map(|_| waiting(&signals, None, None)).collect();
+        signals.tell(&turn(1, "coder"));
+        drop(waits.remove(0));
+        assert_eq!(called(&mut waits), [true, false, false], "it was never polled");
+        drop(waits.remove(0));
+        assert_eq!(called(&mut waits), [true, false], "its look failed");
+        waits[0].looked();
+        drop(waits.remove(0));
+        assert_eq!(called(&mut waits), [false], "it took the turn");
+    }
+
+    #[test]
+    fn a_turn_that_begins_to_wait_during_a_look_is_looked_for_again_or_handed_on() {
+        let signals = Signals::default();
+        let mut first = signals.wait_for_work(None, None);
+        signals.tell(&turn(1, "coder"));
+        first.looked();
+        assert_eq!(first.called().now_or_never(), Some(true), "it found nothing and looks again");
+        signals.tell(&turn(2, "coder"));
+        first.looked();
+        let mut second = waiting(&signals, None, None);
+        drop(first);
+        assert_eq!(second.called().now_or_never(), Some(true), "it took the first of two turns");
+    }
+
+    #[test]
+    fn waiting_ends_when_the_database_is_closed() {
+        let signals = Signals::default();
+        let mut early = waiting(&signals, None, None);
+        signals.close();
+        let mut late = signals.wait_for_work(None, None);
+        assert_eq!(early.called().now_or_never(), Some(false));
+        assert_eq!(late.called().now_or_never(), Some(false));
+    }
+}
