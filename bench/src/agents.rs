@@ -203,7 +203,7 @@ fn owner(number: u32) -> PrincipalId {
 }
 
 /// A session of which nothing is known but what it was created with.
-fn past(agent: &Agent, number: u32, at: Micros) -> Birth {
+pub fn past(agent: &Agent, number: u32, at: Micros) -> Birth {
     // Another number than the one that deals the organizations out, so that each has some of all.
     let other = number / 1_000 + number;
     let given = NewSession {

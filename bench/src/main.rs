@@ -10,6 +10,7 @@ mod load;
 mod pages;
 mod seed;
 mod serve;
+mod unfair;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +22,11 @@ enum Bench {
     Pages(pages::Pages),
     /// Cost of the account's list of agent sessions, of each filter and of the totals.
     Agents(agents::Agents),
+    /// An attacker beside a tenant on one server.
+    Unfair(unfair::Unfair),
+    /// What the attacker of `unfair` does.
+    #[command(hide = true)]
+    Attack(unfair::Attack),
     /// Serves the bytes of a file as a JSON answer: the ceiling.
     #[command(hide = true)]
     Static(serve::Static),
@@ -42,6 +48,8 @@ async fn main() -> Outcome {
     match Bench::parse() {
         Bench::Pages(pages) => pages::run(pages).await,
         Bench::Agents(agents) => agents::run(agents).await,
+        Bench::Unfair(unfair) => unfair::run(unfair).await,
+        Bench::Attack(attack) => attack.run().await,
         Bench::Static(fixed) => serve::fixed(fixed).await,
         Bench::More(More::Seed(seed)) => {
             let place = seed::run(&seed).await?;

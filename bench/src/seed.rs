@@ -47,7 +47,9 @@ pub async fn run(seed: &Seed) -> Outcome<Place> {
     let now = Micros(START_US);
     let store = Store::new(Database::open(&seed.database, OpenMode::Migrate, now.0).await?);
     let system = System::for_administration();
-    let (organization, owner, key) = people(&store, &system, &seed.name).await?;
+    let organization = organization(&store, &system, &seed.name).await?;
+    let owner = member(&store, &system, organization, &seed.name, Role::Readwrite).await?;
+    let key = key(&store, &system, organization, owner).await?;
     let (store_ref, system_ref) = (&store, &system);
     let mut creates = stream::iter(0..seed.sessions)
         .map(|number| async move {
@@ -101,22 +103,25 @@ fn past(organization: OrganizationId, owner: PrincipalId, at: Micros) -> DeviceS
     session
 }
 
-async fn people(
+/// A new organization.
+pub async fn organization(store: &Store, system: &System, name: &str) -> Outcome<OrganizationId> {
+    let now = Micros(START_US);
+    let id = OrganizationId::new(now, rand::random());
+    let new = Organization { id, name: name.to_owned(), created: now, deleted: None, max_devices: None };
+    store.create_organization(system, &new).await?;
+    Ok(id)
+}
+
+/// A new member of an organization.
+pub async fn member(
     store: &Store,
     system: &System,
+    organization: OrganizationId,
     name: &str,
-) -> Outcome<(OrganizationId, PrincipalId, String)> {
+    role: Role,
+) -> Outcome<PrincipalId> {
     let now = Micros(START_US);
-    let organization = OrganizationId::new(now, rand::random());
-    let new = Organization {
-        id: organization,
-        name: name.to_owned(),
-        created: now,
-        deleted: None,
-        max_devices: None,
-    };
-    store.create_organization(system, &new).await?;
-    let owner = Principal {
+    let new = Principal {
         id: PrincipalId::new(now, rand::random()),
         number: 0,
         kind: PrincipalKind::User,
@@ -127,7 +132,18 @@ async fn people(
         account_role: None,
         default_organization: None,
     };
-    store.create_principal(system, &owner, None, Some((organization, Role::Readwrite))).await?;
+    store.create_principal(system, &new, None, Some((organization, role))).await?;
+    Ok(new.id)
+}
+
+/// A new key of a member.
+pub async fn key(
+    store: &Store,
+    system: &System,
+    organization: OrganizationId,
+    owner: PrincipalId,
+) -> Outcome<String> {
+    let now = Micros(START_US);
     let bytes: [[u8; 14]; 2] = rand::random();
     let mut random = [0; 28];
     random[..14].copy_from_slice(&bytes[0]);
@@ -135,7 +151,7 @@ async fn people(
     let secret = Secret::new(Wire::MobileNext, random);
     let credential = Credential {
         id: CredentialId::new(now, rand::random()),
-        principal: owner.id,
+        principal: owner,
         organization: Some(organization),
         wire: Wire::MobileNext,
         name: "bench".to_owned(),
@@ -146,5 +162,5 @@ async fn people(
         revoked: None,
     };
     store.create_credential(system, &credential, &secret.hash()).await?;
-    Ok((organization, owner.id, secret.reveal().to_owned()))
+    Ok(secret.reveal().to_owned())
 }

@@ -1,0 +1,274 @@
+//! What the attacker does, in a process of its own. It prints `ready` when it has begun, and at the end what it was
+//! answered.
+
+use super::client::{Client, Target};
+use super::{Scenario, data, half};
+use crate::Outcome;
+use clap::Args;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+/// How long the attacker waits after a refusal: it shares the cores with what is measured.
+const PAUSE: Duration = Duration::from_millis(20);
+/// A frame of eight MiB: many small nodes.
+const NODES: usize = 1_198_372;
+/// WebSockets of each key.
+const SOCKETS: usize = 200;
+/// Definitions of the schema that doubles.
+const DEFINITIONS: usize = 21;
+
+/// What the attacker does.
+#[derive(Debug, Args)]
+pub struct Attack {
+    scenario: Scenario,
+    address: SocketAddr,
+    folder: PathBuf,
+    seconds: u64,
+}
+
+/// Counts answers by what they were.
+#[derive(Clone, Default)]
+struct Tally(Arc<Mutex<BTreeMap<String, u32>>>);
+
+impl Tally {
+    fn add(&self, what: impl ToString) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(what.to_string()).or_default() += 1;
+    }
+
+    /// Calls, and waits a little when that was refused.
+    async fn call(
+        &self,
+        client: &mut Client,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> Option<Vec<u8>> {
+        match client.call(method, path, body).await {
+            Ok((status, body)) => {
+                self.add(status);
+                if status < 300 {
+                    return Some(body);
+                }
+            }
+            Err(_) => self.add("cut off"),
+        }
+        tokio::time::sleep(PAUSE).await;
+        None
+    }
+}
+
+impl Attack {
+    /// Attacks for some seconds.
+    pub async fn run(self) -> Outcome {
+        let target = Target::new(self.address, &data::certificate(&self.folder))?;
+        let attacker = Attacker { target, keys: data::keys(&self.folder)?, tally: Tally::default() };
+        let mut tasks = match self.scenario {
+            Scenario::Search => attacker.search(),
+            Scenario::Frames => attacker.frames(),
+            Scenario::Subscribers => attacker.subscribers().await?,
+            Scenario::Bodies => attacker.bodies(),
+            Scenario::Schema => attacker.schema()?,
+            Scenario::Messages => attacker.messages().await?,
+        };
+        println!("ready");
+        let time = Duration::from_secs(self.seconds);
+        let _ = tokio::time::timeout(time, async { while tasks.join_next().await.is_some() {} }).await;
+        let counts = attacker.tally.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{what}: {count}")).collect();
+        println!("{}", counts.join(", "));
+        // Not waited for: the server may be busy with what was asked.
+        tasks.detach_all();
+        Ok(())
+    }
+}
+
+type Tasks = tokio::task::JoinSet<()>;
+
+struct Attacker {
+    target: Target,
+    keys: HashMap<String, Vec<String>>,
+    tally: Tally,
+}
+
+impl Attacker {
+    fn key(&self, name: &str) -> Outcome<&str> {
+        Ok(self.keys.get(name).and_then(|keys| keys.first()).ok_or("a key is missing")?)
+    }
+
+    fn client(&self, name: &str) -> Outcome<Client> {
+        Ok(Client::new(&self.target, Some(self.key(name)?)))
+    }
+
+    fn search(&self) -> Tasks {
+        let mut tasks = Tasks::new();
+        let paths = ["/v1/sessions?search=zzz", "/v1/sessions/facets", "/v1/sessions/facets?search=zzz"];
+        for path in paths.into_iter().cycle().take(8) {
+            let Ok(mut client) = self.client("search") else { continue };
+            let tally = self.tally.clone();
+            tasks.spawn(async move {
+                loop {
+                    tally.call(&mut client, "GET", path, None).await;
+                }
+            });
+        }
+        tasks
+    }
+
+    fn frames(&self) -> Tasks {
+        let frame = Message::text(format!("[{}]", vec![r#"{"":0}"#; NODES].join(",")));
+        let mut tasks = Tasks::new();
+        for _ in 0..4 {
+            let (target, tally, frame) = (self.target.clone(), self.tally.clone(), frame.clone());
+            tasks.spawn(async move {
+                loop {
+                    let ended = send_frames(&target, &tally, &frame).await;
+                    tally.add(if ended.is_ok() { "closed" } else { "cut off" });
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
+        }
+        tasks
+    }
+
+    /// Subscribes before it is ready; who is refused is not there.
+    async fn subscribers(&self) -> Outcome<Tasks> {
+        let mut tasks = Tasks::new();
+        let keys = self.keys.get("subscribers").ok_or("keys are missing")?;
+        for key in keys.iter().flat_map(|key| std::iter::repeat_n(key, SOCKETS)) {
+            let subscribed = subscribe(&self.target, key).await;
+            let Ok(mut socket) = subscribed else {
+                self.tally.add("refused");
+                continue;
+            };
+            self.tally.add("subscribed");
+            tasks.spawn(async move { while let Some(Ok(_)) = socket.next().await {} });
+        }
+        Ok(tasks)
+    }
+
+    fn bodies(&self) -> Tasks {
+        let mut tasks = Tasks::new();
+        for _ in 0..half::STREAMS {
+            let (target, tally) = (self.target.clone(), self.tally.clone());
+            tasks.spawn(async move {
+                loop {
+                    let _ = half::http1(&target).await;
+                    tally.add("ended over HTTP/1.1");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
+        }
+        let (target, tally) = (self.target.clone(), self.tally.clone());
+        tasks.spawn(async move {
+            loop {
+                let _ = half::http2(&target).await;
+                tally.add("ended over HTTP/2");
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        tasks
+    }
+
+    fn schema(&self) -> Outcome<Tasks> {
+        let mut definitions = serde_json::Map::new();
+        for number in 0..DEFINITIONS {
+            let next = json!({ "$ref": format!("#/definitions/a{}", number + 1) });
+            definitions.insert(format!("a{number}"), json!({ "anyOf": [next, next] }));
+        }
+        definitions.insert(format!("a{DEFINITIONS}"), json!({ "type": "string" }));
+        let schema = json!({ "$ref": "#/definitions/a0", "definitions": definitions });
+        let body = json!({ "prompt": "go", "structured_output_schema": schema }).to_string();
+        let (mut member, worker) = (self.client("member")?, self.key("worker")?.to_owned());
+        let (target, tally) = (self.target.clone(), self.tally.clone());
+        let mut tasks = Tasks::new();
+        tasks.spawn(async move {
+            loop {
+                let path = "/v3/organizations/sessions";
+                if tally.call(&mut member, "POST", path, Some(&body)).await.is_some() {
+                    let _ = report(&target, &worker, &tally).await;
+                }
+            }
+        });
+        Ok(tasks)
+    }
+
+    /// Posts the messages before it is ready.
+    async fn messages(&self) -> Outcome<Tasks> {
+        let mut member = self.client("member")?;
+        let made = self.tally.call(&mut member, "POST", "/v1/sessions", Some("{}")).await;
+        let made: Value = serde_json::from_slice(&made.ok_or("a session could not be made")?)?;
+        let path = format!("/v1/sessions/{}/messages", made["id"].as_str().unwrap_or_default());
+        let nodes = vec![r#"{"":0}"#; 148_000].join(",");
+        let message = r#"{"role":"user","content":[{"type":"text","text":"x"}]}"#;
+        let body = format!(r#"{{"message":{message},"metadata":{{"a":[{nodes}]}}}}"#);
+        for _ in 0..12 {
+            self.tally.call(&mut member, "POST", &path, Some(&body)).await;
+        }
+        let mut tasks = Tasks::new();
+        for _ in 0..4 {
+            let (mut client, tally, path) = (self.client("member")?, self.tally.clone(), path.clone());
+            tasks.spawn(async move {
+                loop {
+                    tally.call(&mut client, "GET", &path, None).await;
+                }
+            });
+        }
+        Ok(tasks)
+    }
+}
+
+async fn socket(target: &Target, key: Option<&str>) -> Outcome<WebSocketStream<super::client::Line>> {
+    let mut request = "wss://localhost/ws".into_client_request()?;
+    if let Some(key) = key {
+        request.headers_mut().insert("authorization", format!("Bearer {key}").parse()?);
+    }
+    let line = target.connect("http/1.1").await?;
+    Ok(tokio_tungstenite::client_async(request, line).await?.0)
+}
+
+async fn send_frames(target: &Target, tally: &Tally, frame: &Message) -> Outcome {
+    let mut socket = socket(target, None).await?;
+    loop {
+        socket.send(frame.clone()).await?;
+        match socket.next().await {
+            Some(Ok(Message::Text(_))) => tally.add("frames answered"),
+            _ => return Ok(()),
+        }
+    }
+}
+
+async fn subscribe(target: &Target, key: &str) -> Outcome<WebSocketStream<super::client::Line>> {
+    let mut socket = socket(target, Some(key)).await?;
+    socket
+        .send(Message::text(r#"{"jsonrpc":"2.0","id":1,"method":"devices.subscribe","params":{}}"#))
+        .await?;
+    match socket.next().await {
+        Some(Ok(Message::Text(text))) if text.contains("\"ok\"") => Ok(socket),
+        _ => Err("not subscribed".into()),
+    }
+}
+
+/// Claims a turn and reports what does not fit the schema.
+async fn report(target: &Target, key: &str, tally: &Tally) -> Outcome {
+    let mut worker = Client::new(target, Some(key));
+    let claim = json!({ "worker": "w" }).to_string();
+    let claimed = tally.call(&mut worker, "POST", "/tenure/v1/work/claim", Some(&claim)).await;
+    let turn: Value = serde_json::from_slice(&claimed.ok_or("no turn")?)?;
+    let path = format!("/tenure/v1/work/{}/report", turn["session"].as_str().unwrap_or_default());
+    let mut said = json!({ "first": 0, "items": [{ "type": "structured_output", "value": 7 }] });
+    for name in ["organization", "turn", "fence"] {
+        said[name] = turn[name].clone();
+    }
+    // A turn is reported by its own token, where there is one.
+    let mut own = Client::new(target, Some(turn["token"].as_str().unwrap_or(key)));
+    tally.call(&mut own, "POST", &path, Some(&said.to_string())).await;
+    Ok(())
+}

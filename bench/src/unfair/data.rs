@@ -1,0 +1,104 @@
+//! What the scenarios need: made once, and kept in the folder.
+
+use super::Unfair;
+use crate::agents::past;
+use crate::{Outcome, seed};
+use domain::ids::AgentId;
+use domain::permission::Role;
+use domain::time::{Micros, Span};
+use futures_util::stream::{self, StreamExt};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use store::{Database, OpenMode, Store, System};
+
+/// How many imports are under way at once.
+const AT_ONCE: usize = 256;
+/// 2026-01-01.
+const START: Micros = Micros(1_767_225_600_000_000);
+/// Sessions of the tenant.
+const OWN: u32 = 1_000;
+/// The organizations, and the members of each with their roles and numbers of keys.
+const PEOPLE: [(&str, &[(&str, Role, usize)]); 3] = [
+    ("Tenant", &[("tenant", Role::Readwrite, 1)]),
+    ("Big", &[("search", Role::Readonly, 1)]),
+    (
+        "Crowd",
+        &[("subscribers", Role::Readonly, 4), ("member", Role::Readwrite, 1), ("worker", Role::Admin, 1)],
+    ),
+];
+
+/// What was made.
+pub struct Data {
+    /// What the server opens.
+    pub database: String,
+    /// Its certificate; its key is `key.pem` beside it.
+    pub certificate: PathBuf,
+    /// The key of the tenant.
+    pub tenant: String,
+}
+
+/// The certificate of a folder.
+pub fn certificate(folder: &Path) -> PathBuf {
+    folder.join("certificate.pem")
+}
+
+/// The keys of a folder, by the names of their owners. They are valid in every database that was filled from it.
+pub fn keys(folder: &Path) -> Outcome<HashMap<String, Vec<String>>> {
+    let text = std::fs::read_to_string(folder.join("keys"))?;
+    let mut keys: HashMap<String, Vec<String>> = HashMap::new();
+    for (name, key) in text.lines().filter_map(|line| line.split_once(' ')) {
+        keys.entry(name.to_owned()).or_default().push(key.to_owned());
+    }
+    Ok(keys)
+}
+
+/// Makes what is not there yet. Each database has a folder of its own.
+pub async fn prepare(unfair: &Unfair) -> Outcome<Data> {
+    std::fs::create_dir_all(&unfair.data)?;
+    let folder = unfair.data.canonicalize()?;
+    let own = || format!("sqlite:{}", folder.join("tenure.db").display());
+    let database = unfair.database.clone().unwrap_or_else(own);
+    let certificate = certificate(&folder);
+    if !folder.join("keys").exists() {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+        std::fs::write(&certificate, made.cert.pem())?;
+        std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem())?;
+        fill(&database, unfair.sessions, &folder).await?;
+    }
+    let tenant = keys(&folder)?.remove("tenant").and_then(|mut keys| keys.pop());
+    Ok(Data { database, certificate, tenant: tenant.ok_or("the tenant has no key")? })
+}
+
+async fn fill(database: &str, sessions: u32, folder: &Path) -> Outcome {
+    eprintln!("filling {database} with {sessions} sessions; this takes minutes, once");
+    let store = Store::new(Database::open(database, OpenMode::Migrate, START.0).await?);
+    let system = System::for_administration();
+    let mut keys = String::new();
+    for (name, members) in PEOPLE {
+        let organization = seed::organization(&store, &system, name).await?;
+        for (member, role, count) in members {
+            let owner = seed::member(&store, &system, organization, member, *role).await?;
+            for _ in 0..*count {
+                writeln!(keys, "{member} {}", seed::key(&store, &system, organization, owner).await?)?;
+            }
+        }
+        let granted = system.within(organization);
+        let agent = store.ensure_default_agent(&granted, AgentId::new(START, rand::random()), START).await?;
+        let count = [("Tenant", OWN), ("Big", sessions)].into_iter().find(|(known, _)| *known == name);
+        let (store, system, agent) = (&store, &system, &agent);
+        let mut imports = stream::iter(0..count.map_or(0, |(_, count)| count))
+            .map(|number| async move {
+                let at = START + Span::seconds(i64::from(number));
+                store.import_agent_session(system, &past(agent, number, at), at).await
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some(imported) = imports.next().await {
+            imported?;
+        }
+    }
+    store.database().close().await;
+    // The last thing: a folder without keys is filled again.
+    std::fs::write(folder.join("keys"), keys)?;
+    Ok(())
+}
