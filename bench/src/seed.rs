@@ -4,7 +4,7 @@ use crate::Outcome;
 use clap::Args;
 use domain::credential::{Credential, Secret, Wire};
 use domain::device::{DeviceSession, Filter, HeldDevice, Hold, Offer, Wanted};
-use domain::ids::{CredentialId, DeviceId, HoldId, OrganizationId, PrincipalId, SessionId};
+use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId};
 use domain::organization::Organization;
 use domain::permission::Role;
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
@@ -150,16 +150,9 @@ pub async fn key(
     random[14..].copy_from_slice(&bytes[1]);
     let secret = Secret::new(Wire::MobileNext, random);
     let credential = Credential {
-        id: CredentialId::new(now, rand::random()),
-        principal: owner,
         organization: Some(organization),
-        wire: Wire::MobileNext,
         name: "bench".to_owned(),
-        suffix: secret.suffix().to_owned(),
-        created: now,
-        expires: None,
-        last_used: None,
-        revoked: None,
+        ..Credential::new(&secret, Wire::MobileNext, owner, now, rand::random())
     };
     store.create_credential(system, &credential, &secret.hash()).await?;
     Ok(secret.reveal().to_owned())

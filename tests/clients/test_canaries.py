@@ -121,16 +121,16 @@ def credentials(canaries, key, token):
         canaries.call("GET", f"{wire}?token={key}&jwt={token}", Referer=token, Cookie=f"jwt={token}", X_Request_Id=f"{key} {token}")
 
 
-def keys(canaries, key):
+def keys(canaries, token):
     """API tokens, which the vendor's clients name by their secrets."""
-    status, _, made = canaries.call("POST", f"{AUTH}/api-token", {}, shows=["a made key"], **bearer(key))
+    status, _, made = canaries.call("POST", f"{AUTH}/api-token", {}, shows=["a made key"], **bearer(token))
     assert status == 200
     secret = canaries.plant("a made key", made["token"])
-    assert canaries.call("GET", f"{AUTH}/api-token/{secret}", **bearer(key))[0] == 200
-    assert canaries.call("GET", f"{AUTH}/api-token/{canaries.make('a key in the path')}", **bearer(key))[0] == 404
-    status, _, made = canaries.call("PUT", f"{AUTH}/api-token/{secret}", {}, shows=["a renewed key"], **bearer(key))
+    assert canaries.call("GET", f"{AUTH}/api-token/{secret}", **bearer(token))[0] == 200
+    assert canaries.call("GET", f"{AUTH}/api-token/{canaries.make('a key in the path')}", **bearer(token))[0] == 404
+    status, _, made = canaries.call("PUT", f"{AUTH}/api-token/{secret}", {}, shows=["a renewed key"], **bearer(token))
     renewed = canaries.plant("a renewed key", made["token"])
-    assert canaries.call("DELETE", f"{AUTH}/api-token/{renewed}", **bearer(key))[0] == 204
+    assert canaries.call("DELETE", f"{AUTH}/api-token/{renewed}", **bearer(token))[0] == 204
 
 
 def work(canaries, key):
@@ -200,7 +200,7 @@ def test_no_secret_is_written_anywhere(database, request, tmp_path):
     account = canaries.plant("a key of the account", tenure.account_key("admin"))
     token = sign_ins(canaries, email, password)
     credentials(canaries, key, token)
-    keys(canaries, key)
+    keys(canaries, token)
     work(canaries, key)
     recovery(canaries, email, password, tmp_path)
     for name, file in kept(tmp_path).items():

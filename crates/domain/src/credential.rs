@@ -4,7 +4,8 @@
 //! the first 4 bytes of the SHA-256 of prefix and random bytes.
 
 use crate::ids::{CredentialId, OrganizationId, PrincipalId};
-use crate::time::Micros;
+use crate::network::Networks;
+use crate::time::{Micros, Span};
 use sha2::{Digest, Sha256};
 
 /// The wire a key was made for. Any key works on any wire; the prefix is for people.
@@ -123,6 +124,67 @@ pub struct Credential {
     pub last_used: Option<Micros>,
     /// When it was revoked, which is final.
     pub revoked: Option<Micros>,
+    /// The key that it was made with, or that opened the session it was made in. Revoking that key revokes this one.
+    pub made_by: Option<CredentialId>,
+    /// From where it may be used.
+    pub networks: Networks,
+}
+
+impl Credential {
+    /// A new key of a principal: of no organization, without a name, good for ever and everywhere.
+    pub fn new(
+        secret: &Secret,
+        wire: Wire,
+        principal: PrincipalId,
+        created: Micros,
+        random: [u8; 10],
+    ) -> Credential {
+        Credential {
+            id: CredentialId::new(created, random),
+            principal,
+            organization: None,
+            wire,
+            name: String::new(),
+            suffix: secret.suffix().to_owned(),
+            created,
+            expires: None,
+            last_used: None,
+            revoked: None,
+            made_by: None,
+            networks: Networks::default(),
+        }
+    }
+}
+
+/// How long keys are good at most, whatever they say themselves; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyLimits {
+    /// From when they were made.
+    pub age: Option<Span>,
+    /// From their last use, or from when they were made if they never were used.
+    pub idle: Option<Span>,
+}
+
+impl KeyLimits {
+    /// The creation time at or before which a key is too old at `now`.
+    pub fn too_old(self, now: Micros) -> Micros {
+        before(now, self.age)
+    }
+
+    /// The last use at or before which a key was unused for too long at `now`.
+    pub fn too_idle(self, now: Micros) -> Micros {
+        before(now, self.idle)
+    }
+
+    /// When a key is over that was made at `created` and says that it expires at `expires`.
+    pub fn until(self, created: Micros, expires: Option<Micros>) -> Option<Micros> {
+        expires.into_iter().chain(self.age.map(|age| created + age)).min()
+    }
+}
+
+/// A time so long before `now`; without a limit, one before all times there are.
+fn before(now: Micros, span: Option<Span>) -> Micros {
+    span.map_or(Micros(-1), |span| Micros(now.0.saturating_sub(span.0)))
 }
 
 fn checksum(prefix: &str, random: &[u8]) -> [u8; CHECKSUM_BYTES] {
@@ -194,6 +256,23 @@ mod tests {
         fn anything_is_read_without_a_panic(text in ".{0,80}") {
             let _ = Secret::parse(&text);
             let _ = Secret::parse(&format!("mob_{text}"));
+        }
+    }
+
+    #[test]
+    fn limits_end_keys_to_the_microsecond() {
+        let (made, day) = (Micros(1_000_000_000_000), Span::minutes(24 * 60));
+        let off = KeyLimits::default();
+        assert!(made > off.too_old(Micros::MAX) && made > off.too_idle(Micros::MAX));
+        assert_eq!(off.until(made, None), None);
+        let limits = KeyLimits { age: Some(day), idle: Some(Span::minutes(60)) };
+        let good = |age: i64| made > limits.too_old(Micros(made.0 + age));
+        assert!(good(day.0 - 1) && !good(day.0));
+        let used = |idle: i64| made > limits.too_idle(Micros(made.0 + idle));
+        assert!(used(Span::minutes(60).0 - 1) && !used(Span::minutes(60).0));
+        for (expires, expected) in [(None, day.0), (Some(day.0 + 1), day.0), (Some(7), 7)] {
+            let expires = expires.map(|after| Micros(made.0 + after));
+            assert_eq!(limits.until(made, expires), Some(Micros(made.0 + expected)));
         }
     }
 

@@ -13,6 +13,7 @@ pub mod invitation;
 pub mod json;
 pub mod login;
 pub mod name;
+pub mod network;
 pub mod organization;
 pub mod page;
 pub mod password;

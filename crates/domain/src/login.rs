@@ -154,28 +154,54 @@ pub fn displaced(open: &[Login], limit: u32) -> Vec<SessionId> {
     oldest.iter().take(open.len().saturating_sub(room)).map(|login| login.id).collect()
 }
 
-/// What somebody is to a person whose sessions, keys or profile they ask for.
+/// What somebody is to a person whose profile or password they ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// The person.
     Itself,
-    /// Whose sub user the person is, directly or not.
-    Above,
+    /// Whoever made the person as a sub user.
+    Maker,
     /// An administrator of the account.
     Administrator,
 }
 
-/// What `caller` is to `person`, whose parents are `above`; nothing for everybody to whom the person does not exist.
+/// What somebody wants of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// To know the profile.
+    See,
+    /// To change the profile or the password.
+    Change,
+}
+
+/// What binds a sub user to the one who made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ties {
+    /// Who made it; `None` for everybody who is no sub user.
+    pub maker: Option<PrincipalId>,
+    /// Whether it has not shown yet that its address is its own.
+    pub pending: bool,
+    /// Whether its maker manages the members of every organization that it is a member of.
+    pub managed: bool,
+    /// Whether it has a role in the account.
+    pub account_role: bool,
+}
+
+/// What `caller` is to `person`. `None` for everybody who may not do what they want: a maker changes a sub user until
+/// it has shown that its address is its own, and sees it for as long as it is a member only where the maker manages
+/// members.
 pub fn standing(
     caller: PrincipalId,
     administrator: bool,
     person: PrincipalId,
-    above: &[PrincipalId],
+    reach: Reach,
+    ties: Ties,
 ) -> Option<Standing> {
+    let bound = ties.managed && !ties.account_role && (reach == Reach::See || ties.pending);
     if caller == person {
         Some(Standing::Itself)
-    } else if above.contains(&caller) {
-        Some(Standing::Above)
+    } else if ties.maker == Some(caller) && bound {
+        Some(Standing::Maker)
     } else {
         administrator.then_some(Standing::Administrator)
     }
@@ -346,12 +372,30 @@ mod tests {
 
     #[test]
     fn who_stands_where() {
-        let [me, above, other] = [1, 2, 3].map(|n| PrincipalId(Uuid::from_u128(n)));
-        assert_eq!(standing(me, true, me, &[above]), Some(Standing::Itself));
-        assert_eq!(standing(above, false, me, &[above]), Some(Standing::Above));
-        assert_eq!(standing(me, false, above, &[]), None, "a sub user does not reach its parent");
-        assert_eq!(standing(other, false, me, &[above]), None);
-        assert_eq!(standing(other, true, me, &[above]), Some(Standing::Administrator));
+        use Reach::{Change, See};
+        use Standing::{Administrator, Itself, Maker};
+        let [me, maker, other] = [1, 2, 3].map(|n| PrincipalId(Uuid::from_u128(n)));
+        let new = Ties { maker: Some(maker), pending: true, managed: true, account_role: false };
+        let verified = Ties { pending: false, ..new };
+        let elsewhere = Ties { managed: false, ..new };
+        let of_account = Ties { account_role: true, ..new };
+        for (caller, administrator, ties, sees, changes) in [
+            (me, true, new, Some(Itself), Some(Itself)),
+            (me, false, elsewhere, Some(Itself), Some(Itself)),
+            (maker, false, new, Some(Maker), Some(Maker)),
+            (maker, false, verified, Some(Maker), None),
+            (maker, true, verified, Some(Maker), Some(Administrator)),
+            (maker, false, elsewhere, None, None),
+            (maker, false, of_account, None, None),
+            (maker, true, of_account, Some(Administrator), Some(Administrator)),
+            (other, false, new, None, None),
+            (other, true, new, Some(Administrator), Some(Administrator)),
+        ] {
+            let found = [See, Change].map(|reach| standing(caller, administrator, me, reach, ties));
+            assert_eq!(found, [sees, changes], "{caller} {administrator} {ties:?}");
+        }
+        let nobodys = Ties { maker: None, ..new };
+        assert_eq!(standing(me, false, maker, See, nobodys), None, "a sub user does not reach its maker");
     }
 
     #[test]

@@ -18,7 +18,9 @@ use crate::private;
 use crate::settings::{FileStore, Settings, SettingsError};
 use crate::state::{App, Parts};
 use crate::throttle::{SocketCounts, Throttle};
+use domain::credential::KeyLimits;
 use domain::ids::NodeId;
+use domain::time::Span;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use std::net::SocketAddr;
@@ -139,7 +141,10 @@ impl Server {
         let mut node = [0; 10];
         random.fill(&mut node);
         let app = App::new(Parts {
-            store: Store::new(database),
+            store: Store::new(database).limiting_keys(KeyLimits {
+                age: settings.key_max_age.map(Span::from),
+                idle: settings.key_idle.map(Span::from),
+            }),
             base_url: settings.base_url(address),
             node: NodeId::new(clock.now(), node),
             started: clock.now(),

@@ -59,6 +59,7 @@ use domain::Refusal;
 use domain::device::Actor;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::login::Standing;
+use domain::network::Networks;
 use domain::permission::{Permission, PermissionSet};
 use domain::principal::{Membership, PrincipalKind, Scopes};
 use domain::time::Micros;
@@ -111,6 +112,8 @@ pub struct Caller {
     pub(crate) attempt: Option<Scope>,
     /// From where the request came.
     pub(crate) address: Option<IpAddr>,
+    /// From where its key may be used, or the key that opened its session.
+    pub(crate) networks: Networks,
 }
 
 impl Caller {
@@ -172,9 +175,20 @@ impl Caller {
         self.organization
     }
 
+    /// Whether its key may be used from an address; so may the sessions that the key opened.
+    pub fn may_come_from(&self, address: Option<IpAddr>) -> bool {
+        self.networks.admit(address)
+    }
+
     /// All its memberships, the oldest first.
     pub fn memberships(&self) -> &[Membership] {
         &self.memberships
+    }
+
+    /// Whether its role in an organization lets it manage the members there.
+    pub(crate) fn manages_members_of(&self, organization: OrganizationId) -> bool {
+        let there = self.memberships.iter().find(|member| member.organization == organization);
+        there.is_some_and(|member| member.role.permissions().has(Permission::ManageMembers))
     }
 
     /// The request, if it may be repeated.
@@ -323,8 +337,8 @@ impl<P: Right> GrantedAccount<P> {
     }
 }
 
-/// The proof that somebody may act on one person's sessions, keys and profile: the person, somebody above it, or an
-/// administrator of the account.
+/// The proof that somebody may act on one person's sessions, keys and profile: the person, who made it as a sub user,
+/// or an administrator of the account.
 #[derive(Debug, Clone, Copy)]
 pub struct GrantedPerson {
     pub(crate) person: PrincipalId,

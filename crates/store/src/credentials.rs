@@ -5,17 +5,16 @@ use crate::audit::{NewAuditLine, audited};
 use crate::by::By;
 use crate::database::{Row, Statement};
 use crate::idempotency::makes;
-use crate::logins::end_of_key;
 use crate::means::Means;
 use crate::rows::{any, batch, maybe_scopes, maybe_time, one, scopes_text, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash, Wire};
-use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
+use domain::network::Networks;
 use domain::permission::{AccountRole, Permission, PermissionSet, Role};
 use domain::principal::{Membership, PrincipalKind, Scopes};
 use domain::refusal::Thing;
-use domain::session::{EndReason, Ending};
 use domain::time::Micros;
 use serde_json::{Value as Json, json};
 
@@ -32,21 +31,27 @@ pub enum Chosen {
 /// members of all organizations, for each request.
 pub(crate) const CALLER: &str = "
     SELECT c.principal, c.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
-           c.scopes, c.expires_us, c.id
+           c.scopes, c.expires_us, c.id, c.created_us, c.networks
     FROM credentials c
     JOIN principals p ON p.id = c.principal
     LEFT JOIN members m ON m.principal = p.id
     LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
     WHERE c.hash = $1 AND c.revoked_us IS NULL AND (c.expires_us IS NULL OR c.expires_us > $2)
-      AND p.state = 'active'
+      AND c.created_us > $3 AND COALESCE(c.last_used_us, c.created_us) > $4 AND p.state = 'active'
     ORDER BY m.created_us, m.organization";
 
-const CREDENTIAL: &str = "
-    SELECT id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us
-    FROM credentials ORDER BY created_us, id";
-const ONE: &str = "
-    SELECT id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us
-    FROM credentials WHERE id = $1";
+/// The columns of a key; see [`credential`].
+macro_rules! credential_columns {
+    () => {
+        "id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us, made_by, networks"
+    };
+}
+pub(crate) use credential_columns;
+
+const CREDENTIAL: &str =
+    concat!("SELECT ", credential_columns!(), " FROM credentials ORDER BY created_us, id");
+
+pub(crate) const ONE: &str = concat!("SELECT ", credential_columns!(), " FROM credentials WHERE id = $1");
 
 impl Store {
     /// Who calls with a key, and in which organization.
@@ -56,9 +61,13 @@ impl Store {
     /// malformed or foreign, or not the one that the key is bound to.
     pub async fn caller(&self, secret: &SecretHash, chosen: Chosen, now: Micros) -> Result<Caller> {
         let system = System::for_secrets();
-        let rows = self.everywhere(&system, CALLER, values![&secret.0[..], now]).await?;
-        let key = CredentialId(rows.first().ok_or(Error::Unauthenticated)?.id(9)?);
-        caller_of(self, &system, &rows, Means::Key(key), chosen).await
+        let limits = self.key_limits;
+        let values = values![&secret.0[..], now, limits.too_old(now), limits.too_idle(now)];
+        let rows = self.everywhere(&system, CALLER, values).await?;
+        let first = rows.first().ok_or(Error::Unauthenticated)?;
+        let (key, created) = (CredentialId(first.id(9)?), Micros(first.int(10)?));
+        let caller = caller_of(self, &system, &rows, Means::Key(key), chosen).await?;
+        Ok(Caller { until: limits.until(created, caller.until), ..caller })
     }
 
     /// Without a membership, only a role in the account opens an organization, and only one that exists.
@@ -90,7 +99,7 @@ impl Store {
         new: &Credential,
         hash: &SecretHash,
     ) -> Result<()> {
-        let mut statements = creation(new, hash);
+        let mut statements = creation(new, hash, system.0);
         statements.extend(makes(system, new.id.0));
         self.insert_credential(statements, &key_made(system.0, new, None)).await
     }
@@ -111,18 +120,6 @@ impl Store {
     pub async fn credentials(&self, system: &System) -> Result<Vec<Credential>> {
         self.everywhere(system, CREDENTIAL, values![]).await?.iter().map(credential).collect()
     }
-
-    /// Revokes a key for ever, and ends the sessions that it opened. Revoking twice is no error.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`].
-    pub async fn revoke_credential(&self, system: &System, id: CredentialId, now: Micros) -> Result<()> {
-        let rows = self.everywhere(system, ONE, values![id]).await?;
-        let key = rows.first().map(credential).transpose()?.ok_or(Refusal::NotFound(Thing::Credential))?;
-        let line = key_line(system.0, "key.revoke", &key, json!({ "of": key.principal }), now);
-        let batch = audited([OrganizationId::PEOPLE], revocation(id, system.0.principal, now), &line)?;
-        self.apply(batch, |_| Refusal::NotFound(Thing::Credential).into()).await
-    }
 }
 
 /// A line of the audit log about a key.
@@ -139,16 +136,21 @@ pub(crate) fn key_made(by: By, new: &Credential, scopes: Option<Scopes>) -> NewA
     key_line(by, "key.create", new, details, new.created)
 }
 
-/// Makes a key; its first statement expects that its owner exists.
-pub(crate) fn creation(new: &Credential, hash: &SecretHash) -> Vec<Statement> {
+/// Makes a key; its first statement expects that its owner exists. The key notes what `by` came with, and may be used
+/// from nowhere that the key may not be used from which it was made with.
+pub(crate) fn creation(new: &Credential, hash: &SecretHash, by: By) -> Vec<Statement> {
     let principal = one(
         "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
         values![new.principal],
     );
     let insert = one(
         "INSERT INTO credentials
-             (id, hash, principal, organization, wire, name, suffix, created_us, expires_us)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             (id, hash, principal, organization, wire, name, suffix, created_us, expires_us, made_by, made_in,
+              networks)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+                 COALESCE($10, (SELECT l.credential FROM logins l WHERE l.created_us = $11)), $11,
+                 COALESCE((SELECT k.networks FROM credentials k WHERE k.id = COALESCE($10,
+                     (SELECT l.credential FROM logins l WHERE l.created_us = $11))), $12))",
         values![
             new.id,
             &hash.0[..],
@@ -158,21 +160,13 @@ pub(crate) fn creation(new: &Credential, hash: &SecretHash) -> Vec<Statement> {
             new.name.as_str(),
             new.suffix.as_str(),
             new.created,
-            new.expires
+            new.expires,
+            by.credential,
+            by.login.map(SessionId::created),
+            new.networks.text()
         ],
     );
     vec![principal, insert]
-}
-
-/// Revokes a key and ends what it opened. The batch must lock [`OrganizationId::PEOPLE`].
-pub(crate) fn revocation(id: CredentialId, actor: Option<PrincipalId>, now: Micros) -> Vec<Statement> {
-    let sql =
-        "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $2), recoverable = NULL WHERE id = $1";
-    let evidence = "the key that opened it was revoked".to_owned();
-    let ending = Ending { reason: EndReason::Revoked, actor, evidence };
-    let mut statements = vec![one(sql, values![id, now])];
-    statements.extend(end_of_key(id, &ending, now));
-    statements
 }
 
 /// The caller that rows describe, one for each membership; see [`CALLER`].
@@ -212,6 +206,7 @@ pub(crate) async fn caller_of(
         memberships,
         attempt: None,
         address: None,
+        networks: networks(first, 11)?,
     })
 }
 
@@ -262,5 +257,12 @@ pub(crate) fn credential(row: &Row) -> Result<Credential> {
         expires: maybe_time(row, 7)?,
         last_used: maybe_time(row, 8)?,
         revoked: maybe_time(row, 9)?,
+        made_by: row.maybe_id(10)?.map(CredentialId),
+        networks: networks(row, 11)?,
     })
+}
+
+/// A column of networks; NULL is everywhere.
+fn networks(row: &Row, column: usize) -> Result<Networks> {
+    row.maybe_text(column)?.map_or(Ok(Networks::default()), |text| word(&text, Networks::parse))
 }

@@ -167,9 +167,10 @@ impl Store {
     ) -> Result<()> {
         let people = OrganizationId::PEOPLE;
         let mut statements = vec![one(USE, values![&hash.0[..], now, people])];
-        statements.extend(creation(&new.credential, key));
-        let noted = "UPDATE credentials SET updated_us = $2 WHERE id = $1";
-        statements.push(any(noted, values![new.credential.id, new.updated]));
+        statements.extend(creation(&new.credential, key, system.0));
+        let noted = "UPDATE credentials SET updated_us = $2,
+                         made_in = (SELECT d.login_us FROM device_logins d WHERE d.hash = $3) WHERE id = $1";
+        statements.push(any(noted, values![new.credential.id, new.updated, &hash.0[..]]));
         // Locked, so that a session which is revoked at the same time is seen.
         let line = key_made(system.0, &new.credential, new.scopes);
         self.apply(audited([people], statements, &line)?, |_| Error::Unauthenticated).await

@@ -3,6 +3,7 @@
 use crate::access::{Caller, Granted, Right, System, UseSessions};
 use crate::by::Proof;
 use crate::database::{Row, Statement};
+use crate::means::Means;
 use crate::rows::{any, batch, one, values};
 use crate::{Error, Result, Store};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -56,6 +57,8 @@ pub struct StoredAnswer {
     pub headers: String,
     /// Its body.
     pub body: Vec<u8>,
+    /// What its caller was allowed to do; see [`Caller::authority`].
+    pub authority: [u8; 32],
 }
 
 /// What is known of a request that begins.
@@ -74,8 +77,21 @@ pub enum Begun {
     },
 }
 
+impl Caller {
+    /// SHA-256 of all that decides what the caller may do: where it acts, what it may there and in the account, what else
+    /// it is a member of, and with what kind of credential it comes. Two callers of one principal with the same authority
+    /// are refused and let through alike.
+    pub fn authority(&self) -> [u8; 32] {
+        let signed_in = self.authenticated.is_some();
+        let scopes = self.scopes.map(|scopes| scopes.names().collect::<Vec<_>>());
+        let credential = (matches!(self.means, Means::Key(_)), signed_in, self.bound, scopes);
+        let rights = (self.organization, self.permissions, self.account, &self.memberships);
+        Sha256::digest(format!("{credential:?} {rights:?}")).into()
+    }
+}
+
 impl Store {
-    /// Begins a request with an idempotency key, which is remembered until `expires`.
+    /// Begins a request with an idempotency key, which is remembered until `expires`. `digest` is SHA-256 of its body.
     pub async fn idempotency_begin(
         &self,
         scope: &Scope,
@@ -104,7 +120,7 @@ impl Store {
     }
 
     async fn held(&self, scope: &Scope, now: Micros) -> Result<Option<Begun>> {
-        let sql = "SELECT digest, created_us, status, headers, body FROM idempotency
+        let sql = "SELECT digest, created_us, status, headers, body, authority FROM idempotency
                    WHERE organization = $1 AND scope = $2 AND expires_us > $3";
         let rows = self.within(&scope.proof(), sql, values![&scope.hash[..], now]).await?;
         rows.first().map(held).transpose()
@@ -112,14 +128,15 @@ impl Store {
 
     /// Keeps the answer of a request that was begun.
     pub async fn idempotency_finish(&self, scope: &Scope, answer: &StoredAnswer) -> Result<()> {
-        let sql = "UPDATE idempotency SET status = $3, headers = $4, body = $5
+        let sql = "UPDATE idempotency SET status = $3, headers = $4, body = $5, authority = $6
                    WHERE organization = $1 AND scope = $2 AND status IS NULL";
         let values = values![
             scope.organization,
             &scope.hash[..],
             i64::from(answer.status),
             answer.headers.as_str(),
-            &answer.body[..]
+            &answer.body[..],
+            &answer.authority[..]
         ];
         Ok(self.database.apply(batch([], vec![any(sql, values)])).await?)
     }
@@ -177,6 +194,8 @@ fn held(row: &Row) -> Result<Begun> {
             status,
             headers: row.maybe_text(3)?.unwrap_or_default(),
             body: row.maybe_bytes(4)?.unwrap_or_default(),
+            // Of an answer of before this column nothing is known.
+            authority: row.maybe_bytes(5)?.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default(),
         }),
         None => None,
     };

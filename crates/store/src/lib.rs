@@ -22,6 +22,7 @@ mod devices;
 mod doctor;
 mod events;
 mod factors;
+mod families;
 mod files;
 mod holds;
 mod hosts;
@@ -77,13 +78,14 @@ pub use jobs::{Due, DueHold, LostHost};
 pub use logins::Opening;
 pub use means::Means;
 pub use memberships::Member;
-pub use people::Known;
+pub use people::{Known, NewPassword};
 pub use secrets::{SealedSecret, SecretPlace};
 pub use signing::PublicKey;
 pub use tokens::{ApiToken, TokenName};
 pub use usage::UsageDay;
 
 use domain::Refusal;
+use domain::credential::KeyLimits;
 use domain::ids::OrganizationId;
 use domain::session::Kind;
 use domain::time::Micros;
@@ -117,12 +119,20 @@ pub struct Store {
     /// The newest creation time given out, for each organization and kind: while the clock stands still, or
     /// goes back, new sessions take the microseconds after it instead of trying taken ones one by one.
     newest: Arc<Mutex<HashMap<(OrganizationId, Kind), Micros>>>,
+    /// How long keys are good at most, whatever they say.
+    key_limits: KeyLimits,
 }
 
 impl Store {
     /// A store in an open database.
     pub fn new(database: Database) -> Store {
-        Store { database, newest: Arc::default() }
+        Store { database, newest: Arc::default(), key_limits: KeyLimits::default() }
+    }
+
+    /// The same store, which refuses keys that are older, or were unused for longer, than these limits allow.
+    #[must_use]
+    pub fn limiting_keys(self, key_limits: KeyLimits) -> Store {
+        Store { key_limits, ..self }
     }
 
     /// The database itself: to watch its signals, ask whether it answers, and close it.

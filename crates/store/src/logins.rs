@@ -65,14 +65,16 @@ const ALL: &str = concat!(
 pub(crate) const CALLER: &str = "
     SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
            l.scopes, l.expires_us, s.activity_us,
-           CASE WHEN l.credential IS NULL THEN l.authenticated_us END
+           CASE WHEN l.credential IS NULL THEN l.authenticated_us END, k.networks
     FROM sessions s
     JOIN logins l ON l.created_us = s.created_us
+    LEFT JOIN credentials k ON k.id = l.credential
     JOIN principals p ON p.id = s.principal
     LEFT JOIN members m ON m.principal = p.id
     LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
     WHERE s.organization = $1 AND s.kind = 'login' AND s.created_us = $2 AND s.tail = $3 AND l.hash = $4
       AND s.ended_us IS NULL AND l.expires_us > $5 AND s.activity_us + l.idle_us > $5 AND p.state = 'active'
+      AND COALESCE(k.created_us, $6 + 1) > $6
     ORDER BY m.created_us, m.organization";
 
 /// What ends a set of open sessions: a line of the feed for each, their number, the sessions themselves.
@@ -82,34 +84,36 @@ pub(crate) struct Ends {
     pub(crate) sessions: &'static str,
 }
 
-/// The sessions that `$which` describes with `$2` and `$3`. The organization is compared so that no index is chosen for
+/// The sessions that `$which`, some literals, describes with `$2` and `$3`. The organization is compared so that no index is chosen for
 /// it: SQLite would walk the primary key, and with it all sessions there ever were.
 macro_rules! ends {
-    ($which:literal) => {
-        Ends {
+    ($($which:expr),+) => {
+        $crate::logins::Ends {
             lines: concat!(
                 "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
                  SELECT organization, (SELECT sequence FROM counters WHERE organization = $1)
                         + ROW_NUMBER() OVER (ORDER BY created_us),
                         'login', created_us, tail, revision + 1, 'ended', CAST($4 AS BIGINT)
                  FROM sessions WHERE COALESCE(organization, $1) = $1 AND kind = 'login' AND ended_us IS NULL AND ",
-                $which
+                $($which),+
             ),
             count: concat!(
                 "UPDATE counters SET sequence = sequence + (SELECT COUNT(*) FROM sessions
                      WHERE COALESCE(organization, $1) = $1 AND kind = 'login' AND ended_us IS NULL AND ",
-                $which,
+                $($which),+,
                 ") WHERE organization = $1"
             ),
             sessions: concat!(
                 "UPDATE sessions SET revision = revision + 1, ended_us = $4, end_reason = $5, end_actor = $6,
                                      end_evidence = $7
                  WHERE COALESCE(organization, $1) = $1 AND kind = 'login' AND ended_us IS NULL AND ",
-                $which
+                $($which),+
             ),
         }
     };
 }
+
+pub(crate) use ends;
 
 /// Those of a person but for one.
 pub(crate) const OF_PERSON: Ends = ends!("principal = $2 AND created_us <> $3");
@@ -208,7 +212,14 @@ impl Store {
         now: Micros,
     ) -> Result<(Caller, Micros)> {
         let system = System::for_secrets();
-        let values = values![OrganizationId::PEOPLE, id.created(), id.tail() as i64, &hash.0[..], now];
+        let values = values![
+            OrganizationId::PEOPLE,
+            id.created(),
+            id.tail() as i64,
+            &hash.0[..],
+            now,
+            self.key_limits.too_old(now)
+        ];
         let rows = self.everywhere(&system, CALLER, values).await?;
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let seen = Micros(first.int(9)?);

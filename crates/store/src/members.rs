@@ -2,7 +2,7 @@
 
 use crate::access::{Granted, Right, System};
 use crate::audit::{NewAuditLine, audited};
-use crate::credentials::credential;
+use crate::credentials::{credential, credential_columns};
 use crate::database::Row;
 use crate::principals::{principal, principal_columns};
 use crate::rows::{one, values, word};
@@ -33,9 +33,11 @@ const MEMBERS: &str = concat!(
      WHERE m.organization = $1 AND p.state <> 'deleted' ORDER BY p.number"
 );
 
-const KEYS: &str = "
-    SELECT id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us
-    FROM credentials WHERE principal = $1 ORDER BY created_us, id";
+const KEYS: &str = concat!(
+    "SELECT ",
+    credential_columns!(),
+    " FROM credentials WHERE principal = $1 ORDER BY created_us, id"
+);
 
 impl Store {
     /// Somebody, and what it may do in the organization: by its role here and by its role in the account.

@@ -4,6 +4,7 @@ use crate::access::{Caller, GrantedPerson, ManageMembers, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::by::{By, Proof};
 use crate::database::{Row, Statement};
+use crate::families::Root;
 use crate::logins::end_all;
 use crate::principals::{principal, principal_columns};
 use crate::rows::{any, batch, one, values};
@@ -11,9 +12,9 @@ use crate::{Error, Granted, Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
-use domain::login::{Standing, standing};
-use domain::permission::Role;
-use domain::principal::Person;
+use domain::login::{Reach, Standing, Ties, standing};
+use domain::permission::{Permission, Role};
+use domain::principal::{Person, PrincipalState};
 use domain::refusal::Thing;
 use domain::session::Ending;
 use domain::time::Micros;
@@ -29,37 +30,27 @@ macro_rules! columns {
 const BY_NUMBER: &str =
     concat!("SELECT ", columns!(), " FROM principals p WHERE p.number = $1 AND p.state <> 'deleted'");
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM principals p WHERE p.id = $1");
+/// A password that somebody else chose is none for whoever is more than a member of the organization it was chosen in.
 const BY_EMAIL: &str = concat!(
     "SELECT ",
     columns!(),
-    ", p.password_hash FROM principals p WHERE p.email = $1 AND p.kind = 'user'"
+    ", CASE WHEN p.password_given_in IS NULL
+              OR (p.account_role IS NULL AND NOT EXISTS (
+                  SELECT 1 FROM members m WHERE m.principal = p.id AND m.organization <> p.password_given_in))
+            THEN p.password_hash END
+     FROM principals p WHERE p.email = $1 AND p.kind = 'user'"
 );
 
-/// Whose sub user somebody is, the nearest first. No person is so far below another that it is cut off.
-const ABOVE: &str = "
-    WITH RECURSIVE above (id, parent, depth) AS (
-        SELECT p.id, p.parent, 0 FROM principals p WHERE p.id = $1
-        UNION ALL
-        SELECT p.id, p.parent, a.depth + 1 FROM above a JOIN principals p ON p.id = a.parent WHERE a.depth < 64)
-    SELECT id FROM above WHERE depth > 0 ORDER BY depth";
-
-/// A person and all that are below it.
-macro_rules! tree {
-    ($select:expr, $rest:expr) => {
-        concat!(
-            "WITH RECURSIVE below (id, depth) AS (
-                 SELECT p.id, 0 FROM principals p WHERE p.id = $1
-                 UNION ALL
-                 SELECT p.id, b.depth + 1 FROM below b JOIN principals p ON p.parent = b.id WHERE b.depth < 64)
-             SELECT ",
-            $select,
-            " FROM below b JOIN principals p ON p.id = b.id WHERE p.kind = 'user' AND p.state <> 'deleted'",
-            $rest
-        )
-    };
-}
-
-const BELOW: &str = tree!(columns!(), "");
+/// A person and their sub users.
+const OWN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM principals p WHERE (p.id = $1 OR p.parent = $1) AND p.kind = 'user' AND p.state <> 'deleted'"
+);
+/// The organizations of a person's sub users.
+const MEMBERSHIPS_BELOW: &str = "SELECT m.principal, m.organization FROM principals p
+     JOIN members m ON m.principal = p.id WHERE p.parent = $1";
+const MEMBERSHIPS: &str = "SELECT m.principal, m.organization FROM members m WHERE m.principal = $1";
 const EVERYBODY: &str =
     concat!("SELECT ", columns!(), " FROM principals p WHERE p.kind = 'user' AND p.state <> 'deleted'");
 
@@ -70,6 +61,17 @@ pub struct Known {
     pub person: Person,
     /// Of its password, if it has one.
     pub password_hash: Option<String>,
+}
+
+/// A password that is to be set.
+#[derive(Clone, Copy)]
+pub struct NewPassword<'a> {
+    /// The hash that was decided on; `None` where there was no password.
+    pub seen: Option<&'a str>,
+    /// The hash of the new one.
+    pub hash: &'a str,
+    /// Whether all the person's keys are revoked with it, and their families.
+    pub revokes_keys: bool,
 }
 
 impl Store {
@@ -90,15 +92,18 @@ impl Store {
         rows.first().map(person).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
     }
 
-    /// Proves that a caller may act on the person of a number: itself, a sub user of its own, or anybody for an
-    /// administrator of the account. `own` and `other` are the scopes that its credential needs.
+    /// Proves that a caller may act on the person of a number: itself, a sub user of its own (see
+    /// [`domain::login::standing`]), or anybody for an administrator of the account. `own` and `other` are the scopes
+    /// that its credential needs.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for everybody else; [`Refusal::OutOfScope`].
+    /// [`Refusal::NotFound`] for everybody else; [`Refusal::Forbidden`] for who may see the person and not change it;
+    /// [`Refusal::OutOfScope`].
     pub async fn over(
         &self,
         caller: &Caller,
         number: i64,
+        reach: Reach,
         own: &'static str,
         other: &'static str,
     ) -> Result<GrantedPerson> {
@@ -106,27 +111,40 @@ impl Store {
         let system = System::for_secrets();
         let rows = self.everywhere(&system, BY_NUMBER, values![number]).await?;
         let found = rows.first().map(person).transpose()?.ok_or_else(not_found)?;
-        let rows = self.everywhere(&system, ABOVE, values![found.principal.id]).await?;
-        let above = rows.iter().map(|row| Ok(PrincipalId(row.id(0)?))).collect::<Result<Vec<_>>>()?;
+        let memberships = self.everywhere(&system, MEMBERSHIPS, values![found.principal.id]).await?;
+        let (ties, person) = (ties(caller, &found, &memberships)?, found.principal.id);
         let administrator = caller.may_in_account::<ManageMembers>().is_ok();
-        let (actor, person) = (caller.principal(), found.principal.id);
-        let standing = standing(actor, administrator, person, &above).ok_or_else(not_found)?;
-        caller.in_scope(if standing == Standing::Itself { own } else { other })?;
+        let stands = |reach| standing(caller.principal(), administrator, person, reach, ties);
+        let seen = stands(Reach::See).ok_or_else(not_found)?;
+        caller.in_scope(if seen == Standing::Itself { own } else { other })?;
+        let standing = stands(reach).ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
         Ok(GrantedPerson { person, by: caller.by(), standing })
     }
 
-    /// Whom a caller may see: itself and all below it, or everybody for an administrator of the account.
+    /// Whom a caller may see: itself and its sub users, or everybody for an administrator of the account.
     ///
     /// # Errors
     /// [`Refusal::OutOfScope`].
     pub async fn people(&self, caller: &Caller) -> Result<Vec<Person>> {
         caller.in_scope("read:sub-user")?;
         let system = System::for_secrets();
-        let rows = match caller.may_in_account::<ManageMembers>() {
-            Ok(_) => self.everywhere(&system, EVERYBODY, values![]).await?,
-            Err(_) => self.everywhere(&system, BELOW, values![caller.principal()]).await?,
-        };
-        rows.iter().map(person).collect()
+        if caller.may_in_account::<ManageMembers>().is_ok() {
+            return self.everywhere(&system, EVERYBODY, values![]).await?.iter().map(person).collect();
+        }
+        let own =
+            vec![any(OWN, values![caller.principal()]), any(MEMBERSHIPS_BELOW, values![caller.principal()])];
+        let found = self.database.read_all(own).await?;
+        let (people, memberships) =
+            (found.first().into_iter().flatten(), found.get(1).map_or(&[][..], Vec::as_slice));
+        let mut seen = Vec::new();
+        for one in people.map(person) {
+            let one = one?;
+            let ties = ties(caller, &one, memberships)?;
+            if standing(caller.principal(), false, one.principal.id, Reach::See, ties).is_some() {
+                seen.push(one);
+            }
+        }
+        Ok(seen)
     }
 
     /// The parent of a person, for whoever may see the person.
@@ -151,8 +169,16 @@ impl Store {
         let system = System::for_secrets().on_behalf_of(granted.by());
         let member = Some((granted.organization(), role));
         let more = any(
-            "UPDATE principals SET parent = $2, first_name = $3, last_name = $4 WHERE id = $1",
-            values![new.principal.id, parent, new.first_name.as_str(), new.last_name.as_str()],
+            "UPDATE principals SET parent = $2, first_name = $3, last_name = $4,
+                 password_given_in = CASE WHEN password_hash IS NULL THEN password_given_in ELSE $5 END
+             WHERE id = $1",
+            values![
+                new.principal.id,
+                parent,
+                new.first_name.as_str(),
+                new.last_name.as_str(),
+                granted.organization()
+            ],
         );
         self.insert_principal(&system, &new.principal, password_hash, member, vec![more], None).await
     }
@@ -181,24 +207,32 @@ impl Store {
         Ok(rows.first().map(|row| row.maybe_text(0)).transpose()?.flatten())
     }
 
-    /// Sets a person's password and ends its sessions but for one. `seen` is the hash that was decided on.
+    /// Sets a person's password and ends its sessions but for one.
     ///
     /// # Errors
     /// [`Error::Stale`] when the password was changed meanwhile.
     pub async fn set_password(
         &self,
         granted: &GrantedPerson,
-        seen: Option<&str>,
-        hash: &str,
+        new: &NewPassword<'_>,
         but: Option<SessionId>,
         ending: &Ending,
         now: Micros,
     ) -> Result<()> {
-        let sql = "UPDATE principals SET password_hash = $3, updated_us = $4
+        let sql = "UPDATE principals SET password_hash = $3, updated_us = $4,
+                       password_given_in = CASE WHEN CAST($5 AS BIGINT) = 1 THEN default_organization END
                    WHERE id = $1 AND state <> 'deleted' AND COALESCE(password_hash, '') = $2";
-        let set = one(sql, values![granted.person(), seen.unwrap_or_default(), hash, now]);
-        let line = NewAuditLine::new(granted.by(), "password.change", granted.person(), json!({}), now);
-        let statements = changing_password(set, granted.person(), but, ending, now);
+        let person = granted.person();
+        let given = i64::from(granted.standing() == Standing::Maker);
+        let set = one(sql, values![person, new.seen.unwrap_or_default(), new.hash, now, given]);
+        let mut statements = changing_password(set, person, but, ending, now);
+        let mut details = json!({});
+        if new.revokes_keys {
+            let keys = Root::Owner(person);
+            details = json!({ "revoked": self.good_keys(keys).await? });
+            statements.extend(keys.revocation(granted.actor(), now));
+        }
+        let line = NewAuditLine::new(granted.by(), "password.change", person, details, now);
         self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
@@ -223,7 +257,7 @@ impl Store {
     ) -> Result<PrincipalId> {
         let person = self.token_owner(system, "restore", token, now).await?;
         let set = one(
-            "UPDATE principals SET password_hash = $2, updated_us = $3,
+            "UPDATE principals SET password_hash = $2, updated_us = $3, password_given_in = NULL,
                  state = CASE WHEN state = 'pending' THEN 'active' ELSE state END
              WHERE id = $1 AND state IN ('active', 'pending')",
             values![person, hash, now],
@@ -287,6 +321,21 @@ impl Store {
         let rows = self.everywhere(system, sql, values![&token.0[..], purpose, now]).await?;
         Ok(PrincipalId(rows.first().ok_or(Error::Unauthenticated)?.id(0)?))
     }
+}
+
+/// What binds a person to the caller, given rows of memberships that theirs are among.
+fn ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<Ties> {
+    let mut managed = true;
+    for row in memberships {
+        let (member, place) = (PrincipalId(row.id(0)?), OrganizationId(row.id(1)?));
+        managed &= member != person.principal.id || caller.manages_members_of(place);
+    }
+    Ok(Ties {
+        maker: person.parent,
+        pending: person.principal.state == PrincipalState::Pending,
+        managed,
+        account_role: person.principal.account_role.is_some(),
+    })
 }
 
 /// Whoever has what was sent to a person's address is that person.

@@ -54,10 +54,10 @@ async fn sqlite_answers_pages_and_gets_by_the_keys() {
 #[tokio::test]
 async fn sqlite_answers_who_is_calling_by_the_keys() {
     let db = fresh_sqlite().await;
-    let login = vec![Uuid::nil().into(), 1.into(), 1.into(), Value::Bytes(vec![]), 1.into()];
-    let key = vec![Value::Bytes(vec![]), 1.into()];
+    let login = vec![Uuid::nil().into(), 1.into(), 1.into(), Value::Bytes(vec![]), 1.into(), 1.into()];
+    let key = vec![Value::Bytes(vec![]), 1.into(), 1.into(), 1.into()];
     for (sql, values, first) in [
-        (logins::CALLER, login, "SEARCH s USING PRIMARY KEY (organization=? AND kind=? AND created_us=?)"),
+        (logins::CALLER, login, "SEARCH l USING PRIMARY KEY (created_us=?)"),
         (credentials::CALLER, key, "SEARCH c USING INDEX sqlite_autoindex_credentials_2 (hash=?)"),
         (
             logins::OPEN,
@@ -97,9 +97,9 @@ async fn postgres_answers_who_is_signed_in_by_the_keys() {
     let people = Value::from(Uuid::from_u128(1));
     let statements = vec![one(filled, vec![people]), one(login, vec![]), one("ANALYZE", vec![])];
     db.apply(Batch { statements, ..Batch::default() }).await.unwrap();
-    let prepare = format!("PREPARE who (uuid, bigint, bigint, bytea, bigint) AS {}", logins::CALLER);
+    let prepare = format!("PREPARE who (uuid, bigint, bigint, bytea, bigint, bigint) AS {}", logins::CALLER);
     db.read(made(prepare), vec![]).await.unwrap();
-    let execute = format!("EXPLAIN (COSTS OFF) EXECUTE who ('{}', 5, 5, '', 5)", Uuid::from_u128(1));
+    let execute = format!("EXPLAIN (COSTS OFF) EXECUTE who ('{}', 5, 5, '', 5, 5)", Uuid::from_u128(1));
     let plan = lines(&db, execute, vec![], 0).await.join("\n");
     for table in ["sessions s", "logins l", "principals p"] {
         assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");

@@ -58,7 +58,7 @@ impl Store {
         hash: &SecretHash,
     ) -> Result<i64> {
         let line = key_made(system.0, key, None);
-        self.insert_principal(system, new, None, member, creation(key, hash), Some(&line)).await
+        self.insert_principal(system, new, None, member, creation(key, hash, system.0), Some(&line)).await
     }
 
     /// Keeps one with statements that follow in the same batch, and the line about them.

@@ -3,8 +3,9 @@
 use crate::access::GrantedPerson;
 use crate::audit::audited;
 use crate::by::Proof;
-use crate::credentials::{creation, credential, key_line, key_made, revocation};
+use crate::credentials::{creation, credential, credential_columns, key_line, key_made};
 use crate::database::Row;
+use crate::families::Root;
 use crate::idempotency::makes;
 use crate::logins::end_of_key;
 use crate::rows::{any, maybe_scopes, maybe_time, one, scopes_text, values};
@@ -43,8 +44,9 @@ pub enum TokenName {
 macro_rules! tokens {
     ($rest:literal) => {
         concat!(
-            "SELECT id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us,
-                    scopes, updated_us, recoverable
+            "SELECT ",
+            credential_columns!(),
+            ", scopes, updated_us, recoverable
              FROM credentials WHERE principal = $1 AND revoked_us IS NULL ",
             $rest
         )
@@ -88,7 +90,7 @@ impl Store {
         hash: &SecretHash,
     ) -> Result<()> {
         assert_eq!(granted.person(), new.credential.principal, "a proof opens its own person only");
-        let mut statements = creation(&new.credential, hash);
+        let mut statements = creation(&new.credential, hash, granted.by());
         let sql = "UPDATE credentials SET scopes = $2, updated_us = $3, recoverable = $4 WHERE id = $1";
         let values =
             values![new.credential.id, scopes_text(new.scopes), new.updated, new.recoverable.as_deref()];
@@ -142,7 +144,7 @@ impl Store {
         self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
-    /// Revokes one of the person's keys for ever, and ends the sessions that it opened.
+    /// Revokes one of the person's keys and its family for ever, and ends the sessions that they opened.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was revoked before.
@@ -152,9 +154,11 @@ impl Store {
             values![id, granted.person()],
         );
         let mut statements = vec![own];
-        statements.extend(revocation(id, granted.actor(), now));
+        let family = Root::Key(id);
+        statements.extend(family.revocation(granted.actor(), now));
         let key = self.token(granted, TokenName::Id(id)).await?.credential;
-        let line = key_line(granted.by(), "key.revoke", &key, json!({ "of": key.principal }), now);
+        let details = json!({ "of": key.principal, "revoked": self.good_keys(family).await? });
+        let line = key_line(granted.by(), "key.revoke", &key, details, now);
         let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Credential).into()).await
     }
@@ -163,9 +167,9 @@ impl Store {
 fn token(row: &Row) -> Result<ApiToken> {
     let credential = credential(row)?;
     Ok(ApiToken {
-        scopes: maybe_scopes(row, 10)?,
-        updated: maybe_time(row, 11)?.unwrap_or(credential.created),
-        recoverable: row.maybe_text(12)?,
+        scopes: maybe_scopes(row, 12)?,
+        updated: maybe_time(row, 13)?.unwrap_or(credential.created),
+        recoverable: row.maybe_text(14)?,
         credential,
     })
 }

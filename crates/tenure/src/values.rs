@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use domain::Refusal;
 use domain::credential::Wire;
 use domain::ids::OrganizationId;
+use domain::network::Network;
 use domain::permission::{AccountRole, Role};
 use domain::principal::normal_email;
 use domain::time::Micros;
@@ -55,6 +56,14 @@ pub fn name(text: &str) -> Result<String, String> {
 /// The sentence that says what it must be.
 pub fn organization_name(text: &str) -> Result<String, String> {
     expected(text, domain::name::of_organization)
+}
+
+/// Reads a range of addresses.
+///
+/// # Errors
+/// The sentence that says what it must be.
+pub fn network(text: &str) -> Result<Network, String> {
+    Network::parse(text).ok_or_else(|| "expected an IP address or a range such as 192.0.2.0/24".to_owned())
 }
 
 fn expected(text: &str, rule: fn(&str) -> Result<(), Refusal>) -> Result<String, String> {

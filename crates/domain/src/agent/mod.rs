@@ -15,7 +15,7 @@ mod worker;
 pub use events::{Event, EventContext, EventKind, EventQuery};
 pub use filter::{Range, SessionFilter};
 pub use limits::{Limits, cycle_days, day};
-pub use rules::{Change, Command, Moment, decide};
+pub use rules::{Change, Command, Moment, decide, may_act_on};
 pub use state::{Doing, Group, State, SuspendReason};
 pub use talk::{Attachment, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, Message, NewMessage, Source};
 pub use worker::{Answer, Item, MAX_ATTEMPTS, Report, Turn, TurnState};

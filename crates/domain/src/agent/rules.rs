@@ -170,8 +170,12 @@ pub fn decide(
     Ok(decision.changes())
 }
 
-/// Its owner, who created it in the owner's name, and those who look after everybody's.
-fn may_act_on(session: &AgentSession, actor: Actor) -> Result<(), Refusal> {
+/// Checks that somebody may act on a session: its owner, who created it in the owner's name, and those who look after
+/// everybody's.
+///
+/// # Errors
+/// [`Refusal::NotYours`].
+pub fn may_act_on(session: &AgentSession, actor: Actor) -> Result<(), Refusal> {
     match actor.principal() {
         Some(principal) if principal == session.given.created_by => Ok(()),
         _ => actor.may_act_on(session.given.owner, Thing::Session),

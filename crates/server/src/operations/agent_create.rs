@@ -96,6 +96,9 @@ pub struct Create {
 /// [`Refusal::Forbidden`] for who may not act in another's name; what stands against a child of the parent.
 pub async fn create(app: &App, granted: &Granted<UseSessions>, new: Create) -> Result<AgentSession, Failure> {
     if let Some(made) = app.store.made_before(granted).await?.and_then(SessionId::from_uuid) {
+        if granted.principal() != new.on_behalf_of.or(granted.principal()) {
+            granted.also::<ImpersonateSessions>()?;
+        }
         return Ok(app.store.agent_session(&granted.also()?, made).await?);
     }
     let worker = choose(app, granted, &new.agent).await?;

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::operations::agent_change::change;
 use crate::operations::agent_create::owner;
 use crate::state::App;
-use domain::agent::{AgentSession, Attachment, Change, Command, Message, NewMessage};
+use domain::agent::{AgentSession, Attachment, Change, Command, Message, NewMessage, may_act_on};
 use domain::ids::{MessageId, PrincipalId, SessionId};
 use domain::json::Json;
 use domain::page::Listed;
@@ -37,6 +37,7 @@ pub async fn post(
     let caller = granted.principal().ok_or_else(|| Failure::internal("a message needs an author"))?;
     if let Some(made) = app.store.made_before(granted).await? {
         let session = app.store.agent_session(&granted.also()?, id).await?;
+        may_act_on(&session, granted.actor())?;
         return Ok((session, app.store.message_named(granted, id, MessageId(made)).await?));
     }
     let message = prepare(app, granted, post, caller).await?;

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::operations::keys;
+use crate::operations::own_keys::makes_keys;
 use crate::operations::sign_in::narrower;
 use crate::state::App;
 use domain::Refusal;
@@ -11,7 +12,7 @@ use domain::principal::Scopes;
 use domain::refusal::Thing;
 use domain::time::{Micros, Span};
 use store::access::ManageOwnKeys;
-use store::{Caller, GrantedPerson, TokenName};
+use store::{Caller, GrantedPerson, Means, TokenName};
 
 pub use store::ApiToken;
 
@@ -57,13 +58,13 @@ pub async fn get(app: &App, caller: &Caller, name: &str, expired: bool) -> Resul
     Ok(shown(token))
 }
 
-/// Makes a key. It may no more, lasts no longer and acts in no other organization than the key it is made with.
-/// Repeated, it is the one that was made before, without its secret.
+/// Makes a key for who has signed in themselves and lately. It may no more than the session it is made in. Repeated, it
+/// is the one that was made before, without its secret.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`] for who may have no keys; [`Refusal::OutOfScope`].
+/// As [`makes_keys`]; [`Refusal::OutOfScope`] for more than the session may.
 pub async fn create(app: &App, caller: &Caller, ttl: i64, scopes: Option<Scopes>) -> Result<Shown, Failure> {
-    let own = makes_keys(caller)?;
+    let own = makes_keys(app, caller).await?;
     narrower(caller.scopes(), scopes)?;
     if let Some(made) = app.store.made_before(&own).await? {
         let token = app.store.token(&own, TokenName::Id(CredentialId(made))).await?;
@@ -72,16 +73,9 @@ pub async fn create(app: &App, caller: &Caller, ttl: i64, scopes: Option<Scopes>
     let now = app.now();
     let secret = Secret::new(Wire::Probe, app.random_bytes());
     let credential = Credential {
-        id: CredentialId::new(now, app.random_bytes()),
-        principal: own.person(),
         organization: caller.bound(),
-        wire: Wire::Probe,
-        name: String::new(),
-        suffix: secret.suffix().to_owned(),
-        created: now,
         expires: expiry(caller, ttl, now),
-        last_used: None,
-        revoked: None,
+        ..Credential::new(&secret, Wire::Probe, own.person(), now, app.random_bytes())
     };
     let recoverable = app.settings.probe_recoverable_tokens.then(|| secret.reveal().to_owned());
     let token = ApiToken { credential, scopes: scopes.or(caller.scopes()), updated: now, recoverable };
@@ -89,13 +83,18 @@ pub async fn create(app: &App, caller: &Caller, ttl: i64, scopes: Option<Scopes>
     Ok(Shown { token, secret: Some(secret.reveal().to_owned()) })
 }
 
-/// Changes a key, or gives it a new secret; the old one is no good from then on.
+/// Changes a key, or gives it a new secret; the old one is no good from then on. With a key, that is possible for
+/// itself alone: who found one key must not get another one of its owner.
 ///
 /// # Errors
 /// As [`create`] and [`get`].
 pub async fn change(app: &App, caller: &Caller, name: &str, change: Change) -> Result<Shown, Failure> {
-    let own = makes_keys(caller)?;
+    let own = caller.itself("write:user")?;
+    caller.may::<ManageOwnKeys>()?;
     let before = find(app, &own, name).await?;
+    if caller.means() != Means::Key(before.credential.id) {
+        makes_keys(app, caller).await?;
+    }
     let wanted = if change.reset_scopes { None } else { change.scopes.or(before.scopes) };
     narrower(caller.scopes(), wanted)?;
     let mut after = before.clone();
@@ -120,7 +119,7 @@ pub async fn change(app: &App, caller: &Caller, name: &str, change: Change) -> R
     Ok(Shown { token: after, secret: Some(secret.reveal().to_owned()) })
 }
 
-/// Revokes a key for ever, also the one that the caller calls with.
+/// Revokes a key and its family for ever, also the one that the caller calls with.
 ///
 /// # Errors
 /// As [`get`].
@@ -133,12 +132,6 @@ pub async fn revoke(app: &App, caller: &Caller, name: &str) -> Result<(), Failur
 /// Whether a key is good no longer.
 pub fn has_expired(token: &ApiToken, now: Micros) -> bool {
     token.credential.expires.is_some_and(|expires| expires <= now)
-}
-
-fn makes_keys(caller: &Caller) -> Result<GrantedPerson, Failure> {
-    let own = caller.itself("write:user")?;
-    caller.may::<ManageOwnKeys>()?;
-    Ok(own)
 }
 
 async fn find(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiToken, Failure> {

@@ -5,30 +5,56 @@ use crate::operations::tokens::{self, Use};
 use crate::state::App;
 use domain::credential::Secret;
 use domain::login::renewal;
+use std::net::IpAddr;
 use store::{Caller, Chosen, Means, System};
 use tracing::Instrument;
 
-/// Looks up who calls with a credential, an API key or the token of a login session, and notes that it was used.
+/// Looks up who calls with a credential, an API key or the token of a login session, from an address, and notes that it
+/// was used.
 /// Both are read from the store at every use, so that a revoke counts at once.
 ///
 /// # Errors
-/// [`Failure::Unauthenticated`] for whatever is no good credential, without a look-up when it cannot be one;
+/// [`Failure::Unauthenticated`] for whatever is no good credential, or none that may be used from there, without a look-up when it cannot be one;
 /// [`domain::Refusal::NotAMember`] for an organization that is not the caller's.
-pub async fn authenticate(app: &App, credential: Option<&str>, chosen: Chosen) -> Result<Caller, Failure> {
+pub async fn authenticate_from(
+    app: &App,
+    credential: Option<&str>,
+    chosen: Chosen,
+    address: Option<IpAddr>,
+) -> Result<Caller, Failure> {
     let credential = credential.ok_or(Failure::Unauthenticated)?;
     if tokens::looks_signed(credential) {
-        return signed_in(app, credential, chosen).await;
+        return signed_in(app, credential, chosen, address).await;
     }
     let secret = Secret::parse(credential).ok_or(Failure::Unauthenticated)?;
     let now = app.now();
     let caller = app.store.caller(&secret.hash(), chosen, now).await?;
+    from_allowed_network(&caller, address)?;
     if app.used.due(caller.credential().0, now) {
         note(app, caller.means());
     }
     Ok(caller)
 }
 
-async fn signed_in(app: &App, token: &str, chosen: Chosen) -> Result<Caller, Failure> {
+/// Looks up who calls from an unknown address, where a key that is bound to networks opens nothing.
+///
+/// # Errors
+/// As [`authenticate_from`].
+pub async fn authenticate(app: &App, credential: Option<&str>, chosen: Chosen) -> Result<Caller, Failure> {
+    authenticate_from(app, credential, chosen, None).await
+}
+
+/// Nobody is told that the key is good elsewhere.
+fn from_allowed_network(caller: &Caller, address: Option<IpAddr>) -> Result<(), Failure> {
+    if caller.may_come_from(address) { Ok(()) } else { Err(Failure::Unauthenticated) }
+}
+
+async fn signed_in(
+    app: &App,
+    token: &str,
+    chosen: Chosen,
+    address: Option<IpAddr>,
+) -> Result<Caller, Failure> {
     let claims = tokens::read(app, Use::Session, token).await?;
     let session = claims.session().ok_or(Failure::Unauthenticated)?;
     let scopes = claims.scopes()?;
@@ -37,6 +63,7 @@ async fn signed_in(app: &App, token: &str, chosen: Chosen) -> Result<Caller, Fai
     if caller.principal().0 != claims.sub {
         return Err(Failure::Unauthenticated);
     }
+    from_allowed_network(&caller, address)?;
     if renewal(seen, now).is_some() && app.used.due(session.uuid(), now) {
         note(app, caller.means());
     }

@@ -4,6 +4,7 @@
 use crate::failure::Failure;
 use crate::operations::organizations;
 use crate::operations::own_keys::{interactive, prepare};
+use crate::operations::second_factor::demand_fresh;
 use crate::state::App;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -130,8 +131,10 @@ pub fn program(login: &DeviceLogin) -> String {
 ///
 /// # Errors
 /// [`Refusal::NotFound`] when it is unknown, answered or expired; [`Refusal::TooManyAttempts`];
-/// [`Refusal::OutOfScope`] for who has not signed in itself.
+/// [`Refusal::OutOfScope`] for who has not signed in itself; [`Refusal::StaleAuthentication`] for who did so too long
+/// ago: they could not let it in.
 pub async fn waiting(app: &App, caller: &Caller, typed: &str) -> Result<DeviceLogin, Failure> {
+    demand_fresh(app, caller)?;
     let (own, code) = tried(app, caller, typed).await?;
     Ok(app.store.waiting(&own, &code, app.now()).await?)
 }
@@ -156,6 +159,7 @@ pub async fn choices(app: &App, caller: &Caller) -> Result<Vec<(OrganizationId, 
 pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
     let (own, code) = tried(app, caller, typed).await?;
     let granted = caller.may::<ManageOwnKeys>()?;
+    demand_fresh(app, caller)?;
     let Means::Login(session) = caller.means() else { return Err(Failure::Unauthenticated) };
     Ok(app.store.let_in(&granted, &own, session, &code, app.now()).await?)
 }

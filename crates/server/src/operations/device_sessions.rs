@@ -89,9 +89,10 @@ async fn request(
 ) -> Result<Hold, Failure> {
     let view = granted.also::<ViewSessions>()?;
     // The session first: who may not see it must not learn from the pool's refusals either.
-    app.store.device_session(&view, id).await?;
+    let session = app.store.device_session(&view, id).await?;
     if let Some(made) = app.store.made_before(granted).await? {
-        return find(&app.store.device_session(&view, id).await?, |known| known.id == HoldId(made));
+        granted.actor().may_act_on(session.owner, Thing::Session)?;
+        return find(&session, |known| known.id == HoldId(made));
     }
     devices::could_match(app, &view, &wanted).await?;
     let hold = HoldId::new(app.now(), app.random_bytes());

@@ -17,12 +17,18 @@ pub enum Begin {
     New(Token),
     /// It was answered: answer so again.
     Replay(StoredAnswer),
+    /// It was answered, and what its caller may do has changed since: whether they may still is to be judged first.
+    Judge(StoredAnswer),
 }
 
 /// A request that was begun and is to be finished or abandoned.
 #[derive(Debug)]
 #[must_use]
-pub struct Token(Scope);
+pub struct Token {
+    scope: Scope,
+    /// What its caller is allowed to do.
+    pub authority: [u8; 32],
+}
 
 /// Checks a key as a client sent it.
 ///
@@ -36,7 +42,7 @@ pub fn check(key: &str) -> Result<(), Refusal> {
     Err(Refusal::invalid("Idempotency-Key", format!("1 to {MAX_KEY_CHARS} characters")))
 }
 
-/// Begins a request.
+/// Begins a request. `authority` says what its caller may do: see [`store::Caller::authority`].
 ///
 /// One that was begun and never answered, because its server died, is begun again once it can no longer be at work:
 /// after twice the time that a request may take, or at once on a database that has one server only, which has started
@@ -44,24 +50,30 @@ pub fn check(key: &str) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// [`Refusal::KeyReused`] when the key came with another body; [`Refusal::KeyBusy`] while the first one is at work.
-pub async fn begin(app: &App, scope: Scope, body: &[u8]) -> Result<Begin, Failure> {
+pub async fn begin(app: &App, scope: Scope, body: &[u8], authority: [u8; 32]) -> Result<Begin, Failure> {
     let digest: [u8; 32] = Sha256::digest(body).into();
     let now = app.now();
     let expires = now + Span::from(app.settings.idempotency_kept);
     let longest = Span::from(app.settings.request_timeout * 2);
     loop {
         match app.store.idempotency_begin(&scope, digest, now, expires).await? {
-            store::Begun::New => return Ok(Begin::New(Token(scope))),
+            store::Begun::New => return Ok(Begin::New(Token { scope, authority })),
             store::Begun::Held { digest: other, .. } if other != digest => {
                 return Err(Refusal::KeyReused.into());
             }
-            store::Begun::Held { answer: Some(answer), .. } => return Ok(Begin::Replay(answer)),
+            store::Begun::Held { answer: Some(answer), .. } => {
+                return Ok(if answer.authority == authority {
+                    Begin::Replay(answer)
+                } else {
+                    Begin::Judge(answer)
+                });
+            }
             store::Begun::Held { started, .. } if now.since(started) < longest && !app.outlived(started) => {
                 return Err(Refusal::KeyBusy.into());
             }
             store::Begun::Held { started, .. } => {
                 if app.store.idempotency_again(&scope, started, now).await? {
-                    return Ok(Begin::New(Token(scope)));
+                    return Ok(Begin::New(Token { scope, authority }));
                 }
             }
         }
@@ -73,7 +85,7 @@ pub async fn begin(app: &App, scope: Scope, body: &[u8]) -> Result<Begin, Failur
 /// # Errors
 /// Those of the store.
 pub async fn finish(app: &App, token: Token, answer: &StoredAnswer) -> Result<(), Failure> {
-    Ok(app.store.idempotency_finish(&token.0, answer).await?)
+    Ok(app.store.idempotency_finish(&token.scope, answer).await?)
 }
 
 /// Forgets a request that came to nothing: one that the server failed at may be tried again with the same key.
@@ -81,5 +93,5 @@ pub async fn finish(app: &App, token: Token, answer: &StoredAnswer) -> Result<()
 /// # Errors
 /// Those of the store.
 pub async fn abandon(app: &App, token: Token) -> Result<(), Failure> {
-    Ok(app.store.idempotency_abandon(&token.0).await?)
+    Ok(app.store.idempotency_abandon(&token.scope).await?)
 }

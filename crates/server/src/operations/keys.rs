@@ -6,6 +6,7 @@ use domain::Refusal;
 use domain::credential::{Credential, Secret, Wire};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
 use domain::name;
+use domain::network::Networks;
 use domain::permission::{AccountRole, Permission, PermissionSet, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
@@ -130,10 +131,6 @@ pub async fn create(
     wire: Wire,
     expires: Option<Micros>,
 ) -> Result<(ServiceUser, NewKey), Failure> {
-    if let Some(made) = app.store.made_before(&of.acting()).await? {
-        return first(app, of, PrincipalId(made)).await;
-    }
-    name::needed(name)?;
     let (account_role, member) = match (role, of.organization()) {
         (RoleOf::Organization(role), Some(organization)) => {
             of.may_give(role.permissions())?;
@@ -145,6 +142,10 @@ pub async fn create(
         }
         _ => return Err(Refusal::invalid("role_id", "a role of the place that the user is made in").into()),
     };
+    if let Some(made) = app.store.made_before(&of.acting()).await? {
+        return first(app, of, PrincipalId(made)).await;
+    }
+    name::needed(name)?;
     let created = app.now();
     let mut principal = Principal {
         id: PrincipalId::new(created, app.random_bytes()),
@@ -157,7 +158,7 @@ pub async fn create(
         account_role,
         default_organization: of.organization(),
     };
-    let (credential, secret) = prepare(app, of, principal.id, name, wire, expires);
+    let (credential, secret) = prepare(app, of, principal.id, &Terms::new(name, wire, expires));
     let (acting, hash) = (of.acting(), secret.hash());
     principal.number = app.store.create_service_user(&acting, &principal, member, &credential, &hash).await?;
     Ok((ServiceUser { principal, role }, NewKey { credential, secret: Some(secret) }))
@@ -189,7 +190,22 @@ pub async fn keys(app: &App, of: &Of, id: PrincipalId) -> Result<Vec<Credential>
     Ok(app.store.credentials_of(&System::for_administration(), id).await?)
 }
 
-/// Makes another key of a service user. Repeated, it is the one that was made before.
+/// What a new key is to be.
+struct Terms<'a> {
+    name: &'a str,
+    wire: Wire,
+    expires: Option<Micros>,
+    networks: Networks,
+}
+
+impl<'a> Terms<'a> {
+    fn new(name: &'a str, wire: Wire, expires: Option<Micros>) -> Terms<'a> {
+        Terms { name, wire, expires, networks: Networks::default() }
+    }
+}
+
+/// Makes another key of a service user. It belongs to the family of the key that it is made with, may no more and lasts
+/// no longer. Repeated, it is the one that was made before.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::Invalid`] for its name; [`Refusal::Forbidden`] for one that may more than the
@@ -202,6 +218,10 @@ pub async fn create_key(
     wire: Wire,
     expires: Option<Micros>,
 ) -> Result<NewKey, Failure> {
+    add_key(app, of, id, &Terms::new(name, wire, expires)).await
+}
+
+async fn add_key(app: &App, of: &Of, id: PrincipalId, terms: &Terms<'_>) -> Result<NewKey, Failure> {
     let user = own(app, of, id).await?;
     of.may_give(match user.role {
         RoleOf::Organization(role) => role.permissions(),
@@ -212,13 +232,13 @@ pub async fn create_key(
         let credential = known.ok_or(Refusal::NotFound(Thing::Credential))?;
         return Ok(NewKey { credential, secret: None });
     }
-    name::needed(name)?;
-    let (credential, secret) = prepare(app, of, id, name, wire, expires);
+    name::needed(terms.name)?;
+    let (credential, secret) = prepare(app, of, id, terms);
     app.store.create_credential(&of.acting(), &credential, &secret.hash()).await?;
     Ok(NewKey { credential, secret: Some(secret) })
 }
 
-/// Revokes a key for ever.
+/// Revokes a key and its family for ever.
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also for a key of somebody else.
@@ -230,41 +250,30 @@ pub async fn revoke_key(app: &App, of: &Of, id: PrincipalId, key: CredentialId) 
     Ok(app.store.revoke_credential(&of.acting(), key, app.now()).await?)
 }
 
-/// Makes a new key in the place of another, which is revoked. The new one is there first, so that a failure in between
-/// leaves nobody without.
+/// Makes a new key in the place of another, which is revoked alone: what was made with it goes on. The new one is there
+/// first, so that a failure in between leaves nobody without.
 ///
 /// # Errors
 /// As [`create_key`] and [`revoke_key`].
 pub async fn rotate_key(app: &App, of: &Of, id: PrincipalId, key: CredentialId) -> Result<NewKey, Failure> {
     let known = keys(app, of, id).await?;
     let old = known.iter().find(|known| known.id == key).ok_or(Refusal::NotFound(Thing::Credential))?;
-    let new = create_key(app, of, id, &old.name, old.wire, old.expires).await?;
-    revoke_key(app, of, id, key).await?;
+    let terms =
+        Terms { name: &old.name, wire: old.wire, expires: old.expires, networks: old.networks.clone() };
+    let new = add_key(app, of, id, &terms).await?;
+    app.store.succeed_credential(&of.acting(), key, new.credential.id, app.now()).await?;
     Ok(new)
 }
 
 /// A new key, not kept yet.
-fn prepare(
-    app: &App,
-    of: &Of,
-    id: PrincipalId,
-    name: &str,
-    wire: Wire,
-    expires: Option<Micros>,
-) -> (Credential, Secret) {
-    let secret = Secret::new(wire, app.random_bytes());
-    let created = app.now();
+fn prepare(app: &App, of: &Of, id: PrincipalId, terms: &Terms<'_>) -> (Credential, Secret) {
+    let secret = Secret::new(terms.wire, app.random_bytes());
     let credential = Credential {
-        id: CredentialId::new(created, app.random_bytes()),
-        principal: id,
         organization: of.organization(),
-        wire,
-        name: name.to_owned(),
-        suffix: secret.suffix().to_owned(),
-        created,
-        expires: expiry(expires, of.lends_until()),
-        last_used: None,
-        revoked: None,
+        name: terms.name.to_owned(),
+        expires: expiry(terms.expires, of.lends_until()),
+        networks: terms.networks.clone(),
+        ..Credential::new(&secret, terms.wire, id, app.now(), app.random_bytes())
     };
     (credential, secret)
 }

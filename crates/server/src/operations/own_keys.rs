@@ -1,6 +1,7 @@
 //! A person's own keys as Mobile Next knows them: looked after only by who has signed in, never with a key.
 
 use crate::failure::Failure;
+use crate::operations::second_factor::demand_fresh;
 use crate::state::App;
 use domain::Refusal;
 use domain::credential::{Credential, Secret, Wire};
@@ -35,6 +36,17 @@ pub async fn interactive(app: &App, caller: &Caller, scope: &'static str) -> Res
     }
 }
 
+/// The caller's own proof to make or change keys, if it has signed in itself and lately enough.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`]; [`Refusal::StaleAuthentication`]; [`Refusal::Forbidden`] for a role that has no keys.
+pub async fn makes_keys(app: &App, caller: &Caller) -> Result<GrantedPerson, Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    caller.may::<ManageOwnKeys>()?;
+    demand_fresh(app, caller)?;
+    Ok(own)
+}
+
 /// The caller's keys that are good, the oldest first.
 ///
 /// # Errors
@@ -49,9 +61,9 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Credential>, Failure
 /// Makes a key for the organization that the caller acts in. Repeated, it is the one that was made before.
 ///
 /// # Errors
-/// [`Refusal::OutOfScope`]; [`Refusal::Forbidden`] for a role that has no keys; [`Refusal::Invalid`] for the name.
+/// As [`makes_keys`]; [`Refusal::Invalid`] for the name.
 pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<NewKey, Failure> {
-    let own = interactive(app, caller, "write:user").await?;
+    let own = makes_keys(app, caller).await?;
     let granted = caller.may::<ManageOwnKeys>()?;
     if let Some(made) = app.store.made_before(&own).await? {
         let made = app.store.token(&own, TokenName::Id(CredentialId(made))).await?;
@@ -76,21 +88,24 @@ pub(super) fn prepare(
     let now = app.now();
     let secret = Secret::new(Wire::MobileNext, app.random_bytes());
     let credential = Credential {
-        id: CredentialId::new(now, app.random_bytes()),
-        principal,
         organization,
-        wire: Wire::MobileNext,
         name: name.to_owned(),
-        suffix: secret.suffix().to_owned(),
-        created: now,
         expires,
-        last_used: None,
-        revoked: None,
+        ..Credential::new(&secret, Wire::MobileNext, principal, now, app.random_bytes())
     };
     (ApiToken { credential, scopes, updated: now, recoverable: None }, secret)
 }
 
-/// Revokes one of the caller's keys for ever.
+/// Revokes all of the caller's keys and their families for ever.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`] for who has not signed in itself: whoever finds a key cannot take the others away.
+pub async fn revoke_all(app: &App, caller: &Caller) -> Result<(), Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    Ok(app.store.revoke_tokens(&own, app.now()).await?)
+}
+
+/// Revokes one of the caller's keys and its family for ever.
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also for somebody else's; otherwise as [`create`].

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::mail;
+use crate::operations::audit::{self, NewAuditLine};
 use crate::operations::logins::ended;
 use crate::operations::sign_in::TRIES;
 use crate::operations::tokens::{self, Claims, Use};
@@ -9,27 +10,53 @@ use crate::state::App;
 use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::PrincipalId;
-use domain::login::{Origin, Standing};
+use domain::login::{Origin, Reach, Standing};
 use domain::principal::{Person, PrincipalState};
+use domain::refusal::Thing;
 use domain::session::{EndReason, Ending};
 use domain::time::Span;
+use serde_json::json;
 use sha2::{Digest, Sha256};
-use store::{By, Caller, Error, GrantedPerson, Means, System};
+use store::{By, Caller, Error, GrantedPerson, Means, NewPassword, Proof, System};
 use uuid::Uuid;
 
-/// Sets the caller's own password, who shows that it knows the old one. All sessions end but the one it calls with,
-/// which ends too when all are to.
+/// What a new password ends besides the person's other sessions.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AlsoEnds {
+    /// The session that the caller calls with.
+    pub own_session: bool,
+    /// All keys of the person, and what was made with them.
+    pub keys: bool,
+}
+
+/// What became of a request to set a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// The password is set.
+    Set,
+    /// The person was sent a mail to set one by themselves.
+    Mailed,
+}
+
+/// Sets the caller's own password, who shows that it knows the old one. All sessions end but the one it calls with.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for a wrong old password, and for a new one that is too short or too long;
 /// [`Refusal::TooManyAttempts`].
-pub async fn change_own(app: &App, caller: &Caller, old: &str, new: &str, all: bool) -> Result<(), Failure> {
+pub async fn change_own(
+    app: &App,
+    caller: &Caller,
+    old: &str,
+    new: &str,
+    ends: AlsoEnds,
+) -> Result<(), Failure> {
     let own = caller.itself("write:user")?;
-    change(app, caller, &own, old, new, all).await
+    change(app, caller, &own, old, new, ends).await
 }
 
-/// Sets the password of the person of a number, who may be the caller. For a sub user, `old` is the password of the
-/// caller itself: it shows that it is still the one who signed in.
+/// Sets the password of the person of a number, who may be the caller. `old` is the password of the caller itself: it
+/// shows that it is still the one who signed in. Somebody else's password is set only by who made them as a sub user,
+/// until they have shown that their address is their own; everybody else who may ask for it has a mail sent to them.
 ///
 /// # Errors
 /// As [`change_own`], and [`Refusal::NotFound`] for whom the caller may not know.
@@ -39,10 +66,53 @@ pub async fn change_of(
     number: i64,
     old: &str,
     new: &str,
-    all: bool,
-) -> Result<(), Failure> {
-    let granted = app.store.over(caller, number, "write:user", "write:sub-user").await?;
-    change(app, caller, &granted, old, new, all).await
+    ends: AlsoEnds,
+) -> Result<Changed, Failure> {
+    let over = async |reach| app.store.over(caller, number, reach, "write:user", "write:sub-user").await;
+    let seen = over(Reach::See).await?;
+    match over(Reach::Change).await {
+        Ok(granted) if granted.standing() != Standing::Administrator => {
+            change(app, caller, &granted, old, new, ends).await?;
+            Ok(Changed::Set)
+        }
+        Ok(_) | Err(Error::Refused(Refusal::Forbidden(_))) => {
+            restore_for(app, caller, &seen, old).await?;
+            Ok(Changed::Mailed)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Sends somebody what sets a forgotten password, for a caller who may ask for it.
+async fn restore_for(app: &App, caller: &Caller, granted: &GrantedPerson, old: &str) -> Result<(), Failure> {
+    shows_password(app, caller, "write:sub-user", old).await?;
+    let person = app.store.person(granted).await?;
+    let restorable = restorable(&person);
+    let Some(email) = person.principal.email.filter(|_| restorable) else {
+        return Err(Refusal::NotFound(Thing::Principal).into());
+    };
+    limit(app, &format!("restore {email}")).await?;
+    let line =
+        NewAuditLine::new(granted.by(), "password.send_restore", granted.person(), json!({}), app.now());
+    audit::note(app, line).await;
+    send(app, Use::Restore, granted.person(), &email).await
+}
+
+/// Checks the caller's own password. Gives its hash, and by what the try was counted.
+async fn shows_password(
+    app: &App,
+    caller: &Caller,
+    scope: &'static str,
+    old: &str,
+) -> Result<(Option<String>, SecretHash), Failure> {
+    let own = caller.itself(scope)?;
+    let what = format!("password {}", own.person());
+    limit(app, &what).await?;
+    let shown = app.store.password_hash(&own).await?;
+    if !app.passwords.check(old, shown.as_deref()).await? {
+        return Err(Refusal::invalid("old-password", "your own password").into());
+    }
+    Ok((shown, about(&what)))
 }
 
 async fn change(
@@ -51,36 +121,28 @@ async fn change(
     granted: &GrantedPerson,
     old: &str,
     new: &str,
-    all: bool,
+    ends: AlsoEnds,
 ) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
-    let own = caller.itself(if granted.standing() == Standing::Itself {
-        "write:user"
-    } else {
-        "write:sub-user"
-    })?;
-    limit(app, &format!("password {}", own.person())).await?;
-    let shown = app.store.password_hash(&own).await?;
-    if !app.passwords.check(old, shown.as_deref()).await? {
-        return Err(Refusal::invalid("old-password", "your own password").into());
-    }
+    let itself = granted.standing() == Standing::Itself;
+    let scope = if itself { "write:user" } else { "write:sub-user" };
+    let (shown, counted) = shows_password(app, caller, scope, old).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
     let ending = ended(granted, EndReason::PasswordChanged, "the password was changed");
-    let but = match (granted.standing(), caller.means()) {
-        (Standing::Itself, Means::Login(session)) if !all => Some(session),
+    let but = match caller.means() {
+        Means::Login(session) if itself && !ends.own_session => Some(session),
         _ => None,
     };
     for _ in 0..TRIES {
         let seen = app.store.password_hash(granted).await?;
-        if granted.standing() == Standing::Itself && seen != shown {
+        if itself && seen != shown {
             return Err(Refusal::invalid("old-password", "your own password").into());
         }
-        match app.store.set_password(granted, seen.as_deref(), &hash, but, &ending, app.now()).await {
+        let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys: ends.keys };
+        match app.store.set_password(granted, &new, but, &ending, app.now()).await {
             Err(Error::Stale) => {}
             outcome => {
-                app.store
-                    .forget_attempts(&System::for_sign_in(), &about(&format!("password {}", own.person())))
-                    .await?;
+                app.store.forget_attempts(&System::for_sign_in(), &counted).await?;
                 return Ok(outcome?);
             }
         }

@@ -8,6 +8,7 @@ use crate::operations::tokens::Use;
 use crate::state::App;
 use domain::Refusal;
 use domain::ids::PrincipalId;
+use domain::login::Reach;
 use domain::name;
 use domain::permission::{PermissionSet, Role};
 use domain::principal::{Person, Principal, PrincipalKind, PrincipalState};
@@ -115,7 +116,7 @@ pub async fn own(app: &App, caller: &Caller) -> Result<Profile, Failure> {
 /// # Errors
 /// [`Refusal::NotFound`] for whom the caller may not know.
 pub async fn get(app: &App, caller: &Caller, number: i64) -> Result<Profile, Failure> {
-    let granted = app.store.over(caller, number, "read:user", "read:sub-user").await?;
+    let granted = app.store.over(caller, number, Reach::See, "read:user", "read:sub-user").await?;
     let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
     profile(app, &granted, permissions).await
 }
@@ -141,14 +142,15 @@ pub async fn rename_own(app: &App, caller: &Caller, names: Names<'_>) -> Result<
 /// Changes the names of the person of a number.
 ///
 /// # Errors
-/// [`Refusal::Invalid`], and [`Refusal::NotFound`] for whom the caller may not know.
+/// [`Refusal::Invalid`]; [`Refusal::NotFound`] for whom the caller may not know; [`Refusal::Forbidden`] for a sub user
+/// who has shown that the address is their own.
 pub async fn rename_of(
     app: &App,
     caller: &Caller,
     number: i64,
     names: Names<'_>,
 ) -> Result<Profile, Failure> {
-    let granted = app.store.over(caller, number, "write:user", "write:sub-user").await?;
+    let granted = app.store.over(caller, number, Reach::Change, "write:user", "write:sub-user").await?;
     let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
     rename(app, &granted, names, permissions).await
 }
@@ -188,10 +190,10 @@ pub struct NewUser<'a> {
 pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Profile, Failure> {
     caller.in_scope("write:sub-user")?;
     let granted = caller.may::<ManageMembers>()?;
+    demand_fresh(app, caller)?;
     if let Some(made) = app.store.made_before(&granted).await? {
         return told(app, caller, PrincipalId(made)).await;
     }
-    demand_fresh(app, caller)?;
     let email = mail::address(new.email)?;
     for (field, name) in
         [("username", new.name), ("first-name", new.names.first), ("last-name", new.names.last)]

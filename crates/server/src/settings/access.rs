@@ -1,6 +1,7 @@
 //! Kinds of settings that have to do with who comes in: proxies, keys, mail.
 
 use super::kinds::{Kind, Secrecy, SecretUrl};
+use domain::network::Network;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -23,7 +24,7 @@ impl Kind for ProxyList {
     const PLACEHOLDER: &'static str = "IP[/BITS],…";
     fn parse(given: &str) -> Option<Proxies> {
         let ranges = given.split(',').map(str::trim).filter(|range| !range.is_empty());
-        ranges.map(range).collect::<Option<_>>().map(Proxies)
+        ranges.map(Network::parse).collect::<Option<_>>().map(Proxies)
     }
 }
 
@@ -69,19 +70,19 @@ pub enum MailRoute {
 
 /// Ranges of addresses whose `X-Forwarded-For` is believed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Proxies(Vec<(IpAddr, u32)>);
+pub struct Proxies(Vec<Network>);
 
 impl Proxies {
     /// These ranges; what is none is left out.
     #[must_use]
     pub fn of(ranges: &[&str]) -> Proxies {
-        Proxies(ranges.iter().filter_map(|text| range(text)).collect())
+        Proxies(ranges.iter().filter_map(|text| Network::parse(text)).collect())
     }
 
     /// Whether an address is one of them.
     #[must_use]
     pub fn trusts(&self, ip: IpAddr) -> bool {
-        self.0.iter().any(|(range, bits)| in_range(ip.to_canonical(), *range, *bits))
+        self.0.iter().any(|network| network.contains(ip))
     }
 
     /// Who is behind them, given the peer and what the header's lines say, the last hop last: the nearest address that
@@ -106,26 +107,6 @@ fn address(text: &str) -> Option<IpAddr> {
     let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
     text.parse().ok().or_else(bare).or_else(with_port).map(|ip: IpAddr| ip.to_canonical())
-}
-
-fn range(text: &str) -> Option<(IpAddr, u32)> {
-    let (ip, bits) = match text.split_once('/') {
-        Some((ip, bits)) => (ip.parse::<IpAddr>().ok()?, Some(bits.parse::<u32>().ok()?)),
-        None => (text.parse::<IpAddr>().ok()?, None),
-    };
-    let most = if ip.is_ipv4() { 32 } else { 128 };
-    let bits = bits.unwrap_or(most);
-    (bits <= most).then_some((ip, bits))
-}
-
-fn in_range(ip: IpAddr, range: IpAddr, bits: u32) -> bool {
-    let (ip, range, size) = match (ip, range) {
-        (IpAddr::V4(ip), IpAddr::V4(range)) => (u128::from(ip.to_bits()), u128::from(range.to_bits()), 32),
-        (IpAddr::V6(ip), IpAddr::V6(range)) => (ip.to_bits(), range.to_bits(), 128),
-        _ => return false,
-    };
-    // No bits at all are every address; a shift by all of them would overflow.
-    bits == 0 || (ip ^ range) >> (size - bits) == 0
 }
 
 #[cfg(test)]
@@ -158,12 +139,8 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_checked() {
-        for bad in ["10.0.0.0/33", "x", "10.0.0.0/", "::/129", "10.0.0.0/-1"] {
-            assert_eq!(ProxyList::parse(bad), None, "{bad}");
-        }
+    fn a_list_of_proxies_is_checked() {
+        assert_eq!(ProxyList::parse("10.0.0.0/8,x"), None);
         assert_eq!(ProxyList::parse(""), Some(Proxies::default()));
-        let all = ProxyList::parse("0.0.0.0/0").unwrap();
-        assert!(all.trusts("1.2.3.4".parse().unwrap()) && !all.trusts("::2".parse().unwrap()));
     }
 }

@@ -187,6 +187,17 @@ impl Kind for Span {
     }
 }
 
+/// A length of time, or none.
+pub(super) struct MaybeSpan;
+impl Kind for MaybeSpan {
+    type Value = Option<Duration>;
+    const EXPECTED: &'static str = "a length of time such as 90d or 12h, or 0 for no limit";
+    const PLACEHOLDER: &'static str = "TIME";
+    fn parse(given: &str) -> Option<Option<Duration>> {
+        if given == "0" { Some(None) } else { parse_duration(given).map(Some) }
+    }
+}
+
 /// A file of this machine, or none.
 pub(super) struct KeyFile;
 impl Kind for KeyFile {

@@ -225,6 +225,10 @@ settings! {
         "How long a program without a browser waits until somebody lets it in (`mobilecli auth login`).";
     device_key_expires: Duration, kinds::Span, "90d",
         "How long the key is good that such a program gets.";
+    key_max_age: Option<Duration>, kinds::MaybeSpan, "0",
+        "How old a key may get, whatever it says itself; older ones are refused, and so are the sessions that they opened. 0 for no limit.";
+    key_idle: Option<Duration>, kinds::MaybeSpan, "0",
+        "For how long a key may go without use; after that it is refused. Uses are noted to about half a minute. 0 for no limit.";
     invitation_expires: Duration, kinds::Span, "7d",
         "How long somebody who was invited into an organization may accept.";
     users_make_organizations: bool, kinds::Switch, "false",

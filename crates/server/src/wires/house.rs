@@ -17,7 +17,8 @@ use axum::routing::get;
 pub const ROUTES: &[(&str, &str)] =
     &[("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/openapi/{document}")];
 
-const WIRE: Wire = Wire { name: layers::HOUSE, word: |failure| TenureError::from(failure).into_response() };
+const WIRE: Wire =
+    Wire { name: layers::HOUSE, word: |failure| TenureError::from(failure).into_response(), authorize: None };
 
 /// The routes.
 pub fn routes(app: &App) -> Router<App> {

@@ -22,6 +22,7 @@ use axum::response::Response;
 use domain::ids::OrganizationId;
 use domain::json::{Bounds, SENT};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
@@ -58,7 +59,13 @@ pub struct Wire {
     pub name: &'static str,
     /// How it words a failure.
     pub word: fn(Failure) -> Response,
+    /// How its handlers find out who calls; `None` on a wire whose requests cannot be repeated.
+    pub authorize: Option<Authorize>,
 }
+
+/// Finds out who calls as a wire's handlers do: by the same credential, in the same organization, out of the same quotas.
+/// `None` for nobody; a handler says why.
+pub type Authorize = for<'a> fn(&'a App, &'a mut Parts) -> BoxFuture<'a, Option<Caller>>;
 
 /// Who made a request, told by the extractor to the log.
 #[derive(Clone, Default)]
@@ -87,13 +94,21 @@ impl Who {
         Span::current().record("principal", tracing::field::display(caller.principal()));
     }
 
-    /// Takes the request out of a quota.
+    /// Takes the request out of a quota, once: who is calling may be found out more than once.
     ///
     /// # Errors
     /// [`RequestFailure::TooManyRequests`].
     pub fn spend(&self, app: &App, key: Key) -> Result<(), RequestFailure> {
-        let Some(left) = quotas::spend(app, key) else { return Ok(()) };
-        self.seen().left.push((key.policy(), left));
+        let spent =
+            self.seen().left.iter().find(|(policy, _)| *policy == key.policy()).map(|(_, left)| *left);
+        let left = match spent {
+            Some(left) => left,
+            None => {
+                let Some(left) = quotas::spend(app, key) else { return Ok(()) };
+                self.seen().left.push((key.policy(), left));
+                left
+            }
+        };
         left.wait.map_or(Ok(()), |seconds| Err(RequestFailure::TooManyRequests { seconds }))
     }
 
@@ -111,9 +126,14 @@ impl Who {
     }
 }
 
-/// From where a request comes.
+/// From where a request comes, in the extensions of every request.
 #[derive(Clone, Copy)]
-struct Address(Option<IpAddr>);
+pub struct Address(pub Option<IpAddr>);
+
+/// The address that a request comes from: the peer's, or the one that a trusted proxy names.
+pub fn address(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Address>().and_then(|Address(address)| *address)
+}
 
 /// Notes who calls, for the log, takes the request out of the caller's quotas, and gives the caller what its request is
 /// noted under if it may be repeated.
@@ -127,8 +147,7 @@ pub fn recognized(app: &App, parts: &Parts, caller: Caller) -> Result<Caller, Fa
             who.spend(app, key)?;
         }
     }
-    let address = parts.extensions.get::<Address>().and_then(|Address(address)| *address);
-    Ok(caller.coming_from(address).attempting(parts.extensions.get::<Scope>().copied()))
+    Ok(caller.coming_from(address(&parts.extensions)).attempting(parts.extensions.get::<Scope>().copied()))
 }
 
 /// Notes who calls: from now on the request may send as much as the settings allow, and its connection as many requests.

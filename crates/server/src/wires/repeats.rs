@@ -1,19 +1,21 @@
 //! `Idempotency-Key` on every POST of every wire: a request that is repeated with its key is done once and answered
 //! alike, for as long as the settings say.
+//!
+//! A repeated request is judged like a new one. Who calls is found out as the wire's handlers do, and counted; an answer
+//! is given again to whoever may do just what they might when they were answered. For whoever may do anything else by
+//! now, the handler runs again as after a lost answer: it makes nothing twice, and when it refuses, that is the answer.
 
-use super::credential;
-use super::layers::{self, Wire};
+use super::layers::{self, Authorize, Wire};
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate;
 use crate::operations::idempotency::{self, Begin, Scope, StoredAnswer, Token};
 use crate::state::App;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::collections::BTreeMap;
-use store::Chosen;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says of an answer that it was given before.
@@ -36,64 +38,63 @@ enum Going {
     /// No key, or nobody who could have one.
     Plain(Request),
     First(Token, Request),
-    Again(Response),
+    Again(StoredAnswer),
+    /// It was answered so, to somebody who might do something else.
+    Judged(StoredAnswer, Request),
 }
 
 /// Runs a request, or answers it as it was answered before. `large` says that its body is not one to be held in
 /// memory.
 pub async fn run(app: &App, wire: Wire, request: Request, next: Next, large: bool) -> Response {
-    // Browsers send no keys, and what pages answer is for one person's eyes.
-    let keyed = request.headers().contains_key(KEY) && wire.name != "pages";
-    if request.method() != Method::POST || !keyed {
-        return next.run(request).await;
-    }
-    match begin(app, wire, request, large).await {
+    let keyed = request.method() == Method::POST && request.headers().contains_key(KEY);
+    let Some(authorize) = wire.authorize.filter(|_| keyed) else { return next.run(request).await };
+    match begin(app, wire.name, authorize, request, large).await {
         Ok(Going::Plain(request)) => next.run(request).await,
         Ok(Going::First(token, request)) => {
             let response = next.run(request).await;
             finish(app, token, response).await.unwrap_or_else(wire.word)
         }
-        Ok(Going::Again(response)) => response,
+        Ok(Going::Again(answer)) => again(answer).unwrap_or_else(wire.word),
+        Ok(Going::Judged(answer, request)) => {
+            let response = next.run(request).await;
+            if response.status().is_success() { again(answer).unwrap_or_else(wire.word) } else { response }
+        }
         Err(failure) => (wire.word)(failure),
     }
 }
 
-async fn begin(app: &App, wire: Wire, request: Request, large: bool) -> Result<Going, Failure> {
-    let Ok(credential) = credential(app, &request) else { return Ok(Going::Plain(request)) };
+async fn begin(
+    app: &App,
+    wire: &str,
+    authorize: Authorize,
+    request: Request,
+    large: bool,
+) -> Result<Going, Failure> {
+    let (mut parts, body) = request.into_parts();
+    // The handler says why, in the words of its wire.
+    let Some(caller) = authorize(app, &mut parts).await else {
+        return Ok(Going::Plain(Request::from_parts(parts, body)));
+    };
+    let key = key(&parts.headers)?;
     // The organization stands in the path or in a header: both are part of what the key belongs to.
-    let caller = match authenticate(app, credential.as_deref(), Chosen::ByDefault).await {
-        Ok(caller) => caller,
-        // The handler says why, in the words of its wire.
-        Err(Failure::Unauthenticated | Failure::Refused(_)) => return Ok(Going::Plain(request)),
-        Err(failure) => return Err(failure),
-    };
-    let key = key(request.headers())?;
-    let scope = Scope::of_caller(&caller, wire.name, &place(&request), &key);
-    let (digested, mut request) = match large {
-        true => (outline(request.headers()), request),
+    let scope = Scope::of_caller(&caller, wire, &place(&parts), &key);
+    let (digested, body) = match large {
+        true => (outline(&parts.headers), body),
         false => {
-            let (parts, body) = request.into_parts();
-            layers::noted(&parts.extensions, &caller);
             let bytes = layers::body(app, &parts.extensions, body).await?;
-            (bytes.to_vec(), Request::from_parts(parts, Body::from(bytes)))
+            (bytes.to_vec(), Body::from(bytes))
         }
     };
-    Ok(match idempotency::begin(app, scope, &digested).await? {
-        Begin::New(token) => {
-            request.extensions_mut().insert(scope);
-            Going::First(token, request)
-        }
-        Begin::Replay(answer) => Going::Again(again(answer)?),
+    let begun = idempotency::begin(app, scope, &digested, caller.authority()).await?;
+    if let Begin::Replay(answer) = begun {
+        return Ok(Going::Again(answer));
+    }
+    parts.extensions.insert(scope);
+    let request = Request::from_parts(parts, body);
+    Ok(match begun {
+        Begin::New(token) => Going::First(token, request),
+        Begin::Judge(answer) | Begin::Replay(answer) => Going::Judged(answer, request),
     })
-}
-
-/// Whatever a wire lets stand before a key, or the cookie. A form that the wire does not take is refused by its
-/// handler, and refusals of callers are not kept.
-fn credential(app: &App, request: &Request) -> Result<Option<String>, Failure> {
-    let headers = request.headers();
-    let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let said = said.and_then(|value| value.split_whitespace().next_back()).map(str::to_owned);
-    credential::only(app, request.method(), headers, said)
 }
 
 fn key(headers: &HeaderMap) -> Result<String, Failure> {
@@ -105,10 +106,10 @@ fn key(headers: &HeaderMap) -> Result<String, Failure> {
 }
 
 /// What a request is addressed to.
-fn place(request: &Request) -> String {
-    let named = ORGANIZATIONS.into_iter().flat_map(|name| request.headers().get_all(name));
+fn place(parts: &Parts) -> String {
+    let named = ORGANIZATIONS.into_iter().flat_map(|name| parts.headers.get_all(name));
     let named = named.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let path = request.uri().path_and_query().map_or("", |path| path.as_str()).to_owned();
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
     std::iter::once(path).chain(named).collect::<Vec<_>>().join("\n")
 }
 
@@ -129,6 +130,7 @@ async fn finish(app: &App, token: Token, response: Response) -> Result<Response,
             status: parts.status.as_u16(),
             headers: headers_text(&parts.headers)?,
             body: instead.unwrap_or_else(|| bytes.to_vec()),
+            authority: token.authority,
         };
         idempotency::finish(app, token, &answer).await?;
     } else {

@@ -136,24 +136,26 @@ both! {
         let app = world.app();
         let granted = proof::<UseSessions>(&ana).await;
         let scope = || Scope::of(&granted, "devin", "POST /sessions", "k1");
-        let Begin::New(token) = idempotency::begin(app, scope(), b"one").await.unwrap() else { panic!() };
-        let busy = idempotency::begin(app, scope(), b"one").await;
+        let Begin::New(token) = idempotency::begin(app, scope(), b"one", [1; 32]).await.unwrap() else { panic!() };
+        let busy = idempotency::begin(app, scope(), b"one", [1; 32]).await;
         assert!(matches!(busy, Err(Failure::Refused(Refusal::KeyBusy))));
-        let answer = StoredAnswer { status: 200, headers: "{}".into(), body: b"done".to_vec() };
+        let answer = StoredAnswer { status: 200, headers: "{}".into(), body: b"done".to_vec(), authority: [1; 32] };
         idempotency::finish(app, token, &answer).await.unwrap();
-        assert!(matches!(idempotency::begin(app, scope(), b"one").await, Ok(Begin::Replay(same)) if same == answer));
-        let other = idempotency::begin(app, scope(), b"two").await;
+        assert!(matches!(idempotency::begin(app, scope(), b"one", [1; 32]).await, Ok(Begin::Replay(same)) if same == answer));
+        let judged = idempotency::begin(app, scope(), b"one", [2; 32]).await;
+        assert!(matches!(judged, Ok(Begin::Judge(same)) if same == answer), "the caller may do something else by now");
+        let other = idempotency::begin(app, scope(), b"two", [1; 32]).await;
         assert!(matches!(other, Err(Failure::Refused(Refusal::KeyReused))));
         let bobs = Scope::of(&proof::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
-        let Begin::New(token) = idempotency::begin(app, bobs, b"two").await.unwrap() else { panic!() };
+        let Begin::New(token) = idempotency::begin(app, bobs, b"two", [1; 32]).await.unwrap() else { panic!() };
         idempotency::abandon(app, token).await.unwrap();
-        assert!(matches!(idempotency::begin(app, bobs, b"two").await, Ok(Begin::New(_))));
+        assert!(matches!(idempotency::begin(app, bobs, b"two", [1; 32]).await, Ok(Begin::New(_))));
         // That one's server dies: it is begun again when it can no longer be at work.
         world.advance(Span::minutes(2));
-        assert!(matches!(idempotency::begin(app, bobs, b"two").await, Ok(Begin::New(_))));
+        assert!(matches!(idempotency::begin(app, bobs, b"two", [1; 32]).await, Ok(Begin::New(_))));
         world.advance(Span::minutes(60 * 24));
         world.sweep().await;
-        assert!(matches!(idempotency::begin(app, scope(), b"two").await, Ok(Begin::New(_))));
+        assert!(matches!(idempotency::begin(app, scope(), b"two", [1; 32]).await, Ok(Begin::New(_))));
     }
 
     async fn attachments_are_kept_and_found(world: &World) {

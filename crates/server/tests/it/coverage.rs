@@ -103,6 +103,8 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/tenure/v1/me/sessions",                             401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("DELETE", "/tenure/v1/me/sessions",                             401, [204, 403, 204, 204, 204, 204, 204, 204, 403]),
     ("DELETE", "/tenure/v1/me/sessions/{session}",                   401, [404, 403, 404, 204, 404, 404, 404, 404, 403]),
+    // Of somebody who signed in only: a key may not.
+    ("DELETE", "/tenure/v1/me/keys",                                 401, [403; 9]),
     ("PUT",    "/tenure/v1/me/password",                             401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),
     // Of somebody who signed in only: a key may not.
     ("POST",   "/tenure/v1/me/authenticate",                         401, [403; 9]),
@@ -129,6 +131,7 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("POST",   "/account/end",                                       303, [303; 9]),
     ("POST",   "/account/end-others",                                303, [303; 9]),
     ("POST",   "/account/end-all",                                   303, [303; 9]),
+    ("POST",   "/account/revoke-keys",                               303, [303; 9]),
     ("POST",   "/account/password",                                  303, [303; 9]),
     ("POST",   "/account/authenticate",                              303, [303; 9]),
     ("POST",   "/account/totp",                                      303, [303; 9]),
@@ -147,9 +150,10 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("DELETE", "/frontend/api/v1/auth/sign-out",                      401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("POST",   "/frontend/api/v1/auth/jwt",                           401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/frontend/api/v1/auth/api-token",                     401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
-    ("POST",   "/frontend/api/v1/auth/api-token",                     401, [200, 403, 403, 200, 200, 200, 403, 200, 403]),
+    // A key makes no key, and changes no other one than itself.
+    ("POST",   "/frontend/api/v1/auth/api-token",                     401, [403; 9]),
     ("GET",    "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 404, 200, 404, 404, 404, 404, 403]),
-    ("PUT",    "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 403, 200, 404, 404, 403, 404, 403]),
+    ("PUT",    "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 403, 403, 404, 404, 403, 404, 403]),
     ("DELETE", "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 404, 204, 404, 404, 404, 404, 403]),
     // With a wrong old password, for those who may try.
     ("PUT",    "/frontend/api/v1/auth/current/password",              401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),

@@ -55,7 +55,7 @@ impl Actor<'_> {
         self.world.stranger(None).send("POST", PAGE, &headers, Body::from(form.to_owned())).await
     }
 
-    async fn looks(&self, code: &str) -> Answer {
+    pub async fn looks(&self, code: &str) -> Answer {
         let cookie = format!("jwt={}", self.key.as_deref().unwrap_or_default());
         let path = format!("{PAGE}?user_code={code}");
         self.world.stranger(None).send("GET", &path, &[("cookie", cookie.as_str())], Body::empty()).await
@@ -148,6 +148,7 @@ both! {
         assert_eq!(ana.lets_in(&denied, acme).await, 404);
         let late = world.program().await;
         world.advance(Span::seconds(10 * 60 - 1));
+        let ana = world.signed_in("ana@example.com").await;
         assert_eq!(ana.looks(&late.user_code).await.status, 200);
         assert_eq!(late.told().await, "authorization_pending");
         world.advance(Span::seconds(1));
@@ -279,6 +280,7 @@ both! {
         assert_eq!(ana.lets_in(&program, acme).await, 429);
         world.advance(Span::minutes(15));
         let program = world.program().await;
+        let ana = world.signed_in("ana@example.com").await;
         assert_eq!(ana.looks(&program.user_code).await.status, 200);
     }
 

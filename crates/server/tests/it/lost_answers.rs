@@ -3,6 +3,8 @@
 
 mod table;
 
+pub use table::repeated;
+
 use crate::devin::at;
 use crate::probe::{AUTH, PASSWORD, USER};
 use crate::world::{Actor, Answer};
@@ -75,7 +77,8 @@ pub async fn begun(actor: &Actor<'_>, wire: &str, path: &str, body: &Value) -> C
     let app = actor.world.app();
     let caller = authenticate(app, actor.key.as_deref(), Chosen::ByDefault).await.unwrap();
     let scope = Scope::of_caller(&caller, wire, path, "k");
-    let begun = idempotency::begin(app, scope, body.to_string().as_bytes()).await.unwrap();
+    let begun =
+        idempotency::begin(app, scope, body.to_string().as_bytes(), caller.authority()).await.unwrap();
     assert!(matches!(begun, Begin::New(_)), "the first one");
     caller.attempting(Some(scope))
 }

@@ -171,16 +171,10 @@ impl World {
     ) -> Actor<'_> {
         let secret = Secret::new(Wire::MobileNext, self.bytes());
         let credential = Credential {
-            id: CredentialId::new(START, self.bytes()),
-            principal,
             organization: bound,
-            wire: Wire::MobileNext,
             name: "test".into(),
-            suffix: secret.suffix().into(),
-            created: START,
             expires,
-            last_used: None,
-            revoked: None,
+            ..Credential::new(&secret, Wire::MobileNext, principal, START, self.bytes())
         };
         let system = System::for_administration();
         self.store().create_credential(&system, &credential, &secret.hash()).await.unwrap();

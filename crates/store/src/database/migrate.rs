@@ -36,6 +36,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     5 "0005_second_factor" "second_factor",
     6 "0006_invitations" "invitations",
     7 "0007_identities" "identities",
+    8 "0008_key_families" "key_families",
 ];
 
 /// The schema that this program reads and writes.

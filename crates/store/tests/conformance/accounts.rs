@@ -3,13 +3,16 @@
 use crate::world::{NOW, bytes, key, organization, principal, system};
 use domain::Refusal;
 use domain::credential::{Credential, Secret, SecretHash, Wire};
-use domain::ids::{CredentialId, OrganizationId, PrincipalId, SigningKeyId};
-use domain::permission::{AccountRole, Role};
+use domain::ids::{OrganizationId, PrincipalId, SigningKeyId};
+use domain::login::{Reach, Standing};
+use domain::permission::{AccountRole, Permission, Role};
 use domain::principal::{Person, Principal, PrincipalKind, PrincipalState, Scopes};
+use domain::refusal::Thing;
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
+use std::collections::BTreeSet;
 use store::access::{ManageMembers, UseSessions, ViewSessions};
-use store::{ApiToken, Caller, Chosen, Error, PublicKey, Store, TokenName};
+use store::{ApiToken, Caller, Chosen, Error, NewPassword, PublicKey, Store, TokenName};
 
 fn hash(byte: u8) -> SecretHash {
     SecretHash([byte; 32])
@@ -67,64 +70,95 @@ fn token(owner: PrincipalId, scopes: Option<Scopes>) -> (ApiToken, Secret) {
     let mut random = [0; 28];
     random[..10].copy_from_slice(&bytes());
     let secret = Secret::new(Wire::Probe, random);
-    let credential = Credential {
-        id: CredentialId::new(NOW, bytes()),
-        principal: owner,
-        organization: None,
-        wire: Wire::Probe,
-        name: String::new(),
-        suffix: secret.suffix().into(),
-        created: NOW,
-        expires: None,
-        last_used: None,
-        revoked: None,
-    };
+    let credential = Credential::new(&secret, Wire::Probe, owner, NOW, bytes());
     (ApiToken { credential, scopes, updated: NOW, recoverable: None }, secret)
 }
 
 both! {
-    async fn one_acts_on_oneself_and_those_below(db: &TestDatabase) {
+    async fn a_maker_reaches_sub_users_until_they_are_their_own(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, root) = organization(&store).await;
-        let (_, foreign) = organization(&store).await;
-        let (child, child_number) = sub(&store, acme, root, PrincipalState::Active).await;
-        let (grandchild, number) = sub(&store, acme, child, PrincipalState::Active).await;
+        store.set_member(&system().within(acme), root, Role::Admin, NOW).await.unwrap();
+        let (globex, foreign) = organization(&store).await;
+        let (child, number) = sub(&store, acme, root, PrincipalState::Pending).await;
         let (sibling, _) = sub(&store, acme, root, PrincipalState::Active).await;
         let admin = principal(&store, Some(AccountRole::Admin)).await.id;
-        for (who, may) in [(root, true), (child, true), (grandchild, true), (admin, true), (sibling, false), (foreign, false)] {
+        let over = async |who, reach| {
             let caller = caller(&store, who).await;
-            let outcome = store.over(&caller, number, "read:user", "read:sub-user").await;
-            assert_eq!(outcome.is_ok(), may, "{who}");
-            match outcome {
+            match store.over(&caller, number, reach, "read:user", "read:sub-user").await {
                 Ok(granted) => {
+                    assert_eq!((granted.person(), granted.actor()), (child, Some(who)));
                     let found = store.person(&granted).await.unwrap();
-                    assert_eq!((found.principal.id, found.parent, found.first_name.as_str()), (grandchild, Some(child), "Su"));
-                    assert_eq!(granted.actor(), Some(who));
-                    let parent = store.parent(&granted, &found).await.unwrap().unwrap();
-                    assert_eq!(parent.principal.id, child);
+                    assert_eq!((found.parent, found.first_name.as_str()), (Some(root), "Su"));
+                    Ok(granted.standing())
                 }
-                Err(error) => assert!(not_found::<()>(Err(error))),
+                Err(Error::Refused(refusal)) => Err(refusal),
+                Err(error) => panic!("{error}"),
             }
-        }
-        let people = async |who| {
-            let mut ids = Vec::new();
-            for person in store.people(&caller(&store, who).await).await.unwrap() {
-                ids.push(person.principal.id);
-            }
-            ids.sort();
-            ids
         };
-        let sorted = |mut ids: Vec<PrincipalId>| { ids.sort(); ids };
-        assert_eq!(people(root).await, sorted(vec![root, child, grandchild, sibling]));
-        assert_eq!(people(child).await, sorted(vec![child, grandchild]));
-        assert_eq!(people(admin).await, sorted(vec![root, foreign, child, grandchild, sibling]));
-        // Who was deleted is nobody's any more; those below are still below those above.
+        let not_found = || Err(Refusal::NotFound(Thing::Principal));
+        let expect = async |who, sees: Result<Standing, Refusal>, changes: Result<Standing, Refusal>| {
+            assert_eq!((over(who, Reach::See).await, over(who, Reach::Change).await), (sees, changes));
+        };
+        let people = async |who| {
+            let people = store.people(&caller(&store, who).await).await.unwrap().into_iter();
+            people.map(|person| person.principal.id).collect::<BTreeSet<_>>()
+        };
+        let set = |ids: &[PrincipalId]| ids.iter().copied().collect::<BTreeSet<_>>();
+        // Not verified yet.
+        expect(root, Ok(Standing::Maker), Ok(Standing::Maker)).await;
+        expect(admin, Ok(Standing::Administrator), Ok(Standing::Administrator)).await;
+        for stranger in [sibling, foreign] {
+            expect(stranger, not_found(), not_found()).await;
+        }
+        assert_eq!(people(root).await, set(&[root, child, sibling]));
+        assert_eq!(people(admin).await, set(&[root, foreign, child, sibling]));
+        // Verified: the maker sees them, and changes nothing.
+        store.set_principal_state(&system(), child, PrincipalState::Active, NOW).await.unwrap();
+        expect(child, Ok(Standing::Itself), Ok(Standing::Itself)).await;
+        expect(root, Ok(Standing::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
+        // A member elsewhere, whatever the state: nobody is their maker any more.
+        store.set_member(&system().within(globex), child, Role::Readwrite, NOW).await.unwrap();
+        for state in [PrincipalState::Active, PrincipalState::Suspended] {
+            store.set_principal_state(&system(), child, state, NOW).await.unwrap();
+            expect(root, not_found(), not_found()).await;
+        }
+        assert_eq!(people(root).await, set(&[root, sibling]));
+        store.remove_member(&system().within(globex), child, NOW).await.unwrap();
+        expect(root, Ok(Standing::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
+        // A maker who manages no members any more sees none of them.
+        store.set_member(&system().within(acme), foreign, Role::Admin, NOW).await.unwrap();
+        store.set_member(&system().within(acme), root, Role::Readonly, NOW).await.unwrap();
+        expect(root, not_found(), not_found()).await;
+        assert_eq!(people(root).await, set(&[root]));
         store.set_principal_state(&system(), child, PrincipalState::Deleted, NOW).await.unwrap();
-        let caller = caller(&store, root).await;
-        assert!(not_found(store.over(&caller, child_number, "read:user", "read:sub-user").await));
-        assert!(store.over(&caller, number, "read:user", "read:sub-user").await.is_ok());
-        assert_eq!(people(root).await, sorted(vec![root, grandchild, sibling]));
-        assert!(not_found(store.over(&caller, 999, "read:user", "read:sub-user").await));
+        expect(admin, not_found(), not_found()).await;
+    }
+
+    async fn a_password_of_a_maker_opens_nothing_elsewhere(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, root) = organization(&store).await;
+        store.set_member(&system().within(acme), root, Role::Admin, NOW).await.unwrap();
+        let (globex, _) = organization(&store).await;
+        let (child, number) = sub(&store, acme, root, PrincipalState::Pending).await;
+        let known = async || {
+            let known = store.known(&system(), &format!("{child}@example.com")).await.unwrap();
+            known.unwrap().password_hash
+        };
+        assert_eq!(known().await.as_deref(), Some("hash"), "at home");
+        store.set_member(&system().within(globex), child, Role::Readwrite, NOW).await.unwrap();
+        assert_eq!(known().await, None, "elsewhere");
+        // One that they chose themselves counts everywhere.
+        let own = caller(&store, root).await;
+        store.remove_member(&system().within(globex), child, NOW).await.unwrap();
+        let maker = store.over(&own, number, Reach::Change, "write:user", "write:sub-user").await.unwrap();
+        let given = NewPassword { seen: Some("hash"), hash: "given", revokes_keys: false };
+        store.set_password(&maker, &given, None, &ending(), NOW).await.unwrap();
+        store.set_member(&system().within(globex), child, Role::Readwrite, NOW).await.unwrap();
+        assert_eq!(known().await, None);
+        store.keep_token(&system(), child, "restore", &hash(1), NOW + Span::minutes(1)).await.unwrap();
+        store.restore_password(&system(), &hash(1), "own", &ending(), NOW).await.unwrap();
+        assert_eq!(known().await.as_deref(), Some("own"));
     }
 
     async fn an_address_is_one_persons(db: &TestDatabase) {
@@ -164,7 +198,7 @@ both! {
         assert_eq!(store.person(&own).await.unwrap().principal.state, PrincipalState::Active);
         // One for a password that was remembered, and changed, is no good any more.
         store.keep_token(&system(), child, "restore", &hash(3), until).await.unwrap();
-        store.set_password(&own, Some("hash"), "other", None, &ending(), NOW).await.unwrap();
+        store.set_password(&own, &NewPassword { seen: Some("hash"), hash: "other", revokes_keys: false }, None, &ending(), NOW).await.unwrap();
         assert!(nobody(store.restore_password(&system(), &hash(3), "new", &ending(), NOW).await));
         store.keep_token(&system(), child, "restore", &hash(4), until).await.unwrap();
         assert_eq!(store.restore_password(&system(), &hash(4), "new", &ending(), NOW).await.unwrap(), child);

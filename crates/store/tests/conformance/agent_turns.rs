@@ -186,7 +186,7 @@ both! {
         let (digest, expires) = ([1; 32], NOW + Span::minutes(60));
         let begin = async |scope: &Scope, at| store.idempotency_begin(scope, digest, at, expires).await.unwrap();
         assert_eq!(begin(&scope, NOW).await, Begun::New);
-        let answer = StoredAnswer { status: 201, headers: "{}".into(), body: vec![0, 255] };
+        let answer = StoredAnswer { status: 201, headers: "{}".into(), body: vec![0, 255], authority: [3; 32] };
         assert_eq!(begin(&scope, NOW).await, Begun::Held { digest, answer: None, started: NOW });
         store.idempotency_finish(&scope, &answer).await.unwrap();
         store.idempotency_abandon(&scope).await.unwrap();

@@ -15,7 +15,7 @@ use domain::time::{Micros, Span};
 use serde_json::json;
 use std::path::Path;
 use store::testing::TestDatabase;
-use store::{ApiToken, AuditLine, AuditProof, BrokenLine, By, NewAuditLine, Store};
+use store::{ApiToken, AuditLine, AuditProof, BrokenLine, By, NewAuditLine, NewPassword, Store};
 
 /// Does what somebody does who has the database itself.
 pub async fn raw(url: &str, sql: &str) -> Result<(), String> {
@@ -219,8 +219,8 @@ both! {
         store.create_principal(&acting, &ci, None, Some((id, Role::Readonly))).await.unwrap();
         let secret = Secret::new(Wire::Tenure, [7; 28]);
         let key = Credential {
-            id: CredentialId::new(NOW, bytes()), principal: ci.id, organization: Some(id), wire: Wire::Tenure,
-            name: "k".into(), suffix: secret.suffix().into(), created: NOW, expires: None, last_used: None, revoked: None,
+            organization: Some(id), name: "k".into(),
+            ..Credential::new(&secret, Wire::Tenure, ci.id, NOW, bytes())
         };
         store.create_credential(&acting, &key, &secret.hash()).await.unwrap();
         store.set_member(&system().within(id), ci.id, Role::Admin, NOW).await.unwrap();
@@ -229,7 +229,7 @@ both! {
         store.set_organization_limits(&acting, id, None, Some(Some(Acus::whole(9))), NOW).await.unwrap();
         store.revoke_credential(&acting, key.id, NOW).await.unwrap();
         let over = acting.over(ci.id);
-        store.set_password(&over, None, "hash of a password", None, &revoked(), NOW).await.unwrap();
+        store.set_password(&over, &NewPassword { seen: None, hash: "hash of a password", revokes_keys: false }, None, &revoked(), NOW).await.unwrap();
         store.end_logins(&over, None, &revoked(), NOW).await.unwrap();
         store.set_principal_state(&acting, ci.id, PrincipalState::Suspended, NOW).await.unwrap();
         store.remove_member(&system().within(id), ci.id, NOW).await.unwrap();
@@ -246,13 +246,13 @@ member.set {{\"role\":\"admin\"}} instead of {{\"role\":\"readonly\"}}
 organization.update {{\"name\":\"Newer\"}} instead of {{\"name\":\"New\"}}
 organization.update {{\"max_devices\":3}} instead of {{\"max_devices\":null}}
 organization.update {{\"max_cycle_acus\":9.0,\"max_session_acus\":null}} instead of {{\"max_cycle_acus\":null,\"max_session_acus\":null}}
-key.revoke {{\"of\":\"{0}\"}}
+key.revoke {{\"of\":\"{0}\",\"revoked\":[\"{1}\"]}}
 password.change {{}}
 login.end_all {{\"but\":null,\"reason\":\"revoked\"}}
 service_user.suspend {{\"state\":\"suspended\"}} instead of {{\"email\":null,\"name\":\"ci\",\"state\":\"active\"}}
 member.remove {{}} instead of {{\"role\":\"admin\"}}
 service_user.delete {{\"state\":\"deleted\"}} instead of {{\"email\":null,\"name\":\"ci\",\"state\":\"suspended\"}}
-organization.delete {{}}", ci.id));
+organization.delete {{}}", ci.id, key.id));
         let of_caller = noted.iter().filter(|noted| noted.line.by == by).count();
         // What was done with the system's own proofs was done at the machine.
         assert_eq!((of_caller, noted.len()), (12, 14));
@@ -327,8 +327,8 @@ login.end_found {{\"ended\":[],\"reason\":\"revoked\"}}"));
             assert!(store.keep_out(&own, &code, NOW).await.is_err());
         }
         let key = Credential {
-            id: CredentialId::new(NOW, bytes()), principal: ana, organization: Some(acme), wire: Wire::MobileNext,
-            name: "cli".into(), suffix: "x".into(), created: NOW, expires: None, last_used: None, revoked: None,
+            organization: Some(acme), name: "cli".into(),
+            ..Credential::new(&Secret::new(Wire::MobileNext, [8; 28]), Wire::MobileNext, ana, NOW, bytes())
         };
         let token = ApiToken { credential: key, scopes: None, updated: NOW, recoverable: None };
         let redeem = async || {

@@ -10,7 +10,7 @@ use domain::principal::{PrincipalState, Scopes};
 use domain::session::{EndReason, Ending, Kind, What};
 use domain::time::{Micros, Span};
 use store::access::{UseSessions, ViewSessions};
-use store::{Chosen, Error, Means, Opening, Store};
+use store::{Chosen, Error, Means, NewPassword, Opening, Store};
 
 const HASH: SecretHash = SecretHash([7; 32]);
 
@@ -78,6 +78,11 @@ async fn feed(store: &Store) -> Vec<(SessionId, i64, What)> {
     let kept = store.session_revisions(&view, Kind::Login, 1000).await.unwrap();
     assert_eq!(last.into_iter().collect::<Vec<_>>(), kept, "a line for each revision");
     feed.lines.into_iter().map(|line| (line.session.id, line.revision, line.what)).collect()
+}
+
+/// The first password of somebody.
+fn password(hash: &str) -> NewPassword<'_> {
+    NewPassword { seen: None, hash, revokes_keys: false }
 }
 
 both! {
@@ -197,10 +202,10 @@ both! {
         let (caller, _) = store.caller_signed_in(one.id, &HASH, Chosen::ByDefault, NOW).await.unwrap();
         let own = caller.itself("write:user").unwrap();
         let changed = ending(EndReason::PasswordChanged);
-        store.set_password(&own, None, "first", Some(one.id), &changed, NOW).await.unwrap();
+        store.set_password(&own, &password("first"), Some(one.id), &changed, NOW).await.unwrap();
         assert!(good(&store, one.id, NOW).await && !good(&store, two.id, NOW).await);
         // Who decided on another password decides again.
-        let stale = store.set_password(&own, None, "second", None, &changed, NOW).await;
+        let stale = store.set_password(&own, &password("second"), None, &changed, NOW).await;
         assert!(matches!(stale, Err(Error::Stale)));
         assert_eq!(store.password_hash(&own).await.unwrap().as_deref(), Some("first"));
         // A sign-in that checked the old password while it was changed does not come in.

@@ -40,6 +40,7 @@ mod audit;
 mod damage;
 mod devices;
 mod durability;
+mod families;
 mod files;
 mod heavy;
 mod identities;

@@ -121,16 +121,9 @@ pub async fn key(
     random[..10].copy_from_slice(&bytes());
     let secret = Secret::new(Wire::Tenure, random);
     let key = Credential {
-        id: CredentialId::new(NOW, bytes()),
-        principal,
         organization,
-        wire: Wire::Tenure,
-        name: String::new(),
-        suffix: secret.suffix().into(),
-        created: NOW,
         expires,
-        last_used: None,
-        revoked: None,
+        ..Credential::new(&secret, Wire::Tenure, principal, NOW, bytes())
     };
     store.create_credential(&system(), &key, &secret.hash()).await.unwrap();
     (key.id, secret)

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use domain::credential::{Credential, Secret};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::network::{Network, Networks};
 use domain::time::Span;
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::administration::{Administration, minute, now, random, time};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::output::Column;
-use crate::values::{OrgRef, duration, email, name, wire};
+use crate::values::{OrgRef, duration, email, name, network, wire};
 
 /// Commands about API keys.
 #[derive(Debug, Subcommand)]
@@ -33,7 +34,7 @@ pub enum Key {
     Create(Create),
     /// List keys, without their secrets
     List(List),
-    /// Revoke a key at once and for good
+    /// Revoke a key at once and for good, and the keys that were made with it
     Revoke {
         /// Its id, as `tenure key list` prints it
         #[arg(value_name = "ID")]
@@ -63,6 +64,9 @@ pub struct Create {
     /// Stops working after this time, as 90d [default: never]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub expires: Option<Duration>,
+    /// A network that it may be used from, as 192.0.2.0/24; may be given more than once [default: everywhere]
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub network: Vec<Network>,
 }
 
 /// Arguments of `tenure key list`.
@@ -95,6 +99,8 @@ struct Shown {
     last_used_at: Option<String>,
     expires_at: Option<String>,
     revoked_at: Option<String>,
+    made_by: Option<Uuid>,
+    networks: Vec<String>,
     #[serde(skip)]
     owner: String,
 }
@@ -113,6 +119,8 @@ impl Shown {
             last_used_at: key.last_used.map(time),
             expires_at: key.expires.map(time),
             revoked_at: key.revoked.map(time),
+            made_by: key.made_by.map(|maker| maker.0),
+            networks: key.networks.0.iter().map(Network::to_string).collect(),
             owner,
         }
     }
@@ -133,7 +141,10 @@ pub async fn run(context: &Context, command: Key) -> Result<()> {
                 .revoke_credential(&admin.system, CredentialId(id), now())
                 .await
                 .map_err(|error| Failure::from(error).hint("`tenure key list` shows them all"))?;
-            context.output.done(&format!("Revoked key {id}."), &serde_json::json!({ "id": id }))?;
+            context.output.done(
+                &format!("Revoked key {id}, and what was made with it."),
+                &serde_json::json!({ "id": id }),
+            )?;
         }
     }
     admin.close().await;
@@ -174,16 +185,11 @@ async fn make(
     let created = now();
     let secret = Secret::new(arguments.wire, random());
     let key = Credential {
-        id: CredentialId::new(created, random()),
-        principal,
         organization,
-        wire: arguments.wire,
         name: arguments.name.clone().unwrap_or_default(),
-        suffix: secret.suffix().to_owned(),
-        created,
         expires: arguments.expires.map(|after| created + Span::from(after)),
-        last_used: None,
-        revoked: None,
+        networks: Networks(arguments.network.clone()),
+        ..Credential::new(&secret, arguments.wire, principal, created, random())
     };
     admin.store.create_credential(&admin.system, &key, &secret.hash()).await?;
     Ok((key, secret.reveal().to_owned()))

@@ -6,6 +6,7 @@ use domain::permission::Role;
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::session::{EndReason, Ending};
 use serde::Serialize;
+use store::NewPassword;
 use uuid::Uuid;
 
 use crate::administration::{Administration, hash_password, minute, new_principal, now, time};
@@ -49,6 +50,9 @@ pub enum User {
         /// Read the password from standard input
         #[arg(long, required = true)]
         password_stdin: bool,
+        /// Revoke all their keys as well, and the keys that were made with those
+        #[arg(long)]
+        revoke_keys: bool,
     },
     /// End all login sessions of a person; their keys stay good
     SignOut {
@@ -123,7 +127,9 @@ pub async fn run(context: &Context, command: User) -> Result<()> {
         User::Create(arguments) => create(context, &admin, arguments).await?,
         User::List { org } => list(context, &admin, org).await?,
         User::Suspend { email } => set_state(context, &admin, &email, PrincipalState::Suspended).await?,
-        User::Password { email, .. } => set_password(context, &admin, &email).await?,
+        User::Password { email, revoke_keys, .. } => {
+            set_password(context, &admin, &email, revoke_keys).await?;
+        }
         User::SignOut { email } => sign_out(context, &admin, &email).await?,
         User::ForgetFactor { email } => forget_factor(context, &admin, &email).await?,
         User::Delete { email } => set_state(context, &admin, &email, PrincipalState::Deleted).await?,
@@ -148,15 +154,22 @@ async fn create(context: &Context, admin: &Administration, arguments: Create) ->
     context.output.done(&sentence, &Shown::new(user, vec![member]))
 }
 
-async fn set_password(context: &Context, admin: &Administration, email: &str) -> Result<()> {
+async fn set_password(
+    context: &Context,
+    admin: &Administration,
+    email: &str,
+    revokes_keys: bool,
+) -> Result<()> {
     let user = admin.user(email).await?;
     let hash = hash_password(&password()?)?;
     let granted = admin.system.over(user.id);
     let seen = admin.store.password_hash(&granted).await?;
     let ending = by_administrator(EndReason::PasswordChanged, "an administrator set the password");
-    admin.store.set_password(&granted, seen.as_deref(), &hash, None, &ending, now()).await?;
+    let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys };
+    admin.store.set_password(&granted, &new, None, &ending, now()).await?;
+    let keys = if revokes_keys { "revoked, with the keys made with them" } else { "as before" };
     let sentence =
-        format!("Set the password of {email}. Their login sessions have ended; their keys are as before.");
+        format!("Set the password of {email}. Their login sessions have ended; their keys are {keys}.");
     context.output.done(&sentence, &Shown::new(user, vec![]))
 }
 

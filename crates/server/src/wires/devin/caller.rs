@@ -2,7 +2,7 @@
 
 use super::errors::DevinError;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate;
+use crate::operations::authenticate::authenticate_from;
 use crate::operations::second_factor::demand_for;
 use crate::state::App;
 use crate::wires::{credential, layers};
@@ -32,7 +32,8 @@ impl FromRequestParts<App> for Known {
 /// Who calls, and with what.
 async fn known(parts: &Parts, app: &App, chosen: Chosen) -> Result<(Caller, Option<String>), Failure> {
     let credential = credential::of(app, parts)?;
-    let caller = authenticate(app, credential.as_deref(), chosen).await?;
+    let caller =
+        authenticate_from(app, credential.as_deref(), chosen, layers::address(&parts.extensions)).await?;
     Ok((layers::recognized(app, parts, caller)?, credential))
 }
 
@@ -43,8 +44,9 @@ fn chosen(parts: &Parts) -> Chosen {
     if !pattern.contains(ORGANIZATION) {
         return Chosen::ByDefault;
     }
-    // The prefix of the wire was taken off: `/organizations/{org}/…`.
-    Chosen::Named(parts.uri.path().split('/').nth(2).and_then(OrganizationId::parse))
+    // What stands before `organizations` is the wire's prefix, or nothing once that was taken off.
+    let organization = parts.uri.path().split('/').skip_while(|part| *part != "organizations").nth(1);
+    Chosen::Named(organization.and_then(OrganizationId::parse))
 }
 
 /// A caller that has the right `P` in the organization of the path.
@@ -101,8 +103,9 @@ impl<P: Right> MayInAccount<P> {
         organization: Option<OrganizationId>,
     ) -> Result<Granted<P>, Failure> {
         let chosen = Chosen::Named(organization);
-        let caller = authenticate(app, self.credential.as_deref(), chosen).await?;
-        let caller = caller.attempting(self.caller.attempt());
+        let caller =
+            authenticate_from(app, self.credential.as_deref(), chosen, self.caller.by().address).await?;
+        let caller = caller.coming_from(self.caller.by().address).attempting(self.caller.attempt());
         Ok(caller.may::<P>().map_err(|_: Refusal| Refusal::NotAMember)?)
     }
 }

@@ -33,12 +33,19 @@ use super::layers::{self, Wire};
 use crate::failure::{Failure, RequestFailure};
 use crate::state::App;
 use axum::Router;
+use axum::extract::FromRequestParts;
 use axum::middleware::from_fn;
 use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, any, on};
 use errors::DevinError;
 
-const WIRE: Wire = Wire { name: "devin", word: |failure| DevinError::from(failure).into_response() };
+const WIRE: Wire = Wire {
+    name: "devin",
+    word: |failure| DevinError::from(failure).into_response(),
+    authorize: Some(|app, parts| {
+        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+    }),
+};
 
 /// Makes of each row its routes under both prefixes, and the tables of them. A row of `organizations` is a route with
 /// the organization in its path and one without, which means the key's own. In brackets: the query parameters that

@@ -2,12 +2,13 @@
 
 use super::errors::EverrunsError;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate;
+use crate::operations::authenticate::authenticate_from;
 use crate::state::App;
 use crate::wires::{credential, layers};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
+use std::net::IpAddr;
 use store::access::Right;
 use store::{Caller, Chosen, Granted};
 
@@ -21,6 +22,7 @@ const SCHEMES: [&str; 2] = ["bearer", "apikey"];
 pub struct Visitor {
     credential: Option<String>,
     chosen: Chosen,
+    address: Option<IpAddr>,
 }
 
 impl Visitor {
@@ -28,13 +30,18 @@ impl Visitor {
     ///
     /// # Errors
     /// As [`credential::only`].
-    pub fn of(app: &App, method: &Method, headers: &HeaderMap) -> Result<Visitor, Failure> {
+    pub fn of(
+        app: &App,
+        method: &Method,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Result<Visitor, Failure> {
         let said = match (headers.contains_key(header::AUTHORIZATION), key(headers)) {
             (true, None) => return Err(Failure::Unauthenticated),
             (_, key) => key.map(str::to_owned),
         };
         let credential = credential::only(app, method, headers, said)?;
-        Ok(Visitor { credential, chosen: layers::chosen(headers, ORGANIZATION) })
+        Ok(Visitor { credential, chosen: layers::chosen(headers, ORGANIZATION), address })
     }
 
     /// Who is calling.
@@ -42,7 +49,7 @@ impl Visitor {
     /// # Errors
     /// As [`authenticate`].
     pub async fn caller(&self, app: &App) -> Result<Caller, Failure> {
-        authenticate(app, self.credential.as_deref(), self.chosen).await
+        authenticate_from(app, self.credential.as_deref(), self.chosen, self.address).await
     }
 }
 
@@ -64,7 +71,8 @@ impl FromRequestParts<App> for Known {
     type Rejection = EverrunsError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, EverrunsError> {
-        let caller = Visitor::of(app, &parts.method, &parts.headers)?.caller(app).await?;
+        let address = layers::address(&parts.extensions);
+        let caller = Visitor::of(app, &parts.method, &parts.headers, address)?.caller(app).await?;
         Ok(Known(layers::recognized(app, parts, caller)?))
     }
 }

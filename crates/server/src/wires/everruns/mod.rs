@@ -28,6 +28,7 @@ use super::layers::{self, Wire};
 use crate::failure::{Failure, RequestFailure};
 use crate::state::App;
 use axum::Router;
+use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post, put};
 use errors::EverrunsError;
@@ -64,7 +65,13 @@ pub const ROUTES: &[(&str, &str)] = &[
 /// vendor's own `/api/v1` is Mobile Next's here.
 pub const ALIAS: &str = "/everruns/api";
 
-const WIRE: Wire = Wire { name: "everruns", word: |failure| EverrunsError::from(failure).into_response() };
+const WIRE: Wire = Wire {
+    name: "everruns",
+    word: |failure| EverrunsError::from(failure).into_response(),
+    authorize: Some(|app, parts| {
+        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+    }),
+};
 
 /// The routes.
 pub fn routes(app: &App) -> Router<App> {

@@ -58,7 +58,7 @@ pub async fn open(
     let follow = agent_events::follow(&app, granted.clone(), id, since).await?.only(only, exclude);
     let (out, frames) = mpsc::channel(FRAMES_WAITING);
     let organization = granted.organization();
-    let visitor = Visitor::of(&app, &Method::GET, &headers)?;
+    let visitor = Visitor::of(&app, &Method::GET, &headers, caller.by().address)?;
     let access = Looks::follow(&app, Looking::Stream, signals::access(&caller));
     let stream = Stream {
         app: app.clone(),

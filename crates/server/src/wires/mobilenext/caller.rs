@@ -2,7 +2,7 @@
 
 use super::errors::MobileError;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate;
+use crate::operations::authenticate::authenticate_from;
 use crate::state::App;
 use crate::wires::{credential, layers};
 use axum::extract::FromRequestParts;
@@ -27,7 +27,8 @@ impl FromRequestParts<App> for Known {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, MobileError> {
         let credential = credential::of(app, parts)?;
-        let caller = authenticate(app, credential.as_deref(), chosen(&parts.headers)).await?;
+        let (chosen, address) = (chosen(&parts.headers), layers::address(&parts.extensions));
+        let caller = authenticate_from(app, credential.as_deref(), chosen, address).await?;
         Ok(Known(layers::recognized(app, parts, caller)?))
     }
 }

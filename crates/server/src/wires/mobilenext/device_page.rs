@@ -3,18 +3,20 @@
 
 use super::errors::MobileError;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate;
+use crate::operations::authenticate::authenticate_from;
 use crate::operations::device_login::{self, program};
 use crate::operations::whoami;
 use crate::state::App;
 use crate::wires::credential::{presented, same_site};
-use crate::wires::layers::{self, NotKept, Whole};
+use crate::wires::layers::{self, Address, NotKept, Whole};
 use askama::Template;
+use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use domain::Refusal;
 use domain::device_login::{DeviceLogin, shown, typed_code};
 use domain::ids::OrganizationId;
 use sha2::{Digest, Sha256};
@@ -30,6 +32,8 @@ struct Page {
     wrong: Option<String>,
     /// What was done; then nothing else is asked.
     done: Option<&'static str>,
+    /// Whether who is signed in has to sign in again, because it was too long ago.
+    stale: bool,
     /// Who is signed in.
     person: Option<String>,
     /// Where who is not signed in does that, and comes back from.
@@ -59,8 +63,9 @@ impl Page {
     }
 
     fn wrong(self, failure: Failure) -> Response {
+        let stale = matches!(failure, Failure::Refused(Refusal::StaleAuthentication { .. }));
         let (status, sentence) = MobileError::from(failure).into_page();
-        Page { wrong: Some(sentence), ..self }.answer(status)
+        Page { wrong: Some(sentence), stale, ..self }.answer(status)
     }
 
     fn answer(self, status: StatusCode) -> Response {
@@ -91,20 +96,30 @@ struct SignedIn {
     name: String,
 }
 
-async fn signed_in(app: &App, headers: &HeaderMap, chosen: Chosen) -> Result<SignedIn, Failure> {
+async fn signed_in(
+    app: &App,
+    headers: &HeaderMap,
+    chosen: Chosen,
+    Address(address): Address,
+) -> Result<SignedIn, Failure> {
     let token = presented(headers);
-    let caller = authenticate(app, token.as_deref(), chosen).await?;
+    let caller = authenticate_from(app, token.as_deref(), chosen, address).await?;
     let own = whoami::principal(app, &caller).await?;
     Ok(SignedIn { caller, name: own.email.unwrap_or(own.name) })
 }
 
 /// `GET /login/device`: leads to the page of signing in, asks for the code, then whether to let the program in.
-pub async fn show(State(app): State<App>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+pub async fn show(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Extension(address): Extension<Address>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let code = match layers::query_value(query.as_deref(), "user_code") {
         Ok(code) => code.unwrap_or_default(),
         Err(failure) => return Page::of(None, "").wrong(failure),
     };
-    let signed = match signed_in(&app, &headers, Chosen::ByDefault).await {
+    let signed = match signed_in(&app, &headers, Chosen::ByDefault, address).await {
         Ok(signed) => signed,
         Err(Failure::Unauthenticated) => return Page::of(None, &code).answer(StatusCode::OK),
         Err(failure) => return Page::of(None, &code).wrong(failure),
@@ -148,13 +163,18 @@ impl Form {
 }
 
 /// `POST /login/device`: lets the program in, or does not. What a page says is for one person's eyes, and not kept.
-pub async fn act(State(app): State<App>, headers: HeaderMap, Whole(request): Whole) -> Response {
-    let mut response = acted(app, headers, request).await;
+pub async fn act(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Extension(address): Extension<Address>,
+    Whole(request): Whole,
+) -> Response {
+    let mut response = acted(app, headers, address, request).await;
     response.extensions_mut().insert(NotKept);
     response
 }
 
-async fn acted(app: App, headers: HeaderMap, request: Request) -> Response {
+async fn acted(app: App, headers: HeaderMap, address: Address, request: Request) -> Response {
     if let Err(failure) = same_site(&app, &Method::POST, &headers) {
         return Page::of(None, "").wrong(failure);
     }
@@ -163,21 +183,21 @@ async fn acted(app: App, headers: HeaderMap, request: Request) -> Response {
         Err(failure) => return Page::of(None, "").wrong(failure),
     };
     match form.action.as_str() {
-        "allow" | "deny" => decide(&app, &headers, &form).await,
+        "allow" | "deny" => decide(&app, &headers, address, &form).await,
         _ => Page::of(None, &form.code).answer(StatusCode::BAD_REQUEST),
     }
 }
 
-async fn decide(app: &App, headers: &HeaderMap, form: &Form) -> Response {
+async fn decide(app: &App, headers: &HeaderMap, address: Address, form: &Form) -> Response {
     let allows = form.action == "allow";
     // Only who lets a program in says where it acts.
     let chosen =
         if allows { Chosen::Named(OrganizationId::parse(&form.organization)) } else { Chosen::ByDefault };
-    let signed = match signed_in(app, headers, chosen).await {
+    let signed = match signed_in(app, headers, chosen, address).await {
         Ok(signed) => signed,
         Err(failure) => return Page::of(None, &form.code).wrong(failure),
     };
-    let page = Page::of(Some(&signed.name), "");
+    let page = Page::of(Some(&signed.name), &form.code);
     let (decided, done) = if allows {
         let done = "It is let in. You can close this page and go back to the program.";
         (device_login::let_in(app, &signed.caller, &form.code).await, done)
@@ -187,6 +207,6 @@ async fn decide(app: &App, headers: &HeaderMap, form: &Form) -> Response {
     };
     match decided {
         Ok(()) => Page { done: Some(done), ..page }.answer(StatusCode::OK),
-        Err(failure) => page.wrong(failure),
+        Err(failure) => Page { code: String::new(), ..page }.wrong(failure),
     }
 }

@@ -21,6 +21,7 @@ use super::layers::{self, Wire};
 use crate::failure::{Failure, RequestFailure};
 use crate::state::App;
 use axum::Router;
+use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use errors::MobileError;
@@ -54,7 +55,13 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/ws"),
 ];
 
-const WIRE: Wire = Wire { name: "mobilenext", word: |failure| MobileError::from(failure).into_response() };
+const WIRE: Wire = Wire {
+    name: "mobilenext",
+    word: |failure| MobileError::from(failure).into_response(),
+    authorize: Some(|app, parts| {
+        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+    }),
+};
 
 /// The routes.
 pub fn routes(app: &App) -> Router<App> {

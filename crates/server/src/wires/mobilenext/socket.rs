@@ -12,7 +12,7 @@ use crate::failure::{Failure, RequestFailure};
 use crate::front::budget::Holder;
 use crate::front::connections::{Intake, network};
 use crate::observe::Looking;
-use crate::operations::authenticate::authenticate;
+use crate::operations::authenticate::authenticate_from;
 use crate::operations::devices;
 use crate::signals::{self, Looks};
 use crate::state::App;
@@ -26,6 +26,7 @@ use axum::response::{IntoResponse, Response};
 use domain::ids::OrganizationId;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::time::Duration;
 use store::access::ViewSessions;
 use store::{Caller, Chosen, Topic};
@@ -58,6 +59,7 @@ const POLICY: u16 = 1008;
 pub struct Visitor {
     credential: Option<String>,
     chosen: Chosen,
+    address: Option<IpAddr>,
 }
 
 impl Visitor {
@@ -66,7 +68,7 @@ impl Visitor {
     /// # Errors
     /// As [`authenticate`].
     pub async fn caller(&self, app: &App) -> Result<Caller, Failure> {
-        authenticate(app, self.credential.as_deref(), self.chosen).await
+        authenticate_from(app, self.credential.as_deref(), self.chosen, self.address).await
     }
 
     /// Who is sending a request.
@@ -97,8 +99,9 @@ pub async fn open(
             return MobileError::from(Failure::from(RequestFailure::Body(sentence))).into_response();
         }
     };
-    let visitor =
-        Visitor { credential: said(&app, &headers, query.as_deref()), chosen: caller::chosen(&headers) };
+    let credential = said(&app, &headers, query.as_deref());
+    let address = layers::address(&extensions);
+    let visitor = Visitor { credential, chosen: caller::chosen(&headers), address };
     let upgrade = upgrade.read_buffer_size(READ_BYTES);
     let (span, tasks) = (Span::current(), app.tasks.clone());
     match admit(&app, &extensions, &visitor).await {

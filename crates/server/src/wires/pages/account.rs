@@ -5,7 +5,8 @@ use super::shapes::{Account, Picture, Row, html, time};
 use super::words::{Form, failed, words};
 use crate::failure::Failure;
 use crate::operations::logins::{self, Which};
-use crate::operations::{federation, recovery, second_factor, users};
+use crate::operations::recovery::{self, AlsoEnds};
+use crate::operations::{federation, own_keys, second_factor, users};
 use crate::state::App;
 use crate::wires::cookies::taken_back;
 use crate::wires::layers::{self, Whole};
@@ -29,10 +30,11 @@ struct Saying {
 }
 
 /// What was done, by the word in the address.
-const DONE: [(&str, &str); 5] = [
+const DONE: [(&str, &str); 6] = [
     ("ended", "The session is ended."),
     ("others", "All other sessions are ended."),
     ("password", "Your password is changed. All your other sessions are ended."),
+    ("keys", "All your keys are revoked."),
     ("shown", "Thank you. Now you can go on."),
     ("off", "The second factor is off."),
 ];
@@ -129,9 +131,16 @@ pub async fn end_all(SignedIn(caller): SignedIn, State(app): State<App>) -> Resp
 pub async fn password(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
     let changed = async {
         let form = Form::read(&app, request).await?;
-        recovery::change_own(&app, &caller, form.get("old"), form.get("new"), false).await
+        let ends = AlsoEnds { keys: !form.get("keys").is_empty(), own_session: false };
+        recovery::change_own(&app, &caller, form.get("old"), form.get("new"), ends).await
     };
     done(&app, &caller, changed.await, "password").await
+}
+
+/// `POST /account/revoke-keys`.
+pub async fn revoke_keys(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
+    let revoked = own_keys::revoke_all(&app, &caller).await;
+    done(&app, &caller, revoked, "keys").await
 }
 
 /// `POST /account/authenticate`.

@@ -10,7 +10,7 @@ mod words;
 use super::credential::{cookie, same_site};
 use super::layers::{self, Wire};
 use crate::failure::{Failure, RequestFailure};
-use crate::operations::authenticate::authenticate;
+use crate::operations::authenticate::authenticate_from;
 use crate::state::App;
 use axum::Router;
 use axum::extract::{FromRequestParts, Request};
@@ -40,6 +40,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/account/end"),
     ("POST", "/account/end-others"),
     ("POST", "/account/end-all"),
+    ("POST", "/account/revoke-keys"),
     ("POST", "/account/password"),
     ("POST", "/account/authenticate"),
     ("POST", "/account/totp"),
@@ -48,7 +49,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/account/recovery-codes"),
 ];
 
-const WIRE: Wire = Wire { name: "pages", word: failed };
+const WIRE: Wire = Wire { name: "pages", word: failed, authorize: None };
 const STYLE: &str = include_str!("door.css");
 /// Nothing but our own style: no script, no frame, no form that goes elsewhere.
 const POLICY: &str =
@@ -69,6 +70,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/account/end", post(account::end))
         .route("/account/end-others", post(account::end_others))
         .route("/account/end-all", post(account::end_all))
+        .route("/account/revoke-keys", post(account::revoke_keys))
         .route("/account/password", post(account::password))
         .route("/account/authenticate", post(account::authenticate))
         .route("/account/totp", post(account::propose))
@@ -100,7 +102,9 @@ impl FromRequestParts<App> for SignedIn {
         let away = || Redirect::to("/sign-in?back=/account").into_response();
         let Ok(Some(token)) = cookie(&parts.headers) else { return Err(away()) };
         same_site(app, &parts.method, &parts.headers).map_err(failed)?;
-        match authenticate(app, Some(&token), Chosen::ByDefault).await {
+        match authenticate_from(app, Some(&token), Chosen::ByDefault, layers::address(&parts.extensions))
+            .await
+        {
             Ok(caller) => layers::recognized(app, parts, caller).map(SignedIn).map_err(failed),
             Err(Failure::Unauthenticated) => Err(away()),
             Err(failure) => Err(failed(failure)),

@@ -5,7 +5,7 @@
 
 use super::errors::ProbeError;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate;
+use crate::operations::authenticate::authenticate_from;
 use crate::state::App;
 use crate::wires::{credential, layers};
 use axum::extract::{FromRequestParts, Request, State};
@@ -49,7 +49,8 @@ impl FromRequestParts<App> for Maybe {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Maybe, ProbeError> {
         let Some(credential) = sent(app, parts)? else { return Ok(Maybe(None)) };
         let chosen = layers::chosen(&parts.headers, ORGANIZATION);
-        let caller = authenticate(app, Some(&credential), chosen).await?;
+        let caller =
+            authenticate_from(app, Some(&credential), chosen, layers::address(&parts.extensions)).await?;
         let caller = layers::recognized(app, parts, caller)?;
         Ok(Maybe(Some(Known { caller, credential })))
     }

@@ -16,6 +16,7 @@ use super::layers::{self, Wire};
 use crate::failure::{Failure, RequestFailure};
 use crate::state::App;
 use axum::Router;
+use axum::extract::FromRequestParts;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{any, delete, get, post, put};
@@ -48,7 +49,13 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("PUT", "/frontend/api/v1/user/{user}"),
 ];
 
-const WIRE: Wire = Wire { name: "probe", word: |failure| ProbeError::from(failure).into_response() };
+const WIRE: Wire = Wire {
+    name: "probe",
+    word: |failure| ProbeError::from(failure).into_response(),
+    authorize: Some(|app, parts| {
+        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.caller) })
+    }),
+};
 
 /// The routes.
 pub fn routes(app: &App) -> Router<App> {

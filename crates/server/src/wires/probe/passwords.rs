@@ -6,7 +6,8 @@ use super::sessions::no_robot;
 use super::shapes::{Answer, Success, Verified, answer};
 use super::users::{UserPath, user_number};
 use crate::failure::Failure;
-use crate::operations::{recaptcha, recovery};
+use crate::operations::recaptcha;
+use crate::operations::recovery::{self, AlsoEnds, Changed};
 use crate::state::App;
 use crate::wires::layers::Whole;
 use crate::wires::origin::CameFrom;
@@ -21,14 +22,15 @@ pub async fn change_own(
     RawQuery(query): RawQuery,
     Whole(request): Whole,
 ) -> Answer {
-    let all = logout_all(query.as_deref())?;
+    let ends = also_ends(query.as_deref())?;
     let fields = Fields::read(&app, request, Reads::Form).await?;
     let (old, new) = both(&fields)?;
-    recovery::change_own(&app, &known.caller, old, new, all).await?;
+    recovery::change_own(&app, &known.caller, old, new, ends).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `PUT /auth/{user-id}/password`: of a sub user. `old-password` is the caller's own.
+/// `PUT /auth/{user-id}/password`: of a sub user who has not shown yet that the address is their own. `old-password` is
+/// the caller's own. Whose password is theirs alone to set is sent a mail instead, and the answer is 202.
 pub async fn change_of(
     known: Known,
     State(app): State<App>,
@@ -37,15 +39,20 @@ pub async fn change_of(
     Whole(request): Whole,
 ) -> Answer {
     let number = user_number(user)?;
-    let all = logout_all(query.as_deref())?;
+    let ends = also_ends(query.as_deref())?;
     let fields = Fields::read(&app, request, Reads::Form).await?;
     let (old, new) = both(&fields)?;
-    recovery::change_of(&app, &known.caller, number, old, new, all).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let status = match recovery::change_of(&app, &known.caller, number, old, new, ends).await? {
+        Changed::Set => StatusCode::NO_CONTENT,
+        Changed::Mailed => StatusCode::ACCEPTED,
+    };
+    Ok(status.into_response())
 }
 
-fn logout_all(query: Option<&str>) -> Result<bool, Failure> {
-    Ok(Fields::query(query).flag("logout-all", false)?)
+/// `logout-all` is the vendor's; `revoke-keys` is Tenure's.
+fn also_ends(query: Option<&str>) -> Result<AlsoEnds, Failure> {
+    let fields = Fields::query(query);
+    Ok(AlsoEnds { own_session: fields.flag("logout-all", false)?, keys: fields.flag("revoke-keys", false)? })
 }
 
 fn both(fields: &Fields) -> Result<(&str, &str), Failure> {

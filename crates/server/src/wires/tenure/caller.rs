@@ -2,7 +2,7 @@
 
 use super::errors::TenureError;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate;
+use crate::operations::authenticate::authenticate_from;
 use crate::state::App;
 use crate::wires::{credential, layers};
 use axum::extract::FromRequestParts;
@@ -22,7 +22,8 @@ impl FromRequestParts<App> for Known {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, TenureError> {
         let chosen = layers::chosen(&parts.headers, ORGANIZATION);
         let credential = credential::of(app, parts)?;
-        let caller = authenticate(app, credential.as_deref(), chosen).await?;
+        let caller =
+            authenticate_from(app, credential.as_deref(), chosen, layers::address(&parts.extensions)).await?;
         Ok(Known(layers::recognized(app, parts, caller)?))
     }
 }

@@ -6,7 +6,7 @@ use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::connections::Intake;
 use crate::hosts::HostConnection;
-use crate::operations::authenticate::authenticate;
+use crate::operations::authenticate::authenticate_from;
 use crate::operations::hosts;
 use crate::state::App;
 use crate::wires::{credential, layers};
@@ -19,6 +19,7 @@ use domain::Refusal;
 use domain::json::ANSWERED;
 use protocol::{CLOSE_REPLACED, CallError, FromHost, HOST_FAILED, PROTOCOL_VERSION, ToHost};
 use serde::Deserialize;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::access::ConnectHosts;
@@ -68,9 +69,10 @@ pub async fn open(
     let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
     // Hosts have no share each: screenshots are large, and a host's key is the operator's own.
     intake.count(app.front.budget.hold(Vec::new()));
+    let address = caller.by().address;
     let (span, tasks) = (Span::current(), app.tasks.clone());
     upgrade.on_upgrade(move |socket| async move {
-        let link = Link { app, credential, chosen, intake };
+        let link = Link { app, credential, chosen, address, intake };
         let _ = tasks.spawn(link.run(socket).instrument(span)).await;
     })
 }
@@ -87,6 +89,7 @@ struct Link {
     app: App,
     credential: String,
     chosen: Chosen,
+    address: Option<IpAddr>,
     /// What counts the bytes of frames that are under way.
     intake: Intake,
 }
@@ -104,7 +107,7 @@ impl Link {
     }
 
     async fn caller(&self) -> Result<Caller, Failure> {
-        let caller = authenticate(&self.app, Some(&self.credential), self.chosen).await?;
+        let caller = authenticate_from(&self.app, Some(&self.credential), self.chosen, self.address).await?;
         may_connect(&caller)?;
         Ok(caller)
     }

@@ -4,7 +4,8 @@ use super::caller::Known;
 use super::errors::TenureError;
 use crate::failure::Failure;
 use crate::operations::logins::{self, Which};
-use crate::operations::{recovery, second_factor, users};
+use crate::operations::recovery::{self, AlsoEnds};
+use crate::operations::{own_keys, second_factor, users};
 use crate::state::App;
 use crate::wires::layers::{self, KeptInstead, Whole};
 use axum::Json;
@@ -130,12 +131,21 @@ pub async fn end_session(
 struct Passwords {
     old: String,
     new: String,
+    #[serde(default)]
+    revoke_keys: bool,
 }
 
-/// `PUT /tenure/v1/me/password`: ends all other sessions.
+/// `PUT /tenure/v1/me/password`: ends all other sessions, and revokes all the caller's keys if it says so.
 pub async fn password(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body: Passwords = layers::json(&app, request).await?;
-    recovery::change_own(&app, &caller, &body.old, &body.new, false).await?;
+    let ends = AlsoEnds { keys: body.revoke_keys, own_session: false };
+    recovery::change_own(&app, &caller, &body.old, &body.new, ends).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `DELETE /tenure/v1/me/keys`: revokes all the caller's keys, and what was made with them.
+pub async fn revoke_keys(Known(caller): Known, State(app): State<App>) -> Answer {
+    own_keys::revoke_all(&app, &caller).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

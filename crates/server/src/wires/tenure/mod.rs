@@ -15,6 +15,7 @@ use super::layers::{self, Wire};
 use crate::failure::{Failure, RequestFailure};
 use crate::state::App;
 use axum::Router;
+use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post, put};
 use errors::TenureError;
@@ -33,6 +34,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/tenure/v1/me/sessions"),
     ("DELETE", "/tenure/v1/me/sessions"),
     ("DELETE", "/tenure/v1/me/sessions/{session}"),
+    ("DELETE", "/tenure/v1/me/keys"),
     ("PUT", "/tenure/v1/me/password"),
     ("POST", "/tenure/v1/me/authenticate"),
     ("POST", "/tenure/v1/me/totp"),
@@ -46,7 +48,13 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/tenure/v1/work/{session}/done"),
 ];
 
-const WIRE: Wire = Wire { name: "tenure", word: |failure| TenureError::from(failure).into_response() };
+const WIRE: Wire = Wire {
+    name: "tenure",
+    word: |failure| TenureError::from(failure).into_response(),
+    authorize: Some(|app, parts| {
+        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+    }),
+};
 
 /// The routes.
 pub fn routes(app: &App) -> Router<App> {
@@ -73,6 +81,7 @@ fn people() -> Router<App> {
         .route("/tenure/v1/me", get(me::get))
         .route("/tenure/v1/me/sessions", get(me::sessions).delete(me::end_sessions))
         .route("/tenure/v1/me/sessions/{session}", delete(me::end_session))
+        .route("/tenure/v1/me/keys", delete(me::revoke_keys))
         .route("/tenure/v1/me/password", put(me::password))
         .route("/tenure/v1/me/authenticate", post(me::authenticate))
         .route("/tenure/v1/me/totp", post(me::propose))

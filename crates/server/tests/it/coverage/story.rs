@@ -86,8 +86,8 @@ impl Story<'_> {
             path = path.replace("{session}", sessions["sessions"][0]["id"].as_str().unwrap());
         }
         if pattern.contains("{token}") {
-            let made = self.owner.post(&format!("{auth}/api-token"), json!({})).await.json();
-            path = path.replace("{token}", made["id"].as_str().unwrap());
+            let made = self.owner.world.actor(self.owner.principal, Some(self.organization), None).await;
+            path = path.replace("{token}", &made.credential.to_string());
         }
         if pattern.contains("{user}") {
             let own = self.owner.get("/frontend/api/v1/user/current").await.json();

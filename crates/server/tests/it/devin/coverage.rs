@@ -132,7 +132,10 @@ pub struct Story<'w> {
 
 impl<'w> Story<'w> {
     pub async fn tell(world: &'w World) -> Story<'w> {
-        let organization = world.organization("Acme").await;
+        Story::of(world, world.organization("Acme").await).await
+    }
+
+    pub async fn of(world: &'w World, organization: OrganizationId) -> Story<'w> {
         let owner = world.member(organization, Role::Readwrite).await;
         let admin = world.member(organization, Role::Admin).await;
         let account = world.of_account(AccountRole::Admin).await;

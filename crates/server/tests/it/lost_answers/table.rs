@@ -91,6 +91,7 @@ const POSTS: &[(&str, Why)] = &[
     ("/account/end", Page),
     ("/account/end-others", Page),
     ("/account/end-all", Page),
+    ("/account/revoke-keys", Page),
     ("/account/password", Page),
     ("/account/authenticate", Page),
     ("/account/totp", Page),
@@ -98,6 +99,12 @@ const POSTS: &[(&str, Why)] = &[
     ("/account/totp/remove", Page),
     ("/account/recovery-codes", Page),
 ];
+
+/// Those that are given their kept answer when they are repeated.
+pub fn repeated() -> Vec<&'static str> {
+    let kept = |why: Why| [Noted, Sets, Numbered].contains(&why);
+    POSTS.iter().filter(|(_, why)| kept(*why)).map(|(pattern, _)| *pattern).collect()
+}
 
 #[test]
 fn every_post_says_why_it_may_be_sent_again() {

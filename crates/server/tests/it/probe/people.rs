@@ -1,10 +1,11 @@
 //! Sub users, forgotten passwords and proofs of an address.
 
 use super::{AUTH, PASSWORD, USER, masked, token_in};
-use crate::world::{Actor, World};
+use crate::world::{Actor, START, World};
 use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};
+use store::System;
 
 async fn ana(world: &World) -> Actor<'_> {
     let acme = world.organization("Acme").await;
@@ -110,38 +111,86 @@ both! {
             after[name] = before[name].clone();
         }
         assert_eq!(after, before);
-        let (number, child) = sub(&ana, "sub@example.com", 1).await;
-        let path = format!("{USER}/{number}");
+        let body = json!({ "email": "new@example.com" });
+        let new = ana.post(&format!("{USER}/current"), body).await.json()["id"].as_i64().unwrap();
+        let path = format!("{USER}/{new}");
         assert_eq!(ana.call_with("PUT", &path, r#"{"last-name":"Sub"}"#).await.json()["last-name"], "Sub");
-        assert_eq!(child.call_with("PUT", &path, r#"{"last-name":null}"#).await.json()["last-name"], "Sub");
+        let (number, child) = sub(&ana, "sub@example.com", 2).await;
+        let path = format!("{USER}/{number}");
+        assert_eq!(child.call_with("PUT", &path, r#"{"last-name":"Own"}"#).await.json()["last-name"], "Own");
+        assert_eq!(child.call_with("PUT", &path, r#"{"last-name":null}"#).await.json()["last-name"], "Own");
         let long = json!({ "first-name": "x".repeat(101) }).to_string();
+        let path = format!("{USER}/{new}");
         assert_eq!(ana.call_with("PUT", &path, &long).await.status, 400);
         assert_eq!(ana.call_with("PUT", &path, r#"{"first-name":"a\u0000"}"#).await.status, 400);
     }
 
-    async fn a_sub_users_password_is_set_with_ones_own(world: &World) {
+    async fn a_maker_sets_the_password_of_a_sub_user_until_it_is_verified(world: &World) {
         let ana = ana(world).await;
-        let (number, child) = sub(&ana, "sub@example.com", 1).await;
         let set = async |actor: &Actor<'_>, number: i64, old: &str, new: &str| {
             let form = format!("old-password={}&new-password={}", old.replace(' ', "+"), new.replace(' ', "+"));
             actor.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await.status.as_u16()
         };
+        let body = json!({ "email": "sub@example.com", "password": PASSWORD });
+        let number = ana.post(&format!("{USER}/current"), body).await.json()["id"].as_i64().unwrap();
         assert_eq!(set(&ana, number, "wrong horse", "another horse").await, 400);
         assert_eq!(set(&ana, number, PASSWORD, "short").await, 400);
-        assert!(child.is_good().await);
         assert_eq!(set(&ana, number, PASSWORD, "another horse").await, 204);
-        assert!(!child.is_good().await && ana.is_good().await);
+        let verify = json!({ "verify-token": token_in(&world.mail(1).await) }).to_string();
+        assert_eq!(world.stranger(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await.status, 200);
         assert_eq!(world.try_sign_in("sub@example.com", PASSWORD).await.status, 401);
-        assert_eq!(world.try_sign_in("sub@example.com", "another horse").await.status, 200);
-        let own = ana.get(&format!("{USER}/current")).await.json()["id"].as_i64().unwrap();
         let answer = world.try_sign_in("sub@example.com", "another horse").await.json();
         let child = world.stranger(Some(answer["jwt-token"]["token"].as_str().unwrap()));
-        assert_eq!(set(&child, own, "another horse", PASSWORD).await, 404);
+        // From now on the sub user is sent a mail, and goes on signed in.
+        assert_eq!(set(&ana, number, "wrong horse", "third horse").await, 400);
+        assert_eq!(set(&ana, number, PASSWORD, "third horse").await, 202);
+        assert!(child.is_good().await);
+        assert_eq!(world.try_sign_in("sub@example.com", "third horse").await.status, 401);
+        let mail = world.mail(2).await;
+        assert!(mail.contains("To: sub@example.com"), "{mail}");
+        let restore = json!({ "verify-token": token_in(&mail), "new-password": "my own horse" }).to_string();
+        let path = format!("{AUTH}/password-restore-verify");
+        assert_eq!(world.stranger(None).call_with("POST", &path, &restore).await.status, 200);
+        assert_eq!(world.try_sign_in("sub@example.com", "my own horse").await.status, 200);
+        let names = ana.call_with("PUT", &format!("{USER}/{number}"), r#"{"first-name":"Eve"}"#).await;
+        assert_eq!((names.status.as_u16(), ana.get(&format!("{USER}/{number}")).await.status.as_u16()), (403, 200));
+        let own = ana.get(&format!("{USER}/current")).await.json()["id"].as_i64().unwrap();
+        assert_eq!(set(&child, own, "another horse", PASSWORD).await, 401, "the password ended that session");
         // Guessing is limited here as well.
         for _ in 0..10 {
             set(&ana, own, "wrong horse", PASSWORD).await;
         }
         assert_eq!(set(&ana, own, PASSWORD, "another horse").await, 429);
+    }
+
+    async fn nobody_is_the_maker_of_who_is_a_member_elsewhere(world: &World) {
+        let acme = world.organization("Acme").await;
+        let eve = world.person(acme, Role::Admin, "eve@example.com").await;
+        let (number, _) = sub(&eve, "carol@example.com", 1).await;
+        let globex = world.organization("Globex").await;
+        let id = world.store().known(&System::for_sign_in(), "carol@example.com").await.unwrap().unwrap();
+        let id = id.person.principal.id;
+        // She never changed the password that eve chose: it opens nothing once she belongs to others.
+        world.store().set_member(&System::for_administration().within(globex), id, Role::Admin, START).await.unwrap();
+        assert_eq!(world.try_sign_in("carol@example.com", PASSWORD).await.status, 401);
+        let form = format!("old-password={0}&new-password=owned.by.eve.1", PASSWORD.replace(' ', "+"));
+        let path = format!("{USER}/{number}");
+        let unknown = eve.get(&format!("{USER}/999999")).await;
+        let taken = |answer: &crate::world::Answer| assert_eq!((answer.status.as_u16(), &answer.body), (404, &unknown.body));
+        taken(&eve.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await);
+        taken(&eve.call_with("PUT", &path, r#"{"first-name":"Eve"}"#).await);
+        taken(&eve.get(&path).await);
+        assert_eq!(eve.get(USER).await.json()["pagination"]["total"], 1);
+        // The same once she has left, and eve is an admin no more.
+        world.store().remove_member(&System::for_administration().within(acme), id, START).await.unwrap();
+        taken(&eve.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await);
+        assert_eq!(world.try_sign_in("carol@example.com", "owned.by.eve.1").await.status, 401);
+        let forgot = json!({ "email": "carol@example.com" }).to_string();
+        assert_eq!(world.stranger(None).call_with("POST", &format!("{AUTH}/password-restore"), &forgot).await.status, 200);
+        let restore = json!({ "verify-token": token_in(&world.mail(2).await), "new-password": "my own horse" });
+        let path = format!("{AUTH}/password-restore-verify");
+        assert_eq!(world.stranger(None).call_with("POST", &path, &restore.to_string()).await.status, 200);
+        assert_eq!(world.try_sign_in("carol@example.com", "my own horse").await.status, 200);
     }
 
     async fn a_forgotten_password_is_set_by_mail_once(world: &World) {

@@ -1,7 +1,7 @@
 //! Who is in the demo: two organizations, five people, two service users, and their keys.
 
 use domain::credential::{Credential, Secret, Wire};
-use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalKind;
 use serde::{Deserialize, Serialize};
@@ -126,16 +126,9 @@ async fn key(
 ) -> Result<String> {
     let secret = Secret::new(wire, random());
     let credential = Credential {
-        id: CredentialId::new(now(), random()),
-        principal,
         organization,
-        wire,
         name: name.to_owned(),
-        suffix: secret.suffix().to_owned(),
-        created: now(),
-        expires: None,
-        last_used: None,
-        revoked: None,
+        ..Credential::new(&secret, wire, principal, now(), random())
     };
     admin.store.create_credential(&admin.system, &credential, &secret.hash()).await?;
     Ok(secret.reveal().to_owned())

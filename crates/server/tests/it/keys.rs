@@ -1,0 +1,296 @@
+//! What keys are made with, and how long and from where they are good.
+
+use crate::devin::at;
+use crate::probe::{AUTH, PASSWORD, SESSIONS};
+use crate::socket::Socket;
+use crate::world::{Actor, Answer, World};
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use domain::credential::{Credential, Secret, Wire};
+use domain::ids::OrganizationId;
+use domain::network::Networks;
+use domain::permission::Role;
+use domain::time::Span;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
+use store::System;
+
+const TOKENS: &str = "/frontend/api/v1/auth/api-token";
+
+/// Makes a key on Probe's wire; gives its id and whoever has it.
+async fn token<'w>(actor: &Actor<'w>) -> (String, Actor<'w>) {
+    let answer = actor.post(TOKENS, json!({})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let json = answer.json();
+    (json["id"].as_str().unwrap().to_owned(), actor.world.stranger(json["token"].as_str()))
+}
+
+/// A session that a key opens.
+async fn opened<'w>(key: &Actor<'w>) -> Actor<'w> {
+    let answer = key.post(&format!("{AUTH}/jwt"), json!({})).await;
+    key.world.stranger(answer.json()["token"].as_str())
+}
+
+/// A service user's key, as Devin's wire makes it: its path and whoever has it.
+async fn service_key<'w>(maker: &Actor<'w>, place: OrganizationId) -> (String, Actor<'w>) {
+    let users = at(place, "/service-users");
+    let made = maker.post(&users, json!({ "name": "ci", "role_id": "org_admin" })).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let made = made.json();
+    let user = made["service_user"]["service_user_id"].as_str().unwrap();
+    let keys = format!("{users}/{user}/api-keys");
+    let id = maker.get(&keys).await.json()["items"][0]["api_key_id"].as_str().unwrap().to_owned();
+    (format!("{keys}/{id}"), maker.world.stranger(made["token"].as_str()))
+}
+
+async fn works(actor: &Actor<'_>) -> bool {
+    match actor.get("/v3/self").await.status.as_u16() {
+        200 => true,
+        401 => false,
+        other => panic!("{other}"),
+    }
+}
+
+/// Sends a request from an address, by way of a proxy that is trusted.
+async fn from(actor: &Actor<'_>, address: &str, path: &str) -> Answer {
+    let mut request = Request::get(path).header("x-forwarded-for", address);
+    if let Some(key) = &actor.key {
+        request = request.header("authorization", format!("Bearer {key}"));
+    }
+    let mut request = request.body(Body::empty()).unwrap();
+    let proxy: SocketAddr = "10.0.0.1:1".parse().unwrap();
+    request.extensions_mut().insert(ConnectInfo(proxy));
+    actor.world.send(request).await
+}
+
+/// A key of somebody that may be used from these networks.
+async fn bound<'w>(owner: &Actor<'w>, networks: &str) -> Actor<'w> {
+    let world = owner.world;
+    let secret = Secret::new(Wire::Tenure, world.bytes());
+    let key = Credential {
+        networks: Networks::parse(networks).unwrap(),
+        ..Credential::new(&secret, Wire::Tenure, owner.principal, crate::world::START, world.bytes())
+    };
+    let system = System::for_administration();
+    world.store().create_credential(&system, &key, &secret.hash()).await.unwrap();
+    world.stranger(Some(secret.reveal()))
+}
+
+both! {
+    async fn a_key_makes_no_key_on_any_wire(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Admin, "ana@example.com").await;
+        let (_, key) = token(&ana).await;
+        let session = opened(&key).await;
+        let (_, service) = service_key(&ana, acme).await;
+        for caller in [&key, &session, &service] {
+            for (path, body) in [(TOKENS, json!({})), ("/api/v1/keys", json!({ "name": "mine" }))] {
+                let answer = caller.post(path, body).await;
+                assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+            }
+        }
+        assert_eq!(ana.get(TOKENS).await.json()["api-tokens"].as_array().unwrap().len(), 1);
+    }
+
+    async fn keys_are_made_by_who_signed_in_lately(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Admin, "ana@example.com").await;
+        let (id, _) = token(&ana).await;
+        let makes = async || {
+            let program = world.program().await;
+            let mut statuses = Vec::new();
+            for (path, body) in [(TOKENS, json!({})), ("/api/v1/keys", json!({ "name": "mine" }))] {
+                statuses.push(ana.post(path, body).await.status.as_u16());
+            }
+            statuses.push(ana.call_with("PUT", &format!("{TOKENS}/{id}"), "{}").await.status.as_u16());
+            statuses.push(ana.looks(&program.user_code).await.status.as_u16());
+            statuses.push(ana.lets_in(&program, acme).await);
+            statuses
+        };
+        assert_eq!(makes().await, [200, 201, 200, 200, 200]);
+        world.advance(Span::minutes(11));
+        assert_eq!(makes().await, [403; 5]);
+        let page = ana.looks(&world.program().await.user_code).await.text();
+        assert!(page.contains("Sign in again"), "{page}");
+        let again = json!({ "password": PASSWORD });
+        assert_eq!(ana.post("/tenure/v1/me/authenticate", again).await.status, 200);
+        assert_eq!(makes().await, [200, 201, 200, 200, 200]);
+    }
+
+    async fn a_key_renews_itself_alone(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Admin, "ana@example.com").await;
+        let ((one, first), (two, second)) = (token(&ana).await, token(&ana).await);
+        for body in ["{}", r#"{"ttl":60}"#, r#"{"reset-permissions":true}"#] {
+            let other = first.call_with("PUT", &format!("{TOKENS}/{two}"), body).await;
+            assert_eq!(other.status, 403, "{}", other.text());
+            let by_session = opened(&first).await.call_with("PUT", &format!("{TOKENS}/{one}"), body).await;
+            assert_eq!(by_session.status, 403, "{}", by_session.text());
+        }
+        assert!(second.is_good().await && first.is_good().await);
+        let renewed = first.call_with("PUT", &format!("{TOKENS}/{one}"), "{}").await.json();
+        let renewed = world.stranger(renewed["token"].as_str());
+        assert!(renewed.is_good().await && !first.is_good().await);
+        assert_eq!(ana.delete(&format!("{TOKENS}/{one}")).await.status, 204);
+        assert!(!renewed.is_good().await && second.is_good().await);
+    }
+
+    async fn a_revoked_key_takes_along_what_it_made(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let (path, leaked) = service_key(&admin, acme).await;
+        let (_, made) = service_key(&leaked, acme).await;
+        let (other_path, other) = service_key(&admin, acme).await;
+        // It makes itself a new secret of another one's key.
+        let rotated = leaked.post(&format!("{other_path}/rotate"), json!({})).await.json();
+        let rotated = world.stranger(rotated["token"].as_str());
+        assert!(works(&made).await && works(&rotated).await && !works(&other).await);
+        assert_eq!(admin.delete(&path).await.status, 204);
+        for gone in [&leaked, &made, &rotated] {
+            assert!(!works(gone).await);
+        }
+        assert!(works(&admin).await);
+    }
+
+    async fn a_rotated_key_leaves_what_it_made(world: &World) {
+        let acme = world.organization("Acme").await;
+        let admin = world.member(acme, Role::Admin).await;
+        let (path, old) = service_key(&admin, acme).await;
+        let (_, made) = service_key(&old, acme).await;
+        let rotated = old.post(&format!("{path}/rotate"), json!({})).await.json();
+        let new = world.stranger(rotated["token"].as_str());
+        assert!(works(&new).await && works(&made).await && !works(&old).await);
+        let keys = path.rsplit_once('/').unwrap().0;
+        assert_eq!(admin.delete(&format!("{keys}/{}", rotated["api_key_id"].as_str().unwrap())).await.status, 204);
+        assert!(!works(&new).await && !works(&made).await, "they are the new key's family");
+    }
+
+    async fn all_of_ones_keys_are_revoked_at_once(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Admin, "ana@example.com").await;
+        let bob = world.person(acme, Role::Admin, "bob@example.com").await;
+        let (_, bobs) = token(&bob).await;
+        let password = json!({ "old": PASSWORD, "new": PASSWORD, "revoke_keys": true });
+        let form = format!("old-password={0}&new-password={0}", PASSWORD.replace(' ', "+"));
+        let site = [("sec-fetch-site", "same-origin"), ("content-type", "application/x-www-form-urlencoded")];
+        let page = format!("old={0}&new={0}", PASSWORD.replace(' ', "+"));
+        for way in 0..5 {
+            let (_, key) = token(&ana).await;
+            let session = opened(&key).await;
+            let (_, service) = service_key(&key, acme).await;
+            let cookie = format!("jwt={}", ana.key.as_deref().unwrap());
+            let headers = [&site[..], &[("cookie", cookie.as_str())]].concat();
+            let by_page = async |path: &str, body: String| {
+                world.stranger(None).send("POST", path, &headers, Body::from(body)).await
+            };
+            let answer = match way {
+                0 => ana.delete("/tenure/v1/me/keys").await,
+                1 => ana.call_with("PUT", "/tenure/v1/me/password", &password.to_string()).await,
+                2 => ana.call_with("PUT", &format!("{AUTH}/current/password?revoke-keys=true"), &form).await,
+                3 => by_page("/account/revoke-keys", String::new()).await,
+                _ => by_page("/account/password", format!("{page}&keys=revoke")).await,
+            };
+            assert!(answer.status == 204 || answer.status == 303, "{way}: {} {}", answer.status, answer.text());
+            for gone in [&key, &session, &service] {
+                assert!(!works(gone).await, "{way}");
+            }
+            assert!(ana.is_good().await && bobs.is_good().await, "{way}");
+        }
+        // Without asking for it, a new password leaves the keys as they are; and a key does not revoke all the others.
+        let (_, key) = token(&ana).await;
+        let keeps = json!({ "old": PASSWORD, "new": PASSWORD });
+        assert_eq!(ana.call_with("PUT", "/tenure/v1/me/password", &keeps.to_string()).await.status, 204);
+        assert_eq!(key.delete("/tenure/v1/me/keys").await.status, 403);
+        assert!(works(&key).await);
+    }
+
+    async fn old_and_unused_keys_are_refused_on_every_wire(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Admin).await;
+        let ageing = world.beside(|settings| settings.key_max_age = Some(Duration::from_secs(600))).await;
+        let idling = world.beside(|settings| settings.key_idle = Some(Duration::from_secs(600))).await;
+        const PATHS: [&str; 5] = ["/api/v1/sessions", "/v1/sessions", "/v3/self", SESSIONS, "/tenure/v1/me"];
+        let statuses = async |server: &World| {
+            let mut statuses = Vec::new();
+            for path in PATHS {
+                statuses.push(ana.at(server).get(path).await.status.as_u16());
+            }
+            statuses
+        };
+        let session = opened(&ana.at(&ageing)).await;
+        world.advance(Span::minutes(9));
+        assert_eq!((statuses(&ageing).await, statuses(&idling).await), (vec![200; 5], vec![200; 5]));
+        let noted = || async {
+            let keys = world.store().credentials(&System::for_administration()).await.unwrap();
+            keys.iter().any(|key| key.id == ana.credential && key.last_used.is_some())
+        };
+        crate::world::until("the use is noted", noted).await;
+        world.advance(Span::minutes(1));
+        assert_eq!((statuses(&ageing).await, statuses(&idling).await), (vec![401; 5], vec![200; 5]));
+        assert!(!session.at(&ageing).is_good().await, "nor does a session that it opened");
+        // A key that is too old makes none that is younger.
+        assert_eq!(Socket::of(&ana.at(&ageing)).await.call("devices.list", json!({})).await["error"]["code"], -32001);
+        world.advance(Span::minutes(11));
+        assert_eq!(statuses(&idling).await, vec![401; 5]);
+        assert_eq!(statuses(world).await, vec![200; 5], "both are off unless they are set");
+    }
+
+    async fn a_key_is_good_in_its_networks_only(world: &World) {
+        let proxied = world.beside(|settings| {
+            settings.trusted_proxies = server::settings::Proxies::of(&["10.0.0.0/8"]);
+        }).await;
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Admin).await;
+        let office = bound(&ana, "192.0.2.0/24 2001:db8::/32").await;
+        let office = office.at(&proxied);
+        let nobody = proxied.stranger(Some("mob_x"));
+        for path in ["/api/v1/sessions", "/v1/sessions", "/v3/self", SESSIONS, "/tenure/v1/me"] {
+            for there in ["192.0.2.9", "2001:db8::1", "::ffff:192.0.2.9"] {
+                assert_eq!(from(&office, there, path).await.status, 200, "{path} {there}");
+            }
+            let (elsewhere, unknown) = (from(&office, "203.0.113.1", path).await, from(&nobody, "203.0.113.1", path).await);
+            assert_eq!((elsewhere.status.as_u16(), &elsewhere.body), (401, &unknown.body), "{path}");
+            // What it says of itself is not believed without a proxy.
+            let said = office.send("GET", path, &[("x-forwarded-for", "192.0.2.9")], Body::empty()).await;
+            assert_eq!(said.status, 401, "{path}");
+        }
+    }
+
+    async fn sockets_streams_and_hosts_keep_to_the_networks_too(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Admin).await;
+        let (here, elsewhere) = (bound(&ana, "127.0.0.0/8").await, bound(&ana, "192.0.2.0/24").await);
+        let answer = Socket::of(&here).await.call("devices.list", json!({})).await;
+        assert_ne!(answer.get("result"), None, "{answer}");
+        let answer = Socket::of(&elsewhere).await.call("devices.list", json!({})).await;
+        assert_eq!(answer["error"]["code"], -32001);
+        assert!(Socket::try_open(&here, "/tenure/v1/host").await.is_ok());
+        assert_eq!(Socket::try_open(&elsewhere, "/tenure/v1/host").await.err(), Some(401));
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_a_bound_key_is_bound_too() {
+    let world = World::sqlite().await;
+    let proxied = world
+        .beside(|settings| settings.trusted_proxies = server::settings::Proxies::of(&["10.0.0.0/8"]))
+        .await;
+    let acme = world.organization("Acme").await;
+    let ana = world.member(acme, Role::Admin).await;
+    let office = bound(&ana, "192.0.2.0/24").await;
+    let mut request = Request::post(format!("{AUTH}/jwt"))
+        .header("x-forwarded-for", "192.0.2.1")
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {}", office.key.as_deref().unwrap()))
+        .body(Body::from("{}"))
+        .unwrap();
+    let proxy: SocketAddr = "10.0.0.1:1".parse().unwrap();
+    request.extensions_mut().insert(ConnectInfo(proxy));
+    let answer = proxied.send(request).await;
+    let token: Value = answer.json()["token"].clone();
+    let session = proxied.stranger(token.as_str());
+    assert_eq!(from(&session, "192.0.2.2", SESSIONS).await.status, 200);
+    assert_eq!(from(&session, "203.0.113.1", SESSIONS).await.status, 401);
+}

@@ -1,0 +1,244 @@
+//! A request that is repeated with its idempotency key is judged like a new one before its kept answer is given.
+
+use crate::coverage::story::{self, Story};
+use crate::devin::coverage::{self as devin, Story as DevinStory};
+use crate::lost_answers::repeated;
+use crate::probe::AUTH;
+use crate::world::{Actor, Answer, START, World};
+use axum::body::Body;
+use domain::credential::{Credential, Secret, Wire};
+use domain::ids::OrganizationId;
+use domain::permission::{AccountRole, Role};
+use domain::principal::{PrincipalState, Scopes};
+use serde_json::{Value, json};
+use server::settings::{Quota, Settings};
+use store::{ApiToken, System};
+
+/// What happens between a request and its repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Revoked,
+    Suspended,
+    Narrowed,
+    Lowered,
+    Ended,
+}
+
+/// Those that are good for somebody who has signed in themselves, and for no key.
+fn is_interactive(pattern: &str) -> bool {
+    pattern.starts_with("/tenure/v1/me/")
+        || pattern.starts_with("/api/v1/invitations/")
+        || ["/api/v1/keys", "/frontend/api/v1/auth/api-token"].contains(&pattern)
+}
+
+/// Those of the account's administrators.
+fn is_of_account(pattern: &str) -> bool {
+    pattern.starts_with("/enterprise/")
+        || ["/api/v1/organizations", "/tenure/v1/login-sessions/revoke"].contains(&pattern)
+}
+
+/// Those that need more than a caller: a turn that a worker holds, or a second factor; their own tests repeat them.
+fn needs_more(pattern: &str) -> bool {
+    pattern.starts_with("/tenure/v1/work/")
+        || pattern.ends_with("/totp/confirm")
+        || pattern.ends_with("/totp/remove")
+        || pattern.ends_with("/recovery-codes")
+        || pattern.ends_with("/me/authenticate")
+}
+
+struct Scene<'w> {
+    world: &'w World,
+    acme: OrganizationId,
+    story: Story<'w>,
+    devin: DevinStory<'w>,
+}
+
+/// A request that can be sent again.
+struct Repeated {
+    path: String,
+    /// The body, where it is not the one that the story has.
+    body: Option<Value>,
+}
+
+impl<'w> Scene<'w> {
+    async fn tell(world: &'w World) -> Scene<'w> {
+        let story = Story::tell(world).await;
+        let acme = story.organization;
+        Scene { world, acme, devin: DevinStory::of(world, acme).await, story }
+    }
+
+    async fn caller(&self, pattern: &str, number: usize) -> (Actor<'w>, String) {
+        let email = format!("caller{number}@example.com");
+        let actor = match (is_of_account(pattern), is_interactive(pattern)) {
+            (true, _) => self.world.of_account(AccountRole::Admin).await,
+            (_, true) => {
+                let principal = self.world.user(self.acme, Role::Admin, &email).await;
+                Actor { principal, ..self.world.signed_in(&email).await }
+            }
+            _ => self.world.member(self.acme, Role::Admin).await,
+        };
+        (actor, email)
+    }
+
+    async fn request(&self, pattern: &'static str, email: &str) -> Repeated {
+        let fresh = format!("new{}", u32::from_be_bytes(self.world.bytes()));
+        let devin = pattern.replace("[/{org}]", "/{org}");
+        let path = match pattern {
+            "/api/v1/invitations/{invitation}/accept" | "/api/v1/invitations/{invitation}/reject" => {
+                let away = self.world.organization(&fresh).await;
+                let invited = self.world.invited(away, email, Role::Readwrite).await;
+                pattern.replace("{invitation}", &invited.id.to_string())
+            }
+            _ if pattern.starts_with("/organizations") || pattern.starts_with("/enterprise") => {
+                self.devin.path(&format!("/v3{devin}")).await
+            }
+            _ => self.story.path(pattern).await,
+        };
+        let body = match pattern {
+            "/api/v1/organizations" | "/enterprise/organizations" => json!({ "name": fresh }),
+            "/api/v1/members/invitations" => {
+                json!({ "email": format!("{fresh}@example.com"), "role": "readonly" })
+            }
+            "/v1/agents" => json!({ "name": fresh, "system_prompt": "" }),
+            "/frontend/api/v1/user/current" => json!({ "email": format!("{fresh}@example.com") }),
+            "/frontend/api/v1/auth/api-token" => json!({ "ttl": 3600 }),
+            "/frontend/api/v1/auth/password-restore" => json!({ "email": format!("{fresh}@example.com") }),
+            "/api/v1/keys" => json!({ "name": "CI" }),
+            _ => return Repeated { path, body: None },
+        };
+        Repeated { path, body: Some(body) }
+    }
+
+    async fn send(&self, request: &Repeated, actor: &Actor<'w>, key: &str) -> Answer {
+        let actor = Actor { header: Some(("idempotency-key", key.to_owned())), ..actor.clone() };
+        match &request.body {
+            Some(body) => actor.call_with("POST", &request.path, &body.to_string()).await,
+            None if request.path.starts_with("/v3/") => {
+                devin::call(&self.devin, &actor, "POST", &request.path).await
+            }
+            None => story::send(&self.story, &actor, "POST", &request.path).await,
+        }
+    }
+
+    /// Lets something happen to a caller; gives what it calls with from then on.
+    async fn happens(&self, then: Then, pattern: &str, actor: &Actor<'w>) -> Actor<'w> {
+        let (store, system) = (self.world.store(), System::for_administration());
+        let place = system.within(self.acme);
+        let interactive = is_interactive(pattern);
+        match then {
+            Then::Revoked if interactive => {
+                assert_eq!(actor.delete(&format!("{AUTH}/sign-out")).await.status, 200);
+            }
+            Then::Revoked => store.revoke_credential(&system, actor.credential, START).await.unwrap(),
+            Then::Suspended => {
+                let state = PrincipalState::Suspended;
+                store.set_principal_state(&system, actor.principal, state, START).await.unwrap();
+            }
+            Then::Narrowed if interactive => {
+                let answer =
+                    actor.post(&format!("{AUTH}/jwt"), json!({ "permissions": ["read:profile"] })).await;
+                return Actor { key: answer.json()["token"].as_str().map(str::to_owned), ..actor.clone() };
+            }
+            Then::Narrowed => {
+                let secret = Secret::new(Wire::Probe, self.world.bytes());
+                let bound = (!is_of_account(pattern)).then(|| self.acme);
+                let (random, owner) = (self.world.bytes(), actor.principal);
+                let credential = Credential {
+                    organization: bound,
+                    ..Credential::new(&secret, Wire::Probe, owner, START, random)
+                };
+                let scopes = Scopes::parse(["read:profile"]);
+                let token = ApiToken { credential, scopes, updated: START, recoverable: None };
+                store.create_token(&system.over(owner), &token, &secret.hash()).await.unwrap();
+                return Actor { key: Some(secret.reveal().to_owned()), ..actor.clone() };
+            }
+            Then::Lowered => store.set_member(&place, actor.principal, Role::Readonly, START).await.unwrap(),
+            Then::Ended => store.remove_member(&place, actor.principal, START).await.unwrap(),
+        }
+        actor.clone()
+    }
+}
+
+both! {
+    async fn a_repeated_request_is_refused_as_a_new_one(world: &World) {
+        let scene = Scene::tell(world).await;
+        let (mut number, mut refused) = (0, 0);
+        for pattern in repeated().into_iter().filter(|pattern| !needs_more(pattern)) {
+            for then in [Then::Revoked, Then::Suspended, Then::Narrowed, Then::Lowered, Then::Ended] {
+                if is_of_account(pattern) && [Then::Lowered, Then::Ended].contains(&then) {
+                    continue;
+                }
+                number += 1;
+                let (actor, email) = scene.caller(pattern, number).await;
+                let request = scene.request(pattern, &email).await;
+                let what = format!("{} {then:?}", request.path);
+                let first = scene.send(&request, &actor, "k").await;
+                assert!(first.status.is_success(), "{what}: {} {}", first.status, first.text());
+                let kept = scene.send(&request, &actor, "k").await;
+                assert!(kept.status.is_success(), "{what}: {}", kept.text());
+                let again = scene.happens(then, pattern, &actor).await;
+                let replay = scene.send(&request, &again, "k").await;
+                let new = scene.send(&request, &again, "another").await;
+                let judged = [401, 403].contains(&new.status.as_u16());
+                if judged {
+                    refused += 1;
+                    assert_eq!((replay.status, replay.text()), (new.status, new.text()), "{what}");
+                    assert!(!replay.headers.contains_key("idempotent-replayed"), "{what}");
+                } else {
+                    assert!(replay.status.is_success(), "{what}: {}", replay.text());
+                }
+                // Whoever has no good credential is refused everywhere, and who may hardly anything nearly everywhere.
+                assert!(judged || ![Then::Revoked, Then::Suspended].contains(&then) || is_open(pattern), "{what}");
+            }
+        }
+        assert!(refused > 100, "{refused} of {number}");
+    }
+
+    async fn repetitions_count_in_the_rates(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let slow = world.beside(|settings: &mut Settings| {
+            settings.rate_per_credential = Some(Quota { requests: 5, seconds: 60 });
+        }).await;
+        let ana = Actor { header: Some(("idempotency-key", "k".into())), ..ana.at(&slow) };
+        let mut statuses = Vec::new();
+        for _ in 0..7 {
+            let answer = ana.call("POST", "/api/v1/sessions", Body::empty()).await;
+            statuses.push((answer.status.as_u16(), answer.headers.contains_key("idempotent-replayed")));
+        }
+        let (made, replayed, refused) = ((201, false), (201, true), (429, false));
+        assert_eq!(statuses, [made, replayed, replayed, replayed, replayed, refused, refused]);
+    }
+
+    async fn who_may_still_is_given_the_kept_answer(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, _) = (world.member(acme, Role::Admin).await, world.member(acme, Role::Admin).await);
+        let keyed = Actor { header: Some(("idempotency-key", "k".into())), ..ana.clone() };
+        let create = async || keyed.call("POST", "/api/v1/sessions", Body::empty()).await;
+        let first = create().await;
+        world.store().set_member(&System::for_administration().within(acme), ana.principal, Role::Readwrite, START).await.unwrap();
+        let again = create().await;
+        assert_eq!((again.status, &again.body), (first.status, &first.body));
+        assert_eq!(again.headers["idempotent-replayed"], "true");
+        assert_eq!(ana.get("/api/v1/sessions").await.json()["data"].as_array().unwrap().len(), 1);
+    }
+
+    async fn an_admin_who_is_none_any_more_repeats_nothing_in_others_sessions(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, bob) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
+        world.member(acme, Role::Admin).await;
+        let session = ana.talk(json!({})).await;
+        let path = format!("/v1/sessions/{session}/messages");
+        let body = json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } });
+        let keyed = Actor { header: Some(("idempotency-key", "k".into())), ..bob.clone() };
+        assert_eq!(keyed.post(&path, body.clone()).await.status, 201);
+        world.store().set_member(&System::for_administration().within(acme), bob.principal, Role::Readwrite, START).await.unwrap();
+        let (replay, new) = (keyed.post(&path, body.clone()).await, bob.post(&path, body).await);
+        assert_eq!((replay.status.as_u16(), replay.body), (403, new.body));
+    }
+}
+
+/// Those that strangers may send.
+fn is_open(pattern: &str) -> bool {
+    pattern.ends_with("/password-restore")
+}
