@@ -3,7 +3,7 @@
 use crate::access::{Granted, Right, ViewSessions};
 use crate::database::Row;
 use crate::messages::IS_THERE;
-use crate::rows::{MAX_PAGE_BYTES, from_json, values, word};
+use crate::rows::{from_json, values, word};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Event, EventContext, EventKind, EventQuery};
@@ -89,7 +89,7 @@ impl Store {
             by_turn,
             turn,
             i64::from(query.limit) + 1,
-            MAX_PAGE_BYTES
+            query.bytes
         ];
         let whole = query.kinds.is_none() && query.exclude.is_empty() && !by_turn;
         let total = match whole {

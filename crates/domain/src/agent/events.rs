@@ -148,6 +148,9 @@ pub struct Event {
     pub at: Micros,
 }
 
+/// The most bytes of data that one page of events has, beside of the event that goes over it.
+pub const MAX_EVENT_BYTES: u32 = 4 << 20;
+
 /// Which events of a session are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventQuery {
@@ -163,6 +166,8 @@ pub struct EventQuery {
     pub turn: Option<TurnId>,
     /// At most this many.
     pub limit: u32,
+    /// After how many bytes of data no more events follow, whatever the limit; at least one comes.
+    pub bytes: u32,
     /// The newest of them, newest first.
     pub newest_first: bool,
 }
@@ -171,7 +176,7 @@ impl EventQuery {
     /// The first `limit` events after a sequence.
     pub fn after(after: i64, limit: u32) -> EventQuery {
         let (before, kinds, exclude, turn) = (None, None, Vec::new(), None);
-        EventQuery { after, before, kinds, exclude, turn, limit, newest_first: false }
+        EventQuery { after, before, kinds, exclude, turn, limit, bytes: MAX_EVENT_BYTES, newest_first: false }
     }
 
     /// Whether it asks for an event, apart from the limit.

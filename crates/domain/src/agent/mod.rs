@@ -12,7 +12,7 @@ mod tests;
 mod turns;
 mod worker;
 
-pub use events::{Event, EventContext, EventKind, EventQuery};
+pub use events::{Event, EventContext, EventKind, EventQuery, MAX_EVENT_BYTES};
 pub use filter::{Range, SessionFilter};
 pub use limits::{Limits, cycle_days, day};
 pub use rules::{Change, Command, Moment, decide, may_act_on};

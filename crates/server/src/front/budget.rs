@@ -3,6 +3,7 @@
 //! Each holder, an address or a principal, gets a share of it, so that one client cannot take all of it. Uploads are
 //! exempt: they go to disk piece by piece.
 
+use crate::failure::Failure;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,12 @@ use uuid::Uuid;
 const SHARES: u64 = 8;
 /// The budget when nothing sets it: one in so many parts of the memory.
 const PARTS_OF_MEMORY: u64 = 8;
+
+/// What a client is told for whom there is no room.
+#[must_use]
+pub fn full() -> Failure {
+    Failure::Away("too many unfinished requests are held in memory: try again later")
+}
 
 /// Who holds bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

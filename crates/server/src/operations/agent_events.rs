@@ -14,6 +14,8 @@ use store::{Granted, Topic};
 
 /// How many events are read at once: what a reader that is behind costs in memory.
 const AT_ONCE: u32 = 256;
+/// And how many bytes of their data, beside of one event.
+const BYTES_AT_ONCE: u32 = 256 << 10;
 
 /// A stretch of a session's events.
 ///
@@ -111,7 +113,7 @@ impl Follow {
     }
 
     fn query(&self) -> EventQuery {
-        EventQuery::after(self.after, AT_ONCE)
+        EventQuery { bytes: BYTES_AT_ONCE, ..EventQuery::after(self.after, AT_ONCE) }
     }
 
     fn wants(&self, kind: EventKind) -> bool {

@@ -5,7 +5,7 @@ use super::unreadable::why;
 use super::{origin, quotas, repeats};
 use crate::clock::Stopwatch;
 use crate::failure::{Cause, Failure, REQUEST, RequestFailure};
-use crate::front::budget::{Held, Holder};
+use crate::front::budget::{self, Held, Holder};
 use crate::front::connections::network;
 use crate::front::rates::{Key, Left};
 use crate::front::{Gate, Unfit};
@@ -397,7 +397,7 @@ async fn gather(mut body: Body, mut held: Held, limit: u64) -> Result<(Bytes, He
             return Err(RequestFailure::BodyTooLarge { limit }.into());
         }
         if !held.take(data.len() as u64) {
-            return Err(Failure::Away("too many unfinished requests are held in memory: try again later"));
+            return Err(budget::full());
         }
         bytes.extend_from_slice(&data);
     }

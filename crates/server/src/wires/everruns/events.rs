@@ -12,7 +12,7 @@ use crate::state::App;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::Refusal;
-use domain::agent::{Event, EventKind, EventQuery};
+use domain::agent::{Event, EventKind, EventQuery, MAX_EVENT_BYTES};
 use domain::ids::{EventId, SessionId};
 use domain::json::Json;
 use domain::refusal::Thing;
@@ -24,7 +24,7 @@ use store::access::ViewSessions;
 /// The most events of one answer.
 const MAX_EVENTS: i64 = 1_000;
 /// After how many bytes of their data no more events are in one answer.
-const MAX_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = MAX_EVENT_BYTES as usize;
 /// How many are read at once while something is looked for in them.
 const AT_ONCE: u32 = 256;
 /// How many kinds may be named, and how long the names may be together.
@@ -133,9 +133,10 @@ fn tool_of(data: &Json) -> Option<String> {
     struct Called {
         name: String,
     }
-    match data.read::<Used>()? {
-        Used { tool_name: Some(name), .. } => name.read(),
-        Used { tool_call, .. } => tool_call?.read::<Called>().map(|called| called.name),
+    let used: Used = data.read()?;
+    match used.tool_name {
+        Some(name) => name.read(),
+        None => used.tool_call?.read::<Called>().map(|called| called.name),
     }
 }
 
@@ -229,6 +230,7 @@ async fn read(
         exclude,
         turn,
         limit: u32::try_from(limit.unwrap_or(MAX_EVENTS)).unwrap_or(0),
+        bytes: MAX_EVENT_BYTES,
         newest_first: from_the_end,
     };
     Ok(Asked { query, more, newest_first, around })

@@ -26,14 +26,17 @@ use domain::ids::{OrganizationId, SessionId};
 use futures_util::stream;
 use serde_json::json;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use store::Granted;
 use store::access::ViewSessions;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-/// Frames that wait to be written. The next events are read when they are.
+/// Frames that wait to be written, and how many bytes they have, beside of one frame. The next events are read when they
+/// are written.
 const FRAMES_WAITING: usize = 16;
+const BYTES_WAITING: u32 = 256 << 10;
 /// No interval has no length at all.
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(1);
 /// After how many milliseconds a reader is to come back when its stream is cycled.
@@ -68,12 +71,13 @@ pub async fn open(
         granted,
         id,
         out,
+        room: Arc::new(Semaphore::new(BYTES_WAITING as usize)),
         streamed: Streamed::default(),
     };
     // Tracked, so that a graceful stop waits for the good-bye.
     app.spawn(stream.run(follow, counted));
     let body = stream::unfold(frames, |mut frames| async {
-        let frame = frames.recv().await?;
+        let (frame, _place): Frame = frames.recv().await?;
         Some((Ok::<_, Infallible>(frame), frames))
     });
     let headers = [
@@ -90,6 +94,9 @@ fn last_event(headers: &HeaderMap) -> Option<&str> {
     headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty())
 }
 
+/// A frame, and its place among those that wait.
+type Frame = (Bytes, OwnedSemaphorePermit);
+
 /// One reader's stream.
 struct Stream {
     app: App,
@@ -99,7 +106,9 @@ struct Stream {
     organization: OrganizationId,
     granted: Granted<ViewSessions>,
     id: SessionId,
-    out: mpsc::Sender<Bytes>,
+    out: mpsc::Sender<Frame>,
+    /// The bytes that may still wait.
+    room: Arc<Semaphore>,
     streamed: Streamed,
 }
 
@@ -194,10 +203,12 @@ impl Stream {
 
     /// Hands a frame on. A reader that takes none for long is cut: it knows where to go on.
     async fn send(&self, frame: String) -> Result<(), End> {
-        match timeout(self.app.settings.stream_heartbeat, self.out.send(frame.into())).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(End::Gone),
-        }
+        let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX).min(BYTES_WAITING);
+        let sent = async {
+            let place = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok()?;
+            self.out.send((frame.into(), place)).await.ok()
+        };
+        timeout(self.app.settings.stream_heartbeat, sent).await.ok().flatten().ok_or(End::Gone)
     }
 }
 

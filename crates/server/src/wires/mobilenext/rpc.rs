@@ -23,6 +23,9 @@ const PARSE_ERROR: i64 = -32700;
 const INVALID_REQUEST: i64 = -32600;
 const METHOD_NOT_FOUND: i64 = -32601;
 
+/// The answer to a request that was started.
+pub type Underway = BoxFuture<'static, Result<Value, Failure>>;
+
 /// A request that can be read.
 #[derive(Debug)]
 pub struct Request {
@@ -115,11 +118,7 @@ pub fn read(text: &str) -> Result<Request, Reply> {
 ///
 /// # Errors
 /// As each method's use case; a method that there is none of.
-pub async fn start(
-    app: &App,
-    caller: &Caller,
-    request: Request,
-) -> Result<BoxFuture<'static, Result<Value, Failure>>, Failure> {
+pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<Underway, Failure> {
     let Request { method, params, .. } = request;
     let result = match method.as_str() {
         "devices.list" => json!({ "devices": held(app, caller).await? }),

@@ -9,7 +9,7 @@ use super::rpc::{self, Reply};
 use super::shapes::RemoteDevice;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
-use crate::front::budget::Holder;
+use crate::front::budget::{self, Held, Holder};
 use crate::front::connections::{Intake, network};
 use crate::observe::Looking;
 use crate::operations::authenticate::authenticate_from;
@@ -228,10 +228,11 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor, admitted: Admit
             frame = frames.next() => {
                 let Some(Ok(frame)) = frame else { break };
                 heard = Stopwatch::start();
+                // From here on a request counts by itself, until it is answered.
+                admitted.intake.taken();
                 if !talk.frame(frame).await {
                     break;
                 }
-                admitted.intake.taken();
             }
             open = next_look(&mut talk.subscription) => talk.changed(open).await,
             _ = pings.tick() => {
@@ -284,15 +285,16 @@ impl Conversation {
                 self.subscription = None;
                 self.send(Reply::done(request.id, json!({ "status": "ok" }))).await
             }
-            _ => self.run(&caller, request).await,
+            _ => self.run(&caller, request, text.len()).await,
         }
     }
 
     /// Starts a request. Commands reach a device in the order they came; answers go out as they are ready.
-    async fn run(&mut self, caller: &Caller, request: rpc::Request) -> bool {
+    /// Its bytes count until then: a device takes its time.
+    async fn run(&mut self, caller: &Caller, request: rpc::Request, bytes: usize) -> bool {
         let id = request.id.clone();
-        let underway = match rpc::start(&self.app, caller, request).await {
-            Ok(underway) => underway,
+        let (underway, held) = match self.start(caller, request, bytes).await {
+            Ok(started) => started,
             Err(failure) => return self.send(Reply::failed(id, failure.into())).await,
         };
         // The place for the answer is taken before the work begins: a client that does not read gets no more work
@@ -306,8 +308,22 @@ impl Conversation {
             if let Some(text) = reply.text() {
                 place.send(Message::Text(text.into()));
             }
+            drop(held);
         });
         true
+    }
+
+    async fn start(
+        &self,
+        caller: &Caller,
+        request: rpc::Request,
+        bytes: usize,
+    ) -> Result<(rpc::Underway, Held), Failure> {
+        let mut held = self.app.front.budget.hold(vec![Holder::Principal(caller.principal().0)]);
+        if !held.take(bytes as u64) {
+            return Err(budget::full());
+        }
+        Ok((rpc::start(&self.app, caller, request).await?, held))
     }
 
     /// Waits until every request under way has its answer in the queue: then all places are free again.

@@ -48,7 +48,7 @@ both! {
             world.store().set_principal_state(&system, id, state, START).await.unwrap();
         }
         let keyless = world.principal(None, Some((acme, Role::Admin))).await;
-        let long = "x".repeat(100_000);
+        let long = "x".repeat(15_000);
         let mut bodies = Vec::new();
         for (email, password) in [
             ("nobody@example.com", PASSWORD),
