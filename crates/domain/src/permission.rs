@@ -1,5 +1,8 @@
 //! Who may do what: the one table of roles (design §4a), under names that every wire maps to its own.
 
+use crate::principal::PrincipalKind;
+use crate::refusal::Refusal;
+
 /// A right in one organization, or in all of them when it comes of an account role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -80,6 +83,13 @@ impl PermissionSet {
     pub const fn union(self, other: PermissionSet) -> PermissionSet {
         PermissionSet(self.0 | other.0)
     }
+
+    /// Whether it lets a worker or a host connect, and nothing else. Who has such a set owns nothing here: no list, no
+    /// key, no profile.
+    pub const fn only_connects(self) -> bool {
+        let connecting = PermissionSet::of(&[ConnectHosts, ConnectWorkers]);
+        self.0 != 0 && self.0 & !connecting.0 == 0
+    }
 }
 
 /// What a member is in an organization.
@@ -91,6 +101,12 @@ pub enum Role {
     Readwrite,
     /// Works, and looks after the organization.
     Admin,
+    /// Reads the audit log and the usage, and no session.
+    Auditor,
+    /// Runs agents' turns. For service users only.
+    Worker,
+    /// Offers devices. For service users only.
+    Host,
 }
 
 /// What a principal is in the whole account.
@@ -100,12 +116,24 @@ pub enum AccountRole {
     Viewer,
     /// Looks after every organization.
     Admin,
+    /// Reads every organization's audit log and usage, and no session.
+    Auditor,
+    /// Runs the turns of every organization's agents. For service users only.
+    Worker,
+    /// Offers devices to every organization. For service users only.
+    Host,
 }
 
 impl Role {
     /// All of them with their names.
-    pub const NAMES: [(Role, &'static str); 3] =
-        [(Role::Readonly, "readonly"), (Role::Readwrite, "readwrite"), (Role::Admin, "admin")];
+    pub const NAMES: [(Role, &'static str); 6] = [
+        (Role::Readonly, "readonly"),
+        (Role::Readwrite, "readwrite"),
+        (Role::Admin, "admin"),
+        (Role::Auditor, "auditor"),
+        (Role::Worker, "worker"),
+        (Role::Host, "host"),
+    ];
 
     /// Its name on every wire.
     pub fn name(self) -> &'static str {
@@ -113,7 +141,29 @@ impl Role {
             Role::Readonly => "readonly",
             Role::Readwrite => "readwrite",
             Role::Admin => "admin",
+            Role::Auditor => "auditor",
+            Role::Worker => "worker",
+            Role::Host => "host",
         }
+    }
+
+    /// Whether a principal of this kind may have it: a person is no worker and no host.
+    pub fn fits(self, kind: PrincipalKind) -> bool {
+        kind == PrincipalKind::ServiceUser || !self.permissions().only_connects()
+    }
+
+    /// The names of the roles that fit a kind of principal.
+    pub fn names_for(kind: PrincipalKind) -> Vec<&'static str> {
+        Role::NAMES.iter().filter(|(role, _)| role.fits(kind)).map(|(_, name)| *name).collect()
+    }
+
+    /// The role of a name, if it fits a kind of principal.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] of `field`, which lists the names that fit.
+    pub fn read(name: &str, kind: PrincipalKind, field: &str) -> Result<Role, Refusal> {
+        let role = Role::parse(name).filter(|role| role.fits(kind));
+        role.ok_or_else(|| Refusal::invalid(field, format!("one of {}", Role::names_for(kind).join(", "))))
     }
 
     /// The role of a name.
@@ -139,22 +189,58 @@ impl Role {
                 ViewAudit,
                 ViewUsage,
             ]),
+            Role::Auditor => PermissionSet::of(&[ViewAudit, ViewUsage]),
+            Role::Worker => PermissionSet::of(&[ConnectWorkers]),
+            Role::Host => PermissionSet::of(&[ConnectHosts]),
         }
     }
 }
 
 impl AccountRole {
+    /// All of them with their names.
+    pub const NAMES: [(AccountRole, &'static str); 5] = [
+        (AccountRole::Viewer, "viewer"),
+        (AccountRole::Admin, "admin"),
+        (AccountRole::Auditor, "auditor"),
+        (AccountRole::Worker, "worker"),
+        (AccountRole::Host, "host"),
+    ];
+
     /// Its name on every wire.
     pub fn name(self) -> &'static str {
         match self {
             AccountRole::Viewer => "viewer",
             AccountRole::Admin => "admin",
+            AccountRole::Auditor => "auditor",
+            AccountRole::Worker => "worker",
+            AccountRole::Host => "host",
         }
     }
 
     /// The role of a name.
     pub fn parse(name: &str) -> Option<AccountRole> {
-        [AccountRole::Viewer, AccountRole::Admin].into_iter().find(|role| role.name() == name)
+        AccountRole::NAMES.iter().find(|(_, n)| *n == name).map(|(role, _)| *role)
+    }
+
+    /// Whether a principal of this kind may have it: a person is no worker and no host.
+    pub fn fits(self, kind: PrincipalKind) -> bool {
+        kind == PrincipalKind::ServiceUser || !self.permissions().only_connects()
+    }
+
+    /// The names of the roles that fit a kind of principal.
+    pub fn names_for(kind: PrincipalKind) -> Vec<&'static str> {
+        AccountRole::NAMES.iter().filter(|(role, _)| role.fits(kind)).map(|(_, name)| *name).collect()
+    }
+
+    /// Which of several roles is given to a person whose groups say them all.
+    pub fn greatest(roles: impl IntoIterator<Item = AccountRole>) -> Option<AccountRole> {
+        let rank = |role: &AccountRole| match role {
+            AccountRole::Worker | AccountRole::Host => 0,
+            AccountRole::Viewer => 1,
+            AccountRole::Auditor => 2,
+            AccountRole::Admin => 3,
+        };
+        roles.into_iter().max_by_key(rank)
     }
 
     /// What it may do in every organization, and in the account.
@@ -162,6 +248,9 @@ impl AccountRole {
         match self {
             AccountRole::Viewer => PermissionSet::of(&[ViewSessions, ViewUsage]),
             AccountRole::Admin => PermissionSet::of(&Permission::ALL),
+            AccountRole::Auditor => Role::Auditor.permissions(),
+            AccountRole::Worker => Role::Worker.permissions(),
+            AccountRole::Host => Role::Host.permissions(),
         }
     }
 }
@@ -173,32 +262,55 @@ mod tests {
     /// The table of design §4a, written once more by hand: a change of a role must be made in two places.
     #[test]
     fn the_table_of_roles() {
+        // Roles of an organization, then the account's.
         #[rustfmt::skip]
         let table = [
-            //                    readonly readwrite admin  viewer account admin
-            (ViewSessions,        [true,   true,     true,  true,  true]),
-            (UseSessions,         [false,  true,     true,  false, true]),
-            (ManageSessions,      [false,  false,    true,  false, true]),
-            (ImpersonateSessions, [false,  false,    true,  false, true]),
-            (ConnectHosts,        [false,  false,    true,  false, true]),
-            (ConnectWorkers,      [false,  false,    true,  false, true]),
-            (ManageOwnKeys,       [false,  true,     true,  false, true]),
-            (ManageMembers,       [false,  false,    true,  false, true]),
-            (ManageServiceUsers,  [false,  false,    true,  false, true]),
-            (ManageOrganizations, [false,  false,    false, false, true]),
-            (ViewAudit,           [false,  false,    true,  false, true]),
-            (ViewUsage,           [false,  false,    true,  true,  true]),
+            //                    readonly readwrite admin  auditor worker host   viewer admin auditor worker host
+            (ViewSessions,        [true,   true,     true,  false,  false, false, true,  true, false,  false, false]),
+            (UseSessions,         [false,  true,     true,  false,  false, false, false, true, false,  false, false]),
+            (ManageSessions,      [false,  false,    true,  false,  false, false, false, true, false,  false, false]),
+            (ImpersonateSessions, [false,  false,    true,  false,  false, false, false, true, false,  false, false]),
+            (ConnectHosts,        [false,  false,    true,  false,  false, true,  false, true, false,  false, true]),
+            (ConnectWorkers,      [false,  false,    true,  false,  true,  false, false, true, false,  true,  false]),
+            (ManageOwnKeys,       [false,  true,     true,  false,  false, false, false, true, false,  false, false]),
+            (ManageMembers,       [false,  false,    true,  false,  false, false, false, true, false,  false, false]),
+            (ManageServiceUsers,  [false,  false,    true,  false,  false, false, false, true, false,  false, false]),
+            (ManageOrganizations, [false,  false,    false, false,  false, false, false, true, false,  false, false]),
+            (ViewAudit,           [false,  false,    true,  true,   false, false, false, true, true,   false, false]),
+            (ViewUsage,           [false,  false,    true,  true,   false, false, true,  true, true,   false, false]),
         ];
         assert_eq!(table.len(), Permission::ALL.len());
-        let sets = [
-            Role::Readonly.permissions(),
-            Role::Readwrite.permissions(),
-            Role::Admin.permissions(),
-            AccountRole::Viewer.permissions(),
-            AccountRole::Admin.permissions(),
-        ];
+        let here = Role::NAMES.iter().map(|(role, _)| role.permissions());
+        let sets =
+            here.chain(AccountRole::NAMES.iter().map(|(role, _)| role.permissions())).collect::<Vec<_>>();
         for (permission, expected) in table {
-            assert_eq!(sets.map(|set| set.has(permission)), expected, "{permission:?}");
+            let has = sets.iter().map(|set| set.has(permission)).collect::<Vec<_>>();
+            assert_eq!(has, expected, "{permission:?}");
         }
+    }
+
+    #[test]
+    fn the_greatest_role_counts() {
+        use AccountRole::{Admin, Auditor, Viewer};
+        assert_eq!(AccountRole::greatest([]), None);
+        assert_eq!(AccountRole::greatest([Auditor, Viewer]), Some(Auditor));
+        assert_eq!(AccountRole::greatest([Viewer, Admin, Auditor]), Some(Admin));
+    }
+
+    #[test]
+    fn workers_and_hosts_are_service_users_that_only_connect() {
+        for (role, name) in Role::NAMES {
+            let connects = ["worker", "host"].contains(&name);
+            assert_eq!(role.permissions().only_connects(), connects, "{name}");
+            assert_eq!((Role::parse(name), role.name()), (Some(role), name));
+            assert_eq!(role.fits(PrincipalKind::User), !connects, "{name}");
+            assert!(role.fits(PrincipalKind::ServiceUser), "{name}");
+            assert_eq!(Role::read(name, PrincipalKind::User, "role").is_err(), connects, "{name}");
+        }
+        for (role, name) in AccountRole::NAMES {
+            assert_eq!((AccountRole::parse(name), role.name()), (Some(role), name));
+            assert_eq!(role.fits(PrincipalKind::User), !["worker", "host"].contains(&name), "{name}");
+        }
+        assert!(!PermissionSet::default().only_connects());
     }
 }

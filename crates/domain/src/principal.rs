@@ -74,8 +74,26 @@ pub struct Principal {
     pub created: Micros,
     /// Its role in the whole account.
     pub account_role: Option<AccountRole>,
-    /// Where it acts when nothing else says; the first membership until set.
+    /// Where it acts when nothing else says. Of a person, the first membership until it is set; of a service user, its
+    /// home, unless that is the account.
     pub default_organization: Option<OrganizationId>,
+}
+
+/// Who alone looks after a service user. It is fixed when the service user is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// The administrators of one organization.
+    Organization(OrganizationId),
+    /// The administrators of the account.
+    Account,
+}
+
+impl Principal {
+    /// The home of a service user; a person has none.
+    pub fn home(&self) -> Option<Home> {
+        let home = self.default_organization.map_or(Home::Account, Home::Organization);
+        (self.kind == PrincipalKind::ServiceUser).then_some(home)
+    }
 }
 
 /// That a principal has a role in an organization.
@@ -169,8 +187,12 @@ impl Scopes {
         Scopes(self.0 & other.0)
     }
 
-    /// What somebody with these permissions may: their own profile and keys, and what the permissions let through.
+    /// What somebody with these permissions may: their own profile and keys, and what the permissions let through. A
+    /// worker or a host has neither profile nor keys of its own to look after.
     pub fn of(permissions: PermissionSet) -> Scopes {
+        if permissions.only_connects() {
+            return Scopes::default();
+        }
         let own = ["read:profile", "read:user", "write:user"];
         let through =
             |let_through: &[Permission]| let_through.iter().any(|permission| permissions.has(*permission));
@@ -218,6 +240,12 @@ mod tests {
     fn what_a_role_may() {
         let names = |set: PermissionSet| Scopes::of(set).names().collect::<Vec<_>>().join(" ");
         assert_eq!(names(PermissionSet::default()), "read:profile read:user write:user");
+        assert_eq!(names(Role::Worker.permissions()), "");
+        assert_eq!(names(Role::Host.permissions()), "");
+        assert_eq!(
+            names(Role::Auditor.permissions()),
+            "read:admin read:profile read:statistics read:user write:user"
+        );
         assert_eq!(names(Role::Readonly.permissions()), "read:media read:profile read:user write:user");
         assert_eq!(
             names(Role::Admin.permissions()),

@@ -29,6 +29,10 @@ pub const HOST_PATH: &str = "/tenure/v1/host";
 /// Both take the host's key as `Authorization: Bearer …`.
 pub const HOST_FILES_PATH: &str = "/tenure/v1/host/files";
 
+/// Header by which a worker or a host says whom it serves: `account`, or `organization`, which the header
+/// `x-organization-id` may name. Without it, the key decides.
+pub const SERVES_HEADER: &str = "x-tenure-serves";
+
 /// Close code for a host whose name another connection took over: two machines would otherwise take the name from
 /// one another for ever, so the older one ends instead of connecting again.
 pub const CLOSE_REPLACED: u16 = 4001;

@@ -2,7 +2,34 @@
 
 use std::time::Duration;
 
+use protocol::SERVES_HEADER;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, Url};
+use uuid::Uuid;
+
+/// Whom a host serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// One organization.
+    Organization(Uuid),
+    /// All organizations of the account.
+    Account,
+}
+
+impl Serves {
+    /// As headers of every request.
+    pub(crate) fn headers(self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        match self {
+            Serves::Account => headers.insert(SERVES_HEADER, HeaderValue::from_static("account")),
+            Serves::Organization(id) => {
+                let id = HeaderValue::from_str(&id.to_string()).ok();
+                id.and_then(|id| headers.insert("x-organization-id", id))
+            }
+        };
+        headers
+    }
+}
 
 /// The base of a server's address without a slash at its end; `None` if it is neither `http://` nor `https://`.
 pub(crate) fn base_url(url: &str) -> Option<String> {

@@ -109,6 +109,8 @@ pub struct Caller {
     /// In all organizations and in the account.
     pub(crate) account: PermissionSet,
     pub(crate) memberships: Vec<Membership>,
+    /// Whether its owner is a worker or a host, and nothing else.
+    pub(crate) only_connects: bool,
     pub(crate) attempt: Option<Scope>,
     /// From where the request came.
     pub(crate) address: Option<IpAddr>,
@@ -147,8 +149,21 @@ impl Caller {
     /// # Errors
     /// [`Refusal::OutOfScope`].
     pub fn in_scope(&self, scope: &'static str) -> std::result::Result<(), Refusal> {
+        self.refuse_connector()?;
         let lets = self.scopes.is_none_or(|scopes| scopes.has(scope));
         if lets { Ok(()) } else { Err(Refusal::OutOfScope(scope)) }
+    }
+
+    /// Refuses a worker or a host: it serves the sessions of others and has nothing of its own here, no list, no key,
+    /// no profile.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfScope`].
+    pub fn refuse_connector(&self) -> std::result::Result<(), Refusal> {
+        match self.only_connects {
+            true => Err(Refusal::OutOfScope("another role than worker or host")),
+            false => Ok(()),
+        }
     }
 
     /// The same caller with a credential that lets less through.
@@ -216,6 +231,7 @@ impl Caller {
             organization,
             by: self.by(),
             permissions: self.permissions,
+            account: self.account,
             lends_until: self.lends_until(),
             right: PhantomData,
         })
@@ -244,6 +260,8 @@ pub struct Granted<P: Right> {
     organization: OrganizationId,
     pub(crate) by: By,
     permissions: PermissionSet,
+    /// In all organizations.
+    account: PermissionSet,
     lends_until: Option<Micros>,
     right: PhantomData<P>,
 }
@@ -280,6 +298,11 @@ impl<P: Right> Granted<P> {
         self.permissions.has(permission)
     }
 
+    /// Whether the same caller has a right in the whole account.
+    pub fn has_in_account(&self, permission: Permission) -> bool {
+        self.account.has(permission)
+    }
+
     /// See [`Caller::lends_until`].
     pub fn lends_until(&self) -> Option<Micros> {
         self.lends_until
@@ -287,8 +310,8 @@ impl<P: Right> Granted<P> {
 
     /// To read back what the caller has just written or is about to change, which every right to write includes.
     pub(crate) fn seen(&self) -> Granted<ViewSessions> {
-        let Granted { organization, by, permissions, lends_until, .. } = *self;
-        Granted { organization, by, permissions, lends_until, right: PhantomData }
+        let Granted { organization, by, permissions, account, lends_until, .. } = *self;
+        Granted { organization, by, permissions, account, lends_until, right: PhantomData }
     }
 
     /// Proves another right of the same caller in the same organization.
@@ -299,8 +322,8 @@ impl<P: Right> Granted<P> {
         if !self.permissions.has(Q::PERMISSION) {
             return Err(Refusal::Forbidden(Q::PERMISSION));
         }
-        let Granted { organization, by, permissions, lends_until, .. } = *self;
-        Ok(Granted { organization, by, permissions, lends_until, right: PhantomData })
+        let Granted { organization, by, permissions, account, lends_until, .. } = *self;
+        Ok(Granted { organization, by, permissions, account, lends_until, right: PhantomData })
     }
 }
 
@@ -333,7 +356,8 @@ impl<P: Right> GrantedAccount<P> {
     /// The same right in one of the organizations.
     pub fn within(&self, organization: OrganizationId) -> Granted<P> {
         let GrantedAccount { by, permissions, lends_until, .. } = *self;
-        Granted { organization, by, permissions, lends_until, right: PhantomData }
+        let account = permissions;
+        Granted { organization, by, permissions, account, lends_until, right: PhantomData }
     }
 }
 
@@ -404,7 +428,8 @@ impl System {
     /// Every right in one organization.
     pub fn within<P: Right>(&self, organization: OrganizationId) -> Granted<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        Granted { organization, by: self.0, permissions, lends_until: None, right: PhantomData }
+        let account = permissions;
+        Granted { organization, by: self.0, permissions, account, lends_until: None, right: PhantomData }
     }
 }
 

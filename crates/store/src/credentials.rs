@@ -185,25 +185,32 @@ pub(crate) async fn caller_of(
     let memberships =
         rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;
     let default = first.maybe_id(4)?.map(OrganizationId);
-    let organization = choose(chosen, bound, default, &memberships)?;
+    let kind = word(&first.text(2)?, principal_kind)?;
+    let organization = choose(chosen, bound, kind, default, &memberships)?;
     let role = memberships.iter().find(|member| Some(member.organization) == organization);
     let permissions = role.map_or(PermissionSet::default(), |member| member.role.permissions());
+    let everywhere = memberships.iter().map(|member| member.role.permissions());
+    let only_connects = everywhere.fold(account, PermissionSet::union).only_connects();
+    // A membership alone does not point a role in the account at an organization: the request or the key names it.
+    let by_default = matches!((chosen, bound), (Chosen::ByDefault, None));
+    let here = if by_default { PermissionSet::default() } else { account };
     if let (Some(organization), None) = (organization, role) {
         store.account_opens(system, organization, account).await?;
     }
     Ok(Caller {
         principal: PrincipalId(first.id(0)?),
-        kind: word(&first.text(2)?, principal_kind)?,
+        kind,
         means,
         bound,
         scopes,
         until: maybe_time(first, 8)?,
         authenticated: None,
         organization,
-        permissions: permissions.union(account).intersection(most),
+        permissions: permissions.union(here).intersection(most),
         // A key that is bound to one organization does not reach the others through its owner's role.
         account: if bound.is_some() { PermissionSet::default() } else { account.intersection(most) },
         memberships,
+        only_connects,
         attempt: None,
         address: None,
         networks: networks(first, 11)?,
@@ -213,6 +220,7 @@ pub(crate) async fn caller_of(
 fn choose(
     chosen: Chosen,
     bound: Option<OrganizationId>,
+    kind: PrincipalKind,
     default: Option<OrganizationId>,
     memberships: &[Membership],
 ) -> Result<Option<OrganizationId>> {
@@ -224,7 +232,11 @@ fn choose(
         (Chosen::ByDefault, None) => {
             let member = |organization| memberships.iter().any(|m| m.organization == organization);
             let default = default.filter(|organization| member(*organization));
-            Ok(default.or(memberships.first().map(|member| member.organization)))
+            Ok(match kind {
+                // It acts at home, and nowhere by default when that is the account.
+                PrincipalKind::ServiceUser => default,
+                PrincipalKind::User => default.or(memberships.first().map(|member| member.organization)),
+            })
         }
     }
 }

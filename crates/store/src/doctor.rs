@@ -1,9 +1,11 @@
 //! What should not be in a database, and what its clock says.
 
 use crate::access::System;
+use crate::database::Row;
 use crate::rows::values;
 use crate::signing::PublicKey;
 use crate::{Result, Store};
+use domain::ids::{OrganizationId, PrincipalId};
 use domain::time::Micros;
 
 /// What is wrong with what is kept: how many of each.
@@ -18,6 +20,35 @@ pub struct Orphans {
     /// Device sessions that are open in organizations that were deleted before a time, which a server would have ended.
     pub sessions: i64,
 }
+
+/// A service user with the role admin whose keys are good, where hosts or workers connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Powerful {
+    /// Which.
+    pub id: PrincipalId,
+    /// What it is called.
+    pub name: String,
+    /// Its home; nothing for the account.
+    pub organization: Option<OrganizationId>,
+    /// Whether hosts have connected there.
+    pub hosts: bool,
+    /// Whether workers have claimed turns there.
+    pub workers: bool,
+}
+
+const POWERFUL: &str = "
+    SELECT p.id, p.name, p.default_organization,
+        CASE WHEN EXISTS (SELECT 1 FROM hosts h WHERE h.organization = COALESCE(p.default_organization, $2))
+            THEN 1 ELSE 0 END,
+        CASE WHEN EXISTS (SELECT 1 FROM agent_sessions s WHERE s.fence > 0
+                AND (p.default_organization IS NULL OR s.organization = p.default_organization))
+            THEN 1 ELSE 0 END
+    FROM principals p
+    LEFT JOIN members m ON m.principal = p.id AND m.organization = p.default_organization
+    WHERE p.kind = 'service_user' AND p.state = 'active' AND (p.account_role = 'admin' OR m.role = 'admin')
+      AND EXISTS (SELECT 1 FROM credentials c WHERE c.principal = p.id AND c.revoked_us IS NULL
+                  AND (c.expires_us IS NULL OR c.expires_us > $1))
+    ORDER BY p.number";
 
 const HOLDS: &str = "
     SELECT COUNT(*) FROM holds h WHERE h.released_us IS NULL AND NOT EXISTS
@@ -45,6 +76,22 @@ const NEWEST: [&str; 3] = [
 ];
 
 impl Store {
+    /// Service users whose keys may do more than a host or a worker needs, where hosts or workers connect.
+    pub async fn powerful_service_users(&self, system: &System, now: Micros) -> Result<Vec<Powerful>> {
+        let rows = self.everywhere(system, POWERFUL, values![now, OrganizationId::ACCOUNT]).await?;
+        let powerful = |row: &Row| {
+            Ok(Powerful {
+                id: PrincipalId(row.id(0)?),
+                name: row.text(1)?,
+                organization: row.maybe_id(2)?.map(OrganizationId),
+                hosts: row.int(3)? != 0,
+                workers: row.int(4)? != 0,
+            })
+        };
+        let found = rows.iter().map(powerful).collect::<Result<Vec<_>>>()?;
+        Ok(found.into_iter().filter(|one| one.hosts || one.workers).collect())
+    }
+
     /// What is wrong with what is kept. `sweeps` is before the last time at which a server must have looked.
     pub async fn orphans(&self, system: &System, sweeps: Micros) -> Result<Orphans> {
         let count = async |sql, values| {

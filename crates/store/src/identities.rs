@@ -4,9 +4,7 @@ use crate::access::System;
 use crate::audit::{NewAuditLine, audited, insert as noted};
 use crate::by::By;
 use crate::database::{Batch, Row, Statement, Topic};
-use crate::logins::end_all;
-use crate::memberships::another_admin;
-use crate::principals::gone;
+use crate::memberships::{another_admin, leaving};
 use crate::rows::{any, one, values, word};
 use crate::{Error, Result, Store};
 use domain::federation::{Change, Held, place};
@@ -123,8 +121,8 @@ impl Store {
         self.everywhere(system, HELD, values![person]).await?.iter().map(held).collect()
     }
 
-    /// Changes a person's memberships as their groups say, all of them or none. When one ends, so do the person's
-    /// login sessions, as wherever a membership ends.
+    /// Changes a person's memberships as their groups say, all of them or none. When one ends, so does what opened that
+    /// organization alone, as wherever a membership ends.
     ///
     /// # Errors
     /// [`Error::Stale`] when one of them, or who looks after an organization, changed meanwhile.
@@ -145,7 +143,8 @@ impl Store {
         locks.insert(OrganizationId::AUDIT.0);
         if changes.iter().any(|change| matches!(change, Change::Remove(_))) {
             locks.insert(OrganizationId::PEOPLE.0);
-            statements.extend(end_all(person, None, &gone("its owner left an organization".to_owned()), now));
+            let left = changes.iter().filter(|change| matches!(change, Change::Remove(_)));
+            statements.extend(left.flat_map(|change| leaving(person, place(change), now)));
         }
         for change in changes {
             statements.push(noted(&line_of(system, person, change, now))?);

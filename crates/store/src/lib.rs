@@ -5,6 +5,7 @@
 //! ([`database`]). A statement is written once, for SQLite and PostgreSQL.
 
 pub mod access;
+mod account_roles;
 mod agent_changes;
 mod agent_filter;
 mod agent_lists;
@@ -48,6 +49,7 @@ mod principals;
 pub mod restoring;
 mod rows;
 mod secrets;
+mod service_users;
 mod sessions;
 mod signing;
 #[cfg(feature = "testing")]
@@ -56,6 +58,7 @@ mod tokens;
 mod usage;
 
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
+pub use account_roles::GivenBy;
 pub use agent_changes::CycleLimit;
 pub use agent_lists::{SessionFacets, SessionStats};
 pub use agent_sessions::Birth;
@@ -67,7 +70,7 @@ pub use credentials::Chosen;
 pub use database::{Database, DatabaseError, OpenMode, Readers, ServerLock, Topic, Watch, WorkWait, Written};
 pub use device_logins::Approval;
 pub use devices::{DeviceUpdate, QueueState, Queued};
-pub use doctor::Orphans;
+pub use doctor::{Orphans, Powerful};
 pub use factors::Factor;
 pub use files::{FileKind, NewFile, StoredFile};
 pub use hosts::HostLink;

@@ -7,7 +7,7 @@ use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System
 use crate::audit::{NewAuditLine, audited};
 use crate::by::{By, Proof};
 use crate::credentials::{Chosen, caller_of};
-use crate::database::{DatabaseError, Row, Statement, Topic};
+use crate::database::{DatabaseError, Row, Statement, Topic, Value};
 use crate::means::Means;
 use crate::rows::{any, batch, ending, maybe_scopes, maybe_time, one, scopes_text, values, word};
 use crate::sessions::{line_of, session_id, stale};
@@ -117,6 +117,10 @@ pub(crate) use ends;
 
 /// Those of a person but for one.
 pub(crate) const OF_PERSON: Ends = ends!("principal = $2 AND created_us <> $3");
+/// Those of a person that open one organization only.
+pub(crate) const OF_PERSON_HERE: Ends = ends!(
+    "principal = $2 AND EXISTS (SELECT 1 FROM logins l WHERE l.created_us = sessions.created_us AND l.organization = $3)"
+);
 /// Those of everybody.
 pub(crate) const OF_EVERYBODY: Ends = ends!("principal <> $2 AND created_us <> $3");
 /// Those that a key opened but for one.
@@ -131,17 +135,17 @@ pub(crate) const NONE: Micros = Micros(-1);
 pub(crate) fn end(
     which: &Ends,
     subject: uuid::Uuid,
-    at: Micros,
+    other: impl Into<Value>,
     ending: &Ending,
     now: Micros,
 ) -> [Statement; 3] {
-    let people = OrganizationId::PEOPLE;
+    let (people, other) = (OrganizationId::PEOPLE, other.into());
     [
-        any(which.lines, values![people, subject, at, now]),
-        any(which.count, values![people, subject, at]),
+        any(which.lines, values![people, subject, other.clone(), now]),
+        any(which.count, values![people, subject, other.clone()]),
         any(
             which.sessions,
-            values![people, subject, at, now, ending.reason, ending.actor, ending.evidence.as_str()],
+            values![people, subject, other, now, ending.reason, ending.actor, ending.evidence.as_str()],
         ),
     ]
 }

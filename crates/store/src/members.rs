@@ -1,6 +1,6 @@
 //! People and machines as one organization sees them, and their keys.
 
-use crate::access::{Granted, Right, System};
+use crate::access::{Granted, GrantedAccount, ManageMembers, Right, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::credentials::{credential, credential_columns};
 use crate::database::Row;
@@ -11,7 +11,7 @@ use domain::Refusal;
 use domain::credential::Credential;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{PermissionSet, Role};
-use domain::principal::Principal;
+use domain::principal::{Membership, Principal};
 use domain::refusal::Thing;
 use domain::time::Micros;
 use serde_json::json;
@@ -32,6 +32,21 @@ const MEMBERS: &str = concat!(
     ", m.role FROM members m JOIN principals p ON p.id = m.principal
      WHERE m.organization = $1 AND p.state <> 'deleted' ORDER BY p.number"
 );
+
+macro_rules! people {
+    ($and:literal) => {
+        concat!(
+            "SELECT ",
+            principal_columns!(),
+            ", o.id, m.role FROM principals p
+             LEFT JOIN members m ON m.principal = p.id
+             LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
+             WHERE p.kind = 'user' AND p.state <> 'deleted' ",
+            $and,
+            " ORDER BY p.number, m.created_us, m.organization"
+        )
+    };
+}
 
 const KEYS: &str = concat!(
     "SELECT ",
@@ -66,6 +81,34 @@ impl Store {
         let rows = self.within(granted, MEMBERS, values![]).await?;
         let member = |row: &Row| Ok((principal(row)?, word(&row.text(ROLE)?, Role::parse)?));
         rows.iter().map(member).collect()
+    }
+
+    /// The account's people with their memberships, the oldest first; one of them, if that one is named.
+    pub async fn people_of_account(
+        &self,
+        granted: &GrantedAccount<ManageMembers>,
+        one: Option<PrincipalId>,
+    ) -> Result<Vec<(Principal, Vec<Membership>)>> {
+        let statement = match one {
+            Some(id) => (people!("AND p.id = $1"), values![id]),
+            None => (people!(""), values![]),
+        };
+        let rows = self.across(granted, vec![statement]).await?;
+        let mut people: Vec<(Principal, Vec<Membership>)> = Vec::new();
+        for row in rows.iter().flatten() {
+            let id = PrincipalId(row.id(0)?);
+            if people.last().is_none_or(|(last, _)| last.id != id) {
+                people.push((principal(row)?, Vec::new()));
+            }
+            // An organization that was deleted counts no more.
+            if let (Some(organization), Some(role), Some((_, memberships))) =
+                (row.maybe_id(ROLE)?, row.maybe_text(ROLE + 1)?, people.last_mut())
+            {
+                let organization = OrganizationId(organization);
+                memberships.push(Membership { organization, role: word(&role, Role::parse)? });
+            }
+        }
+        Ok(people)
     }
 
     /// The keys of a principal, the oldest first.

@@ -5,7 +5,7 @@ use crate::audit::{NewAuditLine, audited};
 use crate::by::{By, Proof};
 use crate::database::{Row, Statement};
 use crate::idempotency::makes;
-use crate::logins::end_all;
+use crate::logins::{OF_PERSON_HERE, end};
 use crate::members::ROLE;
 use crate::principals::{gone, principal, principal_columns};
 use crate::rows::{any, one, values, word};
@@ -62,10 +62,10 @@ impl Store {
         self.within(granted, MEMBERS, values![]).await?.iter().map(member).collect()
     }
 
-    /// Makes somebody a member, or changes its role.
+    /// Makes a person a member, or changes their role. A service user is a member of its home only.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for an organization or principal that does not exist or was deleted;
+    /// [`Refusal::NotFound`] for an organization that does not exist or was deleted, and for who is no person here;
     /// [`Refusal::LastAdmin`].
     pub async fn set_member(
         &self,
@@ -123,7 +123,10 @@ impl Store {
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
                 values![organization],
             ),
-            one("UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'", values![member]),
+            one(
+                "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted' AND kind = 'user'",
+                values![member],
+            ),
             still(organization, member, was),
         ];
         if role != Role::Admin {
@@ -144,7 +147,7 @@ impl Store {
         self.apply(audited([organization], statements, &line)?, unmet).await
     }
 
-    /// Ends a membership and the member's login sessions, unless nobody would look after the organization then. What
+    /// Ends a person's membership, and the keys and login sessions that open this organization alone, unless nobody would look after the organization then. What
     /// the member still holds is released by the server's next sweep.
     ///
     /// # Errors
@@ -174,7 +177,7 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
-        let ends = end_all(member, None, &gone("its owner left an organization".to_owned()), now);
+        let ends = leaving(member, organization, now);
         loop {
             let was = self.role_here(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
             let line = NewAuditLine::new(by, "member.remove", member, json!({}), now)
@@ -197,12 +200,14 @@ impl Store {
     }
 
     async fn role_here(&self, organization: OrganizationId, member: PrincipalId) -> Result<Option<String>> {
-        let sql = "SELECT role FROM members WHERE organization = $1 AND principal = $2";
+        let sql = "SELECT m.role FROM members m JOIN principals p ON p.id = m.principal
+                   WHERE m.organization = $1 AND m.principal = $2 AND p.kind = 'user'";
         let rows = self.everywhere(&System::for_secrets(), sql, values![organization, member]).await?;
         Ok(rows.first().map(|row| row.text(0)).transpose()?)
     }
 
-    /// Makes an organization with its place in the change feed; the person is its first admin.
+    /// Makes an organization with its place in the change feed. A person is its first admin; a service user, which is
+    /// the account's then, stays at home.
     ///
     /// # Errors
     /// [`Refusal::Exists`] when one of that name is there that was not deleted.
@@ -213,9 +218,11 @@ impl Store {
                 values![new.id, new.name.as_str(), new.created, new.max_devices],
             ),
             one("INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)", values![new.id]),
-            one(
-                "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, 'admin', $3)",
-                values![new.id, own.person(), new.created],
+            any(
+                "INSERT INTO members (organization, principal, role, created_us)
+                 SELECT o.id, p.id, 'admin', o.created_us FROM organizations o, principals p
+                 WHERE o.id = $1 AND p.id = $2 AND p.kind = 'user'",
+                values![new.id, own.person()],
             ),
         ];
         statements.extend(makes(own, new.id.0));
@@ -230,6 +237,19 @@ impl Store {
 
 fn still(organization: OrganizationId, member: PrincipalId, was: Option<String>) -> Statement {
     one(STILL, values![organization, member, was.unwrap_or_default()])
+}
+
+/// Ends what acted in one organization for a person who leaves it: their keys and login sessions that are bound to it.
+/// What opens other organizations too goes on. The batch must lock [`OrganizationId::PEOPLE`].
+pub(crate) fn leaving(person: PrincipalId, organization: OrganizationId, now: Micros) -> Vec<Statement> {
+    let keys = any(
+        "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $3), recoverable = NULL
+         WHERE principal = $1 AND organization = $2",
+        values![person, organization, now],
+    );
+    let ending = gone("its owner left the organization that it opened".to_owned());
+    let sessions = end(&OF_PERSON_HERE, person.0, organization, &ending, now);
+    [keys].into_iter().chain(sessions).collect()
 }
 
 pub(crate) fn another_admin(organization: OrganizationId, member: PrincipalId) -> Statement {

@@ -1,12 +1,14 @@
 //! Organizations and their members.
 
-use crate::access::{Caller, System};
+use crate::access::{Caller, GrantedAccount, ManageOrganizations, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::database::Row;
 use crate::idempotency::makes;
 use crate::rows::{maybe_time, one, values, word};
+use crate::usage::limits;
 use crate::{Error, Result, Store};
 use domain::Refusal;
+use domain::agent::{Limits, cycle_days};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::organization::Organization;
 use domain::permission::Role;
@@ -40,6 +42,22 @@ impl Store {
         let sql =
             "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
         self.everywhere(system, sql, values![]).await?.iter().map(organization).collect()
+    }
+
+    /// All organizations that were not deleted, with their limits, the oldest first.
+    pub async fn organizations_with_limits(
+        &self,
+        granted: &GrantedAccount<ManageOrganizations>,
+        now: Micros,
+    ) -> Result<Vec<(Organization, Limits)>> {
+        let sql = "SELECT o.id, o.name, o.created_us, o.deleted_us, o.max_devices, o.max_session_acus, o.max_cycle_acus,
+                       (SELECT CAST(COALESCE(SUM(u.acus), 0) AS BIGINT) FROM usage_days u
+                        WHERE u.organization = o.id AND u.day >= $1 AND u.day < $2)
+                   FROM organizations o WHERE o.deleted_us IS NULL ORDER BY o.created_us, o.id";
+        let (from, until) = cycle_days(now);
+        let rows = self.across(granted, vec![(sql, values![from, until])]).await?;
+        let both = |row: &Row| Ok((organization(row)?, limits(row, 5)?));
+        rows.iter().flatten().map(both).collect()
     }
 
     /// The organizations that a caller may see, with its role there; the oldest first.

@@ -31,7 +31,8 @@ const LIVING: &str =
     concat!("SELECT ", principal_columns!(), " FROM principals p WHERE p.id = $1 AND p.state <> 'deleted'");
 
 impl Store {
-    /// Keeps a new user or service user and makes it a member where one is given. Gives its number.
+    /// Keeps a new user or service user and makes it a member where one is given: a service user is at home there.
+    /// Gives its number.
     ///
     /// # Errors
     /// [`Refusal::Exists`] for an address that is known; [`Refusal::NotFound`] for an organization that is not.
@@ -77,7 +78,11 @@ impl Store {
                 return Err(Refusal::Exists(format!("a user with the address {email}")).into());
             }
         }
-        let mut statements = vec![insert(new, password_hash)];
+        let home = match new.kind {
+            PrincipalKind::ServiceUser => member.map(|(organization, _)| organization),
+            PrincipalKind::User => new.default_organization,
+        };
+        let mut statements = vec![insert(new, password_hash, home)];
         if let Some((organization, role)) = member {
             statements.push(one(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
@@ -188,7 +193,7 @@ pub(crate) fn gone(evidence: String) -> Ending {
     Ending { reason: EndReason::OwnerGone, actor: None, evidence }
 }
 
-fn insert(new: &Principal, password_hash: Option<&str>) -> Statement {
+fn insert(new: &Principal, password_hash: Option<&str>, home: Option<OrganizationId>) -> Statement {
     one(
         "INSERT INTO principals
              (id, number, kind, email, name, password_hash, state, created_us, account_role, default_organization,
@@ -203,7 +208,7 @@ fn insert(new: &Principal, password_hash: Option<&str>) -> Statement {
             new.state.name(),
             new.created,
             new.account_role.map(AccountRole::name),
-            new.default_organization
+            home
         ],
     )
 }

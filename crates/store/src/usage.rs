@@ -48,6 +48,15 @@ const LIMITS: &str = "
          WHERE u.organization = $1 AND u.day >= $2 AND u.day < $3)
     FROM organizations o WHERE o.id = $1";
 
+/// The limits of an organization, in three columns from `at` on.
+pub(crate) fn limits(row: &Row, at: usize) -> Result<Limits> {
+    Ok(Limits {
+        max_session_acus: row.maybe_int(at)?.map(Acus),
+        max_cycle_acus: row.maybe_int(at + 1)?.map(Acus),
+        cycle_used: Acus(row.int(at + 2)?),
+    })
+}
+
 impl Store {
     /// How much the organization's sessions may use, and what they used in the cycle that `now` lies in.
     ///
@@ -57,11 +66,7 @@ impl Store {
         let (from, until) = cycle_days(now);
         let rows = self.within(granted, LIMITS, values![from, until]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Organization))?;
-        Ok(Limits {
-            max_session_acus: row.maybe_int(0)?.map(Acus),
-            max_cycle_acus: row.maybe_int(1)?.map(Acus),
-            cycle_used: Acus(row.int(2)?),
-        })
+        limits(row, 0)
     }
 
     /// Sets or lifts limits; what is `None` stays as it is.

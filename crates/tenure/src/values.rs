@@ -10,6 +10,7 @@ use domain::credential::Wire;
 use domain::ids::OrganizationId;
 use domain::network::Network;
 use domain::permission::{AccountRole, Role};
+use domain::principal::PrincipalKind;
 use domain::principal::normal_email;
 use domain::time::Micros;
 
@@ -107,10 +108,20 @@ pub fn moment(text: &str) -> Result<Micros, String> {
     })
 }
 
-/// Reads the role of a member.
+/// Reads the role of a person.
 pub fn role() -> impl TypedValueParser<Value = Role> {
-    let names = Role::NAMES.map(|(_, name)| name);
+    let names = Role::names_for(PrincipalKind::User);
     PossibleValuesParser::new(names).try_map(|name| Role::parse(&name).ok_or("unknown role"))
+}
+
+/// The role of a person in the account, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InAccount(pub Option<AccountRole>);
+
+/// Reads the role of a person in the account.
+pub fn account_role() -> impl TypedValueParser<Value = InAccount> {
+    let names = AccountRole::names_for(PrincipalKind::User).into_iter().chain(["none"]);
+    PossibleValuesParser::new(names).map(|name| InAccount(AccountRole::parse(&name)))
 }
 
 /// The role of a service user: in its organization, or in the whole account.
@@ -131,12 +142,14 @@ impl ServiceRole {
         if of_organization {
             let role = Role::parse(name).map(Self::Organization);
             role.ok_or_else(|| {
-                format!("{name} is a role of the whole account; with --org say admin, readwrite or readonly")
+                let names = Role::NAMES.map(|(_, name)| name).join(", ");
+                format!("{name} is a role of the whole account; with --org say one of {names}")
             })
         } else {
             let role = AccountRole::parse(name).map(Self::Account);
             role.ok_or_else(|| {
-                format!("{name} is a role of an organization; without --org say viewer or admin")
+                let names = AccountRole::NAMES.map(|(_, name)| name).join(", ");
+                format!("{name} is a role of an organization; without --org say one of {names}")
             })
         }
     }
@@ -215,6 +228,12 @@ mod tests {
             ("readonly", false, None),
             ("viewer", true, None),
             ("viewer", false, Some(ServiceRole::Account(AccountRole::Viewer))),
+            ("worker", true, Some(ServiceRole::Organization(Role::Worker))),
+            ("worker", false, Some(ServiceRole::Account(AccountRole::Worker))),
+            ("host", true, Some(ServiceRole::Organization(Role::Host))),
+            ("host", false, Some(ServiceRole::Account(AccountRole::Host))),
+            ("auditor", true, Some(ServiceRole::Organization(Role::Auditor))),
+            ("auditor", false, Some(ServiceRole::Account(AccountRole::Auditor))),
         ];
         for (name, of_organization, role) in rows {
             assert_eq!(ServiceRole::parse(name, of_organization).ok(), role, "{name} {of_organization}");
@@ -228,8 +247,12 @@ mod tests {
                 .arg(clap::Arg::new("r").value_parser(role()))
                 .arg(clap::Arg::new("w").value_parser(wire()))
         };
-        for ((_, role), (_, wire, _)) in Role::NAMES.iter().zip(Wire::ALL) {
-            assert!(command().try_get_matches_from(["x", role, wire]).is_ok(), "{role} {wire}");
+        for (role, name) in Role::NAMES {
+            let said = command().try_get_matches_from(["x", name, "devin"]).is_ok();
+            assert_eq!(said, role.fits(PrincipalKind::User), "{name}");
+        }
+        for (_, wire, _) in Wire::ALL {
+            assert!(command().try_get_matches_from(["x", "admin", wire]).is_ok(), "{wire}");
         }
     }
 

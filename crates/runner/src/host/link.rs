@@ -113,6 +113,7 @@ async fn open(server: &Server) -> Result<Socket, End> {
         HeaderValue::from_str(&server.authorization()).map_err(|error| End::Lost(error.to_string()))?;
     key.set_sensitive(true);
     request.headers_mut().insert(header::AUTHORIZATION, key);
+    request.headers_mut().extend(server.serving());
     let limits =
         WebSocketConfig::default().max_message_size(Some(MOST_BYTES)).max_frame_size(Some(MOST_BYTES));
     match connect_async_with_config(request, Some(limits), true).await {
@@ -129,7 +130,10 @@ fn not_upgraded(server: &Server, status: StatusCode) -> End {
     };
     match status {
         StatusCode::UNAUTHORIZED => refused("it does not know it, or the key has expired or was revoked"),
-        StatusCode::FORBIDDEN => refused("its owner may not connect hosts, which takes the role admin"),
+        StatusCode::FORBIDDEN => refused(
+            "its owner may not connect hosts there, which takes the role host; a key of one organization does not serve the \
+             account",
+        ),
         StatusCode::NOT_FOUND => End::Lost("there is no Tenure server at this address".to_owned()),
         other => End::Lost(format!("the server answered {other}")),
     }

@@ -21,6 +21,7 @@ mod server;
 mod simulated;
 mod state;
 
+pub use crate::options::Serves;
 pub use options::{HostError, HostOptions, ParseSimulatedDevicesError, SimulatedDevices};
 
 use std::sync::Arc;
@@ -43,11 +44,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// again would not help. Everything else (a server that is away, a device that hangs) is waited out.
 pub async fn run(options: HostOptions, stop: CancellationToken) -> Result<(), HostError> {
     options.check()?;
-    let client = server::http_client()?;
+    let client = server::http_client(options.serves)?;
     let servers = options
         .servers
         .iter()
-        .map(|url| Server::new(url, options.token.clone(), client.clone()).map(Arc::new))
+        .map(|url| Server::new(url, options.token.clone(), options.serves, client.clone()).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()?;
     let state = state::StateDir::open(&options.state_dir)?;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::options::{could_be_key, hostname};
+use crate::options::{Serves, could_be_key, hostname};
 
 /// Most simulated devices of one platform.
 const MOST_SIMULATED: u16 = 1000;
@@ -17,6 +17,8 @@ pub struct HostOptions {
     pub servers: Vec<String>,
     /// The API key that the host connects with. Never printed.
     pub token: String,
+    /// Whom the host serves; without it, what the key is for.
+    pub serves: Option<Serves>,
     /// The host's name, unique in its organization: a second host of the same name replaces the first.
     pub name: String,
     /// The `mobilecli` program; without it, the one in `PATH`.
@@ -42,6 +44,7 @@ impl HostOptions {
         Self {
             servers,
             token: token.into(),
+            serves: None,
             name: hostname().unwrap_or_else(|| "host".to_owned()),
             mobilecli: None,
             mobilecli_url: None,

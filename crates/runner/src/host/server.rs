@@ -5,24 +5,31 @@ use std::time::Duration;
 
 use protocol::{CallFile, HOST_FILES_PATH, HOST_PATH};
 use reqwest::Client;
+use reqwest::header::HeaderMap;
 
 use super::HostError;
 use super::files::RemoteFile;
-use crate::options::base_url;
+use crate::options::{Serves, base_url};
 
 /// A server's address and the key for it. The key is not printed.
 #[derive(Clone)]
 pub(crate) struct Server {
     base: String,
     token: String,
+    serves: Option<Serves>,
     client: Client,
 }
 
 impl Server {
     /// Refuses an address that is neither `http://` nor `https://`.
-    pub(crate) fn new(url: &str, token: String, client: Client) -> Result<Self, HostError> {
+    pub(crate) fn new(
+        url: &str,
+        token: String,
+        serves: Option<Serves>,
+        client: Client,
+    ) -> Result<Self, HostError> {
         let base = base_url(url).ok_or_else(|| HostError::BadServer { url: url.to_owned() })?;
-        Ok(Self { base, token, client })
+        Ok(Self { base, token, serves, client })
     }
 
     /// The address, as people know it.
@@ -33,6 +40,11 @@ impl Server {
     /// The key as an `Authorization` header.
     pub(crate) fn authorization(&self) -> String {
         format!("Bearer {}", self.token)
+    }
+
+    /// Whom the host serves, as headers.
+    pub(crate) fn serving(&self) -> HeaderMap {
+        self.serves.map(Serves::headers).unwrap_or_default()
     }
 
     /// Address of the WebSocket.
@@ -55,8 +67,9 @@ impl fmt::Debug for Server {
 }
 
 /// The client for files.
-pub(crate) fn http_client() -> Result<Client, HostError> {
+pub(crate) fn http_client(serves: Option<Serves>) -> Result<Client, HostError> {
     crate::options::http_client()
+        .default_headers(serves.map(Serves::headers).unwrap_or_default())
         .read_timeout(Duration::from_secs(60))
         .user_agent(concat!("tenure-host/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -70,7 +83,9 @@ mod tests {
     #[test]
     fn addresses_become_sockets_and_odd_ones_are_refused() {
         let socket = |url| {
-            Server::new(url, "mob_secret".into(), http_client().unwrap()).ok().map(|server| server.socket())
+            Server::new(url, "mob_secret".into(), None, http_client(None).unwrap())
+                .ok()
+                .map(|server| server.socket())
         };
         let at = |address: &str| Some(format!("{address}{HOST_PATH}"));
         assert_eq!(socket("http://127.0.0.1:7420/"), at("ws://127.0.0.1:7420"));

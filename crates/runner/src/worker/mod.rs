@@ -58,7 +58,8 @@ pub struct Stop {
 /// help. Everything else (a server that is away, a command that fails) is waited out or told.
 pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> {
     options.check()?;
-    let servers = Arc::new(Servers::new(&options.servers, &options.token, options.organization)?);
+    let servers =
+        Arc::new(Servers::new(&options.servers, &options.token, options.organization, options.account)?);
     let directory = turn::create(&options.directory)
         .and_then(|()| options.directory.canonicalize())
         .map_err(|cause| WorkerError::Directory { path: options.directory.clone(), cause })?;
@@ -156,7 +157,10 @@ async fn slot(work: Arc<Work>, claiming: CancellationToken) -> Result<(), Worker
 fn refused(server: String, status: u16) -> WorkerError {
     let reason = match status {
         401 => "it does not know it, or the key has expired or was revoked",
-        _ => "its owner may not connect workers, which takes the role admin",
+        _ => {
+            "its owner may not connect workers there, which takes the role worker; a key of one organization does not \
+             serve the account"
+        }
     };
     WorkerError::Refused { server, status, reason }
 }

@@ -24,6 +24,8 @@ pub struct WorkerOptions {
     pub agents: Vec<String>,
     /// The organization whose turns it takes; without one, all that the key reaches.
     pub organization: Option<Uuid>,
+    /// Whether it takes the turns of all organizations, whatever its key is for.
+    pub account: bool,
     /// The shell command that answers a message; `{session}` in it becomes the session's id.
     pub command: String,
     /// How many turns run at once.
@@ -53,6 +55,7 @@ impl WorkerOptions {
             name: hostname().unwrap_or_else(|| "worker".to_owned()),
             agents: Vec::new(),
             organization: None,
+            account: false,
             command: command.into(),
             parallel: 1,
             time_limit: Duration::from_secs(30 * 60),

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use protocol::work::{Assignment, Beat, Claim, Claimed, Done, Heartbeat, Report, WORK_PATH};
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Client, Response, StatusCode};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::WorkerError;
 use crate::backoff::Backoff;
 use crate::chance::jitter;
-use crate::options::{base_url, http_client};
+use crate::options::{Serves, base_url, http_client};
 
 /// How long an answer may take, on top of what the request itself asks to wait.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
@@ -48,12 +49,19 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    pub(crate) fn new(urls: &[String], token: &str, organization: Option<Uuid>) -> Result<Self, WorkerError> {
+    pub(crate) fn new(
+        urls: &[String],
+        token: &str,
+        organization: Option<Uuid>,
+        account: bool,
+    ) -> Result<Self, WorkerError> {
         let bases = urls
             .iter()
             .map(|url| base_url(url).ok_or_else(|| WorkerError::BadServer(url.clone())))
             .collect::<Result<Vec<_>, _>>()?;
+        let serving = if account { Serves::Account.headers() } else { HeaderMap::new() };
         let client = http_client()
+            .default_headers(serving)
             .user_agent(concat!("tenure-worker/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| WorkerError::Http(error.to_string()))?;

@@ -8,8 +8,8 @@ use domain::agent::{Acus, Limits};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::name;
 use domain::organization::Organization;
-use domain::permission::Role;
-use domain::principal::Principal;
+use domain::permission::{Permission, Role};
+use domain::principal::{Membership, Principal};
 use domain::refusal::Thing;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
 use store::{Granted, GrantedAccount, Proof, System};
@@ -33,37 +33,63 @@ pub async fn members(app: &App, granted: &Granted<ManageMembers>) -> Result<Vec<
     Ok(app.store.members_here(granted).await?)
 }
 
-/// Every user and service user of the account with what it is in each organization.
+/// The account's people with their memberships, the oldest first.
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn everybody(
+pub async fn people(
     app: &App,
-    _: &GrantedAccount<ManageMembers>,
-) -> Result<Vec<(Principal, Vec<(OrganizationId, Role)>)>, Failure> {
-    let system = System::for_administration();
-    let members = app.store.members(&system).await?;
-    let all = app.store.principals(&system).await?.into_iter();
-    let with_roles = all.filter(|one| one.state != domain::principal::PrincipalState::Deleted).map(|one| {
-        let own = members.iter().filter(|(_, principal, _)| *principal == one.id);
-        let roles = own.map(|(organization, _, role)| (*organization, *role)).collect();
-        (one, roles)
-    });
-    Ok(with_roles.collect())
+    granted: &GrantedAccount<ManageMembers>,
+) -> Result<Vec<(Principal, Vec<Membership>)>, Failure> {
+    Ok(app.store.people_of_account(granted, None).await?)
 }
 
-/// Makes somebody a member, or changes its role.
+/// One of the account's people with their memberships.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::Forbidden`] for a role that may more than the caller; [`Refusal::LastAdmin`].
+/// [`Refusal::NotFound`].
+pub async fn person(
+    app: &App,
+    granted: &GrantedAccount<ManageMembers>,
+    id: Option<PrincipalId>,
+) -> Result<(Principal, Vec<Membership>), Failure> {
+    let missing = || Failure::from(Refusal::NotFound(Thing::Principal));
+    let found = app.store.people_of_account(granted, Some(id.ok_or_else(missing)?)).await?;
+    found.into_iter().next().ok_or_else(missing)
+}
+
+/// Changes what a member is. The account's administrators make anybody a member at once; others invite people, who
+/// become members when they accept. Whether somebody of the id exists is not told.
+///
+/// # Errors
+/// [`Refusal::NotFound`] or, for whoever has to invite, [`Refusal::Invalid`] of `field`; [`Refusal::Forbidden`] for a
+/// role that may do more than the caller; [`Refusal::LastAdmin`].
 pub async fn set_member(
     app: &App,
     granted: &Granted<ManageMembers>,
-    id: PrincipalId,
+    field: &str,
+    id: Option<PrincipalId>,
     role: Role,
-) -> Result<(), Failure> {
+) -> Result<(Principal, Role), Failure> {
     may_give(granted, role)?;
-    Ok(app.store.set_member(granted, id, role, app.now()).await?)
+    let at_once = granted.has_in_account(Permission::ManageMembers);
+    let set = match id {
+        Some(id) if at_once => app.store.set_member(granted, id, role, app.now()).await,
+        Some(id) => app.store.change_role(granted, id, role, app.now()).await,
+        None => Err(Refusal::NotFound(Thing::Principal).into()),
+    };
+    match set {
+        Err(store::Error::Refused(Refusal::NotFound(_))) if !at_once => {
+            let expected = "a member of the organization: invite others by their address, with POST \
+                            /api/v1/members/invitations";
+            return Err(Refusal::invalid(field, expected).into());
+        }
+        outcome => outcome?,
+    }
+    let all = members(app, granted).await?;
+    let found = all.into_iter().find(|(principal, _)| Some(principal.id) == id);
+    // Removed by somebody else meanwhile.
+    found.ok_or_else(|| Refusal::NotFound(Thing::Member).into())
 }
 
 /// Ends a membership.
@@ -86,13 +112,7 @@ pub async fn organizations(
     app: &App,
     granted: &GrantedAccount<ManageOrganizations>,
 ) -> Result<Vec<(Organization, Limits)>, Failure> {
-    let all = app.store.organizations(&System::for_administration()).await?;
-    let mut found = Vec::new();
-    for organization in all.into_iter().filter(|one| one.deleted.is_none()) {
-        let limits = app.store.organization_limits(&granted.within(organization.id), app.now()).await?;
-        found.push((organization, limits));
-    }
-    Ok(found)
+    Ok(app.store.organizations_with_limits(granted, app.now()).await?)
 }
 
 /// One organization with its limits.

@@ -15,13 +15,14 @@ use domain::credential::SecretHash;
 use domain::federation::{Admission, Claimed, JOURNEY, Owner, Stranger, admit, changes};
 use domain::ids::PrincipalId;
 use domain::login::Method;
+use domain::permission::AccountRole;
 use domain::principal::{Membership, Person, Principal, PrincipalKind, PrincipalState};
 use domain::time::{Micros, Span};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use store::{By, Caller, Error, Identity, System};
+use store::{By, Caller, Error, GivenBy, Identity, System};
 
 /// Where people come back to.
 pub const CALLBACK: &str = "/sign-in/oidc/callback";
@@ -225,7 +226,9 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
             Some(id) => Some(app.store.person(&system.over(id)).await?),
             None => None,
         };
-        let may_create = app.settings.oidc_create_users || !wanted(app, claimed).await?.is_empty();
+        let may_create = app.settings.oidc_create_users
+            || wanted_in_account(app, claimed).is_some()
+            || !wanted(app, claimed).await?.is_empty();
         let state = known.as_ref().map(|person| person.principal.state);
         let outcome = match (admit(state, claimed.verified, owner, may_create), known, namesake) {
             (Admission::Enter, Some(person), _) => {
@@ -307,17 +310,26 @@ async fn wanted(app: &App, claimed: &Claimed) -> Result<Vec<Membership>, Turned>
     Ok(wanted)
 }
 
-/// Makes somebody a member where their groups say. Nothing is changed where no group means anything here, or the issuer
+/// What somebody's groups make them in the account.
+fn wanted_in_account(app: &App, claimed: &Claimed) -> Option<AccountRole> {
+    let groups = claimed.groups.as_deref().unwrap_or_default();
+    let rules = app.settings.oidc_account_roles.iter().filter(|rule| groups.contains(&rule.group));
+    AccountRole::greatest(rules.map(|rule| rule.role))
+}
+
+/// Gives somebody the roles that their groups say, in organizations and in the account. Nothing is changed where no group means anything here, or the issuer
 /// does not say all of them.
 async fn join(app: &App, person: PrincipalId, claimed: &Claimed, by: By) -> Result<(), Turned> {
-    if app.settings.oidc_roles.is_empty() {
+    if !app.settings.groups_count() {
         return Ok(());
     }
     if claimed.groups.is_none() {
-        tracing::warn!(%person, "the issuer does not say all groups: memberships stay as they are");
+        tracing::warn!(%person, "the issuer does not say all groups: roles stay as they are");
         return Ok(());
     }
     let system = System::for_sign_in().on_behalf_of(by);
+    let role = wanted_in_account(app, claimed);
+    app.store.set_account_role(&system, person, role, GivenBy::Groups, app.now()).await?;
     for _ in 0..TRIES {
         let wanted = wanted(app, claimed).await?;
         let changes = changes(&app.store.memberships_of(&system, person).await?, &wanted);

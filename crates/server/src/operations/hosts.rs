@@ -3,14 +3,16 @@
 use crate::failure::Failure;
 use crate::hosts::HostConnection;
 use crate::operations::queue;
+use crate::operations::reach::Reach;
 use crate::state::App;
 use domain::Refusal;
 use domain::device::Offer;
 use domain::ids::{DeviceId, HostId};
+use domain::permission::Permission;
 use protocol::{DeviceReport, FromHost, HoldNotice, ToHost};
 use std::sync::Arc;
 use store::access::ConnectHosts;
-use store::{Caller, DeviceUpdate, HostLink, System};
+use store::{DeviceUpdate, HostLink, System};
 use tokio::sync::mpsc;
 
 /// More than any machine has ports for.
@@ -20,10 +22,10 @@ const MAX_TEXT_BYTES: usize = 200;
 /// A host has said hello: it is on the line from now on. Gives the connection and the orders to send.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`] for a caller that may not connect hosts; [`Refusal::Invalid`] for an unusable name.
+/// [`Refusal::Invalid`] for an unusable name.
 pub async fn connect(
     app: &App,
-    caller: &Caller,
+    reach: &Reach<ConnectHosts>,
     name: &str,
     version: &str,
 ) -> Result<(Arc<HostConnection>, mpsc::Receiver<ToHost>), Failure> {
@@ -36,18 +38,27 @@ pub async fn connect(
     }
     let now = app.now();
     let new = HostId::new(now, app.random_bytes());
-    let link: HostLink = if caller.organization().is_some() {
-        let granted = caller.may::<ConnectHosts>()?;
-        app.store.host_connected(&granted, new, name, version, app.node, now).await?
-    } else {
-        // A key of the account's, which belongs to no organization: its devices are everybody's.
-        let granted = caller.may_in_account::<ConnectHosts>()?;
-        app.store.pool_host_connected(&granted, new, name, version, app.node, now).await?
+    let link: HostLink = match reach {
+        Reach::Organization(granted) => {
+            app.store.host_connected(granted, new, name, version, app.node, now).await?
+        }
+        // Its devices are everybody's.
+        Reach::Account(granted) => {
+            app.store.pool_host_connected(granted, new, name, version, app.node, now).await?
+        }
     };
     let host = link.host();
     let (connection, orders) = HostConnection::new(link);
     connection.order(ToHost::Welcome { protocol: protocol::PROTOCOL_VERSION, host: host.0 });
     tracing::info!(%host, name, "a host is on the line");
+    if reach.has(Permission::ManageServiceUsers) {
+        let place = reach.only().map_or_else(String::new, |organization| format!(" --org {organization}"));
+        tracing::warn!(
+            %host, name,
+            "this host connects with an administrator's key, which may do far more than a host needs; make one that may \
+             not: tenure service-user create NAME --role host{place}, then tenure key create --service-user ID"
+        );
+    }
     Ok((connection, orders))
 }
 

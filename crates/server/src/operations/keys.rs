@@ -87,30 +87,39 @@ impl Of {
     }
 }
 
-/// The service users, the oldest first.
+/// The service users whose home this is, the oldest first.
 ///
 /// # Errors
 /// Only those of the store.
 pub async fn list(app: &App, of: &Of) -> Result<Vec<ServiceUser>, Failure> {
-    let service = |principal: &Principal| {
-        principal.kind == PrincipalKind::ServiceUser && principal.state != PrincipalState::Deleted
-    };
-    let found = match of {
+    find(app, of, None).await
+}
+
+/// One of them.
+///
+/// # Errors
+/// [`Refusal::NotFound`], also for one whose home is elsewhere.
+pub async fn own(app: &App, of: &Of, id: PrincipalId) -> Result<ServiceUser, Failure> {
+    let found = find(app, of, Some(id)).await?.into_iter().next();
+    found.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
+}
+
+async fn find(app: &App, of: &Of, id: Option<PrincipalId>) -> Result<Vec<ServiceUser>, Failure> {
+    Ok(match of {
         Of::Organization(granted) => {
-            let members = app.store.members_here(granted).await?.into_iter();
+            let found = app.store.service_users_here(granted, id).await?.into_iter();
             let user = |(principal, role)| ServiceUser { principal, role: RoleOf::Organization(role) };
-            members.map(user).filter(|user| service(&user.principal)).collect()
+            found.map(user).collect()
         }
-        Of::Account(_) => {
-            let all = app.store.principals(&System::for_administration()).await?.into_iter();
+        Of::Account(granted) => {
+            let found = app.store.service_users_of_account(granted, id).await?.into_iter();
             let user = |principal: Principal| {
                 let role = RoleOf::Account(principal.account_role?);
                 Some(ServiceUser { principal, role })
             };
-            all.filter(service).filter_map(user).collect()
+            found.filter_map(user).collect()
         }
-    };
-    Ok(found)
+    })
 }
 
 /// The sooner of when a key was asked to expire and until when its maker's credential lends it anything.
@@ -276,10 +285,4 @@ fn prepare(app: &App, of: &Of, id: PrincipalId, terms: &Terms<'_>) -> (Credentia
         ..Credential::new(&secret, terms.wire, id, app.now(), app.random_bytes())
     };
     (credential, secret)
-}
-
-async fn own(app: &App, of: &Of, id: PrincipalId) -> Result<ServiceUser, Failure> {
-    let all = list(app, of).await?;
-    let found = all.into_iter().find(|user| user.principal.id == id);
-    found.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
 }

@@ -7,6 +7,7 @@ use domain::ids::{OrganizationId, PrincipalId};
 use domain::name;
 use domain::organization::Organization;
 use domain::permission::{Permission, Role};
+use domain::principal::PrincipalKind;
 use domain::refusal::Thing;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
 use store::{Caller, Granted};
@@ -21,11 +22,12 @@ pub async fn list(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Memb
     Ok(app.store.people_here(granted).await?)
 }
 
-/// That somebody gives no role that may more than itself.
+/// Refuses a role that is none for a person, and one that may do more than the caller may.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`].
+/// [`Refusal::Invalid`]; [`Refusal::Forbidden`].
 pub fn may_give(granted: &Granted<ManageMembers>, role: Role) -> Result<(), Refusal> {
+    Role::read(role.name(), PrincipalKind::User, "role")?;
     let given = role.permissions();
     let lacking = Permission::ALL.into_iter().find(|one| given.has(*one) && !granted.has(*one));
     lacking.map_or(Ok(()), |permission| Err(Refusal::Forbidden(permission)))
@@ -80,7 +82,8 @@ pub async fn found(app: &App, caller: &Caller, name: &str) -> Result<Organizatio
         return Err(Refusal::OutOfScope("a credential that is not bound to one organization").into());
     }
     let manages = caller.may_in_account::<ManageOrganizations>();
-    if !app.settings.users_make_organizations {
+    // A service user would be no member of what it makes: its home is fixed.
+    if !app.settings.users_make_organizations || caller.kind() == PrincipalKind::ServiceUser {
         manages?;
     }
     if let Some(made) = app.store.made_before(&own).await? {

@@ -31,6 +31,7 @@ pub mod organizations;
 pub mod own_keys;
 pub mod passwords;
 pub mod queue;
+pub mod reach;
 pub mod recaptcha;
 pub mod recovery;
 pub mod schema;

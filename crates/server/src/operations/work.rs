@@ -16,7 +16,7 @@ use domain::time::{Micros, Span};
 use serde::Deserialize;
 use std::time::Duration;
 use store::access::{ConnectWorkers, UseSessions, ViewSessions};
-use store::{Granted, GrantedAccount, System};
+use store::{Granted, System};
 
 /// How many sessions a claim tries before it looks anew which there are.
 const CANDIDATES: u32 = 16;
@@ -28,13 +28,7 @@ const MOST_OUTPUTS: usize = 8;
 const LEASES_AT_ONCE: u32 = 100;
 
 /// Whose turns a worker may run.
-#[derive(Debug, Clone)]
-pub enum Reach {
-    /// Those of one organization.
-    Organization(Granted<ConnectWorkers>),
-    /// Everybody's.
-    Account(GrantedAccount<ConnectWorkers>),
-}
+pub type Reach = super::reach::Reach<ConnectWorkers>;
 
 /// A worker that wants something to do.
 #[derive(Debug, Clone)]
@@ -86,23 +80,12 @@ pub struct Standing {
     pub cancelled: bool,
 }
 
-impl Reach {
-    /// Everything in an organization that the worker reaches; the server does for it what follows from its work, and
-    /// its proof of [`ConnectWorkers`] is the reason for that.
-    fn within(&self, organization: OrganizationId) -> Result<Granted<UseSessions>, Failure> {
-        match self {
-            Reach::Organization(granted) if granted.organization() != organization => {
-                Err(Refusal::NotFound(Thing::Session).into())
-            }
-            _ => Ok(System::for_jobs().within(organization)),
-        }
-    }
-
-    fn only(&self) -> Option<OrganizationId> {
-        match self {
-            Reach::Organization(granted) => Some(granted.organization()),
-            Reach::Account(_) => None,
-        }
+/// Everything in an organization that the worker reaches; the server does for it what follows from its work, and its
+/// proof of [`ConnectWorkers`] is the reason for that.
+fn within(reach: &Reach, organization: OrganizationId) -> Result<Granted<UseSessions>, Failure> {
+    match reach.only() {
+        Some(only) if only != organization => Err(Refusal::NotFound(Thing::Session).into()),
+        _ => Ok(System::for_jobs().within(organization)),
     }
 }
 
@@ -191,7 +174,7 @@ async fn assignment(app: &App, session: AgentSession) -> Result<Assignment, Fail
 /// # Errors
 /// [`Refusal::TurnLost`] when the turn is another's, or over.
 pub async fn heartbeat(app: &App, reach: &Reach, key: TurnKey) -> Result<Standing, Failure> {
-    let granted = reach.within(key.organization)?;
+    let granted = within(reach, key.organization)?;
     let session = app.store.agent_session(&granted.also::<ViewSessions>()?, key.session).await?;
     let found = standing(app, &session, key)?;
     if !found.cancelled {
@@ -209,7 +192,7 @@ pub async fn heartbeat(app: &App, reach: &Reach, key: TurnKey) -> Result<Standin
 /// # Errors
 /// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or are not a worker's to report.
 pub async fn report(app: &App, reach: &Reach, key: TurnKey, report: Report) -> Result<Standing, Failure> {
-    let granted = reach.within(key.organization)?;
+    let granted = within(reach, key.organization)?;
     let report = Report { items: fitting(app, &granted, key.session, report.items).await?, ..report };
     let changed = change(app, &granted, key.session, |_| {
         Ok(Command::Report { turn: key.turn, fence: key.fence, report: report.clone() })
@@ -247,7 +230,7 @@ async fn fitting(
 /// # Errors
 /// [`Refusal::TurnLost`].
 pub async fn done(app: &App, reach: &Reach, key: TurnKey, answer: Answer) -> Result<AgentSession, Failure> {
-    let granted = reach.within(key.organization)?;
+    let granted = within(reach, key.organization)?;
     let view = granted.also::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
         let session = app.store.agent_session(&view, key.session).await?;

@@ -2,7 +2,9 @@
 
 use super::kinds::Kind;
 use super::{Settings, SettingsError};
-use domain::permission::Role;
+use domain::ids::OrganizationId;
+use domain::permission::{AccountRole, Role};
+use domain::principal::PrincipalKind;
 
 /// How an issuer calls itself.
 pub(super) struct IssuerUrl;
@@ -77,7 +79,7 @@ pub(super) struct Roles;
 impl Kind for Roles {
     type Value = Vec<GroupRole>;
     const EXPECTED: &'static str =
-        "GROUP=ORGANIZATION:ROLE with commas between, where ROLE is readonly, readwrite or admin";
+        "GROUP=ORGANIZATION:ROLE with commas between, where ROLE is readonly, readwrite, auditor or admin";
     const PLACEHOLDER: &'static str = "GROUP=ORG:ROLE,…";
     fn parse(given: &str) -> Option<Vec<GroupRole>> {
         given.split(',').map(str::trim).filter(|part| !part.is_empty()).map(GroupRole::parse).collect()
@@ -103,21 +105,62 @@ impl GroupRole {
         let (group, organization) = rest.rsplit_once('=')?;
         let (group, organization) = (group.trim().to_owned(), organization.trim().to_owned());
         let named = !group.is_empty() && !organization.is_empty();
-        let role = Role::parse(role.trim())?;
+        let role = Role::parse(role.trim()).filter(|role| role.fits(PrincipalKind::User))?;
         named.then_some(GroupRole { group, organization, role })
     }
 }
 
+/// What groups make people in the account.
+pub(super) struct AccountRoles;
+impl Kind for AccountRoles {
+    type Value = Vec<AccountGroupRole>;
+    const EXPECTED: &'static str = "GROUP=ROLE with commas between, where ROLE is viewer, auditor or admin";
+    const PLACEHOLDER: &'static str = "GROUP=ROLE,…";
+    fn parse(given: &str) -> Option<Vec<AccountGroupRole>> {
+        given.split(',').map(str::trim).filter(|part| !part.is_empty()).map(AccountGroupRole::parse).collect()
+    }
+}
+
+/// That whoever is in a group has a role in the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountGroupRole {
+    /// What the issuer calls the group.
+    pub group: String,
+    /// The role.
+    pub role: AccountRole,
+}
+
+impl AccountGroupRole {
+    /// Reads `GROUP=ROLE`. The name of a group may have an `=` in it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<AccountGroupRole> {
+        let (group, role) = text.rsplit_once('=')?;
+        let role = AccountRole::parse(role.trim()).filter(|role| role.fits(PrincipalKind::User))?;
+        let group = group.trim().to_owned();
+        (!group.is_empty()).then_some(AccountGroupRole { group, role })
+    }
+}
+
 impl Settings {
-    /// Refuses an issuer that does not know this server.
+    /// Refuses an issuer that does not know this server, and groups whose organization anybody could be the first to make.
     ///
     /// # Errors
-    /// [`SettingsError::Nameless`].
+    /// [`SettingsError::Nameless`]; [`SettingsError::Capturable`].
     pub fn check_issuer(&self) -> Result<(), SettingsError> {
-        match (&self.oidc_issuer, self.oidc_client_id.as_str()) {
-            (Some(_), "") => Err(SettingsError::Nameless),
-            _ => Ok(()),
+        if self.oidc_issuer.is_some() && self.oidc_client_id.is_empty() {
+            return Err(SettingsError::Nameless);
         }
+        let by_name = |rule: &&GroupRole| OrganizationId::parse(&rule.organization).is_none();
+        match self.oidc_roles.iter().find(by_name).filter(|_| self.users_make_organizations) {
+            Some(rule) => Err(SettingsError::Capturable { organization: rule.organization.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what an issuer says of groups means anything here.
+    #[must_use]
+    pub fn groups_count(&self) -> bool {
+        !self.oidc_roles.is_empty() || !self.oidc_account_roles.is_empty()
     }
 }
 
@@ -150,6 +193,34 @@ mod tests {
             assert_eq!(IssuerUrl::parse(bad), None, "{bad}");
         }
         assert_eq!(IssuerUrl::parse(""), Some(None));
+    }
+
+    #[test]
+    fn an_organization_that_anybody_may_make_is_named_by_its_id() {
+        let rules = |text| Roles::parse(text).unwrap();
+        let id = "org-01987a6b5c4d7e8f90123456789abcde";
+        let mut settings = Settings { oidc_roles: rules("devs=Acme:admin"), ..Settings::default() };
+        assert!(settings.check_issuer().is_ok());
+        settings.users_make_organizations = true;
+        let refused = settings.check_issuer().unwrap_err();
+        assert!(
+            refused.to_string().contains("Acme") && refused.hint().unwrap().contains("org list"),
+            "{refused}"
+        );
+        settings.oidc_roles = rules(&format!("devs={id}:admin"));
+        assert!(settings.check_issuer().is_ok());
+    }
+
+    #[test]
+    fn roles_of_groups_in_the_account_are_read() {
+        let role = |group: &str, role| AccountGroupRole { group: group.into(), role };
+        assert_eq!(
+            AccountRoles::parse("ops=admin, cn=sec=auditor,"),
+            Some(vec![role("ops", AccountRole::Admin), role("cn=sec", AccountRole::Auditor)])
+        );
+        for bad in ["ops", "=admin", "ops=worker", "ops=host", "ops=owner"] {
+            assert_eq!(AccountRoles::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::time::Duration;
 pub use access::{MailRoute, Proxies};
 pub use docs::markdown;
 pub use front::Quota;
-pub use issuer::{GroupRole, loopback, safe};
+pub use issuer::{AccountGroupRole, GroupRole, loopback, safe};
 pub use kinds::{BaseUrl, FileStore, LogFormat, Secrecy, SecretUrl};
 pub use secret::SecretText;
 pub use sources::{Inputs, Loaded, SettingLine, Source};
@@ -246,7 +246,9 @@ settings! {
     oidc_groups_claim: String, issuer::Line, "groups",
         "The claim that has a person's groups; dots lead inside, as in `realm_access.roles`.";
     oidc_roles: Vec<GroupRole>, issuer::Roles, "",
-        "What groups make people, by the organization's id or name: `devs=Acme:readwrite,leads=Acme:admin`. It is brought up to date at each sign-in by that issuer; what was given by hand stays.";
+        "What groups make people, by the organization's id or name: `devs=Acme:readwrite,leads=Acme:admin`. By id only with `users_make_organizations`, where anybody can take a name. It is brought up to date at each sign-in by that issuer; what was given by hand stays.";
+    oidc_account_roles: Vec<AccountGroupRole>, issuer::AccountRoles, "",
+        "What groups make people in the whole account: `ops=admin,security=auditor`. It is brought up to date at each sign-in by that issuer; what was given by hand stays.";
     oidc_create_users: bool, kinds::Switch, "false",
         "Whether anybody whom that issuer knows becomes a user; otherwise those alone who are users already, by an address that it vouches for, and those whose groups have a role.";
     mail: MailRoute, kinds::Mail, "tenure-data/outbox",
@@ -398,6 +400,15 @@ pub enum SettingsError {
     /// An issuer is named, and not what it calls this server.
     #[error("oidc_issuer is set and oidc_client_id is not: the issuer has to know this server")]
     Nameless,
+    /// Groups give roles in an organization that any user can make first.
+    #[error(
+        "oidc_roles names the organization {organization:?}, and users_make_organizations lets any user make one of \
+         that name first: name it by its id"
+    )]
+    Capturable {
+        /// The name.
+        organization: String,
+    },
     /// One of two settings that need each other.
     #[error("{given} is set and {missing} is not: TLS needs both")]
     Half {
@@ -424,6 +435,7 @@ impl SettingsError {
             | Self::Syntax { .. }
             | Self::Half { .. }
             | Self::Nameless => None,
+            Self::Capturable { .. } => Some("`tenure org list` shows the ids".to_owned()),
         }
     }
 }

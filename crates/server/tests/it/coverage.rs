@@ -221,7 +221,7 @@ async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
 }
 
 /// All that the organization has: what is refused must change none of it.
-async fn state(world: &World, organization: OrganizationId) -> String {
+pub async fn state(world: &World, organization: OrganizationId) -> String {
     let system = System::for_administration();
     let view = system.within::<store::access::ViewSessions>(organization);
     let feed = world.store().changes(&view, 0, 1).await.unwrap().latest;

@@ -53,6 +53,7 @@ mod schemes;
 mod sessions;
 mod socket;
 mod tidy;
+mod trust;
 mod two_wires;
 mod waking;
 mod work;

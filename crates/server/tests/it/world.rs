@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use protocol::{DeviceReport, FromHost, ToHost};
 use serde_json::{Value, json};
 use server::clock::{ManualClock, SeededRandom};
+use server::operations::reach::{Reach, Serves};
 use server::operations::{agent_create, agent_messages, authenticate, hosts};
 use server::settings::{FileStore, MailRoute, Settings};
 use server::{App, Server};
@@ -148,11 +149,13 @@ impl World {
         member: Option<(OrganizationId, Role)>,
     ) -> PrincipalId {
         let id = PrincipalId::new(START, self.bytes());
+        let machine =
+            account_role.is_some() || member.is_some_and(|(_, role)| !role.fits(PrincipalKind::User));
         let new = Principal {
             id,
             number: 0,
-            kind: if account_role.is_some() { PrincipalKind::ServiceUser } else { PrincipalKind::User },
-            email: account_role.is_none().then(|| format!("{id}@example.com")),
+            kind: if machine { PrincipalKind::ServiceUser } else { PrincipalKind::User },
+            email: (!machine).then(|| format!("{id}@example.com")),
             name: "Somebody".into(),
             state: PrincipalState::Active,
             created: START,
@@ -202,7 +205,8 @@ impl World {
     pub async fn host(&self, owner: &Actor<'_>, name: &str, devices: &[(&str, &str)]) -> Host {
         let chosen = Chosen::ByDefault;
         let caller = authenticate::authenticate(self.app(), owner.key.as_deref(), chosen).await.unwrap();
-        let (connection, mut orders) = hosts::connect(self.app(), &caller, name, "test").await.unwrap();
+        let reach = Reach::of(&caller, Serves::ByKey).unwrap();
+        let (connection, mut orders) = hosts::connect(self.app(), &reach, name, "test").await.unwrap();
         let mute = Arc::new(AtomicBool::new(false));
         let (app, link, silent) = (self.app().clone(), connection.clone(), mute.clone());
         let calls = Arc::new(std::sync::Mutex::new(Vec::new()));

@@ -37,6 +37,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     6 "0006_invitations" "invitations",
     7 "0007_identities" "identities",
     8 "0008_key_families" "key_families",
+    9 "0009_homes" "homes",
 ];
 
 /// The schema that this program reads and writes.

@@ -212,7 +212,7 @@ both! {
         new.id = OrganizationId::new(NOW, bytes());
         assert!(store.create_organization(&acting, &new).await.is_err(), "the name is taken, and nothing is noted");
         let ci = Principal {
-            id: PrincipalId::new(NOW, bytes()), number: 0, kind: PrincipalKind::ServiceUser, email: None,
+            id: PrincipalId::new(NOW, bytes()), number: 0, kind: PrincipalKind::User, email: None,
             name: "ci".into(), state: PrincipalState::Active, created: NOW, account_role: None,
             default_organization: Some(id),
         };
@@ -223,7 +223,7 @@ both! {
             ..Credential::new(&secret, Wire::Tenure, ci.id, NOW, bytes())
         };
         store.create_credential(&acting, &key, &secret.hash()).await.unwrap();
-        store.set_member(&system().within(id), ci.id, Role::Admin, NOW).await.unwrap();
+        store.set_member(&system().within(id), ci.id, Role::Readwrite, NOW).await.unwrap();
         store.rename_organization(&acting, id, "Newer", NOW).await.unwrap();
         store.set_max_devices(&acting, id, Some(3), NOW).await.unwrap();
         store.set_organization_limits(&acting, id, None, Some(Some(Acus::whole(9))), NOW).await.unwrap();
@@ -240,18 +240,18 @@ both! {
         let noted = lines(&store).await.split_off(before);
         assert_eq!(told(&noted), format!("\
 organization.create {{\"name\":\"New\"}}
-service_user.create {{\"email\":null,\"name\":\"ci\",\"role\":\"readonly\"}}
+user.create {{\"email\":null,\"name\":\"ci\",\"role\":\"readonly\"}}
 key.create {{\"expires_us\":null,\"name\":\"k\",\"of\":\"{0}\",\"scopes\":null,\"wire\":\"tenure\"}}
-member.set {{\"role\":\"admin\"}} instead of {{\"role\":\"readonly\"}}
+member.set {{\"role\":\"readwrite\"}} instead of {{\"role\":\"readonly\"}}
 organization.update {{\"name\":\"Newer\"}} instead of {{\"name\":\"New\"}}
 organization.update {{\"max_devices\":3}} instead of {{\"max_devices\":null}}
 organization.update {{\"max_cycle_acus\":9.0,\"max_session_acus\":null}} instead of {{\"max_cycle_acus\":null,\"max_session_acus\":null}}
 key.revoke {{\"of\":\"{0}\",\"revoked\":[\"{1}\"]}}
 password.change {{}}
 login.end_all {{\"but\":null,\"reason\":\"revoked\"}}
-service_user.suspend {{\"state\":\"suspended\"}} instead of {{\"email\":null,\"name\":\"ci\",\"state\":\"active\"}}
-member.remove {{}} instead of {{\"role\":\"admin\"}}
-service_user.delete {{\"state\":\"deleted\"}} instead of {{\"email\":null,\"name\":\"ci\",\"state\":\"suspended\"}}
+user.suspend {{\"state\":\"suspended\"}} instead of {{\"email\":null,\"name\":\"ci\",\"state\":\"active\"}}
+member.remove {{}} instead of {{\"role\":\"readwrite\"}}
+user.delete {{\"state\":\"deleted\"}} instead of {{\"email\":null,\"name\":\"ci\",\"state\":\"suspended\"}}
 organization.delete {{}}", ci.id, key.id));
         let of_caller = noted.iter().filter(|noted| noted.line.by == by).count();
         // What was done with the system's own proofs was done at the machine.

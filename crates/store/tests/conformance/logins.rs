@@ -190,9 +190,12 @@ both! {
         assert_eq!(alive().await, [false; 4], "also when it may act again");
         let again = open(&store, new(owner, NOW)).await.unwrap();
         assert_eq!(ended(&store, &again).await, None);
+        let opening = Opening { bound: Some(acme), open: 1, ..Opening::default() };
+        let here = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await.unwrap();
         store.remove_member(&system().within(acme), owner, NOW).await.unwrap();
-        assert!(!good(&store, again.id, NOW).await);
-        assert_eq!(feed(&store).await.len(), 1 + 4 + 4 + 2);
+        assert!(!good(&store, here.id, NOW).await, "it opened that organization alone");
+        assert!(good(&store, again.id, NOW).await, "it opens whatever its owner may");
+        assert_eq!(feed(&store).await.len(), 1 + 4 + 4 + 3);
     }
 
     async fn a_password_ends_all_sessions_but_the_one_it_was_changed_in(db: &TestDatabase) {

@@ -43,6 +43,7 @@ mod durability;
 mod families;
 mod files;
 mod heavy;
+mod homes;
 mod identities;
 mod invitations;
 mod logins;

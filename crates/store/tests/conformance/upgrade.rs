@@ -3,6 +3,7 @@
 use crate::audit::raw;
 use crate::opening::schema_error;
 use crate::world::{NOW, organization, system};
+use domain::principal::Home;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::database::{Database, MIGRATIONS, Migration, OpenMode, SCHEMA_VERSION};
@@ -56,6 +57,82 @@ async fn every_older_schema_opens(place: TestPlace, version: i64, text: fn(&Migr
         let refused = schema_error(Database::open(&place.url, mode, 0).await);
         assert!(refused.contains("written by a newer tenure"), "{refused}");
     }
+}
+
+/// Service users as a program of schema 7 left them: one that another organization took in, one that the command line
+/// made, one that lost its membership, and one of the account that was taken in.
+fn before_homes(place: &TestPlace) -> String {
+    let id = |number: u32| match place.url.starts_with("sqlite:") {
+        true => format!("X'{number:032}'"),
+        false => format!("'{number:032}'"),
+    };
+    let organization = |number: u32| {
+        format!(
+            "INSERT INTO organizations (id, name, created_us) VALUES ({}, 'o{number}', 0);
+                 INSERT INTO counters (organization, sequence, pruned) VALUES ({}, 0, 0);",
+            id(number),
+            id(number)
+        )
+    };
+    let principal = |number: u32, kind: &str, role: &str, default: &str| {
+        format!("INSERT INTO principals (id, number, kind, name, state, created_us, account_role, default_organization)
+                 VALUES ({}, {number}, '{kind}', 'p{number}', 'active', 0, {role}, {default});", id(number))
+    };
+    let member = |organization: u32, number: u32, at: u32| {
+        format!(
+            "INSERT INTO members (organization, principal, role, created_us)
+                 VALUES ({}, {}, 'admin', {at});",
+            id(organization),
+            id(number)
+        )
+    };
+    [
+        organization(21),
+        organization(22),
+        principal(11, "service_user", "NULL", &id(21)),
+        member(22, 11, 1),
+        member(21, 11, 2),
+        principal(12, "service_user", "NULL", "NULL"),
+        member(22, 12, 5),
+        member(21, 12, 6),
+        principal(13, "service_user", "NULL", &id(22)),
+        principal(14, "service_user", "'admin'", "NULL"),
+        member(21, 14, 1),
+        principal(15, "user", "NULL", "NULL"),
+        member(21, 15, 1),
+        member(22, 15, 2),
+    ]
+    .concat()
+}
+
+async fn service_users_come_home(place: TestPlace, text: fn(&Migration) -> &'static str) {
+    let sql = written_by(7, text) + &before_homes(&place);
+    write(&place, &sql).await;
+    let store = Store::new(Database::open(&place.url, OpenMode::Migrate, NOW.0).await.unwrap());
+    let number = |id: uuid::Uuid| id.simple().to_string().trim_start_matches('0').to_owned();
+    let homes = store.principals(&system()).await.unwrap().into_iter().map(|one| match one.home() {
+        Some(Home::Organization(home)) => format!("{} at {}", one.name, number(home.0)),
+        Some(Home::Account) => format!("{} of the account", one.name),
+        None => format!("{} is a person", one.name),
+    });
+    let homes = homes.collect::<Vec<_>>();
+    assert_eq!(homes, ["p11 at 21", "p12 at 22", "p13 at 22", "p14 of the account", "p15 is a person"]);
+    let mut members = store.members(&system()).await.unwrap();
+    members.sort_by_key(|(organization, principal, _)| (principal.0, organization.0));
+    let members = members.iter().map(|(place, who, _)| format!("{} in {}", number(who.0), number(place.0)));
+    assert_eq!(members.collect::<Vec<_>>(), ["11 in 21", "12 in 22", "15 in 21", "15 in 22"]);
+    store.database().close().await;
+}
+
+#[tokio::test]
+async fn service_users_come_home_in_sqlite() {
+    service_users_come_home(empty_sqlite(), |migration| migration.sqlite).await;
+}
+
+#[tokio::test]
+async fn service_users_come_home_in_postgres() {
+    let Some(place) = empty_postgres().await else { return };
+    service_users_come_home(place, |migration| migration.postgres).await;
 }
 
 async fn write(place: &TestPlace, sql: &str) {

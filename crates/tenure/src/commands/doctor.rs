@@ -36,6 +36,9 @@ pub struct Finding {
     wrong: Option<String>,
     /// What to do then.
     todo: Option<String>,
+    /// Whether it could be better, and is not wrong.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    advice: bool,
 }
 
 /// All that was looked at.
@@ -45,23 +48,31 @@ pub struct Findings(Vec<Finding>);
 impl Findings {
     /// Something is wrong.
     pub fn wrong(&mut self, check: &'static str, wrong: impl Into<String>, todo: impl Into<String>) {
-        self.0.push(Finding { check, wrong: Some(wrong.into()), todo: Some(todo.into()) });
+        self.0.push(Finding { check, wrong: Some(wrong.into()), todo: Some(todo.into()), advice: false });
+    }
+
+    /// Something works and could be better.
+    pub fn advise(&mut self, check: &'static str, what: impl Into<String>, todo: impl Into<String>) {
+        self.0.push(Finding { check, wrong: Some(what.into()), todo: Some(todo.into()), advice: true });
     }
 
     /// Something was looked at: it is well unless something was found wrong with it.
     pub fn looked_at(&mut self, check: &'static str) {
         if !self.0.iter().any(|finding| finding.check == check) {
-            self.0.push(Finding { check, wrong: None, todo: None });
+            self.0.push(Finding { check, wrong: None, todo: None, advice: false });
         }
     }
 
     fn count(&self) -> usize {
-        self.0.iter().filter(|finding| finding.wrong.is_some()).count()
+        self.0.iter().filter(|finding| finding.wrong.is_some() && !finding.advice).count()
     }
 
     fn text(&self) -> String {
         let lines = self.0.iter().map(|finding| match (&finding.wrong, &finding.todo) {
-            (Some(wrong), Some(todo)) => format!("WRONG  {}: {wrong}\n       do: {todo}", finding.check),
+            (Some(wrong), Some(todo)) => {
+                let word = if finding.advice { "ADVICE" } else { "WRONG " };
+                format!("{word} {}: {wrong}\n       do: {todo}", finding.check)
+            }
             _ => format!("ok     {}", finding.check),
         });
         lines.collect::<Vec<_>>().join("\n")
@@ -119,5 +130,6 @@ async fn contents(settings: &Settings, admin: &Administration, found: &mut Findi
     keys::master_key(settings, admin, found).await?;
     keys::signing_keys(settings, admin, found).await?;
     checks::orphans(settings, admin, found).await?;
+    keys::of_machines(admin, found).await?;
     checks::audit(admin, found).await
 }

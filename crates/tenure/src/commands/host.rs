@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
-use runner::host::{HostOptions, SimulatedDevices};
+use domain::ids::OrganizationId;
+use runner::host::{HostOptions, Serves, SimulatedDevices};
 use server::settings::BaseUrl;
 
 use crate::commands::{Context, start_logging, stop_at_signal};
@@ -19,7 +20,8 @@ Examples:
   tenure host --server http://127.0.0.1:7420 --token tnr_… --mobilecli ~/.local/bin/mobilecli
   tenure host --server http://127.0.0.1:7420 --token tnr_… --simulate android=4,ios=2
 
-The key's principal needs the role admin. With a key of the account the devices are shared by all organizations.
+The key's principal needs the role host: tenure service-user create NAME --role host [--org ORG]. With a key of the
+account the devices are shared by all organizations.
 On the command line a key can be seen by other users of this machine (ps): prefer TENURE_TOKEN.")]
 pub struct Host {
     /// Server to connect to; say it again for each server of the deployment
@@ -28,6 +30,12 @@ pub struct Host {
     /// API key of the host
     #[arg(long, value_name = "KEY", env = "TENURE_TOKEN", hide_env_values = true)]
     pub token: String,
+    /// Serve this organization, by its id [default: what the key is for]
+    #[arg(long, value_name = "ID", value_parser = organization)]
+    pub org: Option<OrganizationId>,
+    /// Share the devices with all organizations; takes a key of the account
+    #[arg(long, conflicts_with = "org")]
+    pub account: bool,
     /// Name of this host, unique in its organization [default: the name of the machine]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub name: Option<String>,
@@ -53,6 +61,8 @@ impl Host {
         let servers = self.server.iter().map(BaseUrl::to_string).collect();
         let mut options = HostOptions::new(servers, self.token, self.state);
         options.name = self.name.unwrap_or(options.name);
+        let organization = self.org.map(|id| Serves::Organization(id.0));
+        options.serves = if self.account { Some(Serves::Account) } else { organization };
         options.mobilecli = self.mobilecli;
         options.mobilecli_url = self.mobilecli_url.map(|url| url.to_string());
         options.simulate = self.simulate;
@@ -74,6 +84,14 @@ impl fmt::Debug for Host {
 /// The sentence that says what is expected.
 pub fn base_url(text: &str) -> std::result::Result<BaseUrl, String> {
     BaseUrl::parse(text).ok_or_else(|| "expected a URL such as https://tenure.example.com".to_owned())
+}
+
+/// Reads the id of an organization.
+///
+/// # Errors
+/// The sentence that says what is expected.
+pub fn organization(text: &str) -> std::result::Result<OrganizationId, String> {
+    OrganizationId::parse(text).ok_or_else(|| "expected the id that `tenure org list` shows".to_owned())
 }
 
 /// Connects the devices and drives them until told to stop.

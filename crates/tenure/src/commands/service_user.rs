@@ -18,12 +18,15 @@ use crate::values::{OrgRef, ServiceRole, name, service_role};
 #[command(after_help = "\
 Examples:
   tenure service-user create ci --org Acme --role readwrite
-  tenure service-user create shared-phones --role admin        Without --org: of the whole account
+  tenure service-user create phones --org Acme --role host     Connects devices and does nothing else
+  tenure service-user create workers --role worker             Without --org: of the whole account
   tenure service-user list --org Acme
 
 Roles: readonly sees all sessions of the organization; readwrite also makes, uses and ends its own;
-admin also acts on everybody's, connects hosts, and looks after members and keys. In the whole account: viewer
-sees the sessions of all organizations, admin may do everything in all of them.")]
+admin also acts on everybody's, connects hosts, and looks after members and keys. auditor reads the audit log and
+the usage. worker runs agents' turns, host connects devices, and neither does anything else. In the whole account:
+viewer sees the sessions of all organizations, admin may do everything in all of them; auditor, worker and host are as
+in an organization, for all of them.")]
 pub enum ServiceUser {
     /// Create a service user of an organization, or without --org of the whole account
     Create(Create),

@@ -1,19 +1,19 @@
 //! `tenure user …`.
 
 use clap::{Args, Subcommand};
-use domain::permission::Role;
+use domain::permission::{AccountRole, Role};
 
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::session::{EndReason, Ending};
 use serde::Serialize;
-use store::NewPassword;
+use store::{GivenBy, NewPassword};
 use uuid::Uuid;
 
 use crate::administration::{Administration, hash_password, minute, new_principal, now, time};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::output::Column;
-use crate::values::{OrgRef, email, role};
+use crate::values::{InAccount, OrgRef, account_role, email, role};
 
 /// Commands about people.
 #[derive(Debug, Subcommand)]
@@ -22,6 +22,7 @@ Examples:
   tenure user create ana@example.com --org Acme --role admin
   pass tenure/ana | tenure user create ana@example.com --org Acme --role admin --password-stdin
   tenure user list --org Acme
+  tenure user role ana@example.com --account admin
   tenure user suspend ana@example.com
   pass tenure/ana | tenure user password ana@example.com --password-stdin
 
@@ -53,6 +54,16 @@ pub enum User {
         /// Revoke all their keys as well, and the keys that were made with those
         #[arg(long)]
         revoke_keys: bool,
+    },
+    /// Say what a person may do in the whole account: viewer sees all organizations' sessions, auditor reads the audit log
+    /// and the usage, admin may do everything
+    Role {
+        /// The person
+        #[arg(value_name = "EMAIL", value_parser = email)]
+        email: String,
+        /// Their role in the account; none takes it away
+        #[arg(long, value_name = "ROLE", value_parser = account_role())]
+        account: InAccount,
     },
     /// End all login sessions of a person; their keys stay good
     SignOut {
@@ -99,6 +110,8 @@ struct Shown {
     number: i64,
     email: Option<String>,
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_role: Option<&'static str>,
     organizations: Vec<InOrganization>,
     created_at: String,
 }
@@ -113,7 +126,9 @@ struct InOrganization {
 impl Shown {
     fn new(user: Principal, organizations: Vec<InOrganization>) -> Self {
         let (id, number, state) = (user.id.0, user.number, user.state.name());
-        Self { id, number, email: user.email, state, organizations, created_at: time(user.created) }
+        let account_role = user.account_role.map(AccountRole::name);
+        let created_at = time(user.created);
+        Self { id, number, email: user.email, state, account_role, organizations, created_at }
     }
 }
 
@@ -130,6 +145,7 @@ pub async fn run(context: &Context, command: User) -> Result<()> {
         User::Password { email, revoke_keys, .. } => {
             set_password(context, &admin, &email, revoke_keys).await?;
         }
+        User::Role { email, account } => set_account_role(context, &admin, &email, account).await?,
         User::SignOut { email } => sign_out(context, &admin, &email).await?,
         User::ForgetFactor { email } => forget_factor(context, &admin, &email).await?,
         User::Delete { email } => set_state(context, &admin, &email, PrincipalState::Deleted).await?,
@@ -171,6 +187,21 @@ async fn set_password(
     let sentence =
         format!("Set the password of {email}. Their login sessions have ended; their keys are {keys}.");
     context.output.done(&sentence, &Shown::new(user, vec![]))
+}
+
+async fn set_account_role(
+    context: &Context,
+    admin: &Administration,
+    email: &str,
+    InAccount(role): InAccount,
+) -> Result<()> {
+    let user = admin.user(email).await?;
+    admin.store.set_account_role(&admin.system, user.id, role, GivenBy::Hand, now()).await?;
+    let sentence = match role {
+        Some(role) => format!("{email} is {} of the account.", role.name()),
+        None => format!("{email} has no role in the account."),
+    };
+    context.output.done(&sentence, &Shown::new(Principal { account_role: role, ..user }, vec![]))
 }
 
 async fn sign_out(context: &Context, admin: &Administration, email: &str) -> Result<()> {
@@ -236,7 +267,8 @@ async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) ->
         Column::new("email", |row| row.email.clone().unwrap_or_default()),
         Column::new("organizations", |row| {
             let roles = row.organizations.iter().map(|own| format!("{} ({})", own.name, own.role));
-            roles.collect::<Vec<_>>().join(", ")
+            let account = row.account_role.map(|role| format!("the account ({role})"));
+            account.into_iter().chain(roles).collect::<Vec<_>>().join(", ")
         }),
         Column::new("state", |row| row.state.to_owned()),
         Column::new("created", |row| minute(Some(&row.created_at))),

@@ -27,7 +27,8 @@ TENURE_TURN and TENURE_ATTEMPT set; {session} in it becomes the session's id. Wh
 standard error is the session's log. It runs with the rights of this user: let it answer only whom you trust, or
 run the worker where nothing else is. docs/workers.md says all of it.
 
-The key's principal needs the role admin. With a key of the account all organizations are worked for.
+The key's principal needs the role worker: tenure service-user create NAME --role worker [--org ORG]. With a key of
+the account all organizations are worked for.
 On the command line a key can be seen by other users of this machine (ps): prefer TENURE_TOKEN.")]
 pub struct Worker {
     /// Server to take work from; say it again for each server of the deployment
@@ -39,9 +40,12 @@ pub struct Worker {
     /// Agent to work as; say it again for more [default: every agent]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub agent: Vec<String>,
-    /// Organization to work for, by its id [default: all that the key reaches]
-    #[arg(long, value_name = "ID", value_parser = organization)]
+    /// Organization to work for, by its id [default: what the key is for]
+    #[arg(long, value_name = "ID", value_parser = host::organization)]
     pub org: Option<OrganizationId>,
+    /// Work for all organizations; takes a key of the account
+    #[arg(long, conflicts_with = "org")]
+    pub account: bool,
     /// Shell command that answers a message
     #[arg(long, value_name = "COMMAND")]
     pub exec: String,
@@ -91,6 +95,7 @@ impl Worker {
         options.stop_limit = self.stop_limit;
         options.directory = self.directory;
         options.organization = self.org.map(|id| id.0);
+        options.account = self.account;
         options.directives = self.directives;
         options.secrets = self.secrets;
         options.json_input = self.input == Input::Json;
@@ -106,10 +111,6 @@ impl fmt::Debug for Worker {
             .field("agent", &self.agent)
             .finish_non_exhaustive()
     }
-}
-
-fn organization(text: &str) -> std::result::Result<OrganizationId, String> {
-    OrganizationId::parse(text).ok_or_else(|| "expected the id that `tenure org list` shows".to_owned())
 }
 
 fn parallel(text: &str) -> std::result::Result<usize, String> {

@@ -100,3 +100,26 @@ fn a_secret_is_shown_once_and_kept_nowhere() {
     }
     assert!(kept.windows(9).any(|bytes| bytes == b"$argon2id"), "the password's hash is there");
 }
+
+#[test]
+fn machines_have_roles_of_their_own_and_people_look_after_the_account() {
+    let place = empty_sqlite();
+    let mut shell = Shell::new(Some(&place.url));
+    shell.run("migrate");
+    shell.run("org create Acme");
+    for role in ["worker", "host", "auditor"] {
+        let ours = shell.run(&format!("service-user create ours --org Acme --role {role} --json"));
+        let shared = shell.run(&format!("service-user create shared --role {role} --json"));
+        assert_eq!((field(&ours, "role"), field(&shared, "role")), (role.to_owned(), role.to_owned()));
+    }
+    shell.run("user create ana@example.com --org Acme --role auditor");
+    shell.run("member role ana@example.com --org Acme --role worker");
+    let made = shell.run("user role ana@example.com --account admin --json");
+    assert_eq!(field(&made, "accountRole"), "admin");
+    let listed = shell.run("user list");
+    assert!(listed.contains("the account (admin), Acme (auditor)"), "{listed}");
+    assert!(shell.run("user role ana@example.com --account none").contains("no role in the account"));
+    shell.run("user role ana@example.com --account host");
+    let told = shell.transcript();
+    assert!(told.contains("invalid value 'worker'") && told.contains("invalid value 'host'"), "{told}");
+}

@@ -17,7 +17,7 @@ use axum::http::StatusCode;
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::Role;
-use domain::principal::{Principal, PrincipalKind};
+use domain::principal::{Membership, Principal, PrincipalKind};
 use domain::refusal::Thing;
 use serde_json::{Value, json};
 use store::access::ManageMembers;
@@ -58,17 +58,10 @@ fn assignment(organization: Option<OrganizationId>, role: impl Into<RoleShape>) 
     json!({ "org_id": organization.map(organization_id), "role": role.into() })
 }
 
-type Everybody = Vec<(Principal, Vec<(OrganizationId, Role)>)>;
-
-fn account_user((principal, memberships): &(Principal, Vec<(OrganizationId, Role)>)) -> Value {
+fn account_user((principal, memberships): &(Principal, Vec<Membership>)) -> Value {
     let account = principal.account_role.map(|role| assignment(None, role));
-    let others = memberships.iter().map(|(organization, role)| assignment(Some(*organization), *role));
+    let others = memberships.iter().map(|member| assignment(Some(member.organization), member.role));
     user(principal, account.into_iter().chain(others).collect())
-}
-
-async fn people(app: &App, account: &MayInAccount<ManageMembers>) -> Result<Everybody, Failure> {
-    let all = administration::everybody(app, &account.granted).await?;
-    Ok(all.into_iter().filter(|(principal, _)| principal.kind == PrincipalKind::User).collect())
 }
 
 /// `GET /enterprise/members/users`.
@@ -77,7 +70,7 @@ pub async fn list_in_account(
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Answer {
-    let all = people(&app, &account).await?;
+    let all = administration::people(&app, &account.granted).await?;
     let reader = Reader { list: "users", principal: Some(account.caller.principal()), organization: None };
     short::page(&app, &reader, query.as_deref(), all, |(principal, _)| principal.id.0, account_user)
 }
@@ -88,11 +81,8 @@ pub async fn get_in_account(
     State(app): State<App>,
     path: Texts,
 ) -> Answer {
-    let id = user_id(path.get("user"));
-    let all = people(&app, &account).await?;
-    let found = all.iter().find(|(principal, _)| Some(principal.id) == id);
-    let found = found.ok_or(Refusal::NotFound(Thing::Principal)).map_err(Failure::from)?;
-    answer(&account_user(found))
+    let found = administration::person(&app, &account.granted, user_id(path.get("user"))).await?;
+    answer(&account_user(&found))
 }
 
 fn user_id(text: &str) -> Option<PrincipalId> {
@@ -113,18 +103,14 @@ pub async fn list(
     short::page(&app, &reader, query.as_deref(), people, |(principal, _)| principal.id.0, shown)
 }
 
-/// `POST /members/users`: makes somebody a member, or changes its role.
+/// `POST /members/users`: changes what a member is; with a key of the account, also makes somebody one.
 pub async fn set(May(granted): May<ManageMembers>, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body = Body::read(&app, request).await?;
     let named = body.needed("user_id", 1..=256).map_err(Failure::from)?;
-    let role = roles::in_organization(&body).map_err(Failure::from)?;
-    let id = user_id(&named).ok_or(Refusal::NotFound(Thing::Principal)).map_err(Failure::from)?;
-    administration::set_member(&app, &granted, id, role).await?;
-    let all = administration::members(&app, &granted).await?;
-    let found = all.iter().find(|(principal, _)| principal.id == id);
-    // Removed by somebody else meanwhile.
-    let (principal, role) = found.ok_or(Refusal::NotFound(Thing::Member)).map_err(Failure::from)?;
-    answer(&user(principal, vec![assignment(Some(granted.organization()), *role)]))
+    let role = roles::in_organization(&body, PrincipalKind::User).map_err(Failure::from)?;
+    let (principal, role) =
+        administration::set_member(&app, &granted, "user_id", user_id(&named), role).await?;
+    answer(&user(&principal, vec![assignment(Some(granted.organization()), role)]))
 }
 
 /// `DELETE /members/users/{user}`.

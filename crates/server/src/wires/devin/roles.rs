@@ -7,6 +7,7 @@ use super::shapes::Page;
 use crate::operations::keys::RoleOf;
 use domain::Refusal;
 use domain::permission::{AccountRole, Role};
+use domain::principal::PrincipalKind;
 use serde::Serialize;
 use store::access::ManageMembers;
 
@@ -18,18 +19,25 @@ pub struct RoleShape {
     role_type: &'static str,
 }
 
-const ORGANIZATION: [(Role, RoleShape); 3] = [
-    (Role::Readonly, RoleShape { role_id: "org_viewer", role_name: "Viewer", role_type: "org" }),
-    (Role::Readwrite, RoleShape { role_id: "org_member", role_name: "Member", role_type: "org" }),
-    (Role::Admin, RoleShape { role_id: "org_admin", role_name: "Admin", role_type: "org" }),
+const fn shape(role_id: &'static str, role_name: &'static str, role_type: &'static str) -> RoleShape {
+    RoleShape { role_id, role_name, role_type }
+}
+
+const ORGANIZATION: [(Role, RoleShape); 6] = [
+    (Role::Readonly, shape("org_viewer", "Viewer", "org")),
+    (Role::Readwrite, shape("org_member", "Member", "org")),
+    (Role::Admin, shape("org_admin", "Admin", "org")),
+    (Role::Auditor, shape("org_auditor", "Auditor", "org")),
+    (Role::Worker, shape("org_worker", "Worker", "org")),
+    (Role::Host, shape("org_host", "Host", "org")),
 ];
 
-const ACCOUNT: [(AccountRole, RoleShape); 2] = [
-    (
-        AccountRole::Viewer,
-        RoleShape { role_id: "account_viewer", role_name: "Viewer", role_type: "enterprise" },
-    ),
-    (AccountRole::Admin, RoleShape { role_id: "account_admin", role_name: "Admin", role_type: "enterprise" }),
+const ACCOUNT: [(AccountRole, RoleShape); 5] = [
+    (AccountRole::Viewer, shape("account_viewer", "Viewer", "enterprise")),
+    (AccountRole::Admin, shape("account_admin", "Admin", "enterprise")),
+    (AccountRole::Auditor, shape("account_auditor", "Auditor", "enterprise")),
+    (AccountRole::Worker, shape("account_worker", "Worker", "enterprise")),
+    (AccountRole::Host, shape("account_host", "Host", "enterprise")),
 ];
 
 impl From<Role> for RoleShape {
@@ -56,27 +64,28 @@ impl From<RoleOf> for RoleShape {
     }
 }
 
-/// Reads the role that somebody gets in an organization.
+/// Reads the role that a principal of this kind gets in an organization.
 ///
 /// # Errors
-/// [`Refusal::Invalid`].
-pub fn in_organization(body: &Body) -> Result<Role, Refusal> {
-    read(body, &ORGANIZATION)
+/// [`Refusal::Invalid`], also for a role of workers and hosts when it is for a person.
+pub fn in_organization(body: &Body, kind: PrincipalKind) -> Result<Role, Refusal> {
+    read(body, &ORGANIZATION, |role| role.fits(kind))
 }
 
-/// Reads the role that somebody gets in the account.
+/// Reads the role that a service user gets in the account.
 ///
 /// # Errors
 /// [`Refusal::Invalid`].
 pub fn in_account(body: &Body) -> Result<AccountRole, Refusal> {
-    read(body, &ACCOUNT)
+    read(body, &ACCOUNT, |role| role.fits(PrincipalKind::ServiceUser))
 }
 
-fn read<R: Copy>(body: &Body, known: &[(R, RoleShape)]) -> Result<R, Refusal> {
+fn read<R: Copy>(body: &Body, known: &[(R, RoleShape)], fits: impl Fn(R) -> bool) -> Result<R, Refusal> {
     let text = body.text("role_id", 0..=64)?.unwrap_or_default();
-    let found = known.iter().find(|(_, shape)| shape.role_id == text).map(|(role, _)| *role);
-    let names = known.iter().map(|(_, shape)| shape.role_id).collect::<Vec<_>>().join(", ");
-    found.ok_or_else(|| Refusal::invalid("role_id", format!("one of {names}")))
+    let fitting = || known.iter().filter(|(role, _)| fits(*role));
+    let found = fitting().find(|(_, shape)| shape.role_id == text).map(|(role, _)| *role);
+    let names = || fitting().map(|(_, shape)| shape.role_id).collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| Refusal::invalid("role_id", format!("one of {}", names())))
 }
 
 /// `GET /enterprise/roles`.

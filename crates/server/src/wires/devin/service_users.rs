@@ -73,9 +73,7 @@ impl Place {
     }
 
     async fn user(&self, app: &App, path: &Texts) -> Result<ServiceUser, Failure> {
-        let id = user_id(path)?;
-        let found = keys::list(app, &self.of).await?.into_iter().find(|user| user.principal.id == id);
-        found.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
+        keys::own(app, &self.of, user_id(path)?).await
     }
 }
 
@@ -129,7 +127,9 @@ pub async fn create(place: Place, State(app): State<App>, Whole(request): Whole)
     let body = Body::read(&app, request).await?;
     let name = body.needed("name", 1..=MAX_NAME).map_err(Failure::from)?;
     let role = match &place.of {
-        Of::Organization(_) => roles::in_organization(&body).map(RoleOf::Organization),
+        Of::Organization(_) => {
+            roles::in_organization(&body, PrincipalKind::ServiceUser).map(RoleOf::Organization)
+        }
         Of::Account(_) => roles::in_account(&body).map(RoleOf::Account),
     };
     let expires = expires(&app, &body).map_err(Failure::from)?;

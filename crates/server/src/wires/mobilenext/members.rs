@@ -21,6 +21,7 @@ use domain::Refusal;
 use domain::ids::{InvitationId, PrincipalId};
 use domain::invitation::Invitation;
 use domain::permission::Role;
+use domain::principal::PrincipalKind;
 use domain::refusal::Thing;
 use serde::{Deserialize, Serialize};
 use store::access::{ManageMembers, ViewSessions};
@@ -116,8 +117,7 @@ pub async fn change(
 }
 
 fn role(text: &str) -> Result<Role, Failure> {
-    let expected = "readonly, readwrite or admin";
-    Role::parse(text).ok_or_else(|| Refusal::invalid("role", expected).into())
+    Ok(Role::read(text, PrincipalKind::User, "role")?)
 }
 
 /// `DELETE /members/{user}`: ends somebody's membership, or one's own.

@@ -4,6 +4,7 @@ use super::caller::Known;
 use super::errors::MobileError;
 use super::sessions::answer;
 use super::shapes::{List, OrganizationEntry};
+use crate::failure::Failure;
 use crate::operations::{memberships, organizations};
 use crate::state::App;
 use crate::wires::layers::{self, Whole};
@@ -16,6 +17,7 @@ use store::access::UseSessions;
 
 /// `GET /organizations`: those the caller may act in, the oldest first.
 pub async fn list(Known(caller): Known, State(app): State<App>) -> Result<Response, MobileError> {
+    caller.refuse_connector().map_err(Failure::from)?;
     let account = if caller.may_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
     let found = organizations::list(&app, &caller).await?;
     let entries =

@@ -3,10 +3,14 @@
 use super::errors::TenureError;
 use crate::failure::Failure;
 use crate::operations::authenticate::authenticate_from;
+use crate::operations::reach::{Reach, Serves};
 use crate::state::App;
 use crate::wires::{credential, layers};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
+use domain::Refusal;
+use protocol::SERVES_HEADER as SERVES;
 use store::access::Right;
 use store::{Caller, Granted};
 
@@ -25,6 +29,36 @@ impl FromRequestParts<App> for Known {
         let caller =
             authenticate_from(app, credential.as_deref(), chosen, layers::address(&parts.extensions)).await?;
         Ok(Known(layers::recognized(app, parts, caller)?))
+    }
+}
+
+/// Whom a worker or a host asks to serve: the account, or an organization that it may name.
+///
+/// # Errors
+/// [`Refusal::Invalid`].
+pub fn serves(headers: &HeaderMap) -> Result<Serves, Refusal> {
+    let named = headers.contains_key(ORGANIZATION);
+    match (headers.get(SERVES).map(HeaderValue::as_bytes), named) {
+        (None, false) => Ok(Serves::ByKey),
+        (None | Some(b"organization"), _) => Ok(Serves::Organization),
+        (Some(b"account"), false) => Ok(Serves::Account),
+        (Some(b"account"), true) => {
+            Err(Refusal::invalid(SERVES, format!("no {ORGANIZATION} beside account")))
+        }
+        _ => Err(Refusal::invalid(SERVES, "account or organization")),
+    }
+}
+
+/// A worker or a host that may serve whom it asks to.
+pub struct Serving<P: Right>(pub Reach<P>);
+
+impl<P: Right> FromRequestParts<App> for Serving<P> {
+    type Rejection = TenureError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Serving<P>, TenureError> {
+        let Known(caller) = Known::from_request_parts(parts, app).await?;
+        let serves = serves(&parts.headers).map_err(Failure::from)?;
+        Ok(Serving(Reach::of(&caller, serves).map_err(Failure::from)?))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A client's address carries a token, which is the right to use it: the vendor's clients send no credential
 //! there. A host uses its key.
 
-use super::caller::Known;
+use super::caller::Serving;
 use super::errors::TenureError;
 use crate::failure::Failure;
 use crate::operations::files;
@@ -16,11 +16,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use domain::Refusal;
-use domain::ids::{FileId, OrganizationId};
+use domain::ids::FileId;
 use domain::refusal::Thing;
 use futures_util::Stream;
+use store::StoredFile;
 use store::access::ConnectHosts;
-use store::{Caller, StoredFile};
 
 type PathText = Result<Path<String>, PathRejection>;
 
@@ -44,34 +44,24 @@ pub async fn fetch(State(app): State<App>, token: PathText) -> Result<Response, 
 
 /// `GET /host/files/{file}`: an app that the host is to install.
 pub async fn for_host(
-    Known(caller): Known,
+    Serving(reach): Serving<ConnectHosts>,
     State(app): State<App>,
     file: PathText,
 ) -> Result<Response, TenureError> {
-    let host = host(&caller)?;
-    let (file, bytes) = files::fetch_for_host(&app, host, file_id(file)?).await?;
+    let (file, bytes) = files::fetch_for_host(&app, reach.only(), file_id(file)?).await?;
     Ok(download(&file, bytes))
 }
 
 /// `PUT /host/files/{file}`: a recording that the host made.
 pub async fn from_host(
-    Known(caller): Known,
+    Serving(reach): Serving<ConnectHosts>,
     State(app): State<App>,
     file: PathText,
     Whole(request): Whole,
 ) -> Result<StatusCode, TenureError> {
-    let host = host(&caller)?;
-    files::receive_recording(&app, host, file_id(file)?, request.into_body().into_data_stream()).await?;
+    files::receive_recording(&app, reach.only(), file_id(file)?, request.into_body().into_data_stream())
+        .await?;
     Ok(StatusCode::OK)
-}
-
-/// Whose files a host may use: its organization's, or everybody's if it is the shared pool's.
-fn host(caller: &Caller) -> Result<Option<OrganizationId>, Failure> {
-    if caller.organization().is_none() {
-        caller.may_in_account::<ConnectHosts>()?;
-        return Ok(None);
-    }
-    Ok(Some(caller.may::<ConnectHosts>()?.organization()))
 }
 
 fn text(path: PathText) -> Result<String, Failure> {

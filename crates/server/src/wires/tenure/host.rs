@@ -1,6 +1,6 @@
 //! `GET /tenure/v1/host`: the WebSocket of a host. The frames are those of the `protocol` crate.
 
-use super::caller::Known;
+use super::caller::{self, Known};
 use super::errors::TenureError;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
@@ -8,6 +8,7 @@ use crate::front::connections::Intake;
 use crate::hosts::HostConnection;
 use crate::operations::authenticate::authenticate_from;
 use crate::operations::hosts;
+use crate::operations::reach::{Reach, Serves};
 use crate::state::App;
 use crate::wires::{credential, layers};
 use axum::extract::State;
@@ -22,8 +23,8 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Chosen;
 use store::access::ConnectHosts;
-use store::{Caller, Chosen};
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
@@ -47,8 +48,12 @@ pub async fn open(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    if let Err(failure) = may_connect(&caller) {
-        return TenureError::from(failure).into_response();
+    let serves = match caller::serves(&headers) {
+        Ok(serves) => serves,
+        Err(refusal) => return TenureError::from(Failure::from(refusal)).into_response(),
+    };
+    if let Err(refusal) = Reach::<ConnectHosts>::of(&caller, serves) {
+        return TenureError::from(Failure::from(refusal)).into_response();
     }
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade
@@ -72,23 +77,16 @@ pub async fn open(
     let address = caller.by().address;
     let (span, tasks) = (Span::current(), app.tasks.clone());
     upgrade.on_upgrade(move |socket| async move {
-        let link = Link { app, credential, chosen, address, intake };
+        let link = Link { app, credential, chosen, serves, address, intake };
         let _ = tasks.spawn(link.run(socket).instrument(span)).await;
     })
-}
-
-fn may_connect(caller: &Caller) -> Result<(), Failure> {
-    match caller.organization() {
-        Some(_) => caller.may::<ConnectHosts>().map(|_| ())?,
-        None => caller.may_in_account::<ConnectHosts>().map(|_| ())?,
-    }
-    Ok(())
 }
 
 struct Link {
     app: App,
     credential: String,
     chosen: Chosen,
+    serves: Serves,
     address: Option<IpAddr>,
     /// What counts the bytes of frames that are under way.
     intake: Intake,
@@ -106,10 +104,9 @@ impl Link {
         close(&mut socket, code, &reason).await;
     }
 
-    async fn caller(&self) -> Result<Caller, Failure> {
+    async fn reach(&self) -> Result<Reach<ConnectHosts>, Failure> {
         let caller = authenticate_from(&self.app, Some(&self.credential), self.chosen, self.address).await?;
-        may_connect(&caller)?;
-        Ok(caller)
+        Ok(Reach::of(&caller, self.serves)?)
     }
 
     async fn hello(
@@ -124,7 +121,7 @@ impl Link {
         self.intake.taken();
         match read(&text) {
             Ok(FromHost::Hello { protocol: PROTOCOL_VERSION, name, version }) => {
-                hosts::connect(&self.app, &self.caller().await?, &name, &version).await
+                hosts::connect(&self.app, &self.reach().await?, &name, &version).await
             }
             Ok(FromHost::Hello { protocol, .. }) => Err(wrong(&format!(
                 "protocol {PROTOCOL_VERSION}, got {protocol}: use the same version of tenure on both sides"
@@ -199,7 +196,7 @@ impl Link {
         if heard.elapsed() > SILENT_FOR {
             return Err((GOING_AWAY, "no word for 30 s".to_owned()));
         }
-        match self.caller().await {
+        match self.reach().await {
             Ok(_) => {}
             // The database may be back at the next look.
             Err(Failure::Internal { cause, .. }) => tracing::warn!(cause, "cannot look up a host's key"),

@@ -1,6 +1,6 @@
 //! The work of agents, as their workers ask for it: `protocol::work` says what is asked and answered.
 
-use super::caller::Known;
+use super::caller::Serving;
 use super::errors::TenureError;
 use crate::failure::Failure;
 use crate::operations::work::{self, Reach, Standing, TurnKey};
@@ -116,13 +116,10 @@ pub async fn done(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whose turns the caller may run: those of its organization, or everybody's with a key of the account.
+/// Whose turns the caller may run, and asks to.
 async fn reach(app: &App, parts: &mut Parts) -> Result<Reach, TenureError> {
-    let Known(caller) = Known::from_request_parts(parts, app).await?;
-    if caller.organization().is_none() {
-        return Ok(Reach::Account(caller.may_in_account::<ConnectWorkers>().map_err(Failure::from)?));
-    }
-    Ok(Reach::Organization(caller.may::<ConnectWorkers>().map_err(Failure::from)?))
+    let Serving(reach) = Serving::<ConnectWorkers>::from_request_parts(parts, app).await?;
+    Ok(reach)
 }
 
 /// Who asks, judged first, and what.

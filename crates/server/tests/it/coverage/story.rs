@@ -16,7 +16,12 @@ pub struct Story<'w> {
 
 impl<'w> Story<'w> {
     pub async fn tell(world: &'w World) -> Story<'w> {
-        let organization = world.organization("Acme").await;
+        Story::of(world, "Acme").await
+    }
+
+    /// The same story of another organization.
+    pub async fn of(world: &'w World, name: &str) -> Story<'w> {
+        let organization = world.organization(name).await;
         let owner = world.member(organization, Role::Readwrite).await;
         let admin = world.member(organization, Role::Admin).await;
         // One device, which is taken: whoever asks from now on waits.

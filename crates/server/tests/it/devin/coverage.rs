@@ -124,8 +124,8 @@ pub fn rows() -> Vec<(&'static str, String)> {
 /// What the paths are filled with.
 pub struct Story<'w> {
     world: &'w World,
-    organization: OrganizationId,
-    owner: Actor<'w>,
+    pub organization: OrganizationId,
+    pub owner: Actor<'w>,
     admin: Actor<'w>,
     account: Actor<'w>,
 }
@@ -135,6 +135,7 @@ impl<'w> Story<'w> {
         Story::of(world, world.organization("Acme").await).await
     }
 
+    /// The same story of another organization.
     pub async fn of(world: &'w World, organization: OrganizationId) -> Story<'w> {
         let owner = world.member(organization, Role::Readwrite).await;
         let admin = world.member(organization, Role::Admin).await;

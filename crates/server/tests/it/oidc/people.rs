@@ -4,12 +4,12 @@ use super::{ANA, Door, ana, role};
 use crate::probe::PASSWORD;
 use crate::world::World;
 use domain::ids::{OrganizationId, PrincipalId};
-use domain::permission::Role;
+use domain::permission::{AccountRole, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::time::Span;
 use serde_json::{Value, json};
 use store::access::{ManageMembers, ViewAudit};
-use store::{Identity, System};
+use store::{GivenBy, Identity, System};
 use totp_rs::{Builder, Secret};
 
 fn system() -> System {
@@ -177,11 +177,11 @@ both! {
         let (_, roles) = now(json!(["devs", "leads"]), places).await;
         assert_eq!(roles, [Some("readwrite"), Some("admin"), Some("readonly")], "the highest counts");
         first.page("/account").await;
-        // Nobody else looks after beta; acme is left, and with it the sessions before end.
+        // Nobody else looks after beta; acme is left, and what opens other organizations too goes on.
         world.advance(Span::seconds(1));
         let (_, roles) = now(json!([]), places).await;
         assert_eq!(roles, [None, Some("admin"), Some("readonly")], "the last admin stays");
-        assert_eq!(first.led("/account").await, "/sign-in?back=/account");
+        first.page("/account").await;
         world.store().set_member(&system().within::<ManageMembers>(beta), boss, Role::Admin, world.app().now()).await.unwrap();
         let (_, roles) = now(json!(["unknown"]), places).await;
         assert_eq!(roles, [None, None, Some("readonly")]);
@@ -222,6 +222,38 @@ both! {
         let asked = door.issuer.asked("userinfo");
         assert_eq!(door.comes(said(ana(), json!({ "groups": [] }))).await.1, "/account");
         assert_eq!(door.issuer.asked("userinfo"), asked, "not where the token says all");
+    }
+
+    async fn groups_give_roles_in_the_account_and_take_them(world: &World) {
+        let acme = world.organization("acme").await;
+        let id = world.user(acme, Role::Readonly, ANA).await;
+        let door = Door::new(world, |settings| {
+            let rule = |text| server::settings::AccountGroupRole::parse(text).unwrap();
+            settings.oidc_account_roles = ["ops=admin", "sec=auditor", "desk=viewer"].map(rule).to_vec();
+        })
+        .await;
+        let now = async |groups: Value| {
+            assert_eq!(door.comes(said(ana(), json!({ "groups": groups }))).await.1, "/account");
+            let person = world.store().person(&system().over(id)).await.unwrap();
+            person.principal.account_role.map(AccountRole::name)
+        };
+        let key = world.actor(id, None, None).await;
+        let reads = async |path: &str| key.get(path).await.status.as_u16();
+        assert_eq!(reads("/v3/enterprise/organizations").await, 403);
+        assert_eq!(now(json!(["desk", "sec", "other"])).await, Some("auditor"), "the greatest counts");
+        assert_eq!((reads("/v3/enterprise/audit-logs").await, reads("/v3/enterprise/organizations").await), (200, 403));
+        assert_eq!(now(json!(["ops", "sec"])).await, Some("admin"));
+        assert_eq!(reads("/v3/enterprise/organizations").await, 200);
+        assert_eq!(now(json!([])).await, None);
+        assert_eq!(reads("/v3/enterprise/organizations").await, 403);
+        // What was given by hand stays, whatever groups say.
+        world.store().set_account_role(&system(), id, Some(AccountRole::Viewer), GivenBy::Hand, world.app().now()).await.unwrap();
+        assert_eq!(now(json!(["ops"])).await, Some("viewer"));
+        assert!(actions(world).await.contains(&"user.account_role".to_owned()));
+        // Somebody new may come where a group means something.
+        let eve = json!({ "sub": "2", "email": "eve@example.com", "email_verified": true });
+        assert_eq!(door.comes(said(eve.clone(), json!({ "groups": ["other"] }))).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.comes(said(eve, json!({ "groups": ["ops"] }))).await.1, "/account");
     }
 
     async fn a_second_factor_is_asked_for_as_well(world: &World) {

@@ -87,8 +87,8 @@ pub async fn make(admin: &Administration) -> Result<Keys> {
     let dora = person(admin, "dora@globex.example", globex, Role::Readwrite).await?;
     person(admin, "emil@globex.example", globex, Role::Admin).await?;
     let machine = new_principal(PrincipalKind::ServiceUser, "device rack", None);
-    let machine = admin.create_principal(machine, None, Some((acme, Role::Admin))).await?.id;
-    let worker = of_account(admin, "agent worker", AccountRole::Admin).await?;
+    let machine = admin.create_principal(machine, None, Some((acme, Role::Host))).await?.id;
+    let worker = of_account(admin, "agent worker", AccountRole::Worker).await?;
     let viewer = of_account(admin, "security dashboard", AccountRole::Viewer).await?;
     past::make(admin, acme, &[ana, ben], 220).await?;
     past::make(admin, globex, &[dora], 80).await?;

@@ -72,3 +72,29 @@ pub async fn signing_keys(
     found.looked_at(check);
     Ok(())
 }
+
+/// Keys of workers and hosts that may do more than those need.
+pub async fn of_machines(admin: &Administration, found: &mut Findings) -> store::Result<()> {
+    let check = "keys of workers and hosts";
+    for user in admin.store.powerful_service_users(&admin.system, now()).await? {
+        let place =
+            user.organization.map_or_else(String::new, |organization| format!(" --org {organization}"));
+        let serves = [(user.hosts, "host"), (user.workers, "worker")];
+        let roles = serves.into_iter().filter(|(is, _)| *is).map(|(_, role)| role).collect::<Vec<_>>();
+        let what = format!(
+            "the service user {:?} ({}) has the role admin where a {} connects: whoever takes its key is an administrator",
+            user.name,
+            user.id,
+            roles.join(" or a ")
+        );
+        let commands =
+            roles.iter().map(|role| format!("tenure service-user create NAME --role {role}{place}"));
+        let todo = format!(
+            "if that is its key, give it another one: {}, and tenure key create --service-user ID",
+            commands.collect::<Vec<_>>().join(" or ")
+        );
+        found.advise(check, what, todo);
+    }
+    found.looked_at(check);
+    Ok(())
+}

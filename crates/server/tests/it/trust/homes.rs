@@ -1,0 +1,83 @@
+//! Service users belong to their home: finding C1.
+
+use crate::devin::at;
+use crate::world::{Actor, Answer, World};
+use domain::ids::OrganizationId;
+use domain::permission::{AccountRole, Role};
+use serde_json::json;
+
+/// A service user with its key: its id on the wire, the key's id and the key.
+async fn made<'w>(world: &'w World, by: &Actor<'_>, place: &str, role: &str) -> (String, String, Actor<'w>) {
+    let path = format!("{place}/service-users");
+    let new = by.post(&path, json!({ "name": "bot", "role_id": role })).await.json();
+    let id = new["service_user"]["service_user_id"].as_str().unwrap().to_owned();
+    let keys = by.get(&format!("{path}/{id}/api-keys")).await.json();
+    let bot = world.stranger(Some(new["token"].as_str().unwrap()));
+    (id, keys["items"][0]["api_key_id"].as_str().unwrap().to_owned(), bot)
+}
+
+/// All that an admin of an organization can try on a service user and a key of it.
+async fn tried(eve: &Actor<'_>, organization: OrganizationId, user: &str, key: &str) -> Vec<Answer> {
+    let one = at(organization, &format!("/service-users/{user}"));
+    let person = user.replace("service-user-", "user-");
+    let mut answers = Vec::new();
+    for id in [user, &person] {
+        let member = json!({ "user_id": id, "role_id": "org_admin" });
+        answers.push(eve.post(&at(organization, "/members/users"), member).await);
+        answers.push(eve.delete(&at(organization, &format!("/members/users/{id}"))).await);
+    }
+    let bare = user.trim_start_matches("service-user-");
+    answers.push(eve.post("/api/v1/members", json!({ "userId": bare, "role": "admin" })).await);
+    answers.push(eve.delete(&format!("/api/v1/members/{bare}")).await);
+    answers.push(eve.get(&one).await);
+    answers.push(eve.get(&format!("{one}/api-keys")).await);
+    answers.push(eve.post(&format!("{one}/api-keys"), json!({ "name": "mine" })).await);
+    answers.push(eve.post(&format!("{one}/api-keys/{key}/rotate"), json!({})).await);
+    answers.push(eve.delete(&format!("{one}/api-keys/{key}")).await);
+    answers.push(eve.delete(&one).await);
+    answers
+}
+
+both! {
+    async fn an_admin_reaches_no_service_user_of_others_or_of_the_account(world: &World) {
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let (eve, other) = (world.member(acme, Role::Admin).await, world.member(globex, Role::Admin).await);
+        let account = world.of_account(AccountRole::Admin).await;
+        let unknown = "service-user-00000000000000000000000000000001";
+        let nothing = tried(&eve, acme, unknown, "key-00000000000000000000000000000001").await;
+        assert!(nothing.iter().all(|answer| answer.status.is_client_error()), "{nothing:?}");
+        let theirs = made(world, &other, &at(globex, ""), "org_admin").await;
+        let shared = made(world, &account, "/v3/enterprise", "account_worker").await;
+        for (user, key, bot) in [theirs, shared] {
+            let before = bot.get("/v3/self").await;
+            for (answer, nothing) in tried(&eve, acme, &user, &key).await.iter().zip(&nothing) {
+                assert_eq!((answer.status, answer.text()), (nothing.status, nothing.text()));
+            }
+            assert_eq!((before.status.as_u16(), bot.get("/v3/self").await.text()), (200, before.text()));
+        }
+    }
+
+    async fn what_an_account_key_makes_lands_in_no_organization_that_took_it_in(world: &World) {
+        let acme = world.organization("Acme").await;
+        let eve = world.member(acme, Role::Admin).await;
+        let account = world.of_account(AccountRole::Admin).await;
+        let id = format!("user-{}", account.principal.0.simple());
+        let taken = eve.post(&at(acme, "/members/users"), json!({ "user_id": id, "role_id": "org_admin" })).await;
+        assert_eq!(taken.status, 422, "{}", taken.text());
+        let lost = account.post("/v3/organizations/sessions", json!({ "prompt": "x", "secrets": [] })).await;
+        assert_eq!(lost.status, 403, "{}", lost.text());
+        assert_eq!(eve.get(&at(acme, "/sessions")).await.json()["total"], 0);
+    }
+
+    async fn a_service_user_makes_no_organization_that_it_would_be_a_member_of(world: &World) {
+        let acme = world.organization("Acme").await;
+        let open = world.beside(|settings| settings.users_make_organizations = true).await;
+        let admin = world.member(acme, Role::Admin).await;
+        let (_, _, bot) = made(world, &admin, &at(acme, ""), "org_admin").await;
+        assert_eq!(bot.at(&open).post("/api/v1/organizations", json!({ "name": "Mine" })).await.status, 403);
+        // The account's makes one, and is at home where it was.
+        let account = world.of_account(AccountRole::Admin).await;
+        assert_eq!(account.post("/api/v1/organizations", json!({ "name": "Theirs" })).await.status, 201);
+        assert_eq!(account.get("/api/v1/sessions").await.status, 403);
+    }
+}

@@ -1,0 +1,8 @@
+//! That nobody reaches what is not theirs.
+
+mod callers;
+mod homes;
+mod joining;
+mod roles;
+mod serving;
+mod walk;

@@ -1,0 +1,145 @@
+//! The roles of machines: a worker's and a host's key do their one thing and no other.
+
+use crate::coverage::TABLE;
+use crate::coverage::story::{Story, send};
+use crate::devin::at;
+use crate::devin::coverage as devin;
+use crate::world::{Actor, World};
+use domain::permission::{AccountRole, Role};
+use serde_json::json;
+
+/// What everybody may ask who has a good key: who it belongs to.
+const WHO: [(&str, &str); 2] = [("GET", "/v1/auth/me"), ("GET", "/v3/self")];
+
+/// Whether a route is for workers or for hosts.
+fn serves(role: &str, path: &str) -> bool {
+    match role {
+        "worker" => path.starts_with("/tenure/v1/work/"),
+        _ => path.starts_with("/tenure/v1/host"),
+    }
+}
+
+/// Whether a route that answers 401 does so because it wants a key. Others judge a password, a code or a token.
+fn asks_for_key(pattern: &str) -> bool {
+    let others = ["/sign-in", "/login/device", "/auth/verify", "/auth/password-restore-verify"];
+    !others.iter().any(|other| pattern.contains(other))
+}
+
+/// Workers and hosts of the organization and of the account, the latter with and without naming the organization.
+async fn machines<'w>(world: &'w World, story: &Story<'w>) -> Vec<(&'static str, Actor<'w>)> {
+    let organization = story.organization;
+    let (worker, host) =
+        (world.of_account(AccountRole::Worker).await, world.of_account(AccountRole::Host).await);
+    vec![
+        ("worker", world.member(organization, Role::Worker).await),
+        ("host", world.member(organization, Role::Host).await),
+        ("worker", worker.naming(organization)),
+        ("host", host.naming(organization)),
+        ("worker", worker),
+        ("host", host),
+    ]
+}
+
+both! {
+    async fn a_workers_and_a_hosts_key_open_nothing_else(world: &World) {
+        let story = Story::tell(world).await;
+        for (role, machine) in machines(world, &story).await {
+            for (method, pattern, anybody, _) in TABLE.iter().filter(|(_, path, ..)| !serves(role, path)) {
+                let path = story.path(pattern).await;
+                let answer = send(&story, &machine, method, &path).await;
+                let expected = match *anybody {
+                    401 if WHO.contains(&(method, pattern)) => 200,
+                    // Another person is not found, whoever asks.
+                    401 if pattern.starts_with("/frontend/") && pattern.contains("{user}") => 404,
+                    401 if asks_for_key(pattern) => 403,
+                    same => same,
+                };
+                assert_eq!(answer.status, expected, "{role}: {method} {path}: {}", answer.text());
+            }
+        }
+    }
+
+    async fn a_workers_and_a_hosts_key_open_nothing_else_of_devins_wire(world: &World) {
+        let devin = devin::Story::tell(world).await;
+        let story = Story { organization: devin.organization, owner: devin.owner.clone(), file: String::new() };
+        for (role, machine) in machines(world, &story).await {
+            for (method, pattern, anybody, _) in devin::all() {
+                let path = devin.path(&pattern).await;
+                let answer = devin::call(&devin, &machine, method, &path).await;
+                let expected = if WHO.contains(&(method, pattern.as_str())) { 200 } else if anybody == 401 { 403 } else { anybody };
+                assert_eq!(answer.status, expected, "{role}: {method} {path}: {}", answer.text());
+            }
+        }
+    }
+
+    async fn workers_work_and_hosts_connect(world: &World) {
+        let acme = world.organization("Acme").await;
+        let claim = json!({ "worker": "w", "agents": ["nobody"], "wait_seconds": 0 });
+        let (worker, host) = (world.member(acme, Role::Worker).await, world.member(acme, Role::Host).await);
+        let shared = (world.of_account(AccountRole::Worker).await, world.of_account(AccountRole::Host).await);
+        for (worker, host) in [(worker, host), shared] {
+            assert_eq!(worker.post("/tenure/v1/work/claim", claim.clone()).await.status, 204);
+            assert_eq!(host.post("/tenure/v1/work/claim", claim.clone()).await.status, 403);
+            // Refused only because this is no WebSocket.
+            assert_eq!(host.get("/tenure/v1/host").await.status, 400);
+            assert_eq!(worker.get("/tenure/v1/host").await.status, 403);
+            let rack = world.host(&host, "rack", &[("one", "android")]).await;
+            rack.leave().await;
+        }
+    }
+
+    async fn auditors_read_the_audit_log_and_the_usage(world: &World) {
+        let acme = world.organization("Acme").await;
+        let account = world.of_account(AccountRole::Auditor).await;
+        let person = world.member(acme, Role::Auditor).await;
+        for (auditor, is_account) in [(&person, false), (&account, true)] {
+            for (path, expected) in [
+                (at(acme, "/audit-logs"), 200),
+                (at(acme, "/consumption/daily"), 200),
+                (at(acme, "/sessions"), 403),
+                (at(acme, "/members/users"), 403),
+                (at(acme, "/service-users"), 403),
+                ("/v3/enterprise/audit-logs".to_owned(), if is_account { 200 } else { 403 }),
+                ("/v3/enterprise/consumption/daily".to_owned(), if is_account { 200 } else { 403 }),
+                ("/v3/enterprise/sessions".to_owned(), 403),
+                ("/v3/enterprise/organizations".to_owned(), 403),
+            ] {
+                let answer = auditor.get(&path).await;
+                assert_eq!(answer.status, expected, "{path}: {}", answer.text());
+            }
+            assert_eq!(auditor.post("/tenure/v1/work/claim", json!({ "worker": "w" })).await.status, 403);
+        }
+    }
+
+    async fn every_wire_names_the_roles(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (admin, account) = (world.member(acme, Role::Admin).await, world.of_account(AccountRole::Admin).await);
+        let roles = account.get("/v3/enterprise/roles").await.json();
+        let ids = roles["items"].as_array().unwrap().iter().map(|role| role["role_id"].clone()).collect::<Vec<_>>();
+        for name in ["auditor", "worker", "host"] {
+            let (of_org, of_account) = (json!(format!("org_{name}")), json!(format!("account_{name}")));
+            assert!(ids.contains(&of_org) && ids.contains(&of_account), "{ids:?}");
+            for (actor, path, role) in [(&admin, at(acme, "/service-users"), &of_org), (&account, "/v3/enterprise/service-users".into(), &of_account)] {
+                let made = actor.post(&path, json!({ "name": name, "role_id": role })).await;
+                assert_eq!(made.status, 200, "{}", made.text());
+                assert_eq!(&made.json()["service_user"]["role_assignments"][0]["role"]["role_id"], role);
+            }
+        }
+        // A person is an auditor, but no worker and no host.
+        let person = world.principal(None, Some((acme, Role::Readonly))).await;
+        let set = |role: &'static str| json!({ "user_id": format!("user-{}", person.0.simple()), "role_id": role });
+        assert_eq!(admin.post(&at(acme, "/members/users"), set("org_auditor")).await.status, 200);
+        let change = |role: &'static str| json!({ "userId": person.to_string(), "role": role });
+        assert_eq!(admin.post("/api/v1/members", change("auditor")).await.status, 200);
+        for role in ["worker", "host"] {
+            let devin = admin.post(&at(acme, "/members/users"), set(if role == "host" { "org_host" } else { "org_worker" })).await;
+            assert_eq!(devin.status, 422);
+            assert!(devin.text().contains("role_id: expected one of org_viewer, org_member, org_admin, org_auditor"), "{}", devin.text());
+            for (path, body) in [("/api/v1/members", change(role)), ("/api/v1/members/invitations", json!({ "email": "a@example.com", "role": role }))] {
+                let mobile = admin.post(path, body).await;
+                assert_eq!(mobile.status, 400);
+                assert!(mobile.text().contains("role: expected one of readonly, readwrite, admin, auditor"), "{}", mobile.text());
+            }
+        }
+    }
+}

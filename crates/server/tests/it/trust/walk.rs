@@ -1,0 +1,193 @@
+//! Every route of every wire, with ids of another organization and of the account, by everybody who may call it: what is
+//! there and not theirs is answered byte for byte as what is not there.
+
+use super::callers::{Who, everybody, machine};
+use crate::coverage::story::{self, Story};
+use crate::coverage::{TABLE, state};
+use crate::devin::at;
+use crate::devin::coverage as devin;
+use crate::world::{Actor, Answer, World};
+use domain::permission::{AccountRole, Role};
+use serde_json::{Value, json};
+
+/// What is a name in a path and no id, or is itself the credential.
+const NO_IDS: [&str; 4] = ["{name}", "{document}", "{link}", "{token}"];
+
+/// The part of a pattern that holds an id.
+fn is_id(part: &str, pattern: &str) -> bool {
+    let id = part.starts_with('{') && !NO_IDS.contains(&part);
+    // An API token of Probe's is named by its id; elsewhere a token is the credential.
+    id || part == "{token}" && pattern.starts_with("/frontend/")
+}
+
+/// An id of the same form that nothing has.
+fn unknown(id: &str) -> String {
+    if id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return "987654321".to_owned();
+    }
+    let keep = id.len().saturating_sub(8);
+    format!("{}00c0ffee", &id[..keep])
+}
+
+/// The paths of a pattern in which at least one id is another's: as it is, and with ids that nothing has in their place.
+fn paths(pattern: &str, own: &str, foreign: &str) -> Vec<(String, String, bool)> {
+    let patterns = pattern.split('/').collect::<Vec<_>>();
+    let (own, foreign) = (own.split('/').collect::<Vec<_>>(), foreign.split('/').collect::<Vec<_>>());
+    let ids = (0..patterns.len()).filter(|at| is_id(patterns[*at], pattern)).collect::<Vec<_>>();
+    let mut found = Vec::new();
+    for mask in 1..1u32 << ids.len() {
+        let (mut real, mut other) =
+            (own.clone(), own.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>());
+        for (_, at) in ids.iter().enumerate().filter(|(bit, _)| mask & 1 << bit != 0) {
+            real[*at] = foreign[*at];
+            other[*at] = unknown(foreign[*at]);
+        }
+        let place =
+            ids.iter().position(|at| patterns[*at] == "{org}").is_some_and(|bit| mask & 1 << bit != 0);
+        found.push((real.join("/"), other.join("/"), place));
+    }
+    found
+}
+
+fn same(what: &str, real: &Answer, nothing: &Answer) {
+    let shown = |answer: &Answer| (answer.status, answer.text(), answer.headers.get("content-type").cloned());
+    assert_eq!(shown(real), shown(nothing), "{what} is told apart from what is not there");
+    assert!(real.status.as_u16() >= 400, "{what} succeeded: {}", real.text());
+}
+
+/// How much happened in an organization: its feed, what it holds, its lines of the audit log.
+async fn seen(world: &World, organization: domain::ids::OrganizationId, account: &Actor<'_>) -> String {
+    let lines = account.get(&at(organization, "/audit-logs?first=1")).await.json();
+    format!("{} {}", state(world, organization).await, lines["items"][0]["audit_log_id"])
+}
+
+/// Whether what a caller may do in the whole account reaches a pattern's things wherever they are.
+fn reaches_all(who: &Who<'_>, pattern: &str) -> bool {
+    let of_people = pattern.starts_with("/frontend/") && pattern.contains("{user}");
+    let of_account = pattern.contains("/enterprise/") && !pattern.contains("/service-users/");
+    who.account && (of_people || of_account)
+}
+
+both! {
+    async fn nobody_tells_what_is_not_theirs_from_what_is_not_there(world: &World) {
+        let (ours, theirs) = (Story::tell(world).await, Story::of(world, "Initech").await);
+        let account = world.of_account(AccountRole::Admin).await;
+        let everybody = everybody(world, ours.organization).await;
+        let mut walked = 0;
+        for (method, pattern, ..) in TABLE {
+            if !pattern.split('/').any(|part| is_id(part, pattern)) {
+                continue;
+            }
+            let (own, foreign) = (ours.path(pattern).await, theirs.path(pattern).await);
+            let before = seen(world, theirs.organization, &account).await;
+            for who in everybody.iter().filter(|who| !reaches_all(who, pattern)) {
+                // A worker's or a host's key of the account serves everybody, unless it names whom.
+                if who.account && !who.named && pattern.starts_with("/tenure/v1/") {
+                    continue;
+                }
+                for (real, other, _) in paths(pattern, &own, &foreign) {
+                    for story in [&ours, &theirs] {
+                        let answers = (story::send(story, &who.actor, method, &real).await, story::send(story, &who.actor, method, &other).await);
+                        same(&format!("{}: {method} {real}", who.name), &answers.0, &answers.1);
+                        walked += 1;
+                    }
+                }
+            }
+            let after = seen(world, theirs.organization, &account).await;
+            assert_eq!(after, before, "{method} {pattern} changed something of theirs");
+        }
+        assert!(walked > 500, "only {walked} were walked");
+    }
+
+    async fn nobody_tells_what_is_not_theirs_from_what_is_not_there_on_devins_wire(world: &World) {
+        let (ours, theirs) = (devin::Story::tell(world).await, devin::Story::of(world, world.organization("Initech").await).await);
+        let account = world.of_account(AccountRole::Admin).await;
+        let everybody = everybody(world, ours.organization).await;
+        let mut walked = 0;
+        for (method, pattern, ..) in devin::all() {
+            if !pattern.split('/').any(|part| is_id(part, &pattern)) {
+                continue;
+            }
+            let (own, foreign) = (ours.path(&pattern).await, theirs.path(&pattern).await);
+            // What the account has of its own is not the organization's either, nor the other way round.
+            let swapped = match pattern.contains("/service-users/") {
+                true => Some(match pattern.contains("/enterprise/") {
+                    true => theirs.path(&pattern.replace("/enterprise/", "/organizations/{org}/")).await,
+                    false => theirs.path(&pattern.replace("/organizations/{org}/", "/enterprise/")).await,
+                }),
+                false => None,
+            };
+            let before = seen(world, theirs.organization, &account).await;
+            for who in everybody.iter().filter(|who| !reaches_all(who, &pattern)) {
+                let mut tried = match pattern.contains("/enterprise/service-users/") && who.account {
+                    // Those are the account's, all of them.
+                    true => Vec::new(),
+                    false => paths(&pattern, &own, &foreign),
+                };
+                tried.retain(|(_, _, place)| !(*place && who.account));
+                if let Some(swapped) = &swapped {
+                    tried.extend(after_users(&pattern, &own, swapped));
+                }
+                for (real, other, _) in tried {
+                    let answers = (devin::call(&ours, &who.actor, method, &real).await, devin::call(&ours, &who.actor, method, &other).await);
+                    same(&format!("{}: {method} {real}", who.name), &answers.0, &answers.1);
+                    walked += 1;
+                }
+            }
+            assert_eq!(seen(world, theirs.organization, &account).await, before, "{method} {pattern} changed something of theirs");
+        }
+        assert!(walked > 500, "only {walked} were walked");
+    }
+
+    async fn ids_in_bodies_and_queries_tell_nothing_either(world: &World) {
+        let (ours, theirs) = (devin::Story::tell(world).await, Story::of(world, "Initech").await);
+        let (acme, initech) = (ours.organization, theirs.organization);
+        let everybody = everybody(world, acme).await;
+        let (bot, robot) = (machine(world, initech, Role::Admin).await, world.of_account(AccountRole::Worker).await);
+        let people = [theirs.owner.principal, bot.principal, robot.principal];
+        let session = theirs.path("/v1/sessions/{session}").await.rsplit('/').next().unwrap().to_owned();
+        let agent = theirs.path("/v1/agents/{agent}").await.rsplit('/').next().unwrap().to_owned();
+        let hex = |prefix: &str, id: domain::ids::PrincipalId| format!("{prefix}{}", id.0.simple());
+        let mut bodies: Vec<(String, &str, String)> = vec![
+            ("/v1/sessions".to_owned(), "agent_id", agent),
+            ("/v1/sessions".to_owned(), "parent_session_id", session.clone()),
+            (at(acme, "/sessions"), "parent_session_id", session.replace("session_", "devin-")),
+        ];
+        for id in people {
+            bodies.push((at(acme, "/members/users"), "user_id", hex("user-", id)));
+            bodies.push((at(acme, "/sessions"), "create_as_user_id", hex("user-", id)));
+            bodies.push(("/api/v1/members".to_owned(), "userId", id.to_string()));
+        }
+        for who in everybody.iter().filter(|who| !who.account) {
+            for (path, field, id) in &bodies {
+                let body = |id: &str| {
+                    let mut body = json!({ "prompt": "x", "role": "admin", "role_id": "org_admin" });
+                    body[*field] = Value::from(id);
+                    body
+                };
+                let answers = (who.actor.post(path, body(id)).await, who.actor.post(path, body(&unknown(id))).await);
+                same(&format!("{}: POST {path} with {field} {id}", who.name), &answers.0, &answers.1);
+            }
+            for (name, id) in [("user_ids", hex("user-", people[0])), ("service_user_ids", hex("service-user-", people[1])),
+                               ("parent_session_id", session.replace("session_", "devin-")), ("session_ids", session.replace("session_", "devin-"))] {
+                let list = |id: &str| at(acme, &format!("/sessions?{name}={id}"));
+                let answers = (who.actor.get(&list(&id)).await, who.actor.get(&list(&unknown(&id))).await);
+                assert_eq!((answers.0.status, answers.0.text()), (answers.1.status, answers.1.text()), "{}: {name}", who.name);
+            }
+        }
+    }
+}
+
+/// The own path with the service user, and the key, of another place; and with those that nothing has.
+fn after_users(pattern: &str, own: &str, swapped: &str) -> Vec<(String, String, bool)> {
+    let tail =
+        |path: &str| path.split_once("/service-users/").map(|(_, tail)| tail.to_owned()).unwrap_or_default();
+    let Some((head, _)) = own.split_once("/service-users/") else { return Vec::new() };
+    let (ids, names) = (tail(swapped), tail(pattern));
+    let nothing = ids.split('/').zip(names.split('/')).map(|(id, name)| match name.starts_with('{') {
+        true => unknown(id),
+        false => id.to_owned(),
+    });
+    let nothing = nothing.collect::<Vec<_>>().join("/");
+    vec![(format!("{head}/service-users/{ids}"), format!("{head}/service-users/{nothing}"), false)]
+}

@@ -1,0 +1,137 @@
+//! A service user has one home, which alone looks after it.
+
+use crate::world::{NOW, bytes, host, key, organization, principal, system};
+use domain::Refusal;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::permission::{AccountRole, Role};
+use domain::principal::{Home, Principal, PrincipalKind, PrincipalState};
+use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
+use store::{Caller, Chosen, Error, GivenBy, Store};
+
+/// A service user of an organization.
+async fn service_user(store: &Store, home: OrganizationId, role: Role) -> PrincipalId {
+    let new = Principal {
+        id: PrincipalId::new(NOW, bytes()),
+        number: 0,
+        kind: PrincipalKind::ServiceUser,
+        email: None,
+        name: "ci".into(),
+        state: PrincipalState::Active,
+        created: NOW,
+        account_role: None,
+        default_organization: None,
+    };
+    store.create_principal(&system(), &new, None, Some((home, role))).await.unwrap();
+    new.id
+}
+
+async fn caller(store: &Store, who: PrincipalId) -> Caller {
+    let (_, secret) = key(store, who, None, None).await;
+    store.caller(&secret.hash(), Chosen::ByDefault, NOW).await.unwrap()
+}
+
+fn not_found<T>(outcome: &store::Result<T>) -> bool {
+    matches!(outcome, Err(Error::Refused(Refusal::NotFound(_))))
+}
+
+both! {
+    async fn a_service_user_is_a_member_of_its_home_only(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, _) = organization(&store).await;
+        let (globex, _) = organization(&store).await;
+        let ci = service_user(&store, acme, Role::Readonly).await;
+        let robot = principal(&store, Some(AccountRole::Admin)).await;
+        for id in [ci, robot.id] {
+            for place in [acme, globex] {
+                assert!(not_found(&store.set_member(&system().within(place), id, Role::Admin, NOW).await));
+                assert!(not_found(&store.change_role(&system().within(place), id, Role::Admin, NOW).await));
+                assert!(not_found(&store.remove_member(&system().within(place), id, NOW).await));
+            }
+        }
+        let here = async |place, id| store.service_users_here(&system().within(place), Some(id)).await.unwrap();
+        let found = here(acme, ci).await;
+        assert_eq!(found.iter().map(|(one, role)| (one.id, one.home(), *role)).collect::<Vec<_>>(),
+            [(ci, Some(Home::Organization(acme)), Role::Readonly)]);
+        assert!(here(globex, ci).await.is_empty() && here(acme, robot.id).await.is_empty());
+        let all = store.service_users_of_account(&system().account(), None).await.unwrap();
+        assert_eq!(all.iter().map(|one| (one.id, one.home())).collect::<Vec<_>>(), [(robot.id, Some(Home::Account))]);
+        assert!(store.service_users_of_account(&system().account(), Some(ci)).await.unwrap().is_empty());
+    }
+
+    async fn keys_of_hosts_that_may_too_much_are_found(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, _) = organization(&store).await;
+        let (globex, _) = organization(&store).await;
+        let rack = service_user(&store, acme, Role::Admin).await;
+        let (with_key, _) = key(&store, rack, Some(acme), None).await;
+        for (place, role) in [(acme, Role::Host), (acme, Role::Readwrite), (globex, Role::Admin)] {
+            let other = service_user(&store, place, role).await;
+            key(&store, other, Some(place), None).await;
+        }
+        let found = async || {
+            let all = store.powerful_service_users(&system(), NOW).await.unwrap().into_iter();
+            all.map(|one| (one.id, one.organization, one.hosts, one.workers)).collect::<Vec<_>>()
+        };
+        assert_eq!(found().await, [], "nothing connects there");
+        host(&store, Some(acme), "rack").await;
+        assert_eq!(found().await, [(rack, Some(acme), true, false)]);
+        store.revoke_credential(&system(), with_key, NOW).await.unwrap();
+        assert_eq!(found().await, [], "its keys are no good");
+    }
+
+    async fn people_have_roles_in_the_account_and_machines_get_none_that_way(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, ana) = organization(&store).await;
+        let ci = service_user(&store, acme, Role::Admin).await;
+        let set = async |who, role, given| store.set_account_role(&system(), who, role, given, NOW).await;
+        assert!(not_found(&set(ci, Some(AccountRole::Admin), GivenBy::Hand).await));
+        let refused = set(ana, Some(AccountRole::Worker), GivenBy::Hand).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::Invalid { .. }))));
+        let role = async || store.person(&system().over(ana)).await.unwrap().principal.account_role;
+        for (wanted, given, expected) in [
+            (Some(AccountRole::Admin), GivenBy::Groups, Some(AccountRole::Admin)),
+            (None, GivenBy::Groups, None),
+            (Some(AccountRole::Viewer), GivenBy::Hand, Some(AccountRole::Viewer)),
+            // Groups take and change what groups gave, and nothing else.
+            (None, GivenBy::Groups, Some(AccountRole::Viewer)),
+            (Some(AccountRole::Admin), GivenBy::Groups, Some(AccountRole::Viewer)),
+            (None, GivenBy::Hand, None),
+        ] {
+            set(ana, wanted, given).await.unwrap();
+            assert_eq!(role().await, expected, "{wanted:?} {given:?}");
+        }
+        // Where she acts by default she is what her membership says; the account's right is for who names the place.
+        set(ana, Some(AccountRole::Admin), GivenBy::Hand).await.unwrap();
+        let (_, secret) = key(&store, ana, None, None).await;
+        let by_default = store.caller(&secret.hash(), Chosen::ByDefault, NOW).await.unwrap();
+        assert!(by_default.may::<ManageMembers>().is_err() && by_default.may_in_account::<ManageMembers>().is_ok());
+        let named = store.caller(&secret.hash(), Chosen::Named(Some(acme)), NOW).await.unwrap();
+        assert!(named.may::<ManageMembers>().is_ok());
+        let people = store.people_of_account(&system().account(), Some(ana)).await.unwrap();
+        assert_eq!(people[0].1.iter().map(|one| (one.organization, one.role)).collect::<Vec<_>>(), [(acme, Role::Readwrite)]);
+        assert!(store.people_of_account(&system().account(), Some(ci)).await.unwrap().is_empty());
+        assert_eq!(store.people_of_account(&system().account(), None).await.unwrap(), people);
+    }
+
+    async fn a_service_user_acts_at_home_unless_it_is_told_otherwise(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, _) = organization(&store).await;
+        let ci = service_user(&store, acme, Role::Readonly).await;
+        assert_eq!(caller(&store, ci).await.organization(), Some(acme));
+        let robot = principal(&store, Some(AccountRole::Admin)).await.id;
+        let account = caller(&store, robot).await;
+        assert_eq!(account.organization(), None);
+        assert_eq!(account.may::<ViewSessions>().unwrap_err(), Refusal::NoOrganization);
+        assert!(account.may_in_account::<ManageOrganizations>().is_ok());
+        // Whoever put a row there by hand, or with an older program, points it nowhere.
+        let place = acme.0.simple();
+        let (place, who) = match db.url.starts_with("sqlite:") {
+            true => (format!("X'{place}'"), format!("X'{}'", robot.0.simple())),
+            false => (format!("'{place}'"), format!("'{}'", robot.0)),
+        };
+        let row = format!("INSERT INTO members (organization, principal, role, created_us) VALUES ({place}, {who}, 'admin', 1)");
+        crate::audit::raw(&db.url, &row).await.unwrap();
+        assert_eq!(caller(&store, robot).await.organization(), None);
+        assert!(store.service_users_here(&system().within(acme), Some(robot)).await.unwrap().is_empty());
+    }
+}
