@@ -4,6 +4,7 @@
 //! The times and random numbers that a rule needs are parameters, so a test can move them by hand.
 
 pub mod agent;
+pub mod clock_watch;
 pub mod credential;
 pub mod device;
 pub mod device_login;

@@ -16,6 +16,10 @@ use rand::{Rng, SeedableRng};
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Microseconds since 1970, UTC. May stand still or step back: nothing may need it to be monotonic.
     fn now(&self) -> Micros;
+
+    /// Time since some fixed moment, by a clock that nobody can set. It also runs while the machine sleeps, where the system
+    /// can tell. For judging [`Clock::now`], and for nothing else.
+    fn steady(&self) -> Duration;
 }
 
 /// The clock of this machine.
@@ -28,33 +32,54 @@ impl Clock for SystemClock {
         // A machine whose clock is before 1970 is at 1970 for us; the times it would make are of no use.
         Micros(micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
     }
+
+    #[cfg(target_os = "linux")]
+    fn steady(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the time is read")]
+    fn steady(&self) -> Duration {
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    wall: AtomicI64,
+    steady: AtomicI64,
+}
 
 impl ManualClock {
     /// A clock that stands at `start`.
     #[must_use]
     pub fn new(start: Micros) -> Self {
-        Self(AtomicI64::new(start.0))
+        Self { wall: AtomicI64::new(start.0), steady: AtomicI64::new(0) }
     }
 
     /// Moves it forward by `by`, less what is finer than a microsecond.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(micros(by), Ordering::SeqCst);
+        self.wall.fetch_add(micros(by), Ordering::SeqCst);
+        self.steady.fetch_add(micros(by), Ordering::SeqCst);
     }
 
-    /// Moves it to `to`, forward or back.
+    /// Sets it to `to`, forward or back, as somebody does who sets a clock: the steady one stays where it is.
     pub fn set(&self, to: Micros) {
-        self.0.store(to.0, Ordering::SeqCst);
+        self.wall.store(to.0, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Micros {
-        Micros(self.0.load(Ordering::SeqCst))
+        Micros(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_micros(self.steady.load(Ordering::SeqCst).unsigned_abs())
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the server does by itself, each in a task of its own until it stops.
 
-use crate::operations::{devices, hosts, queue, sweep};
+use crate::failure::Failure;
+use crate::operations::{audit_seal, clock, devices, hosts, queue, sweep};
+use crate::serve::open_files;
 use crate::signals;
 use crate::state::App;
 use std::time::Duration;
@@ -11,6 +13,9 @@ const LINKS_EVERY: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether the certificate's files have changed.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(10);
+
+/// How often lines of the audit log are sealed that have become old enough.
+const SEAL_EVERY: Duration = Duration::from_secs(3600);
 
 /// Starts all of them.
 pub fn start(app: &App) {
@@ -29,6 +34,13 @@ pub fn start(app: &App) {
             tracing::warn!(%error, "the database could not be checked, or is damaged");
         }
     });
+    if let Some(kept) = app.settings.audit_kept {
+        repeat(app, SEAL_EVERY, move |app| async move {
+            if let Err(error) = seal_audit(&app, kept).await {
+                tracing::error!(%error, "old lines of the audit log could not be sealed: they stay");
+            }
+        });
+    }
     if app.front.tls.is_some() {
         repeat(app, CERTIFICATE_EVERY, |app| async move { app.front.refresh() });
     }
@@ -37,6 +49,16 @@ pub fn start(app: &App) {
             tracing::warn!(%error, "cannot note which hosts are on the line");
         }
     });
+}
+
+/// Seals what is old enough, unless the clock cannot be believed.
+async fn seal_audit(app: &App, kept: Duration) -> Result<(), Failure> {
+    if !clock::believed(app).await? {
+        return Ok(());
+    }
+    let archive = open_files(&app.settings.audit_archive).map_err(Failure::internal)?;
+    audit_seal::seal(&app.store, &*archive, app.now() - kept.into(), app.now()).await?;
+    Ok(())
 }
 
 fn repeat<F: Future<Output = ()> + Send>(

@@ -21,5 +21,5 @@ mod throttle;
 pub mod wires;
 
 pub use hosts::HostConnection;
-pub use serve::{ServeError, Server, serve};
+pub use serve::{ServeError, Server, open_files, serve};
 pub use state::App;

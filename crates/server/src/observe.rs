@@ -235,6 +235,7 @@ pub struct Metrics {
     commits: Counter,
     committed_batches: Counter,
     database_damaged: Gauge,
+    clock_doubted: Gauge,
 }
 
 impl Default for Metrics {
@@ -261,6 +262,7 @@ impl Metrics {
             commits: Counter::default(),
             committed_batches: Counter::default(),
             database_damaged: Gauge::default(),
+            clock_doubted: Gauge::default(),
         };
         metrics.register_requests();
         metrics.register_sessions();
@@ -294,6 +296,8 @@ impl Metrics {
         registry.register("committed_batches", help, self.committed_batches.clone());
         let help = "1 when the database was found damaged: restore a backup";
         registry.register("database_damaged", help, self.database_damaged.clone());
+        let help = "1 while nothing is deleted for its age, because the clock is ahead";
+        registry.register("clock_doubted", help, self.clock_doubted.clone());
     }
 
     /// Counts one answered request. `route` is the pattern that matched, never the path; pass
@@ -369,6 +373,11 @@ impl Metrics {
         self.database_damaged.set(damaged.into());
         self.commits.inner().store(written.commits, Ordering::Relaxed);
         self.committed_batches.inner().store(written.batches, Ordering::Relaxed);
+    }
+
+    /// Says whether the clock is believed.
+    pub fn set_clock_believed(&self, believed: bool) {
+        self.clock_doubted.set((!believed).into());
     }
 
     /// All of them as OpenMetrics text, of [`METRICS_CONTENT_TYPE`].

@@ -9,6 +9,7 @@ use crate::jobs;
 use crate::mail::Mailer;
 use crate::master_key::MasterKey;
 use crate::observe::Metrics;
+use crate::operations::clock::Clocks;
 use crate::operations::passwords::Passwords;
 use crate::operations::queue::QueueRuns;
 use crate::operations::recaptcha::Recaptcha;
@@ -18,6 +19,7 @@ use crate::private;
 use crate::settings::{FileStore, Settings, SettingsError};
 use crate::state::{App, Parts};
 use crate::throttle::{SocketCounts, Throttle};
+use crate::wires;
 use domain::credential::KeyLimits;
 use domain::ids::NodeId;
 use domain::time::Span;
@@ -132,6 +134,13 @@ impl Server {
         let listener = TcpListener::bind(settings.listen)
             .await
             .map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
+        let metrics = match settings.metrics_listen {
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|cause| ServeError::Listen { address, cause })?)
+            }
+            None => None,
+        };
         let address =
             listener.local_addr().map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
         let readers = Readers { sqlite: settings.sqlite_readers, postgres: settings.postgres_connections };
@@ -149,6 +158,7 @@ impl Server {
             node: NodeId::new(clock.now(), node),
             started: clock.now(),
             clock,
+            clocks: Clocks::default(),
             random,
             passwords,
             signer: Signer::new(settings.signing_keys.clone()),
@@ -169,6 +179,9 @@ impl Server {
             judges: Judges::default(),
         });
         jobs::start(&app);
+        if let Some(listener) = metrics {
+            app.tasks.spawn(wires::serve_metrics(app.clone(), listener));
+        }
         let serving = tokio::spawn(front::accept(app.clone(), listener));
         Ok(Server { app, address, serving, lock: None })
     }
@@ -221,8 +234,11 @@ fn open_keys(settings: &Settings, random: &dyn Random) -> Result<MasterKey, Serv
         .map_err(|cause| ServeError::Key { path: path.display().to_string(), cause })
 }
 
-/// Opens the place for uploads and recordings.
-fn open_files(files: &FileStore) -> Result<Arc<dyn ObjectStore>, ServeError> {
+/// Opens a place for files: uploads and recordings, or sealed segments of the audit log.
+///
+/// # Errors
+/// [`ServeError::Files`].
+pub fn open_files(files: &FileStore) -> Result<Arc<dyn ObjectStore>, ServeError> {
     let wrong = |error: &dyn std::fmt::Display| ServeError::Files(error.to_string());
     match files {
         FileStore::Folder(folder) => {

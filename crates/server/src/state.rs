@@ -7,6 +7,7 @@ use crate::issuer::Issuer;
 use crate::mail::Mailer;
 use crate::master_key::MasterKey;
 use crate::observe::Metrics;
+use crate::operations::clock::Clocks;
 use crate::operations::passwords::Passwords;
 use crate::operations::queue::QueueRuns;
 use crate::operations::recaptcha::Recaptcha;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub store: Store,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Whether it can be believed.
+    pub clocks: Clocks,
     /// Random bytes.
     pub random: Arc<dyn Random>,
     /// As they were when the server started.

@@ -12,6 +12,7 @@
 
 use crate::access::System;
 use crate::audit::{AuditLine, line, lines};
+use crate::audit_segments::SegmentWalk;
 use crate::database::{DatabaseError, Row, Value};
 use crate::rows::values;
 use crate::{Error, Result, Store};
@@ -32,7 +33,7 @@ const FROM: &str = lines!("sequence > $1 ORDER BY sequence LIMIT $2");
 const BETWEEN: &str = lines!("sequence > $1 AND at_us >= $2 AND at_us < $3 ORDER BY sequence LIMIT $4");
 const LAST: &str = lines!("sequence > 0 ORDER BY sequence DESC LIMIT 1");
 
-type Hash = [u8; 32];
+pub(crate) type Hash = [u8; 32];
 
 /// The end of the chain at some time, to be kept elsewhere. Written as `tenure-audit-1:` sequence `:` hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +139,24 @@ fn fields(row: &Row) -> std::result::Result<Vec<Value>, DatabaseError> {
     ])
 }
 
+/// What ties a line to the one before it.
+pub(crate) struct Link {
+    /// In the order of [`content`].
+    pub(crate) fields: Vec<Value>,
+    pub(crate) previous: Option<Vec<u8>>,
+    pub(crate) hash: Option<Vec<u8>>,
+}
+
+fn link(row: &Row) -> Option<Link> {
+    Some(Link {
+        fields: fields(row).ok()?,
+        previous: row.maybe_bytes(11).ok()?,
+        hash: row.maybe_bytes(12).ok()?,
+    })
+}
+
 /// Walks along the lines.
-struct Walk {
+pub(crate) struct Walk {
     /// The sequence and the hash that the next line follows; no hash before the first line that has one.
     last: i64,
     hash: Option<Hash>,
@@ -148,19 +165,31 @@ struct Walk {
 }
 
 impl Walk {
-    /// Takes the next line, or says why it cannot be the next one.
+    /// Begins after a line, which is believed.
+    pub(crate) fn after(last: i64, hash: Option<Hash>, against: Option<AuditHead>) -> Walk {
+        Walk { last, hash, proof: AuditProof::default(), against }
+    }
+
+    pub(crate) fn head(&self) -> Option<AuditHead> {
+        self.proof.head
+    }
+
     fn step(&mut self, row: &Row) -> std::result::Result<(), BrokenLine> {
+        match row.int(1) {
+            Ok(sequence) => self.take(sequence, link(row)),
+            Err(_) => Err(BrokenLine { sequence: self.last + 1, why: "cannot be read".to_owned() }),
+        }
+    }
+
+    /// Takes the next line, or says why it cannot be the next one.
+    pub(crate) fn take(&mut self, sequence: i64, link: Option<Link>) -> std::result::Result<(), BrokenLine> {
         let expected = self.last + 1;
         let broken = |sequence, why: &str| Err(BrokenLine { sequence, why: why.to_owned() });
-        let Ok(sequence) = row.int(1) else { return broken(expected, "cannot be read") };
         if sequence != expected {
             return broken(expected, "is missing");
         }
         self.last = sequence;
-        let (Ok(fields), Ok(previous), Ok(hash)) = (fields(row), row.maybe_bytes(11), row.maybe_bytes(12))
-        else {
-            return broken(sequence, "cannot be read");
-        };
+        let Some(Link { fields, previous, hash }) = link else { return broken(sequence, "cannot be read") };
         let (previous, hash) = match (previous, hash) {
             (Some(previous), Some(hash)) => (previous, hash),
             (None, None) if self.hash.is_none() => {
@@ -209,16 +238,49 @@ impl Walk {
 impl Store {
     /// Walks along the audit log, or its last lines, and proves that none was changed, taken out or put in. `against` is
     /// a head of earlier, which the log must go through; without one, lines that were cut off at the end are not missed.
+    /// Lines that were sealed are believed: see [`Store::verify_audit_after`].
     pub async fn verify_audit(
         &self,
         system: &System,
         last: Option<u32>,
         against: Option<AuditHead>,
     ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
-        let mut walk = Walk { last: 0, hash: None, proof: AuditProof::default(), against };
+        let sealed = self.audit_sealed(system).await?;
+        let (from, hash) = sealed.map_or((0, None), |sealed| (sealed.sequence, Some(sealed.hash)));
+        let mut walk = Walk::after(from, hash, against);
+        if let Some(head) = against.filter(|head| head.sequence < from) {
+            let why = "was sealed: say where the segments are, with --segments".to_owned();
+            return Ok(Err(BrokenLine { sequence: head.sequence, why }));
+        }
+        if let Some(Err(broken)) = hash.map(|hash| walk.compare(from, hash)) {
+            return Ok(Err(broken));
+        }
         if let Some(last) = last {
             self.skip(system, last, &mut walk).await?;
         }
+        self.walk_on(system, walk).await
+    }
+
+    /// Goes on with the log after its segments were checked, which must lead to it.
+    pub async fn verify_audit_after(
+        &self,
+        system: &System,
+        segments: SegmentWalk,
+    ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
+        let SegmentWalk(walk) = segments;
+        let sealed = self.audit_sealed(system).await?;
+        if sealed.map(|sealed| (sealed.sequence, Some(sealed.hash))) != Some((walk.last, walk.hash)) {
+            let why = "is where the segments end, and the log does not go on from there".to_owned();
+            return Ok(Err(BrokenLine { sequence: walk.last, why }));
+        }
+        self.walk_on(system, walk).await
+    }
+
+    async fn walk_on(
+        &self,
+        system: &System,
+        mut walk: Walk,
+    ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
         loop {
             let rows = self.everywhere(system, FROM, values![walk.last, AT_ONCE]).await?;
             for row in &rows {
@@ -237,7 +299,7 @@ impl Store {
         let newest = self.everywhere(system, LAST, values![]).await?;
         let Some(newest) = newest.first() else { return Ok(()) };
         let before = newest.int(1)?.saturating_sub(i64::from(last));
-        if before < 1 {
+        if before <= walk.last {
             return Ok(());
         }
         let rows = self.everywhere(system, FROM, values![before - 1, 1]).await?;
@@ -274,7 +336,7 @@ impl Store {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -69,8 +69,9 @@ const SESSIONS: &str = "
     WHERE s.kind = 'device' AND s.ended_us IS NULL AND o.deleted_us < $1";
 
 /// Each table by an index that has the newest first.
-const NEWEST: [&str; 3] = [
+const NEWEST: [&str; 4] = [
     "SELECT MAX(at_us) FROM audit",
+    "SELECT created_us FROM agent_sessions ORDER BY created_us DESC LIMIT 1",
     "SELECT created_us FROM sessions WHERE kind = 'device' ORDER BY created_us DESC LIMIT 1",
     "SELECT created_us FROM sessions WHERE kind = 'login' ORDER BY created_us DESC LIMIT 1",
 ];

@@ -1,7 +1,7 @@
 //! Uploaded apps and recordings: what is known of them. The bytes are in the object store.
 
 use crate::access::{Granted, Right, System, UseSessions};
-use crate::database::{Row, Statement};
+use crate::database::{DatabaseError, Row, Statement};
 use crate::idempotency::makes;
 use crate::rows::{any, batch, one, values, word};
 use crate::{Result, Store};
@@ -79,6 +79,10 @@ pub struct StoredFile {
     pub expires: Micros,
 }
 
+const RESERVE: &str = "
+    UPDATE files SET size = $3 WHERE organization = $1 AND id = $2 AND state = 'announced'
+      AND (SELECT CAST(COALESCE(SUM(f.size), 0) AS BIGINT) FROM files f WHERE f.organization = $1 AND f.id <> $2) <= $4";
+
 macro_rules! file_columns {
     () => {
         "organization, id, principal, kind, name, size, state, expires_us"
@@ -127,6 +131,19 @@ impl Store {
         self.apply(batch([organization], statements), |_| full.clone().into()).await
     }
 
+    /// Keeps room for a file that is on its way and whose size nobody knows: it counts as so many bytes from now on, if they
+    /// fit into the quota beside everything else. Says whether they do.
+    pub async fn reserve_bytes(&self, known: &StoredFile, size: u64, quota: u64) -> Result<bool> {
+        let [size, quota] = [size, quota].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        let values = values![known.organization, known.id, size, quota.saturating_sub(size)];
+        // The organization's counter is locked by then: of two that want the last room, one sees what the other has taken.
+        match self.database.apply(batch([known.organization], vec![one(RESERVE, values)])).await {
+            Ok(()) => Ok(true),
+            Err(DatabaseError::Unmet { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// How many bytes the organization's files take, announced ones included.
     pub async fn used_bytes(&self, granted: &Granted<UseSessions>) -> Result<u64> {
         // SUM gives NUMERIC in PostgreSQL; the cast keeps one type for both.
@@ -172,23 +189,32 @@ impl Store {
 
     /// All bytes of a file are there: `size` of them.
     pub async fn file_complete(&self, known: &StoredFile, size: u64) -> Result<()> {
-        self.complete(known, size, None).await
+        self.complete(known, size, known.expires, None).await
     }
 
-    /// The like of one that is sent in the request that it is made by: until then there is nothing to be found.
+    /// The same for a file that is sent in the request that announces it: nobody finds it before, and it is kept until
+    /// `expires` from now on.
     pub async fn attachment_complete(
         &self,
         granted: &Granted<UseSessions>,
         known: &StoredFile,
         size: u64,
+        expires: Micros,
     ) -> Result<()> {
-        self.complete(known, size, makes(granted, known.id.0)).await
+        self.complete(known, size, expires, makes(granted, known.id.0)).await
     }
 
-    async fn complete(&self, known: &StoredFile, size: u64, noted: Option<Statement>) -> Result<()> {
-        let sql = "UPDATE files SET state = 'complete', size = $3 WHERE organization = $1 AND id = $2";
+    async fn complete(
+        &self,
+        known: &StoredFile,
+        size: u64,
+        expires: Micros,
+        noted: Option<Statement>,
+    ) -> Result<()> {
+        let sql = "UPDATE files SET state = 'complete', size = $3, expires_us = $4
+                   WHERE organization = $1 AND id = $2";
         let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let complete = one(sql, values![known.organization, known.id, size]);
+        let complete = one(sql, values![known.organization, known.id, size, expires]);
         let statements = std::iter::once(complete).chain(noted).collect();
         let batch = batch([known.organization], statements);
         self.apply(batch, |_| Refusal::NotFound(Thing::File).into()).await

@@ -53,6 +53,21 @@ const OVER: &str = concat!(
       ORDER BY s.activity_us LIMIT 1000"
 );
 
+/// What is forgotten, the oldest first: a walk of the primary key, in which few are older and open still.
+macro_rules! forgotten {
+    () => {
+        "(SELECT created_us FROM sessions WHERE organization = $1 AND kind = 'login' AND created_us < $2 AND ended_us < $2
+          ORDER BY created_us LIMIT 1000)"
+    };
+}
+
+const FORGET_LOGINS: &str = concat!("DELETE FROM logins WHERE created_us IN ", forgotten!());
+
+const FORGET_SESSIONS: &str = concat!(
+    "DELETE FROM sessions WHERE organization = $1 AND kind = 'login' AND created_us IN ",
+    forgotten!()
+);
+
 /// Of everybody. There is no index for it: administrators ask for it, and what is open is few.
 const ALL: &str = concat!(
     "SELECT ",
@@ -232,6 +247,12 @@ impl Store {
         Ok((Caller { authenticated, ..caller }, seen))
     }
 
+    /// Whether a secret with this hash opens a session.
+    pub async fn opens_login(&self, system: &System, id: SessionId, hash: &SecretHash) -> Result<bool> {
+        let sql = "SELECT 1 FROM logins WHERE created_us = $1 AND hash = $2";
+        Ok(!self.everywhere(system, sql, values![id.created(), &hash.0[..]]).await?.is_empty())
+    }
+
     /// Notes that a session was used; see [`domain::login::renewal`]. Its revision stays as it is.
     pub async fn login_used(&self, _: &System, id: SessionId, now: Micros) -> Result<()> {
         let sql = "UPDATE sessions SET activity_us = $3
@@ -331,6 +352,14 @@ impl Store {
     /// Sessions that time has ended, the longest unused first; at most a thousand.
     pub async fn over_logins(&self, system: &System, now: Micros) -> Result<Vec<Login>> {
         self.everywhere(system, OVER, values![now]).await?.iter().map(login).collect()
+    }
+
+    /// Forgets sessions that were opened and ended before a time, at most a thousand. The audit log keeps its lines of them.
+    pub async fn forget_logins(&self, _: &System, before: Micros) -> Result<()> {
+        let people = OrganizationId::PEOPLE;
+        let statements =
+            vec![any(FORGET_LOGINS, values![people, before]), any(FORGET_SESSIONS, values![people, before])];
+        Ok(self.database.apply(batch([people], statements)).await?)
     }
 
     /// Ends a session that time has ended. One that has ended meanwhile is left as it is.

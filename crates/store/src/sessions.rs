@@ -7,6 +7,7 @@ use crate::idempotency::makes;
 use crate::rows::{any, batch, ending, maybe_time, one, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
+use domain::clock_watch::WRONG;
 use domain::device::{Change, DeviceSession};
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::page::{Page, PageRequest};
@@ -173,11 +174,13 @@ impl Store {
         self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
     }
 
-    /// The next time for a new session: `wanted`, or right after the newest this process has given out.
+    /// The next time for a new session: `wanted`, or right after the newest this process has given out. One that was given
+    /// out long ahead of the clock was given out by a clock that was wrong: new sessions do not follow it there.
     pub(crate) fn next_time(&self, organization: OrganizationId, kind: Kind, wanted: Micros) -> Micros {
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((organization, kind)).or_insert(Micros(0));
-        *last = Micros(wanted.0.max(last.0 + 1));
+        let follows = last.since(wanted) <= WRONG;
+        *last = if follows { Micros(wanted.0.max(last.0 + 1)) } else { wanted };
         *last
     }
 

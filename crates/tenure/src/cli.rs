@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, demo, doctor, host, key, login_sessions, master_key, member, org, restore, serve,
+    audit, backup, clock, demo, doctor, host, key, login_sessions, master_key, member, org, restore, serve,
     service_user, settings, user, worker,
 };
 
@@ -82,6 +82,9 @@ pub enum Command {
     /// What was done by whom: check, print and pin it
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Look at the clock, or say that it is right after it jumped
+    #[command(subcommand)]
+    Clock(clock::Clock),
     /// Write all that is kept into one file, while servers run
     Backup(backup::Backup),
     /// Make a database out of a backup

@@ -12,6 +12,10 @@ use uuid::Uuid;
 /// them.
 const REMEMBERED: usize = 100_000;
 
+/// How many login sessions the keys of one principal may open. They are used again, so that a program which asks for a token
+/// whenever it starts opens one in half of a session's life.
+pub const LOGINS_OF_KEYS: Quota = Quota { requests: 60, seconds: 600 };
+
 /// What a bucket belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Key {
@@ -21,6 +25,8 @@ pub enum Key {
     Credential(Uuid),
     /// A user or a service user, with whatever credential.
     Principal(Uuid),
+    /// The login sessions that the keys of a user open.
+    Logins(Uuid),
 }
 
 impl Key {
@@ -31,6 +37,7 @@ impl Key {
             Key::Address(_) => "address",
             Key::Credential(_) => "credential",
             Key::Principal(_) => "principal",
+            Key::Logins(_) => "logins",
         }
     }
 
@@ -41,6 +48,7 @@ impl Key {
             Key::Address(_) => settings.rate_per_address,
             Key::Credential(_) => settings.rate_per_credential,
             Key::Principal(_) => settings.rate_per_principal,
+            Key::Logins(_) => Some(LOGINS_OF_KEYS),
         }
     }
 }

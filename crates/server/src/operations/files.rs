@@ -121,7 +121,7 @@ pub async fn receive_upload<E: std::fmt::Display>(
     if length.is_some_and(|length| length > file.size) {
         return Err(RequestFailure::BodyTooLarge { limit: file.size }.into());
     }
-    let size = keep(app, &file, file.size, body).await?;
+    let size = keep(app, &file, Room::Announced, body).await?;
     if size != file.size {
         let _ = app.files.delete(&path(&file)).await;
         let sentence = format!("expected the {} bytes that were announced, got {size}", file.size);
@@ -134,7 +134,7 @@ pub async fn receive_upload<E: std::fmt::Display>(
 ///
 /// # Errors
 /// [`Refusal::NotFound`] for one that was not announced to a host of this organization;
-/// [`RequestFailure::BodyTooLarge`] beyond what the organization has left.
+/// [`Refusal::QuotaExceeded`]; [`RequestFailure::BodyTooLarge`] beyond the limit of a file.
 pub async fn receive_recording<E: std::fmt::Display>(
     app: &App,
     host: Option<OrganizationId>,
@@ -145,10 +145,14 @@ pub async fn receive_recording<E: std::fmt::Display>(
     if file.kind != FileKind::Recording || file.complete {
         return Err(Refusal::NotFound(Thing::File).into());
     }
-    let granted = System::for_jobs().within::<UseSessions>(file.organization);
-    let left = app.settings.org_storage_quota.saturating_sub(app.store.used_bytes(&granted).await?);
-    let size = keep(app, &file, left.min(app.settings.upload_limit), body).await?;
-    Ok(app.store.file_complete(&file, size).await?)
+    match keep(app, &file, Room::Grows, body).await {
+        Ok(size) => Ok(app.store.file_complete(&file, size).await?),
+        Err(failure) => {
+            // The host may try again; until then the recording takes no room.
+            app.store.reserve_bytes(&file, 0, u64::MAX).await?;
+            Err(failure)
+        }
+    }
 }
 
 /// Takes in a file that is to come with a message: as long as the organization has room for. Repeated, it is the one
@@ -171,14 +175,15 @@ pub async fn keep_attachment<E: std::fmt::Display>(
         return Err(Refusal::invalid("file", "a name of 1 to 255 characters without slashes").into());
     }
     let owner = granted.principal().ok_or_else(|| Failure::internal("an upload needs an owner"))?;
-    let kept = Span::from(app.settings.attachment_kept);
-    let (new, _) = announce(app, granted, owner, FileKind::Attachment, name, 0, kept).await?;
+    // What a server that fails has left of it is gone after an hour, with the room that was kept for it.
+    let arrives = Span::from(app.settings.upload_expires);
+    let (new, _) = announce(app, granted, owner, FileKind::Attachment, name, 0, arrives).await?;
     let file = app.store.file(granted, new.id, app.now()).await?;
-    let left = app.settings.org_storage_quota.saturating_sub(app.store.used_bytes(granted).await?);
-    match keep(app, &file, left.min(app.settings.upload_limit), body).await {
+    match keep(app, &file, Room::Grows, body).await {
         Ok(size) => {
-            app.store.attachment_complete(granted, &file, size).await?;
-            Ok(StoredFile { size, complete: true, ..file })
+            let expires = new.created + Span::from(app.settings.attachment_kept);
+            app.store.attachment_complete(granted, &file, size, expires).await?;
+            Ok(StoredFile { size, complete: true, expires, ..file })
         }
         Err(failure) => {
             app.store.forget_file(&System::for_jobs(), &file).await?;
@@ -203,19 +208,55 @@ pub async fn fetch_attachment(
     fetch(app, file).await
 }
 
+/// Where the room comes from that bytes need in the organization's quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// The size was announced, and counts since.
+    Announced,
+    /// Nobody knows the size: room is reserved before the bytes are kept, piece by piece.
+    Grows,
+}
+
+/// How much room is reserved at first.
+const FIRST_ROOM: u64 = 1 << 20;
+
+/// Reserves room for `needed` bytes, and for as many again where there is room: each piece is a write. Gives how much.
+async fn reserve(app: &App, file: &StoredFile, needed: u64, limit: u64) -> Result<u64, Failure> {
+    let quota = app.settings.org_storage_quota;
+    for wanted in [needed.saturating_mul(2).max(FIRST_ROOM).min(limit), needed] {
+        if app.store.reserve_bytes(file, wanted, quota).await? {
+            return Ok(wanted);
+        }
+    }
+    let granted = System::for_jobs().within::<UseSessions>(file.organization);
+    let left = quota.saturating_sub(app.store.used_bytes(&granted).await?);
+    Err(Refusal::QuotaExceeded { wanted: needed, left, quota }.into())
+}
+
 /// Streams bytes into the object store; gives their number.
 async fn keep<E: std::fmt::Display>(
     app: &App,
     file: &StoredFile,
-    limit: u64,
+    room: Room,
     mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<u64, Failure> {
     let upload = app.files.put_multipart(&path(file)).await.map_err(Failure::internal)?;
     let mut writer = WriteMultipart::new(upload);
+    let (mut reserved, limit) = match room {
+        Room::Announced => (file.size, file.size),
+        Room::Grows => (0, app.settings.upload_limit),
+    };
     let mut size = 0;
     while let Some(chunk) = body.next().await {
         let outcome = match chunk {
-            Ok(chunk) if size + chunk.len() as u64 <= limit => Ok(chunk),
+            Ok(chunk) if size + chunk.len() as u64 <= reserved => Ok(chunk),
+            Ok(chunk) if size + chunk.len() as u64 <= limit => {
+                let more = reserve(app, file, size + chunk.len() as u64, limit).await;
+                more.map(|bytes| {
+                    reserved = bytes;
+                    chunk
+                })
+            }
             Ok(_) => Err(RequestFailure::BodyTooLarge { limit }.into()),
             Err(error) => Err(RequestFailure::Body(format!("ended early: {error}")).into()),
         };

@@ -88,6 +88,7 @@ pub async fn sweep(app: &App) -> Result<(), Failure> {
         let ending = Ending { reason, actor: None, evidence: evidence(&login, reason) };
         app.store.expire_login(&system, &login, &ending, now).await?;
     }
+    app.store.forget_logins(&system, now - app.settings.login_history.into()).await?;
     app.store.forget_expired(&system, app.settings.sign_in_window.into(), now).await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::operations::audit::{self, NewAuditLine};
 use crate::operations::door::{self, Entry, Shown, Visitor};
+use crate::operations::key_logins;
 use crate::operations::logins::ended;
 use crate::operations::tokens::{self, Claims, Use};
 use crate::state::App;
@@ -178,7 +179,15 @@ pub(super) async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
         let now = app.now();
         let life = lifetime(app, new.long);
         let until = new.by.and_then(Caller::until).map_or(now + life, |until| until.min(now + life));
+        let key = match new.by.map(Caller::means) {
+            Some(Means::Key(key)) => Some(key),
+            _ => None,
+        };
         let mut claims = Claims::new(owner.0, now, until, app.random_bytes());
+        if let Some(key) = key {
+            let secret = key_logins::secret(app, key, new.scopes, claims.expires());
+            claims = Claims::new(owner.0, now, until, secret);
+        }
         let login = Login {
             id: SessionId::new(now, random_tail(app.random_bytes())),
             owner,
@@ -189,10 +198,7 @@ pub(super) async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
             authenticated: new.authenticated.map_or(now, |at| at.min(now)),
             methods: new.methods.clone(),
             origin: new.origin.clone(),
-            credential: match new.by.map(Caller::means) {
-                Some(Means::Key(key)) => Some(key),
-                _ => None,
-            },
+            credential: key,
             scopes: new.scopes,
             ended: None,
         };
@@ -226,7 +232,7 @@ async fn still_good(app: &App, new: &New<'_>) -> Result<(), Failure> {
 }
 
 /// How long a session or a token lasts.
-fn lifetime(app: &App, long: bool) -> Span {
+pub(super) fn lifetime(app: &App, long: bool) -> Span {
     Span::from(if long { app.settings.login_long } else { app.settings.login_short })
 }
 
@@ -261,15 +267,21 @@ pub struct Wanted {
     pub origin: Origin,
 }
 
-/// A new token: of the caller's own session, which lasts no longer than the one it came with, or of a new one that its key opens. `presented` is what it came with.
+/// A new token: of the caller's own session, which lasts no longer than the one it came with, or of a session that its key
+/// opens or has opened. `presented` is what it came with.
 ///
 /// # Errors
-/// [`Refusal::OutOfScope`] for more than the caller's credential may.
+/// [`Refusal::OutOfScope`] for more than the caller's credential may; [`RequestFailure::TooManyRequests`] when the keys of
+/// the principal have opened too many sessions lately.
 pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) -> Result<Issued, Failure> {
     let own = caller.itself("write:user")?;
     narrower(caller.scopes(), wanted.scopes)?;
     let scopes = wanted.scopes.or(caller.scopes());
-    if let Means::Key(_) = caller.means() {
+    if let Means::Key(key) = caller.means() {
+        if let Some(issued) = key_logins::reuse(app, caller, &own, key, scopes, wanted.long).await? {
+            return Ok(issued);
+        }
+        key_logins::count(app, caller.principal())?;
         let person = app.store.person(&own).await?;
         let (long, origin) = (wanted.long, wanted.origin);
         let (by, methods) = (Some(caller), vec![Method::Key]);

@@ -1,7 +1,7 @@
 //! What time does: idle holds, expired requests, empty sessions, lost hosts, old lines and files.
 
 use crate::failure::Failure;
-use crate::operations::{device_sessions, files, logins, queue, work};
+use crate::operations::{clock, device_sessions, files, logins, queue, work};
 use crate::state::App;
 use domain::device::Command;
 use domain::session::{EndReason, SessionKey};
@@ -13,8 +13,18 @@ use store::{DueHold, System};
 const PURGES: u32 = 100;
 const PURGED_ROWS: u32 = 1_000;
 
-/// One sweep. What fails is logged and tried again by the next one; the rest goes on.
+/// One sweep. What fails is logged and tried again by the next one; the rest goes on. Nothing is ended or deleted while the
+/// clock cannot be believed: everything would look old.
 pub async fn sweep(app: &App) {
+    match clock::believed(app).await {
+        Ok(true) => end_and_delete(app).await,
+        Ok(false) => {}
+        Err(error) => tracing::error!(%error, "the clock could not be judged, so nothing was swept"),
+    }
+    queue::start(app);
+}
+
+async fn end_and_delete(app: &App) {
     for (what, outcome) in [
         ("due", due(app).await),
         ("hosts", lost_hosts(app).await),
@@ -29,7 +39,6 @@ pub async fn sweep(app: &App) {
             tracing::error!(what, %error, "the sweep could not be finished");
         }
     }
-    queue::start(app);
 }
 
 async fn due(app: &App) -> Result<(), Failure> {

@@ -57,6 +57,17 @@ impl Kind for Address {
     }
 }
 
+/// The same, or nothing.
+pub(super) struct MaybeAddress;
+impl Kind for MaybeAddress {
+    type Value = Option<SocketAddr>;
+    const EXPECTED: &'static str = "an IP address and a port such as 127.0.0.1:9420, or nothing";
+    const PLACEHOLDER: &'static str = "IP:PORT";
+    fn parse(given: &str) -> Option<Option<SocketAddr>> {
+        if given.is_empty() { Some(None) } else { given.parse().ok().map(Some) }
+    }
+}
+
 /// The URL that clients use; empty for "derive it".
 pub(super) struct PublicUrl;
 impl Kind for PublicUrl {

@@ -95,6 +95,8 @@ macro_rules! settings {
 settings! {
     listen: SocketAddr, kinds::Address, "127.0.0.1:7420",
         "IP address and port to listen on; port 0 takes a free one.";
+    metrics_listen: Option<SocketAddr>, kinds::MaybeAddress, "",
+        "IP address and port that `/metrics` is served on, in plain HTTP and without a key. When empty, `/metrics` is served with everything else, and only to this machine.";
     public_url: Option<BaseUrl>, kinds::PublicUrl, "",
         "The URL under which clients reach the server; when empty, http:// or with TLS https://, and the address listened on.";
     tls_cert: Option<PathBuf>, kinds::KeyFile, "",
@@ -163,6 +165,10 @@ settings! {
         "How long an answer is kept for a request that is repeated with the same Idempotency-Key.";
     feed_kept: Duration, kinds::Span, "7d",
         "How long lines of the change feed are kept; an older position is told to start again.";
+    audit_kept: Option<Duration>, kinds::MaybeSpan, "0",
+        "How long lines of the audit log stay in the database before they are sealed: exported to `audit_archive` and dropped; 0 keeps them for ever.";
+    audit_archive: FileStore, kinds::Files, "tenure-data/audit",
+        "Where sealed segments of the audit log are kept: a folder, or the URL of an object store. The server never deletes them.";
     sweep_interval: Duration, kinds::Span, "10s",
         "How often idle and expired things are looked for.";
     call_timeout: Duration, kinds::Span, "60s",
@@ -199,6 +205,8 @@ settings! {
         "How long any other login session lasts.";
     login_idle: Duration, kinds::Span, "7d",
         "After how long without use a login session ends.";
+    login_history: Duration, kinds::Span, "90d",
+        "How long login sessions are kept after they ended; the audit log keeps its lines of them.";
     fresh_auth: Duration, kinds::Span, "10m",
         "How long ago a person may have signed in who changes a second factor, makes keys for others or administers the account; later, they are asked again who they are.";
     logins_per_user: u32, kinds::Count, "50",

@@ -8,14 +8,20 @@ use crate::observe::METRICS_CONTENT_TYPE;
 use crate::state::App;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use std::net::SocketAddr;
+use store::database::SCHEMA_VERSION;
+use tokio::net::TcpListener;
 
 /// The routes, for the table of callers.
 pub const ROUTES: &[(&str, &str)] =
     &[("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/openapi/{document}")];
+
+/// What a proxy adds: the peer is the proxy then, and who asks is somewhere else.
+const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
 
 const WIRE: Wire =
     Wire { name: layers::HOUSE, word: |failure| TenureError::from(failure).into_response(), authorize: None };
@@ -41,22 +47,64 @@ pub async fn no_route() -> TenureError {
 /// Whether requests can be served: the database answers and the server is not stopping.
 async fn ready(State(app): State<App>) -> Response {
     if app.stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+        return unready("stopping");
     }
-    if app.store.database().damaged().is_some() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the database is damaged: restore a backup\n")
-            .into_response();
+    let database = app.store.database();
+    if database.damaged().is_some() {
+        return unready("the database is damaged: restore a backup");
     }
-    match app.store.database().ping().await {
-        Ok(()) => "ready\n".into_response(),
+    let answers = async {
+        database.ping().await?;
+        database.schema().await
+    };
+    match answers.await {
+        Ok(schema) if schema > SCHEMA_VERSION => {
+            tracing::error!(
+                schema,
+                known = SCHEMA_VERSION,
+                "a newer tenure has changed the database: stop this one"
+            );
+            unready("a newer tenure has changed the database: stop this server, and start the newer program")
+        }
+        Ok(_) => match app.clocks.doubt() {
+            Some(doubt) => format!("ready\n{doubt}\n").into_response(),
+            None => "ready\n".into_response(),
+        },
         Err(error) => {
             tracing::error!(%error, "the database does not answer");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+            unready("the database does not answer")
         }
     }
 }
 
-async fn metrics(State(app): State<App>) -> Response {
+fn unready(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
+}
+
+/// `GET /metrics` beside the wires: for whoever is on this machine, unless metrics have a listener of their own. For others
+/// there is no such path: how many sessions, devices and requests there are is the operator's to know.
+async fn metrics(State(app): State<App>, request: Request) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let elsewhere = peer.is_some_and(|ConnectInfo(peer)| !peer.ip().to_canonical().is_loopback());
+    let passed_on = FORWARDED.iter().any(|header| request.headers().contains_key(*header));
+    if app.settings.metrics_listen.is_some() || passed_on || elsewhere {
+        return no_route().await.into_response();
+    }
+    encoded(&app)
+}
+
+/// Serves `/metrics` and nothing else on a listener of its own, until the server stops.
+pub async fn serve_metrics(app: App, listener: TcpListener) {
+    let stop = app.stop.clone();
+    let routes =
+        Router::new().route("/metrics", get(async |State(app): State<App>| encoded(&app))).with_state(app);
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "metrics are not served any more");
+    }
+}
+
+fn encoded(app: &App) -> Response {
     let database = app.store.database();
     app.metrics.set_database(database.written(), database.damaged().is_some());
     match app.metrics.encode() {

@@ -22,6 +22,8 @@ pub mod tenure;
 mod times;
 mod unreadable;
 
+pub use house::serve_metrics;
+
 use crate::state::App;
 use axum::Router;
 

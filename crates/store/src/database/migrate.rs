@@ -38,6 +38,8 @@ pub const MIGRATIONS: &[Migration] = migrations![
     7 "0007_identities" "identities",
     8 "0008_key_families" "key_families",
     9 "0009_homes" "homes",
+    10 "0010_clock" "clock",
+    11 "0011_audit_segments" "audit_segments",
 ];
 
 /// The schema that this program reads and writes.

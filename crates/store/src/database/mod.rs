@@ -275,6 +275,15 @@ impl Database {
         }
     }
 
+    /// The schema of the database now: larger than [`SCHEMA_VERSION`] when a newer program has changed it meanwhile.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`].
+    pub async fn schema(&self) -> Result<i64, DatabaseError> {
+        let rows = self.read("SELECT MAX(version) FROM schema_migrations", Vec::new()).await?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
+    }
+
     /// Looks for damage: reads all of an SQLite database, on a thread and a connection of its own with little priority, so
     /// that nobody waits for it. PostgreSQL checks pages itself as it reads them.
     ///

@@ -37,6 +37,7 @@ mod agent_turns;
 mod agent_world;
 mod agents;
 mod audit;
+mod audit_segments;
 mod damage;
 mod devices;
 mod durability;

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use store::database::{Database, DatabaseError, OpenMode};
+use store::database::{Database, DatabaseError, OpenMode, SCHEMA_VERSION};
 use store::testing::{empty_postgres, empty_sqlite, fresh_postgres};
 
 /// The sentence that a database was refused with for its schema.
@@ -82,4 +82,14 @@ async fn require_does_not_fall_back_to_plain_text() {
         assert!(opened.is_err(), "{mode}");
     }
     Database::open(&format!("{}?sslmode=prefer", db.url), OpenMode::Existing, 0).await.unwrap();
+}
+
+both! {
+    async fn a_schema_that_became_newer_is_seen(db: &TestDatabase) {
+        let database = Database::open(&db.url, OpenMode::Existing, 0).await.unwrap();
+        assert_eq!(database.schema().await.unwrap(), SCHEMA_VERSION);
+        let newer = format!("INSERT INTO schema_migrations VALUES ({}, 'later', 'x', 0)", SCHEMA_VERSION + 1);
+        crate::audit::raw(&db.url, &newer).await.unwrap();
+        assert_eq!(database.schema().await.unwrap(), SCHEMA_VERSION + 1);
+    }
 }

@@ -4,10 +4,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use domain::time::Micros;
 use serde::Serialize;
 use serde_json::Value;
-use store::{AuditHead, ChainedLine};
+use server::operations::audit_seal;
+use std::path::{Path, PathBuf};
+use store::{AuditHead, BrokenLine, ChainedLine};
 
-use crate::administration::{Administration, time};
-use crate::commands::Context;
+use crate::administration::{Administration, now, time};
+use crate::commands::{Context, audit_segments};
 use crate::failure::{Failure, Result};
 use crate::values::moment;
 
@@ -24,7 +26,9 @@ Examples:
   tenure audit verify
   tenure audit checkpoint >> /somewhere/else/audit-heads
   tenure audit verify --against tenure-audit-1:4711:…
+  tenure audit verify --segments tenure-data/audit
   tenure audit export --since 2026-11-01 --format csv
+  tenure audit seal --before 2026-01-01                  Export what is older, and drop it
 
 A checkpoint that is kept where nobody who can write to the database can write proves later that nothing was changed, \
 and nothing cut off, up to it.")]
@@ -34,11 +38,20 @@ pub enum Audit {
         /// A checkpoint of earlier, which the log must go through
         #[arg(long, value_name = "HEAD")]
         against: Option<AuditHead>,
+        /// A folder with sealed segments, to be checked before the log that follows them
+        #[arg(long, value_name = "FOLDER")]
+        segments: Option<PathBuf>,
     },
     /// Print the head of the chain, to be kept elsewhere
     Checkpoint,
     /// Print lines, the oldest first
     Export(Export),
+    /// Move old lines into files: export them to `audit_archive`, check the files, then drop the lines
+    Seal {
+        /// Lines from before then: a day (2026-11-21, in UTC) or a moment (2026-11-21T12:00:00Z)
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        before: Micros,
+    },
 }
 
 /// Arguments of `tenure audit export`.
@@ -110,7 +123,8 @@ impl From<ChainedLine> for Shown {
 pub async fn run(context: &Context, command: Audit) -> Result<()> {
     let admin = context.administration().await?;
     let outcome = match command {
-        Audit::Verify { against } => verify(context, &admin, against).await,
+        Audit::Verify { against, segments } => verify(context, &admin, against, segments.as_deref()).await,
+        Audit::Seal { before } => seal(context, &admin, before).await,
         Audit::Checkpoint => checkpoint(context, &admin).await,
         Audit::Export(arguments) => export(context, &admin, &arguments).await,
     };
@@ -118,11 +132,24 @@ pub async fn run(context: &Context, command: Audit) -> Result<()> {
     outcome
 }
 
-async fn verify(context: &Context, admin: &Administration, against: Option<AuditHead>) -> Result<()> {
-    let proof = admin.store.verify_audit(&admin.system, None, against).await?.map_err(|broken| {
+async fn verify(
+    context: &Context,
+    admin: &Administration,
+    against: Option<AuditHead>,
+    segments: Option<&Path>,
+) -> Result<()> {
+    let broken = |broken: BrokenLine| {
         Failure::new(format!("line {} of the audit log {}", broken.sequence, broken.why))
             .hint("the lines before it are good; a backup has the others as they were")
-    })?;
+    };
+    let outcome = match segments {
+        Some(folder) => {
+            let walk = audit_segments::walk(folder, against, broken)?;
+            admin.store.verify_audit_after(&admin.system, walk).await?
+        }
+        None => admin.store.verify_audit(&admin.system, None, against).await?,
+    };
+    let proof = outcome.map_err(broken)?;
     let head = proof.head.map(|head| head.to_string());
     let mut sentence = format!("The audit log is whole: {} lines.", proof.lines);
     if proof.unchained > 0 {
@@ -131,6 +158,30 @@ async fn verify(context: &Context, admin: &Administration, against: Option<Audit
     }
     let document = serde_json::json!({ "lines": proof.lines, "unchained": proof.unchained, "head": head });
     context.output.done(&sentence, &document)
+}
+
+async fn seal(context: &Context, admin: &Administration, before: Micros) -> Result<()> {
+    let settings = context.settings(Vec::new())?.settings;
+    let archive =
+        server::open_files(&settings.audit_archive).map_err(|error| Failure::new(error.to_string()))?;
+    let sealed = audit_seal::seal(&admin.store, &*archive, before, now())
+        .await
+        .map_err(|error| Failure::new(cause(error)))?;
+    let head = sealed.head.map(|head| head.to_string());
+    let sentence = match sealed.segments {
+        0 => "There is nothing to seal.".to_owned(),
+        segments => format!("Sealed {} lines in {segments} segments.", sealed.lines),
+    };
+    let document = serde_json::json!({ "segments": sealed.segments, "lines": sealed.lines, "head": head });
+    context.output.done(&sentence, &document)
+}
+
+/// What went wrong, also where callers over HTTP are not told.
+fn cause(failure: server::failure::Failure) -> String {
+    match failure {
+        server::failure::Failure::Internal { cause } => cause,
+        other => other.to_string(),
+    }
 }
 
 async fn checkpoint(context: &Context, admin: &Administration) -> Result<()> {

@@ -1,7 +1,9 @@
 //! One file for each command.
 
 pub mod audit;
+mod audit_segments;
 pub mod backup;
+pub mod clock;
 pub mod demo;
 pub mod doctor;
 pub mod host;
@@ -93,6 +95,7 @@ async fn run_async(context: &Context, command: Command) -> Result<()> {
         Command::LoginSessions(command) => login_sessions::run(context, command).await,
         Command::MasterKey(command) => master_key::run(context, command).await,
         Command::Audit(command) => audit::run(context, command).await,
+        Command::Clock(command) => clock::run(context, command).await,
         Command::Backup(arguments) => backup::run(context, arguments).await,
         Command::Restore(arguments) => restore::run(context, arguments).await,
         Command::Doctor(arguments) => doctor::run(context, arguments).await,

@@ -54,3 +54,33 @@ fn one_sqlite_file_has_one_server_and_administration_goes_on_beside_it() {
     drop(first);
     drop(Serving::start(&shell, &[]));
 }
+
+#[test]
+fn a_newer_schema_takes_readiness_away() {
+    let shell = Shell::new(None);
+    let serving = Serving::start(&shell, &[]);
+    assert_eq!(serving.get("/readyz"), (200, "ready\n".to_owned()));
+    let connection = rusqlite::Connection::open(shell.folder().join("tenure-data/tenure.db")).unwrap();
+    connection.execute_batch("INSERT INTO schema_migrations VALUES (9999, 'later', 'x', 0)").unwrap();
+    let (status, said) = serving.get("/readyz");
+    assert_eq!(status, 503);
+    assert!(said.contains("a newer tenure has changed the database: stop this server"), "{said}");
+}
+
+#[test]
+fn metrics_are_for_this_machine_or_on_a_listener_of_their_own() {
+    let shell = Shell::new(None);
+    let serving = Serving::start(&shell, &[]);
+    assert_eq!(serving.get("/metrics").0, 200);
+    // Passed on by a proxy: who asks is somewhere else.
+    let nothing = serving.get("/nothing");
+    for header in [("X-Forwarded-For", "192.0.2.7"), ("Forwarded", "for=192.0.2.7")] {
+        assert_eq!(serving.send("GET", "/metrics", &[header], "").0, 404);
+    }
+    drop(serving);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let serving = Serving::start(&shell, &["--metrics-listen", &free]);
+    assert_eq!(serving.get("/metrics").0, nothing.0);
+    assert_eq!(serving.at(&free).0, 200);
+    assert!(serving.at(&free).1.contains("tenure_clock_doubted 0"));
+}

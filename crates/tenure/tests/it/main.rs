@@ -2,6 +2,7 @@
 
 mod administration;
 mod audit;
+mod audit_seal;
 mod backup;
 mod damage;
 mod demo;

@@ -223,8 +223,8 @@ both! {
             // The session's own end counts besides.
             ("exp", i64::MAX, true), ("exp", i64::MIN, false),
             ("nbf", now - 1, true), ("nbf", now, true), ("nbf", now + 1, false), ("nbf", now + 3600, false),
-            // Servers' clocks differ by a little: a minute.
-            ("iat", now + 60, true), ("iat", now + 61, false), ("iat", now + 86_400, false), ("iat", 0, true),
+            // When it was made is not judged: the clock may have been set back since.
+            ("iat", now + 86_400, true), ("iat", 0, true),
         ] {
             let token = shop.with_claims(|claims| claims[claim] = json!(at));
             assert_eq!(shop.opens(&token).await, good, "{claim} {}", at.saturating_sub(now));

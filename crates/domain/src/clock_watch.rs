@@ -1,0 +1,228 @@
+//! Whether the clock can be believed before something is deleted because it is old.
+//!
+//! A clock that is ahead makes everything look old. So the wall clock is compared with a steady one, which nobody can set; with
+//! the time that was last believed before a restart; and with the database's clock. While it is ahead of one of them, nothing
+//! is to be deleted or ended. A clock that is behind makes things look younger than they are, which deletes nothing early.
+
+use crate::time::{Micros, Span};
+
+/// Two clocks that are this close agree.
+pub const AGREES: Span = Span::minutes(1);
+/// A start this long after the time that was last believed may be one with a wrong clock.
+pub const LONG_STOP: Span = Span::minutes(60);
+/// After a long stop, the clock is believed when it has run evenly for this long: time for NTP to set it.
+pub const SETTLES: Span = Span::minutes(15);
+/// After a jump, the clock is believed when it has run evenly for this long, or when an operator says so.
+pub const SETTLES_AFTER_JUMP: Span = Span::minutes(24 * 60);
+
+/// What was made this far ahead of the clock was made by a clock that was wrong.
+pub const WRONG: Span = Span::minutes(24 * 60);
+
+/// What is to be thought of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It can be believed, also when it was set back.
+    Sound,
+    /// It went ahead of the steady clock by this much.
+    Jumped(Span),
+    /// The server started this long after the time that was last believed, and has not run for long yet.
+    Started(Span),
+    /// It is ahead of the database's clock by this much.
+    AheadOfDatabase(Span),
+}
+
+/// What was seen of the clocks so far.
+#[derive(Debug, Clone)]
+pub struct ClockWatch {
+    /// The wall clock and the steady one when the wall clock was last believed.
+    believed: (Micros, Span),
+    /// Why it is not believed now, and since when.
+    doubt: Option<Doubt>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    /// How far the wall clock is from where it should be, in microseconds: negative when it is behind.
+    off: i64,
+    /// The steady clock when it went there.
+    since: Span,
+    /// How long it must stay there to be believed.
+    settles: Span,
+    started: bool,
+}
+
+impl ClockWatch {
+    /// Begins to watch when a server starts. `known` is the time that was last believed, by a server before this one.
+    pub fn new(wall: Micros, steady: Span, known: Option<Micros>) -> ClockWatch {
+        let gone = known.map_or(Span(0), |known| wall.since(known));
+        if gone <= LONG_STOP {
+            return ClockWatch { believed: (wall, steady), doubt: None };
+        }
+        let believed = (Micros(wall.0 - gone.0), steady);
+        let doubt = Doubt { off: gone.0, since: steady, settles: SETTLES, started: true };
+        ClockWatch { believed, doubt: Some(doubt) }
+    }
+
+    /// Compares the clocks.
+    pub fn look(&mut self, wall: Micros, steady: Span, database: Option<Micros>) -> Verdict {
+        let ahead = database.map(|database| wall.since(database)).filter(|ahead| *ahead > AGREES);
+        if let Some(ahead) = ahead {
+            return Verdict::AheadOfDatabase(ahead);
+        }
+        let expected = self.believed.0.0.saturating_add(steady.0.saturating_sub(self.believed.1.0));
+        let off = wall.0.saturating_sub(expected);
+        let allowed = if self.doubt.is_some_and(|doubt| doubt.started) { LONG_STOP } else { AGREES };
+        if off.abs() <= allowed.0 {
+            self.accept(wall, steady);
+            return Verdict::Sound;
+        }
+        let doubt = match self.doubt.filter(|doubt| off.abs_diff(doubt.off) <= AGREES.0.unsigned_abs()) {
+            Some(doubt) => doubt,
+            // It went somewhere, or somewhere else.
+            None => {
+                let started = self.doubt.is_some_and(|doubt| doubt.started);
+                let settles = if started { SETTLES } else { SETTLES_AFTER_JUMP };
+                Doubt { off, since: steady, settles, started }
+            }
+        };
+        self.doubt = Some(doubt);
+        if steady.0.saturating_sub(doubt.since.0) >= doubt.settles.0 {
+            self.accept(wall, steady);
+            return Verdict::Sound;
+        }
+        match off {
+            ..0 => Verdict::Sound,
+            _ if doubt.started => Verdict::Started(Span(off)),
+            _ => Verdict::Jumped(Span(off)),
+        }
+    }
+
+    /// Believes the clock as it is.
+    pub fn accept(&mut self, wall: Micros, steady: Span) {
+        (self.believed, self.doubt) = ((wall, steady), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Micros = Micros(1_772_366_400_000_000);
+    const DAY: Span = Span::minutes(24 * 60);
+
+    /// A wall clock and a steady one that run.
+    struct Clocks {
+        wall: Micros,
+        steady: Span,
+    }
+
+    impl Clocks {
+        fn run(&mut self, span: Span) -> &mut Clocks {
+            self.wall = self.wall + span;
+            self.steady.0 += span.0;
+            self
+        }
+
+        fn jump(&mut self, by: i64) -> &mut Clocks {
+            self.wall.0 += by;
+            self
+        }
+
+        fn watch(&self, known: Option<Micros>) -> ClockWatch {
+            ClockWatch::new(self.wall, self.steady, known)
+        }
+
+        fn look(&self, watch: &mut ClockWatch) -> Verdict {
+            watch.look(self.wall, self.steady, None)
+        }
+    }
+
+    fn clocks() -> Clocks {
+        Clocks { wall: NOON, steady: Span::seconds(7) }
+    }
+
+    #[test]
+    fn a_clock_that_runs_is_believed_however_long_nobody_looked() {
+        let mut clocks = clocks();
+        let mut watch = clocks.watch(None);
+        for span in [Span(1), Span::seconds(10), DAY, Span(DAY.0 * 900)] {
+            assert_eq!(clocks.run(span).look(&mut watch), Verdict::Sound);
+            // Slewed a little each time, as NTP does.
+            assert_eq!(clocks.jump(AGREES.0).look(&mut watch), Verdict::Sound);
+        }
+    }
+
+    #[test]
+    fn a_jump_ahead_is_doubted_until_it_is_taken_back() {
+        let mut clocks = clocks();
+        let mut watch = clocks.watch(None);
+        clocks.run(DAY).look(&mut watch);
+        let by = DAY.0 * 91;
+        assert_eq!(clocks.jump(by).look(&mut watch), Verdict::Jumped(Span(by)));
+        assert_eq!(clocks.run(Span::seconds(7)).look(&mut watch), Verdict::Jumped(Span(by)));
+        assert_eq!(clocks.jump(-by).look(&mut watch), Verdict::Sound);
+        assert_eq!(clocks.jump(AGREES.0 + 1).look(&mut watch), Verdict::Jumped(Span(AGREES.0 + 1)));
+    }
+
+    #[test]
+    fn a_jump_that_stays_is_believed_after_a_day_or_on_an_operators_word() {
+        let mut clocks = clocks();
+        let mut watch = clocks.watch(None);
+        clocks.jump(DAY.0).look(&mut watch);
+        assert_eq!(clocks.run(Span(SETTLES_AFTER_JUMP.0 - 1)).look(&mut watch), Verdict::Jumped(DAY));
+        // Another jump begins the day anew.
+        clocks.jump(DAY.0).look(&mut watch);
+        assert_eq!(clocks.run(Span(1)).look(&mut watch), Verdict::Jumped(Span(DAY.0 * 2)));
+        assert_eq!(clocks.run(Span(SETTLES_AFTER_JUMP.0 - 1)).look(&mut watch), Verdict::Sound);
+        clocks.jump(DAY.0).look(&mut watch);
+        watch.accept(clocks.wall, clocks.steady);
+        assert_eq!(clocks.run(Span(1)).look(&mut watch), Verdict::Sound);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_deletes_nothing_early_and_may_return() {
+        let mut clocks = clocks();
+        let mut watch = clocks.watch(None);
+        let hour = Span::minutes(60).0;
+        assert_eq!(clocks.jump(-hour).look(&mut watch), Verdict::Sound);
+        assert_eq!(clocks.run(Span(DAY.0 / 2)).look(&mut watch), Verdict::Sound);
+        assert_eq!(clocks.jump(hour).look(&mut watch), Verdict::Sound);
+        // What stays behind is the time.
+        clocks.jump(-hour).look(&mut watch);
+        clocks.run(DAY).look(&mut watch);
+        assert_eq!(clocks.jump(hour).look(&mut watch), Verdict::Jumped(Span(hour)));
+    }
+
+    #[test]
+    fn a_start_after_a_long_stop_waits_for_the_clock_to_be_set() {
+        let mut clocks = clocks();
+        let known = clocks.wall;
+        assert_eq!(clocks.look(&mut clocks.watch(Some(known))), Verdict::Sound);
+        let mut watch = clocks.jump(LONG_STOP.0).watch(Some(known));
+        assert_eq!(clocks.look(&mut watch), Verdict::Sound);
+        let by = Span(LONG_STOP.0 + DAY.0);
+        let mut watch = clocks.jump(DAY.0).watch(Some(known));
+        assert_eq!(clocks.look(&mut watch), Verdict::Started(by));
+        assert_eq!(clocks.run(Span(SETTLES.0 - 1)).look(&mut watch), Verdict::Started(by));
+        assert_eq!(clocks.run(Span(1)).look(&mut watch), Verdict::Sound);
+        // NTP sets it back to about where the last server was.
+        let mut wrong = clocks.watch(Some(known));
+        assert!(matches!(clocks.look(&mut wrong), Verdict::Started(_)));
+        clocks.wall = known;
+        assert_eq!(clocks.look(&mut wrong), Verdict::Sound);
+        assert!(matches!(clocks.jump(DAY.0).look(&mut wrong), Verdict::Jumped(_)));
+        // The server before was ahead.
+        assert_eq!(clocks.look(&mut clocks.watch(Some(clocks.wall + DAY))), Verdict::Sound);
+    }
+
+    #[test]
+    fn the_databases_clock_has_a_say_when_it_is_behind() {
+        let clocks = clocks();
+        let mut watch = clocks.watch(None);
+        let mut look = |off: i64| watch.look(clocks.wall, clocks.steady, Some(Micros(clocks.wall.0 + off)));
+        assert_eq!(look(-AGREES.0), Verdict::Sound);
+        assert_eq!(look(-AGREES.0 - 1), Verdict::AheadOfDatabase(Span(AGREES.0 + 1)));
+        assert_eq!(look(DAY.0), Verdict::Sound);
+        assert_eq!(look(0), Verdict::Sound);
+    }
+}

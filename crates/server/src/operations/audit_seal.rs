@@ -1,0 +1,107 @@
+//! Sealing old lines of the audit log: they are exported, checked where they are kept then, and dropped.
+
+use crate::failure::Failure;
+use domain::time::Micros;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use sha2::{Digest, Sha256};
+use store::{AuditHead, Segment, SegmentLine, SegmentWalk, Store, System};
+
+/// Lines that are read at once.
+const AT_ONCE: u32 = 1000;
+/// Lines of a segment, at most: its file is held in memory while it is made.
+const MOST: i64 = 20_000;
+
+/// What was sealed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sealed {
+    /// How many segments were written.
+    pub segments: u32,
+    /// How many lines are in them.
+    pub lines: i64,
+    /// Where the log goes on, if anything was ever sealed.
+    pub head: Option<AuditHead>,
+}
+
+/// Exports the lines from before a time into files of their own, and drops them. What was exported and not dropped yet, by
+/// one that was interrupted, is dropped first.
+///
+/// # Errors
+/// A line is not as it should be, or a file cannot be written or is not what was written: then its lines stay.
+pub async fn seal(
+    store: &Store,
+    archive: &dyn ObjectStore,
+    before: Micros,
+    now: Micros,
+) -> Result<Sealed, Failure> {
+    let system = System::for_jobs();
+    while store.drop_sealed_audit(&system).await? {}
+    let mut sealed = Sealed { head: store.audit_sealed(&system).await?, ..Sealed::default() };
+    let Some(through) = store.audit_sealable(&system, before).await? else { return Ok(sealed) };
+    loop {
+        let after = sealed.head.map_or(0, |head| head.sequence);
+        if after >= through {
+            return Ok(sealed);
+        }
+        let segment = export(store, archive, after, through).await?;
+        store.seal_audit(&system, &segment, now).await?;
+        while store.drop_sealed_audit(&system).await? {}
+        sealed.segments += 1;
+        sealed.lines += segment.head.sequence - after;
+        sealed.head = Some(segment.head);
+        tracing::info!(file = segment.file, head = %segment.head, "sealed a segment of the audit log");
+    }
+}
+
+/// Writes the next segment and reads it again.
+async fn export(
+    store: &Store,
+    archive: &dyn ObjectStore,
+    after: i64,
+    through: i64,
+) -> Result<Segment, Failure> {
+    let lines = lines(store, after, through).await?;
+    let mut text = Vec::new();
+    for line in &lines {
+        serde_json::to_writer(&mut text, line).map_err(Failure::internal)?;
+        text.push(b'\n');
+    }
+    let head = check(&lines)?;
+    let file = format!("audit-{:012}-{:012}.ndjson", after + 1, head.sequence);
+    let path = Path::from(file.as_str());
+    archive.put(&path, PutPayload::from(text.clone())).await.map_err(Failure::internal)?;
+    let kept =
+        archive.get(&path).await.map_err(Failure::internal)?.bytes().await.map_err(Failure::internal)?;
+    if kept != text {
+        return Err(Failure::internal(format!("{file} is not what was written: its lines stay in the log")));
+    }
+    Ok(Segment { first: after + 1, head, file, digest: Sha256::digest(&text).into() })
+}
+
+/// The lines of the next segment. It ends at one that has a hash: lines from before the chain have none.
+async fn lines(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentLine>, Failure> {
+    let system = System::for_jobs();
+    let mut lines: Vec<SegmentLine> = Vec::new();
+    loop {
+        let last = lines.last().map_or(after, |line| line.sequence);
+        let more = store.audit_segment(&system, last, through, AT_ONCE).await?;
+        let end = more.is_empty();
+        lines.extend(more);
+        let long = lines.last().is_some_and(|line| line.sequence - after >= MOST && line.is_chained());
+        if end || long {
+            return Ok(lines);
+        }
+    }
+}
+
+/// That the lines follow one another; gives the last one.
+fn check(lines: &[SegmentLine]) -> Result<AuditHead, Failure> {
+    let empty = || Failure::internal("the audit log has no line to seal");
+    let mut walk = SegmentWalk::before(lines.first().ok_or_else(empty)?, None);
+    for line in lines {
+        walk.take(line).map_err(|broken| {
+            Failure::internal(format!("line {} of the audit log {}", broken.sequence, broken.why))
+        })?;
+    }
+    walk.head().ok_or_else(empty)
+}

@@ -1,0 +1,79 @@
+//! Login sessions that keys open: one for each key and set of scopes.
+
+use crate::probe::{AUTH, SESSIONS};
+use crate::world::{Actor, World};
+use domain::permission::Role;
+use domain::time::Span;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use store::System;
+
+async fn token(key: &Actor<'_>, body: Value) -> String {
+    let answer = key.post(&format!("{AUTH}/jwt"), body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
+
+/// How many sessions were opened ever, as the audit log says.
+async fn opened(world: &World) -> usize {
+    let lines = world.store().audit_lines_account(&System::for_administration().account(), None, 1000).await;
+    lines.unwrap().items.iter().filter(|line| line.line.action == "login.open").count()
+}
+
+both! {
+    async fn a_key_that_asks_for_tokens_all_the_time_opens_one_session(world: &World) {
+        let acme = world.organization("Acme").await;
+        let key = world.member(acme, Role::Readonly).await;
+        for second in 0..100 {
+            let session = world.stranger(Some(&token(&key, json!({})).await));
+            assert_eq!(session.get(SESSIONS).await.status, 200, "{second}");
+            world.advance(Span::seconds(1));
+        }
+        assert_eq!(opened(world).await, 1);
+        // Another set of scopes, and another key, have sessions of their own.
+        let narrow = json!({ "permissions": ["read:user", "write:user"] });
+        for _ in 0..3 {
+            let session = world.stranger(Some(&token(&key, narrow.clone()).await));
+            assert_eq!(session.get(SESSIONS).await.status, 200);
+        }
+        let other = world.actor(key.principal, Some(acme), None).await;
+        token(&other, json!({})).await;
+        assert_eq!(opened(world).await, 3);
+        // One that has less than half of its life left is followed by another one; so is one that was ended.
+        world.advance(Span::minutes(8 * 24 * 60));
+        let session = world.stranger(Some(&token(&key, json!({})).await));
+        assert_eq!(opened(world).await, 4);
+        assert_eq!(session.delete(&format!("{AUTH}/sign-out")).await.status, 200);
+        assert_eq!(session.get(SESSIONS).await.status, 401);
+        let session = world.stranger(Some(&token(&key, json!({})).await));
+        assert_eq!((session.get(SESSIONS).await.status.as_u16(), opened(world).await), (200, 5));
+    }
+
+    async fn the_keys_of_a_principal_open_a_bounded_number_of_sessions(world: &World) {
+        let acme = world.organization("Acme").await;
+        let mut told = BTreeSet::new();
+        let ana = world.member(acme, Role::Readonly).await;
+        for _ in 0..70 {
+            let key = world.actor(ana.principal, Some(acme), None).await;
+            told.insert(key.post(&format!("{AUTH}/jwt"), json!({})).await.status.as_u16());
+        }
+        assert_eq!((told, opened(world).await), (BTreeSet::from([200, 429]), 60));
+        assert_eq!(world.member(acme, Role::Readonly).await.post(&format!("{AUTH}/jwt"), json!({})).await.status, 200);
+    }
+
+    async fn sessions_that_ended_long_ago_are_forgotten(world: &World) {
+        let acme = world.organization("Acme").await;
+        let person = world.user(acme, Role::Readwrite, "ana@example.com").await;
+        let ana = world.signed_in("ana@example.com").await;
+        let id = ana.get(SESSIONS).await.json();
+        let granted = System::for_sign_in().over(person);
+        let login = world.store().logins(&granted, world.app().now()).await.unwrap()[0].id;
+        assert_eq!(ana.delete(&format!("{AUTH}/sign-out")).await.status, 200, "{id}");
+        for (days, there) in [(0, true), (89, true), (2, false)] {
+            world.advance(Span::minutes(days * 24 * 60));
+            world.sweep().await;
+            assert_eq!(world.store().login(&granted, login).await.is_ok(), there, "{days} days more");
+        }
+        assert_eq!(opened(world).await, 1, "the audit log keeps its line");
+    }
+}

@@ -1,0 +1,26 @@
+//! What an organization may keep, when many send at once.
+
+use crate::clock::upload;
+use domain::permission::Role;
+use futures_util::future::join_all;
+use store::System;
+
+both! {
+    async fn uploads_at_the_same_time_never_exceed_the_quota(world: &World) {
+        let quota = 100_000;
+        let world = world.beside(|settings| settings.org_storage_quota = quota).await;
+        let acme = world.organization("Acme").await;
+        let ana = world.member(acme, Role::Readwrite).await;
+        let used = async || world.store().used_bytes(&System::for_administration().within(acme)).await.unwrap();
+        let sent = join_all((0..8).map(|_| upload(&ana, acme, 40_000))).await;
+        let good = sent.iter().filter(|answer| answer.status == 200).count();
+        assert!(sent.iter().all(|answer| [200, 413].contains(&answer.status.as_u16())), "{sent:?}");
+        assert!((1..=2).contains(&good), "{good} were kept");
+        assert_eq!(used().await, 40_000 * good as u64, "what was refused takes no room");
+        // What fits is taken to the last byte.
+        let left = quota - used().await;
+        assert_eq!(upload(&ana, acme, left as usize + 1).await.status, 413);
+        assert_eq!(upload(&ana, acme, left as usize).await.status, 200);
+        assert_eq!((used().await, upload(&ana, acme, 1).await.status.as_u16()), (quota, 413));
+    }
+}

@@ -1,0 +1,95 @@
+//! Sealed segments of the audit log: only what is in one may be deleted, and the log goes on after it.
+
+use crate::audit::raw;
+use crate::world::{NOW, system};
+use domain::time::Span;
+use serde_json::json;
+use store::testing::TestDatabase;
+use store::{AuditHead, By, NewAuditLine, Segment, SegmentLine, SegmentWalk, Store};
+
+const LATER: Span = Span::minutes(24 * 60);
+
+/// Five old lines and three young ones.
+async fn lines(store: &Store) -> Vec<AuditHead> {
+    let mut heads = Vec::new();
+    for number in 1..=8 {
+        let at = if number <= 5 { NOW } else { NOW + LATER };
+        let line = NewAuditLine::new(By::NOBODY, "member.set", number, json!({ "role": "admin" }), at);
+        store.audit_note(&system(), &line).await.unwrap();
+        heads.push(store.audit_head(&system()).await.unwrap().unwrap());
+    }
+    heads
+}
+
+fn segment(first: i64, head: AuditHead) -> Segment {
+    Segment { first, head, file: "audit-1-5.ndjson".into(), digest: [7; 32] }
+}
+
+async fn count(db: &TestDatabase) -> i64 {
+    db.database.read("SELECT COUNT(*) FROM audit", Vec::new()).await.unwrap()[0].int(0).unwrap()
+}
+
+both! {
+    async fn only_what_was_sealed_may_go_and_the_chain_goes_on(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let heads = lines(&store).await;
+        let before = NOW + Span::minutes(60);
+        assert_eq!(store.audit_sealable(&system(), before).await.unwrap(), Some(5));
+        assert_eq!(store.audit_sealable(&system(), NOW).await.unwrap(), None);
+        assert_eq!(store.audit_sealable(&system(), NOW + LATER + LATER).await.unwrap(), Some(7), "one line stays");
+        assert!(!store.drop_sealed_audit(&system()).await.unwrap());
+        assert_eq!(count(db).await, 8);
+        // Nobody seals what is not in the log, with a hole, or all of it.
+        for wrong in [
+            segment(1, AuditHead { hash: [1; 32], ..heads[4] }),
+            segment(2, heads[4]),
+            segment(6, heads[4]),
+            segment(1, AuditHead { sequence: 9, ..heads[7] }),
+        ] {
+            assert!(store.seal_audit(&system(), &wrong, NOW).await.is_err(), "{wrong:?}");
+        }
+        assert!(raw(&db.url, "DELETE FROM audit WHERE sequence = 1").await.unwrap_err().contains("sealed"));
+        let exported = store.audit_segment(&system(), 0, 5, 1000).await.unwrap();
+        store.seal_audit(&system(), &segment(1, heads[4]), NOW).await.unwrap();
+        assert!(store.seal_audit(&system(), &segment(1, heads[4]), NOW).await.is_err(), "twice");
+        // Sealed, and not dropped yet: the log is whole.
+        assert!(store.verify_audit(&system(), None, None).await.unwrap().is_ok());
+        assert!(!store.drop_sealed_audit(&system()).await.unwrap());
+        assert_eq!(count(db).await, 4, "three young lines and that of the seal");
+        for sql in [
+            "DELETE FROM audit WHERE sequence = 6", "UPDATE audit SET thing = 'x' WHERE sequence = 6",
+            "DELETE FROM audit_segments", "UPDATE audit_segments SET last_line = 8",
+        ] {
+            assert!(raw(&db.url, sql).await.is_err(), "{sql}");
+        }
+        let verify = async |last, against| store.verify_audit(&system(), last, against).await.unwrap();
+        assert_eq!(verify(None, None).await.unwrap().lines, 4);
+        assert_eq!(verify(Some(1000), None).await.unwrap().lines, 4);
+        assert_eq!(verify(Some(2), None).await.unwrap().lines, 2);
+        assert!(verify(None, Some(heads[2])).await.unwrap_err().why.contains("--segments"));
+        assert!(verify(None, Some(heads[4])).await.is_ok() && verify(None, Some(heads[6])).await.is_ok());
+        assert!(verify(None, Some(AuditHead { hash: [1; 32], ..heads[4] })).await.is_err());
+        // The segment leads to the log.
+        let walk = |lines: &[SegmentLine], against| {
+            let mut walk = SegmentWalk::before(&lines[0], against);
+            lines.iter().try_for_each(|line| walk.take(line)).map(|()| walk)
+        };
+        let whole = store.verify_audit_after(&system(), walk(&exported, Some(heads[2])).unwrap()).await.unwrap();
+        assert_eq!(whole.unwrap().lines, 9);
+        let short = store.verify_audit_after(&system(), walk(&exported[..4], None).unwrap()).await.unwrap();
+        assert_eq!(short.unwrap_err().sequence, 4);
+        let mut holed = exported.clone();
+        holed.remove(2);
+        assert_eq!(walk(&holed, None).err().unwrap().sequence, 3);
+        let wrong = AuditHead { hash: [1; 32], ..heads[2] };
+        assert_eq!(walk(&exported, Some(wrong)).err().unwrap().sequence, 3);
+        let text = serde_json::to_string(&exported[1]).unwrap();
+        let changed: SegmentLine = serde_json::from_str(&text.replace("admin", "owner")).unwrap();
+        assert!(walk(&[exported[0].clone(), changed], None).err().unwrap().why.contains("was changed"));
+        assert_eq!(exported[1], serde_json::from_str(&text).unwrap());
+        // And the log goes on.
+        let line = NewAuditLine::new(By::NOBODY, "member.set", 9, json!({}), NOW + LATER);
+        store.audit_note(&system(), &line).await.unwrap();
+        assert_eq!(verify(None, None).await.unwrap().head.unwrap().sequence, 10);
+    }
+}

@@ -1,0 +1,43 @@
+//! Sealed segments of the audit log in a folder.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use store::{AuditHead, BrokenLine, SegmentLine, SegmentWalk};
+
+use crate::failure::{Failure, Result};
+
+/// Checks all segments of a folder, the oldest first.
+///
+/// # Errors
+/// There is none, one cannot be read, or a line was changed.
+pub fn walk(
+    folder: &Path,
+    against: Option<AuditHead>,
+    broken: impl Fn(BrokenLine) -> Failure,
+) -> Result<SegmentWalk> {
+    let mut walk: Option<SegmentWalk> = None;
+    for path in segments(folder)? {
+        let wrong = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", path.display()));
+        for text in BufReader::new(File::open(&path).map_err(|error| wrong(&error))?).lines() {
+            let text = text.map_err(|error| wrong(&error))?;
+            let line: SegmentLine = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+            walk.get_or_insert_with(|| SegmentWalk::before(&line, against)).take(&line).map_err(&broken)?;
+        }
+    }
+    walk.ok_or_else(|| {
+        Failure::new(format!("there are no segments of the audit log in {}", folder.display()))
+    })
+}
+
+/// The files, in the order of their lines: their names have the numbers with zeros before them.
+fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut found = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    found.retain(|path| name(path).starts_with("audit-") && name(path).ends_with(".ndjson"));
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,58 @@
+//! `tenure clock …`.
+
+use clap::Subcommand;
+use domain::time::Micros;
+use server::clock::{Clock as _, SystemClock};
+use store::{By, NewAuditLine};
+
+use crate::administration::time;
+use crate::commands::Context;
+use crate::failure::Result;
+
+/// What can be said of the clock.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+A server whose clock jumps ahead deletes nothing for its age until the clock is right again: otherwise seconds of a wrong \
+clock would delete files, the feed and login sessions for good. When the jump was right (the clock was wrong before, or the \
+machine slept where that cannot be seen), `tenure clock accept` says so; the servers go on within a sweep.")]
+pub enum Clock {
+    /// Show this machine's time, the database's, and the time that a server last believed
+    Show,
+    /// Say that this machine's clock is right now
+    Accept,
+}
+
+/// Does one of them.
+///
+/// # Errors
+/// Those of the database.
+pub async fn run(context: &Context, command: Clock) -> Result<()> {
+    let admin = context.administration().await?;
+    let (store, system) = (&admin.store, &admin.system);
+    let believed = store.believed_time(system).await?;
+    let now = SystemClock.now();
+    let shown = |at: Option<Micros>| at.map(time);
+    let outcome = match command {
+        Clock::Show => {
+            let database = store.database_time(system).await?;
+            let document = serde_json::json!({
+                "machine": time(now), "database": shown(database), "believed": shown(believed),
+            });
+            let line =
+                |name, at: Option<Micros>| format!("{name} {}", shown(at).unwrap_or_else(|| "-".to_owned()));
+            let lines = [line("machine ", Some(now)), line("database", database), line("believed", believed)];
+            context.output.done(&lines.join("\n"), &document)
+        }
+        Clock::Accept => {
+            store.believe_time(system, now).await?;
+            let details = serde_json::json!({ "now_us": now.0 });
+            let was = serde_json::json!({ "now_us": believed.map(|at| at.0) });
+            let line = NewAuditLine::new(By::NOBODY, "clock.accept", "", details, now).instead_of(was);
+            store.audit_note(system, &line).await?;
+            let document = serde_json::json!({ "believed": time(now) });
+            context.output.done(&format!("{} is right.", time(now)), &document)
+        }
+    };
+    admin.close().await;
+    outcome
+}
