@@ -131,14 +131,9 @@ impl Server {
         let recaptcha = Recaptcha::of(&settings).map_err(ServeError::Recaptcha)?;
         let issuer = Issuer::new(&settings).map_err(ServeError::Issuer)?;
         // The address first: a second server on the same port must not touch the database.
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
+        let listener = bind(settings.listen).await?;
         let metrics = match settings.metrics_listen {
-            Some(address) => {
-                let bound = TcpListener::bind(address).await;
-                Some(bound.map_err(|cause| ServeError::Listen { address, cause })?)
-            }
+            Some(address) => Some(bind(address).await?),
             None => None,
         };
         let address =
@@ -223,6 +218,10 @@ impl Server {
         self.app.store.database().close().await;
         drop(self.lock);
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|cause| ServeError::Listen { address, cause })
 }
 
 /// Opens the key that secrets are sealed with, or makes it.
