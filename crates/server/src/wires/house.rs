@@ -13,7 +13,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::net::SocketAddr;
-use store::database::SCHEMA_VERSION;
 use tokio::net::TcpListener;
 
 /// The routes, for the table of callers.
@@ -55,18 +54,14 @@ async fn ready(State(app): State<App>) -> Response {
     }
     let answers = async {
         database.ping().await?;
-        database.schema().await
+        database.newer_schema().await
     };
     match answers.await {
-        Ok(schema) if schema > SCHEMA_VERSION => {
-            tracing::error!(
-                schema,
-                known = SCHEMA_VERSION,
-                "a newer tenure has changed the database: stop this one"
-            );
+        Ok(Some(schema)) => {
+            tracing::error!(schema, "a newer tenure has changed the database: stop this one");
             unready("a newer tenure has changed the database: stop this server, and start the newer program")
         }
-        Ok(_) => match app.clocks.doubt() {
+        Ok(None) => match app.clocks.doubt() {
             Some(doubt) => format!("ready\n{doubt}\n").into_response(),
             None => "ready\n".into_response(),
         },

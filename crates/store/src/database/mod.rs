@@ -275,13 +275,14 @@ impl Database {
         }
     }
 
-    /// The schema of the database now: larger than [`SCHEMA_VERSION`] when a newer program has changed it meanwhile.
+    /// The schema of the database, when a newer program has changed it since this one opened it.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`].
-    pub async fn schema(&self) -> Result<i64, DatabaseError> {
+    pub async fn newer_schema(&self) -> Result<Option<i64>, DatabaseError> {
         let rows = self.read("SELECT MAX(version) FROM schema_migrations", Vec::new()).await?;
-        rows.first().map_or(Ok(0), |row| row.int(0))
+        let schema = rows.first().map_or(Ok(0), |row| row.int(0))?;
+        Ok(Some(schema).filter(|schema| *schema > SCHEMA_VERSION))
     }
 
     /// Looks for damage: reads all of an SQLite database, on a thread and a connection of its own with little priority, so

@@ -130,7 +130,11 @@ async fn an_address_has_its_quota_whoever_it_says_it_is() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(world.send(from("192.0.2.1", path, None)).await.status, 200, "{path} is never too much");
     }
-    assert_eq!(world.send(from("192.0.2.1", "/metrics", None)).await.status, 404, "metrics are for this machine");
+    assert_eq!(
+        world.send(from("192.0.2.1", "/metrics", None)).await.status,
+        404,
+        "metrics are for this machine"
+    );
     assert_eq!(world.send(from("127.0.0.1", "/metrics", None)).await.status, 200);
 }
 
