@@ -179,7 +179,7 @@ async fn seal(context: &Context, admin: &Administration, before: Micros) -> Resu
 /// What went wrong, also where callers over HTTP are not told.
 fn cause(failure: server::failure::Failure) -> String {
     match failure {
-        server::failure::Failure::Internal { cause } => cause,
+        server::failure::Failure::Internal { cause, .. } => cause,
         other => other.to_string(),
     }
 }
