@@ -67,7 +67,9 @@ async fn export(
         text.push(b'\n');
     }
     let head = check(&lines)?;
-    let file = format!("audit-{:012}-{:012}.ndjson", after + 1, head.sequence);
+    // With the start of its hash: after a restore the log may go on otherwise, and both files are kept.
+    let hash = head.to_string().rsplit(':').next().map(|hash| hash[..8].to_owned()).unwrap_or_default();
+    let file = format!("audit-{:012}-{:012}-{hash}.ndjson", after + 1, head.sequence);
     let path = Path::from(file.as_str());
     archive.put(&path, PutPayload::from(text.clone())).await.map_err(Failure::internal)?;
     let kept =

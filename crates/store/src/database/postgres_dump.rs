@@ -21,7 +21,7 @@ DO $$ DECLARE made record; BEGIN
     END LOOP;
     FOR made IN SELECT p.oid::regprocedure AS name FROM pg_proc p
                 WHERE p.pronamespace = current_schema()::regnamespace
-                  AND p.proname IN ('audit_link', 'audit_kept', 'audit_ordered') LOOP
+                  AND starts_with(p.proname::text, 'audit_') LOOP
         EXECUTE 'DROP FUNCTION ' || made.name || ' CASCADE';
     END LOOP;
 END $$;
