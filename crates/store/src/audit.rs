@@ -81,10 +81,12 @@ impl NewAuditLine {
         self
     }
 
-    /// Whose rights it may be about: what it was done to, and the owner of that.
+    /// Whose rights it may be about: what it was done to, the owner of that, and the keys that were revoked with it.
     pub(crate) fn concerns(&self) -> impl Iterator<Item = Topic> {
         let owner = self.details.get("of").and_then(Json::as_str);
-        let ids = [Some(self.thing.as_str()), owner].into_iter().flatten();
+        let revoked = self.details.get("revoked").and_then(Json::as_array);
+        let revoked = revoked.into_iter().flatten().filter_map(Json::as_str);
+        let ids = [Some(self.thing.as_str()), owner].into_iter().flatten().chain(revoked);
         ids.filter_map(|id| Uuid::try_parse(id).ok()).map(Topic::Access).collect::<Vec<_>>().into_iter()
     }
 
