@@ -3,6 +3,7 @@
 //! Each wire has exactly one `impl From<Failure>` and it has no `_` arm: a new failure breaks the build
 //! until every wire says it in its own words.
 
+use axum::http::StatusCode;
 use domain::Refusal;
 use store::DatabaseError;
 
@@ -39,6 +40,9 @@ pub enum Failure {
     /// Somebody else is needed for it, who cannot be asked.
     #[error("{0}")]
     Away(&'static str),
+    /// The database gave a read no answer; it may be tried again.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
     /// The server itself failed: the cause is for the log, never for the caller.
     #[error("internal error{}", named(.request.as_deref()))]
     Internal {
@@ -61,6 +65,40 @@ pub struct Cause(pub String);
 tokio::task_local! {
     /// The id of the request that is answered.
     pub static REQUEST: String;
+}
+
+/// Why the database gave a read no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// It took too long.
+    #[error(
+        "this took longer than {seconds} seconds: ask for less, for example by a filter for the time of creation"
+    )]
+    Slow {
+        /// How long it may take.
+        seconds: u64,
+    },
+    /// The caller has too many lists, searches and counts under way.
+    #[error("you have too many lists, searches and counts under way: wait for some of them, then try again")]
+    TooMany,
+    /// All together have too many lists, searches and counts under way.
+    #[error("the server is busy with other lists, searches and counts: try again in a few seconds")]
+    Crowded,
+    /// It cannot be reached.
+    #[error("the database cannot be reached at the moment: try again in a few seconds")]
+    Away,
+}
+
+impl Unanswered {
+    /// The status over HTTP; each of them comes with `Retry-After`.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Unanswered::Slow { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Unanswered::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Unanswered::Crowded | Unanswered::Away => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
 }
 
 /// What is wrong with a request before anything is asked of it.
@@ -144,8 +182,53 @@ impl From<store::Error> for Failure {
             store::Error::Refused(refusal) => Failure::Refused(refusal),
             store::Error::Unauthenticated => Failure::Unauthenticated,
             store::Error::Stale => Failure::Busy,
-            store::Error::Database(DatabaseError::Damaged(_)) => Failure::Away(DAMAGED),
-            store::Error::Database(error) => Failure::internal(error),
+            store::Error::Database(error) => match error {
+                DatabaseError::Damaged(_) => Failure::Away(DAMAGED),
+                DatabaseError::Slow { seconds } => Unanswered::Slow { seconds }.into(),
+                DatabaseError::Crowded { own: true } => Unanswered::TooMany.into(),
+                DatabaseError::Crowded { own: false } => Unanswered::Crowded.into(),
+                DatabaseError::Away(cause) => {
+                    tracing::warn!(cause, "the database cannot be reached");
+                    Unanswered::Away.into()
+                }
+                DatabaseError::Unmet { .. }
+                | DatabaseError::Taken { .. }
+                | DatabaseError::Schema(_)
+                | DatabaseError::Failed(_) => Failure::internal(error),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wires::{devin, everruns, mobilenext, probe, tenure};
+    use axum::response::{IntoResponse, Response};
+
+    #[test]
+    fn who_gets_no_answer_is_told_when_to_come_back_on_every_wire() {
+        let wires: [(&str, fn(Failure) -> Response); 5] = [
+            ("devin", |failure| devin::errors::DevinError::from(failure).into_response()),
+            ("everruns", |failure| everruns::errors::EverrunsError::from(failure).into_response()),
+            ("mobilenext", |failure| mobilenext::errors::MobileError::from(failure).into_response()),
+            ("probe", |failure| probe::errors::ProbeError::from(failure).into_response()),
+            ("tenure", |failure| tenure::errors::TenureError::from(failure).into_response()),
+        ];
+        for (error, status) in [
+            (DatabaseError::Slow { seconds: 10 }, 504),
+            (DatabaseError::Crowded { own: true }, 429),
+            (DatabaseError::Crowded { own: false }, 503),
+            (DatabaseError::Away("a text for the log".into()), 503),
+        ] {
+            let again = error.to_string();
+            let failure = Failure::from(store::Error::Database(error));
+            let Failure::Unanswered(unanswered) = failure else { panic!("{again}: {failure}") };
+            for (name, word) in wires {
+                let response = word(unanswered.into());
+                assert_eq!(response.status(), status, "{name}: {again}");
+                assert_eq!(response.headers()["retry-after"], "5", "{name}: {again}");
+            }
         }
     }
 }

@@ -138,7 +138,14 @@ impl Server {
         };
         let address =
             listener.local_addr().map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
-        let readers = Readers { sqlite: settings.sqlite_readers, postgres: settings.postgres_connections };
+        let readers = Readers {
+            sqlite: settings.sqlite_readers,
+            postgres: settings.postgres_connections,
+            read_timeout: settings.request_timeout,
+            scan_timeout: settings.scan_timeout,
+            scan_wait: settings.scan_wait,
+            ..Readers::default()
+        };
         let url = settings.database.reveal();
         let database = Database::open_with(url, OpenMode::Migrate, readers, clock.now().0).await?;
         let keys = open_keys(&settings, &*random)?;

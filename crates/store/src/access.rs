@@ -52,6 +52,7 @@
 use crate::by::By;
 use crate::database::{Row, Statement, Value};
 use crate::idempotency::Scope;
+use crate::lane::Reads;
 use crate::means::Means;
 use crate::rows::any;
 use crate::{Result, Store};
@@ -436,44 +437,43 @@ impl System {
 impl Store {
     /// Reads in one organization. The organization is always `$1`, and a statement that does not use it is refused:
     /// it would show everybody's rows.
-    pub(crate) async fn within<P: Right>(
+    pub(crate) async fn within<P: Right, S: Reads>(
         &self,
         granted: &Granted<P>,
-        sql: &'static str,
+        sql: S,
         values: Vec<Value>,
     ) -> Result<Vec<Row>> {
-        let Statement { sql, values, .. } = scoped(granted, sql, values);
-        Ok(self.database.read(sql, values).await?)
+        self.ask_one::<S>(granted.by.asker(granted.organization), scoped(granted, sql.sql(), values)).await
     }
 
-    /// The like for several statements, which see the same moment.
-    pub(crate) async fn within_snapshot<P: Right>(
+    /// Reads several statements in one organization, which see the same moment.
+    pub(crate) async fn within_snapshot<P: Right, S: Reads>(
         &self,
         granted: &Granted<P>,
-        statements: Vec<(&'static str, Vec<Value>)>,
+        statements: Vec<(S, Vec<Value>)>,
     ) -> Result<Vec<Vec<Row>>> {
-        let statements = statements.into_iter().map(|(sql, values)| scoped(granted, sql, values));
-        Ok(self.database.read_all(statements.collect()).await?)
+        let statements = statements.into_iter().map(|(sql, values)| scoped(granted, sql.sql(), values));
+        self.ask::<S>(granted.by.asker(granted.organization), statements.collect()).await
     }
 
     /// Reads in all organizations and in one snapshot, for somebody who has the right in the whole account.
-    pub(crate) async fn across<P: Right>(
+    pub(crate) async fn across<P: Right, S: Reads>(
         &self,
-        _: &GrantedAccount<P>,
-        statements: Vec<(&'static str, Vec<Value>)>,
+        granted: &GrantedAccount<P>,
+        statements: Vec<(S, Vec<Value>)>,
     ) -> Result<Vec<Vec<Row>>> {
-        let statements = statements.into_iter().map(|(sql, values)| any(sql, values));
-        Ok(self.database.read_all(statements.collect()).await?)
+        let statements = statements.into_iter().map(|(sql, values)| any(sql.sql(), values));
+        self.ask::<S>(granted.by.asker(OrganizationId::ACCOUNT), statements.collect()).await
     }
 
     /// Reads across organizations.
-    pub(crate) async fn everywhere(
+    pub(crate) async fn everywhere<S: Reads>(
         &self,
-        _: &System,
-        sql: &'static str,
+        system: &System,
+        sql: S,
         values: Vec<Value>,
     ) -> Result<Vec<Row>> {
-        Ok(self.database.read(sql, values).await?)
+        self.ask_one::<S>(system.asker(), any(sql.sql(), values)).await
     }
 }
 

@@ -5,7 +5,9 @@
 //! sessions, organizations) has a condition only when it is asked for; all the rest are one group of conditions, which
 //! is there as a whole or not at all. So there are only a few statements, and each of them is prepared once.
 
+use crate::agent_lists::Question;
 use crate::database::Value;
+use crate::lane::Scan;
 use domain::agent::SessionFilter;
 use domain::ids::{OrganizationId, SessionId};
 use domain::time::Micros;
@@ -302,6 +304,44 @@ fn elements(number: &str, kind: Kind) -> String {
         Kind::Text => text,
         Kind::Int => format!("CAST({text} AS BIGINT)"),
         Kind::Id => format!("CAST({text} AS UUID)"),
+    }
+}
+
+/// Which of some tags exist in an organization: one look-up by the key for each.
+pub(crate) fn tags_within(sqlite: bool, tags: &[String]) -> Question {
+    let sql = format!(
+        "SELECT w.value FROM ({}) w
+         WHERE (SELECT t.tag FROM session_tags t WHERE t.organization = $1 AND t.tag = w.value LIMIT 1) IS NOT NULL",
+        rows_of(sqlite, "$2")
+    );
+    (Scan(kept(sql)), vec![texts(tags).into()])
+}
+
+/// Which of some tags exist in the organizations of a filter: one look-up by the key for each of both.
+pub(crate) fn tags_across(sqlite: bool, filter: &SessionFilter, tags: &[String]) -> Question {
+    let some = match sqlite {
+        true => "o.id IN (SELECT unhex(value) FROM json_each($2))".to_owned(),
+        false => format!("o.id = ANY (ARRAY(SELECT {}))", elements("$2", Kind::Id)),
+    };
+    // The limits keep PostgreSQL from making joins of it, which would read all tags of an organization.
+    let sql = format!(
+        "SELECT w.value FROM ({}) w WHERE
+             (SELECT o.id FROM organizations o
+              WHERE ($3 = 1 OR o.deleted_us IS NULL) AND (CAST($2 AS TEXT) IS NULL OR {some})
+                AND (SELECT t.tag FROM session_tags t WHERE t.organization = o.id AND t.tag = w.value LIMIT 1)
+                    IS NOT NULL
+              LIMIT 1) IS NOT NULL",
+        rows_of(sqlite, "$1"),
+    );
+    let some = filter.organizations.as_ref().map(|list| organizations(list));
+    (Scan(kept(sql)), vec![texts(tags).into(), some.into(), filter.include_deleted_organizations.into()])
+}
+
+/// The rows `value` of a list.
+fn rows_of(sqlite: bool, number: &str) -> String {
+    match sqlite {
+        true => format!("SELECT value FROM json_each({number})"),
+        false => format!("SELECT {} AS value", elements(number, Kind::Text)),
     }
 }
 

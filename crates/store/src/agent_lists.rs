@@ -1,14 +1,16 @@
 //! Lists of agent sessions, and what is counted of them.
 
 use crate::access::{Granted, GrantedAccount, ViewSessions};
-use crate::agent_filter::{Conditions, Reach, conditions, kept};
+use crate::agent_filter::{Conditions, Reach, conditions, kept, tags_across, tags_within};
 use crate::agent_sessions::session;
 use crate::database::{Database, Row, Value};
+use crate::lane::Scan;
 use crate::rows::{MAX_PAGE_BYTES, values, word};
 use crate::{Result, Store};
 use domain::agent::{AgentSession, SessionFilter, State};
 use domain::ids::AgentId;
 use domain::page::{Listed, Select};
+use std::collections::HashMap;
 
 /// What an organization has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub struct SessionFacets {
 }
 
 /// A statement and its values.
-pub(crate) type Question = (&'static str, Vec<Value>);
+pub(crate) type Question = (Scan, Vec<Value>);
 
 impl Store {
     /// A stretch of the organization's agent sessions that a filter lets through, newest first, with their number, at
@@ -83,7 +85,7 @@ impl Store {
         let sql = "SELECT state, COUNT(*), COUNT(archived_us) FROM agent_sessions
                    WHERE organization = $1 GROUP BY state ORDER BY state";
         let mut stats = SessionStats::default();
-        for row in self.within(granted, sql, values![]).await? {
+        for row in self.within(granted, Scan(sql), values![]).await? {
             let count = count(&row, 1)?;
             stats.total += count;
             stats.by_state.push((word(row.text_ref(0)?, State::parse)?, count));
@@ -100,16 +102,47 @@ impl Store {
     ) -> Result<SessionFacets> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let conditions = |reach| conditions(sqlite, reach, filter, None);
-        let by = |column| by(column, conditions(Reach::Organization));
-        let statements = vec![by("agent"), by("state"), by_tag(conditions(Reach::Known)), by("origin")];
-        let answers = self.within_snapshot(granted, statements).await?;
-        let [agents, states, tags, origins] = answers.try_into().unwrap_or_default();
+        let statements = vec![by_columns(conditions(Reach::Organization)), by_tag(conditions(Reach::Known))];
+        let [groups, tags] = self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        let (mut agents, mut states, mut origins) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for row in &groups {
+            let count = count(row, 3)?;
+            *agents.entry(row.id(0)?).or_default() += count;
+            *states.entry(row.text(1)?).or_default() += count;
+            *origins.entry(row.text(2)?).or_default() += count;
+        }
+        let state = |(state, count): (String, u64)| Ok((word(&state, State::parse)?, count));
         Ok(SessionFacets {
-            agents: facet(&agents, |row| Ok(AgentId(row.id(0)?)))?,
-            states: facet(&states, |row| word(row.text_ref(0)?, State::parse))?,
-            tags: facet(&tags, |row| Ok(row.text(0)?))?,
-            origins: facet(&origins, |row| Ok(row.text(0)?))?,
+            agents: sorted(agents).into_iter().map(|(agent, count)| (AgentId(agent), count)).collect(),
+            states: sorted(states).into_iter().map(state).collect::<Result<_>>()?,
+            tags: tags.iter().map(|row| Ok((row.text(0)?, count(row, 1)?))).collect::<Result<_>>()?,
+            origins: sorted(origins),
         })
+    }
+
+    /// Which of these tags some session of the organization has.
+    pub async fn existing_tags(
+        &self,
+        granted: &Granted<ViewSessions>,
+        tags: &[String],
+    ) -> Result<Vec<String>> {
+        let sqlite = matches!(self.database, Database::Sqlite(_));
+        let question = tags_within(sqlite, tags);
+        let [rows] = self.within_snapshot(granted, vec![question]).await?.try_into().unwrap_or_default();
+        rows.iter().map(|row| Ok(row.text(0)?)).collect()
+    }
+
+    /// Which of these tags some session has of the organizations that a filter names.
+    pub async fn existing_tags_account(
+        &self,
+        granted: &GrantedAccount<ViewSessions>,
+        filter: &SessionFilter,
+        tags: &[String],
+    ) -> Result<Vec<String>> {
+        let sqlite = matches!(self.database, Database::Sqlite(_));
+        let question = tags_across(sqlite, filter, tags);
+        let [rows] = self.across(granted, vec![question]).await?.try_into().unwrap_or_default();
+        rows.iter().map(|row| Ok(row.text(0)?)).collect()
     }
 }
 
@@ -152,7 +185,7 @@ pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Quest
               JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us) w
          WHERE before < CAST({bytes} AS BIGINT) ORDER BY created_us DESC, tail DESC"
     );
-    (kept(sql), conditions.values)
+    (Scan(kept(sql)), conditions.values)
 }
 
 /// The lists of some organizations merged into one: SQLite, which joins nothing laterally, takes the newest of what is
@@ -173,16 +206,16 @@ fn merged(conditions: &Conditions, limit: &str, offset: &str) -> String {
 }
 
 pub(crate) fn total(Conditions { sql, values, .. }: Conditions) -> Question {
-    (kept(format!("SELECT COUNT(*) FROM agent_sessions s WHERE {sql}")), values)
+    (Scan(kept(format!("SELECT COUNT(*) FROM agent_sessions s WHERE {sql}"))), values)
 }
 
-/// How many sessions have which value of a column.
-fn by(column: &str, Conditions { sql, values, .. }: Conditions) -> Question {
+/// How many sessions have which agent, state and origin: what is looked for is looked for once, for all three.
+pub(crate) fn by_columns(Conditions { sql, values, .. }: Conditions) -> Question {
     let sql = format!(
-        "SELECT s.{column}, COUNT(*) FROM agent_sessions s WHERE {sql}
-         GROUP BY s.{column} ORDER BY COUNT(*) DESC, s.{column}"
+        "SELECT s.agent, s.state, s.origin, COUNT(*) FROM agent_sessions s WHERE {sql}
+         GROUP BY s.agent, s.state, s.origin"
     );
-    (kept(sql), values)
+    (Scan(kept(sql)), values)
 }
 
 /// The tags lead to the sessions.
@@ -193,11 +226,14 @@ pub(crate) fn by_tag(Conditions { sql, values, .. }: Conditions) -> Question {
               WHERE s.organization = $1 AND s.created_us = x.session_us AND {sql}) IS NOT NULL
          GROUP BY x.tag ORDER BY COUNT(*) DESC, x.tag LIMIT 100"
     );
-    (kept(sql), values)
+    (Scan(kept(sql)), values)
 }
 
-fn facet<T>(rows: &[Row], value: impl Fn(&Row) -> Result<T>) -> Result<Vec<(T, u64)>> {
-    rows.iter().map(|row| Ok((value(row)?, count(row, 1)?))).collect()
+/// The most frequent first.
+fn sorted<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
+    let mut counts = counts.into_iter().collect::<Vec<_>>();
+    counts.sort_by(|(one, ones), (other, others)| others.cmp(ones).then_with(|| one.cmp(other)));
+    counts
 }
 
 fn stretch(rows: &[Row], total: &[Row], select: Select) -> Result<Listed<AgentSession>> {

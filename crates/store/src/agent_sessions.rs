@@ -4,6 +4,7 @@ use crate::access::{Granted, GrantedAccount, Right, System, UseSessions, ViewSes
 use crate::agent_changes::{self as written, CycleLimit, key};
 use crate::database::{Batch, DatabaseError, Row, Topic};
 use crate::idempotency::makes;
+use crate::lane::Scan;
 use crate::rows::{any, batch, from_json, maybe_time, one, values};
 use crate::secrets::{self, SealedSecret};
 use crate::sessions::{line_of, stale};
@@ -193,7 +194,7 @@ impl Store {
     /// Gives whether anything is left.
     pub async fn purge_agents(&self, system: &System, rows: u32, now: Micros) -> Result<bool> {
         let sql = "SELECT organization, session_us FROM agent_purges LIMIT 16";
-        let purges = self.everywhere(system, sql, values![]).await?;
+        let purges = self.everywhere(system, Scan(sql), values![]).await?;
         for row in &purges {
             self.purge(system, OrganizationId(row.id(0)?), Micros(row.int(1)?), rows, now).await?;
         }

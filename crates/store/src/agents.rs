@@ -3,6 +3,7 @@
 use crate::access::{Granted, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
 use crate::idempotency::makes;
+use crate::lane::Scan;
 use crate::rows::{MAX_PAGE_BYTES, batch, containing, from_json, json, listed, one, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -93,8 +94,8 @@ impl Store {
     ) -> Result<Listed<Agent>> {
         let pattern = containing(search.unwrap_or_default());
         let both = vec![
-            (PAGE, values![pattern.as_str(), limit, offset, MAX_PAGE_BYTES]),
-            (TOTAL, values![pattern.as_str()]),
+            (Scan(PAGE), values![pattern.as_str(), limit, offset, MAX_PAGE_BYTES]),
+            (Scan(TOTAL), values![pattern.as_str()]),
         ];
         let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
         let items = rows.iter().map(|row| agent(granted.organization(), row)).collect::<Result<Vec<_>>>()?;

@@ -14,6 +14,7 @@ use crate::access::System;
 use crate::audit::{AuditLine, line, lines};
 use crate::audit_segments::SegmentWalk;
 use crate::database::{DatabaseError, Row, Value};
+use crate::lane::Scan;
 use crate::rows::values;
 use crate::{Error, Result, Store};
 use domain::time::Micros;
@@ -282,7 +283,7 @@ impl Store {
         mut walk: Walk,
     ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
         loop {
-            let rows = self.everywhere(system, FROM, values![walk.last, AT_ONCE]).await?;
+            let rows = self.everywhere(system, Scan(FROM), values![walk.last, AT_ONCE]).await?;
             for row in &rows {
                 if let Err(broken) = walk.step(row) {
                     return Ok(Err(broken));
@@ -327,7 +328,7 @@ impl Store {
         until: Micros,
         limit: u32,
     ) -> Result<Vec<ChainedLine>> {
-        let rows = self.everywhere(system, BETWEEN, values![after, since, until, limit]).await?;
+        let rows = self.everywhere(system, Scan(BETWEEN), values![after, since, until, limit]).await?;
         let chained = |row: &Row| {
             let hash = |column| Ok::<_, Error>(row.maybe_bytes(column)?.map(|bytes| hex(&bytes)));
             Ok(ChainedLine { line: line(row)?, previous: hash(11)?, hash: hash(12)? })

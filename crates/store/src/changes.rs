@@ -2,6 +2,7 @@
 
 use crate::access::{Granted, System, ViewSessions};
 use crate::database::Row;
+use crate::lane::Scan;
 use crate::rows::{any, batch, values, word};
 use crate::sessions::session_id;
 use crate::{Result, Store};
@@ -48,7 +49,7 @@ impl Store {
         let sql = "SELECT c.organization FROM counters c
                    WHERE EXISTS (SELECT 1 FROM changes f WHERE f.organization = c.organization
                                  AND f.sequence = c.pruned + 1 AND f.at_us < $1)";
-        for row in self.everywhere(system, sql, values![before]).await? {
+        for row in self.everywhere(system, Scan(sql), values![before]).await? {
             let organization = OrganizationId(row.id(0)?);
             let statements = vec![
                 any(

@@ -2,6 +2,7 @@
 
 use crate::access::{ConnectWorkers, Granted, System, ViewSessions};
 use crate::database::DatabaseError;
+use crate::lane::Scan;
 use crate::rows::{any, batch, one, values};
 use crate::sessions::session_id;
 use crate::{Result, Store};
@@ -90,7 +91,8 @@ impl Store {
         let organizations = match organization {
             Some(organization) => vec![organization],
             None => {
-                let rows = self.everywhere(system, ORGANIZATIONS, values![names.as_str(), limit]).await?;
+                let rows =
+                    self.everywhere(system, Scan(ORGANIZATIONS), values![names.as_str(), limit]).await?;
                 rows.iter().map(|row| Ok(OrganizationId(row.id(0)?))).collect::<Result<_>>()?
             }
         };
@@ -154,7 +156,7 @@ impl Store {
         now: Micros,
         limit: u32,
     ) -> Result<Vec<(SessionKey, i64)>> {
-        let rows = self.everywhere(system, EXPIRED, values![now, limit]).await?;
+        let rows = self.everywhere(system, Scan(EXPIRED), values![now, limit]).await?;
         let lease = |row: &crate::database::Row| {
             let organization = OrganizationId(row.id(0)?);
             let key = SessionKey { organization, kind: Kind::Agent, id: session_id(row, 1)? };

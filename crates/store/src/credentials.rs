@@ -5,6 +5,7 @@ use crate::audit::{NewAuditLine, audited};
 use crate::by::By;
 use crate::database::{Row, Statement};
 use crate::idempotency::makes;
+use crate::lane::Scan;
 use crate::means::Means;
 use crate::rows::{any, batch, maybe_scopes, maybe_time, one, scopes_text, values, word};
 use crate::{Error, Result, Store};
@@ -118,7 +119,7 @@ impl Store {
 
     /// All keys, the oldest first.
     pub async fn credentials(&self, system: &System) -> Result<Vec<Credential>> {
-        self.everywhere(system, CREDENTIAL, values![]).await?.iter().map(credential).collect()
+        self.everywhere(system, Scan(CREDENTIAL), values![]).await?.iter().map(credential).collect()
     }
 }
 

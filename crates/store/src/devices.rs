@@ -4,6 +4,7 @@ use crate::access::{Granted, System, ViewSessions};
 use crate::database::{DatabaseError, Row, Statement, Topic};
 use crate::holds::wanted;
 use crate::hosts::HostLink;
+use crate::lane::Scan;
 use crate::rows::{any, batch, one, values};
 use crate::sessions::device_key;
 use crate::{Result, Store};
@@ -82,12 +83,12 @@ const BY_ID: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE i
 impl Store {
     /// The devices whose last hold has ended and which their hosts have not cleaned yet.
     pub async fn devices_to_clean(&self, system: &System) -> Result<Vec<Device>> {
-        self.everywhere(system, TO_CLEAN, values![]).await?.iter().map(device).collect()
+        self.everywhere(system, Scan(TO_CLEAN), values![]).await?.iter().map(device).collect()
     }
 
     /// Every device of everybody, for the operator's counts.
     pub async fn all_devices(&self, system: &System) -> Result<Vec<Device>> {
-        self.everywhere(system, ALL, values![]).await?.iter().map(device).collect()
+        self.everywhere(system, Scan(ALL), values![]).await?.iter().map(device).collect()
     }
 
     /// A device, for a hold that is known to stand on it.
@@ -107,12 +108,12 @@ impl Store {
 
     /// Who waits, and what is free.
     pub async fn queue(&self, system: &System) -> Result<QueueState> {
-        let rows = self.everywhere(system, QUEUE, values![]).await?;
+        let rows = self.everywhere(system, Scan(QUEUE), values![]).await?;
         let queue = rows.iter().map(queued).collect::<Result<Vec<_>>>()?;
         if queue.is_empty() {
             return Ok(QueueState { queue, devices: vec![] });
         }
-        let devices = self.everywhere(system, FREE, values![]).await?;
+        let devices = self.everywhere(system, Scan(FREE), values![]).await?;
         Ok(QueueState { queue, devices: devices.iter().map(device).collect::<Result<_>>()? })
     }
 
@@ -161,7 +162,7 @@ impl Store {
     ) -> Result<Vec<String>> {
         let sql = "SELECT handle FROM devices WHERE organization = $1 OR organization = $2 OR $1 = $2";
         let organizations = values![link.organization(), OrganizationId::ACCOUNT];
-        let rows = self.everywhere(&System::for_jobs(), sql, organizations).await?;
+        let rows = self.everywhere(&System::for_jobs(), Scan(sql), organizations).await?;
         let mut taken = rows.iter().map(|row| Ok(row.text(0)?)).collect::<Result<HashSet<_>>>()?;
         let mut handles = Vec::new();
         for update in updates {

@@ -2,6 +2,7 @@
 
 use crate::access::System;
 use crate::database::Row;
+use crate::lane::Scan;
 use crate::rows::values;
 use crate::signing::PublicKey;
 use crate::{Result, Store};
@@ -96,7 +97,7 @@ impl Store {
     /// What is wrong with what is kept. `sweeps` is before the last time at which a server must have looked.
     pub async fn orphans(&self, system: &System, sweeps: Micros) -> Result<Orphans> {
         let count = async |sql, values| {
-            let rows = self.everywhere(system, sql, values).await?;
+            let rows = self.everywhere(system, Scan(sql), values).await?;
             rows.first().map_or(Ok(0), |row| Ok::<i64, crate::Error>(row.int(0)?))
         };
         Ok(Orphans {

@@ -2,6 +2,7 @@
 
 use crate::access::{Granted, Right, ViewSessions};
 use crate::database::Row;
+use crate::lane::Scan;
 use crate::messages::IS_THERE;
 use crate::rows::{from_json, values, word};
 use crate::{Result, Store};
@@ -98,8 +99,15 @@ impl Store {
         };
         let page = (if query.newest_first { NEWEST } else { PAGE }, page);
         let statements = vec![(IS_THERE, values![created, id.tail() as i64]), page, total];
-        let [there, rows, total] =
-            self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        let answers = match whole {
+            true => self.within_snapshot(granted, statements).await?,
+            // Events of some kinds are looked for and counted among all of the session's.
+            false => {
+                let scans = statements.into_iter().map(|(sql, values)| (Scan(sql), values));
+                self.within_snapshot(granted, scans.collect()).await?
+            }
+        };
+        let [there, rows, total] = answers.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
         let items =
             rows.iter().take(query.limit as usize).map(|row| event(id, row)).collect::<Result<Vec<_>>>()?;

@@ -3,6 +3,7 @@
 use crate::access::{Granted, Right, System, UseSessions};
 use crate::database::{DatabaseError, Row, Statement};
 use crate::idempotency::makes;
+use crate::lane::Scan;
 use crate::rows::{any, batch, one, values, word};
 use crate::{Result, Store};
 use domain::Refusal;
@@ -148,7 +149,7 @@ impl Store {
     pub async fn used_bytes(&self, granted: &Granted<UseSessions>) -> Result<u64> {
         // SUM gives NUMERIC in PostgreSQL; the cast keeps one type for both.
         let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1";
-        let rows = self.within(granted, sql, values![]).await?;
+        let rows = self.within(granted, Scan(sql), values![]).await?;
         rows.first().map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
     }
 
@@ -223,7 +224,7 @@ impl Store {
     /// Files that are no longer kept, at most a thousand.
     pub async fn expired_files(&self, system: &System, now: Micros) -> Result<Vec<StoredFile>> {
         let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE expires_us <= $1 LIMIT 1000");
-        self.everywhere(system, sql, values![now]).await?.iter().map(file).collect()
+        self.everywhere(system, Scan(sql), values![now]).await?.iter().map(file).collect()
     }
 
     /// Forgets a file whose bytes are gone.

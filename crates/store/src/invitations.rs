@@ -5,6 +5,7 @@ use crate::audit::{NewAuditLine, audited};
 use crate::by::{By, Proof};
 use crate::database::{Row, Statement};
 use crate::idempotency::makes;
+use crate::lane::Scan;
 use crate::rows::{any, one, values, word};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
@@ -151,7 +152,7 @@ impl Store {
         granted: &Granted<ManageMembers>,
         now: Micros,
     ) -> Result<Vec<Invitation>> {
-        self.within(granted, HERE, values![now]).await?.iter().map(invitation).collect()
+        self.within(granted, Scan(HERE), values![now]).await?.iter().map(invitation).collect()
     }
 
     /// Takes an open invitation back.

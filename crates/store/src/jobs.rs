@@ -2,6 +2,7 @@
 
 use crate::access::System;
 use crate::database::{Row, Topic};
+use crate::lane::Scan;
 use crate::rows::{any, batch, values};
 use crate::sessions::device_key;
 use crate::{Result, Store};
@@ -71,11 +72,11 @@ const ORPHANED: &str = "
 impl Store {
     /// What the sweep has to do, given since when things count as idle, expired and empty.
     pub async fn due(&self, system: &System, idle: Micros, expired: Micros, empty: Micros) -> Result<Due> {
-        let idle = self.everywhere(system, HOLDS, values!["in_use", idle]).await?;
-        let expired = self.everywhere(system, HOLDS, values!["pending", expired]).await?;
-        let empty = self.everywhere(system, EMPTY, values![empty]).await?;
-        let ownerless = self.everywhere(system, OWNERLESS, values![]).await?;
-        let orphaned = self.everywhere(system, ORPHANED, values![]).await?;
+        let idle = self.everywhere(system, Scan(HOLDS), values!["in_use", idle]).await?;
+        let expired = self.everywhere(system, Scan(HOLDS), values!["pending", expired]).await?;
+        let empty = self.everywhere(system, Scan(EMPTY), values![empty]).await?;
+        let ownerless = self.everywhere(system, Scan(OWNERLESS), values![]).await?;
+        let orphaned = self.everywhere(system, Scan(ORPHANED), values![]).await?;
         Ok(Due {
             idle: idle.iter().map(due_hold).collect::<Result<_>>()?,
             expired: expired.iter().map(due_hold).collect::<Result<_>>()?,
@@ -100,7 +101,7 @@ impl Store {
                          AND h.session_us = d.holder_session_us AND h.id = d.holder_hold
                     WHERE d.host = $1";
         let mut lost = Vec::new();
-        for row in self.everywhere(system, sql, values![cutoff]).await? {
+        for row in self.everywhere(system, Scan(sql), values![cutoff]).await? {
             let host = HostId(row.id(0)?);
             let holds = self.everywhere(system, held, values![host]).await?;
             let holds = holds.iter().map(due_hold).collect::<Result<_>>()?;

@@ -33,6 +33,7 @@ mod idempotency;
 mod identities;
 mod invitations;
 mod jobs;
+mod lane;
 mod logins;
 mod means;
 mod members;
@@ -70,7 +71,9 @@ pub use audit_segments::{Segment, SegmentLine, SegmentWalk};
 pub use by::{By, Proof};
 pub use changes::Feed;
 pub use credentials::Chosen;
-pub use database::{Database, DatabaseError, OpenMode, Readers, ServerLock, Topic, Watch, WorkWait, Written};
+pub use database::{
+    Asker, Database, DatabaseError, OpenMode, Readers, ServerLock, Topic, Watch, WorkWait, Written,
+};
 pub use device_logins::Approval;
 pub use devices::{DeviceUpdate, QueueState, Queued};
 pub use doctor::{Orphans, Powerful};

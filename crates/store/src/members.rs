@@ -4,6 +4,7 @@ use crate::access::{Granted, GrantedAccount, ManageMembers, Right, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::credentials::{credential, credential_columns};
 use crate::database::Row;
+use crate::lane::Scan;
 use crate::principals::{principal, principal_columns};
 use crate::rows::{one, values, word};
 use crate::{Error, Result, Store};
@@ -78,7 +79,7 @@ impl Store {
 
     /// The organization's members with their roles, the oldest principal first.
     pub async fn members_here<P: Right>(&self, granted: &Granted<P>) -> Result<Vec<(Principal, Role)>> {
-        let rows = self.within(granted, MEMBERS, values![]).await?;
+        let rows = self.within(granted, Scan(MEMBERS), values![]).await?;
         let member = |row: &Row| Ok((principal(row)?, word(&row.text(ROLE)?, Role::parse)?));
         rows.iter().map(member).collect()
     }

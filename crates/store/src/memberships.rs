@@ -5,6 +5,7 @@ use crate::audit::{NewAuditLine, audited};
 use crate::by::{By, Proof};
 use crate::database::{Row, Statement};
 use crate::idempotency::makes;
+use crate::lane::Scan;
 use crate::logins::{OF_PERSON_HERE, end};
 use crate::members::ROLE;
 use crate::principals::{gone, principal, principal_columns};
@@ -59,7 +60,7 @@ impl Store {
             let role = word(&row.text(ROLE)?, Role::parse)?;
             Ok(Member { principal: principal(row)?, role, joined: Micros(row.int(ROLE + 1)?) })
         };
-        self.within(granted, MEMBERS, values![]).await?.iter().map(member).collect()
+        self.within(granted, Scan(MEMBERS), values![]).await?.iter().map(member).collect()
     }
 
     /// Makes a person a member, or changes their role. A service user is a member of its home only.

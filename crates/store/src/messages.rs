@@ -2,6 +2,7 @@
 
 use crate::access::{Granted, Right, ViewSessions};
 use crate::database::Row;
+use crate::lane::Scan;
 use crate::rows::{MAX_PAGE_BYTES, from_json, values};
 use crate::{Result, Store};
 use domain::Refusal;
@@ -156,7 +157,7 @@ impl Store {
         let (mut files, mut after) = (Vec::new(), 0);
         loop {
             let values = values![session, after, before, MAX_PAGE_BYTES];
-            let rows = self.within(granted, ATTACHED, values).await?;
+            let rows = self.within(granted, Scan(ATTACHED), values).await?;
             if rows.is_empty() {
                 return Ok(files);
             }

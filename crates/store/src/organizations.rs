@@ -4,6 +4,7 @@ use crate::access::{Caller, GrantedAccount, ManageOrganizations, System};
 use crate::audit::{NewAuditLine, audited};
 use crate::database::Row;
 use crate::idempotency::makes;
+use crate::lane::Scan;
 use crate::rows::{maybe_time, one, values, word};
 use crate::usage::limits;
 use crate::{Error, Result, Store};
@@ -41,7 +42,7 @@ impl Store {
     pub async fn organizations(&self, system: &System) -> Result<Vec<Organization>> {
         let sql =
             "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
-        self.everywhere(system, sql, values![]).await?.iter().map(organization).collect()
+        self.everywhere(system, Scan(sql), values![]).await?.iter().map(organization).collect()
     }
 
     /// All organizations that were not deleted, with their limits, the oldest first.
@@ -127,7 +128,7 @@ impl Store {
         let sql = "SELECT m.organization, m.principal, m.role FROM members m
                    JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
                    ORDER BY m.created_us, m.organization";
-        let rows = self.everywhere(system, sql, values![]).await?;
+        let rows = self.everywhere(system, Scan(sql), values![]).await?;
         let member = |row: &Row| {
             Ok((OrganizationId(row.id(0)?), PrincipalId(row.id(1)?), word(&row.text(2)?, Role::parse)?))
         };

@@ -5,6 +5,7 @@ use crate::audit::{NewAuditLine, audited};
 use crate::by::{By, Proof};
 use crate::database::{Row, Statement};
 use crate::families::Root;
+use crate::lane::Scan;
 use crate::logins::end_all;
 use crate::principals::{principal, principal_columns};
 use crate::rows::{any, batch, one, values};
@@ -127,13 +128,13 @@ impl Store {
     /// [`Refusal::OutOfScope`].
     pub async fn people(&self, caller: &Caller) -> Result<Vec<Person>> {
         caller.in_scope("read:sub-user")?;
-        let system = System::for_secrets();
+        let asker = caller.by().asker(caller.organization().unwrap_or(OrganizationId::ACCOUNT));
         if caller.may_in_account::<ManageMembers>().is_ok() {
-            return self.everywhere(&system, EVERYBODY, values![]).await?.iter().map(person).collect();
+            return self.ask_one::<Scan>(asker, any(EVERYBODY, values![])).await?.iter().map(person).collect();
         }
         let own =
             vec![any(OWN, values![caller.principal()]), any(MEMBERSHIPS_BELOW, values![caller.principal()])];
-        let found = self.database.read_all(own).await?;
+        let found = self.ask::<Scan>(asker, own).await?;
         let (people, memberships) =
             (found.first().into_iter().flatten(), found.get(1).map_or(&[][..], Vec::as_slice));
         let mut seen = Vec::new();

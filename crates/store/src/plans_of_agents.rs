@@ -1,9 +1,10 @@
 //! That the databases answer the hot questions about agent sessions by their keys and the narrow indexes; see
 //! `plans.rs`.
 
-use crate::agent_filter::{Reach, conditions};
-use crate::agent_lists::{Question, by_tag, page, reach_of_page, total};
+use crate::agent_filter::{Reach, conditions, tags_across, tags_within};
+use crate::agent_lists::{Question, by_columns, by_tag, page, reach_of_page, total};
 use crate::database::{Batch, Database, Statement, Value};
+use crate::lane::Scan;
 use crate::rows::values;
 use crate::testing::{fresh_postgres, fresh_sqlite};
 use crate::{agent_sessions, claims, events};
@@ -40,7 +41,7 @@ fn hot(sqlite: bool) -> Vec<Hot> {
     let mut all = lists(sqlite);
     let organization = OrganizationId(Uuid::from_u128(MANY));
     let mut add = |name, sql, values, sqlite, postgres| {
-        all.push(Hot { name, question: (sql, values), sqlite, postgres });
+        all.push(Hot { name, question: (Scan(sql), values), sqlite, postgres });
     };
     let one = values![organization, 7, 7];
     add("one", agent_sessions::ONE, one, EACH, "agent_bodies_pkey on agent_bodies b");
@@ -81,8 +82,18 @@ fn lists(sqlite: bool) -> Vec<Hot> {
         let conditions = |reach| conditions(sqlite, reach, filter, None);
         add(page(conditions(Reach::Organization), 101, 0), by_key, page_needs);
         add(total(conditions(Reach::Organization)), by_key, total_needs);
+        add(by_columns(conditions(Reach::Organization)), by_key, total_needs);
         add(by_tag(conditions(Reach::Known)), EACH, TAGS);
     }
+    let some = vec!["a,b".to_owned()];
+    let (sql, values) = tags_within(sqlite, &some);
+    let question = (sql, values![organization].into_iter().chain(values).collect());
+    let by_tag = "t USING PRIMARY KEY (organization=? AND tag=?)";
+    let exists = "session_tags_pkey on session_tags t\n Index Cond: ((organization = $1) AND (tag = ";
+    hot.push(Hot { name: "existing tags", question, sqlite: by_tag, postgres: exists });
+    let question = tags_across(sqlite, &all, &some);
+    let exists = "session_tags_pkey on session_tags t\n Index Cond: ((organization = o.id) AND (tag = ";
+    hot.push(Hot { name: "existing tags of all", question, sqlite: by_tag, postgres: exists });
     let range = "s USING COVERING INDEX agent_sessions_account (created_us>? AND created_us<?)";
     let walk = "Index Scan Backward using agent_sessions_account on agent_sessions s";
     let of_some = "s USING PRIMARY KEY (organization=? AND created_us>? AND created_us<?)";
@@ -100,12 +111,12 @@ fn lists(sqlite: bool) -> Vec<Hot> {
 #[tokio::test]
 async fn sqlite_answers_lists_claims_and_events_by_the_keys() {
     let db = fresh_sqlite().await;
-    for Hot { name, question: (sql, values), sqlite: needed, .. } in hot(true) {
+    for Hot { name, question: (Scan(sql), values), sqlite: needed, .. } in hot(true) {
         let rows = db.read(made(format!("EXPLAIN QUERY PLAN {sql}")), values).await.unwrap();
         let plan = rows.iter().map(|row| row.text(3).unwrap()).collect::<Vec<_>>();
         assert!(plan.iter().any(|line| line.ends_with(needed)), "{name} {needed}: {plan:#?}");
         // What is scanned is made by the statement itself, or is what an index of few rows has, or an index from one
-        // organization to the next.
+        // organization to the next; or the organizations, for a tag of any of them.
         let known = ["s", "o", "w", "p", "q", "first", "json_each VIRTUAL TABLE INDEX 1:", DELETED];
         let next = "agent_sessions USING COVERING INDEX agent_sessions_waiting";
         let scans = plan.iter().filter_map(|line| line.strip_prefix("SCAN "));
@@ -126,7 +137,7 @@ async fn postgres_answers_lists_claims_and_events_by_the_keys_whatever_its_stati
             let analyze = Statement { sql: "ANALYZE", values: vec![], exactly_one: false };
             db.apply(Batch { statements: vec![analyze], ..Batch::default() }).await.unwrap();
         }
-        for Hot { name, question: (sql, values), postgres: needed, .. } in hot(false) {
+        for Hot { name, question: (Scan(sql), values), postgres: needed, .. } in hot(false) {
             // All of these go over one line of the pool, one after the other.
             db.read(made(format!("PREPARE x AS {sql}")), vec![]).await.unwrap();
             let values = values.iter().map(literal).collect::<Vec<_>>().join(", ");

@@ -5,6 +5,7 @@ use crate::audit::{NewAuditLine, audited, audited_by};
 use crate::credentials::{creation, key_made, principal_kind};
 use crate::database::{Row, Statement};
 use crate::idempotency::makes;
+use crate::lane::Scan;
 use crate::logins::end_all;
 use crate::rows::{any, one, values, word};
 use crate::{Error, Result, Store};
@@ -113,7 +114,7 @@ impl Store {
 
     /// All of them, also deleted ones, the oldest first.
     pub async fn principals(&self, system: &System) -> Result<Vec<Principal>> {
-        self.everywhere(system, ALL, values![]).await?.iter().map(principal).collect()
+        self.everywhere(system, Scan(ALL), values![]).await?.iter().map(principal).collect()
     }
 
     /// Who a caller is.

@@ -4,6 +4,7 @@ use crate::access::System;
 use crate::audit::{NewAuditLine, audited};
 use crate::by::By;
 use crate::database::Statement;
+use crate::lane::Scan;
 use crate::logins::{NONE, OF_EVERYBODY, end};
 use crate::rows::{any, values};
 use crate::{Result, Store};
@@ -54,7 +55,7 @@ impl Store {
         let logins = "SELECT COUNT(*) FROM sessions WHERE kind = 'login' AND ended_us = $1";
         let keys = "SELECT COUNT(*) FROM credentials WHERE revoked_us = $1";
         let count = async |sql| {
-            let rows = self.everywhere(system, sql, values![now]).await?;
+            let rows = self.everywhere(system, Scan(sql), values![now]).await?;
             rows.first().map_or(Ok(0), |row| Ok::<_, crate::Error>(row.int(0)?))
         };
         Ok(Ended { logins: count(logins).await?, keys: count(keys).await? })

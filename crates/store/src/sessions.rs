@@ -4,6 +4,7 @@ use crate::access::{Granted, System, UseSessions, ViewSessions};
 use crate::database::{Batch, DatabaseError, Row, Statement, Topic, Value};
 use crate::holds;
 use crate::idempotency::makes;
+use crate::lane::Scan;
 use crate::rows::{any, batch, ending, maybe_time, one, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -193,7 +194,7 @@ impl Store {
         run: &'static str,
         taken: Micros,
     ) -> Result<()> {
-        let rows = self.within(granted, run, values![taken]).await?;
+        let rows = self.within(granted, Scan(run), values![taken]).await?;
         let end = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten().unwrap_or(taken.0);
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((granted.organization(), kind)).or_insert(Micros(0));
@@ -262,8 +263,8 @@ impl Store {
         let agents = "SELECT created_us, tail, revision FROM agent_sessions
                       WHERE organization = $1 ORDER BY organization, created_us LIMIT $2";
         let rows = match kind {
-            Kind::Agent => self.within(granted, agents, values![limit]).await?,
-            kind => self.within(granted, sql, values![kind.name(), limit]).await?,
+            Kind::Agent => self.within(granted, Scan(agents), values![limit]).await?,
+            kind => self.within(granted, Scan(sql), values![kind.name(), limit]).await?,
         };
         rows.iter().map(|row| Ok((session_id(row, 0)?, row.int(2)?))).collect()
     }

@@ -5,7 +5,7 @@
 
 use crate::access::ViewSessions;
 use crate::agent_filter::Reach;
-use crate::database::{Database, MIGRATIONS, OpenMode};
+use crate::database::{Database, MIGRATIONS, OpenMode, Statement};
 use crate::rows::{any, batch};
 use crate::{Granted, GrantedAccount, Result, Store};
 use domain::agent::SessionFilter;
@@ -73,6 +73,27 @@ pub enum Part {
     Rows = 0,
     /// How many there are.
     Total = 1,
+}
+
+/// A scan that never ends, in the words of each database.
+pub struct Endless {
+    /// For SQLite.
+    pub sqlite: &'static str,
+    /// For PostgreSQL.
+    pub postgres: &'static str,
+}
+
+/// A scan that never ends.
+pub const ENDLESS: Endless = Endless {
+    sqlite: "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    postgres: "SELECT CAST(pg_sleep(86400) AS TEXT)",
+};
+
+/// A scan that never ends on its own.
+#[must_use]
+pub fn endless(database: &Database) -> Statement {
+    let sql = if database.kind() == "sqlite" { ENDLESS.sqlite } else { ENDLESS.postgres };
+    any(sql, Vec::new())
 }
 
 /// The moment at which test databases are made: 2026-01-01, in microseconds since 1970.

@@ -3,6 +3,7 @@
 use crate::access::{Granted, GrantedAccount, Right, System, ViewUsage};
 use crate::audit::{NewAuditLine, audited};
 use crate::database::{Row, Value};
+use crate::lane::Scan;
 use crate::rows::{one, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -64,7 +65,7 @@ impl Store {
     /// [`Refusal::NotFound`].
     pub async fn organization_limits<P: Right>(&self, granted: &Granted<P>, now: Micros) -> Result<Limits> {
         let (from, until) = cycle_days(now);
-        let rows = self.within(granted, LIMITS, values![from, until]).await?;
+        let rows = self.within(granted, Scan(LIMITS), values![from, until]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Organization))?;
         limits(row, 0)
     }
@@ -120,7 +121,7 @@ impl Store {
         from: i64,
         until: i64,
     ) -> Result<Vec<UsageDay>> {
-        self.within(granted, DAYS, values![from, until]).await?.iter().map(day).collect()
+        self.within(granted, Scan(DAYS), values![from, until]).await?.iter().map(day).collect()
     }
 
     /// The like for all organizations, also deleted ones, or for some of them.
@@ -132,7 +133,8 @@ impl Store {
         until: i64,
     ) -> Result<Vec<UsageDay>> {
         let all: Vec<Value> = values![from, until];
-        let [rows] = self.across(granted, vec![(ACCOUNT_DAYS, all)]).await?.try_into().unwrap_or_default();
+        let [rows] =
+            self.across(granted, vec![(Scan(ACCOUNT_DAYS), all)]).await?.try_into().unwrap_or_default();
         let days = rows.iter().map(day).collect::<Result<Vec<_>>>()?;
         let wanted = |day: &UsageDay| organizations.is_none_or(|some| some.contains(&day.organization));
         Ok(days.into_iter().filter(wanted).collect())

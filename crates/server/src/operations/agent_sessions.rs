@@ -58,6 +58,31 @@ pub async fn list_account(
     Ok(app.store.agent_session_list_account(granted, filter, select).await?)
 }
 
+/// Which of these tags some session of the organization has.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn existing_tags(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    tags: &[String],
+) -> Result<Vec<String>, Failure> {
+    Ok(app.store.existing_tags(granted, tags).await?)
+}
+
+/// Which of these tags some session has of the organizations that a filter names.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn existing_tags_account(
+    app: &App,
+    granted: &GrantedAccount<ViewSessions>,
+    filter: &SessionFilter,
+    tags: &[String],
+) -> Result<Vec<String>, Failure> {
+    Ok(app.store.existing_tags_account(granted, filter, tags).await?)
+}
+
 /// One agent session.
 ///
 /// # Errors

@@ -187,10 +187,14 @@ settings! {
         "How long running requests may finish when the server is told to stop.";
     request_timeout: Duration, kinds::Span, "30s",
         "How long a request may take before it is answered with a timeout; uploads and WebSockets are exempt.";
-    sqlite_readers: u32, kinds::Count, "4",
-        "How many threads read a SQLite database at the same time.";
+    scan_timeout: Duration, kinds::Span, "10s",
+        "How long a list, a search or a count may take in the database before it is ended and answered with 504. One caller has two of them under way at once; the others wait.";
+    scan_wait: Duration, kinds::Span, "5s",
+        "How long a list, a search or a count may wait for others before it is answered with 429 or 503.";
+    sqlite_readers: u32, kinds::Count, "6",
+        "How many threads read a SQLite database at the same time: a third of them lists, searches and counts, the others what is found by a key; at least one for each.";
     postgres_connections: u32, kinds::Count, "16",
-        "How many connections this server reads PostgreSQL with; one more writes, and one listens.";
+        "How many connections this server reads PostgreSQL with, shared in the same way as `sqlite_readers`; three more write, listen and check that the database answers.";
     database_check: Duration, kinds::Span, "24h",
         "How often a SQLite database is read in the background to look for damage; the first time when the server starts.";
     trusted_proxies: Proxies, kinds::ProxyList, "",

@@ -31,6 +31,7 @@ mod causes;
 mod clock;
 mod contracts;
 mod coverage;
+mod crowding;
 mod device_login;
 mod devin;
 mod door;

@@ -7,12 +7,14 @@ mod counts;
 mod damage;
 pub mod dump;
 mod ended;
+mod lanes;
 mod location;
 mod migrate;
 mod postgres;
 mod postgres_dump;
 mod postgres_line;
 mod postgres_listener;
+mod postgres_reader;
 mod postgres_schema;
 mod postgres_transaction;
 mod postgres_value;
@@ -29,12 +31,15 @@ mod value;
 mod work_wait;
 
 use damage::Damage;
+use lanes::Lane;
 use location::Location;
 use signal::Signals;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use uuid::Uuid;
 
 pub use counts::Written;
+pub use lanes::{Asker, Readers};
 pub use migrate::{MIGRATIONS, Migration, SCHEMA_VERSION};
 pub use signal::{Topic, Watch};
 pub use sqlite_lock::ServerLock;
@@ -64,6 +69,21 @@ pub enum DatabaseError {
     /// What is stored cannot be right: pages or rows are damaged. Only a backup helps.
     #[error("{0}")]
     Damaged(String),
+    /// A read took longer than it may and was ended.
+    #[error("a read took longer than {seconds} s and was ended")]
+    Slow {
+        /// How long it may take.
+        seconds: u64,
+    },
+    /// Too many scans are under way for another one.
+    #[error("too many lists and counts at once")]
+    Crowded {
+        /// Whether some of them are the caller's own.
+        own: bool,
+    },
+    /// The database could not be reached for a read, in spite of some tries; the text is for the log.
+    #[error("{0}")]
+    Away(String),
     /// The database cannot be reached or refused the statement; the text is for the log, not for callers.
     #[error("{0}")]
     Failed(String),
@@ -105,20 +125,8 @@ impl Batch {
     }
 }
 
-/// How many questions are answered at the same time; the others wait.
-#[derive(Debug, Clone, Copy)]
-pub struct Readers {
-    /// Threads that read a SQLite database.
-    pub sqlite: u32,
-    /// Connections that read from PostgreSQL.
-    pub postgres: u32,
-}
-
-impl Default for Readers {
-    fn default() -> Self {
-        Readers { sqlite: 4, postgres: 16 }
-    }
-}
+/// How soon a database that is well answers the simplest question.
+const PING: Duration = Duration::from_secs(5);
 
 /// An open database.
 #[derive(Clone)]
@@ -175,35 +183,60 @@ impl Database {
     ) -> Result<Database, DatabaseError> {
         match location::parse(url)? {
             Location::Sqlite(path) => {
-                sqlite::Sqlite::open(&path, mode, readers.sqlite, now_us).await.map(Database::Sqlite)
+                sqlite::Sqlite::open(&path, mode, readers, now_us).await.map(Database::Sqlite)
             }
             Location::Postgres(url, protection) => {
-                let opened = postgres::Postgres::open(&url, protection, mode, readers.postgres, now_us).await;
+                let opened = postgres::Postgres::open(&url, protection, mode, &readers, now_us).await;
                 opened.map(Database::Postgres)
             }
         }
     }
 
-    /// Answers one question. It cannot write.
+    /// Answers one question that finds its rows by a key. It cannot write.
     ///
     /// # Errors
-    /// [`DatabaseError::Failed`].
+    /// [`DatabaseError::Slow`] after [`Readers::read_timeout`], [`DatabaseError::Crowded`], [`DatabaseError::Away`]
+    /// and [`DatabaseError::Failed`].
     pub async fn read(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, DatabaseError> {
+        let answers = self.read_all(vec![Statement { sql, values, exactly_one: false }]).await?;
+        Ok(answers.into_iter().next().unwrap_or_default())
+    }
+
+    /// Answers several questions about one and the same state of the database, each of which finds its rows by a
+    /// key: the rows of each, in order.
+    ///
+    /// # Errors
+    /// Those of [`Database::read`].
+    pub async fn read_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        lanes::within(self.lanes().read_timeout, self.look(Lane::Key, statements)).await
+    }
+
+    /// Answers questions that count, search or walk a table, about one and the same state of the database. They never
+    /// take the readers that [`Database::read`] needs, and `asker` says whose bounds they count for.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Crowded`] when too many are under way, [`DatabaseError::Slow`] after
+    /// [`Readers::scan_timeout`], and the others of [`Database::read`].
+    pub async fn scan(
+        &self,
+        asker: Asker,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        self.lanes().scan(asker, |lane| self.look(lane, statements.clone())).await
+    }
+
+    async fn look(&self, lane: Lane, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DatabaseError> {
         self.damage().watch(match self {
-            Database::Sqlite(database) => database.read(sql, values).await,
-            Database::Postgres(database) => database.read(sql, values).await,
+            Database::Sqlite(database) => database.read(lane, statements).await,
+            Database::Postgres(database) => database.read(lane, &statements).await,
         })
     }
 
-    /// Answers several questions about one and the same state of the database: the rows of each, in order.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Failed`].
-    pub async fn read_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        self.damage().watch(match self {
-            Database::Sqlite(database) => database.read_all(statements).await,
-            Database::Postgres(database) => database.read_all(statements).await,
-        })
+    fn lanes(&self) -> &lanes::Lanes {
+        match self {
+            Database::Sqlite(database) => database.lanes(),
+            Database::Postgres(database) => database.lanes(),
+        }
     }
 
     /// Does all of a batch or nothing of it. `Ok` means that it is kept for good.
@@ -264,15 +297,18 @@ impl Database {
         }
     }
 
-    /// Whether the database answers now; within seconds.
+    /// Whether the database answers now; within seconds. It waits behind no other read.
     ///
     /// # Errors
-    /// [`DatabaseError::Failed`].
+    /// [`DatabaseError::Slow`] and [`DatabaseError::Failed`].
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        match self {
-            Database::Sqlite(database) => database.read("SELECT 1", Vec::new()).await.map(drop),
-            Database::Postgres(database) => database.ping().await,
-        }
+        let ping = async {
+            match self {
+                Database::Sqlite(database) => database.ping().await,
+                Database::Postgres(database) => database.ping().await,
+            }
+        };
+        lanes::within(PING, ping).await
     }
 
     /// The schema of the database, when a newer program has changed it since this one opened it.

@@ -5,9 +5,10 @@
 
 use super::counts::Written;
 use super::damage::Damage;
+use super::lanes::{Lane, Lanes, Readers};
 use super::signal::Signals;
 use super::sqlite_file;
-use super::sqlite_reader::Readers;
+use super::sqlite_reader::LaneReaders;
 use super::sqlite_writer::Writer;
 use super::{Batch, DatabaseError, OpenMode, Row, Statement, Value};
 use rusqlite::ErrorCode;
@@ -25,7 +26,9 @@ pub struct Sqlite {
 struct Inner {
     path: PathBuf,
     damage: Damage,
-    readers: Readers,
+    lanes: Lanes,
+    keys: LaneReaders,
+    scans: LaneReaders,
     writer: Writer,
     signals: Signals,
 }
@@ -34,7 +37,7 @@ impl Sqlite {
     pub(super) async fn open(
         path: &Path,
         mode: OpenMode,
-        readers: u32,
+        readers: Readers,
         now_us: i64,
     ) -> Result<Self, DatabaseError> {
         let path = path.to_owned();
@@ -44,25 +47,41 @@ impl Sqlite {
             .map_err(|error| DatabaseError::Failed(format!("opening the database: {error}")))?
     }
 
-    fn open_blocking(path: &Path, mode: OpenMode, readers: u32, now_us: i64) -> Result<Self, DatabaseError> {
+    fn open_blocking(
+        path: &Path,
+        mode: OpenMode,
+        readers: Readers,
+        now_us: i64,
+    ) -> Result<Self, DatabaseError> {
         let signals = Signals::default();
         let connection = sqlite_file::open_writer(path, mode, now_us)?;
         let writer = Writer::start(connection, signals.clone())?;
-        let readers = Readers::start(path, readers)?;
+        let (keys, scans) = Readers::split(readers.sqlite);
+        let lanes = Lanes::new(&readers, scans);
+        let keys = LaneReaders::start(path, "keys", keys)?;
+        let scans = LaneReaders::start(path, "scans", scans)?;
         let (path, damage) = (path.to_owned(), Damage::default());
-        Ok(Sqlite { inner: Arc::new(Inner { path, damage, readers, writer, signals }) })
+        Ok(Sqlite { inner: Arc::new(Inner { path, damage, lanes, keys, scans, writer, signals }) })
     }
 
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.inner.lanes
+    }
+
+    /// Reads all statements at one moment.
     pub(super) async fn read(
         &self,
-        sql: &'static str,
-        values: Vec<Value>,
-    ) -> Result<Vec<Row>, DatabaseError> {
-        self.inner.readers.read(sql, values).await
+        lane: Lane,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        match lane {
+            Lane::Key | Lane::Brief => self.inner.keys.read(statements, lane == Lane::Brief).await,
+            Lane::Scan(_) => self.inner.scans.read(statements, false).await,
+        }
     }
 
-    pub(super) async fn read_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        self.inner.readers.read_all(statements).await
+    pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
+        self.inner.keys.ping().await
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Result<(), DatabaseError> {
@@ -93,7 +112,8 @@ impl Sqlite {
     pub(super) async fn close(&self) {
         // The writer goes last: the last connection to go empties the write-ahead log into the file, and a
         // reader could not.
-        self.inner.readers.close().await;
+        self.inner.keys.close().await;
+        self.inner.scans.close().await;
         self.inner.writer.close().await;
         self.inner.signals.close();
     }

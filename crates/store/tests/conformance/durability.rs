@@ -23,7 +23,7 @@ fn log(path: &Path) -> PathBuf {
 
 /// How many organizations a database has, each with its line in the audit log, which is whole.
 async fn whole(url: &str) -> usize {
-    let readers = Readers { sqlite: 1, postgres: 1 };
+    let readers = Readers { sqlite: 1, postgres: 1, ..Readers::default() };
     let database = Database::open_with(url, OpenMode::Migrate, readers, NOW.0).await.unwrap();
     let store = Store::new(database);
     let made = store.organizations(&system()).await.unwrap();

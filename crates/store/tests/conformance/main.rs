@@ -47,6 +47,7 @@ mod heavy;
 mod homes;
 mod identities;
 mod invitations;
+mod lanes;
 mod logins;
 mod model;
 mod opening;

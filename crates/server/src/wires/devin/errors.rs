@@ -51,6 +51,7 @@ impl From<Failure> for DevinError {
             }
             Failure::Device { message, .. } => DevinError::new(StatusCode::BAD_GATEWAY, message),
             Failure::Busy | Failure::Away(_) => DevinError::new(StatusCode::SERVICE_UNAVAILABLE, failure),
+            Failure::Unanswered(unanswered) => DevinError::new(unanswered.status(), unanswered),
             Failure::Internal { .. } => DevinError {
                 cause: failure.cause(),
                 ..DevinError::new(StatusCode::INTERNAL_SERVER_ERROR, failure)
@@ -144,7 +145,7 @@ impl IntoResponse for DevinError {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             // What is left of a body that was refused is not read: the connection cannot go on.

@@ -88,19 +88,16 @@ impl Scope<'_> {
         if wanted.doubtful_tags().count() > MAX_TAGS {
             return Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} values with commas")).into());
         }
-        let mut existing = Vec::new();
-        for tag in wanted.doubtful_tags() {
-            let filter = SessionFilter {
-                organizations: wanted.filter.organizations.clone(),
-                include_deleted_organizations: wanted.filter.include_deleted_organizations,
-                tags: Some(vec![tag.to_owned()]),
-                ..SessionFilter::default()
-            };
-            let found = self.list(app, &filter, Select::Before { position: None, limit: 1 }).await?;
-            if !found.items.is_empty() {
-                existing.push(tag.to_owned());
-            }
+        let doubtful = wanted.doubtful_tags().map(str::to_owned).collect::<Vec<_>>();
+        if doubtful.is_empty() {
+            return Ok(wanted.with_tags(&[]));
         }
+        let existing = match self {
+            Scope::Organization(granted) => agent_sessions::existing_tags(app, granted, &doubtful).await?,
+            Scope::Account(granted) => {
+                agent_sessions::existing_tags_account(app, granted, &wanted.filter, &doubtful).await?
+            }
+        };
         Ok(wanted.with_tags(&existing))
     }
 }

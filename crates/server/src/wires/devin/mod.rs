@@ -10,7 +10,7 @@ mod caller;
 mod create;
 mod cursor;
 mod enterprise;
-mod errors;
+pub mod errors;
 mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

@@ -3,7 +3,7 @@
 //! Both SDKs read `error.code` and `error.message`, the command line reads `code` at the top, and readers of RFC 9457
 //! read `title`, `status` and `detail`. So a body has all of them.
 
-use crate::failure::{Cause, Failure, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure, Unanswered};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -30,6 +30,7 @@ impl From<Failure> for EverrunsError {
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
             Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Failure::Unanswered(unanswered) => (unanswered.status(), unanswered_code(*unanswered)),
             Failure::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         };
         EverrunsError { status, code, detail: words(&failure), cause: failure.cause() }
@@ -89,6 +90,14 @@ fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
     }
 }
 
+fn unanswered_code(unanswered: Unanswered) -> &'static str {
+    match unanswered {
+        Unanswered::Slow { .. } => "timeout",
+        Unanswered::TooMany => "rate_limited",
+        Unanswered::Crowded | Unanswered::Away => "busy",
+    }
+}
+
 /// The sentence for people, where this wire has one of its own.
 fn words(failure: &Failure) -> String {
     match failure {
@@ -144,7 +153,7 @@ impl IntoResponse for EverrunsError {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
             }
             // What is left of a body that was refused is not read: the connection cannot go on.

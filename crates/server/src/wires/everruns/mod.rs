@@ -10,7 +10,7 @@ mod caller;
 mod commands;
 mod content;
 mod counts;
-mod errors;
+pub mod errors;
 mod events;
 mod filter;
 #[cfg(any(test, feature = "fuzzing"))]

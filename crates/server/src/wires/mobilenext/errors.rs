@@ -3,7 +3,7 @@
 //! Codes over HTTP: `concurrency_limit` and `internal_error` were seen in clients, the others follow their style.
 //! JSON-RPC codes: the vendor's openrpc document. `data` must be a string, or mobilecli cannot read the answer.
 
-use crate::failure::{Cause, Failure, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure, Unanswered};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -84,6 +84,14 @@ impl From<Failure> for MobileError {
             },
             Failure::Busy | Failure::Away(_) => {
                 new(StatusCode::SERVICE_UNAVAILABLE, "busy", -32000, "Busy", failure)
+            }
+            Failure::Unanswered(unanswered) => {
+                let (code, title) = match unanswered {
+                    Unanswered::Slow { .. } => ("timeout", "Timeout"),
+                    Unanswered::TooMany => ("rate_limited", "TooManyRequests"),
+                    Unanswered::Crowded | Unanswered::Away => ("busy", "Busy"),
+                };
+                new(unanswered.status(), code, -32000, title, failure)
             }
             Failure::Internal { .. } => MobileError {
                 cause: failure.cause(),
@@ -199,7 +207,7 @@ impl IntoResponse for MobileError {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             // What is left of a body that was refused is not read: the connection cannot go on.

@@ -8,7 +8,7 @@ mod caller;
 mod device_login;
 mod device_page;
 mod devices;
-mod errors;
+pub mod errors;
 mod keys;
 mod members;
 mod organizations;

@@ -19,6 +19,7 @@ pub fn words(failure: Failure) -> (StatusCode, String) {
         Failure::Request(request) => unreadable(request),
         Failure::Device { .. } => StatusCode::BAD_GATEWAY,
         Failure::Busy | Failure::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::Unanswered(unanswered) => unanswered.status(),
         Failure::Internal { cause, .. } => {
             tracing::error!(cause, "a page failed");
             StatusCode::INTERNAL_SERVER_ERROR

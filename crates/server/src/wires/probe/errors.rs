@@ -1,7 +1,7 @@
 //! How this wire words a failure: `status` (a gRPC name), `code`, `error` and `context`, empty ones left out, and a
 //! line break at the end, as the Go library that the vendor seems to use writes them.
 
-use crate::failure::{Cause, Failure, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure, Unanswered};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -46,6 +46,14 @@ impl From<Failure> for ProbeError {
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "UNKNOWN"),
             Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            Failure::Unanswered(unanswered) => {
+                let status = match unanswered {
+                    Unanswered::Slow { .. } => "DEADLINE_EXCEEDED",
+                    Unanswered::TooMany => "RESOURCE_EXHAUSTED",
+                    Unanswered::Crowded | Unanswered::Away => "UNAVAILABLE",
+                };
+                (unanswered.status(), status)
+            }
             Failure::Internal { request, .. } => {
                 context.extend(request.clone().map(|id| ("request".to_owned(), vec![id])));
                 (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
@@ -127,7 +135,7 @@ impl IntoResponse for ProbeError {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 let seconds = HeaderValue::from(self.retry_after.unwrap_or(5));
                 headers.insert(header::RETRY_AFTER, seconds);
             }

@@ -4,7 +4,7 @@
 //! where they are silent the answers are decided here, and said where they are made.
 
 mod caller;
-mod errors;
+pub mod errors;
 mod fields;
 mod passwords;
 mod sessions;

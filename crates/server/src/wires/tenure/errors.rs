@@ -1,6 +1,6 @@
 //! How our own wire words a failure: `{"error":{"code","message"}}`, with codes that programs may rely on.
 
-use crate::failure::{Cause, Failure, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure, Unanswered};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -23,9 +23,18 @@ impl From<Failure> for TenureError {
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
             Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Failure::Unanswered(unanswered) => (unanswered.status(), unanswered_code(*unanswered)),
             Failure::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         TenureError { status, code, message: failure.to_string(), cause: failure.cause() }
+    }
+}
+
+fn unanswered_code(unanswered: Unanswered) -> &'static str {
+    match unanswered {
+        Unanswered::Slow { .. } => "timeout",
+        Unanswered::TooMany => "rate_limited",
+        Unanswered::Crowded | Unanswered::Away => "busy",
     }
 }
 
@@ -87,7 +96,7 @@ impl IntoResponse for TenureError {
             StatusCode::UNAUTHORIZED => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             // What is left of a body that was refused is not read: the connection cannot go on.

@@ -1,0 +1,100 @@
+//! Lists, searches and counts of one caller hold up nobody else, and are told so on each wire.
+
+use crate::world::{Actor, Answer, World};
+use domain::permission::{AccountRole, Role};
+use serde_json::json;
+use std::time::Duration;
+use store::database::{Asker, DatabaseError};
+use store::testing::endless;
+use tokio::task::JoinSet;
+
+/// A list or count of each wire that a member may ask for.
+const COUNTED: [&str; 6] = [
+    "/v1/sessions",
+    "/v1/sessions/facets?search=zzz",
+    "/v1/sessions/stats",
+    "/v3/organizations/sessions",
+    "/v3/organizations/sessions?tags=a,b",
+    "/api/v1/members",
+];
+/// What is found by a key.
+const BY_KEY: [&str; 4] =
+    ["/api/v1/sessions", "/api/v1/organizations", "/frontend/api/v1/auth/session", "/tenure/v1/me"];
+
+/// Searches of a caller that never end: as many as are read at once, and others that were turned away.
+async fn searches(of: &Actor<'_>) -> JoinSet<Result<(), DatabaseError>> {
+    let caller = of.granted::<store::access::ViewSessions>().await;
+    let asker = Asker::Caller { principal: of.principal.0, organization: caller.organization().0 };
+    begin(of.world, asker).await
+}
+
+async fn begin(world: &World, asker: Asker) -> JoinSet<Result<(), DatabaseError>> {
+    let mut searches = JoinSet::new();
+    for _ in 0..8 {
+        let database = world.store().database().clone();
+        searches.spawn(async move { database.scan(asker, vec![endless(&database)]).await.map(drop) });
+    }
+    for _ in 0..6 {
+        let refused = searches.join_next().await.unwrap().unwrap().unwrap_err();
+        assert!(matches!(refused, DatabaseError::Crowded { own: true }), "{refused}");
+    }
+    searches
+}
+
+async fn server(world: &World) -> World {
+    world
+        .beside(|settings| {
+            settings.scan_wait = Duration::from_millis(100);
+            settings.scan_timeout = Duration::from_secs(600);
+            settings.sqlite_readers = 12;
+            settings.postgres_connections = 12;
+        })
+        .await
+}
+
+fn refused(answer: &Answer, what: &str) {
+    assert_eq!(answer.status, 429, "{what}: {}", answer.text());
+    assert_eq!(answer.headers["retry-after"], "5", "{what}");
+    assert!(answer.text().contains("lists, searches and counts"), "{what}: {}", answer.text());
+}
+
+both! {
+    async fn who_searches_too_much_is_told_so_and_others_are_answered(world: &World) {
+        let world = server(world).await;
+        let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
+        let ana = world.member(acme, Role::Admin).await;
+        let (ben, gil) = (world.member(acme, Role::Admin).await, world.member(globex, Role::Admin).await);
+        let searches = searches(&ana).await;
+        for path in COUNTED {
+            refused(&ana.get(path).await, path);
+            for other in [&ben, &gil] {
+                assert_eq!(other.get(path).await.status, 200, "{path}");
+            }
+        }
+        for path in BY_KEY {
+            for actor in [&ana, &ben, &gil] {
+                let status = actor.get(path).await.status;
+                assert!(status == 200 || path == "/frontend/api/v1/auth/session", "{path}: {status}");
+            }
+        }
+        for path in ["/readyz", "/healthz"] {
+            assert_eq!(world.stranger(None).get(path).await.status, 200);
+        }
+        assert_eq!(searches.len(), 2, "they are still under way");
+        drop(searches);
+        crate::world::until("its places are free again", || async { ana.get(COUNTED[0]).await.status == 200 }).await;
+    }
+
+    async fn an_administrator_who_searches_too_much_is_told_so(world: &World) {
+        let world = server(world).await;
+        let root = world.of_account(AccountRole::Admin).await;
+        let asker = Asker::Caller { principal: root.principal.0, organization: uuid::Uuid::nil() };
+        let searches = begin(&world, asker).await;
+        for path in ["/v3/enterprise/sessions", "/frontend/api/v1/user"] {
+            refused(&root.get(path).await, path);
+        }
+        let path = "/tenure/v1/login-sessions/revoke";
+        refused(&root.post(path, json!({ "dry_run": true })).await, path);
+        drop(searches);
+    }
+}

@@ -1,0 +1,221 @@
+//! The lanes of reads: scans never hold what finds by a key, end in time, and are shared fairly.
+
+use std::time::Duration;
+use store::database::{Asker, Database, DatabaseError, OpenMode, Readers, Statement};
+use store::testing::{ENDLESS, MADE_US, TestDatabase, endless, fresh_postgres};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use uuid::Uuid;
+
+/// Longer than whatever passes takes.
+const NEVER: Duration = Duration::from_secs(600);
+const PATIENT: Readers = Readers {
+    sqlite: 6,
+    postgres: 6,
+    read_timeout: NEVER,
+    scan_timeout: NEVER,
+    scan_wait: NEVER,
+    away: NEVER,
+};
+
+fn asker(organization: u128, principal: u128) -> Asker {
+    Asker::Caller { organization: Uuid::from_u128(organization), principal: Uuid::from_u128(principal) }
+}
+
+async fn open(db: &TestDatabase, readers: Readers) -> Database {
+    Database::open_with(&db.url, OpenMode::Existing, readers, MADE_US).await.unwrap()
+}
+
+/// A scan that takes long enough for the lane of scans, and then ends.
+fn long(db: &Database) -> Vec<Statement> {
+    let sql = match db.kind() {
+        "sqlite" => {
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
+             SELECT count(*) FROM n"
+        }
+        _ => "SELECT CAST(pg_sleep(0.1) AS TEXT)",
+    };
+    vec![Statement { sql, values: vec![], exactly_one: false }]
+}
+
+fn scans(db: &Database, asker: Asker, count: usize) -> JoinSet<Result<(), DatabaseError>> {
+    let scan = |_| {
+        let db = db.clone();
+        async move { db.scan(asker, vec![endless(&db)]).await.map(drop) }
+    };
+    (0..count).map(scan).collect()
+}
+
+async fn answers(db: &Database) {
+    for _ in 0..20 {
+        assert_eq!(
+            db.read("SELECT count(*) FROM organizations WHERE name = $1", vec!["x".into()])
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
+        db.ping().await.unwrap();
+    }
+}
+
+/// Waits until PostgreSQL works on no scan that never ends.
+async fn none_is_active(db: &Database) {
+    if db.kind() == "postgres" {
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
+                   AND query LIKE $1 AND pid <> pg_backend_pid()";
+        let text = format!("%{}%", ENDLESS.postgres);
+        while db.read(sql, vec![text.as_str().into()]).await.unwrap()[0].int(0).unwrap() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+both! {
+    async fn endless_scans_leave_keys_and_others_scans_alone(db: &TestDatabase) {
+        let db = open(db, PATIENT).await;
+        let attack = scans(&db, asker(1, 1), 8);
+        answers(&db).await;
+        // Another principal of the same organization waits for its turn, another organization does not.
+        for _ in 0..5 {
+            db.scan(asker(2, 2), long(&db)).await.unwrap();
+            answers(&db).await;
+        }
+        assert_eq!(attack.len(), 8, "all of them are under way or wait");
+        drop(attack);
+        none_is_active(&db).await;
+        db.close().await;
+    }
+
+    async fn a_scan_ends_with_whoever_asked_for_it(db: &TestDatabase) {
+        let db = open(db, Readers { sqlite: 2, postgres: 2, ..PATIENT }).await;
+        for _ in 0..5 {
+            drop(scans(&db, asker(1, 1), 3));
+            let attack = scans(&db, asker(1, 1), 3);
+            answers(&db).await;
+            drop(attack);
+            // There is one place for scans, which is free again.
+            db.scan(asker(1, 1), long(&db)).await.unwrap();
+            none_is_active(&db).await;
+        }
+        db.close().await;
+    }
+
+    async fn a_read_by_a_key_ends_with_whoever_asked_for_it(db: &TestDatabase) {
+        let db = open(db, Readers { sqlite: 2, postgres: 2, ..PATIENT }).await;
+        for _ in 0..3 {
+            let stuck = tokio::spawn({
+                let db = db.clone();
+                async move { db.read(endless(&db).sql, vec![]).await.map(drop) }
+            });
+            tokio::task::yield_now().await;
+            stuck.abort();
+            assert!(stuck.await.unwrap_err().is_cancelled());
+            answers(&db).await;
+            none_is_active(&db).await;
+        }
+        db.close().await;
+    }
+
+    async fn reads_and_scans_have_a_deadline(made: &TestDatabase) {
+        let limit = Duration::from_secs(1);
+        let db = open(made, Readers { sqlite: 2, postgres: 2, scan_timeout: limit, ..PATIENT }).await;
+        for asker in [asker(1, 1), asker(2, 2)] {
+            let ended = db.scan(asker, vec![endless(&db)]).await.unwrap_err();
+            assert!(matches!(ended, DatabaseError::Slow { seconds: 1 }), "{ended}");
+        }
+        none_is_active(&db).await;
+        answers(&db).await;
+        db.close().await;
+        let db = open(made, Readers { read_timeout: Duration::from_secs(3), ..PATIENT }).await;
+        let ended = db.read(endless(&db).sql, vec![]).await.unwrap_err();
+        assert!(matches!(ended, DatabaseError::Slow { seconds: 3 }), "{ended}");
+        answers(&db).await;
+        db.close().await;
+    }
+
+    async fn who_has_scans_enough_is_told_to_come_back(db: &TestDatabase) {
+        let db = open(db, Readers { scan_wait: Duration::from_millis(1), ..PATIENT }).await;
+        let mut attack = scans(&db, asker(1, 1), 9);
+        let mut refused = 0;
+        while refused < 7 {
+            let ended = attack.join_next().await.unwrap().unwrap().unwrap_err();
+            assert!(matches!(ended, DatabaseError::Crowded { own: true }), "{ended}");
+            refused += 1;
+        }
+        assert!(attack.len() <= 2);
+        db.scan(asker(2, 2), long(&db)).await.unwrap();
+        db.scan(Asker::Tenure, long(&db)).await.unwrap();
+        db.close().await;
+    }
+}
+
+/// Stands between us and PostgreSQL, and can go away and come back.
+struct Door {
+    address: std::net::SocketAddr,
+    target: String,
+    open: Option<JoinHandle<()>>,
+}
+
+impl Door {
+    async fn open(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        let target = self.target.clone();
+        self.open = Some(tokio::spawn(async move {
+            let mut lines = JoinSet::new();
+            while let Ok((mut line, _)) = listener.accept().await {
+                let target = target.clone();
+                lines.spawn(async move {
+                    let mut server = TcpStream::connect(target).await.unwrap();
+                    let _ = copy_bidirectional(&mut line, &mut server).await;
+                });
+            }
+        }));
+    }
+
+    async fn close(&mut self) {
+        let open = self.open.take().unwrap();
+        open.abort();
+        let _ = open.await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_wait_for_a_server_that_restarts() {
+    let Some(real) = fresh_postgres().await else { return };
+    let (before, after) = real.url.split_once('@').unwrap();
+    let (target, database) = after.split_once('/').unwrap();
+    let mut door = Door { address: ([127, 0, 0, 1], 0).into(), target: target.to_owned(), open: None };
+    door.open().await;
+    let url = format!("{before}@{}/{database}", door.address);
+    let open = async |away| {
+        let readers = Readers { away, ..PATIENT };
+        Database::open_with(&url, OpenMode::Existing, readers, MADE_US).await.unwrap()
+    };
+    let (patient, hasty) = (open(NEVER).await, open(Duration::from_secs(2)).await);
+    answers(&patient).await;
+    answers(&hasty).await;
+    door.close().await;
+    assert!(patient.ping().await.is_err(), "it says so at once");
+    let waiting = [1, 2].map(|principal| {
+        let db = patient.clone();
+        tokio::spawn(async move {
+            match principal {
+                1 => db.read("SELECT 1", vec![]).await.map(drop),
+                _ => db.scan(asker(1, principal), long(&db)).await.map(drop),
+            }
+        })
+    });
+    let refused = hasty.read("SELECT 1", vec![]).await.unwrap_err();
+    assert!(matches!(refused, DatabaseError::Away(_)), "{refused}");
+    door.open().await;
+    for read in waiting {
+        read.await.unwrap().unwrap();
+    }
+    answers(&patient).await;
+    patient.close().await;
+    hasty.close().await;
+}
