@@ -5,6 +5,7 @@ use super::sqlite::failed;
 use super::sqlite_functions;
 use super::{DatabaseError, OpenMode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use std::fmt::Display;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -193,15 +194,18 @@ fn migrate_one(connection: &mut Connection, now_us: i64) -> Result<bool, Databas
     let Some(next) = migrate::pending(&applied, Migration::sqlite_text)?.first() else {
         return Ok(false);
     };
-    run(&transaction, next, now_us).map_err(|error| {
-        DatabaseError::Failed(format!("migration {} ({}): {error}", next.version, next.name))
-    })?;
+    let failed_in = |what: &dyn Display| {
+        DatabaseError::Failed(format!("migration {} ({}): {what}", next.version, next.name))
+    };
+    if let Some(dangling) = run(&transaction, next, now_us).map_err(|error| failed_in(&error))? {
+        return Err(failed_in(&format!("{dangling}; nothing was changed")));
+    }
     transaction.commit().map_err(|error| failed(&error))?;
     Ok(true)
 }
 
-/// Applies a migration and notes it; false when rows then refer to others that are not there.
-fn run(connection: &Connection, migration: &Migration, now_us: i64) -> rusqlite::Result<bool> {
+/// Applies a migration and notes it. Gives a sentence when rows then refer to others that are not there.
+fn run(connection: &Connection, migration: &Migration, now_us: i64) -> rusqlite::Result<Option<String>> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, \
          checksum TEXT NOT NULL, applied_us INTEGER NOT NULL) STRICT",
@@ -212,8 +216,11 @@ fn run(connection: &Connection, migration: &Migration, now_us: i64) -> rusqlite:
         "INSERT INTO schema_migrations (version, name, checksum, applied_us) VALUES (?, ?, ?, ?)",
         (migration.version, migration.name, checksum, now_us),
     )?;
-    let dangling = connection.prepare("PRAGMA foreign_key_check")?.exists([])?;
-    Ok(!dangling)
+    let sentence = |row: &rusqlite::Row<'_>| {
+        let (child, parent): (String, String) = (row.get(0)?, row.get(2)?);
+        Ok(format!("rows of {child} refer to rows of {parent} that are not there"))
+    };
+    connection.prepare("PRAGMA foreign_key_check")?.query_map([], sentence)?.next().transpose()
 }
 
 fn cannot_open(path: &Path, error: &rusqlite::Error) -> DatabaseError {
@@ -226,5 +233,26 @@ fn at(path: &Path, error: DatabaseError) -> DatabaseError {
     match error {
         DatabaseError::Schema(text) => DatabaseError::Schema(format!("{path}: {text}")),
         other => DatabaseError::Failed(format!("cannot open the database {path}: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_migration_that_leaves_dangling_rows_is_refused() {
+        let connection = Connection::open_in_memory().unwrap();
+        let apply = |version, sqlite| {
+            let migration = Migration { version, name: "test", sqlite, postgres: "" };
+            run(&connection, &migration, 0).unwrap()
+        };
+        let tables = "CREATE TABLE parents (id INTEGER PRIMARY KEY);
+                      CREATE TABLE children (parent INTEGER REFERENCES parents (id));
+                      INSERT INTO parents VALUES (1); INSERT INTO children VALUES (1)";
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        assert_eq!(apply(1, tables), None);
+        let dangling = "rows of children refer to rows of parents that are not there";
+        assert_eq!(apply(2, "DELETE FROM parents").as_deref(), Some(dangling));
     }
 }
