@@ -9,6 +9,7 @@ use crate::audit::{NewAuditLine, audited, lines};
 use crate::audit_chain::{AuditHead, BrokenLine, Hash, Link, Walk, hex};
 use crate::by::By;
 use crate::database::{DatabaseError, Row, Value};
+use crate::lane::Scan;
 use crate::rows::{any, batch, one, values};
 use crate::{Error, Result, Store};
 use domain::time::Micros;
@@ -128,7 +129,7 @@ impl Store {
 
     /// The last line that may be sealed: all lines up to it were written before a time.
     pub async fn audit_sealable(&self, system: &System, before: Micros) -> Result<Option<i64>> {
-        let rows = self.everywhere(system, LAST_OLD, values![before, i64::MAX]).await?;
+        let rows = self.everywhere(system, Scan(LAST_OLD), values![before, i64::MAX]).await?;
         Ok(rows.first().map(|row| row.int(0)).transpose()?)
     }
 
@@ -140,7 +141,7 @@ impl Store {
         through: i64,
         limit: u32,
     ) -> Result<Vec<SegmentLine>> {
-        let rows = self.everywhere(system, BETWEEN, values![after, through, limit]).await?;
+        let rows = self.everywhere(system, Scan(BETWEEN), values![after, through, limit]).await?;
         rows.iter().map(|row| Ok(segment_line(row)?)).collect()
     }
 

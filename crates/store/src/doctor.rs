@@ -80,7 +80,7 @@ const NEWEST: [&str; 4] = [
 impl Store {
     /// Service users whose keys may do more than a host or a worker needs, where hosts or workers connect.
     pub async fn powerful_service_users(&self, system: &System, now: Micros) -> Result<Vec<Powerful>> {
-        let rows = self.everywhere(system, POWERFUL, values![now, OrganizationId::ACCOUNT]).await?;
+        let rows = self.everywhere(system, Scan(POWERFUL), values![now, OrganizationId::ACCOUNT]).await?;
         let powerful = |row: &Row| {
             Ok(Powerful {
                 id: PrincipalId(row.id(0)?),

@@ -90,11 +90,10 @@ impl Store {
         granted: &GrantedAccount<ManageMembers>,
         one: Option<PrincipalId>,
     ) -> Result<Vec<(Principal, Vec<Membership>)>> {
-        let statement = match one {
-            Some(id) => (people!("AND p.id = $1"), values![id]),
-            None => (people!(""), values![]),
+        let rows = match one {
+            Some(id) => self.across(granted, vec![(people!("AND p.id = $1"), values![id])]).await?,
+            None => self.across(granted, vec![(Scan(people!("")), values![])]).await?,
         };
-        let rows = self.across(granted, vec![statement]).await?;
         let mut people: Vec<(Principal, Vec<Membership>)> = Vec::new();
         for row in rows.iter().flatten() {
             let id = PrincipalId(row.id(0)?);

@@ -56,7 +56,7 @@ impl Store {
                         WHERE u.organization = o.id AND u.day >= $1 AND u.day < $2)
                    FROM organizations o WHERE o.deleted_us IS NULL ORDER BY o.created_us, o.id";
         let (from, until) = cycle_days(now);
-        let rows = self.across(granted, vec![(sql, values![from, until])]).await?;
+        let rows = self.across(granted, vec![(Scan(sql), values![from, until])]).await?;
         let both = |row: &Row| Ok((organization(row)?, limits(row, 5)?));
         rows.iter().flatten().map(both).collect()
     }

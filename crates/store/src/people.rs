@@ -130,7 +130,12 @@ impl Store {
         caller.in_scope("read:sub-user")?;
         let asker = caller.by().asker(caller.organization().unwrap_or(OrganizationId::ACCOUNT));
         if caller.may_in_account::<ManageMembers>().is_ok() {
-            return self.ask_one::<Scan>(asker, any(EVERYBODY, values![])).await?.iter().map(person).collect();
+            return self
+                .ask_one::<Scan>(asker, any(EVERYBODY, values![]))
+                .await?
+                .iter()
+                .map(person)
+                .collect();
         }
         let own =
             vec![any(OWN, values![caller.principal()]), any(MEMBERSHIPS_BELOW, values![caller.principal()])];

@@ -2,6 +2,7 @@
 
 use crate::access::{Granted, GrantedAccount, ManageServiceUsers};
 use crate::database::Row;
+use crate::lane::Scan;
 use crate::members::ROLE;
 use crate::principals::{principal, principal_columns};
 use crate::rows::{values, word};
@@ -47,7 +48,7 @@ impl Store {
     ) -> Result<Vec<(Principal, Role)>> {
         let rows = match one {
             Some(id) => self.within(granted, at_home!("AND p.id = $2"), values![id]).await?,
-            None => self.within(granted, at_home!(""), values![]).await?,
+            None => self.within(granted, Scan(at_home!("")), values![]).await?,
         };
         let member = |row: &Row| Ok((principal(row)?, word(&row.text(ROLE)?, Role::parse)?));
         rows.iter().map(member).collect()
@@ -59,11 +60,10 @@ impl Store {
         granted: &GrantedAccount<ManageServiceUsers>,
         one: Option<PrincipalId>,
     ) -> Result<Vec<Principal>> {
-        let statement = match one {
-            Some(id) => (of_account!("AND p.id = $1"), values![id]),
-            None => (of_account!(""), values![]),
+        let rows = match one {
+            Some(id) => self.across(granted, vec![(of_account!("AND p.id = $1"), values![id])]).await?,
+            None => self.across(granted, vec![(Scan(of_account!("")), values![])]).await?,
         };
-        let rows = self.across(granted, vec![statement]).await?;
         rows.iter().flatten().map(principal).collect()
     }
 }
