@@ -8,7 +8,7 @@ use domain::time::Micros;
 impl Store {
     /// The time that a server last believed; where none did, the latest time at which something was made.
     pub async fn believed_time(&self, system: &System) -> Result<Option<Micros>> {
-        let rows = self.everywhere(system, "SELECT believed_us FROM clock", values![]).await?;
+        let rows = self.everywhere(system, "SELECT believed_us FROM clock WHERE id = 1", values![]).await?;
         match rows.first() {
             Some(row) => Ok(Some(Micros(row.int(0)?))),
             None => self.newest(system).await,

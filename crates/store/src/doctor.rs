@@ -112,7 +112,7 @@ impl Store {
     pub async fn newest(&self, system: &System) -> Result<Option<Micros>> {
         let mut newest = None;
         for sql in NEWEST {
-            let rows = self.everywhere(system, sql, values![]).await?;
+            let rows = self.everywhere(system, Scan(sql), values![]).await?;
             newest = newest.max(rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten());
         }
         Ok(newest.map(Micros))
