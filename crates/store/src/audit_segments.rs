@@ -117,7 +117,7 @@ impl Store {
     /// The end of the last segment: the log goes on after it.
     pub async fn audit_sealed(&self, system: &System) -> Result<Option<AuditHead>> {
         let sql = "SELECT last_line, hash FROM audit_segments ORDER BY last_line DESC LIMIT 1";
-        let rows = self.everywhere(system, sql, values![]).await?;
+        let rows = self.everywhere(system, Scan(sql), values![]).await?;
         let head = |row: &Row| {
             let hash = Hash::try_from(row.bytes(1)?);
             let hash =

@@ -133,7 +133,7 @@ fn tool_of(data: &Json) -> Option<String> {
     struct Called {
         name: String,
     }
-    let used: Used = data.read()?;
+    let used = data.read::<Used>()?;
     match used.tool_name {
         Some(name) => name.read(),
         None => used.tool_call?.read::<Called>().map(|called| called.name),

@@ -246,8 +246,8 @@ impl<'w> Run<'w> {
         let (store, id, now) = (self.world.store(), self.people[person].id, self.now());
         let granted = System::for_jobs().within(self.organization);
         store.remove_member(&granted, id, now).await.unwrap();
+        // It ends what is bound to the organization; a session of a sign-in is bound to none.
         store.set_member(&granted, id, Role::Readwrite, now).await.unwrap();
-        self.end_all_of(person, None);
     }
 
     async fn step(&mut self, step: Step) {
