@@ -221,20 +221,20 @@ class Organization:
         home = self.folder / name
         home.mkdir(exist_ok=True)
         command = [
-            TENURE, "host", "--server", self.tenure.url, "--token", self.key("admin")["secret"], "--name", name,
-            *arguments,
+            TENURE, "host", "--server", self.tenure.url, "--name", name, *arguments,
         ]
-        return Program("host", command, home, clean_environment(home, **environment))
+        own = {"TENURE_TOKEN": self.key("admin")["secret"]} | environment
+        return Program("host", command, home, clean_environment(home, **own))
 
     def worker(self, command, *arguments, agent):
         """Starts `tenure worker` for this organization, which answers messages to an agent with a command."""
         home = self.folder / f"worker-{next(_numbers)}"
         home.mkdir()
         command = [
-            TENURE, "worker", "--server", self.tenure.url, "--token", self.key("admin", "tenure")["secret"],
-            "--agent", agent, "--exec", command, *arguments,
+            TENURE, "worker", "--server", self.tenure.url, "--agent", agent, "--exec", command, *arguments,
         ]
-        return Program("worker", command, home, clean_environment(home))
+        key = self.key("admin", "tenure")["secret"]
+        return Program("worker", command, home, clean_environment(home, TENURE_TOKEN=key))
 
     def person(self, role="readwrite", program=None):
         """A new member of that role at a terminal with mobilecli."""

@@ -109,10 +109,11 @@ class Callers:
         self.has_login_sessions("/me/sessions/{session}")
         self.has_agent_sessions()
         key, self.says["worker"] = self.key("tenure"), "w"
+        self.says["worker_key"] = key
         for _ in range(10):
             turn = self.made("/tenure/v1/work/claim", key, {"worker": "w"})
             said = {name: turn[name] for name in ("turn", "fence", "organization")}
-            self.has("/work/{session}/", said | {"first": 0}, session=turn["session"])
+            self.has("/work/{session}/", said | {"first": 0, "turn_token": turn["token"]}, session=turn["session"])
 
     def has_agent_sessions(self):
         key = self.key("devin")

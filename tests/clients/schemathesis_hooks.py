@@ -49,6 +49,10 @@ class Caller:
             # Requests may be made long before they are sent.
             if (name, (case.headers or {}).get(name)) in self.shown:
                 case.headers[name] = value
+                # A worker claims with a key, and speaks of a turn with that turn's token.
+                own = things.said.get("turn_token") or (case.path.endswith("/work/claim") and self.now["says"].get("worker_key"))
+                if name == "Authorization" and own:
+                    case.headers[name] = f"Bearer {own}"
         if (case.path_parameters or {}).get("org") in self.organizations:
             case.path_parameters["org"] = self.now["organization"]
         for part, fields in ((ParameterLocation.BODY, case.body), (ParameterLocation.QUERY, case.query)):

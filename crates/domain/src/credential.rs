@@ -3,9 +3,10 @@
 //! A key is a prefix and 52 characters of lower-case base32 (RFC 4648, without padding): 28 random bytes and
 //! the first 4 bytes of the SHA-256 of prefix and random bytes.
 
-use crate::ids::{CredentialId, OrganizationId, PrincipalId};
+use crate::ids::{CredentialId, OrganizationId, PrincipalId, parse_uuid};
 use crate::network::Networks;
 use crate::time::{Micros, Span};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The wire a key was made for. Any key works on any wire; the prefix is for people.
@@ -61,18 +62,13 @@ pub struct Secret(String);
 impl Secret {
     /// A new key of a wire, from random bytes.
     pub fn new(wire: Wire, random: [u8; RANDOM_BYTES]) -> Secret {
-        let mut bytes = [0; RANDOM_BYTES + CHECKSUM_BYTES];
-        bytes[..RANDOM_BYTES].copy_from_slice(&random);
-        bytes[RANDOM_BYTES..].copy_from_slice(&checksum(wire.prefix(), &random));
-        Secret(format!("{}{}", wire.prefix(), base32(&bytes)))
+        Secret(written(wire.prefix(), random))
     }
 
     /// Reads a key as a client sent it; nothing if it cannot be one (prefix, length, alphabet or checksum).
     pub fn parse(text: &str) -> Option<Secret> {
         let (_, _, prefix) = Wire::ALL.iter().find(|(.., prefix)| text.starts_with(prefix))?;
-        let bytes = unbase32(&text[prefix.len()..])?;
-        let (random, sum) = bytes.split_at(RANDOM_BYTES);
-        (checksum(prefix, random) == sum).then(|| Secret(text.to_owned()))
+        is_written(prefix, text).then(|| Secret(text.to_owned()))
     }
 
     /// The secret itself: to show it once to its owner, or to send it to a server.
@@ -97,9 +93,73 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// SHA-256 of a secret. The secret has 224 random bits, so a slow hash would protect nothing more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What a worker shows when it speaks of its turn. It begins with `turn_` and the turn's organization, is followed by
+/// random bytes as a key's are, and is no key: nothing but the work of that turn takes it. It prints as dots.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TurnToken {
+    organization: OrganizationId,
+    text: String,
+}
+
+impl TurnToken {
+    /// A new token for a turn of this organization, from random bytes.
+    pub fn new(organization: OrganizationId, random: [u8; RANDOM_BYTES]) -> TurnToken {
+        TurnToken { organization, text: written(&TurnToken::prefix(organization), random) }
+    }
+
+    /// Reads a token as a worker sent it; `None` if it cannot be one.
+    pub fn parse(text: &str) -> Option<TurnToken> {
+        let (organization, _) = text.strip_prefix("turn_")?.split_once('_')?;
+        let organization = OrganizationId(parse_uuid(organization)?);
+        is_written(&TurnToken::prefix(organization), text)
+            .then(|| TurnToken { organization, text: text.to_owned() })
+    }
+
+    fn prefix(organization: OrganizationId) -> String {
+        format!("turn_{}_", organization.0.simple())
+    }
+
+    /// The organization whose turn it is for.
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+
+    /// The token itself, for its worker.
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    /// What is stored of it.
+    pub fn hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.text.as_bytes()).into())
+    }
+}
+
+impl std::fmt::Debug for TurnToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TurnToken(…)")
+    }
+}
+
+/// SHA-256 of a secret. The secret has 224 random bits, so a slow hash would protect nothing more. In JSON it is base32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct SecretHash(pub [u8; 32]);
+
+impl From<SecretHash> for String {
+    fn from(hash: SecretHash) -> String {
+        base32(&hash.0)
+    }
+}
+
+impl TryFrom<String> for SecretHash {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<SecretHash, Self::Error> {
+        let bytes = unbase32(&text).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(SecretHash).ok_or("expected 52 characters of base32")
+    }
+}
 
 /// What is known of a key besides its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,6 +247,23 @@ fn before(now: Micros, span: Option<Span>) -> Micros {
     span.map_or(Micros(-1), |span| Micros(now.0.saturating_sub(span.0)))
 }
 
+/// The prefix, and base32 of the random bytes and their checksum.
+fn written(prefix: &str, random: [u8; RANDOM_BYTES]) -> String {
+    let mut bytes = [0; RANDOM_BYTES + CHECKSUM_BYTES];
+    bytes[..RANDOM_BYTES].copy_from_slice(&random);
+    bytes[RANDOM_BYTES..].copy_from_slice(&checksum(prefix, &random));
+    format!("{prefix}{}", base32(&bytes))
+}
+
+/// Whether a text is what [`written`] gives for this prefix and some random bytes.
+fn is_written(prefix: &str, text: &str) -> bool {
+    let bytes = text.strip_prefix(prefix).and_then(unbase32);
+    bytes.is_some_and(|bytes| {
+        let (random, sum) = bytes.split_at(RANDOM_BYTES);
+        checksum(prefix, random) == sum
+    })
+}
+
 fn checksum(prefix: &str, random: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let digest = Sha256::new().chain_update(prefix).chain_update(random).finalize();
     [digest[0], digest[1], digest[2], digest[3]]
@@ -253,8 +330,28 @@ mod tests {
         }
 
         #[test]
+        fn a_turn_token_is_read_back_and_nothing_near_it(random: [u8; 28], organization: u128, at in 0usize..90, with in 0usize..32) {
+            let organization = OrganizationId(uuid::Uuid::from_u128(organization));
+            let token = TurnToken::new(organization, random);
+            let text = token.reveal();
+            prop_assert_eq!(text.len(), 90);
+            prop_assert_eq!(TurnToken::parse(text), Some(token.clone()));
+            prop_assert_eq!(token.organization(), organization);
+            prop_assert!(Secret::parse(text).is_none());
+            let mut typo = text.as_bytes().to_vec();
+            typo[at] = ALPHABET[with];
+            let typo = String::from_utf8(typo).unwrap();
+            prop_assert_eq!(TurnToken::parse(&typo).is_some(), typo == text);
+            prop_assert!(TurnToken::parse(&text.to_uppercase()).is_none() && TurnToken::parse(&text[..89]).is_none());
+            let hash = serde_json::to_value(token.hash()).unwrap();
+            prop_assert_eq!(serde_json::from_value::<SecretHash>(hash).unwrap(), token.hash());
+        }
+
+        #[test]
         fn anything_is_read_without_a_panic(text in ".{0,80}") {
             let _ = Secret::parse(&text);
+            let _ = TurnToken::parse(&text);
+            let _ = TurnToken::parse(&format!("turn_{text}"));
             let _ = Secret::parse(&format!("mob_{text}"));
         }
     }

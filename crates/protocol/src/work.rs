@@ -1,13 +1,18 @@
-//! What servers and workers say to each other: JSON over HTTP below [`WORK_PATH`], with a key that may connect
-//! workers as `Authorization: Bearer …`. `X-Organization-Id` chooses one organization; without it a key of the account
-//! reaches all of them. A body has at most 1 MiB unless the server is set otherwise.
+//! What servers and workers say to each other: JSON over HTTP below [`WORK_PATH`]. `Authorization: Bearer …` carries the
+//! worker's key for a claim, and [`Assignment::token`] for all that is said about the claimed turn. A body has at most
+//! 1 MiB unless the server is set otherwise.
 //!
-//! | request | answer |
-//! |---|---|
-//! | `POST /tenure/v1/work/claim` [`Claim`] | 200 [`Assignment`], or 204 when nothing came in time |
-//! | `POST /tenure/v1/work/{session}/heartbeat` [`Heartbeat`] | 200 [`Beat`] |
-//! | `POST /tenure/v1/work/{session}/report` [`Report`] | 200 [`Beat`] |
-//! | `POST /tenure/v1/work/{session}/done` [`Done`] | 204 |
+//! | request | credential | answer |
+//! |---|---|---|
+//! | `POST /tenure/v1/work/claim` [`Claim`] | key | 200 [`Assignment`], or 204 when nothing came in time |
+//! | `POST /tenure/v1/work/{session}/heartbeat` [`Heartbeat`] | token | 200 [`Beat`] |
+//! | `POST /tenure/v1/work/{session}/report` [`Report`] | token | 200 [`Beat`] |
+//! | `POST /tenure/v1/work/{session}/done` [`Done`] | token | 204 |
+//!
+//! **Credentials.** `X-Organization-Id` of a claim chooses one organization; without it a key of the account reaches all
+//! of them. A token is good for one claim of one turn: it opens nothing else, and it ends when the turn ends, when
+//! another worker claims the turn, and when the key that claimed is revoked or expires or its owner may not connect workers
+//! any more. Afterwards it gets 401, except that a repeated `done` is still answered until the session's next turn ends.
 //!
 //! **Leases.** A claimed turn is the worker's for [`Assignment::lease_seconds`], and again from each heartbeat and
 //! report. Every claim has a fencing number larger than the one before; whatever comes with an older one is answered
@@ -21,7 +26,7 @@
 //! An item that can be read and not taken (an event that is not a worker's to tell of, a structured output that does
 //! not fit its schema) becomes a line of the log that says why: repeating it would not help.
 //!
-//! 401 and 403 are about the key, 404 is a session that is not there, 400, 413 and 422 are a request that will
+//! 401 and 403 are about the credential: those of a claim end the worker, those of a turn end that turn. 400, 413 and 422 are a request that will
 //! not do however often it comes. Everything else may be better next time. Both sides ignore fields they do not know.
 
 use std::collections::BTreeMap;
@@ -53,6 +58,24 @@ pub struct Claim {
     pub wait_seconds: u64,
 }
 
+/// The credential of one turn. It is not printed.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TurnToken(pub String);
+
+impl TurnToken {
+    /// Whether there is none: what a worker hands on to its command has none.
+    pub fn is_absent(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for TurnToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TurnToken(…)")
+    }
+}
+
 /// A turn to work on: one message that wants an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assignment {
@@ -71,8 +94,11 @@ pub struct Assignment {
     pub number: i64,
     /// The fencing number of this claim.
     pub fence: i64,
-    /// The how manieth worker has this turn, from 1.
+    /// Attempt number: 1 for the first worker to claim this turn.
     pub attempt: u32,
+    /// The credential of everything that is said about this turn.
+    #[serde(default, skip_serializing_if = "TurnToken::is_absent")]
+    pub token: TurnToken,
     /// How long the claim holds without a heartbeat, at least 1.
     pub lease_seconds: u64,
     /// What is to be answered.
@@ -349,6 +375,12 @@ mod tests {
             let done = Done { claimed: claimed(), outcome };
             assert_eq!(serde_json::to_value(&done).unwrap(), turn(json!({"outcome": written})));
         }
+    }
+
+    #[test]
+    fn a_token_is_neither_printed_nor_written_when_it_was_taken_out() {
+        assert!(!format!("{:?}", TurnToken("turn_secret".to_owned())).contains("secret"));
+        assert!(TurnToken::default().is_absent() && !TurnToken("turn_secret".to_owned()).is_absent());
     }
 
     #[test]

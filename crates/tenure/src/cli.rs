@@ -130,17 +130,18 @@ mod tests {
             "member remove ana@example.com --org Acme",
             "service-user create ci --org Acme --role readwrite",
             "user role ana@example.com --account auditor",
-            "host --server http://127.0.0.1:7420 --token t --account",
+            "host --server http://127.0.0.1:7420 --token-file t --account",
             "service-user create watch --role viewer",
             "service-user delete 01987a6b-5c4d-7e8f-9012-3456789abcde",
             "key create --user ana@example.com --wire mobilenext --name laptop --expires 90d",
             "key create --service-user 01987a6b-5c4d-7e8f-9012-3456789abcde --org Acme --wire tenure",
             "key list",
             "key revoke 01987a6b-5c4d-7e8f-9012-3456789abcde",
-            "host --server http://127.0.0.1:7420 --token tnr_x --mobilecli /usr/bin/mobilecli",
-            "host --server http://a --server http://b --token tnr_x --simulate android=4,ios=2",
-            "worker --server http://a --token tnr_x --exec cat",
-            "worker --server http://a --server http://b --token tnr_x --agent a --agent b --exec cat --parallel 4 \
+            "host --server http://127.0.0.1:7420 --token-file key --mobilecli /usr/bin/mobilecli",
+            "host --server http://a --server http://b --token-file - --simulate android=4,ios=2",
+            "worker --server http://a --exec cat",
+            "worker --server http://a --token-file - --exec cat --exec-user agent",
+            "worker --server http://a --server http://b --token-file key --agent a --agent b --exec cat --parallel 4 \
              --time-limit 2h --stop-limit 5m --directory w --name w1 --directives --secrets --input json \
              --org org_01987a6b5c4d7e8f90123456789abcde",
             "demo --fresh",
@@ -170,12 +171,11 @@ mod tests {
             "key create --user a@b.c --wire telnet",
             "key create --user a@b.c --wire tenure --expires soon",
             "key revoke laptop",
-            "host --token tnr_x --server ftp://a",
-            "host --server http://a --token tnr_x --simulate windows=1",
-            "host --server http://a --token tnr_x --mobilecli-url http://b --mobilecli m",
-            "worker --server http://a --token tnr_x",
-            "worker --server http://a --exec cat",
-            "worker --server http://a --token tnr_x --exec cat --input xml",
+            "host --server ftp://a",
+            "host --server http://a --simulate windows=1",
+            "host --server http://a --mobilecli-url http://b --mobilecli m",
+            "worker --server http://a",
+            "worker --server http://a --exec cat --input xml",
         ];
         for line in bad {
             let words = std::iter::once("tenure").chain(line.split(' ').filter(|word| !word.is_empty()));

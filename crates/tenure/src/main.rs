@@ -1,6 +1,7 @@
 //! `tenure`: the server, its administration, and the host that drives devices, in one program.
 
 mod administration;
+mod api_key;
 mod archive;
 mod arguments;
 mod cli;

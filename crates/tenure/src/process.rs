@@ -1,5 +1,5 @@
-//! The process of a server: it leaves no copy of its memory behind, and may have as many connections as the system
-//! gives it.
+//! The process of a server, a host or a worker: it leaves no copy of its memory behind and hands no open file on; a server
+//! may have as many connections as the system gives it.
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -31,4 +31,50 @@ pub fn keep_files_private() {
 pub fn take_all_files() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// Closes what this process inherited beside standard input, output and error: whoever started it may have left files
+/// open, and what it starts itself would have them, too. Only while this process has opened nothing itself.
+pub fn close_inherited_files() {
+    let listed = std::fs::read_dir("/dev/fd").map(|files| {
+        let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
+        numbers.collect::<Vec<i32>>()
+    });
+    // Without /dev/fd, all that there may be under the usual limit.
+    for file in listed.unwrap_or_else(|_| (0..1024).collect()) {
+        if file > 2 {
+            let _ = nix::unistd::close(file);
+        }
+    }
+}
+
+/// A user of this machine.
+#[derive(Debug, Clone)]
+pub struct User(nix::unistd::User);
+
+impl User {
+    /// Looks a user up by name.
+    ///
+    /// # Errors
+    /// There is none, or the system cannot say.
+    pub fn named(name: &str) -> Result<User> {
+        match nix::unistd::User::from_name(name) {
+            Ok(Some(user)) => Ok(User(user)),
+            Ok(None) => Err(Failure::new(format!("there is no user {name} on this machine"))),
+            Err(error) => Err(Failure::new(format!("cannot look up the user {name}: {error}"))),
+        }
+    }
+}
+
+/// As the runner needs it.
+impl From<User> for runner::worker::ExecUser {
+    fn from(User(user): User) -> Self {
+        Self {
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+            home: user.dir,
+            shell: user.shell,
+        }
+    }
 }

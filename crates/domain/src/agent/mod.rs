@@ -18,7 +18,7 @@ pub use limits::{Limits, cycle_days, day};
 pub use rules::{Change, Command, Moment, decide, may_act_on};
 pub use state::{Doing, Group, State, SuspendReason};
 pub use talk::{Attachment, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, Message, NewMessage, Source};
-pub use worker::{Answer, Item, MAX_ATTEMPTS, Report, Turn, TurnState};
+pub use worker::{Answer, Item, MAX_ATTEMPTS, Report, Turn, TurnGrant, TurnState};
 
 use crate::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId};
 use crate::json::Json;

@@ -3,7 +3,7 @@
 use super::decision::Decision;
 use super::{
     Acus, AgentSession, Answer, Doing, Event, EventContext, EventKind, MAX_CHILDREN, MAX_WAITING, Message,
-    NewMessage, PullRequest, Report, State, SuspendReason, Turn, TurnState, Usage, turns,
+    NewMessage, PullRequest, Report, State, SuspendReason, Turn, TurnGrant, TurnState, Usage, turns,
 };
 use crate::device::Actor;
 use crate::ids::{MessageId, SessionId, TurnId};
@@ -60,6 +60,8 @@ pub enum Command {
         worker: String,
         /// The id of the turn, if it is a new one.
         turn: TurnId,
+        /// What lets the worker speak of it.
+        grant: TurnGrant,
     },
     /// What a worker has to say of its turn.
     Report {
@@ -156,7 +158,7 @@ pub fn decide(
 ) -> Result<Vec<Change>, Refusal> {
     let mut decision = Decision::on(session, moment);
     match command {
-        Command::Claim { worker, turn } => turns::claim(&mut decision, worker, turn),
+        Command::Claim { worker, turn, grant } => turns::claim(&mut decision, worker, turn, grant),
         Command::Report { turn, fence, report } => turns::report(&mut decision, turn, fence, report)?,
         Command::Finish { turn, fence, answer, streamed } => {
             turns::finish(&mut decision, turn, fence, answer, streamed)?;

@@ -1,6 +1,7 @@
 //! Rules as tables and properties.
 
 use super::*;
+use crate::credential::SecretHash;
 use crate::device::Actor;
 use crate::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId, TurnId};
 use crate::json::Json;
@@ -66,7 +67,13 @@ pub(super) fn turn(n: u128) -> TurnId {
 }
 
 pub(super) fn claim(n: u128) -> Command {
-    Command::Claim { worker: "w".to_owned(), turn: turn(n) }
+    Command::Claim { worker: "w".to_owned(), turn: turn(n), grant: grant(n) }
+}
+
+/// What the worker shows that claims with [`claim`].
+pub(super) fn grant(n: u128) -> TurnGrant {
+    let hash = |half: u128| SecretHash([half.to_be_bytes(), n.to_be_bytes()].concat().try_into().unwrap());
+    TurnGrant { token: hash(1), key: hash(2) }
 }
 
 pub(super) fn report(n: u128, fence: i64, first: i64, items: Vec<Item>) -> Command {

@@ -4,7 +4,8 @@ use super::decision::Decision;
 use super::rules::spent;
 use super::worker::MAX_ATTEMPTS;
 use super::{
-    Answer, Change, Doing, EventKind, Item, Report, State, SuspendReason, Turn, TurnState, Usage, Work,
+    Answer, Change, Doing, EventKind, Item, Report, State, SuspendReason, Turn, TurnGrant, TurnState, Usage,
+    Work,
 };
 use crate::ids::TurnId;
 use crate::json::Json;
@@ -15,7 +16,7 @@ use serde_json::json;
 const MAX_LOG_CHARS: usize = 8_192;
 
 /// Takes a lost turn up, or else the next message. When the limits allow no more, it sleeps instead.
-pub(super) fn claim(decision: &mut Decision<'_>, worker: String, id: TurnId) {
+pub(super) fn claim(decision: &mut Decision<'_>, worker: String, id: TurnId, grant: TurnGrant) {
     if decision.session.work() != Work::Waiting {
         return;
     }
@@ -24,10 +25,11 @@ pub(super) fn claim(decision: &mut Decision<'_>, worker: String, id: TurnId) {
         return;
     }
     let last = decision.session.turn.clone();
-    let turn = match last {
+    let mut turn = match last {
         Some(lost) if lost.state == TurnState::Returned => again(decision, lost, worker),
         last => next(decision, last, worker, id),
     };
+    turn.grant = Some(grant);
     let first = turn.number == 1 && matches!(decision.session.state, State::New | State::Claimed);
     decision.state(if first { State::Claimed } else { State::Running(Doing::Working) });
     let data = json!({ "turn": turn.id, "message": turn.input, "attempt": turn.attempt });
@@ -57,7 +59,8 @@ fn next(decision: &mut Decision<'_>, last: Option<Turn>, worker: String, id: Tur
     let (message, input) = decision.session.waiting[0];
     let rest = decision.session.waiting[1..].to_vec();
     decision.push(Change::Waiting(rest));
-    let done = |turn: &Turn| matches!(turn.state, TurnState::Answered | TurnState::Failed);
+    let done = |turn: &&Turn| matches!(turn.state, TurnState::Answered | TurnState::Failed);
+    let previous = last.as_ref().filter(done);
     Turn {
         id,
         number: last.as_ref().map_or(0, |turn| turn.number) + 1,
@@ -76,7 +79,9 @@ fn next(decision: &mut Decision<'_>, last: Option<Turn>, worker: String, id: Tur
         said: 0,
         usage: Usage::default(),
         stopping: false,
-        previous: last.filter(done).map(|turn| (turn.id, turn.fence)),
+        previous: previous.map(|turn| (turn.id, turn.fence)),
+        grant: None,
+        previous_grant: previous.and_then(|turn| turn.grant),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Turns, and what workers say of them.
 
 use super::{Attachment, EventKind, PullRequest, Usage};
+use crate::credential::SecretHash;
 use crate::ids::{MessageId, TurnId};
 use crate::json::Json;
 use crate::time::Micros;
@@ -49,6 +50,32 @@ pub struct Turn {
     pub stopping: bool,
     /// The turn before, with its fencing number, when its worker ended it: a repeated `done` is known by it.
     pub previous: Option<(TurnId, i64)>,
+    /// What the worker shows to speak of this turn; `None` for turns of versions before this one.
+    #[serde(default)]
+    pub grant: Option<TurnGrant>,
+    /// What the worker of `previous` shows.
+    #[serde(default)]
+    pub previous_grant: Option<TurnGrant>,
+}
+
+/// What lets a worker speak of one turn: made when the turn is claimed, replaced when it is claimed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnGrant {
+    /// The hash of the turn's token.
+    pub token: SecretHash,
+    /// The hash of the API key that claimed the turn. The token is good only while that key is.
+    pub key: SecretHash,
+}
+
+impl Turn {
+    /// What a token is good for: the id and fencing number of this turn or the one before, and the hash of the key
+    /// that claimed it.
+    pub fn opened_by(&self, token: SecretHash) -> Option<(TurnId, i64, SecretHash)> {
+        let this = self.grant.map(|grant| (self.id, self.fence, grant));
+        let before = self.previous.zip(self.previous_grant).map(|((id, fence), grant)| (id, fence, grant));
+        let found = [this, before].into_iter().flatten().find(|(.., grant)| grant.token == token);
+        found.map(|(id, fence, grant)| (id, fence, grant.key))
+    }
 }
 
 /// Where a turn stands.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::work::{Assignment, Claimed};
+use protocol::work::Assignment;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::servers::{Servers, Trouble};
+use super::servers::{Servers, Trouble, Turn};
 use crate::backoff::Backoff;
 use crate::chance::{jitter, now};
 
@@ -19,8 +18,7 @@ const MOST_SILENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) servers: Arc<Servers>,
-    pub(crate) session: Uuid,
-    pub(crate) claimed: Claimed,
+    pub(crate) turn: Turn,
     length: Duration,
     until: Instant,
     /// Somebody wants the turn to end.
@@ -30,13 +28,13 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// The claim that was just answered. It was made a moment ago, and fencing has the last word.
-    pub(crate) fn new(servers: Arc<Servers>, assignment: &Assignment) -> Self {
+    /// The claim that was just answered. It was made a moment ago, and fencing has the last word. The lease takes the
+    /// turn's token out of the assignment.
+    pub(crate) fn new(servers: Arc<Servers>, assignment: &mut Assignment) -> Self {
         let length = length(assignment.lease_seconds);
         Self {
             servers,
-            session: assignment.session,
-            claimed: assignment.claimed(),
+            turn: Turn::of(assignment),
             length,
             until: now() + length,
             cancelled: CancellationToken::new(),
@@ -60,7 +58,7 @@ impl Lease {
                 () = self.lost.cancelled() => return "another worker has it, or it is over".to_owned(),
             }
             let asked = now();
-            let heartbeat = timeout_at(until, self.servers.heartbeat(self.session, self.claimed));
+            let heartbeat = timeout_at(until, self.servers.heartbeat(&self.turn));
             match heartbeat.await {
                 Ok(Ok(beat)) => {
                     let length = length(beat.lease_seconds);
@@ -72,11 +70,13 @@ impl Lease {
                 }
                 Ok(Err(Trouble::Lost)) => return "another worker has it, or it is over".to_owned(),
                 Ok(Err(Trouble::Refused { server, status })) => {
-                    return format!("{server} refused the key ({status})");
+                    return format!(
+                        "{server} refused the turn's token ({status}): another worker has it, it is over, or the key is no good"
+                    );
                 }
                 Ok(Err(Trouble::Away(reason) | Trouble::Unusable(reason))) if now() < until => {
                     wait = backoff.next(jitter());
-                    tracing::warn!(session = %self.session, reason, retry_in = ?wait, "no heartbeat");
+                    tracing::warn!(session = %self.turn.session, reason, retry_in = ?wait, "no heartbeat");
                 }
                 _ => return "no server could be told in time that it is still worked on".to_owned(),
             }

@@ -10,6 +10,7 @@
 
 mod command;
 mod directives;
+mod exec_user;
 mod lease;
 mod options;
 mod outbox;
@@ -18,6 +19,7 @@ mod servers;
 mod text;
 mod turn;
 
+pub use exec_user::ExecUser;
 pub use options::{WorkerError, WorkerOptions};
 
 use std::sync::Arc;
@@ -63,6 +65,9 @@ pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> 
     let directory = turn::create(&options.directory)
         .and_then(|()| options.directory.canonicalize())
         .map_err(|cause| WorkerError::Directory { path: options.directory.clone(), cause })?;
+    if let Some(user) = &options.exec_user {
+        user.admit(&directory)?;
+    }
     let claiming = stop.gently.child_token();
     let stopped = stop.now.child_token();
     let hurry = hurry(claiming.clone(), stopped.clone(), options.stop_limit);

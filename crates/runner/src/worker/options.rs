@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::ExecUser;
 use crate::options::{could_be_key, hostname};
 
 /// Most turns at once.
@@ -28,6 +29,8 @@ pub struct WorkerOptions {
     pub account: bool,
     /// The shell command that answers a message; `{session}` in it becomes the session's id.
     pub command: String,
+    /// Who the command runs as; `None` is the worker's own user. Only root can become somebody else.
+    pub exec_user: Option<ExecUser>,
     /// How many turns run at once.
     pub parallel: usize,
     /// Longest that a turn may take.
@@ -57,6 +60,7 @@ impl WorkerOptions {
             organization: None,
             account: false,
             command: command.into(),
+            exec_user: None,
             parallel: 1,
             time_limit: Duration::from_secs(30 * 60),
             stop_limit: Duration::from_secs(60),
@@ -142,6 +146,14 @@ pub enum WorkerError {
         path: PathBuf,
         /// What the system said.
         cause: std::io::Error,
+    },
+    /// The command's user would not get to the sessions' folders, or could replace them.
+    #[error("the folder {path} is not fit for --exec-user: {reason}")]
+    FolderOfAnother {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// HTTPS cannot be set up.
     #[error("cannot set up HTTP connections: {0}")]

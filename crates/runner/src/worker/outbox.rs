@@ -44,8 +44,8 @@ pub(crate) async fn report(lease: &Lease, mut items: mpsc::Receiver<Item>) -> Re
 
 /// Reports the items from this number on, and says how many they were.
 async fn send(lease: &Lease, first: u64, items: Vec<Item>) -> Result<u64, String> {
-    let report = Report { claimed: lease.claimed, first, items };
-    match lease.servers.report(lease.session, &report).await {
+    let report = Report { claimed: lease.turn.claimed, first, items };
+    match lease.servers.report(&lease.turn, &report).await {
         Ok(beat) => {
             if beat.cancelled {
                 lease.cancelled.cancel();

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use protocol::work::{Assignment, Beat, Claim, Claimed, Done, Heartbeat, Report, WORK_PATH};
-use reqwest::header::{self, HeaderMap};
+use protocol::work::{Assignment, Beat, Claim, Claimed, Done, Heartbeat, Report, TurnToken, WORK_PATH};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, StatusCode};
 use serde::Serialize;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ const SHOWN: usize = 300;
 pub(crate) enum Trouble {
     /// The turn is not ours, or no longer.
     Lost,
-    /// The key is no good.
+    /// The credential is no good.
     Refused {
         /// Who says so.
         server: String,
@@ -39,11 +39,31 @@ pub(crate) enum Trouble {
     Away(String),
 }
 
+/// A turn that was claimed, and what authorizes its worker to speak of it.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) session: Uuid,
+    pub(crate) claimed: Claimed,
+    token: TurnToken,
+}
+
+impl Turn {
+    /// Takes the token out of the assignment: the rest may be told to the command.
+    pub(crate) fn of(assignment: &mut Assignment) -> Self {
+        let token = std::mem::take(&mut assignment.token);
+        Self { session: assignment.session, claimed: assignment.claimed(), token }
+    }
+
+    fn path(&self, what: &str) -> String {
+        format!("{}/{what}", self.session)
+    }
+}
+
 /// All servers, and which of them is asked now: when one is away the next is.
 pub(crate) struct Servers {
     bases: Vec<String>,
     current: AtomicUsize,
-    authorization: String,
+    key: String,
     organization: Option<Uuid>,
     client: Client,
 }
@@ -51,7 +71,7 @@ pub(crate) struct Servers {
 impl Servers {
     pub(crate) fn new(
         urls: &[String],
-        token: &str,
+        key: &str,
         organization: Option<Uuid>,
         account: bool,
     ) -> Result<Self, WorkerError> {
@@ -65,17 +85,18 @@ impl Servers {
             .user_agent(concat!("tenure-worker/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| WorkerError::Http(error.to_string()))?;
-        let (current, authorization) = (AtomicUsize::new(0), format!("Bearer {token}"));
-        Ok(Self { bases, current, authorization, organization, client })
+        let (current, key) = (AtomicUsize::new(0), key.to_owned());
+        Ok(Self { bases, current, key, organization, client })
     }
 
     /// Asks for a turn; `None` when nothing came.
     pub(crate) async fn claim(&self, claim: &Claim) -> Result<Option<Assignment>, Trouble> {
         let limit = Duration::from_secs(claim.wait_seconds) + ANSWER_LIMIT;
-        let response = self.post("claim", claim, limit).await.map_err(|trouble| match trouble {
-            Trouble::Lost => Trouble::Away("no Tenure server gives out work at this address".to_owned()),
-            other => other,
-        })?;
+        let response =
+            self.post(&self.key, "claim", claim, limit).await.map_err(|trouble| match trouble {
+                Trouble::Lost => Trouble::Away("no Tenure server gives out work at this address".to_owned()),
+                other => other,
+            })?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
@@ -83,19 +104,19 @@ impl Servers {
     }
 
     /// Keeps a claim, trying once.
-    pub(crate) async fn heartbeat(&self, session: Uuid, claimed: Claimed) -> Result<Beat, Trouble> {
-        let response =
-            self.post(&format!("{session}/heartbeat"), &Heartbeat { claimed }, ANSWER_LIMIT).await?;
+    pub(crate) async fn heartbeat(&self, turn: &Turn) -> Result<Beat, Trouble> {
+        let heartbeat = Heartbeat { claimed: turn.claimed };
+        let response = self.post(&turn.token.0, &turn.path("heartbeat"), &heartbeat, ANSWER_LIMIT).await?;
         response.json().await.map_err(|error| self.cut_off(&error))
     }
 
     /// Reports, again and again for as long as the caller waits.
-    pub(crate) async fn report(&self, session: Uuid, report: &Report) -> Result<Beat, Trouble> {
-        let path = format!("{session}/report");
+    pub(crate) async fn report(&self, turn: &Turn, report: &Report) -> Result<Beat, Trouble> {
+        let path = turn.path("report");
         let mut patience = Patience::new("report");
         loop {
             let answered = async {
-                let response = self.post(&path, report, ANSWER_LIMIT).await?;
+                let response = self.post(&turn.token.0, &path, report, ANSWER_LIMIT).await?;
                 response.json().await.map_err(|error| self.cut_off(&error))
             };
             match answered.await {
@@ -106,11 +127,11 @@ impl Servers {
     }
 
     /// Says how a turn ended, again and again for as long as the caller waits.
-    pub(crate) async fn done(&self, session: Uuid, done: &Done) -> Result<(), Trouble> {
-        let path = format!("{session}/done");
+    pub(crate) async fn done(&self, turn: &Turn, done: &Done) -> Result<(), Trouble> {
+        let path = turn.path("done");
         let mut patience = Patience::new("done");
         loop {
-            match self.post(&path, done, ANSWER_LIMIT).await {
+            match self.post(&turn.token.0, &path, done, ANSWER_LIMIT).await {
                 Err(Trouble::Away(reason)) => patience.wait(&reason).await,
                 answer => return answer.map(drop),
             }
@@ -118,11 +139,17 @@ impl Servers {
     }
 
     /// Asks the current server, and looks at the status alone.
-    async fn post(&self, path: &str, body: &impl Serialize, limit: Duration) -> Result<Response, Trouble> {
+    async fn post(
+        &self,
+        credential: &str,
+        path: &str,
+        body: &impl Serialize,
+        limit: Duration,
+    ) -> Result<Response, Trouble> {
         let asked = self.current.load(Ordering::Relaxed);
         let base = &self.bases[asked % self.bases.len()];
         let mut request = self.client.post(format!("{base}{WORK_PATH}/{path}")).timeout(limit).json(body);
-        request = request.header(header::AUTHORIZATION, &self.authorization);
+        request = request.bearer_auth(credential);
         if let Some(organization) = self.organization {
             request = request.header("x-organization-id", organization.to_string());
         }

@@ -37,20 +37,20 @@ pub(crate) struct Work {
 impl Work {
     /// Works on a turn that was just claimed, to its end or until it is lost. What can go wrong is the
     /// turn's own failure, and told to the server.
-    pub(crate) async fn take(&self, assignment: Assignment) {
-        let lease = Lease::new(Arc::clone(&self.servers), &assignment);
-        tracing::info!(session = %lease.session, turn = assignment.number, attempt = assignment.attempt, "turn begun");
+    pub(crate) async fn take(&self, mut assignment: Assignment) {
+        let lease = Lease::new(Arc::clone(&self.servers), &mut assignment);
+        tracing::info!(session = %lease.turn.session, turn = assignment.number, attempt = assignment.attempt, "turn begun");
         tokio::select! {
             // Dropping the answer kills the command and all that it started.
             reason = lease.keep() => {
-                tracing::warn!(session = %lease.session, turn = assignment.number, reason, "turn dropped");
+                tracing::warn!(session = %lease.turn.session, turn = assignment.number, reason, "turn dropped");
             }
             () = self.answer(&assignment, &lease) => {}
         }
     }
 
     async fn answer(&self, assignment: &Assignment, lease: &Lease) {
-        let _room = self.rooms.enter(lease.session).await;
+        let _room = self.rooms.enter(lease.turn.session).await;
         let (items, waiting) = mpsc::channel(outbox::WAITING);
         let broken = CancellationToken::new();
         let limits = Limits {
@@ -72,14 +72,14 @@ impl Work {
             Err(reason) => failed(format!("what the command wrote could not be reported: {reason}")),
             Ok(()) => outcome(ended, self.options.time_limit),
         };
-        tracing::info!(session = %lease.session, turn = assignment.number, ?outcome, "turn ended");
-        match lease.servers.done(lease.session, &Done { claimed: lease.claimed, outcome }).await {
+        tracing::info!(session = %lease.turn.session, turn = assignment.number, ?outcome, "turn ended");
+        match lease.servers.done(&lease.turn, &Done { claimed: lease.turn.claimed, outcome }).await {
             Ok(()) => {}
             Err(Trouble::Unusable(reason) | Trouble::Away(reason)) => {
-                tracing::error!(session = %lease.session, reason, "the turn's outcome was not taken");
+                tracing::error!(session = %lease.turn.session, reason, "the turn's outcome was not taken");
             }
             Err(Trouble::Lost | Trouble::Refused { .. }) => {
-                tracing::warn!(session = %lease.session, "the turn was taken away at its end");
+                tracing::warn!(session = %lease.turn.session, "the turn was taken away at its end");
             }
         }
     }
@@ -92,6 +92,9 @@ impl Work {
     ) -> io::Result<(Ending, Said)> {
         let directory = self.directory.join(assignment.session.to_string());
         create(&directory)?;
+        if let Some(user) = &self.options.exec_user {
+            user.own(&directory)?;
+        }
         let input = if self.options.json_input {
             serde_json::to_string(assignment)?
         } else {
@@ -117,6 +120,9 @@ impl Work {
         shell.env("TENURE_SYSTEM_PROMPT", variable(prompt));
         if self.options.secrets {
             shell.envs(secrets(assignment));
+        }
+        if let Some(user) = &self.options.exec_user {
+            user.run(&mut shell);
         }
         shell
     }

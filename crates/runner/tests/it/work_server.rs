@@ -15,7 +15,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use protocol::work::{
     AgentBrief, Assignment, Beat, Claim, Claimed, Done, Heartbeat, IncomingMessage, Item, Outcome, Report,
-    Secrets, WORK_PATH,
+    Secrets, TurnToken, WORK_PATH,
 };
 use runner::worker::{Stop, WorkerError, WorkerOptions};
 use tokio::net::unix::pipe;
@@ -24,6 +24,9 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::fake_server::{PATIENCE, TOKEN};
+
+/// The token of each turn.
+pub const TURN_TOKEN: &str = "turn_of_this_claim";
 
 /// What a request gets instead of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +178,7 @@ pub fn assignment(text: &str) -> Assignment {
         number: 3,
         fence: 7,
         attempt: 1,
+        token: TurnToken(TURN_TOKEN.to_owned()),
         lease_seconds: 30,
         message: IncomingMessage {
             id: Uuid::from_u128(2),
@@ -193,10 +197,12 @@ type Shared = watch::Sender<Desk>;
 
 /// Keys and faults.
 async fn around(State(desk): State<Shared>, headers: HeaderMap, request: Request, next: Next) -> Response {
-    if headers.get("authorization").is_none_or(|value| value != &format!("Bearer {TOKEN}")) {
+    let path = request.uri().path().to_owned();
+    // The key claims, and nothing else; the turn's token does the rest.
+    let expected = if path.ends_with("/claim") { TOKEN } else { TURN_TOKEN };
+    if headers.get("authorization").is_none_or(|value| value != &format!("Bearer {expected}")) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let path = request.uri().path().to_owned();
     let named = headers.get("x-organization-id").map(|value| value.to_str().unwrap().parse().unwrap());
     let mut fault = None;
     desk.send_modify(|desk| {

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::operations::tokens::{self, Use};
 use crate::state::App;
-use domain::credential::Secret;
+use domain::credential::{Secret, SecretHash};
 use domain::login::renewal;
 use std::net::IpAddr;
 use store::{Caller, Chosen, Means, System};
@@ -27,8 +27,21 @@ pub async fn authenticate_from(
         return signed_in(app, credential, chosen, address).await;
     }
     let secret = Secret::parse(credential).ok_or(Failure::Unauthenticated)?;
+    owner_of(app, &secret.hash(), chosen, address).await
+}
+
+/// Looks up whose API key has this hash when it is used from an address, and notes that the key was used.
+///
+/// # Errors
+/// As [`authenticate_from`].
+pub async fn owner_of(
+    app: &App,
+    key: &SecretHash,
+    chosen: Chosen,
+    address: Option<IpAddr>,
+) -> Result<Caller, Failure> {
     let now = app.now();
-    let caller = app.store.caller(&secret.hash(), chosen, now).await?;
+    let caller = app.store.caller(key, chosen, now).await?;
     from_allowed_network(&caller, address)?;
     if app.used.due(caller.credential().0, now) {
         note(app, caller.means());

@@ -7,10 +7,10 @@ use crate::operations::secrets;
 use crate::state::App;
 use domain::Refusal;
 use domain::agent::{
-    Agent, AgentSession, Answer, Change, Command, Event, Item, Message, Report, Turn, TurnState,
+    Agent, AgentSession, Answer, Change, Command, Event, Item, Message, Report, Turn, TurnGrant, TurnState,
 };
+use domain::credential::{SecretHash, TurnToken};
 use domain::ids::{OrganizationId, SessionId, TurnId};
-use domain::refusal::Thing;
 use domain::session::SessionKey;
 use domain::time::{Micros, Span};
 use serde::Deserialize;
@@ -39,6 +39,8 @@ pub struct Claim {
     pub agents: Option<Vec<String>>,
     /// How long it waits; at most [`MAX_WAIT`].
     pub wait: Duration,
+    /// The hash of the API key that it claims with.
+    pub key: SecretHash,
 }
 
 /// A turn for a worker.
@@ -54,6 +56,8 @@ pub struct Assignment {
     pub agent: Option<Agent>,
     /// The session's secrets: names and values.
     pub secrets: Vec<(String, String)>,
+    /// What the worker shows when it speaks of the turn.
+    pub token: TurnToken,
     /// For how long it is the worker's without a sign of life.
     pub lease: Span,
 }
@@ -80,13 +84,45 @@ pub struct Standing {
     pub cancelled: bool,
 }
 
-/// Everything in an organization that the worker reaches; the server does for it what follows from its work, and its
-/// proof of [`ConnectWorkers`] is the reason for that.
-fn within(reach: &Reach, organization: OrganizationId) -> Result<Granted<UseSessions>, Failure> {
-    match reach.only() {
-        Some(only) if only != organization => Err(Refusal::NotFound(Thing::Session).into()),
-        _ => Ok(System::for_jobs().within(organization)),
+/// A turn whose worker may speak of it.
+#[derive(Debug)]
+pub struct Held {
+    /// Which.
+    pub key: TurnKey,
+    granted: Granted<UseSessions>,
+}
+
+impl Held {
+    /// The server changes the session for the worker, whose proof of [`ConnectWorkers`] is the reason for that.
+    ///
+    /// # Errors
+    /// [`Failure::Unauthenticated`] when the worker is another organization's.
+    pub fn by(worker: &Granted<ConnectWorkers>, key: TurnKey) -> Result<Held, Failure> {
+        if worker.organization() != key.organization {
+            return Err(Failure::Unauthenticated);
+        }
+        Ok(Held { key, granted: System::for_jobs().within(key.organization) })
     }
+}
+
+/// The turn that a token was given out for, and the hash of the API key that claimed it.
+///
+/// # Errors
+/// [`Failure::Unauthenticated`] when it is not the token of the session's turn or the one before it.
+pub async fn turn_of(
+    app: &App,
+    token: &TurnToken,
+    session: SessionId,
+) -> Result<(TurnKey, SecretHash), Failure> {
+    let organization = token.organization();
+    let view = System::for_jobs().within::<ViewSessions>(organization);
+    let found = match app.store.agent_session(&view, session).await {
+        Err(store::Error::Refused(Refusal::NotFound(_))) => return Err(Failure::Unauthenticated),
+        found => found?,
+    };
+    let opened = found.turn.and_then(|turn| turn.opened_by(token.hash()));
+    let (turn, fence, key) = opened.ok_or(Failure::Unauthenticated)?;
+    Ok((TurnKey { organization, session, turn, fence }, key))
 }
 
 /// Gives a turn, as soon as there is one; nothing when none came in time. Organizations are served in turn, the one
@@ -134,29 +170,35 @@ async fn take(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignme
             let key = candidates.remove(next % candidates.len());
             // Whoever lost a race goes elsewhere: many workers would go on losing to each other in the same order.
             next = usize::from(u16::from_be_bytes(app.random_bytes()));
-            if let Some(session) = try_claim(app, key, &claim.worker).await? {
+            if let Some((session, token)) = try_claim(app, key, claim).await? {
                 app.store.note_served(&system, key.organization).await?;
-                return assignment(app, session).await.map(Some);
+                return assignment(app, session, token).await.map(Some);
             }
         }
     }
 }
 
 /// Nothing when somebody was faster, or the session sleeps now because a limit is reached.
-async fn try_claim(app: &App, key: SessionKey, worker: &str) -> Result<Option<AgentSession>, Failure> {
+async fn try_claim(
+    app: &App,
+    key: SessionKey,
+    claim: &Claim,
+) -> Result<Option<(AgentSession, TurnToken)>, Failure> {
     let granted = System::for_jobs().within::<UseSessions>(key.organization);
     let session = match app.store.agent_session(&granted.also::<ViewSessions>()?, key.id).await {
         Err(store::Error::Refused(Refusal::NotFound(_))) => return Ok(None),
         session => session?,
     };
     let turn = TurnId::new(app.now(), app.random_bytes());
-    let command = Command::Claim { worker: worker.to_owned(), turn };
+    let token = TurnToken::new(key.organization, app.random_bytes());
+    let grant = TurnGrant { token: token.hash(), key: claim.key };
+    let command = Command::Claim { worker: claim.worker.clone(), turn, grant };
     let Some(changed) = attempt(app, &granted, session, command).await? else { return Ok(None) };
     let claimed = changed.changes.iter().any(|change| matches!(change, Change::Turn(_)));
-    Ok(claimed.then_some(changed.session))
+    Ok(claimed.then_some((changed.session, token)))
 }
 
-async fn assignment(app: &App, session: AgentSession) -> Result<Assignment, Failure> {
+async fn assignment(app: &App, session: AgentSession, token: TurnToken) -> Result<Assignment, Failure> {
     let system = System::for_jobs();
     let view = system.within::<ViewSessions>(session.organization);
     let turn = session.turn.clone().ok_or_else(|| Failure::internal("a claim without a turn"))?;
@@ -166,22 +208,22 @@ async fn assignment(app: &App, session: AgentSession) -> Result<Assignment, Fail
         agent => Some(agent?),
     };
     let secrets = secrets::reveal(app, session.organization, session.id).await?;
-    Ok(Assignment { turn, message, agent, secrets, lease: app.settings.worker_lease.into(), session })
+    Ok(Assignment { turn, message, agent, secrets, token, lease: app.settings.worker_lease.into(), session })
 }
 
 /// A sign of life, which prolongs the lease.
 ///
 /// # Errors
 /// [`Refusal::TurnLost`] when the turn is another's, or over.
-pub async fn heartbeat(app: &App, reach: &Reach, key: TurnKey) -> Result<Standing, Failure> {
-    let granted = within(reach, key.organization)?;
+pub async fn heartbeat(app: &App, held: &Held) -> Result<Standing, Failure> {
+    let Held { key, granted } = held;
     let session = app.store.agent_session(&granted.also::<ViewSessions>()?, key.session).await?;
-    let found = standing(app, &session, key)?;
+    let found = standing(app, &session, *key)?;
     if !found.cancelled {
         let until = app.now() + found.lease;
         let workers = System::for_jobs().within::<ConnectWorkers>(key.organization);
         if !app.store.renew_lease(&workers, key.session, key.fence, until).await? {
-            return standing_now(app, &granted, key).await;
+            return standing_now(app, granted, *key).await;
         }
     }
     Ok(found)
@@ -191,14 +233,14 @@ pub async fn heartbeat(app: &App, reach: &Reach, key: TurnKey) -> Result<Standin
 ///
 /// # Errors
 /// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or are not a worker's to report.
-pub async fn report(app: &App, reach: &Reach, key: TurnKey, report: Report) -> Result<Standing, Failure> {
-    let granted = within(reach, key.organization)?;
-    let report = Report { items: fitting(app, &granted, key.session, report.items).await?, ..report };
-    let changed = change(app, &granted, key.session, |_| {
+pub async fn report(app: &App, held: &Held, report: Report) -> Result<Standing, Failure> {
+    let Held { key, granted } = held;
+    let report = Report { items: fitting(app, granted, key.session, report.items).await?, ..report };
+    let changed = change(app, granted, key.session, |_| {
         Ok(Command::Report { turn: key.turn, fence: key.fence, report: report.clone() })
     })
     .await?;
-    standing(app, &changed.session, key)
+    standing(app, &changed.session, *key)
 }
 
 /// A structured output that does not fit its schema becomes a line of the log: the worker's other reports are good.
@@ -229,14 +271,14 @@ async fn fitting(
 ///
 /// # Errors
 /// [`Refusal::TurnLost`].
-pub async fn done(app: &App, reach: &Reach, key: TurnKey, answer: Answer) -> Result<AgentSession, Failure> {
-    let granted = within(reach, key.organization)?;
+pub async fn done(app: &App, held: &Held, answer: Answer) -> Result<AgentSession, Failure> {
+    let Held { key, granted } = held;
     let view = granted.also::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
         let session = app.store.agent_session(&view, key.session).await?;
-        let streamed = streamed(app, &view, &session, key).await?;
+        let streamed = streamed(app, &view, &session, *key).await?;
         let command = Command::Finish { turn: key.turn, fence: key.fence, answer: answer.clone(), streamed };
-        if let Some(changed) = attempt(app, &granted, session, command).await? {
+        if let Some(changed) = attempt(app, granted, session, command).await? {
             return Ok(changed.session);
         }
     }

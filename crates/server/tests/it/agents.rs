@@ -3,6 +3,7 @@
 use crate::world::{Actor, World};
 use domain::Refusal;
 use domain::agent::{Acus, AgentSession, Answer, EventQuery, Item, Message, Report, Source, Usage};
+use domain::credential::SecretHash;
 use domain::ids::{AgentId, SessionId};
 use domain::permission::{Permission, Role};
 use domain::refusal::Thing;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use server::failure::Failure;
 use server::operations::agent_create::{self, AgentChoice, Create, NewSecret};
 use server::operations::agent_messages::{self, Post};
-use server::operations::work::{self, Assignment, Claim, Reach, TurnKey};
+use server::operations::work::{self, Assignment, Claim, Held, Reach, TurnKey};
 use server::operations::{agent_events, agent_sessions, agents, authenticate};
 use std::time::Duration;
 use store::access::{ConnectWorkers, Right, UseSessions, ViewSessions};
@@ -51,13 +52,19 @@ pub async fn reach(who: &Actor<'_>) -> Reach {
 }
 
 pub async fn claim(world: &World, reach: &Reach) -> Option<Assignment> {
-    let claim = Claim { worker: "w".to_owned(), agents: None, wait: Duration::ZERO };
+    let claim = Claim { worker: "w".to_owned(), agents: None, wait: Duration::ZERO, key: KEY };
     work::claim(world.app(), reach, &claim).await.unwrap()
 }
 
-pub fn key(assignment: &Assignment) -> TurnKey {
+/// What the key of these workers is kept as.
+const KEY: SecretHash = SecretHash([0; 32]);
+
+/// The turn, as its worker speaks of it.
+pub fn held(reach: &Reach, assignment: &Assignment) -> Held {
+    let Reach::Organization(worker) = reach else { panic!("a worker of one organization") };
     let (organization, session) = (assignment.session.organization, assignment.session.id);
-    TurnKey { organization, session, turn: assignment.turn.id, fence: assignment.turn.fence }
+    let key = TurnKey { organization, session, turn: assignment.turn.id, fence: assignment.turn.fence };
+    Held::by(worker, key).unwrap()
 }
 
 pub fn output(first: i64, texts: &[&str]) -> Report {
@@ -101,17 +108,17 @@ both! {
         assert_eq!(state(&ana, session.id).await, "claimed");
         assert!(claim(world, &reach).await.is_none(), "a turn is had once");
         let app = world.app();
-        work::report(app, &reach, key(&turn), output(0, &["good ", "day"])).await.unwrap();
+        work::report(app, &held(&reach, &turn), output(0, &["good ", "day"])).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.working");
         // The answer to a report may be lost: the worker says it again, with more.
-        work::report(app, &reach, key(&turn), output(0, &["good ", "day", "!"])).await.unwrap();
+        work::report(app, &held(&reach, &turn), output(0, &["good ", "day", "!"])).await.unwrap();
         say(&ana, session.id, "and?").await;
-        let done = work::done(app, &reach, key(&turn), Answer::WaitingForUser).await.unwrap();
+        let done = work::done(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
         assert_eq!(done.state.name(), "running.working", "a message waits");
-        work::done(app, &reach, key(&turn), Answer::WaitingForUser).await.unwrap();
+        work::done(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
         let next = claim(world, &reach).await.unwrap();
         assert_eq!(next.message.text, "and?");
-        work::done(app, &reach, key(&next), Answer::Finished).await.unwrap();
+        work::done(app, &held(&reach, &next), Answer::Finished).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.finished");
         let said = messages(&ana, session.id).await;
         let said: Vec<_> = said.iter().map(|said| (said.source, said.text.as_str(), said.answers)).collect();
@@ -174,7 +181,7 @@ both! {
         let session = asked(&admin, "hello").await;
         let first = claim(world, &reach).await.unwrap();
         world.advance(Span::seconds(50));
-        let standing = work::heartbeat(app, &reach, key(&first)).await.unwrap();
+        let standing = work::heartbeat(app, &held(&reach, &first)).await.unwrap();
         assert_eq!((standing.lease, standing.cancelled), (Span::seconds(60), false));
         world.advance(Span::seconds(50));
         world.sweep().await;
@@ -185,9 +192,9 @@ both! {
         let second = claim(world, &reach).await.unwrap();
         assert_eq!((second.turn.attempt, second.message.text.as_str()), (2, "hello"));
         let lost = |outcome: Result<work::Standing, Failure>| assert_eq!(refusal(outcome), Refusal::TurnLost);
-        lost(work::heartbeat(app, &reach, key(&first)).await);
-        lost(work::report(app, &reach, key(&first), output(0, &["late"])).await);
-        let late = work::done(app, &reach, key(&first), Answer::Finished).await;
+        lost(work::heartbeat(app, &held(&reach, &first)).await);
+        lost(work::report(app, &held(&reach, &first), output(0, &["late"])).await);
+        let late = work::done(app, &held(&reach, &first), Answer::Finished).await;
         assert_eq!(refusal(late.map(|session| session.state)), Refusal::TurnLost);
         world.advance(Span::seconds(61));
         world.sweep().await;
@@ -206,14 +213,14 @@ both! {
         let session = asked(&admin, "hello").await;
         let turn = claim(world, &reach).await.unwrap();
         agent_sessions::cancel(app, &granted, session.id).await.unwrap();
-        assert!(work::heartbeat(app, &reach, key(&turn)).await.unwrap().cancelled);
-        work::done(app, &reach, key(&turn), Answer::Cancelled).await.unwrap();
+        assert!(work::heartbeat(app, &held(&reach, &turn)).await.unwrap().cancelled);
+        work::done(app, &held(&reach, &turn), Answer::Cancelled).await.unwrap();
         assert_eq!(state(&admin, session.id).await, "running.waiting_for_user");
         // Another organization's worker learns nothing of it.
         let other = world.member(world.organization("Other").await, Role::Admin).await;
-        let foreign = crate::agents::reach(&other).await;
-        let asked = work::heartbeat(app, &foreign, key(&turn)).await;
-        assert_eq!(refusal(asked), Refusal::NotFound(Thing::Session));
+        let foreign = proof::<ConnectWorkers>(&other).await;
+        let asked = Held::by(&foreign, held(&reach, &turn).key);
+        assert!(matches!(asked, Err(Failure::Unauthenticated)), "{asked:?}");
     }
 
     async fn children_are_put_away_with_their_parent(world: &World) {
@@ -280,8 +287,8 @@ both! {
         let turn = claim(world, &reach).await.unwrap();
         let (next, _) = waiting.await.unwrap();
         assert_eq!(next.unwrap().unwrap()[0].kind.name(), "turn.started");
-        work::report(app, &reach, key(&turn), output(0, &["a"; 300])).await.unwrap();
-        work::done(app, &reach, key(&turn), Answer::Finished).await.unwrap();
+        work::report(app, &held(&reach, &turn), output(0, &["a"; 300])).await.unwrap();
+        work::done(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
         // Again from the second event, in pieces, with the deltas left out and without a gap.
         let back = agent_events::follow(app, view.clone(), session.id, Some(first[0].id)).await.unwrap();
         let mut back = back.only(None, vec![domain::agent::EventKind::OutputDelta]);
@@ -318,7 +325,7 @@ both! {
         }
         assert!(served[..2].contains(&few), "{served:?}");
         assert!(claim(world, &reach).await.is_none());
-        let only = Claim { worker: "w".into(), agents: Some(vec!["other".into()]), wait: Duration::ZERO };
+        let only = Claim { worker: "w".into(), agents: Some(vec!["other".into()]), wait: Duration::ZERO, key: KEY };
         asked(&ana, "more").await;
         assert!(work::claim(world.app(), &reach, &only).await.unwrap().is_none(), "it runs another agent");
     }
@@ -328,7 +335,7 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let reach = reach(&admin).await;
         let app = world.app().clone();
-        let wait = Claim { worker: "w".into(), agents: Some(vec!["default".into()]), wait: Duration::from_secs(20) };
+        let wait = Claim { worker: "w".into(), agents: Some(vec!["default".into()]), wait: Duration::from_secs(20), key: KEY };
         let waiting = tokio::spawn(async move { work::claim(&app, &reach, &wait).await });
         tokio::task::yield_now().await;
         let session = asked(&admin, "hello").await;
@@ -363,7 +370,7 @@ both! {
         let turn = claim(world, &reach).await.unwrap();
         let value = |value: Value| Item::StructuredOutput(value.into());
         let items = vec![value(json!({ "answer": 42 })), value(json!({ "question": 6 }))];
-        work::report(world.app(), &reach, key(&turn), Report { first: 0, items }).await.unwrap();
+        work::report(world.app(), &held(&reach, &turn), Report { first: 0, items }).await.unwrap();
         let view = proof::<ViewSessions>(&admin).await;
         let kept = agent_sessions::get(world.app(), &view, session.id).await.unwrap();
         assert_eq!(kept.structured_output, Some(json!({ "answer": 42 }).into()));

@@ -1,6 +1,6 @@
 //! Agent sessions when many want something at once: limits, workers, and requests that are repeated.
 
-use crate::agents::{asked, claim, created, key, messages, output, proof, reach, say, says, spent, state};
+use crate::agents::{asked, claim, created, held, messages, output, proof, reach, say, says, spent, state};
 use crate::world::World;
 use bytes::Bytes;
 use domain::Refusal;
@@ -39,17 +39,18 @@ both! {
         let turn = claim(world, &reach).await.unwrap();
         let app = world.app();
         // The same report many times at once is one report.
-        let racing = (0..8).map(|_| work::report(app, &reach, key(&turn), spent(0, 2)));
+        let held_turn = held(&reach, &turn);
+        let racing = (0..8).map(|_| work::report(app, &held_turn, spent(0, 2)));
         assert!(join_all(racing).await.iter().all(Result::is_ok));
-        let racing = (0..3).map(|first| work::report(app, &reach, key(&turn), spent(first, 2)));
+        let racing = (0..3).map(|first| work::report(app, &held_turn, spent(first, 2)));
         for outcome in join_all(racing).await {
             assert!(matches!(outcome, Ok(_) | Err(Failure::Refused(Refusal::Invalid { .. }))), "{outcome:?}");
         }
-        work::report(app, &reach, key(&turn), spent(1, 2)).await.unwrap();
-        let standing = work::report(app, &reach, key(&turn), spent(2, 2)).await.unwrap();
+        work::report(app, &held(&reach, &turn), spent(1, 2)).await.unwrap();
+        let standing = work::report(app, &held(&reach, &turn), spent(2, 2)).await.unwrap();
         assert!(standing.cancelled, "the worker is told to stop");
         assert_eq!(state(&admin, session.id).await, "suspended.usage_limit_exceeded");
-        let done = work::done(app, &reach, key(&turn), Answer::Finished).await.unwrap();
+        let done = work::done(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
         assert_eq!((done.state.name(), done.usage.acus), ("suspended.usage_limit_exceeded", Acus::whole(6)));
         assert_eq!(say(&admin, session.id, "more").await.state.name(), "suspended.usage_limit_exceeded");
         assert!(claim(world, &reach).await.is_none());
@@ -68,7 +69,8 @@ both! {
             turns.push(claim(world, &reach).await.unwrap());
         }
         let app = world.app();
-        let reports = turns.iter().map(|turn| work::report(app, &reach, key(turn), spent(0, 1)));
+        let all = turns.iter().map(|turn| held(&reach, turn)).collect::<Vec<_>>();
+        let reports = all.iter().map(|turn| work::report(app, turn, spent(0, 1)));
         let outcomes = join_all(reports).await.into_iter().map(Result::unwrap).collect::<Vec<_>>();
         let stopped = outcomes.iter().filter(|standing| standing.cancelled).count();
         assert_eq!(stopped, 4, "the seventh reaches the limit, and so do the three after it");
@@ -102,8 +104,8 @@ both! {
             let mut answered = 0;
             while let Some(turn) = claim(world, &reach).await {
                 let text = format!("to {}", turn.message.text);
-                work::report(world.app(), &reach, key(&turn), output(0, &[&text])).await.unwrap();
-                work::done(world.app(), &reach, key(&turn), Answer::WaitingForUser).await.unwrap();
+                work::report(world.app(), &held(&reach, &turn), output(0, &[&text])).await.unwrap();
+                work::done(world.app(), &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
                 answered += 1;
             }
             answered

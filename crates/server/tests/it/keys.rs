@@ -7,6 +7,7 @@ use crate::world::{Actor, Answer, World};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use axum::http::request::Builder;
 use domain::credential::{Credential, Secret, Wire};
 use domain::ids::OrganizationId;
 use domain::network::Networks;
@@ -55,11 +56,15 @@ async fn works(actor: &Actor<'_>) -> bool {
 
 /// Sends a request from an address, by way of a proxy that is trusted.
 async fn from(actor: &Actor<'_>, address: &str, path: &str) -> Answer {
-    let mut request = Request::get(path).header("x-forwarded-for", address);
+    sent_from(actor, address, Request::get(path), Body::empty()).await
+}
+
+async fn sent_from(actor: &Actor<'_>, address: &str, request: Builder, body: Body) -> Answer {
+    let mut request = request.header("x-forwarded-for", address);
     if let Some(key) = &actor.key {
         request = request.header("authorization", format!("Bearer {key}"));
     }
-    let mut request = request.body(Body::empty()).unwrap();
+    let mut request = request.body(body).unwrap();
     let proxy: SocketAddr = "10.0.0.1:1".parse().unwrap();
     request.extensions_mut().insert(ConnectInfo(proxy));
     actor.world.send(request).await
@@ -256,6 +261,28 @@ both! {
             let said = office.send("GET", path, &[("x-forwarded-for", "192.0.2.9")], Body::empty()).await;
             assert_eq!(said.status, 401, "{path}");
         }
+    }
+
+    async fn work_on_a_turn_keeps_to_the_networks_of_the_key_that_claimed_it(world: &World) {
+        let proxied = world.beside(|settings| {
+            settings.trusted_proxies = server::settings::Proxies::of(&["10.0.0.0/8"]);
+        }).await;
+        let acme = world.organization("Acme").await;
+        world.member(acme, Role::Readwrite).await.agent_session(Some("hi")).await;
+        let office = bound(&world.member(acme, Role::Worker).await, "192.0.2.0/24").await;
+        let office = office.at(&proxied);
+        let said = async |who: &Actor<'_>, address: &str, what: &str, body: &Value| {
+            let request = Request::post(format!("/tenure/v1/work/{what}")).header("content-type", "application/json");
+            sent_from(who, address, request, Body::from(body.to_string())).await
+        };
+        let claim = json!({ "worker": "w", "wait_seconds": 0 });
+        assert_eq!(said(&office, "203.0.113.1", "claim", &claim).await.status, 401);
+        let turn = said(&office, "192.0.2.9", "claim", &claim).await.json();
+        let worker = proxied.stranger(turn["token"].as_str());
+        let body = json!({ "organization": turn["organization"], "turn": turn["turn"], "fence": turn["fence"] });
+        let heartbeat = format!("{}/heartbeat", turn["session"].as_str().unwrap());
+        assert_eq!(said(&worker, "203.0.113.1", &heartbeat, &body).await.status, 401);
+        assert_eq!(said(&worker, "192.0.2.9", &heartbeat, &body).await.status, 200);
     }
 
     async fn sockets_streams_and_hosts_keep_to_the_networks_too(world: &World) {

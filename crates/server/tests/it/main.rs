@@ -62,4 +62,5 @@ mod two_wires;
 mod waking;
 mod work;
 mod work_runs;
+mod work_tokens;
 mod world;

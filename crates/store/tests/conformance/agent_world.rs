@@ -3,8 +3,9 @@
 use crate::world::{NOW, bytes, user};
 use domain::agent::{
     Acus, AgentSession, Answer, Change, Command, Item, Message, Moment, NewMessage, NewSession, Report,
-    Usage, decide,
+    TurnGrant, Usage, decide,
 };
+use domain::credential::SecretHash;
 use domain::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId, TurnId, random_tail};
 use domain::principal::PrincipalKind;
 use domain::time::{Micros, Span};
@@ -92,7 +93,8 @@ pub async fn act_within(
 }
 
 pub fn claim() -> Command {
-    Command::Claim { worker: "worker".into(), turn: TurnId::new(NOW, bytes()) }
+    let grant = TurnGrant { token: SecretHash([1; 32]), key: SecretHash([2; 32]) };
+    Command::Claim { worker: "worker".into(), turn: TurnId::new(NOW, bytes()), grant }
 }
 
 /// A report of the session's newest turn.

@@ -8,6 +8,7 @@ use domain::ids::OrganizationId;
 use runner::host::{HostOptions, Serves, SimulatedDevices};
 use server::settings::BaseUrl;
 
+use crate::api_key::KeySource;
 use crate::commands::{Context, start_logging, stop_at_signal};
 use crate::failure::{Failure, Result};
 use crate::values::name;
@@ -17,19 +18,19 @@ use crate::values::name;
 #[command(after_help = "\
 Examples:
   TENURE_TOKEN=tnr_… tenure host --server https://tenure.example.com
-  tenure host --server http://127.0.0.1:7420 --token tnr_… --mobilecli ~/.local/bin/mobilecli
-  tenure host --server http://127.0.0.1:7420 --token tnr_… --simulate android=4,ios=2
+  tenure host --server http://127.0.0.1:7420 --token-file host.key --mobilecli ~/.local/bin/mobilecli
+  tenure host --server http://127.0.0.1:7420 --token-file - --simulate android=4,ios=2 < host.key
 
 The key's principal needs the role host: tenure service-user create NAME --role host [--org ORG]. With a key of the
 account the devices are shared by all organizations.
-On the command line a key can be seen by other users of this machine (ps): prefer TENURE_TOKEN.")]
+What the host starts gets neither the key nor a way to read it from the host's process.")]
 pub struct Host {
     /// Server to connect to; say it again for each server of the deployment
     #[arg(long, value_name = "URL", required = true, env = "TENURE_SERVER", hide_env_values = true, value_delimiter = ',', value_parser = base_url)]
     pub server: Vec<BaseUrl>,
-    /// API key of the host
-    #[arg(long, value_name = "KEY", env = "TENURE_TOKEN", hide_env_values = true)]
-    pub token: String,
+    /// Where its API key is.
+    #[command(flatten)]
+    pub key: KeySource,
     /// Serve this organization, by its id [default: what the key is for]
     #[arg(long, value_name = "ID", value_parser = organization)]
     pub org: Option<OrganizationId>,
@@ -59,7 +60,7 @@ pub struct Host {
 impl Host {
     fn options(self) -> HostOptions {
         let servers = self.server.iter().map(BaseUrl::to_string).collect();
-        let mut options = HostOptions::new(servers, self.token, self.state);
+        let mut options = HostOptions::new(servers, self.key.secret(), self.state);
         options.name = self.name.unwrap_or(options.name);
         let organization = self.org.map(|id| Serves::Organization(id.0));
         options.serves = if self.account { Some(Serves::Account) } else { organization };

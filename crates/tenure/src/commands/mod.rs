@@ -67,7 +67,14 @@ impl Context {
 ///
 /// # Errors
 /// What the person should read on standard error.
-pub fn run(cli: Cli) -> Result<()> {
+pub fn run(mut cli: Cli) -> Result<()> {
+    // Before there are threads or open files.
+    match &mut cli.command {
+        Command::Host(arguments) => arguments.key.take()?,
+        Command::Worker(arguments) => arguments.key.take()?,
+        Command::Demo(_) => process::keep_memory_private()?,
+        _ => {}
+    }
     let context = Context { output: Output::new(cli.global.json), global: cli.global };
     // A host and a worker keep their own files in folders of their own (0700); what their commands make for others is not
     // theirs to close.

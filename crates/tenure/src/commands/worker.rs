@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use domain::ids::OrganizationId;
-use runner::worker::{Stop, WorkerOptions};
+use runner::worker::{ExecUser, Stop, WorkerOptions};
 use server::settings::BaseUrl;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::api_key::KeySource;
 use crate::commands::{Context, host, start_logging};
 use crate::failure::{Failure, Result};
+use crate::process::User;
 use crate::values::{duration, name};
 
 /// Arguments of `tenure worker`.
@@ -19,7 +21,8 @@ use crate::values::{duration, name};
 #[command(after_help = "\
 Examples:
   TENURE_TOKEN=tnr_… tenure worker --server https://tenure.example.com --exec 'claude -p'
-  tenure worker --server http://127.0.0.1:7420 --agent echo --exec 'sed \"s/^/You said: /\"'
+  tenure worker --server https://tenure.example.com --token-file /etc/tenure/worker.key --exec-user agent --exec 'claude -p'
+  TENURE_TOKEN=tnr_… tenure worker --server http://127.0.0.1:7420 --agent echo --exec 'sed \"s/^/You said: /\"'
 
 The command runs once for each message, in a folder of its session, with the message on standard input and
 TENURE_SESSION_ID, TENURE_SESSION_TITLE, TENURE_SESSION_DIR, TENURE_AGENT, TENURE_MODEL, TENURE_SYSTEM_PROMPT,
@@ -29,14 +32,14 @@ run the worker where nothing else is. docs/workers.md says all of it.
 
 The key's principal needs the role worker: tenure service-user create NAME --role worker [--org ORG]. With a key of
 the account all organizations are worked for.
-On the command line a key can be seen by other users of this machine (ps): prefer TENURE_TOKEN.")]
+The command cannot read the key, nor do anything with it: docs/workers.md says what it can reach.")]
 pub struct Worker {
     /// Server to take work from; say it again for each server of the deployment
     #[arg(long, value_name = "URL", required = true, env = "TENURE_SERVER", hide_env_values = true, value_delimiter = ',', value_parser = host::base_url)]
     pub server: Vec<BaseUrl>,
-    /// API key of the worker
-    #[arg(long, value_name = "KEY", env = "TENURE_TOKEN", hide_env_values = true)]
-    pub token: String,
+    /// Where its API key is.
+    #[command(flatten)]
+    pub key: KeySource,
     /// Agent to work as; say it again for more [default: every agent]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub agent: Vec<String>,
@@ -49,6 +52,9 @@ pub struct Worker {
     /// Shell command that answers a message
     #[arg(long, value_name = "COMMAND")]
     pub exec: String,
+    /// User of this machine that the command runs as; the worker itself must run as root
+    #[arg(long, value_name = "NAME")]
+    pub exec_user: Option<String>,
     /// How many messages are answered at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = parallel)]
     pub parallel: usize,
@@ -85,9 +91,20 @@ pub enum Input {
 }
 
 impl Worker {
-    fn options(self) -> WorkerOptions {
+    fn options(self) -> Result<WorkerOptions> {
         let servers = self.server.iter().map(BaseUrl::to_string).collect();
-        let mut options = WorkerOptions::new(servers, self.token, self.exec);
+        let mut options = WorkerOptions::new(servers, self.key.secret(), self.exec);
+        options.exec_user = self.exec_user.as_deref().map(exec_user).transpose()?;
+        let command = options.exec_user.as_ref().map_or_else(own_ids, |user| (user.uid, vec![user.gid]));
+        if command.0 == 0 {
+            tracing::warn!(
+                "the command runs as root, on text that others wrote, and can read everything on this machine, this worker's \
+                 key included: let it run as another user with --exec-user NAME"
+            );
+        } else if self.key.is_readable_by(command.0, &command.1) {
+            return Err(Failure::new("the command could read the API key: its user may read the file that the key is in")
+                .hint("let the file be another user's, mode 0400, and the command run as --exec-user NAME; docs/workers.md says what else there is"));
+        }
         options.name = self.name.unwrap_or(options.name);
         options.agents = self.agent;
         options.parallel = self.parallel;
@@ -99,7 +116,7 @@ impl Worker {
         options.directives = self.directives;
         options.secrets = self.secrets;
         options.json_input = self.input == Input::Json;
-        options
+        Ok(options)
     }
 }
 
@@ -113,6 +130,28 @@ impl fmt::Debug for Worker {
     }
 }
 
+/// The user that commands run as.
+fn exec_user(name: &str) -> Result<ExecUser> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Failure::new(
+            "--exec-user needs a worker that runs as root: nobody else can become another user",
+        )
+        .hint("start the worker as the user that its command is to run as, and leave --exec-user away"));
+    }
+    let user = ExecUser::from(User::named(name)?);
+    if user.uid == 0 {
+        return Err(Failure::new("--exec-user is for another user than root"));
+    }
+    Ok(user)
+}
+
+/// The user and the groups of this process.
+fn own_ids() -> (u32, Vec<u32>) {
+    let mut groups = rustix::process::getgroups().unwrap_or_default();
+    groups.push(rustix::process::getegid());
+    (rustix::process::geteuid().as_raw(), groups.into_iter().map(|group| group.as_raw()).collect())
+}
+
 fn parallel(text: &str) -> std::result::Result<usize, String> {
     let count = text.parse().ok().filter(|count| (1..=1000).contains(count));
     count.ok_or_else(|| "expected a number from 1 to 1000".to_owned())
@@ -124,7 +163,7 @@ fn parallel(text: &str) -> std::result::Result<usize, String> {
 /// The servers refuse the key, or the folder cannot be used.
 pub async fn run(context: &Context, arguments: Worker) -> Result<()> {
     start_logging(&context.settings(Vec::new())?.settings)?;
-    let stopped = runner::worker::run(arguments.options(), stop_at_signals()?).await;
+    let stopped = runner::worker::run(arguments.options()?, stop_at_signals()?).await;
     stopped.map_err(|error| Failure::new(error.to_string()))
 }
 

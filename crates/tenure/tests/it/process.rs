@@ -52,3 +52,36 @@ fn a_server_leaves_no_memory_behind_and_lets_nobody_look_into_it() {
     assert_eq!(fs::metadata(serving.file("environ")).unwrap().uid(), 0);
     drop(log);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_worker_and_a_host_are_private() {
+    // A key that nobody has: what is looked for afterwards.
+    let key = format!("tnr_{}", "q".repeat(52));
+    let worker = ["worker", "--server", "http://127.0.0.1:9", "--exec", "cat"];
+    let host = ["host", "--server", "http://127.0.0.1:9", "--simulate", "1"];
+    for words in [&worker[..], &host[..]] {
+        let shell = Shell::new(None);
+        let mut command = shell.command(words);
+        command.env("TENURE_TOKEN", &key);
+        if rustix::process::geteuid().is_root() {
+            fs::set_permissions(shell.folder(), fs::Permissions::from_mode(0o777)).unwrap();
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let mut running = Serving(command.spawn().unwrap());
+        let mut log = BufReader::new(running.0.stderr.take().unwrap()).lines();
+        assert!(log.any(|line| line.unwrap().contains("127.0.0.1:9")), "it tries to connect with the key");
+        for file in ["environ", "mem", "maps"] {
+            assert_eq!(fs::metadata(running.file(file)).unwrap().uid(), 0, "{file} of {words:?}");
+        }
+        let limits = fs::read_to_string(running.file("limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
+        // Not even root finds it where the process was started.
+        let mut started = fs::read(running.file("cmdline")).unwrap();
+        started.extend(fs::read(running.file("environ")).unwrap_or_default());
+        let started = String::from_utf8_lossy(&started).into_owned();
+        assert!(started.contains("127.0.0.1:9") && !started.contains(&key), "{words:?}: {started}");
+        drop(log);
+    }
+}

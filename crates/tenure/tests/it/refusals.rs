@@ -15,10 +15,15 @@ fn mistakes_are_sentences() {
     shell.run("user create ana --org Acme --role admin");
     shell.run("key create --wire telnet --user ana@example.com");
     shell.run("demo --fresh --database sqlite:precious.db");
+    shell.run("worker --server http://127.0.0.1:9 --exec cat --token tnr_x");
+    shell.run("worker --server http://127.0.0.1:9 --exec cat");
+    shell.run("worker --server http://127.0.0.1:9 --exec cat --token-file nowhere");
+    shell.run("host --server http://127.0.0.1:9 --token-file -");
     let made = std::fs::read_dir(shell.folder()).unwrap().map(|entry| entry.unwrap().path());
     assert_eq!(made.collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
     // A host has a folder of its own before it looks for its devices.
-    shell.run("host --server http://127.0.0.1:9 --token tnr_x");
+    std::fs::write(shell.folder().join("key"), "tnr_x\n").unwrap();
+    shell.run("host --server http://127.0.0.1:9 --token-file key");
     insta::assert_snapshot!(shell.transcript());
 }
 

@@ -188,6 +188,13 @@ fn a_worker_that_lost_its_turn_is_refused_and_a_repeated_end_is_not() {
     // Also when the next turn has begun meanwhile.
     let next = run(ended, [claim(2)]);
     assert_eq!(run(next.clone(), [finish(1, 1, Answer::Finished)]), next);
+    // Each is spoken of with what was granted for it, and with nothing else.
+    let opened =
+        |state: &AgentSession, n| state.turn.as_ref().and_then(|turn| turn.opened_by(grant(n).token));
+    assert_eq!(opened(&next, 1), Some((turn(1), 1, grant(1).key)));
+    assert_eq!(opened(&next, 2), Some((turn(2), 2, grant(2).key)));
+    assert_eq!((opened(&next, 3), opened(&lost, 1)), (None, None));
+    assert_eq!(opened(&lost, 9), Some((turn(1), 2, grant(9).key)));
     // Who was stopped by a user may say that it stopped, and nothing else.
     let stopped = run(state, [Command::Cancel]);
     assert_eq!(run(stopped.clone(), [finish(1, 1, Answer::Cancelled)]), stopped);

@@ -3,9 +3,11 @@
 use super::caller::Serving;
 use super::errors::TenureError;
 use crate::failure::Failure;
-use crate::operations::work::{self, Reach, Standing, TurnKey};
+use crate::operations::authenticate::owner_of;
+use crate::operations::work::{self, Held, Reach, Standing, TurnKey};
 use crate::state::App;
-use crate::wires::layers::{NotKept, Whole, json, json_within};
+use crate::wires::credential;
+use crate::wires::layers::{self, NotKept, Whole, json, json_within};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -14,12 +16,13 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::agent::{Acus, Answer, EventKind, Item, MAX_TITLE_CHARS, PullRequest, Report, Usage};
-use domain::ids::{OrganizationId, SessionId, TurnId};
+use domain::credential::{Secret, SecretHash, TurnToken};
+use domain::ids::SessionId;
 use domain::json::{self, REPORTED};
-use domain::refusal::Thing;
 use protocol::work as said;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
+use store::Chosen;
 use store::access::ConnectWorkers;
 
 /// How long a claim waits before its key is read again: a revoked one must not be given work.
@@ -35,6 +38,7 @@ type Session = Result<Path<String>, PathRejection>;
 /// has the secrets of its session, and nothing to do now is not nothing to do later.
 pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Response, TenureError> {
     let (mut parts, body) = request.into_parts();
+    let key = key_of(&app, &parts)?;
     let mut reach = reach(&app, &mut parts).await?;
     let asked: said::Claim = json(&app, Request::from_parts(parts.clone(), body)).await?;
     if asked.agents.as_ref().is_some_and(|agents| agents.len() > MOST_AGENTS) {
@@ -47,7 +51,7 @@ pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Resp
     let mut left = Duration::from_secs(asked.wait_seconds.min(said::MOST_WAIT_SECONDS));
     loop {
         let wait = left.min(KEY_HOLDS);
-        let claim = work::Claim { worker: asked.worker.clone(), agents: agents.clone(), wait };
+        let claim = work::Claim { worker: asked.worker.clone(), agents: agents.clone(), wait, key };
         if let Some(assignment) = work::claim(&app, &reach, &claim).await? {
             return Ok(not_kept(Json(to_worker(assignment)).into_response()));
         }
@@ -70,8 +74,9 @@ pub async fn heartbeat(
     session: Session,
     Whole(request): Whole,
 ) -> Result<Json<said::Beat>, TenureError> {
-    let (reach, said::Heartbeat { claimed }) = asked(&app, request).await?;
-    Ok(Json(beat(work::heartbeat(&app, &reach, key(session, claimed)?).await?)))
+    let (held, said::Heartbeat { claimed }) = asked(&app, session, request).await?;
+    is_of(&held, claimed)?;
+    Ok(Json(beat(work::heartbeat(&app, &held).await?)))
 }
 
 /// `POST /work/{session}/report`: what happened in a turn.
@@ -80,17 +85,17 @@ pub async fn report(
     session: Session,
     Whole(request): Whole,
 ) -> Result<Json<said::Beat>, TenureError> {
-    let (reach, report): (_, said::Report) = asked(&app, request).await?;
+    let (held, report): (_, said::Report) = asked(&app, session, request).await?;
     if report.items.len() > said::MOST_ITEMS {
         let expected = format!("at most {}", said::MOST_ITEMS);
         return Err(Failure::from(Refusal::invalid("items", expected)).into());
     }
-    let key = key(session, report.claimed)?;
+    is_of(&held, report.claimed)?;
     let first = i64::try_from(report.first).unwrap_or(i64::MAX);
     let report = Report { first, items: report.items.into_iter().map(item).collect() };
-    let standing = match work::report(&app, &reach, key, report).await {
+    let standing = match work::report(&app, &held, report).await {
         // A cancelled turn takes nothing more, and its worker is told to end it rather than that it is lost.
-        Err(Failure::Refused(Refusal::TurnLost)) => work::heartbeat(&app, &reach, key).await?,
+        Err(Failure::Refused(Refusal::TurnLost)) => work::heartbeat(&app, &held).await?,
         reported => reported?,
     };
     Ok(Json(beat(standing)))
@@ -102,7 +107,8 @@ pub async fn done(
     session: Session,
     Whole(request): Whole,
 ) -> Result<StatusCode, TenureError> {
-    let (reach, done): (_, said::Done) = asked(&app, request).await?;
+    let (held, done): (_, said::Done) = asked(&app, session, request).await?;
+    is_of(&held, done.claimed)?;
     let answer = match done.outcome {
         said::Outcome::Finished => Answer::Finished,
         said::Outcome::WaitingForUser => Answer::WaitingForUser,
@@ -112,7 +118,7 @@ pub async fn done(
         }
         said::Outcome::Cancelled => Answer::Cancelled,
     };
-    work::done(&app, &reach, key(session, done.claimed)?, answer).await?;
+    work::done(&app, &held, answer).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -122,18 +128,41 @@ async fn reach(app: &App, parts: &mut Parts) -> Result<Reach, TenureError> {
     Ok(reach)
 }
 
-/// Who asks, judged first, and what.
-async fn asked<T: DeserializeOwned>(app: &App, request: Request) -> Result<(Reach, T), TenureError> {
-    let (mut parts, body) = request.into_parts();
-    let reach = reach(app, &mut parts).await?;
-    Ok((reach, json_within(app, Request::from_parts(parts, body), REPORTED).await?))
+/// The API key that the worker claims with. A login session claims no work: its token has no hash to look up later.
+fn key_of(app: &App, parts: &Parts) -> Result<SecretHash, Failure> {
+    let credential = credential::of(app, parts)?;
+    let key = credential.as_deref().and_then(Secret::parse).ok_or(Failure::Unauthenticated)?;
+    Ok(key.hash())
 }
 
-fn key(session: Session, claimed: said::Claimed) -> Result<TurnKey, Failure> {
+/// The turn that the request's token is good for, judged first, and what is said about it.
+async fn asked<T: DeserializeOwned>(
+    app: &App,
+    session: Session,
+    request: Request,
+) -> Result<(Held, T), TenureError> {
+    let (parts, body) = request.into_parts();
+    let held = held(app, session, &parts).await?;
+    Ok((held, json_within(app, Request::from_parts(parts, body), REPORTED).await?))
+}
+
+/// Judges the token of a turn. The key that claimed the turn must still be good, from this address
+/// too, and its owner a worker there.
+async fn held(app: &App, session: Session, parts: &Parts) -> Result<Held, Failure> {
+    let credential = credential::of(app, parts)?;
+    let token = credential.as_deref().and_then(TurnToken::parse).ok_or(Failure::Unauthenticated)?;
     let session = session.ok().and_then(|Path(text)| SessionId::parse(&text));
-    let session = session.ok_or(Refusal::NotFound(Thing::Session))?;
-    let (organization, turn) = (OrganizationId(claimed.organization), TurnId(claimed.turn));
-    Ok(TurnKey { organization, session, turn, fence: claimed.fence })
+    let (turn, key) = work::turn_of(app, &token, session.ok_or(Failure::Unauthenticated)?).await?;
+    let chosen = Chosen::Named(Some(turn.organization));
+    let caller = owner_of(app, &key, chosen, layers::address(&parts.extensions)).await?;
+    Held::by(&layers::recognized(app, parts, caller)?.may::<ConnectWorkers>()?, turn)
+}
+
+/// That the body is about the turn of the token.
+fn is_of(held: &Held, claimed: said::Claimed) -> Result<(), Failure> {
+    let TurnKey { organization, turn, fence, .. } = held.key;
+    let told = said::Claimed { organization: organization.0, turn: turn.0, fence };
+    if claimed == told { Ok(()) } else { Err(Refusal::TurnLost.into()) }
 }
 
 fn beat(standing: Standing) -> said::Beat {
@@ -145,7 +174,7 @@ fn seconds(lease: domain::time::Span) -> u64 {
 }
 
 fn to_worker(assignment: work::Assignment) -> said::Assignment {
-    let work::Assignment { session, turn, message, agent, secrets, lease } = assignment;
+    let work::Assignment { session, turn, message, agent, secrets, token, lease } = assignment;
     let lease_seconds = seconds(lease);
     let prompt = agent.as_ref().map(|agent| agent.system_prompt.clone()).filter(|prompt| !prompt.is_empty());
     let agent = said::AgentBrief {
@@ -162,6 +191,7 @@ fn to_worker(assignment: work::Assignment) -> said::Assignment {
         number: turn.number,
         fence: turn.fence,
         attempt: u32::try_from(turn.attempt).unwrap_or(u32::MAX),
+        token: said::TurnToken(token.reveal().to_owned()),
         lease_seconds,
         message: incoming(message),
         secrets: said::Secrets(secrets.into_iter().collect()),

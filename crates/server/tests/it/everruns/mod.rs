@@ -14,9 +14,10 @@ mod talk;
 use crate::world::{Actor, Answer, World};
 use axum::body::Body;
 use domain::agent::{Answer as Outcome, Item, Report};
+use domain::credential::SecretHash;
 use serde_json::{Value, json};
 use server::operations::authenticate::authenticate;
-use server::operations::work::{self, Claim, Reach, TurnKey};
+use server::operations::work::{self, Claim, Held, Reach, TurnKey};
 use std::time::Duration;
 use store::Chosen;
 
@@ -55,8 +56,7 @@ impl Actor<'_> {
 /// A worker of a test, which does what the test says.
 pub struct Worker<'w> {
     world: &'w World,
-    reach: Reach,
-    key: TurnKey,
+    held: Held,
     reported: i64,
 }
 
@@ -65,8 +65,10 @@ impl<'w> Worker<'w> {
     pub async fn claim(admin: &Actor<'w>) -> Worker<'w> {
         let app = admin.world.app();
         let caller = authenticate(app, admin.key.as_deref(), Chosen::ByDefault).await.unwrap();
-        let reach = Reach::Organization(caller.may().unwrap());
-        let claim = Claim { worker: "test".into(), agents: None, wait: Duration::ZERO };
+        let worker = caller.may().unwrap();
+        let reach = Reach::Organization(worker.clone());
+        let key = SecretHash([0; 32]);
+        let claim = Claim { worker: "test".into(), agents: None, wait: Duration::ZERO, key };
         let assignment = work::claim(app, &reach, &claim).await.unwrap().expect("something to do");
         let key = TurnKey {
             organization: assignment.session.organization,
@@ -74,13 +76,13 @@ impl<'w> Worker<'w> {
             turn: assignment.turn.id,
             fence: assignment.turn.fence,
         };
-        Worker { world: admin.world, reach, key, reported: 0 }
+        Worker { world: admin.world, held: Held::by(&worker, key).unwrap(), reported: 0 }
     }
 
     pub async fn report(&mut self, items: Vec<Item>) {
         let first = self.reported;
         self.reported += i64::try_from(items.len()).unwrap();
-        work::report(self.world.app(), &self.reach, self.key, Report { first, items }).await.unwrap();
+        work::report(self.world.app(), &self.held, Report { first, items }).await.unwrap();
     }
 
     pub async fn stream(&mut self, text: &str) {
@@ -88,7 +90,7 @@ impl<'w> Worker<'w> {
     }
 
     pub async fn done(self, outcome: Outcome) {
-        work::done(self.world.app(), &self.reach, self.key, outcome).await.unwrap();
+        work::done(self.world.app(), &self.held, outcome).await.unwrap();
     }
 
     /// Answers the message that waits longest.

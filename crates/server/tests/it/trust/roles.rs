@@ -14,14 +14,15 @@ const WHO: [(&str, &str); 2] = [("GET", "/v1/auth/me"), ("GET", "/v3/self")];
 /// Whether a route is for workers or for hosts.
 fn serves(role: &str, path: &str) -> bool {
     match role {
-        "worker" => path.starts_with("/tenure/v1/work/"),
+        "worker" => path == "/tenure/v1/work/claim",
         _ => path.starts_with("/tenure/v1/host"),
     }
 }
 
 /// Whether a route that answers 401 does so because it wants a key. Others judge a password, a code or a token.
 fn asks_for_key(pattern: &str) -> bool {
-    let others = ["/sign-in", "/login/device", "/auth/verify", "/auth/password-restore-verify"];
+    let others =
+        ["/sign-in", "/login/device", "/auth/verify", "/auth/password-restore-verify", "/work/{session}/"];
     !others.iter().any(|other| pattern.contains(other))
 }
 

@@ -1,9 +1,10 @@
 //! Agent sessions of the demo, told by the rules themselves with a clock of their own.
 
 use domain::agent::{
-    Acus, Agent, AgentSession, Answer, Change, Command, Item, Moment, NewMessage, NewSession, Report, Usage,
-    decide,
+    Acus, Agent, AgentSession, Answer, Change, Command, Item, Moment, NewMessage, NewSession, Report,
+    TurnGrant, Usage, decide,
 };
+use domain::credential::SecretHash;
 use domain::device::Actor;
 use domain::ids::{MessageId, OrganizationId, PrincipalId, SessionId, TurnId, random_tail};
 use domain::json::Json;
@@ -100,7 +101,8 @@ impl Story {
     pub fn answer(&mut self, text: &str) -> Result<()> {
         let turn = TurnId::new(self.clock, random());
         self.clock = self.clock + Span::seconds(1 + pick(20) as i64);
-        self.act(Command::Claim { worker: "build-7".to_owned(), turn })?;
+        let grant = TurnGrant { token: SecretHash(random()), key: SecretHash(random()) };
+        self.act(Command::Claim { worker: "build-7".to_owned(), turn, grant })?;
         let minutes = 1 + pick(40) as i64;
         let usage = Usage {
             input_tokens: minutes * 2_310,
