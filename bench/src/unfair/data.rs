@@ -18,8 +18,10 @@ const AT_ONCE: usize = 256;
 const START: Micros = Micros(1_767_225_600_000_000);
 /// Sessions of the tenant.
 const OWN: u32 = 1_000;
-/// The organizations, and the members of each with their roles and numbers of keys.
-const PEOPLE: [(&str, &[(&str, Role, usize)]); 3] = [
+/// A member of an organization, with a role and a number of keys.
+type Member = (&'static str, Role, usize);
+/// The organizations, and the members of each.
+const PEOPLE: [(&str, &[Member]); 3] = [
     ("Tenant", &[("tenant", Role::Readwrite, 1)]),
     ("Big", &[("search", Role::Readonly, 1)]),
     (

@@ -208,7 +208,8 @@ mod tests {
 
     #[test]
     fn who_gets_no_answer_is_told_when_to_come_back_on_every_wire() {
-        let wires: [(&str, fn(Failure) -> Response); 5] = [
+        type Worded = (&'static str, fn(Failure) -> Response);
+        let wires: [Worded; 5] = [
             ("devin", |failure| devin::errors::DevinError::from(failure).into_response()),
             ("everruns", |failure| everruns::errors::EverrunsError::from(failure).into_response()),
             ("mobilenext", |failure| mobilenext::errors::MobileError::from(failure).into_response()),

@@ -138,16 +138,8 @@ impl Server {
         };
         let address =
             listener.local_addr().map_err(|cause| ServeError::Listen { address: settings.listen, cause })?;
-        let readers = Readers {
-            sqlite: settings.sqlite_readers,
-            postgres: settings.postgres_connections,
-            read_timeout: settings.request_timeout,
-            scan_timeout: settings.scan_timeout,
-            scan_wait: settings.scan_wait,
-            ..Readers::default()
-        };
         let url = settings.database.reveal();
-        let database = Database::open_with(url, OpenMode::Migrate, readers, clock.now().0).await?;
+        let database = Database::open_with(url, OpenMode::Migrate, readers(&settings), clock.now().0).await?;
         let keys = open_keys(&settings, &*random)?;
         let mut node = [0; 10];
         random.fill(&mut node);
@@ -238,6 +230,17 @@ fn open_keys(settings: &Settings, random: &dyn Random) -> Result<MasterKey, Serv
     random.fill(&mut key);
     MasterKey::open_or_make(&path, key)
         .map_err(|cause| ServeError::Key { path: path.display().to_string(), cause })
+}
+
+fn readers(settings: &Settings) -> Readers {
+    Readers {
+        sqlite: settings.sqlite_readers,
+        postgres: settings.postgres_connections,
+        read_timeout: settings.request_timeout,
+        scan_timeout: settings.scan_timeout,
+        scan_wait: settings.scan_wait,
+        ..Readers::default()
+    }
 }
 
 /// Opens a place for files: uploads and recordings, or sealed segments of the audit log.

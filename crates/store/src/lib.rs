@@ -49,6 +49,7 @@ mod plans_of_agents;
 #[cfg(test)]
 mod plans_of_people;
 mod principals;
+mod reads;
 pub mod restoring;
 mod rows;
 mod secrets;

@@ -57,7 +57,7 @@ async fn sqlite_answers_who_is_calling_by_the_keys() {
     let login = vec![Uuid::nil().into(), 1.into(), 1.into(), Value::Bytes(vec![]), 1.into(), 1.into()];
     let key = vec![Value::Bytes(vec![]), 1.into(), 1.into(), 1.into()];
     for (sql, values, first) in [
-        (logins::CALLER, login, "SEARCH l USING PRIMARY KEY (created_us=?)"),
+        (logins::CALLER, login, "SEARCH s USING PRIMARY KEY (organization=? AND kind=? AND created_us=?)"),
         (credentials::CALLER, key, "SEARCH c USING INDEX sqlite_autoindex_credentials_2 (hash=?)"),
         (
             logins::OPEN,

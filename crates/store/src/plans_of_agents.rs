@@ -150,7 +150,11 @@ async fn postgres_answers_lists_claims_and_events_by_the_keys_whatever_its_stati
             let costly = ["Bitmap", "Hash Join", "Merge Join", "Materialize", "Join Filter"];
             let found = costly.iter().find(|word| plan.contains(**word));
             assert_eq!(found, None, "{statistics}, {name}: {plan}");
-            assert!(!plan.contains("Seq Scan on "), "{statistics}, {name}: {plan}");
+            // A tag of any organization is looked for in one organization after the other.
+            let known =
+                if name == "existing tags of all" { "Seq Scan on organizations o" } else { "nothing" };
+            let strange = plan.replace(known, "").contains("Seq Scan on ");
+            assert!(!strange, "{statistics}, {name}: {plan}");
         }
     }
 }

@@ -119,7 +119,7 @@ impl<'a> Decision<'a> {
         turn.state = state;
         data["turn"] = json!(turn.id);
         self.event(kind, data, turn.context());
-        self.push(Change::Turn(turn));
+        self.push(Change::Turn(Box::new(turn)));
     }
 
     /// After a turn: says so when there is nothing to do for workers.

@@ -102,7 +102,7 @@ pub enum Change {
     /// These messages have been taken by no turn.
     Waiting(Vec<(i64, MessageId)>),
     /// The newest turn is this now.
-    Turn(Turn),
+    Turn(Box<Turn>),
     /// What it used more: a row of the organization's day. The store keeps it only while the organization's limit
     /// stands to it as it did when it was decided.
     Spent(Usage),

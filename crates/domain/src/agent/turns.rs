@@ -34,7 +34,7 @@ pub(super) fn claim(decision: &mut Decision<'_>, worker: String, id: TurnId, gra
     decision.state(if first { State::Claimed } else { State::Running(Doing::Working) });
     let data = json!({ "turn": turn.id, "message": turn.input, "attempt": turn.attempt });
     let context = turn.context();
-    decision.push(Change::Turn(turn));
+    decision.push(Change::Turn(Box::new(turn)));
     decision.event(EventKind::TurnStarted, data.clone(), context);
     decision.event(EventKind::SessionActivated, data, context);
 }
@@ -117,7 +117,7 @@ pub(super) fn report(
         take(decision, &mut turn, item)?;
     }
     halt(decision, &mut turn);
-    decision.push(Change::Turn(turn));
+    decision.push(Change::Turn(Box::new(turn)));
     Ok(())
 }
 
@@ -252,7 +252,7 @@ pub(super) fn lose(decision: &mut Decision<'_>, fence: i64) {
         turn.state = TurnState::Returned;
         let data = json!({ "turn": turn.id, "attempt": turn.attempt });
         decision.event(EventKind::TurnReturned, data, turn.context());
-        return decision.push(Change::Turn(turn));
+        return decision.push(Change::Turn(Box::new(turn)));
     }
     let data = json!({ "error": "its worker was lost", "exit_code": null });
     decision.close(turn, TurnState::Lost, EventKind::TurnFailed, data);

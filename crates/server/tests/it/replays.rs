@@ -141,7 +141,7 @@ impl<'w> Scene<'w> {
             }
             Then::Narrowed => {
                 let secret = Secret::new(Wire::Probe, self.world.bytes());
-                let bound = (!is_of_account(pattern)).then(|| self.acme);
+                let bound = (!is_of_account(pattern)).then_some(self.acme);
                 let (random, owner) = (self.world.bytes(), actor.principal);
                 let credential = Credential {
                     organization: bound,
