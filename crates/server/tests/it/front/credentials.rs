@@ -144,7 +144,7 @@ both! {
             ("/api/v1/sessions", ""),
             ("/v1/agents", r#"{"name":"NAME","system_prompt":""}"#),
             ("/v3/organizations/sessions", r#"{"prompt":"x"}"#),
-            ("/tenure/v1/work/claim", r#"{"worker":"w","agents":["nobody"]}"#),
+            ("/tenure/v1/me/authenticate", r#"{"password":"correct horse"}"#),
         ];
         for (number, (path, body)) in posts.into_iter().enumerate() {
             for (round, (headers, crosses)) in [
