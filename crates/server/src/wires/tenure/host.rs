@@ -207,13 +207,15 @@ impl Link {
     }
 }
 
+/// The call that a host answers, of an answer that is not read whole.
+#[derive(Deserialize)]
+struct Call {
+    id: u64,
+}
+
 /// Reads a frame. An answer with more JSON than is read becomes the failure of its call: a device may show anything,
 /// and its host must not lose its line for that.
 fn read(text: &str) -> Result<FromHost, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Call {
-        id: u64,
-    }
     let Err(excess) = ANSWERED.check(text.as_bytes()) else { return serde_json::from_str(text) };
     let Call { id } = serde_json::from_str(text)?;
     let data = Some(format!("the device's answer is too large: {excess}"));
