@@ -131,6 +131,6 @@ impl Store {
     /// The public halves of all keys that tokens are checked with.
     pub async fn public_keys(&self, system: &System) -> Result<Vec<PublicKey>> {
         let sql = "SELECT id, public, created_us, retires_us FROM signing_keys ORDER BY id";
-        self.everywhere(system, sql, values![]).await?.iter().map(crate::signing::public_key).collect()
+        self.everywhere(system, Scan(sql), values![]).await?.iter().map(crate::signing::public_key).collect()
     }
 }
