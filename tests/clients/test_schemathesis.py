@@ -55,6 +55,11 @@ checks.positive_data_acceptance.enabled = false
 include-path-regex = "/password$|/me/authenticate$|/login/device/token$|/login-sessions/revoke$"
 checks.positive_data_acceptance.enabled = false
 
+# Who is no member yet has to be invited, whatever the id.
+[[operations]]
+include-path-regex = "/members/users$"
+checks.positive_data_acceptance.enabled = false
+
 # What is in the parts of a form has no type, and no client names a part with a zero byte.
 [[operations]]
 include-path-regex = "/attachments$"
