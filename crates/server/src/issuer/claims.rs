@@ -112,7 +112,6 @@ impl Gathered {
             last: plain(family),
             groups,
             authenticated,
-            multi_factor: false,
         })
     }
 

@@ -37,7 +37,6 @@ mod devin;
 mod door;
 mod everruns;
 mod front;
-mod guessing;
 mod hosts;
 mod input;
 mod key_logins;

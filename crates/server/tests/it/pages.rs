@@ -42,11 +42,9 @@ impl<'w> Browser<'w> {
             request = request.header(*name, *value);
         }
         let answer = self.world.send(request.body(Body::from(body)).unwrap()).await;
-        for set in answer.headers.get_all("set-cookie") {
+        if let Some(set) = answer.headers.get("set-cookie") {
             let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
-            if let Some(token) = pair.strip_prefix("tenure-session=") {
-                self.cookie = (!token.is_empty()).then_some(pair);
-            }
+            self.cookie = Some(pair).filter(|pair| pair != "jwt=");
         }
         answer
     }

@@ -66,8 +66,6 @@ fn refused(refusal: &Refusal) -> DevinError {
         Refusal::NotFound(_) => StatusCode::NOT_FOUND,
         Refusal::Forbidden(_)
         | Refusal::OutOfScope(_)
-        | Refusal::PasswordsOff
-        | Refusal::SecondFactorRequired
         | Refusal::StaleAuthentication { .. }
         | Refusal::NotAMember
         | Refusal::NoOrganization

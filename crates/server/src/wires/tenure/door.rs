@@ -57,7 +57,6 @@ pub async fn sign_in(
         long: body.long,
         alone: body.alone,
         origin,
-        browser: None,
         code: body.code.as_deref(),
         presented: None,
     };
