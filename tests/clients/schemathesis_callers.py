@@ -41,7 +41,7 @@ class Callers:
             # A browser in which somebody has signed in.
             token = self.signed_in()
             self.says["session"] = session_of(token)
-            return {"Cookie": f"jwt={token}", "Sec-Fetch-Site": "same-origin"}
+            return {"Cookie": f"jwt={token}; tenure-session={token}", "Sec-Fetch-Site": "same-origin"}
         if self.run in ("probe", "tenure", "mobilenext"):
             return {"Authorization": f"Bearer {self.signed_in()}"}
         if self.run.endswith("-account"):

@@ -173,7 +173,7 @@ def test_auth_login(terminal, browser, simulated):
 
     code, out = terminal.run("remote", "list-devices")
     assert code == 0 and '"android"' in out, out
-    token = browser.cookie.removeprefix("jwt=")
+    token = browser.cookie.removeprefix("tenure-session=")
     status, keys = simulated.tenure.get("/api/v1/keys", token)
     assert (status, [key["name"] for key in keys["data"]]) == (200, ["mobilecli/1.0.9 at 127.0.0.1"])
     assert simulated.tenure.call("DELETE", f"/api/v1/keys/{keys['data'][0]['id']}", token)[0] == 204

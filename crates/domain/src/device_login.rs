@@ -6,6 +6,8 @@ use crate::time::{Micros, Span};
 
 /// How long a program waits between two questions at first, and how much longer after one that came too early.
 pub const INTERVAL: Span = Span::seconds(5);
+/// How long a program waits at most that keeps asking too early. From then on what comes too early changes nothing.
+pub const MOST_INTERVAL: Span = Span::minutes(1);
 /// How much earlier than that a question may arrive: it takes some time on its way.
 const LEEWAY: Span = Span::seconds(1);
 /// Letters that are hard to take for each other and spell no words (RFC 8628, section 6.1).
@@ -87,7 +89,9 @@ impl DeviceLogin {
         let early = |last: Micros| now < last + self.interval - LEEWAY;
         match self.state {
             State::Denied => Answer::Denied,
-            _ if self.polled.is_some_and(early) => Answer::SlowDown(Span(self.interval.0 + INTERVAL.0)),
+            _ if self.polled.is_some_and(early) => {
+                Answer::SlowDown(Span(self.interval.0 + INTERVAL.0).min(MOST_INTERVAL))
+            }
             State::Approved => Answer::Ready,
             _ => Answer::Pending,
         }

@@ -29,6 +29,8 @@ pub struct Claimed {
     pub groups: Option<Vec<String>>,
     /// When they last showed the issuer who they are, if it says so.
     pub authenticated: Option<Micros>,
+    /// Whether they showed the issuer a second factor (`mfa` in `amr`, RFC 8176).
+    pub multi_factor: bool,
 }
 
 /// The user of this server who has the address that an issuer says.

@@ -31,20 +31,51 @@ impl PasswordRule {
     }
 }
 
-/// How often a sign-in was tried and failed since a moment.
+/// How often something was tried, and until when that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
     /// How often.
-    pub failed: i64,
-    /// Since when.
-    pub since: Micros,
+    pub count: i64,
+    /// The end of the window: from then on the count begins again.
+    pub until: Micros,
 }
 
 impl Attempts {
-    /// For how long no more may be tried, if `limit` is used up within `window`.
-    pub fn locked(self, limit: u32, window: Span, now: Micros) -> Option<Span> {
-        let until = self.since + window;
-        (self.failed > i64::from(limit) && now < until).then(|| until.since(now))
+    /// For how long no more may be tried, if `limit` attempts are used up and the window is not over.
+    pub fn locked(self, limit: u32, now: Micros) -> Option<Span> {
+        (self.count >= i64::from(limit) && now < self.until).then(|| self.until.since(now))
+    }
+}
+
+/// How many attempts may fail, all of them as multiples of one number: what one user may fail from one network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptLimits(pub u32);
+
+impl AttemptLimits {
+    /// Of one user from one network, or in one known browser.
+    pub fn of_user(self) -> u32 {
+        self.0
+    }
+
+    /// Of one user from one network that is crowded: few, so that nobody tries one password on all users, and not
+    /// none, so that one visitor cannot keep out the others of an office.
+    pub fn of_user_in_a_crowd(self) -> u32 {
+        self.0.min(3)
+    }
+
+    /// Of one user from everywhere, known browsers aside, in four windows.
+    pub fn of_user_everywhere(self) -> u32 {
+        self.0.saturating_mul(3)
+    }
+
+    /// Of everybody from one network: more, and it is crowded.
+    pub fn of_network(self) -> u32 {
+        self.0.saturating_mul(10)
+    }
+
+    /// Of everybody from one network, before only known browsers get in.
+    pub fn of_crowd(self) -> u32 {
+        self.0.saturating_mul(100)
     }
 }
 
@@ -76,9 +107,20 @@ mod tests {
     #[test]
     fn too_many_attempts_wait_until_the_window_is_over() {
         let (start, window) = (Micros(1_000_000), Span::minutes(15));
-        let attempts = |failed| Attempts { failed, since: start };
-        assert_eq!(attempts(10).locked(10, window, start), None);
-        assert_eq!(attempts(11).locked(10, window, start), Some(window));
-        assert_eq!(attempts(11).locked(10, window, start + window), None);
+        let attempts = |count| Attempts { count, until: start + window };
+        assert_eq!(attempts(9).locked(10, start), None);
+        assert_eq!(attempts(10).locked(10, start), Some(window));
+        assert_eq!(attempts(10).locked(10, start + window), None);
+    }
+
+    #[test]
+    fn limits_grow_with_how_many_they_are_of() {
+        for most in [1, 2, 3, 10, u32::MAX] {
+            let limits = AttemptLimits(most);
+            assert!(limits.of_user_in_a_crowd() <= limits.of_user() && limits.of_user_in_a_crowd() > 0);
+            assert!(limits.of_user() <= limits.of_user_everywhere());
+            assert!(limits.of_user_everywhere() <= limits.of_network());
+            assert!(limits.of_network() <= limits.of_crowd());
+        }
     }
 }

@@ -67,8 +67,8 @@ pub enum Refusal {
     /// The key, token or session was made for less than its owner may.
     #[error("this credential was not made for this: it needs {0}")]
     OutOfScope(&'static str),
-    /// Too many wrong passwords.
-    #[error("too many failed attempts; try again in {seconds} s")]
+    /// A budget of attempts is used up: of wrong passwords and codes, or of mails.
+    #[error("too many attempts; try again in {seconds} s")]
     TooManyAttempts {
         /// When the next one may be made.
         seconds: i64,
@@ -76,6 +76,14 @@ pub enum Refusal {
     /// The password was right, and this user has a second factor.
     #[error("this user signs in with a second factor: send a code of it too")]
     SecondFactorNeeded,
+    /// Passwords are turned off, for everybody or for who has an identity of the issuer.
+    #[error("nobody signs in by this password: sign in by your organization's issuer")]
+    PasswordsOff,
+    /// The caller's role demands a second factor, and this credential was got without one.
+    #[error(
+        "your role needs a second factor: set one up on the page /account, or show a code of it there, and go on"
+    )]
+    SecondFactorRequired,
     /// A code of a second factor that is not right, not right any more, or was used before.
     #[error("this code is not right, has expired or was used before")]
     WrongCode,

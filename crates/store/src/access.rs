@@ -109,6 +109,8 @@ pub struct Caller {
     /// Whether its owner is a worker or a host, and nothing else.
     pub(crate) only_connects: bool,
     pub(crate) attempt: Option<Scope>,
+    /// Whether its role demands a second factor that was not shown: then it has no rights but over itself.
+    pub(crate) lacks_factor: bool,
     /// From where the request came.
     pub(crate) address: Option<IpAddr>,
     /// From where its key may be used, or the key that opened its session.
@@ -218,11 +220,12 @@ impl Caller {
     /// Proves a right in the organization that was chosen.
     ///
     /// # Errors
-    /// [`Refusal::NoOrganization`] when none was and there is no default; [`Refusal::Forbidden`].
+    /// [`Refusal::NoOrganization`] when none was and there is no default; [`Refusal::Forbidden`];
+    /// [`Refusal::SecondFactorRequired`].
     pub fn may<P: Right>(&self) -> std::result::Result<Granted<P>, Refusal> {
         let organization = self.organization.ok_or(Refusal::NoOrganization)?;
         if !self.permissions.has(P::PERMISSION) {
-            return Err(Refusal::Forbidden(P::PERMISSION));
+            return Err(self.forbidden(P::PERMISSION));
         }
         Ok(Granted {
             organization,
@@ -237,10 +240,10 @@ impl Caller {
     /// Proves a right in the whole account.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`].
+    /// [`Refusal::Forbidden`]; [`Refusal::SecondFactorRequired`].
     pub fn may_in_account<P: Right>(&self) -> std::result::Result<GrantedAccount<P>, Refusal> {
         if !self.account.has(P::PERMISSION) {
-            return Err(Refusal::Forbidden(P::PERMISSION));
+            return Err(self.forbidden(P::PERMISSION));
         }
         Ok(GrantedAccount {
             by: self.by(),

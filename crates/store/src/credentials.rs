@@ -212,6 +212,7 @@ pub(crate) async fn caller_of(
         account: if bound.is_some() { PermissionSet::default() } else { account.intersection(most) },
         memberships,
         only_connects,
+        lacks_factor: false,
         attempt: None,
         address: None,
         networks: networks(first, 11)?,

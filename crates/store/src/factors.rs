@@ -148,12 +148,11 @@ impl Store {
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
     }
 
-    /// Keeps what a sign-in goes on with when its second half comes, for the bearer of a token. Nobody is known yet
-    /// where `person` is nothing.
+    /// Keeps what a person's sign-in goes on with when its second half comes, for the bearer of a token.
     pub async fn keep_half(
         &self,
         _: &System,
-        person: Option<PrincipalId>,
+        person: PrincipalId,
         purpose: &'static str,
         token: &SecretHash,
         data: &str,
@@ -161,8 +160,7 @@ impl Store {
     ) -> Result<()> {
         let sql = "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us, data)
                    VALUES ($1, $2, $3, $4, $5)";
-        let nobody = PrincipalId(uuid::Uuid::nil());
-        let keep = any(sql, values![&token.0[..], person.unwrap_or(nobody), purpose, expires, data]);
+        let keep = any(sql, values![&token.0[..], person, purpose, expires, data]);
         Ok(self.database.apply(batch([], vec![keep])).await?)
     }
 
@@ -182,6 +180,24 @@ impl Store {
         let rows = self.everywhere(system, sql, values![&token.0[..], purpose, now]).await?;
         let row = rows.first().ok_or(Error::Unauthenticated)?;
         Ok((PrincipalId(row.id(0)?), row.text(1)?))
+    }
+
+    /// Notes that something was used which may be used once until it expires.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when it was used before.
+    pub async fn use_once(
+        &self,
+        _: &System,
+        purpose: &'static str,
+        what: &SecretHash,
+        expires: Micros,
+    ) -> Result<()> {
+        let sql = "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us) VALUES ($1, $2, $3, $4)
+                   ON CONFLICT (hash) DO NOTHING";
+        let nobody = PrincipalId(uuid::Uuid::nil());
+        let used = one(sql, values![&what.0[..], nobody, purpose, expires]);
+        self.apply(batch([], vec![used]), |_| Error::Stale).await
     }
 
     /// Uses up such a token: of many at once, one does.

@@ -146,6 +146,12 @@ impl Store {
         Ok((found, open))
     }
 
+    /// Whether an address has an invitation that is open, of any organization.
+    pub async fn is_invited(&self, system: &System, email: &str, now: Micros) -> Result<bool> {
+        let sql = "SELECT 1 FROM invitations WHERE email = $1 AND state = 'open' AND expires_us > $2 LIMIT 1";
+        Ok(!self.everywhere(system, sql, values![email, now]).await?.is_empty())
+    }
+
     /// The organization's open invitations, the oldest first.
     pub async fn invitations_here(
         &self,

@@ -1,7 +1,10 @@
 //! With what somebody comes, and how long that is good.
 
 use crate::access::Caller;
+use domain::Refusal;
 use domain::ids::{CredentialId, SessionId};
+use domain::permission::{Permission, PermissionSet, Role};
+use domain::principal::Membership;
 use domain::time::Micros;
 
 /// With what somebody came.
@@ -14,6 +17,33 @@ pub enum Means {
 }
 
 impl Caller {
+    /// The same caller with no rights but over itself, until a second factor is shown.
+    #[must_use]
+    pub fn without_second_factor(self) -> Caller {
+        let none = PermissionSet::of(&[]);
+        Caller { lacks_factor: true, permissions: none, account: none, ..self }
+    }
+
+    /// Whether a second factor has to be shown first.
+    pub fn lacks_second_factor(&self) -> bool {
+        self.lacks_factor
+    }
+
+    /// Its role in the organization that was chosen.
+    pub fn role(&self) -> Option<Role> {
+        let here = |membership: &&Membership| Some(membership.organization) == self.organization;
+        self.memberships.iter().find(here).map(|membership| membership.role)
+    }
+
+    /// Whether it has a role in the account.
+    pub fn has_account_role(&self) -> bool {
+        self.account != PermissionSet::of(&[])
+    }
+
+    pub(crate) fn forbidden(&self, permission: Permission) -> Refusal {
+        if self.lacks_factor { Refusal::SecondFactorRequired } else { Refusal::Forbidden(permission) }
+    }
+
     /// What its uses are counted by: the key's id, or the login session's.
     pub fn credential(&self) -> CredentialId {
         match self.means {

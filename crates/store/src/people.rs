@@ -242,10 +242,13 @@ impl Store {
         self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
-    /// Keeps the same password under a hash that is dearer to guess; nothing when it was changed meanwhile.
+    /// Keeps the same password under a new hash.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the hash is not `seen` any more: another sign-in renewed it, or the password was changed.
     pub async fn rehash(&self, _: &System, person: PrincipalId, seen: &str, hash: &str) -> Result<()> {
         let sql = "UPDATE principals SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
-        Ok(self.database.apply(batch([], vec![any(sql, values![person, seen, hash])])).await?)
+        self.apply(batch([], vec![one(sql, values![person, seen, hash])]), |_| Error::Stale).await
     }
 
     /// Sets a forgotten password by what was sent to the person's address, which is used up, and shows that the
@@ -313,6 +316,14 @@ impl Store {
             ),
         ];
         Ok(self.database.apply(batch([], statements)).await?)
+    }
+
+    /// Whose password a token restores that was sent by mail and is good still.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it is unknown, used or expired.
+    pub async fn restored_by(&self, system: &System, token: &SecretHash, now: Micros) -> Result<PrincipalId> {
+        self.token_owner(system, "restore", token, now).await
     }
 
     async fn token_owner(

@@ -302,6 +302,17 @@ pub fn destroy_page(path: &Path, table: &str) {
     file.write_all(&vec![0x5a; size as usize]).expect("room");
 }
 
+/// How many rows there are of what strangers may write: attempts, halves of sign-ins and programs that ask.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn rows_of_strangers(store: &Store) -> Result<i64> {
+    let sql = "SELECT (SELECT COUNT(*) FROM sign_in_attempts) + (SELECT COUNT(*) FROM one_time_tokens)
+                    + (SELECT COUNT(*) FROM device_logins)";
+    let rows = store.database.read(sql, Vec::new()).await?;
+    Ok(rows.first().map_or(Ok(0), |row| row.int(0))?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::beside;

@@ -112,6 +112,7 @@ impl Gathered {
             last: plain(family),
             groups,
             authenticated,
+            multi_factor: false,
         })
     }
 

@@ -201,7 +201,9 @@ impl Issuer {
             gathered = gathered.and(basics!(&besides), besides.additional_claims());
         }
         let authenticated = claims.auth_time().map(|time| Micros(time.timestamp_micros()));
-        gathered.claimed(&self.groups_claim, authenticated)
+        let how = claims.auth_method_refs().into_iter().flatten();
+        let multi_factor = how.into_iter().any(|method| method.as_str() == "mfa");
+        Ok(Claimed { multi_factor, ..gathered.claimed(&self.groups_claim, authenticated)? })
     }
 
     /// The claims of the token, after all of it was checked.

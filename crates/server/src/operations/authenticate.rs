@@ -1,6 +1,7 @@
 //! Who is calling.
 
 use crate::failure::Failure;
+use crate::operations::policies;
 use crate::operations::tokens::{self, Use};
 use crate::state::App;
 use domain::credential::{Secret, SecretHash};
@@ -43,6 +44,7 @@ pub async fn owner_of(
     let now = app.now();
     let caller = app.store.caller(key, chosen, now).await?;
     from_allowed_network(&caller, address)?;
+    let caller = policies::weighed(app, caller).await?;
     if app.used.due(caller.credential().0, now) {
         note(app, caller.means());
     }
@@ -80,6 +82,7 @@ async fn signed_in(
     if renewal(seen, now).is_some() && app.used.due(session.uuid(), now) {
         note(app, caller.means());
     }
+    let caller = policies::weighed(app, caller).await?;
     Ok(match scopes {
         Some(scopes) => caller.narrowed(scopes),
         None => caller,

@@ -2,6 +2,7 @@
 //! stands among its keys.
 
 use crate::failure::Failure;
+use crate::operations::budgets::{self, Budget};
 use crate::operations::organizations;
 use crate::operations::own_keys::{interactive, prepare};
 use crate::operations::second_factor::demand_fresh;
@@ -20,6 +21,8 @@ use sha2::{Digest, Sha256};
 use store::access::{ManageOwnKeys, UseSessions};
 use store::{By, Caller, Error, GrantedPerson, Means, System};
 
+/// What is counted of a network whose programs nobody lets in.
+const BEGUN: &str = "device login";
 /// How often new codes are made when they are taken.
 const TRIES: u32 = 8;
 /// How many codes may be tried for each sign-in that may fail: a person looks at a code and then answers it.
@@ -53,9 +56,7 @@ pub async fn begin(app: &App, client: &str, origin: Origin) -> Result<Begun, Fai
     if !(1..=100).contains(&client.len()) || !client.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Refusal::invalid("client_id", "1 to 100 plain characters").into());
     }
-    if let Some(ip) = origin.remote_ip {
-        limit(app, &format!("device login from {ip}"), 10).await?;
-    }
+    budgets::reserve(app, Budget::of_network(app, BEGUN, &origin)).await?;
     let expires = Span::from(app.settings.device_login_expires);
     for _ in 0..TRIES {
         let now = app.now();
@@ -94,6 +95,8 @@ pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<As
     let answer = login.answer(now);
     let interval = match answer {
         Answer::Pending => login.interval,
+        // Nothing is written for a program that asks without end.
+        Answer::SlowDown(interval) if interval == login.interval => return Ok(Some(Asked::Told(answer))),
         Answer::SlowDown(interval) => interval,
         Answer::Denied | Answer::Expired => return Ok(Some(Asked::Told(answer))),
         Answer::Ready => {
@@ -106,7 +109,10 @@ pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<As
             let by = By { principal: Some(approval.principal), ..By::address(login.origin.remote_ip) };
             let system = system.on_behalf_of(by);
             return match app.store.redeem(&system, &code, &token, &secret.hash(), now).await {
-                Ok(()) => Ok(Some(Asked::Key(secret))),
+                Ok(()) => {
+                    budgets::give_back(app, Budget::of_network(app, BEGUN, &login.origin)).await?;
+                    Ok(Some(Asked::Key(secret)))
+                }
                 // Used by another question, or who let it in has gone.
                 Err(Error::Unauthenticated) => Ok(Some(Asked::Told(Answer::Denied))),
                 Err(error) => Err(error.into()),
@@ -135,8 +141,8 @@ pub fn program(login: &DeviceLogin) -> String {
 /// ago: they could not let it in.
 pub async fn waiting(app: &App, caller: &Caller, typed: &str) -> Result<DeviceLogin, Failure> {
     demand_fresh(app, caller)?;
-    let (own, code) = tried(app, caller, typed).await?;
-    Ok(app.store.waiting(&own, &code, app.now()).await?)
+    let (own, code, codes_tried) = tried(app, caller, typed).await?;
+    found(app, codes_tried, app.store.waiting(&own, &code, app.now()).await).await
 }
 
 /// The organizations that a person may let programs into, the oldest first.
@@ -157,11 +163,11 @@ pub async fn choices(app: &App, caller: &Caller) -> Result<Vec<(OrganizationId, 
 /// # Errors
 /// As [`waiting`], and [`Refusal::Forbidden`] for a role that has no keys.
 pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
-    let (own, code) = tried(app, caller, typed).await?;
+    let (own, code, codes_tried) = tried(app, caller, typed).await?;
     let granted = caller.may::<ManageOwnKeys>()?;
     demand_fresh(app, caller)?;
     let Means::Login(session) = caller.means() else { return Err(Failure::Unauthenticated) };
-    Ok(app.store.let_in(&granted, &own, session, &code, app.now()).await?)
+    found(app, codes_tried, app.store.let_in(&granted, &own, session, &code, app.now()).await).await
 }
 
 /// Does not let it in.
@@ -169,29 +175,32 @@ pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failu
 /// # Errors
 /// As [`waiting`].
 pub async fn keep_out(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
-    let (own, code) = tried(app, caller, typed).await?;
-    Ok(app.store.keep_out(&own, &code, app.now()).await?)
+    let (own, code, codes_tried) = tried(app, caller, typed).await?;
+    found(app, codes_tried, app.store.keep_out(&own, &code, app.now()).await).await
 }
 
-/// Counts a code that is tried, whether there is one or not. Who may less than its owner lets nobody in who may more.
-async fn tried(app: &App, caller: &Caller, typed: &str) -> Result<(GrantedPerson, SecretHash), Failure> {
+/// Takes an attempt at a code out of the caller's budget. Gives what finds the program, and the budget for
+/// [`found`]. A session that may do less than its owner lets in no program, which could do more.
+async fn tried(
+    app: &App,
+    caller: &Caller,
+    typed: &str,
+) -> Result<(GrantedPerson, SecretHash, Budget), Failure> {
     let own = interactive(app, caller, "write:user").await?;
     if caller.scopes().is_some() {
         return Err(Refusal::OutOfScope("a session that may whatever its owner may").into());
     }
-    limit(app, &format!("device login by {}", own.person()), CODES).await?;
+    let codes_tried = Budget::of_person(app, "device login by", own.person()).times(CODES);
+    budgets::reserve(app, [codes_tried]).await?;
     let code = device_login::typed_code(typed).ok_or(Refusal::NotFound(Thing::Program))?;
-    Ok((own, hash(&code)))
+    Ok((own, hash(&code), codes_tried))
 }
 
-async fn limit(app: &App, what: &str, times: u32) -> Result<(), Failure> {
-    let most = app.settings.sign_in_attempts.saturating_mul(times);
-    let (window, now) = (Span::from(app.settings.sign_in_window), app.now());
-    let attempts = app.store.count_attempt(&System::for_sign_in(), &hash(what), window, now).await?;
-    match attempts.locked(most, window, now) {
-        Some(wait) => Err(Refusal::TooManyAttempts { seconds: (wait.0 + 999_999) / 1_000_000 }.into()),
-        None => Ok(()),
-    }
+/// Gives the attempt back where the code was a program's.
+async fn found<T>(app: &App, codes_tried: Budget, outcome: store::Result<T>) -> Result<T, Failure> {
+    let found = outcome?;
+    budgets::give_back(app, [codes_tried]).await?;
+    Ok(found)
 }
 
 fn hash(text: &str) -> SecretHash {

@@ -49,11 +49,13 @@ pub struct Half {
 }
 
 /// What was shown in the first half, and what was asked for.
-pub struct Shown {
+pub struct Shown<'a> {
     /// Whether the session is to last.
     pub long: bool,
     /// Whether all other sessions of the person end.
     pub alone: bool,
+    /// The password, if it came with this request.
+    pub password: Option<&'a str>,
     /// The hash of the password that was right: another one since then ends the sign-in.
     pub password_hash: Option<String>,
     /// How.
@@ -86,7 +88,7 @@ struct Kept {
 pub async fn go_on(
     app: &App,
     person: Person,
-    mut shown: Shown,
+    mut shown: Shown<'_>,
     code: Option<&str>,
     visitor: Visitor<'_>,
 ) -> Result<Entry, Failure> {
@@ -121,11 +123,11 @@ pub async fn answer(app: &App, challenge: &str, code: &str, visitor: Visitor<'_>
     methods.extend([Method::OneTime, Method::MultiFactor]);
     let (long, alone, password_hash) = (kept.long, kept.alone, kept.password_hash);
     // Whoever knows a code of it is there now.
-    let shown = Shown { long, alone, password_hash, methods, authenticated: None };
+    let shown = Shown { long, alone, password: None, password_hash, methods, authenticated: None };
     enter(app, person, shown, visitor).await
 }
 
-async fn challenge(app: &App, person: &Person, shown: &Shown) -> Result<Half, Failure> {
+async fn challenge(app: &App, person: &Person, shown: &Shown<'_>) -> Result<Half, Failure> {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>());
     let expires = app.now() + CHALLENGE;
     let kept = Kept {
@@ -135,15 +137,16 @@ async fn challenge(app: &App, person: &Person, shown: &Shown) -> Result<Half, Fa
         methods: shown.methods.iter().map(|method| method.name().to_owned()).collect(),
     };
     let data = serde_json::to_string(&kept).map_err(Failure::internal)?;
-    let (system, id) = (System::for_sign_in(), Some(person.principal.id));
+    let (system, id) = (System::for_sign_in(), person.principal.id);
     app.store.keep_half(&system, id, PURPOSE, &hash(&challenge), &data, expires).await?;
     Ok(Half { challenge, expires })
 }
 
-async fn enter(app: &App, person: Person, shown: Shown, visitor: Visitor<'_>) -> Result<Entry, Failure> {
+async fn enter(app: &App, person: Person, shown: Shown<'_>, visitor: Visitor<'_>) -> Result<Entry, Failure> {
     let new = New {
         person: &person,
         long: shown.long,
+        password: shown.password,
         password_hash: shown.password_hash,
         methods: shown.methods,
         authenticated: shown.authenticated,

@@ -1,12 +1,16 @@
-//! Signing in by an issuer of OpenID Connect: there with a state that is kept here and used once, back with a code.
+//! Signing in by an issuer of OpenID Connect: there with a state, back with a code.
 //!
-//! The browser keeps a secret of its own meanwhile. What the token and the code are checked with is made of it, so
-//! whoever reads the database, or has the address that somebody came back to, can go on with neither.
+//! Nothing is kept here meanwhile: the browser keeps what the way back is checked with, sealed, in a cookie. So whoever
+//! sends strangers away writes nothing, and whoever has only the address that somebody came back to can go on with
+//! nothing. A way back that ended in a sign-in ends in no second one.
 
 use crate::failure::Failure;
 use crate::issuer::{Issuer, Journey, Trouble};
+use crate::master_key::NONCE;
 use crate::operations::audit::{self, NewAuditLine};
+use crate::operations::budgets::{self, Budget};
 use crate::operations::door::{self, Entry, Shown, Visitor};
+use crate::operations::policies;
 use crate::operations::sign_in::TRIES;
 use crate::state::App;
 use base64::Engine;
@@ -18,7 +22,6 @@ use domain::login::Method;
 use domain::permission::AccountRole;
 use domain::principal::{Membership, Person, Principal, PrincipalKind, PrincipalState};
 use domain::time::{Micros, Span};
-use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -27,6 +30,8 @@ use store::{By, Caller, Error, GivenBy, Identity, System};
 /// Where people come back to.
 pub const CALLBACK: &str = "/sign-in/oidc/callback";
 const PURPOSE: &str = "oidc";
+/// A longer path to go on to is forgotten: a browser keeps no cookie that is larger than 4 KiB.
+const MAX_NEXT: usize = 1_500;
 
 /// Why somebody did not get in.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +45,10 @@ pub enum Turned {
     /// The issuer let them not in, or they did not want to.
     #[error("the issuer let nobody in: {0:?}")]
     Denied(String),
-    /// Nobody was sent with this state, or too long ago, or they came back before.
+    /// This browser was not sent away, or too long ago, or it came back before.
     #[error("the state is unknown, used or too old")]
     Late,
-    /// Another browser was sent.
+    /// The browser was sent away with another state: by another tab, or it is another browser that was sent.
     #[error("the state is another browser's")]
     Elsewhere,
     /// What the issuer said is not good.
@@ -92,8 +97,8 @@ pub struct Wish<'a> {
 pub struct Sent {
     /// Where to.
     pub url: String,
-    /// What their browser keeps meanwhile.
-    pub secret: String,
+    /// What their browser keeps meanwhile, sealed.
+    pub kept: String,
 }
 
 /// Somebody comes back.
@@ -101,7 +106,7 @@ pub struct Returned<'a> {
     /// Which journey.
     pub state: Option<&'a str>,
     /// What their browser kept.
-    pub secret: Option<&'a str>,
+    pub kept: Option<&'a str>,
     /// What tells who they are.
     pub code: Option<&'a str>,
     /// Why there is no code.
@@ -110,13 +115,15 @@ pub struct Returned<'a> {
     pub issuer: Option<&'a str>,
 }
 
-/// What is kept of a journey.
+/// What a browser keeps of a journey.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// SHA-256 of what the browser keeps.
-    browser: String,
+    state: String,
+    nonce: String,
+    verifier: String,
     next: String,
     again: bool,
+    until_us: i64,
 }
 
 /// Sends somebody to the issuer.
@@ -125,17 +132,17 @@ struct Kept {
 /// [`Turned`].
 pub async fn begin(app: &App, wish: Wish<'_>) -> Result<Sent, Turned> {
     let issuer = app.issuer.as_ref().ok_or(Turned::Nobody)?;
-    let [state, secret] = [(), ()].map(|()| BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>()));
+    let [state, nonce, verifier] =
+        [(), (), ()].map(|()| BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>()));
     let now = app.now();
-    let (nonce, verifier) = (made(&secret, "nonce", &state)?, made(&secret, "verifier", &state)?);
     let back = format!("{}{CALLBACK}", app.base_url);
     let journey = Journey { back: &back, state: &state, nonce: &nonce, verifier: &verifier };
     let url = issuer.door(now, &journey, wish.again.then_some(app.settings.fresh_auth)).await?;
-    let (next, browser) = (wish.next.to_owned(), fingerprint(&secret));
-    let kept = Kept { browser, next, again: wish.again };
-    let data = serde_json::to_string(&kept).map_err(Failure::internal)?;
-    app.store.keep_half(&System::for_sign_in(), None, PURPOSE, &hash(&state), &data, now + JOURNEY).await?;
-    Ok(Sent { url, secret })
+    let next = if wish.next.len() <= MAX_NEXT { wish.next.to_owned() } else { String::new() };
+    let kept = Kept { state, nonce, verifier, next, again: wish.again, until_us: (now + JOURNEY).0 };
+    let text = serde_json::to_string(&kept).map_err(Failure::internal)?;
+    let sealed = app.keys.seal(PURPOSE, &text, app.random_bytes::<NONCE>())?;
+    Ok(Sent { url, kept: BASE64_URL_SAFE_NO_PAD.encode(sealed) })
 }
 
 /// Lets somebody in who comes back, as far as the issuer's word goes: a second factor may be missing. Says where they
@@ -149,18 +156,25 @@ pub async fn finish(
     visitor: Visitor<'_>,
 ) -> Result<(Entry, String), Turned> {
     let issuer = app.issuer.as_ref().ok_or(Turned::Nobody)?;
-    let state = returned.state.ok_or(Turned::Late)?;
-    let (kept, secret) = arrived(app, state, returned.secret).await?;
+    let kept = arrived(app, returned.state, returned.kept)?;
     issuer.answered(app.now(), returned.issuer).await?;
     if let Some(error) = returned.error {
         return Err(denied(error));
     }
     let code = returned.code.ok_or_else(|| Turned::Denied("there is no code".to_owned()))?;
-    let (nonce, verifier) = (made(secret, "nonce", state)?, made(secret, "verifier", state)?);
     let back = format!("{}{CALLBACK}", app.base_url);
-    let journey = Journey { back: &back, state, nonce: &nonce, verifier: &verifier };
+    let journey = Journey { back: &back, state: &kept.state, nonce: &kept.nonce, verifier: &kept.verifier };
+    // The issuer is asked for strangers as often as it may refuse them.
+    let network = Budget::of_network(app, "issuer asked", &visitor.origin).map(|budget| budget.times(10));
+    budgets::reserve(app, network).await?;
     let claimed = issuer.redeem(app.now(), code, &journey).await?;
+    budgets::give_back(app, network).await?;
     let now = app.now();
+    let (system, used) = (System::for_sign_in(), hash(&kept.state));
+    match app.store.use_once(&system, PURPOSE, &used, Micros(kept.until_us)).await {
+        Err(Error::Stale) => return Err(Turned::Late),
+        outcome => outcome?,
+    }
     let authenticated = claimed.authenticated.map(|at| at.min(now));
     if kept.again && authenticated.is_none_or(|at| now >= at + Span::from(app.settings.fresh_auth)) {
         return Err(Turned::Stale);
@@ -174,25 +188,24 @@ pub async fn finish(
         outcome => outcome?,
     };
     join(app, person.principal.id, &claimed, by).await?;
-    let methods = vec![Method::Federated];
-    let shown = Shown { long: false, alone: false, password_hash: None, methods, authenticated };
+    let mut methods = vec![Method::Federated];
+    methods.extend(claimed.multi_factor.then_some(Method::MultiFactor));
+    let (password, password_hash) = (None, None);
+    let shown = Shown { long: false, alone: false, password, password_hash, methods, authenticated };
     let entry = door::go_on(app, person, shown, None, visitor).await?;
     Ok((entry, kept.next))
 }
 
-/// That the same browser comes back from the same journey, for the first time.
-async fn arrived<'s>(app: &App, state: &str, secret: Option<&'s str>) -> Result<(Kept, &'s str), Turned> {
-    let (system, hash) = (System::for_sign_in(), hash(state));
-    let late = |error| match error {
-        Error::Unauthenticated => Turned::Late,
-        other => other.into(),
-    };
-    let (_, data) = app.store.half(&system, PURPOSE, &hash, app.now()).await.map_err(late)?;
-    let kept: Kept = serde_json::from_str(&data).map_err(Failure::internal)?;
-    // Whoever only has the address uses nothing up: the right browser may still come.
-    let secret = secret.filter(|secret| fingerprint(secret) == kept.browser).ok_or(Turned::Elsewhere)?;
-    app.store.end_half(&system, PURPOSE, &hash).await.map_err(late)?;
-    Ok((kept, secret))
+/// Reads what the browser kept of the journey that it comes back from.
+fn arrived(app: &App, state: Option<&str>, kept: Option<&str>) -> Result<Kept, Turned> {
+    let (state, kept) = (state.ok_or(Turned::Late)?, kept.ok_or(Turned::Late)?);
+    let sealed = BASE64_URL_SAFE_NO_PAD.decode(kept).map_err(|_| Turned::Elsewhere)?;
+    let text = app.keys.unseal(PURPOSE, &sealed).map_err(|_| Turned::Elsewhere)?;
+    let kept: Kept = serde_json::from_str(&text).map_err(|_| Turned::Elsewhere)?;
+    if kept.state != state {
+        return Err(Turned::Elsewhere);
+    }
+    if app.now() >= Micros(kept.until_us) { Err(Turned::Late) } else { Ok(kept) }
 }
 
 /// The words of RFC 6749, section 4.1.2.1, and of OpenID Connect.
@@ -226,7 +239,12 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
             Some(id) => Some(app.store.person(&system.over(id)).await?),
             None => None,
         };
+        let invited = match &claimed.email {
+            Some(email) => app.store.is_invited(&system, email, now).await?,
+            None => false,
+        };
         let may_create = app.settings.oidc_create_users
+            || invited
             || wanted_in_account(app, claimed).is_some()
             || !wanted(app, claimed).await?.is_empty();
         let state = known.as_ref().map(|person| person.principal.state);
@@ -265,10 +283,8 @@ async fn note_refused(
     why: Stranger,
     by: By,
 ) -> Result<(), Turned> {
-    let what = hash(&format!("oidc {why:?} {subject}"));
     let window = Span::from(app.settings.sign_in_window);
-    let refused = app.store.count_attempt(&System::for_sign_in(), &what, window, app.now()).await?;
-    if refused.failed == 1 {
+    if budgets::is_first(app, &format!("oidc {why:?} {subject}"), window).await? {
         let details = json!({ "issuer": issuer.name(), "subject": subject, "why": why.name() });
         audit::note(app, NewAuditLine::new(by, "login.fail", String::new(), details, app.now())).await;
     }
@@ -345,6 +361,8 @@ async fn join(app: &App, person: PrincipalId, claimed: &Claimed, by: By) -> Resu
 pub struct Ways {
     /// By a password.
     pub password: bool,
+    /// Whether they may have a password at all.
+    pub may_have_password: bool,
     /// By the issuer.
     pub issuer: bool,
 }
@@ -355,23 +373,10 @@ pub struct Ways {
 /// [`domain::Refusal::OutOfScope`].
 pub async fn ways(app: &App, caller: &Caller) -> Result<Ways, Failure> {
     let own = caller.itself("read:user")?;
-    let password = app.store.password_hash(&own).await?.is_some();
-    let issuer = match &app.issuer {
-        Some(issuer) => app.store.has_identity(&System::for_sign_in(), own.person(), issuer.name()).await?,
-        None => false,
-    };
-    Ok(Ways { password, issuer })
-}
-
-/// Something that only the browser's secret gives, for one journey.
-fn made(secret: &str, what: &str, state: &str) -> Result<String, Failure> {
-    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(Failure::internal)?;
-    let code = mac.chain_update(what).chain_update(" ").chain_update(state).finalize().into_bytes();
-    Ok(BASE64_URL_SAFE_NO_PAD.encode(code))
-}
-
-fn fingerprint(secret: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
+    let may_have_password = policies::may_have_password(app, own.person()).await?;
+    let password = may_have_password && app.store.password_hash(&own).await?.is_some();
+    let issuer = policies::is_federated(app, own.person()).await?;
+    Ok(Ways { password, may_have_password, issuer })
 }
 
 fn hash(state: &str) -> SecretHash {

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::mail;
+use crate::operations::budgets::{self, Budget};
 use crate::operations::memberships::may_give;
 use crate::operations::own_keys::interactive;
 use crate::state::App;
@@ -31,7 +32,8 @@ pub async fn list_here(app: &App, granted: &Granted<ManageMembers>) -> Result<Ve
 ///
 /// # Errors
 /// [`Refusal::Invalid`]; [`Refusal::Forbidden`] for a role that may more than the caller; [`Refusal::Exists`] for a
-/// member, and for an address that was invited already; [`Refusal::InvitationLimit`].
+/// member, and for an address that was invited already; [`Refusal::InvitationLimit`]; [`Refusal::TooManyAttempts`] for who
+/// invites too many people in a while.
 pub async fn invite(
     app: &App,
     granted: &Granted<ManageMembers>,
@@ -58,7 +60,12 @@ pub async fn invite(
         created: now,
         expires: now + Span::from(app.settings.invitation_expires),
     };
-    app.store.invite(granted, &invitation).await?;
+    let mails = Budget::of_inviter(app, inviter);
+    budgets::reserve(app, [mails]).await?;
+    if let Err(error) = app.store.invite(granted, &invitation).await {
+        budgets::give_back(app, [mails]).await?;
+        return Err(error.into());
+    }
     announce(app, &invitation);
     Ok(invitation)
 }
@@ -72,28 +79,39 @@ fn announce(app: &App, invitation: &Invitation) {
     });
 }
 
-/// Makes a user of an address that nobody has, who has to show that it is theirs by "password forgotten", and sends
-/// the mail.
+/// Makes a user of an address that nobody has and that is invited, when its owner asks for a password or comes by the
+/// issuer: an invitation alone leaves nobody behind. They have to show that the address is theirs.
+///
+/// # Errors
+/// Only those of the store.
+pub(super) async fn make_invited_user(app: &App, email: &str) -> Result<(), Failure> {
+    let (system, now) = (System::for_sign_in(), app.now());
+    if !app.store.is_invited(&system, email, now).await? {
+        return Ok(());
+    }
+    let new = Principal {
+        id: PrincipalId::new(now, app.random_bytes()),
+        number: 0,
+        kind: PrincipalKind::User,
+        email: Some(email.to_owned()),
+        name: email.to_owned(),
+        state: PrincipalState::Pending,
+        created: now,
+        account_role: None,
+        default_organization: None,
+    };
+    match app.store.create_principal(&system, &new, None, None).await {
+        // Made by somebody else meanwhile.
+        Ok(_) | Err(store::Error::Refused(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Sends the mail, unless the address had one of this organization lately, or enough of others: who takes an
+/// invitation back and invites again sends no second one.
 async fn tell(app: &App, invitation: &Invitation) -> Result<(), Failure> {
-    let system = System::for_sign_in();
-    if app.store.known(&system, &invitation.email).await?.is_none() {
-        let now = app.now();
-        let new = Principal {
-            id: PrincipalId::new(now, app.random_bytes()),
-            number: 0,
-            kind: PrincipalKind::User,
-            email: Some(invitation.email.clone()),
-            name: invitation.email.clone(),
-            state: PrincipalState::Pending,
-            created: now,
-            account_role: None,
-            default_organization: None,
-        };
-        match app.store.create_principal(&system, &new, None, None).await {
-            // Made by somebody else meanwhile.
-            Ok(_) | Err(store::Error::Refused(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
+    if budgets::try_reserve(app, &Budget::of_invited(invitation)).await?.is_err() {
+        return Ok(());
     }
     let text = format!(
         "You were invited into an organization of Tenure as {role}.\n\n\

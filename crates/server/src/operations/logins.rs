@@ -89,7 +89,7 @@ pub async fn sweep(app: &App) -> Result<(), Failure> {
         app.store.expire_login(&system, &login, &ending, now).await?;
     }
     app.store.forget_logins(&system, now - app.settings.login_history.into()).await?;
-    app.store.forget_expired(&system, app.settings.sign_in_window.into(), now).await?;
+    app.store.forget_expired(&system, now - app.settings.sign_in_window.into(), now).await?;
     Ok(())
 }
 

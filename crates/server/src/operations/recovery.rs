@@ -3,12 +3,16 @@
 use crate::failure::Failure;
 use crate::mail;
 use crate::operations::audit::{self, NewAuditLine};
+use crate::operations::browsers;
+use crate::operations::budgets::{self, Budget};
+use crate::operations::invitations;
 use crate::operations::logins::ended;
+use crate::operations::policies;
+use crate::operations::second_factor::PASSWORD;
 use crate::operations::sign_in::TRIES;
 use crate::operations::tokens::{self, Claims, Use};
 use crate::state::App;
 use domain::Refusal;
-use domain::credential::SecretHash;
 use domain::ids::PrincipalId;
 use domain::login::{Origin, Reach, Standing};
 use domain::principal::{Person, PrincipalState};
@@ -16,7 +20,6 @@ use domain::refusal::Thing;
 use domain::session::{EndReason, Ending};
 use domain::time::Span;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use store::{By, Caller, Error, GrantedPerson, Means, NewPassword, Proof, System};
 use uuid::Uuid;
 
@@ -85,34 +88,37 @@ pub async fn change_of(
 
 /// Sends somebody what sets a forgotten password, for a caller who may ask for it.
 async fn restore_for(app: &App, caller: &Caller, granted: &GrantedPerson, old: &str) -> Result<(), Failure> {
-    shows_password(app, caller, "write:sub-user", old).await?;
+    let (_, passwords_tried) = shows_password(app, caller, "write:sub-user", old).await?;
+    budgets::forget(app, passwords_tried).await?;
+    policies::demand_password_of(app, granted.person()).await?;
     let person = app.store.person(granted).await?;
     let restorable = restorable(&person);
     let Some(email) = person.principal.email.filter(|_| restorable) else {
         return Err(Refusal::NotFound(Thing::Principal).into());
     };
-    limit(app, &format!("restore {email}")).await?;
+    // Who asks is told that a mail is on its way already; the person may ask by themselves at any time.
+    budgets::reserve(app, [mailed(app, granted.person())]).await?;
     let line =
         NewAuditLine::new(granted.by(), "password.send_restore", granted.person(), json!({}), app.now());
     audit::note(app, line).await;
     send(app, Use::Restore, granted.person(), &email).await
 }
 
-/// Checks the caller's own password. Gives its hash, and by what the try was counted.
+/// Checks the caller's own password. Gives its hash, and the budget that the attempt was taken out of.
 async fn shows_password(
     app: &App,
     caller: &Caller,
     scope: &'static str,
     old: &str,
-) -> Result<(Option<String>, SecretHash), Failure> {
+) -> Result<(Option<String>, Budget), Failure> {
     let own = caller.itself(scope)?;
-    let what = format!("password {}", own.person());
-    limit(app, &what).await?;
+    let passwords_tried = Budget::of_person(app, PASSWORD, own.person());
+    budgets::reserve(app, [passwords_tried]).await?;
     let shown = app.store.password_hash(&own).await?;
     if !app.passwords.check(old, shown.as_deref()).await? {
         return Err(Refusal::invalid("old-password", "your own password").into());
     }
-    Ok((shown, about(&what)))
+    Ok((shown, passwords_tried))
 }
 
 async fn change(
@@ -124,9 +130,10 @@ async fn change(
     ends: AlsoEnds,
 ) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
+    policies::demand_password_of(app, granted.person()).await?;
     let itself = granted.standing() == Standing::Itself;
     let scope = if itself { "write:user" } else { "write:sub-user" };
-    let (shown, counted) = shows_password(app, caller, scope, old).await?;
+    let (mut shown, passwords_tried) = shows_password(app, caller, scope, old).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
     let ending = ended(granted, EndReason::PasswordChanged, "the password was changed");
     let but = match caller.means() {
@@ -135,14 +142,18 @@ async fn change(
     };
     for _ in 0..TRIES {
         let seen = app.store.password_hash(granted).await?;
+        // Another hash may be of the same password: a sign-in renews it.
         if itself && seen != shown {
-            return Err(Refusal::invalid("old-password", "your own password").into());
+            if !app.passwords.check(old, seen.as_deref()).await? {
+                return Err(Refusal::invalid("old-password", "your own password").into());
+            }
+            shown.clone_from(&seen);
         }
         let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys: ends.keys };
         match app.store.set_password(granted, &new, but, &ending, app.now()).await {
             Err(Error::Stale) => {}
             outcome => {
-                app.store.forget_attempts(&System::for_sign_in(), &counted).await?;
+                budgets::forget(app, passwords_tried).await?;
                 return Ok(outcome?);
             }
         }
@@ -150,29 +161,65 @@ async fn change(
     Err(Failure::Busy)
 }
 
+/// What is counted of a network that asks for mails about forgotten passwords.
+const RESTORE: &str = "restore";
+
 /// Sends what a forgotten password can be set with. Whether somebody has the address is not told, not by time either:
-/// what is different happens afterwards.
+/// what is different happens afterwards. Nothing is written for an address that nobody has.
+///
+/// Only a network has a budget that refuses; a user never has. So nobody can keep a person from their own mail, and who
+/// has one already gets no second one for some minutes, in silence.
 ///
 /// # Errors
-/// [`Refusal::TooManyAttempts`]; [`Refusal::Invalid`] for what can be no address.
-pub async fn forgot(app: &App, email: &str) -> Result<(), Failure> {
+/// [`Refusal::TooManyAttempts`] for a network that asked too often, unless the browser is known to be the person's;
+/// [`Refusal::Invalid`] for what can be no address; [`Refusal::PasswordsOff`].
+pub async fn forgot(app: &App, email: &str, origin: &Origin, browser: Option<&str>) -> Result<(), Failure> {
+    policies::demand_passwords(app)?;
     let email = mail::address(email)?;
-    limit(app, &format!("restore {email}")).await?;
+    if !is_own_browser(app, &email, browser).await? {
+        budgets::reserve(app, Budget::of_network(app, RESTORE, origin)).await?;
+    }
     let sending = app.clone();
     app.spawn(async move {
-        let known = sending.store.known(&System::for_sign_in(), &email).await;
-        let sent = match known {
-            Ok(Some(known)) if restorable(&known.person) => {
-                send(&sending, Use::Restore, known.person.principal.id, &email).await
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = sent {
+        if let Err(error) = send_once(&sending, &email).await {
             tracing::error!(%error, "a mail about a forgotten password was not sent");
         }
     });
     Ok(())
+}
+
+async fn is_own_browser(app: &App, email: &str, browser: Option<&str>) -> Result<bool, Failure> {
+    let Some(known) = browsers::read(app, browser) else { return Ok(false) };
+    let person = app.store.person(&System::for_sign_in().over(known.person)).await?;
+    Ok(person.principal.email.as_deref() == Some(email))
+}
+
+/// Sends a mail about a forgotten password, unless its owner has one that is nearly new.
+async fn send_once(app: &App, email: &str) -> Result<(), Failure> {
+    let mut known = app.store.known(&System::for_sign_in(), email).await?;
+    if known.is_none() {
+        invitations::make_invited_user(app, email).await?;
+        known = app.store.known(&System::for_sign_in(), email).await?;
+    }
+    let Some(person) = known.map(|known| known.person).filter(restorable) else { return Ok(()) };
+    if !policies::may_have_password(app, person.principal.id).await? {
+        return Ok(());
+    }
+    let mailed = mailed(app, person.principal.id);
+    if budgets::try_reserve(app, &[mailed]).await?.is_err() {
+        return Ok(());
+    }
+    let sent = send(app, Use::Restore, person.principal.id, email).await;
+    if sent.is_err() {
+        budgets::forget(app, mailed).await?;
+    }
+    sent
+}
+
+/// One mail in ten minutes, or in half the time that its token is good: so the one that came is good for a while.
+fn mailed(app: &App, person: PrincipalId) -> Budget {
+    let expires = Span::from(app.settings.one_time_expires);
+    Budget::new(&format!("restore mail to {person}"), 1, Span::minutes(10).min(Span(expires.0 / 2)))
 }
 
 fn restorable(person: &Person) -> bool {
@@ -186,13 +233,17 @@ fn restorable(person: &Person) -> bool {
 pub async fn restore(app: &App, token: &str, new: &str, origin: &Origin) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
     let claims = tokens::read(app, Use::Restore, token).await?;
+    let system = System::for_sign_in().on_behalf_of(By::address(origin.remote_ip));
+    // Before the password is hashed, which takes long: a token that was used is signed well, too.
+    let person = app.store.restored_by(&system, &claims.hash(), app.now()).await?;
+    policies::demand_password_of(app, person).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
     let evidence = "the password was forgotten and set anew".to_owned();
-    let actor = Some(PrincipalId(claims.sub));
+    let actor = Some(person);
     let ending = Ending { reason: EndReason::PasswordChanged, actor, evidence };
-    let system = System::for_sign_in().on_behalf_of(By::address(origin.remote_ip));
     app.store.restore_password(&system, &claims.hash(), &hash, &ending, app.now()).await?;
-    Ok(())
+    budgets::forget(app, mailed(app, person)).await?;
+    budgets::give_back(app, Budget::of_network(app, RESTORE, origin)).await
 }
 
 /// Takes an address for its owner's, by what was sent there.
@@ -236,19 +287,4 @@ pub async fn send(app: &App, usage: Use, person: PrincipalId, email: &str) -> Re
     );
     let name = Uuid::from_bytes(app.random_bytes()).simple().to_string();
     app.mailer.send(&name, email, subject, text).await.map_err(Failure::internal)
-}
-
-/// Refuses what was tried too often.
-pub(super) async fn limit(app: &App, what: &str) -> Result<(), Failure> {
-    let (most, window, now) =
-        (app.settings.sign_in_attempts, Span::from(app.settings.sign_in_window), app.now());
-    let attempts = app.store.count_attempt(&System::for_sign_in(), &about(what), window, now).await?;
-    match attempts.locked(most, window, now) {
-        Some(wait) => Err(Refusal::TooManyAttempts { seconds: (wait.0 + 999_999) / 1_000_000 }.into()),
-        None => Ok(()),
-    }
-}
-
-pub(super) fn about(what: &str) -> SecretHash {
-    SecretHash(Sha256::digest(what.as_bytes()).into())
 }

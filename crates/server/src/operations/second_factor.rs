@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use crate::master_key::NONCE;
-use crate::operations::recovery::{about, limit};
+use crate::operations::budgets::{self, Budget};
+use crate::operations::policies;
 use crate::operations::sign_in::TRIES;
 use crate::state::App;
 use domain::Refusal;
@@ -21,6 +22,10 @@ use totp_rs::{Builder, Secret, Totp};
 const ISSUER: &str = "Tenure";
 /// What a credential lacks that nobody signed in for.
 const SIGN_IN: &str = "a sign-in";
+/// What is counted: codes of a second factor, and passwords of somebody who is signed in.
+const CODE: &str = "code";
+/// See [`CODE`].
+pub(super) const PASSWORD: &str = "password";
 
 /// A second factor that waits for its first code.
 pub struct Proposal {
@@ -127,8 +132,8 @@ pub async fn confirm(app: &App, caller: &Caller, typed: &str) -> Result<Vec<Stri
         return Ok(Vec::new());
     }
     demand_fresh(app, caller)?;
-    let what = about_code(own.person());
-    limit(app, &what).await?;
+    let codes_tried = Budget::of_person(app, CODE, own.person());
+    budgets::reserve(app, [codes_tried]).await?;
     let (codes, hashes) = recovery_codes(app, own.person());
     for _ in 0..TRIES {
         let factor = app.store.factor(&own).await?.filter(|factor| factor.confirmed.is_none());
@@ -140,7 +145,7 @@ pub async fn confirm(app: &App, caller: &Caller, typed: &str) -> Result<Vec<Stri
             Err(Error::Stale) => {}
             outcome => {
                 outcome?;
-                app.store.forget_attempts(&System::for_sign_in(), &about(&what)).await?;
+                budgets::forget(app, codes_tried).await?;
                 return Ok(codes);
             }
         }
@@ -200,9 +205,9 @@ pub(super) async fn has(app: &App, person: PrincipalId) -> Result<bool, Failure>
 /// # Errors
 /// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`].
 pub(super) async fn check(app: &App, person: PrincipalId, typed: &str) -> Result<(), Failure> {
-    let (system, what) = (System::for_sign_in(), about_code(person));
-    let granted = system.over(person);
-    limit(app, &what).await?;
+    let granted = System::for_sign_in().over(person);
+    let codes_tried = Budget::of_person(app, CODE, person);
+    budgets::reserve(app, [codes_tried]).await?;
     let factor = app.store.factor(&granted).await?.filter(|factor| factor.confirmed.is_some());
     let factor = factor.ok_or(Refusal::WrongCode)?;
     match Code::read(typed).ok_or(Refusal::WrongCode)? {
@@ -212,7 +217,7 @@ pub(super) async fn check(app: &App, person: PrincipalId, typed: &str) -> Result
         }
         Code::Recovery(code) => app.store.use_recovery_code(&granted, &hash(person, &code)).await?,
     }
-    Ok(app.store.forget_attempts(&system, &about(&what)).await?)
+    budgets::forget(app, codes_tried).await
 }
 
 /// Shows again who the caller is: with the password, and with a code where there is a second factor. Whoever has no
@@ -234,9 +239,12 @@ pub async fn authenticate_again(
     let person = own.person();
     let mut shown = Vec::new();
     let wrong = || Refusal::invalid("password", "your own password");
-    let what = format!("password {person}");
-    limit(app, &what).await?;
-    let hash = app.store.password_hash(&own).await?;
+    let passwords_tried = Budget::of_person(app, PASSWORD, person);
+    budgets::reserve(app, [passwords_tried]).await?;
+    let hash = match policies::may_have_password(app, person).await? {
+        true => app.store.password_hash(&own).await?,
+        false => None,
+    };
     if hash.is_some() {
         if !app.passwords.check(password.unwrap_or_default(), hash.as_deref()).await? {
             return Err(wrong().into());
@@ -250,7 +258,7 @@ pub async fn authenticate_again(
     if shown.is_empty() {
         return Err(wrong().into());
     }
-    app.store.forget_attempts(&System::for_sign_in(), &about(&what)).await?;
+    budgets::forget(app, passwords_tried).await?;
     for _ in 0..TRIES {
         let login = app.store.login(&own, session).await?;
         match app.store.authenticated_again(&own, &login, shown.clone(), app.now()).await {
@@ -280,10 +288,6 @@ fn unsealed(app: &App, person: PrincipalId, factor: &Factor) -> Result<Secret, F
 /// What it is sealed as: one person's can be opened as no other's.
 pub(super) fn place(person: PrincipalId) -> String {
     format!("second factor of {person}")
-}
-
-fn about_code(person: PrincipalId) -> String {
-    format!("code {person}")
 }
 
 fn recovery_codes(app: &App, person: PrincipalId) -> (Vec<String>, Vec<SecretHash>) {

@@ -1,22 +1,21 @@
 //! Signing in and out, and tokens of a session.
 
 use crate::failure::Failure;
-use crate::operations::audit::{self, NewAuditLine};
+use crate::operations::budgets::Trial;
 use crate::operations::door::{self, Entry, Shown, Visitor};
 use crate::operations::key_logins;
 use crate::operations::logins::ended;
+use crate::operations::policies;
 use crate::operations::tokens::{self, Claims, Use};
 use crate::state::App;
 use domain::Refusal;
-use domain::credential::SecretHash;
-use domain::ids::{SessionId, random_tail};
+use domain::ids::{PrincipalId, SessionId, random_tail};
 use domain::login::{Login, Method, Origin, displaced};
 use domain::principal::{Person, PrincipalState, Scopes, normal_email};
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
-use store::{By, Caller, Error, GrantedPerson, Means, Opening, System};
+use serde_json::{Map, Value};
+use store::{Caller, Error, GrantedPerson, Means, Opening, System};
 
 /// How often something is decided again that others change at the same time.
 pub const TRIES: u32 = 8;
@@ -33,6 +32,8 @@ pub struct Attempt<'a> {
     pub alone: bool,
     /// From where.
     pub origin: Origin,
+    /// What the browser kept of an earlier sign-in: see [`crate::operations::browsers`].
+    pub browser: Option<&'a str>,
     /// A code of the second factor, if it comes along.
     pub code: Option<&'a str>,
     /// The token that came with the request: its session ends, so that nobody goes on with one that another has set.
@@ -40,6 +41,7 @@ pub struct Attempt<'a> {
 }
 
 /// A token and when it expires.
+#[derive(Clone)]
 pub struct Issued {
     /// The token. It is shown once.
     pub token: String,
@@ -52,91 +54,61 @@ pub struct Issued {
 /// # Errors
 /// [`Failure::Unauthenticated`] for an unknown address, a wrong password and somebody who may not act: in the same
 /// time, with the same words. [`Refusal::TooManyAttempts`] also counts addresses that nobody has.
-/// [`Refusal::WrongCode`] after a right password only.
+/// [`Refusal::WrongCode`] after a right password only; so is [`Refusal::PasswordsOff`] for one person, while it is told
+/// to everybody where passwords are off.
 pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<Entry, Failure> {
-    let system = System::for_sign_in();
-    let email = normal_email(attempt.email);
-    let counted = count(app, email.as_deref().unwrap_or(attempt.email), &attempt.origin).await?;
-    let known = match &email {
-        Some(email) => app.store.known(&system, email).await?,
+    policies::demand_passwords(app)?;
+    let (email, origin) = (attempt.email, &attempt.origin);
+    let known = match normal_email(email) {
+        Some(email) => app.store.known(&System::for_sign_in(), &email).await?,
         None => None,
     };
+    let id = known.as_ref().map(|known| known.person.principal.id);
+    let trial = Trial::begin(app, email, id, origin, attempt.browser).await?;
     let hash = known.as_ref().and_then(|known| known.password_hash.clone());
     let good = app.passwords.check(attempt.password, hash.as_deref()).await?;
     let known = known.filter(|known| good && known.person.principal.state == PrincipalState::Active);
-    let (Some(known), Some(mut hash)) = (known, hash) else {
-        if counted.failed == 1 {
-            note_failed(app, "login.fail", email.as_deref(), &attempt.origin).await?;
-        }
+    let (Some(known), Some(hash)) = (known, hash) else {
+        trial.fail(app, email, origin).await?;
         return Err(Failure::Unauthenticated);
     };
     let person = known.person;
-    if app.passwords.outdated(&hash) {
-        let anew = app.passwords.hash(attempt.password, app.random_bytes()).await?;
-        app.store.rehash(&system, person.principal.id, &hash, &anew).await?;
-        hash = anew;
-    }
+    let hash = renewed(app, person.principal.id, attempt.password, hash).await?;
+    // From here on the password was no guess; a code has a budget of its own.
+    trial.succeed(app).await?;
+    // Not before the password was right: it would tell who comes by the issuer.
+    policies::demand_password_of(app, person.principal.id).await?;
     let shown = Shown {
         long: attempt.long,
         alone: attempt.alone,
+        password: Some(attempt.password),
         password_hash: Some(hash),
         methods: vec![Method::Password],
         authenticated: None,
     };
     let visitor = Visitor { origin: attempt.origin, presented: attempt.presented };
-    let entry = door::go_on(app, person, shown, attempt.code, visitor).await?;
-    if matches!(entry, Entry::In(..)) {
-        app.store.forget_attempts(&system, &counted.what).await?;
+    door::go_on(app, person, shown, attempt.code, visitor).await
+}
+
+/// The hash of a right password, made anew if it is not as the settings say. Another sign-in may renew it at the same
+/// time: then the other's hash is the one that is kept.
+async fn renewed(app: &App, person: PrincipalId, password: &str, hash: String) -> Result<String, Failure> {
+    if !app.passwords.outdated(&hash) {
+        return Ok(hash);
     }
-    Ok(entry)
-}
-
-/// A try that was counted.
-struct Counted {
-    /// By what.
-    what: SecretHash,
-    /// How often it was tried, with this one.
-    failed: i64,
-}
-
-/// Counts a try from one address on one user, and from that address on all of them, and refuses too many. Not of one
-/// user from all addresses: whoever knows an address could keep its owner out.
-async fn count(app: &App, email: &str, origin: &Origin) -> Result<Counted, Failure> {
-    let from = origin.remote_ip.map_or_else(String::new, |ip| ip.to_string());
-    let hash = |text: String| SecretHash(Sha256::digest(text.as_bytes()).into());
-    let one = hash(format!("sign-in {from} {email}"));
-    let all = hash(format!("sign-in {from}"));
-    let (limit, window, now) =
-        (app.settings.sign_in_attempts, Span::from(app.settings.sign_in_window), app.now());
-    let system = System::for_sign_in();
-    // Without an address there is nobody whom the second limit could be about.
-    let limits = [(one, limit)].into_iter().chain(origin.remote_ip.map(|_| (all, limit.saturating_mul(10))));
-    let mut counted = Counted { what: one, failed: 0 };
-    for (what, limit) in limits {
-        let attempts = app.store.count_attempt(&system, &what, window, now).await?;
-        if what == one {
-            counted.failed = attempts.failed;
-        }
-        if let Some(wait) = attempts.locked(limit, window, now) {
-            if attempts.failed == i64::from(limit) + 1 {
-                note_failed(app, "login.lock", (what == one).then_some(email), origin).await?;
-            }
-            return Err(Refusal::TooManyAttempts { seconds: (wait.0 + 999_999) / 1_000_000 }.into());
-        }
+    let anew = app.passwords.hash(password, app.random_bytes()).await?;
+    match app.store.rehash(&System::for_sign_in(), person, &hash, &anew).await {
+        Ok(()) => Ok(anew),
+        Err(Error::Stale) => kept_hash(app, person, password).await?.ok_or(Failure::Unauthenticated),
+        Err(error) => Err(error.into()),
     }
-    Ok(counted)
 }
 
-/// Notes the first failure of a span of time, and that there were too many: a line for each try would let anybody fill
-/// the log. What was typed is noted only where it is the address of a user: people type their password there, too, and
-/// what stands in the log stays.
-async fn note_failed(app: &App, action: &str, email: Option<&str>, origin: &Origin) -> Result<(), Failure> {
-    let email = email.and_then(normal_email).unwrap_or_default();
-    let known = app.store.known(&System::for_sign_in(), &email).await?;
-    let target = if known.is_some() { email } else { String::new() };
-    let by = By::address(origin.remote_ip);
-    audit::note(app, NewAuditLine::new(by, action, target, json!({}), app.now())).await;
-    Ok(())
+/// The hash that is kept of a person's password now, if the password is the right one.
+async fn kept_hash(app: &App, person: PrincipalId, password: &str) -> Result<Option<String>, Failure> {
+    let hash = app.store.password_hash(&System::for_sign_in().over(person)).await?;
+    let good = app.passwords.check(password, hash.as_deref()).await?;
+    Ok(hash.filter(|_| good))
 }
 
 /// Ends the session of a token that came with a sign-in. One that is no good is none.
@@ -159,6 +131,8 @@ pub(super) async fn end_presented(app: &App, presented: &str, new: &Issued) -> R
 pub(super) struct New<'a> {
     pub person: &'a Person,
     pub long: bool,
+    /// The password, if it came with this request.
+    pub password: Option<&'a str>,
     /// The password's hash that was checked.
     pub password_hash: Option<String>,
     pub methods: Vec<Method>,
@@ -172,7 +146,7 @@ pub(super) struct New<'a> {
 }
 
 /// Opens a session and signs its token.
-pub(super) async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
+pub(super) async fn open(app: &App, mut new: New<'_>) -> Result<Issued, Failure> {
     let system = System::for_sign_in();
     let owner = new.person.principal.id;
     for _ in 0..TRIES {
@@ -215,20 +189,27 @@ pub(super) async fn open(app: &App, new: New<'_>) -> Result<Issued, Failure> {
                 let token = tokens::sign(app, Use::Session, &claims).await?;
                 return Ok(Issued { token, expires: claims.expires() });
             }
-            Err(Error::Stale) => still_good(app, &new).await?,
+            Err(Error::Stale) => judge_again(app, &mut new).await?,
             Err(error) => return Err(error.into()),
         }
     }
     Err(Failure::Busy)
 }
 
-/// After something changed: whether what was shown is still good.
-async fn still_good(app: &App, new: &New<'_>) -> Result<(), Failure> {
+/// Judges again what was shown, after something changed. Another hash of the same password is no other password.
+async fn judge_again(app: &App, new: &mut New<'_>) -> Result<(), Failure> {
     // By its id: not everybody has an address.
-    let granted = System::for_sign_in().over(new.person.principal.id);
-    let active = app.store.person(&granted).await?.principal.state == PrincipalState::Active;
-    let same = new.password_hash.is_none() || app.store.password_hash(&granted).await? == new.password_hash;
-    if active && same { Ok(()) } else { Err(Failure::Unauthenticated) }
+    let person = new.person.principal.id;
+    let granted = System::for_sign_in().over(person);
+    if app.store.person(&granted).await?.principal.state != PrincipalState::Active {
+        return Err(Failure::Unauthenticated);
+    }
+    if new.password_hash.is_none() || app.store.password_hash(&granted).await? == new.password_hash {
+        return Ok(());
+    }
+    let password = new.password.ok_or(Failure::Unauthenticated)?;
+    new.password_hash = Some(kept_hash(app, person, password).await?.ok_or(Failure::Unauthenticated)?);
+    Ok(())
 }
 
 /// How long a session or a token lasts.
@@ -285,10 +266,11 @@ pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) 
         let person = app.store.person(&own).await?;
         let (long, origin) = (wanted.long, wanted.origin);
         let (by, methods) = (Some(caller), vec![Method::Key]);
-        let (password_hash, authenticated) = (None, None);
+        let (password, password_hash, authenticated) = (None, None, None);
         let new = New {
             person: &person,
             long,
+            password,
             password_hash,
             methods,
             authenticated,

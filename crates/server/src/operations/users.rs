@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::mail;
+use crate::operations::policies;
 use crate::operations::recovery;
 use crate::operations::second_factor::demand_fresh;
 use crate::operations::tokens::Use;
@@ -202,6 +203,7 @@ pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Prof
     }
     let hash = match new.password {
         Some(password) => {
+            policies::demand_passwords(app)?;
             app.passwords.rule.check("password", password)?;
             Some(app.passwords.hash(password, app.random_bytes()).await?)
         }

@@ -2,6 +2,7 @@
 
 use super::kinds::{Kind, Secrecy, SecretUrl};
 use domain::network::Network;
+use domain::permission::Role;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -56,6 +57,69 @@ impl Kind for Sender {
     const PLACEHOLDER: &'static str = "EMAIL";
     fn parse(given: &str) -> Option<String> {
         given.parse::<lettre::Address>().ok().map(|_| given.to_owned())
+    }
+}
+
+/// Who signs in by a password.
+pub(super) struct PasswordPolicyKind;
+impl Kind for PasswordPolicyKind {
+    type Value = PasswordPolicy;
+    const EXPECTED: &'static str = "on, local-only or off";
+    const PLACEHOLDER: &'static str = "on|local-only|off";
+    fn parse(given: &str) -> Option<PasswordPolicy> {
+        match given {
+            "on" => Some(PasswordPolicy::On),
+            "local-only" => Some(PasswordPolicy::LocalOnly),
+            "off" => Some(PasswordPolicy::Off),
+            _ => None,
+        }
+    }
+}
+
+/// Roles that need a second factor.
+pub(super) struct FactorRolesKind;
+impl Kind for FactorRolesKind {
+    type Value = FactorRoles;
+    const EXPECTED: &'static str =
+        "roles of an organization and `account`, with commas between: admin,account";
+    const PLACEHOLDER: &'static str = "ROLE,…";
+    fn parse(given: &str) -> Option<FactorRoles> {
+        let mut roles = FactorRoles::default();
+        for word in given.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match word {
+                "account" => roles.account = true,
+                word => roles.roles.push(Role::parse(word)?),
+            }
+        }
+        Some(roles)
+    }
+}
+
+/// Who signs in by a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordPolicy {
+    /// Everybody who has one.
+    On,
+    /// Who has no identity of the issuer.
+    LocalOnly,
+    /// Nobody.
+    Off,
+}
+
+/// The roles whose people need a second factor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FactorRoles {
+    /// Every role of the account.
+    pub account: bool,
+    /// Roles of an organization.
+    pub roles: Vec<Role>,
+}
+
+impl FactorRoles {
+    /// Whether somebody with these roles needs one.
+    #[must_use]
+    pub fn demand(&self, role: Option<Role>, of_account: bool) -> bool {
+        (self.account && of_account) || role.is_some_and(|role| self.roles.contains(&role))
     }
 }
 

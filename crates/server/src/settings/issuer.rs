@@ -1,7 +1,7 @@
 //! Kinds of settings of an issuer of OpenID Connect that people sign in by.
 
 use super::kinds::Kind;
-use super::{Settings, SettingsError};
+use super::{PasswordPolicy, Settings, SettingsError};
 use domain::ids::OrganizationId;
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalKind;
@@ -145,10 +145,14 @@ impl Settings {
     /// Refuses an issuer that does not know this server, and groups whose organization anybody could be the first to make.
     ///
     /// # Errors
-    /// [`SettingsError::Nameless`]; [`SettingsError::Capturable`].
+    /// [`SettingsError::Nameless`]; [`SettingsError::NoWayIn`] when passwords are off and there is no issuer;
+    /// [`SettingsError::Capturable`].
     pub fn check_issuer(&self) -> Result<(), SettingsError> {
         if self.oidc_issuer.is_some() && self.oidc_client_id.is_empty() {
             return Err(SettingsError::Nameless);
+        }
+        if self.oidc_issuer.is_none() && self.passwords == PasswordPolicy::Off {
+            return Err(SettingsError::NoWayIn);
         }
         let by_name = |rule: &&GroupRole| OrganizationId::parse(&rule.organization).is_none();
         match self.oidc_roles.iter().find(by_name).filter(|_| self.users_make_organizations) {

@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use access::{MailRoute, Proxies};
+pub use access::{FactorRoles, MailRoute, PasswordPolicy, Proxies};
 pub use docs::markdown;
 pub use front::Quota;
 pub use issuer::{AccountGroupRole, GroupRole, loopback, safe};
@@ -219,6 +219,10 @@ settings! {
         "The fewest characters of a new password; Probe.dev's own minimum is 6.";
     password_max: u32, kinds::Count, "255",
         "The most characters of a password.";
+    passwords: PasswordPolicy, access::PasswordPolicyKind, "on",
+        "Who signs in by a password: everybody (`on`), only who has no identity of `oidc_issuer` (`local-only`), or nobody (`off`); the others set and restore none either. On this machine, `tenure key create` still makes a key for an administrator.";
+    second_factor_for: FactorRoles, access::FactorRolesKind, "",
+        "The roles whose people need a second factor, with commas between: roles of an organization, and `account` for every role of the account. Until they have shown one, they can do nothing but set it up. A second factor that `oidc_issuer` vouches for counts (`amr` with `mfa`).";
     argon2_memory: u64, kinds::Size, "19MiB",
         "The memory that hashing a password takes (argon2id); passwords are hashed anew at the next sign-in when this changes.";
     argon2_passes: u32, kinds::Count, "2",
@@ -228,7 +232,7 @@ settings! {
     passwords_at_once: u32, kinds::Count, "4",
         "How many passwords are hashed at the same time; others wait for their turn.";
     sign_in_attempts: u32, kinds::Count, "10",
-        "How often a sign-in of one user may fail from one address before it has to wait; of all users together from one address, ten times as often.";
+        "How often the sign-in of one user may fail from one network (an IPv4 address, or a /64 of IPv6) before it has to wait. Other limits are multiples of it: see docs/in-front.md.";
     sign_in_window: Duration, kinds::Span, "15m",
         "How long failed sign-ins count.";
     one_time_expires: Duration, kinds::Span, "1h",
@@ -421,6 +425,9 @@ pub enum SettingsError {
         /// The name.
         organization: String,
     },
+    /// Passwords are off, and there is no other way in.
+    #[error("passwords is off and oidc_issuer is not set: nobody could sign in")]
+    NoWayIn,
     /// One of two settings that need each other.
     #[error("{given} is set and {missing} is not: TLS needs both")]
     Half {
@@ -446,7 +453,8 @@ impl SettingsError {
             | Self::Unreadable { .. }
             | Self::Syntax { .. }
             | Self::Half { .. }
-            | Self::Nameless => None,
+            | Self::Nameless
+            | Self::NoWayIn => None,
             Self::Capturable { .. } => Some("`tenure org list` shows the ids".to_owned()),
         }
     }

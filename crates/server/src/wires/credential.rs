@@ -1,18 +1,16 @@
 //! The one credential of a request, however it came.
 //!
-//! Every wire takes `Authorization` and the cookie `jwt`, and some a part of the query. Two that differ are refused,
+//! Every wire takes `Authorization` and the cookie of a session, and some a part of the query. Two that differ are refused,
 //! whichever of them is good: which one counts would be a guess. A cookie is sent by a browser by itself, also when a
 //! page of another site makes it send a request: what changes something by it alone has to come from this site.
 
+use super::cookies::{self, Own};
 use super::layers;
 use crate::failure::{Failure, RequestFailure};
 use crate::operations::tokens::looks_signed;
 use crate::state::App;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, header};
-
-/// The cookie of a session.
-pub const COOKIE: &str = "jwt";
 
 /// The credential of a request whose wire reads it from `Authorization: Bearer` alone, and the cookie.
 ///
@@ -46,7 +44,7 @@ pub fn only(
     said: impl IntoIterator<Item = String>,
 ) -> Result<Option<String>, Failure> {
     let mut found = said.into_iter().collect::<Vec<_>>();
-    let cookie = cookie(headers)?;
+    let cookie = cookie(app, headers)?;
     let by_cookie = found.is_empty() && cookie.is_some();
     found.extend(cookie);
     found.dedup();
@@ -67,16 +65,15 @@ pub fn of_form(credential: String, signed: bool) -> Result<String, Failure> {
     if looks_signed(&credential) == signed { Ok(credential) } else { Err(Failure::Unauthenticated) }
 }
 
-/// The token in the cookie; more than one is none, for a page of a sibling host may have set another.
+/// The token in the cookie: in our own, or where that is missing in the vendor's. Of the vendor's, more than one is
+/// none, for a page of a sibling host may have set another; beside our own it means nothing at all.
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`].
-pub fn cookie(headers: &HeaderMap) -> Result<Option<String>, Failure> {
-    let mut found = Vec::new();
-    for line in headers.get_all(header::COOKIE) {
-        let line = line.to_str().map_err(|_| Failure::Unauthenticated)?;
-        let pairs = line.split(';').filter_map(|pair| pair.trim().split_once('='));
-        found.extend(pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned()));
+pub fn cookie(app: &App, headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let mut found = cookies::values(headers, Own::Session.name(app))?;
+    if found.is_empty() {
+        found = cookies::values(headers, cookies::VENDORS)?;
     }
     match found.len() {
         0 => Ok(None),
@@ -85,9 +82,14 @@ pub fn cookie(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     }
 }
 
+/// The token in our own cookie, for pages: nobody is signed in there by a cookie that a sibling host can set.
+pub fn own_cookie(app: &App, headers: &HeaderMap) -> Option<String> {
+    cookies::own(app, headers, Own::Session)
+}
+
 /// The token that comes with a sign-in, of whatever worth.
-pub fn presented(headers: &HeaderMap) -> Option<String> {
-    cookie(headers).ok().flatten()
+pub fn presented(app: &App, headers: &HeaderMap) -> Option<String> {
+    cookie(app, headers).ok().flatten()
 }
 
 /// That a request which changes something was not sent by a page of another site. Browsers say so in

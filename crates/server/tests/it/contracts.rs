@@ -257,12 +257,14 @@ fn spellings(path: &str) -> Vec<String> {
     vec![format!("{before}{part}{after}"), format!("{before}{after}")]
 }
 
-/// Headers as an object, for a schema to look at.
+/// Headers as an object, for a schema to look at. One that came several times has a line for each.
 fn headers_of(headers: &HeaderMap) -> Value {
-    let text = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
-        (name.as_str().to_owned(), Value::from(String::from_utf8_lossy(value.as_bytes()).into_owned()))
+    let lines = |name: &axum::http::HeaderName| {
+        let values = headers.get_all(name).iter();
+        let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        (name.as_str().to_owned(), Value::from(texts.collect::<Vec<_>>().join("\n")))
     };
-    Value::Object(headers.iter().map(text).collect())
+    Value::Object(headers.keys().map(lines).collect())
 }
 
 /// The frames of an event stream; what is only a comment is none.

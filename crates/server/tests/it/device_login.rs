@@ -49,14 +49,14 @@ impl Program<'_> {
 impl Actor<'_> {
     /// Fills in a form of the page, as the browser of whoever is signed in.
     pub async fn fills(&self, form: &str, headers: &[(&str, &str)]) -> Answer {
-        let cookie = format!("jwt={}", self.key.as_deref().unwrap_or_default());
+        let cookie = format!("tenure-session={}", self.key.as_deref().unwrap_or_default());
         let own = [("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
         let headers = [&own[..], headers].concat();
         self.world.stranger(None).send("POST", PAGE, &headers, Body::from(form.to_owned())).await
     }
 
     pub async fn looks(&self, code: &str) -> Answer {
-        let cookie = format!("jwt={}", self.key.as_deref().unwrap_or_default());
+        let cookie = format!("tenure-session={}", self.key.as_deref().unwrap_or_default());
         let path = format!("{PAGE}?user_code={code}");
         self.world.stranger(None).send("GET", &path, &[("cookie", cookie.as_str())], Body::empty()).await
     }
@@ -229,7 +229,7 @@ both! {
         assert_eq!(good.status, 303, "{}", good.text());
         assert_eq!(good.headers["location"], format!("{PAGE}?user_code={}", program.user_code).as_str());
         let cookie = good.headers["set-cookie"].to_str().unwrap();
-        let token = cookie.strip_prefix("jwt=").unwrap().split(';').next().unwrap();
+        let token = cookie.strip_prefix("tenure-session=").unwrap().split(';').next().unwrap();
         let ana = world.stranger(Some(token));
         assert!(ana.looks(&program.user_code).await.text().contains("mobilecli/1.0.9"));
         for code in ["x", "<script>alert(1)</script>", "%22%3E%3Cscript%3E", "BBBB-BBBB", "%00", "%ff"] {

@@ -18,11 +18,11 @@ const ME: &str = "/tenure/v1/me";
 const ANA: &str = "ana@example.com";
 
 /// What an app on a phone does.
-struct Phone(String);
+pub struct Phone(String);
 
 impl Phone {
     /// The code of now, or of some seconds from now.
-    fn code(&self, world: &World, seconds: i64) -> String {
+    pub fn code(&self, world: &World, seconds: i64) -> String {
         let secret = Secret::try_from_base32(&self.0).unwrap();
         let now = world.app().now().0 / 1_000_000 + seconds;
         Builder::new().with_secret(secret).build().unwrap().generate(now as u64).to_string()
@@ -45,16 +45,22 @@ async fn post(actor: &Actor<'_>, path: &str, body: Value) -> Answer {
 }
 
 /// Ana, signed in, with a second factor on her phone and her recovery codes.
-async fn enrolled(world: &World) -> (Actor<'_>, Phone, Vec<String>) {
+pub async fn enrolled(world: &World) -> (Actor<'_>, Phone, Vec<String>) {
     let acme = world.organization("Acme").await;
     world.user(acme, Role::Readwrite, ANA).await;
     let ana = actor(world, &sign_in(world, json!({})).await);
-    let proposal = post(&ana, "totp", json!({})).await.json();
+    let (phone, codes) = enroll(world, &ana).await;
+    (ana, phone, codes)
+}
+
+/// Gives somebody who has signed in lately a second factor.
+pub async fn enroll(world: &World, person: &Actor<'_>) -> (Phone, Vec<String>) {
+    let proposal = post(person, "totp", json!({})).await.json();
     let phone = Phone(proposal["secret"].as_str().unwrap().to_owned());
-    let confirmed = post(&ana, "totp/confirm", json!({ "code": phone.code(world, 0) })).await;
+    let confirmed = post(person, "totp/confirm", json!({ "code": phone.code(world, 0) })).await;
     assert_eq!(confirmed.status, 200, "{}", confirmed.text());
     let codes = confirmed.json()["recovery_codes"].as_array().unwrap().clone();
-    (ana, phone, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
+    (phone, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
 }
 
 /// Gives so many random texts, and then its user ends as a process does that is killed.

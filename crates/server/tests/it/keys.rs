@@ -185,7 +185,7 @@ both! {
             let (_, key) = token(&ana).await;
             let session = opened(&key).await;
             let (_, service) = service_key(&key, acme).await;
-            let cookie = format!("jwt={}", ana.key.as_deref().unwrap());
+            let cookie = format!("tenure-session={}", ana.key.as_deref().unwrap());
             let headers = [&site[..], &[("cookie", cookie.as_str())]].concat();
             let by_page = async |path: &str, body: String| {
                 world.stranger(None).send("POST", path, &headers, Body::from(body)).await

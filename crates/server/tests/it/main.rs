@@ -37,6 +37,7 @@ mod devin;
 mod door;
 mod everruns;
 mod front;
+mod guessing;
 mod hosts;
 mod input;
 mod key_logins;

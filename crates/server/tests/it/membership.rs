@@ -183,6 +183,43 @@ both! {
         assert_eq!((seen["members"].as_array().unwrap().len(), &seen["invitations"]), (2, &json!([])));
     }
 
+    async fn inviting_over_and_over_mails_once_and_leaves_nobody_behind(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Admin, "ana@example.com").await;
+        let invite = async |actor: &Actor<'_>, email: &str| {
+            let answer = actor.post(INVITATIONS, json!({ "email": email, "role": "readonly" })).await;
+            (answer.status.as_u16(), answer.json()["id"].as_str().unwrap_or_default().to_owned())
+        };
+        for _ in 0..40 {
+            let (status, id) = invite(&ana, "new@example.com").await;
+            assert_eq!(status, 201);
+            assert_eq!(ana.empty("DELETE", &format!("{INVITATIONS}/{id}")).await, 204);
+        }
+        world.mail(1).await;
+        let nobody = async || world.store().known(&System::for_sign_in(), "new@example.com").await.unwrap().is_none();
+        assert!(nobody().await);
+        // Three organizations may write to one address in a day, each once an hour.
+        for number in 0..4 {
+            let other = world.organization(&format!("Other {number}")).await;
+            let admin = world.person(other, Role::Admin, &format!("admin-{number}@example.com")).await;
+            assert_eq!(invite(&admin, "new@example.com").await.0, 201);
+            world.mail((number + 2).min(3)).await;
+        }
+        // Who invites too many people waits.
+        let statuses = futures_util::future::join_all((0..80).map(|number| {
+            let (ana, invite) = (&ana, &invite);
+            async move { invite(ana, &format!("person-{number}@example.com")).await.0 }
+        }));
+        let statuses = statuses.await;
+        let (made, waits) = (statuses.iter().filter(|one| **one == 201).count(), statuses.iter().filter(|one| **one == 429).count());
+        assert_eq!((made, waits), (60, 20), "after forty");
+        world.mail(63).await;
+        assert_eq!(world.mails().len(), 63);
+        assert!(nobody().await);
+        world.advance(Span::minutes(15));
+        assert_eq!(invite(&ana, "late@example.com").await.0, 201);
+    }
+
     async fn who_is_new_gets_in_by_the_mail_alone(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;

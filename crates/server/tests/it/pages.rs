@@ -42,9 +42,11 @@ impl<'w> Browser<'w> {
             request = request.header(*name, *value);
         }
         let answer = self.world.send(request.body(Body::from(body)).unwrap()).await;
-        if let Some(set) = answer.headers.get("set-cookie") {
+        for set in answer.headers.get_all("set-cookie") {
             let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
-            self.cookie = Some(pair).filter(|pair| pair != "jwt=");
+            if let Some(token) = pair.strip_prefix("tenure-session=") {
+                self.cookie = (!token.is_empty()).then_some(pair);
+            }
         }
         answer
     }

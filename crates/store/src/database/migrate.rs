@@ -40,6 +40,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     9 "0009_homes" "homes",
     10 "0010_clock" "clock",
     11 "0011_audit_segments" "audit_segments",
+    12 "0012_attempt_windows" "attempt_windows",
 ];
 
 /// The schema that this program reads and writes.

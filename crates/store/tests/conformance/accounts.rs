@@ -203,7 +203,7 @@ both! {
         store.keep_token(&system(), child, "restore", &hash(4), until).await.unwrap();
         assert_eq!(store.restore_password(&system(), &hash(4), "new", &ending(), NOW).await.unwrap(), child);
         assert_eq!(store.password_hash(&own).await.unwrap().as_deref(), Some("new"));
-        store.rehash(&system(), child, "older", "x").await.unwrap();
+        assert!(matches!(store.rehash(&system(), child, "older", "x").await, Err(Error::Stale)));
         assert_eq!(store.password_hash(&own).await.unwrap().as_deref(), Some("new"));
         // Nor is one of somebody who may not act.
         store.keep_token(&system(), child, "restore", &hash(5), until).await.unwrap();
@@ -211,24 +211,45 @@ both! {
         assert!(nobody(store.restore_password(&system(), &hash(5), "new", &ending(), NOW).await));
     }
 
-    async fn tries_are_counted_also_when_they_come_at_once(db: &TestDatabase) {
+    async fn attempts_are_taken_out_of_all_budgets_or_none(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
-        let window = Span::minutes(15);
+        let until = NOW + Span::minutes(15);
+        let reserve = async |budgets: &[(u8, u32)], now: Micros| {
+            let budgets = budgets.iter().map(|(of, limit)| (hash(*of), *limit, now + Span::minutes(15)));
+            match store.reserve_attempts(&system(), &budgets.collect::<Vec<_>>(), now).await {
+                Ok(()) => true,
+                Err(Error::Stale) => false,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let counted = async |now: Micros| {
+            let found = store.attempts(&system(), &[hash(1), hash(2)], now).await.unwrap();
+            (found[0].count, found[1].count)
+        };
+        // Of many at once as many as there is room for.
         let tries = (0..16).map(|_| {
             let store = store.clone();
-            tokio::spawn(async move { store.count_attempt(&system(), &hash(1), window, NOW).await.unwrap() })
+            tokio::spawn(async move {
+                store.reserve_attempts(&system(), &[(hash(1), 10, until), (hash(2), 99, until)], NOW).await.is_ok()
+            })
         });
-        for attempt in tries.collect::<Vec<_>>() {
-            attempt.await.unwrap();
+        let mut taken = 0;
+        for one in tries.collect::<Vec<_>>() {
+            taken += usize::from(one.await.unwrap());
         }
-        let next = async |at: Micros| store.count_attempt(&system(), &hash(1), window, at).await.unwrap();
-        assert_eq!(next(NOW + Span(1)).await.failed, 17, "none was lost");
-        assert_eq!(next(NOW + window).await.failed, 1, "the window is over");
-        assert_eq!(store.count_attempt(&system(), &hash(2), window, NOW).await.unwrap().failed, 1, "somebody else");
-        store.forget_attempts(&system(), &hash(1)).await.unwrap();
-        assert_eq!(next(NOW + window).await.failed, 1);
-        store.forget_expired(&system(), window, NOW + window + window).await.unwrap();
-        assert_eq!(next(NOW + window).await.failed, 1);
+        assert_eq!((taken, counted(NOW).await), (10, (10, 10)));
+        assert!(!reserve(&[(2, 99), (1, 10)], NOW + Span(1)).await, "one of them is used up");
+        assert_eq!(counted(NOW).await, (10, 10), "and nothing is counted");
+        // Another window begins when this one is over.
+        assert_eq!(counted(until).await, (0, 0));
+        assert!(reserve(&[(2, 99), (1, 10)], until).await);
+        assert_eq!(counted(until).await, (1, 1));
+        store.settle_attempts(&system(), &[hash(1)], &[hash(2)]).await.unwrap();
+        assert_eq!(counted(until).await, (0, 0));
+        store.settle_attempts(&system(), &[], &[hash(1), hash(2)]).await.unwrap();
+        assert_eq!(counted(until).await, (0, 0), "nothing is given back that was not taken");
+        store.forget_expired(&system(), NOW, until + Span::minutes(15)).await.unwrap();
+        assert_eq!(counted(NOW).await, (0, 0));
     }
 
     async fn public_keys_are_kept_until_they_retire(db: &TestDatabase) {
@@ -240,7 +261,7 @@ both! {
         let other = PublicKey { bytes: vec![8; 32], ..key.clone() };
         store.keep_public_key(&system(), &other).await.unwrap();
         assert_eq!(store.public_key(&system(), id).await.unwrap(), Some(key));
-        store.forget_expired(&system(), Span(0), NOW + Span::minutes(1)).await.unwrap();
+        store.forget_expired(&system(), NOW, NOW + Span::minutes(1)).await.unwrap();
         assert_eq!(store.public_key(&system(), id).await.unwrap(), None);
     }
 

@@ -66,6 +66,8 @@ fn refused(refusal: &Refusal) -> DevinError {
         Refusal::NotFound(_) => StatusCode::NOT_FOUND,
         Refusal::Forbidden(_)
         | Refusal::OutOfScope(_)
+        | Refusal::PasswordsOff
+        | Refusal::SecondFactorRequired
         | Refusal::StaleAuthentication { .. }
         | Refusal::NotAMember
         | Refusal::NoOrganization

@@ -46,6 +46,8 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         | Refusal::NotAMember
         | Refusal::NoOrganization => (StatusCode::FORBIDDEN, "forbidden"),
         Refusal::StaleAuthentication { .. } => (StatusCode::FORBIDDEN, "stale_authentication"),
+        Refusal::PasswordsOff => (StatusCode::FORBIDDEN, "passwords_off"),
+        Refusal::SecondFactorRequired => (StatusCode::FORBIDDEN, "second_factor_required"),
         Refusal::SecondFactorNeeded => (StatusCode::UNAUTHORIZED, "second_factor_needed"),
         Refusal::WrongCode => (StatusCode::UNAUTHORIZED, "wrong_code"),
         Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),

@@ -7,7 +7,7 @@ use crate::operations::authenticate::authenticate_from;
 use crate::operations::device_login::{self, program};
 use crate::operations::whoami;
 use crate::state::App;
-use crate::wires::credential::{presented, same_site};
+use crate::wires::credential::{own_cookie, same_site};
 use crate::wires::layers::{self, Address, NotKept, Whole};
 use askama::Template;
 use axum::Extension;
@@ -102,7 +102,7 @@ async fn signed_in(
     chosen: Chosen,
     Address(address): Address,
 ) -> Result<SignedIn, Failure> {
-    let token = presented(headers);
+    let token = own_cookie(app, headers);
     let caller = authenticate_from(app, token.as_deref(), chosen, address).await?;
     let own = whoami::principal(app, &caller).await?;
     Ok(SignedIn { caller, name: own.email.unwrap_or(own.name) })

@@ -114,6 +114,10 @@ fn refused(refusal: &Refusal) -> MobileError {
         Refusal::StaleAuthentication { .. } => {
             (StatusCode::FORBIDDEN, "stale_authentication", -32003, "Forbidden")
         }
+        Refusal::PasswordsOff => (StatusCode::FORBIDDEN, "passwords_off", -32003, "Forbidden"),
+        Refusal::SecondFactorRequired => {
+            (StatusCode::FORBIDDEN, "second_factor_required", -32003, "Forbidden")
+        }
         Refusal::SecondFactorNeeded | Refusal::WrongCode => {
             (StatusCode::UNAUTHORIZED, "unauthorized", -32001, "Unauthorized")
         }

@@ -8,7 +8,7 @@ use crate::operations::logins::{self, Which};
 use crate::operations::recovery::{self, AlsoEnds};
 use crate::operations::{federation, own_keys, second_factor, users};
 use crate::state::App;
-use crate::wires::cookies::taken_back;
+use crate::wires::cookies::take_back;
 use crate::wires::layers::{self, Whole};
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -67,8 +67,10 @@ async fn account(app: &App, caller: &Caller, saying: Saying) -> Result<Account, 
         name: person.principal.email.unwrap_or(person.principal.name),
         said: saying.said,
         done: saying.done.map(str::to_owned),
-        stale: saying.stale,
+        needs_factor: caller.lacks_second_factor(),
+        stale: saying.stale || (caller.lacks_second_factor() && status.since.is_some()),
         has_password: ways.password,
+        may_have_password: ways.may_have_password,
         issuer: ways.issuer.then(|| app.settings.oidc_name.clone()),
         sessions: sessions.iter().map(|login| Row::new(login, current == Some(login.id))).collect(),
         has_factor: status.since.is_some(),
@@ -108,7 +110,7 @@ pub async fn end(SignedIn(caller): SignedIn, State(app): State<App>, Whole(reque
     };
     let ended = ended.await;
     match ended {
-        Ok(()) if own => taken_back(&app, Redirect::to("/sign-in?done=out").into_response()),
+        Ok(()) if own => take_back(&app, Redirect::to("/sign-in?done=out").into_response()),
         outcome => done(&app, &caller, outcome, "ended").await,
     }
 }
@@ -122,7 +124,7 @@ pub async fn end_others(SignedIn(caller): SignedIn, State(app): State<App>) -> R
 /// `POST /account/end-all`.
 pub async fn end_all(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
     match logins::revoke_all(&app, &caller, Which::All).await {
-        Ok(()) => taken_back(&app, Redirect::to("/sign-in?done=out").into_response()),
+        Ok(()) => take_back(&app, Redirect::to("/sign-in?done=out").into_response()),
         Err(failure) => refused(&app, &caller, failure, false).await,
     }
 }

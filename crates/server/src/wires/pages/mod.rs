@@ -7,7 +7,7 @@ mod shapes;
 mod sign_in;
 mod words;
 
-use super::credential::{cookie, same_site};
+use super::credential::{own_cookie, same_site};
 use super::layers::{self, Wire};
 use crate::failure::{Failure, RequestFailure};
 use crate::operations::authenticate::authenticate_from;
@@ -100,7 +100,7 @@ impl FromRequestParts<App> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<SignedIn, Response> {
         let away = || Redirect::to("/sign-in?back=/account").into_response();
-        let Ok(Some(token)) = cookie(&parts.headers) else { return Err(away()) };
+        let Some(token) = own_cookie(app, &parts.headers) else { return Err(away()) };
         same_site(app, &parts.method, &parts.headers).map_err(failed)?;
         match authenticate_from(app, Some(&token), Chosen::ByDefault, layers::address(&parts.extensions))
             .await

@@ -5,11 +5,12 @@ use super::sign_in::{back, entered};
 use crate::operations::door::{Entry, Visitor};
 use crate::operations::federation::{self, Returned, Turned, Wish};
 use crate::state::App;
+use crate::wires::cookies::{self, Own};
 use crate::wires::credential::presented;
 use crate::wires::layers;
 use crate::wires::origin::CameFrom;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::federation::JOURNEY;
 
@@ -68,9 +69,7 @@ pub async fn away(State(app): State<App>, RawQuery(query): RawQuery) -> Response
     let again = value("again").as_deref() == Some("true");
     let wish = Wish { next: &next, again };
     match federation::begin(&app, wish).await {
-        Ok(sent) => {
-            keeping(&app, Redirect::to(&sent.url).into_response(), &sent.secret, JOURNEY.0 / 1_000_000)
-        }
+        Ok(sent) => keeping(&app, Redirect::to(&sent.url).into_response(), &sent.kept, JOURNEY.0 / 1_000_000),
         Err(turned) => refused(turned),
     }
 }
@@ -84,10 +83,10 @@ pub async fn callback(
 ) -> Response {
     let value = |name| layers::query_value(query.as_deref(), name).ok().flatten();
     let [state, code, error, issuer] = ["state", "code", "error", "iss"].map(value);
-    let (secret, presented) = (kept(&app, &headers), presented(&headers));
+    let (kept, presented) = (cookies::own(&app, &headers, Own::Journey), presented(&app, &headers));
     let returned = Returned {
         state: state.as_deref(),
-        secret: secret.as_deref(),
+        kept: kept.as_deref(),
         code: code.as_deref(),
         error: error.as_deref(),
         issuer: issuer.as_deref(),
@@ -119,27 +118,10 @@ fn refused(turned: Turned) -> Response {
     Redirect::to(&format!("/sign-in?failed={word}")).into_response()
 }
 
-/// The name of the cookie. With the prefix, no page of a sibling host can set it.
-fn name(app: &App) -> &'static str {
-    if app.base_url.starts_with("https:") { "__Host-tenure-oidc" } else { "tenure-oidc" }
-}
-
 /// Gives a browser something to keep; nothing for no time takes it back.
-fn keeping(app: &App, mut response: Response, secret: &str, seconds: i64) -> Response {
-    let secure = if app.base_url.starts_with("https:") { "; Secure" } else { "" };
-    // Lax, not Strict: the way back begins on a page of the issuer.
-    let text = format!("{}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}", name(app));
-    if let Ok(value) = HeaderValue::from_str(&text) {
-        response.headers_mut().append(header::SET_COOKIE, value);
+fn keeping(app: &App, mut response: Response, kept: &str, seconds: i64) -> Response {
+    match cookies::set(app, &mut response, Own::Journey.name(app), kept, seconds) {
+        Ok(()) => response,
+        Err(failure) => refused(failure.into()),
     }
-    response
-}
-
-/// What a browser kept; more than one is none.
-fn kept(app: &App, headers: &HeaderMap) -> Option<String> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut found = pairs.filter(|(key, _)| *key == name(app)).map(|(_, value)| value.to_owned());
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
 }

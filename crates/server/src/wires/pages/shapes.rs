@@ -23,6 +23,8 @@ pub struct SignIn {
     pub email: String,
     /// What the issuer is called that one may sign in by.
     pub issuer: Option<String>,
+    /// Whether nobody signs in by a password.
+    pub passwords_off: bool,
     /// Where one goes on to, as it stands in an address.
     pub next: String,
 }
@@ -78,6 +80,8 @@ pub struct Failed {
 pub struct Account {
     /// Who.
     pub name: String,
+    /// Whether the role needs a second factor that was not shown yet.
+    pub needs_factor: bool,
     /// What was not right.
     pub said: Option<String>,
     /// What went well.
@@ -86,6 +90,8 @@ pub struct Account {
     pub stale: bool,
     /// Whether there is a password.
     pub has_password: bool,
+    /// Whether they may have one.
+    pub may_have_password: bool,
     /// What the issuer is called that this person signs in by.
     pub issuer: Option<String>,
     /// Newest first.

@@ -7,13 +7,14 @@ use crate::failure::Failure;
 use crate::operations::door::{self, Entry, Visitor};
 use crate::operations::recovery;
 use crate::operations::sign_in::{self as entering, Attempt};
+use crate::settings::PasswordPolicy;
 use crate::state::App;
-use crate::wires::cookies::{given, taken_back};
+use crate::wires::cookies::{self, Own};
 use crate::wires::credential::presented;
 use crate::wires::layers::{self, Whole};
 use crate::wires::origin::CameFrom;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::login::return_url;
 
@@ -37,7 +38,8 @@ pub async fn page(State(app): State<App>, RawQuery(query): RawQuery) -> Response
 fn empty(app: &App, back: String) -> SignIn {
     let issuer = app.issuer.as_ref().map(|_| app.settings.oidc_name.clone());
     let next = form_urlencoded::byte_serialize(back.as_bytes()).collect();
-    SignIn { back, issuer, next, ..SignIn::default() }
+    let passwords_off = app.settings.passwords == PasswordPolicy::Off;
+    SignIn { back, issuer, next, passwords_off, ..SignIn::default() }
 }
 
 /// A path of this server; what would lead elsewhere leads home.
@@ -58,13 +60,15 @@ pub async fn sign_in(
         Err(failure) => return failed(failure),
     };
     let back = back(&app, form.get("back"));
-    let presented = presented(&headers);
+    let presented = presented(&app, &headers);
+    let browser = cookies::own(&app, &headers, Own::Browser);
     let attempt = Attempt {
         email: form.get("email"),
         password: form.get("password"),
         long: form.get("long") == "true",
         alone: false,
         origin,
+        browser: browser.as_deref(),
         code: None,
         presented: presented.as_deref(),
     };
@@ -80,9 +84,9 @@ pub async fn sign_in(
 
 pub fn entered(app: &App, entry: Entry, back: &str) -> Result<Response, Failure> {
     match entry {
-        Entry::In(_, issued) => {
+        Entry::In(person, issued) => {
             let mut response = Redirect::to(back).into_response();
-            response.headers_mut().append(header::SET_COOKIE, given(app, &issued)?);
+            cookies::give_session(app, &mut response, &issued, person.principal.id)?;
             Ok(response)
         }
         Entry::Half(half) => {
@@ -105,7 +109,7 @@ pub async fn code(
         Err(failure) => return failed(failure),
     };
     let back = back(&app, form.get("back"));
-    let presented = presented(&headers);
+    let presented = presented(&app, &headers);
     let visitor = Visitor { origin, presented: presented.as_deref() };
     let entry = door::answer(&app, form.get("challenge"), form.get("code"), visitor).await;
     match entry.and_then(|entry| entered(&app, entry, &back)) {
@@ -130,7 +134,7 @@ pub async fn sign_out_page() -> Response {
 /// `POST /sign-out`.
 pub async fn sign_out(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
     match entering::sign_out(&app, &caller, false).await {
-        Ok(_) => taken_back(&app, Redirect::to("/sign-in?done=out").into_response()),
+        Ok(_) => cookies::take_back(&app, Redirect::to("/sign-in?done=out").into_response()),
         Err(failure) => failed(failure),
     }
 }
@@ -141,8 +145,18 @@ pub async fn restore_page() -> Response {
 }
 
 /// `POST /restore`: says the same of an address that nobody has.
-pub async fn restore(_: OwnSite, State(app): State<App>, Whole(request): Whole) -> Response {
-    let asked = async { recovery::forgot(&app, Form::read(&app, request).await?.get("email")).await };
+pub async fn restore(
+    _: OwnSite,
+    CameFrom(origin): CameFrom,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Whole(request): Whole,
+) -> Response {
+    let browser = cookies::own(&app, &headers, Own::Browser);
+    let asked = async {
+        let form = Form::read(&app, request).await?;
+        recovery::forgot(&app, form.get("email"), &origin, browser.as_deref()).await
+    };
     match asked.await {
         Ok(()) => html(StatusCode::OK, &Restore { said: None, sent: true }),
         Err(failure) => {

@@ -33,6 +33,9 @@ fn sentence(failure: &Failure) -> String {
         Failure::Refused(Refusal::WrongCode) => {
             "That code is not right, or was used before. Wait for the next one, and try again.".to_owned()
         }
+        Failure::Refused(Refusal::PasswordsOff) => {
+            "You do not sign in by a password here. Sign in by your organization instead.".to_owned()
+        }
         Failure::Refused(Refusal::SecondFactorNeeded) => "Type a code of your app, too.".to_owned(),
         Failure::Refused(Refusal::Invalid { field, .. })
             if field == "old-password" || field == "password" =>
@@ -62,6 +65,8 @@ fn refused(refusal: &Refusal) -> StatusCode {
         Refusal::WrongCode | Refusal::SecondFactorNeeded => StatusCode::UNAUTHORIZED,
         Refusal::Forbidden(_)
         | Refusal::OutOfScope(_)
+        | Refusal::PasswordsOff
+        | Refusal::SecondFactorRequired
         | Refusal::NotAMember
         | Refusal::NoOrganization
         | Refusal::NotYours(_)

@@ -74,6 +74,8 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
         Refusal::Forbidden(_)
         | Refusal::OutOfScope(_)
+        | Refusal::PasswordsOff
+        | Refusal::SecondFactorRequired
         | Refusal::StaleAuthentication { .. }
         | Refusal::NotAMember
         | Refusal::NoOrganization

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::operations::recaptcha;
 use crate::operations::recovery::{self, AlsoEnds, Changed};
 use crate::state::App;
+use crate::wires::cookies::{self, Own};
 use crate::wires::layers::Whole;
 use crate::wires::origin::CameFrom;
 use axum::extract::{RawQuery, State};
@@ -69,7 +70,8 @@ pub async fn forgot(
     let fields = Fields::read(&app, request, Reads::Both).await?;
     let email = fields.needed("email").map_err(Failure::from)?;
     recaptcha::check(&app, no_robot(&headers), &origin).await?;
-    recovery::forgot(&app, email).await?;
+    let browser = cookies::own(&app, &headers, Own::Browser);
+    recovery::forgot(&app, email, &origin, browser.as_deref()).await?;
     answer(&Success { success: true })
 }
 

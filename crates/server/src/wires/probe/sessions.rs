@@ -8,13 +8,13 @@ use crate::operations::logins::{self, Which};
 use crate::operations::recaptcha;
 use crate::operations::sign_in::{self, Attempt, Wanted};
 use crate::state::App;
-use crate::wires::cookies::{given as cookie, taken_back};
+use crate::wires::cookies::{self, Own};
 use crate::wires::credential::presented;
 use crate::wires::layers::{NotKept, Whole};
 use crate::wires::origin::CameFrom;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::ids::SessionId;
@@ -75,22 +75,23 @@ pub async fn sign_in(
     recaptcha::check(&app, no_robot(&headers), &origin).await?;
     let back = fields.text("ret-url").map_err(Failure::from)?;
     let back = back.and_then(|url| return_url(url, &app.base_url));
-    let presented = presented(&headers);
-    let attempt = Attempt { origin, presented: presented.as_deref(), ..attempt };
+    let presented = presented(&app, &headers);
+    let browser = cookies::own(&app, &headers, Own::Browser);
+    let attempt = Attempt { origin, presented: presented.as_deref(), browser: browser.as_deref(), ..attempt };
     let (person, issued) = sign_in::sign_in(&app, attempt).await?.whole().map_err(Failure::from)?;
-    let cookie = cookie(&app, &issued);
     let email = person.principal.email.clone().unwrap_or_default();
     let mut response = answer(&SignedIn {
         api_token: None,
         current_user: person.principal.email,
         email,
-        jwt_token: Token::from(issued),
+        jwt_token: Token::from(issued.clone()),
         oauth_provider_tokens: [],
         ret_url: back,
         status: person.principal.state.name(),
         user_id: person.principal.number,
     })?;
-    response.headers_mut().append(header::SET_COOKIE, cookie?);
+    cookies::give_vendors(&app, &mut response, &issued)?;
+    cookies::give_session(&app, &mut response, &issued, person.principal.id)?;
     response.extensions_mut().insert(NotKept);
     Ok(response)
 }
@@ -108,6 +109,7 @@ fn read_attempt(fields: &Fields) -> Result<Attempt<'_>, Refusal> {
         alone: fields.flag("logout-other", false)?,
         code: fields.text("totp")?,
         origin: Default::default(),
+        browser: None,
         presented: None,
     })
 }
@@ -158,5 +160,5 @@ fn wanted(fields: &Fields, origin: domain::login::Origin) -> Result<Wanted, Refu
 
 /// Takes the cookie back where the session that it is of has ended.
 fn signed_out(app: &App, response: Response, ended: bool) -> Response {
-    if ended { taken_back(app, response) } else { response }
+    if ended { cookies::take_back(app, response) } else { response }
 }

@@ -57,6 +57,7 @@ pub async fn sign_in(
         long: body.long,
         alone: body.alone,
         origin,
+        browser: None,
         code: body.code.as_deref(),
         presented: None,
     };

@@ -62,6 +62,8 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::Resync { .. } => (StatusCode::GONE, "resync"),
         Refusal::OutOfScope(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
         Refusal::StaleAuthentication { .. } => (StatusCode::FORBIDDEN, "stale_authentication"),
+        Refusal::PasswordsOff => (StatusCode::FORBIDDEN, "passwords_off"),
+        Refusal::SecondFactorRequired => (StatusCode::FORBIDDEN, "second_factor_required"),
         Refusal::SecondFactorNeeded => (StatusCode::UNAUTHORIZED, "second_factor_needed"),
         Refusal::WrongCode => (StatusCode::UNAUTHORIZED, "wrong_code"),
         Refusal::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),

@@ -135,6 +135,57 @@ both! {
         }
     }
 
+    async fn a_cookie_that_a_sibling_host_tossed_means_nothing(world: &World) {
+        let acme = world.organization("Acme").await;
+        for email in ["ana@example.com", "eve@example.com"] {
+            world.user(acme, Role::Admin, email).await;
+        }
+        let tls = server::settings::BaseUrl::parse("https://tenure.example").unwrap();
+        let tls = world.beside(|settings| settings.public_url = Some(tls)).await;
+        let ana = world.signed_in("ana@example.com").await.key.unwrap();
+        let eve = world.signed_in("eve@example.com").await.key.unwrap();
+        for (here, name, less) in [(world, "tenure-session", None), (&tls, "__Host-tenure-session", Some("tenure-session"))] {
+            let own = format!("{name}={ana}");
+            let tossed = [format!("jwt={eve}"), format!("jwt={eve}; jwt={ana}"), "jwt=a.b.c".to_owned(), "jwt=".to_owned()];
+            let tossed = tossed.into_iter().chain(less.map(|less| format!("{less}={eve}")));
+            for tossed in tossed.chain([String::new()]) {
+                for cookies in [format!("{own}; {tossed}"), format!("{tossed}; {own}")] {
+                    let cookies = [("cookie", cookies.into_bytes())];
+                    for (path, _) in WIRES {
+                        assert_eq!(get(here, path, &cookies).await.status, 200, "{path}: {tossed:.8}");
+                    }
+                    let page = get(here, "/account", &cookies).await;
+                    assert!(page.status == 200 && page.text().contains("ana@example.com"), "{tossed:.8}");
+                    let page = get(here, "/login/device", &cookies).await.text();
+                    assert!(page.contains("ana@example.com"), "{tossed:.8}: {page}");
+                }
+                // Alone it signs nobody in on a page.
+                let alone = [("cookie", tossed.into_bytes())];
+                assert_eq!(get(here, "/account", &alone).await.headers["location"], "/sign-in?back=/account");
+                assert!(!get(here, "/login/device", &alone).await.text().contains("eve@example.com"));
+            }
+            // Both come with a sign-in, of one session; and both go with it.
+            let form = "email=ana%40example.com&password=correct+horse";
+            let body = r#"{"email":"ana@example.com","password":"correct horse"}"#;
+            let kind = ("content-type", "application/x-www-form-urlencoded");
+            let page = here.stranger(None).send("POST", "/sign-in", &[kind], Body::from(form)).await;
+            let path = format!("{}/sign-in", crate::probe::AUTH);
+            let probe = here.stranger(None).call_with("POST", &path, body).await;
+            let given = |answer: &Answer| {
+                let lines = answer.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap().to_owned());
+                let secure = |line: &String| line.ends_with("; Secure") == less.is_some() && line.contains("; HttpOnly");
+                let lines = lines.inspect(|line| assert!(secure(line), "{line}"));
+                lines.map(|line| line.split('=').next().unwrap().to_owned()).collect::<Vec<_>>()
+            };
+            let browser = name.replace("session", "browser");
+            assert_eq!(given(&page), [name, &browser]);
+            assert_eq!(given(&probe), ["jwt", name, &browser]);
+            let mine = probe.json()["jwt-token"]["token"].as_str().unwrap().to_owned();
+            let out = here.stranger(Some(&mine)).delete(&format!("{}/sign-out", crate::probe::AUTH)).await;
+            assert_eq!(given(&out), ["jwt", name]);
+        }
+    }
+
     async fn a_cookie_alone_changes_nothing_for_another_site(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;

@@ -1,6 +1,7 @@
 //! Signing in by an issuer, as browsers without scripts and a small issuer of the test meet it.
 
 mod people;
+mod policies;
 mod refusals;
 
 mod issuer;
@@ -116,6 +117,6 @@ impl Browser<'_> {
     }
 
     fn is_in(&self) -> bool {
-        self.cookies.contains_key("jwt")
+        self.cookies.contains_key("tenure-session")
     }
 }

@@ -291,7 +291,7 @@ both! {
         assert_eq!(stale.status, 403);
         let page = stale.text();
         assert!(page.contains("Sign in again with Example") && !page.contains("again-password"), "{page}");
-        let old = browser.cookies["jwt"].clone();
+        let old = browser.cookies["tenure-session"].clone();
         for (minutes, expected) in [(Some(11), "/sign-in?failed=stale"), (None, "/sign-in?failed=stale"), (Some(0), "/account")] {
             let there = browser.leaves("/sign-in/oidc?next=/account&again=true").await;
             let asked = super::issuer::query(&there);
@@ -302,7 +302,7 @@ both! {
             assert_eq!(browser.returns(&back).await, expected, "{minutes:?}");
         }
         assert_eq!(browser.send("POST", "/account/totp", &[]).await.status, 200);
-        browser.cookies.insert("jwt".into(), old);
+        browser.cookies.insert("tenure-session".into(), old);
         assert_eq!(browser.led("/account").await, "/sign-in?back=/account", "the session before has ended");
     }
 }

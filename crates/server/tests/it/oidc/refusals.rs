@@ -44,20 +44,35 @@ async fn leaving<'w>(door: &'w Door) -> (Browser<'w>, String) {
 both! {
     async fn a_state_is_one_browsers_once_for_ten_minutes(world: &World) {
         let door = door(world).await;
-        let (mut browser, back) = leaving(&door).await;
+        let mut browser = door.browser();
+        let there = browser.leaves("/sign-in/oidc").await;
+        let back = door.issuer.grant(&there, world.app().now(), ana());
         let mut other = door.browser();
-        assert_eq!(other.returns(&back).await, "/sign-in?failed=elsewhere", "no cookie");
+        assert_eq!(other.returns(&back).await, "/sign-in?failed=late", "no cookie");
         other.leaves("/sign-in/oidc").await;
         assert_eq!(other.returns(&back).await, "/sign-in?failed=elsewhere", "a cookie of its own");
-        assert_eq!(other.returns("state=x&code=y").await, "/sign-in?failed=late");
+        assert_eq!(other.returns("state=x&code=y").await, "/sign-in?failed=elsewhere");
         assert_eq!(other.returns("code=y").await, "/sign-in?failed=late");
         assert_eq!(other.returns(&format!("{back}&state=x")).await, "/sign-in?failed=late");
-        // None of them has used it up.
+        // None of them has used it up, nor has what was made up.
         let kept = browser.cookies[COOKIE].clone();
+        for made_up in ["x", "AQAAAAE", &kept[..kept.len() - 2], &format!("{kept}AA")] {
+            other.cookies.insert(COOKIE.into(), made_up.to_owned());
+            assert_eq!(other.returns(&back).await, "/sign-in?failed=elsewhere", "{made_up}");
+        }
         assert_eq!(browser.returns(&back).await, "/account");
         assert!(browser.is_in() && !other.is_in());
-        browser.cookies.insert(COOKIE.into(), kept);
-        assert_eq!(browser.returns(&back).await, "/sign-in?failed=late", "used");
+        // Who comes back once more is not let in: the issuer takes a code once, and if it took it again, we do not.
+        let issuer = door.issuer.clone();
+        let again = async |state: &str| {
+            let mut again = door.browser();
+            again.cookies.insert(COOKIE.into(), kept.clone());
+            let led = again.returns(state).await;
+            (led, again.is_in())
+        };
+        assert_eq!(again(&back).await, ("/sign-in?failed=untrusted".to_owned(), false), "the code is used");
+        let replayed = issuer.grant(&there, world.app().now(), ana());
+        assert_eq!(again(&replayed).await, ("/sign-in?failed=late".to_owned(), false), "the state is used");
         assert!(browser.page("/sign-in?failed=late").await.contains("used before"));
 
         for (wait, expected) in [(Span(Span::minutes(10).0 - 1), "/account"), (Span::minutes(10), "/sign-in?failed=late")] {
@@ -67,6 +82,24 @@ both! {
             let back = door.issuer.grant(&there, world.app().now(), ana());
             assert_eq!(browser.returns(&back).await, expected);
         }
+    }
+
+    async fn who_is_sent_away_writes_nothing(world: &World) {
+        let door = door(world).await;
+        let written = async || store::testing::rows_of_strangers(world.store()).await.unwrap();
+        let before = written().await;
+        for _ in 0..20 {
+            let mut browser = door.browser();
+            browser.leaves("/sign-in/oidc").await;
+            assert_eq!(browser.returns("state=x&code=y").await, "/sign-in?failed=elsewhere");
+        }
+        assert_eq!(written().await, before);
+        // A path that no cookie has room for leads home.
+        let mut browser = door.browser();
+        let there = browser.leaves(&format!("/sign-in/oidc?next=/account?{}", "a".repeat(8_000))).await;
+        assert!(browser.cookies[COOKIE].len() < 4_000);
+        let back = door.issuer.grant(&there, world.app().now(), ana());
+        assert_eq!(browser.returns(&back).await, "/account");
     }
 
     async fn a_token_has_to_be_for_here_and_now(world: &World) {

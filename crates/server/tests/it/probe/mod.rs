@@ -59,19 +59,20 @@ impl World {
         self.stranger(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()))
     }
 
+    /// The mails in the outbox.
+    pub fn mails(&self) -> Vec<std::path::PathBuf> {
+        let server::settings::MailRoute::Outbox(folder) = &self.app().settings.mail else {
+            unreachable!("tests have an outbox")
+        };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect()
+    }
+
     /// The newest mail in the outbox once there are `count`: its text with the token in it.
     pub async fn mail(&self, count: usize) -> String {
-        let folder = match &self.app().settings.mail {
-            server::settings::MailRoute::Outbox(folder) => folder.clone(),
-            server::settings::MailRoute::Smtp(_) => unreachable!("tests have an outbox"),
-        };
-        let mails = || {
-            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-            let paths = entries.map(|entry| entry.path());
-            paths.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect::<Vec<_>>()
-        };
-        crate::world::until("a mail", || async { mails().len() >= count }).await;
-        let newest = mails().into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
+        crate::world::until("a mail", || async { self.mails().len() >= count }).await;
+        let newest = self.mails().into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
         let text = std::fs::read_to_string(newest.unwrap()).unwrap();
         // Quoted-printable: a line that goes on ends with "=".
         text.replace("=\r\n", "").replace("=3D", "=")

@@ -188,23 +188,6 @@ both! {
         }
     }
 
-    async fn who_asks_for_too_many_mails_has_to_wait(world: &World) {
-        let acme = world.organization("Acme").await;
-        world.user(acme, Role::Admin, "ana@example.com").await;
-        let most = world.app().settings.sign_in_attempts;
-        for email in ["ana@example.com", "nobody@example.com"] {
-            let body = json!({ "email": email }).to_string();
-            let forgot = async || {
-                world.stranger(None).call_with("POST", &format!("{AUTH}/password-restore"), &body).await
-            };
-            for _ in 0..most {
-                assert_eq!(forgot().await.status, 200);
-            }
-            let refused = forgot().await;
-            assert_eq!((refused.status.as_u16(), &refused.headers["retry-after"]), (429, &"900".parse().unwrap()));
-        }
-    }
-
     async fn from_elsewhere_the_owner_still_comes_in(world: &World) {
         let world = world.beside(|settings| {
             settings.trusted_proxies = server::settings::Proxies::of(&["10.0.0.0/8"]);

@@ -1,0 +1,300 @@
+//! What strangers may try, how often, and what they cannot do to others by it. Every request says from where it comes.
+
+use crate::probe::{AUTH, PASSWORD, token_in};
+use crate::world::{Answer, World};
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use domain::permission::Role;
+use domain::time::Span;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use server::operations::logins;
+use std::net::{IpAddr, SocketAddr};
+use store::testing::rows_of_strangers;
+
+const ANA: &str = "ana@example.com";
+const OFFICE: &str = "192.0.2.7";
+
+/// A browser somewhere: its address and what it keeps.
+#[derive(Clone)]
+struct Visitor<'w> {
+    world: &'w World,
+    ip: IpAddr,
+    cookies: String,
+}
+
+impl World {
+    fn at(&self, ip: &str) -> Visitor<'_> {
+        Visitor { world: self, ip: ip.parse().unwrap(), cookies: String::new() }
+    }
+}
+
+impl Visitor<'_> {
+    async fn posts(&self, path: &str, kind: &str, body: String) -> Answer {
+        let mut request = Request::post(path)
+            .header("content-type", kind)
+            .header("cookie", &self.cookies)
+            .header("sec-fetch-site", "same-origin")
+            .body(Body::from(body))
+            .unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(self.ip, 1)));
+        self.world.send(request).await
+    }
+
+    async fn json(&self, path: &str, body: Value) -> Answer {
+        self.posts(path, "application/json", body.to_string()).await
+    }
+
+    async fn signs_in(&self, email: &str, password: &str) -> Answer {
+        self.json(&format!("{AUTH}/sign-in"), json!({ "email": email, "password": password })).await
+    }
+
+    /// The status of a sign-in.
+    async fn tries(&self, email: &str, password: &str) -> u16 {
+        self.signs_in(email, password).await.status.as_u16()
+    }
+
+    async fn forgets(&self, email: &str) -> u16 {
+        self.json(&format!("{AUTH}/password-restore"), json!({ "email": email })).await.status.as_u16()
+    }
+
+    /// The same browser after Ana signed in on the page, without what she was signed in by.
+    async fn known(mut self) -> Self {
+        let form = format!("email=ana%40example.com&password={}", PASSWORD.replace(' ', "+"));
+        let answer = self.posts("/sign-in", "application/x-www-form-urlencoded", form).await;
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        let kept = answer.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
+        let kept = kept.filter(|line| line.starts_with("tenure-browser="));
+        self.cookies = kept.map(|line| line.split(';').next().unwrap()).collect();
+        assert!(!self.cookies.is_empty());
+        self
+    }
+
+    /// Fails as people whom nobody knows.
+    async fn fails(&self, times: u32) -> Vec<u16> {
+        let tries = (0..times).map(|number| async move {
+            self.tries(&format!("nobody-{number}@example.com"), "wrong horse").await
+        });
+        join_all(tries).await
+    }
+}
+
+async fn people(world: &World, emails: &[&str]) {
+    let acme = world.organization("Acme").await;
+    for email in emails {
+        world.user(acme, Role::Admin, email).await;
+    }
+}
+
+fn count(statuses: &[u16], status: u16) -> usize {
+    statuses.iter().filter(|one| **one == status).count()
+}
+
+both! {
+    async fn an_ipv6_network_is_one_address(world: &World) {
+        people(world, &[ANA]).await;
+        for number in 0..12 {
+            let status = world.at(&format!("2001:db8:0:1::{number:x}")).tries(ANA, "wrong horse").await;
+            assert_eq!(status, if number < 10 { 401 } else { 429 }, "{number}");
+        }
+        assert_eq!(world.at("2001:db8:0:1:ffff::1").tries(ANA, PASSWORD).await, 429);
+        assert_eq!(world.at("2001:db8:0:2::1").tries(ANA, PASSWORD).await, 200);
+        // Programs without a browser begin by network as well.
+        for number in 0..=100 {
+            let answer = world.at(&format!("2001:db8:0:3::{number:x}"));
+            let answer = answer.json("/login/device/code", json!({ "client_id": "mobilecli" })).await;
+            assert_eq!(answer.status, if number < 100 { 200 } else { 429 }, "{number}");
+        }
+    }
+
+    async fn a_user_has_a_slow_budget_from_everywhere(world: &World) {
+        people(world, &[ANA, "bea@example.com"]).await;
+        let beside = world.beside(|_| {}).await;
+        for email in [ANA, "nobody@example.com"] {
+            let tries = (0..60).map(|number| {
+                let server = if number % 2 == 0 { world } else { &beside };
+                async move { server.at(&format!("198.51.100.{number}")).tries(email, "wrong horse").await }
+            });
+            let statuses = join_all(tries).await;
+            assert_eq!((count(&statuses, 401), count(&statuses, 429)), (30, 30), "{email}");
+        }
+        assert_eq!(world.at("203.0.113.1").tries(ANA, PASSWORD).await, 429, "not even from elsewhere");
+        assert_eq!(world.at("203.0.113.1").tries("bea@example.com", PASSWORD).await, 200);
+        world.advance(Span::minutes(59));
+        assert_eq!(world.at("203.0.113.1").tries(ANA, PASSWORD).await, 429, "it is slow");
+        world.advance(Span::minutes(1));
+        assert_eq!(world.at("203.0.113.1").tries(ANA, PASSWORD).await, 200);
+    }
+
+    async fn strangers_do_not_keep_a_person_out_of_a_known_browser(world: &World) {
+        people(world, &[ANA, "bea@example.com"]).await;
+        let home = world.at("192.0.2.1").known().await;
+        for number in 0..40 {
+            world.at(&format!("198.51.100.{number}")).tries(ANA, "wrong horse").await;
+        }
+        world.at("192.0.2.1").fails(1_000).await;
+        assert_eq!(world.at("192.0.2.1").tries(ANA, PASSWORD).await, 429);
+        assert_eq!(home.tries(ANA, PASSWORD).await, 200);
+        assert_eq!(home.clone().known().await.tries(ANA, PASSWORD).await, 200);
+        // Elsewhere it is the same browser.
+        assert_eq!(Visitor { ip: "203.0.113.9".parse().unwrap(), ..home.clone() }.tries(ANA, PASSWORD).await, 200);
+        // It is Ana's, and nobody else makes one.
+        let value = home.cookies.strip_prefix("tenure-browser=").unwrap();
+        let with = |cookies: String| Visitor { cookies, ..home.clone() };
+        for made_up in [
+            String::new(),
+            value[1..].to_owned(),
+            value.replacen('.', "..", 1),
+            value.split('.').next().unwrap().to_owned(),
+            format!("{value}; tenure-browser={value}"),
+        ] {
+            assert_eq!(with(format!("tenure-browser={made_up}")).tries(ANA, PASSWORD).await, 429, "{made_up}");
+        }
+        assert_eq!(home.tries("bea@example.com", PASSWORD).await, 429, "not Bea's");
+        // Who has it may fail as often as anybody, and it does not last for ever.
+        for number in 0..12 {
+            assert_eq!(home.tries(ANA, "wrong horse").await, if number < 10 { 401 } else { 429 });
+        }
+        assert_eq!(home.tries(ANA, PASSWORD).await, 429);
+        world.advance(Span::minutes(365 * 24 * 60));
+        for _ in 0..10 {
+            assert_eq!(world.at("192.0.2.1").tries(ANA, "wrong horse").await, 401);
+        }
+        assert_eq!(home.tries(ANA, PASSWORD).await, 429, "it is a stranger by now");
+    }
+
+    async fn an_office_signs_in_as_often_as_it_likes(world: &World) {
+        people(world, &[ANA]).await;
+        let office = world.at(OFFICE);
+        for _ in 0..200 {
+            assert_eq!(office.tries(ANA, PASSWORD).await, 200);
+        }
+        assert_eq!(office.tries(ANA, "wrong horse").await, 401);
+    }
+
+    async fn half_in_is_not_failed(world: &World) {
+        let (_, phone, _) = crate::door::enrolled(world).await;
+        let office = world.at(OFFICE);
+        let body = json!({ "email": ANA, "password": PASSWORD });
+        for _ in 0..40 {
+            assert_eq!(office.json("/tenure/v1/sign-in", body.clone()).await.status, 202);
+        }
+        world.advance(Span::seconds(60));
+        let half = office.json("/tenure/v1/sign-in", body).await.json();
+        let code = json!({ "challenge": half["challenge"], "code": phone.code(world, 0) });
+        assert_eq!(office.json("/tenure/v1/sign-in/code", code).await.status, 200);
+    }
+
+    async fn one_visitor_does_not_lock_an_office_out(world: &World) {
+        let many = (0..120).map(|number| format!("user-{number}@example.com")).collect::<Vec<_>>();
+        people(world, &many.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let office = world.at(OFFICE);
+        assert_eq!(count(&office.fails(100).await, 401), 100);
+        // Everybody else of the office gets in, all of them at once, and may mistype twice.
+        let all = join_all(many.iter().map(|email| office.tries(email, PASSWORD))).await;
+        assert_eq!(count(&all, 200), 120, "{all:?}");
+        let mistyped = async || {
+            let mut statuses = Vec::new();
+            for password in ["wrong horse", "wrong horse", PASSWORD, "wrong horse", "wrong horse", "wrong horse", PASSWORD] {
+                statuses.push(office.tries(&many[0], password).await);
+            }
+            statuses
+        };
+        assert_eq!(mistyped().await, [401, 401, 200, 401, 401, 401, 429], "three tries, not ten");
+        // There is an end, for what is written as for what is tried.
+        let more = office.fails(1_200).await;
+        assert!(count(&more, 401) < 900 && count(&more, 429) > 300);
+        let rows = rows_of_strangers(world.store()).await.unwrap();
+        assert_eq!(count(&office.fails(1_300).await[1_200..], 429), 100);
+        assert_eq!(rows_of_strangers(world.store()).await.unwrap(), rows, "nothing is written beyond it");
+        assert_eq!(world.at("192.0.2.8").tries(&many[1], PASSWORD).await, 200, "elsewhere nothing has happened");
+        world.advance(Span::minutes(15));
+        assert_eq!(office.tries(&many[1], PASSWORD).await, 200);
+        world.advance(Span::minutes(60));
+        logins::sweep(world.app()).await.unwrap();
+        assert!(rows_of_strangers(world.store()).await.unwrap() < 10, "it is forgotten");
+    }
+
+    async fn strangers_do_not_keep_a_person_from_a_new_password(world: &World) {
+        people(world, &[ANA]).await;
+        // Nothing is said of who has an address, and nothing written of who has none.
+        let rows = rows_of_strangers(world.store()).await.unwrap();
+        for number in 0..20 {
+            assert_eq!(world.at(&format!("198.51.100.{number}")).forgets("nobody@example.com").await, 200);
+        }
+        assert_eq!(rows_of_strangers(world.store()).await.unwrap(), rows + 20, "one of each network");
+        for number in 0..20 {
+            assert_eq!(world.at(&format!("198.51.100.{number}")).forgets(ANA).await, 200);
+        }
+        let mail = world.mail(1).await;
+        assert_eq!(world.at(OFFICE).forgets(ANA).await, 200, "she asks herself, and has one");
+        // What came is good; and a while later there is another.
+        world.advance(Span::minutes(10));
+        assert_eq!(world.at(OFFICE).forgets(ANA).await, 200);
+        let newer = world.mail(2).await;
+        assert_ne!(token_in(&mail), token_in(&newer));
+        assert_eq!(world.mails().len(), 2, "of twenty-two who asked");
+        let set = json!({ "verify-token": token_in(&newer), "new-password": "another horse" });
+        assert_eq!(world.at(OFFICE).json(&format!("{AUTH}/password-restore-verify"), set).await.status, 200);
+        // Forgotten once more: at once, since the one before is used.
+        assert_eq!(world.at(OFFICE).forgets(ANA).await, 200);
+        world.mail(3).await;
+    }
+
+    async fn one_network_asks_for_a_bounded_number_of_mails(world: &World) {
+        people(world, &[ANA]).await;
+        let home = world.at(OFFICE).known().await;
+        for number in 0..100 {
+            let ip = format!("2001:db8::{number:x}");
+            assert_eq!(world.at(&ip).forgets(&format!("nobody-{number}@example.com")).await, 200);
+            assert_eq!(world.at(OFFICE).forgets(&format!("nobody-{number}@example.com")).await, 200);
+        }
+        assert_eq!(world.at("2001:db8::ffff").forgets(ANA).await, 429);
+        assert_eq!(world.at(OFFICE).forgets(ANA).await, 429);
+        assert_eq!(home.forgets("bea@example.com").await, 429);
+        assert_eq!(home.forgets(ANA).await, 200, "her own browser may ask");
+        assert!(world.mail(1).await.contains("To: ana@example.com"));
+    }
+
+    async fn a_program_that_asks_without_end_writes_no_more(world: &World) {
+        let program = world.program().await;
+        let mut last = String::new();
+        for _ in 0..30 {
+            last = program.asks().await.json()["error_description"].as_str().unwrap().to_owned();
+        }
+        assert_eq!(last, "ask every 60 s from now on");
+        world.advance(Span::seconds(59));
+        assert_eq!(program.asks().await.json()["error"], "authorization_pending", "what came too early did not count");
+    }
+
+    async fn codes_that_are_right_may_be_looked_at_without_end(world: &World) {
+        let acme = world.organization("Acme").await;
+        let ana = world.person(acme, Role::Readwrite, ANA).await;
+        for _ in 0..60 {
+            let program = world.program().await;
+            assert_eq!(ana.lets_in(&program, acme).await, 200);
+        }
+    }
+
+    async fn many_sign_ins_at_once_renew_a_hash_once(world: &World) {
+        people(world, &[ANA]).await;
+        let dearer = world.beside(|settings| settings.argon2_memory = 16 << 10).await;
+        let dearest = world.beside(|settings| settings.argon2_memory = 24 << 10).await;
+        // Two servers that do not agree on the parameters yet renew each other's hashes.
+        let tries = (0..8).map(|number| {
+            let server = if number % 2 == 0 { &dearer } else { &dearest };
+            async move { server.at(&format!("192.0.2.{number}")).tries(ANA, PASSWORD).await }
+        });
+        assert_eq!(join_all(tries).await, [200; 8]);
+        // Another password is another password.
+        let ana = world.signed_in(ANA).await;
+        let body = json!({ "old": PASSWORD, "new": "another horse" });
+        let (kind, body) = ([("content-type", "application/json")], Body::from(body.to_string()));
+        let office = dearer.at(OFFICE);
+        let (changed, _) =
+            tokio::join!(ana.send("PUT", "/tenure/v1/me/password", &kind, body), office.tries(ANA, PASSWORD));
+        assert_eq!(changed.status, 204);
+        assert_eq!(dearest.at(OFFICE).tries(ANA, PASSWORD).await, 401);
+    }
+}

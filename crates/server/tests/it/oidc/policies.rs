@@ -1,0 +1,180 @@
+//! What the settings demand of people: who signs in by a password, and who needs a second factor.
+
+use super::{ANA, Browser, Door, ana};
+use crate::door::enroll;
+use crate::probe::{AUTH, PASSWORD, token_in};
+use crate::world::{Actor, World};
+use axum::body::Body;
+use domain::permission::{AccountRole, Role};
+use domain::time::Span;
+use serde_json::{Value, json};
+use server::settings::{FactorRoles, PasswordPolicy};
+
+const BOB: &str = "bob@example.com";
+/// What a member may look at, and where the code of a refusal stands, on each wire.
+const LOOKS: [(&str, &str); 4] = [
+    ("/tenure/v1/changes", "/error/code"),
+    ("/api/v1/sessions", "/error/code"),
+    ("/v1/agents", "/code"),
+    ("/v3/organizations/sessions", "/detail"),
+];
+
+async fn tries(world: &World, email: &str, password: &str) -> (u16, Value) {
+    let body = json!({ "email": email, "password": password });
+    let answer = world.stranger(None).post("/tenure/v1/sign-in", body).await;
+    (answer.status.as_u16(), answer.json()["error"]["code"].clone())
+}
+
+async fn forgets(world: &World, email: &str) -> u16 {
+    world
+        .stranger(None)
+        .post(&format!("{AUTH}/password-restore"), json!({ "email": email }))
+        .await
+        .status
+        .as_u16()
+}
+
+async fn sets(world: &World, mail: &str) -> u16 {
+    let body = json!({ "verify-token": token_in(mail), "new-password": "another horse" });
+    world.stranger(None).post(&format!("{AUTH}/password-restore-verify"), body).await.status.as_u16()
+}
+
+async fn changes(actor: &Actor<'_>) -> u16 {
+    let body = Body::from(json!({ "old": PASSWORD, "new": "another horse" }).to_string());
+    let kind = [("content-type", "application/json")];
+    actor.send("PUT", "/tenure/v1/me/password", &kind, body).await.status.as_u16()
+}
+
+fn admins(settings: &mut server::settings::Settings) {
+    settings.second_factor_for = FactorRoles { account: true, roles: vec![Role::Admin] };
+}
+
+/// Whether somebody may look on all wires, or on none; a refusal says what to do.
+async fn may_look(actor: &Actor<'_>) -> bool {
+    let mut all = Vec::new();
+    for (path, place) in LOOKS {
+        let answer = actor.get(path).await;
+        all.push(answer.status.is_success());
+        if !answer.status.is_success() {
+            assert!(answer.status == 403 && answer.text().contains("/account"), "{path}: {}", answer.text());
+            let code = answer.json().pointer(place).and_then(Value::as_str).unwrap().to_owned();
+            assert!(code == "second_factor_required" || code.contains("second factor"), "{path}: {code}");
+        }
+    }
+    assert!(all.iter().all(|one| *one == all[0]), "{all:?}");
+    all[0]
+}
+
+both! {
+    async fn who_comes_by_the_issuer_has_no_password(world: &World) {
+        let acme = world.organization("Acme").await;
+        for email in [ANA, BOB] {
+            world.user(acme, Role::Admin, email).await;
+        }
+        let door = Door::new(world, |settings| settings.passwords = PasswordPolicy::LocalOnly).await;
+        let here = &door.world;
+        // Before she comes by the issuer she is like everybody.
+        let before = here.signed_in(ANA).await;
+        assert_eq!(forgets(here, ANA).await, 200);
+        let mail = here.mail(1).await;
+        let (mut browser, led) = door.comes(ana()).await;
+        assert_eq!(led, "/account");
+        assert!(!browser.page("/account").await.contains("ask for it by mail"));
+        // What she had is good no more: neither an older password nor a mail.
+        assert_eq!(tries(here, ANA, PASSWORD).await, (403, json!("passwords_off")));
+        assert_eq!(tries(here, ANA, "wrong horse").await, (401, json!("unauthenticated")), "that is all that is told");
+        assert_eq!(sets(here, &mail).await, 403);
+        assert_eq!(changes(&before).await, 403);
+        let again = json!({ "password": PASSWORD });
+        assert_eq!(before.post("/tenure/v1/me/authenticate", again).await.status, 400, "it shows nothing");
+        here.advance(Span::minutes(20));
+        assert_eq!(forgets(here, ANA).await, 200, "nothing is told");
+        // Others go on as before, and so does she where the setting is another.
+        assert_eq!(forgets(here, BOB).await, 200);
+        assert!(here.mail(2).await.contains("To: bob@example.com"));
+        assert_eq!(tries(here, BOB, PASSWORD).await.0, 200);
+        assert_eq!(tries(world, ANA, PASSWORD).await.0, 200);
+    }
+
+    async fn nobody_has_a_password(world: &World) {
+        let acme = world.organization("Acme").await;
+        let bob = world.person(acme, Role::Admin, BOB).await;
+        assert_eq!(forgets(world, BOB).await, 200);
+        let mail = world.mail(1).await;
+        let door = Door::new(world, |settings| settings.passwords = PasswordPolicy::Off).await;
+        let here = &door.world;
+        for (email, password) in [(BOB, PASSWORD), (BOB, "wrong horse"), ("nobody@example.com", "x")] {
+            assert_eq!(tries(here, email, password).await, (403, json!("passwords_off")));
+            assert_eq!(forgets(here, email).await, 403);
+        }
+        assert_eq!(sets(here, &mail).await, 403);
+        assert_eq!(changes(&bob.at(here)).await, 403);
+        let user = json!({ "email": "sub@example.com", "password": PASSWORD });
+        assert_eq!(bob.at(here).post("/frontend/api/v1/user/current", user).await.status, 403);
+        let page = door.browser().page("/sign-in").await;
+        assert!(page.contains("Sign in with Example") && !page.contains("type=\"password\""), "{page}");
+        let said = door.browser().send("POST", "/sign-in", &[("email", BOB), ("password", PASSWORD)]).await;
+        assert!(said.status == 403 && said.text().contains("You do not sign in by a password here."));
+        // The way in that is left when the issuer is gone: a key that is made on the machine.
+        let key = world.of_account(AccountRole::Admin).await;
+        assert_eq!(key.at(here).get("/v3/enterprise/organizations").await.status, 200);
+    }
+
+    async fn who_needs_a_second_factor_can_do_nothing_else_without(world: &World) {
+        let acme = world.organization("Acme").await;
+        let id = world.user(acme, Role::Admin, BOB).await;
+        let (bob, key) = (world.signed_in(BOB).await, world.actor(id, Some(acme), None).await);
+        let carl = world.person(acme, Role::Admin, "carl@example.com").await;
+        enroll(world, &carl).await;
+        let reader = world.person(acme, Role::Readwrite, "rob@example.com").await;
+        let service = world.member(acme, Role::Admin).await;
+        let here = &world.beside(admins).await;
+        for weak in [&bob, &key] {
+            assert!(may_look(&weak.at(world)).await && !may_look(&weak.at(here)).await);
+        }
+        for good in [&reader, &service, &carl] {
+            assert!(may_look(&good.at(here)).await);
+        }
+        // Nor do they change anything, or make a key that could.
+        let bob = &bob.at(here);
+        assert_eq!(bob.post("/api/v1/keys", json!({})).await.status, 403);
+        assert_eq!(bob.call("POST", "/api/v1/sessions", Body::empty()).await.status, 403);
+        let user = bob.post("/frontend/api/v1/user/current", json!({ "email": "sub@example.com" })).await;
+        assert!(user.status == 403 && user.text().contains("second factor"), "{}", user.text());
+        // The page leads to it; nothing else is needed.
+        let mut browser = Browser { world: here, cookies: Default::default() };
+        browser.cookies.insert("tenure-session".into(), bob.key.clone().unwrap());
+        assert!(browser.page("/account").await.contains("Set one up below to go on."));
+        assert_eq!(bob.get("/tenure/v1/me").await.status, 200);
+        let old = here.signed_in(BOB).await;
+        enroll(here, bob).await;
+        assert!(may_look(bob).await);
+        assert!(may_look(&key.at(here)).await, "its owner has one");
+        assert!(!browser.page("/account").await.contains("needs a second factor"));
+        // A session of before shows a code first.
+        assert!(!may_look(&old).await);
+        browser.cookies.insert("tenure-session".into(), old.key.clone().unwrap());
+        let page = browser.page("/account").await;
+        assert!(page.contains("Show a code of it to go on.") && page.contains("again-code"), "{page}");
+    }
+
+    async fn a_second_factor_of_the_issuer_counts(world: &World) {
+        let acme = world.organization("Acme").await;
+        world.user(acme, Role::Admin, ANA).await;
+        let door = Door::new(world, admins).await;
+        for (amr, expected) in [
+            (json!(["pwd", "mfa"]), true),
+            (json!(["pwd"]), false),
+            (json!([]), false),
+            (Value::Null, false),
+        ] {
+            let mut claims = ana();
+            claims["amr"] = amr.clone();
+            let (browser, led) = door.comes(claims).await;
+            assert_eq!(led, "/account");
+            let token = browser.cookies["tenure-session"].clone();
+            let actor = door.world.stranger(Some(&token));
+            assert_eq!(may_look(&actor).await, expected, "{amr}");
+        }
+    }
+}
