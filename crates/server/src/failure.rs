@@ -170,6 +170,14 @@ impl Failure {
         }
     }
 
+    /// What the log says of it where no request carries it: the cause, or what a caller would be told.
+    pub fn for_log(&self) -> String {
+        match self {
+            Failure::Internal { cause, .. } => cause.clone(),
+            told => told.to_string(),
+        }
+    }
+
     /// An internal failure with its cause.
     pub fn internal(cause: impl std::fmt::Display) -> Failure {
         Failure::Internal { cause: cause.to_string(), request: REQUEST.try_with(String::clone).ok() }

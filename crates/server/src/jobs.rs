@@ -25,7 +25,7 @@ pub fn start(app: &App) {
     repeat(app, every, |app| async move {
         sweep::sweep(&app).await;
         if let Err(error) = devices::count(&app).await {
-            tracing::warn!(%error, "devices could not be counted");
+            tracing::warn!(error = error.for_log(), "devices could not be counted");
         }
     });
     repeat(app, app.settings.database_check, |app| async move {
@@ -37,7 +37,10 @@ pub fn start(app: &App) {
     if let Some(kept) = app.settings.audit_kept {
         repeat(app, SEAL_EVERY, move |app| async move {
             if let Err(error) = seal_audit(&app, kept).await {
-                tracing::error!(%error, "old lines of the audit log could not be sealed: they stay");
+                tracing::error!(
+                    error = error.for_log(),
+                    "old lines of the audit log could not be sealed: they stay"
+                );
             }
         });
     }

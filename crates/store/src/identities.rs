@@ -5,6 +5,7 @@ use crate::audit::{NewAuditLine, audited, insert as noted};
 use crate::by::By;
 use crate::database::{Batch, Row, Statement, Topic};
 use crate::memberships::{another_admin, leaving};
+use crate::principals::New;
 use crate::rows::{any, one, values, word};
 use crate::{Error, Result, Store};
 use domain::federation::{Change, Held, place};
@@ -90,7 +91,8 @@ impl Store {
         );
         let more = vec![names, insert(id, identity, now)];
         let line = linked(system, id, identity, now);
-        self.insert_principal(system, &new.principal, None, None, more, Some(&line)).await
+        let new = New { principal: &new.principal, password_hash: None, member: None, address_taken: false };
+        self.insert_principal(system, &new, more, Some(&line)).await
     }
 
     /// Notes that somebody came with an identity.

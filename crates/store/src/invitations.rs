@@ -99,8 +99,9 @@ impl Store {
             ),
             one(
                 "UPDATE organizations SET name = name WHERE id = $1 AND NOT EXISTS (
-                     SELECT 1 FROM principals p JOIN members m ON m.principal = p.id
-                     WHERE p.email = $2 AND m.organization = $1)",
+                     SELECT 1 FROM members m WHERE m.organization = $1 AND m.principal IN (
+                         SELECT id FROM principals WHERE email = $2
+                         UNION ALL SELECT id FROM principals WHERE wanted_email = $2))",
                 values![organization, email],
             ),
             one(

@@ -7,7 +7,7 @@ use crate::database::{Row, Statement};
 use crate::families::Root;
 use crate::lane::Scan;
 use crate::logins::end_all;
-use crate::principals::{principal, principal_columns};
+use crate::principals::{New, principal, principal_columns};
 use crate::rows::{any, batch, one, values};
 use crate::{Error, Granted, Result, Store};
 use domain::Refusal;
@@ -82,6 +82,12 @@ impl Store {
         let known =
             |row: &Row| Ok(Known { person: person(row)?, password_hash: row.maybe_text(row.width() - 1)? });
         rows.first().map(known).transpose()
+    }
+
+    /// Whether a person has the address that they show; see [`Store::create_sub_user`].
+    pub async fn has_own_address(&self, granted: &GrantedPerson) -> Result<bool> {
+        let sql = "SELECT 1 FROM principals WHERE id = $1 AND email IS NOT NULL";
+        Ok(!self.everywhere(&System::for_secrets(), sql, values![granted.person()]).await?.is_empty())
     }
 
     /// The person that a proof opens.
@@ -160,10 +166,12 @@ impl Store {
         rows.first().map(person).transpose()
     }
 
-    /// Keeps a new sub user of the caller as a member of the organization it acts in. Gives its number.
+    /// Keeps a new sub user of the caller as a member of the organization it acts in. Gives its number. When another
+    /// user has the address, the new one only shows it, and nobody can sign in as it: so its maker does not learn that
+    /// the address is known.
     ///
     /// # Errors
-    /// [`Refusal::Exists`] for an address that is known.
+    /// [`Refusal::Exists`] when the caller has a sub user with the address.
     pub async fn create_sub_user(
         &self,
         granted: &Granted<ManageMembers>,
@@ -174,6 +182,11 @@ impl Store {
     ) -> Result<i64> {
         let system = System::for_secrets().on_behalf_of(granted.by());
         let member = Some((granted.organization(), role));
+        let email = new.principal.email.as_deref().unwrap_or_default();
+        let own = "SELECT 1 FROM principals WHERE parent = $1 AND COALESCE(email, wanted_email) = $2";
+        if !self.everywhere(&system, own, values![parent, email]).await?.is_empty() {
+            return Err(Refusal::Exists(format!("a sub user with the address {email}")).into());
+        }
         let more = any(
             "UPDATE principals SET parent = $2, first_name = $3, last_name = $4,
                  password_given_in = CASE WHEN password_hash IS NULL THEN password_given_in ELSE $5 END
@@ -186,7 +199,15 @@ impl Store {
                 granted.organization()
             ],
         );
-        self.insert_principal(&system, &new.principal, password_hash, member, vec![more], None).await
+        loop {
+            let address_taken = self.is_taken(email).await?;
+            let kept = New { principal: &new.principal, password_hash, member, address_taken };
+            match self.insert_principal(&system, &kept, vec![more.clone()], None).await {
+                // Somebody else took it meanwhile.
+                Err(Error::Refused(Refusal::Exists(_))) if !address_taken => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Changes a person's names; nothing leaves one as it is.

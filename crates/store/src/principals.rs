@@ -22,7 +22,7 @@ use serde_json::{Value as Json, json};
 /// The columns of a principal; see [`principal`].
 macro_rules! principal_columns {
     () => {
-        "p.id, p.number, p.kind, p.email, p.name, p.state, p.created_us, p.account_role, p.default_organization"
+        "p.id, p.number, p.kind, COALESCE(p.email, p.wanted_email), p.name, p.state, p.created_us, p.account_role, p.default_organization"
     };
 }
 pub(crate) use principal_columns;
@@ -30,6 +30,18 @@ pub(crate) use principal_columns;
 const ALL: &str = concat!("SELECT ", principal_columns!(), " FROM principals p ORDER BY p.number");
 const LIVING: &str =
     concat!("SELECT ", principal_columns!(), " FROM principals p WHERE p.id = $1 AND p.state <> 'deleted'");
+
+/// A principal that is to be kept.
+pub(crate) struct New<'a> {
+    /// It itself.
+    pub principal: &'a Principal,
+    /// Of its password, if it has one.
+    pub password_hash: Option<&'a str>,
+    /// Of which organization it becomes a member.
+    pub member: Option<(OrganizationId, Role)>,
+    /// Whether somebody else has its address: it only shows it then.
+    pub address_taken: bool,
+}
 
 impl Store {
     /// Keeps a new user or service user and makes it a member where one is given: a service user is at home there.
@@ -44,7 +56,13 @@ impl Store {
         password_hash: Option<&str>,
         member: Option<(OrganizationId, Role)>,
     ) -> Result<i64> {
-        self.insert_principal(system, new, password_hash, member, Vec::new(), None).await
+        if let Some(email) = new.email.as_deref()
+            && self.is_taken(email).await?
+        {
+            return Err(Refusal::Exists(format!("a user with the address {email}")).into());
+        }
+        let new = New { principal: new, password_hash, member, address_taken: false };
+        self.insert_principal(system, &new, Vec::new(), None).await
     }
 
     /// Keeps a new service user with its first key: it is never there without one. Gives its number.
@@ -60,30 +78,26 @@ impl Store {
         hash: &SecretHash,
     ) -> Result<i64> {
         let line = key_made(system.0, key, None);
-        self.insert_principal(system, new, None, member, creation(key, hash, system.0), Some(&line)).await
+        let new = New { principal: new, password_hash: None, member, address_taken: false };
+        self.insert_principal(system, &new, creation(key, hash, system.0), Some(&line)).await
+    }
+
+    /// Whether somebody has an address in its one form.
+    pub(crate) async fn is_taken(&self, email: &str) -> Result<bool> {
+        let sql = "SELECT 1 FROM principals WHERE email = $1";
+        Ok(!self.everywhere(&System::for_secrets(), sql, values![email]).await?.is_empty())
     }
 
     /// Keeps one with statements that follow in the same batch, and the line about them.
     pub(crate) async fn insert_principal(
         &self,
         system: &System,
-        new: &Principal,
-        password_hash: Option<&str>,
-        member: Option<(OrganizationId, Role)>,
+        kept: &New<'_>,
         more: Vec<Statement>,
         also: Option<&NewAuditLine>,
     ) -> Result<i64> {
-        if let Some(email) = &new.email {
-            let sql = "SELECT 1 FROM principals WHERE email = $1";
-            if !self.everywhere(system, sql, values![email.as_str()]).await?.is_empty() {
-                return Err(Refusal::Exists(format!("a user with the address {email}")).into());
-            }
-        }
-        let home = match new.kind {
-            PrincipalKind::ServiceUser => member.map(|(organization, _)| organization),
-            PrincipalKind::User => new.default_organization,
-        };
-        let mut statements = vec![insert(new, password_hash, home)];
+        let New { principal: new, member, .. } = *kept;
+        let mut statements = vec![insert(kept)];
         if let Some((organization, role)) = member {
             statements.push(one(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
@@ -140,6 +154,7 @@ impl Store {
     ) -> Result<()> {
         let sql = "UPDATE principals SET state = $2, updated_us = $3,
                        email = CASE WHEN $2 = 'deleted' THEN NULL ELSE email END,
+                       wanted_email = CASE WHEN $2 = 'deleted' THEN NULL ELSE wanted_email END,
                        password_hash = CASE WHEN $2 = 'deleted' THEN NULL ELSE password_hash END
                    WHERE id = $1 AND state = $4";
         loop {
@@ -194,22 +209,29 @@ pub(crate) fn gone(evidence: String) -> Ending {
     Ending { reason: EndReason::OwnerGone, actor: None, evidence }
 }
 
-fn insert(new: &Principal, password_hash: Option<&str>, home: Option<OrganizationId>) -> Statement {
+fn insert(kept: &New<'_>) -> Statement {
+    let New { principal: new, password_hash, member, address_taken } = *kept;
+    let home = match new.kind {
+        PrincipalKind::ServiceUser => member.map(|(organization, _)| organization),
+        PrincipalKind::User => new.default_organization,
+    };
+    let email = new.email.as_deref();
     one(
         "INSERT INTO principals
              (id, number, kind, email, name, password_hash, state, created_us, account_role, default_organization,
-              updated_us)
-         VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM principals), $2, $3, $4, $5, $6, $7, $8, $9, $7)",
+              updated_us, wanted_email)
+         VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM principals), $2, $3, $4, $5, $6, $7, $8, $9, $7, $10)",
         values![
             new.id,
             new.kind.name(),
-            new.email.as_deref(),
+            email.filter(|_| !address_taken),
             new.name.as_str(),
             password_hash,
             new.state.name(),
             new.created,
             new.account_role.map(AccountRole::name),
-            home
+            home,
+            email.filter(|_| address_taken)
         ],
     )
 }

@@ -67,9 +67,8 @@ impl Administration {
     /// # Errors
     /// There is none.
     pub async fn user(&self, email: &str) -> Result<Principal> {
-        let all = self.store.principals(&self.system).await?;
-        let found = all.into_iter().find(|known| known.email.as_deref() == Some(email));
-        found.ok_or_else(|| {
+        let known = self.store.known(&self.system, email).await?;
+        known.map(|known| known.person.principal).ok_or_else(|| {
             Failure::new(format!("there is no user {email}")).hint("`tenure user list` shows them all")
         })
     }

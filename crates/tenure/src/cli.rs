@@ -61,7 +61,7 @@ pub enum Command {
     /// Organizations: create, list, limit and delete them
     #[command(subcommand)]
     Org(org::Org),
-    /// People: create, list, suspend and delete them
+    /// People: create, list, suspend, resume and delete them
     #[command(subcommand)]
     User(user::User),
     /// Who belongs to an organization, and with which role

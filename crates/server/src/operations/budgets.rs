@@ -11,8 +11,7 @@ use crate::operations::browsers;
 use crate::state::App;
 use domain::Refusal;
 use domain::credential::SecretHash;
-use domain::ids::PrincipalId;
-use domain::invitation::Invitation;
+use domain::ids::{OrganizationId, PrincipalId};
 use domain::login::Origin;
 use domain::password::AttemptLimits;
 use domain::principal::normal_email;
@@ -61,15 +60,15 @@ impl Budget {
         Some(Budget::new(&format!("{what} from {}", network(ip)), limits.of_network(), window))
     }
 
-    /// How many people somebody may invite in a while.
+    /// How many people somebody may invite, or make users of, in a while.
     pub(super) fn of_inviter(app: &App, inviter: PrincipalId) -> Budget {
         let (limits, window) = limits(app);
         Budget::new(&format!("invitations by {inviter}"), limits.of_network(), window)
     }
 
-    /// How many mails about invitations an address gets: one an hour from one organization, and three a day from all.
-    pub(super) fn of_invited(invitation: &Invitation) -> [Budget; 2] {
-        let Invitation { organization, email, .. } = invitation;
+    /// How many mails an address gets about invitations, and about users that are made of it: one an hour from one
+    /// organization, and three a day from all.
+    pub(super) fn of_invited(organization: OrganizationId, email: &str) -> [Budget; 2] {
         [
             Budget::new(&format!("invited to {organization} {email}"), 1, Span::minutes(60)),
             Budget::new(&format!("invited {email}"), 3, Span::minutes(24 * 60)),

@@ -74,7 +74,7 @@ fn announce(app: &App, invitation: &Invitation) {
     let (sending, about) = (app.clone(), invitation.clone());
     app.spawn(async move {
         if let Err(error) = tell(&sending, &about).await {
-            tracing::error!(%error, "a mail about an invitation was not sent");
+            tracing::error!(error = error.for_log(), "a mail about an invitation was not sent");
         }
     });
 }
@@ -110,7 +110,10 @@ pub(super) async fn make_invited_user(app: &App, email: &str) -> Result<(), Fail
 /// Sends the mail, unless the address had one of this organization lately, or enough of others: who takes an
 /// invitation back and invites again sends no second one.
 async fn tell(app: &App, invitation: &Invitation) -> Result<(), Failure> {
-    if budgets::try_reserve(app, &Budget::of_invited(invitation)).await?.is_err() {
+    if budgets::try_reserve(app, &Budget::of_invited(invitation.organization, &invitation.email))
+        .await?
+        .is_err()
+    {
         return Ok(());
     }
     let text = format!(

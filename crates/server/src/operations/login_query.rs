@@ -9,7 +9,6 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::ids::{PrincipalId, SessionId};
 use domain::login::{Login, LoginQuery};
-use domain::refusal::{Refusal, Thing};
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
@@ -37,22 +36,6 @@ struct Preview {
     query: LoginQuery,
     by: uuid::Uuid,
     at: i64,
-}
-
-/// Whose sessions are meant, by number, address or id.
-///
-/// # Errors
-/// [`Refusal::NotFound`].
-pub async fn owner(app: &App, caller: &Caller, named: &str) -> Result<PrincipalId, Failure> {
-    caller.may_in_account::<ManageMembers>()?;
-    let people = app.store.people(caller).await?;
-    let id = domain::ids::parse_uuid(named);
-    let found = people.into_iter().map(|person| person.principal).find(|principal| {
-        Some(principal.id.0) == id
-            || principal.number.to_string() == named
-            || principal.email.as_deref() == Some(named)
-    });
-    Ok(found.ok_or(Refusal::NotFound(Thing::Principal))?.id)
 }
 
 /// What a query finds, without the session that the caller calls with.

@@ -44,6 +44,7 @@ pub mod schema;
 pub mod second_factor;
 pub mod secrets;
 pub mod sign_in;
+pub mod suspensions;
 pub mod sweep;
 pub mod tokens;
 pub mod usage;

@@ -48,10 +48,10 @@ pub async fn keep_running(app: App) {
         }
         let number = app.queue.asked.load(Ordering::SeqCst);
         if let Err(error) = hand_over(&app).await {
-            tracing::error!(%error, "the queue could not be run");
+            tracing::error!(error = error.for_log(), "the queue could not be run");
         }
         if let Err(error) = clean(&app).await {
-            tracing::error!(%error, "devices could not be sent to be cleaned");
+            tracing::error!(error = error.for_log(), "devices could not be sent to be cleaned");
         }
         app.queue.done.send_replace(number);
     }

@@ -101,7 +101,8 @@ async fn restore_for(app: &App, caller: &Caller, granted: &GrantedPerson, old: &
     let line =
         NewAuditLine::new(granted.by(), "password.send_restore", granted.person(), json!({}), app.now());
     audit::note(app, line).await;
-    send(app, Use::Restore, granted.person(), &email).await
+    let mail = if app.store.has_own_address(granted).await? { Mail::Restore } else { Mail::Known };
+    send(app, mail, granted.person(), &email).await
 }
 
 /// Checks the caller's own password. Gives its hash, and the budget that the attempt was taken out of.
@@ -182,7 +183,7 @@ pub async fn forgot(app: &App, email: &str, origin: &Origin, browser: Option<&st
     let sending = app.clone();
     app.spawn(async move {
         if let Err(error) = send_once(&sending, &email).await {
-            tracing::error!(%error, "a mail about a forgotten password was not sent");
+            tracing::error!(error = error.for_log(), "a mail about a forgotten password was not sent");
         }
     });
     Ok(())
@@ -209,7 +210,7 @@ async fn send_once(app: &App, email: &str) -> Result<(), Failure> {
     if budgets::try_reserve(app, &[mailed]).await?.is_err() {
         return Ok(());
     }
-    let sent = send(app, Use::Restore, person.principal.id, email).await;
+    let sent = send(app, Mail::Restore, person.principal.id, email).await;
     if sent.is_err() {
         budgets::forget(app, mailed).await?;
     }
@@ -256,22 +257,43 @@ pub async fn verify(app: &App, token: &str, origin: &Origin) -> Result<Person, F
     Ok(app.store.verify_address(&system, &claims.hash(), app.now()).await?)
 }
 
-/// Sends what shows that an address is its owner's, or what sets a forgotten password.
+/// What somebody is written about their address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mail {
+    /// How to set a forgotten password.
+    Restore,
+    /// How to show that the address is theirs.
+    Verify,
+    /// That somebody made another user of their address. Its token is not told: nothing opens that user.
+    Known,
+}
+
+/// Sends a mail about an address. Whichever it is, the same is written to the database.
 ///
 /// # Errors
 /// When it cannot be kept or sent.
-pub async fn send(app: &App, usage: Use, person: PrincipalId, email: &str) -> Result<(), Failure> {
-    let (purpose, subject, sentence, page) = match usage {
-        Use::Restore => (
+pub async fn send(app: &App, mail: Mail, person: PrincipalId, email: &str) -> Result<(), Failure> {
+    let (usage, purpose, subject, sentence, page) = match mail {
+        Mail::Restore => (
+            Use::Restore,
             "restore",
             "Your password for Tenure",
             "Somebody, probably you, asked to set a new password. If it was not you, nothing has to be done.",
             "/restore/verify",
         ),
-        _ => (
+        Mail::Verify => (
+            Use::Verify,
             "verify",
             "Your address for Tenure",
             "Somebody made you a user of Tenure with this address. If you expected that, confirm it.",
+            "",
+        ),
+        Mail::Known => (
+            Use::Verify,
+            "verify",
+            "Your address for Tenure",
+            "Somebody wanted to make you a user of Tenure with this address, but you are one already. If you expected \
+             that, ask them to delete that user and to invite you. If not, nothing has to be done.",
             "",
         ),
     };
@@ -281,10 +303,13 @@ pub async fn send(app: &App, usage: Use, person: PrincipalId, email: &str) -> Re
     app.store.keep_token(&System::for_sign_in(), person, purpose, &claims.hash(), until).await?;
     let token = tokens::sign(app, usage, &claims).await?;
     let minutes = Span::from(app.settings.one_time_expires).whole_minutes();
-    let text = format!(
-        "{sentence}\n\nThis can be used once, within {minutes} minutes, at {}{page}:\n\n{token}\n",
-        app.base_url
-    );
+    let text = match mail {
+        Mail::Known => format!("{sentence}\n"),
+        _ => format!(
+            "{sentence}\n\nThis can be used once, within {minutes} minutes, at {}{page}:\n\n{token}\n",
+            app.base_url
+        ),
+    };
     let name = Uuid::from_bytes(app.random_bytes()).simple().to_string();
     app.mailer.send(&name, email, subject, text).await.map_err(Failure::internal)
 }

@@ -19,7 +19,9 @@ pub async fn sweep(app: &App) {
     match clock::believed(app).await {
         Ok(true) => end_and_delete(app).await,
         Ok(false) => {}
-        Err(error) => tracing::error!(%error, "the clock could not be judged, so nothing was swept"),
+        Err(error) => {
+            tracing::error!(error = error.for_log(), "the clock could not be judged, so nothing was swept")
+        }
     }
     queue::start(app);
 }
@@ -36,7 +38,7 @@ async fn end_and_delete(app: &App) {
         ("logins", logins::sweep(app).await),
     ] {
         if let Err(error) = outcome {
-            tracing::error!(what, %error, "the sweep could not be finished");
+            tracing::error!(what, error = error.for_log(), "the sweep could not be finished");
         }
     }
 }
@@ -116,7 +118,7 @@ async fn forget_keys(app: &App) -> Result<(), Failure> {
 
 async fn release(app: &App, due: &DueHold, reason: EndReason, evidence: String) {
     if let Err(error) = queue::release(app, due, reason, evidence).await {
-        tracing::error!(session = %due.session.id, %error, "a hold could not be ended");
+        tracing::error!(session = %due.session.id, error = error.for_log(), "a hold could not be ended");
     }
 }
 
@@ -125,7 +127,7 @@ async fn end(app: &App, session: SessionKey, reason: EndReason, evidence: String
     let command = Command::End { reason, evidence };
     let ended = device_sessions::change(app, &granted, session.id, |_| Ok(command.clone())).await;
     if let Err(error) = ended {
-        tracing::error!(session = %session.id, %error, "a session could not be ended");
+        tracing::error!(session = %session.id, error = error.for_log(), "a session could not be ended");
     }
 }
 

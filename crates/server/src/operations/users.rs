@@ -2,10 +2,10 @@
 
 use crate::failure::Failure;
 use crate::mail;
+use crate::operations::budgets::{self, Budget};
 use crate::operations::policies;
-use crate::operations::recovery;
+use crate::operations::recovery::{self, Mail};
 use crate::operations::second_factor::demand_fresh;
-use crate::operations::tokens::Use;
 use crate::state::App;
 use domain::Refusal;
 use domain::ids::PrincipalId;
@@ -182,12 +182,13 @@ pub struct NewUser<'a> {
 }
 
 /// Makes a sub user of the caller, a member of the organization that the caller acts in who may work there, and sends
-/// it a mail. It may not sign in before it showed that the address is its own. Repeated, it is the one that was made
-/// before, to whom the mail is sent again.
+/// it a mail. It may not sign in before it showed that the address is its own. Whether the address is known is not told:
+/// its owner learns by the mail that somebody wanted it. Repeated, it is the one that was made before.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`] for who may not manage members; [`Refusal::StaleAuthentication`]; [`Refusal::Exists`];
-/// [`Refusal::Invalid`].
+/// [`Refusal::Forbidden`] for who may not manage members; [`Refusal::StaleAuthentication`]; [`Refusal::Exists`] for an
+/// address of another sub user of the caller; [`Refusal::Invalid`]; [`Refusal::TooManyAttempts`] for who makes or invites
+/// too many people in a while.
 pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Profile, Failure> {
     caller.in_scope("write:sub-user")?;
     let granted = caller.may::<ManageMembers>()?;
@@ -230,22 +231,40 @@ pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Prof
     };
     let parent = caller.principal();
     let role = Role::Readwrite;
-    person.principal.number =
-        app.store.create_sub_user(&granted, parent, &person, hash.as_deref(), role).await?;
+    let mails = Budget::of_inviter(app, parent);
+    budgets::reserve(app, [mails]).await?;
+    match app.store.create_sub_user(&granted, parent, &person, hash.as_deref(), role).await {
+        Ok(number) => person.principal.number = number,
+        Err(error) => {
+            budgets::give_back(app, [mails]).await?;
+            return Err(error.into());
+        }
+    }
     tell(app, caller, person).await
 }
 
 /// Sends a new user its mail, and says who it is.
 async fn tell(app: &App, caller: &Caller, person: Person) -> Result<Profile, Failure> {
-    let Principal { id, state, email, .. } = &person.principal;
-    if let (PrincipalState::Pending, Some(email)) = (state, email)
-        && let Err(error) = recovery::send(app, Use::Verify, *id, email).await
-    {
+    if let Err(error) = mail_to_new(app, &person).await {
         // The user is there; "password forgotten" sends another mail, which shows the same.
-        tracing::error!(%error, "a mail to a new user was not sent");
+        tracing::error!(error = error.for_log(), "a mail to a new user was not sent");
     }
     let parent = app.store.person(&caller.itself("write:sub-user")?).await?;
     Ok(Profile { person, parent: Some(parent), permissions: None })
+}
+
+/// Sends the mail, unless the address had one from this organization lately, or enough from others: see
+/// [`Budget::of_invited`].
+async fn mail_to_new(app: &App, person: &Person) -> Result<(), Failure> {
+    let Principal { id, state, email, default_organization, .. } = &person.principal;
+    let (PrincipalState::Pending, Some(email), Some(home)) = (state, email, default_organization) else {
+        return Ok(());
+    };
+    if budgets::try_reserve(app, &Budget::of_invited(*home, email)).await?.is_err() {
+        return Ok(());
+    }
+    let has_own = app.store.has_own_address(&System::for_administration().over(*id)).await?;
+    recovery::send(app, if has_own { Mail::Verify } else { Mail::Known }, *id, email).await
 }
 
 /// The user that an earlier attempt at the same request has made.

@@ -84,7 +84,7 @@ pub fn cookie(app: &App, headers: &HeaderMap) -> Result<Option<String>, Failure>
 
 /// The token in our own cookie, for pages: nobody is signed in there by a cookie that a sibling host can set.
 pub fn own_cookie(app: &App, headers: &HeaderMap) -> Option<String> {
-    cookies::own(app, headers, Own::Session)
+    cookies::own(app, headers, Own::Session).filter(|token| looks_signed(token))
 }
 
 /// The token that comes with a sign-in, of whatever worth.

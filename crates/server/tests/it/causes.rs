@@ -105,11 +105,27 @@ async fn what_is_logged_beneath_a_request_carries_its_id() {
     let refused = socket.call("devices.list", json!({})).await;
     assert_eq!(refused["error"]["message"], "Internal error");
     assert!(!tells(&refused.to_string()), "{refused}");
-    let errors = log.errors();
+    // The sweep and the queue, which run now and then, log what is broken too, and are beneath no request.
+    let errors: Vec<Value> = log.errors().into_iter().filter(|line| line.get("span").is_some()).collect();
     let [line] = errors.as_slice() else { panic!("one line: {errors:?}") };
     assert!(tells(line["cause"].as_str().unwrap()), "{line}");
     let span = &line["span"];
     assert_eq!((&span["wire"], &span["route"]), (&json!("mobilenext"), &json!("/ws")), "{line}");
     assert_eq!(span["principal"], ana.principal.to_string());
     assert_eq!(span["id"].as_str().unwrap().len(), 32);
+}
+
+/// Nobody is answered, so that the log alone can say what was wrong. One thread here, too, for the same reason.
+#[tokio::test]
+async fn what_fails_in_the_background_is_logged_with_its_cause() {
+    let world = World::sqlite().await;
+    break_tables(&world).await;
+    let log = Memory::default();
+    let _listening = log.listen();
+    world.sweep().await;
+    let errors = log.errors();
+    assert!(!errors.is_empty());
+    for line in errors {
+        assert!(tells(line["error"].as_str().unwrap()), "{line}");
+    }
 }

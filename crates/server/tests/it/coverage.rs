@@ -114,6 +114,8 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("POST",   "/tenure/v1/me/recovery-codes",                       401, [403; 9]),
     // As a preview, which ends nothing.
     ("POST",   "/tenure/v1/login-sessions/revoke",                    401, [403, 403, 403, 403, 403, 403, 403, 200, 403]),
+    ("PUT",    "/tenure/v1/users/{user}/suspension",                  401, [403, 403, 403, 403, 403, 403, 403, 204, 403]),
+    ("DELETE", "/tenure/v1/users/{user}/suspension",                  401, [403, 403, 403, 403, 403, 403, 403, 204, 403]),
     // Pages are for browsers: a key is nobody there, and without a cookie one is sent to the sign-in.
     ("GET",    "/door.css",                                          200, [200; 9]),
     ("GET",    "/sign-in",                                           200, [200; 9]),

@@ -57,6 +57,7 @@ mod replays;
 mod schemes;
 mod sessions;
 mod socket;
+mod suspending;
 mod tidy;
 mod trust;
 mod two_wires;

@@ -41,6 +41,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     10 "0010_clock" "clock",
     11 "0011_audit_segments" "audit_segments",
     12 "0012_attempt_windows" "attempt_windows",
+    13 "0013_wanted_addresses" "wanted_addresses",
 ];
 
 /// The schema that this program reads and writes.

@@ -43,6 +43,12 @@ pub enum User {
         #[arg(value_name = "EMAIL", value_parser = email)]
         email: String,
     },
+    /// Let a suspended person act again: their keys are good again, and they sign in anew
+    Resume {
+        /// The person
+        #[arg(value_name = "EMAIL", value_parser = email)]
+        email: String,
+    },
     /// Set a person's password from standard input (one line); their login sessions end
     Password {
         /// The person
@@ -142,6 +148,7 @@ pub async fn run(context: &Context, command: User) -> Result<()> {
         User::Create(arguments) => create(context, &admin, arguments).await?,
         User::List { org } => list(context, &admin, org).await?,
         User::Suspend { email } => set_state(context, &admin, &email, PrincipalState::Suspended).await?,
+        User::Resume { email } => set_state(context, &admin, &email, PrincipalState::Active).await?,
         User::Password { email, revoke_keys, .. } => {
             set_password(context, &admin, &email, revoke_keys).await?;
         }
@@ -283,11 +290,17 @@ async fn set_state(
     state: PrincipalState,
 ) -> Result<()> {
     let mut user = admin.user(email).await?;
+    if state == PrincipalState::Active && user.state != PrincipalState::Suspended {
+        return Err(Failure::new(format!("{email} is not suspended: they are {}", user.state.name())));
+    }
     admin.store.set_principal_state(&admin.system, user.id, state, now()).await?;
     user.state = state;
     let sentence = match state {
         PrincipalState::Deleted => {
             format!("Deleted {email}. Their sessions are kept; what they hold is released.")
+        }
+        PrincipalState::Active => {
+            format!("{email} may act again. Their keys are good; they have to sign in anew.")
         }
         _ => format!("Suspended {email}. Their keys are refused; what they hold is released."),
     };

@@ -147,7 +147,7 @@ pub async fn export(
 
 /// The answer has begun already: it is cut off, which a client takes for no end.
 fn cut(failure: Failure) -> std::io::Error {
-    tracing::warn!(%failure, "an export was cut off");
+    tracing::warn!(failure = failure.for_log(), "an export was cut off");
     std::io::Error::other("the export was cut off")
 }
 

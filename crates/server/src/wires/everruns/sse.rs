@@ -213,6 +213,6 @@ impl Stream {
 }
 
 fn failed(failure: Failure) -> End {
-    tracing::error!(%failure, "a stream of events failed");
+    tracing::error!(failure = failure.for_log(), "a stream of events failed");
     End::Failed
 }

@@ -9,6 +9,7 @@ mod files;
 mod host;
 mod login_sessions;
 mod me;
+mod users;
 mod work;
 
 use super::layers::{self, Wire};
@@ -42,6 +43,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/tenure/v1/me/totp/remove"),
     ("POST", "/tenure/v1/me/recovery-codes"),
     ("POST", "/tenure/v1/login-sessions/revoke"),
+    ("PUT", "/tenure/v1/users/{user}/suspension"),
+    ("DELETE", "/tenure/v1/users/{user}/suspension"),
     ("POST", "/tenure/v1/work/claim"),
     ("POST", "/tenure/v1/work/{session}/heartbeat"),
     ("POST", "/tenure/v1/work/{session}/report"),
@@ -78,6 +81,7 @@ fn people() -> Router<App> {
         .route("/tenure/v1/sign-in", post(door::sign_in))
         .route("/tenure/v1/sign-in/code", post(door::code))
         .route("/tenure/v1/login-sessions/revoke", post(login_sessions::revoke))
+        .route("/tenure/v1/users/{user}/suspension", put(users::suspend).delete(users::resume))
         .route("/tenure/v1/me", get(me::get))
         .route("/tenure/v1/me/sessions", get(me::sessions).delete(me::end_sessions))
         .route("/tenure/v1/me/sessions/{session}", delete(me::end_session))

@@ -38,7 +38,8 @@ impl<'w> Story<'w> {
         if pattern.starts_with("/frontend/") || pattern.starts_with("/tenure/v1/me/") {
             return self.path_of_probe(pattern).await;
         }
-        if pattern.starts_with("/api/v1/members") || pattern.starts_with("/api/v1/invitations") {
+        let of_people = pattern.starts_with("/api/v1/members") || pattern.starts_with("/tenure/v1/users/");
+        if of_people || pattern.starts_with("/api/v1/invitations") {
             return self.path_of_people(pattern).await;
         }
         let mut path = pattern.replace("{file}", &self.file).replace("{token}", &"0".repeat(64));

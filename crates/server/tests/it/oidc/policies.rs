@@ -3,6 +3,7 @@
 use super::{ANA, Browser, Door, ana};
 use crate::door::enroll;
 use crate::probe::{AUTH, PASSWORD, token_in};
+use crate::trust::callers::machine;
 use crate::world::{Actor, World};
 use axum::body::Body;
 use domain::permission::{AccountRole, Role};
@@ -127,7 +128,7 @@ both! {
         let carl = world.person(acme, Role::Admin, "carl@example.com").await;
         enroll(world, &carl).await;
         let reader = world.person(acme, Role::Readwrite, "rob@example.com").await;
-        let service = world.member(acme, Role::Admin).await;
+        let service = machine(world, acme, Role::Admin).await;
         let here = &world.beside(admins).await;
         for weak in [&bob, &key] {
             assert!(may_look(&weak.at(world)).await && !may_look(&weak.at(here)).await);

@@ -1,8 +1,9 @@
 //! Sub users, forgotten passwords and proofs of an address.
 
-use super::{AUTH, PASSWORD, USER, masked, token_in};
+use super::{AUTH, PASSWORD, USER, USER_CURRENT, masked, token_in};
 use crate::world::{Actor, START, World};
 use domain::permission::{AccountRole, Role};
+use domain::principal::PrincipalState;
 use domain::time::Span;
 use serde_json::{Value, json};
 use store::System;
@@ -32,6 +33,18 @@ async fn sub<'w>(parent: &Actor<'w>, email: &str, mails: usize) -> (i64, Actor<'
     let again = world.stranger(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await;
     assert_eq!(again.status, 401, "once");
     (answer.json()["id"].as_i64().unwrap(), world.signed_in(email).await)
+}
+
+/// What is left when all ids are taken out.
+fn without_ids(value: Value) -> Value {
+    match value {
+        Value::Object(mut fields) => {
+            fields.retain(|name, _| !matches!(name.as_str(), "id" | "userId"));
+            fields.into_iter().map(|(name, value)| (name, without_ids(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_ids).collect(),
+        other => other,
+    }
 }
 
 both! {
@@ -191,6 +204,60 @@ both! {
         let path = format!("{AUTH}/password-restore-verify");
         assert_eq!(world.stranger(None).call_with("POST", &path, &restore.to_string()).await.status, 200);
         assert_eq!(world.try_sign_in("carol@example.com", "my own horse").await.status, 200);
+    }
+
+    async fn a_known_address_looks_like_an_unknown_one(world: &World) {
+        let ana = ana(world).await;
+        let globex = world.organization("Globex").await;
+        world.user(globex, Role::Admin, "known@example.com").await;
+        let create = async |email: &str| {
+            ana.post(&format!("{USER}/current"), json!({ "email": email, "password": PASSWORD })).await
+        };
+        let mut seen = Vec::new();
+        for (mails, email) in [(1, "nobody@example.com"), (2, "known@example.com")] {
+            let made = create(email).await;
+            let path = format!("{USER}/{}", made.json()["id"]);
+            let named = ana.call_with("PUT", &path, r#"{"first-name":"New"}"#).await;
+            let form = format!("old-password={0}&new-password=another+horse", PASSWORD.replace(' ', "+"));
+            let password = ana.call_with("PUT", &format!("{AUTH}/{}/password", made.json()["id"]), &form).await;
+            let invited = ana.post("/api/v1/members/invitations", json!({ "email": email, "role": "readonly" })).await;
+            let again = create(email).await;
+            let listed = ana.get(USER).await.json()["users"].as_array().unwrap().last().unwrap().clone();
+            let members = ana.get("/api/v1/members").await.json()["members"].as_array().unwrap().last().unwrap().clone();
+            let audit = ana.get("/v3/organizations/audit-logs").await;
+            let audit = (audit.status.as_u16(), audit.text().matches(email).count());
+            let all = json!([
+                made.status.as_u16(), made.json(), named.status.as_u16(), named.json(), password.status.as_u16(),
+                invited.status.as_u16(), again.status.as_u16(), listed, members, audit
+            ]);
+            seen.push(without_ids(serde_json::from_str(&all.to_string().replace(email, "an address")).unwrap()));
+            let mail = world.mail(mails).await;
+            assert!(mail.contains(&format!("To: {email}")), "{mail}");
+            assert_eq!(mail.contains("you are one already"), email == "known@example.com", "{mail}");
+            assert_eq!(mail.contains("can be used once"), email != "known@example.com", "{mail}");
+        }
+        assert_eq!(seen[0], seen[1]);
+        assert_eq!(seen[0][6], 409, "one sub user of hers has the address");
+        // Whoever has the address goes on as before, and nothing opens the other user.
+        assert_eq!(world.try_sign_in("known@example.com", "another horse").await.status, 401);
+        let known = world.signed_in("known@example.com").await;
+        assert_eq!(known.get(USER_CURRENT).await.json()["username"], "known@example.com");
+        let listed = ana.get(USER).await.json()["users"].as_array().unwrap().last().unwrap()["id"].clone();
+        assert_ne!(known.get(USER_CURRENT).await.json()["id"], listed);
+    }
+
+    async fn making_people_over_and_over_mails_once(world: &World) {
+        let ana = ana(world).await;
+        for _ in 0..3 {
+            let body = json!({ "email": "new@example.com" });
+            let made = ana.post(&format!("{USER}/current"), body).await;
+            assert_eq!(made.status, 200, "{}", made.text());
+            let id = world.store().known(&System::for_sign_in(), "new@example.com").await.unwrap().unwrap();
+            let (system, id) = (System::for_administration(), id.person.principal.id);
+            world.store().set_principal_state(&system, id, PrincipalState::Deleted, START).await.unwrap();
+        }
+        world.mail(1).await;
+        assert_eq!(world.mails().len(), 1, "of one organization in an hour");
     }
 
     async fn a_forgotten_password_is_set_by_mail_once(world: &World) {

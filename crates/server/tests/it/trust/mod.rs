@@ -1,6 +1,6 @@
 //! That nobody reaches what is not theirs.
 
-mod callers;
+pub mod callers;
 mod homes;
 mod joining;
 mod roles;

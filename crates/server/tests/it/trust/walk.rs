@@ -63,7 +63,8 @@ async fn seen(world: &World, organization: domain::ids::OrganizationId, account:
 
 /// Whether what a caller may do in the whole account reaches a pattern's things wherever they are.
 fn reaches_all(who: &Who<'_>, pattern: &str) -> bool {
-    let of_people = pattern.starts_with("/frontend/") && pattern.contains("{user}");
+    let of_people = ["/frontend/", "/tenure/v1/users/"].iter().any(|start| pattern.starts_with(start))
+        && pattern.contains("{user}");
     let of_account = pattern.contains("/enterprise/") && !pattern.contains("/service-users/");
     who.account && (of_people || of_account)
 }

@@ -1,0 +1,37 @@
+//! `/tenure/v1/users`: people, for administrators of the account.
+
+use super::caller::Known;
+use super::errors::TenureError;
+use crate::failure::Failure;
+use crate::operations::suspensions;
+use crate::state::App;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::Refusal;
+use domain::refusal::Thing;
+
+/// `PUT /tenure/v1/users/{user}/suspension`: suspends a person, named by number, address or id.
+pub async fn suspend(
+    Known(caller): Known,
+    State(app): State<App>,
+    user: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, TenureError> {
+    suspensions::suspend(&app, &caller, &named(user)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /tenure/v1/users/{user}/suspension`: lets a suspended person act again.
+pub async fn resume(
+    Known(caller): Known,
+    State(app): State<App>,
+    user: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, TenureError> {
+    suspensions::resume(&app, &caller, &named(user)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn named(user: Result<Path<String>, PathRejection>) -> Result<String, TenureError> {
+    let found = user.map(|Path(text)| text);
+    found.map_err(|_| Failure::from(Refusal::NotFound(Thing::Principal)).into())
+}
