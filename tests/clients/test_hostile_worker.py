@@ -142,6 +142,8 @@ def test_a_command_under_the_workers_user_finds_nothing(organization, place):
     worker = place.start(place.worker(organization.tenure, "hostile"), True, leaked=(leaked,), **more)
     os.close(leaked)
     check(organization, ask(organization, "hostile"), secret, worker)
+    log = (place.folder / f"log-{len(place.started) - 1}").read_text()
+    assert log.count("this worker uses an administrator's key") == 1, log
 
 
 def test_a_key_on_standard_input_is_found_nowhere(organization, place):

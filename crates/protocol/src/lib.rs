@@ -33,6 +33,9 @@ pub const HOST_FILES_PATH: &str = "/tenure/v1/host/files";
 /// `x-organization-id` may name. Without it, the key decides.
 pub const SERVES_HEADER: &str = "x-tenure-serves";
 
+/// Header by which the server warns a worker, in a sentence for its log: that its key can do more than it needs.
+pub const WARNING_HEADER: &str = "x-tenure-warning";
+
 /// Close code for a host whose name another connection took over: two machines would otherwise take the name from
 /// one another for ever, so the older one ends instead of connecting again.
 pub const CLOSE_REPLACED: u16 = 4001;

@@ -1,9 +1,11 @@
 //! The servers of the deployment, as one who asks for work sees them.
 
 use std::fmt;
+use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use protocol::WARNING_HEADER;
 use protocol::work::{Assignment, Beat, Claim, Claimed, Done, Heartbeat, Report, TurnToken, WORK_PATH};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, StatusCode};
@@ -66,6 +68,8 @@ pub(crate) struct Servers {
     key: String,
     organization: Option<Uuid>,
     client: Client,
+    /// Whether the server's warning about the key was logged.
+    warned: Once,
 }
 
 impl Servers {
@@ -86,7 +90,7 @@ impl Servers {
             .build()
             .map_err(|error| WorkerError::Http(error.to_string()))?;
         let (current, key) = (AtomicUsize::new(0), key.to_owned());
-        Ok(Self { bases, current, key, organization, client })
+        Ok(Self { bases, current, key, organization, client, warned: Once::new() })
     }
 
     /// Asks for a turn; `None` when nothing came.
@@ -97,6 +101,9 @@ impl Servers {
                 Trouble::Lost => Trouble::Away("no Tenure server gives out work at this address".to_owned()),
                 other => other,
             })?;
+        if let Some(warning) = response.headers().get(WARNING_HEADER).and_then(|text| text.to_str().ok()) {
+            self.warned.call_once(|| tracing::warn!("{warning}"));
+        }
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }

@@ -8,7 +8,6 @@ use crate::state::App;
 use domain::Refusal;
 use domain::device::Offer;
 use domain::ids::{DeviceId, HostId};
-use domain::permission::Permission;
 use protocol::{DeviceReport, FromHost, HoldNotice, ToHost};
 use std::sync::Arc;
 use store::access::ConnectHosts;
@@ -51,13 +50,8 @@ pub async fn connect(
     let (connection, orders) = HostConnection::new(link);
     connection.order(ToHost::Welcome { protocol: protocol::PROTOCOL_VERSION, host: host.0 });
     tracing::info!(%host, name, "a host is on the line");
-    if reach.has(Permission::ManageServiceUsers) {
-        let place = reach.only().map_or_else(String::new, |organization| format!(" --org {organization}"));
-        tracing::warn!(
-            %host, name,
-            "this host connects with an administrator's key, which may do far more than a host needs; make one that may \
-             not: tenure service-user create NAME --role host{place}, then tenure key create --service-user ID"
-        );
+    if let Some(warning) = reach.warning("host") {
+        tracing::warn!(%host, name, "{warning}");
     }
     Ok((connection, orders))
 }

@@ -52,11 +52,19 @@ impl<P: Right> Reach<P> {
         }
     }
 
-    /// Whether the same caller has another right where it serves.
-    pub fn has(&self, permission: Permission) -> bool {
-        match self {
-            Reach::Organization(granted) => granted.has(permission),
-            Reach::Account(granted) => granted.has(permission),
-        }
+    /// What is wrong with a key that can do far more than a worker or a host needs, and how to make a better one.
+    /// `role` is the role that is enough.
+    pub fn warning(&self, role: &str) -> Option<String> {
+        let administers = match self {
+            Reach::Organization(granted) => granted.has(Permission::ManageServiceUsers),
+            Reach::Account(granted) => granted.has(Permission::ManageServiceUsers),
+        };
+        let place = self.only().map_or_else(String::new, |organization| format!(" --org {organization}"));
+        administers.then(|| {
+            format!(
+                "this {role} uses an administrator's key, which can do far more than it needs: make a better one with \
+                 `tenure service-user create NAME --role {role}{place}` and `tenure key create --service-user ID`"
+            )
+        })
     }
 }

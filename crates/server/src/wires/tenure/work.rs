@@ -11,15 +11,15 @@ use crate::wires::layers::{self, NotKept, Whole, json, json_within};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::agent::{Acus, Answer, EventKind, Item, MAX_TITLE_CHARS, PullRequest, Report, Usage};
 use domain::credential::{Secret, SecretHash, TurnToken};
 use domain::ids::SessionId;
 use domain::json::{self, REPORTED};
-use protocol::work as said;
+use protocol::{WARNING_HEADER, work as said};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use store::Chosen;
@@ -53,18 +53,22 @@ pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Resp
         let wait = left.min(KEY_HOLDS);
         let claim = work::Claim { worker: asked.worker.clone(), agents: agents.clone(), wait, key };
         if let Some(assignment) = work::claim(&app, &reach, &claim).await? {
-            return Ok(not_kept(Json(to_worker(assignment)).into_response()));
+            return Ok(answer(&reach, Json(to_worker(assignment)).into_response()));
         }
         left -= wait;
         if left.is_zero() || app.stop.is_cancelled() {
-            return Ok(not_kept(StatusCode::NO_CONTENT.into_response()));
+            return Ok(answer(&reach, StatusCode::NO_CONTENT.into_response()));
         }
         reach = self::reach(&app, &mut parts).await?;
     }
 }
 
-fn not_kept(mut response: Response) -> Response {
+/// An answer to a claim: never kept, and with a warning for a key that can do too much.
+fn answer(reach: &Reach, mut response: Response) -> Response {
     response.extensions_mut().insert(NotKept);
+    if let Some(warning) = reach.warning("worker").and_then(|text| HeaderValue::try_from(text).ok()) {
+        response.headers_mut().insert(WARNING_HEADER, warning);
+    }
     response
 }
 

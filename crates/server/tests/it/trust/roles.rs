@@ -89,6 +89,23 @@ both! {
         }
     }
 
+    async fn a_worker_with_an_administrators_key_is_told_how_to_make_a_better_one(world: &World) {
+        let acme = world.organization("Acme").await;
+        let of_acme = format!("--role worker --org {acme}`");
+        for (who, told) in [
+            (world.member(acme, Role::Admin).await, Some(of_acme.as_str())),
+            (world.of_account(AccountRole::Admin).await, Some("--role worker`")),
+            (world.member(acme, Role::Worker).await, None),
+            (world.of_account(AccountRole::Worker).await, None),
+        ] {
+            let answer = who.post("/tenure/v1/work/claim", json!({ "worker": "w" })).await;
+            assert_eq!(answer.status, 204, "{}", answer.text());
+            let warning = answer.headers.get("x-tenure-warning").map(|text| text.to_str().unwrap());
+            assert_eq!(warning.is_some(), told.is_some());
+            assert!(warning.unwrap_or_default().contains(told.unwrap_or_default()), "{warning:?}");
+        }
+    }
+
     async fn auditors_read_the_audit_log_and_the_usage(world: &World) {
         let acme = world.organization("Acme").await;
         let account = world.of_account(AccountRole::Auditor).await;
