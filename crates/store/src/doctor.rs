@@ -41,7 +41,7 @@ const POWERFUL: &str = "
     SELECT p.id, p.name, p.default_organization,
         CASE WHEN EXISTS (SELECT 1 FROM hosts h WHERE h.organization = COALESCE(p.default_organization, $2))
             THEN 1 ELSE 0 END,
-        CASE WHEN EXISTS (SELECT 1 FROM agent_sessions s WHERE s.fence > 0
+        CASE WHEN EXISTS (SELECT 1 FROM agent_sessions s WHERE s.state <> 'new'
                 AND (p.default_organization IS NULL OR s.organization = p.default_organization))
             THEN 1 ELSE 0 END
     FROM principals p

@@ -283,6 +283,24 @@ fn drop_database(server: &str, name: &str) {
     });
 }
 
+/// Runs SQL on a database as somebody does who has the database itself.
+///
+/// # Errors
+/// What the database says of it.
+///
+/// # Panics
+/// There is no such database.
+pub async fn raw(url: &str, sql: &str) -> std::result::Result<(), String> {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let connection = rusqlite::Connection::open(Path::new(path)).expect("a database");
+        return connection.execute_batch(sql).map_err(|error| error.to_string());
+    }
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a database");
+    tokio::spawn(connection);
+    let done = client.batch_execute(sql).await;
+    done.map_err(|error| error.as_db_error().map_or(error.to_string(), |error| error.message().to_owned()))
+}
+
 /// Writes nonsense over the first page of a table of an SQLite database that nobody has open.
 ///
 /// # Panics

@@ -13,21 +13,8 @@ use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
 use serde_json::json;
-use std::path::Path;
-use store::testing::TestDatabase;
+use store::testing::{TestDatabase, raw};
 use store::{ApiToken, AuditLine, AuditProof, BrokenLine, By, NewAuditLine, NewPassword, Store};
-
-/// Does what somebody does who has the database itself.
-pub async fn raw(url: &str, sql: &str) -> Result<(), String> {
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let connection = rusqlite::Connection::open(Path::new(path)).unwrap();
-        return connection.execute_batch(sql).map_err(|error| error.to_string());
-    }
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    let done = client.batch_execute(sql).await;
-    done.map_err(|error| error.as_db_error().map_or(error.to_string(), |error| error.message().to_owned()))
-}
 
 /// Takes away what keeps lines as they are, as somebody does who has the database itself.
 async fn disarm(db: &TestDatabase) {

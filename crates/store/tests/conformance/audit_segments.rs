@@ -1,10 +1,9 @@
 //! Sealed segments of the audit log: only what is in one may be deleted, and the log goes on after it.
 
-use crate::audit::raw;
 use crate::world::{NOW, system};
 use domain::time::Span;
 use serde_json::json;
-use store::testing::TestDatabase;
+use store::testing::{TestDatabase, raw};
 use store::{AuditHead, By, NewAuditLine, Segment, SegmentLine, SegmentWalk, Store};
 
 const LATER: Span = Span::minutes(24 * 60);

@@ -1,9 +1,8 @@
 //! Damage is found by whoever meets it, and ends all writes.
 
-use crate::audit::raw;
 use std::path::Path;
 use store::database::{Batch, Database, DatabaseError, OpenMode, Statement};
-use store::testing::{destroy_page, empty_sqlite, fresh_postgres};
+use store::testing::{destroy_page, empty_sqlite, fresh_postgres, raw};
 
 fn write() -> Batch {
     let sql = "UPDATE counters SET pruned = pruned + 0";

@@ -130,7 +130,7 @@ both! {
             false => (format!("'{place}'"), format!("'{}'", robot.0)),
         };
         let row = format!("INSERT INTO members (organization, principal, role, created_us) VALUES ({place}, {who}, 'admin', 1)");
-        crate::audit::raw(&db.url, &row).await.unwrap();
+        store::testing::raw(&db.url, &row).await.unwrap();
         assert_eq!(caller(&store, robot).await.organization(), None);
         assert!(store.service_users_here(&system().within(acme), Some(robot)).await.unwrap().is_empty());
     }

@@ -89,7 +89,7 @@ both! {
         let database = Database::open(&db.url, OpenMode::Existing, 0).await.unwrap();
         assert_eq!(database.newer_schema().await.unwrap(), None);
         let newer = format!("INSERT INTO schema_migrations VALUES ({}, 'later', 'x', 0)", SCHEMA_VERSION + 1);
-        crate::audit::raw(&db.url, &newer).await.unwrap();
+        store::testing::raw(&db.url, &newer).await.unwrap();
         assert_eq!(database.newer_schema().await.unwrap(), Some(SCHEMA_VERSION + 1));
     }
 }

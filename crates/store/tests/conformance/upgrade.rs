@@ -1,13 +1,12 @@
 //! What an older program wrote opens, and what a newer one wrote is refused.
 
-use crate::audit::raw;
 use crate::opening::schema_error;
 use crate::world::{NOW, organization, system};
 use domain::principal::Home;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::database::{Database, MIGRATIONS, Migration, OpenMode, SCHEMA_VERSION};
-use store::testing::{TestPlace, empty_postgres, empty_sqlite};
+use store::testing::{TestPlace, empty_postgres, empty_sqlite, raw};
 use store::{By, NewAuditLine, Store};
 
 /// What a database is that the program of a schema wrote.

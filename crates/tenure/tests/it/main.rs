@@ -13,3 +13,4 @@ mod process;
 mod refusals;
 mod serving;
 mod shell;
+mod upgrade;
