@@ -19,36 +19,53 @@ macro_rules! event_columns {
     };
 }
 
+/// Which events a page is of.
+macro_rules! wanted {
+    () => {
+        "organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4
+             AND ($5 = '' OR $5 LIKE '%,' || kind || ',%') AND $6 NOT LIKE '%,' || kind || ',%'
+             AND ($7 = 0 OR turn = $8)"
+    };
+}
+
 /// The events between two sequences: at most `$9`, and no more after their data has `$10` bytes. Kinds come as one text
-/// with a comma around each. `found` says how many there are without the second limit.
+/// with a comma around each. `found` says how many there are without the second limit. Where the page ends is found by
+/// lengths alone, as it is for messages.
 macro_rules! page {
-    ($order:literal) => {
+    ($order:literal, $up_to:literal, $last:literal) => {
         concat!(
-            "SELECT ",
-            event_columns!(),
-            ", found FROM (SELECT p.*, COUNT(*) OVER () AS found,
-                 SUM(OCTET_LENGTH(data)) OVER (ORDER BY sequence ",
-            $order,
-            ") - OCTET_LENGTH(data) AS before
-             FROM (SELECT ",
-            event_columns!(),
-            " FROM events WHERE organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4
-                 AND ($5 = '' OR $5 LIKE '%,' || kind || ',%') AND $6 NOT LIKE '%,' || kind || ',%'
-                 AND ($7 = 0 OR turn = $8)
-             ORDER BY organization ",
+            "WITH p AS (SELECT sequence, OCTET_LENGTH(data) AS bytes FROM events WHERE ",
+            wanted!(),
+            " ORDER BY organization ",
             $order,
             ", session_us ",
             $order,
             ", sequence ",
             $order,
-            " LIMIT $9) p) q WHERE before < $10 ORDER BY sequence ",
+            " LIMIT $9)
+             SELECT ",
+            event_columns!(),
+            ", (SELECT COUNT(*) FROM p) AS found FROM events WHERE ",
+            wanted!(),
+            " AND sequence ",
+            $up_to,
+            " (SELECT ",
+            $last,
+            "(sequence) FROM (SELECT sequence, SUM(bytes) OVER (ORDER BY sequence ",
+            $order,
+            ") - bytes AS before FROM p) q WHERE before < $10)
+             ORDER BY organization ",
+            $order,
+            ", session_us ",
+            $order,
+            ", sequence ",
             $order
         )
     };
 }
 
-pub(crate) const PAGE: &str = page!("ASC");
-pub(crate) const NEWEST: &str = page!("DESC");
+pub(crate) const PAGE: &str = page!("ASC", "<=", "MAX");
+pub(crate) const NEWEST: &str = page!("DESC", ">=", "MIN");
 
 // Sequences have no gaps, so the newest is how many there are.
 const ALL: &str = "SELECT COALESCE(MAX(sequence), 0) FROM events WHERE organization = $1 AND session_us = $2";

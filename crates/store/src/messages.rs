@@ -16,30 +16,40 @@ use domain::time::Micros;
 pub(crate) const IS_THERE: &str = "
     SELECT created_us FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND tail = $3";
 
-/// Messages between two places, in one direction: at most `$5`, and no more after their rows have `$6` bytes.
+/// Messages between two places, in one direction: at most `$5`, and no more after their rows have `$6` bytes. Where the
+/// page ends is found by lengths alone: a database that carried the rows through that would write large ones to disk.
 macro_rules! page {
-    ($order:literal) => {
+    ($order:literal, $up_to:literal, $last:literal) => {
         concat!(
-            "SELECT body FROM (SELECT sequence, body,
-                 SUM(OCTET_LENGTH(body)) OVER (ORDER BY sequence ",
+            "SELECT body FROM messages
+             WHERE organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4 AND sequence ",
+            $up_to,
+            " (SELECT ",
+            $last,
+            "(sequence) FROM (SELECT sequence, SUM(bytes) OVER (ORDER BY sequence ",
             $order,
-            ") - OCTET_LENGTH(body) AS before
-             FROM (SELECT sequence, body FROM messages
-                   WHERE organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4
-                   ORDER BY organization ",
+            ") - bytes AS before
+                 FROM (SELECT sequence, OCTET_LENGTH(body) AS bytes FROM messages
+                       WHERE organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4
+                       ORDER BY organization ",
             $order,
             ", session_us ",
             $order,
             ", sequence ",
             $order,
-            " LIMIT $5) p) q WHERE before < $6 ORDER BY sequence ",
+            " LIMIT $5) p) q WHERE before < $6)
+             ORDER BY organization ",
+            $order,
+            ", session_us ",
+            $order,
+            ", sequence ",
             $order
         )
     };
 }
 
-const PAGE: &str = page!("ASC");
-const NEWEST: &str = page!("DESC");
+const PAGE: &str = page!("ASC", "<=", "MAX");
+const NEWEST: &str = page!("DESC", ">=", "MIN");
 
 // Sequences have no gaps, so the newest is how many there are.
 const TOTAL: &str = "
@@ -47,11 +57,13 @@ const TOTAL: &str = "
 
 /// Messages with files; bounded as [`PAGE`] is.
 const ATTACHED: &str = "
-    SELECT body FROM (SELECT sequence, body,
-             SUM(OCTET_LENGTH(body)) OVER (ORDER BY sequence) - OCTET_LENGTH(body) AS before
-         FROM messages WHERE organization = $1 AND session_us = $2 AND attachments > 0
-             AND sequence > $3 AND sequence < $4) q
-    WHERE before < $5 ORDER BY sequence";
+    SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND attachments > 0
+        AND sequence > $3 AND sequence <= (SELECT MAX(sequence) FROM
+            (SELECT sequence, SUM(OCTET_LENGTH(body)) OVER (ORDER BY sequence) - OCTET_LENGTH(body) AS before
+             FROM messages WHERE organization = $1 AND session_us = $2 AND attachments > 0
+                 AND sequence > $3 AND sequence < $4) q
+            WHERE before < $5)
+    ORDER BY organization, session_us, sequence";
 
 impl Store {
     /// What was said after a message, in order, and how many messages the session has in all: at most `limit`, and
