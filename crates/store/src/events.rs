@@ -4,7 +4,7 @@ use crate::access::{Granted, Right, ViewSessions};
 use crate::database::Row;
 use crate::lane::Scan;
 use crate::messages::IS_THERE;
-use crate::rows::{from_json, values, word};
+use crate::rows::{from_json, read_all, values, word};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Event, EventContext, EventKind, EventQuery};
@@ -124,11 +124,11 @@ impl Store {
                 self.within_snapshot(granted, scans.collect()).await?
             }
         };
-        let [there, rows, total] = answers.try_into().unwrap_or_default();
+        let [there, mut rows, total] = answers.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let items =
-            rows.iter().take(query.limit as usize).map(|row| event(id, row)).collect::<Result<Vec<_>>>()?;
         let found = rows.first().map_or(Ok(0), |row| row.int(7))?;
+        rows.truncate(query.limit as usize);
+        let items = read_all(rows, move |row| event(id, row)).await?;
         let more = found > i64::try_from(items.len()).unwrap_or(i64::MAX);
         let total = total.first().map_or(Ok(0), |row| row.int(0))?;
         Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
@@ -162,7 +162,7 @@ impl Store {
         ];
         let [there, rows] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        rows.iter().map(|row| event(id, row)).collect()
+        read_all(rows, move |row| event(id, row)).await
     }
 }
 

@@ -11,6 +11,7 @@ mod agent_filter;
 mod agent_lists;
 mod agent_sessions;
 mod agents;
+pub mod aside;
 mod audit;
 mod audit_chain;
 mod audit_segments;

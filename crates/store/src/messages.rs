@@ -3,7 +3,7 @@
 use crate::access::{Granted, Right, ViewSessions};
 use crate::database::Row;
 use crate::lane::Scan;
-use crate::rows::{MAX_PAGE_BYTES, from_json, values};
+use crate::rows::{MAX_PAGE_BYTES, from_json, read_all, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Attachment, Message, Source};
@@ -87,7 +87,7 @@ impl Store {
         let [there, rows, total] =
             self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let items = rows.iter().map(message).collect::<Result<Vec<_>>>()?;
+        let items = read_all(rows, message).await?;
         let total = total.first().map_or(Ok(0), |row| row.int(0))?;
         let more = items.last().map_or(after, |last| last.sequence) < total;
         Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
@@ -109,7 +109,7 @@ impl Store {
         ];
         let [there, rows] = self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        rows.iter().map(message).collect()
+        read_all(rows, message).await
     }
 
     /// One message.

@@ -1,5 +1,6 @@
 //! Between rows and the domain's types.
 
+use crate::aside::aside;
 use crate::database::{Batch, DatabaseError, Row, Statement, Value};
 use crate::{Error, Result};
 use domain::ids::{
@@ -96,6 +97,15 @@ pub(crate) fn ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)
 /// After how many bytes of rows with JSON in them a page ends, whatever number of rows was asked for. A row is as large
 /// as what a client once sent.
 pub(crate) const MAX_PAGE_BYTES: i64 = 4 << 20;
+
+/// Reads rows; see [`aside`].
+pub(crate) async fn read_all<T: Send + 'static>(
+    rows: Vec<Row>,
+    read: impl Fn(&Row) -> Result<T> + Send + 'static,
+) -> Result<Vec<T>> {
+    let bytes = rows.iter().map(Row::bytes_held).sum();
+    aside(bytes, move || rows.iter().map(read).collect()).await?
+}
 
 /// What is kept as JSON. Everything that is written here can be written as JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {

@@ -1,5 +1,6 @@
 //! What is around every request of every wire: an id, a time limit, no panic, one line in the log.
 
+use super::pacing::pace;
 pub use super::repeats::{KeptInstead, NotKept};
 use super::unreadable::why;
 use super::{origin, quotas, repeats};
@@ -229,7 +230,7 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
         cause: response.extensions().get::<Cause>().map(|Cause(cause)| cause.as_str()),
     }
     .log();
-    response
+    pace(response)
 }
 
 /// The answer to a request of which no more than the head is read. The connection cannot go on, unless its client has

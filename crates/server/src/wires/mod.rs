@@ -14,6 +14,7 @@ pub mod mobilenext;
 mod object;
 pub mod openapi;
 mod origin;
+mod pacing;
 pub mod pages;
 pub mod probe;
 mod quotas;

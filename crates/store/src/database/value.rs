@@ -119,6 +119,16 @@ impl Row {
         self.cells.len()
     }
 
+    /// How many bytes of text and others it holds.
+    pub fn bytes_held(&self) -> usize {
+        let held = |cell: &Value| match cell {
+            Value::Text(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Null | Value::Int(_) | Value::Id(_) => 0,
+        };
+        self.cells.iter().map(held).sum()
+    }
+
     /// A whole number.
     pub fn int(&self, column: usize) -> Result<i64, DatabaseError> {
         present(column, self.maybe_int(column)?)

@@ -23,6 +23,7 @@ use futures_util::stream;
 use serde_json::{Map, Value};
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
+use store::aside::aside;
 
 /// The most messages of one answer, which are the newest ones.
 const MAX_MESSAGES: i64 = 1_000;
@@ -56,25 +57,27 @@ pub async fn newest(
     let limit = query.number("limit", 1..=MAX_MESSAGES)?;
     let total = agent_sessions::get(app, granted, id).await?.messages();
     let first = (total - limit.unwrap_or(MAX_MESSAGES)).max(0);
-    let messages = between(app, granted, id, first, total).await?;
+    let (messages, bytes) = between(app, granted, id, first, total).await?;
     let left_out = total - i64::try_from(messages.len()).unwrap_or(0);
-    let shown = messages.into_iter().map(|message| Shown::new(id, message)).collect::<Vec<_>>();
     let (total, offset) = (u64::try_from(total).unwrap_or(0), u64::try_from(left_out).unwrap_or(0));
     let asked = u64::try_from(limit.unwrap_or(MAX_MESSAGES)).unwrap_or(0);
-    let page = Page::new(&shown, total, offset, asked).of_messages();
+    let written = aside(bytes, move || {
+        let shown = messages.into_iter().map(|message| Shown::new(id, message)).collect::<Vec<_>>();
+        Output::json(StatusCode::OK, &Page::new(&shown, total, offset, asked).of_messages())
+    });
     let cut = (limit.is_none() && left_out > 0)
         .then(|| format!("the oldest {left_out} messages were left out: export the session to have all"));
-    Ok(Output::json(StatusCode::OK, &page)?.warning(cut).warning(query.unknown(&KNOWN)))
+    Ok(written.await??.warning(cut).warning(query.unknown(&KNOWN)))
 }
 
-/// Messages after one place up to another, from the newest back until they are too much for one answer.
+/// Messages after one place up to another, from the newest back until they are too much for one answer; and their bytes.
 async fn between(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
     after: i64,
     last: i64,
-) -> Result<Vec<Message>, Failure> {
+) -> Result<(Vec<Message>, usize), Failure> {
     let (mut found, mut before, mut bytes) = (Vec::new(), last + 1, 0);
     while before > after + 1 && bytes < MAX_BYTES {
         let page = agent_messages::page_back(app, granted, id, after, before, AT_ONCE).await?;
@@ -84,7 +87,7 @@ async fn between(
         found.extend(page);
     }
     found.reverse();
-    Ok(found)
+    Ok((found, bytes))
 }
 
 /// `POST …/messages`.
