@@ -76,6 +76,9 @@ mod tests {
     use super::*;
     use axum::response::IntoResponse;
     use http_body_util::BodyExt;
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
     async fn a_large_answer_comes_whole_and_in_pieces() {
@@ -97,13 +100,21 @@ mod tests {
     async fn others_have_their_turn_between_two_pieces() {
         let body = pace(Bytes::from(vec![0; 1_000_000]).into_response()).into_body();
         let reading = tokio::spawn(async move { body.collect().await.unwrap().to_bytes().len() });
-        let mut turns = 0;
-        while !reading.is_finished() {
-            tokio::task::yield_now().await;
-            turns += 1;
-        }
-        assert!(turns >= 1_000_000 / PIECE, "{turns}");
+        let turns = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&turns);
+        let others = tokio::spawn(async move {
+            // Ready again at once. `yield_now` would come again only when nothing else is ready.
+            poll_fn::<(), _>(|context| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        });
         assert_eq!(reading.await.unwrap(), 1_000_000);
+        others.abort();
+        let turns = turns.load(Ordering::Relaxed);
+        assert!(turns >= 1_000_000 / PIECE, "{turns}");
     }
 
     #[test]

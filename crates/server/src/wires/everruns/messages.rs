@@ -8,7 +8,7 @@ use super::ids;
 use super::query::Query;
 use super::shapes::Page;
 use crate::failure::Failure;
-use crate::operations::agent_messages::{self, Post};
+use crate::operations::agent_messages::{self, Post, aside};
 use crate::operations::agent_sessions;
 use crate::state::App;
 use crate::wires::layers::{self, Whole};
@@ -23,7 +23,6 @@ use futures_util::stream;
 use serde_json::{Map, Value};
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
-use store::aside::aside;
 
 /// The most messages of one answer, which are the newest ones.
 const MAX_MESSAGES: i64 = 1_000;
