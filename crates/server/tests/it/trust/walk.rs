@@ -6,6 +6,7 @@ use crate::coverage::story::{self, Story};
 use crate::coverage::{TABLE, state};
 use crate::devin::at;
 use crate::devin::coverage as devin;
+use crate::socket::Socket;
 use crate::world::{Actor, Answer, World};
 use domain::permission::{AccountRole, Role};
 use serde_json::{Value, json};
@@ -138,6 +139,43 @@ both! {
             assert_eq!(seen(world, theirs.organization, &account).await, before, "{method} {pattern} changed something of theirs");
         }
         assert!(walked > 500, "only {walked} were walked");
+    }
+
+    async fn nobody_tells_over_the_websocket_what_is_not_theirs_from_what_is_not_there(world: &World) {
+        let (ours, theirs) = (Story::tell(world).await, Story::of(world, "Initech").await);
+        let rack = world.host(&world.member(theirs.organization, Role::Admin).await, "their rack", &[("theirs", "ios")]).await;
+        let ios = json!({ "filters": [{ "attribute": "platform", "operator": "EQUALS", "value": "ios" }] });
+        let held = Socket::of(&theirs.owner).await.call("fleet.allocate", ios.clone()).await;
+        assert!(held["error"].is_null(), "{held}");
+        let session = held["result"]["sessionId"].as_str().unwrap().to_owned();
+        let unknown_upload = unknown(&theirs.file);
+        let calls = |device: &str, upload: &str, session: &str| {
+            [
+                ("device.io.tap", json!({ "deviceId": device, "x": 1, "y": 1 })),
+                ("device.screenshot", json!({ "deviceId": device })),
+                ("device.apps.install", json!({ "deviceId": device, "uploadId": upload })),
+                ("device.apps.install", json!({ "deviceId": "one", "uploadId": upload })),
+                ("fleet.release", json!({ "deviceId": device })),
+                ("fleet.release", json!({ "deviceId": session })),
+                ("fleet.allocate", json!({ "filters": [{ "attribute": "id", "operator": "EQUALS", "value": device }] })),
+            ]
+        };
+        let mut everybody = everybody(world, ours.organization).await;
+        everybody.push(Who { name: "our owner".into(), actor: ours.owner.clone(), account: false, named: false });
+        for who in everybody {
+            let mut socket = Socket::of(&who.actor).await;
+            let real = calls("theirs", &theirs.file, &session);
+            let other = calls("nobody", &unknown_upload, &unknown(&session));
+            for ((method, real), (_, other)) in real.into_iter().zip(other) {
+                let answers = (socket.call(method, real.clone()).await, socket.call(method, other).await);
+                assert_eq!(answers.0, answers.1, "{}: {method} {real}", who.name);
+                assert!(answers.0["error"].is_object(), "{}: {method} {real}: {}", who.name, answers.0);
+            }
+        }
+        assert!(rack.calls.lock().unwrap().is_empty());
+        let still = Socket::of(&theirs.owner).await.call("devices.list", Value::Null).await;
+        assert!(still.to_string().contains("theirs"), "{still}");
+        rack.leave().await;
     }
 
     async fn ids_in_bodies_and_queries_tell_nothing_either(world: &World) {
