@@ -57,6 +57,25 @@ fn every_route_is_in_the_document_of_its_wire() {
 }
 
 #[test]
+fn every_parameter_has_a_type() {
+    for wire in WIRES {
+        let document = document(wire);
+        for (path, operations) in entries(&document["paths"]) {
+            for (method, operation) in entries(operations) {
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let typed = ["type", "$ref", "enum", "const", "anyOf", "oneOf", "allOf"];
+                    let schema = &parameter["schema"];
+                    assert!(
+                        typed.iter().any(|key| schema.get(key).is_some()),
+                        "{wire}: {method} {path}: {parameter}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_open_in_a_path_is_declared_once_and_references_lead_somewhere() {
     for wire in WIRES {
         let document = document(wire);
