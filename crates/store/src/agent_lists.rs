@@ -5,7 +5,7 @@ use crate::agent_filter::{Conditions, Reach, conditions, kept, tags_across, tags
 use crate::agent_sessions::session;
 use crate::database::{Database, Row, Value};
 use crate::lane::Scan;
-use crate::rows::{MAX_PAGE_BYTES, values, word};
+use crate::rows::{MAX_PAGE_BYTES, read_all, values, word};
 use crate::{Result, Store};
 use domain::agent::{AgentSession, SessionFilter, State};
 use domain::ids::AgentId;
@@ -50,7 +50,7 @@ impl Store {
     ) -> Result<Listed<AgentSession>> {
         let both = self.list(Reach::Organization, filter, select);
         let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
-        stretch(&rows, &total, select)
+        stretch(rows, &total, select).await
     }
 
     /// The like for the whole account. Sessions of deleted organizations are there when the filter says so.
@@ -62,7 +62,7 @@ impl Store {
     ) -> Result<Listed<AgentSession>> {
         let both = self.list(Reach::Account, filter, select);
         let [rows, total] = self.across(granted, both).await?.try_into().unwrap_or_default();
-        stretch(&rows, &total, select)
+        stretch(rows, &total, select).await
     }
 
     /// What is asked of a list: its rows and its total.
@@ -236,12 +236,12 @@ fn sorted<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
     counts
 }
 
-fn stretch(rows: &[Row], total: &[Row], select: Select) -> Result<Listed<AgentSession>> {
+async fn stretch(mut rows: Vec<Row>, total: &[Row], select: Select) -> Result<Listed<AgentSession>> {
     let (Select::Offset { limit, .. } | Select::Before { limit, .. }) = select;
-    let limit = limit as usize;
-    let items = rows.iter().take(limit).map(|row| session(row, 0)).collect::<Result<Vec<_>>>()?;
-    let total = total.first().map_or(Ok(0), |row| count(row, 0))?;
     let found = rows.first().map_or(Ok(0), |row| count(row, 2))?;
+    rows.truncate(limit as usize);
+    let items = read_all(rows, |row| session(row, 0)).await?;
+    let total = total.first().map_or(Ok(0), |row| count(row, 0))?;
     Ok(Listed { more: found > items.len() as u64, items, total })
 }
 

@@ -4,7 +4,7 @@ use crate::access::{Granted, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
 use crate::idempotency::makes;
 use crate::lane::Scan;
-use crate::rows::{MAX_PAGE_BYTES, batch, containing, from_json, json, listed, one, values};
+use crate::rows::{MAX_PAGE_BYTES, batch, containing, from_json, json, listed, one, read_all, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{Agent, DEFAULT_AGENT};
@@ -98,7 +98,8 @@ impl Store {
             (Scan(TOTAL), values![pattern.as_str()]),
         ];
         let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
-        let items = rows.iter().map(|row| agent(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
+        let organization = granted.organization();
+        let items = read_all(rows, move |row| agent(organization, row)).await?;
         listed(items, &total, u64::from(offset))
     }
 
