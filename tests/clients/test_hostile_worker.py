@@ -106,7 +106,8 @@ def opens_nothing(organization, loot):
     before = people()
     assert [status for status, _ in before] == [200, 200]
     new = {"name": "mine", "role_id": "org_admin"}
-    for credential in {text.removeprefix("TENURE_TOKEN=") for text in loot}:
+    # What has other letters is no credential: no header can hold it.
+    for credential in {text.removeprefix("TENURE_TOKEN=") for text in loot if text.isascii()}:
         for method, path, body in [
             ("GET", "/tenure/v1/me", None), ("GET", "/api/v1/members", None), ("POST", "/api/v1/sessions", {}),
             ("GET", "/v1/sessions", None), ("POST", "/v1/sessions", {}), ("GET", f"{own}/members/users", None),
