@@ -48,6 +48,12 @@ impl PrincipalState {
         }
     }
 
+    /// Whether somebody in this state can be suspended. Who has not confirmed the address can not: they cannot act yet,
+    /// and resuming them would confirm it.
+    pub fn can_be_suspended(self) -> bool {
+        self == PrincipalState::Active
+    }
+
     /// The state of a word.
     pub fn parse(name: &str) -> Option<PrincipalState> {
         use PrincipalState::*;

@@ -12,7 +12,7 @@ use domain::ids::PrincipalId;
 use domain::login::Reach;
 use domain::name;
 use domain::permission::{PermissionSet, Role};
-use domain::principal::{Person, Principal, PrincipalKind, PrincipalState};
+use domain::principal::{Person, Principal, PrincipalKind, PrincipalState, normal_email};
 use domain::refusal::Thing;
 use store::access::ManageMembers;
 use store::{Caller, GrantedPerson, System};
@@ -120,6 +120,23 @@ pub async fn get(app: &App, caller: &Caller, number: i64) -> Result<Profile, Fai
     let granted = app.store.over(caller, number, Reach::See, "read:user", "read:sub-user").await?;
     let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
     profile(app, &granted, permissions).await
+}
+
+/// The person of a number, an address or an id, for an administrator of the account.
+///
+/// # Errors
+/// [`Refusal::Forbidden`]; [`Refusal::OutOfScope`]; [`Refusal::NotFound`].
+pub async fn find_person(app: &App, caller: &Caller, named: &str) -> Result<Principal, Failure> {
+    caller.may_in_account::<ManageMembers>()?;
+    caller.in_scope("read:sub-user")?;
+    if let Some(email) = normal_email(named) {
+        let known = app.store.known(&System::for_administration(), &email).await?;
+        return Ok(known.ok_or(Refusal::NotFound(Thing::Principal))?.person.principal);
+    }
+    let id = domain::ids::parse_uuid(named);
+    let mut people = app.store.people(caller).await?.into_iter().map(|person| person.principal);
+    let found = people.find(|one| Some(one.id.0) == id || one.number.to_string() == named);
+    found.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
 }
 
 /// New names; nothing leaves one as it is.

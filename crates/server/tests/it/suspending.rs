@@ -19,7 +19,7 @@ both! {
         let key = world.actor(id, Some(acme), None).await;
         let root = world.of_account(AccountRole::Admin).await;
         let number = world.signed_in("bob@example.com").await.get(USER_CURRENT).await.json()["id"].to_string();
-        for named in ["bob@example.com", number.as_str(), &id.to_string()] {
+        for named in ["Bob@Example.com", number.as_str(), &id.to_string()] {
             let login = world.signed_in("bob@example.com").await;
             assert_eq!((key.is_good().await, login.is_good().await), (true, true));
             assert_eq!(suspension(&root, "PUT", named).await, 204);

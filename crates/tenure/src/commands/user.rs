@@ -293,6 +293,9 @@ async fn set_state(
     if state == PrincipalState::Active && user.state != PrincipalState::Suspended {
         return Err(Failure::new(format!("{email} is not suspended: they are {}", user.state.name())));
     }
+    if state == PrincipalState::Suspended && !user.state.can_be_suspended() {
+        return Err(Failure::new(format!("{email} cannot be suspended: they are {}", user.state.name())));
+    }
     admin.store.set_principal_state(&admin.system, user.id, state, now()).await?;
     user.state = state;
     let sentence = match state {

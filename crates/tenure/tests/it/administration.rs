@@ -56,6 +56,7 @@ fn people(place: &TestPlace) -> String {
     shell.run("user forget-factor ana@example.com");
     shell.run("member remove ana@example.com --org Globex");
     shell.run("user suspend ana@example.com");
+    shell.run("user suspend ana@example.com");
     shell.run("user resume ana@example.com");
     shell.run("user resume ana@example.com");
     shell.run("user delete ana@example.com");

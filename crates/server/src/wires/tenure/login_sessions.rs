@@ -4,7 +4,7 @@ use super::caller::Known;
 use super::errors::TenureError;
 use super::me::Session;
 use crate::failure::Failure;
-use crate::operations::{login_query, logins, suspensions};
+use crate::operations::{login_query, logins, users};
 use crate::state::App;
 use crate::wires::layers::{self, Whole};
 use axum::Json;
@@ -55,7 +55,7 @@ pub async fn revoke(
     let body: Query = layers::json(&app, request).await?;
     let mut query = query(&body).map_err(Failure::from)?;
     if let Some(user) = &body.user {
-        query.owner = Some(suspensions::find_person(&app, &caller, user).await?.id.0);
+        query.owner = Some(users::find_person(&app, &caller, user).await?.id.0);
     }
     let found = match (body.dry_run, &body.token) {
         (true, _) => login_query::preview(&app, &caller, query).await?,
