@@ -4,8 +4,8 @@
 //! It knows the servers over the network only, through the `protocol` crate.
 
 mod backoff;
-mod chance;
-mod children;
+mod child_process;
+mod clock;
 pub mod host;
 mod options;
 pub mod worker;

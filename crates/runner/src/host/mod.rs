@@ -9,17 +9,17 @@
 //! ```
 
 mod baseline;
+mod connection;
 mod driver;
 mod fencing;
 mod files;
 mod fleet;
-mod link;
 mod mobilecli;
 mod options;
 mod release;
 mod server;
 mod simulated;
-mod state;
+mod state_dir;
 
 pub use crate::options::Serves;
 pub use options::{HostError, HostOptions, ParseSimulatedDevicesError, SimulatedDevices};
@@ -50,14 +50,14 @@ pub async fn run(options: HostOptions, stop: CancellationToken) -> Result<(), Ho
         .iter()
         .map(|url| Server::new(url, options.token.clone(), options.serves, client.clone()).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()?;
-    let state = state::StateDir::open(&options.state_dir)?;
+    let state = state_dir::StateDir::open(&options.state_dir)?;
 
     let stop = stop.child_token();
     let drivers = drivers(&options, &state, &stop)?;
     let fleet = Fleet::new(drivers, options.on_release.clone(), stop.clone());
     let mut links = JoinSet::new();
     for server in servers {
-        links.spawn(link::keep(server, Arc::clone(&fleet), options.name.clone(), stop.clone()));
+        links.spawn(connection::keep(server, Arc::clone(&fleet), options.name.clone(), stop.clone()));
     }
     let mut outcome = Ok(());
     while let Some(ended) = links.join_next().await {
@@ -76,7 +76,7 @@ pub async fn run(options: HostOptions, stop: CancellationToken) -> Result<(), Ho
 /// The drivers that the options ask for. With simulated devices only, nobody needs `mobilecli`.
 fn drivers(
     options: &HostOptions,
-    state: &state::StateDir,
+    state: &state_dir::StateDir,
     stop: &CancellationToken,
 ) -> Result<Vec<Arc<dyn Driver>>, HostError> {
     let mut drivers: Vec<Arc<dyn Driver>> = Vec::new();

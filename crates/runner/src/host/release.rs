@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::children::{Group, without_secrets};
+use crate::child_process::{Group, without_secrets};
 
 /// How long the command may take.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::directives::{Asked, Directives, Found};
 use super::text::{Decoder, Lines};
-use crate::children::Group;
+use crate::child_process::Group;
 
 /// How long what a command left running may go on writing after it.
 const AFTERWARDS: Duration = Duration::from_secs(1);

@@ -7,9 +7,9 @@ use protocol::work::Assignment;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::servers::{Servers, Trouble, Turn};
+use super::work_client::{Servers, Trouble, Turn};
 use crate::backoff::Backoff;
-use crate::chance::{jitter, now};
+use crate::clock::{jitter, now};
 
 /// Longest time between two heartbeats.
 const MOST_SILENCE: Duration = Duration::from_secs(10);

@@ -11,13 +11,13 @@
 mod command;
 mod directives;
 mod exec_user;
+mod folder_locks;
 mod lease;
 mod options;
 mod outbox;
-mod rooms;
-mod servers;
 mod text;
 mod turn;
+mod work_client;
 
 pub use exec_user::ExecUser;
 pub use options::{WorkerError, WorkerOptions};
@@ -31,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
-use crate::chance::{jitter, now};
-use servers::{Servers, Trouble};
+use crate::clock::{jitter, now};
 use turn::Work;
+use work_client::{Servers, Trouble};
 
 /// How long a claim waits for a turn, in seconds. Shorter than what proxies allow a request.
 const WAIT_SECONDS: u64 = 25;
@@ -72,7 +72,7 @@ pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> 
     let stopped = stop.now.child_token();
     let hurry = hurry(claiming.clone(), stopped.clone(), options.stop_limit);
     let _hurry = AbortOnDropHandle::new(tokio::spawn(hurry));
-    let work = Arc::new(Work { options, servers, directory, rooms: rooms::Rooms::default(), stopped });
+    let work = Arc::new(Work { options, servers, directory, rooms: folder_locks::Rooms::default(), stopped });
     let mut slots = JoinSet::new();
     for _ in 0..work.options.parallel {
         slots.spawn(slot(Arc::clone(&work), claiming.clone()));

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio::time::{timeout, timeout_at};
 
 use super::lease::Lease;
-use super::servers::Trouble;
-use crate::chance::now;
+use super::work_client::Trouble;
+use crate::clock::now;
 
 /// Items that wait for the server. When it is full the command waits: output is neither lost nor piled up.
 pub(crate) const WAITING: usize = 64;

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::WorkerOptions;
 use super::command::{self, Ending, Limits, Said};
 use super::directives::Asked;
+use super::folder_locks::Rooms;
 use super::lease::Lease;
 use super::outbox;
-use super::rooms::Rooms;
-use super::servers::{Servers, Trouble};
-use crate::children::without_secrets;
+use super::work_client::{Servers, Trouble};
+use crate::child_process::without_secrets;
 
 /// Longest text that is put into the environment, in bytes: the system refuses programs with more than 128 KiB.
 const MOST_VARIABLE: usize = 100_000;

@@ -1,10 +1,10 @@
 //! Devices that hang on this machine, driven by the operator's `mobilecli server`.
 //!
 //! Clients speak `mobilecli`'s own language, so a call goes through one to one. What differs: methods and parameters
-//! that would reach files of this machine ([`allowed`]), apps and recordings (files that travel, [`translate`]),
+//! that would reach files of this machine ([`allowlist`]), apps and recordings (files that travel, [`translate`]),
 //! and that a device is only offered once it answers ([`watcher`]).
 
-mod allowed;
+mod allowlist;
 mod process;
 mod rpc;
 mod translate;
@@ -25,9 +25,9 @@ use tokio_util::task::TaskTracker;
 use super::baseline::Baselines;
 use super::driver::{DeviceCall, Driver, host_failed, sentence};
 use super::fleet::unavailable;
-use super::state::StateDir;
+use super::state_dir::StateDir;
 use super::{HostError, HostOptions};
-use allowed::Checked;
+use allowlist::Checked;
 use rpc::Rpc;
 use translate::Recording;
 
@@ -143,7 +143,7 @@ impl Driver for Mobilecli {
     async fn call(&self, call: DeviceCall) -> Result<Value, CallError> {
         let report = self.report(&call.serial);
         let kind = report.as_ref().map(|report| report.kind.as_str());
-        let Checked { params } = allowed::check(&call.method, call.params, kind)?;
+        let Checked { params } = allowlist::check(&call.method, call.params, kind)?;
         let (method, serial) = (call.method.as_str(), call.serial.as_str());
         // Booting is for those that are away.
         if report.is_none() && method != "device.boot" {

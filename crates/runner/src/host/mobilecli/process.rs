@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
-use crate::chance::jitter;
-use crate::children::{Group, in_path, without_secrets};
+use crate::child_process::{Group, in_path, without_secrets};
+use crate::clock::jitter;
 use crate::host::HostError;
 
 /// What `mobilecli` writes to its standard error.

@@ -8,7 +8,7 @@ use tempfile::TempPath;
 use tokio::time::Instant;
 
 use super::Mobilecli;
-use crate::chance::now;
+use crate::clock::now;
 use crate::host::driver::{host_failed, invalid_params, sentence};
 use crate::host::files::RemoteFile;
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::rpc::Rpc;
-use crate::chance::now;
+use crate::clock::now;
 use crate::host::driver::{host_failed, sentence};
 
 /// How long `mobilecli` may take to list its devices.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::catalog::{App, Model, apps, browser};
 use super::{movie, screen};
-use crate::chance::now;
+use crate::clock::now;
 use crate::host::driver::{host_failed, invalid_params, method_not_found};
 
 /// How many marks and how much text a screen remembers.

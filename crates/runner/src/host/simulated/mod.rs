@@ -3,9 +3,9 @@
 
 mod catalog;
 mod device;
+mod font;
 mod movie;
 mod screen;
-mod text;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::device::{Mark, State};
-use super::text;
+use super::font;
 
 /// The picture is drawn with this part of the screen's points in each direction, and enlarged when it is written.
 const SHRINK: u32 = 4;
@@ -173,10 +173,10 @@ impl Picture {
 
     /// One line of text, at most `width` wide, two pixels for each of the font's.
     fn write(&mut self, left: i64, top: i64, width: i64, words: &str, colour: Colour) {
-        let fits = usize::try_from(width / text::ADVANCE / 2).unwrap_or(0);
+        let fits = usize::try_from(width / font::ADVANCE / 2).unwrap_or(0);
         for (column, letter) in words.chars().take(fits).enumerate() {
-            for (x, y) in text::dots(letter) {
-                let x = left + (column as i64 * text::ADVANCE + x) * 2;
+            for (x, y) in font::dots(letter) {
+                let x = left + (column as i64 * font::ADVANCE + x) * 2;
                 self.fill(x, top + y * 2, 2, 2, colour);
             }
         }

@@ -23,7 +23,7 @@ use super::driver::DeviceCall;
 use super::fleet::{FencedCall, Fleet, Outbox};
 use super::server::Server;
 use crate::backoff::Backoff;
-use crate::chance::{jitter, now};
+use crate::clock::{jitter, now};
 
 /// How long connecting, and the welcome, may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::WorkerError;
 use crate::backoff::Backoff;
-use crate::chance::jitter;
+use crate::clock::jitter;
 use crate::options::{Serves, base_url, http_client};
 
 /// How long an answer may take, on top of what the request itself asks to wait.
