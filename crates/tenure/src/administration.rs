@@ -11,7 +11,7 @@ use server::settings::Settings;
 use store::{Database, OpenMode, Store, System};
 use uuid::Uuid;
 
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::values::OrgRef;
 
 /// Shorter passwords are guessed.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::process;
 
 /// The variable that a key may be in.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 const MAGIC: &[u8] = b"tenure backup 1\n";
 const SUM: u64 = 32;

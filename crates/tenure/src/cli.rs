@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{
-    audit, backup, clock, demo, doctor, host, key, login_sessions, master_key, member, org, restore, serve,
-    service_user, settings, user, worker,
+use crate::commands::admin::{
+    audit, clock, key, login_sessions, master_key, member, org, service_user, user,
 };
+use crate::commands::{backup, demo, doctor, host, restore, serve, settings, worker};
 
 /// Who holds which device, which agent is at work, who is signed in: a sessions server.
 #[derive(Debug, Parser)]

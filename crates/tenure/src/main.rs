@@ -6,7 +6,7 @@ mod archive;
 mod arguments;
 mod cli;
 mod commands;
-mod failure;
+mod error;
 mod output;
 mod process;
 mod values;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::failure::Result;
+use crate::error::Result;
 
 /// How answers are written.
 #[derive(Debug, Clone, Copy)]

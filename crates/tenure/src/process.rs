@@ -4,7 +4,7 @@
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 /// Sees to it that nobody gets at the keys in this process's memory: no core dump is written, and on Linux no other
 /// process of the same user may look into it (`ptrace`, `/proc/<pid>/mem`) or read how it was started

@@ -11,7 +11,7 @@ use store::{By, NewAuditLine};
 use crate::administration::now;
 use crate::archive::{self, Contents, KeptFile, Scratch};
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 /// Arguments of `tenure backup`.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use server::settings::BaseUrl;
 
 use crate::api_key::KeySource;
 use crate::commands::{Context, start_logging, stop_at_signal};
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::values::name;
 
 /// Arguments of `tenure host`.

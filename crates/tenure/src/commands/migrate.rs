@@ -5,7 +5,7 @@ use store::{Database, OpenMode};
 
 use crate::administration::now;
 use crate::commands::Context;
-use crate::failure::Result;
+use crate::error::Result;
 
 /// Makes the database if it is not there, and brings it to the schema of this program.
 ///

@@ -1,23 +1,14 @@
 //! One file for each command.
 
-pub mod audit;
-mod audit_segments;
+pub mod admin;
 pub mod backup;
-pub mod clock;
 pub mod demo;
 pub mod doctor;
 pub mod host;
-pub mod key;
-pub mod login_sessions;
-pub mod master_key;
-pub mod member;
 pub mod migrate;
-pub mod org;
 pub mod restore;
 pub mod serve;
-pub mod service_user;
 pub mod settings;
-pub mod user;
 pub mod version;
 pub mod worker;
 
@@ -27,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::administration::Administration;
 use crate::cli::{Cli, Command, Global};
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::output::Output;
 use crate::process;
 
@@ -94,15 +85,15 @@ async fn run_async(context: &Context, command: Command) -> Result<()> {
         Command::Demo(arguments) => demo::run(context, arguments).await,
         Command::Host(arguments) => host::run(context, arguments).await,
         Command::Worker(arguments) => worker::run(context, arguments).await,
-        Command::Org(command) => org::run(context, command).await,
-        Command::User(command) => user::run(context, command).await,
-        Command::Member(command) => member::run(context, command).await,
-        Command::ServiceUser(command) => service_user::run(context, command).await,
-        Command::Key(command) => key::run(context, command).await,
-        Command::LoginSessions(command) => login_sessions::run(context, command).await,
-        Command::MasterKey(command) => master_key::run(context, command).await,
-        Command::Audit(command) => audit::run(context, command).await,
-        Command::Clock(command) => clock::run(context, command).await,
+        Command::Org(command) => admin::org::run(context, command).await,
+        Command::User(command) => admin::user::run(context, command).await,
+        Command::Member(command) => admin::member::run(context, command).await,
+        Command::ServiceUser(command) => admin::service_user::run(context, command).await,
+        Command::Key(command) => admin::key::run(context, command).await,
+        Command::LoginSessions(command) => admin::login_sessions::run(context, command).await,
+        Command::MasterKey(command) => admin::master_key::run(context, command).await,
+        Command::Audit(command) => admin::audit::run(context, command).await,
+        Command::Clock(command) => admin::clock::run(context, command).await,
         Command::Backup(arguments) => backup::run(context, arguments).await,
         Command::Restore(arguments) => restore::run(context, arguments).await,
         Command::Doctor(arguments) => doctor::run(context, arguments).await,

@@ -16,7 +16,7 @@ use store::restoring::{self, Ended};
 use crate::administration::{Administration, now, random, time};
 use crate::archive::{Archive, KeptFile, Scratch};
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 /// Arguments of `tenure restore`.
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::arguments::SettingArguments;
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::process;
 
 /// Arguments of `tenure serve`.

@@ -6,7 +6,7 @@ use server::settings::SettingLine;
 
 use crate::arguments::SettingArguments;
 use crate::commands::Context;
-use crate::failure::Result;
+use crate::error::Result;
 use crate::output::Column;
 
 /// Arguments of `tenure settings`.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::commands::Context;
-use crate::failure::Result;
+use crate::error::Result;
 
 /// Prints the version.
 ///

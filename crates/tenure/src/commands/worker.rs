@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api_key::KeySource;
 use crate::commands::{Context, host, start_logging};
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::process::User;
 use crate::values::{duration, name};
 

@@ -9,7 +9,7 @@ use store::access::UseSessions;
 use crate::administration::{Administration, now, random};
 use crate::commands::demo::past::{pick, working_time};
 use crate::commands::demo::story::Story;
-use crate::failure::Result;
+use crate::error::Result;
 
 /// What the demo's worker runs for each message.
 pub const SCRIPT: &str = include_str!("agent.sh");

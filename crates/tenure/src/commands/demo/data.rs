@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::administration::{Administration, new_principal, now, random};
 use crate::commands::demo::{agents, past};
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 /// The keys of the demo. The store has only their hashes, so they are kept here, for the second start.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use crate::administration::Administration;
 use crate::arguments::SettingArguments;
 use crate::commands::Context;
 use crate::commands::demo::data::Keys;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 /// Where the demo keeps its data, below the folder it is started in.
 const FOLDER: &str = "tenure-demo";

@@ -6,7 +6,7 @@ use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
 
 use crate::administration::{Administration, now, random};
-use crate::failure::Result;
+use crate::error::Result;
 
 const DAYS: u64 = 30;
 

@@ -7,7 +7,7 @@ use store::access::ViewSessions;
 
 use crate::administration::{Administration, time};
 use crate::commands::demo::data::Keys;
-use crate::failure::Result;
+use crate::error::Result;
 use crate::values::OrgRef;
 
 /// Prints the addresses, the keys and the commands worth trying, ready to paste.

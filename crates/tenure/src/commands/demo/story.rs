@@ -14,7 +14,7 @@ use store::Birth;
 
 use crate::administration::{Administration, random};
 use crate::commands::demo::past::pick;
-use crate::failure::Result;
+use crate::error::Result;
 
 /// A session and what happens to it, one thing after another.
 pub struct Story {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::administration::{Administration, hash_password, minute, new_principal, now, time};
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::output::Column;
 use crate::values::{InAccount, OrgRef, account_role, email, role};
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::administration::now;
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::values::{OrgRef, email, role};
 
 /// Commands about who belongs to an organization.

@@ -7,7 +7,7 @@ use server::operations::secrets;
 
 use crate::administration::now;
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 /// What can be done with the key that secrets are sealed with.
 #[derive(Debug, Clone, Copy, Subcommand)]

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use store::{AuditHead, BrokenLine, ChainedLine};
 
 use crate::administration::{Administration, now, time};
-use crate::commands::{Context, audit_segments};
-use crate::failure::{Failure, Result};
+use crate::commands::{Context, admin::audit_segments};
+use crate::error::{Failure, Result};
 use crate::values::moment;
 
 /// Lines that are read at once.

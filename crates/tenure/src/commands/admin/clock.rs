@@ -7,7 +7,7 @@ use store::{By, NewAuditLine};
 
 use crate::administration::time;
 use crate::commands::Context;
-use crate::failure::Result;
+use crate::error::Result;
 
 /// What can be said of the clock.
 #[derive(Debug, Subcommand)]

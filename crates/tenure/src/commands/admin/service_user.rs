@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::administration::{Administration, minute, new_principal, now, time};
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::output::Column;
 use crate::values::{OrgRef, ServiceRole, name, service_role};
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::administration::{Administration, minute, now, time};
 use crate::commands::Context;
-use crate::failure::Result;
+use crate::error::Result;
 use crate::output::Column;
 use crate::values::{DeviceLimit, OrgRef, organization_name};
 

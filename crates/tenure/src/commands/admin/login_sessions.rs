@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::administration::{Administration, now, time};
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::output::Column;
 use crate::values::{duration, email};
 

@@ -13,7 +13,7 @@ use store::{Database, OpenMode, Store};
 
 use crate::administration::{Administration, now};
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 /// Arguments of `tenure doctor`.
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use store::{AuditHead, BrokenLine, SegmentLine, SegmentWalk};
 
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 /// Checks all segments of a folder, the oldest first.
 ///

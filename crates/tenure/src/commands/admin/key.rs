@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::administration::{Administration, minute, now, random, time};
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::output::Column;
 use crate::values::{OrgRef, duration, email, name, network, wire};
 
