@@ -1,6 +1,6 @@
 //! Between rows and the domain's types.
 
-use crate::aside::aside;
+use crate::blocking::aside;
 use crate::database::{Batch, DatabaseError, Row, Statement, Value};
 use crate::{Error, Result};
 use domain::ids::{

@@ -4,7 +4,7 @@
 //! prints its URL). Without it they are skipped, except in CI, where a skipped test would look like a passed one.
 
 use crate::access::ViewSessions;
-use crate::agent_filter::Reach;
+use crate::agents::filter::Reach;
 use crate::database::{Database, MIGRATIONS, OpenMode, Statement};
 use crate::rows::{any, batch};
 use crate::{Granted, GrantedAccount, Result, Store};

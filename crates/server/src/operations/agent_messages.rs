@@ -10,7 +10,7 @@ use domain::json::Json;
 use domain::page::Listed;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
-pub use store::aside::aside;
+pub use store::blocking::aside;
 
 /// A message that a caller wants to send.
 #[derive(Debug, Clone, Default)]

@@ -5,8 +5,7 @@
 //! list of processes.
 
 use super::location::{self, Location};
-use super::{Batch, Database, DatabaseError, OpenMode, SCHEMA_VERSION, Statement};
-use super::{postgres_dump, sqlite_dump};
+use super::{Batch, Database, DatabaseError, OpenMode, SCHEMA_VERSION, Statement, postgres, sqlite};
 use std::path::{Path, PathBuf};
 
 /// What was dumped.
@@ -39,11 +38,11 @@ pub async fn dump(url: &str, into: &Path) -> Result<Dump, DatabaseError> {
     match location::parse(url)? {
         Location::Sqlite(path) => {
             let (into, from) = (into.to_owned(), path);
-            let schema = blocking(move || sqlite_dump::dump(&from, &into)).await?;
+            let schema = blocking(move || sqlite::dump::dump(&from, &into)).await?;
             Ok(Dump { kind: "sqlite".into(), schema, place: String::new() })
         }
         Location::Postgres(url, protection) => {
-            let (schema, place) = postgres_dump::dump(&url, protection, into).await?;
+            let (schema, place) = postgres::dump::dump(&url, protection, into).await?;
             Ok(Dump { kind: "postgres".into(), schema, place })
         }
     }
@@ -64,7 +63,7 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
 pub async fn occupied(url: &str) -> Result<bool, DatabaseError> {
     match location::parse(url)? {
         Location::Sqlite(path) => Ok(path.exists()),
-        Location::Postgres(url, protection) => postgres_dump::occupied(&url, protection).await,
+        Location::Postgres(url, protection) => postgres::dump::occupied(&url, protection).await,
     }
 }
 
@@ -103,10 +102,10 @@ pub async fn restore(
         Location::Sqlite(path) => {
             sqlite(&path, file, after, now_us).await?;
             let file = file.to_owned();
-            blocking(move || sqlite_dump::replace(&path, &file)).await
+            blocking(move || sqlite::dump::replace(&path, &file)).await
         }
         Location::Postgres(url, protection) => {
-            postgres_dump::restore(&url, protection, dump, file, &after, now_us).await
+            postgres::dump::restore(&url, protection, dump, file, &after, now_us).await
         }
     }
 }
@@ -115,7 +114,7 @@ pub async fn restore(
 async fn sqlite(path: &Path, file: &Path, after: Vec<Statement>, now_us: i64) -> Result<(), DatabaseError> {
     if path.exists() {
         let path = path.to_owned();
-        blocking(move || sqlite_dump::unused(&path)).await?;
+        blocking(move || sqlite::dump::unused(&path)).await?;
     }
     let url = format!("sqlite:{}", file.display());
     let database = Database::open(&url, OpenMode::Migrate, now_us).await?;

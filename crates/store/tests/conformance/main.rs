@@ -31,29 +31,11 @@ macro_rules! both {
     };
 }
 
-mod accounts;
-mod agent_lists;
-mod agent_turns;
-mod agent_world;
+mod access;
 mod agents;
 mod audit;
-mod audit_segments;
-mod damage;
+mod database;
 mod devices;
-mod durability;
-mod families;
-mod files;
-mod heavy;
-mod homes;
-mod identities;
-mod invitations;
-mod lanes;
+mod directory;
 mod logins;
-mod model;
-mod opening;
-mod people;
-mod seam;
-mod sessions;
-mod sweep;
-mod upgrade;
 mod world;

@@ -11,7 +11,7 @@ use server::private;
 use server::settings::{FileStore, Settings};
 use store::database::SCHEMA_VERSION;
 use store::database::dump::{self, Dump};
-use store::restoring::{self, Ended};
+use store::restore::{self, Ended};
 
 use crate::administration::{Administration, now, random, time};
 use crate::archive::{Archive, KeptFile, Scratch};
@@ -68,7 +68,7 @@ pub async fn run(context: &Context, arguments: Restore) -> Result<()> {
     let at = now();
     let copy = Scratch::new(staging(&settings)?)?;
     archive.extract(copy.path())?;
-    let after = restoring::statements(Micros(contents.made_us), arguments.keep_keys, at)?;
+    let after = restore::statements(Micros(contents.made_us), arguments.keep_keys, at)?;
     let dumped =
         Dump { kind: contents.database.clone(), schema: contents.schema, place: contents.place.clone() };
     dump::restore(settings.database.reveal(), &dumped, copy.path(), after, at.0).await?;

@@ -7,7 +7,7 @@ use domain::time::{Micros, Span};
 use serde_json::json;
 use store::database::dump;
 use store::testing::{TestPlace, empty_postgres, empty_sqlite};
-use store::{OpenMode, restoring};
+use store::{OpenMode, restore};
 
 /// A server on a restored copy of the world's database. It has the old signing key, as another server would that
 /// nobody thought of.
@@ -19,7 +19,7 @@ async fn restored(world: &World, keep_keys: bool) -> (World, TestPlace) {
     let dumped = dump::dump(&url, &file).await.unwrap();
     let place = if url.starts_with("sqlite:") { empty_sqlite() } else { empty_postgres().await.unwrap() };
     let now = world.app().now();
-    let after = restoring::statements(START, keep_keys, now).unwrap();
+    let after = restore::statements(START, keep_keys, now).unwrap();
     // SQLite takes the file itself, by a rename on one file system.
     let staged = dump::staging(&place.url).unwrap().unwrap_or(file.clone());
     if staged != file {

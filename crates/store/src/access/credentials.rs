@@ -1,0 +1,282 @@
+//! API keys, and who is calling with one.
+
+use crate::access::authentication::Means;
+use crate::access::idempotency::makes;
+use crate::access::lane::Scan;
+use crate::access::{Caller, System};
+use crate::audit::attribution::By;
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::{Row, Statement};
+use crate::rows::{any, batch, maybe_scopes, maybe_time, one, scopes_text, values, word};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::credential::{Credential, SecretHash, Wire};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
+use domain::network::Networks;
+use domain::permission::{AccountRole, Permission, PermissionSet, Role};
+use domain::principal::{Membership, PrincipalKind, Scopes};
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::{Value as Json, json};
+
+/// The organization that a request names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chosen {
+    /// None: the key's own, or else the caller's default.
+    ByDefault,
+    /// This one; nothing when what was named cannot be an organization.
+    Named(Option<OrganizationId>),
+}
+
+/// In the order that [`caller_of`] reads. The two joins are not one in parentheses: SQLite would put together the
+/// members of all organizations, for each request.
+pub(crate) const CALLER: &str = "
+    SELECT c.principal, c.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
+           c.scopes, c.expires_us, c.id, c.created_us, c.networks
+    FROM credentials c
+    JOIN principals p ON p.id = c.principal
+    LEFT JOIN members m ON m.principal = p.id
+    LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
+    WHERE c.hash = $1 AND c.revoked_us IS NULL AND (c.expires_us IS NULL OR c.expires_us > $2)
+      AND c.created_us > $3 AND COALESCE(c.last_used_us, c.created_us) > $4 AND p.state = 'active'
+    ORDER BY m.created_us, m.organization";
+
+/// The columns of a key; see [`credential`].
+macro_rules! credential_columns {
+    () => {
+        "id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us, made_by, networks"
+    };
+}
+pub(crate) use credential_columns;
+
+const CREDENTIAL: &str =
+    concat!("SELECT ", credential_columns!(), " FROM credentials ORDER BY created_us, id");
+
+pub(crate) const ONE: &str = concat!("SELECT ", credential_columns!(), " FROM credentials WHERE id = $1");
+
+impl Store {
+    /// Who calls with a key, and in which organization.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], and [`Refusal::NotAMember`] for an organization that is unknown, deleted,
+    /// malformed or foreign, or not the one that the key is bound to.
+    pub async fn caller(&self, secret: &SecretHash, chosen: Chosen, now: Micros) -> Result<Caller> {
+        let system = System::for_secrets();
+        let limits = self.key_limits;
+        let values = values![&secret.0[..], now, limits.too_old(now), limits.too_idle(now)];
+        let rows = self.everywhere(&system, CALLER, values).await?;
+        let first = rows.first().ok_or(Error::Unauthenticated)?;
+        let (key, created) = (CredentialId(first.id(9)?), Micros(first.int(10)?));
+        let caller = caller_of(self, &system, &rows, Means::Key(key), chosen).await?;
+        Ok(Caller { until: limits.until(created, caller.until), ..caller })
+    }
+
+    /// Without a membership, only a role in the account opens an organization, and only one that exists.
+    async fn account_opens(
+        &self,
+        system: &System,
+        organization: OrganizationId,
+        account: PermissionSet,
+    ) -> Result<()> {
+        let sql = "SELECT 1 FROM organizations WHERE id = $1 AND deleted_us IS NULL";
+        let exists = !self.everywhere(system, sql, values![organization]).await?.is_empty();
+        if exists && account != PermissionSet::default() { Ok(()) } else { Err(Refusal::NotAMember.into()) }
+    }
+
+    /// Notes that a key was used. Callers do so at most every half minute for each key.
+    pub async fn credential_used(&self, _: &System, credential: CredentialId, now: Micros) -> Result<()> {
+        let sql = "UPDATE credentials SET last_used_us = $2
+                   WHERE id = $1 AND (last_used_us IS NULL OR last_used_us < $2)";
+        Ok(self.database.apply(batch([], vec![any(sql, values![credential, now])])).await?)
+    }
+
+    /// Keeps a new key. Its secret is not kept, only the hash.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when the principal does not exist or was deleted.
+    pub async fn create_credential(
+        &self,
+        system: &System,
+        new: &Credential,
+        hash: &SecretHash,
+    ) -> Result<()> {
+        let mut statements = creation(new, hash, system.0);
+        statements.extend(makes(system, new.id.0));
+        self.insert_credential(statements, &key_made(system.0, new, None)).await
+    }
+
+    pub(crate) async fn insert_credential(
+        &self,
+        statements: Vec<Statement>,
+        line: &NewAuditLine,
+    ) -> Result<()> {
+        self.apply(audited([], statements, line)?, |statement| match statement {
+            0 => Refusal::NotFound(Thing::Principal).into(),
+            _ => Error::Stale,
+        })
+        .await
+    }
+
+    /// All keys, the oldest first.
+    pub async fn credentials(&self, system: &System) -> Result<Vec<Credential>> {
+        self.everywhere(system, Scan(CREDENTIAL), values![]).await?.iter().map(credential).collect()
+    }
+}
+
+/// A line of the audit log about a key.
+pub(crate) fn key_line(by: By, action: &str, key: &Credential, details: Json, now: Micros) -> NewAuditLine {
+    NewAuditLine::new(by, action, key.id, details, now).within(key.organization)
+}
+
+/// The line of the audit log about a new key. Neither its secret nor a part of it is in there.
+pub(crate) fn key_made(by: By, new: &Credential, scopes: Option<Scopes>) -> NewAuditLine {
+    let details = json!({
+        "of": new.principal, "name": new.name, "wire": new.wire.name(),
+        "expires_us": new.expires.map(|expires| expires.0), "scopes": scopes_text(scopes),
+    });
+    key_line(by, "key.create", new, details, new.created)
+}
+
+/// Makes a key; its first statement expects that its owner exists. The key notes what `by` came with, and may be used
+/// from nowhere that the key may not be used from which it was made with.
+pub(crate) fn creation(new: &Credential, hash: &SecretHash, by: By) -> Vec<Statement> {
+    let principal = one(
+        "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
+        values![new.principal],
+    );
+    let insert = one(
+        "INSERT INTO credentials
+             (id, hash, principal, organization, wire, name, suffix, created_us, expires_us, made_by, made_in,
+              networks)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+                 COALESCE($10, (SELECT l.credential FROM logins l WHERE l.created_us = $11)), $11,
+                 COALESCE((SELECT k.networks FROM credentials k WHERE k.id = COALESCE($10,
+                     (SELECT l.credential FROM logins l WHERE l.created_us = $11))), $12))",
+        values![
+            new.id,
+            &hash.0[..],
+            new.principal,
+            new.organization,
+            new.wire.name(),
+            new.name.as_str(),
+            new.suffix.as_str(),
+            new.created,
+            new.expires,
+            by.credential,
+            by.login.map(SessionId::created),
+            new.networks.text()
+        ],
+    );
+    vec![principal, insert]
+}
+
+/// The caller that rows describe, one for each membership; see [`CALLER`].
+pub(crate) async fn caller_of(
+    store: &Store,
+    system: &System,
+    rows: &[Row],
+    means: Means,
+    chosen: Chosen,
+) -> Result<Caller> {
+    let first = rows.first().ok_or(Error::Unauthenticated)?;
+    let bound = first.maybe_id(1)?.map(OrganizationId);
+    let scopes = maybe_scopes(first, 7)?;
+    let most = scopes.map_or(PermissionSet::of(&Permission::ALL), Scopes::permissions);
+    let account = account_permissions(first)?;
+    let memberships =
+        rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;
+    let default = first.maybe_id(4)?.map(OrganizationId);
+    let kind = word(&first.text(2)?, principal_kind)?;
+    let organization = choose(chosen, bound, kind, default, &memberships)?;
+    let role = memberships.iter().find(|member| Some(member.organization) == organization);
+    let permissions = role.map_or(PermissionSet::default(), |member| member.role.permissions());
+    let everywhere = memberships.iter().map(|member| member.role.permissions());
+    let only_connects = everywhere.fold(account, PermissionSet::union).only_connects();
+    // A membership alone does not point a role in the account at an organization: the request or the key names it.
+    let by_default = matches!((chosen, bound), (Chosen::ByDefault, None));
+    let here = if by_default { PermissionSet::default() } else { account };
+    if let (Some(organization), None) = (organization, role) {
+        store.account_opens(system, organization, account).await?;
+    }
+    Ok(Caller {
+        principal: PrincipalId(first.id(0)?),
+        kind,
+        means,
+        bound,
+        scopes,
+        until: maybe_time(first, 8)?,
+        authenticated: None,
+        organization,
+        permissions: permissions.union(here).intersection(most),
+        // A key that is bound to one organization does not reach the others through its owner's role.
+        account: if bound.is_some() { PermissionSet::default() } else { account.intersection(most) },
+        memberships,
+        only_connects,
+        lacks_factor: false,
+        attempt: None,
+        address: None,
+        networks: networks(first, 11)?,
+    })
+}
+
+fn choose(
+    chosen: Chosen,
+    bound: Option<OrganizationId>,
+    kind: PrincipalKind,
+    default: Option<OrganizationId>,
+    memberships: &[Membership],
+) -> Result<Option<OrganizationId>> {
+    match (chosen, bound) {
+        (Chosen::Named(None), _) => Err(Refusal::NotAMember.into()),
+        (Chosen::Named(Some(named)), Some(bound)) if named != bound => Err(Refusal::NotAMember.into()),
+        (Chosen::Named(Some(named)), _) => Ok(Some(named)),
+        (Chosen::ByDefault, Some(bound)) => Ok(Some(bound)),
+        (Chosen::ByDefault, None) => {
+            let member = |organization| memberships.iter().any(|m| m.organization == organization);
+            let default = default.filter(|organization| member(*organization));
+            Ok(match kind {
+                // It acts at home, and nowhere by default when that is the account.
+                PrincipalKind::ServiceUser => default,
+                PrincipalKind::User => default.or(memberships.first().map(|member| member.organization)),
+            })
+        }
+    }
+}
+
+fn account_permissions(row: &Row) -> Result<PermissionSet> {
+    let role = row.maybe_text(3)?.map(|name| word(&name, AccountRole::parse)).transpose()?;
+    Ok(role.map_or(PermissionSet::default(), AccountRole::permissions))
+}
+
+fn membership(row: &Row) -> Result<Option<Membership>> {
+    let (Some(organization), Some(role)) = (row.maybe_id(5)?, row.maybe_text(6)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Membership { organization: OrganizationId(organization), role: word(&role, Role::parse)? }))
+}
+
+pub(crate) fn principal_kind(name: &str) -> Option<PrincipalKind> {
+    [PrincipalKind::User, PrincipalKind::ServiceUser].into_iter().find(|kind| kind.name() == name)
+}
+
+pub(crate) fn credential(row: &Row) -> Result<Credential> {
+    Ok(Credential {
+        id: CredentialId(row.id(0)?),
+        principal: PrincipalId(row.id(1)?),
+        organization: row.maybe_id(2)?.map(OrganizationId),
+        wire: word(&row.text(3)?, Wire::parse)?,
+        name: row.text(4)?,
+        suffix: row.text(5)?,
+        created: Micros(row.int(6)?),
+        expires: maybe_time(row, 7)?,
+        last_used: maybe_time(row, 8)?,
+        revoked: maybe_time(row, 9)?,
+        made_by: row.maybe_id(10)?.map(CredentialId),
+        networks: networks(row, 11)?,
+    })
+}
+
+/// A column of networks; NULL is everywhere.
+fn networks(row: &Row, column: usize) -> Result<Networks> {
+    row.maybe_text(column)?.map_or(Ok(Networks::default()), |text| word(&text, Networks::parse))
+}

@@ -1,0 +1,178 @@
+//! Families of keys: a key, the keys that were made with it, the keys that were made with those, and so on. A key is
+//! also made "with" another one when the login session it was made in was opened by that key.
+//!
+//! Revoking a key revokes its family, so that who found a key keeps nothing that they made with it.
+
+use crate::access::credentials::{ONE, credential, key_line};
+use crate::access::{GrantedPerson, System};
+use crate::audit::attribution::Proof;
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::Statement;
+use crate::logins::sessions::{Ends, NONE, end, end_of_key, ends};
+use crate::rows::{any, one, values};
+use crate::{Result, Store};
+use domain::Refusal;
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::refusal::Thing;
+use domain::session::{EndReason, Ending};
+use domain::time::Micros;
+use serde_json::json;
+use uuid::Uuid;
+
+/// The ids of the keys that `$root` selects by `$2`, and of their families. `UNION` drops what was found before, so a
+/// circle of keys that renewed each other ends.
+macro_rules! family {
+    ($root:literal) => {
+        concat!(
+            "WITH RECURSIVE family (id) AS (
+                 SELECT k.id FROM credentials k WHERE ",
+            $root,
+            " UNION SELECT k.id FROM family f JOIN credentials k ON k.made_by = f.id)
+             SELECT id FROM family"
+        )
+    };
+}
+
+macro_rules! of_key {
+    () => {
+        family!("k.id = $2")
+    };
+}
+
+macro_rules! of_owner {
+    () => {
+        family!("k.principal = $2")
+    };
+}
+
+macro_rules! revoke {
+    ($family:expr) => {
+        concat!(
+            "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $1), recoverable = NULL WHERE id IN (",
+            $family,
+            ")"
+        )
+    };
+}
+
+macro_rules! good {
+    ($family:expr) => {
+        concat!("SELECT id FROM credentials WHERE COALESCE(revoked_us, $1) = $1 AND id IN (", $family, ")")
+    };
+}
+
+/// Which keys are revoked together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// A key and its family.
+    Key(CredentialId),
+    /// All keys of a principal and their families.
+    Owner(PrincipalId),
+}
+
+impl Root {
+    fn id(self) -> Uuid {
+        match self {
+            Root::Key(key) => key.0,
+            Root::Owner(owner) => owner.0,
+        }
+    }
+
+    /// Revokes the keys and ends the login sessions that they opened. The batch must lock [`OrganizationId::PEOPLE`].
+    pub(crate) fn revocation(self, actor: Option<PrincipalId>, now: Micros) -> Vec<Statement> {
+        const SESSIONS_OF_KEY: Ends = ends!(
+            "created_us IN (SELECT l.created_us FROM logins l WHERE l.credential IN (",
+            of_key!(),
+            ")) AND created_us <> $3"
+        );
+        const SESSIONS_OF_OWNER: Ends = ends!(
+            "created_us IN (SELECT l.created_us FROM logins l WHERE l.credential IN (",
+            of_owner!(),
+            ")) AND created_us <> $3"
+        );
+        let (sql, sessions) = match self {
+            Root::Key(_) => (revoke!(of_key!()), SESSIONS_OF_KEY),
+            Root::Owner(_) => (revoke!(of_owner!()), SESSIONS_OF_OWNER),
+        };
+        let mut statements = vec![any(sql, values![now, self.id()])];
+        statements.extend(end(&sessions, self.id(), NONE, &revoked(actor), now));
+        statements
+    }
+}
+
+/// How the sessions end that a revoked key opened.
+pub(crate) fn revoked(actor: Option<PrincipalId>) -> Ending {
+    let evidence = "the key that opened it was revoked".to_owned();
+    Ending { reason: EndReason::Revoked, actor, evidence }
+}
+
+impl Store {
+    /// The keys of a family that are not revoked, for the audit log: their times are compared with one that no key has.
+    pub(crate) async fn good_keys(&self, root: Root) -> Result<Vec<Uuid>> {
+        let sql = match root {
+            Root::Key(_) => good!(of_key!()),
+            Root::Owner(_) => good!(of_owner!()),
+        };
+        let rows = self.everywhere(&System::for_secrets(), sql, values![NONE, root.id()]).await?;
+        let mut ids = rows.iter().map(|row| Ok(row.id(0)?)).collect::<Result<Vec<_>>>()?;
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Revokes a key and its family for ever, and ends the sessions that they opened. Revoking twice is no error.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when there is no such key.
+    pub async fn revoke_credential(&self, system: &System, id: CredentialId, now: Micros) -> Result<()> {
+        let rows = self.everywhere(system, ONE, values![id]).await?;
+        let key = rows.first().map(credential).transpose()?.ok_or(Refusal::NotFound(Thing::Credential))?;
+        let all = self.good_keys(Root::Key(id)).await?;
+        let line =
+            key_line(system.0, "key.revoke", &key, json!({ "of": key.principal, "revoked": all }), now);
+        let statements = Root::Key(id).revocation(system.0.principal, now);
+        Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
+    }
+
+    /// Revokes all keys of the person and their families for ever, and ends the sessions that they opened.
+    pub async fn revoke_tokens(&self, granted: &GrantedPerson, now: Micros) -> Result<()> {
+        let root = Root::Owner(granted.person());
+        let details = json!({ "revoked": self.good_keys(root).await? });
+        let line = NewAuditLine::new(granted.by(), "key.revoke_all", granted.person(), details, now);
+        let statements = root.revocation(granted.actor(), now);
+        Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
+    }
+
+    /// Lets a new key take the place of an old one, which is revoked alone: what was made with the old one belongs to
+    /// the family of the new one. A key that renewed itself has the same maker as before. Doing it twice is no error.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when there is no such key.
+    pub async fn succeed_credential(
+        &self,
+        system: &System,
+        old: CredentialId,
+        new: CredentialId,
+        now: Micros,
+    ) -> Result<()> {
+        let rows = self.everywhere(system, ONE, values![old]).await?;
+        let key = rows.first().map(credential).transpose()?.ok_or(Refusal::NotFound(Thing::Credential))?;
+        let own_maker =
+            "UPDATE credentials SET made_by = (SELECT k.made_by FROM credentials k WHERE k.id = $2)
+                         WHERE id = $1 AND made_by = $2";
+        let children = "UPDATE credentials SET made_by = $1 WHERE made_by = $2 AND id <> $1";
+        let revoke =
+            "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $2), recoverable = NULL WHERE id = $1";
+        let mut statements = vec![
+            any(own_maker, values![new, old]),
+            any(children, values![new, old]),
+            one(revoke, values![old, now]),
+        ];
+        statements.extend(end_of_key(old, &revoked(system.0.principal), now));
+        let details = json!({ "of": key.principal, "revoked": [old.0], "successor": new.0 });
+        let line = key_line(system.0, "key.revoke", &key, details, now);
+        self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| {
+            Refusal::NotFound(Thing::Credential).into()
+        })
+        .await
+    }
+}

@@ -1,0 +1,120 @@
+//! Which lane a statement takes that reads: its type says so, where it is written.
+
+use crate::access::System;
+use crate::audit::attribution::By;
+use crate::database::{Asker, Database, Row, Statement};
+use crate::{Result, Store};
+use domain::ids::OrganizationId;
+
+/// A statement that reads. A plain text finds a bounded number of rows by a key; see [`Scan`] for the others.
+pub(crate) trait Reads: Copy + Send + Sync {
+    /// Whether it may take long.
+    const SCANS: bool;
+
+    /// Its text.
+    fn sql(self) -> &'static str;
+}
+
+/// A statement that counts, searches, or walks a table or whatever an organization has: it reads in the lane of scans.
+/// In builds for tests, SQLite refuses a statement that walks a table without saying so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scan(pub(crate) &'static str);
+
+impl Reads for &'static str {
+    const SCANS: bool = false;
+
+    fn sql(self) -> &'static str {
+        self
+    }
+}
+
+impl Reads for Scan {
+    const SCANS: bool = true;
+
+    fn sql(self) -> &'static str {
+        self.0
+    }
+}
+
+impl By {
+    /// For whom a scan is.
+    pub(crate) fn asker(self, organization: OrganizationId) -> Asker {
+        match self.principal {
+            Some(principal) => Asker::Caller { principal: principal.0, organization: organization.0 },
+            None => Asker::Tenure,
+        }
+    }
+}
+
+impl System {
+    /// For whom a scan is: for an administrator, or for Tenure itself.
+    pub(crate) fn asker(&self) -> Asker {
+        self.0.asker(OrganizationId::ACCOUNT)
+    }
+}
+
+impl Store {
+    /// Reads statements of one kind at one moment, in their lane.
+    pub(crate) async fn ask<S: Reads>(
+        &self,
+        asker: Asker,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Vec<Row>>> {
+        if S::SCANS {
+            return Ok(self.database.scan(asker, statements).await?);
+        }
+        #[cfg(feature = "testing")]
+        for statement in &statements {
+            check_plan(&self.database, statement).await;
+        }
+        Ok(self.database.read_all(statements).await?)
+    }
+
+    /// Reads one statement in its lane.
+    pub(crate) async fn ask_one<S: Reads>(&self, asker: Asker, statement: Statement) -> Result<Vec<Row>> {
+        Ok(self.ask::<S>(asker, vec![statement]).await?.into_iter().next().unwrap_or_default())
+    }
+}
+
+/// Refuses a statement of the lane of keys that walks a whole table, so that no test passes with one.
+///
+/// # Panics
+/// When it does.
+#[cfg(feature = "testing")]
+async fn check_plan(database: &Database, statement: &Statement) {
+    use std::collections::HashSet;
+    use std::sync::{Mutex, PoisonError};
+    static CHECKED: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+    let is_new =
+        CHECKED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(statement.sql);
+    if !matches!(database, Database::Sqlite(_)) || !is_new {
+        return;
+    }
+    let sql = crate::agents::filter::kept(format!("EXPLAIN QUERY PLAN {}", statement.sql));
+    let Ok(plan) = database.read(sql, statement.values.clone()).await else { return };
+    let lines: Vec<String> = plan.iter().filter_map(|row| row.text(3).ok()).collect();
+    assert!(
+        !walks(&lines),
+        "this statement walks a table, so it must be a `Scan`: {} {lines:#?}",
+        statement.sql
+    );
+}
+
+/// Whether a plan of SQLite walks a table; not what a part of the statement has found itself.
+#[cfg(feature = "testing")]
+fn walks(plan: &[String]) -> bool {
+    let made = |name: &str| {
+        name.starts_with('(')
+            || plan.iter().any(|line| {
+                ["CO-ROUTINE ", "MATERIALIZE "].iter().any(|made| line.strip_prefix(made) == Some(name))
+            })
+    };
+    let mut before = "";
+    plan.iter().any(|line| {
+        // A recursive step begins with what the last one has found.
+        let recursive = std::mem::replace(&mut before, line) == "RECURSIVE STEP";
+        let Some(scanned) = line.strip_prefix("SCAN ") else { return false };
+        let name = scanned.split(" USING ").next().unwrap_or(scanned);
+        !(recursive || made(name) || scanned.contains("VIRTUAL TABLE") || scanned == "CONSTANT ROW")
+    })
+}

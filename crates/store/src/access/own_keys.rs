@@ -1,0 +1,175 @@
+//! A person's own API keys, as it sees and changes them.
+
+use crate::access::GrantedPerson;
+use crate::access::credentials::{creation, credential, credential_columns, key_line, key_made};
+use crate::access::idempotency::makes;
+use crate::access::key_families::Root;
+use crate::audit::attribution::Proof;
+use crate::audit::log::audited;
+use crate::database::Row;
+use crate::logins::sessions::end_of_key;
+use crate::rows::{any, maybe_scopes, maybe_time, one, scopes_text, values};
+use crate::{Error, Result, Store, System};
+use domain::Refusal;
+use domain::credential::{Credential, SecretHash};
+use domain::ids::{CredentialId, OrganizationId};
+use domain::principal::Scopes;
+use domain::refusal::Thing;
+use domain::session::{EndReason, Ending};
+use domain::time::Micros;
+use serde_json::json;
+
+/// An API key with what only its owner sees of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiToken {
+    /// The key.
+    pub credential: Credential,
+    /// What it lets through at most; nothing is whatever its owner may.
+    pub scopes: Option<Scopes>,
+    /// When it was last changed.
+    pub updated: Micros,
+    /// The secret, where the settings say that it is kept to be answered again.
+    pub recoverable: Option<String>,
+}
+
+/// How a person names one of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenName {
+    /// By its id.
+    Id(CredentialId),
+    /// By the secret itself.
+    Secret(SecretHash),
+}
+
+macro_rules! tokens {
+    ($rest:literal) => {
+        concat!(
+            "SELECT ",
+            credential_columns!(),
+            ", scopes, updated_us, recoverable
+             FROM credentials WHERE principal = $1 AND revoked_us IS NULL ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// The person's keys that were not revoked, also those that have expired; the oldest first.
+    pub async fn tokens(&self, granted: &GrantedPerson) -> Result<Vec<ApiToken>> {
+        let sql = tokens!("ORDER BY created_us, id");
+        self.everywhere(&System::for_secrets(), sql, values![granted.person()])
+            .await?
+            .iter()
+            .map(token)
+            .collect()
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also for somebody else's.
+    pub async fn token(&self, granted: &GrantedPerson, name: TokenName) -> Result<ApiToken> {
+        let system = System::for_secrets();
+        let person = granted.person();
+        let rows = match name {
+            TokenName::Id(id) => {
+                self.everywhere(&system, tokens!("AND id = $2"), values![person, id]).await?
+            }
+            TokenName::Secret(hash) => {
+                self.everywhere(&system, tokens!("AND hash = $2"), values![person, &hash.0[..]]).await?
+            }
+        };
+        rows.first().map(token).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Credential).into())
+    }
+
+    /// Keeps a new key of the person.
+    pub async fn create_token(
+        &self,
+        granted: &GrantedPerson,
+        new: &ApiToken,
+        hash: &SecretHash,
+    ) -> Result<()> {
+        assert_eq!(granted.person(), new.credential.principal, "a proof opens its own person only");
+        let mut statements = creation(&new.credential, hash, granted.by());
+        let sql = "UPDATE credentials SET scopes = $2, updated_us = $3, recoverable = $4 WHERE id = $1";
+        let values =
+            values![new.credential.id, scopes_text(new.scopes), new.updated, new.recoverable.as_deref()];
+        statements.push(one(sql, values));
+        statements.extend(makes(granted, new.credential.id.0));
+        let line = key_made(granted.by(), &new.credential, new.scopes);
+        self.insert_credential(statements, &line).await
+    }
+
+    /// Changes when a key expires and what it lets through; what it opened ends, since it was opened with what the
+    /// key let through then.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when it was changed or revoked meanwhile.
+    pub async fn change_token(
+        &self,
+        granted: &GrantedPerson,
+        before: &ApiToken,
+        after: &ApiToken,
+        secret: Option<(&SecretHash, &str)>,
+    ) -> Result<()> {
+        let (id, now) = (before.credential.id, after.updated);
+        let change = one(
+            "UPDATE credentials SET scopes = $4, expires_us = $5, updated_us = $6, recoverable = $7
+             WHERE id = $1 AND principal = $2 AND COALESCE(updated_us, created_us) = $3 AND revoked_us IS NULL",
+            values![
+                id,
+                granted.person(),
+                before.updated,
+                scopes_text(after.scopes),
+                after.credential.expires,
+                now,
+                after.recoverable.as_deref()
+            ],
+        );
+        let mut statements = vec![change];
+        if let Some((hash, suffix)) = secret {
+            let sql = "UPDATE credentials SET hash = $2, suffix = $3 WHERE id = $1";
+            statements.push(any(sql, values![id, &hash.0[..], suffix]));
+        }
+        let evidence = "the key that opened it was changed".to_owned();
+        let ending = Ending { reason: EndReason::Revoked, actor: granted.actor(), evidence };
+        statements.extend(end_of_key(id, &ending, now));
+        let terms = |token: &ApiToken| {
+            let expires = token.credential.expires.map(|expires| expires.0);
+            json!({ "of": token.credential.principal, "scopes": scopes_text(token.scopes), "expires_us": expires })
+        };
+        let action = if secret.is_some() { "key.renew" } else { "key.change" };
+        let line =
+            key_line(granted.by(), action, &after.credential, terms(after), now).instead_of(terms(before));
+        self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
+    }
+
+    /// Revokes one of the person's keys and its family for ever, and ends the sessions that they opened.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it was revoked before.
+    pub async fn revoke_token(&self, granted: &GrantedPerson, id: CredentialId, now: Micros) -> Result<()> {
+        let own = one(
+            "UPDATE credentials SET name = name WHERE id = $1 AND principal = $2 AND revoked_us IS NULL",
+            values![id, granted.person()],
+        );
+        let mut statements = vec![own];
+        let family = Root::Key(id);
+        statements.extend(family.revocation(granted.actor(), now));
+        let key = self.token(granted, TokenName::Id(id)).await?.credential;
+        let details = json!({ "of": key.principal, "revoked": self.good_keys(family).await? });
+        let line = key_line(granted.by(), "key.revoke", &key, details, now);
+        let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+        self.apply(batch, |_| Refusal::NotFound(Thing::Credential).into()).await
+    }
+}
+
+fn token(row: &Row) -> Result<ApiToken> {
+    let credential = credential(row)?;
+    Ok(ApiToken {
+        scopes: maybe_scopes(row, 12)?,
+        updated: maybe_time(row, 13)?.unwrap_or(credential.created),
+        recoverable: row.maybe_text(14)?,
+        credential,
+    })
+}

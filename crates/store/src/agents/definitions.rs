@@ -1,0 +1,261 @@
+//! Agents: who works.
+
+use crate::access::idempotency::makes;
+use crate::access::lane::Scan;
+use crate::access::{Granted, UseSessions, ViewSessions};
+use crate::database::{Row, Statement};
+use crate::rows::{MAX_PAGE_BYTES, batch, containing, from_json, json, listed, one, read_all, values};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::agent::{Agent, DEFAULT_AGENT};
+use domain::ids::{AgentId, OrganizationId};
+use domain::json::Json;
+use domain::page::Listed;
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde::{Deserialize, Serialize};
+
+macro_rules! agent_columns {
+    () => {
+        "id, name, created_us, updated_us, body"
+    };
+}
+
+const PAGE: &str = concat!(
+    "SELECT ",
+    agent_columns!(),
+    " FROM (SELECT p.*, SUM(OCTET_LENGTH(body)) OVER (ORDER BY created_us DESC, id DESC)
+                - OCTET_LENGTH(body) AS before
+            FROM (SELECT ",
+    agent_columns!(),
+    " FROM agents WHERE organization = $1 AND deleted_us IS NULL AND search LIKE $2 ESCAPE '\\'
+              ORDER BY created_us DESC, id DESC LIMIT $3 OFFSET $4) p) q
+      WHERE before < $5 ORDER BY created_us DESC, id DESC"
+);
+
+const TOTAL: &str = "SELECT COUNT(*) FROM agents
+     WHERE organization = $1 AND deleted_us IS NULL AND search LIKE $2 ESCAPE '\\'";
+
+const BY_ID: &str = concat!(
+    "SELECT ",
+    agent_columns!(),
+    " FROM agents WHERE organization = $1 AND id = $2 AND deleted_us IS NULL"
+);
+
+const BY_NAME: &str = concat!(
+    "SELECT ",
+    agent_columns!(),
+    " FROM agents WHERE organization = $1 AND name = $2 AND deleted_us IS NULL"
+);
+
+/// What nothing is looked up by.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    display_name: Option<String>,
+    description: Option<String>,
+    system_prompt: String,
+    model: Option<String>,
+    tags: Vec<String>,
+    capabilities: Json,
+}
+
+impl Store {
+    /// Keeps a new agent.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`] when the organization has one of that name; [`Refusal::NotAMember`] when the organization
+    /// was deleted meanwhile.
+    pub async fn create_agent(&self, granted: &Granted<UseSessions>, agent: &Agent) -> Result<()> {
+        assert_eq!(granted.organization(), agent.organization, "a proof opens its own organization only");
+        self.make_agent(agent, makes(granted, agent.id.0)).await
+    }
+
+    async fn make_agent(&self, agent: &Agent, noted: Option<Statement>) -> Result<()> {
+        let exists = one(
+            "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+            values![agent.organization],
+        );
+        let statements = [exists, insert(agent)?].into_iter().chain(noted).collect();
+        let batch = batch([agent.organization], statements);
+        match self.apply(batch, |_| Refusal::NotAMember.into()).await {
+            Err(Error::Stale) => Err(Refusal::Exists(format!("an agent named {:?}", agent.name)).into()),
+            outcome => outcome,
+        }
+    }
+
+    /// The agents whose name, display name or description has a text in it, whatever the case; the newest first. The page
+    /// ends early when its agents are large.
+    pub async fn agents(
+        &self,
+        granted: &Granted<ViewSessions>,
+        search: Option<&str>,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Listed<Agent>> {
+        let pattern = containing(search.unwrap_or_default());
+        let both = vec![
+            (Scan(PAGE), values![pattern.as_str(), limit, offset, MAX_PAGE_BYTES]),
+            (Scan(TOTAL), values![pattern.as_str()]),
+        ];
+        let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let organization = granted.organization();
+        let items = read_all(rows, move |row| agent(organization, row)).await?;
+        listed(items, &total, u64::from(offset))
+    }
+
+    /// An agent.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it was deleted.
+    pub async fn agent(&self, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent> {
+        let rows = self.within(granted, BY_ID, values![id]).await?;
+        let row = rows.first().ok_or(Refusal::NotFound(Thing::Agent))?;
+        agent(granted.organization(), row)
+    }
+
+    /// The agent of a name.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn agent_by_name(&self, granted: &Granted<ViewSessions>, name: &str) -> Result<Agent> {
+        let rows = self.within(granted, BY_NAME, values![name]).await?;
+        let row = rows.first().ok_or(Refusal::NotFound(Thing::Agent))?;
+        agent(granted.organization(), row)
+    }
+
+    /// Writes what an agent has become, with a time of change after that of `before`, and gives it back.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when it was changed or deleted meanwhile; [`Refusal::Exists`] for a name that is taken.
+    pub async fn update_agent(
+        &self,
+        granted: &Granted<UseSessions>,
+        before: &Agent,
+        after: &Agent,
+    ) -> Result<Agent> {
+        assert_eq!(granted.organization(), after.organization, "a proof opens its own organization only");
+        let updated = after.updated.max(Micros(before.updated.0 + 1));
+        let after = Agent { updated, ..after.clone() };
+        let taken = one(
+            "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
+                 (SELECT 1 FROM agents WHERE organization = $1 AND name = $2 AND id <> $3 AND deleted_us IS NULL)",
+            values![after.organization, after.name.as_str(), after.id],
+        );
+        let update = one(
+            "UPDATE agents SET name = $4, updated_us = $5, search = $6, body = $7
+             WHERE organization = $1 AND id = $2 AND updated_us = $3 AND deleted_us IS NULL",
+            values![
+                after.organization,
+                after.id,
+                before.updated,
+                after.name.as_str(),
+                after.updated,
+                search(&after),
+                body(&after)?
+            ],
+        );
+        let exists = || Refusal::Exists(format!("an agent named {:?}", after.name)).into();
+        let batch = batch([after.organization], vec![taken, update]);
+        self.apply(batch, |at| if at == 0 { exists() } else { Error::Stale }).await?;
+        Ok(after)
+    }
+
+    /// The agent that every organization has; made with this id when it is not there.
+    pub async fn ensure_default_agent(
+        &self,
+        granted: &Granted<UseSessions>,
+        id: AgentId,
+        now: Micros,
+    ) -> Result<Agent> {
+        let viewer = granted.seen();
+        loop {
+            match self.agent_by_name(&viewer, DEFAULT_AGENT).await {
+                Err(Error::Refused(Refusal::NotFound(_))) => {}
+                outcome => return outcome,
+            }
+            // It is not what a request is about, so nothing is noted of it.
+            match self.make_agent(&default_agent(granted.organization(), id, now), None).await {
+                // Another request was faster.
+                Err(Error::Refused(Refusal::Exists(_))) => {}
+                outcome => outcome?,
+            }
+        }
+    }
+
+    /// Deletes an agent, which frees its name. Its sessions stay.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it was deleted before.
+    pub async fn delete_agent(&self, granted: &Granted<UseSessions>, id: AgentId, now: Micros) -> Result<()> {
+        let organization = granted.organization();
+        let sql = "UPDATE agents SET deleted_us = $3
+                   WHERE organization = $1 AND id = $2 AND deleted_us IS NULL";
+        let batch = batch([organization], vec![one(sql, values![organization, id, now])]);
+        self.apply(batch, |_| Refusal::NotFound(Thing::Agent).into()).await
+    }
+}
+
+fn default_agent(organization: OrganizationId, id: AgentId, now: Micros) -> Agent {
+    Agent {
+        organization,
+        id,
+        name: DEFAULT_AGENT.to_owned(),
+        display_name: None,
+        description: None,
+        system_prompt: String::new(),
+        model: None,
+        tags: Vec::new(),
+        capabilities: Json::of(&[(); 0]),
+        created: now,
+        updated: now,
+    }
+}
+
+fn insert(agent: &Agent) -> Result<Statement> {
+    Ok(one(
+        "INSERT INTO agents (organization, id, name, created_us, updated_us, search, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        values![
+            agent.organization,
+            agent.id,
+            agent.name.as_str(),
+            agent.created,
+            agent.updated,
+            search(agent),
+            body(agent)?
+        ],
+    ))
+}
+
+fn search(agent: &Agent) -> String {
+    let parts = [Some(&agent.name), agent.display_name.as_ref(), agent.description.as_ref()];
+    parts.into_iter().flatten().map(|part| part.to_lowercase()).collect::<Vec<_>>().join("\n")
+}
+
+fn body(agent: &Agent) -> Result<String> {
+    json(&Body {
+        display_name: agent.display_name.clone(),
+        description: agent.description.clone(),
+        system_prompt: agent.system_prompt.clone(),
+        model: agent.model.clone(),
+        tags: agent.tags.clone(),
+        capabilities: agent.capabilities.clone(),
+    })
+}
+
+fn agent(organization: OrganizationId, row: &Row) -> Result<Agent> {
+    let body: Body = from_json(row, 4)?;
+    Ok(Agent {
+        organization,
+        id: AgentId(row.id(0)?),
+        name: row.text(1)?,
+        display_name: body.display_name,
+        description: body.description,
+        system_prompt: body.system_prompt,
+        model: body.model,
+        tags: body.tags,
+        capabilities: body.capabilities,
+        created: Micros(row.int(2)?),
+        updated: Micros(row.int(3)?),
+    })
+}

@@ -1,0 +1,187 @@
+//! What happened in agent sessions.
+
+use crate::access::lane::Scan;
+use crate::access::{Granted, Right, ViewSessions};
+use crate::agents::messages::IS_THERE;
+use crate::database::Row;
+use crate::rows::{from_json, read_all, values, word};
+use crate::{Result, Store};
+use domain::Refusal;
+use domain::agent::{Event, EventContext, EventKind, EventQuery};
+use domain::ids::{EventId, MessageId, SessionId, TurnId};
+use domain::page::Listed;
+use domain::refusal::Thing;
+use domain::time::Micros;
+
+macro_rules! event_columns {
+    () => {
+        "sequence, id, kind, at_us, turn, input, data"
+    };
+}
+
+/// Which events a page is of.
+macro_rules! wanted {
+    () => {
+        "organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4
+             AND ($5 = '' OR $5 LIKE '%,' || kind || ',%') AND $6 NOT LIKE '%,' || kind || ',%'
+             AND ($7 = 0 OR turn = $8)"
+    };
+}
+
+/// The events between two sequences: at most `$9`, and no more after their data has `$10` bytes. Kinds come as one text
+/// with a comma around each. `found` says how many there are without the second limit. Where the page ends is found by
+/// lengths alone, as it is for messages.
+macro_rules! page {
+    ($order:literal, $up_to:literal, $last:literal) => {
+        concat!(
+            "WITH p AS (SELECT sequence, OCTET_LENGTH(data) AS bytes FROM events WHERE ",
+            wanted!(),
+            " ORDER BY organization ",
+            $order,
+            ", session_us ",
+            $order,
+            ", sequence ",
+            $order,
+            " LIMIT $9)
+             SELECT ",
+            event_columns!(),
+            ", (SELECT COUNT(*) FROM p) AS found FROM events WHERE ",
+            wanted!(),
+            " AND sequence ",
+            $up_to,
+            " (SELECT ",
+            $last,
+            "(sequence) FROM (SELECT sequence, SUM(bytes) OVER (ORDER BY sequence ",
+            $order,
+            ") - bytes AS before FROM p) q WHERE before < $10)
+             ORDER BY organization ",
+            $order,
+            ", session_us ",
+            $order,
+            ", sequence ",
+            $order
+        )
+    };
+}
+
+pub(crate) const PAGE: &str = page!("ASC", "<=", "MAX");
+pub(crate) const NEWEST: &str = page!("DESC", ">=", "MIN");
+
+// Sequences have no gaps, so the newest is how many there are.
+const ALL: &str = "SELECT COALESCE(MAX(sequence), 0) FROM events WHERE organization = $1 AND session_us = $2";
+
+const SOME: &str = "
+    SELECT COUNT(*) FROM events WHERE organization = $1 AND session_us = $2
+        AND ($3 = '' OR $3 LIKE '%,' || kind || ',%') AND $4 NOT LIKE '%,' || kind || ',%'
+        AND ($5 = 0 OR turn = $6)";
+
+const STREAMED: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events WHERE organization = $1 AND session_us = $2 AND sequence >= $3 AND sequence <= $4
+         AND kind = 'output.message.delta' ORDER BY organization, session_us, sequence"
+);
+
+impl Store {
+    /// A stretch of what happened, and how many events of these kinds the session has in all. It is shorter than
+    /// asked for when the data of the events is large.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a session that is not there.
+    pub async fn events(
+        &self,
+        granted: &Granted<ViewSessions>,
+        id: SessionId,
+        query: &EventQuery,
+    ) -> Result<Listed<Event>> {
+        let created = id.created();
+        let kinds = query.kinds.as_ref().map_or(String::new(), |kinds| words(kinds));
+        let exclude = words(&query.exclude);
+        let (by_turn, turn) = (query.turn.is_some(), query.turn);
+        let page = values![
+            created,
+            query.after,
+            query.before.unwrap_or(i64::MAX),
+            kinds.as_str(),
+            exclude.as_str(),
+            by_turn,
+            turn,
+            i64::from(query.limit) + 1,
+            query.bytes
+        ];
+        let whole = query.kinds.is_none() && query.exclude.is_empty() && !by_turn;
+        let total = match whole {
+            true => (ALL, values![created]),
+            false => (SOME, values![created, kinds.as_str(), exclude.as_str(), by_turn, turn]),
+        };
+        let page = (if query.newest_first { NEWEST } else { PAGE }, page);
+        let statements = vec![(IS_THERE, values![created, id.tail() as i64]), page, total];
+        let answers = match whole {
+            true => self.within_snapshot(granted, statements).await?,
+            // Events of some kinds are looked for and counted among all of the session's.
+            false => {
+                let scans = statements.into_iter().map(|(sql, values)| (Scan(sql), values));
+                self.within_snapshot(granted, scans.collect()).await?
+            }
+        };
+        let [there, mut rows, total] = answers.try_into().unwrap_or_default();
+        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
+        let found = rows.first().map_or(Ok(0), |row| row.int(7))?;
+        rows.truncate(query.limit as usize);
+        let items = read_all(rows, move |row| event(id, row)).await?;
+        let more = found > i64::try_from(items.len()).unwrap_or(i64::MAX);
+        let total = total.first().map_or(Ok(0), |row| row.int(0))?;
+        Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
+    }
+
+    /// The id of the event at a place, if there is one: what an id that a client brings is compared with.
+    pub async fn event_at(
+        &self,
+        granted: &Granted<ViewSessions>,
+        id: SessionId,
+        sequence: i64,
+    ) -> Result<Option<EventId>> {
+        let sql = "SELECT e.id FROM events e JOIN agent_sessions s
+                       ON s.organization = e.organization AND s.created_us = e.session_us AND s.tail = $3
+                   WHERE e.organization = $1 AND e.session_us = $2 AND e.sequence = $4";
+        let rows = self.within(granted, sql, values![id.created(), id.tail() as i64, sequence]).await?;
+        Ok(rows.first().map(|row| row.id(0)).transpose()?.map(EventId))
+    }
+
+    /// What streamed of an answer between two places, both included, in order.
+    pub async fn streamed_output<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        id: SessionId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<Event>> {
+        let both = vec![
+            (IS_THERE, values![id.created(), id.tail() as i64]),
+            (STREAMED, values![id.created(), from, to]),
+        ];
+        let [there, rows] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
+        read_all(rows, move |row| event(id, row)).await
+    }
+}
+
+/// Kinds as one text, to be looked into with LIKE; nothing for none. No kind has a comma in its word.
+fn words(kinds: &[EventKind]) -> String {
+    match kinds.is_empty() {
+        true => ",".to_owned(),
+        false => kinds.iter().fold(",".to_owned(), |text, kind| text + kind.name() + ","),
+    }
+}
+
+fn event(session: SessionId, row: &Row) -> Result<Event> {
+    Ok(Event {
+        session,
+        sequence: row.int(0)?,
+        id: EventId(row.id(1)?),
+        kind: word(row.text_ref(2)?, EventKind::parse)?,
+        at: Micros(row.int(3)?),
+        context: EventContext { turn: row.maybe_id(4)?.map(TurnId), input: row.maybe_id(5)?.map(MessageId) },
+        data: from_json(row, 6)?,
+    })
+}

@@ -1,0 +1,250 @@
+//! Lists of agent sessions, and what is counted of them.
+
+use crate::access::lane::Scan;
+use crate::access::{Granted, GrantedAccount, ViewSessions};
+use crate::agents::filter::{Conditions, Reach, conditions, kept, tags_across, tags_within};
+use crate::agents::sessions::session;
+use crate::database::{Database, Row, Value};
+use crate::rows::{MAX_PAGE_BYTES, read_all, values, word};
+use crate::{Result, Store};
+use domain::agent::{AgentSession, SessionFilter, State};
+use domain::ids::AgentId;
+use domain::page::{Listed, Select};
+use std::collections::HashMap;
+
+/// What an organization has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionStats {
+    /// All of its sessions.
+    pub total: u64,
+    /// How many stand where; what nobody stands at is left out.
+    pub by_state: Vec<(State, u64)>,
+    /// How many were put away.
+    pub archived: u64,
+}
+
+/// What the sessions of a filter have, each with how many have it; the most frequent first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionFacets {
+    /// Who works.
+    pub agents: Vec<(AgentId, u64)>,
+    /// Where they stand.
+    pub states: Vec<(State, u64)>,
+    /// At most a hundred.
+    pub tags: Vec<(String, u64)>,
+    /// Where they came from.
+    pub origins: Vec<(String, u64)>,
+}
+
+/// A statement and its values.
+pub(crate) type Question = (Scan, Vec<Value>);
+
+impl Store {
+    /// A stretch of the organization's agent sessions that a filter lets through, newest first, with their number, at
+    /// one moment.
+    pub async fn agent_session_list(
+        &self,
+        granted: &Granted<ViewSessions>,
+        filter: &SessionFilter,
+        select: Select,
+    ) -> Result<Listed<AgentSession>> {
+        let both = self.list(Reach::Organization, filter, select);
+        let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        stretch(rows, &total, select).await
+    }
+
+    /// The like for the whole account. Sessions of deleted organizations are there when the filter says so.
+    pub async fn agent_session_list_account(
+        &self,
+        granted: &GrantedAccount<ViewSessions>,
+        filter: &SessionFilter,
+        select: Select,
+    ) -> Result<Listed<AgentSession>> {
+        let both = self.list(Reach::Account, filter, select);
+        let [rows, total] = self.across(granted, both).await?.try_into().unwrap_or_default();
+        stretch(rows, &total, select).await
+    }
+
+    /// What is asked of a list: its rows and its total.
+    pub(crate) fn list(&self, reach: Reach, filter: &SessionFilter, select: Select) -> Vec<Question> {
+        let sqlite = matches!(self.database, Database::Sqlite(_));
+        let (position, offset, limit) = match select {
+            Select::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
+            Select::Before { position, limit } => (position, 0, limit),
+        };
+        // One more than asked for tells whether others follow.
+        let limit = i64::from(limit) + 1;
+        vec![
+            page(conditions(sqlite, reach_of_page(reach, filter), filter, position), limit, offset),
+            total(conditions(sqlite, reach, filter, None)),
+        ]
+    }
+
+    /// What the organization has.
+    pub async fn agent_session_stats(&self, granted: &Granted<ViewSessions>) -> Result<SessionStats> {
+        let sql = "SELECT state, COUNT(*), COUNT(archived_us) FROM agent_sessions
+                   WHERE organization = $1 GROUP BY state ORDER BY state";
+        let mut stats = SessionStats::default();
+        for row in self.within(granted, Scan(sql), values![]).await? {
+            let count = count(&row, 1)?;
+            stats.total += count;
+            stats.by_state.push((word(row.text_ref(0)?, State::parse)?, count));
+            stats.archived += self::count(&row, 2)?;
+        }
+        Ok(stats)
+    }
+
+    /// What the sessions of a filter have in the organization, at one moment.
+    pub async fn agent_session_facets(
+        &self,
+        granted: &Granted<ViewSessions>,
+        filter: &SessionFilter,
+    ) -> Result<SessionFacets> {
+        let sqlite = matches!(self.database, Database::Sqlite(_));
+        let conditions = |reach| conditions(sqlite, reach, filter, None);
+        let statements = vec![by_columns(conditions(Reach::Organization)), by_tag(conditions(Reach::Known))];
+        let [groups, tags] = self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        let (mut agents, mut states, mut origins) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for row in &groups {
+            let count = count(row, 3)?;
+            *agents.entry(row.id(0)?).or_default() += count;
+            *states.entry(row.text(1)?).or_default() += count;
+            *origins.entry(row.text(2)?).or_default() += count;
+        }
+        let state = |(state, count): (String, u64)| Ok((word(&state, State::parse)?, count));
+        Ok(SessionFacets {
+            agents: sorted(agents).into_iter().map(|(agent, count)| (AgentId(agent), count)).collect(),
+            states: sorted(states).into_iter().map(state).collect::<Result<_>>()?,
+            tags: tags.iter().map(|row| Ok((row.text(0)?, count(row, 1)?))).collect::<Result<_>>()?,
+            origins: sorted(origins),
+        })
+    }
+
+    /// Which of these tags some session of the organization has.
+    pub async fn existing_tags(
+        &self,
+        granted: &Granted<ViewSessions>,
+        tags: &[String],
+    ) -> Result<Vec<String>> {
+        let sqlite = matches!(self.database, Database::Sqlite(_));
+        let question = tags_within(sqlite, tags);
+        let [rows] = self.within_snapshot(granted, vec![question]).await?.try_into().unwrap_or_default();
+        rows.iter().map(|row| Ok(row.text(0)?)).collect()
+    }
+
+    /// Which of these tags some session has of the organizations that a filter names.
+    pub async fn existing_tags_account(
+        &self,
+        granted: &GrantedAccount<ViewSessions>,
+        filter: &SessionFilter,
+        tags: &[String],
+    ) -> Result<Vec<String>> {
+        let sqlite = matches!(self.database, Database::Sqlite(_));
+        let question = tags_across(sqlite, filter, tags);
+        let [rows] = self.across(granted, vec![question]).await?.try_into().unwrap_or_default();
+        rows.iter().map(|row| Ok(row.text(0)?)).collect()
+    }
+}
+
+/// All sessions of some organizations would be read and sorted; of each one the newest are enough.
+pub(crate) fn reach_of_page(reach: Reach, filter: &SessionFilter) -> Reach {
+    if reach == Reach::Account && filter.organizations.is_some() { Reach::Each } else { reach }
+}
+
+/// The sessions are found by what is narrow, and only those of the page get their bodies. Their leases are left where
+/// they are: no list shows them, and without them the account's index has all that is needed. The page ends early when its
+/// bodies are large; `found` says how many sessions it would have had.
+pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Question {
+    let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
+    let found = match (conditions.reach, conditions.sqlite) {
+        (Reach::Each, true) => merged(&conditions, &limit, &offset),
+        (Reach::Each, false) => {
+            let Conditions { sql, each, .. } = &conditions;
+            format!(
+                "SELECT s.* FROM ({each}) o CROSS JOIN LATERAL
+                     (SELECT s.organization, s.created_us, s.tail FROM agent_sessions s WHERE {sql}
+                      ORDER BY {order} LIMIT CAST({limit} AS BIGINT) + CAST({offset} AS BIGINT)) s
+                 ORDER BY s.created_us DESC, s.tail DESC LIMIT {limit} OFFSET {offset}",
+                order = conditions.order()
+            )
+        }
+        _ => format!(
+            "SELECT s.organization, s.created_us, s.tail FROM agent_sessions s WHERE {}
+             ORDER BY {} LIMIT {limit} OFFSET {offset}",
+            conditions.sql,
+            conditions.order()
+        ),
+    };
+    let bytes = conditions.bind(MAX_PAGE_BYTES);
+    let sql = format!(
+        "SELECT CAST(NULL AS BIGINT), body, found FROM
+             (SELECT s.created_us, s.tail, b.body, COUNT(*) OVER () AS found,
+                  SUM(OCTET_LENGTH(b.body)) OVER (ORDER BY s.created_us DESC, s.tail DESC)
+                      - OCTET_LENGTH(b.body) AS before
+              FROM ({found}) s
+              JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us) w
+         WHERE before < CAST({bytes} AS BIGINT) ORDER BY created_us DESC, tail DESC"
+    );
+    (Scan(kept(sql)), conditions.values)
+}
+
+/// The lists of some organizations merged into one: SQLite, which joins nothing laterally, takes the newest of what is
+/// in a recursive query's queue, and the one after it of the same organization comes into the queue.
+fn merged(conditions: &Conditions, limit: &str, offset: &str) -> String {
+    let Conditions { sql, each, .. } = conditions;
+    let next = format!(
+        "CROSS JOIN agent_sessions n ON n.organization = o.id AND n.created_us =
+             (SELECT s.created_us FROM agent_sessions s WHERE {sql} ORDER BY s.created_us DESC LIMIT 1)"
+    );
+    format!(
+        "WITH RECURSIVE o (id, before_us, tail) AS
+             (SELECT n.organization, n.created_us, n.tail FROM ({each}) o {next}
+              UNION ALL SELECT n.organization, n.created_us, n.tail FROM o {next}
+              ORDER BY 2 DESC, 3 DESC LIMIT {limit} OFFSET {offset})
+         SELECT id AS organization, before_us AS created_us, tail FROM o"
+    )
+}
+
+pub(crate) fn total(Conditions { sql, values, .. }: Conditions) -> Question {
+    (Scan(kept(format!("SELECT COUNT(*) FROM agent_sessions s WHERE {sql}"))), values)
+}
+
+/// How many sessions have which agent, state and origin: what is looked for is looked for once, for all three.
+pub(crate) fn by_columns(Conditions { sql, values, .. }: Conditions) -> Question {
+    let sql = format!(
+        "SELECT s.agent, s.state, s.origin, COUNT(*) FROM agent_sessions s WHERE {sql}
+         GROUP BY s.agent, s.state, s.origin"
+    );
+    (Scan(kept(sql)), values)
+}
+
+/// The tags lead to the sessions.
+pub(crate) fn by_tag(Conditions { sql, values, .. }: Conditions) -> Question {
+    let sql = format!(
+        "SELECT x.tag, COUNT(*) FROM session_tags x WHERE x.organization = $1 AND
+             (SELECT s.created_us FROM agent_sessions s
+              WHERE s.organization = $1 AND s.created_us = x.session_us AND {sql}) IS NOT NULL
+         GROUP BY x.tag ORDER BY COUNT(*) DESC, x.tag LIMIT 100"
+    );
+    (Scan(kept(sql)), values)
+}
+
+/// The most frequent first.
+fn sorted<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
+    let mut counts = counts.into_iter().collect::<Vec<_>>();
+    counts.sort_by(|(one, ones), (other, others)| others.cmp(ones).then_with(|| one.cmp(other)));
+    counts
+}
+
+async fn stretch(mut rows: Vec<Row>, total: &[Row], select: Select) -> Result<Listed<AgentSession>> {
+    let (Select::Offset { limit, .. } | Select::Before { limit, .. }) = select;
+    let found = rows.first().map_or(Ok(0), |row| count(row, 2))?;
+    rows.truncate(limit as usize);
+    let items = read_all(rows, |row| session(row, 0)).await?;
+    let total = total.first().map_or(Ok(0), |row| count(row, 0))?;
+    Ok(Listed { more: found > items.len() as u64, items, total })
+}
+
+fn count(row: &Row, column: usize) -> Result<u64> {
+    Ok(u64::try_from(row.int(column)?).unwrap_or(0))
+}

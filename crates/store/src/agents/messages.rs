@@ -1,0 +1,188 @@
+//! What was said in agent sessions.
+
+use crate::access::lane::Scan;
+use crate::access::{Granted, Right, ViewSessions};
+use crate::database::Row;
+use crate::rows::{MAX_PAGE_BYTES, from_json, read_all, values};
+use crate::{Result, Store};
+use domain::Refusal;
+use domain::agent::{Attachment, Message, Source};
+use domain::ids::{MessageId, SessionId};
+use domain::page::Listed;
+use domain::refusal::Thing;
+use domain::time::Micros;
+
+/// One row when the session is there.
+pub(crate) const IS_THERE: &str = "
+    SELECT created_us FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND tail = $3";
+
+/// Messages between two places, in one direction: at most `$5`, and no more after their rows have `$6` bytes. Where the
+/// page ends is found by lengths alone: a database that carried the rows through that would write large ones to disk.
+macro_rules! page {
+    ($order:literal, $up_to:literal, $last:literal) => {
+        concat!(
+            "SELECT body FROM messages
+             WHERE organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4 AND sequence ",
+            $up_to,
+            " (SELECT ",
+            $last,
+            "(sequence) FROM (SELECT sequence, SUM(bytes) OVER (ORDER BY sequence ",
+            $order,
+            ") - bytes AS before
+                 FROM (SELECT sequence, OCTET_LENGTH(body) AS bytes FROM messages
+                       WHERE organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4
+                       ORDER BY organization ",
+            $order,
+            ", session_us ",
+            $order,
+            ", sequence ",
+            $order,
+            " LIMIT $5) p) q WHERE before < $6)
+             ORDER BY organization ",
+            $order,
+            ", session_us ",
+            $order,
+            ", sequence ",
+            $order
+        )
+    };
+}
+
+const PAGE: &str = page!("ASC", "<=", "MAX");
+const NEWEST: &str = page!("DESC", ">=", "MIN");
+
+// Sequences have no gaps, so the newest is how many there are.
+const TOTAL: &str = "
+    SELECT COALESCE(MAX(sequence), 0) FROM messages WHERE organization = $1 AND session_us = $2";
+
+/// Messages with files; bounded as [`PAGE`] is.
+const ATTACHED: &str = "
+    SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND attachments > 0
+        AND sequence > $3 AND sequence <= (SELECT MAX(sequence) FROM
+            (SELECT sequence, SUM(OCTET_LENGTH(body)) OVER (ORDER BY sequence) - OCTET_LENGTH(body) AS before
+             FROM messages WHERE organization = $1 AND session_us = $2 AND attachments > 0
+                 AND sequence > $3 AND sequence < $4) q
+            WHERE before < $5)
+    ORDER BY organization, session_us, sequence";
+
+impl Store {
+    /// What was said after a message, in order, and how many messages the session has in all: at most `limit`, and
+    /// fewer when their rows are large.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a session that is not there.
+    pub async fn messages(
+        &self,
+        granted: &Granted<ViewSessions>,
+        id: SessionId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Listed<Message>> {
+        let created = id.created();
+        let statements = vec![
+            (IS_THERE, values![created, id.tail() as i64]),
+            (PAGE, values![created, after, i64::MAX, limit, MAX_PAGE_BYTES]),
+            (TOTAL, values![created]),
+        ];
+        let [there, rows, total] =
+            self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
+        let items = read_all(rows, message).await?;
+        let total = total.first().map_or(Ok(0), |row| row.int(0))?;
+        let more = items.last().map_or(after, |last| last.sequence) < total;
+        Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
+    }
+
+    /// What was said before a message and after another, newest first: at most `limit` messages, and fewer when their
+    /// rows are large.
+    pub async fn messages_back(
+        &self,
+        granted: &Granted<ViewSessions>,
+        id: SessionId,
+        after: i64,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<Message>> {
+        let statements = vec![
+            (IS_THERE, values![id.created(), id.tail() as i64]),
+            (NEWEST, values![id.created(), after, before, limit, MAX_PAGE_BYTES]),
+        ];
+        let [there, rows] = self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
+        read_all(rows, message).await
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a session or a message that is not there.
+    pub async fn message<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        id: SessionId,
+        sequence: i64,
+    ) -> Result<Message> {
+        let sql = "SELECT m.body FROM messages m JOIN agent_sessions s
+                       ON s.organization = m.organization AND s.created_us = m.session_us AND s.tail = $3
+                   WHERE m.organization = $1 AND m.session_us = $2 AND m.sequence = $4";
+        let rows = self.within(granted, sql, values![id.created(), id.tail() as i64, sequence]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
+    }
+
+    /// The message of an id.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn message_named<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        session: SessionId,
+        id: MessageId,
+    ) -> Result<Message> {
+        let sql = "SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND id = $3";
+        let rows = self.within(granted, sql, values![session.created(), id]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
+    }
+
+    /// The files that came with messages, in order: from whom and when.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a session that is not there.
+    pub async fn session_attachments(
+        &self,
+        granted: &Granted<ViewSessions>,
+        id: SessionId,
+    ) -> Result<Vec<(Source, Attachment, Micros)>> {
+        let there = self.within(granted, IS_THERE, values![id.created(), id.tail() as i64]).await?;
+        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
+        self.attached(granted, id.created(), i64::MAX).await
+    }
+
+    /// The files of messages before a sequence, also of a session that was deleted. The texts beside them are large:
+    /// they are read in pages, and of each page only the files are kept.
+    pub(crate) async fn attached(
+        &self,
+        granted: &Granted<ViewSessions>,
+        session: Micros,
+        before: i64,
+    ) -> Result<Vec<(Source, Attachment, Micros)>> {
+        let (mut files, mut after) = (Vec::new(), 0);
+        loop {
+            let values = values![session, after, before, MAX_PAGE_BYTES];
+            let rows = self.within(granted, Scan(ATTACHED), values).await?;
+            if rows.is_empty() {
+                return Ok(files);
+            }
+            for row in &rows {
+                let message = message(row)?;
+                let (source, at) = (message.source, message.created);
+                files.extend(message.attachments.into_iter().map(|attachment| (source, attachment, at)));
+                after = message.sequence;
+            }
+        }
+    }
+}
+
+fn message(row: &Row) -> Result<Message> {
+    from_json(row, 0)
+}

@@ -1,0 +1,15 @@
+//! Agents and their sessions: messages, events, turns, secrets and usage.
+//!
+//! `filter` and `changes` turn what the domain decides into SQL.
+
+pub(crate) mod changes;
+pub(crate) mod definitions;
+pub(crate) mod events;
+pub(crate) mod filter;
+pub(crate) mod lists;
+pub(crate) mod messages;
+pub(crate) mod pins;
+pub(crate) mod secrets;
+pub(crate) mod sessions;
+pub(crate) mod turns;
+pub(crate) mod usage;

@@ -1,0 +1,64 @@
+//! Which sessions somebody has on top of its lists.
+
+use crate::access::{Granted, ViewSessions};
+use crate::devices::sessions::session_id;
+use crate::rows::{any, batch, one, values};
+use crate::{Result, Store};
+use domain::Refusal;
+use domain::ids::{PrincipalId, SessionId};
+use domain::refusal::Thing;
+use uuid::Uuid;
+
+impl Store {
+    /// Pins a session for who asks; one that is pinned stays so.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a session that is not there.
+    pub async fn pin_session(&self, granted: &Granted<ViewSessions>, id: SessionId) -> Result<()> {
+        let insert = "INSERT INTO pins (organization, principal, session_us) VALUES ($1, $2, $3)
+                      ON CONFLICT DO NOTHING";
+        self.set_pin(granted, id, insert).await
+    }
+
+    /// Unpins a session for who asks; one that is not pinned stays so.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a session that is not there.
+    pub async fn unpin_session(&self, granted: &Granted<ViewSessions>, id: SessionId) -> Result<()> {
+        let delete = "DELETE FROM pins WHERE organization = $1 AND principal = $2 AND session_us = $3";
+        self.set_pin(granted, id, delete).await
+    }
+
+    async fn set_pin(&self, granted: &Granted<ViewSessions>, id: SessionId, sql: &'static str) -> Result<()> {
+        let organization = granted.organization();
+        let there = "UPDATE counters SET sequence = sequence WHERE organization = $1 AND EXISTS
+                         (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND tail = $3)";
+        let statements = vec![
+            one(there, values![organization, id.created(), id.tail() as i64]),
+            any(sql, values![organization, who(granted), id.created()]),
+        ];
+        // The organization's row is locked, so that the session is still there at the end.
+        self.apply(batch([organization], statements), |_| Refusal::NotFound(Thing::Session).into()).await
+    }
+
+    /// Which of these sessions who asks has pinned.
+    pub async fn pinned_sessions(
+        &self,
+        granted: &Granted<ViewSessions>,
+        ids: &[SessionId],
+    ) -> Result<Vec<SessionId>> {
+        let sql = "SELECT s.created_us, s.tail FROM pins p JOIN agent_sessions s
+                       ON s.organization = p.organization AND s.created_us = p.session_us
+                   WHERE p.organization = $1 AND p.principal = $2 AND p.session_us >= $3 AND p.session_us <= $4";
+        let times = ids.iter().map(|id| id.created());
+        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
+        let rows = self.within(granted, sql, values![who(granted), first, last]).await?;
+        let pinned = rows.iter().map(|row| session_id(row, 0)).collect::<Result<Vec<_>>>()?;
+        Ok(pinned.into_iter().filter(|id| ids.contains(id)).collect())
+    }
+}
+
+/// Tenure itself pins under an id that nobody has.
+fn who(granted: &Granted<ViewSessions>) -> PrincipalId {
+    granted.principal().unwrap_or(PrincipalId(Uuid::nil()))
+}

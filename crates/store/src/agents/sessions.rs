@@ -1,0 +1,325 @@
+//! Agent sessions: loading, creating, changing and deleting them. How they are listed is in `lists.rs`.
+
+use crate::access::idempotency::makes;
+use crate::access::lane::Scan;
+use crate::access::{Granted, GrantedAccount, Right, System, UseSessions, ViewSessions};
+use crate::agents::changes::{self as written, CycleLimit, key};
+use crate::agents::secrets::{self, SealedSecret};
+use crate::database::{Batch, DatabaseError, Row, Topic};
+use crate::devices::sessions::{line_of, stale};
+use crate::rows::{any, batch, from_json, maybe_time, one, values};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::agent::{AgentSession, Change, Source, Work};
+use domain::ids::{OrganizationId, SessionId};
+use domain::refusal::Thing;
+use domain::session::{Kind, What};
+use domain::time::Micros;
+use std::collections::BTreeSet;
+
+/// One session: its lease, which heartbeats move, and its body.
+pub(crate) const ONE: &str = "
+    SELECT s.lease_us, b.body FROM agent_sessions s
+    JOIN agent_bodies b ON b.organization = $1 AND b.created_us = $2
+    WHERE s.organization = $1 AND s.created_us = $2 AND s.tail = $3";
+
+/// One session of anybody.
+const ANYWHERE: &str = "
+    SELECT s.lease_us, b.body FROM agent_sessions s
+    JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us
+    WHERE s.created_us = $1 AND s.tail = $2";
+
+/// The last of the run of times that begins at one which is taken.
+const TAKEN: &str = "
+    SELECT MAX(created_us) FROM
+        (SELECT created_us, created_us - ROW_NUMBER() OVER (ORDER BY created_us) AS run
+         FROM agent_sessions WHERE organization = $1 AND created_us >= $2) t
+    WHERE run = $2 - 1";
+
+/// How a session comes into being, under the id that it is given.
+#[derive(Debug, Clone)]
+pub struct Birth {
+    /// The session before anything happened to it.
+    pub session: AgentSession,
+    /// What happens to it at once: its first message, for one.
+    pub changes: Vec<Change>,
+    /// The session that started it, as it was loaded, and what that changes in it.
+    pub parent: Option<(AgentSession, Vec<Change>)>,
+    /// Its secrets.
+    pub secrets: Vec<SealedSecret>,
+}
+
+impl Store {
+    /// An agent session.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also for another organization's.
+    pub async fn agent_session(
+        &self,
+        granted: &Granted<ViewSessions>,
+        id: SessionId,
+    ) -> Result<AgentSession> {
+        let rows = self.within(granted, ONE, values![id.created(), id.tail() as i64]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| session(row, 0))
+    }
+
+    /// An agent session of any organization.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn find_agent_session(
+        &self,
+        granted: &GrantedAccount<ViewSessions>,
+        id: SessionId,
+    ) -> Result<AgentSession> {
+        let one = vec![(ANYWHERE, values![id.created(), id.tail() as i64])];
+        let [rows] = self.across(granted, one).await?.try_into().unwrap_or_default();
+        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| session(row, 0))
+    }
+
+    /// Creates a session as `birth` says, at `now` or at the next microsecond that no other session of the
+    /// organization has: nobody has seen the id yet. Its parent changes in the same batch.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the parent has changed since it was loaded; [`Refusal::NotAMember`] when the organization
+    /// was deleted meanwhile; what `birth` refuses.
+    pub async fn create_agent_session(
+        &self,
+        granted: &Granted<UseSessions>,
+        now: Micros,
+        tail: u64,
+        birth: impl Fn(SessionId) -> std::result::Result<Birth, Refusal>,
+    ) -> Result<AgentSession> {
+        let organization = granted.organization();
+        loop {
+            let created = self.next_time(organization, Kind::Agent, now);
+            let birth = birth(SessionId::new(created, tail))?;
+            assert_eq!(organization, birth.session.organization, "a proof opens its own organization only");
+            let (session, mut batch, free) = born(&birth, now)?;
+            batch.statements.extend(makes(granted, session.id.uuid()));
+            match self.database.apply(batch).await {
+                Ok(()) => return Ok(session),
+                Err(DatabaseError::Unmet { statement: 0, .. }) => return Err(Refusal::NotAMember.into()),
+                Err(DatabaseError::Taken { statement } | DatabaseError::Unmet { statement, .. })
+                    if free.contains(&statement) =>
+                {
+                    self.skip_taken(granted, Kind::Agent, TAKEN, created).await?;
+                }
+                Err(error) => return Err(stale(error)),
+            }
+        }
+    }
+
+    /// Takes in what an import or a demonstration brings with times of its own: a session and all that happened to it
+    /// until `now`, as one batch.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when another session was created at the same time; [`Refusal::NotAMember`] when there is no such
+    /// organization.
+    pub async fn import_agent_session(&self, _: &System, birth: &Birth, now: Micros) -> Result<AgentSession> {
+        let (session, batch, _) = born(birth, now)?;
+        match self.database.apply(batch).await {
+            Ok(()) => Ok(session),
+            Err(DatabaseError::Unmet { statement: 0, .. }) => Err(Refusal::NotAMember.into()),
+            Err(DatabaseError::Taken { .. } | DatabaseError::Unmet { .. }) => Err(Error::Stale),
+            Err(error) => Err(stale(error)),
+        }
+    }
+
+    /// Writes what was decided on a session as it was loaded: all of it, or nothing. Gives the session after it.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the session has changed meanwhile, when a heartbeat came for a turn that is to be taken
+    /// away, or when what is spent would reach the limit of the cycle and it was decided that it does not.
+    pub async fn change_agent_session<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        before: AgentSession,
+        changes: &[Change],
+        now: Micros,
+        limit: Option<CycleLimit>,
+    ) -> Result<AgentSession> {
+        assert_eq!(granted.organization(), before.organization, "a proof opens its own organization only");
+        if changes.is_empty() {
+            return Ok(before);
+        }
+        let (after, mut batch) = changed(before, changes, now, limit.as_ref())?;
+        let said = changes.iter().find_map(|change| match change {
+            Change::Said(message) if message.source == Source::User => Some(message.id),
+            _ => None,
+        });
+        batch.statements.extend(said.and_then(|message| makes(granted, message.0)));
+        self.apply(batch, |_| Error::Stale).await?;
+        Ok(after)
+    }
+
+    /// Deletes a session: it is gone at once; what was said and what happened is removed by [`Store::purge_agents`].
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when it has changed meanwhile.
+    pub async fn delete_agent_session(
+        &self,
+        granted: &Granted<UseSessions>,
+        before: &AgentSession,
+        now: Micros,
+    ) -> Result<()> {
+        let (organization, created) = (before.organization, before.id.created());
+        assert_eq!(granted.organization(), organization, "a proof opens its own organization only");
+        let mut statements = vec![
+            one(
+                "DELETE FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND revision = $3",
+                values![organization, created, before.revision],
+            ),
+            one(
+                "DELETE FROM agent_bodies WHERE organization = $1 AND created_us = $2",
+                values![organization, created],
+            ),
+            one(
+                "INSERT INTO agent_purges (organization, session_us) VALUES ($1, $2)",
+                values![organization, created],
+            ),
+            any(
+                "DELETE FROM secrets WHERE organization = $1 AND session_us = $2",
+                values![organization, created],
+            ),
+        ];
+        statements.extend(before.given.tags.iter().map(|tag| written::without_tag(before, tag)));
+        statements.extend(before.given.repos.iter().map(|repo| written::without_repo(before, repo)));
+        statements.extend(line_of(key(before), before.revision + 1, What::Deleted, now));
+        statements.extend(makes(granted, before.id.uuid()));
+        self.apply(batch([organization], statements).about(topic(before)), |_| Error::Stale).await
+    }
+
+    /// Removes some of what deleted sessions have left: of each of a few sessions at most `rows` messages and events.
+    /// Gives whether anything is left.
+    pub async fn purge_agents(&self, system: &System, rows: u32, now: Micros) -> Result<bool> {
+        let sql = "SELECT organization, session_us FROM agent_purges LIMIT 16";
+        let purges = self.everywhere(system, Scan(sql), values![]).await?;
+        for row in &purges {
+            self.purge(system, OrganizationId(row.id(0)?), Micros(row.int(1)?), rows, now).await?;
+        }
+        Ok(!purges.is_empty())
+    }
+
+    async fn purge(
+        &self,
+        system: &System,
+        organization: OrganizationId,
+        session: Micros,
+        rows: u32,
+        now: Micros,
+    ) -> Result<()> {
+        let granted = system.within::<ViewSessions>(organization);
+        let first = "SELECT COALESCE((SELECT MIN(sequence) FROM messages WHERE organization = $1 AND session_us = $2),
+                                     (SELECT MIN(sequence) FROM events WHERE organization = $1 AND session_us = $2))";
+        let left = self.within(&granted, first, values![session]).await?;
+        let Some(least) = left.first().map(|row| row.maybe_int(0)).transpose()?.flatten() else {
+            return self.purged(organization, session).await;
+        };
+        let until = least.saturating_add(i64::from(rows));
+        let mut statements = Vec::new();
+        for id in
+            self.attached(&granted, session, until).await?.into_iter().filter_map(|(_, file, _)| file.id)
+        {
+            let sql = "UPDATE files SET expires_us = $3 WHERE organization = $1 AND id = $2";
+            statements.push(any(sql, values![organization, id, now]));
+        }
+        for sql in [
+            "DELETE FROM messages WHERE organization = $1 AND session_us = $2 AND sequence < $3",
+            "DELETE FROM events WHERE organization = $1 AND session_us = $2 AND sequence < $3",
+        ] {
+            statements.push(any(sql, values![organization, session, until]));
+        }
+        self.apply(batch([], statements), |_| Error::Stale).await
+    }
+
+    async fn purged(&self, organization: OrganizationId, session: Micros) -> Result<()> {
+        let pins = "DELETE FROM pins WHERE organization = $1 AND session_us = $2";
+        let purge = "DELETE FROM agent_purges WHERE organization = $1 AND session_us = $2";
+        let statements = [pins, purge].map(|sql| any(sql, values![organization, session]));
+        self.apply(batch([], statements.to_vec()), |_| Error::Stale).await
+    }
+}
+
+/// The session that comes of a birth and what it writes; with the positions of the statements that are not met when
+/// its time is taken.
+fn born(birth: &Birth, now: Micros) -> Result<(AgentSession, Batch, Vec<usize>)> {
+    let organization = birth.session.organization;
+    let mut session = birth.session.clone().after(&birth.changes, now);
+    // It was never seen before.
+    session.revision = birth.session.revision;
+    let created = session.id.created();
+    let mut statements = vec![one(
+        "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+        values![organization],
+    )];
+    statements.extend(written::insert(&session)?);
+    statements.push(one(
+        "UPDATE counters SET sequence = sequence WHERE organization = $1
+             AND NOT EXISTS (SELECT 1 FROM agent_purges WHERE organization = $1 AND session_us = $2)",
+        values![organization, created],
+    ));
+    let free = vec![1, 2, 3];
+    statements.push(any(
+        "INSERT INTO served (organization, number) VALUES ($1, 0) ON CONFLICT DO NOTHING",
+        values![organization],
+    ));
+    let mut bare = birth.session.clone();
+    bare.given.tags.clear();
+    statements.extend(written::statements(&bare, &session, &birth.changes, now, None)?);
+    statements.extend(session.given.repos.iter().map(|repo| written::with_repo(&session, repo)));
+    statements.extend(birth.secrets.iter().map(|secret| secrets::insert(&session, secret)));
+    // Nobody can follow a session that was not there.
+    let mut topics = waiting(None, &session).into_iter().collect::<BTreeSet<_>>();
+    if let Some((parent, changes)) = birth.parent.clone().filter(|(_, changes)| !changes.is_empty()) {
+        let (_, parents) = changed(parent, &changes, now, None)?;
+        statements.extend(parents.statements);
+        topics.extend(parents.topics);
+    }
+    statements.extend(line_of(key(&session), session.revision, What::Created, created));
+    let mut batch = batch([organization], statements);
+    batch.topics = topics;
+    Ok((session, batch, free))
+}
+
+/// The session that comes of changes and what they write.
+fn changed(
+    before: AgentSession,
+    changes: &[Change],
+    now: Micros,
+    limit: Option<&CycleLimit>,
+) -> Result<(AgentSession, Batch)> {
+    let work = before.work();
+    let after = before.clone().after(changes, now);
+    let mut statements = written::update(&after, before.revision)?.to_vec();
+    // Read before the row above moves it: see there.
+    let beside = written::statements(&before, &after, changes, now, limit)?;
+    statements.splice(0..0, beside);
+    if let Some(what) = Change::feed_line(changes) {
+        statements.extend(line_of(key(&after), after.revision, what, now));
+    }
+    let mut batch = batch([after.organization], statements).about(topic(&after));
+    batch.topics.extend(waiting(Some(work), &after));
+    Ok((after, batch))
+}
+
+/// What readers of a session's events wait for.
+fn topic(session: &AgentSession) -> Topic {
+    Topic::Agent { organization: session.organization.0, created_us: session.id.created().0 }
+}
+
+/// What workers wait for, when a turn of the session begins to wait for one.
+fn waiting(before: Option<Work>, after: &AgentSession) -> Option<Topic> {
+    let begins = after.work() == Work::Waiting && before != Some(Work::Waiting);
+    let agent = || after.given.agent_name.as_str().into();
+    begins.then(|| Topic::Work { organization: after.organization.0, agent: agent() })
+}
+
+/// A session out of its lease and its body.
+pub(crate) fn session(row: &Row, at: usize) -> Result<AgentSession> {
+    let mut session: AgentSession = from_json(row, at + 1)?;
+    if let (Some(lease), Some(turn)) = (maybe_time(row, at)?, session.turn.as_mut()) {
+        turn.lease = lease;
+    }
+    Ok(session)
+}

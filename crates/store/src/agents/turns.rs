@@ -1,0 +1,167 @@
+//! Which turns wait for a worker, and which workers were not heard of in time.
+
+use crate::access::lane::Scan;
+use crate::access::{ConnectWorkers, Granted, System, ViewSessions};
+use crate::database::DatabaseError;
+use crate::devices::sessions::session_id;
+use crate::rows::{any, batch, one, values};
+use crate::{Result, Store};
+use domain::ids::{OrganizationId, SessionId};
+use domain::session::{Kind, SessionKey};
+use domain::time::Micros;
+
+/// Whether a session's agent is among some: a text with a line for each, or nothing for all. No name has a line
+/// break in it. Unlike LIKE, REPLACE takes a name as it is, in both databases.
+macro_rules! is_among {
+    ($names:literal) => {
+        concat!(
+            "(",
+            $names,
+            " = '' OR REPLACE(",
+            $names,
+            ", '\n' || s.agent_name || '\n', '') <> ",
+            $names,
+            ")"
+        )
+    };
+}
+
+/// The next organization that has work.
+macro_rules! next_after {
+    ($organization:literal) => {
+        concat!(
+            "SELECT s.organization FROM agent_sessions s
+             WHERE s.work = 'waiting' AND s.organization > ",
+            $organization,
+            " ORDER BY s.organization, s.work_us, s.created_us LIMIT 1"
+        )
+    };
+}
+
+#[cfg(test)]
+pub(crate) const NEXT: &str = next_after!("$1");
+
+/// The organizations that have work, least recently served first. From one that has work the index leads to the next,
+/// so neither those that have none nor the length of anybody's queue cost anything.
+pub(crate) const ORGANIZATIONS: &str = concat!(
+    "WITH RECURSIVE waiting (organization) AS (
+         SELECT organization FROM
+             (SELECT organization FROM agent_sessions WHERE work = 'waiting'
+              ORDER BY organization, work_us, created_us LIMIT 1) first
+         UNION ALL
+         SELECT (",
+    next_after!("w.organization"),
+    ") FROM waiting w WHERE w.organization IS NOT NULL)
+     SELECT w.organization FROM waiting w
+     WHERE (SELECT o.created_us FROM organizations o WHERE o.id = w.organization AND o.deleted_us IS NULL) IS NOT NULL
+       AND (SELECT s.created_us FROM agent_sessions s
+            WHERE s.organization = w.organization AND s.work = 'waiting' AND ",
+    is_among!("$1"),
+    " ORDER BY s.organization, s.work_us, s.created_us LIMIT 1) IS NOT NULL
+     ORDER BY (SELECT d.number FROM served d WHERE d.organization = w.organization), w.organization LIMIT $2"
+);
+
+/// An organization's sessions that wait, the longest waiting first.
+pub(crate) const WAITING: &str = concat!(
+    "SELECT s.created_us, s.tail FROM agent_sessions s WHERE s.organization = $1 AND s.work = 'waiting' AND ",
+    is_among!("$2"),
+    " ORDER BY s.organization, s.work_us, s.created_us LIMIT $3"
+);
+
+pub(crate) const EXPIRED: &str = "
+    SELECT organization, created_us, tail, fence FROM agent_sessions
+    WHERE work = 'taken' AND lease_us <= $1 ORDER BY lease_us LIMIT $2";
+
+impl Store {
+    /// Sessions that a worker for some agents (or for any) may try to claim, best first: the oldest of each
+    /// organization, least recently served first, then the second of each, and so on. Nothing is reserved: who claims
+    /// decides on the session as it is loaded.
+    pub async fn claim_candidates(
+        &self,
+        system: &System,
+        organization: Option<OrganizationId>,
+        agents: Option<&[String]>,
+        limit: u32,
+    ) -> Result<Vec<SessionKey>> {
+        let names = match agents {
+            Some([]) => return Ok(Vec::new()),
+            Some(names) => format!("\n{}\n", names.join("\n")),
+            None => String::new(),
+        };
+        let organizations = match organization {
+            Some(organization) => vec![organization],
+            None => {
+                let rows =
+                    self.everywhere(system, Scan(ORGANIZATIONS), values![names.as_str(), limit]).await?;
+                rows.iter().map(|row| Ok(OrganizationId(row.id(0)?))).collect::<Result<_>>()?
+            }
+        };
+        let mut waiting = Vec::new();
+        for organization in organizations {
+            waiting.push(self.waiting_in(system, organization, &names, limit).await?.into_iter());
+        }
+        let mut candidates = Vec::new();
+        let mut before = None;
+        while candidates.len() < limit as usize && before != Some(candidates.len()) {
+            before = Some(candidates.len());
+            candidates.extend(waiting.iter_mut().filter_map(Iterator::next));
+        }
+        candidates.truncate(limit as usize);
+        Ok(candidates)
+    }
+
+    async fn waiting_in(
+        &self,
+        system: &System,
+        organization: OrganizationId,
+        names: &str,
+        limit: u32,
+    ) -> Result<Vec<SessionKey>> {
+        let granted = system.within::<ViewSessions>(organization);
+        let rows = self.within(&granted, WAITING, values![names, limit]).await?;
+        let key = |row| Ok(SessionKey { organization, kind: Kind::Agent, id: session_id(row, 0)? });
+        rows.iter().map(key).collect()
+    }
+
+    /// Notes that an organization was just served: all others that wait come before it now.
+    pub async fn note_served(&self, _: &System, organization: OrganizationId) -> Result<()> {
+        let sql = "UPDATE served SET number = (SELECT COALESCE(MAX(number), 0) + 1 FROM served)
+                   WHERE organization = $1";
+        Ok(self.database.apply(batch([], vec![any(sql, values![organization])])).await?)
+    }
+
+    /// A sign of life of a worker: its turn is its own until then. It is no new revision. Gives whether it has the
+    /// turn still.
+    pub async fn renew_lease(
+        &self,
+        granted: &Granted<ConnectWorkers>,
+        id: SessionId,
+        fence: i64,
+        until: Micros,
+    ) -> Result<bool> {
+        let sql = "UPDATE agent_sessions SET lease_us = CASE WHEN lease_us > $5 THEN lease_us ELSE $5 END
+                   WHERE organization = $1 AND created_us = $2 AND tail = $3 AND work = 'taken' AND fence = $4";
+        let values = values![granted.organization(), id.created(), id.tail() as i64, fence, until];
+        match self.database.apply(batch([], vec![one(sql, values)])).await {
+            Ok(()) => Ok(true),
+            Err(DatabaseError::Unmet { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Turns whose workers gave no sign of life until now, with the number of their claims.
+    pub async fn expired_leases(
+        &self,
+        system: &System,
+        now: Micros,
+        limit: u32,
+    ) -> Result<Vec<(SessionKey, i64)>> {
+        let rows = self.everywhere(system, Scan(EXPIRED), values![now, limit]).await?;
+        let lease = |row: &crate::database::Row| {
+            let organization = OrganizationId(row.id(0)?);
+            let key = SessionKey { organization, kind: Kind::Agent, id: session_id(row, 1)? };
+            Ok((key, row.int(3)?))
+        };
+        rows.iter().map(lease).collect()
+    }
+}

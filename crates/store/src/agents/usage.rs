@@ -1,0 +1,162 @@
+//! What sessions use, by day, and how much they may.
+
+use crate::access::lane::Scan;
+use crate::access::{Granted, GrantedAccount, Right, System, ViewUsage};
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::{Row, Value};
+use crate::rows::{one, values};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::agent::{Acus, Limits, Usage, cycle_days};
+use domain::ids::OrganizationId;
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::json;
+
+/// What an organization used on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageDay {
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// Days since 1970 (UTC).
+    pub day: i64,
+    /// All of its sessions together.
+    pub usage: Usage,
+    /// How many sessions used something.
+    pub sessions: i64,
+}
+
+macro_rules! days {
+    ($where:literal) => {
+        concat!(
+            "SELECT organization, day, COUNT(*), CAST(SUM(acus) AS BIGINT), CAST(SUM(input_tokens) AS BIGINT),
+                 CAST(SUM(output_tokens) AS BIGINT), CAST(SUM(cache_read_tokens) AS BIGINT),
+                 CAST(SUM(cache_creation_tokens) AS BIGINT)
+             FROM usage_days WHERE ",
+            $where,
+            " GROUP BY organization, day ORDER BY day, organization"
+        )
+    };
+}
+
+const DAYS: &str = days!("organization = $1 AND day >= $2 AND day < $3");
+
+const ACCOUNT_DAYS: &str = days!("day >= $1 AND day < $2");
+
+const LIMITS: &str = "
+    SELECT o.max_session_acus, o.max_cycle_acus,
+        (SELECT CAST(COALESCE(SUM(u.acus), 0) AS BIGINT) FROM usage_days u
+         WHERE u.organization = $1 AND u.day >= $2 AND u.day < $3)
+    FROM organizations o WHERE o.id = $1";
+
+/// The limits of an organization, in three columns from `at` on.
+pub(crate) fn limits(row: &Row, at: usize) -> Result<Limits> {
+    Ok(Limits {
+        max_session_acus: row.maybe_int(at)?.map(Acus),
+        max_cycle_acus: row.maybe_int(at + 1)?.map(Acus),
+        cycle_used: Acus(row.int(at + 2)?),
+    })
+}
+
+impl Store {
+    /// How much the organization's sessions may use, and what they used in the cycle that `now` lies in.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn organization_limits<P: Right>(&self, granted: &Granted<P>, now: Micros) -> Result<Limits> {
+        let (from, until) = cycle_days(now);
+        let rows = self.within(granted, Scan(LIMITS), values![from, until]).await?;
+        let row = rows.first().ok_or(Refusal::NotFound(Thing::Organization))?;
+        limits(row, 0)
+    }
+
+    /// Sets or lifts limits; what is `None` stays as it is.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when the organization was deleted.
+    pub async fn set_organization_limits(
+        &self,
+        system: &System,
+        id: OrganizationId,
+        max_session_acus: Option<Option<Acus>>,
+        max_cycle_acus: Option<Option<Acus>>,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE organizations SET
+                       max_session_acus = CASE WHEN $2 = 1 THEN $3 ELSE max_session_acus END,
+                       max_cycle_acus = CASE WHEN $4 = 1 THEN $5 ELSE max_cycle_acus END
+                   WHERE id = $1 AND deleted_us IS NULL
+                     AND COALESCE(max_session_acus, -1) = $6 AND COALESCE(max_cycle_acus, -1) = $7";
+        let number = |limit: Option<Option<Acus>>| limit.flatten().map(|limit| limit.0);
+        loop {
+            self.living(system, id).await?;
+            let was = self.organization_limits(&system.within::<ViewUsage>(id), now).await?;
+            let (session, cycle) = (was.max_session_acus, was.max_cycle_acus);
+            let values = values![
+                id,
+                max_session_acus.is_some(),
+                number(max_session_acus),
+                max_cycle_acus.is_some(),
+                number(max_cycle_acus),
+                session.map_or(-1, |limit| limit.0),
+                cycle.map_or(-1, |limit| limit.0)
+            ];
+            let after = limits_json(max_session_acus.unwrap_or(session), max_cycle_acus.unwrap_or(cycle));
+            let line = NewAuditLine::new(system.0, "organization.update", id, after, now)
+                .within(Some(id))
+                .instead_of(limits_json(session, cycle));
+            match self.apply(audited([id], vec![one(sql, values)], &line)?, |_| Error::Stale).await {
+                // Changed or deleted meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// What the organization used on each day from one until another (exclusive), the oldest first. Days without use
+    /// are left out.
+    pub async fn usage_days(
+        &self,
+        granted: &Granted<ViewUsage>,
+        from: i64,
+        until: i64,
+    ) -> Result<Vec<UsageDay>> {
+        self.within(granted, Scan(DAYS), values![from, until]).await?.iter().map(day).collect()
+    }
+
+    /// The like for all organizations, also deleted ones, or for some of them.
+    pub async fn usage_days_account(
+        &self,
+        granted: &GrantedAccount<ViewUsage>,
+        organizations: Option<&[OrganizationId]>,
+        from: i64,
+        until: i64,
+    ) -> Result<Vec<UsageDay>> {
+        let all: Vec<Value> = values![from, until];
+        let [rows] =
+            self.across(granted, vec![(Scan(ACCOUNT_DAYS), all)]).await?.try_into().unwrap_or_default();
+        let days = rows.iter().map(day).collect::<Result<Vec<_>>>()?;
+        let wanted = |day: &UsageDay| organizations.is_none_or(|some| some.contains(&day.organization));
+        Ok(days.into_iter().filter(wanted).collect())
+    }
+}
+
+fn day(row: &Row) -> Result<UsageDay> {
+    Ok(UsageDay {
+        organization: OrganizationId(row.id(0)?),
+        day: row.int(1)?,
+        sessions: row.int(2)?,
+        usage: Usage {
+            acus: Acus(row.int(3)?),
+            input_tokens: row.int(4)?,
+            output_tokens: row.int(5)?,
+            cache_read_tokens: row.int(6)?,
+            cache_creation_tokens: row.int(7)?,
+        },
+    })
+}
+
+/// Limits as the audit log has them, in units as people say them.
+fn limits_json(session: Option<Acus>, cycle: Option<Acus>) -> serde_json::Value {
+    json!({ "max_session_acus": session.map(Acus::units), "max_cycle_acus": cycle.map(Acus::units) })
+}

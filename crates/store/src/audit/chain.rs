@@ -1,0 +1,381 @@
+//! How the lines of the audit log follow from one another, and the proof that none was changed.
+//!
+//! The content of a line is SHA-256 of [`DOMAIN`] and of its ten fields in this order: organization, time, principal,
+//! action, thing, details, credential, login, address, what was before. Each field is a byte that says whether it is
+//! there (1) or not (0), its length in bytes as eight bytes, and its bytes: ids are their sixteen bytes, the time is eight
+//! bytes (microseconds since 1970), texts are UTF-8 as they are kept, and details and what was before are JSON texts. A
+//! line's hash is SHA-256 of the hash of the line before it (32 zero bytes for the first), the sequence as eight bytes,
+//! and the content. All numbers have their most significant byte first.
+//!
+//! Whoever can write to the database and knows this can make another chain: against that, a [`AuditHead`] is kept
+//! elsewhere from time to time. A log that still goes through it was not changed up to there.
+
+use crate::access::System;
+use crate::access::lane::Scan;
+use crate::audit::log::{AuditLine, line, lines};
+use crate::audit::segments::SegmentWalk;
+use crate::database::{DatabaseError, Row, Value};
+use crate::rows::values;
+use crate::{Error, Result, Store};
+use domain::time::Micros;
+use sha2::{Digest, Sha256};
+use std::fmt::{self, Write};
+use std::str::FromStr;
+
+/// What the first line follows.
+pub(crate) const GENESIS: [u8; 32] = [0; 32];
+const DOMAIN: &[u8] = b"tenure audit line 1";
+/// What a head begins with when it is written down.
+const HEAD: &str = "tenure-audit-1";
+/// Lines that are read at once.
+const AT_ONCE: u32 = 1000;
+
+const FROM: &str = lines!("sequence > $1 ORDER BY sequence LIMIT $2");
+const BETWEEN: &str = lines!("sequence > $1 AND at_us >= $2 AND at_us < $3 ORDER BY sequence LIMIT $4");
+const LAST: &str = lines!("sequence > 0 ORDER BY sequence DESC LIMIT 1");
+
+pub(crate) type Hash = [u8; 32];
+
+/// The end of the chain at some time, to be kept elsewhere. Written as `tenure-audit-1:` sequence `:` hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditHead {
+    /// The sequence of its line.
+    pub sequence: i64,
+    /// The hash of its line.
+    pub hash: Hash,
+}
+
+impl fmt::Display for AuditHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{HEAD}:{}:{}", self.sequence, hex(&self.hash))
+    }
+}
+
+impl FromStr for AuditHead {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<AuditHead, String> {
+        let head = || {
+            let (sequence, hash) = text.trim().strip_prefix(HEAD)?.strip_prefix(':')?.split_once(':')?;
+            let byte = |at: usize| u8::from_str_radix(hash.get(at..at + 2)?, 16).ok();
+            let bytes = (0..32).map(|at| byte(at * 2)).collect::<Option<Vec<u8>>>()?;
+            let sequence = sequence.parse().ok().filter(|sequence: &i64| *sequence > 0)?;
+            let head = AuditHead { sequence, hash: bytes.try_into().ok()? };
+            // Only what would be written like this: no sign, no capitals, nothing after it.
+            (head.to_string() == text.trim()).then_some(head)
+        };
+        head().ok_or_else(|| format!("expected what `tenure audit checkpoint` printed, {HEAD}:…"))
+    }
+}
+
+/// That a log, or the end of it, is whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AuditProof {
+    /// How many lines were checked.
+    pub lines: u64,
+    /// How many lines were there before the chain began; nothing proves them.
+    pub unchained: u64,
+    /// The last line.
+    pub head: Option<AuditHead>,
+}
+
+/// The first line that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenLine {
+    /// Which.
+    pub sequence: i64,
+    /// Why: a sentence without its subject.
+    pub why: String,
+}
+
+/// A line with its hashes, as it is exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainedLine {
+    /// The line.
+    pub line: AuditLine,
+    /// The hash of the one before, in hexadecimal; none for lines from before the chain.
+    pub previous: Option<String>,
+    /// Its own.
+    pub hash: Option<String>,
+}
+
+/// The hash of a line's fields, in the order of the statement that keeps them.
+pub(crate) fn content(fields: &[Value]) -> Result<Hash> {
+    let mut hash = Sha256::new().chain_update(DOMAIN);
+    for field in fields {
+        let time;
+        let bytes: Option<&[u8]> = match field {
+            Value::Null => None,
+            Value::Int(number) => {
+                time = number.to_be_bytes();
+                Some(&time)
+            }
+            Value::Text(text) => Some(text.as_bytes()),
+            Value::Bytes(bytes) => Some(bytes),
+            Value::Id(id) => Some(id.as_bytes()),
+        };
+        hash.update([u8::from(bytes.is_some())]);
+        let bytes = bytes.unwrap_or_default();
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    Ok(hash.finalize().into())
+}
+
+/// The fields of a line as they are kept, not as they are understood: two texts of the same meaning differ.
+fn fields(row: &Row) -> std::result::Result<Vec<Value>, DatabaseError> {
+    let text = |column| row.maybe_text(column).map(Value::from);
+    let id = |column| row.maybe_id(column).map(Value::from);
+    Ok(vec![
+        Value::from(row.id(0)?),
+        Value::from(row.int(2)?),
+        id(3)?,
+        text(4)?,
+        text(5)?,
+        text(6)?,
+        id(7)?,
+        id(8)?,
+        text(9)?,
+        text(10)?,
+    ])
+}
+
+/// What ties a line to the one before it.
+pub(crate) struct Link {
+    /// In the order of [`content`].
+    pub(crate) fields: Vec<Value>,
+    pub(crate) previous: Option<Vec<u8>>,
+    pub(crate) hash: Option<Vec<u8>>,
+}
+
+fn link(row: &Row) -> Option<Link> {
+    Some(Link {
+        fields: fields(row).ok()?,
+        previous: row.maybe_bytes(11).ok()?,
+        hash: row.maybe_bytes(12).ok()?,
+    })
+}
+
+/// Walks along the lines.
+pub(crate) struct Walk {
+    /// The sequence and the hash that the next line follows; no hash before the first line that has one.
+    last: i64,
+    hash: Option<Hash>,
+    proof: AuditProof,
+    against: Option<AuditHead>,
+}
+
+impl Walk {
+    /// Begins after a line, which is believed.
+    pub(crate) fn after(last: i64, hash: Option<Hash>, against: Option<AuditHead>) -> Walk {
+        Walk { last, hash, proof: AuditProof::default(), against }
+    }
+
+    pub(crate) fn head(&self) -> Option<AuditHead> {
+        self.proof.head
+    }
+
+    fn step(&mut self, row: &Row) -> std::result::Result<(), BrokenLine> {
+        match row.int(1) {
+            Ok(sequence) => self.take(sequence, link(row)),
+            Err(_) => Err(BrokenLine { sequence: self.last + 1, why: "cannot be read".to_owned() }),
+        }
+    }
+
+    /// Takes the next line, or says why it cannot be the next one.
+    pub(crate) fn take(&mut self, sequence: i64, link: Option<Link>) -> std::result::Result<(), BrokenLine> {
+        let expected = self.last + 1;
+        let broken = |sequence, why: &str| Err(BrokenLine { sequence, why: why.to_owned() });
+        if sequence != expected {
+            return broken(expected, "is missing");
+        }
+        self.last = sequence;
+        let Some(Link { fields, previous, hash }) = link else { return broken(sequence, "cannot be read") };
+        let (previous, hash) = match (previous, hash) {
+            (Some(previous), Some(hash)) => (previous, hash),
+            (None, None) if self.hash.is_none() => {
+                self.proof.unchained += 1;
+                return self.compare(sequence, GENESIS);
+            }
+            _ => return broken(sequence, "has no hash"),
+        };
+        if previous != self.hash.unwrap_or(GENESIS) {
+            return broken(sequence, "does not follow the line before it");
+        }
+        let Ok(content) = content(&fields) else { return broken(sequence, "cannot be read") };
+        let link =
+            Sha256::new().chain_update(previous).chain_update(sequence.to_be_bytes()).chain_update(content);
+        let link: Hash = link.finalize().into();
+        if hash != link {
+            return broken(sequence, "was changed: its hash is not that of its content");
+        }
+        self.hash = Some(link);
+        self.proof.lines += 1;
+        self.proof.head = Some(AuditHead { sequence, hash: link });
+        self.compare(sequence, link)
+    }
+
+    fn compare(&self, sequence: i64, hash: Hash) -> std::result::Result<(), BrokenLine> {
+        match self.against {
+            Some(head) if head.sequence == sequence && head.hash != hash => {
+                Err(BrokenLine { sequence, why: "is another one than when the checkpoint was made".into() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end(self) -> std::result::Result<AuditProof, BrokenLine> {
+        match self.against {
+            Some(head) if head.sequence > self.last => {
+                let why =
+                    format!("is missing: the log was cut off, the checkpoint is of line {}", head.sequence);
+                Err(BrokenLine { sequence: self.last + 1, why })
+            }
+            _ => Ok(self.proof),
+        }
+    }
+}
+
+impl Store {
+    /// Walks along the audit log, or its last lines, and proves that none was changed, taken out or put in. `against` is
+    /// a head of earlier, which the log must go through; without one, lines that were cut off at the end are not missed.
+    /// Lines that were sealed are believed: see [`Store::verify_audit_after`].
+    pub async fn verify_audit(
+        &self,
+        system: &System,
+        last: Option<u32>,
+        against: Option<AuditHead>,
+    ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
+        let sealed = self.audit_sealed(system).await?;
+        let (from, hash) = sealed.map_or((0, None), |sealed| (sealed.sequence, Some(sealed.hash)));
+        let mut walk = Walk::after(from, hash, against);
+        if let Some(head) = against.filter(|head| head.sequence < from) {
+            let why = "was sealed: say where the segments are, with --segments".to_owned();
+            return Ok(Err(BrokenLine { sequence: head.sequence, why }));
+        }
+        if let Some(Err(broken)) = hash.map(|hash| walk.compare(from, hash)) {
+            return Ok(Err(broken));
+        }
+        if let Some(last) = last {
+            self.skip(system, last, &mut walk).await?;
+        }
+        self.walk_on(system, walk).await
+    }
+
+    /// Goes on with the log after its segments were checked, which must lead to it.
+    pub async fn verify_audit_after(
+        &self,
+        system: &System,
+        segments: SegmentWalk,
+    ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
+        let SegmentWalk(walk) = segments;
+        let sealed = self.audit_sealed(system).await?;
+        if sealed.map(|sealed| (sealed.sequence, Some(sealed.hash))) != Some((walk.last, walk.hash)) {
+            let why = "is where the segments end, and the log does not go on from there".to_owned();
+            return Ok(Err(BrokenLine { sequence: walk.last, why }));
+        }
+        self.walk_on(system, walk).await
+    }
+
+    async fn walk_on(
+        &self,
+        system: &System,
+        mut walk: Walk,
+    ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
+        loop {
+            let rows = self.everywhere(system, Scan(FROM), values![walk.last, AT_ONCE]).await?;
+            for row in &rows {
+                if let Err(broken) = walk.step(row) {
+                    return Ok(Err(broken));
+                }
+            }
+            if rows.len() < AT_ONCE as usize {
+                return Ok(walk.end());
+            }
+        }
+    }
+
+    /// Begins a walk at the last lines: the one before them is believed.
+    async fn skip(&self, system: &System, last: u32, walk: &mut Walk) -> Result<()> {
+        let newest = self.everywhere(system, LAST, values![]).await?;
+        let Some(newest) = newest.first() else { return Ok(()) };
+        let before = newest.int(1)?.saturating_sub(i64::from(last));
+        if before <= walk.last {
+            return Ok(());
+        }
+        let rows = self.everywhere(system, FROM, values![before - 1, 1]).await?;
+        if let Some(row) = rows.first().filter(|row| row.int(1).is_ok_and(|found| found == before)) {
+            walk.last = before;
+            walk.hash = row.maybe_bytes(12)?.and_then(|hash| hash.try_into().ok());
+        }
+        Ok(())
+    }
+
+    /// The end of the chain; nothing when no line has a hash yet.
+    pub async fn audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
+        let rows = self.everywhere(system, LAST, values![]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let hash = row.maybe_bytes(12)?.and_then(|hash| hash.try_into().ok());
+        hash.map(|hash| Ok(AuditHead { sequence: row.int(1)?, hash })).transpose()
+    }
+
+    /// The lines after a sequence that are of a span of time, the oldest first.
+    pub async fn audit_export(
+        &self,
+        system: &System,
+        after: i64,
+        since: Micros,
+        until: Micros,
+        limit: u32,
+    ) -> Result<Vec<ChainedLine>> {
+        let rows = self.everywhere(system, Scan(BETWEEN), values![after, since, until, limit]).await?;
+        let chained = |row: &Row| {
+            let hash = |column| Ok::<_, Error>(row.maybe_bytes(column)?.map(|bytes| hex(&bytes)));
+            Ok(ChainedLine { line: line(row)?, previous: hash(11)?, hash: hash(12)? })
+        };
+        rows.iter().map(chained).collect()
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_do_not_run_into_one_another() {
+        let of = |fields: &[Value]| content(fields).unwrap();
+        let text = |text: &str| Value::Text(text.into());
+        assert_ne!(of(&[text("ab"), text("c")]), of(&[text("a"), text("bc")]));
+        assert_ne!(of(&[text(""), Value::Null]), of(&[Value::Null, text("")]));
+        assert_ne!(of(&[Value::Null]), of(&[text("")]));
+        assert_eq!(of(&[text("a")]), of(&[text("a")]));
+    }
+
+    #[test]
+    fn a_head_is_read_as_it_is_written_and_nothing_else_is() {
+        let head = AuditHead { sequence: 7, hash: [0xab; 32] };
+        let text = head.to_string();
+        assert_eq!(text.parse(), Ok(head));
+        assert_eq!(format!(" {text}\n").parse(), Ok(head));
+        let bad = [
+            text.replace(":7:", ":+7:"),
+            text.replace(":7:", ":0:"),
+            text.to_uppercase(),
+            format!("{text}0"),
+            text.replace("ab", "AB"),
+            text[..text.len() - 1].to_owned(),
+            String::new(),
+            "tenure-audit-1:1:é".to_owned(),
+        ];
+        for text in bad {
+            assert!(text.parse::<AuditHead>().is_err(), "{text}");
+        }
+    }
+}

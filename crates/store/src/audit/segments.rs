@@ -1,0 +1,206 @@
+//! Segments of the audit log that were exported, so that their lines may go.
+//!
+//! A segment is a file with a JSON document on each line ([`SegmentLine`]): all columns as they are kept, so that each hash can
+//! be computed again. The database keeps the number and the hash of its last line, which the log goes on from; its triggers
+//! refuse to delete a line that is in no segment.
+
+use crate::access::System;
+use crate::access::lane::Scan;
+use crate::audit::attribution::By;
+use crate::audit::chain::{AuditHead, BrokenLine, Hash, Link, Walk, hex};
+use crate::audit::log::{NewAuditLine, audited, lines};
+use crate::database::{DatabaseError, Row, Value};
+use crate::rows::{any, batch, one, values};
+use crate::{Error, Result, Store};
+use domain::time::Micros;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+/// Lines that are deleted in one batch.
+const AT_ONCE: i64 = 1000;
+
+const BETWEEN: &str = lines!("sequence > $1 AND sequence <= $2 ORDER BY sequence LIMIT $3");
+
+/// Before the first line that is too young, and before the newest of all: the log must not become empty.
+const LAST_OLD: &str = "
+    SELECT sequence FROM audit
+    WHERE hash IS NOT NULL AND sequence < (SELECT MAX(sequence) FROM audit)
+      AND sequence < COALESCE((SELECT sequence FROM audit WHERE at_us >= $1 ORDER BY sequence LIMIT 1), $2)
+    ORDER BY sequence DESC LIMIT 1";
+
+/// A line as it stands in a segment. Ids are in their usual form, hashes in hexadecimal; `details` and `was` are JSON texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentLine {
+    /// Its number.
+    pub sequence: i64,
+    organization: Uuid,
+    at_us: i64,
+    principal: Option<Uuid>,
+    action: Option<String>,
+    thing: Option<String>,
+    details: Option<String>,
+    credential: Option<Uuid>,
+    login: Option<Uuid>,
+    address: Option<String>,
+    was: Option<String>,
+    previous: Option<String>,
+    hash: Option<String>,
+}
+
+/// A segment that was exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The number of its first line.
+    pub first: i64,
+    /// Its last line.
+    pub head: AuditHead,
+    /// What its file is called.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub digest: Hash,
+}
+
+/// Checks lines of segments, one after another.
+pub struct SegmentWalk(pub(crate) Walk);
+
+impl SegmentWalk {
+    /// Begins before the first line of a segment; what that line follows is believed. `against` is a head of earlier.
+    pub fn before(first: &SegmentLine, against: Option<AuditHead>) -> SegmentWalk {
+        let previous = first.previous.as_deref().and_then(unhex).and_then(|hash| hash.try_into().ok());
+        SegmentWalk(Walk::after(first.sequence - 1, previous, against))
+    }
+
+    /// Takes the next line.
+    ///
+    /// # Errors
+    /// [`BrokenLine`] when it was changed, or is not the next one.
+    pub fn take(&mut self, line: &SegmentLine) -> std::result::Result<(), BrokenLine> {
+        self.0.take(line.sequence, line.link())
+    }
+
+    /// The last line so far.
+    pub fn head(&self) -> Option<AuditHead> {
+        self.0.head()
+    }
+}
+
+impl SegmentLine {
+    /// Whether it has a hash: lines from before the chain have none.
+    pub fn is_chained(&self) -> bool {
+        self.hash.is_some()
+    }
+
+    fn link(&self) -> Option<Link> {
+        let text = |text: &Option<String>| Value::from(text.clone());
+        let bytes = |text: &Option<String>| match text {
+            Some(text) => unhex(text).map(Some),
+            None => Some(None),
+        };
+        let fields = vec![
+            Value::from(self.organization),
+            Value::from(self.at_us),
+            Value::from(self.principal),
+            text(&self.action),
+            text(&self.thing),
+            text(&self.details),
+            Value::from(self.credential),
+            Value::from(self.login),
+            text(&self.address),
+            text(&self.was),
+        ];
+        Some(Link { fields, previous: bytes(&self.previous)?, hash: bytes(&self.hash)? })
+    }
+}
+
+impl Store {
+    /// The end of the last segment: the log goes on after it.
+    pub async fn audit_sealed(&self, system: &System) -> Result<Option<AuditHead>> {
+        let sql = "SELECT last_line, hash FROM audit_segments ORDER BY last_line DESC LIMIT 1";
+        let rows = self.everywhere(system, Scan(sql), values![]).await?;
+        let head = |row: &Row| {
+            let hash = Hash::try_from(row.bytes(1)?);
+            let hash =
+                hash.map_err(|_| DatabaseError::Failed("a segment of the audit log has no hash".into()))?;
+            Ok(AuditHead { sequence: row.int(0)?, hash })
+        };
+        rows.first().map(head).transpose()
+    }
+
+    /// The last line that may be sealed: all lines up to it were written before a time.
+    pub async fn audit_sealable(&self, system: &System, before: Micros) -> Result<Option<i64>> {
+        let rows = self.everywhere(system, Scan(LAST_OLD), values![before, i64::MAX]).await?;
+        Ok(rows.first().map(|row| row.int(0)).transpose()?)
+    }
+
+    /// Lines as they stand in a segment: after one, up to another, at most so many.
+    pub async fn audit_segment(
+        &self,
+        system: &System,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<SegmentLine>> {
+        let rows = self.everywhere(system, Scan(BETWEEN), values![after, through, limit]).await?;
+        rows.iter().map(|row| Ok(segment_line(row)?)).collect()
+    }
+
+    /// Notes that a segment was exported, with a line of the log. From now on its lines may go.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when another server has sealed meanwhile.
+    pub async fn seal_audit(&self, _: &System, segment: &Segment, now: Micros) -> Result<()> {
+        let head = segment.head;
+        let sql = "INSERT INTO audit_segments (last_line, hash, first_line, file, digest, sealed_us)
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        let values = values![
+            head.sequence,
+            &head.hash[..],
+            segment.first,
+            segment.file.as_str(),
+            &segment.digest[..],
+            now
+        ];
+        let details = json!({
+            "first": segment.first, "head": head.to_string(), "file": segment.file, "sha256": hex(&segment.digest),
+        });
+        let line = NewAuditLine::new(By::NOBODY, "audit.seal", head.sequence, details, now);
+        self.apply(audited([], vec![one(sql, values)], &line)?, |_| Error::Stale).await
+    }
+
+    /// Deletes some lines that were sealed; says whether there may be more.
+    pub async fn drop_sealed_audit(&self, system: &System) -> Result<bool> {
+        let Some(sealed) = self.audit_sealed(system).await? else { return Ok(false) };
+        let left = "SELECT sequence FROM audit WHERE sequence <= $1 ORDER BY sequence LIMIT 1";
+        let rows = self.everywhere(system, left, values![sealed.sequence]).await?;
+        let Some(first) = rows.first().map(|row| row.int(0)).transpose()? else { return Ok(false) };
+        let through = sealed.sequence.min(first.saturating_add(AT_ONCE));
+        let statement = any("DELETE FROM audit WHERE sequence <= $1", values![through]);
+        self.database.apply(batch([], vec![statement])).await?;
+        Ok(through < sealed.sequence)
+    }
+}
+
+fn segment_line(row: &Row) -> std::result::Result<SegmentLine, DatabaseError> {
+    let hash = |column| Ok::<_, DatabaseError>(row.maybe_bytes(column)?.map(|bytes| hex(&bytes)));
+    Ok(SegmentLine {
+        organization: row.id(0)?,
+        sequence: row.int(1)?,
+        at_us: row.int(2)?,
+        principal: row.maybe_id(3)?,
+        action: row.maybe_text(4)?,
+        thing: row.maybe_text(5)?,
+        details: row.maybe_text(6)?,
+        credential: row.maybe_id(7)?,
+        login: row.maybe_id(8)?,
+        address: row.maybe_text(9)?,
+        was: row.maybe_text(10)?,
+        previous: hash(11)?,
+        hash: hash(12)?,
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    (0..text.len()).step_by(2).map(byte).collect()
+}

@@ -1,0 +1,131 @@
+//! News of other servers' commits, by NOTIFY.
+
+use super::connection::{Address, failed};
+use crate::database::DatabaseError;
+use crate::database::Topic;
+use crate::database::signal::Signals;
+use futures_util::StreamExt;
+use futures_util::stream::poll_fn;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio_postgres::{AsyncMessage, Client};
+use uuid::Uuid;
+
+/// PostgreSQL takes less than 8,000 bytes.
+const PAYLOAD: usize = 7_000;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a server tells the others: its own id, and a line for each topic; in as many payloads as that takes.
+pub(super) fn payloads(node: Uuid, topics: &BTreeSet<Topic>) -> Vec<String> {
+    let mut payloads: Vec<String> = Vec::new();
+    for line in topics.iter().map(Topic::line) {
+        match payloads.last_mut().filter(|payload| payload.len() + line.len() < PAYLOAD) {
+            Some(payload) => {
+                payload.push('\n');
+                payload.push_str(&line);
+            }
+            None => payloads.push(format!("{node} {line}")),
+        }
+    }
+    payloads
+}
+
+/// Tells the receivers here what another server told.
+fn pass_on(payload: &str, node: Uuid, signals: &Signals) {
+    let (sender, lines) = payload.split_once(' ').unwrap_or_default();
+    if Uuid::parse_str(sender).is_ok_and(|sender| sender == node) {
+        return;
+    }
+    // What cannot be read, by a newer server perhaps, may be anything.
+    match lines.split('\n').map(Topic::parse).collect::<Option<BTreeSet<_>>>() {
+        Some(topics) => signals.tell(&topics),
+        None => signals.everything(),
+    }
+}
+
+/// A line that listens. Dropping it hangs up.
+struct Line {
+    _client: Client,
+    payloads: mpsc::UnboundedReceiver<String>,
+}
+
+/// Listens until aborted, reconnecting by itself. When this returns, nothing committed later is missed.
+pub(super) async fn start(
+    address: Address,
+    node: Uuid,
+    signals: Signals,
+) -> Result<AbortHandle, DatabaseError> {
+    let mut line = connect(&address).await?;
+    let task = tokio::spawn(async move {
+        loop {
+            while let Some(payload) = line.payloads.recv().await {
+                pass_on(&payload, node, &signals);
+            }
+            tracing::warn!("news from the database are interrupted");
+            line = reconnect(&address).await;
+            // What happened in the meantime was told to nobody.
+            signals.everything();
+        }
+    });
+    Ok(task.abort_handle())
+}
+
+async fn connect(address: &Address) -> Result<Line, DatabaseError> {
+    let (client, mut connection) = address.connect().await?;
+    let (sender, payloads) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut messages = poll_fn(move |context| connection.poll_message(context));
+        while let Some(Ok(message)) = messages.next().await {
+            if let AsyncMessage::Notification(news) = message {
+                let _ = sender.send(news.payload().to_owned());
+            }
+        }
+    });
+    client.batch_execute("LISTEN tenure").await.map_err(|error| failed(&error))?;
+    Ok(Line { _client: client, payloads })
+}
+
+async fn reconnect(address: &Address) -> Line {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match connect(address).await {
+            Ok(line) => return line,
+            Err(error) => tracing::warn!(error = error.to_string(), "cannot listen for news yet"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn what_one_server_tells_another_understands() {
+        let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let signals = Signals::default();
+        let mut watches: Vec<_> =
+            (0..1000).map(|id| signals.watch(vec![Topic::Access(Uuid::from_u128(id))])).collect();
+        let mut woken = || {
+            let woken = watches.iter_mut().filter_map(|watch| watch.changed().now_or_never());
+            woken.filter(|open| *open).count()
+        };
+        let topics = (0..500).map(|id| Topic::Access(Uuid::from_u128(id))).collect();
+        let told = payloads(there, &topics);
+        assert!(told.len() > 1 && told.iter().all(|payload| payload.len() < 7_100), "it would be refused");
+        payloads(here, &topics).iter().for_each(|payload| pass_on(payload, here, &signals));
+        assert_eq!(woken(), 0, "what this server told itself");
+        told.iter().for_each(|payload| pass_on(payload, here, &signals));
+        assert_eq!(woken(), 500, "those who wait for it, and nobody else");
+        assert!(payloads(there, &BTreeSet::new()).is_empty());
+        for odd in ["", "x", "x y"] {
+            pass_on(odd, here, &signals);
+            assert_eq!(woken(), 1000, "{odd}");
+        }
+    }
+}

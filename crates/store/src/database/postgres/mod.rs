@@ -1,0 +1,151 @@
+//! The shared database: reads over a pool for each lane, writes over one line of their own, news over another.
+
+mod connection;
+pub(super) mod dump;
+mod listener;
+mod reader;
+mod schema;
+mod transaction;
+mod value;
+mod writer;
+
+use crate::database::Batch;
+use crate::database::counts::Written;
+use crate::database::damage::Damage;
+use crate::database::lanes::{Lane, Lanes, Readers};
+use crate::database::location::{Protection, Secret};
+use crate::database::signal::Signals;
+use crate::database::{DatabaseError, OpenMode, Row, Statement};
+use connection::{Address, failed};
+use futures_util::future::BoxFuture;
+use futures_util::poll;
+use reader::LaneReaders;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use uuid::Uuid;
+use writer::Writer;
+
+/// How long a brief question may take.
+const BRIEF: Duration = Duration::from_millis(25);
+
+/// An open PostgreSQL database; clones share it.
+#[derive(Clone)]
+pub struct Postgres {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    damage: Damage,
+    lanes: Lanes,
+    keys: LaneReaders,
+    scans: LaneReaders,
+    /// One line of its own, so that whether the database answers is asked behind no other read.
+    pings: LaneReaders,
+    writer: Writer,
+    signals: Signals,
+    listener: AbortHandle,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+impl Postgres {
+    pub(super) async fn open(
+        url: &Secret,
+        protection: Protection,
+        mode: OpenMode,
+        readers: &Readers,
+        now_us: i64,
+    ) -> Result<Self, DatabaseError> {
+        let address = Address::new(url, protection)?;
+        let mut client = address.client().await?;
+        schema::prepare(&mut client, mode, now_us).await?;
+        let node = node_id(&client).await?;
+        let (keys, scans) = Readers::split(readers.postgres);
+        let lanes = Lanes::new(readers, scans);
+        let [keys, scans, pings] = [keys, scans, 1].map(|lines| LaneReaders::new(&address, lines, readers));
+        let (keys, scans, pings) = (keys?, scans?, pings?);
+        let signals = Signals::default();
+        let listener = listener::start(address.clone(), node, signals.clone()).await?;
+        let writer = Writer::start(address, node, signals.clone());
+        let damage = Damage::default();
+        let inner = Inner { damage, lanes, keys, scans, pings, writer, signals, listener };
+        Ok(Postgres { inner: Arc::new(inner) })
+    }
+
+    pub(super) fn damage(&self) -> &Damage {
+        &self.inner.damage
+    }
+
+    pub(super) fn written(&self) -> Written {
+        self.inner.writer.written()
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.inner.lanes
+    }
+
+    /// Reads all statements at one moment.
+    pub(super) async fn read(
+        &self,
+        lane: Lane,
+        statements: &[Statement],
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        match lane {
+            Lane::Key => self.inner.keys.read(statements, None).await,
+            Lane::Brief => self.inner.keys.read(statements, Some(BRIEF)).await,
+            Lane::Scan(limit) => self.inner.scans.read(statements, Some(limit)).await,
+        }
+    }
+
+    pub(super) async fn apply(&self, batch: Batch) -> Result<(), DatabaseError> {
+        self.inner.writer.apply(batch).await
+    }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.inner.signals
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
+        self.inner.pings.ping().await
+    }
+
+    pub(super) async fn close(&self) {
+        self.inner.writer.close().await;
+        self.inner.listener.abort();
+        for readers in [&self.inner.keys, &self.inner.scans, &self.inner.pings] {
+            readers.close();
+        }
+        self.inner.signals.close();
+    }
+}
+
+/// Names this opening of the database, so that a server knows its own news. From the database, because
+/// randomness is not ours to make here.
+async fn node_id(client: &tokio_postgres::Client) -> Result<Uuid, DatabaseError> {
+    let row = client.query_one("SELECT gen_random_uuid()", &[]).await.map_err(|error| failed(&error))?;
+    Ok(row.get(0))
+}
+
+/// Sends all requests one after the other without waiting, then takes the answers: one round trip for all.
+///
+/// A request of tokio-postgres goes out when it is first polled, so the order of polling is the order on the line.
+pub(super) async fn in_order<T>(mut steps: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    let mut first = Vec::with_capacity(steps.len());
+    for step in &mut steps {
+        first.push(poll!(step.as_mut()));
+    }
+    let mut answers = Vec::with_capacity(steps.len());
+    for (step, first) in steps.into_iter().zip(first) {
+        answers.push(match first {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => step.await,
+        });
+    }
+    answers
+}

@@ -1,0 +1,184 @@
+//! The writer task: takes all waiting batches and commits them together, over one line of its own.
+
+use super::connection::Address;
+use super::transaction::{self as transaction, Line, Trouble};
+use crate::database::counts::{Counts, Written};
+use crate::database::ended::{EndGuard, Ended};
+use crate::database::signal::Signals;
+use crate::database::{Batch, DatabaseError};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+/// Batches in one transaction, at most.
+const GROUP: usize = 256;
+/// Batches that may wait, at most; who comes then waits to be let in.
+const WAITING: usize = 4096;
+/// How long a group waits for a server that is away, before its batches are refused.
+const AWAY: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often a group is tried that came to a deadlock or lost its line before its commit.
+const ATTEMPTS: u32 = 5;
+
+pub(super) type Outcome = Result<(), DatabaseError>;
+
+/// A batch and who waits for its outcome.
+struct Order {
+    batch: Batch,
+    reply: oneshot::Sender<Outcome>,
+}
+
+/// The writer task.
+pub(super) struct Writer {
+    /// `None` once closed. The lock is held to clone it, and never across an await.
+    orders: Mutex<Option<mpsc::Sender<Order>>>,
+    counts: Counts,
+    ended: Ended,
+}
+
+impl Writer {
+    pub(super) fn start(address: Address, node: Uuid, signals: Signals) -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let ended = Ended::new(1);
+        let counts = Counts::default();
+        let desk = Desk {
+            address,
+            node,
+            signals,
+            counts: counts.clone(),
+            line: None,
+            away: false,
+            _guard: ended.guard(),
+        };
+        tokio::spawn(desk.work(receiver));
+        Writer { orders: Mutex::new(Some(sender)), counts, ended }
+    }
+
+    pub(super) fn written(&self) -> Written {
+        self.counts.written()
+    }
+
+    pub(super) async fn apply(&self, batch: Batch) -> Outcome {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (reply, outcome) = oneshot::channel();
+        orders.ok_or_else(closed)?.send(Order { batch, reply }).await.map_err(|_| closed())?;
+        outcome.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Lets in no more batches, and waits until those that were let in are done.
+    pub(super) async fn close(&self) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.ended.wait().await;
+    }
+}
+
+fn closed() -> DatabaseError {
+    DatabaseError::Failed("the database is closed".into())
+}
+
+/// What the task works with.
+struct Desk {
+    address: Address,
+    node: Uuid,
+    signals: Signals,
+    counts: Counts,
+    line: Option<Line>,
+    /// Whether the server could not be reached last time: then the next group does not wait for it again.
+    away: bool,
+    _guard: EndGuard,
+}
+
+impl Desk {
+    async fn work(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while orders.recv_many(&mut group, GROUP).await > 0 {
+            self.answer(std::mem::take(&mut group)).await;
+        }
+    }
+
+    async fn answer(&mut self, orders: Vec<Order>) {
+        let (batches, replies): (Vec<Batch>, Vec<_>) =
+            orders.into_iter().map(|order| (order.batch, order.reply)).unzip();
+        let outcomes = match self.commit(&batches).await {
+            Ok(outcomes) => {
+                self.counts.committed(batches.len());
+                let changed = transaction::changed(&batches, &outcomes);
+                self.signals.tell(&changed);
+                outcomes
+            }
+            Err(error) => {
+                let text = error.to_string();
+                tracing::error!(
+                    error = text,
+                    batches = batches.len(),
+                    "a group of batches was not committed"
+                );
+                batches.iter().map(|_| Err(DatabaseError::Failed(text.clone()))).collect()
+            }
+        };
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            // Fails only when the caller has gone away.
+            let _ = reply.send(outcome);
+        }
+    }
+
+    /// Commits a group, trying again where nothing can have been kept.
+    async fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Outcome>, DatabaseError> {
+        let mut last = DatabaseError::Failed("not tried".into());
+        for attempt in 0..ATTEMPTS {
+            sleep(self.pause(attempt)).await;
+            let mut line = self.line().await?;
+            match transaction::run(&mut line, batches, self.node).await {
+                Ok(outcomes) => {
+                    self.line = Some(line);
+                    return Ok(outcomes);
+                }
+                Err(Trouble::Again(error)) => {
+                    self.line = Some(line);
+                    last = error;
+                }
+                // The line is dropped, and with it whatever was begun on it.
+                Err(Trouble::Lost(error)) => last = error,
+                Err(Trouble::Final(error)) => return Err(error),
+            }
+            tracing::warn!(error = last.to_string(), attempt, "a group of batches is tried again");
+        }
+        Err(last)
+    }
+
+    /// Grows with the attempts, and differs between servers, so that two of them do not collide in step.
+    fn pause(&self, attempt: u32) -> Duration {
+        let spread = Duration::from_millis(u64::from(self.node.as_bytes()[0]) / 8);
+        (FIRST_PAUSE / 5 + spread) * attempt
+    }
+
+    /// The line, connected again if need be, within a bounded time.
+    async fn line(&mut self) -> Result<Line, DatabaseError> {
+        if let Some(line) = self.line.take().filter(Line::is_open) {
+            return Ok(line);
+        }
+        let connected = if self.away {
+            Line::connect(&self.address).await
+        } else {
+            let mut last = DatabaseError::Failed("the database does not answer".into());
+            timeout(AWAY, self.keep_connecting(&mut last)).await.map_err(|_| last)
+        };
+        self.away = connected.is_err();
+        connected
+    }
+
+    async fn keep_connecting(&self, last: &mut DatabaseError) -> Line {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Line::connect(&self.address).await {
+                Ok(line) => return line,
+                Err(error) => *last = error,
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

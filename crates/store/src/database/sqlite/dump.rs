@@ -1,0 +1,155 @@
+//! Copying an SQLite database while it is in use, and putting a copy in its place.
+
+use super::failed;
+use super::file::require_file;
+use crate::database::DatabaseError;
+use crate::database::dump::beside;
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long to wait for somebody who has the database open.
+const PATIENCE: Duration = Duration::from_secs(2);
+const TRIES: u32 = 10;
+
+/// Copies the state of one moment; gives its schema. The copy has passed SQLite's own check.
+pub(in crate::database) fn dump(path: &Path, into: &Path) -> Result<i64, DatabaseError> {
+    require_file(path)?;
+    let from = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| failed(&e))?;
+    from.busy_timeout(PATIENCE).map_err(|error| failed(&error))?;
+    let mut to = Connection::open(into).map_err(|error| failed(&error))?;
+    copy(&from, &mut to).map_err(|error| failed(&error))?;
+    // One file that needs no other beside it.
+    let mode: String =
+        to.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).map_err(|error| failed(&error))?;
+    let check: String =
+        to.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| failed(&error))?;
+    if mode != "delete" || check != "ok" {
+        return Err(DatabaseError::Failed(format!("the copy of the database is damaged: {check}")));
+    }
+    schema(&to)
+}
+
+/// All pages in one step: within one read transaction, for which no writer waits. Step by step, it would begin again
+/// with each commit of another process.
+fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
+    let backup = Backup::new(from, to)?;
+    for _ in 0..TRIES {
+        if backup.step(-1)? == StepResult::Done {
+            return Ok(());
+        }
+        // A server that just recovers its log: each try waits for it.
+    }
+    Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None))
+}
+
+fn schema(connection: &Connection) -> Result<i64, DatabaseError> {
+    let sql = "SELECT MAX(version) FROM schema_migrations";
+    connection.query_row(sql, [], |row| row.get(0)).map_err(|_| {
+        DatabaseError::Schema("the database holds no data of tenure: there is nothing to back up".into())
+    })
+}
+
+/// Refuses a database that somebody has open. One that is damaged is nobody's.
+pub(in crate::database) fn unused(path: &Path) -> Result<(), DatabaseError> {
+    match settle(path) {
+        Err(error) if busy(&error) => {
+            Err(DatabaseError::Failed(format!("{} is in use: stop the server first", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes the whole database for this process alone, and puts what is in its log into the file. Nothing has it open
+/// when the connection is given back, and nothing can open it until that is dropped.
+fn settle(path: &Path) -> rusqlite::Result<Connection> {
+    if !is_database(path) {
+        let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB);
+        return Err(rusqlite::Error::SqliteFailure(error, None));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
+    if mode == "wal" {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            None,
+        ));
+    }
+    connection.execute_batch("BEGIN EXCLUSIVE")?;
+    Ok(connection)
+}
+
+/// Whether a file begins as databases do. SQLite does away with the log of one that does not, by opening it.
+fn is_database(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
+    read.is_ok() && (head.is_empty() || head == b"SQLite format 3\0")
+}
+
+fn busy(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    error.sqlite_error_code().is_some_and(|code| [DatabaseBusy, DatabaseLocked].contains(&code))
+}
+
+/// Puts a file into the place of a database by a rename, which happens or does not. The old one keeps its content under
+/// another name.
+pub(in crate::database) fn replace(path: &Path, with: &Path) -> Result<(), DatabaseError> {
+    let step = |what: &str, done: std::io::Result<()>| {
+        done.map_err(|error| DatabaseError::Failed(format!("cannot {what} {}: {error}", path.display())))
+    };
+    step("write the new database for", File::open(with).and_then(|file| file.sync_all()))?;
+    // Held until the rename, so that no server begins to write to the old one.
+    let mut held = None;
+    if path.exists() {
+        match settle(path) {
+            Ok(connection) => held = Some(connection),
+            Err(error) if busy(&error) => {
+                return Err(DatabaseError::Failed(format!(
+                    "{} is in use: stop the server first",
+                    path.display()
+                )));
+            }
+            // Damaged: its log belongs to nobody else either, and must not be taken for the new one's.
+            Err(_) => {
+                for end in ["-wal", "-shm"] {
+                    let (from, to) = (joined(path, end), joined(&beside(path, "replaced"), end));
+                    step("keep the log of", renamed(&from, &to))?;
+                }
+            }
+        }
+        let kept = beside(path, "replaced");
+        step("keep the old database", removed(&kept).and_then(|()| std::fs::hard_link(path, &kept)))?;
+    }
+    step("replace", std::fs::rename(with, path))?;
+    drop(held);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    step("keep the name of", File::open(folder).and_then(|folder| folder.sync_all()))
+}
+
+fn joined(path: &Path, end: &str) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+fn removed(path: &Path) -> std::io::Result<()> {
+    absent(std::fs::remove_file(path))
+}
+
+fn renamed(from: &Path, to: &Path) -> std::io::Result<()> {
+    absent(std::fs::rename(from, to))
+}
+
+fn absent(done: std::io::Result<()>) -> std::io::Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,258 @@
+//! The file of an SQLite database: making it, opening it, bringing its schema up to date.
+
+use super::failed;
+use super::functions;
+use crate::database::migrate::{self, Applied, Migration};
+use crate::database::{DatabaseError, OpenMode};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use std::fmt::Display;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long to wait for another process that is writing.
+const BUSY: Duration = Duration::from_secs(10);
+/// How long to wait between two tries where SQLite does not wait by itself.
+const AGAIN: Duration = Duration::from_millis(10);
+/// More than the program has statements, so that each is prepared once.
+const STATEMENTS: usize = 512;
+/// SQLite maps nothing unless told to, and at most this much.
+const MAPPED_BYTES: i64 = 2 * 1024 * 1024 * 1024;
+/// The write-ahead log is cut down to this after a burst.
+const LOG_BYTES: i64 = 64 * 1024 * 1024;
+/// Priority of the thread that looks for damage, as of `nice`.
+#[cfg(target_os = "linux")]
+const LOW_PRIORITY: i32 = 15;
+
+/// Opens the connection that writes; the schema is current afterwards.
+pub(super) fn open_writer(path: &Path, mode: OpenMode, now_us: i64) -> Result<Connection, DatabaseError> {
+    match mode {
+        OpenMode::Migrate => create(path)?,
+        OpenMode::Existing => require_file(path)?,
+    }
+    let connect = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        functions::add(&connection)?;
+        Ok(connection)
+    };
+    let mut connection = connect().map_err(|error| cannot_open(path, &error))?;
+    prepare_schema(&mut connection, mode, now_us).map_err(|error| at(path, error))?;
+    configure_writer(&connection).map_err(|error| cannot_open(path, &error))?;
+    Ok(connection)
+}
+
+/// Opens a connection that cannot write.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, DatabaseError> {
+    let connect = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.pragma_update(None, "mmap_size", MAPPED_BYTES)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    };
+    connect().map_err(|error| cannot_open(path, &error))
+}
+
+/// Reads the whole file and says what is damaged. Beside those who work with it: this thread gets what they leave.
+pub(super) fn check(path: &Path) -> Result<(), DatabaseError> {
+    require_file(path)?;
+    // Refused where the system has no such thing; then the check has the usual priority.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOW_PRIORITY);
+    let found = || -> rusqlite::Result<String> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(BUSY)?;
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+    };
+    match found() {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(found) => Err(DatabaseError::Damaged(format!("sqlite: {}", found.trim().replace('\n', " ")))),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
+    // Every commit is on the disk before it is answered: a power cut loses nothing that was acknowledged.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)
+}
+
+/// Makes the folder and the file, for their owner only: they hold hashes of credentials and all messages.
+fn create(path: &Path) -> Result<(), DatabaseError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+            DatabaseError::Failed(format!("cannot create the folder {}: {error}", folder.display()))
+        })?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => require_file(path),
+        Err(error) => Err(DatabaseError::Failed(format!(
+            "cannot create the database {}: {error}; its folder must be writable",
+            path.display()
+        ))),
+    }
+}
+
+pub(super) fn require_file(path: &Path) -> Result<(), DatabaseError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(DatabaseError::Failed(format!("{} is not a file", path.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(DatabaseError::Schema(format!(
+            "there is no database at {}: check the path, or run `tenure migrate` to create it",
+            path.display()
+        ))),
+        Err(error) => Err(DatabaseError::Failed(format!("cannot read {}: {error}", path.display()))),
+    }
+}
+
+fn prepare_schema(connection: &mut Connection, mode: OpenMode, now_us: i64) -> Result<(), DatabaseError> {
+    if connection.is_readonly("main").map_err(|error| failed(&error))? {
+        return Err(DatabaseError::Failed(
+            "this user may not write to it: run as the user that the server runs as".into(),
+        ));
+    }
+    match mode {
+        OpenMode::Migrate => {
+            // Before the first migration, so that a new file is never anything else.
+            write_ahead(connection)?;
+            migrate_all(connection, now_us)
+        }
+        OpenMode::Existing => {
+            // Before anything is changed: it may be another program's file.
+            migrate::require_current(applied(connection)?.as_deref(), Migration::sqlite_text)?;
+            write_ahead(connection)
+        }
+    }
+}
+
+/// Readers and the writer must not wait for each other.
+#[expect(clippy::disallowed_methods, reason = "a database is opened on a thread that may wait")]
+fn write_ahead(connection: &Connection) -> Result<(), DatabaseError> {
+    let mut left = BUSY;
+    let change = || connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
+    let mode = loop {
+        match change() {
+            // SQLite does not wait here: it reads first, and fears that two readers wait for each other to write.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && !left.is_zero() => {
+                std::thread::sleep(AGAIN);
+                left = left.saturating_sub(AGAIN);
+            }
+            outcome => break outcome.map_err(|error| failed(&error))?,
+        }
+    };
+    if mode == "wal" {
+        return Ok(());
+    }
+    Err(DatabaseError::Failed(format!(
+        "its file system does not support SQLite's write-ahead log (journal mode is {mode}): use a local disk"
+    )))
+}
+
+/// `None` when there is no table of migrations.
+fn applied(connection: &Connection) -> Result<Option<Vec<Applied>>, DatabaseError> {
+    let query = || -> rusqlite::Result<Option<Vec<Applied>>> {
+        let exists = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'";
+        if connection.query_row(exists, [], |row| row.get::<_, i64>(0))? == 0 {
+            return Ok(None);
+        }
+        let mut statement =
+            connection.prepare("SELECT version, checksum FROM schema_migrations ORDER BY version")?;
+        let line = |row: &rusqlite::Row<'_>| Ok(Applied { version: row.get(0)?, checksum: row.get(1)? });
+        statement.query_map([], line)?.collect::<rusqlite::Result<_>>().map(Some)
+    };
+    query().map_err(|error| failed(&error))
+}
+
+fn migrate_all(connection: &mut Connection, now_us: i64) -> Result<(), DatabaseError> {
+    // A migration may rebuild a table that others refer to; what it leaves behind is checked instead.
+    connection.pragma_update(None, "foreign_keys", false).map_err(|error| failed(&error))?;
+    while migrate_one(connection, now_us)? {}
+    Ok(())
+}
+
+/// Applies the next migration; false when there is none left. Several processes may do this at once: who comes
+/// second waits for the lock and then finds the work done.
+fn migrate_one(connection: &mut Connection, now_us: i64) -> Result<bool, DatabaseError> {
+    if let Some(applied) = applied(connection)?
+        && migrate::pending(&applied, Migration::sqlite_text)?.is_empty()
+    {
+        return Ok(false);
+    }
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| failed(&error))?;
+    let applied = applied(&transaction)?.unwrap_or_default();
+    let Some(next) = migrate::pending(&applied, Migration::sqlite_text)?.first() else {
+        return Ok(false);
+    };
+    let failed_in = |what: &dyn Display| {
+        DatabaseError::Failed(format!("migration {} ({}): {what}", next.version, next.name))
+    };
+    if let Some(dangling) = run(&transaction, next, now_us).map_err(|error| failed_in(&error))? {
+        return Err(failed_in(&format!("{dangling}; nothing was changed")));
+    }
+    transaction.commit().map_err(|error| failed(&error))?;
+    Ok(true)
+}
+
+/// Applies a migration and notes it. Gives a sentence when rows then refer to others that are not there.
+fn run(connection: &Connection, migration: &Migration, now_us: i64) -> rusqlite::Result<Option<String>> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, \
+         checksum TEXT NOT NULL, applied_us INTEGER NOT NULL) STRICT",
+    )?;
+    connection.execute_batch(migration.sqlite)?;
+    let checksum = migrate::checksum(migration.sqlite);
+    connection.execute(
+        "INSERT INTO schema_migrations (version, name, checksum, applied_us) VALUES (?, ?, ?, ?)",
+        (migration.version, migration.name, checksum, now_us),
+    )?;
+    let sentence = |row: &rusqlite::Row<'_>| {
+        let (child, parent): (String, String) = (row.get(0)?, row.get(2)?);
+        Ok(format!("rows of {child} refer to rows of {parent} that are not there"))
+    };
+    connection.prepare("PRAGMA foreign_key_check")?.query_map([], sentence)?.next().transpose()
+}
+
+fn cannot_open(path: &Path, error: &rusqlite::Error) -> DatabaseError {
+    at(path, DatabaseError::Failed(format!("{error} (its folder must be writable as well)")))
+}
+
+/// The same error with the file that it is about.
+fn at(path: &Path, error: DatabaseError) -> DatabaseError {
+    let path = path.display();
+    match error {
+        DatabaseError::Schema(text) => DatabaseError::Schema(format!("{path}: {text}")),
+        other => DatabaseError::Failed(format!("cannot open the database {path}: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_migration_that_leaves_dangling_rows_is_refused() {
+        let connection = Connection::open_in_memory().unwrap();
+        let apply = |version, sqlite| {
+            let migration = Migration { version, name: "test", sqlite, postgres: "" };
+            run(&connection, &migration, 0).unwrap()
+        };
+        let tables = "CREATE TABLE parents (id INTEGER PRIMARY KEY);
+                      CREATE TABLE children (parent INTEGER REFERENCES parents (id));
+                      INSERT INTO parents VALUES (1); INSERT INTO children VALUES (1)";
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        assert_eq!(apply(1, tables), None);
+        let dangling = "rows of children refer to rows of parents that are not there";
+        assert_eq!(apply(2, "DELETE FROM parents").as_deref(), Some(dangling));
+    }
+}

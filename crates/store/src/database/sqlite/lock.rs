@@ -1,0 +1,67 @@
+//! One SQLite file has one server: a lock on a file beside it says so.
+
+use crate::database::DatabaseError;
+use crate::database::dump::beside;
+use crate::database::location::{self, Location};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The right to serve a database, for as long as it lives. The system takes the lock away when the process ends, however it
+/// ends; the file stays.
+#[derive(Debug)]
+pub struct ServerLock {
+    _file: Option<File>,
+}
+
+impl ServerLock {
+    /// Takes the right to serve a database. Any number of servers may have one of PostgreSQL.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] with the path and the process id when another server has it, or when the lock's file
+    /// cannot be made.
+    pub fn take(url: &str) -> Result<ServerLock, DatabaseError> {
+        match location::parse(url)? {
+            Location::Sqlite(path) => take(&path).map(|file| ServerLock { _file: Some(file) }),
+            Location::Postgres(..) => Ok(ServerLock { _file: None }),
+        }
+    }
+}
+
+fn take(path: &Path) -> Result<File, DatabaseError> {
+    let path = real(path);
+    let lock = beside(&path, "lock");
+    let failed = |error: std::io::Error| {
+        DatabaseError::Failed(format!("cannot make the lock {}: {error}", lock.display()))
+    };
+    if let Some(folder) = lock.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    }
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&lock).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(taken(&path, file)),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+    Ok(file)
+}
+
+/// The path without symbolic links: two names of one file have one lock.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+fn taken(path: &Path, mut file: File) -> DatabaseError {
+    let mut by = String::new();
+    let _ = file.read_to_string(&mut by);
+    DatabaseError::Failed(format!(
+        "{} is served already, by process {}: one SQLite file has one server. Stop that one first, or use PostgreSQL for \
+         several servers",
+        path.display(),
+        by.trim()
+    ))
+}

@@ -1,0 +1,217 @@
+//! Reader threads: long-lived, each with a connection and its prepared statements. Each lane has threads of its own.
+
+use super::file::open_reader;
+use super::{bind, failed};
+use crate::database::ended::Ended;
+use crate::database::{DatabaseError, Row, Statement, Value};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// How many steps SQLite takes between two looks at whether anybody still waits for the answer: some 50 µs.
+const STEPS: i32 = 2_000;
+/// How many of those looks a brief question gets: some milliseconds.
+const BRIEF: u32 = 100;
+
+/// Questions about one state of the database, and who waits for the answers.
+struct Job {
+    statements: Vec<Statement>,
+    /// After how many looks it is given up.
+    budget: Option<u32>,
+    /// Set when nobody waits for the answer any more.
+    gone: Arc<AtomicBool>,
+    reply: oneshot::Sender<Answers>,
+}
+
+/// The rows of each statement.
+type Answers = Result<Vec<Vec<Row>>, DatabaseError>;
+
+/// Says, when it is dropped, that nobody waits any more: the reader then ends the question.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The questions that wait. Of std, because the readers are threads and the askers are tasks, which never wait
+/// here: they hold the lock for one push.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+    /// Set when the database is closed: what is read then ends.
+    ending: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&self, job: Job, first: bool) -> Result<(), DatabaseError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return Err(closed());
+        }
+        if first {
+            state.jobs.push_front(job)
+        } else {
+            state.jobs.push_back(job)
+        }
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Waits for the next job; `None` when the queue is closed and empty.
+    fn pop(&self) -> Option<Job> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .arrived
+            .wait_while(state, |state| state.jobs.is_empty() && !state.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.jobs.pop_front()
+    }
+
+    fn close(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.arrived.notify_all();
+    }
+}
+
+/// The reader threads of one lane.
+pub(super) struct LaneReaders {
+    queue: Arc<Queue>,
+    ended: Ended,
+}
+
+impl Drop for LaneReaders {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl LaneReaders {
+    pub(super) fn start(path: &Path, name: &str, threads: u32) -> Result<Self, DatabaseError> {
+        let readers = LaneReaders { queue: Arc::default(), ended: Ended::new(threads) };
+        for number in 0..threads {
+            let mut connection = open_reader(path)?;
+            let queue = readers.queue.clone();
+            let guard = readers.ended.guard();
+            std::thread::Builder::new()
+                .name(format!("sqlite-{name}-{number}"))
+                .spawn(move || {
+                    serve(&mut connection, &queue);
+                    // The file is let go of before the end is told.
+                    drop(connection);
+                    drop(guard);
+                })
+                .map_err(|error| DatabaseError::Failed(format!("cannot start a thread: {error}")))?;
+        }
+        Ok(readers)
+    }
+
+    /// Reads all statements at one moment. When the caller stops waiting, the reading ends.
+    pub(super) async fn read(&self, statements: Vec<Statement>, brief: bool) -> Answers {
+        self.ask(statements, brief.then_some(BRIEF), false).await
+    }
+
+    /// Asks whether a reader answers, before all questions that wait.
+    pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
+        let one = Statement { sql: "SELECT 1", values: Vec::new(), exactly_one: false };
+        self.ask(vec![one], None, true).await.map(drop)
+    }
+
+    async fn ask(&self, statements: Vec<Statement>, budget: Option<u32>, first: bool) -> Answers {
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting(Arc::default());
+        self.queue.push(Job { statements, budget, gone: waiting.0.clone(), reply }, first)?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    pub(super) async fn close(&self) {
+        self.queue.close();
+        self.ended.wait().await;
+    }
+}
+
+fn closed() -> DatabaseError {
+    DatabaseError::Failed("the database is closed".into())
+}
+
+fn serve(connection: &mut Connection, queue: &Queue) {
+    while let Some(Job { statements, budget, gone, reply }) = queue.pop() {
+        if reply.is_closed() {
+            continue;
+        }
+        let mut looks = 0;
+        let over = [gone, queue.ending.clone()];
+        let is_over = move || {
+            looks += 1;
+            over.iter().any(|over| over.load(Ordering::Relaxed))
+                || budget.is_some_and(|budget| looks > budget)
+        };
+        let answers = match connection.progress_handler(STEPS, Some(is_over)) {
+            Ok(()) => answer(connection, &statements),
+            Err(error) => Err(failed(&error)),
+        };
+        // A send can only fail when nobody waits for the answer any more.
+        drop(reply.send(answers));
+    }
+}
+
+fn answer(connection: &Connection, statements: &[Statement]) -> Answers {
+    // One statement sees one moment by itself.
+    let snapshot = (statements.len() > 1).then(|| connection.unchecked_transaction()).transpose();
+    // Ends by rolling back when it is dropped, which for a reader is the same as a commit.
+    let _snapshot = snapshot.map_err(|error| failed(&error))?;
+    statements.iter().map(|statement| query(connection, statement.sql, &statement.values)).collect()
+}
+
+fn query(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+    let mut statement = connection.prepare_cached(sql).map_err(|error| failed(&error))?;
+    bind(&mut statement, values)?;
+    let width = statement.column_count();
+    let mut rows = statement.raw_query();
+    let mut answer = Vec::new();
+    while let Some(row) = rows.next().map_err(|error| stopped(&error))? {
+        let cells = (0..width).map(|column| cell(row, column)).collect::<Result<_, _>>()?;
+        answer.push(Row::new(cells));
+    }
+    Ok(answer)
+}
+
+fn stopped(error: &rusqlite::Error) -> DatabaseError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => DatabaseError::Slow { seconds: 0 },
+        _ => failed(error),
+    }
+}
+
+fn cell(row: &rusqlite::Row<'_>, column: usize) -> Result<Value, DatabaseError> {
+    match row.get_ref(column).map_err(|error| failed(&error))? {
+        ValueRef::Null => Ok(Value::Null),
+        ValueRef::Integer(value) => Ok(Value::Int(value)),
+        ValueRef::Text(bytes) => String::from_utf8(bytes.to_vec())
+            .map(Value::Text)
+            .map_err(|_| DatabaseError::Failed(format!("column {column} is not UTF-8"))),
+        // Ids are the most frequent blobs, and as an id they take no allocation.
+        ValueRef::Blob(bytes) if bytes.len() == 16 => {
+            Ok(Uuid::from_slice(bytes).map_or_else(|_| Value::Bytes(bytes.to_vec()), Value::Id))
+        }
+        ValueRef::Blob(bytes) => Ok(Value::Bytes(bytes.to_vec())),
+        ValueRef::Real(_) => Err(DatabaseError::Failed(format!(
+            "column {column} is a floating-point number, which the portable subset does not have"
+        ))),
+    }
+}

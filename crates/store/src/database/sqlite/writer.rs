@@ -1,0 +1,234 @@
+//! The writer thread: takes all waiting batches and commits them together.
+//!
+//! A durable commit costs milliseconds, whatever is in it. While one is under way the next batches gather, so
+//! that the more callers there are, the larger the groups become.
+
+use super::{bind, failed};
+use crate::database::counts::{Counts, Written};
+use crate::database::ended::Ended;
+use crate::database::signal::Signals;
+use crate::database::{Batch, DatabaseError, Statement};
+use rusqlite::Connection;
+use rusqlite::ffi;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// Batches in one transaction, at most.
+const GROUP: usize = 256;
+/// Batches that may wait, at most; who comes then waits to be let in.
+const WAITING: usize = 4096;
+/// How often an idle writer looks whether another process wrote.
+const LOOK: Duration = Duration::from_millis(200);
+
+type Outcome = Result<(), DatabaseError>;
+
+/// A batch and who waits for its outcome.
+struct Order {
+    batch: Batch,
+    reply: oneshot::Sender<Outcome>,
+    /// Its place in the queue, given back when it leaves.
+    _place: OwnedSemaphorePermit,
+}
+
+/// The writer thread.
+pub(super) struct Writer {
+    /// `None` once closed. The lock is held for one push, and never across an await.
+    orders: Mutex<Option<Sender<Order>>>,
+    places: Arc<Semaphore>,
+    counts: Counts,
+    ended: Ended,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, signals: Signals) -> Result<Self, DatabaseError> {
+        let (sender, receiver) = mpsc::channel();
+        let ended = Ended::new(1);
+        let guard = ended.guard();
+        let counts = Counts::default();
+        let mut desk = Desk { seen: data_version(&connection)?, connection, signals, counts: counts.clone() };
+        std::thread::Builder::new()
+            .name("sqlite-write".into())
+            .spawn(move || {
+                desk.work(&receiver);
+                drop(desk);
+                drop(guard);
+            })
+            .map_err(|error| DatabaseError::Failed(format!("cannot start a thread: {error}")))?;
+        let places = Arc::new(Semaphore::new(WAITING));
+        Ok(Writer { orders: Mutex::new(Some(sender)), places, counts, ended })
+    }
+
+    pub(super) fn written(&self) -> Written {
+        self.counts.written()
+    }
+
+    pub(super) async fn apply(&self, batch: Batch) -> Outcome {
+        let place = self.places.clone().acquire_owned().await.map_err(|_| closed())?;
+        let (reply, outcome) = oneshot::channel();
+        self.push(Order { batch, reply, _place: place })?;
+        outcome.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    fn push(&self, order: Order) -> Outcome {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.as_ref().ok_or_else(closed)?.send(order).map_err(|_| closed())
+    }
+
+    /// Lets in no more batches, and waits until those that were let in are done.
+    pub(super) async fn close(&self) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.places.close();
+        self.ended.wait().await;
+    }
+}
+
+fn closed() -> DatabaseError {
+    DatabaseError::Failed("the database is closed".into())
+}
+
+/// What the thread works with.
+struct Desk {
+    connection: Connection,
+    signals: Signals,
+    counts: Counts,
+    /// `data_version` when last looked at. On this connection it changes only by what other processes commit.
+    seen: i64,
+}
+
+/// A committed group: what became of each batch, and whether another process wrote before it.
+struct Done {
+    outcomes: Vec<Outcome>,
+    foreign: bool,
+}
+
+impl Desk {
+    fn work(&mut self, orders: &Receiver<Order>) {
+        loop {
+            match orders.recv_timeout(LOOK) {
+                Ok(first) => {
+                    let mut group = vec![first];
+                    group.extend(orders.try_iter().take(GROUP - 1));
+                    self.answer(group);
+                }
+                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn answer(&mut self, group: Vec<Order>) {
+        let outcomes = match self.commit(&group) {
+            Ok(done) => {
+                self.tell(&group, &done);
+                done.outcomes
+            }
+            Err(error) => {
+                self.recover();
+                let text = error.to_string();
+                tracing::error!(error = text, batches = group.len(), "a group of batches was not committed");
+                let again = match error {
+                    DatabaseError::Damaged(_) => DatabaseError::Damaged,
+                    _ => DatabaseError::Failed,
+                };
+                group.iter().map(|_| Err(again(text.clone()))).collect()
+            }
+        };
+        for (order, outcome) in group.into_iter().zip(outcomes) {
+            // Fails only when the caller has gone away.
+            let _ = order.reply.send(outcome);
+        }
+    }
+
+    /// One transaction for the group. An error means that none of it is known to be kept.
+    fn commit(&mut self, group: &[Order]) -> Result<Done, DatabaseError> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let version = data_version(&self.connection)?;
+        let outcomes = group.iter().map(|order| self.batch(&order.batch)).collect::<Result<_, _>>()?;
+        self.execute("COMMIT")?;
+        self.counts.committed(group.len());
+        let foreign = version != self.seen;
+        self.seen = version;
+        Ok(Done { outcomes, foreign })
+    }
+
+    /// The inner result is the batch's own; the outer one fails when the whole transaction is lost.
+    fn batch(&self, batch: &Batch) -> Result<Outcome, DatabaseError> {
+        self.execute("SAVEPOINT batch")?;
+        let run = |(number, statement)| self.statement(number, statement);
+        let outcome = batch.statements.iter().enumerate().try_for_each(run);
+        if let Err(error) = &outcome {
+            if let DatabaseError::Damaged(what) = error {
+                return Err(DatabaseError::Damaged(what.clone()));
+            }
+            // A full disk or a failing one may end the transaction, and the batches before this one with it.
+            if self.connection.is_autocommit() {
+                return Err(DatabaseError::Failed(format!("the transaction was lost: {error}")));
+            }
+            self.execute("ROLLBACK TO batch")?;
+        }
+        self.execute("RELEASE batch")?;
+        Ok(outcome)
+    }
+
+    fn statement(&self, number: usize, statement: &Statement) -> Outcome {
+        let mut prepared = self.connection.prepare_cached(statement.sql).map_err(|error| failed(&error))?;
+        bind(&mut prepared, &statement.values)?;
+        let rows = prepared.raw_execute().map_err(|error| refused(number, &error))?;
+        match u64::try_from(rows).unwrap_or(u64::MAX) {
+            1 => Ok(()),
+            rows if statement.exactly_one => Err(DatabaseError::Unmet { statement: number, rows }),
+            _ => Ok(()),
+        }
+    }
+
+    fn execute(&self, sql: &'static str) -> Result<(), DatabaseError> {
+        let run = || self.connection.prepare_cached(sql)?.execute([]).map(drop);
+        run().map_err(|error| failed(&error))
+    }
+
+    /// After an error: no transaction may be left open, or nothing would be written ever again.
+    fn recover(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            tracing::error!(error = error.to_string(), "a failed transaction could not be rolled back");
+        }
+    }
+
+    fn tell(&self, group: &[Order], done: &Done) {
+        if done.foreign {
+            return self.signals.everything();
+        }
+        let outcomes = group.iter().zip(&done.outcomes);
+        self.signals.tell(&Batch::kept(outcomes.map(|(order, outcome)| (&order.batch, outcome.is_ok()))));
+    }
+
+    fn look(&mut self) {
+        match data_version(&self.connection) {
+            Ok(version) if version == self.seen => {}
+            Ok(version) => {
+                self.seen = version;
+                self.signals.everything();
+            }
+            Err(error) => tracing::error!(error = error.to_string(), "cannot see whether others wrote"),
+        }
+    }
+}
+
+fn data_version(connection: &Connection) -> Result<i64, DatabaseError> {
+    let query = || connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0));
+    query().map_err(|error: rusqlite::Error| failed(&error))
+}
+
+fn refused(statement: usize, error: &rusqlite::Error) -> DatabaseError {
+    const TAKEN: [i32; 3] =
+        [ffi::SQLITE_CONSTRAINT_PRIMARYKEY, ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTRAINT_ROWID];
+    match error {
+        rusqlite::Error::SqliteFailure(code, _) if TAKEN.contains(&code.extended_code) => {
+            DatabaseError::Taken { statement }
+        }
+        other => failed(other),
+    }
+}

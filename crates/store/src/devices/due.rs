@@ -1,0 +1,125 @@
+//! What is due: holds that idle, requests that nobody served, sessions that hold nothing, hosts that are gone.
+
+use crate::access::System;
+use crate::access::lane::Scan;
+use crate::database::{Row, Topic};
+use crate::devices::sessions::device_key;
+use crate::rows::{any, batch, values};
+use crate::{Result, Store};
+use domain::ids::{HoldId, HostId, OrganizationId};
+use domain::session::SessionKey;
+use domain::time::Micros;
+
+/// A hold or request that is to be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueHold {
+    /// Its session.
+    pub session: SessionKey,
+    /// The hold.
+    pub hold: HoldId,
+    /// Last command, or the request itself.
+    pub last: Micros,
+}
+
+/// What the sweep has to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Holds without a command for too long.
+    pub idle: Vec<DueHold>,
+    /// Requests that were not served in time.
+    pub expired: Vec<DueHold>,
+    /// Sessions without a hold for too long, and since when.
+    pub empty: Vec<(SessionKey, Micros)>,
+    /// Sessions whose owner may no longer act.
+    pub ownerless: Vec<SessionKey>,
+    /// Sessions of organizations that were deleted.
+    pub orphaned: Vec<SessionKey>,
+}
+
+/// A host that no server has on the line any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostHost {
+    /// The host.
+    pub host: HostId,
+    /// What it is called.
+    pub name: String,
+    /// The holds that stand on its devices.
+    pub holds: Vec<DueHold>,
+}
+
+const HOLDS: &str = "
+    SELECT organization, session_us, session_tail, id, activity_us FROM holds
+    WHERE released_us IS NULL AND state = $1 AND activity_us < $2 ORDER BY activity_us LIMIT 1000";
+
+const EMPTY: &str = "
+    SELECT organization, created_us, tail, activity_us FROM sessions s
+    WHERE kind = 'device' AND ended_us IS NULL AND activity_us < $1
+      AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.organization = s.organization AND h.session_us = s.created_us
+                      AND h.released_us IS NULL)
+    ORDER BY activity_us LIMIT 1000";
+
+const OWNERLESS: &str = "
+    SELECT s.organization, s.created_us, s.tail FROM sessions s JOIN principals p ON p.id = s.principal
+    WHERE s.kind = 'device' AND s.ended_us IS NULL AND (p.state <> 'active'
+      OR (p.account_role IS NULL AND NOT EXISTS
+          (SELECT 1 FROM members m WHERE m.organization = s.organization AND m.principal = s.principal)))
+    LIMIT 1000";
+
+const ORPHANED: &str = "
+    SELECT s.organization, s.created_us, s.tail FROM sessions s JOIN organizations o ON o.id = s.organization
+    WHERE s.kind = 'device' AND s.ended_us IS NULL AND o.deleted_us IS NOT NULL LIMIT 1000";
+
+impl Store {
+    /// What the sweep has to do, given since when things count as idle, expired and empty.
+    pub async fn due(&self, system: &System, idle: Micros, expired: Micros, empty: Micros) -> Result<Due> {
+        let idle = self.everywhere(system, Scan(HOLDS), values!["in_use", idle]).await?;
+        let expired = self.everywhere(system, Scan(HOLDS), values!["pending", expired]).await?;
+        let empty = self.everywhere(system, Scan(EMPTY), values![empty]).await?;
+        let ownerless = self.everywhere(system, Scan(OWNERLESS), values![]).await?;
+        let orphaned = self.everywhere(system, Scan(ORPHANED), values![]).await?;
+        Ok(Due {
+            idle: idle.iter().map(due_hold).collect::<Result<_>>()?,
+            expired: expired.iter().map(due_hold).collect::<Result<_>>()?,
+            empty: empty
+                .iter()
+                .map(|row| Ok((device_key(row, 0)?, Micros(row.int(3)?))))
+                .collect::<Result<_>>()?,
+            ownerless: ownerless.iter().map(|row| device_key(row, 0)).collect::<Result<_>>()?,
+            orphaned: orphaned.iter().map(|row| device_key(row, 0)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Hosts that no server has had on the line since `cutoff`, with what stands on their devices. A host that was
+    /// never seen by this schema's servers cannot be among them: only those with devices online or held are.
+    pub async fn lost_hosts(&self, system: &System, cutoff: Micros) -> Result<Vec<LostHost>> {
+        let sql = "SELECT h.id, h.name FROM hosts h
+                   WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.host = h.id AND l.seen_us >= $1)
+                     AND EXISTS (SELECT 1 FROM devices d WHERE d.host = h.id AND d.seen_us < $1
+                                 AND (d.online = 1 OR d.holder_hold IS NOT NULL))";
+        let held = "SELECT h.organization, h.session_us, h.session_tail, h.id, h.activity_us
+                    FROM devices d JOIN holds h ON h.organization = d.holder_organization
+                         AND h.session_us = d.holder_session_us AND h.id = d.holder_hold
+                    WHERE d.host = $1";
+        let mut lost = Vec::new();
+        for row in self.everywhere(system, Scan(sql), values![cutoff]).await? {
+            let host = HostId(row.id(0)?);
+            let holds = self.everywhere(system, held, values![host]).await?;
+            let holds = holds.iter().map(due_hold).collect::<Result<_>>()?;
+            lost.push(LostHost { host, name: row.text(1)?, holds });
+        }
+        Ok(lost)
+    }
+
+    /// Nothing on this host can be handed over until it comes back.
+    pub async fn host_offline(&self, _: &System, host: HostId) -> Result<()> {
+        let statements = vec![
+            any("UPDATE devices SET online = 0 WHERE host = $1", values![host]),
+            any("DELETE FROM links WHERE host = $1", values![host]),
+        ];
+        Ok(self.database.apply(batch([OrganizationId::ACCOUNT], statements).about(Topic::Devices)).await?)
+    }
+}
+
+fn due_hold(row: &Row) -> Result<DueHold> {
+    Ok(DueHold { session: device_key(row, 0)?, hold: HoldId(row.id(3)?), last: Micros(row.int(4)?) })
+}

@@ -1,0 +1,249 @@
+//! Uploaded apps and recordings: what is known of them. The bytes are in the object store.
+
+use crate::access::idempotency::makes;
+use crate::access::lane::Scan;
+use crate::access::{Granted, Right, System, UseSessions};
+use crate::database::{DatabaseError, Row, Statement};
+use crate::rows::{any, batch, one, values, word};
+use crate::{Result, Store};
+use domain::Refusal;
+use domain::ids::{FileId, OrganizationId, PrincipalId};
+use domain::refusal::Thing;
+use domain::time::Micros;
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// An app that a client sends to be installed.
+    Upload,
+    /// A recording of a screen that a host sends.
+    Recording,
+    /// A file that comes with a message.
+    Attachment,
+}
+
+impl FileKind {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FileKind::Upload => "upload",
+            FileKind::Recording => "recording",
+            FileKind::Attachment => "attachment",
+        }
+    }
+
+    fn parse(name: &str) -> Option<FileKind> {
+        use FileKind::*;
+        [Upload, Recording, Attachment].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A file that is announced.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    /// Its id.
+    pub id: FileId,
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// What it is for.
+    pub kind: FileKind,
+    /// Its name: checked by the wire.
+    pub name: String,
+    /// Announced size in bytes.
+    pub size: u64,
+    /// SHA-256 of the token in its address.
+    pub token_hash: [u8; 32],
+    /// When it was announced.
+    pub created: Micros,
+    /// Until when it is kept.
+    pub expires: Micros,
+}
+
+/// A file that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its organization.
+    pub organization: OrganizationId,
+    /// Its id.
+    pub id: FileId,
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// What it is for.
+    pub kind: FileKind,
+    /// Its name.
+    pub name: String,
+    /// Size in bytes: announced, and actual once it is complete.
+    pub size: u64,
+    /// Whether all bytes are there.
+    pub complete: bool,
+    /// Until when it is kept.
+    pub expires: Micros,
+}
+
+const RESERVE: &str = "
+    UPDATE files SET size = $3 WHERE organization = $1 AND id = $2 AND state = 'announced'
+      AND (SELECT CAST(COALESCE(SUM(f.size), 0) AS BIGINT) FROM files f WHERE f.organization = $1 AND f.id <> $2) <= $4";
+
+macro_rules! file_columns {
+    () => {
+        "organization, id, principal, kind, name, size, state, expires_us"
+    };
+}
+
+impl Store {
+    /// Announces a file; its size counts against the quota (bytes) from now on.
+    ///
+    /// # Errors
+    /// [`Refusal::QuotaExceeded`].
+    pub async fn announce_file(
+        &self,
+        granted: &Granted<UseSessions>,
+        new: &NewFile,
+        quota: u64,
+    ) -> Result<()> {
+        let organization = granted.organization();
+        let size = i64::try_from(new.size).unwrap_or(i64::MAX);
+        let limit = i64::try_from(quota).unwrap_or(i64::MAX);
+        let statements = vec![
+            one(
+                "UPDATE organizations SET name = name WHERE id = $1
+                   AND (SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1) <= $2",
+                values![organization, limit.saturating_sub(size)],
+            ),
+            one(
+                "INSERT INTO files (organization, id, principal, kind, name, size, state, token_hash, created_us,
+                                    expires_us)
+                 VALUES ($1, $2, $3, $4, $5, $6, 'announced', $7, $8, $9)",
+                values![
+                    organization,
+                    new.id,
+                    new.principal,
+                    new.kind.name(),
+                    new.name.as_str(),
+                    size,
+                    &new.token_hash[..],
+                    new.created,
+                    new.expires
+                ],
+            ),
+        ];
+        let used = self.used_bytes(granted).await?;
+        let full = Refusal::QuotaExceeded { wanted: new.size, left: quota.saturating_sub(used), quota };
+        self.apply(batch([organization], statements), |_| full.clone().into()).await
+    }
+
+    /// Keeps room for a file that is on its way and whose size nobody knows: it counts as so many bytes from now on, if they
+    /// fit into the quota beside everything else. Says whether they do.
+    pub async fn reserve_bytes(&self, known: &StoredFile, size: u64, quota: u64) -> Result<bool> {
+        let [size, quota] = [size, quota].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        let values = values![known.organization, known.id, size, quota.saturating_sub(size)];
+        // The organization's counter is locked by then: of two that want the last room, one sees what the other has taken.
+        match self.database.apply(batch([known.organization], vec![one(RESERVE, values)])).await {
+            Ok(()) => Ok(true),
+            Err(DatabaseError::Unmet { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How many bytes the organization's files take, announced ones included.
+    pub async fn used_bytes(&self, granted: &Granted<UseSessions>) -> Result<u64> {
+        // SUM gives NUMERIC in PostgreSQL; the cast keeps one type for both.
+        let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1";
+        let rows = self.within(granted, Scan(sql), values![]).await?;
+        rows.first().map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
+    }
+
+    /// A file of the organization.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it has expired.
+    pub async fn file<P: Right>(&self, granted: &Granted<P>, id: FileId, now: Micros) -> Result<StoredFile> {
+        let sql = concat!(
+            "SELECT ",
+            file_columns!(),
+            " FROM files WHERE organization = $1 AND id = $2 AND expires_us > $3"
+        );
+        let rows = self.within(granted, sql, values![id, now]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
+    }
+
+    /// The file whose address carries this token: to have it is the right to use it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it has expired.
+    pub async fn file_by_token(&self, token_hash: [u8; 32], now: Micros) -> Result<StoredFile> {
+        let sql =
+            concat!("SELECT ", file_columns!(), " FROM files WHERE token_hash = $1 AND expires_us > $2");
+        let rows = self.everywhere(&System::for_secrets(), sql, values![&token_hash[..], now]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
+    }
+
+    /// A file for a call to a device, looked up for its host.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn file_for_host(&self, system: &System, id: FileId, now: Micros) -> Result<StoredFile> {
+        let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE id = $1 AND expires_us > $2");
+        let rows = self.everywhere(system, sql, values![id, now]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
+    }
+
+    /// All bytes of a file are there: `size` of them.
+    pub async fn file_complete(&self, known: &StoredFile, size: u64) -> Result<()> {
+        self.complete(known, size, known.expires, None).await
+    }
+
+    /// The same for a file that is sent in the request that announces it: nobody finds it before, and it is kept until
+    /// `expires` from now on.
+    pub async fn attachment_complete(
+        &self,
+        granted: &Granted<UseSessions>,
+        known: &StoredFile,
+        size: u64,
+        expires: Micros,
+    ) -> Result<()> {
+        self.complete(known, size, expires, makes(granted, known.id.0)).await
+    }
+
+    async fn complete(
+        &self,
+        known: &StoredFile,
+        size: u64,
+        expires: Micros,
+        noted: Option<Statement>,
+    ) -> Result<()> {
+        let sql = "UPDATE files SET state = 'complete', size = $3, expires_us = $4
+                   WHERE organization = $1 AND id = $2";
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        let complete = one(sql, values![known.organization, known.id, size, expires]);
+        let statements = std::iter::once(complete).chain(noted).collect();
+        let batch = batch([known.organization], statements);
+        self.apply(batch, |_| Refusal::NotFound(Thing::File).into()).await
+    }
+
+    /// Files that are no longer kept, at most a thousand.
+    pub async fn expired_files(&self, system: &System, now: Micros) -> Result<Vec<StoredFile>> {
+        let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE expires_us <= $1 LIMIT 1000");
+        self.everywhere(system, Scan(sql), values![now]).await?.iter().map(file).collect()
+    }
+
+    /// Forgets a file whose bytes are gone.
+    pub async fn forget_file(&self, _: &System, known: &StoredFile) -> Result<()> {
+        let sql = "DELETE FROM files WHERE organization = $1 AND id = $2";
+        let statement = any(sql, values![known.organization, known.id]);
+        Ok(self.database.apply(batch([known.organization], vec![statement])).await?)
+    }
+}
+
+fn file(row: &Row) -> Result<StoredFile> {
+    Ok(StoredFile {
+        organization: OrganizationId(row.id(0)?),
+        id: FileId(row.id(1)?),
+        principal: PrincipalId(row.id(2)?),
+        kind: word(&row.text(3)?, FileKind::parse)?,
+        name: row.text(4)?,
+        size: u64::try_from(row.int(5)?).unwrap_or(0),
+        complete: row.text(6)? == "complete",
+        expires: Micros(row.int(7)?),
+    })
+}

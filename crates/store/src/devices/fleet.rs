@@ -1,0 +1,269 @@
+//! Devices: what hangs where, and who waits for it.
+
+use crate::access::lane::Scan;
+use crate::access::{Granted, System, ViewSessions};
+use crate::database::{DatabaseError, Row, Statement, Topic};
+use crate::devices::holds::wanted;
+use crate::devices::hosts::HostLink;
+use crate::devices::sessions::device_key;
+use crate::rows::{any, batch, one, values};
+use crate::{Result, Store};
+use domain::Refusal;
+use domain::device::{Device, Offer, Waiting};
+use domain::ids::{DeviceId, HoldId, HostId, OrganizationId};
+use domain::refusal::Thing;
+use domain::session::SessionKey;
+use domain::time::Micros;
+use std::collections::HashSet;
+
+/// A device as its host reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceUpdate {
+    /// The id it gets if it was never seen before.
+    pub new: DeviceId,
+    /// What the host calls it.
+    pub serial: String,
+    /// What kind of device it is.
+    pub offer: Offer,
+    /// The manufacturer's model; may be empty.
+    pub model: String,
+    /// Whether it can be driven now.
+    pub online: bool,
+}
+
+/// A waiting request and the session it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queued {
+    /// Its session.
+    pub session: SessionKey,
+    /// What the queue looks at.
+    pub waiting: Waiting,
+}
+
+/// The queue and what there is to hand over, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueState {
+    /// In the order of the requests' commits.
+    pub queue: Vec<Queued>,
+    /// The devices that may be free; the rows of the others are not read.
+    pub devices: Vec<Device>,
+}
+
+macro_rules! device_columns {
+    () => {
+        "id, host, organization, serial, handle, platform, kind, name, version, model, online, fence, holder_hold,
+         cleaning"
+    };
+}
+
+const FREE: &str = concat!(
+    "SELECT ",
+    device_columns!(),
+    " FROM devices WHERE online = 1 AND holder_hold IS NULL AND cleaning = 0 ORDER BY id"
+);
+
+const QUEUE: &str = "
+    SELECT organization, session_us, session_tail, id, filters FROM holds
+    WHERE released_us IS NULL AND state = 'pending' ORDER BY position";
+
+const VISIBLE: &str = concat!(
+    "SELECT ",
+    device_columns!(),
+    " FROM devices WHERE organization = $1 OR organization = $2 ORDER BY platform, name, version, handle"
+);
+
+const OF_HOST: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE host = $1 ORDER BY serial");
+
+const TO_CLEAN: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE cleaning = 1 ORDER BY id");
+
+const ALL: &str = concat!("SELECT ", device_columns!(), " FROM devices ORDER BY id");
+
+const BY_ID: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE id = $1");
+
+impl Store {
+    /// The devices whose last hold has ended and which their hosts have not cleaned yet.
+    pub async fn devices_to_clean(&self, system: &System) -> Result<Vec<Device>> {
+        self.everywhere(system, Scan(TO_CLEAN), values![]).await?.iter().map(device).collect()
+    }
+
+    /// Every device of everybody, for the operator's counts.
+    pub async fn all_devices(&self, system: &System) -> Result<Vec<Device>> {
+        self.everywhere(system, Scan(ALL), values![]).await?.iter().map(device).collect()
+    }
+
+    /// A device, for a hold that is known to stand on it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn device(&self, system: &System, id: DeviceId) -> Result<Device> {
+        let rows = self.everywhere(system, BY_ID, values![id]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::Device).into()).and_then(device)
+    }
+
+    /// Every device that the organization may hold, its own and the shared pool's, also those that are offline.
+    pub async fn devices(&self, granted: &Granted<ViewSessions>) -> Result<Vec<Device>> {
+        let rows = self.within(granted, VISIBLE, values![OrganizationId::ACCOUNT]).await?;
+        rows.iter().map(device).collect()
+    }
+
+    /// Who waits, and what is free.
+    pub async fn queue(&self, system: &System) -> Result<QueueState> {
+        let rows = self.everywhere(system, Scan(QUEUE), values![]).await?;
+        let queue = rows.iter().map(queued).collect::<Result<Vec<_>>>()?;
+        if queue.is_empty() {
+            return Ok(QueueState { queue, devices: vec![] });
+        }
+        let devices = self.everywhere(system, Scan(FREE), values![]).await?;
+        Ok(QueueState { queue, devices: devices.iter().map(device).collect::<Result<_>>()? })
+    }
+
+    /// The devices of a host, whatever their state.
+    pub async fn host_devices(&self, system: &System, host: HostId) -> Result<Vec<Device>> {
+        self.everywhere(system, OF_HOST, values![host]).await?.iter().map(device).collect()
+    }
+
+    /// Takes over what a host reports; what it no longer reports is offline.
+    pub async fn report_devices(&self, link: &HostLink, updates: &[DeviceUpdate], now: Micros) -> Result<()> {
+        loop {
+            let known = self.host_devices(&System::for_jobs(), link.host()).await?;
+            let handles = self.handles(link, updates, &known).await?;
+            let mut statements = Vec::new();
+            for device in known.iter().filter(|device| device.online) {
+                if !updates.iter().any(|update| update.serial == device.serial) {
+                    statements.push(any("UPDATE devices SET online = 0 WHERE id = $1", values![device.id]));
+                }
+            }
+            for (update, handle) in updates.iter().zip(&handles) {
+                if !known.iter().any(|device| device.serial == update.serial) {
+                    statements.push(handle_is_free(link, handle));
+                }
+                statements.push(upsert(link, update, handle, now));
+            }
+            match self
+                .database
+                .apply(batch([OrganizationId::ACCOUNT], statements).about(Topic::Devices))
+                .await
+            {
+                // Another report was faster: it has one of the handles, or brought one of the devices.
+                Err(DatabaseError::Unmet { .. }) => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    /// What the wires are to call the reported devices: a new one by its serial, unless one that the same people see
+    /// has that name already; then by serial and host, and a number where that is taken too. A device keeps the name
+    /// it got.
+    async fn handles(
+        &self,
+        link: &HostLink,
+        updates: &[DeviceUpdate],
+        known: &[Device],
+    ) -> Result<Vec<String>> {
+        let sql = "SELECT handle FROM devices WHERE organization = $1 OR organization = $2 OR $1 = $2";
+        let organizations = values![link.organization(), OrganizationId::ACCOUNT];
+        let rows = self.everywhere(&System::for_jobs(), Scan(sql), organizations).await?;
+        let mut taken = rows.iter().map(|row| Ok(row.text(0)?)).collect::<Result<HashSet<_>>>()?;
+        let mut handles = Vec::new();
+        for update in updates {
+            let handle = match known.iter().find(|device| device.serial == update.serial) {
+                Some(device) => device.handle.clone(),
+                None => new_handle(&update.serial, link.name(), &taken),
+            };
+            taken.insert(handle.clone());
+            handles.push(handle);
+        }
+        Ok(handles)
+    }
+
+    /// A host has cleaned a device after the hold of this number: it may be handed over again.
+    pub async fn device_cleaned(&self, link: &HostLink, serial: &str, fence: i64) -> Result<()> {
+        let sql =
+            "UPDATE devices SET cleaning = 0 WHERE host = $1 AND serial = $2 AND fence = $3 AND cleaning = 1";
+        let statement = any(sql, values![link.host(), serial, fence]);
+        Ok(self
+            .database
+            .apply(batch([OrganizationId::ACCOUNT], vec![statement]).about(Topic::Devices))
+            .await?)
+    }
+}
+
+/// That nobody who sees the new device sees another of this name. The batch holds the pool's row, so this stays true
+/// until it is committed.
+fn handle_is_free(link: &HostLink, handle: &str) -> Statement {
+    one(
+        "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
+             (SELECT 1 FROM devices WHERE handle = $2 AND (organization = $1 OR organization = $3 OR $1 = $3))",
+        values![OrganizationId::ACCOUNT, handle, link.organization()],
+    )
+}
+
+fn upsert(link: &HostLink, update: &DeviceUpdate, handle: &str, now: Micros) -> Statement {
+    any(
+        "INSERT INTO devices (id, host, organization, serial, handle, platform, kind, name, model, version,
+                              online, seen_us, fence, cleaning)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0)
+         ON CONFLICT (host, serial) DO UPDATE SET
+             platform = excluded.platform, kind = excluded.kind, name = excluded.name, model = excluded.model,
+             version = excluded.version, online = excluded.online, seen_us = excluded.seen_us",
+        values![
+            update.new,
+            link.host(),
+            link.organization(),
+            update.serial.as_str(),
+            handle,
+            update.offer.platform.as_str(),
+            update.offer.kind.as_str(),
+            update.offer.name.as_str(),
+            update.model.as_str(),
+            update.offer.version.as_str(),
+            update.online,
+            now
+        ],
+    )
+}
+
+/// The first name that is not taken: the serial, the serial and the host, these and a number.
+fn new_handle(serial: &str, host: &str, taken: &HashSet<String>) -> String {
+    let with_host = format!("{serial}.{}", handle_word(host));
+    let numbered = (2..).map(|number| format!("{with_host}-{number}"));
+    let mut names = [serial.to_owned(), with_host.clone()].into_iter().chain(numbered);
+    names.find(|name| !taken.contains(name)).unwrap_or(with_host)
+}
+
+/// A host's name as it can stand in a path.
+fn handle_word(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
+    name.chars().map(safe).collect()
+}
+
+fn queued(row: &Row) -> Result<Queued> {
+    let session = device_key(row, 0)?;
+    let waiting = Waiting {
+        hold: HoldId(row.id(3)?),
+        organization: session.organization,
+        wanted: wanted(&row.text(4)?)?,
+    };
+    Ok(Queued { session, waiting })
+}
+
+fn device(row: &Row) -> Result<Device> {
+    Ok(Device {
+        id: DeviceId(row.id(0)?),
+        host: HostId(row.id(1)?),
+        organization: OrganizationId(row.id(2)?),
+        serial: row.text(3)?,
+        handle: row.text(4)?,
+        offer: Offer {
+            platform: row.text(5)?,
+            kind: row.text(6)?,
+            name: row.text(7)?,
+            version: row.text(8)?,
+        },
+        model: row.text(9)?,
+        online: row.int(10)? == 1,
+        fence: row.int(11)?,
+        holder: row.maybe_id(12)?.map(HoldId),
+        cleaning: row.int(13)? == 1,
+    })
+}

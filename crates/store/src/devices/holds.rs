@@ -1,0 +1,235 @@
+//! Holds: which session waits for or has which device.
+
+use crate::access::{Granted, System, UseSessions, ViewSessions};
+use crate::database::{Row, Statement};
+use crate::devices::sessions::device_key;
+use crate::rows::{any, batch, ending, maybe_time, one, values};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::device::{Change, DeviceSession, Filter, HeldDevice, Hold, Offer, Wanted};
+use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId};
+use domain::session::{Ending, SessionKey};
+use domain::time::Micros;
+
+/// The columns of a hold after those of the session's key; see [`hold`].
+const OPEN: &str = "
+    SELECT organization, session_us, session_tail,
+           id, principal, filters, requested_us, granted_us, activity_us,
+           released_us, end_reason, end_actor, end_evidence,
+           device, fence, handle, platform, device_kind, device_name, model, version
+    FROM holds WHERE organization = $1 AND released_us IS NULL
+    ORDER BY position";
+
+impl Store {
+    /// Everything that the organization holds or waits for now, in the order of the requests.
+    pub async fn open_holds(&self, granted: &Granted<ViewSessions>) -> Result<Vec<(SessionKey, Hold)>> {
+        let rows = self.within(granted, OPEN, values![]).await?;
+        let parsed = rows.iter().map(|row| Ok((device_key(row, 0)?, hold(row, 3)?)));
+        parsed
+            .filter_map(|pair: Result<_>| pair.map(|(key, hold)| hold.map(|hold| (key, hold))).transpose())
+            .collect()
+    }
+
+    /// Notes that a hold was used. Callers do so at most every half minute; it is no new revision.
+    pub async fn hold_used(&self, _: &System, session: SessionKey, hold: HoldId, now: Micros) -> Result<()> {
+        let sql = "UPDATE holds SET activity_us = $4
+                   WHERE organization = $1 AND session_us = $2 AND id = $3 AND activity_us < $4";
+        let statement = any(sql, values![session.organization, session.id.created(), hold, now]);
+        Ok(self.database.apply(batch([session.organization], vec![statement])).await?)
+    }
+
+    /// The refusal that says what the organization's limit is.
+    pub(crate) async fn device_limit(&self, granted: &Granted<UseSessions>) -> Result<Error> {
+        let sql = "SELECT max_devices FROM organizations WHERE id = $1 AND deleted_us IS NULL";
+        let rows = self.within(granted, sql, values![]).await?;
+        let max = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten();
+        Ok(max.map_or(Refusal::NotAMember.into(), |max| {
+            Refusal::DeviceLimit { max: u32::try_from(max).unwrap_or(u32::MAX) }.into()
+        }))
+    }
+}
+
+/// What a change of a session does to its holds and to devices.
+pub(crate) fn statements(session: &DeviceSession, change: &Change, now: Micros) -> Vec<Statement> {
+    match change {
+        Change::Requested(hold) => request(session, hold),
+        Change::Granted { hold, held } => grant(session, *hold, held, now),
+        Change::Released { hold, ending } => {
+            let found = session.holds.iter().find(|known| known.id == *hold);
+            release(session, *hold, found.and_then(|hold| hold.held.as_ref()), ending, now)
+        }
+        Change::Ended(_) => vec![],
+    }
+}
+
+/// The first of these is the one that checks the limit.
+fn request(session: &DeviceSession, hold: &Hold) -> Vec<Statement> {
+    let pool = OrganizationId::ACCOUNT;
+    vec![
+        one(
+            "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL AND (max_devices IS NULL
+                 OR max_devices > (SELECT COUNT(*) FROM holds WHERE organization = $1 AND released_us IS NULL))",
+            values![session.organization],
+        ),
+        one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![pool]),
+        one(
+            "INSERT INTO holds (organization, session_us, id, session_tail, principal, state, position, filters,
+                                platform, requested_us, activity_us)
+             VALUES ($1, $2, $3, $4, $5, 'pending', (SELECT sequence FROM counters WHERE organization = $6), $7,
+                     $8, $9, $10)",
+            values![
+                session.organization,
+                session.id.created(),
+                hold.id,
+                session.id.tail() as i64,
+                hold.principal,
+                pool,
+                filters_text(&hold.wanted),
+                hold.wanted.platform(),
+                hold.requested,
+                hold.activity
+            ],
+        ),
+    ]
+}
+
+/// Both rows say that they are still free; the device's own row is what makes holding twice impossible.
+fn grant(session: &DeviceSession, hold: HoldId, held: &HeldDevice, now: Micros) -> Vec<Statement> {
+    vec![
+        one(
+            "UPDATE devices SET fence = $2, holder_organization = $3, holder_session_us = $4, holder_hold = $5
+             WHERE id = $1 AND fence = $6 AND holder_hold IS NULL AND online = 1 AND cleaning = 0",
+            values![held.device, held.fence, session.organization, session.id.created(), hold, held.fence - 1],
+        ),
+        one(
+            "UPDATE holds SET state = 'in_use', granted_us = $4, activity_us = $4, device = $5, fence = $6,
+                              handle = $7, device_kind = $8, device_name = $9, model = $10, version = $11
+             WHERE organization = $1 AND session_us = $2 AND id = $3 AND state = 'pending'",
+            values![
+                session.organization,
+                session.id.created(),
+                hold,
+                now,
+                held.device,
+                held.fence,
+                held.handle.as_str(),
+                held.offer.kind.as_str(),
+                held.offer.name.as_str(),
+                held.model.as_str(),
+                held.offer.version.as_str()
+            ],
+        ),
+    ]
+}
+
+fn release(
+    session: &DeviceSession,
+    hold: HoldId,
+    held: Option<&HeldDevice>,
+    ending: &Ending,
+    now: Micros,
+) -> Vec<Statement> {
+    let mut statements = vec![one(
+        "UPDATE holds SET state = 'released', released_us = $4, end_reason = $5, end_actor = $6, end_evidence = $7
+         WHERE organization = $1 AND session_us = $2 AND id = $3 AND released_us IS NULL",
+        values![
+            session.organization,
+            session.id.created(),
+            hold,
+            now,
+            ending.reason,
+            ending.actor,
+            ending.evidence.as_str()
+        ],
+    )];
+    if let Some(held) = held {
+        statements.push(one(
+            "UPDATE devices SET holder_organization = NULL, holder_session_us = NULL, holder_hold = NULL, cleaning = 1
+             WHERE id = $1 AND holder_hold = $2",
+            values![held.device, hold],
+        ));
+    }
+    statements
+}
+
+/// A hold of an imported session, which is over.
+pub(crate) fn imported(session: &DeviceSession, hold: &Hold) -> [Statement; 2] {
+    let pool = OrganizationId::ACCOUNT;
+    let held = hold.held.as_ref();
+    let ended = hold.ended.as_ref();
+    let insert = one(
+        "INSERT INTO holds (organization, session_us, id, session_tail, principal, state, position, filters, platform,
+                            requested_us, granted_us, released_us, activity_us, device, fence, handle, device_name,
+                            device_kind, model, version, end_reason, end_actor, end_evidence)
+         VALUES ($1, $2, $3, $4, $5, $6, (SELECT sequence FROM counters WHERE organization = $7), $8, $9,
+                 $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+        values![
+            session.organization,
+            session.id.created(),
+            hold.id,
+            session.id.tail() as i64,
+            hold.principal,
+            hold.state().name(),
+            pool,
+            filters_text(&hold.wanted),
+            hold.wanted.platform(),
+            hold.requested,
+            hold.granted,
+            ended.map(|(at, _)| *at),
+            hold.activity,
+            held.map(|held| held.device),
+            held.map(|held| held.fence),
+            held.map(|held| held.handle.as_str()),
+            held.map(|held| held.offer.name.as_str()),
+            held.map(|held| held.offer.kind.as_str()),
+            held.map(|held| held.model.as_str()),
+            held.map(|held| held.offer.version.as_str()),
+            ended.map(|(_, ending)| ending.reason),
+            ended.and_then(|(_, ending)| ending.actor),
+            ended.map(|(_, ending)| ending.evidence.as_str())
+        ],
+    );
+    [one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![pool]), insert]
+}
+
+fn filters_text(wanted: &Wanted) -> String {
+    serde_json::to_string(wanted.filters()).unwrap_or_default()
+}
+
+/// What a request asked for, as it was kept.
+pub(crate) fn wanted(text: &str) -> Result<Wanted> {
+    let filters: Vec<Filter> = serde_json::from_str(text)
+        .map_err(|error| crate::DatabaseError::Failed(format!("a hold's filters in the store: {error}")))?;
+    Ok(Wanted::new(filters)?)
+}
+
+/// A hold out of 18 columns from `at` on; none where a join found none.
+pub(crate) fn hold(row: &Row, at: usize) -> Result<Option<Hold>> {
+    let Some(id) = row.maybe_id(at)? else { return Ok(None) };
+    Ok(Some(Hold {
+        id: HoldId(id),
+        principal: PrincipalId(row.id(at + 1)?),
+        wanted: wanted(&row.text(at + 2)?)?,
+        requested: Micros(row.int(at + 3)?),
+        granted: maybe_time(row, at + 4)?,
+        activity: Micros(row.int(at + 5)?),
+        ended: ending(row, at + 6)?,
+        held: held(row, at + 10)?,
+    }))
+}
+
+fn held(row: &Row, at: usize) -> Result<Option<HeldDevice>> {
+    let Some(device) = row.maybe_id(at)? else { return Ok(None) };
+    Ok(Some(HeldDevice {
+        device: DeviceId(device),
+        fence: row.int(at + 1)?,
+        handle: row.text(at + 2)?,
+        offer: Offer {
+            platform: row.text(at + 3)?,
+            kind: row.text(at + 4)?,
+            name: row.text(at + 5)?,
+            version: row.text(at + 7)?,
+        },
+        model: row.text(at + 6)?,
+    }))
+}

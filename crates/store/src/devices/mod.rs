@@ -1,0 +1,8 @@
+//! Devices, their hosts, the sessions that hold them, and files. `due` finds what time ends.
+
+pub(crate) mod due;
+pub(crate) mod files;
+pub(crate) mod fleet;
+pub(crate) mod holds;
+pub(crate) mod hosts;
+pub(crate) mod sessions;

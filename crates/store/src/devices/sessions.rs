@@ -1,0 +1,432 @@
+//! Device sessions: listing, loading, creating and changing them.
+
+use crate::access::idempotency::makes;
+use crate::access::lane::Scan;
+use crate::access::{Granted, System, UseSessions, ViewSessions};
+use crate::database::{Batch, DatabaseError, Row, Statement, Topic, Value};
+use crate::devices::holds;
+use crate::rows::{any, batch, ending, maybe_time, one, values};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::clock_watch::WRONG;
+use domain::device::{Change, DeviceSession};
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
+use domain::page::{Page, PageRequest};
+use domain::refusal::Thing;
+use domain::session::{EndReason, Kind, SessionKey, What};
+use domain::time::Micros;
+
+/// The columns of a session; see [`session`].
+macro_rules! session_columns {
+    () => {
+        "s.created_us, s.tail, s.principal, s.revision, s.released_us, s.activity_us,
+         s.ended_us, s.end_reason, s.end_actor, s.end_evidence"
+    };
+}
+
+/// The columns of a hold; see [`holds::hold`].
+macro_rules! hold_columns {
+    () => {
+        "h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
+         h.released_us, h.end_reason, h.end_actor, h.end_evidence,
+         h.device, h.fence, h.handle, h.platform, h.device_kind, h.device_name, h.model, h.version"
+    };
+}
+
+/// The sessions of a page: a backward scan of the key.
+///
+/// The key is compared and ordered by as a whole, so that no other index gives this order: with
+/// `organization = $1 … ORDER BY created_us`, PostgreSQL may walk the account's index and leave out everybody
+/// else's rows one by one.
+macro_rules! page {
+    ($columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM sessions s
+             WHERE (organization, kind, created_us) < ($1, 'device', $2)
+               AND (organization, kind, created_us) >= ($1, 'device', 0)
+             ORDER BY organization DESC, kind DESC, created_us DESC LIMIT $3"
+        )
+    };
+}
+
+pub(crate) const PAGE: &str = page!(session_columns!());
+
+/// The holds of a page's sessions, which are one range of their key. Not a join: PostgreSQL guesses how many
+/// sessions a page has, and by that reads all holds there are, or all of the organization for each session.
+///
+/// Of each session the open ones and the newest 50: a page has hundreds of sessions, and each may have had a thousand.
+pub(crate) const PAGE_HOLDS: &str = concat!(
+    "SELECT h.session_us, ",
+    hold_columns!(),
+    " FROM (SELECT h.*, ROW_NUMBER() OVER (PARTITION BY h.session_us ORDER BY h.position DESC) AS age
+            FROM holds h WHERE h.organization = $1 AND h.session_us < $2
+                AND h.session_us >= (SELECT MIN(created_us) FROM (",
+    page!("created_us"),
+    ") p)) h WHERE h.age <= 50 OR h.released_us IS NULL ORDER BY h.session_us DESC, h.position"
+);
+
+/// One session with its holds.
+pub(crate) const ONE: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", ",
+    hold_columns!(),
+    " FROM sessions s LEFT JOIN holds h ON h.organization = $1 AND h.session_us = $2
+      WHERE s.organization = $1 AND s.kind = 'device' AND s.created_us = $2 AND s.tail = $3
+      ORDER BY h.position"
+);
+
+/// Where the columns of a hold begin in it.
+const HOLD: usize = 10;
+
+/// The last of the run of times that begins at one which is taken.
+const TAKEN: &str = "
+    SELECT MAX(created_us) FROM
+        (SELECT created_us, created_us - ROW_NUMBER() OVER (ORDER BY created_us) AS run
+         FROM sessions WHERE organization = $1 AND kind = 'device' AND created_us >= $2) t
+    WHERE run = $2 - 1";
+
+/// How many microseconds after its own an import looks for a free one.
+const MOST_TAKEN: u32 = 1_000;
+
+impl Store {
+    /// A page of the organization's device sessions, newest first.
+    pub async fn device_sessions(
+        &self,
+        granted: &Granted<ViewSessions>,
+        page: PageRequest,
+    ) -> Result<Page<DeviceSession>> {
+        let before = page.before.map_or(i64::MAX, |before| before.0);
+        // One more than asked for tells whether older ones follow.
+        let values = || values![before, i64::from(page.limit) + 1];
+        let both = vec![(PAGE, values()), (PAGE_HOLDS, values())];
+        let [rows, holds] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let items =
+            rows.iter().map(|row| session(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
+        let mut items = with_holds(items, &holds)?;
+        let more = items.len() > page.limit as usize;
+        items.truncate(page.limit as usize);
+        Ok(Page { items, more })
+    }
+
+    /// A device session with its holds.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also for another organization's.
+    pub async fn device_session(
+        &self,
+        granted: &Granted<ViewSessions>,
+        id: SessionId,
+    ) -> Result<DeviceSession> {
+        let rows = self.within(granted, ONE, values![id.created(), id.tail() as i64]).await?;
+        let first = rows.first().ok_or(Refusal::NotFound(Thing::Session))?;
+        let mut found = session(granted.organization(), first)?;
+        for row in &rows {
+            found.holds.extend(holds::hold(row, HOLD)?);
+        }
+        Ok(found)
+    }
+
+    /// Creates a device session at `wanted`, or at the next microsecond that no other session of the
+    /// organization has: nobody has seen the id yet.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAMember`] when the organization was deleted meanwhile.
+    pub async fn create_device_session(
+        &self,
+        granted: &Granted<UseSessions>,
+        owner: PrincipalId,
+        wanted: Micros,
+        tail: u64,
+    ) -> Result<DeviceSession> {
+        let organization = granted.organization();
+        loop {
+            let created = self.next_time(organization, Kind::Device, wanted);
+            let session = DeviceSession::new(organization, SessionId::new(created, tail), owner);
+            match self.insert_session(&session, makes(granted, session.id.uuid())).await {
+                Err(Error::Stale) => self.skip_taken(granted, Kind::Device, TAKEN, created).await?,
+                outcome => return outcome.map(|()| session),
+            }
+        }
+    }
+
+    async fn insert_session(&self, session: &DeviceSession, noted: Option<Statement>) -> Result<()> {
+        let organization = session.organization;
+        let exists = one(
+            "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+            values![organization],
+        );
+        let insert = one(
+            "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
+             VALUES ($1, 'device', $2, $3, $4, 1, $5)",
+            values![
+                organization,
+                session.id.created(),
+                session.id.tail() as i64,
+                session.owner,
+                session.activity
+            ],
+        );
+        let mut statements = vec![exists, insert];
+        statements.extend(noted);
+        statements.extend(feed_line(session, What::Created, session.id.created()));
+        self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
+    }
+
+    /// The next time for a new session: `wanted`, or right after the newest this process has given out. One that was given
+    /// out long ahead of the clock was given out by a clock that was wrong: new sessions do not follow it there.
+    pub(crate) fn next_time(&self, organization: OrganizationId, kind: Kind, wanted: Micros) -> Micros {
+        let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let last = newest.entry((organization, kind)).or_insert(Micros(0));
+        let follows = last.since(wanted) <= WRONG;
+        *last = if follows { Micros(wanted.0.max(last.0 + 1)) } else { wanted };
+        *last
+    }
+
+    /// After a conflict (another process, or one before a restart, took this time): goes on after the run of
+    /// taken times.
+    pub(crate) async fn skip_taken(
+        &self,
+        granted: &Granted<UseSessions>,
+        kind: Kind,
+        run: &'static str,
+        taken: Micros,
+    ) -> Result<()> {
+        let rows = self.within(granted, Scan(run), values![taken]).await?;
+        let end = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten().unwrap_or(taken.0);
+        let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let last = newest.entry((granted.organization(), kind)).or_insert(Micros(0));
+        last.0 = last.0.max(end);
+        Ok(())
+    }
+
+    /// Writes what was decided on a session as it was loaded: all of it, or nothing. Gives the session after it.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the session, or a device that is to be handed over, has changed meanwhile;
+    /// [`Refusal::DeviceLimit`].
+    pub async fn change_device_session(
+        &self,
+        granted: &Granted<UseSessions>,
+        before: DeviceSession,
+        changes: &[Change],
+        now: Micros,
+    ) -> Result<DeviceSession> {
+        assert_eq!(granted.organization(), before.organization, "a proof opens its own organization only");
+        let Some(last) = changes.last() else { return Ok(before) };
+        let revision = before.revision;
+        let after = before.after(changes, now);
+        let mut statements = vec![update_session(&after, revision)];
+        let (mut limits, mut noted) = (Vec::new(), None);
+        for change in changes {
+            if let Change::Requested(hold) = change {
+                limits.push(statements.len());
+                noted = makes(granted, hold.id.0);
+            }
+            statements.extend(holds::statements(&after, change, now));
+        }
+        statements.extend(noted);
+        statements.extend(feed_line(&after, last.what(), now));
+        // What devices do is ordered by the pool's row, so that two servers cannot wait for each other.
+        let batch = holds_batch(after.organization, statements);
+        match self.database.apply(batch).await {
+            Ok(()) => Ok(after),
+            Err(DatabaseError::Unmet { statement, .. }) if limits.contains(&statement) => {
+                Err(self.device_limit(granted).await?)
+            }
+            Err(error) => Err(stale(error)),
+        }
+    }
+
+    /// Applies a batch and words what was not met.
+    pub(crate) async fn apply(&self, batch: Batch, unmet: impl Fn(usize) -> Error) -> Result<()> {
+        match self.database.apply(batch).await {
+            Err(DatabaseError::Unmet { statement, .. }) => Err(unmet(statement)),
+            Err(error) => Err(stale(error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// The organization's sessions, oldest first, with their revisions: what a replay of the change feed is compared
+    /// with.
+    pub async fn session_revisions(
+        &self,
+        granted: &Granted<ViewSessions>,
+        kind: Kind,
+        limit: u32,
+    ) -> Result<Vec<(SessionId, i64)>> {
+        let sql = "SELECT created_us, tail, revision FROM sessions
+                   WHERE (organization, kind) >= ($1, $2) AND (organization, kind) <= ($1, $2)
+                   ORDER BY organization, kind, created_us LIMIT $3";
+        let agents = "SELECT created_us, tail, revision FROM agent_sessions
+                      WHERE organization = $1 ORDER BY organization, created_us LIMIT $2";
+        let rows = match kind {
+            Kind::Agent => self.within(granted, Scan(agents), values![limit]).await?,
+            kind => self.within(granted, Scan(sql), values![kind.name(), limit]).await?,
+        };
+        rows.iter().map(|row| Ok((session_id(row, 0)?, row.int(2)?))).collect()
+    }
+
+    /// Takes in what an import or a demonstration brings with a time of its own: the past of `session`, as one
+    /// batch. Gives it back as it was kept: at the next microsecond that no other one has.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when so many in a row are taken that it must be the same import again.
+    pub async fn import_device_session(
+        &self,
+        system: &System,
+        mut session: DeviceSession,
+    ) -> Result<DeviceSession> {
+        for _ in 0..MOST_TAKEN {
+            match self.insert_past(system, &session).await {
+                Err(Error::Stale) => {
+                    session.id = SessionId::new(Micros(session.id.created().0 + 1), session.id.tail());
+                }
+                outcome => return outcome.map(|()| session),
+            }
+        }
+        Err(Error::Stale)
+    }
+
+    async fn insert_past(&self, _: &System, session: &DeviceSession) -> Result<()> {
+        let mut statements = vec![insert_imported(session)];
+        for hold in &session.holds {
+            statements.extend(holds::imported(session, hold));
+        }
+        statements.extend(feed_line(session, What::Created, session.id.created()));
+        self.apply(holds_batch(session.organization, statements), |_| Error::Stale).await
+    }
+}
+
+/// A batch that changes who holds a device, or waits for one.
+fn holds_batch(organization: OrganizationId, statements: Vec<Statement>) -> Batch {
+    let batch = batch([organization, OrganizationId::ACCOUNT], statements);
+    batch.about(Topic::Devices).about(Topic::Holds(organization.0))
+}
+
+fn insert_imported(session: &DeviceSession) -> Statement {
+    let ended = session.ended.as_ref();
+    one(
+        "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, released_us, activity_us,
+                               ended_us, end_reason, end_actor, end_evidence)
+         VALUES ($1, 'device', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        values![
+            session.organization,
+            session.id.created(),
+            session.id.tail() as i64,
+            session.owner,
+            session.revision,
+            session.released,
+            session.activity,
+            ended.map(|(at, _)| *at),
+            ended.map(|(_, ending)| ending.reason.name()),
+            ended.and_then(|(_, ending)| ending.actor),
+            ended.map(|(_, ending)| ending.evidence.as_str())
+        ],
+    )
+}
+
+fn update_session(after: &DeviceSession, revision: i64) -> Statement {
+    let ended = after.ended.as_ref();
+    one(
+        "UPDATE sessions SET revision = $4, released_us = $5, activity_us = $6,
+                             ended_us = $7, end_reason = $8, end_actor = $9, end_evidence = $10
+         WHERE organization = $1 AND kind = 'device' AND created_us = $2 AND revision = $3",
+        values![
+            after.organization,
+            after.id.created(),
+            revision,
+            after.revision,
+            after.released,
+            after.activity,
+            ended.map(|(at, _)| *at),
+            ended.map(|(_, ending)| ending.reason.name()),
+            ended.and_then(|(_, ending)| ending.actor),
+            ended.map(|(_, ending)| ending.evidence.as_str())
+        ],
+    )
+}
+
+/// A line of the change feed. The organization's row in `counters` was locked before the batch began and
+/// stays so until the commit: the sequence is gapless and in commit order.
+pub(crate) fn line_of(key: SessionKey, revision: i64, what: What, at: Micros) -> [Statement; 2] {
+    [
+        one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![key.organization]),
+        any(
+            "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
+             VALUES ($1, (SELECT sequence FROM counters WHERE organization = $1), $2, $3, $4, $5, $6, $7)",
+            values![
+                key.organization,
+                key.kind.name(),
+                key.id.created(),
+                key.id.tail() as i64,
+                revision,
+                what.name(),
+                at
+            ],
+        ),
+    ]
+}
+
+/// A device session and its revision, as the feed names them.
+fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
+    let key = SessionKey { organization: session.organization, kind: Kind::Device, id: session.id };
+    line_of(key, session.revision, what, at)
+}
+
+/// What was not met, or was there already, means that something changed since it was loaded.
+pub(crate) fn stale(error: DatabaseError) -> Error {
+    match error {
+        DatabaseError::Unmet { .. } | DatabaseError::Taken { .. } => Error::Stale,
+        error => Error::Database(error),
+    }
+}
+
+/// A session's id out of two columns: its time and its tail.
+pub(crate) fn session_id(row: &Row, column: usize) -> Result<SessionId> {
+    Ok(SessionId::new(Micros(row.int(column)?), row.int(column + 1)? as u64))
+}
+
+/// A session's key out of four columns: organization, time, tail; all are device sessions.
+pub(crate) fn device_key(row: &Row, column: usize) -> Result<SessionKey> {
+    Ok(SessionKey {
+        organization: OrganizationId(row.id(column)?),
+        kind: Kind::Device,
+        id: session_id(row, column + 1)?,
+    })
+}
+
+/// A session out of its columns, without its holds.
+fn session(organization: OrganizationId, row: &Row) -> Result<DeviceSession> {
+    Ok(DeviceSession {
+        organization,
+        id: session_id(row, 0)?,
+        owner: PrincipalId(row.id(2)?),
+        revision: row.int(3)?,
+        released: maybe_time(row, 4)?,
+        activity: Micros(row.int(5)?),
+        ended: ending(row, 6)?,
+        holds: Vec::new(),
+    })
+}
+
+/// Gives holds to their sessions; both are in the order of the sessions, newest first.
+fn with_holds(mut sessions: Vec<DeviceSession>, rows: &[Row]) -> Result<Vec<DeviceSession>> {
+    let mut rest = sessions.iter_mut().peekable();
+    for row in rows {
+        let created = Micros(row.int(0)?);
+        while rest.next_if(|session| session.id.created() > created).is_some() {}
+        if let Some(session) = rest.peek_mut().filter(|session| session.id.created() == created) {
+            session.holds.extend(holds::hold(row, 1)?);
+        }
+    }
+    Ok(sessions)
+}
+
+impl From<EndReason> for Value {
+    fn from(reason: EndReason) -> Value {
+        Value::from(reason.name())
+    }
+}

@@ -1,0 +1,81 @@
+//! What people are in the whole account.
+
+use crate::access::System;
+use crate::audit::attribution::By;
+use crate::audit::log::{NewAuditLine, audited};
+use crate::rows::{one, values, word};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::ids::PrincipalId;
+use domain::permission::AccountRole;
+use domain::principal::PrincipalKind;
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::json;
+
+const HELD: &str = "SELECT account_role, account_by_groups FROM principals WHERE id = $1 AND kind = 'user' AND state <> 'deleted'";
+
+const SET: &str = "
+    UPDATE principals SET account_role = $2, account_by_groups = $3, updated_us = $4
+    WHERE id = $1 AND kind = 'user' AND state <> 'deleted' AND COALESCE(account_role, '') = $5
+      AND account_by_groups = $6";
+
+/// Who says what somebody is in the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenBy {
+    /// An administrator, by hand.
+    Hand,
+    /// The groups that an issuer says. They change what groups gave, and nothing else.
+    Groups,
+}
+
+impl Store {
+    /// Gives a person a role in the whole account, another one, or none. What they may do is read with each request, so
+    /// it counts at once.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for who is no person here; [`Refusal::Invalid`] for a role of machines.
+    pub async fn set_account_role(
+        &self,
+        system: &System,
+        person: PrincipalId,
+        role: Option<AccountRole>,
+        given: GivenBy,
+        now: Micros,
+    ) -> Result<()> {
+        if role.is_some_and(|role| !role.fits(PrincipalKind::User)) {
+            let names = AccountRole::names_for(PrincipalKind::User).join(", ");
+            return Err(Refusal::invalid("account role", format!("one of {names}")).into());
+        }
+        let by_groups = given == GivenBy::Groups;
+        loop {
+            let rows = self.everywhere(system, HELD, values![person]).await?;
+            let row = rows.first().ok_or(Refusal::NotFound(Thing::Principal))?;
+            let was = row.maybe_text(0)?.map(|name| word(&name, AccountRole::parse)).transpose()?;
+            let was_by_groups = row.int(1)? != 0;
+            let theirs = was.is_none() || was_by_groups;
+            if by_groups && (!theirs || was == role) {
+                return Ok(());
+            }
+            let name = |role: Option<AccountRole>| role.map(AccountRole::name);
+            let marked = by_groups && role.is_some();
+            let set = values![
+                person,
+                name(role),
+                i64::from(marked),
+                now,
+                name(was).unwrap_or_default(),
+                i64::from(was_by_groups)
+            ];
+            let by = if by_groups { By { principal: None, ..system.0 } } else { system.0 };
+            let details = json!({ "role": name(role), "by": if by_groups { "groups" } else { "hand" } });
+            let line = NewAuditLine::new(by, "user.account_role", person, details, now)
+                .instead_of(json!({ "role": name(was) }));
+            match self.apply(audited([], vec![one(SET, set)], &line)?, |_| Error::Stale).await {
+                // Changed meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+}

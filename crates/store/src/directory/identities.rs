@@ -1,0 +1,218 @@
+//! Who comes by an issuer of OpenID Connect, and the memberships that their groups give.
+
+use crate::access::System;
+use crate::audit::attribution::By;
+use crate::audit::log::{NewAuditLine, audited, insert as noted};
+use crate::database::{Batch, Row, Statement, Topic};
+use crate::directory::memberships::{another_admin, leaving};
+use crate::directory::principals::New;
+use crate::rows::{any, one, values, word};
+use crate::{Error, Result, Store};
+use domain::federation::{Change, Held, place};
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::permission::Role;
+use domain::principal::{Membership, Person};
+use domain::time::Micros;
+use serde_json::json;
+
+/// What an issuer calls somebody.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// The issuer, as it calls itself.
+    pub issuer: &'a str,
+    /// Unique there, and never given to another.
+    pub subject: &'a str,
+}
+
+pub(crate) const OF_SUBJECT: &str = "SELECT principal FROM identities WHERE issuer = $1 AND subject = $2";
+pub(crate) const OF_PERSON: &str = "SELECT 1 FROM identities WHERE principal = $1 AND issuer = $2";
+
+/// A person's memberships, each with whether nobody else would look after the organization.
+pub(crate) const HELD: &str = "
+    SELECT m.organization, m.role, m.by_groups,
+           CAST(CASE WHEN m.role = 'admin' AND NOT EXISTS (
+               SELECT 1 FROM members n JOIN principals p ON p.id = n.principal
+               WHERE n.organization = m.organization AND n.role = 'admin' AND n.principal <> $1
+                 AND p.kind = 'user' AND p.state = 'active') THEN 1 ELSE 0 END AS BIGINT)
+    FROM members m JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
+    WHERE m.principal = $1 ORDER BY m.created_us, m.organization";
+
+impl Store {
+    /// Who came with an identity before.
+    pub async fn identified(&self, system: &System, identity: Identity<'_>) -> Result<Option<PrincipalId>> {
+        let rows = self.everywhere(system, OF_SUBJECT, values![identity.issuer, identity.subject]).await?;
+        Ok(rows.first().map(|row| row.id(0)).transpose()?.map(PrincipalId))
+    }
+
+    /// Whether somebody comes as a person by an issuer.
+    pub async fn has_identity(&self, system: &System, person: PrincipalId, issuer: &str) -> Result<bool> {
+        Ok(!self.everywhere(system, OF_PERSON, values![person, issuer]).await?.is_empty())
+    }
+
+    /// Lets somebody come as the user who has an address that the issuer vouches for. Somebody who had not shown yet
+    /// that the address is theirs has done so, and loses a password that another may have chosen for them.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the user, its address or its identity changed meanwhile.
+    pub async fn link_identity(
+        &self,
+        system: &System,
+        person: &Person,
+        identity: Identity<'_>,
+        now: Micros,
+    ) -> Result<()> {
+        let (id, email) = (person.principal.id, person.principal.email.as_deref());
+        let still = one(
+            "UPDATE principals SET
+                 password_hash = CASE WHEN state = 'pending' THEN NULL ELSE password_hash END,
+                 updated_us = CASE WHEN state = 'pending' THEN $3 ELSE updated_us END, state = 'active'
+             WHERE id = $1 AND email = $2 AND kind = 'user' AND state IN ('active', 'pending')",
+            values![id, email, now],
+        );
+        let line = linked(system, id, identity, now);
+        let batch = audited([], vec![still, insert(id, identity, now)], &line)?;
+        self.apply(batch, |_| Error::Stale).await
+    }
+
+    /// Keeps a new user who comes by an issuer. Gives its number.
+    ///
+    /// # Errors
+    /// [`domain::Refusal::Exists`] for an address or an identity that is known.
+    pub async fn create_identified(
+        &self,
+        system: &System,
+        new: &Person,
+        identity: Identity<'_>,
+    ) -> Result<i64> {
+        let (id, now) = (new.principal.id, new.principal.created);
+        let names = any(
+            "UPDATE principals SET first_name = $2, last_name = $3 WHERE id = $1",
+            values![id, new.first_name.as_str(), new.last_name.as_str()],
+        );
+        let more = vec![names, insert(id, identity, now)];
+        let line = linked(system, id, identity, now);
+        let new = New { principal: &new.principal, password_hash: None, member: None, address_taken: false };
+        self.insert_principal(system, &new, more, Some(&line)).await
+    }
+
+    /// Notes that somebody came with an identity.
+    pub async fn identity_seen(&self, _: &System, identity: Identity<'_>, now: Micros) -> Result<()> {
+        let sql = "UPDATE identities SET seen_us = $3 WHERE issuer = $1 AND subject = $2";
+        let seen = any(sql, values![identity.issuer, identity.subject, now]);
+        Ok(self.database.apply(crate::rows::batch([], vec![seen])).await?)
+    }
+
+    /// The organization of an id or a name that was not deleted.
+    pub async fn organization_called(&self, system: &System, text: &str) -> Result<Option<OrganizationId>> {
+        let by_id = "SELECT id FROM organizations WHERE id = $1 AND deleted_us IS NULL";
+        let by_name = "SELECT id FROM organizations WHERE name = $1 AND deleted_us IS NULL";
+        let rows = match OrganizationId::parse(text) {
+            Some(id) => self.everywhere(system, by_id, values![id]).await?,
+            None => self.everywhere(system, by_name, values![text]).await?,
+        };
+        Ok(rows.first().map(|row| row.id(0)).transpose()?.map(OrganizationId))
+    }
+
+    /// A person's memberships with where they came from.
+    pub async fn memberships_of(&self, system: &System, person: PrincipalId) -> Result<Vec<Held>> {
+        let held = |row: &Row| {
+            let (organization, role) = (OrganizationId(row.id(0)?), word(&row.text(1)?, Role::parse)?);
+            let membership = Membership { organization, role };
+            Ok(Held { membership, by_groups: row.int(2)? != 0, last_admin: row.int(3)? != 0 })
+        };
+        self.everywhere(system, HELD, values![person]).await?.iter().map(held).collect()
+    }
+
+    /// Changes a person's memberships as their groups say, all of them or none. When one ends, so does what opened that
+    /// organization alone, as wherever a membership ends.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when one of them, or who looks after an organization, changed meanwhile.
+    pub async fn apply_groups(
+        &self,
+        system: &System,
+        person: PrincipalId,
+        changes: &[Change],
+        now: Micros,
+    ) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut statements =
+            changes.iter().flat_map(|change| change_of(person, change, now)).collect::<Vec<_>>();
+        let mut locks =
+            changes.iter().map(|change| place(change).0).collect::<std::collections::BTreeSet<_>>();
+        locks.insert(OrganizationId::AUDIT.0);
+        if changes.iter().any(|change| matches!(change, Change::Remove(_))) {
+            locks.insert(OrganizationId::PEOPLE.0);
+            let left = changes.iter().filter(|change| matches!(change, Change::Remove(_)));
+            statements.extend(left.flat_map(|change| leaving(person, place(change), now)));
+        }
+        for change in changes {
+            statements.push(noted(&line_of(system, person, change, now))?);
+        }
+        let batch = Batch { locks, statements, ..Batch::default() };
+        self.apply(batch.about(Topic::Access(person.0)), |_| Error::Stale).await
+    }
+}
+
+fn insert(person: PrincipalId, identity: Identity<'_>, now: Micros) -> Statement {
+    one(
+        "INSERT INTO identities (issuer, subject, principal, linked_us, seen_us) VALUES ($1, $2, $3, $4, $4)",
+        values![identity.issuer, identity.subject, person, now],
+    )
+}
+
+fn linked(system: &System, person: PrincipalId, identity: Identity<'_>, now: Micros) -> NewAuditLine {
+    let by = By { principal: Some(person), ..system.0 };
+    let details = json!({ "issuer": identity.issuer, "subject": identity.subject });
+    NewAuditLine::new(by, "identity.link", person, details, now)
+}
+
+fn change_of(person: PrincipalId, change: &Change, now: Micros) -> Vec<Statement> {
+    match *change {
+        Change::Add(Membership { organization, role }) => vec![
+            one(
+                "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+                values![organization],
+            ),
+            one(
+                "INSERT INTO members (organization, principal, role, created_us, by_groups)
+                 VALUES ($1, $2, $3, $4, 1)",
+                values![organization, person, role.name(), now],
+            ),
+        ],
+        Change::Set { membership: Membership { organization, role }, was } => vec![
+            another_admin(organization, person),
+            one(
+                "UPDATE members SET role = $3
+                 WHERE organization = $1 AND principal = $2 AND role = $4 AND by_groups = 1",
+                values![organization, person, role.name(), was.name()],
+            ),
+        ],
+        Change::Remove(Membership { organization, role }) => vec![
+            another_admin(organization, person),
+            one(
+                "DELETE FROM members WHERE organization = $1 AND principal = $2 AND role = $3 AND by_groups = 1",
+                values![organization, person, role.name()],
+            ),
+        ],
+    }
+}
+
+/// Tenure itself changes it, as the issuer's groups say: nobody here did.
+fn line_of(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditLine {
+    let by = By { principal: None, ..system.0 };
+    let line =
+        |action, details| NewAuditLine::new(by, action, person, details, now).within(Some(place(change)));
+    match change {
+        Change::Add(new) => line("member.set", json!({ "role": new.role.name(), "by": "groups" })),
+        Change::Set { membership, was } => {
+            line("member.set", json!({ "role": membership.role.name(), "by": "groups" }))
+                .instead_of(json!({ "role": was.name() }))
+        }
+        Change::Remove(was) => {
+            line("member.remove", json!({ "by": "groups" })).instead_of(json!({ "role": was.role.name() }))
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Invitations into an organization, by address.
+
+use crate::access::idempotency::makes;
+use crate::access::lane::Scan;
+use crate::access::{Granted, GrantedPerson, ManageMembers};
+use crate::audit::attribution::{By, Proof};
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::{Row, Statement};
+use crate::rows::{any, one, values, word};
+use crate::{Error, Result, Store, System};
+use domain::Refusal;
+use domain::ids::{InvitationId, OrganizationId, PrincipalId};
+use domain::invitation::{Invitation, MAX_OPEN};
+use domain::permission::Role;
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::{Value as Json, json};
+
+/// An invitation as the person sees it who is invited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invited {
+    /// The invitation.
+    pub invitation: Invitation,
+    /// What the organization is called.
+    pub organization: String,
+    /// The address of who invites, if it is a person.
+    pub inviter: Option<String>,
+}
+
+macro_rules! columns {
+    () => {
+        "i.id, i.organization, i.email, i.role, i.inviter, i.created_us, i.expires_us"
+    };
+}
+
+/// That who invites may still do so: an invitation does not outlive its maker's right to make it.
+macro_rules! inviter_may {
+    () => {
+        "EXISTS (SELECT 1 FROM principals p WHERE p.id = inviter AND p.state = 'active' AND (p.account_role = 'admin'
+                 OR EXISTS (SELECT 1 FROM members m WHERE m.organization = invitations.organization
+                            AND m.principal = p.id AND m.role = 'admin')))"
+    };
+}
+
+pub(crate) const HERE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM invitations i WHERE i.organization = $1 AND i.state = 'open' AND i.expires_us > $2
+     ORDER BY i.organization, i.id"
+);
+
+const ONE: &str =
+    concat!("SELECT ", columns!(), ", i.state FROM invitations i WHERE i.organization = $1 AND i.id = $2");
+
+pub(crate) const OF_PERSON: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", o.name, p.email FROM principals own
+     JOIN invitations i ON i.email = own.email AND i.state = 'open'
+     JOIN organizations o ON o.id = i.organization AND o.deleted_us IS NULL
+     JOIN principals p ON p.id = i.inviter AND p.state = 'active'
+     LEFT JOIN members m ON m.organization = i.organization AND m.principal = i.inviter
+     WHERE own.id = $1 AND own.kind = 'user' AND i.expires_us > $2
+       AND (p.account_role = 'admin' OR m.role = 'admin')
+     ORDER BY i.created_us, i.id"
+);
+
+/// Accepts one; the address is the person's own at this moment.
+const ACCEPT: &str = concat!(
+    "UPDATE invitations SET state = 'accepted', ended_us = $4
+     WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $4
+       AND email = (SELECT own.email FROM principals own WHERE own.id = $3 AND own.kind = 'user' AND own.state = 'active')
+       AND ",
+    inviter_may!()
+);
+
+const REJECT: &str = "
+    UPDATE invitations SET state = 'rejected', ended_us = $4
+    WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $4
+      AND email = (SELECT own.email FROM principals own WHERE own.id = $3 AND own.kind = 'user')";
+
+impl Store {
+    /// Keeps an invitation.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`] for a member, and for an address that has one that is open; [`Refusal::InvitationLimit`].
+    pub async fn invite(&self, granted: &Granted<ManageMembers>, new: &Invitation) -> Result<()> {
+        let organization = granted.organization();
+        let email = new.email.as_str();
+        let mut statements = vec![
+            any(
+                "UPDATE invitations SET state = 'expired', ended_us = expires_us
+                 WHERE organization = $1 AND state = 'open' AND expires_us <= $2",
+                values![organization, new.created],
+            ),
+            one(
+                "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+                values![organization],
+            ),
+            one(
+                "UPDATE organizations SET name = name WHERE id = $1 AND NOT EXISTS (
+                     SELECT 1 FROM members m WHERE m.organization = $1 AND m.principal IN (
+                         SELECT id FROM principals WHERE email = $2
+                         UNION ALL SELECT id FROM principals WHERE wanted_email = $2))",
+                values![organization, email],
+            ),
+            one(
+                "UPDATE organizations SET name = name WHERE id = $1 AND (
+                     SELECT COUNT(*) FROM invitations i WHERE i.organization = $1 AND i.state = 'open') < $2",
+                values![organization, MAX_OPEN],
+            ),
+            insert(organization, new),
+        ];
+        statements.extend(makes(granted, new.id.0));
+        let unmet = |at| -> Error {
+            match at {
+                1 => Refusal::NotFound(Thing::Organization).into(),
+                2 => Refusal::Exists("a member with this address".to_owned()).into(),
+                3 => Refusal::InvitationLimit { max: MAX_OPEN }.into(),
+                _ => Error::Stale,
+            }
+        };
+        let details = json!({ "email": new.email, "role": new.role.name() });
+        let line = line(granted.by(), "invitation.create", new, details, new.created);
+        match self.apply(audited([organization], statements, &line)?, unmet).await {
+            Err(Error::Stale) => {
+                Err(Refusal::Exists("an open invitation for this address".to_owned()).into())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// An invitation as it was made, and whether it is open.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn invitation_here(
+        &self,
+        granted: &Granted<ManageMembers>,
+        id: InvitationId,
+        now: Micros,
+    ) -> Result<(Invitation, bool)> {
+        let rows = self.within(granted, ONE, values![id]).await?;
+        let row = rows.first().ok_or_else(no_such_invitation)?;
+        let found = invitation(row)?;
+        let open = row.text_ref(7)? == "open" && found.expires > now;
+        Ok((found, open))
+    }
+
+    /// Whether an address has an invitation that is open, of any organization.
+    pub async fn is_invited(&self, system: &System, email: &str, now: Micros) -> Result<bool> {
+        let sql = "SELECT 1 FROM invitations WHERE email = $1 AND state = 'open' AND expires_us > $2 LIMIT 1";
+        Ok(!self.everywhere(system, sql, values![email, now]).await?.is_empty())
+    }
+
+    /// The organization's open invitations, the oldest first.
+    pub async fn invitations_here(
+        &self,
+        granted: &Granted<ManageMembers>,
+        now: Micros,
+    ) -> Result<Vec<Invitation>> {
+        self.within(granted, Scan(HERE), values![now]).await?.iter().map(invitation).collect()
+    }
+
+    /// Takes an open invitation back.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn take_back(
+        &self,
+        granted: &Granted<ManageMembers>,
+        id: InvitationId,
+        now: Micros,
+    ) -> Result<()> {
+        let organization = granted.organization();
+        let sql = "UPDATE invitations SET state = 'cancelled', ended_us = $3
+                   WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $3";
+        let statement = one(sql, values![organization, id, now]);
+        let line = NewAuditLine::new(granted.by(), "invitation.cancel", id, json!({}), now)
+            .within(Some(organization));
+        let batch = audited([organization], vec![statement], &line)?;
+        self.apply(batch, |_| no_such_invitation()).await
+    }
+
+    /// The open invitations of the person's address, the oldest first.
+    pub async fn invitations_of(&self, own: &GrantedPerson, now: Micros) -> Result<Vec<Invited>> {
+        let rows = self.everywhere(&System::for_secrets(), OF_PERSON, values![own.person(), now]).await?;
+        let invited = |row: &Row| {
+            let (organization, inviter) = (row.text(7)?, row.maybe_text(8)?);
+            Ok(Invited { invitation: invitation(row)?, organization, inviter })
+        };
+        rows.iter().map(invited).collect()
+    }
+
+    /// Makes the person a member as an invitation of its address says. Of many at once, one finds it open.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also for one of another address.
+    pub async fn accept_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
+        let found = self.invitation_of(own, id, now).await?;
+        let organization = found.organization;
+        let accept = one(ACCEPT, values![organization, id, own.person(), now]);
+        let alive = one(
+            "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+            values![organization],
+        );
+        // Who became a member meanwhile stays what it is.
+        let member = any(
+            "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (organization, principal) DO NOTHING",
+            values![organization, own.person(), found.role.name(), now],
+        );
+        let details = json!({ "role": found.role.name(), "inviter": found.inviter });
+        let line = line(own.by(), "invitation.accept", &found, details, now);
+        let statements = [accept, alive, member].into_iter().chain(makes(own, id.0)).collect();
+        let batch = audited([organization], statements, &line)?;
+        self.apply(batch, |_| no_such_invitation()).await
+    }
+
+    /// Ends an invitation that the person does not want.
+    ///
+    /// # Errors
+    /// As [`Store::accept_invitation`].
+    pub async fn reject_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
+        let found = self.invitation_of(own, id, now).await?;
+        let reject = one(REJECT, values![found.organization, id, own.person(), now]);
+        let line = line(own.by(), "invitation.reject", &found, json!({}), now);
+        let statements = [reject].into_iter().chain(makes(own, id.0)).collect();
+        let batch = audited([found.organization], statements, &line)?;
+        self.apply(batch, |_| no_such_invitation()).await
+    }
+
+    async fn invitation_of(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<Invitation> {
+        let all = self.invitations_of(own, now).await?;
+        let found = all.into_iter().map(|invited| invited.invitation).find(|one| one.id == id);
+        found.ok_or_else(no_such_invitation)
+    }
+}
+
+fn line(by: By, action: &str, invitation: &Invitation, details: Json, at: Micros) -> NewAuditLine {
+    NewAuditLine::new(by, action, invitation.id, details, at).within(Some(invitation.organization))
+}
+
+fn no_such_invitation() -> Error {
+    Refusal::NotFound(Thing::Invitation).into()
+}
+
+fn insert(organization: OrganizationId, new: &Invitation) -> Statement {
+    one(
+        "INSERT INTO invitations (organization, id, email, role, inviter, created_us, expires_us, state)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'open')",
+        values![
+            organization,
+            new.id,
+            new.email.as_str(),
+            new.role.name(),
+            new.inviter,
+            new.created,
+            new.expires
+        ],
+    )
+}
+
+fn invitation(row: &Row) -> Result<Invitation> {
+    Ok(Invitation {
+        id: InvitationId(row.id(0)?),
+        organization: OrganizationId(row.id(1)?),
+        email: row.text(2)?,
+        role: word(&row.text(3)?, Role::parse)?,
+        inviter: PrincipalId(row.id(4)?),
+        created: Micros(row.int(5)?),
+        expires: Micros(row.int(6)?),
+    })
+}

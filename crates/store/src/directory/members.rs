@@ -1,0 +1,151 @@
+//! People and machines as one organization sees them, and their keys.
+
+use crate::access::credentials::{credential, credential_columns};
+use crate::access::lane::Scan;
+use crate::access::{Granted, GrantedAccount, ManageMembers, Right, System};
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::Row;
+use crate::directory::principals::{principal, principal_columns};
+use crate::rows::{one, values, word};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::credential::Credential;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::permission::{PermissionSet, Role};
+use domain::principal::{Membership, Principal};
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::json;
+
+/// Where the column after them is.
+pub(crate) const ROLE: usize = 9;
+
+const HERE: &str = concat!(
+    "SELECT ",
+    principal_columns!(),
+    ", m.role FROM principals p LEFT JOIN members m ON m.organization = $1 AND m.principal = p.id
+     WHERE p.id = $2 AND p.state <> 'deleted'"
+);
+
+const MEMBERS: &str = concat!(
+    "SELECT ",
+    principal_columns!(),
+    ", m.role FROM members m JOIN principals p ON p.id = m.principal
+     WHERE m.organization = $1 AND p.state <> 'deleted' ORDER BY p.number"
+);
+
+macro_rules! people {
+    ($and:literal) => {
+        concat!(
+            "SELECT ",
+            principal_columns!(),
+            ", o.id, m.role FROM principals p
+             LEFT JOIN members m ON m.principal = p.id
+             LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
+             WHERE p.kind = 'user' AND p.state <> 'deleted' ",
+            $and,
+            " ORDER BY p.number, m.created_us, m.organization"
+        )
+    };
+}
+
+const KEYS: &str = concat!(
+    "SELECT ",
+    credential_columns!(),
+    " FROM credentials WHERE principal = $1 ORDER BY created_us, id"
+);
+
+impl Store {
+    /// Somebody, and what it may do in the organization: by its role here and by its role in the account.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for who has neither, does not exist, or was deleted.
+    pub async fn principal_here<P: Right>(
+        &self,
+        granted: &Granted<P>,
+        id: PrincipalId,
+    ) -> Result<(Principal, PermissionSet)> {
+        let rows = self.within(granted, HERE, values![id]).await?;
+        let row = rows.first().ok_or(Refusal::NotFound(Thing::Member))?;
+        let found = principal(row)?;
+        let role = role(row)?;
+        if role.is_none() && found.account_role.is_none() {
+            return Err(Refusal::NotFound(Thing::Member).into());
+        }
+        let here = role.map_or(PermissionSet::default(), Role::permissions);
+        let everywhere = found.account_role.map_or(PermissionSet::default(), |role| role.permissions());
+        Ok((found, here.union(everywhere)))
+    }
+
+    /// The organization's members with their roles, the oldest principal first.
+    pub async fn members_here<P: Right>(&self, granted: &Granted<P>) -> Result<Vec<(Principal, Role)>> {
+        let rows = self.within(granted, Scan(MEMBERS), values![]).await?;
+        let member = |row: &Row| Ok((principal(row)?, word(&row.text(ROLE)?, Role::parse)?));
+        rows.iter().map(member).collect()
+    }
+
+    /// The account's people with their memberships, the oldest first; one of them, if that one is named.
+    pub async fn people_of_account(
+        &self,
+        granted: &GrantedAccount<ManageMembers>,
+        one: Option<PrincipalId>,
+    ) -> Result<Vec<(Principal, Vec<Membership>)>> {
+        let rows = match one {
+            Some(id) => self.across(granted, vec![(people!("AND p.id = $1"), values![id])]).await?,
+            None => self.across(granted, vec![(Scan(people!("")), values![])]).await?,
+        };
+        let mut people: Vec<(Principal, Vec<Membership>)> = Vec::new();
+        for row in rows.iter().flatten() {
+            let id = PrincipalId(row.id(0)?);
+            if people.last().is_none_or(|(last, _)| last.id != id) {
+                people.push((principal(row)?, Vec::new()));
+            }
+            // An organization that was deleted counts no more.
+            if let (Some(organization), Some(role), Some((_, memberships))) =
+                (row.maybe_id(ROLE)?, row.maybe_text(ROLE + 1)?, people.last_mut())
+            {
+                let organization = OrganizationId(organization);
+                memberships.push(Membership { organization, role: word(&role, Role::parse)? });
+            }
+        }
+        Ok(people)
+    }
+
+    /// The keys of a principal, the oldest first.
+    pub async fn credentials_of(&self, system: &System, id: PrincipalId) -> Result<Vec<Credential>> {
+        self.everywhere(system, KEYS, values![id]).await?.iter().map(credential).collect()
+    }
+
+    /// Calls an organization something else.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`]; [`Refusal::Exists`].
+    pub async fn rename_organization(
+        &self,
+        system: &System,
+        id: OrganizationId,
+        name: &str,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE organizations SET name = $2 WHERE id = $1 AND deleted_us IS NULL AND name = $3";
+        let taken = "SELECT 1 FROM organizations WHERE name = $2 AND deleted_us IS NULL AND id <> $1";
+        loop {
+            let was = self.living(system, id).await?.name;
+            let line = NewAuditLine::new(system.0, "organization.update", id, json!({ "name": name }), now)
+                .within(Some(id))
+                .instead_of(json!({ "name": was }));
+            let set = one(sql, values![id, name, was]);
+            match self.apply(audited([id], vec![set], &line)?, |_| Error::Stale).await {
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+            if !self.everywhere(system, taken, values![id, name]).await?.is_empty() {
+                return Err(Refusal::Exists(format!("an organization named {name:?}")).into());
+            }
+        }
+    }
+}
+
+fn role(row: &Row) -> Result<Option<Role>> {
+    row.maybe_text(ROLE)?.map(|name| word(&name, Role::parse)).transpose()
+}

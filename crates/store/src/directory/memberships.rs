@@ -1,0 +1,258 @@
+//! Members as they see each other, and organizations that their own users make.
+
+use crate::access::idempotency::makes;
+use crate::access::lane::Scan;
+use crate::access::{Granted, GrantedPerson, ManageMembers, Right};
+use crate::audit::attribution::{By, Proof};
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::{Row, Statement};
+use crate::directory::members::ROLE;
+use crate::directory::principals::{gone, principal, principal_columns};
+use crate::logins::sessions::{OF_PERSON_HERE, end};
+use crate::rows::{any, one, values, word};
+use crate::{Error, Result, Store, System};
+use domain::Refusal;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::organization::Organization;
+use domain::permission::Role;
+use domain::principal::Principal;
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::json;
+
+/// A member of an organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub principal: Principal,
+    /// As what.
+    pub role: Role,
+    /// Since when.
+    pub joined: Micros,
+}
+
+pub(crate) const MEMBERS: &str = concat!(
+    "SELECT ",
+    principal_columns!(),
+    ", m.role, m.created_us FROM members m JOIN principals p ON p.id = m.principal
+     WHERE m.organization = $1 AND p.kind = 'user' AND p.state <> 'deleted' ORDER BY p.number"
+);
+
+/// That the organization has an admin who can act besides `$2`, or `$2` is none itself. A machine looks after nobody.
+const ANOTHER_ADMIN: &str = "
+    UPDATE organizations SET name = name
+    WHERE id = $1 AND deleted_us IS NULL AND (
+        NOT EXISTS (SELECT 1 FROM members m JOIN principals p ON p.id = m.principal
+                    WHERE m.organization = $1 AND m.principal = $2 AND m.role = 'admin' AND p.kind = 'user')
+        OR EXISTS (SELECT 1 FROM members m JOIN principals p ON p.id = m.principal
+                   WHERE m.organization = $1 AND m.role = 'admin' AND m.principal <> $2
+                     AND p.kind = 'user' AND p.state = 'active'))";
+
+/// That somebody has the role `$3`, or none. What the audit log says of before is what was.
+const STILL: &str = "
+    UPDATE organizations SET name = name
+    WHERE id = $1 AND COALESCE((SELECT role FROM members WHERE organization = $1 AND principal = $2), '') = $3";
+
+impl Store {
+    /// The people of the organization, the oldest first.
+    pub async fn people_here<P: Right>(&self, granted: &Granted<P>) -> Result<Vec<Member>> {
+        let member = |row: &Row| {
+            let role = word(&row.text(ROLE)?, Role::parse)?;
+            Ok(Member { principal: principal(row)?, role, joined: Micros(row.int(ROLE + 1)?) })
+        };
+        self.within(granted, Scan(MEMBERS), values![]).await?.iter().map(member).collect()
+    }
+
+    /// Makes a person a member, or changes their role. A service user is a member of its home only.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for an organization that does not exist or was deleted, and for who is no person here;
+    /// [`Refusal::LastAdmin`].
+    pub async fn set_member(
+        &self,
+        granted: &Granted<ManageMembers>,
+        principal: PrincipalId,
+        role: Role,
+        now: Micros,
+    ) -> Result<()> {
+        loop {
+            let was = self.role_here(granted.organization(), principal).await?;
+            match self.set_role(granted, principal, was, role, now).await {
+                // Somebody else has changed the role meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Changes what a member is.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for who is no member; [`Refusal::LastAdmin`].
+    pub async fn change_role(
+        &self,
+        granted: &Granted<ManageMembers>,
+        member: PrincipalId,
+        role: Role,
+        now: Micros,
+    ) -> Result<()> {
+        loop {
+            let was = self.role_here(granted.organization(), member).await?;
+            let was = was.ok_or(Refusal::NotFound(Thing::Member))?;
+            match self.set_role(granted, member, Some(was), role, now).await {
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Sets a role that is another one, or none, before. From now on it was given by hand.
+    async fn set_role(
+        &self,
+        granted: &Granted<ManageMembers>,
+        member: PrincipalId,
+        was: Option<String>,
+        role: Role,
+        now: Micros,
+    ) -> Result<()> {
+        let organization = granted.organization();
+        let line = NewAuditLine::new(granted.by(), "member.set", member, json!({ "role": role.name() }), now)
+            .within(Some(organization))
+            .instead_of(json!({ "role": was }));
+        let mut statements = vec![
+            one(
+                "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+                values![organization],
+            ),
+            one(
+                "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted' AND kind = 'user'",
+                values![member],
+            ),
+            still(organization, member, was),
+        ];
+        if role != Role::Admin {
+            // Looked at before the role is changed.
+            statements.push(another_admin(organization, member));
+        }
+        statements.push(any(
+            "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role, by_groups = 0",
+            values![organization, member, role.name(), now],
+        ));
+        let unmet = |at| match at {
+            0 => Refusal::NotFound(Thing::Organization).into(),
+            1 => Refusal::NotFound(Thing::Principal).into(),
+            2 => Error::Stale,
+            _ => Refusal::LastAdmin.into(),
+        };
+        self.apply(audited([organization], statements, &line)?, unmet).await
+    }
+
+    /// Ends a person's membership, and the keys and login sessions that open this organization alone, unless nobody would look after the organization then. What
+    /// the member still holds is released by the server's next sweep.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
+    pub async fn remove_member(
+        &self,
+        granted: &Granted<ManageMembers>,
+        member: PrincipalId,
+        now: Micros,
+    ) -> Result<()> {
+        self.part(granted.by(), granted.organization(), member, now).await
+    }
+
+    /// Ends a person's own membership, as [`Store::remove_member`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn leave(&self, own: &GrantedPerson, organization: OrganizationId, now: Micros) -> Result<()> {
+        self.part(own.by(), organization, own.person(), now).await
+    }
+
+    async fn part(
+        &self,
+        by: By,
+        organization: OrganizationId,
+        member: PrincipalId,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
+        let ends = leaving(member, organization, now);
+        loop {
+            let was = self.role_here(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
+            let line = NewAuditLine::new(by, "member.remove", member, json!({}), now)
+                .within(Some(organization))
+                .instead_of(json!({ "role": was }));
+            let mut statements = vec![
+                still(organization, member, Some(was)),
+                another_admin(organization, member),
+                one(sql, values![organization, member]),
+            ];
+            statements.extend(ends.clone());
+            let batch = audited([organization, OrganizationId::PEOPLE], statements, &line)?;
+            let unmet = |at| if at == 1 { Refusal::LastAdmin.into() } else { Error::Stale };
+            match self.apply(batch, unmet).await {
+                // Somebody else has changed or removed it meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn role_here(&self, organization: OrganizationId, member: PrincipalId) -> Result<Option<String>> {
+        let sql = "SELECT m.role FROM members m JOIN principals p ON p.id = m.principal
+                   WHERE m.organization = $1 AND m.principal = $2 AND p.kind = 'user'";
+        let rows = self.everywhere(&System::for_secrets(), sql, values![organization, member]).await?;
+        Ok(rows.first().map(|row| row.text(0)).transpose()?)
+    }
+
+    /// Makes an organization with its place in the change feed. A person is its first admin; a service user, which is
+    /// the account's then, stays at home.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`] when one of that name is there that was not deleted.
+    pub async fn found_organization(&self, own: &GrantedPerson, new: &Organization) -> Result<()> {
+        let mut statements = vec![
+            one(
+                "INSERT INTO organizations (id, name, created_us, max_devices) VALUES ($1, $2, $3, $4)",
+                values![new.id, new.name.as_str(), new.created, new.max_devices],
+            ),
+            one("INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)", values![new.id]),
+            any(
+                "INSERT INTO members (organization, principal, role, created_us)
+                 SELECT o.id, p.id, 'admin', o.created_us FROM organizations o, principals p
+                 WHERE o.id = $1 AND p.id = $2 AND p.kind = 'user'",
+                values![new.id, own.person()],
+            ),
+        ];
+        statements.extend(makes(own, new.id.0));
+        let details = json!({ "name": new.name });
+        let line = NewAuditLine::new(own.by(), "organization.create", new.id, details, new.created);
+        match self.apply(audited([], statements, &line)?, |_| Error::Stale).await {
+            Err(Error::Stale) => Err(Refusal::Exists("an organization of this name".to_owned()).into()),
+            outcome => outcome,
+        }
+    }
+}
+
+fn still(organization: OrganizationId, member: PrincipalId, was: Option<String>) -> Statement {
+    one(STILL, values![organization, member, was.unwrap_or_default()])
+}
+
+/// Ends what acted in one organization for a person who leaves it: their keys and login sessions that are bound to it.
+/// What opens other organizations too goes on. The batch must lock [`OrganizationId::PEOPLE`].
+pub(crate) fn leaving(person: PrincipalId, organization: OrganizationId, now: Micros) -> Vec<Statement> {
+    let keys = any(
+        "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $3), recoverable = NULL
+         WHERE principal = $1 AND organization = $2",
+        values![person, organization, now],
+    );
+    let ending = gone("its owner left the organization that it opened".to_owned());
+    let sessions = end(&OF_PERSON_HERE, person.0, organization, &ending, now);
+    [keys].into_iter().chain(sessions).collect()
+}
+
+pub(crate) fn another_admin(organization: OrganizationId, member: PrincipalId) -> Statement {
+    one(ANOTHER_ADMIN, values![organization, member])
+}

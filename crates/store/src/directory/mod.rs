@@ -1,0 +1,11 @@
+//! Organizations, and who belongs to them: people, service users, memberships, invitations, identities of an issuer.
+
+pub(crate) mod account_roles;
+pub(crate) mod identities;
+pub(crate) mod invitations;
+pub(crate) mod members;
+pub(crate) mod memberships;
+pub(crate) mod organizations;
+pub(crate) mod people;
+pub(crate) mod principals;
+pub(crate) mod service_users;

@@ -1,0 +1,147 @@
+//! Organizations and their members.
+
+use crate::access::idempotency::makes;
+use crate::access::lane::Scan;
+use crate::access::{Caller, GrantedAccount, ManageOrganizations, System};
+use crate::agents::usage::limits;
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::Row;
+use crate::rows::{maybe_time, one, values, word};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::agent::{Limits, cycle_days};
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::organization::Organization;
+use domain::permission::Role;
+use domain::refusal::Thing;
+use domain::time::Micros;
+use serde_json::json;
+
+impl Store {
+    /// Makes an organization and its place in the change feed.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`] when one of that name is there that was not deleted.
+    pub async fn create_organization(&self, system: &System, new: &Organization) -> Result<()> {
+        let insert = one(
+            "INSERT INTO organizations (id, name, created_us, max_devices) VALUES ($1, $2, $3, $4)",
+            values![new.id, new.name.as_str(), new.created, new.max_devices],
+        );
+        let counter =
+            one("INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)", values![new.id]);
+        let statements = [insert, counter].into_iter().chain(makes(system, new.id.0)).collect();
+        let details = json!({ "name": new.name });
+        let line = NewAuditLine::new(system.0, "organization.create", new.id, details, new.created);
+        match self.apply(audited([], statements, &line)?, |_| Error::Stale).await {
+            Err(Error::Stale) => Err(Refusal::Exists(format!("an organization named {:?}", new.name)).into()),
+            outcome => outcome,
+        }
+    }
+
+    /// All organizations, also deleted ones, the oldest first.
+    pub async fn organizations(&self, system: &System) -> Result<Vec<Organization>> {
+        let sql =
+            "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
+        self.everywhere(system, Scan(sql), values![]).await?.iter().map(organization).collect()
+    }
+
+    /// All organizations that were not deleted, with their limits, the oldest first.
+    pub async fn organizations_with_limits(
+        &self,
+        granted: &GrantedAccount<ManageOrganizations>,
+        now: Micros,
+    ) -> Result<Vec<(Organization, Limits)>> {
+        let sql = "SELECT o.id, o.name, o.created_us, o.deleted_us, o.max_devices, o.max_session_acus, o.max_cycle_acus,
+                       (SELECT CAST(COALESCE(SUM(u.acus), 0) AS BIGINT) FROM usage_days u
+                        WHERE u.organization = o.id AND u.day >= $1 AND u.day < $2)
+                   FROM organizations o WHERE o.deleted_us IS NULL ORDER BY o.created_us, o.id";
+        let (from, until) = cycle_days(now);
+        let rows = self.across(granted, vec![(Scan(sql), values![from, until])]).await?;
+        let both = |row: &Row| Ok((organization(row)?, limits(row, 5)?));
+        rows.iter().flatten().map(both).collect()
+    }
+
+    /// The organizations that a caller may see, with its role there; the oldest first.
+    pub async fn organizations_of(&self, caller: &Caller) -> Result<Vec<(Organization, Option<Role>)>> {
+        let visible = caller.may_in_account::<crate::access::ViewSessions>().is_ok();
+        let all = self.organizations(&System::for_secrets()).await?;
+        let role = |id| caller.memberships().iter().find(|member| member.organization == id).map(|m| m.role);
+        let seen = all.into_iter().filter(|organization| organization.deleted.is_none()).filter_map(
+            |organization| {
+                let role = role(organization.id);
+                (visible || role.is_some()).then_some((organization, role))
+            },
+        );
+        Ok(seen.collect())
+    }
+
+    /// Sets or lifts the limit of devices held or waited for at once.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it was deleted.
+    pub async fn set_max_devices(
+        &self,
+        system: &System,
+        id: OrganizationId,
+        max: Option<u32>,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE organizations SET max_devices = $2
+                   WHERE id = $1 AND deleted_us IS NULL AND COALESCE(max_devices, -1) = $3";
+        loop {
+            let was = self.living(system, id).await?.max_devices;
+            let set = one(sql, values![id, max, was.map_or(-1, i64::from)]);
+            let details = json!({ "max_devices": max });
+            let line = NewAuditLine::new(system.0, "organization.update", id, details, now)
+                .within(Some(id))
+                .instead_of(json!({ "max_devices": was }));
+            match self.apply(audited([id], vec![set], &line)?, |_| Error::Stale).await {
+                // Changed or deleted meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// An organization that was not deleted.
+    pub(crate) async fn living(&self, system: &System, id: OrganizationId) -> Result<Organization> {
+        let sql = "SELECT id, name, created_us, deleted_us, max_devices FROM organizations
+                   WHERE id = $1 AND deleted_us IS NULL";
+        let rows = self.everywhere(system, sql, values![id]).await?;
+        rows.first().map(organization).unwrap_or(Err(Refusal::NotFound(Thing::Organization).into()))
+    }
+
+    /// Deletes an organization: it keeps its row and its sessions, and nobody acts in it any more. What it still
+    /// holds is released by the server's next sweep.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it was deleted before.
+    pub async fn delete_organization(&self, system: &System, id: OrganizationId, now: Micros) -> Result<()> {
+        let sql = "UPDATE organizations SET deleted_us = $2 WHERE id = $1 AND deleted_us IS NULL";
+        let line = NewAuditLine::new(system.0, "organization.delete", id, json!({}), now).within(Some(id));
+        let batch = audited([id], vec![one(sql, values![id, now])], &line)?;
+        self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await
+    }
+
+    /// The members of every organization: organization, principal and role.
+    pub async fn members(&self, system: &System) -> Result<Vec<(OrganizationId, PrincipalId, Role)>> {
+        let sql = "SELECT m.organization, m.principal, m.role FROM members m
+                   JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
+                   ORDER BY m.created_us, m.organization";
+        let rows = self.everywhere(system, Scan(sql), values![]).await?;
+        let member = |row: &Row| {
+            Ok((OrganizationId(row.id(0)?), PrincipalId(row.id(1)?), word(&row.text(2)?, Role::parse)?))
+        };
+        rows.iter().map(member).collect()
+    }
+}
+
+fn organization(row: &Row) -> Result<Organization> {
+    Ok(Organization {
+        id: OrganizationId(row.id(0)?),
+        name: row.text(1)?,
+        created: Micros(row.int(2)?),
+        deleted: maybe_time(row, 3)?,
+        max_devices: row.maybe_int(4)?.map(|max| u32::try_from(max).unwrap_or(u32::MAX)),
+    })
+}

@@ -1,0 +1,419 @@
+//! People: profiles, who is below whom, and passwords.
+
+use crate::access::key_families::Root;
+use crate::access::lane::Scan;
+use crate::access::{Caller, GrantedPerson, ManageMembers, System};
+use crate::audit::attribution::{By, Proof};
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::{Row, Statement};
+use crate::directory::principals::{New, principal, principal_columns};
+use crate::logins::sessions::end_all;
+use crate::rows::{any, batch, one, values};
+use crate::{Error, Granted, Result, Store};
+use domain::Refusal;
+use domain::credential::SecretHash;
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
+use domain::login::{Reach, Standing, Ties, standing};
+use domain::permission::{Permission, Role};
+use domain::principal::{Person, PrincipalState};
+use domain::refusal::Thing;
+use domain::session::Ending;
+use domain::time::Micros;
+use serde_json::json;
+
+/// The columns of a person; see [`person`].
+macro_rules! columns {
+    () => {
+        concat!(principal_columns!(), ", p.parent, p.first_name, p.last_name, p.updated_us")
+    };
+}
+
+const BY_NUMBER: &str =
+    concat!("SELECT ", columns!(), " FROM principals p WHERE p.number = $1 AND p.state <> 'deleted'");
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM principals p WHERE p.id = $1");
+/// A password that somebody else chose is none for whoever is more than a member of the organization it was chosen in.
+const BY_EMAIL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", CASE WHEN p.password_given_in IS NULL
+              OR (p.account_role IS NULL AND NOT EXISTS (
+                  SELECT 1 FROM members m WHERE m.principal = p.id AND m.organization <> p.password_given_in))
+            THEN p.password_hash END
+     FROM principals p WHERE p.email = $1 AND p.kind = 'user'"
+);
+
+/// A person and their sub users.
+const OWN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM principals p WHERE (p.id = $1 OR p.parent = $1) AND p.kind = 'user' AND p.state <> 'deleted'"
+);
+/// The organizations of a person's sub users.
+const MEMBERSHIPS_BELOW: &str = "SELECT m.principal, m.organization FROM principals p
+     JOIN members m ON m.principal = p.id WHERE p.parent = $1";
+const MEMBERSHIPS: &str = "SELECT m.principal, m.organization FROM members m WHERE m.principal = $1";
+const EVERYBODY: &str =
+    concat!("SELECT ", columns!(), " FROM principals p WHERE p.kind = 'user' AND p.state <> 'deleted'");
+
+/// What a sign-in is checked against.
+#[derive(Clone)]
+pub struct Known {
+    /// Who has the address.
+    pub person: Person,
+    /// Of its password, if it has one.
+    pub password_hash: Option<String>,
+}
+
+/// A password that is to be set.
+#[derive(Clone, Copy)]
+pub struct NewPassword<'a> {
+    /// The hash that was decided on; `None` where there was no password.
+    pub seen: Option<&'a str>,
+    /// The hash of the new one.
+    pub hash: &'a str,
+    /// Whether all the person's keys are revoked with it, and their families.
+    pub revokes_keys: bool,
+}
+
+impl Store {
+    /// Who has an address in its one form.
+    pub async fn known(&self, system: &System, email: &str) -> Result<Option<Known>> {
+        let rows = self.everywhere(system, BY_EMAIL, values![email]).await?;
+        let known =
+            |row: &Row| Ok(Known { person: person(row)?, password_hash: row.maybe_text(row.width() - 1)? });
+        rows.first().map(known).transpose()
+    }
+
+    /// Whether a person has the address that they show; see [`Store::create_sub_user`].
+    pub async fn has_own_address(&self, granted: &GrantedPerson) -> Result<bool> {
+        let sql = "SELECT 1 FROM principals WHERE id = $1 AND email IS NOT NULL";
+        Ok(!self.everywhere(&System::for_secrets(), sql, values![granted.person()]).await?.is_empty())
+    }
+
+    /// The person that a proof opens.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn person(&self, granted: &GrantedPerson) -> Result<Person> {
+        let rows = self.everywhere(&System::for_secrets(), BY_ID, values![granted.person()]).await?;
+        rows.first().map(person).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
+    }
+
+    /// Proves that a caller may act on the person of a number: itself, a sub user of its own (see
+    /// [`domain::login::standing`]), or anybody for an administrator of the account. `own` and `other` are the scopes
+    /// that its credential needs.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for everybody else; [`Refusal::Forbidden`] for who may see the person and not change it;
+    /// [`Refusal::OutOfScope`].
+    pub async fn over(
+        &self,
+        caller: &Caller,
+        number: i64,
+        reach: Reach,
+        own: &'static str,
+        other: &'static str,
+    ) -> Result<GrantedPerson> {
+        let not_found = || Error::from(Refusal::NotFound(Thing::Principal));
+        let system = System::for_secrets();
+        let rows = self.everywhere(&system, BY_NUMBER, values![number]).await?;
+        let found = rows.first().map(person).transpose()?.ok_or_else(not_found)?;
+        let memberships = self.everywhere(&system, MEMBERSHIPS, values![found.principal.id]).await?;
+        let (ties, person) = (ties(caller, &found, &memberships)?, found.principal.id);
+        let administrator = caller.may_in_account::<ManageMembers>().is_ok();
+        let stands = |reach| standing(caller.principal(), administrator, person, reach, ties);
+        let seen = stands(Reach::See).ok_or_else(not_found)?;
+        caller.in_scope(if seen == Standing::Itself { own } else { other })?;
+        let standing = stands(reach).ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
+        Ok(GrantedPerson { person, by: caller.by(), standing })
+    }
+
+    /// Whom a caller may see: itself and its sub users, or everybody for an administrator of the account.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfScope`].
+    pub async fn people(&self, caller: &Caller) -> Result<Vec<Person>> {
+        caller.in_scope("read:sub-user")?;
+        let asker = caller.by().asker(caller.organization().unwrap_or(OrganizationId::ACCOUNT));
+        if caller.may_in_account::<ManageMembers>().is_ok() {
+            return self
+                .ask_one::<Scan>(asker, any(EVERYBODY, values![]))
+                .await?
+                .iter()
+                .map(person)
+                .collect();
+        }
+        let own =
+            vec![any(OWN, values![caller.principal()]), any(MEMBERSHIPS_BELOW, values![caller.principal()])];
+        let found = self.ask::<Scan>(asker, own).await?;
+        let (people, memberships) =
+            (found.first().into_iter().flatten(), found.get(1).map_or(&[][..], Vec::as_slice));
+        let mut seen = Vec::new();
+        for one in people.map(person) {
+            let one = one?;
+            let ties = ties(caller, &one, memberships)?;
+            if standing(caller.principal(), false, one.principal.id, Reach::See, ties).is_some() {
+                seen.push(one);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The parent of a person, for whoever may see the person.
+    pub async fn parent(&self, _: &GrantedPerson, child: &Person) -> Result<Option<Person>> {
+        let Some(parent) = child.parent else { return Ok(None) };
+        let rows = self.everywhere(&System::for_secrets(), BY_ID, values![parent]).await?;
+        rows.first().map(person).transpose()
+    }
+
+    /// Keeps a new sub user of the caller as a member of the organization it acts in. Gives its number. When another
+    /// user has the address, the new one only shows it, and nobody can sign in as it: so its maker does not learn that
+    /// the address is known.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`] when the caller has a sub user with the address.
+    pub async fn create_sub_user(
+        &self,
+        granted: &Granted<ManageMembers>,
+        parent: PrincipalId,
+        new: &Person,
+        password_hash: Option<&str>,
+        role: Role,
+    ) -> Result<i64> {
+        let system = System::for_secrets().on_behalf_of(granted.by());
+        let member = Some((granted.organization(), role));
+        let email = new.principal.email.as_deref().unwrap_or_default();
+        let own = "SELECT 1 FROM principals WHERE parent = $1 AND COALESCE(email, wanted_email) = $2";
+        if !self.everywhere(&system, own, values![parent, email]).await?.is_empty() {
+            return Err(Refusal::Exists(format!("a sub user with the address {email}")).into());
+        }
+        let more = any(
+            "UPDATE principals SET parent = $2, first_name = $3, last_name = $4,
+                 password_given_in = CASE WHEN password_hash IS NULL THEN password_given_in ELSE $5 END
+             WHERE id = $1",
+            values![
+                new.principal.id,
+                parent,
+                new.first_name.as_str(),
+                new.last_name.as_str(),
+                granted.organization()
+            ],
+        );
+        loop {
+            let address_taken = self.is_taken(email).await?;
+            let kept = New { principal: &new.principal, password_hash, member, address_taken };
+            match self.insert_principal(&system, &kept, vec![more.clone()], None).await {
+                // Somebody else took it meanwhile.
+                Err(Error::Refused(Refusal::Exists(_))) if !address_taken => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Changes a person's names; nothing leaves one as it is.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn set_names(
+        &self,
+        granted: &GrantedPerson,
+        first: Option<&str>,
+        last: Option<&str>,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE principals SET first_name = COALESCE($2, first_name), last_name = COALESCE($3, last_name),
+                       updated_us = $4 WHERE id = $1 AND state <> 'deleted'";
+        let statement = one(sql, values![granted.person(), first, last, now]);
+        self.apply(batch([], vec![statement]), |_| Refusal::NotFound(Thing::Principal).into()).await
+    }
+
+    /// The hash of the person's password, to check the old one before a new one is set.
+    pub async fn password_hash(&self, granted: &GrantedPerson) -> Result<Option<String>> {
+        let sql = "SELECT password_hash FROM principals WHERE id = $1";
+        let rows = self.everywhere(&System::for_secrets(), sql, values![granted.person()]).await?;
+        Ok(rows.first().map(|row| row.maybe_text(0)).transpose()?.flatten())
+    }
+
+    /// Sets a person's password and ends its sessions but for one.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the password was changed meanwhile.
+    pub async fn set_password(
+        &self,
+        granted: &GrantedPerson,
+        new: &NewPassword<'_>,
+        but: Option<SessionId>,
+        ending: &Ending,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE principals SET password_hash = $3, updated_us = $4,
+                       password_given_in = CASE WHEN CAST($5 AS BIGINT) = 1 THEN default_organization END
+                   WHERE id = $1 AND state <> 'deleted' AND COALESCE(password_hash, '') = $2";
+        let person = granted.person();
+        let given = i64::from(granted.standing() == Standing::Maker);
+        let set = one(sql, values![person, new.seen.unwrap_or_default(), new.hash, now, given]);
+        let mut statements = changing_password(set, person, but, ending, now);
+        let mut details = json!({});
+        if new.revokes_keys {
+            let keys = Root::Owner(person);
+            details = json!({ "revoked": self.good_keys(keys).await? });
+            statements.extend(keys.revocation(granted.actor(), now));
+        }
+        let line = NewAuditLine::new(granted.by(), "password.change", person, details, now);
+        self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
+    }
+
+    /// Keeps the same password under a new hash.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the hash is not `seen` any more: another sign-in renewed it, or the password was changed.
+    pub async fn rehash(&self, _: &System, person: PrincipalId, seen: &str, hash: &str) -> Result<()> {
+        let sql = "UPDATE principals SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
+        self.apply(batch([], vec![one(sql, values![person, seen, hash])]), |_| Error::Stale).await
+    }
+
+    /// Sets a forgotten password by what was sent to the person's address, which is used up, and shows that the
+    /// address is theirs. Ends all of its sessions.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the token is unknown, used or expired.
+    pub async fn restore_password(
+        &self,
+        system: &System,
+        token: &SecretHash,
+        hash: &str,
+        ending: &Ending,
+        now: Micros,
+    ) -> Result<PrincipalId> {
+        let person = self.token_owner(system, "restore", token, now).await?;
+        let set = one(
+            "UPDATE principals SET password_hash = $2, updated_us = $3, password_given_in = NULL,
+                 state = CASE WHEN state = 'pending' THEN 'active' ELSE state END
+             WHERE id = $1 AND state IN ('active', 'pending')",
+            values![person, hash, now],
+        );
+        let mut statements = vec![use_token("restore", token, now)];
+        statements.extend(changing_password(set, person, None, ending, now));
+        let line = NewAuditLine::new(proven(system, person), "password.restore", person, json!({}), now);
+        let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+        self.apply(batch, |_| Error::Unauthenticated).await?;
+        Ok(person)
+    }
+
+    /// Notes that an address is its owner's, by what was sent there. Gives the person.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the token is unknown, used or expired.
+    pub async fn verify_address(&self, system: &System, token: &SecretHash, now: Micros) -> Result<Person> {
+        let id = self.token_owner(system, "verify", token, now).await?;
+        let set = one(
+            "UPDATE principals SET state = 'active', updated_us = $2 WHERE id = $1 AND state = 'pending'",
+            values![id, now],
+        );
+        let statements = vec![use_token("verify", token, now), set];
+        let line = NewAuditLine::new(proven(system, id), "user.verify", id, json!({}), now);
+        self.apply(audited([], statements, &line)?, |_| Error::Unauthenticated).await?;
+        let rows = self.everywhere(system, BY_ID, values![id]).await?;
+        rows.first().map(person).transpose()?.ok_or(Error::Unauthenticated)
+    }
+
+    /// Keeps a token that is sent to a person, instead of those of the same purpose before.
+    pub async fn keep_token(
+        &self,
+        _: &System,
+        person: PrincipalId,
+        purpose: &'static str,
+        token: &SecretHash,
+        expires: Micros,
+    ) -> Result<()> {
+        let statements = vec![
+            any(
+                "DELETE FROM one_time_tokens WHERE principal = $1 AND purpose = $2",
+                values![person, purpose],
+            ),
+            any(
+                "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us) VALUES ($1, $2, $3, $4)",
+                values![&token.0[..], person, purpose, expires],
+            ),
+        ];
+        Ok(self.database.apply(batch([], statements)).await?)
+    }
+
+    /// Whose password a token restores that was sent by mail and is good still.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it is unknown, used or expired.
+    pub async fn restored_by(&self, system: &System, token: &SecretHash, now: Micros) -> Result<PrincipalId> {
+        self.token_owner(system, "restore", token, now).await
+    }
+
+    async fn token_owner(
+        &self,
+        system: &System,
+        purpose: &'static str,
+        token: &SecretHash,
+        now: Micros,
+    ) -> Result<PrincipalId> {
+        let sql =
+            "SELECT principal FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND expires_us > $3";
+        let rows = self.everywhere(system, sql, values![&token.0[..], purpose, now]).await?;
+        Ok(PrincipalId(rows.first().ok_or(Error::Unauthenticated)?.id(0)?))
+    }
+}
+
+/// What binds a person to the caller, given rows of memberships that theirs are among.
+fn ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<Ties> {
+    let mut managed = true;
+    for row in memberships {
+        let (member, place) = (PrincipalId(row.id(0)?), OrganizationId(row.id(1)?));
+        managed &= member != person.principal.id || caller.manages_members_of(place);
+    }
+    Ok(Ties {
+        maker: person.parent,
+        pending: person.principal.state == PrincipalState::Pending,
+        managed,
+        account_role: person.principal.account_role.is_some(),
+    })
+}
+
+/// Whoever has what was sent to a person's address is that person.
+fn proven(system: &System, person: PrincipalId) -> By {
+    By { principal: Some(person), ..system.0 }
+}
+
+/// Of many who use it at once, one finds it there.
+fn use_token(purpose: &'static str, token: &SecretHash, now: Micros) -> Statement {
+    one(
+        "DELETE FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND expires_us > $3",
+        values![&token.0[..], purpose, now],
+    )
+}
+
+fn changing_password(
+    set: Statement,
+    person: PrincipalId,
+    but: Option<SessionId>,
+    ending: &Ending,
+    now: Micros,
+) -> Vec<Statement> {
+    let mut statements = vec![set];
+    // What was sent for a password that is no longer forgotten.
+    statements.push(any(
+        "DELETE FROM one_time_tokens WHERE principal = $1 AND purpose = 'restore'",
+        values![person],
+    ));
+    statements.extend(end_all(person, but, ending, now));
+    statements
+}
+
+/// A person out of its columns.
+fn person(row: &Row) -> Result<Person> {
+    let principal = principal(row)?;
+    Ok(Person {
+        principal,
+        parent: row.maybe_id(9)?.map(PrincipalId),
+        first_name: row.text(10)?,
+        last_name: row.text(11)?,
+        updated: Micros(row.int(12)?),
+    })
+}

@@ -1,0 +1,251 @@
+//! Users and service users.
+
+use crate::access::credentials::{creation, key_made, principal_kind};
+use crate::access::idempotency::makes;
+use crate::access::lane::Scan;
+use crate::access::{Caller, System};
+use crate::audit::log::{NewAuditLine, audited, audited_by};
+use crate::database::{Row, Statement};
+use crate::logins::sessions::end_all;
+use crate::rows::{any, one, values, word};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::credential::{Credential, SecretHash};
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::permission::{AccountRole, Role};
+use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use domain::refusal::Thing;
+use domain::session::{EndReason, Ending};
+use domain::time::Micros;
+use serde_json::{Value as Json, json};
+
+/// The columns of a principal; see [`principal`].
+macro_rules! principal_columns {
+    () => {
+        "p.id, p.number, p.kind, COALESCE(p.email, p.wanted_email), p.name, p.state, p.created_us, p.account_role, p.default_organization"
+    };
+}
+pub(crate) use principal_columns;
+
+const ALL: &str = concat!("SELECT ", principal_columns!(), " FROM principals p ORDER BY p.number");
+const LIVING: &str =
+    concat!("SELECT ", principal_columns!(), " FROM principals p WHERE p.id = $1 AND p.state <> 'deleted'");
+
+/// A principal that is to be kept.
+pub(crate) struct New<'a> {
+    /// It itself.
+    pub principal: &'a Principal,
+    /// Of its password, if it has one.
+    pub password_hash: Option<&'a str>,
+    /// Of which organization it becomes a member.
+    pub member: Option<(OrganizationId, Role)>,
+    /// Whether somebody else has its address: it only shows it then.
+    pub address_taken: bool,
+}
+
+impl Store {
+    /// Keeps a new user or service user and makes it a member where one is given: a service user is at home there.
+    /// Gives its number.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`] for an address that is known; [`Refusal::NotFound`] for an organization that is not.
+    pub async fn create_principal(
+        &self,
+        system: &System,
+        new: &Principal,
+        password_hash: Option<&str>,
+        member: Option<(OrganizationId, Role)>,
+    ) -> Result<i64> {
+        if let Some(email) = new.email.as_deref()
+            && self.is_taken(email).await?
+        {
+            return Err(Refusal::Exists(format!("a user with the address {email}")).into());
+        }
+        let new = New { principal: new, password_hash, member, address_taken: false };
+        self.insert_principal(system, &new, Vec::new(), None).await
+    }
+
+    /// Keeps a new service user with its first key: it is never there without one. Gives its number.
+    ///
+    /// # Errors
+    /// As [`Store::create_principal`].
+    pub async fn create_service_user(
+        &self,
+        system: &System,
+        new: &Principal,
+        member: Option<(OrganizationId, Role)>,
+        key: &Credential,
+        hash: &SecretHash,
+    ) -> Result<i64> {
+        let line = key_made(system.0, key, None);
+        let new = New { principal: new, password_hash: None, member, address_taken: false };
+        self.insert_principal(system, &new, creation(key, hash, system.0), Some(&line)).await
+    }
+
+    /// Whether somebody has an address in its one form.
+    pub(crate) async fn is_taken(&self, email: &str) -> Result<bool> {
+        let sql = "SELECT 1 FROM principals WHERE email = $1";
+        Ok(!self.everywhere(&System::for_secrets(), sql, values![email]).await?.is_empty())
+    }
+
+    /// Keeps one with statements that follow in the same batch, and the line about them.
+    pub(crate) async fn insert_principal(
+        &self,
+        system: &System,
+        kept: &New<'_>,
+        more: Vec<Statement>,
+        also: Option<&NewAuditLine>,
+    ) -> Result<i64> {
+        let New { principal: new, member, .. } = *kept;
+        let mut statements = vec![insert(kept)];
+        if let Some((organization, role)) = member {
+            statements.push(one(
+                "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
+                values![organization],
+            ));
+            statements.push(any(
+                "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)",
+                values![organization, new.id, role.name(), new.created],
+            ));
+        }
+        statements.extend(more);
+        statements.extend(makes(system, new.id.0));
+        let line = NewAuditLine::new(system.0, made(new.kind), new.id, details(new, member), new.created)
+            .within(member.map(|(organization, _)| organization));
+        // The pool's row is locked so that two administrators cannot take the same number.
+        let lines = std::iter::once(&line).chain(also).collect::<Vec<_>>();
+        let batch = audited_by([OrganizationId::ACCOUNT], statements, &lines)?;
+        self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| {
+            match error {
+                Error::Stale => Refusal::Exists("a user with this address".to_owned()).into(),
+                error => error,
+            }
+        })?;
+        let sql = "SELECT number FROM principals WHERE id = $1";
+        let rows = self.everywhere(system, sql, values![new.id]).await?;
+        rows.first().map_or(Ok(0), |row| Ok(row.int(0)?))
+    }
+
+    /// All of them, also deleted ones, the oldest first.
+    pub async fn principals(&self, system: &System) -> Result<Vec<Principal>> {
+        self.everywhere(system, Scan(ALL), values![]).await?.iter().map(principal).collect()
+    }
+
+    /// Who a caller is.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it is no more.
+    pub async fn principal_of(&self, caller: &Caller) -> Result<Principal> {
+        let rows = self.everywhere(&System::for_secrets(), LIVING, values![caller.principal()]).await?;
+        rows.first().map(principal).unwrap_or(Err(Error::Unauthenticated))
+    }
+
+    /// Suspends, deletes or restores a principal; deleted is final, and frees the address. What it still holds is
+    /// released by the server's next sweep; its keys are refused from now on, and its login sessions end.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], also when it was deleted before.
+    pub async fn set_principal_state(
+        &self,
+        system: &System,
+        id: PrincipalId,
+        state: PrincipalState,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE principals SET state = $2, updated_us = $3,
+                       email = CASE WHEN $2 = 'deleted' THEN NULL ELSE email END,
+                       wanted_email = CASE WHEN $2 = 'deleted' THEN NULL ELSE wanted_email END,
+                       password_hash = CASE WHEN $2 = 'deleted' THEN NULL ELSE password_hash END
+                   WHERE id = $1 AND state = $4";
+        loop {
+            let rows = self.everywhere(system, LIVING, values![id]).await?;
+            let was = rows.first().map(principal).transpose()?.ok_or(Refusal::NotFound(Thing::Principal))?;
+            let mut statements = vec![one(sql, values![id, state.name(), now, was.state.name()])];
+            if state != PrincipalState::Active {
+                statements.extend(end_all(id, None, &gone(format!("its owner is {}", state.name())), now));
+            }
+            if state == PrincipalState::Deleted {
+                statements.push(any("DELETE FROM identities WHERE principal = $1", values![id]));
+            }
+            let details = json!({ "state": state.name() });
+            let line = NewAuditLine::new(system.0, &put(was.kind, state), id, details, now)
+                .within(was.default_organization.filter(|_| was.kind == PrincipalKind::ServiceUser))
+                .instead_of(json!({ "state": was.state.name(), "name": was.name, "email": was.email }));
+            let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+            match self.apply(batch, |_| Error::Stale).await {
+                // Changed meanwhile.
+                Err(Error::Stale) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// What it is called in the audit log that somebody was made.
+fn made(kind: PrincipalKind) -> &'static str {
+    match kind {
+        PrincipalKind::User => "user.create",
+        PrincipalKind::ServiceUser => "service_user.create",
+    }
+}
+
+/// What it is called in the audit log that somebody was put into a state.
+fn put(kind: PrincipalKind, state: PrincipalState) -> String {
+    let what = match state {
+        PrincipalState::Deleted => "delete",
+        PrincipalState::Suspended => "suspend",
+        PrincipalState::Active | PrincipalState::Pending => "restore",
+    };
+    format!("{}.{what}", kind.name())
+}
+
+fn details(new: &Principal, member: Option<(OrganizationId, Role)>) -> Json {
+    let role = member.map(|(_, role)| role.name()).or(new.account_role.map(AccountRole::name));
+    json!({ "name": new.name, "email": new.email, "role": role })
+}
+
+/// How the login sessions end of somebody who may no longer act.
+pub(crate) fn gone(evidence: String) -> Ending {
+    Ending { reason: EndReason::OwnerGone, actor: None, evidence }
+}
+
+fn insert(kept: &New<'_>) -> Statement {
+    let New { principal: new, password_hash, member, address_taken } = *kept;
+    let home = match new.kind {
+        PrincipalKind::ServiceUser => member.map(|(organization, _)| organization),
+        PrincipalKind::User => new.default_organization,
+    };
+    let email = new.email.as_deref();
+    one(
+        "INSERT INTO principals
+             (id, number, kind, email, name, password_hash, state, created_us, account_role, default_organization,
+              updated_us, wanted_email)
+         VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM principals), $2, $3, $4, $5, $6, $7, $8, $9, $7, $10)",
+        values![
+            new.id,
+            new.kind.name(),
+            email.filter(|_| !address_taken),
+            new.name.as_str(),
+            password_hash,
+            new.state.name(),
+            new.created,
+            new.account_role.map(AccountRole::name),
+            home,
+            email.filter(|_| address_taken)
+        ],
+    )
+}
+
+pub(crate) fn principal(row: &Row) -> Result<Principal> {
+    Ok(Principal {
+        id: PrincipalId(row.id(0)?),
+        number: row.int(1)?,
+        kind: word(&row.text(2)?, principal_kind)?,
+        email: row.maybe_text(3)?,
+        name: row.text(4)?,
+        state: word(&row.text(5)?, PrincipalState::parse)?,
+        created: Micros(row.int(6)?),
+        account_role: row.maybe_text(7)?.map(|name| word(&name, AccountRole::parse)).transpose()?,
+        default_organization: row.maybe_id(8)?.map(OrganizationId),
+    })
+}

@@ -1,0 +1,69 @@
+//! Service users, as those see them who look after their home.
+
+use crate::access::lane::Scan;
+use crate::access::{Granted, GrantedAccount, ManageServiceUsers};
+use crate::database::Row;
+use crate::directory::members::ROLE;
+use crate::directory::principals::{principal, principal_columns};
+use crate::rows::{values, word};
+use crate::{Result, Store};
+use domain::ids::PrincipalId;
+use domain::permission::Role;
+use domain::principal::Principal;
+
+macro_rules! at_home {
+    ($and:literal) => {
+        concat!(
+            "SELECT ",
+            principal_columns!(),
+            ", m.role FROM members m JOIN principals p ON p.id = m.principal
+             WHERE m.organization = $1 AND p.default_organization = $1 AND p.kind = 'service_user'
+               AND p.state <> 'deleted' ",
+            $and,
+            " ORDER BY p.number"
+        )
+    };
+}
+
+macro_rules! of_account {
+    ($and:literal) => {
+        concat!(
+            "SELECT ",
+            principal_columns!(),
+            " FROM principals p
+             WHERE p.kind = 'service_user' AND p.account_role IS NOT NULL AND p.default_organization IS NULL
+               AND p.state <> 'deleted' ",
+            $and,
+            " ORDER BY p.number"
+        )
+    };
+}
+
+impl Store {
+    /// The service users whose home is the organization, with their roles, the oldest first; one of them, if it is named.
+    pub async fn service_users_here(
+        &self,
+        granted: &Granted<ManageServiceUsers>,
+        one: Option<PrincipalId>,
+    ) -> Result<Vec<(Principal, Role)>> {
+        let rows = match one {
+            Some(id) => self.within(granted, at_home!("AND p.id = $2"), values![id]).await?,
+            None => self.within(granted, Scan(at_home!("")), values![]).await?,
+        };
+        let member = |row: &Row| Ok((principal(row)?, word(&row.text(ROLE)?, Role::parse)?));
+        rows.iter().map(member).collect()
+    }
+
+    /// The service users whose home is the account, the oldest first; one of them, if it is named.
+    pub async fn service_users_of_account(
+        &self,
+        granted: &GrantedAccount<ManageServiceUsers>,
+        one: Option<PrincipalId>,
+    ) -> Result<Vec<Principal>> {
+        let rows = match one {
+            Some(id) => self.across(granted, vec![(of_account!("AND p.id = $1"), values![id])]).await?,
+            None => self.across(granted, vec![(Scan(of_account!("")), values![])]).await?,
+        };
+        rows.iter().flatten().map(principal).collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! The change feed: what happened in an organization, gapless and in commit order.
+
+use crate::access::lane::Scan;
+use crate::access::{Granted, System, ViewSessions};
+use crate::database::Row;
+use crate::devices::sessions::session_id;
+use crate::rows::{any, batch, values, word};
+use crate::{Result, Store};
+use domain::Refusal;
+use domain::ids::OrganizationId;
+use domain::session::{FeedLine, Kind, SessionKey, What};
+use domain::time::Micros;
+
+/// A stretch of the change feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// In the order of their sequence.
+    pub lines: Vec<FeedLine>,
+    /// The newest sequence there is; what a reader that has no lines yet goes on from.
+    pub latest: i64,
+}
+
+impl Store {
+    /// The lines after a position, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Refusal::Resync`] when lines after that position are no longer kept.
+    pub async fn changes(&self, granted: &Granted<ViewSessions>, after: i64, limit: u32) -> Result<Feed> {
+        let lines = "SELECT sequence, kind, session_us, session_tail, revision, what, at_us FROM changes
+                     WHERE organization = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
+        let counters = "SELECT sequence, pruned FROM counters WHERE organization = $1";
+        // In one snapshot: a reader that goes on from `latest` must have been given all lines up to it.
+        let both = vec![(lines, values![after, limit]), (counters, values![])];
+        let [rows, counters] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let (latest, pruned) = match counters.first() {
+            Some(row) => (row.int(0)?, row.int(1)?),
+            None => (0, 0),
+        };
+        if after < pruned || after > latest {
+            return Err(Refusal::Resync { pruned, latest }.into());
+        }
+        let lines = rows.iter().map(|row| line(granted.organization(), row)).collect::<Result<_>>()?;
+        Ok(Feed { lines, latest })
+    }
+
+    /// Forgets lines that are older than `before`, up to the first one that is not: an import brings lines that are
+    /// old when they are new, and they must not take the young ones before them along.
+    pub async fn prune_changes(&self, system: &System, before: Micros) -> Result<()> {
+        let sql = "SELECT c.organization FROM counters c
+                   WHERE EXISTS (SELECT 1 FROM changes f WHERE f.organization = c.organization
+                                 AND f.sequence = c.pruned + 1 AND f.at_us < $1)";
+        for row in self.everywhere(system, Scan(sql), values![before]).await? {
+            let organization = OrganizationId(row.id(0)?);
+            let statements = vec![
+                any(
+                    "UPDATE counters SET pruned = COALESCE(
+                         (SELECT sequence - 1 FROM changes WHERE organization = $1 AND at_us >= $2
+                          ORDER BY sequence LIMIT 1), sequence)
+                     WHERE organization = $1",
+                    values![organization, before],
+                ),
+                any(
+                    "DELETE FROM changes WHERE organization = $1
+                         AND sequence <= (SELECT pruned FROM counters WHERE organization = $1)",
+                    values![organization],
+                ),
+            ];
+            self.database.apply(batch([organization], statements)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn line(organization: OrganizationId, row: &Row) -> Result<FeedLine> {
+    Ok(FeedLine {
+        sequence: row.int(0)?,
+        session: SessionKey {
+            organization,
+            kind: word(&row.text(1)?, Kind::parse)?,
+            id: session_id(row, 2)?,
+        },
+        revision: row.int(4)?,
+        what: word(&row.text(5)?, What::parse)?,
+        at: Micros(row.int(6)?),
+    })
+}

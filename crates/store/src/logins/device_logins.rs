@@ -1,0 +1,211 @@
+//! Programs that wait until a person lets them in.
+
+use crate::access::credentials::{creation, key_made};
+use crate::access::{GrantedPerson, ManageOwnKeys};
+use crate::audit::attribution::Proof;
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::{Row, Statement};
+use crate::rows::{any, batch, maybe_time, one, values, word};
+use crate::{ApiToken, Error, Granted, Result, Store, System};
+use domain::Refusal;
+use domain::credential::SecretHash;
+use domain::device_login::{DeviceLogin, State};
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
+use domain::login::Origin;
+use domain::refusal::Thing;
+use domain::time::{Micros, Span};
+use serde_json::json;
+
+/// Who let a program in, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Approval {
+    /// Who.
+    pub principal: PrincipalId,
+    /// The only organization that the program acts in.
+    pub organization: OrganizationId,
+}
+
+macro_rules! columns {
+    () => {
+        "client, remote_ip, agent, created_us, expires_us, interval_us, polled_us, state, principal, organization"
+    };
+}
+
+pub(crate) const BY_HASH: &str = concat!("SELECT ", columns!(), " FROM device_logins WHERE hash = $1");
+pub(crate) const BY_CODE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM device_logins WHERE user_code = $1 AND state = 'pending' AND expires_us > $2"
+);
+
+/// That it was approved, and that who did so is signed in still and may act.
+const USE: &str = "
+    UPDATE device_logins SET state = 'used' WHERE hash = $1 AND state = 'approved' AND expires_us > $2
+      AND EXISTS (SELECT 1 FROM sessions s WHERE s.organization = $3 AND s.kind = 'login'
+                  AND s.created_us = device_logins.login_us AND s.ended_us IS NULL)
+      AND EXISTS (SELECT 1 FROM principals p WHERE p.id = device_logins.principal AND p.state = 'active')";
+
+impl Store {
+    /// Keeps a program's question: the hash of its own code, and of the one that a person types.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when one of the codes is taken.
+    pub async fn ask_in(
+        &self,
+        _: &System,
+        new: &DeviceLogin,
+        hash: &SecretHash,
+        user_code: &SecretHash,
+    ) -> Result<()> {
+        let insert = one(
+            "INSERT INTO device_logins
+                 (hash, user_code, client, remote_ip, agent, created_us, expires_us, interval_us, state)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            values![
+                &hash.0[..],
+                &user_code.0[..],
+                new.client.as_str(),
+                new.origin.remote_ip.map(|ip| ip.to_string()),
+                new.origin.agent.as_str(),
+                new.created,
+                new.expires,
+                new.interval.0,
+                new.state.name()
+            ],
+        );
+        self.apply(batch([], vec![insert]), |_| Error::Stale).await
+    }
+
+    /// What a program asked for, by its own code, and who let it in.
+    pub async fn asked_in(
+        &self,
+        system: &System,
+        hash: &SecretHash,
+    ) -> Result<Option<(DeviceLogin, Option<Approval>)>> {
+        let rows = self.everywhere(system, BY_HASH, values![&hash.0[..]]).await?;
+        rows.first().map(|row| Ok((device_login(row)?, approval(row)?))).transpose()
+    }
+
+    /// Notes that a program asked, and how long it waits from now on.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when it asked twice at once.
+    pub async fn note_asked(
+        &self,
+        _: &System,
+        hash: &SecretHash,
+        seen: Option<Micros>,
+        interval: Span,
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "UPDATE device_logins SET polled_us = $3, interval_us = $4
+                   WHERE hash = $1 AND COALESCE(polled_us, 0) = $2";
+        let values = values![&hash.0[..], seen.unwrap_or_default(), now, interval.0];
+        self.apply(batch([], vec![one(sql, values)]), |_| Error::Stale).await
+    }
+
+    /// The program that waits with the code that a person typed.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when it is unknown, answered or expired.
+    pub async fn waiting(
+        &self,
+        _: &GrantedPerson,
+        user_code: &SecretHash,
+        now: Micros,
+    ) -> Result<DeviceLogin> {
+        let rows = self.everywhere(&System::for_secrets(), BY_CODE, values![&user_code.0[..], now]).await?;
+        rows.first().map(device_login).transpose()?.ok_or_else(unknown)
+    }
+
+    /// Lets a program in: it acts as the person in the organization. `session` is the one that the person is signed in
+    /// with, without which it gets no key any more.
+    ///
+    /// # Errors
+    /// As [`Store::waiting`].
+    pub async fn let_in(
+        &self,
+        granted: &Granted<ManageOwnKeys>,
+        own: &GrantedPerson,
+        session: SessionId,
+        user_code: &SecretHash,
+        now: Micros,
+    ) -> Result<()> {
+        let sql =
+            "UPDATE device_logins SET state = 'approved', principal = $3, organization = $4, login_us = $5
+                   WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
+        let values = values![&user_code.0[..], now, own.person(), granted.organization(), session.created()];
+        let organization = Some(granted.organization());
+        let line = NewAuditLine::new(own.by(), "device_login.allow", own.person(), json!({}), now);
+        let batch = audited([], vec![one(sql, values)], &line.within(organization))?;
+        self.apply(batch, |_| unknown()).await
+    }
+
+    /// Does not let a program in.
+    ///
+    /// # Errors
+    /// As [`Store::waiting`].
+    pub async fn keep_out(&self, own: &GrantedPerson, user_code: &SecretHash, now: Micros) -> Result<()> {
+        let sql = "UPDATE device_logins SET state = 'denied', principal = $3
+                   WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
+        let values = values![&user_code.0[..], now, own.person()];
+        let line = NewAuditLine::new(own.by(), "device_login.deny", own.person(), json!({}), now);
+        self.apply(audited([], vec![one(sql, values)], &line)?, |_| unknown()).await
+    }
+
+    /// Makes the key of a program that was let in. Of many questions at once, one finds it not used yet.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it was used, or who let it in is no longer signed in or may not act.
+    pub async fn redeem(
+        &self,
+        system: &System,
+        hash: &SecretHash,
+        new: &ApiToken,
+        key: &SecretHash,
+        now: Micros,
+    ) -> Result<()> {
+        let people = OrganizationId::PEOPLE;
+        let mut statements = vec![one(USE, values![&hash.0[..], now, people])];
+        statements.extend(creation(&new.credential, key, system.0));
+        let noted = "UPDATE credentials SET updated_us = $2,
+                         made_in = (SELECT d.login_us FROM device_logins d WHERE d.hash = $3) WHERE id = $1";
+        statements.push(any(noted, values![new.credential.id, new.updated, &hash.0[..]]));
+        // Locked, so that a session which is revoked at the same time is seen.
+        let line = key_made(system.0, &new.credential, new.scopes);
+        self.apply(audited([people], statements, &line)?, |_| Error::Unauthenticated).await
+    }
+}
+
+/// Forgets the questions that expired before a time.
+pub(crate) fn forget_before(time: Micros) -> Statement {
+    any("DELETE FROM device_logins WHERE expires_us <= $1", values![time])
+}
+
+fn unknown() -> Error {
+    Refusal::NotFound(Thing::Program).into()
+}
+
+fn device_login(row: &Row) -> Result<DeviceLogin> {
+    Ok(DeviceLogin {
+        client: row.text(0)?,
+        origin: Origin {
+            remote_ip: row.maybe_text(1)?.and_then(|ip| ip.parse().ok()),
+            agent: row.text(2)?,
+            agent_type: String::new(),
+        },
+        created: Micros(row.int(3)?),
+        expires: Micros(row.int(4)?),
+        interval: Span(row.int(5)?),
+        polled: maybe_time(row, 6)?,
+        state: word(&row.text(7)?, State::parse)?,
+    })
+}
+
+fn approval(row: &Row) -> Result<Option<Approval>> {
+    let (Some(principal), Some(organization)) = (row.maybe_id(8)?, row.maybe_id(9)?) else {
+        return Ok(None);
+    };
+    let (principal, organization) = (PrincipalId(principal), OrganizationId(organization));
+    Ok(Some(Approval { principal, organization }))
+}

@@ -1,0 +1,291 @@
+//! Second factors, what is half of a sign-in, and when somebody showed again who they are.
+
+use crate::access::idempotency::makes;
+use crate::access::{GrantedPerson, System};
+use crate::database::{Row, Statement};
+use crate::devices::sessions::line_of;
+use crate::rows::{any, batch, maybe_time, one, values};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::credential::SecretHash;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::login::{Login, Method};
+use domain::refusal::Thing;
+use domain::session::{Kind, SessionKey, What};
+use domain::time::Micros;
+
+/// A person's second factor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Factor {
+    /// What codes are made from, sealed.
+    pub sealed: Vec<u8>,
+    /// When it was proposed.
+    pub created: Micros,
+    /// When a first code showed that the person's app has it; until then nobody is asked for one.
+    pub confirmed: Option<Micros>,
+    /// How many recovery codes are left.
+    pub recovery_codes: i64,
+}
+
+const FACTOR: &str = "
+    SELECT f.sealed, f.created_us, f.confirmed_us,
+           (SELECT COUNT(*) FROM recovery_codes r WHERE r.principal = f.principal)
+    FROM second_factors f WHERE f.principal = $1";
+
+impl Store {
+    /// The person's second factor, if there is one, confirmed or not.
+    pub async fn factor(&self, granted: &GrantedPerson) -> Result<Option<Factor>> {
+        let rows = self.everywhere(&System::for_secrets(), FACTOR, values![granted.person()]).await?;
+        rows.first().map(factor).transpose()
+    }
+
+    /// Keeps a second factor that has to be confirmed, instead of one that never was.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`] when the person has one.
+    pub async fn propose_factor(&self, granted: &GrantedPerson, sealed: &[u8], now: Micros) -> Result<()> {
+        let keep = one(
+            "INSERT INTO second_factors (principal, sealed, created_us, confirmed_us, used_step)
+             VALUES ($1, $2, $3, NULL, 0)
+             ON CONFLICT (principal) DO UPDATE SET sealed = $2, created_us = $3
+             WHERE second_factors.confirmed_us IS NULL",
+            values![granted.person(), sealed, now],
+        );
+        let exists = |_| Refusal::Exists("a second factor".to_owned()).into();
+        self.apply(batch([], vec![keep]), exists).await
+    }
+
+    /// Takes a proposed factor into use by the code of a step, with its recovery codes. `session` has shown both
+    /// factors now.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when another was proposed, it was confirmed, or the session changed meanwhile.
+    pub async fn confirm_factor(
+        &self,
+        granted: &GrantedPerson,
+        seen: &Factor,
+        step: i64,
+        codes: &[SecretHash],
+        session: Option<&Login>,
+        now: Micros,
+    ) -> Result<()> {
+        let confirm = one(
+            "UPDATE second_factors SET confirmed_us = $4, used_step = $3
+             WHERE principal = $1 AND sealed = $2 AND confirmed_us IS NULL",
+            values![granted.person(), &seen.sealed[..], step, now],
+        );
+        let mut statements = vec![confirm];
+        statements.extend(codes_anew(granted.person(), codes));
+        if let Some(session) = session {
+            let mut methods = session.methods.clone();
+            methods.extend([Method::OneTime, Method::MultiFactor]);
+            statements.extend(shown_again(session, methods, now));
+        }
+        statements.extend(makes(granted, granted.person().0));
+        self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
+    }
+
+    /// Uses up the code of a step, and all of the steps before.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongCode`] when it is used up.
+    pub async fn use_step(&self, granted: &GrantedPerson, step: i64) -> Result<()> {
+        let sql = "UPDATE second_factors SET used_step = $2
+                   WHERE principal = $1 AND used_step < $2 AND confirmed_us IS NOT NULL";
+        let used = one(sql, values![granted.person(), step]);
+        self.apply(batch([], vec![used]), |_| Refusal::WrongCode.into()).await
+    }
+
+    /// Uses up a recovery code.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongCode`] when it is none of the person's.
+    pub async fn use_recovery_code(&self, granted: &GrantedPerson, hash: &SecretHash) -> Result<()> {
+        let sql = "DELETE FROM recovery_codes WHERE principal = $1 AND hash = $2";
+        let used = one(sql, values![granted.person(), &hash.0[..]]);
+        self.apply(batch([], vec![used]), |_| Refusal::WrongCode.into()).await
+    }
+
+    /// Keeps new recovery codes instead of all before.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when the person has no second factor.
+    pub async fn set_recovery_codes(&self, granted: &GrantedPerson, codes: &[SecretHash]) -> Result<()> {
+        let sql = "UPDATE second_factors SET used_step = used_step
+                   WHERE principal = $1 AND confirmed_us IS NOT NULL";
+        let mut statements = vec![one(sql, values![granted.person()])];
+        statements.extend(codes_anew(granted.person(), codes));
+        statements.extend(makes(granted, granted.person().0));
+        self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
+    }
+
+    /// Takes the person's second factor away, confirmed or not, with its recovery codes.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when there is none.
+    pub async fn remove_factor(&self, granted: &GrantedPerson) -> Result<()> {
+        let person = granted.person();
+        let mut statements = vec![one("DELETE FROM second_factors WHERE principal = $1", values![person])];
+        statements.extend(codes_anew(person, &[]));
+        statements.extend(makes(granted, person.0));
+        self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
+    }
+
+    /// Notes that the person has shown again in a session who they are.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the session ended or changed meanwhile.
+    pub async fn authenticated_again(
+        &self,
+        granted: &GrantedPerson,
+        session: &Login,
+        methods: Vec<Method>,
+        now: Micros,
+    ) -> Result<()> {
+        assert_eq!(granted.person(), session.owner, "a proof opens its own person only");
+        let mut statements = shown_again(session, methods, now);
+        statements.extend(makes(granted, session.id.uuid()));
+        self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
+    }
+
+    /// Keeps what a person's sign-in goes on with when its second half comes, for the bearer of a token.
+    pub async fn keep_half(
+        &self,
+        _: &System,
+        person: PrincipalId,
+        purpose: &'static str,
+        token: &SecretHash,
+        data: &str,
+        expires: Micros,
+    ) -> Result<()> {
+        let sql = "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us, data)
+                   VALUES ($1, $2, $3, $4, $5)";
+        let keep = any(sql, values![&token.0[..], person, purpose, expires, data]);
+        Ok(self.database.apply(batch([], vec![keep])).await?)
+    }
+
+    /// What was kept for the bearer of a token, which stays good.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it is unknown, used or expired.
+    pub async fn half(
+        &self,
+        system: &System,
+        purpose: &'static str,
+        token: &SecretHash,
+        now: Micros,
+    ) -> Result<(PrincipalId, String)> {
+        let sql = "SELECT principal, data FROM one_time_tokens
+                   WHERE hash = $1 AND purpose = $2 AND expires_us > $3 AND data IS NOT NULL";
+        let rows = self.everywhere(system, sql, values![&token.0[..], purpose, now]).await?;
+        let row = rows.first().ok_or(Error::Unauthenticated)?;
+        Ok((PrincipalId(row.id(0)?), row.text(1)?))
+    }
+
+    /// Notes that something was used which may be used once until it expires.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when it was used before.
+    pub async fn use_once(
+        &self,
+        _: &System,
+        purpose: &'static str,
+        what: &SecretHash,
+        expires: Micros,
+    ) -> Result<()> {
+        let sql = "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us) VALUES ($1, $2, $3, $4)
+                   ON CONFLICT (hash) DO NOTHING";
+        let nobody = PrincipalId(uuid::Uuid::nil());
+        let used = one(sql, values![&what.0[..], nobody, purpose, expires]);
+        self.apply(batch([], vec![used]), |_| Error::Stale).await
+    }
+
+    /// Uses up such a token: of many at once, one does.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it is unknown or used.
+    pub async fn end_half(&self, _: &System, purpose: &'static str, token: &SecretHash) -> Result<()> {
+        let sql = "DELETE FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND data IS NOT NULL";
+        let used = one(sql, values![&token.0[..], purpose]);
+        self.apply(batch([], vec![used]), |_| Error::Unauthenticated).await
+    }
+}
+
+impl Store {
+    /// Second factors of everybody after a person, confirmed or not, for a change of the master key.
+    pub async fn all_factors(
+        &self,
+        system: &System,
+        after: Option<PrincipalId>,
+        limit: u32,
+    ) -> Result<Vec<(PrincipalId, Vec<u8>)>> {
+        let sql =
+            "SELECT principal, sealed FROM second_factors WHERE principal > $1 ORDER BY principal LIMIT $2";
+        let after = after.unwrap_or(PrincipalId(uuid::Uuid::nil()));
+        let rows = self.everywhere(system, sql, values![after, limit]).await?;
+        rows.iter().map(|row| Ok((PrincipalId(row.id(0)?), row.bytes(1)?))).collect()
+    }
+
+    /// Puts a second factor that was sealed anew in the place of the old one.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when it is no longer `before`.
+    pub async fn replace_factor(
+        &self,
+        _: &System,
+        person: PrincipalId,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<()> {
+        let sql = "UPDATE second_factors SET sealed = $3 WHERE principal = $1 AND sealed = $2";
+        self.apply(batch([], vec![one(sql, values![person, before, after])]), |_| Error::Stale).await
+    }
+}
+
+fn codes_anew(person: PrincipalId, codes: &[SecretHash]) -> Vec<Statement> {
+    let mut statements = vec![any("DELETE FROM recovery_codes WHERE principal = $1", values![person])];
+    statements.extend(codes.iter().map(|hash| {
+        any("INSERT INTO recovery_codes (principal, hash) VALUES ($1, $2)", values![person, &hash.0[..]])
+    }));
+    statements
+}
+
+/// A session's new time and methods, its revision and its line of the feed. The batch must lock
+/// [`OrganizationId::PEOPLE`].
+fn shown_again(session: &Login, mut methods: Vec<Method>, now: Micros) -> Vec<Statement> {
+    methods.sort();
+    methods.dedup();
+    let methods = methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" ");
+    let (id, revision) = (session.id, session.revision + 1);
+    let mut statements = vec![
+        one(
+            "UPDATE sessions SET revision = $5
+             WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND tail = $3 AND principal = $4
+               AND revision = $6 AND ended_us IS NULL",
+            values![
+                OrganizationId::PEOPLE,
+                id.created(),
+                id.tail() as i64,
+                session.owner,
+                revision,
+                session.revision
+            ],
+        ),
+        one(
+            "UPDATE logins SET authenticated_us = $2, methods = $3 WHERE created_us = $1",
+            values![id.created(), now, methods],
+        ),
+    ];
+    let key = SessionKey { organization: OrganizationId::PEOPLE, kind: Kind::Login, id };
+    statements.extend(line_of(key, revision, What::Changed, now));
+    statements
+}
+
+fn factor(row: &Row) -> Result<Factor> {
+    Ok(Factor {
+        sealed: row.bytes(0)?,
+        created: Micros(row.int(1)?),
+        confirmed: maybe_time(row, 2)?,
+        recovery_codes: row.int(3)?,
+    })
+}

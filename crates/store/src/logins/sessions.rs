@@ -1,0 +1,483 @@
+//! Login sessions: opening, looking at and ending them.
+//!
+//! They stand in `sessions` under [`OrganizationId::PEOPLE`] and in `logins`. Every batch that opens or ends one
+//! locks the counter of that organization, so these batches see each other's outcome and the feed is gapless.
+
+use crate::access::authentication::Means;
+use crate::access::credentials::{Chosen, caller_of};
+use crate::access::lane::Scan;
+use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
+use crate::audit::attribution::{By, Proof};
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::{DatabaseError, Row, Statement, Topic, Value};
+use crate::devices::sessions::{line_of, session_id, stale};
+use crate::rows::{any, batch, ending, maybe_scopes, maybe_time, one, scopes_text, values, word};
+use crate::{Error, Result, Store};
+use domain::Refusal;
+use domain::credential::SecretHash;
+use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
+use domain::login::{Login, Method, Origin};
+use domain::refusal::Thing;
+use domain::session::{Ending, Kind, SessionKey, What};
+use domain::time::{Micros, Span};
+use serde_json::json;
+
+/// The columns of a login session; see [`login`].
+macro_rules! columns {
+    () => {
+        "s.created_us, s.tail, s.principal, s.revision, s.activity_us,
+         s.ended_us, s.end_reason, s.end_actor, s.end_evidence,
+         l.idle_us, l.expires_us, l.authenticated_us, l.methods, l.remote_ip, l.agent, l.agent_type,
+         l.credential, l.scopes"
+    };
+}
+
+pub(crate) const OPEN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions s JOIN logins l ON l.created_us = s.created_us
+      WHERE s.principal = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
+);
+
+const ONE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions s JOIN logins l ON l.created_us = s.created_us
+      WHERE s.organization = $1 AND s.kind = 'login' AND s.created_us = $2 AND s.tail = $3 AND s.principal = $4"
+);
+
+const OVER: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions s JOIN logins l ON l.created_us = s.created_us
+      WHERE s.kind = 'login' AND s.ended_us IS NULL AND (l.expires_us <= $1 OR s.activity_us + l.idle_us <= $1)
+      ORDER BY s.activity_us LIMIT 1000"
+);
+
+/// What is forgotten, the oldest first: a walk of the primary key, in which few are older and open still.
+macro_rules! forgotten {
+    () => {
+        "(SELECT created_us FROM sessions WHERE organization = $1 AND kind = 'login' AND created_us < $2 AND ended_us < $2
+          ORDER BY created_us LIMIT 1000)"
+    };
+}
+
+const FORGET_LOGINS: &str = concat!("DELETE FROM logins WHERE created_us IN ", forgotten!());
+
+const FORGET_SESSIONS: &str = concat!(
+    "DELETE FROM sessions WHERE organization = $1 AND kind = 'login' AND created_us IN ",
+    forgotten!()
+);
+
+/// Of everybody. There is no index for it: administrators ask for it, and what is open is few.
+const ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions s JOIN logins l ON l.created_us = s.created_us
+      WHERE s.organization = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
+);
+
+/// In the order that [`caller_of`] reads; see there for its joins.
+pub(crate) const CALLER: &str = "
+    SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
+           l.scopes, l.expires_us, s.activity_us,
+           CASE WHEN l.credential IS NULL THEN l.authenticated_us END, k.networks
+    FROM sessions s
+    JOIN logins l ON l.created_us = s.created_us
+    LEFT JOIN credentials k ON k.id = l.credential
+    JOIN principals p ON p.id = s.principal
+    LEFT JOIN members m ON m.principal = p.id
+    LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
+    WHERE s.organization = $1 AND s.kind = 'login' AND s.created_us = $2 AND s.tail = $3 AND l.hash = $4
+      AND s.ended_us IS NULL AND l.expires_us > $5 AND s.activity_us + l.idle_us > $5 AND p.state = 'active'
+      AND COALESCE(k.created_us, $6 + 1) > $6
+    ORDER BY m.created_us, m.organization";
+
+/// What ends a set of open sessions: a line of the feed for each, their number, the sessions themselves.
+pub(crate) struct Ends {
+    pub(crate) lines: &'static str,
+    pub(crate) count: &'static str,
+    pub(crate) sessions: &'static str,
+}
+
+/// The sessions that `$which`, some literals, describes with `$2` and `$3`. The organization is compared so that no index is chosen for
+/// it: SQLite would walk the primary key, and with it all sessions there ever were.
+macro_rules! ends {
+    ($($which:expr),+) => {
+        $crate::logins::sessions::Ends {
+            lines: concat!(
+                "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
+                 SELECT organization, (SELECT sequence FROM counters WHERE organization = $1)
+                        + ROW_NUMBER() OVER (ORDER BY created_us),
+                        'login', created_us, tail, revision + 1, 'ended', CAST($4 AS BIGINT)
+                 FROM sessions WHERE COALESCE(organization, $1) = $1 AND kind = 'login' AND ended_us IS NULL AND ",
+                $($which),+
+            ),
+            count: concat!(
+                "UPDATE counters SET sequence = sequence + (SELECT COUNT(*) FROM sessions
+                     WHERE COALESCE(organization, $1) = $1 AND kind = 'login' AND ended_us IS NULL AND ",
+                $($which),+,
+                ") WHERE organization = $1"
+            ),
+            sessions: concat!(
+                "UPDATE sessions SET revision = revision + 1, ended_us = $4, end_reason = $5, end_actor = $6,
+                                     end_evidence = $7
+                 WHERE COALESCE(organization, $1) = $1 AND kind = 'login' AND ended_us IS NULL AND ",
+                $($which),+
+            ),
+        }
+    };
+}
+
+pub(crate) use ends;
+
+/// Those of a person but for one.
+pub(crate) const OF_PERSON: Ends = ends!("principal = $2 AND created_us <> $3");
+/// Those of a person that open one organization only.
+pub(crate) const OF_PERSON_HERE: Ends = ends!(
+    "principal = $2 AND EXISTS (SELECT 1 FROM logins l WHERE l.created_us = sessions.created_us AND l.organization = $3)"
+);
+/// Those of everybody.
+pub(crate) const OF_EVERYBODY: Ends = ends!("principal <> $2 AND created_us <> $3");
+/// Those that a key opened but for one.
+const OF_KEY: Ends =
+    ends!("created_us IN (SELECT l.created_us FROM logins l WHERE l.credential = $2) AND created_us <> $3");
+/// One of a person.
+const OF_ID: Ends = ends!("principal = $2 AND created_us = $3");
+
+/// No session was created then.
+pub(crate) const NONE: Micros = Micros(-1);
+
+pub(crate) fn end(
+    which: &Ends,
+    subject: uuid::Uuid,
+    other: impl Into<Value>,
+    ending: &Ending,
+    now: Micros,
+) -> [Statement; 3] {
+    let (people, other) = (OrganizationId::PEOPLE, other.into());
+    [
+        any(which.lines, values![people, subject, other.clone(), now]),
+        any(which.count, values![people, subject, other.clone()]),
+        any(
+            which.sessions,
+            values![people, subject, other, now, ending.reason, ending.actor, ending.evidence.as_str()],
+        ),
+    ]
+}
+
+/// Ends what a person has open, but for one session. The batch must lock [`OrganizationId::PEOPLE`].
+pub(crate) fn end_all(
+    person: PrincipalId,
+    but: Option<SessionId>,
+    ending: &Ending,
+    now: Micros,
+) -> [Statement; 3] {
+    end(&OF_PERSON, person.0, but.map_or(NONE, SessionId::created), ending, now)
+}
+
+/// Ends what a key opened. The batch must lock [`OrganizationId::PEOPLE`].
+pub(crate) fn end_of_key(key: CredentialId, ending: &Ending, now: Micros) -> [Statement; 3] {
+    end(&OF_KEY, key.0, NONE, ending, now)
+}
+
+/// What must still hold when a session is opened, and what gives way to it.
+#[derive(Clone, Default)]
+pub struct Opening {
+    /// The password's hash that was checked; nothing when it was another proof.
+    pub password_hash: Option<String>,
+    /// How many sessions were open.
+    pub open: usize,
+    /// Those that end, and how.
+    pub ending: Vec<(SessionId, Ending)>,
+    /// The only organization that the session opens.
+    pub bound: Option<OrganizationId>,
+}
+
+impl Store {
+    /// Opens a session as `new` says, at its time or the next free microsecond: nobody has seen the id yet.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when the password, the owner or the number of open sessions changed meanwhile.
+    pub async fn open_login(
+        &self,
+        _: &System,
+        mut new: Login,
+        hash: &SecretHash,
+        opening: &Opening,
+    ) -> Result<Login> {
+        let now = new.id.created();
+        loop {
+            let created = self.next_time(OrganizationId::PEOPLE, Kind::Login, new.id.created());
+            new.id = SessionId::new(created, new.id.tail());
+            let statements = opening_statements(&new, hash, opening, now);
+            let batch = audited([OrganizationId::PEOPLE], statements, &opened(&new, opening, now))?;
+            match self.database.apply(batch).await {
+                Err(DatabaseError::Taken { .. }) => {}
+                outcome => return outcome.map(|()| new).map_err(stale),
+            }
+        }
+    }
+
+    /// Who calls with a login session: its id and the hash of the secret in its token.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it is unknown, ended or over, or its owner may not act;
+    /// [`Refusal::NotAMember`] as for keys.
+    pub async fn caller_signed_in(
+        &self,
+        id: SessionId,
+        hash: &SecretHash,
+        chosen: Chosen,
+        now: Micros,
+    ) -> Result<(Caller, Micros)> {
+        let system = System::for_secrets();
+        let values = values![
+            OrganizationId::PEOPLE,
+            id.created(),
+            id.tail() as i64,
+            &hash.0[..],
+            now,
+            self.key_limits.too_old(now)
+        ];
+        let rows = self.everywhere(&system, CALLER, values).await?;
+        let first = rows.first().ok_or(Error::Unauthenticated)?;
+        let seen = Micros(first.int(9)?);
+        let authenticated = maybe_time(first, 10)?;
+        let caller = caller_of(self, &system, &rows, Means::Login(id), chosen).await?;
+        Ok((Caller { authenticated, ..caller }, seen))
+    }
+
+    /// Whether a secret with this hash opens a session.
+    pub async fn opens_login(&self, system: &System, id: SessionId, hash: &SecretHash) -> Result<bool> {
+        let sql = "SELECT 1 FROM logins WHERE created_us = $1 AND hash = $2";
+        Ok(!self.everywhere(system, sql, values![id.created(), &hash.0[..]]).await?.is_empty())
+    }
+
+    /// Notes that a session was used; see [`domain::login::renewal`]. Its revision stays as it is.
+    pub async fn login_used(&self, _: &System, id: SessionId, now: Micros) -> Result<()> {
+        let sql = "UPDATE sessions SET activity_us = $3
+                   WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND activity_us < $3
+                     AND ended_us IS NULL";
+        let statement = any(sql, values![OrganizationId::PEOPLE, id.created(), now]);
+        Ok(self.database.apply(batch([], vec![statement])).await?)
+    }
+
+    /// What the person has open at `now`, newest first.
+    pub async fn logins(&self, granted: &GrantedPerson, now: Micros) -> Result<Vec<Login>> {
+        let mut open = self.open_logins(&System::for_secrets(), granted.person()).await?;
+        open.retain(|login| login.alive(now));
+        Ok(open)
+    }
+
+    /// What a person has open, also what time has ended and no sweep yet.
+    pub async fn open_logins(&self, system: &System, person: PrincipalId) -> Result<Vec<Login>> {
+        self.everywhere(system, OPEN, values![person]).await?.iter().map(login).collect()
+    }
+
+    /// One of the person's sessions, open or not.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn login(&self, granted: &GrantedPerson, id: SessionId) -> Result<Login> {
+        let values = values![OrganizationId::PEOPLE, id.created(), id.tail() as i64, granted.person()];
+        let rows = self.everywhere(&System::for_secrets(), ONE, values).await?;
+        rows.first().map(login).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
+    }
+
+    /// Ends one of the person's sessions for ever.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when it is none of theirs or has ended.
+    pub async fn end_login(
+        &self,
+        granted: &GrantedPerson,
+        id: SessionId,
+        ending: &Ending,
+        now: Micros,
+    ) -> Result<()> {
+        let tail = one(
+            "UPDATE sessions SET tail = tail
+             WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND tail = $3 AND principal = $4
+               AND ended_us IS NULL",
+            values![OrganizationId::PEOPLE, id.created(), id.tail() as i64, granted.person()],
+        );
+        let mut statements = vec![tail];
+        statements.extend(end(&OF_ID, granted.person().0, id.created(), ending, now));
+        let details = json!({ "of": granted.person(), "reason": ending.reason.name() });
+        let line = NewAuditLine::new(granted.by(), "login.end", id, details, now);
+        let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+        self.apply(batch, |_| Refusal::NotFound(Thing::Session).into()).await
+    }
+
+    /// Ends all of the person's sessions but for one.
+    pub async fn end_logins(
+        &self,
+        granted: &GrantedPerson,
+        but: Option<SessionId>,
+        ending: &Ending,
+        now: Micros,
+    ) -> Result<()> {
+        let statements = end_all(granted.person(), but, ending, now).to_vec();
+        let details = json!({ "reason": ending.reason.name(), "but": but.map(SessionId::uuid) });
+        let line = NewAuditLine::new(granted.by(), "login.end_all", granted.person(), details, now);
+        Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
+    }
+
+    /// What everybody has open at `now`, newest first.
+    pub async fn all_logins(
+        &self,
+        granted: &GrantedAccount<ManageMembers>,
+        now: Micros,
+    ) -> Result<Vec<Login>> {
+        let everybodys = vec![(Scan(ALL), values![OrganizationId::PEOPLE])];
+        let rows = self.across(granted, everybodys).await?.pop().unwrap_or_default();
+        let mut open = rows.iter().map(login).collect::<Result<Vec<_>>>()?;
+        open.retain(|login| login.alive(now));
+        Ok(open)
+    }
+
+    /// Ends these sessions, whoever's, in one batch. Those that have ended are left as they are.
+    pub async fn end_these(
+        &self,
+        granted: &GrantedAccount<ManageMembers>,
+        logins: &[Login],
+        ending: &Ending,
+        now: Micros,
+    ) -> Result<()> {
+        let statements =
+            logins.iter().flat_map(|login| end(&OF_ID, login.owner.0, login.id.created(), ending, now));
+        let ids = logins.iter().map(|login| login.id.uuid()).collect::<Vec<_>>();
+        let details = json!({ "reason": ending.reason.name(), "ended": ids });
+        let line = NewAuditLine::new(granted.by(), "login.end_found", logins.len(), details, now);
+        let mut batch = audited([OrganizationId::PEOPLE], statements.collect(), &line)?;
+        batch.topics.extend(ids.into_iter().map(Topic::Access));
+        Ok(self.database.apply(batch).await?)
+    }
+
+    /// Sessions that time has ended, the longest unused first; at most a thousand.
+    pub async fn over_logins(&self, system: &System, now: Micros) -> Result<Vec<Login>> {
+        self.everywhere(system, Scan(OVER), values![now]).await?.iter().map(login).collect()
+    }
+
+    /// Forgets sessions that were opened and ended before a time, at most a thousand. The audit log keeps its lines of them.
+    pub async fn forget_logins(&self, _: &System, before: Micros) -> Result<()> {
+        let people = OrganizationId::PEOPLE;
+        let statements =
+            vec![any(FORGET_LOGINS, values![people, before]), any(FORGET_SESSIONS, values![people, before])];
+        Ok(self.database.apply(batch([people], statements)).await?)
+    }
+
+    /// Ends a session that time has ended. One that has ended meanwhile is left as it is.
+    pub async fn expire_login(&self, _: &System, login: &Login, ending: &Ending, now: Micros) -> Result<()> {
+        let statements = end(&OF_ID, login.owner.0, login.id.created(), ending, now).to_vec();
+        Ok(self.database.apply(batch([OrganizationId::PEOPLE], statements)).await?)
+    }
+}
+
+fn opening_statements(new: &Login, hash: &SecretHash, opening: &Opening, now: Micros) -> Vec<Statement> {
+    let owner = match &opening.password_hash {
+        Some(seen) => one(
+            "UPDATE principals SET state = state WHERE id = $1 AND state = 'active' AND password_hash = $2",
+            values![new.owner, seen.as_str()],
+        ),
+        None => {
+            one("UPDATE principals SET state = state WHERE id = $1 AND state = 'active'", values![new.owner])
+        }
+    };
+    let count = one(
+        "UPDATE counters SET sequence = sequence WHERE organization = $1 AND (SELECT COUNT(*) FROM sessions
+             WHERE kind = 'login' AND ended_us IS NULL AND principal = $2) = $3",
+        values![OrganizationId::PEOPLE, new.owner, i64::try_from(opening.open).unwrap_or(i64::MAX)],
+    );
+    let mut statements = vec![owner, count];
+    if let Some(key) = new.credential {
+        statements.push(one(
+            "UPDATE credentials SET name = name WHERE id = $1 AND revoked_us IS NULL",
+            values![key],
+        ));
+    }
+    for (id, ending) in &opening.ending {
+        statements.extend(end(&OF_ID, new.owner.0, id.created(), ending, now));
+    }
+    statements.extend(insert(new, hash, opening.bound));
+    let key = SessionKey { organization: OrganizationId::PEOPLE, kind: Kind::Login, id: new.id };
+    statements.extend(line_of(key, new.revision, What::Created, now));
+    statements
+}
+
+/// The line of the audit log about a new session. Its secret is not in there.
+fn opened(new: &Login, opening: &Opening, now: Micros) -> NewAuditLine {
+    let methods = new.methods.iter().map(|method| method.name()).collect::<Vec<_>>();
+    let ended = opening.ending.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>();
+    let details = json!({ "of": new.owner, "methods": methods, "expires_us": new.expires.0, "ended": ended });
+    let by = By {
+        principal: Some(new.owner),
+        credential: new.credential,
+        login: Some(new.id),
+        address: new.origin.remote_ip,
+        attempt: None,
+    };
+    NewAuditLine::new(by, "login.open", new.id, details, now)
+}
+
+fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Statement; 2] {
+    let methods = new.methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" ");
+    [
+        one(
+            "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
+             VALUES ($1, 'login', $2, $3, $4, $5, $6)",
+            values![
+                OrganizationId::PEOPLE,
+                new.id.created(),
+                new.id.tail() as i64,
+                new.owner,
+                new.revision,
+                new.seen
+            ],
+        ),
+        one(
+            "INSERT INTO logins (created_us, hash, idle_us, expires_us, authenticated_us, methods, remote_ip, agent,
+                                 agent_type, credential, organization, scopes)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            values![
+                new.id.created(),
+                &hash.0[..],
+                new.idle.0,
+                new.expires,
+                new.authenticated,
+                methods,
+                new.origin.remote_ip.map(|ip| ip.to_string()),
+                new.origin.agent.as_str(),
+                new.origin.agent_type.as_str(),
+                new.credential,
+                bound,
+                scopes_text(new.scopes)
+            ],
+        ),
+    ]
+}
+
+/// A session out of its columns.
+fn login(row: &Row) -> Result<Login> {
+    let methods = row.text(12)?;
+    let methods = methods.split_whitespace().map(|name| word(name, Method::parse));
+    Ok(Login {
+        id: session_id(row, 0)?,
+        owner: PrincipalId(row.id(2)?),
+        revision: row.int(3)?,
+        seen: Micros(row.int(4)?),
+        ended: ending(row, 5)?,
+        idle: Span(row.int(9)?),
+        expires: Micros(row.int(10)?),
+        authenticated: maybe_time(row, 11)?.unwrap_or_default(),
+        methods: methods.collect::<Result<_>>()?,
+        origin: Origin {
+            remote_ip: row.maybe_text(13)?.and_then(|ip| ip.parse().ok()),
+            agent: row.text(14)?,
+            agent_type: row.text(15)?,
+        },
+        credential: row.maybe_id(16)?.map(CredentialId),
+        scopes: maybe_scopes(row, 17)?,
+    })
+}

@@ -1,0 +1,121 @@
+//! What tokens are checked with, and how often a sign-in was tried.
+
+use crate::access::System;
+use crate::database::Row;
+use crate::rows::{any, batch, one, values};
+use crate::{Error, Result, Store};
+use domain::credential::SecretHash;
+use domain::ids::SigningKeyId;
+use domain::password::Attempts;
+use domain::time::Micros;
+
+/// How many things [`Store::attempts`] is asked about at once.
+pub const AT_ONCE: usize = 3;
+
+/// The public half of a key that tokens are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// The `kid` of its tokens.
+    pub id: SigningKeyId,
+    /// 32 bytes of Ed25519.
+    pub bytes: Vec<u8>,
+    /// When it was made.
+    pub created: Micros,
+    /// From then on nothing that it signed is good.
+    pub retires: Micros,
+}
+
+impl Store {
+    /// The public half of a key, if it is known.
+    pub async fn public_key(&self, system: &System, id: SigningKeyId) -> Result<Option<PublicKey>> {
+        let sql = "SELECT id, public, created_us, retires_us FROM signing_keys WHERE id = $1";
+        self.everywhere(system, sql, values![id]).await?.first().map(public_key).transpose()
+    }
+
+    /// Keeps the public half of a key, or of the same one again.
+    pub async fn keep_public_key(&self, _: &System, key: &PublicKey) -> Result<()> {
+        let sql = "INSERT INTO signing_keys (id, public, created_us, retires_us) VALUES ($1, $2, $3, $4)
+                   ON CONFLICT (id) DO NOTHING";
+        let statement = any(sql, values![key.id, &key.bytes[..], key.created, key.retires]);
+        Ok(self.database.apply(batch([], vec![statement])).await?)
+    }
+
+    /// How often each of up to [`AT_ONCE`] things was tried, in their order.
+    pub async fn attempts(&self, system: &System, what: &[SecretHash], now: Micros) -> Result<Vec<Attempts>> {
+        assert!((1..=AT_ONCE).contains(&what.len()), "one statement asks for {AT_ONCE} at most");
+        let sql = "SELECT hash, failed, until_us FROM sign_in_attempts WHERE hash IN ($1, $2, $3) AND until_us > $4";
+        let mut values =
+            what.iter().cycle().take(AT_ONCE).map(|hash| (&hash.0[..]).into()).collect::<Vec<_>>();
+        values.push(now.into());
+        let mut attempts = vec![Attempts { count: 0, until: now }; what.len()];
+        for row in self.everywhere(system, sql, values).await? {
+            let hash = row.bytes(0)?;
+            if let Some(at) = what.iter().position(|one| one.0[..] == hash[..]) {
+                attempts[at] = Attempts { count: row.int(1)?, until: Micros(row.int(2)?) };
+            }
+        }
+        Ok(attempts)
+    }
+
+    /// Takes one attempt out of all budgets or out of none, before the outcome is known: many at once are counted as
+    /// many. A budget is what it is of, how many attempts it has, and when a window ends that begins now.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when one of them is used up; then nothing is counted.
+    pub async fn reserve_attempts(
+        &self,
+        _: &System,
+        budgets: &[(SecretHash, u32, Micros)],
+        now: Micros,
+    ) -> Result<()> {
+        let sql = "INSERT INTO sign_in_attempts (hash, failed, until_us) VALUES ($1, 1, $2)
+                   ON CONFLICT (hash) DO UPDATE SET
+                       failed = CASE WHEN sign_in_attempts.until_us <= $3 THEN 1 ELSE sign_in_attempts.failed + 1 END,
+                       until_us = CASE WHEN sign_in_attempts.until_us <= $3 THEN $2 ELSE sign_in_attempts.until_us END
+                   WHERE sign_in_attempts.until_us <= $3 OR sign_in_attempts.failed < $4";
+        // All servers lock the rows in one order.
+        let mut budgets = budgets.to_vec();
+        budgets.sort_by_key(|(hash, ..)| hash.0);
+        let take = |(hash, limit, until): &(SecretHash, u32, Micros)| {
+            one(sql, values![&hash.0[..], *until, now, i64::from(*limit)])
+        };
+        self.apply(batch([], budgets.iter().map(take).collect()), |_| Error::Stale).await
+    }
+
+    /// Forgets the attempts at some things, and gives one attempt back of others.
+    pub async fn settle_attempts(
+        &self,
+        _: &System,
+        forgotten: &[SecretHash],
+        given_back: &[SecretHash],
+    ) -> Result<()> {
+        let forget = forgotten.iter().map(|hash| (hash, "DELETE FROM sign_in_attempts WHERE hash = $1"));
+        let back = "UPDATE sign_in_attempts SET failed = failed - 1 WHERE hash = $1 AND failed > 0";
+        let mut all = forget.chain(given_back.iter().map(|hash| (hash, back))).collect::<Vec<_>>();
+        all.sort_by_key(|(hash, _)| hash.0);
+        let statements = all.into_iter().map(|(hash, sql)| any(sql, values![&hash.0[..]])).collect();
+        Ok(self.database.apply(batch([], statements)).await?)
+    }
+
+    /// Forgets what is of no more use: attempts whose window is over, tokens and keys that have expired, and programs
+    /// that asked before `programs`.
+    pub async fn forget_expired(&self, _: &System, programs: Micros, now: Micros) -> Result<()> {
+        let statements = vec![
+            any("DELETE FROM sign_in_attempts WHERE until_us <= $1", values![now]),
+            any("DELETE FROM one_time_tokens WHERE expires_us <= $1", values![now]),
+            any("DELETE FROM signing_keys WHERE retires_us <= $1", values![now]),
+            // A program that asks late is still told that it is late.
+            crate::logins::device_logins::forget_before(programs),
+        ];
+        Ok(self.database.apply(batch([], statements)).await?)
+    }
+}
+
+pub(crate) fn public_key(row: &Row) -> Result<PublicKey> {
+    Ok(PublicKey {
+        id: SigningKeyId(row.id(0)?),
+        bytes: row.bytes(1)?,
+        created: Micros(row.int(2)?),
+        retires: Micros(row.int(3)?),
+    })
+}

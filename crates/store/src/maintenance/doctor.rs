@@ -1,0 +1,140 @@
+//! What should not be in a database, and what its clock says.
+
+use crate::access::System;
+use crate::access::lane::Scan;
+use crate::database::Row;
+use crate::logins::signing_keys::PublicKey;
+use crate::rows::values;
+use crate::{Result, Store};
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::time::Micros;
+
+/// What is wrong with what is kept: how many of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Orphans {
+    /// Holds that are not released, of sessions that have ended or are not there.
+    pub holds: i64,
+    /// Devices that say that a hold has them which was released or is not there.
+    pub devices: i64,
+    /// Login sessions that lack a half, so that nobody can use or end them.
+    pub logins: i64,
+    /// Device sessions that are open in organizations that were deleted before a time, which a server would have ended.
+    pub sessions: i64,
+}
+
+/// A service user with the role admin whose keys are good, where hosts or workers connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Powerful {
+    /// Which.
+    pub id: PrincipalId,
+    /// What it is called.
+    pub name: String,
+    /// Its home; nothing for the account.
+    pub organization: Option<OrganizationId>,
+    /// Whether hosts have connected there.
+    pub hosts: bool,
+    /// Whether workers have claimed turns there.
+    pub workers: bool,
+}
+
+const POWERFUL: &str = "
+    SELECT p.id, p.name, p.default_organization,
+        CASE WHEN EXISTS (SELECT 1 FROM hosts h WHERE h.organization = COALESCE(p.default_organization, $2))
+            THEN 1 ELSE 0 END,
+        CASE WHEN EXISTS (SELECT 1 FROM agent_sessions s WHERE s.state <> 'new'
+                AND (p.default_organization IS NULL OR s.organization = p.default_organization))
+            THEN 1 ELSE 0 END
+    FROM principals p
+    LEFT JOIN members m ON m.principal = p.id AND m.organization = p.default_organization
+    WHERE p.kind = 'service_user' AND p.state = 'active' AND (p.account_role = 'admin' OR m.role = 'admin')
+      AND EXISTS (SELECT 1 FROM credentials c WHERE c.principal = p.id AND c.revoked_us IS NULL
+                  AND (c.expires_us IS NULL OR c.expires_us > $1))
+    ORDER BY p.number";
+
+const HOLDS: &str = "
+    SELECT COUNT(*) FROM holds h WHERE h.released_us IS NULL AND NOT EXISTS
+        (SELECT 1 FROM sessions s WHERE s.organization = h.organization AND s.kind = 'device'
+            AND s.created_us = h.session_us AND s.ended_us IS NULL)";
+
+const DEVICES: &str = "
+    SELECT COUNT(*) FROM devices d WHERE d.holder_hold IS NOT NULL AND NOT EXISTS
+        (SELECT 1 FROM holds h WHERE h.organization = d.holder_organization AND h.session_us = d.holder_session_us
+            AND h.id = d.holder_hold AND h.released_us IS NULL)";
+
+const LOGINS: &str = "
+    SELECT COUNT(*) FROM sessions s WHERE s.kind = 'login' AND s.ended_us IS NULL AND NOT EXISTS
+        (SELECT 1 FROM logins l WHERE l.created_us = s.created_us)";
+
+const SESSIONS: &str = "
+    SELECT COUNT(*) FROM sessions s JOIN organizations o ON o.id = s.organization
+    WHERE s.kind = 'device' AND s.ended_us IS NULL AND o.deleted_us < $1";
+
+/// Each table by an index that has the newest first.
+const NEWEST: [&str; 4] = [
+    "SELECT MAX(at_us) FROM audit",
+    "SELECT created_us FROM agent_sessions ORDER BY created_us DESC LIMIT 1",
+    "SELECT created_us FROM sessions WHERE kind = 'device' ORDER BY created_us DESC LIMIT 1",
+    "SELECT created_us FROM sessions WHERE kind = 'login' ORDER BY created_us DESC LIMIT 1",
+];
+
+impl Store {
+    /// Service users whose keys may do more than a host or a worker needs, where hosts or workers connect.
+    pub async fn powerful_service_users(&self, system: &System, now: Micros) -> Result<Vec<Powerful>> {
+        let rows = self.everywhere(system, Scan(POWERFUL), values![now, OrganizationId::ACCOUNT]).await?;
+        let powerful = |row: &Row| {
+            Ok(Powerful {
+                id: PrincipalId(row.id(0)?),
+                name: row.text(1)?,
+                organization: row.maybe_id(2)?.map(OrganizationId),
+                hosts: row.int(3)? != 0,
+                workers: row.int(4)? != 0,
+            })
+        };
+        let found = rows.iter().map(powerful).collect::<Result<Vec<_>>>()?;
+        Ok(found.into_iter().filter(|one| one.hosts || one.workers).collect())
+    }
+
+    /// What is wrong with what is kept. `sweeps` is before the last time at which a server must have looked.
+    pub async fn orphans(&self, system: &System, sweeps: Micros) -> Result<Orphans> {
+        let count = async |sql, values| {
+            let rows = self.everywhere(system, Scan(sql), values).await?;
+            rows.first().map_or(Ok(0), |row| Ok::<i64, crate::Error>(row.int(0)?))
+        };
+        Ok(Orphans {
+            holds: count(HOLDS, values![]).await?,
+            devices: count(DEVICES, values![]).await?,
+            logins: count(LOGINS, values![]).await?,
+            sessions: count(SESSIONS, values![sweeps]).await?,
+        })
+    }
+
+    /// The latest time at which something was made: a clock that is before it was set back, or the other one was wrong.
+    pub async fn newest(&self, system: &System) -> Result<Option<Micros>> {
+        let mut newest = None;
+        for sql in NEWEST {
+            let rows = self.everywhere(system, Scan(sql), values![]).await?;
+            newest = newest.max(rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten());
+        }
+        Ok(newest.map(Micros))
+    }
+
+    /// What the database's own clock says; nothing for SQLite, which has the clock of this machine.
+    pub async fn database_time(&self, system: &System) -> Result<Option<Micros>> {
+        if self.database.kind() == "sqlite" {
+            return Ok(None);
+        }
+        let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+        let rows = self.everywhere(system, sql, values![]).await?;
+        Ok(rows.first().map(|row| row.int(0)).transpose()?.map(Micros))
+    }
+
+    /// The public halves of all keys that tokens are checked with.
+    pub async fn public_keys(&self, system: &System) -> Result<Vec<PublicKey>> {
+        let sql = "SELECT id, public, created_us, retires_us FROM signing_keys ORDER BY id";
+        self.everywhere(system, Scan(sql), values![])
+            .await?
+            .iter()
+            .map(crate::logins::signing_keys::public_key)
+            .collect()
+    }
+}

@@ -1,0 +1,63 @@
+//! What is true no more after an old state of the database came back.
+
+use crate::access::System;
+use crate::access::lane::Scan;
+use crate::audit::attribution::By;
+use crate::audit::log::{NewAuditLine, audited};
+use crate::database::Statement;
+use crate::logins::sessions::{NONE, OF_EVERYBODY, end};
+use crate::rows::{any, values};
+use crate::{Result, Store};
+use domain::session::{EndReason, Ending};
+use domain::time::Micros;
+use serde_json::json;
+use uuid::Uuid;
+
+/// How many of a backup's credentials ended with its restore.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Login sessions.
+    pub logins: i64,
+    /// API keys, also those of hosts and workers.
+    pub keys: i64,
+}
+
+/// What is done to a state of an earlier time before anybody sees it. Whatever could have been revoked since ends:
+/// nobody can know what was. Whether keys end can be chosen.
+///
+/// # Errors
+/// Only internal ones.
+pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Statement>> {
+    let evidence = "a backup was restored".to_owned();
+    let ending = Ending { reason: EndReason::Revoked, actor: None, evidence };
+    let mut statements = end(&OF_EVERYBODY, Uuid::nil(), NONE, &ending, now).to_vec();
+    if !keep_keys {
+        let sql = "UPDATE credentials SET revoked_us = $1, recoverable = NULL WHERE revoked_us IS NULL";
+        statements.push(any(sql, values![now]));
+    }
+    for sql in [
+        "DELETE FROM one_time_tokens",
+        "DELETE FROM idempotency",
+        "DELETE FROM signing_keys",
+        // No server has a host on its line.
+        "DELETE FROM links",
+    ] {
+        statements.push(any(sql, values![]));
+    }
+    let details = json!({ "made_us": made.0, "keys_kept": keep_keys });
+    let line = NewAuditLine::new(By::NOBODY, "backup.restore", "", details, now);
+    Ok(audited([], statements, &line)?.statements)
+}
+
+impl Store {
+    /// What ended with a restore at `now`.
+    pub async fn ended_by_restore(&self, system: &System, now: Micros) -> Result<Ended> {
+        let logins = "SELECT COUNT(*) FROM sessions WHERE kind = 'login' AND ended_us = $1";
+        let keys = "SELECT COUNT(*) FROM credentials WHERE revoked_us = $1";
+        let count = async |sql| {
+            let rows = self.everywhere(system, Scan(sql), values![now]).await?;
+            rows.first().map_or(Ok(0), |row| Ok::<_, crate::Error>(row.int(0)?))
+        };
+        Ok(Ended { logins: count(logins).await?, keys: count(keys).await? })
+    }
+}

@@ -1,0 +1,175 @@
+//! That the databases answer the hot questions by the key: a page must cost the same in an organization of a
+//! thousand sessions and of a million, at its beginning and at its end.
+
+use crate::access::credentials;
+use crate::database::{Batch, Database, Statement, Value};
+use crate::devices::sessions::{ONE, PAGE, PAGE_HOLDS};
+use crate::logins::sessions as logins;
+use crate::testing::{fresh_postgres, fresh_sqlite};
+use uuid::Uuid;
+
+/// A statement that is put together in a test.
+fn made(sql: String) -> &'static str {
+    Box::leak(sql.into_boxed_str())
+}
+
+async fn lines(database: &Database, sql: String, values: Vec<Value>, column: usize) -> Vec<String> {
+    let rows = database.read(made(sql), values).await.unwrap();
+    rows.iter().map(|row| row.text(column).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn sqlite_answers_pages_and_gets_by_the_keys() {
+    let db = fresh_sqlite().await;
+    let plan = async |sql, count| {
+        let values = [Uuid::nil().into(), 1.into(), 1.into()].into_iter().take(count).collect();
+        lines(&db, format!("EXPLAIN QUERY PLAN {sql}"), values, 3).await
+    };
+    let page = "SEARCH s USING PRIMARY KEY ((organization,kind,created_us)>(?,?,?) AND \
+                (organization,kind,created_us)<(?,?,?))";
+    assert_eq!(plan(PAGE, 3).await, [page]);
+    let holds = [
+        "CO-ROUTINE h",
+        "CO-ROUTINE (subquery-5)",
+        "SEARCH h USING PRIMARY KEY (organization=? AND session_us>? AND session_us<?)",
+        "SCALAR SUBQUERY 2",
+        "CO-ROUTINE p",
+        page,
+        "SEARCH p",
+        // Of the page alone, and only to put the holds of a session into order.
+        "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
+        "SCAN (subquery-5)",
+        "SCAN h",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ];
+    assert_eq!(plan(PAGE_HOLDS, 3).await, holds);
+    let one = [
+        "SEARCH s USING PRIMARY KEY (organization=? AND kind=? AND created_us=?)",
+        "SEARCH h USING PRIMARY KEY (organization=? AND session_us=?) LEFT-JOIN",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ];
+    assert_eq!(plan(ONE, 3).await, one);
+}
+
+/// Each use of a credential asks who it is: that must not become dearer with everything there ever was.
+#[tokio::test]
+async fn sqlite_answers_who_is_calling_by_the_keys() {
+    let db = fresh_sqlite().await;
+    let login = vec![Uuid::nil().into(), 1.into(), 1.into(), Value::Bytes(vec![]), 1.into(), 1.into()];
+    let key = vec![Value::Bytes(vec![]), 1.into(), 1.into(), 1.into()];
+    for (sql, values, first) in [
+        (logins::CALLER, login, "SEARCH s USING PRIMARY KEY (organization=? AND kind=? AND created_us=?)"),
+        (credentials::CALLER, key, "SEARCH c USING INDEX sqlite_autoindex_credentials_2 (hash=?)"),
+        (
+            logins::OPEN,
+            vec![Uuid::nil().into()],
+            "SEARCH s USING INDEX sessions_logins (principal=? AND kind=?)",
+        ),
+        (
+            logins::OF_PERSON.sessions,
+            vec![
+                Uuid::nil().into(),
+                Uuid::nil().into(),
+                1.into(),
+                1.into(),
+                "x".into(),
+                Value::Null,
+                "x".into(),
+            ],
+            "SEARCH sessions USING INDEX sessions_logins (principal=? AND kind=?)",
+        ),
+    ] {
+        let plan = lines(&db, format!("EXPLAIN QUERY PLAN {sql}"), values, 3).await;
+        assert_eq!(plan[0], first, "{plan:#?}");
+        let costly = |line: &String| line.starts_with("SCAN") || line.starts_with("MATERIALIZE");
+        assert!(!plan.iter().any(costly), "{plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn postgres_answers_who_is_signed_in_by_the_keys() {
+    let Some(db) = fresh_postgres().await else { return };
+    let filled =
+        "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
+                  SELECT $1, 'login', n, n, $1, 1, n FROM generate_series(1, 30000) n";
+    let login = "INSERT INTO logins (created_us, hash, idle_us, expires_us, authenticated_us, methods, agent, agent_type)
+                 SELECT n, '', n, n, n, '', '', '' FROM generate_series(1, 30000) n";
+    let one = |sql, values| Statement { sql, values, exactly_one: false };
+    let people = Value::from(Uuid::from_u128(1));
+    let statements = vec![one(filled, vec![people]), one(login, vec![]), one("ANALYZE", vec![])];
+    db.apply(Batch { statements, ..Batch::default() }).await.unwrap();
+    let prepare = format!("PREPARE who (uuid, bigint, bigint, bytea, bigint, bigint) AS {}", logins::CALLER);
+    db.read(made(prepare), vec![]).await.unwrap();
+    let execute = format!("EXPLAIN (COSTS OFF) EXECUTE who ('{}', 5, 5, '', 5, 5)", Uuid::from_u128(1));
+    let plan = lines(&db, execute, vec![], 0).await.join("\n");
+    for table in ["sessions s", "logins l", "principals p"] {
+        assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
+    }
+    for needed in ["logins_pkey on logins l", "(created_us = "] {
+        assert!(plan.contains(needed), "{needed}: {plan}");
+    }
+}
+
+/// Sessions with a hold each, in an organization of its own.
+fn fill(organization: u128, sessions: i64) -> [Statement; 2] {
+    let all = |sql| Statement {
+        sql,
+        values: vec![Uuid::from_u128(organization).into(), sessions.into()],
+        exactly_one: false,
+    };
+    [
+        all("INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
+             SELECT $1, 'device', n, n, $1, 1, n FROM generate_series(1, CAST($2 AS BIGINT)) n"),
+        all("INSERT INTO holds (organization, session_us, id, session_tail, principal, state, position, filters,
+                                platform, requested_us, activity_us, released_us)
+             SELECT $1, n, gen_random_uuid(), n, $1, 'released', n, '[]', 'android', n, n, n
+             FROM generate_series(1, CAST($2 AS BIGINT)) n"),
+    ]
+}
+
+/// With these organizations, PostgreSQL used to read all holds for one page, or to walk the account's index.
+#[tokio::test]
+async fn postgres_answers_pages_by_the_keys_whatever_its_statistics_say() {
+    let Some(db) = fresh_postgres().await else { return };
+    let mut statements = fill(1, 30_000).to_vec();
+    statements.extend(fill(2, 300));
+    db.apply(Batch { statements, ..Batch::default() }).await.unwrap();
+    // All of these go over one line of the pool, one after the other.
+    for (name, sql) in [("page", PAGE), ("holds", PAGE_HOLDS), ("one", ONE)] {
+        db.read(made(format!("PREPARE {name} (uuid, bigint, bigint) AS {sql}")), vec![]).await.unwrap();
+    }
+    for statistics in ["as they are", "taken"] {
+        if statistics == "taken" {
+            let analyze = Statement { sql: "ANALYZE", values: vec![], exactly_one: false };
+            db.apply(Batch { statements: vec![analyze], ..Batch::default() }).await.unwrap();
+        }
+        for mode in ["SET plan_cache_mode = force_custom_plan", "SET plan_cache_mode = force_generic_plan"] {
+            db.read(mode, vec![]).await.unwrap();
+            for (number, name) in (0..6).zip(["page", "holds", "one"].into_iter().cycle()) {
+                let id = Uuid::from_u128(1 + number / 3);
+                let sql = format!("EXPLAIN (COSTS OFF) EXECUTE {name} ('{id}', 200, 101)");
+                let plan = lines(&db, sql, vec![], 0).await.join("\n");
+                by_the_keys(name, &plan)
+                    .map_err(|wrong| panic!("{statistics}, {mode}, {wrong}: {plan}"))
+                    .unwrap();
+            }
+        }
+    }
+}
+
+/// What a plan must have, and what it must not.
+fn by_the_keys(name: &str, plan: &str) -> Result<(), &'static str> {
+    const COSTLY: [&str; 6] = ["Seq Scan", "Bitmap", "Hash", "Merge", "Materialize", "Join Filter"];
+    let needed: &[&str] = match name {
+        "page" => &["Index Scan Backward using sessions_pkey on sessions"],
+        "holds" => {
+            &["holds_pkey on holds h", "(session_us < ", "(session_us >= ", "Backward using sessions_pkey"]
+        }
+        // Either of two keys will do: of one moment there are few sessions, also in all organizations together.
+        _ => &["(created_us = ", "holds_pkey on holds h", "(session_us = "],
+    };
+    match COSTLY.into_iter().find(|word| plan.contains(word)) {
+        Some(word) => Err(word),
+        None => needed.iter().find(|word| !plan.contains(**word)).map_or(Ok(()), |word| Err(word)),
+    }
+}

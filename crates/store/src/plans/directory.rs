@@ -1,0 +1,31 @@
+//! That invitations, members and waiting programs are found by the keys, however many there are.
+
+use crate::database::Value;
+use crate::directory::identities;
+use crate::directory::invitations;
+use crate::directory::memberships;
+use crate::logins::device_logins;
+use crate::testing::fresh_sqlite;
+use uuid::Uuid;
+
+#[tokio::test]
+async fn sqlite_finds_people_and_programs_by_the_keys() {
+    let db = fresh_sqlite().await;
+    let (id, hash) = (Value::from(Uuid::nil()), Value::Bytes(vec![1]));
+    for (sql, values) in [
+        (invitations::HERE, vec![id.clone(), 1.into()]),
+        (invitations::OF_PERSON, vec![id.clone(), 1.into()]),
+        (memberships::MEMBERS, vec![id.clone()]),
+        (identities::OF_SUBJECT, vec!["issuer".into(), "subject".into()]),
+        (identities::OF_PERSON, vec![id.clone(), "issuer".into()]),
+        (identities::HELD, vec![id]),
+        (device_logins::BY_HASH, vec![hash.clone()]),
+        (device_logins::BY_CODE, vec![hash, 1.into()]),
+    ] {
+        let explain: &'static str = Box::leak(format!("EXPLAIN QUERY PLAN {sql}").into_boxed_str());
+        let rows = db.read(explain, values).await.unwrap();
+        let plan = rows.iter().map(|row| row.text(3).unwrap()).collect::<Vec<_>>();
+        let costly = |line: &String| line.starts_with("SCAN") || line.starts_with("MATERIALIZE");
+        assert!(!plan.iter().any(costly), "{sql}: {plan:#?}");
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of query plans: both databases answer the frequent queries by an index.
+
+mod agents;
+mod device_sessions;
+mod directory;

@@ -1,0 +1,4 @@
+//! Proofs and keys.
+
+mod key_families;
+mod people;

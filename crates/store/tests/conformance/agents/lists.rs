@@ -1,0 +1,355 @@
+//! Lists of agent sessions: what the store says of a filter is what [`SessionFilter::matches`] says of each session.
+
+use crate::agents::world::{act, create, given};
+use crate::world::{NOW, organization, system, viewer};
+use domain::agent::{AgentSession, CATEGORIES, Command, Range, SessionFilter, State};
+use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
+use domain::page::{Listed, Select};
+use domain::session::EndReason;
+use domain::time::Span;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use store::{SessionFacets, Store};
+use uuid::Uuid;
+
+const TAGS: [&str; 5] = ["red", "Red", "a,b", "\"q\"", "ünï"];
+const ORIGINS: [&str; 3] = ["api", "cli", "slack"];
+const REPOS: [&str; 3] = ["o/a", "o/b", "p/a"];
+const NAMES: [&str; 4] = ["first", "second", "third", "x'y"];
+const TITLES: [&str; 6] = ["Fix THE bug", "100% done", "under_score", "back\\slash", "ÜBER", "plain"];
+const SEARCHES: [&str; 10] = ["the BUG", "0%", "100", "_", "\\", "über", "%", "hello", "'", ""];
+
+/// How one session is made; every index is taken modulo what there is.
+#[derive(Debug, Clone)]
+pub struct Made {
+    organization: usize,
+    owner: usize,
+    agent: u128,
+    title: Option<usize>,
+    tags: Vec<usize>,
+    repos: Vec<usize>,
+    origin: usize,
+    names: [Option<usize>; 3],
+    category: Option<usize>,
+    parent: Option<Index>,
+    text: bool,
+    then: usize,
+    at: i64,
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let some = |count: usize| proptest::option::of(0..count);
+    let many = |count: usize| proptest::collection::vec(0..count, 0..3);
+    (
+        (
+            0..3usize,
+            0..2usize,
+            0..3u128,
+            some(TITLES.len()),
+            many(TAGS.len()),
+            many(REPOS.len()),
+            0..ORIGINS.len(),
+        ),
+        (
+            [some(4), some(4), some(4)],
+            some(3),
+            proptest::option::of(any::<Index>()),
+            any::<bool>(),
+            0..6usize,
+            0..4i64,
+        ),
+    )
+        .prop_map(
+            |(
+                (organization, owner, agent, title, tags, repos, origin),
+                (names, category, parent, text, then, at),
+            )| {
+                Made {
+                    organization,
+                    owner,
+                    agent,
+                    title,
+                    tags,
+                    repos,
+                    origin,
+                    names,
+                    category,
+                    parent,
+                    text,
+                    then,
+                    at,
+                }
+            },
+        )
+}
+
+/// One thing that a filter may ask for: which, and what of it there is.
+type Part = (usize, Vec<Index>);
+
+fn part() -> impl Strategy<Value = Part> {
+    (0..18usize, proptest::collection::vec(any::<Index>(), 0..3))
+}
+
+/// What there is to ask for.
+pub struct World {
+    pub organizations: Vec<(OrganizationId, PrincipalId)>,
+    /// In the order of the account's list.
+    pub sessions: Vec<AgentSession>,
+}
+
+fn words(words: &[&str], picks: &[usize]) -> Vec<String> {
+    picks.iter().map(|pick| words[pick % words.len()].to_owned()).collect()
+}
+
+fn agent(number: u128) -> AgentId {
+    AgentId(Uuid::from_u128(77 + number))
+}
+
+impl World {
+    /// Makes sessions; the third organization is deleted afterwards.
+    pub async fn make(store: &Store, plan: &[Made]) -> World {
+        let mut organizations = Vec::new();
+        for _ in 0..3 {
+            organizations.push(organization(store).await);
+        }
+        let mut sessions: Vec<AgentSession> = Vec::new();
+        for (number, made) in plan.iter().enumerate() {
+            let session = World::one(store, &organizations, &sessions, number as i64, made).await;
+            sessions.push(session);
+        }
+        store.delete_organization(&system(), organizations[2].0, NOW).await.unwrap();
+        sessions.sort_by_key(|session| std::cmp::Reverse((session.id.created(), session.id.tail())));
+        World { organizations, sessions }
+    }
+
+    async fn one(
+        store: &Store,
+        organizations: &[(OrganizationId, PrincipalId)],
+        sessions: &[AgentSession],
+        number: i64,
+        made: &Made,
+    ) -> AgentSession {
+        let (organization, _) = organizations[made.organization];
+        let owner = organizations[made.owner].1;
+        let mut new = given(owner);
+        new.agent = agent(made.agent);
+        new.title = made.title.map(|title| TITLES[title].to_owned());
+        new.tags = domain::agent::tags(words(&TAGS, &made.tags)).unwrap();
+        new.repos = words(&REPOS, &made.repos);
+        new.origin = ORIGINS[made.origin].into();
+        let name = |pick: Option<usize>| pick.map(|pick| NAMES[pick].to_owned());
+        [new.playbook, new.schedule, new.automation] = made.names.map(name);
+        new.category = made.category.map(|pick| CATEGORIES[pick].to_owned());
+        let parent = made.parent.filter(|_| !sessions.is_empty()).map(|at| at.get(sessions));
+        new.parent = parent.filter(|parent| parent.organization == organization).map(|parent| parent.id);
+        // Some at the same moment, also in several organizations.
+        let at = NOW + Span::seconds(number / 4);
+        let session = create(store, organization, new, made.text.then_some("hello"), at).await;
+        let later = at + Span::seconds(made.at);
+        match made.then {
+            0 => act(store, &session, crate::agents::world::claim(), later).await.unwrap(),
+            1 | 2 => act(store, &session, Command::Archive, later).await.unwrap(),
+            3 => {
+                let evidence = "test".to_owned();
+                act(store, &session, Command::End { reason: EndReason::Released, evidence }, later)
+                    .await
+                    .unwrap()
+            }
+            _ => session,
+        }
+    }
+
+    /// Adds a part to a filter.
+    fn ask(&self, filter: &mut SessionFilter, part: &Part) {
+        let (what, picks) = (part.0, &part.1);
+        let pick = |count: usize| picks.iter().map(|pick| pick.index(count)).collect::<Vec<_>>();
+        let first =
+            |all: &[&str]| Some(words(all, &pick(all.len())).first().cloned().unwrap_or("none".into()));
+        let time = |which: usize| {
+            let session = picks.get(which)?.get(&self.sessions);
+            Some(session.id.created() + Span(which as i64))
+        };
+        let sessions = || picks.iter().map(|pick| pick.get(&self.sessions).id).collect::<Vec<_>>();
+        match what {
+            0 => {
+                filter.organizations = Some(pick(3).into_iter().map(|at| self.organizations[at].0).collect())
+            }
+            1 => filter.include_deleted_organizations = true,
+            2 => filter.sessions = Some(sessions()),
+            3 => filter.agents = Some(pick(3).into_iter().map(|number| agent(number as u128)).collect()),
+            4 => filter.search = first(&SEARCHES),
+            5 => filter.tags = Some(words(&TAGS, &pick(TAGS.len()))),
+            6 => filter.origins = Some(words(&ORIGINS, &pick(3))),
+            7 => filter.owners = Some(pick(3).into_iter().map(|at| self.organizations[at].1).collect()),
+            8 => filter.created = Range { from: time(0), until: time(1) },
+            9 => filter.updated = Range { from: time(0), until: time(1) },
+            10 => filter.playbook = first(&NAMES),
+            11 => filter.schedule = first(&NAMES),
+            12 => filter.automations = Some(words(&NAMES, &pick(4))),
+            13 => filter.repos = Some(words(&REPOS, &pick(3))),
+            14 => filter.parent = sessions().first().copied().or(Some(SessionId::new(NOW, 1))),
+            15 => filter.category = first(&CATEGORIES[..3]),
+            16 => filter.archived = Some(picks.len() % 2 == 0),
+            _ => filter.states = Some(pick(State::ALL.len()).into_iter().map(|at| State::ALL[at]).collect()),
+        }
+    }
+
+    /// What a list should have, in order.
+    fn expected(&self, filter: &SessionFilter, organization: Option<OrganizationId>) -> Vec<AgentSession> {
+        let deleted = self.organizations[2].0;
+        let seen = |session: &&AgentSession| match organization {
+            Some(organization) => session.organization == organization,
+            None => filter.include_deleted_organizations || session.organization != deleted,
+        };
+        self.sessions.iter().filter(seen).filter(|session| filter.matches(session)).cloned().collect()
+    }
+
+    /// Lists with a filter in every way and compares.
+    pub async fn check(&self, store: &Store, filter: &SessionFilter, offset: u64, limit: u32) {
+        for (organization, _) in &self.organizations {
+            let expected = self.expected(filter, Some(*organization));
+            let granted = viewer(*organization);
+            let list = async |select| store.agent_session_list(&granted, filter, select).await.unwrap();
+            compare(&expected, filter, offset, limit, list).await;
+        }
+        let granted = system().account();
+        let list = async |select| store.agent_session_list_account(&granted, filter, select).await.unwrap();
+        compare(&self.expected(filter, None), filter, offset, limit, list).await;
+        self.check_facets(store, filter).await;
+    }
+
+    async fn check_facets(&self, store: &Store, filter: &SessionFilter) {
+        let (organization, _) = self.organizations[0];
+        let expected = self.expected(filter, Some(organization));
+        let mut found = store.agent_session_facets(&viewer(organization), filter).await.unwrap();
+        assert!(found.tags.is_sorted_by(|a, b| a.1 >= b.1));
+        found.states.sort_by_key(|(state, _)| state.name());
+        found.agents.sort();
+        found.origins.sort();
+        found.tags.sort();
+        let mut counted = SessionFacets {
+            agents: counts(expected.iter().map(|session| session.given.agent)),
+            states: counts(expected.iter().map(|session| session.state.name()))
+                .into_iter()
+                .map(|(name, count)| (State::parse(name).unwrap(), count))
+                .collect(),
+            tags: counts(expected.iter().flat_map(|session| session.given.tags.clone())),
+            origins: counts(expected.iter().map(|session| session.given.origin.clone())),
+        };
+        counted.states.sort_by_key(|(state, _)| state.name());
+        assert_eq!(found, counted, "{filter:?}");
+    }
+}
+
+fn counts<T: Ord + Clone>(values: impl Iterator<Item = T>) -> Vec<(T, u64)> {
+    let mut counts = std::collections::BTreeMap::new();
+    values.for_each(|value| *counts.entry(value).or_insert(0) += 1);
+    counts.into_iter().collect()
+}
+
+async fn compare(
+    expected: &[AgentSession],
+    filter: &SessionFilter,
+    offset: u64,
+    limit: u32,
+    list: impl AsyncFn(Select) -> Listed<AgentSession>,
+) {
+    let total = expected.len() as u64;
+    let from = offset.min(total) as usize;
+    let part = |from: usize| {
+        let items = expected[from..].iter().take(limit as usize).cloned().collect::<Vec<_>>();
+        let more = from + items.len() < expected.len();
+        Listed { items, total, more }
+    };
+    assert_eq!(
+        list(Select::Offset { offset, limit }).await,
+        part(from),
+        "{filter:?} offset {offset} limit {limit}"
+    );
+    // A walk by positions, page by page, has every session once.
+    let (mut position, mut at) = (None, 0);
+    loop {
+        let limit = limit.max(1);
+        let page = list(Select::Before { position, limit }).await;
+        let items = expected[at..].iter().take(limit as usize).cloned().collect::<Vec<_>>();
+        at += items.len();
+        let more = at < expected.len();
+        assert_eq!(page, Listed { items, total, more }, "{filter:?} by position");
+        match page.items.last() {
+            Some(last) if more => position = Some((last.id.created(), last.id)),
+            _ => break,
+        }
+    }
+}
+
+/// Sessions, and filters of no, one and two parts, the same in every run.
+fn plan(sessions: usize) -> (Vec<Made>, Vec<Vec<Part>>) {
+    let mut runner = TestRunner::deterministic();
+    let mut some = |count| proptest::collection::vec(made(), count).new_tree(&mut runner).unwrap().current();
+    let sessions = some(sessions);
+    let mut parts = |what: usize| {
+        let (_, picks) = part().new_tree(&mut runner).unwrap().current();
+        (what, picks)
+    };
+    let mut filters = vec![vec![]];
+    for first in 0..18 {
+        for _ in 0..3 {
+            filters.push(vec![parts(first)]);
+        }
+        for second in 0..first {
+            filters.push(vec![parts(first), parts(second)]);
+        }
+    }
+    (sessions, filters)
+}
+
+/// Every filter and every pair of filters over so many sessions.
+pub async fn every_filter(store: &Store, sessions: usize, limit: u32) {
+    let (sessions, filters) = plan(sessions);
+    let world = World::make(store, &sessions).await;
+    let mut found = 0;
+    for (number, parts) in filters.iter().enumerate() {
+        let mut filter = SessionFilter::default();
+        parts.iter().for_each(|part| world.ask(&mut filter, part));
+        found += usize::from(!world.expected(&filter, None).is_empty());
+        world.check(store, &filter, number as u64 % 5, limit).await;
+    }
+    assert!(found > filters.len() / 3, "most filters let something through: {found} of {}", filters.len());
+}
+
+both! {
+    async fn each_filter_and_pair_of_filters_lists_what_matches(db: &TestDatabase) {
+        every_filter(&Store::new(db.database.clone()), 60, 7).await;
+    }
+
+    async fn what_no_row_can_hold_is_nowhere(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, owner) = organization(&store).await;
+        create(&store, acme, given(owner), Some("x"), NOW).await;
+        let all = Select::Offset { offset: 0, limit: 5 };
+        let nul = || "a\0b".to_owned();
+        for filter in [
+            SessionFilter { search: Some(nul()), ..Default::default() },
+            SessionFilter { search: Some("é".repeat(100_000)), ..Default::default() },
+            SessionFilter { tags: Some(vec![nul()]), ..Default::default() },
+            SessionFilter { playbook: Some(nul()), ..Default::default() },
+            SessionFilter { origins: Some(vec![nul()]), ..Default::default() },
+            SessionFilter { repos: Some(vec![nul(), String::new()]), ..Default::default() },
+        ] {
+            let found = store.agent_session_list(&viewer(acme), &filter, all).await.unwrap();
+            assert_eq!(found, Listed { items: vec![], total: 0, more: false });
+            let found = store.agent_session_list_account(&system().account(), &filter, all).await.unwrap();
+            assert_eq!(found.total, 0);
+        }
+        let nothing = Select::Offset { offset: u64::MAX, limit: 0 };
+        let found = store.agent_session_list(&viewer(acme), &SessionFilter::default(), nothing).await.unwrap();
+        assert_eq!((found.items.len(), found.total, found.more), (0, 1, false));
+        let only = Select::Offset { offset: 0, limit: 0 };
+        let found = store.agent_session_list(&viewer(acme), &SessionFilter::default(), only).await.unwrap();
+        assert_eq!((found.items.len(), found.total, found.more), (0, 1, true));
+        let before = Select::Before { position: Some((NOW, SessionId::new(NOW, 0))), limit: 3 };
+        assert!(store.agent_session_list(&viewer(acme), &SessionFilter::default(), before).await.unwrap().items.is_empty());
+    }
+}

@@ -1,0 +1,6 @@
+//! Agents, their sessions and their turns.
+
+pub mod lists;
+mod sessions;
+mod turns;
+pub mod world;

@@ -1,0 +1,4 @@
+//! The audit log.
+
+mod log;
+mod segments;

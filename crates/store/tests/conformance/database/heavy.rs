@@ -1,0 +1,230 @@
+//! Walks and feeds under writers. Long: `.config/nextest.toml` gives tests of this module more time.
+
+use crate::world::{NOW, change, create, grant, organization, pool, release, request, viewer};
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
+use domain::page::PageRequest;
+use domain::session::{Kind, What};
+use domain::time::Span;
+use futures_util::stream::{self, StreamExt};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+use store::Store;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+const SESSIONS: u32 = 20_000;
+/// Of these, made while the clock stands still.
+const AT_ONCE: u32 = 5_000;
+const WRITERS: u32 = 8;
+const WALKS: u64 = 200;
+const WALKERS: u64 = 4;
+/// Lines of the feed that a reader sees while they are written.
+const LINES: i64 = 6_000;
+/// Pages that are read for each session that is written: the list must not outgrow the walks.
+const PAGES: usize = 4;
+
+/// All that was created, in the order in which the creators were told.
+type Known = Arc<Mutex<Vec<SessionId>>>;
+
+/// Sessions made with several in flight; the clock stands still in the middle.
+async fn fill(store: &Store, organization: OrganizationId, owner: PrincipalId, known: &Known) {
+    let before = (SESSIONS - AT_ONCE) / 2;
+    let made = stream::iter(0..SESSIONS).map(|number| async move {
+        let tick = if number < before { number } else { number.saturating_sub(AT_ONCE).max(before) };
+        create(store, organization, owner, NOW + Span(i64::from(tick) * 1_000)).await.id
+    });
+    *known.lock().unwrap() = made.buffer_unordered(256).collect().await;
+}
+
+/// Creates sessions and lets them ask and release: one for each permit, until there are no more. Every other one's
+/// clock is an hour behind.
+fn writers(
+    store: &Store,
+    organization: OrganizationId,
+    owner: PrincipalId,
+    permits: &Arc<Semaphore>,
+    known: &Known,
+) -> Vec<JoinHandle<()>> {
+    let write = |number: u32| {
+        let (store, permits, known) = (store.clone(), permits.clone(), known.clone());
+        tokio::spawn(async move {
+            let mut at = NOW - Span::minutes(60 * i64::from(number % 2));
+            while let Ok(permit) = permits.acquire().await {
+                permit.forget();
+                at = at + Span::seconds(1);
+                let session = create(&store, organization, owner, at).await;
+                known.lock().unwrap().push(session.id);
+                let (hold, ask) = request();
+                let session = change(&store, session, ask, at).await.unwrap();
+                change(&store, session, release(hold), at).await.unwrap();
+            }
+        })
+    };
+    (0..WRITERS).map(write).collect()
+}
+
+/// Walks over the whole list with pages of random sizes.
+async fn walk(
+    store: &Store,
+    organization: OrganizationId,
+    permits: &Semaphore,
+    mut random: u64,
+) -> Vec<SessionId> {
+    let mut seen = Vec::new();
+    let mut before = None;
+    for number in 1.. {
+        // A generator of its own (Knuth's constants), so that a walk can be repeated.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let limit = [100, 499, 500][(random >> 33) as usize % 3];
+        let page = store.device_sessions(&viewer(organization), PageRequest { limit, before }).await.unwrap();
+        if number % PAGES == 0 {
+            permits.add_permits(1);
+        }
+        seen.extend(page.items.iter().map(|session| session.id));
+        match page.items.last() {
+            Some(last) if page.more => before = Some(last.id.created()),
+            _ => break,
+        }
+    }
+    seen
+}
+
+async fn walk_and_check(
+    store: &Store,
+    organization: OrganizationId,
+    permits: &Semaphore,
+    known: &Known,
+    walks: std::ops::Range<u64>,
+) {
+    for number in walks {
+        let there = known.lock().unwrap().clone();
+        let seen = walk(store, organization, permits, number).await;
+        assert!(seen.is_sorted_by(|a, b| a.created() > b.created()), "newest first, none twice");
+        let seen = seen.into_iter().collect::<HashSet<_>>();
+        let missing = there.iter().filter(|id| !seen.contains(id)).count();
+        assert_eq!(missing, 0, "walk {number} of {} sessions", there.len());
+    }
+}
+
+async fn all(store: &Store, organization: OrganizationId) -> Vec<(SessionId, i64)> {
+    store.session_revisions(&viewer(organization), Kind::Device, 10_000_000).await.unwrap()
+}
+
+both! {
+    async fn walks_return_what_was_there_exactly_once(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        // A second server, which does not remember the times that the first has given out.
+        let other = Store::new(db.open_again().await);
+        let (acme, owner) = organization(&store).await;
+        let known = Known::default();
+        fill(&store, acme, owner, &known).await;
+        let times = known.lock().unwrap().iter().map(|id| id.created()).collect::<HashSet<_>>();
+        assert_eq!(times.len(), SESSIONS as usize, "no two sessions share a time");
+        let permits = Arc::new(Semaphore::new(WRITERS as usize));
+        let writers = writers(&other, acme, owner, &permits, &known);
+        let walks = (0..WALKERS).map(|walker| {
+            let (store, permits, known) = (store.clone(), permits.clone(), known.clone());
+            let walks = WALKS * walker / WALKERS..WALKS * (walker + 1) / WALKERS;
+            tokio::spawn(async move { walk_and_check(&store, acme, &permits, &known, walks).await })
+        });
+        for walk in walks.collect::<Vec<_>>() {
+            walk.await.unwrap();
+        }
+        permits.close();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        let made = known.lock().unwrap().len() - SESSIONS as usize;
+        assert!(made > 1_000, "the writers wrote while the walks went on: {made}");
+        assert_eq!(all(&store, acme).await.len(), SESSIONS as usize + made);
+    }
+
+    async fn the_feed_is_gapless_and_its_replay_is_the_list(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        // A second server on the same database (on SQLite a second process would be one).
+        let other = Store::new(db.open_again().await);
+        let (acme, owner) = organization(&store).await;
+        let (globex, stranger) = organization(&store).await;
+        let permits = Arc::new(Semaphore::new(1_000_000));
+        let mut tasks = Vec::new();
+        for (store, organization, owner) in [(&store, acme, owner), (&other, acme, owner), (&store, globex, stranger)] {
+            tasks.extend(writers(store, organization, owner, &permits, &Known::default()));
+        }
+        // A reader beside the writers: whatever it sees is in order and without a gap at any moment.
+        let mut position = 0;
+        let mut replay = BTreeMap::new();
+        while position < LINES {
+            let feed = store.changes(&viewer(acme), position, 97).await.unwrap();
+            for line in feed.lines {
+                assert_eq!(line.sequence, position + 1);
+                position = line.sequence;
+                let before = replay.insert(line.session.id, line.revision);
+                assert_eq!((before.is_none(), before.unwrap_or(0) + 1), (line.what == What::Created, line.revision));
+            }
+            tokio::task::yield_now().await;
+        }
+        permits.close();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        loop {
+            let feed = store.changes(&viewer(acme), position, 1_000).await.unwrap();
+            for line in &feed.lines {
+                assert_eq!(line.sequence, position + 1);
+                position = line.sequence;
+                replay.insert(line.session.id, line.revision);
+            }
+            if position == feed.latest {
+                break;
+            }
+        }
+        let list = all(&store, acme).await.into_iter().collect::<BTreeMap<_, _>>();
+        assert_eq!(replay, list);
+    }
+
+    async fn sixty_four_waiters_are_served_in_order_and_nothing_is_held_twice(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (link, _) = pool(&store, 8).await;
+        let (acme, owner) = organization(&store).await;
+        let mut asked = Vec::new();
+        for _ in 0..64 {
+            let session = create(&store, acme, owner, NOW).await;
+            let (hold, ask) = request();
+            change(&store, session, ask, NOW).await.unwrap();
+            asked.push(hold);
+        }
+        let mut served = Vec::new();
+        while served.len() < asked.len() {
+            let state = store.queue(&crate::world::system()).await.unwrap();
+            let waiting = state.queue.iter().map(|queued| queued.waiting.clone()).collect::<Vec<_>>();
+            for assignment in domain::device::assign(&waiting, &state.devices) {
+                let queued = &state.queue[assignment.waiting];
+                let device = state.devices.iter().find(|device| device.id == assignment.device).unwrap();
+                let session = store.device_session(&viewer(acme), queued.session.id).await.unwrap();
+                let hold = queued.waiting.hold;
+                change(&store, session, grant(hold, device.id, device.fence + 1), NOW).await.unwrap();
+                served.push(hold);
+            }
+            let devices = store.all_devices(&crate::world::system()).await.unwrap();
+            let holders = devices.iter().filter_map(|device| device.holder).collect::<HashSet<_>>();
+            assert_eq!(holders.len(), devices.iter().filter(|device| device.holder.is_some()).count());
+            for (session, hold) in store.open_holds(&viewer(acme)).await.unwrap() {
+                if hold.held.is_some() {
+                    let session = store.device_session(&viewer(acme), session.id).await.unwrap();
+                    change(&store, session, release(hold.id), NOW).await.unwrap();
+                }
+            }
+            for device in store.devices_to_clean(&crate::world::system()).await.unwrap() {
+                store.device_cleaned(&link, &device.serial, device.fence).await.unwrap();
+            }
+        }
+        assert_eq!(served, asked);
+        assert!(store.all_devices(&crate::world::system()).await.unwrap().iter().all(|device| device.free()));
+        let fences = store.all_devices(&crate::world::system()).await.unwrap().iter().map(|device| device.fence).sum::<i64>();
+        assert_eq!(fences, 64, "each hold had a number of its own");
+    }
+
+    async fn each_filter_and_pair_of_filters_lists_what_matches_of_five_thousand(db: &TestDatabase) {
+        crate::agents::lists::every_filter(&Store::new(db.database.clone()), 5_000, 1_000).await;
+    }
+}

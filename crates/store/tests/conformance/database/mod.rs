@@ -1,0 +1,9 @@
+//! What both databases promise.
+
+mod damage;
+mod durability;
+mod heavy;
+mod lanes;
+pub mod opening;
+mod seam;
+mod upgrade;

@@ -1,0 +1,7 @@
+//! Devices, their sessions and files.
+
+mod files;
+mod fleet;
+mod model;
+mod sessions;
+mod sweep;

@@ -1,0 +1,6 @@
+//! Organizations, people and service users.
+
+mod accounts;
+mod homes;
+mod identities;
+mod invitations;
