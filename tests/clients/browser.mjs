@@ -1,15 +1,15 @@
-// What the programs at browsers without scripts have in common.
+// Shared by the programs that use a browser without scripts.
 
 import { createHmac } from "node:crypto";
 import { chromium } from "playwright-core";
 
-/** Prints what holds; ends with it where it does not. */
+/** Prints the check when it passes; throws it when it fails. */
 export function check(what, holds) {
   if (!holds) throw new Error(what);
   console.log(what);
 }
 
-/** What an authenticator app does (RFC 6238); `steps` half minutes from now. */
+/** The code of an authenticator app (RFC 6238), `steps` half minutes from now. */
 export function code(secret, steps = 0) {
   const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
   let bits = "";
@@ -27,7 +27,7 @@ export const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu"],
 });
 
-/** Pictures of a page, light and dark, wide and narrow; no width has to be scrolled sideways. */
+/** Pictures of a page, light and dark, wide and narrow. The page must not scroll sideways. */
 export async function picture(page, folder, name) {
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme });

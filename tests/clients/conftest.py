@@ -1,4 +1,4 @@
-"""The world of the client tests: a served Tenure per database, an organization per test."""
+"""Fixtures of the client tests: one server per database, one organization per test."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ import harness
 
 @pytest.fixture(scope="session")
 def postgres_cluster(tmp_path_factory):
-    """The URL of a PostgreSQL cluster: the run's own (TENURE_TEST_POSTGRES), or one started for these tests."""
+    """The URL of a PostgreSQL cluster: the one in TENURE_TEST_POSTGRES, or one started for these tests."""
     if url := os.environ.get("TENURE_TEST_POSTGRES"):
         yield url
         return
@@ -45,7 +45,7 @@ def postgres(postgres_cluster):
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def tenure(request, tmp_path_factory):
-    """A served Tenure on that database, which ends by itself when it is asked to."""
+    """A Tenure server on that database; it must stop cleanly on SIGTERM."""
     assert harness.TENURE.exists(), f"{harness.TENURE} is missing: build it, or name it with TENURE_BIN"
     server = harness.Tenure(request.getfixturevalue(request.param), tmp_path_factory.mktemp(request.param))
     yield server
@@ -54,7 +54,7 @@ def tenure(request, tmp_path_factory):
 
 @pytest.fixture
 def organization(tenure):
-    """An organization of this test alone; its hosts and its people's daemons end with the test."""
+    """An organization for one test; its hosts and the daemons of mobilecli end with the test."""
     before = list(harness.Program.running)
     yield tenure.organization()
     for client in harness.MobileCli.started:
@@ -66,7 +66,7 @@ def organization(tenure):
 
 @pytest.fixture
 def simulated(organization):
-    """An organization with three simulated Android devices and two iOS ones, seen by its people."""
+    """An organization with three simulated Android devices and two iOS devices, all listed."""
     host = organization.host("--simulate", "android=3,ios=2")
     person = organization.person("readonly")
     wanted = {"android", "ios"}
@@ -78,13 +78,13 @@ def simulated(organization):
 
 
 class Phone:
-    """The fake phone behind the real `mobilecli server`: what reached it, as adb saw it."""
+    """The fake phone behind the real `mobilecli server`, and the calls that reached it through adb."""
 
     def __init__(self, organization, log):
         self.organization, self.log = organization, log
 
     def calls(self):
-        """The calls of adb so far, one a line."""
+        """The calls of adb so far, one per line."""
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def saw(self, command):
@@ -105,7 +105,7 @@ def agent_port(tmp_path):
 
 @pytest.fixture
 def phone_environment(tmp_path, agent_port):
-    """The environment in which `adb` is the fake one."""
+    """The environment in which `adb` is the fake adb."""
     path = [str(harness.FAKE_ADB), str(pathlib.Path(harness.python()).parent), "/usr/bin", "/bin"]
     return {"PATH": ":".join(path), "FAKE_ADB_LOG": tmp_path / "adb.log", "FAKE_ADB_AGENT_PORT": agent_port}
 
@@ -121,7 +121,7 @@ def phone(organization, phone_environment):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport():
-    """Shows the ends of all programs' logs beside a failure."""
+    """Adds the last log lines of all programs to a failure report."""
     report = (yield).get_result()
     if report.failed:
         for program in harness.Program.running:
@@ -129,5 +129,5 @@ def pytest_runtest_makereport():
 
 
 def pytest_sessionfinish():
-    """Leaves no process behind, whatever happened."""
+    """Ends every process of this run."""
     harness.end_everything()

@@ -1,10 +1,10 @@
-/* A disk that fails when it is told to: preloaded into a server, it stands between it and the C library.
+/* A disk that fails on demand. Preloaded into a server, it intercepts calls to the C library.
  *
- * FAULTS names a file with one letter, which is looked at before every call:
+ * FAULTS names a file with one letter, which is read before every call:
  *   w  writes fail: no space is left        h  half of each write arrives, then no space is left
- *   e  writes fail: an I/O error            s  what was written cannot be made safe: fsync fails
- *   anything else: all is well
- * Only files with FAULTS_IN in their path are meant, so that logs and answers are still written. */
+ *   e  writes fail: an I/O error            s  fsync fails
+ *   anything else: no fault
+ * Only files with FAULTS_IN in their path are affected, so that logs and responses are still written. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,7 +28,7 @@ __attribute__((constructor)) static void begin(void) {
         close(file);
 }
 
-/* What is to go wrong with this file now; 0: nothing. */
+/* The fault to inject for this file now; 0 for none. */
 static char fault(int file) {
     char link[64], path[4096];
     const char *in = getenv("FAULTS_IN");
@@ -50,7 +50,7 @@ static ssize_t failed(int why) {
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-/* A write that happens as it is told; `half` is the same one for half of the bytes. */
+/* A write with the current fault; `half` is the same write for half of the bytes. */
 #define WRITE(file, length, whole, half) \
     switch (fault(file)) { \
     case 'w': return failed(ENOSPC); \

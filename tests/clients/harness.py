@@ -1,7 +1,7 @@
-"""Starts the real programs that the tests talk to, and ends every one of them.
+"""Starts the real programs that the tests talk to, and ends all of them.
 
-Nothing in here knows what a test wants: `Program` is a process with a log, `Tenure` one served
-program on one database, `Organization` a tenant in it, `MobileCli` a person at a terminal.
+`Program` is a process with a log, `Tenure` one server on one database, `Organization` a tenant in it, and `MobileCli` a
+person at a terminal.
 """
 
 import itertools
@@ -27,20 +27,20 @@ MOBILECLI = MODULES / f"@mobilenext/mobilecli-linux-{MACHINE}/mobilecli-linux-{M
 MOBILECLI_LEGACY = MODULES / f"mobilecli-legacy/bin/mobilecli-linux-{MACHINE}"
 FAKE_ADB = HERE / "fake-adb"
 
-# Every process of this run, and whatever it starts in turn, carries this in its environment.
+# Every process of this run, and its children, have this in their environment.
 MARK = f"TENURE_TEST_CLIENTS={uuid.uuid4()}"
 _numbers = itertools.count(1)
 
 
 def wait_until(what, probe, seconds=30):
-    """Returns what `probe` returns as soon as that is true; fails by the deadline, naming `what`."""
+    """Returns the first true result of `probe`; fails at the deadline, naming `what`."""
     deadline = time.monotonic() + seconds
     while True:
         seen = probe()
         if seen:
             return seen
         if time.monotonic() > deadline:
-            raise AssertionError(f"after {seconds} s there was still not: {what} (last seen: {seen!r})")
+            raise AssertionError(f"after {seconds} s this had not happened: {what} (last result: {seen!r})")
         time.sleep(0.05)
 
 
@@ -52,7 +52,7 @@ def free_port():
 
 
 def clean_environment(home, **more):
-    """The environment of a program under test: nothing of the user's own settings, a home of its own."""
+    """The environment of a program under test: without the user's settings, with a separate home."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("TENURE_", "MOBILECLI_", "FAKE_ADB_", "ANDROID_"))}
     name, value = MARK.split("=")
     own = {"HOME": str(home), "MOBILECLI_HOME": str(home / "mobilecli"), name: value}
@@ -60,7 +60,7 @@ def clean_environment(home, **more):
 
 
 def leftovers():
-    """The ids of the processes of this run that are still alive, found by the mark in their environment."""
+    """The ids of this run's processes that are still alive, found by the mark in their environment."""
     found = []
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
@@ -72,7 +72,7 @@ def leftovers():
 
 
 class Program:
-    """A process that runs until the test ends it; what it prints goes to a log of its own."""
+    """A process that runs until the test ends it, with a separate log of its output."""
 
     running = []
 
@@ -86,11 +86,11 @@ class Program:
         Program.running.append(self)
 
     def tail(self, lines=60):
-        """The end of what the program has printed."""
+        """The last lines of the program's output."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def until(self, what, probe, seconds=30):
-        """`wait_until`, but gives up at once when the program has ended."""
+        """`wait_until`, but fails at once when the program has ended."""
 
         def alive():
             if self.process.poll() is not None:
@@ -100,13 +100,13 @@ class Program:
         return wait_until(what, alive, seconds)
 
     def kill(self):
-        """Ends the program without asking (SIGKILL)."""
+        """Kills the program (SIGKILL)."""
         self.process.kill()
         self.process.wait()
         Program.running.remove(self)
 
     def stop(self, seconds=15):
-        """Asks the program to end (SIGTERM), insists after a while, and returns its exit code."""
+        """Terminates the program (SIGTERM, after a while SIGKILL) and returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -120,11 +120,11 @@ class Program:
 
 
 class Tenure:
-    """One `tenure serve` on a database of its own, and the administration of it on the command line."""
+    """One `tenure serve` on its own database, and its administration on the command line."""
 
     def __init__(self, database, folder, **settings):
         self.database, self.folder = database, folder
-        # What a killed worker had is given to another after its lease: tests need not wait a minute for that.
+        # A killed worker's turn goes to another worker after its lease. Tests need not wait a minute for that.
         self.environment = clean_environment(folder, **({"TENURE_WORKER_LEASE": "10s"} | settings))
         self.run("migrate")
         port = free_port()
@@ -138,12 +138,12 @@ class Tenure:
         self.program.until("the server is ready", lambda: self.get("/readyz")[0] == 200)
 
     def kill_and_restart(self):
-        """`kill -9`, and the same again on the same database."""
+        """`kill -9`, then a new start on the same database."""
         self.program.kill()
         self.start()
 
     def run(self, *arguments, said=""):
-        """Runs `tenure ARGUMENTS --database …` and tells it something; it has to succeed. Returns what it printed."""
+        """Runs `tenure ARGUMENTS --database …` with `said` on standard input; it must succeed. Returns its output."""
         command = [str(TENURE), *arguments, "--database", self.database]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60, input=said,
@@ -178,7 +178,7 @@ class Tenure:
             return status, body
 
     def account_key(self, role="viewer", wire="devin"):
-        """The key of a new service user of the whole account."""
+        """The key of a new service user of the account."""
         name = f"account-{next(_numbers)}"
         made = self.admin("service-user", "create", name, "--role", role)
         return self.admin("key", "create", "--service-user", made["id"], "--wire", wire)["secret"]
@@ -199,24 +199,24 @@ class Organization:
         self.folder.mkdir()
 
     def key(self, role="readwrite", wire="mobilenext"):
-        """A new member of that role, and a key of theirs: `{id, secret, …}`."""
+        """A key of a new member with that role: `{id, secret, …}`."""
         email = f"{role}-{next(_numbers)}@example.test"
         self.tenure.admin("user", "create", email, "--org", self.id, "--role", role)
         return self.tenure.admin("key", "create", "--user", email, "--org", self.id, "--wire", wire)
 
     def login(self, password, role="readwrite"):
-        """A new member of that role who can sign in: the address."""
+        """The address of a new member with that role, who can sign in."""
         email = f"{role}-{next(_numbers)}@example.test"
         member = ("--org", self.id, "--role", role, "--password-stdin")
         self.tenure.admin("user", "create", email, *member, said=password + "\n")
         return email
 
     def limit(self, devices):
-        """Lets the organization hold at most so many devices at once."""
+        """Limits how many devices the organization can hold at once."""
         self.tenure.run("org", "set", self.id, "--max-devices", str(devices))
 
     def host(self, *arguments, name=None, **environment):
-        """Starts `tenure host ARGUMENTS` for this organization, in a home of its own; one of that name again."""
+        """Starts `tenure host ARGUMENTS` for this organization in a separate home, which a host of the same name reuses."""
         name = name or f"host-{next(_numbers)}"
         home = self.folder / name
         home.mkdir(exist_ok=True)
@@ -227,7 +227,7 @@ class Organization:
         return Program("host", command, home, clean_environment(home, **own))
 
     def worker(self, command, *arguments, agent):
-        """Starts `tenure worker` for this organization, which answers messages to an agent with a command."""
+        """Starts `tenure worker` for this organization, which answers messages to the agent with the command."""
         home = self.folder / f"worker-{next(_numbers)}"
         home.mkdir()
         command = [
@@ -237,22 +237,22 @@ class Organization:
         return Program("worker", command, home, clean_environment(home, TENURE_TOKEN=key))
 
     def person(self, role="readwrite", program=None):
-        """A new member of that role at a terminal with mobilecli."""
+        """A new member with that role at a terminal with mobilecli."""
         return MobileCli(self, self.key(role)["secret"], program or MOBILECLI)
 
     def someone_with(self, secret, program=None):
-        """Somebody at a terminal with mobilecli and this key, whatever it is."""
+        """A person at a terminal with mobilecli and this key, valid or not."""
         return MobileCli(self, secret, program or MOBILECLI)
 
     def sessions(self, key):
-        """What `GET /api/v1/sessions` lists, by plain HTTP."""
+        """The response of `GET /api/v1/sessions`, over plain HTTP."""
         status, body = self.tenure.get("/api/v1/sessions", key)
         assert (status, body["object"]) == (200, "list"), body
         return body["data"]
 
 
 class MobileCli:
-    """An unmodified mobilecli with a fresh home, pointed at the server by its environment alone."""
+    """An unmodified mobilecli with a fresh home; only its environment points it at the server."""
 
     started = []
 
@@ -276,7 +276,7 @@ class MobileCli:
         )
 
     def finish(self, process, seconds=60):
-        """Waits for a command: its exit code and the JSON it printed."""
+        """Waits for a command; returns its exit code and the JSON it printed."""
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -286,19 +286,19 @@ class MobileCli:
         return process.returncode, json.loads(out) if out.strip().startswith("{") else {"raw": out + err}
 
     def ok(self, *arguments):
-        """Runs a command that has to succeed and returns its `data`."""
+        """Runs a command that must succeed and returns its `data`."""
         process = self.start(*arguments)
         code, answer = self.finish(process)
         assert (code, answer.get("status")) == (0, "ok"), f"mobilecli {' '.join(map(str, arguments))}: {code} {answer}"
         return answer.get("data")
 
     def works(self, *arguments):
-        """Whether a command succeeds, for what may fail for a while."""
+        """Whether a command succeeds; for commands that may fail at first."""
         code, answer = self.finish(self.start(*arguments))
         return (code, answer.get("status")) == (0, "ok")
 
     def refused(self, *arguments):
-        """Runs a command that has to be refused, and returns the sentence that says why."""
+        """Runs a command that must be refused and returns the error text."""
         process = self.start(*arguments)
         code, answer = self.finish(process)
         assert code != 0 and answer.get("status") == "error", f"not refused: {arguments}: {code} {answer}"
@@ -308,22 +308,22 @@ class MobileCli:
         return sentence
 
     def allocate(self, *arguments):
-        """`remote allocate`, which has to be ready at once; returns the device."""
+        """`remote allocate`, which must succeed at once; returns the device."""
         answer = self.ok("remote", "allocate", *arguments)
         assert answer.get("device"), f"not ready: {answer}"
         return answer["device"]
 
     def devices(self):
-        """What `devices` lists: the devices that are allocated to this person."""
+        """The devices that are allocated to this person, from `devices`."""
         return self.ok("devices")["devices"]
 
     def stop(self):
-        """Ends the daemon that device commands leave behind."""
+        """Ends the daemon that device commands start."""
         subprocess.run([str(self.program), "daemon", "stop"], env=self.environment, capture_output=True, timeout=20)
 
 
 def end_everything():
-    """Ends all that is left of this run: programs, daemons, and what those have started."""
+    """Ends all processes left of this run: programs, daemons and their children."""
     for client in MobileCli.started:
         client.stop()
     MobileCli.started.clear()
@@ -335,5 +335,5 @@ def end_everything():
 
 
 def python():
-    """The Python that runs the tests, for helpers of ours that are programs."""
+    """The path of the Python that runs the tests."""
     return sys.executable

@@ -1,6 +1,6 @@
-"""What a hostile agent does: it looks for credentials wherever its user may look, and prints what it found as JSON.
+"""A hostile agent: it looks for credentials wherever its user can read, and prints those it found as JSON.
 
-It is run as a worker's command, by itself (no module of the tests), so it has to do with Python alone."""
+It runs as a worker's command, outside of the tests' modules, so it uses only Python's standard library."""
 
 import ctypes
 import json
@@ -22,7 +22,7 @@ def look(where, data):
 
 
 def read(path, at=0, most=MOST):
-    """The file's bytes, or why not."""
+    """The file's bytes, or the error text."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
@@ -36,7 +36,7 @@ def read(path, at=0, most=MOST):
 
 
 def memory(pid):
-    """Reads all the memory of a process that is mapped for reading."""
+    """Reads all readable memory of a process."""
     maps = read(f"/proc/{pid}/maps")
     if not isinstance(maps, bytes):
         return maps
@@ -57,7 +57,7 @@ def memory(pid):
 
 
 def process(pid):
-    """What of a process can be had: by name of the file, `read` or why not."""
+    """Which files of a process are readable: for each, `read` or the error text."""
     seen = {}
     for name in ("environ", "cmdline", "auxv", "stat", "status", "io", "syscall"):
         data = read(f"/proc/{pid}/{name}")
@@ -84,7 +84,8 @@ def process(pid):
     attached = libc.ptrace(ctypes.c_long(16), ctypes.c_long(pid), None, None)
     seen["ptrace"] = "read" if attached == 0 else os.strerror(ctypes.get_errno())
     if attached == 0:
-        # It stops a moment later. Let go before that, it would stay stopped, and it may be the shell that runs this.
+        # The process stops a moment later. Detaching before that would leave it stopped, and it can be the shell that runs
+        # this program.
         os.waitpid(pid, 0x40000000)
         libc.ptrace(ctypes.c_long(17), ctypes.c_long(pid), None, None)
     return seen

@@ -1,6 +1,6 @@
-// An issuer of OpenID Connect on loopback: `oidc-provider`, with its own pages to sign in and to allow.
+// An issuer of OpenID Connect on loopback: `oidc-provider`, with its own pages for sign-in and consent.
 //
-// node issuer.mjs PORT REDIRECT_URI: a login is somebody's name; `dev` is in the group `devs`.
+// node issuer.mjs PORT REDIRECT_URI. The login is a name from `accounts`; `dev` is in the group `devs`.
 
 import { Provider } from "oidc-provider";
 

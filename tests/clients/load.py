@@ -1,5 +1,5 @@
-"""People who do things on a server all the time and write down what they were told: whatever becomes of the server
-meanwhile, what it acknowledged has to be so afterwards."""
+"""Clients that keep using a server and record its responses. Whatever happens to the server meanwhile, everything that it
+acknowledged must still be true afterwards."""
 
 import base64
 import http.client
@@ -9,21 +9,21 @@ import threading
 import urllib.parse
 
 PASSWORD = "correct horse battery staple"
-# Passwords are hashed cheaply, for the load is meant for the store; sessions must not push out others. A sign-in counts as
-# failed until it succeeded: those that a kill cuts off stay so for a while.
+# Password hashes are cheap, because the load is meant for the store. Sessions must not push out others. A sign-in counts as
+# failed until it succeeds, so one that a kill interrupts counts as failed for a while.
 CHEAP = {"TENURE_ARGON2_MEMORY": "64KiB", "TENURE_ARGON2_PASSES": "1", "TENURE_LOGINS_PER_USER": "100000",
          "TENURE_SIGN_IN_ATTEMPTS": "100000"}
 AUTH, ANDROID = "/frontend/api/v1/auth", {"filters": [{"attribute": "platform", "operator": "EQUALS", "value": "android"}]}
 
 
 class Line:
-    """One client's connection, opened anew when it breaks."""
+    """One client's connection; opened again when it breaks."""
 
     def __init__(self, url):
         self.address, self.connection = urllib.parse.urlparse(url).netloc, None
 
     def call(self, method, path, credential=None, body=None, more=None):
-        """Status and body; status 0 when there was no whole answer: then nobody knows what was done."""
+        """Status and body. Status 0 means that no complete response arrived, so the outcome is unknown."""
         headers = {"Authorization": f"Bearer {credential}"} if credential else {}
         headers |= more or {}
         data = None
@@ -42,7 +42,7 @@ class Line:
             return 0, None
 
     def get(self, path, credential):
-        """Reads something of a server that is there: an old connection may have to be noticed as such first."""
+        """Reads from a running server. Retries, because an old connection may fail first."""
         for _ in range(5):
             status, answer = self.call("GET", path, credential)
             if status not in (0, 503, 504):
@@ -51,16 +51,16 @@ class Line:
 
 
 def session_of(token):
-    """The id of the login session that a token names."""
+    """The id of a token's login session."""
     claims = token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sid"]
 
 
 class Client:
-    """Somebody who does things and writes down what was acknowledged.
+    """A client that records what was acknowledged to it.
 
-    `unknown` are the answers after which nobody knows whether it was done: there was none, or the server was about to
-    stop; where its disk fails, also 500."""
+    `unknown` are the statuses after which the outcome is unknown: no response (0), or a server that was stopping; with a
+    failing disk also 500."""
 
     def __init__(self, organization, number, unknown=(0, 503, 504)):
         self.unknown = unknown
@@ -68,11 +68,10 @@ class Client:
         self.email = organization.login(PASSWORD)
         made = organization.tenure.admin("key", "create", "--user", self.email, "--org", organization.id, "--wire", "probe")
         self.key = made["secret"]
-        # By what they are: credentials that are good, and those that must never be accepted again; sessions that are
-        # there; holds that are over.
+        # Valid credentials; credentials that must never be accepted again; existing sessions; ended holds.
         self.good, self.revoked, self.made, self.over = {}, [], [], []
         self.wrong, self.acknowledged = [], 0
-        # The session that makes keys, which a key may not. A sign-in takes long beside the time between two kills.
+        # The session that makes keys, because a key cannot. It is kept: a sign-in is slow compared to the time between kills.
         self.maker = self.sign_in_to_make_keys()
 
     def sign_in_to_make_keys(self):
@@ -80,7 +79,7 @@ class Client:
         return answer["jwt-token"]["token"] if self.expect("sign in", status, answer, 200) else None
 
     def expect(self, what, status, answer, *expected):
-        """Whether it was done, as far as is known."""
+        """Whether the call is known to have succeeded."""
         if status in expected:
             self.acknowledged += 1
             return True
@@ -100,7 +99,7 @@ class Client:
             return
         status, answer = self.line.call("POST", f"{AUTH}/api-token", self.maker, {})
         if status in (401, 403):
-            # It is over, or was opened too long ago.
+            # The session has ended, or was opened too long ago.
             self.maker = None
             return
         if self.expect("make a key", status, answer, 200):
@@ -110,7 +109,7 @@ class Client:
         if not self.good:
             return
         credential = self.random.choice(list(self.good))
-        # Whether the answer arrives or not: from here on nobody counts on it.
+        # From here on the credential is not expected to work, whether or not the response arrives.
         path = self.good.pop(credential)
         status, answer = self.line.call("DELETE", path, self.key)
         if self.expect("revoke", status, answer, 204):
@@ -133,7 +132,7 @@ class Client:
         session = self.random.choice(self.made[-20:])
         path = f"/api/v1/sessions/{session}"
         status, answer = self.line.call("POST", f"{path}/devices", self.key, ANDROID)
-        # A session ends by itself some time after its last hold.
+        # Tenure ends a session some time after its last hold.
         if status == 409 or not self.expect("ask for a device", status, answer, 201, 202):
             return
         hold = answer["allocationId"]
@@ -149,7 +148,7 @@ class Client:
                 self.is_refused(self.random.choice(self.revoked))
 
     def check(self, newest=None):
-        """That all that was acknowledged is so; of each kind only the newest ones, if so many are named."""
+        """Checks that everything acknowledged is true; of each kind only the newest `newest`, if given."""
         some = slice(-newest if newest else None, None)
         for credential in self.revoked[some]:
             status, answer = self.line.get("/frontend/api/v1/user/current", credential)
@@ -171,7 +170,7 @@ class Client:
 
 
 def each(clients, deed):
-    """Does it for all clients at the same time, to the end."""
+    """Starts the deed for all clients at once; returns the threads."""
     threads = [threading.Thread(target=deed, args=(client,), daemon=True) for client in clients]
     for thread in threads:
         thread.start()
@@ -179,7 +178,7 @@ def each(clients, deed):
 
 
 class Crowd:
-    """So many clients in an organization with a few devices."""
+    """Several clients in an organization with a few devices."""
 
     def __init__(self, tenure, clients=16, devices=4, **more):
         organization = tenure.organization()
@@ -191,7 +190,7 @@ class Crowd:
         host.until("its devices are known", asked)
 
     def work(self, meanwhile):
-        """They do things while `meanwhile` is called, and until it has returned."""
+        """Runs the clients until `meanwhile` has returned."""
         end = threading.Event()
         threads = each(self.clients, lambda client: client.run(end))
         try:
@@ -200,10 +199,10 @@ class Crowd:
             end.set()
             for thread in threads:
                 thread.join(30)
-        assert not any(thread.is_alive() for thread in threads), "a client never came to an end"
+        assert not any(thread.is_alive() for thread in threads), "a client did not finish"
 
     def check(self, newest=None):
-        """That all that was acknowledged to them is so; of each kind only the newest ones, if so many are named."""
+        """Checks all clients; of each kind only the newest `newest`, if given."""
         for thread in each(self.clients, lambda client: client.check(newest)):
             thread.join(600)
         assert not self.wrong(), self.wrong()[:5]

@@ -1,5 +1,5 @@
-// Drives mobilewright's FleetApiClient from a test: reads calls as JSON lines ["method", argument…]
-// and writes an answer line for each, {"result"} or {"error"}, in the order of the calls.
+// Drives mobilewright's FleetApiClient from a test: reads calls as JSON lines ["method", argument…] and writes one line for
+// each, {"result"} or {"error"}, in the order of the calls.
 import { createInterface } from 'node:readline';
 import { FleetApiClient } from '@mobilewright/driver-mobilenext';
 

@@ -1,7 +1,6 @@
-// People at browsers without scripts who sign in by an issuer. Prints a line for each step; ends with an error where a
-// page is not what it should be.
+// People at browsers without scripts who sign in through an issuer. Prints a line for each step; fails when a page is wrong.
 //
-// node oidc.mjs BASE ISSUER OUTBOX FOLDER: pictures of the pages go to the folder.
+// node oidc.mjs BASE ISSUER OUTBOX FOLDER. Pictures of the pages go to FOLDER.
 
 import { readFile, readdir } from "node:fs/promises";
 import { browser, check, code, picture } from "./browser.mjs";
@@ -22,7 +21,7 @@ async function open() {
   return page;
 }
 
-/** At the issuer: signs in as somebody, and allows what is asked. */
+/** At the issuer: signs in with this login, and consents. */
 async function asks(page, login) {
   check(`${login} is at the issuer`, page.url().startsWith(issuer));
   await page.fill("input[name=login]", login);
@@ -45,7 +44,7 @@ async function mailed() {
     const names = (await readdir(outbox).catch(() => [])).filter((name) => name.endsWith(".eml"));
     if (names.length > 0) {
       const text = await readFile(`${outbox}/${names.at(-1)}`, "utf8");
-      // Long lines are folded where mail is quoted-printable.
+      // Quoted-printable mail folds long lines.
       const plain = text.replace(/=\r?\n/g, "").replaceAll("=3D", "=");
       return plain.trim().split(/\s+/).at(-1);
     }
@@ -106,7 +105,7 @@ try {
   await ana.goto(`${base}/account`);
   check("also elsewhere", ana.url().includes("/sign-in"));
 
-  // Dev is to have signed in more than `fresh_auth` ago, which is 20 s here.
+  // Dev's sign-in must be older than `fresh_auth`, which is 20 s here.
   await new Promise((done) => setTimeout(done, entered + 21_000 - Date.now()));
   await dev.goto(`${base}/account`);
   await dev.click("text=Set it up");

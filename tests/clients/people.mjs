@@ -1,7 +1,7 @@
-// One person at a browser without scripts: signs in, sets up a second factor, loses the app, changes the password, and
-// signs out everywhere. Prints a line for each step; ends with an error where a page is not what it should be.
+// One person at a browser without scripts: signs in, sets up a second factor, loses the app, changes the password and signs out
+// everywhere. Prints a line for each step; fails when a page is wrong.
 //
-// node people.mjs BASE EMAIL PASSWORD FOLDER: pictures of the pages go to the folder.
+// node people.mjs BASE EMAIL PASSWORD FOLDER. Pictures of the pages go to FOLDER.
 
 import { browser, check, code, picture } from "./browser.mjs";
 
@@ -28,10 +28,10 @@ async function signIn(page, word = password) {
 try {
   const page = await open();
   await page.goto(`${base}/account`);
-  check("a stranger is sent to the sign-in", page.url().includes("/sign-in"));
+  check("an anonymous visitor is sent to the sign-in", page.url().includes("/sign-in"));
   await picture(page, folder, "sign-in");
   await signIn(page, "wrong horse");
-  check("a wrong password is said", (await page.textContent("[role=alert]")).includes("not right"));
+  check("a wrong password is reported", (await page.textContent("[role=alert]")).includes("not right"));
   await picture(page, folder, "wrong");
   await signIn(page);
   check("a right one opens the account", page.url() === `${base}/account`);
@@ -53,7 +53,7 @@ try {
   await picture(other, folder, "code");
   await other.fill("#code", "000000");
   await other.click("button[type=submit]");
-  check("a wrong code is said", (await other.textContent("[role=alert]")).includes("not right"));
+  check("a wrong code is reported", (await other.textContent("[role=alert]")).includes("not right"));
   await other.fill("#code", code(secret, 1));
   await other.click("button[type=submit]");
   check("a right one opens the account too", other.url() === `${base}/account`);
@@ -69,7 +69,7 @@ try {
   await signIn(fourth);
   await fourth.fill("#code", codes[0]);
   await fourth.click("button[type=submit]");
-  check("which is used once", (await fourth.textContent("[role=alert]")).includes("used before"));
+  check("a recovery code works once", (await fourth.textContent("[role=alert]")).includes("used before"));
 
   await page.goto(`${base}/account`);
   await page.fill("#old", password);
@@ -79,11 +79,11 @@ try {
   await other.goto(`${base}/account`);
   check("which ends the other sessions", other.url().includes("/sign-in"));
   await signIn(other);
-  check("the old password is no good", (await other.textContent("[role=alert]")).includes("not right"));
+  check("the old password is refused", (await other.textContent("[role=alert]")).includes("not right"));
   await signIn(other, changed);
   await other.fill("#code", codes[1]);
   await other.click("button[type=submit]");
-  check("the new one is", other.url() === `${base}/account`);
+  check("the new password works", other.url() === `${base}/account`);
 
   await page.goto(`${base}/account`);
   await page.click("text=Sign out everywhere");

@@ -1,11 +1,11 @@
-"""Reads as much of a PNG as the tests ask about."""
+"""Reads the size of a PNG."""
 
 import struct
 import zlib
 
 
 def size_of_png(data):
-    """The width and height of a whole and undamaged PNG; fails on anything else."""
+    """The width and height of a complete, undamaged PNG; fails on anything else."""
     assert data[:8] == b"\x89PNG\r\n\x1a\n", f"no PNG: {data[:16]!r}"
     kinds, at = [], 8
     while at < len(data):

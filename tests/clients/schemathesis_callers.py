@@ -1,5 +1,5 @@
-"""People who may do as much as anybody can, for the requests of `test_schemathesis.py`: with a credential, and with things
-that the requests can be about."""
+"""Callers with all permissions for the requests of `test_schemathesis.py`, each with a credential and with objects that the requests
+can name."""
 
 from load import session_of
 
@@ -8,15 +8,15 @@ PASSWORD = "a long password"
 
 
 class Callers:
-    """Makes them, each in an organization of their own. `check` is the method and path of what they may do as long as they
-    are somebody; of a path `{org}` is their organization."""
+    """Makes callers, each in a separate organization. `check` is a method and path that succeeds as long as the caller is valid;
+    `{org}` in it is their organization."""
 
     def __init__(self, served, run, wire, check):
         self.served, self.run, self.wire, self.check, self.host = served, run, wire, check, None
 
     def __call__(self):
-        """A new one, as the hooks read it: headers; what there is (parts of paths, what stands in their open ones, and what
-        a body says with it); and what fields of any body can be."""
+        """A new caller for the hooks: headers; objects (part of a path, its parameters, and fields of the body that go with it);
+        and values for fields of any body."""
         self.organization = self.served.organization()
         self.email = self.organization.login(PASSWORD, "admin")
         self.things = []
@@ -38,7 +38,7 @@ class Callers:
         if self.run == "house":
             return {}
         if self.run == "pages":
-            # A browser in which somebody has signed in.
+            # A browser with a session.
             token = self.signed_in()
             self.says["session"] = session_of(token)
             return {"Cookie": f"jwt={token}; tenure-session={token}", "Sec-Fetch-Site": "same-origin"}
@@ -126,7 +126,7 @@ class Callers:
             self.has(part, session=session_of(self.signed_in()))
 
     def has_service_users(self, below, role, headers):
-        """Some, with a key each. Returns the key that they were made with."""
+        """Makes some service users with a key each. Returns the key that made them."""
         key = headers["Authorization"].removeprefix("Bearer ")
         for number in range(5):
             made = self.made(f"{below}/service-users", key, {"name": f"helper {number}", "role_id": role})
@@ -148,7 +148,7 @@ class Callers:
         return self.made("/frontend/api/v1/auth/sign-in", None, {"email": self.email, "password": PASSWORD})["jwt-token"]["token"]
 
     def made(self, path, key, body):
-        """What was made with a key."""
+        """The body of a POST that must succeed."""
         status, answer = self.served.call("POST", path, key, body, JSON)
         assert status in (200, 201), (path, answer)
         return answer

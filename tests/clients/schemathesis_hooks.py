@@ -1,5 +1,5 @@
-"""What the programs of `test_schemathesis.py` do to a request before it is sent, and learn from its answer. Schemathesis
-loads this file by itself."""
+"""Hooks of `test_schemathesis.py`: they change a request before it is sent and learn from its response. Schemathesis loads this
+file."""
 
 import atexit
 import base64
@@ -20,18 +20,18 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 
 
-# What somebody is answered who is nobody (any more), or may not do something, and where something is that is not there.
+# Statuses of a missing or ended credential, a missing permission, or an object that does not exist.
 REFUSED = (303, 401, 403, 404, 410)
 
 
 class Caller:
-    """Who the requests are from. When one of them ended the credential or deleted the organization, somebody else goes on
-    with another: after that, everything would be refused alike."""
+    """The caller of the requests. When a request ends its credential or deletes its organization, another caller continues, because
+    everything after that would be refused."""
 
     def __init__(self):
-        # The first one's stands in the program's settings.
+        # The first caller's organization is in the program's settings.
         self.organizations = set()
-        # The headers of all of them.
+        # The headers of all callers so far.
         self.shown = set()
         self.another()
 
@@ -44,19 +44,19 @@ class Caller:
         things.begin(self.now["things"])
 
     def meant(self, case):
-        """Puts what is true of the caller into a request, into some fields of its body at times only."""
+        """Puts the caller's values into a request; fields of the body only some of the time."""
         for name, value in self.now["headers"].items():
-            # Requests may be made long before they are sent.
+            # A request may be made long before it is sent.
             if (name, (case.headers or {}).get(name)) in self.shown:
                 case.headers[name] = value
-                # A worker claims with a key, and speaks of a turn with that turn's token.
+                # A worker claims with a key, and reports about a turn with the turn's token.
                 own = things.said.get("turn_token") or (case.path.endswith("/work/claim") and self.now["says"].get("worker_key"))
                 if name == "Authorization" and own:
                     case.headers[name] = f"Bearer {own}"
         if (case.path_parameters or {}).get("org") in self.organizations:
             case.path_parameters["org"] = self.now["organization"]
         for part, fields in ((ParameterLocation.BODY, case.body), (ParameterLocation.QUERY, case.query)):
-            # Also where another field of a body is wrong, and nothing but the body: then the program looks at it again.
+            # Also when only the body is wrong: then the program checks it again.
             alone = part == ParameterLocation.BODY and not any(wrong(case, other) for other in BESIDES)
             if isinstance(fields, dict) and (alone or not wrong(case, part)):
                 known = self.now["says"] | things.codes | things.said
@@ -74,15 +74,15 @@ class Caller:
             self.another()
 
 
-# Where something can be wrong besides a body.
+# The parts that can be wrong besides a body.
 BESIDES = (ParameterLocation.PATH, ParameterLocation.QUERY, ParameterLocation.HEADER, ParameterLocation.COOKIE)
-# Fields of answers that other requests are to say.
+# Fields of responses that other requests send.
 CODES = ("device_code", "user_code", "challenge")
 PAGES = {"challenge": 'name="challenge" value="([^"]+)"', "secret": 'id="secret">([A-Z2-7 ]+)<'}
 
 
 def found(pointer, path, body):
-    """What a link's expression stands for; nothing where there is nothing."""
+    """The value of a link's expression, or None."""
     if pointer.startswith("$request.path."):
         return path.get(pointer.removeprefix("$request.path."))
     for part in pointer.removeprefix("$response.body#/").split("/"):
@@ -94,31 +94,31 @@ def found(pointer, path, body):
 
 
 def one_time(secret):
-    """The code of a second factor that is good now (RFC 6238)."""
+    """The current code of a second factor (RFC 6238)."""
     mac = hmac.digest(base64.b32decode(secret.replace(" ", "")), struct.pack(">Q", int(time.time()) // 30), "sha1")
     number = struct.unpack(">I", mac[mac[-1] & 15 :][:4])[0] & 0x7FFF_FFFF
     return f"{number % 1_000_000:06}"
 
 
 class Things:
-    """What there is that a path can be about, by the operations which can be: what the answers said, and what the caller
-    has, so that not all requests are about what there is not."""
+    """Objects that a path can name, by operation: from responses, and the caller's own. Without them all requests would name objects
+    that do not exist."""
 
     def __init__(self):
         self.chance = random.Random(1)
         self.begin([])
 
     def begin(self, owned):
-        """With what a new caller has: parts of paths, and what stands in their open ones."""
+        """Starts with the objects of a new caller: parts of paths, and their parameters."""
         self.owned = [(part, thing, said) for part, thing, *said in owned]
         self.known = collections.defaultdict(lambda: collections.deque(maxlen=20))
-        # What an answer said that another request is to say, by its name.
+        # Values of responses that another request sends, by name.
         self.codes = {}
-        # What goes with what the request at hand is about.
+        # Fields of the body that go with the object of the current request.
         self.said = {}
 
     def fitting(self, case):
-        """What is known for an operation, and whether a new caller would have something for it."""
+        """The known objects for an operation."""
         names = set(case.path_parameters) - {"org"}
         owned = [(thing, *said) for part, thing, said in self.owned if part in case.path and set(thing) == names]
         return [(thing,) for thing in self.known[case.operation.definition.raw["operationId"]]] + owned
@@ -127,7 +127,7 @@ class Things:
         self.said = {}
         if set(case.path_parameters or {}) - {"org"} and self.chance.random() < 0.8:
             fitting = self.fitting(case)
-            # Somebody new has something new; that takes its time.
+            # A new caller has new objects, but is slow to make.
             if not fitting and any(part in case.path for part in caller.has) and self.chance.random() < 0.1:
                 caller.another()
                 fitting = self.fitting(case)
@@ -141,7 +141,7 @@ class Things:
         if kind.startswith("application/json"):
             body = response.json()
         elif kind.startswith("text/html"):
-            # What a page has for its next form.
+            # Values that a page has for its next form.
             body = {name: match[1] for name, pattern in PAGES.items() if (match := re.search(pattern, response.text))}
         if isinstance(body, dict):
             self.codes |= {name: body[name] for name in CODES if name in body}
@@ -159,7 +159,7 @@ class Things:
                 known.append(thing)
 
     def over(self, gone):
-        """Forgets what is not there any more."""
+        """Forgets an object that no longer exists."""
         self.owned = [one for one in self.owned if one[1] != gone]
         for known in self.known.values():
             while gone and gone in known:
@@ -171,13 +171,13 @@ caller = Caller()
 answered = collections.defaultdict(collections.Counter)
 
 
-# With these a caller chooses an organization; who is in none has no choice.
+# A caller chooses an organization with these headers.
 ORGANIZATION = ("X-Organization-ID", "X-Org-ID")
 
 
 @schemathesis.auth(refresh_interval=None)
 class Credential:
-    """The headers of whoever it is now."""
+    """The headers of the current caller."""
 
     def get(self, case, context):
         return caller.now["headers"]
@@ -187,47 +187,47 @@ class Credential:
 
 
 def show(case, headers):
-    """Puts the headers of somebody into a request."""
+    """Puts headers into a request."""
     case.headers = case.headers or {}
     for name in ORGANIZATION:
         if name not in headers and not wrong(case, ParameterLocation.HEADER):
             case.headers.pop(name, None)
     for name, value in headers.items():
-        # What is wrong on purpose stays so.
+        # A header that is wrong on purpose stays.
         if not wrong(case, ParameterLocation.HEADER) or name not in case.headers:
             case.headers[name] = value
 
 
 def wrong(case, part):
-    """Whether a part of a request is meant to be refused."""
+    """Whether this part of the request is wrong on purpose."""
     return case.meta is not None and case.meta.is_negative_at(part)
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Makes of a request one that a client could send, as far as it is not meant to be wrong."""
+    """Makes a request one that a client could send, except for the parts that are wrong on purpose."""
     if not wrong(case, ParameterLocation.BODY):
-        # JSON Schema takes 1.0 for a whole number; clients write 1.
+        # JSON Schema accepts 1.0 as an integer; clients write 1.
         case.body = whole(case.body)
         if isinstance(case.body, dict):
             fit(case.body)
     if case.query:
         case.query = as_read(case)
-    # In walks the program itself chooses what a request is about.
+    # In the stateful phase the program itself chooses the object of a request.
     walking = case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL
     if not walking and not wrong(case, ParameterLocation.PATH):
         things.meant(case)
     caller.meant(case)
     if case.method == "POST" and case.path.endswith("/tags") and not wrong(case, ParameterLocation.BODY):
         make_room(case, kwargs)
-    # A worker waits for half a minute when it is told to.
+    # Otherwise a claim would wait for up to half a minute.
     if case.path.endswith("/work/claim") and isinstance(case.body, dict) and isinstance(case.body.get("wait_seconds"), int):
         case.body["wait_seconds"] = min(case.body["wait_seconds"], 0)
 
 
 @schemathesis.hook
 def after_call(context, case, response):
-    """Remembers what there is now, and whether anything can be done any more."""
+    """Remembers new objects, and checks that the caller is still valid."""
     answered[f"{case.method} {case.path}"][response.status_code] += 1
     things.heard(case, response)
     caller.heard(response)
@@ -235,33 +235,32 @@ def after_call(context, case, response):
 
 @atexit.register
 def tell():
-    """Writes down how often each operation was answered with which status."""
+    """Writes how often each operation was answered with which status."""
     pathlib.Path("answered.json").write_text(json.dumps(answered))
 
 
 def fit(body):
-    """Makes a body one that no schema could tell from others."""
+    """Makes a body follow rules that no schema can express."""
     if isinstance(body.get("session_secrets"), list):
-        # Each has a key of its own.
+        # Each key occurs once.
         body["session_secrets"] = list({one["key"]: one for one in body["session_secrets"]}.values())
     if isinstance(body.get("attachment_urls"), list):
-        # What an address is says another standard.
+        # Valid URLs are defined by another standard.
         body["attachment_urls"] = [f"https://example.test/{number}" for number, _ in enumerate(body["attachment_urls"])]
     if len(json.dumps(body.get("claims"))) > 1_000:
-        # They are counted in bytes.
+        # Their limit is in bytes.
         body["claims"] = {}
 
 
 def make_room(case, kwargs):
-    """Takes away what tags a session has: no schema could tell how many more there may be."""
+    """Removes a session's tags: no schema can say how many more it can have."""
     requests.put(case.as_transport_kwargs(kwargs.get("base_url"))["url"], headers=dict(case.headers), json={"tags": []}, timeout=30)
 
 
 def as_read(case):
-    """A query as a server reads it, for the program to say whether it is wrong: what is empty is not sent, and lists are
-    of texts."""
+    """A query as a server reads it: empty values are not sent, and lists have texts."""
     sent = {name: value for name, value in case.query.items() if value not in (None, [], {})}
-    # Only a list itself can say where it ended: a cursor that was made up is refused, as it should be.
+    # A made-up cursor is rightly refused.
     if isinstance(sent.get("after"), str) and not case.path.startswith("/tenure/"):
         del sent["after"]
     for name, value in sent.items():
@@ -272,7 +271,7 @@ def as_read(case):
 
 
 def texts(value):
-    """What is written into an address for a value, of an object its names."""
+    """The texts that a value becomes in a URL; for an object its names."""
     if isinstance(value, (list, dict)):
         return [text for item in value for text in texts(item)]
     return [] if value is None else [value if isinstance(value, str) else json.dumps(value)]

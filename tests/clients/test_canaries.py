@@ -1,7 +1,7 @@
-"""Secrets that can be recognized are put wherever one can stand in a request; then everything that a Tenure writes is
-searched for them: its log at its finest level, its answers, its metrics, its audit log, and every file of its database.
+"""Puts recognizable secrets wherever a request can have one. Then it searches everything that the server writes for them: the log
+at its finest level, responses, metrics, the audit log, and every file of the database.
 
-A secret is looked for as it is, in base64 at every offset, in hexadecimal, and escaped as in an address."""
+A secret is searched for as plain text, in base64 at every offset, in hexadecimal, and escaped as in a URL."""
 
 import base64
 import http.client
@@ -20,11 +20,11 @@ ENOUGH = 12
 
 
 def spellings(secret):
-    """The bytes by which a secret would be seen."""
+    """The byte strings that would reveal a secret."""
     raw = secret.encode() if isinstance(secret, str) else secret
     found = {raw, raw.hex().encode(), raw.hex().upper().encode(), urllib.parse.quote(raw, safe="").encode()}
     for offset in range(3):
-        # Where it stands in the middle of something, only what its own bytes decide can be looked for.
+        # In the middle of other data, only the characters that depend on the secret's own bytes can be searched for.
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             text = encode(b"\0" * offset + raw).rstrip(b"=")
             found.add(text[(offset * 8 + 5) // 6 : len(text) - 1])
@@ -32,13 +32,13 @@ def spellings(secret):
 
 
 class Canaries:
-    """Secrets by their names, and all that was answered."""
+    """Secrets by name, and all responses."""
 
     def __init__(self, tenure):
         self.tenure, self.secrets, self.answers = tenure, {}, []
 
     def make(self, name):
-        """A secret that nothing else looks like."""
+        """A unique secret."""
         return self.plant(name, f"canary{uuid.uuid4().hex}")
 
     def plant(self, name, secret):
@@ -47,7 +47,7 @@ class Canaries:
         return secret
 
     def call(self, method, path, body=None, kind=JSON, shows=(), **headers):
-        """A request. `shows`: the secrets that its answer is there to show."""
+        """Sends a request. `shows`: the secrets that its response is meant to contain."""
         connection = http.client.HTTPConnection(urllib.parse.urlparse(self.tenure.url).netloc, timeout=30)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
@@ -63,7 +63,7 @@ class Canaries:
         return answer.status, answer, json.loads(text) if text[:1] in (b"{", b"[") else text
 
     def found_in(self, what, content, but=()):
-        """The names of the secrets that are in there."""
+        """The names of the secrets in this content."""
         return [f"{name} in {what}" for name, secret in self.secrets.items() if name not in but
                 if any(text in content for text in spellings(secret))]
 
@@ -73,14 +73,14 @@ def bearer(secret):
 
 
 def mails(folder):
-    """The tokens of all mails so far, the newest last."""
+    """The tokens of all mails so far, newest last."""
     files = sorted((folder / "tenure-data/outbox").glob("*"), key=lambda file: file.stat().st_mtime_ns)
     texts = [re.sub(r"=\r?\n", "", file.read_text(errors="replace")) for file in files if file.is_file()]
     return [token for text in texts for token in re.findall(r"[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}", text)]
 
 
 def sign_ins(canaries, email, password):
-    """Passwords in both kinds of body, right and wrong, in bodies that cannot be read, and what follows from them."""
+    """Passwords in both kinds of body, right and wrong, and in unreadable bodies."""
     wrong = canaries.make("a wrong password")
     sign_in = f"{AUTH}/sign-in"
     assert canaries.call("POST", sign_in, {"email": email, "password": wrong})[0] == 401
@@ -103,7 +103,7 @@ def sign_ins(canaries, email, password):
 
 
 def credentials(canaries, key, token):
-    """Every way to send a credential, good ones and others."""
+    """Every way to send a credential, valid and invalid."""
     current = "/frontend/api/v1/user/current"
     assert canaries.call("GET", current, **bearer(token))[0] == 200
     assert canaries.call("GET", f"{current}?token={key}")[0] == 200
@@ -122,7 +122,7 @@ def credentials(canaries, key, token):
 
 
 def keys(canaries, token):
-    """API tokens, which the vendor's clients name by their secrets."""
+    """API tokens, which the vendor's clients identify by their secrets."""
     status, _, made = canaries.call("POST", f"{AUTH}/api-token", {}, shows=["a made key"], **bearer(token))
     assert status == 200
     secret = canaries.plant("a made key", made["token"])
@@ -134,7 +134,7 @@ def keys(canaries, token):
 
 
 def work(canaries, key):
-    """A machine's key, secrets of sessions, files and their addresses."""
+    """A service user's key, secrets of sessions, files and their addresses."""
     machine = {"name": "machine", "role_id": "org_member"}
     status, _, made = canaries.call("POST", f"{V3}/service-users", machine, shows=["a key of a machine"], **bearer(key))
     assert status == 200, made
@@ -164,7 +164,7 @@ def work(canaries, key):
 
 
 def recovery(canaries, email, password, folder):
-    """Tokens that are sent by mail, and the passwords that are set with them."""
+    """Tokens sent by mail, and the passwords set with them."""
     assert canaries.call("POST", f"{AUTH}/password-restore", {"email": email})[0] == 200
     token = canaries.plant("a token of a mail", harness.wait_until("there is a mail", lambda: mails(folder))[-1])
     new = canaries.make("a new password")
@@ -195,7 +195,7 @@ def test_no_secret_is_written_anywhere(database, request, tmp_path):
     password = canaries.make("a password")
     email = organization.login(password, role="admin")
     key = canaries.plant("a key", tenure.admin("key", "create", "--user", email, "--org", organization.id, "--wire", "probe")["secret"])
-    # And what its letters stand for.
+    # And the bytes that its letters encode.
     canaries.plant("the bytes of a key", base64.b32decode(key.split("_")[1].upper() + "====")[:28])
     account = canaries.plant("a key of the account", tenure.account_key("admin"))
     token = sign_ins(canaries, email, password)
@@ -212,13 +212,13 @@ def test_no_secret_is_written_anywhere(database, request, tmp_path):
     settings = tenure.run("settings")
     seen = search(canaries, tenure, tmp_path, settings, database, request)
     assert tenure.program.stop() == 0, tenure.program.tail()
-    # What it said on its way out, and what a closed database has in it.
+    # The log of the shutdown, and the closed database.
     seen += search(canaries, tenure, tmp_path, settings, database, request)
     assert not seen, sorted(set(seen))
 
 
 def kept(folder):
-    """The secrets that the server keeps in files of its own: the master key and the private keys that it signs with."""
+    """The secrets in the server's own files: the master key and the private signing keys."""
     found = {}
     for file in (folder / "tenure-data").rglob("*"):
         if file.is_file() and "outbox" not in file.parts and "files" not in file.parts and len(file.read_bytes()) >= ENOUGH:
@@ -228,20 +228,20 @@ def kept(folder):
 
 
 def search(canaries, tenure, folder, settings, database, request):
-    """Where which secret was found."""
+    """Which secrets were found where."""
     seen = canaries.found_in("the settings", settings.encode())
     log = tenure.program.log.read_bytes()
     assert log.count(b" access: ") > 50, "requests are not logged"
     seen += canaries.found_in("the log", log)
     for what, content, shows in canaries.answers:
-        # An answer to a sign-in has the token, and so its secret.
+        # The response to a sign-in has the token, and so its secret.
         shows |= {"the secret in a token"} if "a token" in shows else set()
         seen += canaries.found_in(f"the answer to {what}", content, shows)
     if database == "postgres":
         dump = harness.subprocess.run(
             ["pg_dump", "--data-only", "--inserts", tenure.database], capture_output=True, check=True, timeout=60).stdout
         assert b"INSERT INTO" in dump
-        # A file of bytes is written as hexadecimal: that is one of the spellings.
+        # The dump has bytes in hexadecimal, which is one of the spellings.
         seen += canaries.found_in("the database", dump)
     own = ("outbox", "keys")
     for file in folder.rglob("*"):

@@ -1,7 +1,7 @@
-"""`mobilecli auth login`, unmodified: its hosts are built in, so it runs in a namespace where they are Tenure.
+"""`mobilecli auth login`, unmodified. Its hosts are built in, so it runs in a namespace where they are Tenure.
 
-The namespace has its own hosts file, a loopback of its own with TLS on port 443, and the client trusts a certificate of
-the test's own. Without the right to make namespaces these tests are skipped, and say so.
+The namespace has its own hosts file and its own loopback with TLS on port 443, and the client trusts the test's certificate. Where
+namespaces are not allowed, these tests are skipped and say so.
 """
 
 import http.client
@@ -21,7 +21,7 @@ PASSWORD = "correct horse battery"
 
 
 def namespace():
-    """The command that gives a program namespaces of its own, or a sentence about what is missing."""
+    """The command that runs a program in new namespaces, or None and what is missing."""
     for tool in ("unshare", "openssl", "mount"):
         if not shutil.which(tool):
             return None, f"the program {tool} is missing"
@@ -35,7 +35,7 @@ def namespace():
 
 
 def forward(path, host, port):
-    """Carries what comes in at a Unix socket to the server, which a namespace cannot reach by TCP."""
+    """Forwards a Unix socket to the server, which a namespace cannot reach by TCP."""
     from tls_front import join
 
     listener = socket.socket(socket.AF_UNIX)
@@ -55,7 +55,7 @@ def forward(path, host, port):
 
 
 class Terminal:
-    """A person at a terminal with mobilecli, which knows nothing of Tenure."""
+    """A person at a terminal with an unconfigured mobilecli."""
 
     def __init__(self, organization, folder):
         assert harness.MOBILECLI.exists(), f"{harness.MOBILECLI} is missing: run scripts/test clients"
@@ -89,13 +89,13 @@ class Terminal:
         )
 
     def run(self, *arguments):
-        """The exit code and what it printed."""
+        """The exit code and the output."""
         process = self.start(*arguments)
         out, _ = process.communicate(timeout=120)
         return process.returncode, out
 
     def login(self):
-        """`auth login` until it shows a code: the process, the page and the code."""
+        """Runs `auth login` until it shows a code; returns the process, the page and the code."""
         process = self.start("auth", "login")
         text = ""
         for line in process.stdout:
@@ -108,13 +108,13 @@ class Terminal:
 
 
 class Browser:
-    """A person at the page: fills in forms, keeps the cookie."""
+    """A person at the page: sends forms and keeps the cookie."""
 
     def __init__(self, tenure):
         self.tenure, self.cookie = tenure, ""
 
     def fill(self, path, **fields):
-        """Posts a form, or gets a page without one: status, headers and text."""
+        """Posts a form, or gets the page when there are no fields; returns status, headers and text."""
         url = urllib.parse.urlsplit(self.tenure.url)
         connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": self.tenure.url,
@@ -160,7 +160,7 @@ def signed_in(browser, code):
 
 
 def test_auth_login(terminal, browser, simulated):
-    """It shows a code, a person lets it in on the page, and from then on it works with its built-in hosts."""
+    """It shows a code, a person approves it on the page, and from then on it works with its built-in hosts."""
     process, page, code = terminal.login()
     assert page == f"{simulated.tenure.url}/login/device"
     text = signed_in(browser, code)
@@ -182,7 +182,7 @@ def test_auth_login(terminal, browser, simulated):
 
 
 def test_auth_login_is_not_let_in(terminal, browser):
-    """A person who did not start it says no, and the program says that."""
+    """A person denies it on the page, and the program reports that."""
     process, _, code = terminal.login()
     signed_in(browser, code)
     assert browser.fill("/login/device", action="deny", user_code=code)[0] == 200

@@ -18,12 +18,12 @@ import harness
 
 @pytest.fixture
 def key(organization):
-    """The key of somebody who works in the organization."""
+    """The key of a member with the role `readwrite`."""
     return organization.key("readwrite")["secret"]
 
 
 def sdk(tenure, key):
-    """devinai, with nothing changed but its URL."""
+    """devinai with only its URL changed."""
     return devin_sdk.DevinSDK(api_key=key, base_url=tenure.url)
 
 
@@ -35,7 +35,7 @@ def client(organization, key):
 
 @pytest.fixture
 def org(organization):
-    """The organization as this client's users write it."""
+    """The organization's id as users of this client write it."""
     return "org-" + organization.id.replace("-", "")
 
 
@@ -71,7 +71,7 @@ def test_devinai_from_create_to_end(organization, client, org):
 
 
 def test_devinai_uploads_and_reads(client, org):
-    """A file is uploaded, sent with a message, listed, and read through the redirect."""
+    """A file is uploaded, attached to a message, listed, and read through the redirect."""
     sent = client.organizations.attachments.upload(org, file=("notes of today.txt", b"hello"))
     assert sent.name == "notes of today.txt"
     made = client.organizations.sessions.create(org, prompt="Read it", attachment_urls=[sent.url])
@@ -84,7 +84,7 @@ def test_devinai_uploads_and_reads(client, org):
 
 
 def test_devinai_lists_with_every_filter(client, org):
-    """Each filter that the client knows finds the one session and no other."""
+    """Each filter of the client finds the matching session and no other."""
     sessions = client.organizations.sessions
     one = sessions.create(
         org, prompt="One", tags=["a", "b"], playbook_id="playbook-1", extra_body={"origin": "slack", "schedule_id": "s"}
@@ -116,7 +116,7 @@ def test_devinai_lists_with_every_filter(client, org):
 
 
 def test_devinai_pages_through_a_thousand_sessions(client, org):
-    """Newest first, none twice and none missing, with the exact total on every page."""
+    """Newest first, none repeated or missing, with the exact total on every page."""
     sessions = client.organizations.sessions
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
         made = {s.session_id for s in threads.map(lambda n: sessions.create(org, prompt=f"Number {n}"), range(1000))}
@@ -146,7 +146,7 @@ def test_devinai_reads_the_account(organization, client, org):
 
 
 def test_devinai_is_told_what_is_wrong(organization, client, org):
-    """The client's own errors, with the sentence in `detail`."""
+    """The client raises its own errors, with the sentence in `detail`."""
     sessions = client.organizations.sessions
 
     def detail(error, call):
@@ -170,7 +170,7 @@ def test_devinai_is_told_what_is_wrong(organization, client, org):
 
 
 class DevinCli:
-    """`devin` of devin-cli, at a terminal of its own."""
+    """`devin` of devin-cli at a terminal."""
 
     def __init__(self, organization, key, org):
         home = organization.folder / "devin"
@@ -182,7 +182,7 @@ class DevinCli:
         self.home = home
 
     def run(self, *arguments, stdin=""):
-        """Runs it; it has to succeed. Returns what it printed."""
+        """Runs it; it must succeed. Returns its output."""
         done = subprocess.run(
             [self.program, "--json", *arguments], env=self.environment, cwd=self.home, input=stdin,
             capture_output=True, text=True, timeout=60,
@@ -191,7 +191,7 @@ class DevinCli:
         return done.stdout
 
     def json(self, *arguments, stdin=""):
-        """`run`, parsed from the first brace or bracket on: the command line may ask a question before."""
+        """`run`, parsed from the first brace or bracket on, because the command may print a question first."""
         text = self.run(*arguments, stdin=stdin)
         begin = min(at for at in (text.find("{"), text.find("[")) if at >= 0)
         return json.JSONDecoder().raw_decode(text[begin:])[0]

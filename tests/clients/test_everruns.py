@@ -1,4 +1,4 @@
-"""The unmodified everruns-sdk 0.3.1 against a served Tenure, with `tenure worker` doing the turns."""
+"""The unmodified everruns-sdk 0.3.1 against a Tenure server, with `tenure worker` answering."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from everruns_sdk import ApiError, Everruns
 from everruns_sdk.errors import AuthenticationError, NotFoundError
 from everruns_sdk.models import AgentCapabilityConfig
 
-# The SDK says that sessions are not for applications any more.
+# The SDK warns that applications should use another client than sessions.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 ENDS = {"turn.completed", "turn.failed", "turn.cancelled"}
@@ -20,17 +20,17 @@ ENDS = {"turn.completed", "turn.failed", "turn.cancelled"}
 
 @pytest.fixture(params=["", "/everruns/api"], ids=["root", "alias"])
 def base(request, tenure):
-    """Where clients find the wire."""
+    """The wire's base URL, and its alias."""
     return tenure.url + request.param
 
 
 def client(base, organization, role="readwrite", **more):
-    """The SDK as a member of the organization, whose key it sends bare."""
+    """The SDK with the key of a member, which it sends without a scheme."""
     return Everruns(api_key=organization.key(role, "everruns")["secret"], base_url=base, **more)
 
 
 async def turn(sdk, session, text, **options):
-    """Says something and follows the session until the turn is over; gives all events since the first."""
+    """Sends a message and follows the session until the turn ends; returns all events of the stream."""
     await sdk.messages.create(session, text)
     seen, stream = [], sdk.events.stream(session, **options)
     async with asyncio.timeout(60), contextlib.aclosing(aiter(stream)) as events:
@@ -43,7 +43,7 @@ async def turn(sdk, session, text, **options):
 
 
 async def finished(stream):
-    """Leaves a stream. The SDK leaves its connection to the garbage collector, which closes it in a task of its own."""
+    """Leaves a stream. The SDK leaves its connection to the garbage collector, which closes it in a separate task."""
     stream.stop()
     gc.collect()
     others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -52,7 +52,7 @@ async def finished(stream):
 
 
 def test_a_conversation_from_the_agent_to_its_deletion(organization, base):
-    """Create an agent and a session, say something, stream the turn, list, get, search, cancel, export, delete."""
+    """Create an agent and a session, send a message, stream the turn, list, get, search, cancel, export, delete."""
 
     async def story():
         async with client(base, organization) as sdk:
@@ -111,7 +111,7 @@ def test_a_conversation_from_the_agent_to_its_deletion(organization, base):
 
 
 def test_events_are_listed_with_every_filter_of_the_sdk(organization, base):
-    """The list tells what the stream told, and each filter leaves out what it says."""
+    """The list has the events of the stream, and each filter applies."""
 
     async def story():
         async with client(base, organization) as sdk:
@@ -139,7 +139,7 @@ def test_events_are_listed_with_every_filter_of_the_sdk(organization, base):
 
 
 def test_a_command_that_fails_is_a_failed_turn(organization, tenure):
-    """What it wrote to standard error is in the events, and the next message is answered."""
+    """Its standard error is in the events, and the next message is answered."""
 
     async def story():
         async with client(tenure.url, organization) as sdk:
@@ -156,7 +156,7 @@ def test_a_command_that_fails_is_a_failed_turn(organization, tenure):
 
 
 def test_a_stream_goes_on_after_the_server_was_killed(organization, tenure):
-    """`kill -9` in the middle of a turn: the SDK comes back by itself and sees each event once."""
+    """`kill -9` during a turn: the SDK reconnects by itself and sees each event once."""
 
     async def story():
         async with client(tenure.url, organization) as sdk:
@@ -182,7 +182,7 @@ def test_a_stream_goes_on_after_the_server_was_killed(organization, tenure):
 
 
 def test_errors_are_the_sdks_own(organization, tenure):
-    """Each refusal arrives with its code and sentence."""
+    """Each error arrives with its code and message."""
 
     async def story():
         wrong = Everruns(api_key="evr_wrong", base_url=tenure.url)

@@ -1,6 +1,6 @@
-"""The fake phone itself: the real `mobilecli server` has to take it for a real one.
+"""The fake phone itself: the real `mobilecli server` must treat it as a real phone.
 
-These need no Tenure. When they fail, the tests with a real device have nothing to stand on.
+These tests need no server. When they fail, the tests with a real device prove nothing.
 """
 
 import base64

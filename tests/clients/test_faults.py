@@ -1,6 +1,5 @@
-"""A disk that is full, that fails, and that cannot make safe what was written, and a file that another program has locked:
-what was acknowledged is there afterwards, nobody is told that something was done which was not, and the server goes on by
-itself when the disk does."""
+"""A full disk, a failing disk, a failing fsync, and a database file that another program has locked. Afterwards everything
+acknowledged is stored, nothing was acknowledged that was not done, and the server recovers by itself with the disk."""
 
 import random
 import sqlite3
@@ -14,7 +13,7 @@ from load import CHEAP, Crowd
 
 
 class Disk:
-    """What stands between a server and its database: see faults.c, whose letters are the faults."""
+    """Injects disk faults between a server and its database; faults.c has the letters of the faults."""
 
     rounds = 4
 
@@ -33,15 +32,15 @@ class Disk:
         self.tell("-")
 
     def tell(self, letter):
-        # In place: the server looks into this very file.
+        # In place: the server has this very file open.
         with self.told.open("r+" if self.told.exists() else "w") as file:
             file.write(letter)
 
 
 class Lock:
-    """Another program that writes into the database and does not come to an end."""
+    """Another program with a write transaction in the database that does not end."""
 
-    # The server waits for ten seconds each time.
+    # The server waits ten seconds each time.
     rounds = 2
     environment = {}
 
@@ -80,7 +79,7 @@ def test_a_disk_that_fails_loses_nothing_that_was_acknowledged(fault, tmp_path):
         then()
 
     def recovers():
-        """With its clients at work, and nobody who starts it again."""
+        """While clients keep working, and without a restart."""
         disk.mend()
         before = sum(client.acknowledged for client in crowd.clients)
         goes_on = lambda: sum(client.acknowledged for client in crowd.clients) >= before + 20

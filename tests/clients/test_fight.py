@@ -1,6 +1,6 @@
-"""64 clients fight for 8 devices, by plain HTTP; then the same while the server and the host are killed with -9.
+"""64 clients compete for 8 devices over plain HTTP; then the same while the server and the host are killed with -9.
 
-`TENURE_TEST_FIGHT_SECONDS` makes each fight longer (the acceptance run: 60)."""
+`TENURE_TEST_FIGHT_SECONDS` is how long each fight lasts (the acceptance run: 60)."""
 
 import http.client
 import itertools
@@ -27,14 +27,14 @@ class Fight:
         self.sessions, self.asked = set(), set()
 
     def call(self, method, path, body=None):
-        """A request; status 0 when the server was not there, or went away before it answered."""
+        """Sends a request; status 0 when the server was down or ended before it answered."""
         try:
             return self.tenure.call(method, "/api/v1" + path, self.key, body)
         except (OSError, http.client.HTTPException):
             return 0, None
 
     def acknowledged(self, serial, allocation):
-        """The server has said that this allocation holds this device: nobody else may."""
+        """Records that this allocation holds this device; no other allocation can."""
         with self.lock:
             other = self.holders.setdefault(serial, allocation)
             if other != allocation:
@@ -46,7 +46,7 @@ class Fight:
             self.holders.pop(serial, None)
 
     def client(self):
-        """Takes a device, holds it for a moment, gives it back, again and again in one session."""
+        """Takes a device, holds it for a moment and releases it, again and again in one session."""
         session = None
         while not self.over.is_set():
             if session is None:
@@ -62,7 +62,7 @@ class Fight:
                     self.asked.add(answer["allocationId"])
                 self.turn(session, answer["allocationId"])
             elif status == 0:
-                # Whether it was asked for is not known: what this session holds is given back.
+                # It is unknown whether the request was made, so everything of this session is released.
                 self.give_back_all(session)
             else:
                 self.wrong.append(f"asked for a device: {status} {answer}")
@@ -78,12 +78,12 @@ class Fight:
         again = self.wait_for(session, allocation)
         if again is not None and again["info"].get("serial") != serial:
             self.wrong.append(f"{allocation} held {serial} and is now {again}")
-        # From here on it may be somebody else's, whether or not the answer arrives.
+        # From here on another client may hold it, whether or not the response arrives.
         self.released(serial)
         self.give_back(session, allocation)
 
     def wait_for(self, session, allocation):
-        """Polls until the allocation holds a device; nothing when the fight is over first."""
+        """Polls until the allocation holds a device; None when the fight ends first."""
         while not self.over.is_set():
             status, answer = self.call("GET", f"/sessions/{session}/devices")
             if status == 200:
@@ -123,10 +123,10 @@ class Fight:
         self.over.set()
         for thread in threads:
             thread.join(60)
-        assert not any(thread.is_alive() for thread in threads), "a client never came to an end"
+        assert not any(thread.is_alive() for thread in threads), "a client did not finish"
 
     def check(self):
-        """Nothing was held twice, nothing stays held, and nothing is held that was never asked for."""
+        """Checks that no device was held twice, none stays held, and none is held without a request."""
         assert not self.wrong, self.wrong[:5]
         assert self.turns >= DEVICES, "hardly anybody got a device"
         for session in self.sessions:
@@ -138,7 +138,7 @@ class Fight:
             status, page = self.call("GET", path)
             assert status == 200
             for session in page["data"]:
-                # A session whose creation was cut off before it was acknowledged holds nothing.
+                # A session whose creation was interrupted before it was acknowledged holds no device.
                 assert session["id"] in self.sessions or session["devices"] == []
             path = f"/sessions?limit=500&before={page['nextCursor']}" if "nextCursor" in page else None
 

@@ -1,7 +1,7 @@
-"""A worker's command that looks for everything its user may read finds nothing that opens more than its own turn.
+"""A worker's command that searches everything its user can read finds no credential beyond its own turn.
 
-The worker is the real program with an administrator's key, which is the worst that there is to find. It runs under an
-unprivileged user, as its command does: root reads everything."""
+The worker is the real program with an administrator's key, the worst case. It runs as an unprivileged user, as its command does,
+because root can read everything."""
 
 import json
 import os
@@ -17,14 +17,14 @@ from harness import wait_until
 
 NOBODY = 65534
 ROOT = os.geteuid() == 0
-# Of the right form, and nobody's: what the hostile command has to find, or it looks at nothing.
+# A well-formed, invalid key. The hostile command must find it, or it has not searched.
 DECOY = "tnr_" + "a" * 52
 OWN = {"TENURE_" + name for name in ("AGENT", "ATTEMPT", "MODEL", "SESSION_DIR", "SESSION_ID", "SESSION_TITLE",
                                      "SYSTEM_PROMPT", "TURN")}
 
 
 class Place:
-    """A folder that everybody gets to, with the program, for a worker that is not root's."""
+    """A folder that every user can reach, with the program, for a worker that does not run as root."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -38,7 +38,7 @@ class Place:
             os.chown(self.home, NOBODY, NOBODY)
 
     def start(self, command, private, home=None, stdin=subprocess.DEVNULL, leaked=(), **environment):
-        """Starts a program in the folder, as nobody if that is possible; `private` is whether it must not be root's."""
+        """Starts a program in the folder; with `private`, as the user nobody if possible."""
         as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if ROOT and private else {}
         log = (self.folder / f"log-{len(self.started)}").open("wb")
         process = subprocess.Popen(
@@ -57,7 +57,7 @@ class Place:
 
     def end(self):
         for process in self.started:
-            # Also one that the hostile command has stopped by tracing it.
+            # This also ends a process that the hostile command has stopped by tracing it.
             process.kill()
             process.wait(20)
 
@@ -67,7 +67,7 @@ def place():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tenure-hostile-"))
     folder.chmod(0o755)
     here = Place(folder)
-    # A careless program of the same user: what the command must find, or the test says nothing.
+    # A careless program of the same user, whose key the command must find.
     here.start(["sleep", "600"], True, TENURE_TOKEN=DECOY)
     yield here
     here.end()
@@ -75,7 +75,7 @@ def place():
 
 
 def ask(organization, agent):
-    """A member's message to an agent, and what the agent answers."""
+    """Sends a member's message to an agent and returns the answer."""
     tenure, key = organization.tenure, organization.key("readwrite")["secret"]
     status, made = tenure.call("POST", "/v1/agents", key, {"name": agent, "system_prompt": "Help."})
     assert status == 201, made
@@ -94,7 +94,7 @@ def ask(organization, agent):
 
 
 def opens_nothing(organization, loot):
-    """Tries what was found against the server: on every wire it is nobody's."""
+    """Tries the found credentials against the server: every wire refuses them."""
     tenure, elsewhere = organization.tenure, organization.tenure.organization()
     admin = organization.key("admin")["secret"]
 
@@ -106,7 +106,7 @@ def opens_nothing(organization, loot):
     before = people()
     assert [status for status, _ in before] == [200, 200]
     new = {"name": "mine", "role_id": "org_admin"}
-    # What has other letters is no credential: no header can hold it.
+    # A header cannot hold other characters.
     for credential in {text.removeprefix("TENURE_TOKEN=") for text in loot if text.isascii()}:
         for method, path, body in [
             ("GET", "/tenure/v1/me", None), ("GET", "/api/v1/members", None), ("POST", "/api/v1/sessions", {}),
@@ -122,7 +122,7 @@ def opens_nothing(organization, loot):
 
 
 def check(organization, answer, secret, worker):
-    """What the hostile command found."""
+    """Checks what the hostile command found."""
     loot = answer["found"]
     assert any(DECOY in text for text in loot), f"it has not looked: {loot}"
     assert not any(secret in text for text in loot), loot
@@ -160,7 +160,7 @@ def test_a_key_on_standard_input_is_found_nowhere(organization, place):
 
 @pytest.mark.skipif(not ROOT, reason="only root can become another user")
 def test_a_command_of_another_user_finds_nothing(organization, place):
-    """The key is in a file of root's; the command runs as --exec-user."""
+    """The key is in a file that only root can read; the command runs as --exec-user."""
     secret = organization.key("admin", "tenure")["secret"]
     key = place.folder / "worker.key"
     key.write_text(secret + "\n")
@@ -175,7 +175,7 @@ def test_a_command_of_another_user_finds_nothing(organization, place):
 
 
 def test_a_key_file_that_the_command_could_read_is_refused(organization, place):
-    """A file of the same user hides nothing."""
+    """A file of the same user does not protect the key."""
     key = place.home / "worker.key"
     key.write_text(organization.key("admin", "tenure")["secret"])
     key.chmod(0o400)

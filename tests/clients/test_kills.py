@@ -1,7 +1,7 @@
-"""kill -9 under load: what was acknowledged is there afterwards, and what was revoked is never accepted again.
+"""kill -9 under load: everything acknowledged is stored afterwards, and a revoked credential is never accepted again.
 
-16 clients sign in, revoke, create and release, and write down what they were told. `TENURE_TEST_KILLS` is how often the
-server is killed (the acceptance run, which is the one line of `bench/kills`: 1000)."""
+16 clients sign in, revoke, create and release, and record the responses. `TENURE_TEST_KILLS` is how often the server is killed
+(`bench/kills`, the acceptance run: 1000)."""
 
 import os
 import random
@@ -20,7 +20,7 @@ ROUNDS = int(os.environ.get("TENURE_TEST_REVOKES", "40"))
 
 @pytest.fixture
 def cheap(request, tmp_path, sqlite_or_postgres):
-    """A Tenure that hashes passwords cheaply, on a database of its own or one that others have had."""
+    """A server with cheap password hashes, on a new SQLite database or the run's PostgreSQL database."""
     tenure = harness.Tenure(sqlite_or_postgres, tmp_path, **CHEAP)
     yield tenure
     assert tenure.program.stop() == 0, f"the server did not end well:\n{tenure.program.tail()}"
@@ -49,7 +49,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(cheap):
 
 
 class Register:
-    """One credential that is good until it is revoked, and everybody's tries to use it."""
+    """One credential that is valid until it is revoked, and all attempts to use it."""
 
     def __init__(self, servers, credential):
         self.servers, self.credential = servers, credential

@@ -1,7 +1,6 @@
-"""The unmodified mobilecli 1.0.9 against a served Tenure with simulated devices.
+"""The unmodified mobilecli 1.0.9 against a Tenure server with simulated devices.
 
-What a person does at a terminal: look, allocate, drive, release. Every test runs on both databases
-and in an organization of its own.
+A person at a terminal lists, allocates, drives and releases devices. Every test runs on both databases and in its own organization.
 """
 
 import re
@@ -11,12 +10,12 @@ from pictures import size_of_png
 
 
 def offers(person, platform):
-    """The offers of a platform that `remote list-devices` shows."""
+    """The offers of a platform in `remote list-devices`."""
     return [d for d in person.ok("remote", "list-devices")["devices"] if d["platform"] == platform]
 
 
 def major(version):
-    """The number that a version begins with."""
+    """The first number of a version."""
     return int(re.match(r"\d+", version).group())
 
 
@@ -26,7 +25,7 @@ def allocation_of(device):
 
 
 def test_list_devices_shows_each_offer_once(simulated):
-    """Offers are named in full, never twice, and simulated ones do not pass for real."""
+    """Each offer is complete and listed once, and simulated devices are not listed as real."""
     shown = simulated.person("readonly").ok("remote", "list-devices")["devices"]
     keys = [(d["platform"], d["type"], d["name"], d["version"]) for d in shown]
     assert len(keys) == len(set(keys))
@@ -35,7 +34,7 @@ def test_list_devices_shows_each_offer_once(simulated):
 
 
 def test_allocate_by_platform_version_range_and_name_glob(simulated):
-    """The filters of `remote allocate` are ANDed, and what is given matches them all."""
+    """The filters of `remote allocate` are ANDed, and the device matches all of them."""
     person = simulated.person()
     for platform in ("android", "ios"):
         offer = offers(person, platform)[0]
@@ -51,7 +50,7 @@ def test_allocate_by_platform_version_range_and_name_glob(simulated):
 
 
 def test_allocated_devices_are_listed_until_they_are_released(simulated):
-    """`devices` shows what I hold, nobody else's, and a released device is gone from it."""
+    """`devices` shows only the caller's devices, and not a released one."""
     person, colleague = simulated.person(), simulated.person()
     device = person.allocate("--platform", "android")
     (listed,) = person.devices()
@@ -65,12 +64,12 @@ def test_allocated_devices_are_listed_until_they_are_released(simulated):
 
 
 def test_drive_an_android_device(simulated, tmp_path):
-    """Every command that mobilecli has for a remote device reaches a simulated one."""
+    """Every command of mobilecli for a remote device reaches a simulated device."""
     drive(simulated.person(), "android", tmp_path)
 
 
 def test_drive_an_ios_device(simulated, tmp_path):
-    """The same commands, the other platform."""
+    """The same commands on the other platform."""
     drive(simulated.person(), "ios", tmp_path)
 
 
@@ -102,7 +101,7 @@ def drive(person, platform, folder):
 
 
 def test_a_busy_pool_queues_and_hands_over(simulated):
-    """One more than there are waits its turn: listed at once as allocating, and served on a release."""
+    """A request beyond the pool queues: it is listed at once as allocating, and served on a release."""
     first, second = simulated.person(), simulated.person()
     held = [first.allocate("--platform", "ios")["id"] for _ in range(2)]
     asked = second.ok("remote", "allocate", "--platform", "ios")
@@ -121,7 +120,7 @@ def test_a_busy_pool_queues_and_hands_over(simulated):
 
 
 def test_wait_returns_when_the_device_is_there(simulated):
-    """`--wait` returns at once with a free device, and with a busy one as soon as it is handed over."""
+    """`--wait` returns at once when a device is free, and otherwise as soon as one is handed over."""
     first, second = simulated.person(), simulated.person()
     held = [first.allocate("--platform", "ios", "--wait", "--timeout", "20")["id"] for _ in range(2)]
     command = second.start("remote", "allocate", "--platform", "ios", "--wait", "--timeout", "60")
@@ -133,7 +132,7 @@ def test_wait_returns_when_the_device_is_there(simulated):
 
 
 def test_type_real_never_gets_a_simulated_device(simulated):
-    """Where only simulated devices exist, `--type real` fails at once and is told what there is."""
+    """When only simulated devices exist, `--type real` fails at once and lists the devices."""
     person = simulated.person()
     sentence = person.refused("remote", "allocate", "--platform", "android", "--type", "real")
     assert "real" in sentence and "emulator" in sentence
@@ -142,7 +141,7 @@ def test_type_real_never_gets_a_simulated_device(simulated):
 
 
 def test_a_filter_that_nothing_can_match_says_what_there_is(simulated):
-    """A version that no known device has is no reason to wait."""
+    """A request for a version that no known device has fails at once."""
     person = simulated.person()
     offer = offers(person, "ios")[0]
     sentence = person.refused("remote", "allocate", "--platform", "ios", "--version", ">=99", "--wait")
@@ -150,7 +149,7 @@ def test_a_filter_that_nothing_can_match_says_what_there_is(simulated):
 
 
 def test_a_wrong_key_is_refused_in_words(simulated):
-    """A key with a typo, a revoked one and none of ours: each command says that it is the key."""
+    """A key with a typo, a revoked key and a malformed one: each command's error names the key."""
     good = simulated.key()
     simulated.tenure.run("key", "revoke", good["id"])
     typo = good["secret"][:-1] + ("a" if good["secret"][-1] != "a" else "b")
@@ -163,7 +162,7 @@ def test_a_wrong_key_is_refused_in_words(simulated):
 
 
 def test_a_reader_may_look_but_not_allocate(simulated):
-    """`readonly` sees the pool; allocating needs a role, and the refusal says so."""
+    """`readonly` can list the pool; allocating needs another role, and the error says so."""
     reader = simulated.person("readonly")
     assert reader.ok("remote", "list-devices")["devices"]
     sentence = reader.refused("remote", "allocate", "--platform", "android")
@@ -171,7 +170,7 @@ def test_a_reader_may_look_but_not_allocate(simulated):
 
 
 def test_the_limit_of_an_organization_is_refused_in_words(simulated):
-    """Over the limit there is no waiting: a sentence with the number, until something is released."""
+    """A request above the limit does not queue: it fails with the limit, until a device is released."""
     simulated.limit(1)
     person = simulated.person()
     device = person.allocate("--platform", "android")
@@ -182,7 +181,7 @@ def test_the_limit_of_an_organization_is_refused_in_words(simulated):
 
 
 def test_a_device_that_is_not_mine_is_not_mine_to_release_or_drive(simulated):
-    """A colleague is told whose business it is; another organization does not learn that it exists."""
+    """A colleague is told that another person holds it; another organization does not learn that it exists."""
     person, colleague = simulated.person(), simulated.person()
     stranger = simulated.tenure.organization().person("admin")
     serial = person.allocate("--platform", "android")["id"]
@@ -197,7 +196,7 @@ def test_a_device_that_is_not_mine_is_not_mine_to_release_or_drive(simulated):
 
 
 def test_everyone_sees_the_sessions_afterwards(simulated):
-    """List and get by plain HTTP show what happened: the device, who, and since when it is free again."""
+    """List and get over plain HTTP show the device, its holder and when it was released."""
     person = simulated.person()
     device = person.allocate("--platform", "ios")
     reader = simulated.key("readonly")["secret"]

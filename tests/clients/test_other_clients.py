@@ -31,7 +31,7 @@ def test_mobilecli_1_0_0_allocates_and_releases_by_rpc(simulated):
 
 
 class Mobilewright:
-    """mobilewright's own FleetApiClient, driven line by line through mobilewright.mjs."""
+    """mobilewright's FleetApiClient, driven line by line through mobilewright.mjs."""
 
     def __init__(self, organization, key):
         environment = harness.clean_environment(
@@ -43,15 +43,15 @@ class Mobilewright:
         )
 
     def ask(self, method, *arguments):
-        """Begins a call without waiting for it."""
+        """Starts a call without waiting for its result."""
         self.process.stdin.write(json.dumps([method, *arguments]) + "\n")
 
     def answer(self):
-        """The answer to the oldest call that was not answered yet."""
+        """The result of the oldest pending call."""
         return json.loads(self.process.stdout.readline() or '{"error": "the client ended"}')
 
     def call(self, method, *arguments):
-        """One call: its result; fails when it was refused."""
+        """Makes one call and returns its result; fails when it is refused."""
         self.ask(method, *arguments)
         answer = self.answer()
         assert "error" not in answer, answer
@@ -60,7 +60,7 @@ class Mobilewright:
 
 @pytest.fixture
 def mobilewright(simulated):
-    """Starts fleet clients with a key, and ends them."""
+    """Starts fleet clients with a key; they end with the test."""
     started = []
 
     def start(key):
@@ -78,7 +78,7 @@ IOS = [{"attribute": "platform", "operator": "EQUALS", "value": "ios"}]
 
 
 def test_mobilewright_holds_several_devices_in_one_session(simulated, mobilewright):
-    """One session for the whole run: allocate, wait in the queue while polling, release each."""
+    """One session for the whole run: allocate, poll while in the queue, release each device."""
     key = simulated.key()["secret"]
     client, other = mobilewright(key), mobilewright(key)
     session = client.call("createSession")
@@ -99,7 +99,7 @@ def test_mobilewright_holds_several_devices_in_one_session(simulated, mobilewrig
 
 
 def test_mobilewright_is_told_the_code_of_a_refusal(simulated, mobilewright):
-    """Its users see `code — message`: the limit is called concurrency_limit."""
+    """Its users see `code — message`: the code of the limit is concurrency_limit."""
     simulated.limit(1)
     client = mobilewright(simulated.key()["secret"])
     session = client.call("createSession")

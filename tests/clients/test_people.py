@@ -1,4 +1,4 @@
-"""People at a browser: signing in, second factors, and passwords, on the pages that Tenure serves."""
+"""People at a browser: sign-in, second factors and passwords, on the pages of the server."""
 
 import os
 import pathlib
@@ -44,7 +44,7 @@ def test_a_person_gets_in_and_out_by_the_pages(organization, ana, tmp_path):
 
 
 def test_people_get_in_by_an_issuer(tmp_path, tmp_path_factory):
-    """A known person, a new one of a group, and those who are turned away; a second factor, a fresh sign-in, a mail."""
+    """A known person, a new person from a group, refused people; a second factor, a fresh sign-in, a mail."""
     assert CHROMIUM, "there is no Chromium: apt-get install chromium, or name it with CHROMIUM"
     pictures = pathlib.Path(os.environ.get("TENURE_TEST_PICTURES", tmp_path / "pictures"))
     pictures.mkdir(exist_ok=True, parents=True)
@@ -71,7 +71,7 @@ def test_people_get_in_by_an_issuer(tmp_path, tmp_path_factory):
     members = {(one["email"], here["role"]) for one in people for here in one["organizations"]}
     assert members == {("ana@example.test", "readwrite"), ("dev@example.test", "readonly")}
 
-    # The issuer is gone: that is told, and everything else goes on.
+    # The issuer is down: the page says so, and everything else works.
     assert provider.stop() is not None
     status, page = tenure.call("GET", "/sign-in?failed=down")
     assert (status, b"cannot be reached" in page) == (200, True)

@@ -1,6 +1,6 @@
 """A real device: mobilecli 1.0.9 -> Tenure -> `tenure host` -> the real `mobilecli server` -> adb.
 
-Only adb and the phone behind it are ours (fake-adb/). What the phone saw stands in adb's log.
+Only adb and the phone behind it are fake (fake-adb/). The calls that reached the phone are in adb's log.
 """
 
 from harness import wait_until
@@ -8,7 +8,7 @@ from pictures import size_of_png
 
 
 def test_a_real_device_is_listed_and_driven(phone, tmp_path):
-    """Each command of the person at the terminal arrives at the phone, and its answer comes back."""
+    """Each command at the terminal reaches the phone, and its result comes back."""
     person = phone.organization.person()
     (offer,) = person.ok("remote", "list-devices")["devices"]
     assert (offer["name"], offer["platform"], offer["type"], offer["version"]) == (
@@ -49,7 +49,7 @@ def test_a_released_device_is_cleaned_and_can_be_had_again(phone):
 
 
 def test_type_real_waits_for_the_real_device_beside_free_simulated_ones(phone):
-    """With both in the pool, `--type real` gets the phone, and waits for it while emulators are free."""
+    """With both in the pool, `--type real` takes the phone, and queues for it while emulators are free."""
     host = phone.organization.host("--simulate", "android=2")
     person = phone.organization.person()
     host.until(

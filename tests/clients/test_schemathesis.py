@@ -1,5 +1,5 @@
-"""Schemathesis throws at a served Tenure what its OpenAPI documents allow, and what they do not; every answer has to be
-one that the document declares, in status, headers, type and schema.
+"""Schemathesis sends a Tenure server requests that its OpenAPI documents allow, and others that they forbid. Every response must match
+the document in status, headers, type and schema.
 
 `TENURE_TEST_EXAMPLES` is how many examples each operation gets (the long run: 2000)."""
 
@@ -18,76 +18,75 @@ from load import CHEAP
 from schemathesis_callers import Callers
 
 EXAMPLES = int(os.environ.get("TENURE_TEST_EXAMPLES", "8"))
-# What the wires' documents cannot say, with the reason.
+# Exceptions that the wires' documents cannot express, with the reason.
 CONFIG = """
-# Who asks is said (see `caller`); a second credential that was made up would have everything refused.
+# The caller is given (see `callers`); a second, made-up credential would have everything refused.
 [generation]
 with-security-parameters = false
 
 [parameters]
 org = "{organization}"
 
-# A list of changes that are no longer kept, and what a deleted organization had: 410.
+# Changes that are no longer kept, and objects of a deleted organization: 410.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "410", "429", "5xx"]
 
-# Too much is refused before it is looked at.
+# A request above a limit is refused before it is parsed.
 [checks.negative_data_rejection]
 expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "410", "413", "414", "415", "422", "429", "5xx"]
 
-# Which of the answers of others goes into which path is said in the documents (`links`); what is guessed beside them
-# takes a list for an id.
+# The documents say (`links`) which values of responses go into which paths; inferred links would take a list for an id.
 [phases.stateful.inference]
 algorithms = []
 
-# What is there is known to the hooks. Where the program itself keeps it, it takes nothing else for a path, and is done
-# with the operation when it tried all of it.
+# The hooks know the existing objects. If the program collected them itself, it would use nothing else in a path, and stop when it
+# has tried all of them.
 [phases.fuzzing.extra-data-sources]
 responses = false
 
-# What a command is sent depends on its name in the path.
+# The body of a command depends on its name in the path.
 [[operations]]
 include-operation-id = "post_v1_commands_by_name"
 checks.positive_data_acceptance.enabled = false
 
-# Nobody guesses the old password, what a program was given to wait with, or what a preview answered.
+# The old password, a program's device code and the token of a preview cannot be guessed.
 [[operations]]
 include-path-regex = "/password$|/me/authenticate$|/login/device/token$|/login-sessions/revoke$"
 checks.positive_data_acceptance.enabled = false
 
-# Who is no member yet has to be invited, whatever the id.
+# A person who is not a member must be invited, whatever the id.
 [[operations]]
 include-path-regex = "/members/users$"
 checks.positive_data_acceptance.enabled = false
 
-# What is in the parts of a form has no type, and no client names a part with a zero byte.
+# The parts of a form have no type, and no client names a part with a zero byte.
 [[operations]]
 include-path-regex = "/attachments$"
 checks.positive_data_acceptance.enabled = false
 checks.negative_data_rejection.enabled = false
 
-# In a form booleans are texts, of which there are more than true and false.
+# In a form booleans are texts, with more values than true and false.
 [[operations]]
 include-path-regex = "/auth/sign-in$"
 checks.negative_data_rejection.enabled = false
 
-# A session that was ended is still there to be read.
+# An ended session can still be read.
 [[operations]]
 include-path-regex = "^/api/v1/sessions/|/sessions/{{devin}}"
 checks.use_after_free.enabled = false
 
-# Bodies that may be left out: that is taken for one that is missing.
+# The program takes an optional body that is left out for a missing one.
 [[operations]]
 include-path-regex = "/auth/jwt$|/auth/api-token|/user/(current|{{user}})$"
 checks.negative_data_rejection.enabled = false
 """
-# WebSockets want an upgrade: socket.rs and the hosts' tests have them. A stream of events has no end.
+# WebSockets need an upgrade (the server's tests and the hosts' tests cover them), and event streams have no end.
 LEFT_OUT = "^/(ws|tenure/v1/host)$|/sse$"
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A Tenure of these tests alone: they end sessions and revoke keys as they like."""
+    """A server for these tests alone, since they end sessions and revoke keys."""
     folder = tmp_path_factory.mktemp("schemathesis")
     settings = {"TENURE_USERS_MAKE_ORGANIZATIONS": "true", "TENURE_FRESH_AUTH": "10h", "TENURE_WORKER_LEASE": "10h"}
     tenure = harness.Tenure(f"sqlite:{folder / 'tenure.db'}", folder, **CHEAP, **settings)
@@ -95,8 +94,7 @@ def served(tmp_path_factory):
     assert tenure.program.stop() == 0, f"the server did not end well:\n{tenure.program.tail()}"
 
 
-# Whose documents are tried, by whom: the document, what is left out of it besides, and what is asked to see whether the
-# caller still may do all that.
+# For each run: the document, the paths of it to leave out, and a request that succeeds while the caller still has all permissions.
 RUNS = {
     "mobilenext": ("mobilenext", None, "POST /api/v1/members/invitations"),
     "everruns": ("everruns", None, "GET /v1/sessions"),
@@ -109,9 +107,9 @@ RUNS = {
     "house": ("house", None, "GET /healthz"),
     "pages": ("pages", None, "GET /account"),
 }
-# What nothing good comes of in the long run, with the reason.
-MAIL, SIGNED, ACTION = "what it needs was sent by mail", "what it needs is signed by the server", "for a device at work"
-CODE = "a code of a second factor is good once"
+# Operations that never succeed in the long run, with the reason.
+MAIL, SIGNED, ACTION = "needs a token that was sent by mail", "needs an address that the server signed", "needs a busy device"
+CODE = "a code of a second factor works once"
 NEVER = {
     "POST /frontend/api/v1/auth/password-restore-verify": MAIL,
     "POST /frontend/api/v1/auth/verify": MAIL,
@@ -127,10 +125,10 @@ NEVER = {
     "POST /account/recovery-codes": CODE,
     "POST /account/totp/remove": CODE,
     "POST /sign-in/code": CODE,
-    "POST /login/device": "a page: its caller is a browser, and here it is a program",
-    "POST /login/device/token": "somebody has to allow it on that page",
+    "POST /login/device": "a page for a browser; here the caller is a program",
+    "POST /login/device/token": "a person must approve it on that page",
 }
-# What has nothing in it that could be varied: of Devin's paths the organization is always the same.
+# Operations without anything to vary. In Devin's paths the organization is always the same.
 NOTHING = {
     "GET /self", "GET /enterprise/queue", "GET /enterprise/roles", "GET /enterprise/organizations/{org}",
     "DELETE /enterprise/organizations/{org}", "GET /account", "GET /door.css", "GET /restore", "GET /restore/verify",
@@ -140,8 +138,7 @@ NOTHING = {
 
 @pytest.fixture
 def callers(served, run):
-    """Where the hooks find somebody whom the requests are from, a new one each time but the first; and the first one's
-    organization."""
+    """The first caller's organization, and the URL where the hooks get callers: first that one, then a new one each time."""
     wire, _, check = RUNS[run]
     another = Callers(served, run, wire, check)
     first = another()
@@ -170,14 +167,14 @@ def test_what_a_document_says_is_so(served, run, callers, tmp_path):
     config.write_text(CONFIG.format(organization=organization))
     program = pathlib.Path(sys.executable).parent / "schemathesis"
     command = [program, "--no-color", "--config-file", config, "run", f"{served.url}/openapi/{wire}.json"]
-    # The short run is the same each time; the long one is not.
+    # The short run is the same each time, the long run is not.
     command += ["--generation-deterministic"] if EXAMPLES < 100 else ["--generation-database", "none"]
     command += ["--max-examples", EXAMPLES, "--warnings", "off"]
     if wire == "pages":
-        # Whoever is not signed in (any more) is led to the sign-in, whatever was sent.
+        # A caller without a session is redirected to the sign-in, whatever the request.
         command += ["--exclude-checks", "positive_data_acceptance,negative_data_rejection"]
     if run == "tenure-account":
-        # One operation alone goes on with nothing.
+        # A single operation has no follow-up for the stateful phase.
         command += ["--phases", "coverage,fuzzing"]
     left_out = f"{LEFT_OUT}|{left_out}" if left_out else LEFT_OUT
     command += ["--exclude-path-regex", left_out, "--request-timeout", 30, "--continue-on-failure", "--workers", 1]
@@ -198,13 +195,13 @@ def test_what_a_document_says_is_so(served, run, callers, tmp_path):
     answered = json.loads((tmp_path / "answered.json").read_text())
     meant = {operation: statuses for operation, statuses in answered.items() if set(statuses) != {"405"}}
     fruitless = {operation for operation, statuses in meant.items() if all(status >= "400" for status in statuses)}
-    print(f"{run}: {sum(sum(statuses.values()) for statuses in answered.values())} requests; nothing good came of {fruitless}")
+    print(f"{run}: {sum(sum(statuses.values()) for statuses in answered.values())} requests; never succeeded: {fruitless}")
     if EXAMPLES < 100:
-        assert len(fruitless) < len(meant) / 2, "most requests say nothing of what they are about"
+        assert len(fruitless) < len(meant) / 2, "most operations never succeeded"
     else:
         assert fruitless <= set(NEVER), fruitless - set(NEVER)
         few = {operation for operation, statuses in meant.items() if sum(statuses.values()) < EXAMPLES} - NOTHING
         assert not few, f"not tried {EXAMPLES} times: {few}"
-    # A server that fell, or a panic in one of its tasks, would be seen here at the latest.
+    # A crashed server, or a panic in one of its tasks, is noticed here at the latest.
     assert served.get("/readyz")[0] == 200
     assert "panicked" not in served.program.log.read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""Many workers, many sessions, and kill -9 of both: no message is lost or answered twice, no event is missed.
+"""Many workers, many sessions, and kill -9 of workers and server: no message is lost or answered twice, no event is missed.
 
 By default a few; `TENURE_TEST_WORK=full` is the acceptance run: 50 workers, 500 sessions with 10 messages each."""
 
@@ -19,7 +19,7 @@ from harness import wait_until
 FULL = os.environ.get("TENURE_TEST_WORK") == "full"
 WORKERS, SESSIONS, MESSAGES, READERS, KILLS = (50, 500, 10, 50, 40) if FULL else (6, 40, 5, 8, 6)
 POSTERS = 20
-# Half of what an agent does is being slow.
+# An agent that is slow.
 COMMAND = "printf 'answer '; sleep 0.0$TENURE_TURN; printf 'to '; cat"
 
 
@@ -34,11 +34,11 @@ class Work:
         self.wrong = []
 
     def call(self, method, path, body=None):
-        """A request that is repeated until it is answered; repeating it is safe by its idempotency key."""
+        """Repeats a request until it is answered; its idempotency key makes that safe."""
         headers = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
         while True:
             status, answer = self.tenure.call(method, path, self.key, body, headers)
-            # Gone, or back and busy with the same request of before.
+            # The server is down, or still busy with the first request.
             if status not in (0, 409, 502, 503, 504):
                 return status, answer
             time.sleep(0.05)
@@ -53,7 +53,7 @@ class Work:
             self.sent[session["id"]] = []
 
     def post(self, sessions):
-        """Sends these sessions their messages, the sessions in turn."""
+        """Sends these sessions their messages, one session after another."""
         for number in range(MESSAGES):
             for session in sessions:
                 sent = self.sent[session]
@@ -76,7 +76,7 @@ class Work:
                     self.worker()
 
     def at_rest(self, session):
-        """Whether nothing of it waits for a worker any more."""
+        """The session's state, when none of its messages waits for a worker; else None."""
         state = self.call("GET", f"{self.devin}/{session.removeprefix('session_')}")[1]
         if state["status"] == "suspended":
             return state
@@ -87,7 +87,7 @@ class Work:
         return f"/v3/organizations/{self.organization.id}/sessions"
 
     def check(self, session):
-        """Each message has one answer, or the session sleeps because workers were lost."""
+        """Checks that each message has one answer, or that the session sleeps because workers were lost."""
         state = wait_until(f"{session} is at rest", lambda: self.at_rest(session), seconds=300)
         status, page = self.call("GET", f"/v1/sessions/{session}/messages?limit=100")
         assert status == 200, page
@@ -117,7 +117,7 @@ class Work:
 
 
 class Reader(threading.Thread):
-    """Reads a session's stream; comes back with the last id that it saw whenever it is cut off, also by itself."""
+    """Reads a session's stream; reconnects with the last seen id whenever the stream ends or the reader itself leaves."""
 
     def __init__(self, work, session):
         super().__init__(daemon=True)
@@ -168,7 +168,7 @@ def test_every_message_is_answered_once_whatever_is_killed(work):
     readers = [Reader(work, session) for session in watched]
     for reader in readers:
         reader.start()
-    # A request that was cut off keeps its key busy for a while: who waits for that must not hold up everybody.
+    # An interrupted request keeps its idempotency key busy for a while. Several posters keep one such wait from delaying all sessions.
     sessions = list(work.sent)
     posters = [threading.Thread(target=work.post, args=(sessions[n::POSTERS],), daemon=True) for n in range(POSTERS)]
     for poster in posters:

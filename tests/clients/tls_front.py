@@ -1,9 +1,9 @@
-"""Runs a client whose hosts are built in, in a namespace where they are this machine.
+"""Runs a client with built-in hosts in a namespace where these hosts are this machine.
 
     unshare -mn python tls_front.py HOSTS CERT KEY UPSTREAM -- COMMAND …
 
-HOSTS takes the place of /etc/hosts. TLS is spoken on port 443 of the namespace's own loopback, and what comes in goes to
-UPSTREAM, a Unix socket, which reaches out of the namespace. Nothing outside of it is changed.
+HOSTS replaces /etc/hosts. The namespace has its own loopback, where this program speaks TLS on port 443 and forwards to UPSTREAM, a
+Unix socket that leads out of the namespace. Nothing outside of the namespace is changed.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
 def raise_loopback():
-    """Brings up the namespace's own loopback, which is down at first."""
+    """Brings up the namespace's loopback, which is down at first."""
     with socket.socket() as any_socket:
         request = struct.pack("16sh", b"lo", 0)
         flags = struct.unpack("16sh", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request)[:18])[1]
@@ -40,13 +40,13 @@ def pump(source, target):
 
 
 def join(left, right):
-    """Copies both ways, each in a thread of its own."""
+    """Copies both ways, each in its own thread."""
     for source, target in ((left, right), (right, left)):
         threading.Thread(target=pump, args=(source, target), daemon=True).start()
 
 
 def serve(listener, upstream, context):
-    """Joins each connection with a new one to the upstream."""
+    """Joins each connection with a new connection to the upstream."""
     while True:
         client, _ = listener.accept()
         try:
@@ -59,7 +59,7 @@ def serve(listener, upstream, context):
 
 
 def main():
-    """See above."""
+    """Parses the arguments, starts the front and runs the command."""
     split = sys.argv.index("--")
     hosts, certificate, key, upstream = sys.argv[1:split]
     raise_loopback()

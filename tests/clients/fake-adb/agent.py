@@ -1,8 +1,7 @@
-"""The agent that mobilecli runs on an Android device, as far as the fake phone needs one.
+"""The part of mobilecli's on-device agent that the fake phone needs.
 
-mobilecli starts its agent through adb and speaks JSON-RPC over HTTP with it. This one knows the
-installed apps, and says of all else that it has no such method: mobilecli then asks adb instead.
-It writes the port it listens on to the file named by its one argument.
+mobilecli starts its agent through adb and speaks JSON-RPC over HTTP with it. This one lists the installed apps and knows no other
+method; mobilecli then uses adb instead. It writes its port to the file given as its argument.
 """
 
 import json
@@ -14,10 +13,10 @@ APPS = [{"packageName": "com.example.app", "appName": "Example", "version": "1.2
 
 
 class Agent(BaseHTTPRequestHandler):
-    """Answers one JSON-RPC request a POST."""
+    """Answers one JSON-RPC request per POST."""
 
     def do_POST(self):
-        """Lists the apps, or answers that there is no such method."""
+        """Lists the apps, or reports that the method is unknown."""
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         answer = {"jsonrpc": "2.0", "id": asked.get("id")}
         if asked.get("method") == "device.apps.list":
@@ -31,7 +30,7 @@ class Agent(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Says nothing: what reaches the phone stands in adb's log."""
+        """No log: the calls that reach the phone are in adb's log."""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-//! What a program does that was written for Everruns, with the SDK's Rust crate: an agent, a session, a message, the
-//! stream of its turn, and the list, search, get, cancel, export and deletion of what it made.
+//! A program written for Everruns with the SDK's Rust crate. It creates an agent and a session, sends a message, streams the turn,
+//! and then lists, searches, gets, cancels, exports and deletes.
 //!
-//! The address, the key and the organization come from the SDK's own environment variables; the name of the agent is
-//! the first argument. It prints one line of JSON: what it saw. `test_everruns.py` runs and judges it.
+//! The address, the key and the organization come from the SDK's environment variables; the first argument is the agent's name. It
+//! prints its results as one line of JSON, which `test_everruns.py` checks.
 
 use everruns_sdk::{CreateAgentRequest, CreateSessionRequest, Error, Event, Everruns, Session};
 use futures_util::StreamExt;
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// The events of a session from its first one until its turn is over.
+/// The events of a session from the first one to the end of its turn.
 async fn turn(client: &Everruns, session: &str) -> Result<Vec<Event>, Error> {
     let mut events = Vec::new();
     let mut stream = client.events().stream(session);
