@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What somebody without a password can find out, or use up.
+"""What an anonymous caller can find out or exhaust.
 
-    bench/people.py sign-in [--tries 2000]     does the time of a refusal tell whether an address is known?
-    bench/people.py tokens [--count 1000000]   does the memory grow with tokens that are none?
+    bench/people.py sign-in [--tries 2000]     does the time of a failed sign-in reveal whether an address is known?
+    bench/people.py tokens [--count 1000000]   does the memory grow with invalid tokens?
 
-Both serve a Tenure of their own (TENURE_BIN, else the release build, else the debug one) on a new SQLite file. They end
-with 1 when the answer is yes."""
+Both start their own server (TENURE_BIN, else the release build, else the debug build) on a new SQLite file. The exit code is 1 when
+the answer is yes."""
 
 import argparse
 import base64
@@ -40,7 +40,7 @@ def served(**settings):
 
 
 def differences(times, rounds, chance):
-    """The differences of medians between two halves of one case, by chance: what noise alone makes."""
+    """The differences of medians between random halves of one case: the effect of noise alone."""
     found = []
     for _ in range(rounds):
         mixed = chance.sample(times, len(times))
@@ -50,8 +50,8 @@ def differences(times, rounds, chance):
 
 
 def sign_in(tries):
-    """Unknown addresses and wrong passwords in turn, from one client: first always as the first failure that is counted,
-    each from another network, then as one of many."""
+    """Alternates unknown addresses and wrong passwords from one client: first each as the first counted failure of a new network, then as
+    one of many failures."""
     tenure = served(TENURE_SIGN_IN_ATTEMPTS="100000", TENURE_TRUSTED_PROXIES="127.0.0.1")
     email = tenure.organization().login("correct horse battery staple")
     line, chance = load.Line(tenure.url), random.Random(1)
@@ -88,13 +88,13 @@ def sign_in(tries):
 
 
 def memory(tenure):
-    """What the server has in memory now, in bytes."""
+    """The server's resident memory in bytes."""
     status = pathlib.Path(f"/proc/{tenure.program.process.pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) << 10
 
 
 def forge(chance, header):
-    """A token that looks right: known claims, a signature of the right length."""
+    """A plausible token: known claims, a signature of the right length."""
     encode = lambda value: base64.urlsafe_b64encode(value).rstrip(b"=").decode()
     claims = {"iss": "tenure", "sub": str(harness.uuid.UUID(int=chance.getrandbits(128))), "exp": 4_000_000_000, "iat": 1_700_000_000,
               "sid": str(harness.uuid.UUID(int=chance.getrandbits(128))), "jti": encode(chance.randbytes(32))}
@@ -102,14 +102,14 @@ def forge(chance, header):
 
 
 def flood(url, count, seed, header):
-    """Sends so many tokens, a hundred at a time on one connection; every one has to be refused."""
+    """Sends `count` tokens, a hundred at a time on one connection; each must be refused."""
     chance, address = random.Random(seed), urllib.parse.urlparse(url)
     encode = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
     with socket.create_connection((address.hostname, address.port), timeout=60) as line:
         for _ in range(count // 100):
             requests = []
             for number in range(100):
-                # Every second one names a key that there is not, each another one.
+                # Every second token names an unknown key, each time another.
                 unknown = encode({"typ": "JWT", "alg": "EdDSA", "kid": str(harness.uuid.UUID(int=chance.getrandbits(128)))})
                 token = forge(chance, unknown if number % 2 else header)
                 requests.append(f"GET /frontend/api/v1/user/current HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n")
@@ -123,7 +123,7 @@ def flood(url, count, seed, header):
 
 
 def tokens(count):
-    """As many tokens that are none, all different; the memory that they leave."""
+    """Sends `count` different invalid tokens; returns whether the memory stays bounded."""
     tenure = served(TENURE_LOG="warn")
     email = tenure.organization().login("correct horse battery staple")
     body = {"email": email, "password": "correct horse battery staple"}
