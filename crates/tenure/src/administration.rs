@@ -11,7 +11,7 @@ use server::settings::Settings;
 use store::{Database, OpenMode, Store, System};
 use uuid::Uuid;
 
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 use crate::values::OrgRef;
 
 /// Shorter passwords are guessed.
@@ -30,14 +30,14 @@ impl Administration {
     ///
     /// # Errors
     /// It is not.
-    pub async fn open(settings: &Settings) -> Result<Self> {
+    pub async fn open(settings: &Settings) -> CommandResult<Self> {
         let database =
             Database::open(settings.database.reveal(), OpenMode::Existing, SystemClock.now().0).await?;
         Ok(Self { store: Store::new(database), system: System::for_administration() })
     }
 
     /// Over an open store.
-    pub fn of(store: &Store) -> Self {
+    pub fn from_store(store: &Store) -> Self {
         Self { store: store.clone(), system: System::for_administration() }
     }
 
@@ -50,14 +50,14 @@ impl Administration {
     ///
     /// # Errors
     /// There is none.
-    pub async fn organization(&self, wanted: &OrgRef) -> Result<Organization> {
+    pub async fn find_organization(&self, wanted: &OrgRef) -> CommandResult<Organization> {
         let all = self.store.organizations(&self.system).await?;
         let found = all.into_iter().filter(|known| known.deleted.is_none()).find(|known| match wanted {
             OrgRef::Id(id) => known.id == *id,
             OrgRef::Name(name) => known.name == *name,
         });
         found.ok_or_else(|| {
-            Failure::new(format!("there is no organization {wanted}"))
+            CommandError::new(format!("there is no organization {wanted}"))
                 .hint("`tenure org list` shows them all")
         })
     }
@@ -66,10 +66,10 @@ impl Administration {
     ///
     /// # Errors
     /// There is none.
-    pub async fn user(&self, email: &str) -> Result<Principal> {
+    pub async fn find_user(&self, email: &str) -> CommandResult<Principal> {
         let known = self.store.known(&self.system, email).await?;
         known.map(|known| known.person.principal).ok_or_else(|| {
-            Failure::new(format!("there is no user {email}")).hint("`tenure user list` shows them all")
+            CommandError::new(format!("there is no user {email}")).hint("`tenure user list` shows them all")
         })
     }
 
@@ -77,7 +77,7 @@ impl Administration {
     ///
     /// # Errors
     /// There is none.
-    pub async fn service_user(&self, id: Uuid) -> Result<Principal> {
+    pub async fn find_service_user(&self, id: Uuid) -> CommandResult<Principal> {
         let all = self.store.principals(&self.system).await?;
         let found = all.into_iter().find(|known| {
             known.id.0 == id
@@ -85,7 +85,7 @@ impl Administration {
                 && known.state != PrincipalState::Deleted
         });
         found.ok_or_else(|| {
-            Failure::new(format!("there is no service user {id}"))
+            CommandError::new(format!("there is no service user {id}"))
                 .hint("`tenure service-user list` shows them all")
         })
     }
@@ -94,9 +94,9 @@ impl Administration {
     ///
     /// # Errors
     /// One of that name is there.
-    pub async fn create_organization(&self, name: &str) -> Result<Organization> {
+    pub async fn create_organization(&self, name: &str) -> CommandResult<Organization> {
         let created = now();
-        let id = OrganizationId::new(created, random());
+        let id = OrganizationId::new(created, random_bytes());
         let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
         self.store.create_organization(&self.system, &new).await?;
         Ok(new)
@@ -111,7 +111,7 @@ impl Administration {
         mut new: Principal,
         password_hash: Option<&str>,
         member: Option<(OrganizationId, Role)>,
-    ) -> Result<Principal> {
+    ) -> CommandResult<Principal> {
         new.number = self.store.create_principal(&self.system, &new, password_hash, member).await?;
         Ok(new)
     }
@@ -121,7 +121,7 @@ impl Administration {
 pub fn new_principal(kind: PrincipalKind, name: &str, email: Option<&str>) -> Principal {
     let created = now();
     Principal {
-        id: PrincipalId::new(created, random()),
+        id: PrincipalId::new(created, random_bytes()),
         number: 0,
         kind,
         email: email.map(str::to_owned),
@@ -139,7 +139,7 @@ pub fn now() -> Micros {
 }
 
 /// Random bytes, fit for secrets.
-pub fn random<const N: usize>() -> [u8; N] {
+pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     SystemRandom.fill(&mut bytes);
     bytes
@@ -149,19 +149,19 @@ pub fn random<const N: usize>() -> [u8; N] {
 ///
 /// # Errors
 /// The password is too short.
-pub fn hash_password(password: &str) -> Result<String> {
+pub fn hash_password(password: &str) -> CommandResult<String> {
     if password.chars().count() < MIN_PASSWORD {
-        return Err(Failure::new(format!(
+        return Err(CommandError::new(format!(
             "the password is too short: expected at least {MIN_PASSWORD} characters"
         )));
     }
     let hash = argon2::Argon2::default()
-        .hash_password_with_salt(password.as_bytes(), &random::<16>())
-        .map_err(|error| Failure::new(format!("the password cannot be hashed: {error}")))?;
+        .hash_password_with_salt(password.as_bytes(), &random_bytes::<16>())
+        .map_err(|error| CommandError::new(format!("the password cannot be hashed: {error}")))?;
     Ok(hash.to_string())
 }
 
-impl From<store::Error> for Failure {
+impl From<store::Error> for CommandError {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Database(error) => error.into(),
@@ -170,14 +170,14 @@ impl From<store::Error> for Failure {
     }
 }
 
-impl From<store::DatabaseError> for Failure {
+impl From<store::DatabaseError> for CommandError {
     fn from(error: store::DatabaseError) -> Self {
         Self::new(error.to_string())
     }
 }
 
 /// A time as RFC 3339 in UTC with six digits.
-pub fn time(at: Micros) -> String {
+pub fn format_time(at: Micros) -> String {
     const PRINTER: jiff::fmt::temporal::DateTimePrinter =
         jiff::fmt::temporal::DateTimePrinter::new().precision(Some(6));
     let timestamp = jiff::Timestamp::from_microsecond(at.0).unwrap_or(jiff::Timestamp::MAX);
@@ -185,6 +185,6 @@ pub fn time(at: Micros) -> String {
 }
 
 /// A time for a table: to the minute.
-pub fn minute(at: Option<&String>) -> String {
+pub fn format_minute(at: Option<&String>) -> String {
     at.map_or_else(|| "-".to_owned(), |at| at.get(..16).unwrap_or(at).replace('T', " "))
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 use crate::process;
 
 /// The variable that a key may be in.
@@ -36,11 +36,11 @@ pub struct KeySource {
     pub token: Option<String>,
     /// The key, once it was taken.
     #[arg(skip)]
-    key: Option<Key>,
+    key: Option<ApiKey>,
 }
 
 /// A key that was taken from where it was.
-struct Key {
+struct ApiKey {
     secret: String,
     file: Option<Metadata>,
 }
@@ -52,21 +52,23 @@ impl KeySource {
     ///
     /// # Errors
     /// There is no key, or it cannot be read, or it was given where everybody can read it.
-    pub fn take(&mut self) -> Result<()> {
+    pub fn take(&mut self) -> CommandResult<()> {
         process::keep_memory_private()?;
         if self.token.is_some() {
-            return Err(Failure::new(
+            return Err(CommandError::new(
                 "a key on the command line can be read by every user of this machine (ps)",
             )
             .hint("give it in TENURE_TOKEN, or in a file with --token-file PATH (- is standard input)"));
         }
         let key = match (&self.token_file, variable()) {
             (Some(_), Some(_)) => {
-                return Err(Failure::new("the key is given twice: in TENURE_TOKEN and with --token-file"));
+                return Err(CommandError::new(
+                    "the key is given twice: in TENURE_TOKEN and with --token-file",
+                ));
             }
             (None, Some(key)) => return Err(start_without_variable(&key)),
             (None, None) => {
-                return Err(Failure::new("there is no API key").hint(
+                return Err(CommandError::new("there is no API key").hint(
                     "give it in TENURE_TOKEN, or in a file with --token-file PATH (- is standard input)",
                 ));
             }
@@ -115,13 +117,13 @@ fn variable() -> Option<String> {
 /// Starts this program again in the same process, without the variable and with the key on standard input. Removing the
 /// variable alone would leave it in `/proc/<pid>/environ`, which shows what a program was started with. Returns
 /// only when that fails.
-fn start_without_variable(key: &str) -> Failure {
+fn start_without_variable(key: &str) -> CommandError {
     let cannot = |error: std::io::Error| {
-        Failure::new(format!("cannot start again without {VARIABLE} in the environment: {error}"))
+        CommandError::new(format!("cannot start again without {VARIABLE} in the environment: {error}"))
             .hint("give the key on standard input: --token-file -")
     };
     if key.len() as u64 > LONGEST {
-        return Failure::new(format!("{VARIABLE} is no key: it has more than {LONGEST} characters"));
+        return CommandError::new(format!("{VARIABLE} is no key: it has more than {LONGEST} characters"));
     }
     let handed_over = std::io::pipe().and_then(|(reader, mut writer)| {
         writer.write_all(key.as_bytes())?;
@@ -139,7 +141,7 @@ fn start_without_variable(key: &str) -> Failure {
     cannot(again.args(arguments).args(["--token-file", "-"]).env_remove(VARIABLE).stdin(reader).exec())
 }
 
-fn read(file: std::io::Result<File>, name: &str) -> Result<Key> {
+fn read(file: std::io::Result<File>, name: &str) -> CommandResult<ApiKey> {
     let mut secret = String::new();
     let read = file.and_then(|file| {
         let about = file.metadata()?;
@@ -147,10 +149,10 @@ fn read(file: std::io::Result<File>, name: &str) -> Result<Key> {
         Ok(about)
     });
     let about =
-        read.map_err(|error| Failure::new(format!("cannot read the API key from {name}: {error}")))?;
+        read.map_err(|error| CommandError::new(format!("cannot read the API key from {name}: {error}")))?;
     let secret = secret.trim().to_owned();
     if secret.is_empty() {
-        return Err(Failure::new(format!("there is no API key in {name}")));
+        return Err(CommandError::new(format!("there is no API key in {name}")));
     }
-    Ok(Key { secret, file: about.is_file().then_some(about) })
+    Ok(ApiKey { secret, file: about.is_file().then_some(about) })
 }

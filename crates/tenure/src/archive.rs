@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 
 const MAGIC: &[u8] = b"tenure backup 1\n";
-const SUM: u64 = 32;
+const SUM_BYTES: u64 = 32;
 /// The line of JSON is no longer than this.
-const MAX_CONTENTS: usize = 64 << 10;
+const MAX_MANIFEST: usize = 64 << 10;
 
 /// What is in a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contents {
+pub struct Manifest {
     /// The version of the program that made it.
     pub program: String,
     /// When, in microseconds since 1970.
@@ -43,7 +43,7 @@ pub struct Contents {
 
 /// A file of the files' folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptFile {
+pub struct BackupFile {
     /// Where it is in the folder.
     pub path: String,
     /// How long it is.
@@ -51,31 +51,31 @@ pub struct KeptFile {
 }
 
 /// A file that is removed again unless it is kept.
-pub struct Scratch(PathBuf);
+pub struct TemporaryFile(PathBuf);
 
-impl Scratch {
+impl TemporaryFile {
     /// The like beside another file, hidden, under a name that nothing else has.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn beside(path: &Path, what: &str) -> Result<Scratch> {
+    pub fn create_beside(path: &Path, what: &str) -> CommandResult<TemporaryFile> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Scratch::new(path.with_file_name(format!(".{name}.tenure-{what}")))
+        TemporaryFile::create(path.with_file_name(format!(".{name}.tenure-{what}")))
     }
 
     /// Makes an empty file for its owner only, in the place of one that an attempt before has left.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn new(path: PathBuf) -> Result<Scratch> {
+    pub fn create(path: PathBuf) -> CommandResult<TemporaryFile> {
         for end in ["", "-wal", "-shm", "-journal"] {
             let mut left = path.clone().into_os_string();
             left.push(end);
             let _ = std::fs::remove_file(left);
         }
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        made.map_err(|error| Failure::new(format!("cannot make {}: {error}", path.display())))?;
-        Ok(Scratch(path))
+        made.map_err(|error| CommandError::new(format!("cannot make {}: {error}", path.display())))?;
+        Ok(TemporaryFile(path))
     }
 
     /// Where it is.
@@ -84,7 +84,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
@@ -94,14 +94,20 @@ impl Drop for Scratch {
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write(path: &Path, contents: &Contents, dump: &Path, files: &str, master_key: &[u8]) -> Result<()> {
-    let wrong = |error: io::Error| Failure::new(format!("cannot write {}: {error}", path.display()));
-    let making = Scratch::beside(path, "making")?;
+pub fn write_backup(
+    path: &Path,
+    manifest: &Manifest,
+    dump: &Path,
+    files: &str,
+    master_key: &[u8],
+) -> CommandResult<()> {
+    let wrong = |error: io::Error| CommandError::new(format!("cannot write {}: {error}", path.display()));
+    let making = TemporaryFile::create_beside(path, "making")?;
     let file = OpenOptions::new().write(true).open(making.path()).map_err(wrong)?;
-    let mut out = Summing { inner: BufWriter::new(file), sum: Sha256::new() };
-    let put = |out: &mut Summing<BufWriter<File>>| -> io::Result<()> {
+    let mut out = HashingWriter { inner: BufWriter::new(file), sum: Sha256::new() };
+    let put = |out: &mut HashingWriter<BufWriter<File>>| -> io::Result<()> {
         out.write_all(MAGIC)?;
-        serde_json::to_writer(&mut *out, contents)?;
+        serde_json::to_writer(&mut *out, manifest)?;
         out.write_all(b"\n")?;
         io::copy(&mut BufReader::new(File::open(dump)?), out)?;
         out.write_all(files.as_bytes())?;
@@ -119,7 +125,7 @@ pub fn write(path: &Path, contents: &Contents, dump: &Path, files: &str, master_
 pub struct Archive {
     file: File,
     /// What is in it.
-    pub contents: Contents,
+    pub manifest: Manifest,
     /// Where the parts begin.
     parts: u64,
 }
@@ -129,10 +135,11 @@ impl Archive {
     ///
     /// # Errors
     /// It cannot be read, or is not as it was written.
-    pub fn open(path: &Path) -> Result<Archive> {
-        let unreadable = |error: io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
+    pub fn open(path: &Path) -> CommandResult<Archive> {
+        let unreadable =
+            |error: io::Error| CommandError::new(format!("cannot read {}: {error}", path.display()));
         let damaged = || {
-            Failure::new(format!(
+            CommandError::new(format!(
                 "{} is no backup of tenure, or it is damaged: nothing was restored",
                 path.display()
             ))
@@ -140,8 +147,8 @@ impl Archive {
         };
         let mut file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        let body = length.checked_sub(SUM).ok_or_else(damaged)?;
-        let mut sum = Summing { inner: io::sink(), sum: Sha256::new() };
+        let body = length.checked_sub(SUM_BYTES).ok_or_else(damaged)?;
+        let mut sum = HashingWriter { inner: io::sink(), sum: Sha256::new() };
         io::copy(&mut BufReader::new((&mut file).take(body)), &mut sum).map_err(unreadable)?;
         let mut expected = Vec::new();
         file.read_to_end(&mut expected).map_err(unreadable)?;
@@ -149,23 +156,23 @@ impl Archive {
         if expected != sum {
             return Err(damaged());
         }
-        let (contents, parts) = contents(&mut file).map_err(unreadable)?.ok_or_else(damaged)?;
-        let within = [contents.dump_bytes, contents.files_bytes, contents.master_key_bytes];
+        let (manifest, parts) = read_manifest(&mut file).map_err(unreadable)?.ok_or_else(damaged)?;
+        let within = [manifest.dump_bytes, manifest.files_bytes, manifest.master_key_bytes];
         let end = within.into_iter().try_fold(parts, u64::checked_add);
         if end != Some(body) {
             return Err(damaged());
         }
-        Ok(Archive { file, contents, parts })
+        Ok(Archive { file, manifest, parts })
     }
 
     /// Copies the dump into a file that is there.
     ///
     /// # Errors
     /// It cannot be read or written.
-    pub fn extract(&mut self, into: &Path) -> Result<()> {
+    pub fn extract_dump(&mut self, into: &Path) -> CommandResult<()> {
         self.file.seek(SeekFrom::Start(self.parts))?;
         let mut out = OpenOptions::new().write(true).truncate(true).open(into)?;
-        io::copy(&mut BufReader::new((&mut self.file).take(self.contents.dump_bytes)), &mut out)?;
+        io::copy(&mut BufReader::new((&mut self.file).take(self.manifest.dump_bytes)), &mut out)?;
         Ok(out.sync_all()?)
     }
 
@@ -173,24 +180,24 @@ impl Archive {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn files(&mut self) -> Result<Vec<KeptFile>> {
-        let bytes = self.part(self.contents.dump_bytes, self.contents.files_bytes)?;
+    pub fn read_files(&mut self) -> CommandResult<Vec<BackupFile>> {
+        let bytes = self.read_part(self.manifest.dump_bytes, self.manifest.files_bytes)?;
         let text = String::from_utf8_lossy(&bytes);
         let files = text.lines().map(serde_json::from_str).collect::<std::result::Result<_, _>>();
-        files.map_err(|error| Failure::new(format!("the list of files in the backup: {error}")))
+        files.map_err(|error| CommandError::new(format!("the list of files in the backup: {error}")))
     }
 
     /// The master key's file, if it is in there.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn master_key(&mut self) -> Result<Option<Vec<u8>>> {
-        let before = self.contents.dump_bytes + self.contents.files_bytes;
-        let bytes = self.part(before, self.contents.master_key_bytes)?;
+    pub fn read_master_key(&mut self) -> CommandResult<Option<Vec<u8>>> {
+        let before = self.manifest.dump_bytes + self.manifest.files_bytes;
+        let bytes = self.read_part(before, self.manifest.master_key_bytes)?;
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
-    fn part(&mut self, from: u64, length: u64) -> Result<Vec<u8>> {
+    fn read_part(&mut self, from: u64, length: u64) -> CommandResult<Vec<u8>> {
         self.file.seek(SeekFrom::Start(self.parts + from))?;
         let mut bytes = Vec::new();
         (&mut self.file).take(length).read_to_end(&mut bytes)?;
@@ -199,23 +206,23 @@ impl Archive {
 }
 
 /// The two lines at the beginning, and where they end.
-fn contents(file: &mut File) -> io::Result<Option<(Contents, u64)>> {
+fn read_manifest(file: &mut File) -> io::Result<Option<(Manifest, u64)>> {
     file.seek(SeekFrom::Start(0))?;
     let mut begin = Vec::new();
-    file.take((MAGIC.len() + MAX_CONTENTS) as u64).read_to_end(&mut begin)?;
+    file.take((MAGIC.len() + MAX_MANIFEST) as u64).read_to_end(&mut begin)?;
     let Some(rest) = begin.strip_prefix(MAGIC) else { return Ok(None) };
     let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
-    let contents = serde_json::from_slice(&rest[..end]).ok();
-    Ok(contents.map(|contents| (contents, (MAGIC.len() + end + 1) as u64)))
+    let manifest = serde_json::from_slice(&rest[..end]).ok();
+    Ok(manifest.map(|manifest| (manifest, (MAGIC.len() + end + 1) as u64)))
 }
 
 /// Adds up what is written.
-struct Summing<W> {
+struct HashingWriter<W> {
     inner: W,
     sum: Sha256,
 }
 
-impl<W: Write> Write for Summing<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.sum.update(&bytes[..written]);
@@ -236,7 +243,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, dump) = (folder.path().join("a.backup"), folder.path().join("dump"));
         std::fs::write(&dump, "the dump").unwrap();
-        let contents = Contents {
+        let manifest = Manifest {
             program: "1".into(),
             made_us: 7,
             database: "sqlite".into(),
@@ -247,14 +254,14 @@ mod tests {
             files_bytes: 0,
             master_key_bytes: 3,
         };
-        write(&path, &contents, &dump, "", b"key").unwrap();
+        write_backup(&path, &manifest, &dump, "", b"key").unwrap();
         let mut archive = Archive::open(&path).unwrap();
         assert_eq!(
-            (archive.files().unwrap().len(), archive.master_key().unwrap().unwrap()),
+            (archive.read_files().unwrap().len(), archive.read_master_key().unwrap().unwrap()),
             (0, b"key".to_vec())
         );
-        let into = Scratch::new(folder.path().join("out")).unwrap();
-        archive.extract(into.path()).unwrap();
+        let into = TemporaryFile::create(folder.path().join("out")).unwrap();
+        archive.extract_dump(into.path()).unwrap();
         assert_eq!(std::fs::read(into.path()).unwrap(), b"the dump");
         let good = std::fs::read(&path).unwrap();
         for at in 0..good.len() {

@@ -30,7 +30,7 @@ pub struct Cli {
     pub global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// Arguments that go with every command.
@@ -49,52 +49,52 @@ pub struct Global {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run the server
-    Serve(serve::Serve),
+    Serve(serve::ServeArgs),
     /// Serve a database full of examples and simulated devices
-    Demo(demo::Demo),
+    Demo(demo::DemoArgs),
     /// Connect the devices of this machine to a server
-    Host(host::Host),
+    Host(host::HostArgs),
     /// Answer messages of agent sessions with a command on this machine
-    Worker(worker::Worker),
+    Worker(worker::WorkerArgs),
     /// Organizations: create, list, limit and delete them
     #[command(subcommand)]
-    Org(org::Org),
+    Org(org::OrgCommand),
     /// People: create, list, suspend, resume and delete them
     #[command(subcommand)]
-    User(user::User),
+    User(user::UserCommand),
     /// Who belongs to an organization, and with which role
     #[command(subcommand)]
-    Member(member::Member),
+    Member(member::MemberCommand),
     /// Machines that call the API: create, list and delete them
     #[command(subcommand)]
-    ServiceUser(service_user::ServiceUser),
+    ServiceUser(service_user::ServiceUserCommand),
     /// API keys: create, list and revoke them
     #[command(subcommand)]
-    Key(key::Key),
+    Key(key::KeyCommand),
     /// Who is signed in: list sessions, and end them
     #[command(subcommand)]
-    LoginSessions(login_sessions::LoginSessions),
+    LoginSessions(login_sessions::LoginSessionsCommand),
     /// The key that secrets are sealed with: change it
     #[command(subcommand)]
     MasterKey(master_key::MasterKeyCommand),
     /// What was done by whom: check, print and pin it
     #[command(subcommand)]
-    Audit(audit::Audit),
+    Audit(audit::AuditCommand),
     /// Look at the clock, or say that it is right after it jumped
     #[command(subcommand)]
-    Clock(clock::Clock),
+    Clock(clock::ClockCommand),
     /// Write all that is kept into one file, while servers run
-    Backup(backup::Backup),
+    Backup(backup::BackupArgs),
     /// Make a database out of a backup
-    Restore(restore::Restore),
+    Restore(restore::RestoreArgs),
     /// Look for what is wrong with files, keys, clock and database, and say what to do
-    Doctor(doctor::Doctor),
+    Doctor(doctor::DoctorArgs),
     /// Bring the database to the schema of this program
     Migrate,
     /// Print every setting with its value and where it comes from
-    Settings(settings::PrintSettings),
+    Settings(settings::SettingsArgs),
     /// Print the version
     Version,
 }

@@ -5,16 +5,16 @@ use std::fmt;
 use server::settings::SettingsError;
 
 /// The result of a command.
-pub type Result<T> = std::result::Result<T, Failure>;
+pub type CommandResult<T> = std::result::Result<T, CommandError>;
 
 /// One sentence that says what is wrong, and often one that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct CommandError {
     message: String,
     hint: Option<String>,
 }
 
-impl Failure {
+impl CommandError {
     /// A failure without a hint.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None }
@@ -33,7 +33,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;
         match &self.hint {
@@ -43,13 +43,13 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<SettingsError> for Failure {
+impl From<SettingsError> for CommandError {
     fn from(error: SettingsError) -> Self {
         Self { message: error.to_string(), hint: error.hint() }
     }
 }
 
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for CommandError {
     fn from(error: std::io::Error) -> Self {
         Self::new(error.to_string())
     }

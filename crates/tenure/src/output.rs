@@ -4,15 +4,15 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::CommandResult;
 
 /// How answers are written.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub struct Printer {
     json: bool,
 }
 
-impl Output {
+impl Printer {
     /// For people, or with `json` as one JSON document.
     pub fn new(json: bool) -> Self {
         Self { json }
@@ -22,19 +22,24 @@ impl Output {
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub fn done(self, sentence: &str, document: &impl Serialize) -> Result<()> {
-        if self.json { self.document(document) } else { line(sentence) }
+    pub fn print(self, sentence: &str, document: &impl Serialize) -> CommandResult<()> {
+        if self.json { self.print_document(document) } else { write_line(sentence) }
     }
 
     /// Tells of a list: a table for people, or an array with one document for each row.
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub fn list<T: Serialize>(self, rows: &[T], columns: &[Column<T>], when_empty: &str) -> Result<()> {
+    pub fn print_list<T: Serialize>(
+        self,
+        rows: &[T],
+        columns: &[Column<T>],
+        when_empty: &str,
+    ) -> CommandResult<()> {
         match rows {
-            _ if self.json => self.document(&rows),
-            [] => line(when_empty),
-            _ => line(table(rows, columns).trim_end_matches('\n')),
+            _ if self.json => self.print_document(&rows),
+            [] => write_line(when_empty),
+            _ => write_line(format_table(rows, columns).trim_end_matches('\n')),
         }
     }
 
@@ -42,13 +47,13 @@ impl Output {
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub fn line(self, text: &str) -> Result<()> {
-        line(text)
+    pub fn print_line(self, text: &str) -> CommandResult<()> {
+        write_line(text)
     }
 
-    fn document(self, document: &impl Serialize) -> Result<()> {
+    fn print_document(self, document: &impl Serialize) -> CommandResult<()> {
         // Straight from the struct, whose fields stand in a sensible order; a `Value` would sort them.
-        line(&serde_json::to_string_pretty(document).map_err(io::Error::from)?)
+        write_line(&serde_json::to_string_pretty(document).map_err(io::Error::from)?)
     }
 }
 
@@ -66,16 +71,16 @@ impl<T> Column<T> {
 }
 
 /// The rows under their headings, each column as wide as its widest cell.
-fn table<T>(rows: &[T], columns: &[Column<T>]) -> String {
+fn format_table<T>(rows: &[T], columns: &[Column<T>]) -> String {
     let headings = columns.iter().map(|column| column.heading.to_uppercase()).collect();
     let mut lines: Vec<Vec<String>> = vec![headings];
     lines.extend(rows.iter().map(|row| columns.iter().map(|column| one_line(&(column.cell)(row))).collect()));
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-    lines.iter().map(|line| aligned(line, &widths)).collect()
+    lines.iter().map(|line| align_cells(line, &widths)).collect()
 }
 
-fn aligned(cells: &[String], widths: &[usize]) -> String {
+fn align_cells(cells: &[String], widths: &[usize]) -> String {
     let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
     format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
 }
@@ -86,7 +91,7 @@ fn one_line(cell: &str) -> String {
 }
 
 /// Writes a line. A reader that went away early (`tenure org list | head`) is no failure.
-fn line(text: &str) -> Result<()> {
+fn write_line(text: &str) -> CommandResult<()> {
     match writeln!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
@@ -102,6 +107,6 @@ mod tests {
         let rows = [("a", "é long name"), ("bcd", "two\nlines\u{1b}[2J"), ("", "")];
         let columns: [Column<(&str, &str)>; 2] =
             [Column::new("id", |row| row.0.to_owned()), Column::new("name", |row| row.1.to_owned())];
-        assert_eq!(table(&rows, &columns), "ID   NAME\na    é long name\nbcd  two lines [2J\n\n");
+        assert_eq!(format_table(&rows, &columns), "ID   NAME\na    é long name\nbcd  two lines [2J\n\n");
     }
 }

@@ -4,7 +4,7 @@
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 
 /// Sees to it that nobody gets at the keys in this process's memory: no core dump is written, and on Linux no other
 /// process of the same user may look into it (`ptrace`, `/proc/<pid>/mem`) or read how it was started
@@ -12,9 +12,9 @@ use crate::error::{Failure, Result};
 ///
 /// # Errors
 /// The system does not allow it.
-pub fn keep_memory_private() -> Result<()> {
+pub fn keep_memory_private() -> CommandResult<()> {
     let cannot =
-        |error| Failure::new(format!("cannot keep this process's memory out of core dumps: {error}"));
+        |error| CommandError::new(format!("cannot keep this process's memory out of core dumps: {error}"));
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(cannot)?;
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(cannot)?;
@@ -50,25 +50,25 @@ pub fn close_inherited_files() {
 
 /// A user of this machine.
 #[derive(Debug, Clone)]
-pub struct User(nix::unistd::User);
+pub struct SystemUser(nix::unistd::User);
 
-impl User {
+impl SystemUser {
     /// Looks a user up by name.
     ///
     /// # Errors
     /// There is none, or the system cannot say.
-    pub fn named(name: &str) -> Result<User> {
+    pub fn find(name: &str) -> CommandResult<SystemUser> {
         match nix::unistd::User::from_name(name) {
-            Ok(Some(user)) => Ok(User(user)),
-            Ok(None) => Err(Failure::new(format!("there is no user {name} on this machine"))),
-            Err(error) => Err(Failure::new(format!("cannot look up the user {name}: {error}"))),
+            Ok(Some(user)) => Ok(SystemUser(user)),
+            Ok(None) => Err(CommandError::new(format!("there is no user {name} on this machine"))),
+            Err(error) => Err(CommandError::new(format!("cannot look up the user {name}: {error}"))),
         }
     }
 }
 
 /// As the runner needs it.
-impl From<User> for runner::worker::ExecUser {
-    fn from(User(user): User) -> Self {
+impl From<SystemUser> for runner::worker::ExecUser {
+    fn from(SystemUser(user): SystemUser) -> Self {
         Self {
             name: user.name,
             uid: user.uid.as_raw(),

@@ -29,7 +29,7 @@ impl FromStr for OrgRef {
     fn from_str(text: &str) -> Result<Self, String> {
         match OrganizationId::parse(text) {
             Some(id) => Ok(Self::Id(id)),
-            None => Ok(Self::Name(name(text)?)),
+            None => Ok(Self::Name(parse_name(text)?)),
         }
     }
 }
@@ -47,27 +47,27 @@ impl fmt::Display for OrgRef {
 ///
 /// # Errors
 /// The sentence that says what a name must be.
-pub fn name(text: &str) -> Result<String, String> {
-    expected(text, domain::name::needed)
+pub fn parse_name(text: &str) -> Result<String, String> {
+    check_name(text, domain::name::needed)
 }
 
 /// Reads the name of an organization that is made.
 ///
 /// # Errors
 /// The sentence that says what it must be.
-pub fn organization_name(text: &str) -> Result<String, String> {
-    expected(text, domain::name::of_organization)
+pub fn parse_organization_name(text: &str) -> Result<String, String> {
+    check_name(text, domain::name::of_organization)
 }
 
 /// Reads a range of addresses.
 ///
 /// # Errors
 /// The sentence that says what it must be.
-pub fn network(text: &str) -> Result<Network, String> {
+pub fn parse_network(text: &str) -> Result<Network, String> {
     Network::parse(text).ok_or_else(|| "expected an IP address or a range such as 192.0.2.0/24".to_owned())
 }
 
-fn expected(text: &str, rule: fn(&str) -> Result<(), Refusal>) -> Result<String, String> {
+fn check_name(text: &str, rule: fn(&str) -> Result<(), Refusal>) -> Result<String, String> {
     let text = text.trim();
     match rule(text) {
         Ok(()) => Ok(text.to_owned()),
@@ -80,7 +80,7 @@ fn expected(text: &str, rule: fn(&str) -> Result<(), Refusal>) -> Result<String,
 ///
 /// # Errors
 /// The sentence that says what is expected.
-pub fn email(text: &str) -> Result<String, String> {
+pub fn parse_email(text: &str) -> Result<String, String> {
     normal_email(text).ok_or_else(|| "expected an e-mail address such as ana@example.com".to_owned())
 }
 
@@ -88,7 +88,7 @@ pub fn email(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// The sentence that says what is expected.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     server::settings::parse_duration(text)
         .ok_or_else(|| "expected a length of time such as 90d, 12h or 30m".to_owned())
 }
@@ -97,7 +97,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// The sentence that says what is expected.
-pub fn moment(text: &str) -> Result<Micros, String> {
+pub fn parse_moment(text: &str) -> Result<Micros, String> {
     let day = || {
         let date: jiff::civil::Date = text.parse().ok()?;
         Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
@@ -109,7 +109,7 @@ pub fn moment(text: &str) -> Result<Micros, String> {
 }
 
 /// Reads the role of a person.
-pub fn role() -> impl TypedValueParser<Value = Role> {
+pub fn role_parser() -> impl TypedValueParser<Value = Role> {
     let names = Role::names_for(PrincipalKind::User);
     PossibleValuesParser::new(names).try_map(|name| Role::parse(&name).ok_or("unknown role"))
 }
@@ -119,7 +119,7 @@ pub fn role() -> impl TypedValueParser<Value = Role> {
 pub struct InAccount(pub Option<AccountRole>);
 
 /// Reads the role of a person in the account.
-pub fn account_role() -> impl TypedValueParser<Value = InAccount> {
+pub fn account_role_parser() -> impl TypedValueParser<Value = InAccount> {
     let names = AccountRole::names_for(PrincipalKind::User).into_iter().chain(["none"]);
     PossibleValuesParser::new(names).map(|name| InAccount(AccountRole::parse(&name)))
 }
@@ -156,13 +156,13 @@ impl ServiceRole {
 }
 
 /// Reads the name of a service user's role; which of them fit depends on `--org`.
-pub fn service_role() -> impl TypedValueParser<Value = String> {
+pub fn service_role_parser() -> impl TypedValueParser<Value = String> {
     let members = Role::NAMES.map(|(_, name)| name);
     PossibleValuesParser::new(members.into_iter().chain([AccountRole::Viewer.name()]))
 }
 
 /// Reads whose clients a key is made for. Only its prefix differs: any key works on any wire.
-pub fn wire() -> impl TypedValueParser<Value = Wire> {
+pub fn wire_parser() -> impl TypedValueParser<Value = Wire> {
     let names = Wire::ALL.map(|(_, name, _)| name);
     PossibleValuesParser::new(names).try_map(|name| Wire::parse(&name).ok_or("unknown wire"))
 }
@@ -244,8 +244,8 @@ mod tests {
     fn every_role_and_wire_can_be_said() {
         let command = || {
             clap::Command::new("x")
-                .arg(clap::Arg::new("r").value_parser(role()))
-                .arg(clap::Arg::new("w").value_parser(wire()))
+                .arg(clap::Arg::new("r").value_parser(role_parser()))
+                .arg(clap::Arg::new("w").value_parser(wire_parser()))
         };
         for (role, name) in Role::NAMES {
             let said = command().try_get_matches_from(["x", name, "devin"]).is_ok();

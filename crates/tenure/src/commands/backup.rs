@@ -9,9 +9,9 @@ use store::database::dump;
 use store::{By, NewAuditLine};
 
 use crate::administration::now;
-use crate::archive::{self, Contents, KeptFile, Scratch};
+use crate::archive::{self, BackupFile, Manifest, TemporaryFile};
 use crate::commands::Context;
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 
 /// Arguments of `tenure backup`.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ Examples:
 The server may run. The file holds the database, hashes of credentials included, and a list of the files that belong to \
 it, but not the files themselves: copy their folder after this. The master key, which secrets are sealed with, is not in \
 it unless you say so: keep it somewhere else. PostgreSQL needs pg_dump on this machine.")]
-pub struct Backup {
+pub struct BackupArgs {
     /// The file to write; it must not be there
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -36,11 +36,11 @@ pub struct Backup {
 ///
 /// # Errors
 /// The database cannot be read, or the file cannot be written.
-pub async fn run(context: &Context, arguments: Backup) -> Result<()> {
+pub async fn run(context: &Context, arguments: BackupArgs) -> CommandResult<()> {
     let settings = context.settings(Vec::new())?.settings;
-    let Backup { file, with_master_key } = arguments;
+    let BackupArgs { file, with_master_key } = arguments;
     if file.exists() {
-        return Err(Failure::new(format!("{} is there already", file.display())));
+        return Err(CommandError::new(format!("{} is there already", file.display())));
     }
     let admin = context.administration().await?;
     // Noted in what is backed up, and so in what is restored.
@@ -50,19 +50,19 @@ pub async fn run(context: &Context, arguments: Backup) -> Result<()> {
     admin.store.audit_note(&admin.system, &line).await?;
     let audit = admin.store.audit_head(&admin.system).await?.map(|head| head.to_string());
     admin.close().await;
-    let copy = Scratch::beside(&file, "dump")?;
+    let copy = TemporaryFile::create_beside(&file, "dump")?;
     let dumped = dump::dump(settings.database.reveal(), copy.path()).await?;
-    let files = listed(&settings.files)?;
+    let files = list_files(&settings.files)?;
     let key = match with_master_key {
         true => std::fs::read(settings.master_key_path()).map_err(|error| {
-            Failure::new(format!(
+            CommandError::new(format!(
                 "cannot read the master key {}: {error}",
                 settings.master_key_path().display()
             ))
         })?,
         false => Vec::new(),
     };
-    let contents = Contents {
+    let manifest = Manifest {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         made_us: made.0,
         database: dumped.kind,
@@ -73,31 +73,31 @@ pub async fn run(context: &Context, arguments: Backup) -> Result<()> {
         files_bytes: files.len() as u64,
         master_key_bytes: key.len() as u64,
     };
-    archive::write(&file, &contents, copy.path(), &files, &key)?;
+    archive::write_backup(&file, &manifest, copy.path(), &files, &key)?;
     let bytes = file.metadata()?.len();
     let secret = if with_master_key {
         "The master key is in it: keep it where only you can read."
     } else {
         "The master key is not in it: keep that, too, somewhere else."
     };
-    let sentence = format!("Wrote {} ({bytes} bytes, schema {}). {secret}", file.display(), contents.schema);
+    let sentence = format!("Wrote {} ({bytes} bytes, schema {}). {secret}", file.display(), manifest.schema);
     context
-        .output
-        .done(&sentence, &json!({ "bytes": bytes, "schema": contents.schema, "audit": contents.audit }))
+        .printer
+        .print(&sentence, &json!({ "bytes": bytes, "schema": manifest.schema, "audit": manifest.audit }))
 }
 
 /// The files of a folder, a JSON document on each line; nothing for an object store, which keeps its own books.
-fn listed(files: &FileStore) -> Result<String> {
+fn list_files(files: &FileStore) -> CommandResult<String> {
     let FileStore::Folder(folder) = files else { return Ok(String::new()) };
     let mut found = Vec::new();
-    walk(folder, Path::new(""), &mut found)?;
+    collect_files(folder, Path::new(""), &mut found)?;
     found.sort_by(|one, other| one.path.cmp(&other.path));
     let lines =
         found.iter().map(|file| Ok(serde_json::to_string(file).map_err(std::io::Error::from)? + "\n"));
     lines.collect()
 }
 
-fn walk(folder: &Path, within: &Path, found: &mut Vec<KeptFile>) -> Result<()> {
+fn collect_files(folder: &Path, within: &Path, found: &mut Vec<BackupFile>) -> CommandResult<()> {
     let entries = match std::fs::read_dir(folder.join(within)) {
         // No file was kept yet.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -108,9 +108,9 @@ fn walk(folder: &Path, within: &Path, found: &mut Vec<KeptFile>) -> Result<()> {
         let path = within.join(entry.file_name());
         let about = entry.metadata()?;
         if about.is_dir() {
-            walk(folder, &path, found)?;
+            collect_files(folder, &path, found)?;
         } else {
-            found.push(KeptFile { path: path.to_string_lossy().into_owned(), bytes: about.len() });
+            found.push(BackupFile { path: path.to_string_lossy().into_owned(), bytes: about.len() });
         }
     }
     Ok(())

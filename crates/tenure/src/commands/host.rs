@@ -10,8 +10,8 @@ use server::settings::BaseUrl;
 
 use crate::api_key::KeySource;
 use crate::commands::{Context, start_logging, stop_at_signal};
-use crate::error::{Failure, Result};
-use crate::values::name;
+use crate::error::{CommandError, CommandResult};
+use crate::values::parse_name;
 
 /// Arguments of `tenure host`.
 #[derive(Args)]
@@ -24,27 +24,27 @@ Examples:
 The key's principal needs the role host: tenure service-user create NAME --role host [--org ORG]. With a key of the
 account the devices are shared by all organizations.
 What the host starts gets neither the key nor a way to read it from the host's process.")]
-pub struct Host {
+pub struct HostArgs {
     /// Server to connect to; say it again for each server of the deployment
-    #[arg(long, value_name = "URL", required = true, env = "TENURE_SERVER", hide_env_values = true, value_delimiter = ',', value_parser = base_url)]
+    #[arg(long, value_name = "URL", required = true, env = "TENURE_SERVER", hide_env_values = true, value_delimiter = ',', value_parser = parse_base_url)]
     pub server: Vec<BaseUrl>,
     /// Where its API key is.
     #[command(flatten)]
     pub key: KeySource,
     /// Serve this organization, by its id [default: what the key is for]
-    #[arg(long, value_name = "ID", value_parser = organization)]
+    #[arg(long, value_name = "ID", value_parser = parse_organization)]
     pub org: Option<OrganizationId>,
     /// Share the devices with all organizations; takes a key of the account
     #[arg(long, conflicts_with = "org")]
     pub account: bool,
     /// Name of this host, unique in its organization [default: the name of the machine]
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub name: Option<String>,
     /// The mobilecli that drives the devices [default: mobilecli on the PATH]
     #[arg(long, value_name = "PATH", conflicts_with = "mobilecli_url")]
     pub mobilecli: Option<PathBuf>,
     /// Use a `mobilecli server` that already runs, instead of starting one
-    #[arg(long, value_name = "URL", value_parser = base_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_base_url)]
     pub mobilecli_url: Option<BaseUrl>,
     /// Serve simulated devices: N Android ones, or android=N,ios=N
     #[arg(long, value_name = "N|android=N,ios=N")]
@@ -57,7 +57,7 @@ pub struct Host {
     pub state: PathBuf,
 }
 
-impl Host {
+impl HostArgs {
     fn options(self) -> HostOptions {
         let servers = self.server.iter().map(BaseUrl::to_string).collect();
         let mut options = HostOptions::new(servers, self.key.secret(), self.state);
@@ -73,9 +73,12 @@ impl Host {
 }
 
 /// Without the token.
-impl fmt::Debug for Host {
+impl fmt::Debug for HostArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("server", &self.server).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("HostArgs")
+            .field("server", &self.server)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,7 +86,7 @@ impl fmt::Debug for Host {
 ///
 /// # Errors
 /// The sentence that says what is expected.
-pub fn base_url(text: &str) -> std::result::Result<BaseUrl, String> {
+pub fn parse_base_url(text: &str) -> std::result::Result<BaseUrl, String> {
     BaseUrl::parse(text).ok_or_else(|| "expected a URL such as https://tenure.example.com".to_owned())
 }
 
@@ -91,7 +94,7 @@ pub fn base_url(text: &str) -> std::result::Result<BaseUrl, String> {
 ///
 /// # Errors
 /// The sentence that says what is expected.
-pub fn organization(text: &str) -> std::result::Result<OrganizationId, String> {
+pub fn parse_organization(text: &str) -> std::result::Result<OrganizationId, String> {
     OrganizationId::parse(text).ok_or_else(|| "expected the id that `tenure org list` shows".to_owned())
 }
 
@@ -99,8 +102,8 @@ pub fn organization(text: &str) -> std::result::Result<OrganizationId, String> {
 ///
 /// # Errors
 /// The servers refuse the key, or `mobilecli` cannot be started.
-pub async fn run(context: &Context, arguments: Host) -> Result<()> {
+pub async fn run(context: &Context, arguments: HostArgs) -> CommandResult<()> {
     start_logging(&context.settings(Vec::new())?.settings)?;
     let stopped = runner::host::run(arguments.options(), stop_at_signal()?).await;
-    stopped.map_err(|error| Failure::new(error.to_string()))
+    stopped.map_err(|error| CommandError::new(error.to_string()))
 }

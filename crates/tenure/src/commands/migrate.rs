@@ -5,16 +5,16 @@ use store::{Database, OpenMode};
 
 use crate::administration::now;
 use crate::commands::Context;
-use crate::error::Result;
+use crate::error::CommandResult;
 
 /// Makes the database if it is not there, and brings it to the schema of this program.
 ///
 /// # Errors
 /// The database cannot be reached, or is newer than this program.
-pub async fn run(context: &Context) -> Result<()> {
+pub async fn run(context: &Context) -> CommandResult<()> {
     let settings = context.settings(Vec::new())?.settings;
     let database = Database::open(settings.database.reveal(), OpenMode::Migrate, now().0).await?;
     database.close().await;
     let sentence = format!("{} is at schema {SCHEMA_VERSION}.", settings.database);
-    context.output.done(&sentence, &serde_json::json!({ "schema": SCHEMA_VERSION }))
+    context.printer.print(&sentence, &serde_json::json!({ "schema": SCHEMA_VERSION }))
 }

@@ -17,9 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::administration::Administration;
-use crate::cli::{Cli, Command, Global};
-use crate::error::{Failure, Result};
-use crate::output::Output;
+use crate::cli::{Cli, CliCommand, Global};
+use crate::error::{CommandError, CommandResult};
+use crate::output::Printer;
 use crate::process;
 
 /// What every command is given.
@@ -27,7 +27,7 @@ use crate::process;
 pub struct Context {
     global: Global,
     /// How to answer.
-    pub output: Output,
+    pub printer: Printer,
 }
 
 impl Context {
@@ -35,7 +35,7 @@ impl Context {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn settings(&self, mut arguments: Vec<(&'static str, String)>) -> Result<Loaded> {
+    pub fn settings(&self, mut arguments: Vec<(&'static str, String)>) -> CommandResult<Loaded> {
         arguments.extend(self.global.database.clone().map(|database| ("database", database)));
         Ok(Settings::load(&Inputs::of_process(self.global.config.clone(), arguments))?)
     }
@@ -49,7 +49,7 @@ impl Context {
     ///
     /// # Errors
     /// The settings cannot be read, or there is no database.
-    async fn administration(&self) -> Result<Administration> {
+    async fn administration(&self) -> CommandResult<Administration> {
         Administration::open(&self.settings(Vec::new())?.settings).await
     }
 }
@@ -58,66 +58,66 @@ impl Context {
 ///
 /// # Errors
 /// What the person should read on standard error.
-pub fn run(mut cli: Cli) -> Result<()> {
+pub fn run(mut cli: Cli) -> CommandResult<()> {
     // Before there are threads or open files.
     match &mut cli.command {
-        Command::Host(arguments) => arguments.key.take()?,
-        Command::Worker(arguments) => arguments.key.take()?,
-        Command::Demo(_) => process::keep_memory_private()?,
+        CliCommand::Host(arguments) => arguments.key.take()?,
+        CliCommand::Worker(arguments) => arguments.key.take()?,
+        CliCommand::Demo(_) => process::keep_memory_private()?,
         _ => {}
     }
-    let context = Context { output: Output::new(cli.global.json), global: cli.global };
+    let context = Context { printer: Printer::new(cli.global.json), global: cli.global };
     // A host and a worker keep their own files in folders of their own (0700); what their commands make for others is not
     // theirs to close.
-    if !matches!(cli.command, Command::Host(_) | Command::Worker(_)) {
+    if !matches!(cli.command, CliCommand::Host(_) | CliCommand::Worker(_)) {
         process::keep_files_private();
     }
     match cli.command {
-        Command::Settings(arguments) => settings::run(&context, arguments),
-        Command::Version => version::run(&context),
+        CliCommand::Settings(arguments) => settings::run(&context, arguments),
+        CliCommand::Version => version::run(&context),
         command => runtime()?.block_on(run_async(&context, command)),
     }
 }
 
-async fn run_async(context: &Context, command: Command) -> Result<()> {
+async fn run_async(context: &Context, command: CliCommand) -> CommandResult<()> {
     match command {
-        Command::Serve(arguments) => serve::run(context, arguments).await,
-        Command::Demo(arguments) => demo::run(context, arguments).await,
-        Command::Host(arguments) => host::run(context, arguments).await,
-        Command::Worker(arguments) => worker::run(context, arguments).await,
-        Command::Org(command) => admin::org::run(context, command).await,
-        Command::User(command) => admin::user::run(context, command).await,
-        Command::Member(command) => admin::member::run(context, command).await,
-        Command::ServiceUser(command) => admin::service_user::run(context, command).await,
-        Command::Key(command) => admin::key::run(context, command).await,
-        Command::LoginSessions(command) => admin::login_sessions::run(context, command).await,
-        Command::MasterKey(command) => admin::master_key::run(context, command).await,
-        Command::Audit(command) => admin::audit::run(context, command).await,
-        Command::Clock(command) => admin::clock::run(context, command).await,
-        Command::Backup(arguments) => backup::run(context, arguments).await,
-        Command::Restore(arguments) => restore::run(context, arguments).await,
-        Command::Doctor(arguments) => doctor::run(context, arguments).await,
-        Command::Migrate => migrate::run(context).await,
-        Command::Settings(arguments) => settings::run(context, arguments),
-        Command::Version => version::run(context),
+        CliCommand::Serve(arguments) => serve::run(context, arguments).await,
+        CliCommand::Demo(arguments) => demo::run(context, arguments).await,
+        CliCommand::Host(arguments) => host::run(context, arguments).await,
+        CliCommand::Worker(arguments) => worker::run(context, arguments).await,
+        CliCommand::Org(command) => admin::org::run(context, command).await,
+        CliCommand::User(command) => admin::user::run(context, command).await,
+        CliCommand::Member(command) => admin::member::run(context, command).await,
+        CliCommand::ServiceUser(command) => admin::service_user::run(context, command).await,
+        CliCommand::Key(command) => admin::key::run(context, command).await,
+        CliCommand::LoginSessions(command) => admin::login_sessions::run(context, command).await,
+        CliCommand::MasterKey(command) => admin::master_key::run(context, command).await,
+        CliCommand::Audit(command) => admin::audit::run(context, command).await,
+        CliCommand::Clock(command) => admin::clock::run(context, command).await,
+        CliCommand::Backup(arguments) => backup::run(context, arguments).await,
+        CliCommand::Restore(arguments) => restore::run(context, arguments).await,
+        CliCommand::Doctor(arguments) => doctor::run(context, arguments).await,
+        CliCommand::Migrate => migrate::run(context).await,
+        CliCommand::Settings(arguments) => settings::run(context, arguments),
+        CliCommand::Version => version::run(context),
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+fn runtime() -> CommandResult<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("cannot start: {error}")))
+        .map_err(|error| CommandError::new(format!("cannot start: {error}")))
 }
 
 /// Logs to standard error as the settings say.
-fn start_logging(settings: &Settings) -> Result<()> {
+fn start_logging(settings: &Settings) -> CommandResult<()> {
     server::observe::start_logging(&settings.log, settings.log_format)
-        .map_err(|error| Failure::new(format!("cannot start logging: {error}")))
+        .map_err(|error| CommandError::new(format!("cannot start logging: {error}")))
 }
 
 /// What is cancelled at Ctrl-C or SIGTERM. A second one ends the program at once, for who does not want to wait.
-fn stop_at_signal() -> Result<CancellationToken> {
+fn stop_at_signal() -> CommandResult<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::arguments::SettingArguments;
 use crate::commands::Context;
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 use crate::process;
 
 /// Arguments of `tenure serve`.
@@ -17,7 +17,7 @@ Examples:
   tenure serve --public-url https://tenure.example.com --database 'postgres://tenure@db/tenure?sslmode=require'
 
 Makes the database if it is not there, and brings it to the schema of this program. Ctrl-C stops it gracefully.")]
-pub struct Serve {
+pub struct ServeArgs {
     /// Settings given as arguments.
     #[command(flatten)]
     pub settings: SettingArguments,
@@ -27,12 +27,12 @@ pub struct Serve {
 ///
 /// # Errors
 /// The settings do not fit, or the server cannot start.
-pub async fn run(context: &Context, arguments: Serve) -> Result<()> {
+pub async fn run(context: &Context, arguments: ServeArgs) -> CommandResult<()> {
     process::keep_memory_private()?;
     process::take_all_files();
     let loaded = context.settings(arguments.settings.0)?;
     loaded.settings.check_exposure()?;
     super::start_logging(&loaded.settings)?;
     let stop = super::stop_at_signal()?;
-    server::serve(loaded.settings, stop).await.map_err(|error| Failure::new(error.to_string()))
+    server::serve(loaded.settings, stop).await.map_err(|error| CommandError::new(error.to_string()))
 }

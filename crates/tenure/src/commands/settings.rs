@@ -6,7 +6,7 @@ use server::settings::SettingLine;
 
 use crate::arguments::SettingArguments;
 use crate::commands::Context;
-use crate::error::Result;
+use crate::error::CommandResult;
 use crate::output::Column;
 
 /// Arguments of `tenure settings`.
@@ -17,14 +17,14 @@ Examples:
   tenure settings --config /etc/tenure.toml --json
 
 Takes the arguments of `tenure serve`, to see what they would do. Passwords are not shown.")]
-pub struct PrintSettings {
+pub struct SettingsArgs {
     /// Settings given as arguments.
     #[command(flatten)]
     pub settings: SettingArguments,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct SettingRow {
     name: &'static str,
     value: String,
     source: String,
@@ -36,18 +36,18 @@ struct Row {
 ///
 /// # Errors
 /// They cannot be read.
-pub fn run(context: &Context, arguments: PrintSettings) -> Result<()> {
+pub fn run(context: &Context, arguments: SettingsArgs) -> CommandResult<()> {
     let loaded = context.settings(arguments.settings.0)?;
-    let rows: Vec<Row> = loaded.lines.iter().map(row).collect();
-    let columns: [Column<Row>; 3] = [
+    let rows: Vec<SettingRow> = loaded.lines.iter().map(to_row).collect();
+    let columns: [Column<SettingRow>; 3] = [
         Column::new("setting", |row| row.name.to_owned()),
         Column::new("value", |row| if row.value.is_empty() { "-".to_owned() } else { row.value.clone() }),
         Column::new("from", |row| row.source.clone()),
     ];
-    context.output.list(&rows, &columns, "There are no settings.")
+    context.printer.print_list(&rows, &columns, "There are no settings.")
 }
 
-fn row(line: &SettingLine) -> Row {
+fn to_row(line: &SettingLine) -> SettingRow {
     let (name, default, about) = (line.setting.name, line.setting.default, line.setting.about);
-    Row { name, value: line.shown(), source: line.source.to_string(), default, about }
+    SettingRow { name, value: line.shown(), source: line.source.to_string(), default, about }
 }

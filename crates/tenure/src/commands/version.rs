@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use crate::commands::Context;
-use crate::error::Result;
+use crate::error::CommandResult;
 
 /// Prints the version.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn run(context: &Context) -> Result<()> {
+pub fn run(context: &Context) -> CommandResult<()> {
     let version = env!("CARGO_PKG_VERSION");
-    context.output.done(&format!("tenure {version}"), &json!({ "name": "tenure", "version": version }))
+    context.printer.print(&format!("tenure {version}"), &json!({ "name": "tenure", "version": version }))
 }

@@ -12,9 +12,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api_key::KeySource;
 use crate::commands::{Context, host, start_logging};
-use crate::error::{Failure, Result};
-use crate::process::User;
-use crate::values::{duration, name};
+use crate::error::{CommandError, CommandResult};
+use crate::process::SystemUser;
+use crate::values::{parse_duration, parse_name};
 
 /// Arguments of `tenure worker`.
 #[derive(Args)]
@@ -33,18 +33,18 @@ run the worker where nothing else is. docs/workers.md says all of it.
 The key's principal needs the role worker: tenure service-user create NAME --role worker [--org ORG]. With a key of
 the account all organizations are worked for.
 The command cannot read the key, nor do anything with it: docs/workers.md says what it can reach.")]
-pub struct Worker {
+pub struct WorkerArgs {
     /// Server to take work from; say it again for each server of the deployment
-    #[arg(long, value_name = "URL", required = true, env = "TENURE_SERVER", hide_env_values = true, value_delimiter = ',', value_parser = host::base_url)]
+    #[arg(long, value_name = "URL", required = true, env = "TENURE_SERVER", hide_env_values = true, value_delimiter = ',', value_parser = host::parse_base_url)]
     pub server: Vec<BaseUrl>,
     /// Where its API key is.
     #[command(flatten)]
     pub key: KeySource,
     /// Agent to work as; say it again for more [default: every agent]
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub agent: Vec<String>,
     /// Organization to work for, by its id [default: what the key is for]
-    #[arg(long, value_name = "ID", value_parser = host::organization)]
+    #[arg(long, value_name = "ID", value_parser = host::parse_organization)]
     pub org: Option<OrganizationId>,
     /// Work for all organizations; takes a key of the account
     #[arg(long, conflicts_with = "org")]
@@ -56,19 +56,19 @@ pub struct Worker {
     #[arg(long, value_name = "NAME")]
     pub exec_user: Option<String>,
     /// How many messages are answered at once
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parallel)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_parallel)]
     pub parallel: usize,
     /// Longest that an answer may take: 90s, 30m, 2h
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = parse_duration)]
     pub time_limit: Duration,
     /// How long answers may go on after Ctrl-C or SIGTERM; a second one ends them
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_duration)]
     pub stop_limit: Duration,
     /// Folder of the sessions' folders
     #[arg(long, value_name = "DIR", default_value = "tenure-work")]
     pub directory: PathBuf,
     /// Name of this worker, for people [default: the name of the machine]
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub name: Option<String>,
     /// What the command reads: the message's text, or all that is known of it as JSON
     #[arg(long, value_name = "text|json", default_value = "text")]
@@ -90,8 +90,8 @@ pub enum Input {
     Json,
 }
 
-impl Worker {
-    fn options(self) -> Result<WorkerOptions> {
+impl WorkerArgs {
+    fn options(self) -> CommandResult<WorkerOptions> {
         let servers = self.server.iter().map(BaseUrl::to_string).collect();
         let mut options = WorkerOptions::new(servers, self.key.secret(), self.exec);
         options.exec_user = self.exec_user.as_deref().map(exec_user).transpose()?;
@@ -102,7 +102,7 @@ impl Worker {
                  key included: let it run as another user with --exec-user NAME"
             );
         } else if self.key.is_readable_by(command.0, &command.1) {
-            return Err(Failure::new("the command could read the API key: its user may read the file that the key is in")
+            return Err(CommandError::new("the command could read the API key: its user may read the file that the key is in")
                 .hint("let the file be another user's, mode 0400, and the command run as --exec-user NAME; docs/workers.md says what else there is"));
         }
         options.name = self.name.unwrap_or(options.name);
@@ -121,9 +121,9 @@ impl Worker {
 }
 
 /// Without the token and the command, which may hold another secret.
-impl fmt::Debug for Worker {
+impl fmt::Debug for WorkerArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker")
+        f.debug_struct("WorkerArgs")
             .field("server", &self.server)
             .field("agent", &self.agent)
             .finish_non_exhaustive()
@@ -131,16 +131,16 @@ impl fmt::Debug for Worker {
 }
 
 /// The user that commands run as.
-fn exec_user(name: &str) -> Result<ExecUser> {
+fn exec_user(name: &str) -> CommandResult<ExecUser> {
     if !rustix::process::geteuid().is_root() {
-        return Err(Failure::new(
+        return Err(CommandError::new(
             "--exec-user needs a worker that runs as root: nobody else can become another user",
         )
         .hint("start the worker as the user that its command is to run as, and leave --exec-user away"));
     }
-    let user = ExecUser::from(User::named(name)?);
+    let user = ExecUser::from(SystemUser::find(name)?);
     if user.uid == 0 {
-        return Err(Failure::new("--exec-user is for another user than root"));
+        return Err(CommandError::new("--exec-user is for another user than root"));
     }
     Ok(user)
 }
@@ -152,7 +152,7 @@ fn own_ids() -> (u32, Vec<u32>) {
     (rustix::process::geteuid().as_raw(), groups.into_iter().map(|group| group.as_raw()).collect())
 }
 
-fn parallel(text: &str) -> std::result::Result<usize, String> {
+fn parse_parallel(text: &str) -> std::result::Result<usize, String> {
     let count = text.parse().ok().filter(|count| (1..=1000).contains(count));
     count.ok_or_else(|| "expected a number from 1 to 1000".to_owned())
 }
@@ -161,15 +161,15 @@ fn parallel(text: &str) -> std::result::Result<usize, String> {
 ///
 /// # Errors
 /// The servers refuse the key, or the folder cannot be used.
-pub async fn run(context: &Context, arguments: Worker) -> Result<()> {
+pub async fn run(context: &Context, arguments: WorkerArgs) -> CommandResult<()> {
     start_logging(&context.settings(Vec::new())?.settings)?;
     let stopped = runner::worker::run(arguments.options()?, stop_at_signals()?).await;
-    stopped.map_err(|error| Failure::new(error.to_string()))
+    stopped.map_err(|error| CommandError::new(error.to_string()))
 }
 
 /// The first Ctrl-C or SIGTERM stops gently, the second at once. Neither ends the program by itself: commands that run
 /// would outlive it. (Once tokio listens to a signal, it stays without its own effect.)
-fn stop_at_signals() -> Result<Stop> {
+fn stop_at_signals() -> CommandResult<Stop> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = Stop::default();

@@ -8,14 +8,14 @@ use server::operations::audit_seal;
 use std::path::{Path, PathBuf};
 use store::{AuditHead, BrokenLine, ChainedLine};
 
-use crate::administration::{Administration, now, time};
+use crate::administration::{Administration, format_time, now};
 use crate::commands::{Context, admin::audit_segments};
-use crate::error::{Failure, Result};
-use crate::values::moment;
+use crate::error::{CommandError, CommandResult};
+use crate::values::parse_moment;
 
 /// Lines that are read at once.
-const AT_ONCE: u32 = 1000;
-/// The columns of a table, in the order of [`Shown`].
+const PAGE: u32 = 1000;
+/// The columns of a table, in the order of [`AuditRow`].
 const HEADINGS: &str =
     "sequence,at,organization,principal,credential,login,address,action,thing,before,after,previous,hash";
 
@@ -32,7 +32,7 @@ Examples:
 
 A checkpoint that is kept where nobody who can write to the database can write proves later that nothing was changed, \
 and nothing cut off, up to it.")]
-pub enum Audit {
+pub enum AuditCommand {
     /// Check that no line was changed, taken out or put in
     Verify {
         /// A checkpoint of earlier, which the log must go through
@@ -45,23 +45,23 @@ pub enum Audit {
     /// Print the head of the chain, to be kept elsewhere
     Checkpoint,
     /// Print lines, the oldest first
-    Export(Export),
+    Export(ExportArgs),
     /// Move old lines into files: export them to `audit_archive`, check the files, then drop the lines
     Seal {
         /// Lines from before then: a day (2026-11-21, in UTC) or a moment (2026-11-21T12:00:00Z)
-        #[arg(long, value_name = "TIME", value_parser = moment)]
+        #[arg(long, value_name = "TIME", value_parser = parse_moment)]
         before: Micros,
     },
 }
 
 /// Arguments of `tenure audit export`.
 #[derive(Debug, Args)]
-pub struct Export {
+pub struct ExportArgs {
     /// Only from then on: a day (2026-11-21, in UTC) or a moment (2026-11-21T12:00:00Z)
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     pub since: Option<Micros>,
     /// Only before then
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     pub until: Option<Micros>,
     /// How to write them
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
@@ -77,9 +77,9 @@ pub enum Format {
     Csv,
 }
 
-/// A line as it is shown.
+/// A line as it is printed.
 #[derive(Serialize)]
-struct Shown {
+struct AuditRow {
     sequence: i64,
     at: String,
     organization: Option<String>,
@@ -95,12 +95,12 @@ struct Shown {
     hash: Option<String>,
 }
 
-impl From<ChainedLine> for Shown {
+impl From<ChainedLine> for AuditRow {
     fn from(chained: ChainedLine) -> Self {
         let line = chained.line.line;
         Self {
             sequence: chained.line.sequence,
-            at: time(line.at),
+            at: format_time(line.at),
             organization: line.organization.map(|id| id.to_string()),
             principal: line.by.principal.map(|id| id.to_string()),
             credential: line.by.credential.map(|id| id.to_string()),
@@ -120,13 +120,15 @@ impl From<ChainedLine> for Shown {
 ///
 /// # Errors
 /// The log is not whole, or cannot be read.
-pub async fn run(context: &Context, command: Audit) -> Result<()> {
+pub async fn run(context: &Context, command: AuditCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     let outcome = match command {
-        Audit::Verify { against, segments } => verify(context, &admin, against, segments.as_deref()).await,
-        Audit::Seal { before } => seal(context, &admin, before).await,
-        Audit::Checkpoint => checkpoint(context, &admin).await,
-        Audit::Export(arguments) => export(context, &admin, &arguments).await,
+        AuditCommand::Verify { against, segments } => {
+            verify(context, &admin, against, segments.as_deref()).await
+        }
+        AuditCommand::Seal { before } => seal(context, &admin, before).await,
+        AuditCommand::Checkpoint => checkpoint(context, &admin).await,
+        AuditCommand::Export(arguments) => export(context, &admin, &arguments).await,
     };
     admin.close().await;
     outcome
@@ -137,9 +139,9 @@ async fn verify(
     admin: &Administration,
     against: Option<AuditHead>,
     segments: Option<&Path>,
-) -> Result<()> {
+) -> CommandResult<()> {
     let broken = |broken: BrokenLine| {
-        Failure::new(format!("line {} of the audit log {}", broken.sequence, broken.why))
+        CommandError::new(format!("line {} of the audit log {}", broken.sequence, broken.why))
             .hint("the lines before it are good; a backup has the others as they were")
     };
     let outcome = match segments {
@@ -157,60 +159,60 @@ async fn verify(
             format!("{sentence} Nothing proves the {} before them, of older versions.", proof.unchained);
     }
     let document = serde_json::json!({ "lines": proof.lines, "unchained": proof.unchained, "head": head });
-    context.output.done(&sentence, &document)
+    context.printer.print(&sentence, &document)
 }
 
-async fn seal(context: &Context, admin: &Administration, before: Micros) -> Result<()> {
+async fn seal(context: &Context, admin: &Administration, before: Micros) -> CommandResult<()> {
     let settings = context.settings(Vec::new())?.settings;
     let archive =
-        server::open_files(&settings.audit_archive).map_err(|error| Failure::new(error.to_string()))?;
+        server::open_files(&settings.audit_archive).map_err(|error| CommandError::new(error.to_string()))?;
     let sealed = audit_seal::seal(&admin.store, &*archive, before, now())
         .await
-        .map_err(|error| Failure::new(cause(error)))?;
+        .map_err(|error| CommandError::new(internal_cause(error)))?;
     let head = sealed.head.map(|head| head.to_string());
     let sentence = match sealed.segments {
         0 => "There is nothing to seal.".to_owned(),
         segments => format!("Sealed {} lines in {segments} segments.", sealed.lines),
     };
     let document = serde_json::json!({ "segments": sealed.segments, "lines": sealed.lines, "head": head });
-    context.output.done(&sentence, &document)
+    context.printer.print(&sentence, &document)
 }
 
 /// What went wrong, also where callers over HTTP are not told.
-fn cause(failure: server::failure::Failure) -> String {
+fn internal_cause(failure: server::failure::Failure) -> String {
     match failure {
         server::failure::Failure::Internal { cause, .. } => cause,
         other => other.to_string(),
     }
 }
 
-async fn checkpoint(context: &Context, admin: &Administration) -> Result<()> {
+async fn checkpoint(context: &Context, admin: &Administration) -> CommandResult<()> {
     let head = admin.store.audit_head(&admin.system).await?;
-    let head = head.ok_or_else(|| Failure::new("the audit log is empty"))?.to_string();
-    context.output.done(&head, &serde_json::json!({ "head": head }))
+    let head = head.ok_or_else(|| CommandError::new("the audit log is empty"))?.to_string();
+    context.printer.print(&head, &serde_json::json!({ "head": head }))
 }
 
-async fn export(context: &Context, admin: &Administration, arguments: &Export) -> Result<()> {
+async fn export(context: &Context, admin: &Administration, arguments: &ExportArgs) -> CommandResult<()> {
     let (since, until) = (arguments.since.unwrap_or_default(), arguments.until.unwrap_or(Micros(i64::MAX)));
     if arguments.format == Format::Csv {
-        context.output.line(HEADINGS)?;
+        context.printer.print_line(HEADINGS)?;
     }
     let mut after = 0;
     loop {
-        let lines = admin.store.audit_export(&admin.system, after, since, until, AT_ONCE).await?;
+        let lines = admin.store.audit_export(&admin.system, after, since, until, PAGE).await?;
         let Some(last) = lines.last() else { return Ok(()) };
         after = last.line.sequence;
         for line in lines {
-            let shown = Shown::from(line);
-            context.output.line(&match arguments.format {
-                Format::Jsonl => serde_json::to_string(&shown).map_err(std::io::Error::from)?,
-                Format::Csv => csv(shown),
+            let row = AuditRow::from(line);
+            context.printer.print_line(&match arguments.format {
+                Format::Jsonl => serde_json::to_string(&row).map_err(std::io::Error::from)?,
+                Format::Csv => csv_row(row),
             })?;
         }
     }
 }
 
-fn csv(line: Shown) -> String {
+fn csv_row(line: AuditRow) -> String {
     let text = |value: Option<String>| value.unwrap_or_default();
     [
         line.sequence.to_string(),
@@ -227,10 +229,10 @@ fn csv(line: Shown) -> String {
         text(line.previous),
         text(line.hash),
     ]
-    .map(|cell| if cell.contains([',', '"', '\n', '\r']) { quoted(&cell) } else { cell })
+    .map(|cell| if cell.contains([',', '"', '\n', '\r']) { quote_cell(&cell) } else { cell })
     .join(",")
 }
 
-fn quoted(cell: &str) -> String {
+fn quote_cell(cell: &str) -> String {
     format!("\"{}\"", cell.replace('"', "\"\""))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use store::{AuditHead, BrokenLine, SegmentLine, SegmentWalk};
 
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 
 /// Checks all segments of a folder, the oldest first.
 ///
@@ -15,11 +15,11 @@ use crate::error::{Failure, Result};
 pub fn walk(
     folder: &Path,
     against: Option<AuditHead>,
-    broken: impl Fn(BrokenLine) -> Failure,
-) -> Result<SegmentWalk> {
+    broken: impl Fn(BrokenLine) -> CommandError,
+) -> CommandResult<SegmentWalk> {
     let mut walk: Option<SegmentWalk> = None;
     for path in segments(folder)? {
-        let wrong = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", path.display()));
+        let wrong = |error: &dyn std::fmt::Display| CommandError::new(format!("{}: {error}", path.display()));
         for text in BufReader::new(File::open(&path).map_err(|error| wrong(&error))?).lines() {
             let text = text.map_err(|error| wrong(&error))?;
             let line: SegmentLine = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
@@ -27,12 +27,12 @@ pub fn walk(
         }
     }
     walk.ok_or_else(|| {
-        Failure::new(format!("there are no segments of the audit log in {}", folder.display()))
+        CommandError::new(format!("there are no segments of the audit log in {}", folder.display()))
     })
 }
 
 /// The files, in the order of their lines: their names have the numbers with zeros before them.
-fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
+fn segments(folder: &Path) -> CommandResult<Vec<PathBuf>> {
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut found = std::fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))

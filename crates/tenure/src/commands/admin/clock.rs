@@ -5,9 +5,9 @@ use domain::time::Micros;
 use server::clock::{Clock as _, SystemClock};
 use store::{By, NewAuditLine};
 
-use crate::administration::time;
+use crate::administration::format_time;
 use crate::commands::Context;
-use crate::error::Result;
+use crate::error::CommandResult;
 
 /// What can be said of the clock.
 #[derive(Debug, Subcommand)]
@@ -15,7 +15,7 @@ use crate::error::Result;
 A server whose clock jumps ahead deletes nothing for its age until the clock is right again: otherwise seconds of a wrong \
 clock would delete files, the feed and login sessions for good. When the jump was right (the clock was wrong before, or the \
 machine slept where that cannot be seen), `tenure clock accept` says so; the servers go on within a sweep.")]
-pub enum Clock {
+pub enum ClockCommand {
     /// Show this machine's time, the database's, and the time that a server last believed
     Show,
     /// Say that this machine's clock is right now
@@ -26,31 +26,31 @@ pub enum Clock {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn run(context: &Context, command: Clock) -> Result<()> {
+pub async fn run(context: &Context, command: ClockCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     let (store, system) = (&admin.store, &admin.system);
     let believed = store.believed_time(system).await?;
     let now = SystemClock.now();
-    let shown = |at: Option<Micros>| at.map(time);
+    let text = |at: Option<Micros>| at.map(format_time);
     let outcome = match command {
-        Clock::Show => {
+        ClockCommand::Show => {
             let database = store.database_time(system).await?;
             let document = serde_json::json!({
-                "machine": time(now), "database": shown(database), "believed": shown(believed),
+                "machine": format_time(now), "database": text(database), "believed": text(believed),
             });
             let line =
-                |name, at: Option<Micros>| format!("{name} {}", shown(at).unwrap_or_else(|| "-".to_owned()));
+                |name, at: Option<Micros>| format!("{name} {}", text(at).unwrap_or_else(|| "-".to_owned()));
             let lines = [line("machine ", Some(now)), line("database", database), line("believed", believed)];
-            context.output.done(&lines.join("\n"), &document)
+            context.printer.print(&lines.join("\n"), &document)
         }
-        Clock::Accept => {
+        ClockCommand::Accept => {
             store.believe_time(system, now).await?;
             let details = serde_json::json!({ "now_us": now.0 });
             let was = serde_json::json!({ "now_us": believed.map(|at| at.0) });
             let line = NewAuditLine::new(By::NOBODY, "clock.accept", "", details, now).instead_of(was);
             store.audit_note(system, &line).await?;
-            let document = serde_json::json!({ "believed": time(now) });
-            context.output.done(&format!("{} is right.", time(now)), &document)
+            let document = serde_json::json!({ "believed": format_time(now) });
+            context.printer.print(&format!("{} is right.", format_time(now)), &document)
         }
     };
     admin.close().await;

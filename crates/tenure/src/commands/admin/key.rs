@@ -12,11 +12,11 @@ use domain::network::{Network, Networks};
 use domain::time::Span;
 use serde::Serialize;
 
-use crate::administration::{Administration, minute, now, random, time};
+use crate::administration::{Administration, format_minute, format_time, now, random_bytes};
 use crate::commands::Context;
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 use crate::output::Column;
-use crate::values::{OrgRef, duration, email, name, network, wire};
+use crate::values::{OrgRef, parse_duration, parse_email, parse_name, parse_network, wire_parser};
 
 /// Commands about API keys.
 #[derive(Debug, Subcommand)]
@@ -29,11 +29,11 @@ Examples:
 
 The wire chooses the prefix (mobilenext mob_, everruns evr_, devin cog_, probe prb_, tenure tnr_), which is for
 people: any key works on any wire, if its principal may.")]
-pub enum Key {
+pub enum KeyCommand {
     /// Create a key; its secret is shown this once
-    Create(Create),
+    Create(CreateKeyArgs),
     /// List keys, without their secrets
-    List(List),
+    List(ListKeysArgs),
     /// Revoke a key at once and for good, and the keys that were made with it
     Revoke {
         /// Its id, as `tenure key list` prints it
@@ -45,9 +45,9 @@ pub enum Key {
 /// Arguments of `tenure key create`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("principal").required(true).args(["user", "service_user"]))]
-pub struct Create {
+pub struct CreateKeyArgs {
     /// The person who will use it
-    #[arg(long, value_name = "EMAIL", value_parser = email)]
+    #[arg(long, value_name = "EMAIL", value_parser = parse_email)]
     pub user: Option<String>,
     /// The service user that will use it
     #[arg(long, value_name = "ID")]
@@ -56,27 +56,27 @@ pub struct Create {
     #[arg(long, value_name = "ORG")]
     pub org: Option<OrgRef>,
     /// Whose clients will use it: chooses the prefix
-    #[arg(long, value_name = "WIRE", value_parser = wire())]
+    #[arg(long, value_name = "WIRE", value_parser = wire_parser())]
     pub wire: Wire,
     /// What it is for, in your words
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub name: Option<String>,
     /// Stops working after this time, as 90d [default: never]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub expires: Option<Duration>,
     /// A network that it may be used from, as 192.0.2.0/24; may be given more than once [default: everywhere]
-    #[arg(long, value_name = "CIDR", value_parser = network)]
+    #[arg(long, value_name = "CIDR", value_parser = parse_network)]
     pub network: Vec<Network>,
 }
 
 /// Arguments of `tenure key list`.
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListKeysArgs {
     /// Only those that work in this organization
     #[arg(long, value_name = "ORG")]
     pub org: Option<OrgRef>,
     /// Only this person's
-    #[arg(long, value_name = "EMAIL", value_parser = email, conflicts_with = "service_user")]
+    #[arg(long, value_name = "EMAIL", value_parser = parse_email, conflicts_with = "service_user")]
     pub user: Option<String>,
     /// Only this service user's
     #[arg(long, value_name = "ID")]
@@ -86,7 +86,7 @@ pub struct List {
 /// A key as it is shown. The secret is there only when it was just made.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+struct KeyRow {
     id: Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
@@ -105,7 +105,7 @@ struct Shown {
     owner: String,
 }
 
-impl Shown {
+impl KeyRow {
     fn new(key: Credential, owner: String, secret: Option<String>) -> Self {
         Self {
             id: key.id.0,
@@ -115,10 +115,10 @@ impl Shown {
             name: key.name,
             principal: key.principal.0,
             organization: key.organization.map(|organization| organization.0),
-            created_at: time(key.created),
-            last_used_at: key.last_used.map(time),
-            expires_at: key.expires.map(time),
-            revoked_at: key.revoked.map(time),
+            created_at: format_time(key.created),
+            last_used_at: key.last_used.map(format_time),
+            expires_at: key.expires.map(format_time),
+            revoked_at: key.revoked.map(format_time),
             made_by: key.made_by.map(|maker| maker.0),
             networks: key.networks.0.iter().map(Network::to_string).collect(),
             owner,
@@ -130,18 +130,18 @@ impl Shown {
 ///
 /// # Errors
 /// The database refuses, or there is no such principal, organization or key.
-pub async fn run(context: &Context, command: Key) -> Result<()> {
+pub async fn run(context: &Context, command: KeyCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     match command {
-        Key::Create(arguments) => create(context, &admin, arguments).await?,
-        Key::List(arguments) => list(context, &admin, arguments).await?,
-        Key::Revoke { id } => {
+        KeyCommand::Create(arguments) => run_create(context, &admin, arguments).await?,
+        KeyCommand::List(arguments) => run_list(context, &admin, arguments).await?,
+        KeyCommand::Revoke { id } => {
             admin
                 .store
                 .revoke_credential(&admin.system, CredentialId(id), now())
                 .await
-                .map_err(|error| Failure::from(error).hint("`tenure key list` shows them all"))?;
-            context.output.done(
+                .map_err(|error| CommandError::from(error).hint("`tenure key list` shows them all"))?;
+            context.printer.print(
                 &format!("Revoked key {id}, and what was made with it."),
                 &serde_json::json!({ "id": id }),
             )?;
@@ -151,58 +151,65 @@ pub async fn run(context: &Context, command: Key) -> Result<()> {
     Ok(())
 }
 
-async fn create(context: &Context, admin: &Administration, arguments: Create) -> Result<()> {
+async fn run_create(
+    context: &Context,
+    admin: &Administration,
+    arguments: CreateKeyArgs,
+) -> CommandResult<()> {
     let owner = match (&arguments.user, arguments.service_user) {
-        (Some(email), _) => admin.user(email).await?,
-        (None, Some(id)) => admin.service_user(id).await?,
-        (None, None) => return Err(Failure::new("expected --user or --service-user")),
+        (Some(email), _) => admin.find_user(email).await?,
+        (None, Some(id)) => admin.find_service_user(id).await?,
+        (None, None) => return Err(CommandError::new("expected --user or --service-user")),
     };
     let organization = match &arguments.org {
-        Some(org) => Some(admin.organization(org).await?),
+        Some(org) => Some(admin.find_organization(org).await?),
         None => None,
     };
     if let Some(organization) = &organization {
         let members = admin.store.members(&admin.system).await?;
         let member = members.iter().any(|(place, who, _)| *place == organization.id && *who == owner.id);
         if !member && owner.account_role.is_none() {
-            return Err(Failure::new(format!("{} is not a member of {}", owner.name, organization.name))
-                .hint("`tenure member add` makes them one"));
+            return Err(CommandError::new(format!(
+                "{} is not a member of {}",
+                owner.name, organization.name
+            ))
+            .hint("`tenure member add` makes them one"));
         }
     }
     let (key, secret) =
-        make(admin, owner.id, organization.map(|organization| organization.id), &arguments).await?;
+        create_key(admin, owner.id, organization.map(|organization| organization.id), &arguments).await?;
     let sentence =
         format!("Created key {} for {}. Its secret is shown this once:\n{secret}", key.id, owner.name);
-    context.output.done(&sentence, &Shown::new(key, owner.name, Some(secret)))
+    context.printer.print(&sentence, &KeyRow::new(key, owner.name, Some(secret)))
 }
 
-async fn make(
+async fn create_key(
     admin: &Administration,
     principal: PrincipalId,
     organization: Option<OrganizationId>,
-    arguments: &Create,
-) -> Result<(Credential, String)> {
+    arguments: &CreateKeyArgs,
+) -> CommandResult<(Credential, String)> {
     let created = now();
-    let secret = Secret::new(arguments.wire, random());
+    let secret = Secret::new(arguments.wire, random_bytes());
     let key = Credential {
         organization,
         name: arguments.name.clone().unwrap_or_default(),
         expires: arguments.expires.map(|after| created + Span::from(after)),
         networks: Networks(arguments.network.clone()),
-        ..Credential::new(&secret, arguments.wire, principal, created, random())
+        ..Credential::new(&secret, arguments.wire, principal, created, random_bytes())
     };
     admin.store.create_credential(&admin.system, &key, &secret.hash()).await?;
     Ok((key, secret.reveal().to_owned()))
 }
 
-async fn list(context: &Context, admin: &Administration, arguments: List) -> Result<()> {
+async fn run_list(context: &Context, admin: &Administration, arguments: ListKeysArgs) -> CommandResult<()> {
     let organization = match &arguments.org {
-        Some(org) => Some(admin.organization(org).await?.id),
+        Some(org) => Some(admin.find_organization(org).await?.id),
         None => None,
     };
     let owner = match (&arguments.user, arguments.service_user) {
-        (Some(email), _) => Some(admin.user(email).await?.id),
-        (None, Some(id)) => Some(admin.service_user(id).await?.id),
+        (Some(email), _) => Some(admin.find_user(email).await?.id),
+        (None, Some(id)) => Some(admin.find_service_user(id).await?.id),
         (None, None) => None,
     };
     let principals = admin.store.principals(&admin.system).await?;
@@ -213,18 +220,18 @@ async fn list(context: &Context, admin: &Administration, arguments: List) -> Res
     let named = keys.map(|key| {
         let owner = principals.iter().find(|known| known.id == key.principal);
         let owner = owner.map_or_else(|| "?".to_owned(), |known| known.name.clone());
-        Shown::new(key, owner, None)
+        KeyRow::new(key, owner, None)
     });
-    let rows: Vec<Shown> = named.collect();
-    let columns: [Column<Shown>; 8] = [
+    let rows: Vec<KeyRow> = named.collect();
+    let columns: [Column<KeyRow>; 8] = [
         Column::new("id", |row| row.id.to_string()),
         Column::new("key", |row| format!("…{}", row.suffix)),
         Column::new("wire", |row| row.wire.to_owned()),
         Column::new("name", |row| row.name.clone()),
         Column::new("owner", |row| row.owner.clone()),
-        Column::new("last used", |row| minute(row.last_used_at.as_ref())),
-        Column::new("expires", |row| minute(row.expires_at.as_ref())),
-        Column::new("revoked", |row| minute(row.revoked_at.as_ref())),
+        Column::new("last used", |row| format_minute(row.last_used_at.as_ref())),
+        Column::new("expires", |row| format_minute(row.expires_at.as_ref())),
+        Column::new("revoked", |row| format_minute(row.revoked_at.as_ref())),
     ];
-    context.output.list(&rows, &columns, "There are no keys. `tenure key create` makes one.")
+    context.printer.print_list(&rows, &columns, "There are no keys. `tenure key create` makes one.")
 }

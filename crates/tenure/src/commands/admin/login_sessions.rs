@@ -12,11 +12,11 @@ use server::operations::login_query;
 use store::access::ManageMembers;
 use uuid::Uuid;
 
-use crate::administration::{Administration, now, time};
+use crate::administration::{Administration, format_time, now};
 use crate::commands::Context;
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 use crate::output::Column;
-use crate::values::{duration, email};
+use crate::values::{parse_duration, parse_email};
 
 /// Commands about who is signed in.
 #[derive(Debug, Subcommand)]
@@ -27,14 +27,14 @@ Examples:
   tenure login-sessions revoke --ip 192.0.2.7 --yes
 
 Without --yes, revoke only says how many sessions would end.")]
-pub enum LoginSessions {
+pub enum LoginSessionsCommand {
     /// List the sessions that are open, newest first
-    List(Which),
+    List(LoginSessionFilter),
     /// End sessions for ever; their tokens are no good from then on
     Revoke {
         /// Which.
         #[command(flatten)]
-        which: Which,
+        which: LoginSessionFilter,
         /// End them, and do not only say how many there are
         #[arg(long)]
         yes: bool,
@@ -43,9 +43,9 @@ pub enum LoginSessions {
 
 /// Which sessions; without any of these, all.
 #[derive(Debug, Args)]
-pub struct Which {
+pub struct LoginSessionFilter {
     /// Only this person's
-    #[arg(long, value_name = "EMAIL", value_parser = email)]
+    #[arg(long, value_name = "EMAIL", value_parser = parse_email)]
     pub user: Option<String>,
     /// Only those opened from this address
     #[arg(long, value_name = "IP")]
@@ -54,20 +54,20 @@ pub struct Which {
     #[arg(long, value_name = "TYPE")]
     pub user_agent_type: Option<String>,
     /// Only those opened longer ago than this
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub older_than: Option<Duration>,
     /// Only those opened with this method
-    #[arg(long, value_name = "METHOD", value_parser = method())]
+    #[arg(long, value_name = "METHOD", value_parser = method_parser())]
     pub amr: Option<String>,
 }
 
-fn method() -> impl TypedValueParser<Value = String> {
+fn method_parser() -> impl TypedValueParser<Value = String> {
     PossibleValuesParser::new(["pwd", "otp", "mfa", "fed", "key"])
 }
 
-/// A session as it is shown.
+/// A session as it is printed.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct LoginSessionRow {
     id: Uuid,
     email: String,
     opened: String,
@@ -79,7 +79,7 @@ struct Shown {
 
 /// What was ended, or would be.
 #[derive(Debug, Serialize)]
-struct Count {
+struct RevokeReport {
     count: usize,
     revoked: bool,
 }
@@ -88,42 +88,42 @@ struct Count {
 ///
 /// # Errors
 /// The database refuses, or there is no such person.
-pub async fn run(context: &Context, command: LoginSessions) -> Result<()> {
+pub async fn run(context: &Context, command: LoginSessionsCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     let granted = admin.system.account::<ManageMembers>();
     let (which, yes) = match &command {
-        LoginSessions::List(which) => (which, None),
-        LoginSessions::Revoke { which, yes } => (which, Some(*yes)),
+        LoginSessionsCommand::List(which) => (which, None),
+        LoginSessionsCommand::Revoke { which, yes } => (which, Some(*yes)),
     };
-    let query = query(&admin, which).await?;
-    let found = login_query::fitting(&admin.store, &granted, &query, None, now()).await.map_err(failed)?;
+    let query = to_query(&admin, which).await?;
+    let found = login_query::fitting(&admin.store, &granted, &query, None, now()).await.map_err(to_error)?;
     match yes {
-        None => list(context, &admin, &found).await?,
+        None => print_list(context, &admin, &found).await?,
         Some(yes) => {
             let count = found.len();
             let sentence = if yes {
-                login_query::end_found(&admin.store, &granted, &found, now()).await.map_err(failed)?;
+                login_query::end_found(&admin.store, &granted, &found, now()).await.map_err(to_error)?;
                 format!("{count} login sessions are ended.")
             } else {
                 format!("{count} login sessions would end; say --yes to end them.")
             };
-            context.output.done(&sentence, &Count { count, revoked: yes })?;
+            context.printer.print(&sentence, &RevokeReport { count, revoked: yes })?;
         }
     }
     admin.close().await;
     Ok(())
 }
 
-fn failed(failure: server::failure::Failure) -> Failure {
+fn to_error(failure: server::failure::Failure) -> CommandError {
     match failure {
-        server::failure::Failure::Internal { cause, .. } => Failure::new(cause),
-        other => Failure::new(other.to_string()),
+        server::failure::Failure::Internal { cause, .. } => CommandError::new(cause),
+        other => CommandError::new(other.to_string()),
     }
 }
 
-async fn query(admin: &Administration, which: &Which) -> Result<LoginQuery> {
+async fn to_query(admin: &Administration, which: &LoginSessionFilter) -> CommandResult<LoginQuery> {
     let owner = match &which.user {
-        Some(email) => Some(admin.user(email).await?.id.0),
+        Some(email) => Some(admin.find_user(email).await?.id.0),
         None => None,
     };
     Ok(LoginQuery {
@@ -135,23 +135,23 @@ async fn query(admin: &Administration, which: &Which) -> Result<LoginQuery> {
     })
 }
 
-async fn list(context: &Context, admin: &Administration, found: &[Login]) -> Result<()> {
+async fn print_list(context: &Context, admin: &Administration, found: &[Login]) -> CommandResult<()> {
     let people = admin.store.principals(&admin.system).await?;
-    let shown = |login: &Login| Shown {
+    let row = |login: &Login| LoginSessionRow {
         id: login.id.uuid(),
         email: people
             .iter()
             .find(|known| known.id == login.owner)
             .map_or_else(String::new, |known| known.email.clone().unwrap_or_else(|| known.name.clone())),
-        opened: time(login.id.created()),
-        last_used: time(login.seen),
+        opened: format_time(login.id.created()),
+        last_used: format_time(login.seen),
         remote_ip: login.origin.remote_ip.map_or_else(String::new, |ip| ip.to_string()),
         user_agent_type: login.origin.agent_type.clone(),
         amr: login.methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" "),
     };
-    let rows = found.iter().map(shown).collect::<Vec<_>>();
+    let rows = found.iter().map(row).collect::<Vec<_>>();
     let columns = [
-        Column::new("id", |row: &Shown| row.id.to_string()),
+        Column::new("id", |row: &LoginSessionRow| row.id.to_string()),
         Column::new("user", |row| row.email.clone()),
         Column::new("opened", |row| row.opened.clone()),
         Column::new("last used", |row| row.last_used.clone()),
@@ -159,5 +159,5 @@ async fn list(context: &Context, admin: &Administration, found: &[Login]) -> Res
         Column::new("client", |row| row.user_agent_type.clone()),
         Column::new("amr", |row| row.amr.clone()),
     ];
-    context.output.list(&rows, &columns, "Nobody is signed in.")
+    context.printer.print_list(&rows, &columns, "Nobody is signed in.")
 }

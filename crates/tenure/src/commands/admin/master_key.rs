@@ -7,7 +7,7 @@ use server::operations::secrets;
 
 use crate::administration::now;
 use crate::commands::Context;
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 
 /// What can be done with the key that secrets are sealed with.
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -22,21 +22,21 @@ pub enum MasterKeyCommand {
 ///
 /// # Errors
 /// There is no key or no database, or one of them cannot be written.
-pub async fn run(context: &Context, command: MasterKeyCommand) -> Result<()> {
+pub async fn run(context: &Context, command: MasterKeyCommand) -> CommandResult<()> {
     let MasterKeyCommand::Rotate = command;
     let settings = context.settings(Vec::new())?.settings;
     let path = settings.master_key_path();
     let key = MasterKey::open(&path).map_err(|error| {
-        Failure::new(format!("the master key {} cannot be opened: {error}", path.display()))
+        CommandError::new(format!("the master key {} cannot be opened: {error}", path.display()))
             .hint("`tenure serve` makes it at its first start")
     })?;
     let administration = context.administration().await?;
     let outcome = secrets::rotate(&administration.store, &key, &SystemRandom, now()).await;
     administration.close().await;
     let sealed = outcome.map_err(|failure| match failure {
-        server::failure::Failure::Internal { cause, .. } => Failure::new(cause),
-        failure => Failure::new(failure.to_string()),
+        server::failure::Failure::Internal { cause, .. } => CommandError::new(cause),
+        failure => CommandError::new(failure.to_string()),
     })?;
     let sentence = format!("{} has a new key; {sealed} secrets are sealed with it.", path.display());
-    context.output.done(&sentence, &serde_json::json!({ "sealed": sealed }))
+    context.printer.print(&sentence, &serde_json::json!({ "sealed": sealed }))
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::administration::now;
 use crate::commands::Context;
-use crate::error::{Failure, Result};
-use crate::values::{OrgRef, email, role};
+use crate::error::{CommandError, CommandResult};
+use crate::values::{OrgRef, parse_email, role_parser};
 
 /// Commands about who belongs to an organization.
 #[derive(Debug, Subcommand)]
@@ -22,20 +22,20 @@ Examples:
 
 Roles: readonly sees all sessions of the organization; readwrite also makes, uses and ends its own;
 admin also acts on everybody's, connects hosts, and looks after members and keys.")]
-pub enum Member {
+pub enum MemberCommand {
     /// Add a person to another organization
-    Add(WithRole),
+    Add(MemberRoleArgs),
     /// Change a member's role
-    Role(WithRole),
+    Role(MemberRoleArgs),
     /// Take a person out of an organization; their devices there are released
-    Remove(Membership),
+    Remove(MemberArgs),
 }
 
 /// A person in an organization.
 #[derive(Debug, Args)]
-pub struct Membership {
+pub struct MemberArgs {
     /// The person
-    #[arg(value_name = "EMAIL", value_parser = email)]
+    #[arg(value_name = "EMAIL", value_parser = parse_email)]
     pub email: String,
     /// The organization
     #[arg(long, value_name = "ORG")]
@@ -44,18 +44,18 @@ pub struct Membership {
 
 /// A person in an organization, with a role.
 #[derive(Debug, Args)]
-pub struct WithRole {
+pub struct MemberRoleArgs {
     /// Who and where.
     #[command(flatten)]
-    pub membership: Membership,
+    pub membership: MemberArgs,
     /// What they may do there
-    #[arg(long, value_name = "ROLE", value_parser = role())]
+    #[arg(long, value_name = "ROLE", value_parser = role_parser())]
     pub role: Role,
 }
 
-/// A membership as it is shown.
+/// A membership as it is printed.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct MembershipRow {
     email: String,
     principal: Uuid,
     organization: Uuid,
@@ -66,22 +66,22 @@ struct Shown {
 ///
 /// # Errors
 /// The database refuses, or there is no such person or organization.
-pub async fn run(context: &Context, command: Member) -> Result<()> {
+pub async fn run(context: &Context, command: MemberCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     let (membership, role, new) = match command {
-        Member::Add(WithRole { membership, role }) => (membership, Some(role), true),
-        Member::Role(WithRole { membership, role }) => (membership, Some(role), false),
-        Member::Remove(membership) => (membership, None, false),
+        MemberCommand::Add(MemberRoleArgs { membership, role }) => (membership, Some(role), true),
+        MemberCommand::Role(MemberRoleArgs { membership, role }) => (membership, Some(role), false),
+        MemberCommand::Remove(membership) => (membership, None, false),
     };
-    let organization = admin.organization(&membership.org).await?;
-    let user = admin.user(&membership.email).await?;
+    let organization = admin.find_organization(&membership.org).await?;
+    let user = admin.find_user(&membership.email).await?;
     let granted = admin.system.within::<ManageMembers>(organization.id);
     let email = membership.email;
     let members = admin.store.members(&admin.system).await?;
     let known = members.iter().any(|(place, who, _)| *place == organization.id && *who == user.id);
     if known == new {
         let (is, hint) = if known { ("is already", "role") } else { ("is not", "add") };
-        return Err(Failure::new(format!("{email} {is} a member of {}", organization.name))
+        return Err(CommandError::new(format!("{email} {is} a member of {}", organization.name))
             .hint(format!("see `tenure member {hint} --help`")));
     }
     let sentence = match role {
@@ -98,8 +98,8 @@ pub async fn run(context: &Context, command: Member) -> Result<()> {
         }
     };
     let role = role.map(Role::name);
-    let shown = Shown { email, principal: user.id.0, organization: organization.id.0, role };
-    context.output.done(&sentence, &shown)?;
+    let row = MembershipRow { email, principal: user.id.0, organization: organization.id.0, role };
+    context.printer.print(&sentence, &row)?;
     admin.close().await;
     Ok(())
 }

@@ -6,11 +6,11 @@ use domain::organization::Organization;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::administration::{Administration, minute, now, time};
+use crate::administration::{Administration, format_minute, format_time, now};
 use crate::commands::Context;
-use crate::error::Result;
+use crate::error::CommandResult;
 use crate::output::Column;
-use crate::values::{DeviceLimit, OrgRef, organization_name};
+use crate::values::{DeviceLimit, OrgRef, parse_organization_name};
 
 /// Commands about organizations. ORG is an id (UUID, 32 hex digits, org_… or org-…) or an exact name.
 #[derive(Debug, Subcommand)]
@@ -21,17 +21,17 @@ Examples:
   tenure org list --json
 
 ORG is an id (a UUID, 32 hex digits, org_… or org-…) or an exact name.")]
-pub enum Org {
+pub enum OrgCommand {
     /// Create an organization
     Create {
         /// Its name, which no other organization has
-        #[arg(value_name = "NAME", value_parser = organization_name)]
+        #[arg(value_name = "NAME", value_parser = parse_organization_name)]
         name: String,
     },
     /// List the organizations
     List,
     /// Change the limits of an organization
-    Set(Set),
+    Set(SetOrgArgs),
     /// Delete an organization: its keys stop working at once, its sessions are kept
     Delete {
         /// The organization
@@ -42,7 +42,7 @@ pub enum Org {
 
 /// Arguments of `tenure org set`.
 #[derive(Debug, Args)]
-pub struct Set {
+pub struct SetOrgArgs {
     /// The organization
     #[arg(value_name = "ORG")]
     pub org: OrgRef,
@@ -51,10 +51,10 @@ pub struct Set {
     pub max_devices: DeviceLimit,
 }
 
-/// An organization as it is shown.
+/// An organization as it is printed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+struct OrganizationRow {
     id: Uuid,
     name: String,
     max_devices: Option<u32>,
@@ -62,14 +62,14 @@ struct Shown {
     deleted_at: Option<String>,
 }
 
-impl From<Organization> for Shown {
+impl From<Organization> for OrganizationRow {
     fn from(organization: Organization) -> Self {
         Self {
             id: organization.id.0,
             name: organization.name,
             max_devices: organization.max_devices,
-            created_at: time(organization.created),
-            deleted_at: organization.deleted.map(time),
+            created_at: format_time(organization.created),
+            deleted_at: organization.deleted.map(format_time),
         }
     }
 }
@@ -78,51 +78,53 @@ impl From<Organization> for Shown {
 ///
 /// # Errors
 /// The database refuses, or there is no such organization.
-pub async fn run(context: &Context, command: Org) -> Result<()> {
+pub async fn run(context: &Context, command: OrgCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     match command {
-        Org::Create { name } => {
-            let shown = Shown::from(admin.create_organization(&name).await?);
-            context
-                .output
-                .done(&format!("Created organization {} with id {}.", shown.name, shown.id), &shown)?;
+        OrgCommand::Create { name } => {
+            let row = OrganizationRow::from(admin.create_organization(&name).await?);
+            context.printer.print(&format!("Created organization {} with id {}.", row.name, row.id), &row)?;
         }
-        Org::List => list(context, &admin).await?,
-        Org::Set(set) => {
-            let mut found = admin.organization(&set.org).await?;
+        OrgCommand::List => run_list(context, &admin).await?,
+        OrgCommand::Set(set) => {
+            let mut found = admin.find_organization(&set.org).await?;
             found.max_devices = set.max_devices.0;
             admin.store.set_max_devices(&admin.system, found.id, found.max_devices, now()).await?;
             let sentence = match found.max_devices {
                 Some(max) => format!("{} may hold or wait for {max} devices at once.", found.name),
                 None => format!("{} may hold any number of devices.", found.name),
             };
-            context.output.done(&sentence, &Shown::from(found))?;
+            context.printer.print(&sentence, &OrganizationRow::from(found))?;
         }
-        Org::Delete { org } => {
-            let mut found = admin.organization(&org).await?;
+        OrgCommand::Delete { org } => {
+            let mut found = admin.find_organization(&org).await?;
             let at = now();
             admin.store.delete_organization(&admin.system, found.id, at).await?;
             found.deleted = Some(at);
             let sentence =
                 format!("Deleted {}. Its sessions are kept; what it holds is released.", found.name);
-            context.output.done(&sentence, &Shown::from(found))?;
+            context.printer.print(&sentence, &OrganizationRow::from(found))?;
         }
     }
     admin.close().await;
     Ok(())
 }
 
-async fn list(context: &Context, admin: &Administration) -> Result<()> {
+async fn run_list(context: &Context, admin: &Administration) -> CommandResult<()> {
     let all = admin.store.organizations(&admin.system).await?;
-    let rows: Vec<Shown> = all.into_iter().map(Shown::from).collect();
-    let columns: [Column<Shown>; 5] = [
+    let rows: Vec<OrganizationRow> = all.into_iter().map(OrganizationRow::from).collect();
+    let columns: [Column<OrganizationRow>; 5] = [
         Column::new("id", |row| row.id.to_string()),
         Column::new("name", |row| row.name.clone()),
         Column::new("max devices", |row| {
             row.max_devices.map_or_else(|| "-".to_owned(), |max| max.to_string())
         }),
-        Column::new("created", |row| minute(Some(&row.created_at))),
-        Column::new("deleted", |row| minute(row.deleted_at.as_ref())),
+        Column::new("created", |row| format_minute(Some(&row.created_at))),
+        Column::new("deleted", |row| format_minute(row.deleted_at.as_ref())),
     ];
-    context.output.list(&rows, &columns, "There are no organizations. `tenure org create NAME` makes one.")
+    context.printer.print_list(
+        &rows,
+        &columns,
+        "There are no organizations. `tenure org create NAME` makes one.",
+    )
 }

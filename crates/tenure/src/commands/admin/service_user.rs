@@ -7,11 +7,11 @@ use domain::permission::AccountRole;
 use domain::principal::{PrincipalKind, PrincipalState};
 use serde::Serialize;
 
-use crate::administration::{Administration, minute, new_principal, now, time};
+use crate::administration::{Administration, format_minute, format_time, new_principal, now};
 use crate::commands::Context;
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 use crate::output::Column;
-use crate::values::{OrgRef, ServiceRole, name, service_role};
+use crate::values::{OrgRef, ServiceRole, parse_name, service_role_parser};
 
 /// Commands about machines that call the API.
 #[derive(Debug, Subcommand)]
@@ -27,9 +27,9 @@ admin also acts on everybody's, connects hosts, and looks after members and keys
 the usage. worker runs agents' turns, host connects devices, and neither does anything else. In the whole account:
 viewer sees the sessions of all organizations, admin may do everything in all of them; auditor, worker and host are as
 in an organization, for all of them.")]
-pub enum ServiceUser {
+pub enum ServiceUserCommand {
     /// Create a service user of an organization, or without --org of the whole account
-    Create(Create),
+    Create(CreateServiceUserArgs),
     /// List service users
     List {
         /// Only those of this organization
@@ -46,22 +46,22 @@ pub enum ServiceUser {
 
 /// Arguments of `tenure service-user create`.
 #[derive(Debug, Args)]
-pub struct Create {
+pub struct CreateServiceUserArgs {
     /// Its name
-    #[arg(value_name = "NAME", value_parser = name)]
+    #[arg(value_name = "NAME", value_parser = parse_name)]
     pub name: String,
     /// The organization it belongs to; without, the whole account
     #[arg(long, value_name = "ORG")]
     pub org: Option<OrgRef>,
     /// What it may do
-    #[arg(long, value_name = "ROLE", value_parser = service_role())]
+    #[arg(long, value_name = "ROLE", value_parser = service_role_parser())]
     pub role: String,
 }
 
-/// A service user as it is shown.
+/// A service user as it is printed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+struct ServiceUserRow {
     id: Uuid,
     name: String,
     role: String,
@@ -75,34 +75,38 @@ struct Shown {
 ///
 /// # Errors
 /// The database refuses, or there is no such service user or organization.
-pub async fn run(context: &Context, command: ServiceUser) -> Result<()> {
-    if let ServiceUser::Create(create) = &command {
-        ServiceRole::parse(&create.role, create.org.is_some()).map_err(Failure::new)?;
+pub async fn run(context: &Context, command: ServiceUserCommand) -> CommandResult<()> {
+    if let ServiceUserCommand::Create(create) = &command {
+        ServiceRole::parse(&create.role, create.org.is_some()).map_err(CommandError::new)?;
     }
     let admin = context.administration().await?;
     match command {
-        ServiceUser::Create(arguments) => create(context, &admin, arguments).await?,
-        ServiceUser::List { org } => list(context, &admin, org).await?,
-        ServiceUser::Delete { id } => {
-            let found = admin.service_user(id).await?;
+        ServiceUserCommand::Create(arguments) => run_create(context, &admin, arguments).await?,
+        ServiceUserCommand::List { org } => run_list(context, &admin, org).await?,
+        ServiceUserCommand::Delete { id } => {
+            let found = admin.find_service_user(id).await?;
             admin.store.set_principal_state(&admin.system, found.id, PrincipalState::Deleted, now()).await?;
             let sentence = format!("Deleted service user {}. Its keys are refused.", found.name);
-            context.output.done(&sentence, &serde_json::json!({ "id": id, "name": found.name }))?;
+            context.printer.print(&sentence, &serde_json::json!({ "id": id, "name": found.name }))?;
         }
     }
     admin.close().await;
     Ok(())
 }
 
-async fn create(context: &Context, admin: &Administration, arguments: Create) -> Result<()> {
+async fn run_create(
+    context: &Context,
+    admin: &Administration,
+    arguments: CreateServiceUserArgs,
+) -> CommandResult<()> {
     let mut new = new_principal(PrincipalKind::ServiceUser, &arguments.name, None);
     let mut place = "the account".to_owned();
     let mut member = None;
-    match ServiceRole::parse(&arguments.role, arguments.org.is_some()).map_err(Failure::new)? {
+    match ServiceRole::parse(&arguments.role, arguments.org.is_some()).map_err(CommandError::new)? {
         ServiceRole::Account(role) => new.account_role = Some(role),
         ServiceRole::Organization(role) => {
             if let Some(org) = &arguments.org {
-                let organization = admin.organization(org).await?;
+                let organization = admin.find_organization(org).await?;
                 place = organization.name;
                 member = Some((organization.id, role));
             }
@@ -112,15 +116,21 @@ async fn create(context: &Context, admin: &Administration, arguments: Create) ->
     let sentence =
         format!("Created service user {} with id {}, {} of {place}.", made.name, made.id, arguments.role);
     let organization = member.map(|(id, _)| id.0);
-    let created_at = time(made.created);
-    let shown =
-        Shown { id: made.id.0, name: made.name, role: arguments.role, organization, place, created_at };
-    context.output.done(&sentence, &shown)
+    let created_at = format_time(made.created);
+    let row = ServiceUserRow {
+        id: made.id.0,
+        name: made.name,
+        role: arguments.role,
+        organization,
+        place,
+        created_at,
+    };
+    context.printer.print(&sentence, &row)
 }
 
-async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) -> Result<()> {
+async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>) -> CommandResult<()> {
     let only = match org {
-        Some(org) => Some(admin.organization(&org).await?.id.0),
+        Some(org) => Some(admin.find_organization(&org).await?.id.0),
         None => None,
     };
     let organizations = admin.store.organizations(&admin.system).await?;
@@ -129,28 +139,28 @@ async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) ->
         admin.store.principals(&admin.system).await?.into_iter().filter(|known| {
             known.kind == PrincipalKind::ServiceUser && known.state != PrincipalState::Deleted
         });
-    let shown = all.map(|known| {
+    let row = all.map(|known| {
         let member = members.iter().find(|(_, principal, _)| *principal == known.id);
         let organization = member.and_then(|(id, ..)| organizations.iter().find(|place| place.id == *id));
         let account = known.account_role.map(AccountRole::name);
-        Shown {
+        ServiceUserRow {
             id: known.id.0,
             name: known.name,
             role: member.map(|(.., role)| role.name()).or(account).unwrap_or("none").to_owned(),
             organization: organization.map(|place| place.id.0),
             place: organization.map_or_else(|| "(account)".to_owned(), |place| place.name.clone()),
-            created_at: time(known.created),
+            created_at: format_time(known.created),
         }
     });
-    let rows: Vec<Shown> = shown.filter(|row| only.is_none() || row.organization == only).collect();
-    let columns: [Column<Shown>; 5] = [
+    let rows: Vec<ServiceUserRow> = row.filter(|row| only.is_none() || row.organization == only).collect();
+    let columns: [Column<ServiceUserRow>; 5] = [
         Column::new("id", |row| row.id.to_string()),
         Column::new("name", |row| row.name.clone()),
         Column::new("organization", |row| row.place.clone()),
         Column::new("role", |row| row.role.clone()),
-        Column::new("created", |row| minute(Some(&row.created_at))),
+        Column::new("created", |row| format_minute(Some(&row.created_at))),
     ];
-    context.output.list(
+    context.printer.print_list(
         &rows,
         &columns,
         "There are no service users. `tenure service-user create` makes one.",

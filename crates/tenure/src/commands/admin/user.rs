@@ -9,11 +9,11 @@ use serde::Serialize;
 use store::{GivenBy, NewPassword};
 use uuid::Uuid;
 
-use crate::administration::{Administration, hash_password, minute, new_principal, now, time};
+use crate::administration::{Administration, format_minute, format_time, hash_password, new_principal, now};
 use crate::commands::Context;
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 use crate::output::Column;
-use crate::values::{InAccount, OrgRef, account_role, email, role};
+use crate::values::{InAccount, OrgRef, account_role_parser, parse_email, role_parser};
 
 /// Commands about people.
 #[derive(Debug, Subcommand)]
@@ -28,9 +28,9 @@ Examples:
 
 Roles: readonly sees all sessions of the organization; readwrite also makes, uses and ends its own;
 admin also acts on everybody's, connects hosts, and looks after members and keys.")]
-pub enum User {
+pub enum UserCommand {
     /// Create a person as a member of an organization
-    Create(Create),
+    Create(CreateUserArgs),
     /// List people, or the members of one organization with their roles
     List {
         /// Only the members of this organization
@@ -40,19 +40,19 @@ pub enum User {
     /// Suspend a person: their keys stop working at once, their devices are released
     Suspend {
         /// The person
-        #[arg(value_name = "EMAIL", value_parser = email)]
+        #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
     },
     /// Let a suspended person act again: their keys are good again, and they sign in anew
     Resume {
         /// The person
-        #[arg(value_name = "EMAIL", value_parser = email)]
+        #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
     },
     /// Set a person's password from standard input (one line); their login sessions end
     Password {
         /// The person
-        #[arg(value_name = "EMAIL", value_parser = email)]
+        #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
         /// Read the password from standard input
         #[arg(long, required = true)]
@@ -65,75 +65,75 @@ pub enum User {
     /// and the usage, admin may do everything
     Role {
         /// The person
-        #[arg(value_name = "EMAIL", value_parser = email)]
+        #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
         /// Their role in the account; none takes it away
-        #[arg(long, value_name = "ROLE", value_parser = account_role())]
+        #[arg(long, value_name = "ROLE", value_parser = account_role_parser())]
         account: InAccount,
     },
     /// End all login sessions of a person; their keys stay good
     SignOut {
         /// The person
-        #[arg(value_name = "EMAIL", value_parser = email)]
+        #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
     },
     /// Take a person's second factor away, who has lost both the app and the recovery codes; their login sessions end
     ForgetFactor {
         /// The person
-        #[arg(value_name = "EMAIL", value_parser = email)]
+        #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
     },
     /// Delete a person; their past sessions are kept
     Delete {
         /// The person
-        #[arg(value_name = "EMAIL", value_parser = email)]
+        #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
     },
 }
 
 /// Arguments of `tenure user create`.
 #[derive(Debug, Args)]
-pub struct Create {
+pub struct CreateUserArgs {
     /// The person's e-mail address
-    #[arg(value_name = "EMAIL", value_parser = email)]
+    #[arg(value_name = "EMAIL", value_parser = parse_email)]
     pub email: String,
     /// The organization they belong to
     #[arg(long, value_name = "ORG")]
     pub org: OrgRef,
     /// What they may do there
-    #[arg(long, value_name = "ROLE", value_parser = role())]
+    #[arg(long, value_name = "ROLE", value_parser = role_parser())]
     pub role: Role,
     /// Read a password for signing in from standard input (one line)
     #[arg(long)]
     pub password_stdin: bool,
 }
 
-/// A person as they are shown.
+/// A person as they are rows.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+struct UserRow {
     id: Uuid,
     number: i64,
     email: Option<String>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     account_role: Option<&'static str>,
-    organizations: Vec<InOrganization>,
+    organizations: Vec<UserOrganization>,
     created_at: String,
 }
 
 #[derive(Debug, Serialize)]
-struct InOrganization {
+struct UserOrganization {
     organization: Uuid,
     name: String,
     role: &'static str,
 }
 
-impl Shown {
-    fn new(user: Principal, organizations: Vec<InOrganization>) -> Self {
+impl UserRow {
+    fn new(user: Principal, organizations: Vec<UserOrganization>) -> Self {
         let (id, number, state) = (user.id.0, user.number, user.state.name());
         let account_role = user.account_role.map(AccountRole::name);
-        let created_at = time(user.created);
+        let created_at = format_time(user.created);
         Self { id, number, email: user.email, state, account_role, organizations, created_at }
     }
 }
@@ -142,39 +142,45 @@ impl Shown {
 ///
 /// # Errors
 /// The database refuses, or there is no such person or organization.
-pub async fn run(context: &Context, command: User) -> Result<()> {
+pub async fn run(context: &Context, command: UserCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     match command {
-        User::Create(arguments) => create(context, &admin, arguments).await?,
-        User::List { org } => list(context, &admin, org).await?,
-        User::Suspend { email } => set_state(context, &admin, &email, PrincipalState::Suspended).await?,
-        User::Resume { email } => set_state(context, &admin, &email, PrincipalState::Active).await?,
-        User::Password { email, revoke_keys, .. } => {
+        UserCommand::Create(arguments) => run_create(context, &admin, arguments).await?,
+        UserCommand::List { org } => run_list(context, &admin, org).await?,
+        UserCommand::Suspend { email } => {
+            set_state(context, &admin, &email, PrincipalState::Suspended).await?
+        }
+        UserCommand::Resume { email } => set_state(context, &admin, &email, PrincipalState::Active).await?,
+        UserCommand::Password { email, revoke_keys, .. } => {
             set_password(context, &admin, &email, revoke_keys).await?;
         }
-        User::Role { email, account } => set_account_role(context, &admin, &email, account).await?,
-        User::SignOut { email } => sign_out(context, &admin, &email).await?,
-        User::ForgetFactor { email } => forget_factor(context, &admin, &email).await?,
-        User::Delete { email } => set_state(context, &admin, &email, PrincipalState::Deleted).await?,
+        UserCommand::Role { email, account } => set_account_role(context, &admin, &email, account).await?,
+        UserCommand::SignOut { email } => sign_out(context, &admin, &email).await?,
+        UserCommand::ForgetFactor { email } => forget_factor(context, &admin, &email).await?,
+        UserCommand::Delete { email } => set_state(context, &admin, &email, PrincipalState::Deleted).await?,
     }
     admin.close().await;
     Ok(())
 }
 
-async fn create(context: &Context, admin: &Administration, arguments: Create) -> Result<()> {
-    let Create { email, org, role, password_stdin } = arguments;
-    let organization = admin.organization(&org).await?;
-    let hash = if password_stdin { Some(hash_password(&password()?)?) } else { None };
-    if admin.user(&email).await.is_ok() {
+async fn run_create(
+    context: &Context,
+    admin: &Administration,
+    arguments: CreateUserArgs,
+) -> CommandResult<()> {
+    let CreateUserArgs { email, org, role, password_stdin } = arguments;
+    let organization = admin.find_organization(&org).await?;
+    let hash = if password_stdin { Some(hash_password(&read_password()?)?) } else { None };
+    if admin.find_user(&email).await.is_ok() {
         let hint = format!("tenure member add {email} --org {:?} --role {}", organization.name, role.name());
-        return Err(Failure::new(format!("there is a user {email} already")).hint(hint));
+        return Err(CommandError::new(format!("there is a user {email} already")).hint(hint));
     }
     let new = new_principal(PrincipalKind::User, &email, Some(&email));
     let user = admin.create_principal(new, hash.as_deref(), Some((organization.id, role))).await?;
     let member =
-        InOrganization { organization: organization.id.0, name: organization.name, role: role.name() };
+        UserOrganization { organization: organization.id.0, name: organization.name, role: role.name() };
     let sentence = format!("Created user {email}, {} of {}.", role.name(), member.name);
-    context.output.done(&sentence, &Shown::new(user, vec![member]))
+    context.printer.print(&sentence, &UserRow::new(user, vec![member]))
 }
 
 async fn set_password(
@@ -182,18 +188,18 @@ async fn set_password(
     admin: &Administration,
     email: &str,
     revokes_keys: bool,
-) -> Result<()> {
-    let user = admin.user(email).await?;
-    let hash = hash_password(&password()?)?;
+) -> CommandResult<()> {
+    let user = admin.find_user(email).await?;
+    let hash = hash_password(&read_password()?)?;
     let granted = admin.system.over(user.id);
     let seen = admin.store.password_hash(&granted).await?;
-    let ending = by_administrator(EndReason::PasswordChanged, "an administrator set the password");
+    let ending = administrator_ending(EndReason::PasswordChanged, "an administrator set the password");
     let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys };
     admin.store.set_password(&granted, &new, None, &ending, now()).await?;
     let keys = if revokes_keys { "revoked, with the keys made with them" } else { "as before" };
     let sentence =
         format!("Set the password of {email}. Their login sessions have ended; their keys are {keys}.");
-    context.output.done(&sentence, &Shown::new(user, vec![]))
+    context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
 
 async fn set_account_role(
@@ -201,48 +207,48 @@ async fn set_account_role(
     admin: &Administration,
     email: &str,
     InAccount(role): InAccount,
-) -> Result<()> {
-    let user = admin.user(email).await?;
+) -> CommandResult<()> {
+    let user = admin.find_user(email).await?;
     admin.store.set_account_role(&admin.system, user.id, role, GivenBy::Hand, now()).await?;
     let sentence = match role {
         Some(role) => format!("{email} is {} of the account.", role.name()),
         None => format!("{email} has no role in the account."),
     };
-    context.output.done(&sentence, &Shown::new(Principal { account_role: role, ..user }, vec![]))
+    context.printer.print(&sentence, &UserRow::new(Principal { account_role: role, ..user }, vec![]))
 }
 
-async fn sign_out(context: &Context, admin: &Administration, email: &str) -> Result<()> {
-    let user = admin.user(email).await?;
-    let ending = by_administrator(EndReason::Revoked, "an administrator ended all of them");
+async fn sign_out(context: &Context, admin: &Administration, email: &str) -> CommandResult<()> {
+    let user = admin.find_user(email).await?;
+    let ending = administrator_ending(EndReason::Revoked, "an administrator ended all of them");
     admin.store.end_logins(&admin.system.over(user.id), None, &ending, now()).await?;
     let sentence = format!("Ended all login sessions of {email}. Their keys are as before.");
-    context.output.done(&sentence, &Shown::new(user, vec![]))
+    context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
 
-async fn forget_factor(context: &Context, admin: &Administration, email: &str) -> Result<()> {
-    let user = admin.user(email).await?;
+async fn forget_factor(context: &Context, admin: &Administration, email: &str) -> CommandResult<()> {
+    let user = admin.find_user(email).await?;
     let person = admin.system.over(user.id);
     admin.store.remove_factor(&person).await?;
-    let ending = by_administrator(EndReason::Revoked, "an administrator took the second factor away");
+    let ending = administrator_ending(EndReason::Revoked, "an administrator took the second factor away");
     admin.store.end_logins(&person, None, &ending, now()).await?;
     let sentence = format!("{email} signs in without a second factor. Their login sessions are ended.");
-    context.output.done(&sentence, &Shown::new(user, vec![]))
+    context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
 
-fn by_administrator(reason: EndReason, evidence: &str) -> Ending {
+fn administrator_ending(reason: EndReason, evidence: &str) -> Ending {
     Ending { reason, actor: None, evidence: evidence.to_owned() }
 }
 
 /// The first line of standard input.
-fn password() -> Result<String> {
+fn read_password() -> CommandResult<String> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) -> Result<()> {
+async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>) -> CommandResult<()> {
     let only = match org {
-        Some(org) => Some(admin.organization(&org).await?.id),
+        Some(org) => Some(admin.find_organization(&org).await?.id),
         None => None,
     };
     let organizations = admin.store.organizations(&admin.system).await?;
@@ -252,7 +258,7 @@ async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) ->
         let named = own.filter_map(|(id, _, role)| {
             let organization = organizations.iter().find(|known| known.id == *id)?;
             let name = organization.name.clone();
-            Some(InOrganization { organization: id.0, name, role: role.name() })
+            Some(UserOrganization { organization: id.0, name, role: role.name() })
         });
         named.collect::<Vec<_>>()
     };
@@ -262,14 +268,14 @@ async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) ->
         .await?
         .into_iter()
         .filter(|known| known.kind == PrincipalKind::User && known.state != PrincipalState::Deleted);
-    let shown = users.map(|user| {
+    let rows = users.map(|user| {
         let organizations = of(&user);
-        Shown::new(user, organizations)
+        UserRow::new(user, organizations)
     });
     let within =
-        |row: &Shown| only.is_none_or(|id| row.organizations.iter().any(|own| own.organization == id.0));
-    let rows: Vec<Shown> = shown.filter(within).collect();
-    let columns: [Column<Shown>; 5] = [
+        |row: &UserRow| only.is_none_or(|id| row.organizations.iter().any(|own| own.organization == id.0));
+    let rows: Vec<UserRow> = rows.filter(within).collect();
+    let columns: [Column<UserRow>; 5] = [
         Column::new("id", |row| row.id.to_string()),
         Column::new("email", |row| row.email.clone().unwrap_or_default()),
         Column::new("organizations", |row| {
@@ -278,9 +284,9 @@ async fn list(context: &Context, admin: &Administration, org: Option<OrgRef>) ->
             account.into_iter().chain(roles).collect::<Vec<_>>().join(", ")
         }),
         Column::new("state", |row| row.state.to_owned()),
-        Column::new("created", |row| minute(Some(&row.created_at))),
+        Column::new("created", |row| format_minute(Some(&row.created_at))),
     ];
-    context.output.list(&rows, &columns, "There are no users. `tenure user create` makes one.")
+    context.printer.print_list(&rows, &columns, "There are no users. `tenure user create` makes one.")
 }
 
 async fn set_state(
@@ -288,13 +294,16 @@ async fn set_state(
     admin: &Administration,
     email: &str,
     state: PrincipalState,
-) -> Result<()> {
-    let mut user = admin.user(email).await?;
+) -> CommandResult<()> {
+    let mut user = admin.find_user(email).await?;
     if state == PrincipalState::Active && user.state != PrincipalState::Suspended {
-        return Err(Failure::new(format!("{email} is not suspended: they are {}", user.state.name())));
+        return Err(CommandError::new(format!("{email} is not suspended: they are {}", user.state.name())));
     }
     if state == PrincipalState::Suspended && !user.state.can_be_suspended() {
-        return Err(Failure::new(format!("{email} cannot be suspended: they are {}", user.state.name())));
+        return Err(CommandError::new(format!(
+            "{email} cannot be suspended: they are {}",
+            user.state.name()
+        )));
     }
     admin.store.set_principal_state(&admin.system, user.id, state, now()).await?;
     user.state = state;
@@ -307,5 +316,5 @@ async fn set_state(
         }
         _ => format!("Suspended {email}. Their keys are refused; what they hold is released."),
     };
-    context.output.done(&sentence, &Shown::new(user, vec![]))
+    context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }

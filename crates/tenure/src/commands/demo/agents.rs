@@ -6,10 +6,10 @@ use domain::ids::{AgentId, OrganizationId, PrincipalId};
 use domain::json::Json;
 use store::access::UseSessions;
 
-use crate::administration::{Administration, now, random};
-use crate::commands::demo::past::{pick, working_time};
+use crate::administration::{Administration, now, random_bytes};
+use crate::commands::demo::past::{random_below, random_working_time};
 use crate::commands::demo::story::Story;
-use crate::error::Result;
+use crate::error::CommandResult;
 
 /// What the demo's worker runs for each message.
 pub const SCRIPT: &str = include_str!("agent.sh");
@@ -18,7 +18,7 @@ pub const SCRIPT: &str = include_str!("agent.sh");
 pub const NAMES: [&str; 2] = ["builder (scripted)", "triage (scripted)"];
 
 /// Something that people have agents do.
-struct Job {
+struct ScriptedTask {
     title: &'static str,
     category: &'static str,
     tags: &'static [&'static str],
@@ -26,57 +26,57 @@ struct Job {
     answer: &'static str,
 }
 
-const JOBS: [Job; 8] = [
-    Job {
+const TASKS: [ScriptedTask; 8] = [
+    ScriptedTask {
         title: "Flaky checkout test",
         category: "bug_fixing",
         tags: &["ci", "checkout"],
         message: "CheckoutTest fails one time in five. Find out why.",
         answer: "The test taps before the sheet has settled. I wait for the sheet instead; 200 runs passed.",
     },
-    Job {
+    ScriptedTask {
         title: "Release notes 4.1",
         category: "documentation_and_content",
         tags: &["release"],
         message: "Write the release notes for 4.1.",
         answer: "Wrote CHANGELOG.md from 38 commits.",
     },
-    Job {
+    ScriptedTask {
         title: "Crash on rotation",
         category: "bug_fixing",
         tags: &["android", "crash"],
         message: "Since 4.1 the profile screen crashes when the phone is turned.",
         answer: "The view model was kept by the activity. It is kept by the navigation graph now; added a test.",
     },
-    Job {
+    ScriptedTask {
         title: "Unit tests for the price rules",
         category: "unit_test_generation",
         tags: &["backend"],
         message: "Cover the price rules with tests.",
         answer: "Added 46 tests; one found that a discount of 100 % was refused.",
     },
-    Job {
+    ScriptedTask {
         title: "Triage of Monday's crash reports",
         category: "production_investigation",
         tags: &["crash", "triage"],
         message: "Group this morning's crash reports and say which are new.",
         answer: "Three groups are known, one is new: a timeout of the map tiles on slow networks.",
     },
-    Job {
+    ScriptedTask {
         title: "Move the widgets to Compose",
         category: "migrations_and_upgrades",
         tags: &["android"],
         message: "Move the home screen's widgets to Compose.",
         answer: "Moved 7 of 9 widgets. The clock and the calendar need a newer launcher: shall I raise the minimum?",
     },
-    Job {
+    ScriptedTask {
         title: "Review of the sign-in change",
         category: "code_review",
         tags: &["security"],
         message: "Review pull request 398.",
         answer: "Two remarks: the token is logged at debug level, and the retry has no limit.",
     },
-    Job {
+    ScriptedTask {
         title: "Screenshots for the store page",
         category: "other",
         tags: &["release", "ios"],
@@ -89,31 +89,32 @@ const JOBS: [Job; 8] = [
 ///
 /// # Errors
 /// Those of the store.
-pub async fn past(
+pub async fn create_past_sessions(
     admin: &Administration,
     organization: OrganizationId,
     people: &[PrincipalId],
     count: u64,
-) -> Result<Vec<Agent>> {
+) -> CommandResult<Vec<Agent>> {
     let granted = admin.system.within::<UseSessions>(organization);
     let mut agents = Vec::new();
     for name in NAMES {
-        let agent = agent(organization, name);
+        let agent = new_agent(organization, name);
         admin.store.create_agent(&granted, &agent).await?;
         agents.push(agent);
     }
     for _ in 0..count {
-        let owner = people[pick(people.len() as u64) as usize];
-        let job = &JOBS[pick(JOBS.len() as u64) as usize];
-        let agent = &agents[usize::from(job.tags.contains(&"triage"))];
-        let mut story = Story::begin(organization, owner, agent, job.title, working_time(now()), |given| {
-            given.category = Some(job.category.to_owned());
-            given.tags = job.tags.iter().map(|&tag| tag.to_owned()).collect();
-            given.origin = ["api", "webapp", "slack", "cli"][pick(4) as usize].to_owned();
-            given.repos = vec![format!("acme/{}", ["app", "backend"][pick(2) as usize])];
-        })?;
-        story.post(job.message)?;
-        story.answer(job.answer)?;
+        let owner = people[random_below(people.len() as u64) as usize];
+        let task = &TASKS[random_below(TASKS.len() as u64) as usize];
+        let agent = &agents[usize::from(task.tags.contains(&"triage"))];
+        let mut story =
+            Story::begin(organization, owner, agent, task.title, random_working_time(now()), |given| {
+                given.category = Some(task.category.to_owned());
+                given.tags = task.tags.iter().map(|&tag| tag.to_owned()).collect();
+                given.origin = ["api", "webapp", "slack", "cli"][random_below(4) as usize].to_owned();
+                given.repos = vec![format!("acme/{}", ["app", "backend"][random_below(2) as usize])];
+            })?;
+        story.post(task.message)?;
+        story.answer(task.answer)?;
         story.import(admin).await?;
     }
     Ok(agents)
@@ -123,12 +124,12 @@ pub async fn past(
 ///
 /// # Errors
 /// Those of the store.
-pub async fn present(
+pub async fn create_current_sessions(
     admin: &Administration,
     organization: OrganizationId,
     owner: PrincipalId,
     agents: &[Agent],
-) -> Result<()> {
+) -> CommandResult<()> {
     let single = [
         ("Watch the nightly build", "Look at the build slowly, and say what you see."),
         ("Which tests are flaky?", "Which tests failed and passed on the same commit this week?"),
@@ -156,10 +157,10 @@ pub async fn present(
     parent.import(admin).await
 }
 
-fn agent(organization: OrganizationId, name: &str) -> Agent {
+fn new_agent(organization: OrganizationId, name: &str) -> Agent {
     Agent {
         organization,
-        id: AgentId::new(now(), random()),
+        id: AgentId::new(now(), random_bytes()),
         name: name.to_owned(),
         display_name: None,
         description: Some("Answers from a script of the demo: no model is asked.".to_owned()),

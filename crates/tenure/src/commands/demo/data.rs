@@ -9,13 +9,13 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::administration::{Administration, new_principal, now, random};
+use crate::administration::{Administration, new_principal, now, random_bytes};
 use crate::commands::demo::{agents, past};
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 
 /// The keys of the demo. The store has only their hashes, so they are kept here, for the second start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Keys {
+pub struct DemoKeys {
     /// Ana's: readwrite in Acme Mobile.
     pub ana: String,
     /// Ben's: admin of Acme Mobile.
@@ -33,11 +33,11 @@ pub struct Keys {
 }
 
 /// The file that they are in.
-pub struct KeyFile(PathBuf);
+pub struct DemoKeyFile(PathBuf);
 
-impl KeyFile {
+impl DemoKeyFile {
     /// The one in the demo's folder.
-    pub fn at(folder: &Path) -> Self {
+    pub fn new(folder: &Path) -> Self {
         Self(folder.join("keys.json"))
     }
 
@@ -45,7 +45,7 @@ impl KeyFile {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn read(&self) -> Result<Option<Keys>> {
+    pub fn read(&self) -> CommandResult<Option<DemoKeys>> {
         let text = match std::fs::read_to_string(&self.0) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -58,7 +58,7 @@ impl KeyFile {
     ///
     /// # Errors
     /// They cannot be written.
-    pub fn write(&self, keys: &Keys) -> Result<()> {
+    pub fn write(&self, keys: &DemoKeys) -> CommandResult<()> {
         if let Some(folder) = self.0.parent() {
             server::private::make_folder(folder)?;
         }
@@ -68,8 +68,8 @@ impl KeyFile {
         Ok(())
     }
 
-    fn unusable(&self, error: &dyn std::fmt::Display) -> Failure {
-        Failure::new(format!("{} cannot be read: {error}", self.0.display()))
+    fn unusable(&self, error: &dyn std::fmt::Display) -> CommandError {
+        CommandError::new(format!("{} cannot be read: {error}", self.0.display()))
             .hint("`tenure demo --fresh` begins again")
     }
 }
@@ -78,57 +78,66 @@ impl KeyFile {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn make(admin: &Administration) -> Result<Keys> {
+pub async fn create_demo_data(admin: &Administration) -> CommandResult<DemoKeys> {
     let acme = admin.create_organization("Acme Mobile").await?.id;
     let globex = admin.create_organization("Globex").await?.id;
-    let ana = person(admin, "ana@acme.example", acme, Role::Readwrite).await?;
-    let ben = person(admin, "ben@acme.example", acme, Role::Admin).await?;
-    let cleo = person(admin, "cleo@acme.example", acme, Role::Readonly).await?;
-    let dora = person(admin, "dora@globex.example", globex, Role::Readwrite).await?;
-    person(admin, "emil@globex.example", globex, Role::Admin).await?;
+    let ana = create_user(admin, "ana@acme.example", acme, Role::Readwrite).await?;
+    let ben = create_user(admin, "ben@acme.example", acme, Role::Admin).await?;
+    let cleo = create_user(admin, "cleo@acme.example", acme, Role::Readonly).await?;
+    let dora = create_user(admin, "dora@globex.example", globex, Role::Readwrite).await?;
+    create_user(admin, "emil@globex.example", globex, Role::Admin).await?;
     let machine = new_principal(PrincipalKind::ServiceUser, "device rack", None);
     let machine = admin.create_principal(machine, None, Some((acme, Role::Host))).await?.id;
-    let worker = of_account(admin, "agent worker", AccountRole::Worker).await?;
-    let viewer = of_account(admin, "security dashboard", AccountRole::Viewer).await?;
-    past::make(admin, acme, &[ana, ben], 220).await?;
-    past::make(admin, globex, &[dora], 80).await?;
-    let team = agents::past(admin, acme, &[ana, ben], 60).await?;
-    agents::past(admin, globex, &[dora], 25).await?;
-    agents::present(admin, acme, ana, &team).await?;
-    Ok(Keys {
-        ana: key(admin, ana, Some(acme), Wire::MobileNext, "ana's laptop").await?,
-        ben: key(admin, ben, Some(acme), Wire::MobileNext, "ben's laptop").await?,
-        cleo: key(admin, cleo, Some(acme), Wire::MobileNext, "dashboard").await?,
-        dora: key(admin, dora, Some(globex), Wire::MobileNext, "dora's laptop").await?,
-        host: key(admin, machine, Some(acme), Wire::Tenure, "demo-host").await?,
-        worker: key(admin, worker, None, Wire::Tenure, "demo-worker").await?,
-        viewer: key(admin, viewer, None, Wire::Devin, "dashboard").await?,
+    let worker = create_account_service_user(admin, "agent worker", AccountRole::Worker).await?;
+    let viewer = create_account_service_user(admin, "security dashboard", AccountRole::Viewer).await?;
+    past::create_device_sessions(admin, acme, &[ana, ben], 220).await?;
+    past::create_device_sessions(admin, globex, &[dora], 80).await?;
+    let team = agents::create_past_sessions(admin, acme, &[ana, ben], 60).await?;
+    agents::create_past_sessions(admin, globex, &[dora], 25).await?;
+    agents::create_current_sessions(admin, acme, ana, &team).await?;
+    Ok(DemoKeys {
+        ana: create_key(admin, ana, Some(acme), Wire::MobileNext, "ana's laptop").await?,
+        ben: create_key(admin, ben, Some(acme), Wire::MobileNext, "ben's laptop").await?,
+        cleo: create_key(admin, cleo, Some(acme), Wire::MobileNext, "dashboard").await?,
+        dora: create_key(admin, dora, Some(globex), Wire::MobileNext, "dora's laptop").await?,
+        host: create_key(admin, machine, Some(acme), Wire::Tenure, "demo-host").await?,
+        worker: create_key(admin, worker, None, Wire::Tenure, "demo-worker").await?,
+        viewer: create_key(admin, viewer, None, Wire::Devin, "dashboard").await?,
     })
 }
 
-async fn person(admin: &Administration, email: &str, org: OrganizationId, role: Role) -> Result<PrincipalId> {
+async fn create_user(
+    admin: &Administration,
+    email: &str,
+    org: OrganizationId,
+    role: Role,
+) -> CommandResult<PrincipalId> {
     let new = new_principal(PrincipalKind::User, email, Some(email));
     Ok(admin.create_principal(new, None, Some((org, role))).await?.id)
 }
 
-async fn of_account(admin: &Administration, name: &str, role: AccountRole) -> Result<PrincipalId> {
+async fn create_account_service_user(
+    admin: &Administration,
+    name: &str,
+    role: AccountRole,
+) -> CommandResult<PrincipalId> {
     let mut new = new_principal(PrincipalKind::ServiceUser, name, None);
     new.account_role = Some(role);
     Ok(admin.create_principal(new, None, None).await?.id)
 }
 
-async fn key(
+async fn create_key(
     admin: &Administration,
     principal: PrincipalId,
     organization: Option<OrganizationId>,
     wire: Wire,
     name: &str,
-) -> Result<String> {
-    let secret = Secret::new(wire, random());
+) -> CommandResult<String> {
+    let secret = Secret::new(wire, random_bytes());
     let credential = Credential {
         organization,
         name: name.to_owned(),
-        ..Credential::new(&secret, wire, principal, now(), random())
+        ..Credential::new(&secret, wire, principal, now(), random_bytes())
     };
     admin.store.create_credential(&admin.system, &credential, &secret.hash()).await?;
     Ok(secret.reveal().to_owned())

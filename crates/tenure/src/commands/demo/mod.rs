@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::administration::Administration;
 use crate::arguments::SettingArguments;
 use crate::commands::Context;
-use crate::commands::demo::data::Keys;
-use crate::error::{Failure, Result};
+use crate::commands::demo::data::DemoKeys;
+use crate::error::{CommandError, CommandResult};
 
 /// Where the demo keeps its data, below the folder it is started in.
 const FOLDER: &str = "tenure-demo";
@@ -31,7 +31,7 @@ Examples:
   tenure demo --fresh --listen 127.0.0.1:8080
 
 Prints the addresses, the keys and commands worth trying. Its data stays in ./tenure-demo until --fresh.")]
-pub struct Demo {
+pub struct DemoArgs {
     /// Delete the data of the demo before and begin again
     #[arg(long)]
     pub fresh: bool,
@@ -40,11 +40,11 @@ pub struct Demo {
     pub settings: SettingArguments,
 }
 
-/// Makes the examples if they are not there, and serves them until told to stop.
+/// Makes the examples if they are not there, and serves them until to_error to stop.
 ///
 /// # Errors
 /// The settings do not fit, or the server cannot start.
-pub async fn run(context: &Context, arguments: Demo) -> Result<()> {
+pub async fn run(context: &Context, arguments: DemoArgs) -> CommandResult<()> {
     let folder = PathBuf::from(FOLDER);
     let mut given = arguments.settings.0;
     // What the demo is shown with is not for somebody else's database: only an argument can move it.
@@ -66,22 +66,22 @@ pub async fn run(context: &Context, arguments: Demo) -> Result<()> {
     let settings = context.settings(given)?.settings;
     settings.check_exposure()?;
     super::start_logging(&settings)?;
-    let keys = data::KeyFile::at(&folder);
+    let keys = data::DemoKeyFile::new(&folder);
     if arguments.fresh {
-        begin_again(&folder, own_database, &settings.database, &settings.files)?;
+        delete_demo_data(&folder, own_database, &settings.database, &settings.files)?;
     }
     let stop = super::stop_at_signal()?;
     let serving = CancellationToken::new();
     let server = Server::start(settings, serving.clone()).await.map_err(|error| {
-        Failure::new(error.to_string())
+        CommandError::new(error.to_string())
             .hint("is another demo running? `--listen 127.0.0.1:0` takes a free port")
     })?;
-    let admin = Administration::of(server.store());
+    let admin = Administration::from_store(server.store());
     let made = match keys.read()? {
         Some(keys) => keys,
         None => {
             refuse_foreign(&admin).await?;
-            let made = data::make(&admin).await?;
+            let made = data::create_demo_data(&admin).await?;
             keys.write(&made)?;
             made
         }
@@ -91,31 +91,31 @@ pub async fn run(context: &Context, arguments: Demo) -> Result<()> {
         worker(&server, &made, &folder),
         Stop { gently: stop.clone(), now: stop.clone() },
     ));
-    screen::print(server.base_url(), &made, &admin).await?;
+    screen::print_screen(server.base_url(), &made, &admin).await?;
     stop.cancelled().await;
     // The server last: they still have to tell it what they ended.
     let ended = tokio::join!(host, worker);
     serving.cancel();
     server.wait().await;
-    ended.0.map_err(told)?.map_err(told)?;
-    ended.1.map_err(told)?.map_err(told)
+    ended.0.map_err(to_error)?.map_err(to_error)?;
+    ended.1.map_err(to_error)?.map_err(to_error)
 }
 
 /// What ended the host or the worker.
-fn told(error: impl std::fmt::Display) -> Failure {
-    Failure::new(error.to_string())
+fn to_error(error: impl std::fmt::Display) -> CommandError {
+    CommandError::new(error.to_string())
 }
 
 /// The host of the simulated devices.
-fn host(server: &Server, keys: &Keys, folder: &Path) -> Result<HostOptions> {
+fn host(server: &Server, keys: &DemoKeys, folder: &Path) -> CommandResult<HostOptions> {
     let mut host = HostOptions::new(vec![local(server)], keys.host.clone(), folder.join("host"));
     "demo-host".clone_into(&mut host.name);
-    host.simulate = vec!["android=4,ios=2".parse().map_err(|_| Failure::new("the demo's devices"))?];
+    host.simulate = vec!["android=4,ios=2".parse().map_err(|_| CommandError::new("the demo's devices"))?];
     Ok(host)
 }
 
 /// The worker of the scripted agents.
-fn worker(server: &Server, keys: &Keys, folder: &Path) -> WorkerOptions {
+fn worker(server: &Server, keys: &DemoKeys, folder: &Path) -> WorkerOptions {
     let mut worker = WorkerOptions::new(vec![local(server)], keys.worker.clone(), agents::SCRIPT);
     "demo-worker".clone_into(&mut worker.name);
     worker.directory = folder.join("work");
@@ -134,10 +134,17 @@ fn local(server: &Server) -> String {
 }
 
 /// Removes the data of an earlier demo: only what the demo itself made.
-fn begin_again(folder: &Path, own_database: bool, database: &SecretUrl, files: &FileStore) -> Result<()> {
+fn delete_demo_data(
+    folder: &Path,
+    own_database: bool,
+    database: &SecretUrl,
+    files: &FileStore,
+) -> CommandResult<()> {
     if !own_database {
-        return Err(Failure::new(format!("--fresh deletes only the demo's own database, not {database}"))
-            .hint("empty that database yourself, or leave --database away"));
+        return Err(CommandError::new(format!(
+            "--fresh deletes only the demo's own database, not {database}"
+        ))
+        .hint("empty that database yourself, or leave --database away"));
     }
     for name in ["demo.db", "demo.db-wal", "demo.db-shm", "keys.json"] {
         remove(&folder.join(name), |path| std::fs::remove_file(path))?;
@@ -151,20 +158,20 @@ fn begin_again(folder: &Path, own_database: bool, database: &SecretUrl, files: &
     Ok(())
 }
 
-fn remove(path: &Path, how: impl Fn(&Path) -> std::io::Result<()>) -> Result<()> {
+fn remove(path: &Path, how: impl Fn(&Path) -> std::io::Result<()>) -> CommandResult<()> {
     match how(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::new(format!("cannot remove {}: {error}", path.display())))
+            Err(CommandError::new(format!("cannot remove {}: {error}", path.display())))
         }
         _ => Ok(()),
     }
 }
 
 /// A database with organizations but without the demo's keys beside it is somebody's.
-async fn refuse_foreign(admin: &Administration) -> Result<()> {
+async fn refuse_foreign(admin: &Administration) -> CommandResult<()> {
     if admin.store.organizations(&admin.system).await?.is_empty() {
         return Ok(());
     }
-    Err(Failure::new("this database has organizations already, and the demo's keys are not here")
+    Err(CommandError::new("this database has organizations already, and the demo's keys are not here")
         .hint("`tenure demo --fresh` begins again; another database can be named with --database"))
 }

@@ -5,8 +5,8 @@ use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId, rand
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
 
-use crate::administration::{Administration, now, random};
-use crate::error::Result;
+use crate::administration::{Administration, now, random_bytes};
+use crate::error::CommandResult;
 
 const DAYS: u64 = 30;
 
@@ -28,47 +28,48 @@ const MODELS: [(&str, &str, &str, &str); 10] = [
 ///
 /// # Errors
 /// Those of the store.
-pub async fn make(
+pub async fn create_device_sessions(
     admin: &Administration,
-    org: OrganizationId,
+    organization: OrganizationId,
     people: &[PrincipalId],
     count: u32,
-) -> Result<()> {
+) -> CommandResult<()> {
     let today = now();
     for _ in 0..count {
-        let owner = people[pick(people.len() as u64) as usize];
-        let session = session(org, owner, working_time(today));
+        let owner = people[random_below(people.len() as u64) as usize];
+        let session = ended_session(organization, owner, random_working_time(today));
         admin.store.import_device_session(&admin.system, session).await?;
     }
     Ok(())
 }
 
 /// A random number below `below`.
-pub fn pick(below: u64) -> u64 {
-    u64::from_be_bytes(random()) % below
+pub fn random_below(below: u64) -> u64 {
+    u64::from_be_bytes(random_bytes()) % below
 }
 
 /// A moment between 8 and 18 o'clock UTC, mostly on a weekday, at least a day ago.
-pub fn working_time(today: Micros) -> Micros {
+pub fn random_working_time(today: Micros) -> Micros {
     const DAY: i64 = 86_400;
-    let mut day = today.0 / 1_000_000 / DAY - 1 - pick(DAYS - 1) as i64;
+    let mut day = today.0 / 1_000_000 / DAY - 1 - random_below(DAYS - 1) as i64;
     // 1970-01-01 was a Thursday: days 2 and 3 of each week since are Saturday and Sunday.
-    if (day + 3).rem_euclid(7) >= 5 && pick(5) > 0 {
+    if (day + 3).rem_euclid(7) >= 5 && random_below(5) > 0 {
         day -= 2;
     }
-    let second = 8 * 3_600 + pick(10 * 3_600) as i64;
-    Micros((day * DAY + second) * 1_000_000 + pick(1_000_000) as i64)
+    let second = 8 * 3_600 + random_below(10 * 3_600) as i64;
+    Micros((day * DAY + second) * 1_000_000 + random_below(1_000_000) as i64)
 }
 
-fn session(organization: OrganizationId, owner: PrincipalId, created: Micros) -> DeviceSession {
-    let mut session = DeviceSession::new(organization, SessionId::new(created, random_tail(random())), owner);
-    let count = [1, 1, 1, 1, 1, 1, 2, 2, 3][pick(9) as usize];
+fn ended_session(organization: OrganizationId, owner: PrincipalId, created: Micros) -> DeviceSession {
+    let mut session =
+        DeviceSession::new(organization, SessionId::new(created, random_tail(random_bytes())), owner);
+    let count = [1, 1, 1, 1, 1, 1, 2, 2, 3][random_below(9) as usize];
     let mut at = created + Span::seconds(1);
     for _ in 0..count {
-        let (hold, over) = hold(owner, at);
+        let (hold, over) = ended_hold(owner, at);
         session.holds.push(hold);
         session.revision += 3;
-        at = over + Span::seconds(pick(120) as i64 + 1);
+        at = over + Span::seconds(random_below(120) as i64 + 1);
     }
     let last = session.holds.last().and_then(|hold| hold.ended.as_ref()).map_or(created, |(over, _)| *over);
     session.released = Some(last);
@@ -79,12 +80,12 @@ fn session(organization: OrganizationId, owner: PrincipalId, created: Micros) ->
     session
 }
 
-fn hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
-    let (name, model, platform, version) = MODELS[pick(MODELS.len() as u64) as usize];
+fn ended_hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
+    let (name, model, platform, version) = MODELS[random_below(MODELS.len() as u64) as usize];
     let filter = Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
-    let granted = requested + Span::seconds(pick(40) as i64);
-    let over = granted + Span::seconds(60 + pick(45 * 60) as i64);
-    let (reason, evidence) = match pick(20) {
+    let granted = requested + Span::seconds(random_below(40) as i64);
+    let over = granted + Span::seconds(60 + random_below(45 * 60) as i64);
+    let (reason, evidence) = match random_below(20) {
         0 | 1 => (EndReason::Idle, "idle 10 min, no command since"),
         2 => (EndReason::HostLost, "host rack-2 away for more than 60 s"),
         3 => (EndReason::Expired, "no device within 15 min"),
@@ -95,14 +96,14 @@ fn hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
     let offer =
         Offer { platform: platform.into(), kind: "real".into(), name: name.into(), version: version.into() };
     let held = HeldDevice {
-        device: DeviceId::new(granted, random()),
+        device: DeviceId::new(granted, random_bytes()),
         fence: 1,
-        handle: format!("{:08X}", pick(1 << 32)),
+        handle: format!("{:08X}", random_below(1 << 32)),
         offer,
         model: model.into(),
     };
     let hold = Hold {
-        id: HoldId::new(requested, random()),
+        id: HoldId::new(requested, random_bytes()),
         principal: owner,
         // One filter that is known to be right.
         wanted: Wanted::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),

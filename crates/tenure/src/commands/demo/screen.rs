@@ -5,27 +5,27 @@ use domain::page::{PageRequest, Select};
 use store::Granted;
 use store::access::ViewSessions;
 
-use crate::administration::{Administration, time};
-use crate::commands::demo::data::Keys;
-use crate::error::Result;
+use crate::administration::{Administration, format_time};
+use crate::commands::demo::data::DemoKeys;
+use crate::error::CommandResult;
 use crate::values::OrgRef;
 
 /// Prints the addresses, the keys and the commands worth trying, ready to paste.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn print(url: &str, keys: &Keys, admin: &Administration) -> Result<()> {
-    let acme = admin.organization(&OrgRef::Name("Acme Mobile".to_owned())).await?;
+pub async fn print_screen(url: &str, keys: &DemoKeys, admin: &Administration) -> CommandResult<()> {
+    let acme = admin.find_organization(&OrgRef::Name("Acme Mobile".to_owned())).await?;
     let granted = admin.system.within::<ViewSessions>(acme.id);
     let page = admin.store.device_sessions(&granted, PageRequest { limit: 5, before: None }).await?;
     let (id, before) = match page.items.last() {
-        Some(session) => (session.id.to_string(), time(session.id.created())),
+        Some(session) => (session.id.to_string(), format_time(session.id.created())),
         None => ("SESSION".to_owned(), "2026-01-01T00:00:00Z".to_owned()),
     };
     let websocket = url.replacen("http", "ws", 1);
     let org = format!("org-{}", acme.id.0.simple());
-    let at_work = at_work(admin, &granted).await?;
-    let Keys { ana, ben, cleo, dora, viewer, .. } = keys;
+    let busy = find_busy_session(admin, &granted).await?;
+    let DemoKeys { ana, ben, cleo, dora, viewer, .. } = keys;
     println!(
         "\
 Tenure demo: two organizations with 300 past device sessions and 6 simulated devices, and 85 past agent sessions and
@@ -58,7 +58,7 @@ Ten commands worth trying, in another terminal:
   5. The agents' sessions, as Everruns' clients see them
      curl -s -H \"Authorization: Bearer $KEY\" '{url}/v1/sessions?limit=5'
   6. One of them at work, live
-     curl -sN -H \"Authorization: Bearer $KEY\" {url}/v1/sessions/{at_work}/sse
+     curl -sN -H \"Authorization: Bearer $KEY\" {url}/v1/sessions/{busy}/sse
   7. The same sessions as Devin's clients see them, by a tag
      curl -s -H \"Authorization: Bearer $KEY\" '{url}/v3/organizations/{org}/sessions?tags=crash&first=5'
   8. Those of all organizations, with the key of the account
@@ -79,7 +79,7 @@ Ctrl-C stops it. The data stays in ./tenure-demo; `tenure demo --fresh` begins a
 }
 
 /// The session that its agent works on slowly, as Everruns' wire calls it.
-async fn at_work(admin: &Administration, granted: &Granted<ViewSessions>) -> Result<String> {
+async fn find_busy_session(admin: &Administration, granted: &Granted<ViewSessions>) -> CommandResult<String> {
     let filter = SessionFilter { search: Some("nightly build".to_owned()), ..SessionFilter::default() };
     let newest = Select::Offset { offset: 0, limit: 1 };
     let found = admin.store.agent_session_list(granted, &filter, newest).await?;

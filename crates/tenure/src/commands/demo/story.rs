@@ -12,9 +12,9 @@ use domain::principal::PrincipalKind;
 use domain::time::{Micros, Span};
 use store::Birth;
 
-use crate::administration::{Administration, random};
-use crate::commands::demo::past::pick;
-use crate::error::Result;
+use crate::administration::{Administration, random_bytes};
+use crate::commands::demo::past::random_below;
+use crate::error::CommandResult;
 
 /// A session and what happens to it, one thing after another.
 pub struct Story {
@@ -36,7 +36,7 @@ impl Story {
         title: &str,
         created: Micros,
         more: impl FnOnce(&mut NewSession),
-    ) -> Result<Story> {
+    ) -> CommandResult<Story> {
         let mut given = NewSession {
             owner,
             owner_kind: PrincipalKind::User,
@@ -60,7 +60,7 @@ impl Story {
             extra: Json::default(),
         };
         more(&mut given);
-        let id = SessionId::new(created, random_tail(random()));
+        let id = SessionId::new(created, random_tail(random_bytes()));
         let session = AgentSession::new(organization, id, given);
         let mut story = Story { beginning: session.clone(), session, changes: Vec::new(), clock: created };
         story.act(Command::Start)?;
@@ -76,9 +76,9 @@ impl Story {
     ///
     /// # Errors
     /// The rule that stands against it.
-    pub fn post(&mut self, text: &str) -> Result<()> {
+    pub fn post(&mut self, text: &str) -> CommandResult<()> {
         self.act(Command::Post(NewMessage {
-            id: MessageId::new(self.clock, random()),
+            id: MessageId::new(self.clock, random_bytes()),
             text: text.to_owned(),
             parts: Json::default(),
             author: self.session.given.owner,
@@ -90,7 +90,7 @@ impl Story {
     ///
     /// # Errors
     /// The rule that stands against it.
-    pub fn adopt(&mut self, child: SessionId) -> Result<()> {
+    pub fn adopt(&mut self, child: SessionId) -> CommandResult<()> {
         self.act(Command::AddChild(child))
     }
 
@@ -98,12 +98,12 @@ impl Story {
     ///
     /// # Errors
     /// The rule that stands against it.
-    pub fn answer(&mut self, text: &str) -> Result<()> {
-        let turn = TurnId::new(self.clock, random());
-        self.clock = self.clock + Span::seconds(1 + pick(20) as i64);
-        let grant = TurnGrant { token: SecretHash(random()), key: SecretHash(random()) };
+    pub fn answer(&mut self, text: &str) -> CommandResult<()> {
+        let turn = TurnId::new(self.clock, random_bytes());
+        self.clock = self.clock + Span::seconds(1 + random_below(20) as i64);
+        let grant = TurnGrant { token: SecretHash(random_bytes()), key: SecretHash(random_bytes()) };
         self.act(Command::Claim { worker: "build-7".to_owned(), turn, grant })?;
-        let minutes = 1 + pick(40) as i64;
+        let minutes = 1 + random_below(40) as i64;
         let usage = Usage {
             input_tokens: minutes * 2_310,
             output_tokens: minutes * 140,
@@ -111,13 +111,13 @@ impl Story {
             ..Usage::default()
         };
         self.clock = self.clock + Span::minutes(minutes);
-        let fails = pick(9) == 0;
+        let fails = random_below(9) == 0;
         let mut items = vec![Item::Usage(usage)];
         if !fails {
             items.push(Item::Output(text.to_owned()));
         }
         self.act(Command::Report { turn, fence: 1, report: Report { first: 0, items } })?;
-        let answer = match pick(3) {
+        let answer = match random_below(3) {
             _ if fails => {
                 Answer::Failed { message: "the command ended with 3".to_owned(), exit_code: Some(3) }
             }
@@ -132,18 +132,18 @@ impl Story {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn import(self, admin: &Administration) -> Result<()> {
+    pub async fn import(self, admin: &Administration) -> CommandResult<()> {
         let birth =
             Birth { session: self.beginning, changes: self.changes, parent: None, secrets: Vec::new() };
         admin.store.import_agent_session(&admin.system, &birth, self.clock).await?;
         Ok(())
     }
 
-    fn act(&mut self, command: Command) -> Result<()> {
+    fn act(&mut self, command: Command) -> CommandResult<()> {
         let owner = self.session.given.owner;
         let actor = Actor::Member { principal: owner, manages: false };
         let lease = self.clock + Span::minutes(1);
-        let moment = Moment { now: self.clock, random: random(), lease, cycle_left: None };
+        let moment = Moment { now: self.clock, random: random_bytes(), lease, cycle_left: None };
         let changes = decide(&self.session, actor, command, &moment).map_err(store::Error::from)?;
         self.session = self.session.clone().after(&changes, self.clock);
         self.changes.extend(changes);

@@ -5,7 +5,7 @@ use server::clock::{Clock, Stopwatch, SystemClock};
 use server::settings::Settings;
 
 use super::Findings;
-use crate::administration::{Administration, now, time};
+use crate::administration::{Administration, format_time, now};
 
 /// The vendor of Probe.dev's wire allows shorter ones; nobody else should.
 const MIN_PASSWORD: u32 = 8;
@@ -17,28 +17,32 @@ const JUMP: i64 = 500_000;
 const LINES: u32 = 1000;
 
 /// What was chosen that is less safe than the default.
-pub fn settings(settings: &Settings, found: &mut Findings) {
+pub fn check_settings(settings: &Settings, findings: &mut Findings) {
     let check = "settings";
     if settings.insecure_http && !settings.listen.ip().to_canonical().is_loopback() {
         let wrong = format!(
             "plain HTTP is served on {}: all keys and sessions can be read on the way",
             settings.listen
         );
-        found.wrong(check, wrong, "listen on loopback behind a proxy with TLS, and unset insecure_http");
+        findings.add_problem(
+            check,
+            wrong,
+            "listen on loopback behind a proxy with TLS, and unset insecure_http",
+        );
     }
     if settings.probe_recoverable_tokens {
         let wrong = "API tokens of Probe.dev's wire are kept readable (probe_recoverable_tokens)";
-        found.wrong(check, wrong, "unset it: clients are shown a token once, when it is made");
+        findings.add_problem(check, wrong, "unset it: clients are shown a token once, when it is made");
     }
     if settings.password_min < MIN_PASSWORD {
         let wrong = format!("passwords of {} characters are allowed (password_min)", settings.password_min);
-        found.wrong(check, wrong, format!("set it to {MIN_PASSWORD} or more"));
+        findings.add_problem(check, wrong, format!("set it to {MIN_PASSWORD} or more"));
     }
-    found.looked_at(check);
+    findings.finish_check(check);
 }
 
 /// The machine's clock against the database's, against what is kept, and against one that cannot be set.
-pub async fn clock(admin: &Administration, found: &mut Findings) -> store::Result<()> {
+pub async fn check_clock(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
     let check = "clock";
     let (watch, began) = (Stopwatch::start(), now());
     let todo = "let NTP keep the clocks of all servers and of the database (timedatectl status)";
@@ -46,25 +50,29 @@ pub async fn clock(admin: &Administration, found: &mut Findings) -> store::Resul
         let apart = theirs.0 - SystemClock.now().0;
         if apart.abs() > APART {
             let wrong = format!("the database's clock is {} ms away from this machine's", apart / 1000);
-            found.wrong(check, wrong, todo);
+            findings.add_problem(check, wrong, todo);
         }
     }
     if let Some(newest) = admin.store.newest(&admin.system).await?
         && newest.0 > now().0 + APART
     {
-        let wrong = format!("something was made at {}, which is yet to come", time(newest));
-        found.wrong(check, wrong, todo);
+        let wrong = format!("something was made at {}, which is yet to come", format_time(newest));
+        findings.add_problem(check, wrong, todo);
     }
     let steady = i64::try_from(watch.elapsed().as_micros()).unwrap_or(i64::MAX);
     if (now().0 - began.0 - steady).abs() > JUMP {
-        found.wrong(check, "the clock was set while the doctor looked", todo);
+        findings.add_problem(check, "the clock was set while the doctor looked", todo);
     }
-    found.looked_at(check);
+    findings.finish_check(check);
     Ok(())
 }
 
 /// Halves without their other half, and what a server would have ended.
-pub async fn orphans(settings: &Settings, admin: &Administration, found: &mut Findings) -> store::Result<()> {
+pub async fn check_orphans(
+    settings: &Settings,
+    admin: &Administration,
+    findings: &mut Findings,
+) -> store::Result<()> {
     let check = "holds and sessions";
     let patience = i64::try_from((settings.sweep_interval * 6).as_micros()).unwrap_or(i64::MAX);
     let orphans = admin.store.orphans(&admin.system, Micros(now().0.saturating_sub(patience))).await?;
@@ -80,22 +88,22 @@ pub async fn orphans(settings: &Settings, admin: &Administration, found: &mut Fi
         ),
     ] {
         if count > 0 {
-            found.wrong(check, format!("{count} {what}"), todo);
+            findings.add_problem(check, format!("{count} {what}"), todo);
         }
     }
-    found.looked_at(check);
+    findings.finish_check(check);
     Ok(())
 }
 
 /// The end of the audit log.
-pub async fn audit(admin: &Administration, found: &mut Findings) -> store::Result<()> {
+pub async fn check_audit(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
     let check = "audit log";
     if let Err(broken) = admin.store.verify_audit(&admin.system, Some(LINES), None).await? {
         let wrong = format!("line {} {}", broken.sequence, broken.why);
         let todo =
             "somebody changed the database by hand: compare with a backup, and see `tenure audit verify`";
-        found.wrong(check, wrong, todo);
+        findings.add_problem(check, wrong, todo);
     }
-    found.looked_at(check);
+    findings.finish_check(check);
     Ok(())
 }

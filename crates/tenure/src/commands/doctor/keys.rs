@@ -11,16 +11,16 @@ use crate::administration::{Administration, now};
 
 /// What is read of a signing key's file.
 #[derive(Deserialize)]
-struct Kept {
+struct SigningKeyFile {
     id: String,
     created_us: i64,
 }
 
 /// That the master key opens every secret that is kept, of sessions and of second factors.
-pub async fn master_key(
+pub async fn check_master_key(
     settings: &Settings,
     admin: &Administration,
-    found: &mut Findings,
+    findings: &mut Findings,
 ) -> store::Result<()> {
     let check = "master key";
     let path = settings.master_key_path();
@@ -30,31 +30,33 @@ pub async fn master_key(
     let todo = format!("put the right file at {}; it is in no backup unless you said so", path.display());
     match &key {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            found.wrong(check, format!("{} cannot be read: {error}", path.display()), todo);
+            findings.add_problem(check, format!("{} cannot be read: {error}", path.display()), todo);
         }
         // The server makes one when it starts, which would open nothing of what there is.
-        _ if closed > 0 => {
-            found.wrong(check, format!("{closed} of {} sealed secrets cannot be opened", sealed.all), todo)
-        }
+        _ if closed > 0 => findings.add_problem(
+            check,
+            format!("{closed} of {} sealed secrets cannot be opened", sealed.all),
+            todo,
+        ),
         _ => {}
     }
-    found.looked_at(check);
+    findings.finish_check(check);
     Ok(())
 }
 
 /// That this server's signing key is known to the others, and not overdue.
-pub async fn signing_keys(
+pub async fn check_signing_keys(
     settings: &Settings,
     admin: &Administration,
-    found: &mut Findings,
+    findings: &mut Findings,
 ) -> store::Result<()> {
     let check = "signing keys";
     let known = admin.store.public_keys(&admin.system).await?;
     let rotates = i64::try_from(settings.signing_key_rotates.as_micros()).unwrap_or(i64::MAX);
     let path = settings.signing_keys.join("signing-key.json");
     if let Ok(text) = std::fs::read(&path) {
-        match serde_json::from_slice::<Kept>(&text) {
-            Err(_) => found.wrong(
+        match serde_json::from_slice::<SigningKeyFile>(&text) {
+            Err(_) => findings.add_problem(
                 check,
                 format!("{} is damaged", path.display()),
                 "delete it: the server makes another one, and everybody signs in again",
@@ -64,17 +66,21 @@ pub async fn signing_keys(
                 let overdue = Micros(kept.created_us.saturating_add(rotates.saturating_mul(2)));
                 if overdue < now() && known.iter().any(|key| key.id.to_string() == kept.id) {
                     let todo = "is the server running, with these settings? It makes a new one when somebody signs in";
-                    found.wrong(check, format!("{} should have been replaced", path.display()), todo);
+                    findings.add_problem(
+                        check,
+                        format!("{} should have been replaced", path.display()),
+                        todo,
+                    );
                 }
             }
         }
     }
-    found.looked_at(check);
+    findings.finish_check(check);
     Ok(())
 }
 
 /// Keys of workers and hosts that may do more than those need.
-pub async fn of_machines(admin: &Administration, found: &mut Findings) -> store::Result<()> {
+pub async fn check_machine_keys(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
     let check = "keys of workers and hosts";
     for user in admin.store.powerful_service_users(&admin.system, now()).await? {
         let place =
@@ -93,8 +99,8 @@ pub async fn of_machines(admin: &Administration, found: &mut Findings) -> store:
             "if that is its key, give it another one: {}, and tenure key create --service-user ID",
             commands.collect::<Vec<_>>().join(" or ")
         );
-        found.advise(check, what, todo);
+        findings.add_advice(check, what, todo);
     }
-    found.looked_at(check);
+    findings.finish_check(check);
     Ok(())
 }

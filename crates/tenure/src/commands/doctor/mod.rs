@@ -13,7 +13,7 @@ use store::{Database, OpenMode, Store};
 
 use crate::administration::{Administration, now};
 use crate::commands::Context;
-use crate::error::{Failure, Result};
+use crate::error::{CommandError, CommandResult};
 
 /// Arguments of `tenure doctor`.
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ use crate::error::{Failure, Result};
 Looks at files, clock, keys, database, audit log, disks and settings, says what is wrong and what to do, and changes \
 nothing. The exit code is 1 when something is wrong. A server may run. Run it as the user that the server runs as, with \
 the same settings.")]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// Also look at this backup
     #[arg(long, value_name = "FILE")]
     pub backup: Option<PathBuf>,
@@ -47,27 +47,27 @@ pub struct Findings(Vec<Finding>);
 
 impl Findings {
     /// Something is wrong.
-    pub fn wrong(&mut self, check: &'static str, wrong: impl Into<String>, todo: impl Into<String>) {
+    pub fn add_problem(&mut self, check: &'static str, wrong: impl Into<String>, todo: impl Into<String>) {
         self.0.push(Finding { check, wrong: Some(wrong.into()), todo: Some(todo.into()), advice: false });
     }
 
     /// Something works and could be better.
-    pub fn advise(&mut self, check: &'static str, what: impl Into<String>, todo: impl Into<String>) {
+    pub fn add_advice(&mut self, check: &'static str, what: impl Into<String>, todo: impl Into<String>) {
         self.0.push(Finding { check, wrong: Some(what.into()), todo: Some(todo.into()), advice: true });
     }
 
     /// Something was looked at: it is well unless something was found wrong with it.
-    pub fn looked_at(&mut self, check: &'static str) {
+    pub fn finish_check(&mut self, check: &'static str) {
         if !self.0.iter().any(|finding| finding.check == check) {
             self.0.push(Finding { check, wrong: None, todo: None, advice: false });
         }
     }
 
-    fn count(&self) -> usize {
+    fn count_problems(&self) -> usize {
         self.0.iter().filter(|finding| finding.wrong.is_some() && !finding.advice).count()
     }
 
-    fn text(&self) -> String {
+    fn to_text(&self) -> String {
         let lines = self.0.iter().map(|finding| match (&finding.wrong, &finding.todo) {
             (Some(wrong), Some(todo)) => {
                 let word = if finding.advice { "ADVICE" } else { "WRONG " };
@@ -83,40 +83,40 @@ impl Findings {
 ///
 /// # Errors
 /// Something is wrong.
-pub async fn run(context: &Context, arguments: Doctor) -> Result<()> {
+pub async fn run(context: &Context, arguments: DoctorArgs) -> CommandResult<()> {
     let settings = context.settings(Vec::new())?.settings;
-    let mut found = Findings::default();
-    checks::settings(&settings, &mut found);
-    places::permissions(&settings, &mut found);
-    places::room(&settings, &mut found);
+    let mut findings = Findings::default();
+    checks::check_settings(&settings, &mut findings);
+    places::check_permissions(&settings, &mut findings);
+    places::check_room(&settings, &mut findings);
     if let Some(backup) = &arguments.backup {
-        places::backup(backup, &mut found);
+        places::check_backup(backup, &mut findings);
     }
-    database(&settings, &mut found).await;
-    context.output.done(&found.text(), &found.0)?;
-    match found.count() {
+    check_database(&settings, &mut findings).await;
+    context.printer.print(&findings.to_text(), &findings.0)?;
+    match findings.count_problems() {
         0 => Ok(()),
-        1 => Err(Failure::new("one thing is wrong")),
-        many => Err(Failure::new(format!("{many} things are wrong"))),
+        1 => Err(CommandError::new("one thing is wrong")),
+        many => Err(CommandError::new(format!("{many} things are wrong"))),
     }
 }
 
-async fn database(settings: &Settings, found: &mut Findings) {
+async fn check_database(settings: &Settings, findings: &mut Findings) {
     let opened = Database::open(settings.database.reveal(), OpenMode::Existing, now().0).await;
     let admin = match opened {
-        Ok(database) => Administration::of(&Store::new(database)),
+        Ok(database) => Administration::from_store(&Store::new(database)),
         Err(error) => {
             let todo = "until it opens, nothing in it can be looked at: do what it says, or restore a backup";
-            return found.wrong("database", error.to_string(), todo);
+            return findings.add_problem("database", error.to_string(), todo);
         }
     };
     if let Err(error) = admin.store.database().check().await {
         let todo = "stop the server, keep a copy of the database, and restore the last backup: `tenure restore FILE --force`";
-        found.wrong("database", error.to_string(), todo);
+        findings.add_problem("database", error.to_string(), todo);
     }
-    found.looked_at("database");
-    if let Err(error) = contents(settings, &admin, found).await {
-        found.wrong(
+    findings.finish_check("database");
+    if let Err(error) = check_contents(settings, &admin, findings).await {
+        findings.add_problem(
             "database",
             error.to_string(),
             "look at the database's own log; restore a backup if it is damaged",
@@ -125,11 +125,15 @@ async fn database(settings: &Settings, found: &mut Findings) {
     admin.close().await;
 }
 
-async fn contents(settings: &Settings, admin: &Administration, found: &mut Findings) -> store::Result<()> {
-    checks::clock(admin, found).await?;
-    keys::master_key(settings, admin, found).await?;
-    keys::signing_keys(settings, admin, found).await?;
-    checks::orphans(settings, admin, found).await?;
-    keys::of_machines(admin, found).await?;
-    checks::audit(admin, found).await
+async fn check_contents(
+    settings: &Settings,
+    admin: &Administration,
+    findings: &mut Findings,
+) -> store::Result<()> {
+    checks::check_clock(admin, findings).await?;
+    keys::check_master_key(settings, admin, findings).await?;
+    keys::check_signing_keys(settings, admin, findings).await?;
+    checks::check_orphans(settings, admin, findings).await?;
+    keys::check_machine_keys(admin, findings).await?;
+    checks::check_audit(admin, findings).await
 }

@@ -16,11 +16,11 @@ const OTHERS_WRITE: u32 = 0o022;
 const ROOM: u64 = 512 << 20;
 
 /// Who may read what has secrets, hashes of them, or mails with tokens in them.
-pub fn permissions(settings: &Settings, found: &mut Findings) {
+pub fn check_permissions(settings: &Settings, findings: &mut Findings) {
     let check = "permissions";
     let mut files = vec![settings.master_key_path(), settings.signing_keys.join("signing-key.json")];
     let mut folders = vec![settings.signing_keys.clone()];
-    if let Some(database) = sqlite(settings) {
+    if let Some(database) = sqlite_path(settings) {
         for end in ["", "-wal", "-shm", ".replaced"] {
             files.push(format!("{}{end}", database.display()).into());
         }
@@ -28,7 +28,7 @@ pub fn permissions(settings: &Settings, found: &mut Findings) {
             let about = folder.metadata().ok();
             if about.is_some_and(|about| about.mode() & OTHERS_WRITE != 0 && about.mode() & 0o1000 == 0) {
                 let wrong = format!("others may put files into {}", folder.display());
-                found.wrong(check, wrong, format!("chmod go-w {}", folder.display()));
+                findings.add_problem(check, wrong, format!("chmod go-w {}", folder.display()));
             }
         }
     }
@@ -40,32 +40,32 @@ pub fn permissions(settings: &Settings, found: &mut Findings) {
     }
     for (paths, mode) in [(files, "600"), (folders, "700")] {
         for path in paths {
-            private(check, &path, mode, found);
+            check_private(check, &path, mode, findings);
         }
     }
-    found.looked_at(check);
+    findings.finish_check(check);
 }
 
-fn private(check: &'static str, path: &Path, mode: &str, found: &mut Findings) {
+fn check_private(check: &'static str, path: &Path, mode: &str, findings: &mut Findings) {
     let Ok(about) = path.metadata() else { return };
-    if about.mode() & OTHERS != 0 && !within_private(path) {
+    if about.mode() & OTHERS != 0 && !is_in_private_folder(path) {
         let wrong = format!("others may read {} (mode {:o})", path.display(), about.mode() & 0o777);
-        found.wrong(check, wrong, format!("chmod {mode} {}", path.display()));
+        findings.add_problem(check, wrong, format!("chmod {mode} {}", path.display()));
     }
 }
 
 /// Whether its folder lets nobody else in: then its own mode is of no matter.
-fn within_private(path: &Path) -> bool {
+fn is_in_private_folder(path: &Path) -> bool {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let about = folder.unwrap_or(Path::new(".")).metadata();
     about.is_ok_and(|about| about.mode() & OTHERS == 0)
 }
 
 /// How much room there is where something is written.
-pub fn room(settings: &Settings, found: &mut Findings) {
+pub fn check_room(settings: &Settings, findings: &mut Findings) {
     let check = "disk room";
     let mut places = vec![settings.signing_keys.clone()];
-    places.extend(sqlite(settings).and_then(|path| path.parent().map(Path::to_owned)));
+    places.extend(sqlite_path(settings).and_then(|path| path.parent().map(Path::to_owned)));
     if let FileStore::Folder(folder) = &settings.files {
         places.push(folder.clone());
     }
@@ -74,28 +74,32 @@ pub fn room(settings: &Settings, found: &mut Findings) {
         let free = about.f_bavail.saturating_mul(about.f_frsize);
         if free < ROOM {
             let wrong = format!("{} MiB are free at {}", free >> 20, place.display());
-            found.wrong(check, wrong, "make room: without any, nothing is written and clients are told so");
+            findings.add_problem(
+                check,
+                wrong,
+                "make room: without any, nothing is written and clients are told so",
+            );
         }
         if about.f_files > 0 && about.f_favail < 1000 {
             let wrong = format!("{} more files fit at {}", about.f_favail, place.display());
-            found.wrong(check, wrong, "make room: the file system has no inodes left");
+            findings.add_problem(check, wrong, "make room: the file system has no inodes left");
         }
     }
-    found.looked_at(check);
+    findings.finish_check(check);
 }
 
 /// A backup: who may read it, and whether it is whole.
-pub fn backup(path: &Path, found: &mut Findings) {
+pub fn check_backup(path: &Path, findings: &mut Findings) {
     let check = "backup";
-    private(check, path, "600", found);
+    check_private(check, path, "600", findings);
     if let Err(failure) = Archive::open(path) {
         let wrong =
             failure.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        found.wrong(check, wrong, "make another one: `tenure backup FILE`");
+        findings.add_problem(check, wrong, "make another one: `tenure backup FILE`");
     }
-    found.looked_at(check);
+    findings.finish_check(check);
 }
 
-fn sqlite(settings: &Settings) -> Option<PathBuf> {
+fn sqlite_path(settings: &Settings) -> Option<PathBuf> {
     store::database::dump::sqlite_path(settings.database.reveal())
 }
