@@ -6,20 +6,20 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,
-    most: Duration,
+    max: Duration,
     next: Duration,
 }
 
 impl Backoff {
     /// Delays from `first` up to `most`.
-    pub(crate) fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, next: first }
+    pub(crate) fn new(first: Duration, max: Duration) -> Self {
+        Self { first, max, next: first }
     }
 
     /// The next delay: at least half of the step and at most all of it, as `random` (0..1) says.
     pub(crate) fn next(&mut self, random: f64) -> Duration {
         let step = self.next;
-        self.next = (step * 2).min(self.most);
+        self.next = (step * 2).min(self.max);
         step.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
 

@@ -8,12 +8,12 @@ use tokio::process::{Child, Command};
 /// A child in a process group of its own. The whole group is killed when this is dropped, so that what the
 /// child has started goes too.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct ProcessGroup {
     pub(crate) child: Child,
     id: Option<Pid>,
 }
 
-impl Group {
+impl ProcessGroup {
     /// Starts the command in a new group.
     pub(crate) fn spawn(command: &mut Command) -> std::io::Result<Self> {
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
@@ -30,7 +30,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
@@ -39,7 +39,7 @@ impl Drop for Group {
 /// Takes the variables out of a child's environment that hold our secrets, or would make a `mobilecli` a gateway
 /// to somebody's cloud instead of a driver of what hangs here.
 #[expect(clippy::disallowed_methods, reason = "not a setting: looks for what must not be handed on")]
-pub(crate) fn without_secrets(command: &mut Command) -> &mut Command {
+pub(crate) fn remove_secrets(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if is_private(&name.to_string_lossy()) {
             command.env_remove(name);
@@ -50,7 +50,7 @@ pub(crate) fn without_secrets(command: &mut Command) -> &mut Command {
 
 /// The program of this name in `PATH`, as a shell would find it.
 #[expect(clippy::disallowed_methods, reason = "PATH is the system's, not a setting of ours")]
-pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file())
 }
@@ -80,7 +80,7 @@ mod tests {
     async fn grandchildren_go_with_the_group() {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 1000 & echo $!; wait"]).stdout(std::process::Stdio::piped());
-        let mut group = Group::spawn(&mut command).unwrap();
+        let mut group = ProcessGroup::spawn(&mut command).unwrap();
         let mut lines = BufReader::new(group.child.stdout.take().unwrap()).lines();
         let grandchild = lines.next_line().await.unwrap().unwrap();
         drop(group);

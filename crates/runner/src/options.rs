@@ -9,20 +9,20 @@ use uuid::Uuid;
 
 /// Whom a host serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Serves {
+pub enum ServedScope {
     /// One organization.
     Organization(Uuid),
     /// All organizations of the account.
     Account,
 }
 
-impl Serves {
+impl ServedScope {
     /// As headers of every request.
-    pub(crate) fn headers(self) -> HeaderMap {
+    pub(crate) fn to_headers(self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         match self {
-            Serves::Account => headers.insert(SERVES_HEADER, HeaderValue::from_static("account")),
-            Serves::Organization(id) => {
+            ServedScope::Account => headers.insert(SERVES_HEADER, HeaderValue::from_static("account")),
+            ServedScope::Organization(id) => {
                 let id = HeaderValue::from_str(&id.to_string()).ok();
                 id.and_then(|id| headers.insert("x-organization-id", id))
             }

@@ -19,9 +19,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use tokio_util::sync::CancellationToken;
 
 use super::HostError;
-use super::driver::DeviceCall;
-use super::fleet::{FencedCall, Fleet, Outbox};
-use super::server::Server;
+use super::driver::DriverCall;
+use super::fleet::{FencedCall, Fleet, FrameSender};
+use super::server::ServerEndpoint;
 use crate::backoff::Backoff;
 use crate::clock::{jitter, now};
 
@@ -38,15 +38,15 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Largest frame, in bytes. A screenshot of a large tablet as base64 has some 20 MB.
-const MOST_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 /// Answers that wait for the connection. Devices wait when it is full, so that screenshots do not fill the memory.
-const OUTBOX: usize = 16;
+const MAX_WAITING_ANSWERS: usize = 16;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Why a connection ended.
-enum End {
+enum ConnectionEnd {
     /// We were told to stop.
     Stopped,
     /// The server will not have us, ever.
@@ -59,8 +59,8 @@ enum End {
 ///
 /// # Errors
 /// When the server refuses the key.
-pub(crate) async fn keep(
-    server: Arc<Server>,
+pub(crate) async fn keep_connected(
+    server: Arc<ServerEndpoint>,
     fleet: Arc<Fleet>,
     name: String,
     stop: CancellationToken,
@@ -75,15 +75,15 @@ pub(crate) async fn keep(
             Ok(socket) => {
                 backoff.reset();
                 tracing::info!(server = server.name(), "connected");
-                serve(socket, &server, &fleet, &stop).await
+                run_connection(socket, &server, &fleet, &stop).await
             }
             Err(end) => end,
         };
         let delay = backoff.next(jitter());
         match end {
-            End::Stopped => return Ok(()),
-            End::Refused(error) => return Err(error),
-            End::Lost(reason) => {
+            ConnectionEnd::Stopped => return Ok(()),
+            ConnectionEnd::Refused(error) => return Err(error),
+            ConnectionEnd::Lost(reason) => {
                 tracing::warn!(server = server.name(), reason, retry_in = ?delay, "not connected");
             }
         }
@@ -94,39 +94,43 @@ pub(crate) async fn keep(
 }
 
 /// Opens the socket and introduces the host.
-async fn connect(server: &Server, name: &str) -> Result<Socket, End> {
+async fn connect(server: &ServerEndpoint, name: &str) -> Result<Socket, ConnectionEnd> {
     let opening = async {
-        let mut socket = open(server).await?;
+        let mut socket = open_socket(server).await?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let hello = FromHost::Hello { protocol: PROTOCOL_VERSION, name: name.to_owned(), version };
-        socket.send(text(&hello)?).await.map_err(|error| lost(&error))?;
-        welcome(&mut socket, server).await?;
+        socket.send(encode_frame(&hello)?).await.map_err(|error| lost_connection(&error))?;
+        wait_for_welcome(&mut socket, server).await?;
         Ok(socket)
     };
-    let late = || End::Lost(format!("the server did not answer within {} s", CONNECT_LIMIT.as_secs()));
+    let late =
+        || ConnectionEnd::Lost(format!("the server did not answer within {} s", CONNECT_LIMIT.as_secs()));
     timeout(CONNECT_LIMIT, opening).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn open(server: &Server) -> Result<Socket, End> {
-    let mut request = server.socket().into_client_request().map_err(|error| lost(&error))?;
-    let mut key =
-        HeaderValue::from_str(&server.authorization()).map_err(|error| End::Lost(error.to_string()))?;
+async fn open_socket(server: &ServerEndpoint) -> Result<Socket, ConnectionEnd> {
+    let mut request = server.socket_url().into_client_request().map_err(|error| lost_connection(&error))?;
+    let mut key = HeaderValue::from_str(&server.authorization())
+        .map_err(|error| ConnectionEnd::Lost(error.to_string()))?;
     key.set_sensitive(true);
     request.headers_mut().insert(header::AUTHORIZATION, key);
-    request.headers_mut().extend(server.serving());
-    let limits =
-        WebSocketConfig::default().max_message_size(Some(MOST_BYTES)).max_frame_size(Some(MOST_BYTES));
+    request.headers_mut().extend(server.scope_headers());
+    let limits = WebSocketConfig::default().max_message_size(Some(MAX_BYTES)).max_frame_size(Some(MAX_BYTES));
     match connect_async_with_config(request, Some(limits), true).await {
         Ok((socket, _)) => Ok(socket),
-        Err(Error::Http(response)) => Err(not_upgraded(server, response.status())),
-        Err(error) => Err(lost(&error)),
+        Err(Error::Http(response)) => Err(end_from_status(server, response.status())),
+        Err(error) => Err(lost_connection(&error)),
     }
 }
 
 /// What a plain HTTP answer means: some are final, since the same key will get the same answer.
-fn not_upgraded(server: &Server, status: StatusCode) -> End {
+fn end_from_status(server: &ServerEndpoint, status: StatusCode) -> ConnectionEnd {
     let refused = |reason| {
-        End::Refused(HostError::Refused { server: server.name().to_owned(), status: status.as_u16(), reason })
+        ConnectionEnd::Refused(HostError::Refused {
+            server: server.name().to_owned(),
+            status: status.as_u16(),
+            reason,
+        })
     };
     match status {
         StatusCode::UNAUTHORIZED => refused("it does not know it, or the key has expired or was revoked"),
@@ -134,48 +138,53 @@ fn not_upgraded(server: &Server, status: StatusCode) -> End {
             "its owner may not connect hosts there, which takes the role host; a key of one organization does not serve the \
              account",
         ),
-        StatusCode::NOT_FOUND => End::Lost("there is no Tenure server at this address".to_owned()),
-        other => End::Lost(format!("the server answered {other}")),
+        StatusCode::NOT_FOUND => ConnectionEnd::Lost("there is no Tenure server at this address".to_owned()),
+        other => ConnectionEnd::Lost(format!("the server answered {other}")),
     }
 }
 
-async fn welcome(socket: &mut Socket, server: &Server) -> Result<(), End> {
+async fn wait_for_welcome(socket: &mut Socket, server: &ServerEndpoint) -> Result<(), ConnectionEnd> {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(frame))) => {
-                return match parse(&frame)? {
+                return match decode_frame(&frame)? {
                     ToHost::Welcome { protocol: PROTOCOL_VERSION, .. } => Ok(()),
-                    ToHost::Welcome { protocol, .. } => Err(End::Lost(format!(
+                    ToHost::Welcome { protocol, .. } => Err(ConnectionEnd::Lost(format!(
                         "the server speaks version {protocol} of the host protocol and this host {PROTOCOL_VERSION}: \
                          upgrade the older one"
                     ))),
-                    _ => Err(End::Lost("the server did not say welcome".to_owned())),
+                    _ => Err(ConnectionEnd::Lost("the server did not say welcome".to_owned())),
                 };
             }
-            Some(Ok(Message::Close(reason))) => return Err(closed(reason, server)),
+            Some(Ok(Message::Close(reason))) => return Err(end_from_close(reason, server)),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(lost(&error)),
-            None => return Err(closed(None, server)),
+            Some(Err(error)) => return Err(lost_connection(&error)),
+            None => return Err(end_from_close(None, server)),
         }
     }
 }
 
 /// Speaks with the server until the connection ends. Reading never waits for writing, or two large frames
 /// that cross could wait for each other.
-async fn serve(socket: Socket, server: &Server, fleet: &Arc<Fleet>, stop: &CancellationToken) -> End {
+async fn run_connection(
+    socket: Socket,
+    server: &ServerEndpoint,
+    fleet: &Arc<Fleet>,
+    stop: &CancellationToken,
+) -> ConnectionEnd {
     let (sink, stream) = socket.split();
-    let (outbox, answers) = mpsc::channel(OUTBOX);
+    let (outbox, answers) = mpsc::channel(MAX_WAITING_ANSWERS);
     let (control, urgent) = mpsc::unbounded_channel();
-    let mut writing = Box::pin(write(sink, urgent, answers, fleet));
+    let mut writing = Box::pin(write_frames(sink, urgent, answers, fleet));
     let end = tokio::select! {
         end = &mut writing => return end,
-        end = read(stream, server, fleet, &outbox, &control) => end,
-        () = stop.cancelled() => End::Stopped,
+        end = read_frames(stream, server, fleet, &outbox, &control) => end,
+        () = stop.cancelled() => ConnectionEnd::Stopped,
     };
     let (code, reason) = match &end {
-        End::Stopped => (CloseCode::Away, "the host is stopping"),
-        End::Lost(reason) => (CloseCode::Policy, reason.as_str()),
-        End::Refused(_) => (CloseCode::Policy, "refused"),
+        ConnectionEnd::Stopped => (CloseCode::Away, "the host is stopping"),
+        ConnectionEnd::Lost(reason) => (CloseCode::Policy, reason.as_str()),
+        ConnectionEnd::Refused(_) => (CloseCode::Policy, "refused"),
     };
     // A close frame carries at most 123 bytes of reason.
     let reason: String = reason.chars().filter(char::is_ascii).take(120).collect();
@@ -185,12 +194,12 @@ async fn serve(socket: Socket, server: &Server, fleet: &Arc<Fleet>, stop: &Cance
 }
 
 /// Writes what is due: close and ping first, then the devices if they have changed, then answers.
-async fn write(
+async fn write_frames(
     mut sink: SplitSink<Socket, Message>,
     mut urgent: mpsc::UnboundedReceiver<Message>,
     mut answers: mpsc::Receiver<FromHost>,
     fleet: &Fleet,
-) -> End {
+) -> ConnectionEnd {
     let mut devices = fleet.reports();
     devices.mark_changed(); // all of them at the beginning
     loop {
@@ -199,33 +208,33 @@ async fn write(
             Some(message) = urgent.recv() => message,
             Ok(()) = devices.changed() => {
                 let devices = devices.borrow_and_update().clone();
-                match text(&FromHost::Devices { devices }) {
+                match encode_frame(&FromHost::Devices { devices }) {
                     Ok(message) => message,
                     Err(end) => return end,
                 }
             }
-            Some(frame) = answers.recv() => match text(&frame) {
+            Some(frame) = answers.recv() => match encode_frame(&frame) {
                 Ok(message) => message,
                 Err(end) => return end,
             },
         };
         let last = message.is_close();
         if let Err(error) = sink.send(message).await {
-            return lost(&error);
+            return lost_connection(&error);
         }
         if last {
-            return End::Stopped;
+            return ConnectionEnd::Stopped;
         }
     }
 }
 
-async fn read(
+async fn read_frames(
     mut stream: SplitStream<Socket>,
-    server: &Server,
+    server: &ServerEndpoint,
     fleet: &Arc<Fleet>,
-    outbox: &Outbox,
+    outbox: &FrameSender,
     control: &mpsc::UnboundedSender<Message>,
-) -> End {
+) -> ConnectionEnd {
     let mut pings = tokio::time::interval(PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = now();
@@ -237,66 +246,68 @@ async fn read(
                 continue;
             }
             () = tokio::time::sleep_until(heard + SILENCE_LIMIT) => {
-                return End::Lost(format!("the server was silent for {} s", SILENCE_LIMIT.as_secs()));
+                return ConnectionEnd::Lost(format!("the server was silent for {} s", SILENCE_LIMIT.as_secs()));
             }
         };
         heard = now();
         match frame {
-            Some(Ok(Message::Text(frame))) => match parse(&frame) {
-                Ok(order) => obey(order, server, fleet, outbox),
+            Some(Ok(Message::Text(frame))) => match decode_frame(&frame) {
+                Ok(order) => dispatch_order(order, server, fleet, outbox),
                 Err(end) => return end,
             },
-            Some(Ok(Message::Close(reason))) => return closed(reason, server),
+            Some(Ok(Message::Close(reason))) => return end_from_close(reason, server),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return lost(&error),
-            None => return closed(None, server),
+            Some(Err(error)) => return lost_connection(&error),
+            None => return end_from_close(None, server),
         }
     }
 }
 
 /// Hands an order to the fleet, without waiting for it to be done.
-fn obey(order: ToHost, server: &Server, fleet: &Arc<Fleet>, outbox: &Outbox) {
+fn dispatch_order(order: ToHost, server: &ServerEndpoint, fleet: &Arc<Fleet>, outbox: &FrameSender) {
     match order {
         ToHost::Welcome { .. } => {}
-        ToHost::Holds { holds } => fleet.holds(holds),
-        ToHost::Clean { serial, fence } => fleet.clean(serial, fence, outbox.clone()),
+        ToHost::Holds { holds } => fleet.observe_holds(holds),
+        ToHost::Clean { serial, fence } => fleet.end_hold(serial, fence, outbox.clone()),
         ToHost::Call { id, serial, fence, method, params, file, timeout_ms } => {
             let params = match params {
                 Value::Object(params) => params,
                 _ => serde_json::Map::new(),
             };
-            let file = file.map(|file| server.file(file));
-            let call = DeviceCall { serial, method, params, file };
+            let file = file.map(|file| server.remote_file(file));
+            let call = DriverCall { serial, method, params, file };
             let timeout = Duration::from_millis(timeout_ms);
-            fleet.call(FencedCall { id, fence, timeout, call }, outbox.clone());
+            fleet.queue_call(FencedCall { id, fence, timeout, call }, outbox.clone());
         }
     }
 }
 
-fn text(frame: &FromHost) -> Result<Message, End> {
+fn encode_frame(frame: &FromHost) -> Result<Message, ConnectionEnd> {
     match serde_json::to_string(frame) {
         Ok(json) => Ok(Message::text(json)),
-        Err(error) => Err(End::Lost(format!("cannot write a frame: {error}"))),
+        Err(error) => Err(ConnectionEnd::Lost(format!("cannot write a frame: {error}"))),
     }
 }
 
 /// Skipping an order would be worse than reconnecting, so one that is not understood ends the connection.
-fn parse(frame: &str) -> Result<ToHost, End> {
+fn decode_frame(frame: &str) -> Result<ToHost, ConnectionEnd> {
     serde_json::from_str(frame).map_err(|error| {
-        End::Lost(format!("this host does not understand the server, upgrade the older: {error}"))
+        ConnectionEnd::Lost(format!("this host does not understand the server, upgrade the older: {error}"))
     })
 }
 
-fn lost(error: &Error) -> End {
-    End::Lost(error.to_string())
+fn lost_connection(error: &Error) -> ConnectionEnd {
+    ConnectionEnd::Lost(error.to_string())
 }
 
-fn closed(reason: Option<CloseFrame>, server: &Server) -> End {
+fn end_from_close(reason: Option<CloseFrame>, server: &ServerEndpoint) -> ConnectionEnd {
     match reason {
         Some(frame) if u16::from(frame.code) == CLOSE_REPLACED => {
-            End::Refused(HostError::Replaced { server: server.name().to_owned() })
+            ConnectionEnd::Refused(HostError::Replaced { server: server.name().to_owned() })
         }
-        Some(frame) if !frame.reason.is_empty() => End::Lost(format!("the server closed: {}", frame.reason)),
-        _ => End::Lost("the server closed the connection".to_owned()),
+        Some(frame) if !frame.reason.is_empty() => {
+            ConnectionEnd::Lost(format!("the server closed: {}", frame.reason))
+        }
+        _ => ConnectionEnd::Lost("the server closed the connection".to_owned()),
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const INVALID_PARAMS: i64 = -32602;
 
 /// One call of a device. Only the fleet makes them, after fencing.
 #[derive(Debug)]
-pub(crate) struct DeviceCall {
+pub(crate) struct DriverCall {
     pub(crate) serial: String,
     pub(crate) method: String,
     /// Without `deviceId`: the serial is what counts.
@@ -30,36 +30,36 @@ pub(crate) trait Driver: Send + Sync {
     fn devices(&self) -> watch::Receiver<Vec<DeviceReport>>;
 
     /// Does what a client asked for.
-    async fn call(&self, call: DeviceCall) -> Result<Value, CallError>;
+    async fn call(&self, call: DriverCall) -> Result<Value, CallError>;
 
     /// Takes away what the last hold left behind. The error is a sentence for the operator.
     async fn clean(&self, serial: &str) -> Result<(), String>;
 
     /// Ends what the driver has started, after its token was cancelled.
-    async fn stopped(&self);
+    async fn join_tasks(&self);
 }
 
 /// An error in JSON-RPC's terms.
-pub(crate) fn failure(code: i64, message: &str, data: impl Into<String>) -> CallError {
+pub(crate) fn call_error(code: i64, message: &str, data: impl Into<String>) -> CallError {
     CallError { code, message: message.to_owned(), data: Some(data.into()) }
 }
 
 /// Something went wrong on the host.
-pub(crate) fn host_failed(data: impl Into<String>) -> CallError {
-    failure(HOST_FAILED, "Server error", data)
+pub(crate) fn host_error(data: impl Into<String>) -> CallError {
+    call_error(HOST_FAILED, "Server error", data)
 }
 
 /// The method does not exist here.
 pub(crate) fn method_not_found(method: &str) -> CallError {
-    failure(METHOD_NOT_FOUND, "Method not found", format!("{method} is not available on this device"))
+    call_error(METHOD_NOT_FOUND, "Method not found", format!("{method} is not available on this device"))
 }
 
 /// A parameter is missing or of the wrong kind.
 pub(crate) fn invalid_params(data: impl Into<String>) -> CallError {
-    failure(INVALID_PARAMS, "Invalid params", data)
+    call_error(INVALID_PARAMS, "Invalid params", data)
 }
 
 /// What a person should read of a failed call.
-pub(crate) fn sentence(error: CallError) -> String {
+pub(crate) fn error_sentence(error: CallError) -> String {
     error.data.unwrap_or(error.message)
 }

@@ -9,14 +9,14 @@ pub(crate) struct Fence {
 
 /// Why a call of some hold is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stale {
+pub(crate) enum StaleHold {
     /// This very hold has ended.
     Ended,
     /// A newer hold has been seen.
     Replaced,
 }
 
-impl Stale {
+impl StaleHold {
     /// One sentence for the caller.
     pub(crate) fn sentence(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Stale {
 
 impl Fence {
     /// Learns that a hold stands. A smaller number changes nothing, nor does one that has ended.
-    pub(crate) fn see(&mut self, fence: i64) {
+    pub(crate) fn observe_hold(&mut self, fence: i64) {
         if self.largest.is_none_or(|largest| fence > largest) {
             *self = Self { largest: Some(fence), ended: false };
         }
@@ -36,18 +36,18 @@ impl Fence {
 
     /// Learns that a hold has ended. Answers whether the device is to be cleaned after it: not when somebody
     /// else holds it by now.
-    pub(crate) fn end(&mut self, fence: i64) -> bool {
-        self.see(fence);
+    pub(crate) fn end_hold(&mut self, fence: i64) -> bool {
+        self.observe_hold(fence);
         let newest = self.largest == Some(fence);
         self.ended |= newest;
         newest
     }
 
     /// Whether a call of this hold may run.
-    pub(crate) fn admits(&self, fence: i64) -> Result<(), Stale> {
+    pub(crate) fn check_hold(&self, fence: i64) -> Result<(), StaleHold> {
         match self.largest {
-            Some(largest) if largest > fence => Err(Stale::Replaced),
-            Some(largest) if largest == fence && self.ended => Err(Stale::Ended),
+            Some(largest) if largest > fence => Err(StaleHold::Replaced),
+            Some(largest) if largest == fence && self.ended => Err(StaleHold::Ended),
             _ => Ok(()),
         }
     }
@@ -61,7 +61,7 @@ mod tests {
         See(i64),
         End(i64, bool),
         Admits(i64),
-        Refuses(i64, Stale),
+        Refuses(i64, StaleHold),
     }
     use Event::*;
 
@@ -71,22 +71,25 @@ mod tests {
             ("anything is new at first", vec![Admits(7), Admits(1)]),
             (
                 "a newer hold replaces",
-                vec![See(5), Admits(5), See(6), Refuses(5, Stale::Replaced), Admits(6)],
+                vec![See(5), Admits(5), See(6), Refuses(5, StaleHold::Replaced), Admits(6)],
             ),
-            ("an older notice changes nothing", vec![See(6), See(5), Admits(6), Refuses(5, Stale::Replaced)]),
-            ("an ended hold is refused", vec![See(5), End(5, true), Refuses(5, Stale::Ended), Admits(6)]),
-            ("an ended hold does not come back", vec![End(5, true), See(5), Refuses(5, Stale::Ended)]),
-            ("ending twice is the same", vec![End(5, true), End(5, true), Refuses(5, Stale::Ended)]),
+            (
+                "an older notice changes nothing",
+                vec![See(6), See(5), Admits(6), Refuses(5, StaleHold::Replaced)],
+            ),
+            ("an ended hold is refused", vec![See(5), End(5, true), Refuses(5, StaleHold::Ended), Admits(6)]),
+            ("an ended hold does not come back", vec![End(5, true), See(5), Refuses(5, StaleHold::Ended)]),
+            ("ending twice is the same", vec![End(5, true), End(5, true), Refuses(5, StaleHold::Ended)]),
             ("no cleaning under a newer hold", vec![See(6), End(5, false), Admits(6)]),
         ];
         for (name, events) in table {
             let mut fence = Fence::default();
             for event in events {
                 match event {
-                    See(number) => fence.see(number),
-                    End(number, clean) => assert_eq!(fence.end(number), clean, "{name}"),
-                    Admits(number) => assert_eq!(fence.admits(number), Ok(()), "{name}"),
-                    Refuses(number, why) => assert_eq!(fence.admits(number), Err(why), "{name}"),
+                    See(number) => fence.observe_hold(number),
+                    End(number, clean) => assert_eq!(fence.end_hold(number), clean, "{name}"),
+                    Admits(number) => assert_eq!(fence.check_hold(number), Ok(()), "{name}"),
+                    Refuses(number, why) => assert_eq!(fence.check_hold(number), Err(why), "{name}"),
                 }
             }
         }

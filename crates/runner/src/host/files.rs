@@ -10,7 +10,7 @@ use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
-use super::driver::host_failed;
+use super::driver::host_error;
 
 /// A file on a server. The key to it is not printed.
 pub(crate) struct RemoteFile {
@@ -34,25 +34,27 @@ impl RemoteFile {
     /// kind of app it is. The file goes when the path is dropped.
     pub(crate) async fn fetch(&self, dir: &Path) -> Result<TempPath, CallError> {
         let request = self.client.get(&self.url).header(header::AUTHORIZATION, &self.authorization);
-        let response = accepted(request.send().await, "fetching the file")?;
+        let response = check_response(request.send().await, "fetching the file")?;
         let (file, path) = tempfile::Builder::new()
-            .suffix(&extension(&self.name))
+            .suffix(&file_suffix(&self.name))
             .tempfile_in(dir)
-            .map_err(|error| local(&error))?
+            .map_err(|error| local_file_error(&error))?
             .into_parts();
         let mut file = tokio::fs::File::from_std(file);
         let mut body = response.bytes_stream();
-        while let Some(chunk) = body.try_next().await.map_err(|error| broken("fetching the file", error))? {
-            file.write_all(&chunk).await.map_err(|error| local(&error))?;
+        while let Some(chunk) =
+            body.try_next().await.map_err(|error| transfer_error("fetching the file", error))?
+        {
+            file.write_all(&chunk).await.map_err(|error| local_file_error(&error))?;
         }
-        file.flush().await.map_err(|error| local(&error))?;
+        file.flush().await.map_err(|error| local_file_error(&error))?;
         Ok(path)
     }
 
     /// Stores the file at `path` on the server.
     pub(crate) async fn store(&self, path: &Path) -> Result<(), CallError> {
-        let file = tokio::fs::File::open(path).await.map_err(|error| local(&error))?;
-        let length = file.metadata().await.map_err(|error| local(&error))?.len();
+        let file = tokio::fs::File::open(path).await.map_err(|error| local_file_error(&error))?;
+        let length = file.metadata().await.map_err(|error| local_file_error(&error))?.len();
         let request = self
             .client
             .put(&self.url)
@@ -60,7 +62,7 @@ impl RemoteFile {
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .header(header::CONTENT_LENGTH, length)
             .body(reqwest::Body::wrap_stream(ReaderStream::new(file)));
-        accepted(request.send().await, "storing the recording").map(drop)
+        check_response(request.send().await, "storing the recording").map(drop)
     }
 }
 
@@ -71,40 +73,40 @@ impl fmt::Debug for RemoteFile {
 }
 
 /// `.apk` of `app.apk`; nothing if the name has no plain extension.
-fn extension(name: &str) -> String {
+fn file_suffix(name: &str) -> String {
     match Path::new(name).extension().and_then(|extension| extension.to_str()) {
         Some(plain) if plain.chars().all(|c| c.is_ascii_alphanumeric()) => format!(".{plain}"),
         _ => String::new(),
     }
 }
 
-fn accepted(answer: reqwest::Result<Response>, doing: &str) -> Result<Response, CallError> {
-    let response = answer.map_err(|error| broken(doing, error))?;
+fn check_response(answer: reqwest::Result<Response>, doing: &str) -> Result<Response, CallError> {
+    let response = answer.map_err(|error| transfer_error(doing, error))?;
     if response.status().is_success() {
         return Ok(response);
     }
-    Err(host_failed(format!("{doing} failed: the server answered {}", response.status())))
+    Err(host_error(format!("{doing} failed: the server answered {}", response.status())))
 }
 
 /// Without the address: it is nothing to the client who reads this.
-fn broken(doing: &str, error: reqwest::Error) -> CallError {
-    host_failed(format!("{doing} failed: {}", error.without_url()))
+fn transfer_error(doing: &str, error: reqwest::Error) -> CallError {
+    host_error(format!("{doing} failed: {}", error.without_url()))
 }
 
-fn local(error: &std::io::Error) -> CallError {
-    host_failed(format!("the device's host cannot keep the file: {error}"))
+fn local_file_error(error: &std::io::Error) -> CallError {
+    host_error(format!("the device's host cannot keep the file: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::extension;
+    use super::file_suffix;
 
     #[test]
     fn only_plain_extensions_are_kept() {
         for (name, expected) in
             [("a.apk", ".apk"), ("b.app.zip", ".zip"), ("none", ""), ("x.a-b", ""), ("", "")]
         {
-            assert_eq!(extension(name), expected, "{name}");
+            assert_eq!(file_suffix(name), expected, "{name}");
         }
     }
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::options::{Serves, could_be_key, hostname};
+use crate::options::{ServedScope, could_be_key, hostname};
 
 /// Most simulated devices of one platform.
-const MOST_SIMULATED: u16 = 1000;
+const MAX_SIMULATED: u16 = 1000;
 
 /// What `tenure host` is told. [`HostOptions::new`] fills in what rarely changes.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ pub struct HostOptions {
     /// The API key that the host connects with. Never printed.
     pub token: String,
     /// Whom the host serves; without it, what the key is for.
-    pub serves: Option<Serves>,
+    pub serves: Option<ServedScope>,
     /// The host's name, unique in its organization: a second host of the same name replaces the first.
     pub name: String,
     /// The `mobilecli` program; without it, the one in `PATH`.
@@ -57,15 +57,15 @@ impl HostOptions {
     }
 
     /// All simulated devices together.
-    pub(crate) fn simulated(&self) -> SimulatedDevices {
+    pub(crate) fn simulated_total(&self) -> SimulatedDevices {
         let sum = |count: fn(&SimulatedDevices) -> u16| {
-            self.simulate.iter().map(count).fold(0, u16::saturating_add).min(MOST_SIMULATED)
+            self.simulate.iter().map(count).fold(0, u16::saturating_add).min(MAX_SIMULATED)
         };
         SimulatedDevices { android: sum(|s| s.android), ios: sum(|s| s.ios) }
     }
 
     /// Refuses what cannot work, before anything is started.
-    pub(crate) fn check(&self) -> Result<(), HostError> {
+    pub(crate) fn validate(&self) -> Result<(), HostError> {
         if self.servers.is_empty() {
             return Err(HostError::NoServer);
         }
@@ -115,7 +115,7 @@ impl FromStr for SimulatedDevices {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = || ParseSimulatedDevicesError(text.to_owned());
         let count = |digits: &str| {
-            digits.trim().parse().ok().filter(|count| *count <= MOST_SIMULATED).ok_or_else(refuse)
+            digits.trim().parse().ok().filter(|count| *count <= MAX_SIMULATED).ok_or_else(refuse)
         };
         let mut devices = Self::default();
         for part in text.split(',') {

@@ -9,23 +9,23 @@ use reqwest::header::HeaderMap;
 
 use super::HostError;
 use super::files::RemoteFile;
-use crate::options::{Serves, base_url};
+use crate::options::{ServedScope, base_url};
 
 /// A server's address and the key for it. The key is not printed.
 #[derive(Clone)]
-pub(crate) struct Server {
+pub(crate) struct ServerEndpoint {
     base: String,
     token: String,
-    serves: Option<Serves>,
+    serves: Option<ServedScope>,
     client: Client,
 }
 
-impl Server {
+impl ServerEndpoint {
     /// Refuses an address that is neither `http://` nor `https://`.
     pub(crate) fn new(
         url: &str,
         token: String,
-        serves: Option<Serves>,
+        serves: Option<ServedScope>,
         client: Client,
     ) -> Result<Self, HostError> {
         let base = base_url(url).ok_or_else(|| HostError::BadServer { url: url.to_owned() })?;
@@ -43,33 +43,33 @@ impl Server {
     }
 
     /// Whom the host serves, as headers.
-    pub(crate) fn serving(&self) -> HeaderMap {
-        self.serves.map(Serves::headers).unwrap_or_default()
+    pub(crate) fn scope_headers(&self) -> HeaderMap {
+        self.serves.map(ServedScope::to_headers).unwrap_or_default()
     }
 
     /// Address of the WebSocket.
-    pub(crate) fn socket(&self) -> String {
+    pub(crate) fn socket_url(&self) -> String {
         // http -> ws, https -> wss
         format!("ws{}{HOST_PATH}", &self.base["http".len()..])
     }
 
     /// A file that one of this server's calls is about.
-    pub(crate) fn file(&self, file: CallFile) -> RemoteFile {
+    pub(crate) fn remote_file(&self, file: CallFile) -> RemoteFile {
         let url = format!("{}{HOST_FILES_PATH}/{}", self.base, file.id);
         RemoteFile::new(url, file.name, self.authorization(), self.client.clone())
     }
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for ServerEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("base", &self.base).finish_non_exhaustive()
+        f.debug_struct("ServerEndpoint").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
 /// The client for files.
-pub(crate) fn http_client(serves: Option<Serves>) -> Result<Client, HostError> {
+pub(crate) fn files_client(serves: Option<ServedScope>) -> Result<Client, HostError> {
     crate::options::http_client()
-        .default_headers(serves.map(Serves::headers).unwrap_or_default())
+        .default_headers(serves.map(ServedScope::to_headers).unwrap_or_default())
         .read_timeout(Duration::from_secs(60))
         .user_agent(concat!("tenure-host/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -83,9 +83,9 @@ mod tests {
     #[test]
     fn addresses_become_sockets_and_odd_ones_are_refused() {
         let socket = |url| {
-            Server::new(url, "mob_secret".into(), None, http_client(None).unwrap())
+            ServerEndpoint::new(url, "mob_secret".into(), None, files_client(None).unwrap())
                 .ok()
-                .map(|server| server.socket())
+                .map(|server| server.socket_url())
         };
         let at = |address: &str| Some(format!("{address}{HOST_PATH}"));
         assert_eq!(socket("http://127.0.0.1:7420/"), at("ws://127.0.0.1:7420"));

@@ -18,7 +18,7 @@ impl StateDir {
     /// Makes the folder (readable by its owner alone), locks it, and removes temporary files of a killed host.
     pub(crate) fn open(path: &Path) -> Result<Self, HostError> {
         let failed = |cause| HostError::StateDir { path: path.to_owned(), cause };
-        private_dir(path).map_err(failed)?;
+        create_private_dir(path).map_err(failed)?;
         let lock = File::create(path.join("lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -27,34 +27,34 @@ impl StateDir {
         }
         // mobilecli runs elsewhere and is given paths: they must not depend on the working directory.
         let state = Self { path: fs::canonicalize(path).map_err(failed)?, _lock: lock };
-        state.fresh("tmp").map_err(failed)?;
+        state.recreate_dir("tmp").map_err(failed)?;
         Ok(state)
     }
 
     /// A folder below, made if missing.
-    pub(crate) fn dir(&self, name: &str) -> io::Result<PathBuf> {
+    pub(crate) fn create_dir(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.path.join(name);
-        private_dir(&path)?;
+        create_private_dir(&path)?;
         Ok(path)
     }
 
     /// An empty folder below.
-    pub(crate) fn fresh(&self, name: &str) -> io::Result<PathBuf> {
+    pub(crate) fn recreate_dir(&self, name: &str) -> io::Result<PathBuf> {
         match fs::remove_dir_all(self.path.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        self.dir(name)
+        self.create_dir(name)
     }
 
     /// Where files live for the length of a call.
-    pub(crate) fn tmp(&self) -> PathBuf {
+    pub(crate) fn tmp_dir(&self) -> PathBuf {
         self.path.join("tmp")
     }
 }
 
 /// Uploaded apps and recordings are their owners' business alone.
-fn private_dir(path: &Path) -> io::Result<()> {
+fn create_private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
@@ -67,10 +67,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         let first = StateDir::open(&path).unwrap();
-        fs::write(first.tmp().join("left.apk"), "x").unwrap();
+        fs::write(first.tmp_dir().join("left.apk"), "x").unwrap();
         assert!(matches!(StateDir::open(&path), Err(HostError::StateDirInUse(_))));
         drop(first);
         let second = StateDir::open(&path).unwrap();
-        assert_eq!(fs::read_dir(second.tmp()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(second.tmp_dir()).unwrap().count(), 0);
     }
 }

@@ -16,12 +16,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::directives::{Asked, Directives, Found};
-use super::text::{Decoder, Lines};
-use crate::child_process::Group;
+use super::directives::{Directives, OutputPart, RequestedState};
+use super::text::{LineSplitter, Utf8Decoder};
+use crate::child_process::ProcessGroup;
 
 /// How long what a command left running may go on writing after it.
-const AFTERWARDS: Duration = Duration::from_secs(1);
+const LEFTOVER_LIMIT: Duration = Duration::from_secs(1);
 
 /// How much is still read, and how long each read may take, when the whole group is gone: the pipe may be held open
 /// by what has left the group.
@@ -29,15 +29,15 @@ const LAST_BYTES: usize = 1 << 20;
 const LAST_READ: Duration = Duration::from_millis(200);
 
 /// Bytes read at once.
-const PIECE: usize = 8 << 10;
+const READ_BYTES: usize = 8 << 10;
 
 /// Last lines of standard error that a failure shows, and the longest part of each in characters.
-const LAST_LINES: usize = 10;
-const SHOWN: usize = 400;
+const MAX_LAST_LINES: usize = 10;
+const MAX_LINE_CHARS: usize = 400;
 
 /// What may end a command before it ends itself.
 #[derive(Debug)]
-pub(crate) struct Limits<'a> {
+pub(crate) struct CommandLimits<'a> {
     pub(crate) time: Duration,
     /// From SIGTERM to SIGKILL.
     pub(crate) grace: Duration,
@@ -45,41 +45,41 @@ pub(crate) struct Limits<'a> {
     /// The worker has no more time.
     pub(crate) stopped: &'a CancellationToken,
     /// Nobody takes what is written.
-    pub(crate) broken: &'a CancellationToken,
+    pub(crate) report_failed: &'a CancellationToken,
 }
 
 /// Why a command ended.
 #[derive(Debug)]
-pub(crate) enum Ending {
+pub(crate) enum CommandEnd {
     ByItself(ExitStatus),
     OutOfTime,
     Cancelled,
     Stopped,
-    Broken,
+    ReportFailed,
 }
 
 /// What the worker itself remembers of what a command wrote.
 #[derive(Debug, Default)]
-pub(crate) struct Said {
+pub(crate) struct OutputSummary {
     /// The last state that was asked for.
-    pub(crate) state: Option<Asked>,
+    pub(crate) requested_state: Option<RequestedState>,
     last: VecDeque<String>,
 }
 
-impl Said {
+impl OutputSummary {
     /// The last lines of standard error.
     pub(crate) fn last_lines(&self) -> String {
         self.last.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    fn remember(&mut self, line: &str) {
+    fn add_line(&mut self, line: &str) {
         if line.trim().is_empty() {
             return;
         }
-        if self.last.len() == LAST_LINES {
+        if self.last.len() == MAX_LAST_LINES {
             self.last.pop_front();
         }
-        self.last.push_back(line.chars().take(SHOWN).collect());
+        self.last.push_back(line.chars().take(MAX_LINE_CHARS).collect());
     }
 }
 
@@ -88,41 +88,41 @@ impl Said {
 ///
 /// # Errors
 /// The command does not start.
-pub(crate) async fn run(
+pub(crate) async fn run_command(
     command: &mut Command,
     input: String,
     items: mpsc::Sender<Item>,
     directives: bool,
-    limits: &Limits<'_>,
-) -> io::Result<(Ending, Said)> {
-    let mut running = Running::start(command, input, items, directives)?;
+    limits: &CommandLimits<'_>,
+) -> io::Result<(CommandEnd, OutputSummary)> {
+    let mut running = RunningCommand::start(command, input, items, directives)?;
     let ending = tokio::select! {
-        status = running.group.child.wait() => Ending::ByItself(status?),
-        () = limits.cancelled.cancelled() => Ending::Cancelled,
-        () = limits.stopped.cancelled() => Ending::Stopped,
-        () = limits.broken.cancelled() => Ending::Broken,
-        () = tokio::time::sleep(limits.time) => Ending::OutOfTime,
+        status = running.group.child.wait() => CommandEnd::ByItself(status?),
+        () = limits.cancelled.cancelled() => CommandEnd::Cancelled,
+        () = limits.stopped.cancelled() => CommandEnd::Stopped,
+        () = limits.report_failed.cancelled() => CommandEnd::ReportFailed,
+        () = tokio::time::sleep(limits.time) => CommandEnd::OutOfTime,
     };
     match ending {
-        Ending::ByItself(_) => running.end(AFTERWARDS).await,
+        CommandEnd::ByItself(_) => running.wait_and_kill(LEFTOVER_LIMIT).await,
         _ => {
             running.group.signal(Signal::TERM);
-            running.end(limits.grace).await;
+            running.wait_and_kill(limits.grace).await;
         }
     }
-    let said = std::mem::take(&mut *running.said.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok((ending, said))
+    let summary = std::mem::take(&mut *running.summary.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((ending, summary))
 }
 
-struct Running {
-    group: Group,
+struct RunningCommand {
+    group: ProcessGroup,
     pumps: JoinSet<()>,
     closing: CancellationToken,
-    said: Arc<Mutex<Said>>,
+    summary: Arc<Mutex<OutputSummary>>,
     _feeding: Option<AbortOnDropHandle<()>>,
 }
 
-impl Running {
+impl RunningCommand {
     fn start(
         command: &mut Command,
         input: String,
@@ -130,23 +130,26 @@ impl Running {
         directives: bool,
     ) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut group = Group::spawn(command)?;
-        let feeding = group.child.stdin.take().map(|stdin| tokio::spawn(feed(stdin, input)));
-        let (closing, said) = (CancellationToken::new(), Arc::<Mutex<Said>>::default());
+        let mut group = ProcessGroup::spawn(command)?;
+        let feeding = group.child.stdin.take().map(|stdin| tokio::spawn(write_input(stdin, input)));
+        let (closing, summary) = (CancellationToken::new(), Arc::<Mutex<OutputSummary>>::default());
         let mut pumps = JoinSet::new();
         if let Some(pipe) = group.child.stdout.take() {
-            let answer = Answer { directives: directives.then(Directives::default), said: Arc::clone(&said) };
-            pumps.spawn(pump(pipe, answer, items.clone(), closing.clone()));
+            let answer = StdoutReader {
+                directives: directives.then(Directives::default),
+                summary: Arc::clone(&summary),
+            };
+            pumps.spawn(pump_pipe(pipe, answer, items.clone(), closing.clone()));
         }
         if let Some(pipe) = group.child.stderr.take() {
-            let log = Log { lines: Lines::default(), said: Arc::clone(&said) };
-            pumps.spawn(pump(pipe, log, items, closing.clone()));
+            let log = StderrReader { lines: LineSplitter::default(), summary: Arc::clone(&summary) };
+            pumps.spawn(pump_pipe(pipe, log, items, closing.clone()));
         }
-        Ok(Self { group, pumps, closing, said, _feeding: feeding.map(AbortOnDropHandle::new) })
+        Ok(Self { group, pumps, closing, summary, _feeding: feeding.map(AbortOnDropHandle::new) })
     }
 
     /// Waits until all of the group is gone, or kills what is left at the limit; then reads what is left to read.
-    async fn end(&mut self, limit: Duration) {
+    async fn wait_and_kill(&mut self, limit: Duration) {
         let gone = async {
             let _ = self.group.child.wait().await;
             while self.pumps.join_next().await.is_some() {}
@@ -160,25 +163,25 @@ impl Running {
 }
 
 /// Writes the input. A command need not read it.
-async fn feed(mut stdin: ChildStdin, input: String) {
+async fn write_input(mut stdin: ChildStdin, input: String) {
     let _ = stdin.write_all(input.as_bytes()).await;
     let _ = stdin.shutdown().await;
 }
 
 /// What becomes of the text of a pipe.
-trait Reader: Send + 'static {
+trait PipeReader: Send + 'static {
     fn take(&mut self, text: &str) -> Vec<Item>;
     fn finish(&mut self) -> Vec<Item>;
 }
 
 /// Reads a pipe to its end. It does not read on while nobody takes the items.
-async fn pump(
+async fn pump_pipe(
     mut pipe: impl AsyncRead + Unpin,
-    mut reader: impl Reader,
+    mut reader: impl PipeReader,
     items: mpsc::Sender<Item>,
     closing: CancellationToken,
 ) {
-    let (mut decoder, mut piece, mut left) = (Decoder::default(), vec![0; PIECE], LAST_BYTES);
+    let (mut decoder, mut piece, mut left) = (Utf8Decoder::default(), vec![0; READ_BYTES], LAST_BYTES);
     loop {
         let last_read = async {
             closing.cancelled().await;
@@ -208,17 +211,18 @@ async fn pump(
 }
 
 /// Standard output: the answer, less directives if there may be any.
-struct Answer {
+struct StdoutReader {
     directives: Option<Directives>,
-    said: Arc<Mutex<Said>>,
+    summary: Arc<Mutex<OutputSummary>>,
 }
 
-impl Answer {
-    fn items(&self, found: Vec<Found>) -> Vec<Item> {
-        let state = |asked| self.said.lock().unwrap_or_else(PoisonError::into_inner).state = Some(asked);
+impl StdoutReader {
+    fn take_items(&self, found: Vec<OutputPart>) -> Vec<Item> {
+        let state =
+            |asked| self.summary.lock().unwrap_or_else(PoisonError::into_inner).requested_state = Some(asked);
         let items = found.into_iter().filter_map(|found| match found {
-            Found::Item(item) => Some(item),
-            Found::State(asked) => {
+            OutputPart::Item(item) => Some(item),
+            OutputPart::State(asked) => {
                 state(asked);
                 None
             }
@@ -227,12 +231,12 @@ impl Answer {
     }
 }
 
-impl Reader for Answer {
+impl PipeReader for StdoutReader {
     fn take(&mut self, text: &str) -> Vec<Item> {
         match &mut self.directives {
             Some(directives) => {
                 let found = directives.take(text);
-                self.items(found)
+                self.take_items(found)
             }
             None if text.is_empty() => Vec::new(),
             None => vec![Item::Output { text: text.to_owned() }],
@@ -241,35 +245,35 @@ impl Reader for Answer {
 
     fn finish(&mut self) -> Vec<Item> {
         let found = self.directives.as_mut().map(Directives::finish);
-        self.items(found.unwrap_or_default())
+        self.take_items(found.unwrap_or_default())
     }
 }
 
 /// Standard error: a line, an item.
-struct Log {
-    lines: Lines,
-    said: Arc<Mutex<Said>>,
+struct StderrReader {
+    lines: LineSplitter,
+    summary: Arc<Mutex<OutputSummary>>,
 }
 
-impl Log {
-    fn items(&self, lines: impl IntoIterator<Item = String>) -> Vec<Item> {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+impl StderrReader {
+    fn take_items(&self, lines: impl IntoIterator<Item = String>) -> Vec<Item> {
+        let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
         let items = lines.into_iter().map(|line| {
-            said.remember(&line);
+            summary.add_line(&line);
             Item::Log { line }
         });
         items.collect()
     }
 }
 
-impl Reader for Log {
+impl PipeReader for StderrReader {
     fn take(&mut self, text: &str) -> Vec<Item> {
         let lines = self.lines.take(text);
-        self.items(lines)
+        self.take_items(lines)
     }
 
     fn finish(&mut self) -> Vec<Item> {
         let line = self.lines.finish();
-        self.items(line)
+        self.take_items(line)
     }
 }

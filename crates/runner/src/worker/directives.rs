@@ -1,4 +1,4 @@
-//! Lines of a command's output that speak to the worker: `::tenure {"title": "…"}`.
+//! LineSplitter of a command's output that speak to the worker: `::tenure {"title": "…"}`.
 
 use protocol::work::{Item, PullRequest, Usage};
 use serde::Deserialize;
@@ -7,13 +7,13 @@ use serde_json::Value;
 /// How such a line begins.
 const PREFIX: &str = "::tenure ";
 
-/// Longest such line, in bytes; a longer one is output. Servers refuse a request of more than 1 MiB.
-const LONGEST: usize = 256 << 10;
+/// Longest such line, in bytes; a longer one is output. WorkClient refuse a request of more than 1 MiB.
+const MAX_DIRECTIVE_BYTES: usize = 256 << 10;
 
 /// The state that a turn asks its session to be left in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Asked {
+pub(crate) enum RequestedState {
     Finished,
     WaitingForUser,
     WaitingForApproval,
@@ -27,14 +27,14 @@ struct Directive {
     pull_request: Option<PullRequest>,
     structured_output: Option<Value>,
     title: Option<String>,
-    state: Option<Asked>,
+    state: Option<RequestedState>,
 }
 
 /// What the output turned out to be.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Found {
+pub(crate) enum OutputPart {
     Item(Item),
-    State(Asked),
+    State(RequestedState),
 }
 
 /// Takes directives out of output. A line is held back only for as long as it may be one.
@@ -46,7 +46,7 @@ pub(crate) struct Directives {
 
 impl Directives {
     /// What is known with this text.
-    pub(crate) fn take(&mut self, text: &str) -> Vec<Found> {
+    pub(crate) fn take(&mut self, text: &str) -> Vec<OutputPart> {
         let (mut found, mut output) = (Vec::new(), String::new());
         for piece in text.split_inclusive('\n') {
             if self.mid_line {
@@ -57,49 +57,49 @@ impl Directives {
             self.held.push_str(piece);
             let may_be = self.held.starts_with(PREFIX) || PREFIX.starts_with(self.held.as_str());
             let whole = self.held.ends_with('\n');
-            if may_be && !whole && self.held.len() <= LONGEST {
+            if may_be && !whole && self.held.len() <= MAX_DIRECTIVE_BYTES {
                 continue;
             }
             let line = std::mem::take(&mut self.held);
             self.mid_line = !whole;
             match line.strip_prefix(PREFIX) {
                 Some(directive) if whole => {
-                    flush(&mut output, &mut found);
-                    read(&line, directive, &mut found);
+                    flush_output(&mut output, &mut found);
+                    parse_directive(&line, directive, &mut found);
                 }
                 _ => output.push_str(&line),
             }
         }
-        flush(&mut output, &mut found);
+        flush_output(&mut output, &mut found);
         found
     }
 
     /// What was held back when nothing more comes.
-    pub(crate) fn finish(&mut self) -> Vec<Found> {
+    pub(crate) fn finish(&mut self) -> Vec<OutputPart> {
         let mut found = Vec::new();
         let line = std::mem::take(&mut self.held);
         match line.strip_prefix(PREFIX) {
-            Some(directive) => read(&line, directive, &mut found),
-            None => flush(&mut line.clone(), &mut found),
+            Some(directive) => parse_directive(&line, directive, &mut found),
+            None => flush_output(&mut line.clone(), &mut found),
         }
         found
     }
 }
 
-fn flush(output: &mut String, found: &mut Vec<Found>) {
+fn flush_output(output: &mut String, found: &mut Vec<OutputPart>) {
     if !output.is_empty() {
-        found.push(Found::Item(Item::Output { text: std::mem::take(output) }));
+        found.push(OutputPart::Item(Item::Output { text: std::mem::take(output) }));
     }
 }
 
 /// Reads a directive. One that cannot be read stays output, so that nothing is lost, and the log says why.
-fn read(line: &str, directive: &str, found: &mut Vec<Found>) {
+fn parse_directive(line: &str, directive: &str, found: &mut Vec<OutputPart>) {
     let directive: Directive = match serde_json::from_str(directive) {
         Ok(directive) => directive,
         Err(error) => {
-            found.push(Found::Item(Item::Output { text: line.to_owned() }));
+            found.push(OutputPart::Item(Item::Output { text: line.to_owned() }));
             let line = format!("tenure worker: the line ::tenure cannot be read: {error}");
-            return found.push(Found::Item(Item::Log { line }));
+            return found.push(OutputPart::Item(Item::Log { line }));
         }
     };
     let items = [
@@ -108,8 +108,8 @@ fn read(line: &str, directive: &str, found: &mut Vec<Found>) {
         directive.structured_output.map(|value| Item::StructuredOutput { value }),
         directive.title.map(|title| Item::Title { title }),
     ];
-    found.extend(items.into_iter().flatten().map(Found::Item));
-    found.extend(directive.state.map(Found::State));
+    found.extend(items.into_iter().flatten().map(OutputPart::Item));
+    found.extend(directive.state.map(OutputPart::State));
 }
 
 #[cfg(test)]
@@ -117,23 +117,24 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn output(text: &str) -> Found {
-        Found::Item(Item::Output { text: text.to_owned() })
+    fn output(text: &str) -> OutputPart {
+        OutputPart::Item(Item::Output { text: text.to_owned() })
     }
 
     /// All that is found when the text comes in pieces of some size, output joined.
-    fn all(text: &str, size: usize) -> Vec<Found> {
+    fn all(text: &str, size: usize) -> Vec<OutputPart> {
         let mut directives = Directives::default();
-        let mut found: Vec<Found> = Vec::new();
+        let mut found: Vec<OutputPart> = Vec::new();
         for piece in text.as_bytes().chunks(size) {
             found.extend(directives.take(std::str::from_utf8(piece).unwrap()));
         }
         found.extend(directives.finish());
         found.into_iter().fold(Vec::new(), |mut joined, next| {
             match (joined.last_mut(), next) {
-                (Some(Found::Item(Item::Output { text })), Found::Item(Item::Output { text: more })) => {
-                    text.push_str(&more)
-                }
+                (
+                    Some(OutputPart::Item(Item::Output { text })),
+                    OutputPart::Item(Item::Output { text: more }),
+                ) => text.push_str(&more),
                 (_, next) => joined.push(next),
             }
             joined
@@ -149,13 +150,13 @@ mod tests {
         for size in 1..=text.len() {
             let expected = [
                 output("hello\n"),
-                Found::Item(Item::Title { title: "T".into() }),
-                Found::State(Asked::Finished),
+                OutputPart::Item(Item::Title { title: "T".into() }),
+                OutputPart::State(RequestedState::Finished),
                 output("::ten\n x ::tenure {}\n"),
-                Found::Item(Item::Usage(usage)),
+                OutputPart::Item(Item::Usage(usage)),
                 output("bye\n"),
-                Found::Item(Item::PullRequest(PullRequest { url: "u".into(), state: None })),
-                Found::Item(Item::StructuredOutput { value: json!([1]) }),
+                OutputPart::Item(Item::PullRequest(PullRequest { url: "u".into(), state: None })),
+                OutputPart::Item(Item::StructuredOutput { value: json!([1]) }),
             ];
             assert_eq!(all(text, size), expected, "in pieces of {size}");
         }
@@ -166,7 +167,9 @@ mod tests {
         for line in ["::tenure {\"colour\":1}\n", "::tenure no\n", "::tenure {\"state\":\"asleep\"}\n"] {
             let found = all(line, 7);
             assert_eq!(found[0], output(line));
-            assert!(matches!(&found[1], Found::Item(Item::Log { line }) if line.contains("cannot be read")));
+            assert!(
+                matches!(&found[1], OutputPart::Item(Item::Log { line }) if line.contains("cannot be read"))
+            );
         }
     }
 
@@ -176,7 +179,7 @@ mod tests {
         assert_eq!(directives.take("::ten"), []);
         assert_eq!(directives.take("or"), [output("::tenor")]);
         assert_eq!(directives.take("::tenure "), [output("::tenure ")]);
-        let long = format!("\n::tenure {}", "x".repeat(LONGEST));
+        let long = format!("\n::tenure {}", "x".repeat(MAX_DIRECTIVE_BYTES));
         assert_eq!(directives.take(&long), [output(&long)]);
     }
 }

@@ -7,18 +7,18 @@ use protocol::work::Assignment;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::work_client::{Servers, Trouble, Turn};
+use super::work_client::{ClaimedTurn, WorkClient, WorkError};
 use crate::backoff::Backoff;
 use crate::clock::{jitter, now};
 
 /// Longest time between two heartbeats.
-const MOST_SILENCE: Duration = Duration::from_secs(10);
+const MAX_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The claim of one turn.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) servers: Arc<Servers>,
-    pub(crate) turn: Turn,
+    pub(crate) client: Arc<WorkClient>,
+    pub(crate) turn: ClaimedTurn,
     length: Duration,
     until: Instant,
     /// Somebody wants the turn to end.
@@ -30,11 +30,11 @@ pub(crate) struct Lease {
 impl Lease {
     /// The claim that was just answered. It was made a moment ago, and fencing has the last word. The lease takes the
     /// turn's token out of the assignment.
-    pub(crate) fn new(servers: Arc<Servers>, assignment: &mut Assignment) -> Self {
-        let length = length(assignment.lease_seconds);
+    pub(crate) fn new(client: Arc<WorkClient>, assignment: &mut Assignment) -> Self {
+        let length = lease_duration(assignment.lease_seconds);
         Self {
-            servers,
-            turn: Turn::of(assignment),
+            client,
+            turn: ClaimedTurn::from_assignment(assignment),
             length,
             until: now() + length,
             cancelled: CancellationToken::new(),
@@ -42,14 +42,14 @@ impl Lease {
         }
     }
 
-    /// The turn is not ours: [`Lease::keep`] returns.
-    pub(crate) fn lose(&self) {
+    /// The turn is not ours: [`Lease::renew_until_lost`] returns.
+    pub(crate) fn mark_lost(&self) {
         self.lost.cancel();
     }
 
     /// Keeps the claim with a heartbeat at each third of it or sooner, and returns why when it is lost.
-    pub(crate) async fn keep(&self) -> String {
-        let (mut until, mut wait) = (self.until, rhythm(self.length));
+    pub(crate) async fn renew_until_lost(&self) -> String {
+        let (mut until, mut wait) = (self.until, heartbeat_interval(self.length));
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
             let at = (now() + wait).min(until);
@@ -58,23 +58,23 @@ impl Lease {
                 () = self.lost.cancelled() => return "another worker has it, or it is over".to_owned(),
             }
             let asked = now();
-            let heartbeat = timeout_at(until, self.servers.heartbeat(&self.turn));
+            let heartbeat = timeout_at(until, self.client.send_heartbeat(&self.turn));
             match heartbeat.await {
                 Ok(Ok(beat)) => {
-                    let length = length(beat.lease_seconds);
-                    (until, wait) = (asked + length, rhythm(length));
+                    let length = lease_duration(beat.lease_seconds);
+                    (until, wait) = (asked + length, heartbeat_interval(length));
                     backoff.reset();
                     if beat.cancelled {
                         self.cancelled.cancel();
                     }
                 }
-                Ok(Err(Trouble::Lost)) => return "another worker has it, or it is over".to_owned(),
-                Ok(Err(Trouble::Refused { server, status })) => {
+                Ok(Err(WorkError::Lost)) => return "another worker has it, or it is over".to_owned(),
+                Ok(Err(WorkError::Refused { server, status })) => {
                     return format!(
                         "{server} refused the turn's token ({status}): another worker has it, it is over, or the key is no good"
                     );
                 }
-                Ok(Err(Trouble::Away(reason) | Trouble::Unusable(reason))) if now() < until => {
+                Ok(Err(WorkError::Unavailable(reason) | WorkError::Rejected(reason))) if now() < until => {
                     wait = backoff.next(jitter());
                     tracing::warn!(session = %self.turn.session, reason, retry_in = ?wait, "no heartbeat");
                 }
@@ -85,11 +85,11 @@ impl Lease {
 }
 
 /// How often a heartbeat is due: often enough to keep the claim, and to hear soon that the turn is cancelled.
-fn rhythm(length: Duration) -> Duration {
-    (length / 3).min(MOST_SILENCE)
+fn heartbeat_interval(length: Duration) -> Duration {
+    (length / 3).min(MAX_HEARTBEAT_INTERVAL)
 }
 
 /// A lease of no time at all would be a busy loop.
-fn length(seconds: u64) -> Duration {
+fn lease_duration(seconds: u64) -> Duration {
     Duration::from_secs(seconds.clamp(1, 24 * 3600))
 }

@@ -32,17 +32,17 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
 use crate::clock::{jitter, now};
-use turn::Work;
-use work_client::{Servers, Trouble};
+use turn::TurnRunner;
+use work_client::{WorkClient, WorkError};
 
 /// How long a claim waits for a turn, in seconds. Shorter than what proxies allow a request.
 const WAIT_SECONDS: u64 = 25;
 
 /// "Nothing came" sooner than this is a server that does not wait: it must not be asked in a loop.
-const TOO_SOON: Duration = Duration::from_secs(1);
+const MIN_CLAIM_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a command that was ended because the worker stops may take to be reported.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const FINAL_REPORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The two ways to stop a worker: either is enough.
 #[derive(Debug, Clone, Default)]
@@ -59,28 +59,34 @@ pub struct Stop {
 /// When the options make no sense, the folder cannot be used, or a server refuses the key: trying again would not
 /// help. Everything else (a server that is away, a command that fails) is waited out or told.
 pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> {
-    options.check()?;
-    let servers =
-        Arc::new(Servers::new(&options.servers, &options.token, options.organization, options.account)?);
-    let directory = turn::create(&options.directory)
+    options.validate()?;
+    let client =
+        Arc::new(WorkClient::new(&options.servers, &options.token, options.organization, options.account)?);
+    let directory = turn::create_private_dir(&options.directory)
         .and_then(|()| options.directory.canonicalize())
         .map_err(|cause| WorkerError::Directory { path: options.directory.clone(), cause })?;
     if let Some(user) = &options.exec_user {
-        user.admit(&directory)?;
+        user.allow_access(&directory)?;
     }
     let claiming = stop.gently.child_token();
     let stopped = stop.now.child_token();
-    let hurry = hurry(claiming.clone(), stopped.clone(), options.stop_limit);
-    let _hurry = AbortOnDropHandle::new(tokio::spawn(hurry));
-    let work = Arc::new(Work { options, servers, directory, rooms: folder_locks::Rooms::default(), stopped });
+    let stop_limit = enforce_stop_limit(claiming.clone(), stopped.clone(), options.stop_limit);
+    let _stop_limit = AbortOnDropHandle::new(tokio::spawn(stop_limit));
+    let runner = Arc::new(TurnRunner {
+        options,
+        client,
+        directory,
+        folder_locks: folder_locks::FolderLocks::default(),
+        stopped,
+    });
     let mut slots = JoinSet::new();
-    for _ in 0..work.options.parallel {
-        slots.spawn(slot(Arc::clone(&work), claiming.clone()));
+    for _ in 0..runner.options.parallel {
+        slots.spawn(run_slot(Arc::clone(&runner), claiming.clone()));
     }
-    let last = work.options.grace + LAST_WORDS;
+    let last = runner.options.grace + FINAL_REPORT_LIMIT;
     tokio::select! {
-        outcome = all(&mut slots, &claiming) => outcome,
-        () = too_long(&work.stopped, last) => {
+        outcome = wait_for_slots(&mut slots, &claiming) => outcome,
+        () = wait_for_final_reports(&runner.stopped, last) => {
             tracing::warn!("what a turn had still to say could not be told to the server");
             slots.shutdown().await;
             Ok(())
@@ -89,7 +95,7 @@ pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> 
 }
 
 /// Waits for all slots. When one of them ends, none claims anything more.
-async fn all(
+async fn wait_for_slots(
     slots: &mut JoinSet<Result<(), WorkerError>>,
     claiming: &CancellationToken,
 ) -> Result<(), WorkerError> {
@@ -105,13 +111,13 @@ async fn all(
 }
 
 /// Returns when turns that must end have had their time to.
-async fn too_long(stopped: &CancellationToken, last: Duration) {
+async fn wait_for_final_reports(stopped: &CancellationToken, last: Duration) {
     stopped.cancelled().await;
     tokio::time::sleep(last).await;
 }
 
 /// Gives the turns that run their last time once nothing is claimed any more.
-async fn hurry(claiming: CancellationToken, stopped: CancellationToken, limit: Duration) {
+async fn enforce_stop_limit(claiming: CancellationToken, stopped: CancellationToken, limit: Duration) {
     tokio::select! {
         () = stopped.cancelled() => claiming.cancel(),
         () = claiming.cancelled() => {
@@ -123,31 +129,31 @@ async fn hurry(claiming: CancellationToken, stopped: CancellationToken, limit: D
 }
 
 /// Claims and works, one turn after another.
-async fn slot(work: Arc<Work>, claiming: CancellationToken) -> Result<(), WorkerError> {
-    let agents = Some(work.options.agents.clone()).filter(|agents| !agents.is_empty());
-    let claim = Claim { worker: work.options.name.clone(), agents, wait_seconds: WAIT_SECONDS };
+async fn run_slot(runner: Arc<TurnRunner>, claiming: CancellationToken) -> Result<(), WorkerError> {
+    let agents = Some(runner.options.agents.clone()).filter(|agents| !agents.is_empty());
+    let claim = Claim { worker: runner.options.name.clone(), agents, wait_seconds: WAIT_SECONDS };
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
     loop {
         let asked = now();
         let claimed = tokio::select! {
             biased;
             () = claiming.cancelled() => return Ok(()),
-            claimed = work.servers.claim(&claim) => claimed,
+            claimed = runner.client.claim_turn(&claim) => claimed,
         };
         let trouble = match claimed {
             Ok(Some(assignment)) => {
                 backoff.reset();
-                work.take(assignment).await;
+                runner.run_turn(assignment).await;
                 continue;
             }
-            Ok(None) if asked.elapsed() >= TOO_SOON => {
+            Ok(None) if asked.elapsed() >= MIN_CLAIM_WAIT => {
                 backoff.reset();
                 continue;
             }
             Ok(None) => None,
-            Err(Trouble::Refused { server, status }) => return Err(refused(server, status)),
-            Err(Trouble::Lost) => Some("the turn is not there".to_owned()),
-            Err(Trouble::Unusable(reason) | Trouble::Away(reason)) => Some(reason),
+            Err(WorkError::Refused { server, status }) => return Err(refusal_error(server, status)),
+            Err(WorkError::Lost) => Some("the turn is not there".to_owned()),
+            Err(WorkError::Rejected(reason) | WorkError::Unavailable(reason)) => Some(reason),
         };
         let delay = backoff.next(jitter());
         if let Some(reason) = trouble {
@@ -159,7 +165,7 @@ async fn slot(work: Arc<Work>, claiming: CancellationToken) -> Result<(), Worker
     }
 }
 
-fn refused(server: String, status: u16) -> WorkerError {
+fn refusal_error(server: String, status: u16) -> WorkerError {
     let reason = match status {
         401 => "it does not know it, or the key has expired or was revoked",
         _ => {

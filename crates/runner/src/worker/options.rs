@@ -10,7 +10,7 @@ use super::ExecUser;
 use crate::options::{could_be_key, hostname};
 
 /// Most turns at once.
-const MOST_PARALLEL: usize = 1000;
+const MAX_PARALLEL: usize = 1000;
 
 /// What `tenure worker` is told. [`WorkerOptions::new`] fills in what rarely changes.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl WorkerOptions {
     }
 
     /// Refuses what cannot work, before anything is claimed.
-    pub(crate) fn check(&self) -> Result<(), WorkerError> {
+    pub(crate) fn validate(&self) -> Result<(), WorkerError> {
         if self.servers.is_empty() {
             return Err(WorkerError::NoServer);
         }
@@ -83,7 +83,7 @@ impl WorkerOptions {
         if self.command.trim().is_empty() || self.command.contains('\0') {
             return Err(WorkerError::NoCommand);
         }
-        if !(1..=MOST_PARALLEL).contains(&self.parallel) {
+        if !(1..=MAX_PARALLEL).contains(&self.parallel) {
             return Err(WorkerError::BadParallel);
         }
         if self.time_limit.is_zero() {
@@ -121,7 +121,7 @@ pub enum WorkerError {
     #[error("no command to run: say with --exec what answers a message")]
     NoCommand,
     /// The number of turns at once makes no sense.
-    #[error("a worker runs from 1 to {MOST_PARALLEL} turns at once: see --parallel")]
+    #[error("a worker runs from 1 to {MAX_PARALLEL} turns at once: see --parallel")]
     BadParallel,
     /// Turns would have no time.
     #[error("a turn needs time: see --time-limit")]
@@ -149,7 +149,7 @@ pub enum WorkerError {
     },
     /// The command's user would not get to the sessions' folders, or could replace them.
     #[error("the folder {path} is not fit for --exec-user: {reason}")]
-    FolderOfAnother {
+    UnsafeDirectory {
         /// The folder.
         path: PathBuf,
         /// What is wrong with it.

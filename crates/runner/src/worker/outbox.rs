@@ -7,72 +7,72 @@ use tokio::sync::mpsc;
 use tokio::time::{timeout, timeout_at};
 
 use super::lease::Lease;
-use super::work_client::Trouble;
+use super::work_client::WorkError;
 use crate::clock::now;
 
 /// Items that wait for the server. When it is full the command waits: output is neither lost nor piled up.
-pub(crate) const WAITING: usize = 64;
+pub(crate) const MAX_WAITING_ITEMS: usize = 64;
 
 /// How long a batch waits for more.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER_TIME: Duration = Duration::from_millis(100);
 
 /// A batch of this size goes at once.
 const ENOUGH_BYTES: usize = 8 << 10;
 
 /// What waits already is taken along up to this size.
-const MOST_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 
 /// Reports everything until the senders are gone. When there is nothing for a moment, it says that the work has begun.
 ///
 /// # Errors
 /// Why the server will not take it: the turn cannot go on.
-pub(crate) async fn report(lease: &Lease, mut items: mpsc::Receiver<Item>) -> Result<(), String> {
-    let mut first = match timeout(GATHER, items.recv()).await {
+pub(crate) async fn report_items(lease: &Lease, mut items: mpsc::Receiver<Item>) -> Result<(), String> {
+    let mut first = match timeout(GATHER_TIME, items.recv()).await {
         Ok(item) => item,
         Err(_) => {
-            send(lease, 0, Vec::new()).await?;
+            send_report(lease, 0, Vec::new()).await?;
             items.recv().await
         }
     };
     let mut number = 0;
     while let Some(item) = first {
-        number += send(lease, number, batch(item, &mut items).await).await?;
+        number += send_report(lease, number, gather_batch(item, &mut items).await).await?;
         first = items.recv().await;
     }
     Ok(())
 }
 
 /// Reports the items from this number on, and says how many they were.
-async fn send(lease: &Lease, first: u64, items: Vec<Item>) -> Result<u64, String> {
+async fn send_report(lease: &Lease, first: u64, items: Vec<Item>) -> Result<u64, String> {
     let report = Report { claimed: lease.turn.claimed, first, items };
-    match lease.servers.report(&lease.turn, &report).await {
+    match lease.client.send_report(&lease.turn, &report).await {
         Ok(beat) => {
             if beat.cancelled {
                 lease.cancelled.cancel();
             }
             Ok(report.items.len() as u64)
         }
-        Err(Trouble::Lost | Trouble::Refused { .. }) => {
-            lease.lose();
+        Err(WorkError::Lost | WorkError::Refused { .. }) => {
+            lease.mark_lost();
             // Whoever keeps the lease ends all of the turn, this too.
             std::future::pending().await
         }
-        Err(Trouble::Unusable(reason) | Trouble::Away(reason)) => Err(reason),
+        Err(WorkError::Rejected(reason) | WorkError::Unavailable(reason)) => Err(reason),
     }
 }
 
 /// The item, and what comes within a moment after it.
-async fn batch(first: Item, items: &mut mpsc::Receiver<Item>) -> Vec<Item> {
-    let mut batch = Batch::default();
+async fn gather_batch(first: Item, items: &mut mpsc::Receiver<Item>) -> Vec<Item> {
+    let mut batch = ItemBatch::default();
     batch.push(first);
-    let until = now() + GATHER;
+    let until = now() + GATHER_TIME;
     while batch.bytes < ENOUGH_BYTES {
         match timeout_at(until, items.recv()).await {
             Ok(Some(item)) => batch.push(item),
             Ok(None) | Err(_) => break,
         }
     }
-    while batch.bytes < MOST_BYTES && batch.items.len() < MOST_ITEMS {
+    while batch.bytes < MAX_BYTES && batch.items.len() < MOST_ITEMS {
         match items.try_recv() {
             Ok(item) => batch.push(item),
             Err(_) => break,
@@ -82,15 +82,15 @@ async fn batch(first: Item, items: &mut mpsc::Receiver<Item>) -> Vec<Item> {
 }
 
 #[derive(Default)]
-struct Batch {
+struct ItemBatch {
     items: Vec<Item>,
     bytes: usize,
 }
 
-impl Batch {
+impl ItemBatch {
     /// Adds an item; output that follows output becomes one piece.
     fn push(&mut self, item: Item) {
-        self.bytes += size(&item);
+        self.bytes += wire_size(&item);
         match (self.items.last_mut(), item) {
             (Some(Item::Output { text }), Item::Output { text: more }) => text.push_str(&more),
             (_, item) => self.items.push(item),
@@ -99,7 +99,7 @@ impl Batch {
 }
 
 /// About what it takes on the wire.
-fn size(item: &Item) -> usize {
+fn wire_size(item: &Item) -> usize {
     32 + match item {
         Item::Output { text } | Item::Log { line: text } => text.len(),
         Item::Message { text, parts } => {
@@ -120,23 +120,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_gathers_for_a_moment_or_until_it_is_large() {
-        let (sender, mut items) = mpsc::channel(WAITING);
+        let (sender, mut items) = mpsc::channel(MAX_WAITING_ITEMS);
         sender.try_send(output("b")).unwrap();
         sender.try_send(Item::Log { line: "c".into() }).unwrap();
         sender.try_send(output("d")).unwrap();
         let expected = vec![output("ab"), Item::Log { line: "c".into() }, output("d")];
         let begun = now();
-        assert_eq!(batch(output("a"), &mut items).await, expected);
-        assert_eq!(begun.elapsed(), GATHER);
+        assert_eq!(gather_batch(output("a"), &mut items).await, expected);
+        assert_eq!(begun.elapsed(), GATHER_TIME);
 
         sender.try_send(output("y")).unwrap();
         let begun = now();
-        assert_eq!(batch(output(&"x".repeat(ENOUGH_BYTES)), &mut items).await.len(), 1);
+        assert_eq!(gather_batch(output(&"x".repeat(ENOUGH_BYTES)), &mut items).await.len(), 1);
         assert!(begun.elapsed().is_zero());
 
         drop(sender);
         let begun = now();
-        assert_eq!(batch(output("z"), &mut items).await, [output("z")]);
+        assert_eq!(gather_batch(output("z"), &mut items).await, [output("z")]);
         assert!(begun.elapsed().is_zero());
     }
 }

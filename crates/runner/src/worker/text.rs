@@ -1,17 +1,17 @@
 //! What a command writes, as text: whole characters, whole lines where lines matter.
 
 /// Longest line, in bytes; a longer one becomes several.
-const LONGEST: usize = 8 << 10;
+const MAX_LINE_BYTES: usize = 8 << 10;
 
 /// Bytes into text, when characters come in pieces. What is no UTF-8 becomes U+FFFD, and so does NUL, which
 /// databases do not take.
 #[derive(Debug, Default)]
-pub(crate) struct Decoder {
+pub(crate) struct Utf8Decoder {
     /// The beginning of a character whose rest has not come yet: at most three bytes.
     tail: Vec<u8>,
 }
 
-impl Decoder {
+impl Utf8Decoder {
     /// All characters that are complete with these bytes.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> String {
         self.tail.extend_from_slice(bytes);
@@ -36,7 +36,7 @@ impl Decoder {
             }
         }
         self.tail = rest.to_vec();
-        without_nul(text)
+        replace_nul(text)
     }
 
     /// What is left when nothing more comes.
@@ -46,28 +46,28 @@ impl Decoder {
 }
 
 /// The text with U+FFFD for NUL.
-pub(crate) fn without_nul(text: String) -> String {
+pub(crate) fn replace_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
 /// Text into lines, without their breaks.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub(crate) struct LineSplitter {
     line: String,
 }
 
-impl Lines {
+impl LineSplitter {
     /// The lines that are complete with this text.
     pub(crate) fn take(&mut self, text: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for piece in text.split_inclusive('\n') {
             self.line.push_str(piece);
-            while self.line.trim_end_matches('\n').len() > LONGEST {
-                let rest = self.line.split_off(self.line.floor_char_boundary(LONGEST));
+            while self.line.trim_end_matches('\n').len() > MAX_LINE_BYTES {
+                let rest = self.line.split_off(self.line.floor_char_boundary(MAX_LINE_BYTES));
                 lines.push(std::mem::replace(&mut self.line, rest));
             }
             if self.line.ends_with('\n') {
-                lines.push(without_break(&std::mem::take(&mut self.line)));
+                lines.push(strip_line_break(&std::mem::take(&mut self.line)));
             }
         }
         lines
@@ -75,11 +75,11 @@ impl Lines {
 
     /// The line that had no break when nothing more comes.
     pub(crate) fn finish(&mut self) -> Option<String> {
-        Some(without_break(&std::mem::take(&mut self.line))).filter(|line| !line.is_empty())
+        Some(strip_line_break(&std::mem::take(&mut self.line))).filter(|line| !line.is_empty())
     }
 }
 
-fn without_break(line: &str) -> String {
+fn strip_line_break(line: &str) -> String {
     let line = line.strip_suffix('\n').unwrap_or(line);
     line.strip_suffix('\r').unwrap_or(line).to_owned()
 }
@@ -92,7 +92,7 @@ mod tests {
     fn characters_survive_every_way_to_cut_them() {
         let text = "aé€𝄞\u{10ffff}z";
         for size in 1..=text.len() {
-            let mut decoder = Decoder::default();
+            let mut decoder = Utf8Decoder::default();
             let pieces: Vec<String> = text.as_bytes().chunks(size).map(|piece| decoder.take(piece)).collect();
             assert_eq!(pieces.concat() + &decoder.finish(), text, "in pieces of {size}");
         }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_is_no_text_is_marked_and_the_rest_kept() {
         for bytes in [&b"a\xffb\xc3(c\0d\xe2\x82"[..], b"\xed\xa0\x80", b"\xf0\x9f", b"\x80\x80x"] {
-            let mut decoder = Decoder::default();
+            let mut decoder = Utf8Decoder::default();
             let all: String = bytes.iter().map(|byte| decoder.take(&[*byte])).collect();
             let expected = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
             assert_eq!(all + &decoder.finish(), expected, "{bytes:?}");
@@ -110,15 +110,15 @@ mod tests {
 
     #[test]
     fn lines_come_whole_and_in_bounds() {
-        let mut lines = Lines::default();
+        let mut lines = LineSplitter::default();
         assert_eq!(lines.take("a\nb"), ["a"]);
         assert_eq!(lines.take("c\r\n\nd"), ["bc", ""]);
         assert_eq!(lines.finish(), Some("d".to_owned()));
         assert_eq!(lines.finish(), None);
 
-        let long = "é".repeat(LONGEST) + "\n";
+        let long = "é".repeat(MAX_LINE_BYTES) + "\n";
         let pieces = lines.take(&long);
-        assert!(pieces.iter().all(|piece| piece.len() <= LONGEST + 1));
+        assert!(pieces.iter().all(|piece| piece.len() <= MAX_LINE_BYTES + 1));
         assert_eq!(pieces.concat() + "\n", long);
     }
 }

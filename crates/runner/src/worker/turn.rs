@@ -11,89 +11,89 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::WorkerOptions;
-use super::command::{self, Ending, Limits, Said};
-use super::directives::Asked;
-use super::folder_locks::Rooms;
+use super::command::{self, CommandEnd, CommandLimits, OutputSummary};
+use super::directives::RequestedState;
+use super::folder_locks::FolderLocks;
 use super::lease::Lease;
 use super::outbox;
-use super::work_client::{Servers, Trouble};
-use crate::child_process::without_secrets;
+use super::work_client::{WorkClient, WorkError};
+use crate::child_process::remove_secrets;
 
 /// Longest text that is put into the environment, in bytes: the system refuses programs with more than 128 KiB.
-const MOST_VARIABLE: usize = 100_000;
+const MAX_VARIABLE: usize = 100_000;
 
 /// What all turns of a worker share.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct TurnRunner {
     pub(crate) options: WorkerOptions,
-    pub(crate) servers: Arc<Servers>,
+    pub(crate) client: Arc<WorkClient>,
     /// The folder of the sessions' folders, absolute.
     pub(crate) directory: PathBuf,
-    pub(crate) rooms: Rooms,
+    pub(crate) folder_locks: FolderLocks,
     /// Turns that still run must end.
     pub(crate) stopped: CancellationToken,
 }
 
-impl Work {
+impl TurnRunner {
     /// Works on a turn that was just claimed, to its end or until it is lost. What can go wrong is the
     /// turn's own failure, and told to the server.
-    pub(crate) async fn take(&self, mut assignment: Assignment) {
-        let lease = Lease::new(Arc::clone(&self.servers), &mut assignment);
+    pub(crate) async fn run_turn(&self, mut assignment: Assignment) {
+        let lease = Lease::new(Arc::clone(&self.client), &mut assignment);
         tracing::info!(session = %lease.turn.session, turn = assignment.number, attempt = assignment.attempt, "turn begun");
         tokio::select! {
             // Dropping the answer kills the command and all that it started.
-            reason = lease.keep() => {
+            reason = lease.renew_until_lost() => {
                 tracing::warn!(session = %lease.turn.session, turn = assignment.number, reason, "turn dropped");
             }
-            () = self.answer(&assignment, &lease) => {}
+            () = self.run_and_report(&assignment, &lease) => {}
         }
     }
 
-    async fn answer(&self, assignment: &Assignment, lease: &Lease) {
-        let _room = self.rooms.enter(lease.turn.session).await;
-        let (items, waiting) = mpsc::channel(outbox::WAITING);
-        let broken = CancellationToken::new();
-        let limits = Limits {
+    async fn run_and_report(&self, assignment: &Assignment, lease: &Lease) {
+        let _lock = self.folder_locks.lock_folder(lease.turn.session).await;
+        let (items, waiting) = mpsc::channel(outbox::MAX_WAITING_ITEMS);
+        let report_failed = CancellationToken::new();
+        let limits = CommandLimits {
             time: self.options.time_limit,
             grace: self.options.grace,
             cancelled: &lease.cancelled,
             stopped: &self.stopped,
-            broken: &broken,
+            report_failed: &report_failed,
         };
         let reporting = async {
-            let reported = outbox::report(lease, waiting).await;
+            let reported = outbox::report_items(lease, waiting).await;
             if reported.is_err() {
-                broken.cancel();
+                report_failed.cancel();
             }
             reported
         };
-        let (ended, reported) = tokio::join!(self.run(assignment, items, &limits), reporting);
+        let (ended, reported) = tokio::join!(self.run_command(assignment, items, &limits), reporting);
         let outcome = match reported {
-            Err(reason) => failed(format!("what the command wrote could not be reported: {reason}")),
-            Ok(()) => outcome(ended, self.options.time_limit),
+            Err(reason) => failure_outcome(format!("what the command wrote could not be reported: {reason}")),
+            Ok(()) => turn_outcome(ended, self.options.time_limit),
         };
         tracing::info!(session = %lease.turn.session, turn = assignment.number, ?outcome, "turn ended");
-        match lease.servers.done(&lease.turn, &Done { claimed: lease.turn.claimed, outcome }).await {
+        match lease.client.finish_turn(&lease.turn, &Done { claimed: lease.turn.claimed, outcome }).await {
             Ok(()) => {}
-            Err(Trouble::Unusable(reason) | Trouble::Away(reason)) => {
+            Err(WorkError::Rejected(reason) | WorkError::Unavailable(reason)) => {
                 tracing::error!(session = %lease.turn.session, reason, "the turn's outcome was not taken");
             }
-            Err(Trouble::Lost | Trouble::Refused { .. }) => {
+            Err(WorkError::Lost | WorkError::Refused { .. }) => {
                 tracing::warn!(session = %lease.turn.session, "the turn was taken away at its end");
             }
         }
     }
 
-    async fn run(
+    async fn run_command(
         &self,
         assignment: &Assignment,
         items: mpsc::Sender<protocol::work::Item>,
-        limits: &Limits<'_>,
-    ) -> io::Result<(Ending, Said)> {
+        limits: &CommandLimits<'_>,
+    ) -> io::Result<(CommandEnd, OutputSummary)> {
         let directory = self.directory.join(assignment.session.to_string());
-        create(&directory)?;
+        create_private_dir(&directory)?;
         if let Some(user) = &self.options.exec_user {
-            user.own(&directory)?;
+            user.give_folder(&directory)?;
         }
         let input = if self.options.json_input {
             serde_json::to_string(assignment)?
@@ -101,47 +101,47 @@ impl Work {
             assignment.message.text.clone()
         };
         let mut command = self.command(assignment, &directory);
-        command::run(&mut command, input, items, self.options.directives, limits).await
+        command::run_command(&mut command, input, items, self.options.directives, limits).await
     }
 
     fn command(&self, assignment: &Assignment, directory: &Path) -> Command {
         let session = assignment.session.to_string();
         let mut shell = Command::new("sh");
-        without_secrets(shell.arg("-c").arg(self.options.command.replace("{session}", &session)))
+        remove_secrets(shell.arg("-c").arg(self.options.command.replace("{session}", &session)))
             .current_dir(directory)
             .env("TENURE_SESSION_ID", &session)
-            .env("TENURE_SESSION_TITLE", variable(&assignment.title))
+            .env("TENURE_SESSION_TITLE", variable_value(&assignment.title))
             .env("TENURE_SESSION_DIR", directory)
-            .env("TENURE_AGENT", variable(&assignment.agent.name))
-            .env("TENURE_MODEL", variable(assignment.agent.model.as_deref().unwrap_or_default()))
+            .env("TENURE_AGENT", variable_value(&assignment.agent.name))
+            .env("TENURE_MODEL", variable_value(assignment.agent.model.as_deref().unwrap_or_default()))
             .env("TENURE_TURN", assignment.number.to_string())
             .env("TENURE_ATTEMPT", assignment.attempt.to_string());
         let prompt = assignment.agent.system_prompt.as_deref().unwrap_or_default();
-        shell.env("TENURE_SYSTEM_PROMPT", variable(prompt));
+        shell.env("TENURE_SYSTEM_PROMPT", variable_value(prompt));
         if self.options.secrets {
-            shell.envs(secrets(assignment));
+            shell.envs(secret_variables(assignment));
         }
         if let Some(user) = &self.options.exec_user {
-            user.run(&mut shell);
+            user.apply_to(&mut shell);
         }
         shell
     }
 }
 
 /// The session's secrets as variables, less those that would change which programs run and how.
-fn secrets(assignment: &Assignment) -> impl Iterator<Item = (&str, String)> {
+fn secret_variables(assignment: &Assignment) -> impl Iterator<Item = (&str, String)> {
     let harmless = assignment.secrets.0.iter().filter(|(name, _)| {
-        let harmless = may_be_variable(name);
+        let harmless = is_allowed_variable(name);
         if !harmless {
             tracing::warn!(session = %assignment.session, name, "a secret of this name is not put into the environment");
         }
         harmless
     });
-    harmless.map(|(name, value)| (name.as_str(), variable(value)))
+    harmless.map(|(name, value)| (name.as_str(), variable_value(value)))
 }
 
 /// Whether a session may choose this variable.
-fn may_be_variable(name: &str) -> bool {
+fn is_allowed_variable(name: &str) -> bool {
     const NOT: [&str; 10] =
         ["PATH", "HOME", "SHELL", "USER", "ENV", "BASH_ENV", "IFS", "CDPATH", "PS4", "SHELLOPTS"];
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -151,46 +151,49 @@ fn may_be_variable(name: &str) -> bool {
 }
 
 /// Text as it can stand in the environment: without NUL, and cut where the system would refuse it.
-fn variable(text: &str) -> String {
-    text[..text.floor_char_boundary(MOST_VARIABLE)].replace('\0', "")
+fn variable_value(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_VARIABLE)].replace('\0', "")
 }
 
 /// Makes a folder for the worker's user alone, unless it is there.
-pub(crate) fn create(directory: &Path) -> io::Result<()> {
+pub(crate) fn create_private_dir(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-fn outcome(ended: io::Result<(Ending, Said)>, time_limit: Duration) -> Outcome {
-    let (ending, said) = match ended {
+fn turn_outcome(ended: io::Result<(CommandEnd, OutputSummary)>, time_limit: Duration) -> Outcome {
+    let (ending, summary) = match ended {
         Ok(ended) => ended,
-        Err(error) => return failed(format!("the command could not be run: {error}")),
+        Err(error) => return failure_outcome(format!("the command could not be run: {error}")),
     };
     match ending {
-        Ending::ByItself(status) if status.success() => match said.state {
-            Some(Asked::Finished) => Outcome::Finished,
-            Some(Asked::WaitingForApproval) => Outcome::WaitingForApproval,
-            Some(Asked::WaitingForUser) | None => Outcome::WaitingForUser,
+        CommandEnd::ByItself(status) if status.success() => match summary.requested_state {
+            Some(RequestedState::Finished) => Outcome::Finished,
+            Some(RequestedState::WaitingForApproval) => Outcome::WaitingForApproval,
+            Some(RequestedState::WaitingForUser) | None => Outcome::WaitingForUser,
         },
-        Ending::ByItself(status) => Outcome::Failed {
-            message: with_last_lines(format!("the command ended with {status}"), &said),
+        CommandEnd::ByItself(status) => Outcome::Failed {
+            message: append_last_lines(format!("the command ended with {status}"), &summary),
             exit_code: status.code(),
         },
-        Ending::OutOfTime => {
-            failed(with_last_lines(format!("the turn did not end within {time_limit:?}"), &said))
+        CommandEnd::OutOfTime => failure_outcome(append_last_lines(
+            format!("the turn did not end within {time_limit:?}"),
+            &summary,
+        )),
+        CommandEnd::Cancelled => Outcome::Cancelled,
+        CommandEnd::Stopped => failure_outcome("the worker was stopped before the turn ended".to_owned()),
+        CommandEnd::ReportFailed => {
+            failure_outcome("what the command wrote could not be reported".to_owned())
         }
-        Ending::Cancelled => Outcome::Cancelled,
-        Ending::Stopped => failed("the worker was stopped before the turn ended".to_owned()),
-        Ending::Broken => failed("what the command wrote could not be reported".to_owned()),
     }
 }
 
-fn failed(message: String) -> Outcome {
+fn failure_outcome(message: String) -> Outcome {
     Outcome::Failed { message, exit_code: None }
 }
 
-fn with_last_lines(sentence: String, said: &Said) -> String {
-    let last = said.last_lines();
+fn append_last_lines(sentence: String, summary: &OutputSummary) -> String {
+    let last = summary.last_lines();
     if last.is_empty() { sentence } else { format!("{sentence}\n{last}") }
 }
 
@@ -201,10 +204,10 @@ mod tests {
     #[test]
     fn sessions_choose_no_variables_that_choose_programs() {
         for name in ["API_KEY", "_x", "key2"] {
-            assert!(may_be_variable(name), "{name}");
+            assert!(is_allowed_variable(name), "{name}");
         }
         for name in ["", "PATH", "LD_PRELOAD", "TENURE_TURN", "GIT_SSH_COMMAND", "2x", "A=B", "A B", "ä"] {
-            assert!(!may_be_variable(name), "{name}");
+            assert!(!is_allowed_variable(name), "{name}");
         }
     }
 }

@@ -15,17 +15,17 @@ use uuid::Uuid;
 use super::WorkerError;
 use crate::backoff::Backoff;
 use crate::clock::jitter;
-use crate::options::{Serves, base_url, http_client};
+use crate::options::{ServedScope, base_url, http_client};
 
 /// How long an answer may take, on top of what the request itself asks to wait.
-const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+const RESPONSE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Longest part of a server's sentence that is shown, in characters.
-const SHOWN: usize = 300;
+const MAX_MESSAGE_CHARS: usize = 300;
 
 /// Why a request did not do what it should.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum WorkError {
     /// The turn is not ours, or no longer.
     Lost,
     /// The credential is no good.
@@ -36,22 +36,22 @@ pub(crate) enum Trouble {
         status: u16,
     },
     /// The same request will never do, in words.
-    Unusable(String),
+    Rejected(String),
     /// It may be better next time, in words.
-    Away(String),
+    Unavailable(String),
 }
 
 /// A turn that was claimed, and what authorizes its worker to speak of it.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct ClaimedTurn {
     pub(crate) session: Uuid,
     pub(crate) claimed: Claimed,
     token: TurnToken,
 }
 
-impl Turn {
+impl ClaimedTurn {
     /// Takes the token out of the assignment: the rest may be told to the command.
-    pub(crate) fn of(assignment: &mut Assignment) -> Self {
+    pub(crate) fn from_assignment(assignment: &mut Assignment) -> Self {
         let token = std::mem::take(&mut assignment.token);
         Self { session: assignment.session, claimed: assignment.claimed(), token }
     }
@@ -62,7 +62,7 @@ impl Turn {
 }
 
 /// All servers, and which of them is asked now: when one is away the next is.
-pub(crate) struct Servers {
+pub(crate) struct WorkClient {
     bases: Vec<String>,
     current: AtomicUsize,
     key: String,
@@ -72,7 +72,7 @@ pub(crate) struct Servers {
     warned: Once,
 }
 
-impl Servers {
+impl WorkClient {
     pub(crate) fn new(
         urls: &[String],
         key: &str,
@@ -83,7 +83,7 @@ impl Servers {
             .iter()
             .map(|url| base_url(url).ok_or_else(|| WorkerError::BadServer(url.clone())))
             .collect::<Result<Vec<_>, _>>()?;
-        let serving = if account { Serves::Account.headers() } else { HeaderMap::new() };
+        let serving = if account { ServedScope::Account.to_headers() } else { HeaderMap::new() };
         let client = http_client()
             .default_headers(serving)
             .user_agent(concat!("tenure-worker/", env!("CARGO_PKG_VERSION")))
@@ -94,53 +94,54 @@ impl Servers {
     }
 
     /// Asks for a turn; `None` when nothing came.
-    pub(crate) async fn claim(&self, claim: &Claim) -> Result<Option<Assignment>, Trouble> {
-        let limit = Duration::from_secs(claim.wait_seconds) + ANSWER_LIMIT;
-        let response =
-            self.post(&self.key, "claim", claim, limit).await.map_err(|trouble| match trouble {
-                Trouble::Lost => Trouble::Away("no Tenure server gives out work at this address".to_owned()),
-                other => other,
-            })?;
+    pub(crate) async fn claim_turn(&self, claim: &Claim) -> Result<Option<Assignment>, WorkError> {
+        let limit = Duration::from_secs(claim.wait_seconds) + RESPONSE_LIMIT;
+        let response = self.post(&self.key, "claim", claim, limit).await.map_err(|error| match error {
+            WorkError::Lost => {
+                WorkError::Unavailable("no Tenure server gives out work at this address".to_owned())
+            }
+            other => other,
+        })?;
         if let Some(warning) = response.headers().get(WARNING_HEADER).and_then(|text| text.to_str().ok()) {
             self.warned.call_once(|| tracing::warn!("{warning}"));
         }
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
-        response.json().await.map(Some).map_err(|error| self.cut_off(&error))
+        response.json().await.map(Some).map_err(|error| self.unreadable_response(&error))
     }
 
     /// Keeps a claim, trying once.
-    pub(crate) async fn heartbeat(&self, turn: &Turn) -> Result<Beat, Trouble> {
+    pub(crate) async fn send_heartbeat(&self, turn: &ClaimedTurn) -> Result<Beat, WorkError> {
         let heartbeat = Heartbeat { claimed: turn.claimed };
-        let response = self.post(&turn.token.0, &turn.path("heartbeat"), &heartbeat, ANSWER_LIMIT).await?;
-        response.json().await.map_err(|error| self.cut_off(&error))
+        let response = self.post(&turn.token.0, &turn.path("heartbeat"), &heartbeat, RESPONSE_LIMIT).await?;
+        response.json().await.map_err(|error| self.unreadable_response(&error))
     }
 
     /// Reports, again and again for as long as the caller waits.
-    pub(crate) async fn report(&self, turn: &Turn, report: &Report) -> Result<Beat, Trouble> {
+    pub(crate) async fn send_report(&self, turn: &ClaimedTurn, report: &Report) -> Result<Beat, WorkError> {
         let path = turn.path("report");
-        let mut patience = Patience::new("report");
+        let mut retry = RetryDelay::new("report");
         loop {
             let answered = async {
-                let response = self.post(&turn.token.0, &path, report, ANSWER_LIMIT).await?;
-                response.json().await.map_err(|error| self.cut_off(&error))
+                let response = self.post(&turn.token.0, &path, report, RESPONSE_LIMIT).await?;
+                response.json().await.map_err(|error| self.unreadable_response(&error))
             };
             match answered.await {
-                Err(Trouble::Away(reason)) => patience.wait(&reason).await,
-                answer => return answer,
+                Err(WorkError::Unavailable(reason)) => retry.wait(&reason).await,
+                result => return result,
             }
         }
     }
 
     /// Says how a turn ended, again and again for as long as the caller waits.
-    pub(crate) async fn done(&self, turn: &Turn, done: &Done) -> Result<(), Trouble> {
+    pub(crate) async fn finish_turn(&self, turn: &ClaimedTurn, done: &Done) -> Result<(), WorkError> {
         let path = turn.path("done");
-        let mut patience = Patience::new("done");
+        let mut retry = RetryDelay::new("done");
         loop {
-            match self.post(&turn.token.0, &path, done, ANSWER_LIMIT).await {
-                Err(Trouble::Away(reason)) => patience.wait(&reason).await,
-                answer => return answer.map(drop),
+            match self.post(&turn.token.0, &path, done, RESPONSE_LIMIT).await {
+                Err(WorkError::Unavailable(reason)) => retry.wait(&reason).await,
+                result => return result.map(drop),
             }
         }
     }
@@ -152,7 +153,7 @@ impl Servers {
         path: &str,
         body: &impl Serialize,
         limit: Duration,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, WorkError> {
         let asked = self.current.load(Ordering::Relaxed);
         let base = &self.bases[asked % self.bases.len()];
         let mut request = self.client.post(format!("{base}{WORK_PATH}/{path}")).timeout(limit).json(body);
@@ -161,54 +162,55 @@ impl Servers {
             request = request.header("x-organization-id", organization.to_string());
         }
         let response = request.send().await.map_err(|error| {
-            self.go_on(asked);
-            Trouble::Away(format!("{base} cannot be reached: {}", root(&error)))
+            self.switch_server(asked);
+            WorkError::Unavailable(format!("{base} cannot be reached: {}", root_cause(&error)))
         })?;
         match response.status() {
             status if status.is_success() => Ok(response),
-            StatusCode::CONFLICT | StatusCode::NOT_FOUND => Err(Trouble::Lost),
+            StatusCode::CONFLICT | StatusCode::NOT_FOUND => Err(WorkError::Lost),
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                Err(Trouble::Refused { server: base.clone(), status: status.as_u16() })
+                Err(WorkError::Refused { server: base.clone(), status: status.as_u16() })
             }
             status @ (StatusCode::BAD_REQUEST
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY) => {
-                let said: String = response.text().await.unwrap_or_default().chars().take(SHOWN).collect();
-                Err(Trouble::Unusable(format!("the server answered {status}: {said}")))
+                let message: String =
+                    response.text().await.unwrap_or_default().chars().take(MAX_MESSAGE_CHARS).collect();
+                Err(WorkError::Rejected(format!("the server answered {status}: {message}")))
             }
             status => {
-                self.go_on(asked);
-                Err(Trouble::Away(format!("{base} answered {status}")))
+                self.switch_server(asked);
+                Err(WorkError::Unavailable(format!("{base} answered {status}")))
             }
         }
     }
 
     /// Asks the next server from now on, unless somebody else went on already.
-    fn go_on(&self, from: usize) {
+    fn switch_server(&self, from: usize) {
         let next = from.wrapping_add(1);
         let _ = self.current.compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The answer began and did not end, or is none of ours: what was asked may have happened.
-    fn cut_off(&self, error: &reqwest::Error) -> Trouble {
-        self.go_on(self.current.load(Ordering::Relaxed));
-        Trouble::Away(format!("the answer cannot be read: {}", root(error)))
+    fn unreadable_response(&self, error: &reqwest::Error) -> WorkError {
+        self.switch_server(self.current.load(Ordering::Relaxed));
+        WorkError::Unavailable(format!("the answer cannot be read: {}", root_cause(error)))
     }
 }
 
-impl fmt::Debug for Servers {
+impl fmt::Debug for WorkClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Servers").field("bases", &self.bases).finish_non_exhaustive()
+        f.debug_struct("WorkClient").field("bases", &self.bases).finish_non_exhaustive()
     }
 }
 
 /// Waits longer from time to time, and says so.
-struct Patience {
+struct RetryDelay {
     doing: &'static str,
     backoff: Backoff,
 }
 
-impl Patience {
+impl RetryDelay {
     fn new(doing: &'static str) -> Self {
         Self { doing, backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)) }
     }
@@ -221,7 +223,7 @@ impl Patience {
 }
 
 /// What is at the bottom of an error: the upper layers only say that sending a request failed.
-fn root(error: &reqwest::Error) -> String {
+fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

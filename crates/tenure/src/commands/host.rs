@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use domain::ids::OrganizationId;
-use runner::host::{HostOptions, Serves, SimulatedDevices};
+use runner::host::{HostOptions, ServedScope, SimulatedDevices};
 use server::settings::BaseUrl;
 
 use crate::api_key::KeySource;
@@ -62,8 +62,8 @@ impl HostArgs {
         let servers = self.server.iter().map(BaseUrl::to_string).collect();
         let mut options = HostOptions::new(servers, self.key.secret(), self.state);
         options.name = self.name.unwrap_or(options.name);
-        let organization = self.org.map(|id| Serves::Organization(id.0));
-        options.serves = if self.account { Some(Serves::Account) } else { organization };
+        let organization = self.org.map(|id| ServedScope::Organization(id.0));
+        options.serves = if self.account { Some(ServedScope::Account) } else { organization };
         options.mobilecli = self.mobilecli;
         options.mobilecli_url = self.mobilecli_url.map(|url| url.to_string());
         options.simulate = self.simulate;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::host::driver::{invalid_params, method_not_found};
 
 /// The methods that go through.
-const METHODS: &[&str] = &[
+const ALLOWED_METHODS: &[&str] = &[
     "device.apps.clear",
     "device.apps.foreground",
     "device.apps.install",
@@ -59,22 +59,22 @@ const METHODS: &[&str] = &[
 
 /// Parameters of those methods that name files, keys or certificates of this machine, and the client's own word
 /// for the device.
-const DROPPED: [&str; 6] =
+const DROPPED_PARAMS: [&str; 6] =
     ["deviceId", "output", "provisioningProfile", "signingIdentity", "forceResign", "recordingId"];
 
 /// Parameters that may go through.
 #[derive(Debug, PartialEq)]
-pub(super) struct Checked {
+pub(super) struct AllowedParams {
     pub(super) params: Map<String, Value>,
 }
 
 /// Checks a call for a device of this kind (`real`, `emulator` or `simulator`, if it is known).
-pub(super) fn check(
+pub(super) fn check_call(
     method: &str,
     mut params: Map<String, Value>,
     kind: Option<&str>,
-) -> Result<Checked, CallError> {
-    if !METHODS.contains(&method) {
+) -> Result<AllowedParams, CallError> {
+    if !ALLOWED_METHODS.contains(&method) {
         return Err(method_not_found(method));
     }
     // Simulators share the crash reports of the whole machine.
@@ -91,8 +91,8 @@ pub(super) fn check(
     {
         return Err(invalid_params("file: addresses are not opened"));
     }
-    params.retain(|name, _| !DROPPED.contains(&name.as_str()) && !names_a_path(name));
-    Ok(Checked { params })
+    params.retain(|name, _| !DROPPED_PARAMS.contains(&name.as_str()) && !names_a_path(name));
+    Ok(AllowedParams { params })
 }
 
 /// Newer versions may have parameters that this list does not know: what sounds like a path does not go through.
@@ -112,9 +112,9 @@ mod tests {
     use crate::host::driver::{INVALID_PARAMS, METHOD_NOT_FOUND};
     use serde_json::json;
 
-    fn checked(method: &str, params: Value, kind: &str) -> Result<Value, i64> {
+    fn check_json(method: &str, params: Value, kind: &str) -> Result<Value, i64> {
         let Value::Object(params) = params else { panic!("params are objects") };
-        check(method, params, Some(kind))
+        check_call(method, params, Some(kind))
             .map(|checked| Value::Object(checked.params))
             .map_err(|error| error.code)
     }
@@ -151,7 +151,7 @@ mod tests {
             ("device.io.text", json!({"text": "/etc/passwd"}), json!({"text": "/etc/passwd"})),
         ];
         for (method, params, expected) in table {
-            assert_eq!(checked(method, params, "real"), Ok(expected), "{method}");
+            assert_eq!(check_json(method, params, "real"), Ok(expected), "{method}");
         }
     }
 
@@ -169,7 +169,7 @@ mod tests {
             ("fleet.allocate", json!({}), "real"),
         ];
         for (method, params, kind) in table {
-            assert_eq!(checked(method, params, kind), Err(METHOD_NOT_FOUND), "{method}");
+            assert_eq!(check_json(method, params, kind), Err(METHOD_NOT_FOUND), "{method}");
         }
     }
 
@@ -177,15 +177,15 @@ mod tests {
     fn crash_ids_and_addresses_do_not_lead_to_files_of_the_host() {
         for id in ["../x", "a/b", "", "*", "..\\x"] {
             assert_eq!(
-                checked("device.crashes.get", json!({ "id": id }), "real"),
+                check_json("device.crashes.get", json!({ "id": id }), "real"),
                 Err(INVALID_PARAMS),
                 "{id}"
             );
         }
-        assert!(checked("device.crashes.get", json!({"id": "App-2026-01-01-101010.ips"}), "real").is_ok());
+        assert!(check_json("device.crashes.get", json!({"id": "App-2026-01-01-101010.ips"}), "real").is_ok());
         for url in ["file:///etc/passwd", " FILE:/etc/passwd"] {
-            assert_eq!(checked("device.url", json!({ "url": url }), "simulator"), Err(INVALID_PARAMS));
+            assert_eq!(check_json("device.url", json!({ "url": url }), "simulator"), Err(INVALID_PARAMS));
         }
-        assert!(checked("device.url", json!({"url": "https://example.org"}), "simulator").is_ok());
+        assert!(check_json("device.url", json!({"url": "https://example.org"}), "simulator").is_ok());
     }
 }

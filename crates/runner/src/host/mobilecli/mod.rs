@@ -23,20 +23,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::baseline::Baselines;
-use super::driver::{DeviceCall, Driver, host_failed, sentence};
-use super::fleet::unavailable;
+use super::driver::{Driver, DriverCall, error_sentence, host_error};
+use super::fleet::device_unavailable;
 use super::state_dir::StateDir;
 use super::{HostError, HostOptions};
-use allowlist::Checked;
-use rpc::Rpc;
+use allowlist::AllowedParams;
+use rpc::RpcClient;
 use translate::Recording;
 
 /// How long cleaning waits for a device that is away, since clients like to reboot and release.
 const RETURN_LIMIT: Duration = Duration::from_secs(60);
 
 /// The driver of real devices, emulators and simulators.
-pub(crate) struct Mobilecli {
-    rpc: Rpc,
+pub(crate) struct MobilecliDriver {
+    rpc: RpcClient,
     devices: watch::Receiver<Vec<DeviceReport>>,
     baselines: Baselines,
     tmp: PathBuf,
@@ -44,7 +44,7 @@ pub(crate) struct Mobilecli {
     tasks: TaskTracker,
 }
 
-impl Mobilecli {
+impl MobilecliDriver {
     /// Starts `mobilecli server`, or uses the one that the options name, and begins to look for devices.
     ///
     /// # Errors
@@ -57,18 +57,18 @@ impl Mobilecli {
         let unusable = |cause| HostError::StateDir { path: options.state_dir.clone(), cause };
         let tasks = TaskTracker::new();
         let address = match &options.mobilecli_url {
-            Some(url) => watch::Sender::new(Some(rpc::address(url)?)).subscribe(),
+            Some(url) => watch::Sender::new(Some(rpc::rpc_url(url)?)).subscribe(),
             None => {
-                let program = process::find(options.mobilecli.as_deref())?;
-                let home = state.fresh("mobilecli").map_err(unusable)?;
-                process::keep(program, home, &tasks, stop.clone())
+                let program = process::find_program(options.mobilecli.as_deref())?;
+                let home = state.recreate_dir("mobilecli").map_err(unusable)?;
+                process::keep_running(program, home, &tasks, stop.clone())
             }
         };
-        let rpc = Rpc::new(address)?;
-        let baselines = Baselines::new(state.dir("baselines").map_err(unusable)?);
-        let devices = watcher::watch(rpc.clone(), options.poll_interval, &tasks, stop);
+        let rpc = RpcClient::new(address)?;
+        let baselines = Baselines::new(state.create_dir("baselines").map_err(unusable)?);
+        let devices = watcher::watch_devices(rpc.clone(), options.poll_interval, &tasks, stop);
         tasks.close();
-        let tmp = state.tmp();
+        let tmp = state.tmp_dir();
         Ok(Arc::new(Self { rpc, devices, baselines, tmp, recordings: Mutex::default(), tasks }))
     }
 
@@ -81,18 +81,18 @@ impl Mobilecli {
     }
 
     /// The ids of all apps on the device.
-    async fn apps(&self, serial: &str) -> Result<BTreeSet<String>, CallError> {
-        let list = self.rpc.device("device.apps.list", serial, Map::new()).await?;
-        let list = list.as_array().ok_or_else(|| host_failed("mobilecli listed no apps"))?;
+    async fn list_apps(&self, serial: &str) -> Result<BTreeSet<String>, CallError> {
+        let list = self.rpc.call_device("device.apps.list", serial, Map::new()).await?;
+        let list = list.as_array().ok_or_else(|| host_error("mobilecli listed no apps"))?;
         Ok(list.iter().filter_map(|app| app["packageName"].as_str().map(str::to_owned)).collect())
     }
 
     /// Notes what is on the device before its hold installs the first app.
-    async fn note_baseline(&self, serial: &str) -> Result<(), CallError> {
+    async fn save_baseline(&self, serial: &str) -> Result<(), CallError> {
         let kept =
-            |error: std::io::Error| host_failed(format!("the device's host cannot keep its apps: {error}"));
+            |error: std::io::Error| host_error(format!("the device's host cannot keep its apps: {error}"));
         if self.baselines.load(serial).await.map_err(kept)?.is_none() {
-            let apps = self.apps(serial).await?;
+            let apps = self.list_apps(serial).await?;
             self.baselines.save(serial, &apps).await.map_err(kept)?;
         }
         Ok(())
@@ -100,15 +100,18 @@ impl Mobilecli {
 
     /// Uninstalls what is more than the baseline. The baseline goes when all of it is gone, so that what could
     /// not be removed now is tried again after the next hold.
-    async fn remove_installed(&self, serial: &str) -> Result<(), String> {
+    async fn remove_installed_apps(&self, serial: &str) -> Result<(), String> {
         let kept = |error: std::io::Error| format!("cannot read which apps the device had: {error}");
         let Some(baseline) = self.baselines.load(serial).await.map_err(kept)? else { return Ok(()) };
-        let apps = self.apps(serial).await.map_err(|e| format!("cannot list the apps: {}", sentence(e)))?;
+        let apps = self
+            .list_apps(serial)
+            .await
+            .map_err(|e| format!("cannot list the apps: {}", error_sentence(e)))?;
         let mut left = Vec::new();
         for app in apps.difference(&baseline) {
             let params = Map::from_iter([("bundleId".to_owned(), json!(app))]);
-            if let Err(error) = self.rpc.device("device.apps.uninstall", serial, params).await {
-                left.push(format!("{app} is still installed: {}", sentence(error)));
+            if let Err(error) = self.rpc.call_device("device.apps.uninstall", serial, params).await {
+                left.push(format!("{app} is still installed: {}", error_sentence(error)));
             }
         }
         if !left.is_empty() {
@@ -120,41 +123,43 @@ impl Mobilecli {
     /// Ends a recording that its hold left running, and removes the file.
     async fn drop_recording(&self, serial: &str) {
         let Some(recording) = self.recordings().remove(serial) else { return };
-        let ended = self.rpc.device("device.screenrecord.stop", serial, Map::new()).await;
+        let ended = self.rpc.call_device("device.screenrecord.stop", serial, Map::new()).await;
         if let Err(error) = ended {
-            tracing::debug!(serial, error = sentence(error), "the recording had ended already");
+            tracing::debug!(serial, error = error_sentence(error), "the recording had ended already");
         }
         drop(recording);
     }
 
     async fn press_home(&self, serial: &str) -> Result<(), String> {
         let params = Map::from_iter([("button".to_owned(), json!("HOME"))]);
-        let pressed = self.rpc.device("device.io.button", serial, params).await;
-        pressed.map(drop).map_err(|error| format!("cannot press HOME: {}", sentence(error)))
+        let pressed = self.rpc.call_device("device.io.button", serial, params).await;
+        pressed.map(drop).map_err(|error| format!("cannot press HOME: {}", error_sentence(error)))
     }
 }
 
 #[async_trait]
-impl Driver for Mobilecli {
+impl Driver for MobilecliDriver {
     fn devices(&self) -> watch::Receiver<Vec<DeviceReport>> {
         self.devices.clone()
     }
 
-    async fn call(&self, call: DeviceCall) -> Result<Value, CallError> {
+    async fn call(&self, call: DriverCall) -> Result<Value, CallError> {
         let report = self.report(&call.serial);
         let kind = report.as_ref().map(|report| report.kind.as_str());
-        let Checked { params } = allowlist::check(&call.method, call.params, kind)?;
+        let AllowedParams { params } = allowlist::check_call(&call.method, call.params, kind)?;
         let (method, serial) = (call.method.as_str(), call.serial.as_str());
         // Booting is for those that are away.
         if report.is_none() && method != "device.boot" {
-            return Err(unavailable("the device is not connected to its host now"));
+            return Err(device_unavailable("the device is not connected to its host now"));
         }
         match method {
             "device.apps.install" => self.install(serial, call.file).await,
-            "device.screenrecord" => self.record(serial, params).await,
+            "device.screenrecord" => self.start_recording(serial, params).await,
             "device.screenrecord.stop" => self.stop_recording(serial, call.file).await,
-            "device.info" => self.rpc.device(method, serial, params).await.map(translate::info),
-            _ => self.rpc.device(method, serial, params).await,
+            "device.info" => {
+                self.rpc.call_device(method, serial, params).await.map(translate::info_in_both_shapes)
+            }
+            _ => self.rpc.call_device(method, serial, params).await,
         }
     }
 
@@ -165,13 +170,13 @@ impl Driver for Mobilecli {
             return Err(format!("the device was away for {} s after its hold", RETURN_LIMIT.as_secs()));
         }
         self.drop_recording(serial).await;
-        let removed = self.remove_installed(serial).await;
+        let removed = self.remove_installed_apps(serial).await;
         let home = self.press_home(serial).await;
         let problems: Vec<String> = [removed, home].into_iter().filter_map(Result::err).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
-    async fn stopped(&self) {
+    async fn join_tasks(&self) {
         self.tasks.wait().await;
     }
 }

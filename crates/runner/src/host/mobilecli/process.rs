@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
-use crate::child_process::{Group, in_path, without_secrets};
+use crate::child_process::{ProcessGroup, find_in_path, remove_secrets};
 use crate::clock::jitter;
 use crate::host::HostError;
 
 /// What `mobilecli` writes to its standard error.
-type Log = Lines<BufReader<ChildStderr>>;
+type StderrLines = Lines<BufReader<ChildStderr>>;
 
 /// How long the server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -43,17 +43,17 @@ kill "$watcher"
 "#;
 
 /// The program to start: the one that was named, else `mobilecli` in `PATH`.
-pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, HostError> {
+pub(super) fn find_program(named: Option<&Path>) -> Result<PathBuf, HostError> {
     if let Some(path) = named {
         // The working directory of a child is its own affair.
         return std::fs::canonicalize(path)
             .map_err(|error| HostError::NoMobilecli(format!("{}: {error}", path.display())));
     }
-    in_path("mobilecli").ok_or_else(|| HostError::NoMobilecli("not in PATH".to_owned()))
+    find_in_path("mobilecli").ok_or_else(|| HostError::NoMobilecli("not in PATH".to_owned()))
 }
 
 /// Keeps a server running until `stop` is cancelled. The answer is where it takes calls, while it does.
-pub(super) fn keep(
+pub(super) fn keep_running(
     program: PathBuf,
     home: PathBuf,
     tasks: &TaskTracker,
@@ -87,7 +87,7 @@ async fn run_once(
     backoff: &mut Backoff,
     stop: &CancellationToken,
 ) -> String {
-    let (mut group, listen) = match start(program, home) {
+    let (mut group, listen) = match start_server(program, home) {
         Ok(started) => started,
         Err(error) => return format!("cannot be started: {error}"),
     };
@@ -95,8 +95,8 @@ async fn run_once(
     let pipe = group.child.stdin.take();
     let mut log = group.child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
     let ready = tokio::select! {
-        ready = ready(&listen) => ready,
-        said = last_line(log.as_mut()) => Err(format!("ended at once: {said}")),
+        ready = wait_until_ready(&listen) => ready,
+        said = read_last_line(log.as_mut()) => Err(format!("ended at once: {said}")),
         () = stop.cancelled() => Err("stopped".to_owned()),
     };
     let reason = match ready {
@@ -110,7 +110,7 @@ async fn run_once(
                     Err(error) => format!("was lost: {error}"),
                 },
                 // Somebody must read it: a Go program dies of a log that nobody takes.
-                never = drain(log.as_mut()) => never,
+                never = drain_log(log.as_mut()) => never,
                 () = stop.cancelled() => "stopped".to_owned(),
             }
         }
@@ -124,11 +124,11 @@ async fn run_once(
 
 /// Starts the server on a free port of the loopback interface. Another program may take the port in between: then the
 /// server ends, and is started again on another.
-fn start(program: &Path, home: &Path) -> std::io::Result<(Group, String)> {
+fn start_server(program: &Path, home: &Path) -> std::io::Result<(ProcessGroup, String)> {
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     let listen = format!("127.0.0.1:{port}");
     let mut shell = Command::new("sh");
-    without_secrets(shell.arg("-c").arg(SHELL).arg(program).arg(&listen))
+    remove_secrets(shell.arg("-c").arg(SHELL).arg(program).arg(&listen))
         .env("MOBILECLI_HOME", home)
         // With --insecure-storage this is where the operator's own log-in to a cloud would be read from.
         .env("XDG_CONFIG_HOME", home)
@@ -136,13 +136,13 @@ fn start(program: &Path, home: &Path) -> std::io::Result<(Group, String)> {
         .stdout(Stdio::null())
         // Its log has what people type, so only the first lines are read, for the reason of a failed start.
         .stderr(Stdio::piped());
-    Ok((Group::spawn(&mut shell)?, listen))
+    Ok((ProcessGroup::spawn(&mut shell)?, listen))
 }
 
 /// Waits until the server answers.
-async fn ready(listen: &str) -> Result<Url, String> {
+async fn wait_until_ready(listen: &str) -> Result<Url, String> {
     let base = format!("http://{listen}");
-    let url = super::rpc::address(&base).map_err(|error| error.to_string())?;
+    let url = super::rpc::rpc_url(&base).map_err(|error| error.to_string())?;
     let connecting = async {
         while tokio::net::TcpStream::connect(listen).await.is_err() {
             sleep(Duration::from_millis(50)).await;
@@ -155,7 +155,7 @@ async fn ready(listen: &str) -> Result<Url, String> {
 }
 
 /// What the server said last before it ended. Only asked while it starts.
-async fn last_line(log: Option<&mut Log>) -> String {
+async fn read_last_line(log: Option<&mut StderrLines>) -> String {
     let mut last = String::new();
     if let Some(log) = log {
         while let Ok(Some(line)) = log.next_line().await {
@@ -166,7 +166,7 @@ async fn last_line(log: Option<&mut Log>) -> String {
 }
 
 /// Reads what the server says and forgets it.
-async fn drain(log: Option<&mut Log>) -> String {
+async fn drain_log(log: Option<&mut StderrLines>) -> String {
     if let Some(log) = log {
         while let Ok(Some(_)) = log.next_line().await {}
     }

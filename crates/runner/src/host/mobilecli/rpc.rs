@@ -9,24 +9,24 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::host::HostError;
-use crate::host::driver::{failure, host_failed};
+use crate::host::driver::{call_error, host_error};
 
 /// A client of the server at the newest address, if one runs.
 #[derive(Clone)]
-pub(super) struct Rpc {
+pub(super) struct RpcClient {
     client: Client,
     address: watch::Receiver<Option<Url>>,
 }
 
 #[derive(Deserialize)]
-struct Response {
+struct RpcResponse {
     #[serde(default)]
     result: Value,
-    error: Option<Failure>,
+    error: Option<MobilecliError>,
 }
 
 #[derive(Deserialize)]
-struct Failure {
+struct MobilecliError {
     code: i64,
     #[serde(default)]
     message: String,
@@ -34,7 +34,7 @@ struct Failure {
 }
 
 /// Where `mobilecli server` takes calls, from its base URL.
-pub(super) fn address(url: &str) -> Result<Url, HostError> {
+pub(super) fn rpc_url(url: &str) -> Result<Url, HostError> {
     let refuse = || HostError::BadServer { url: url.to_owned() };
     let base = Url::parse(url.trim()).map_err(|_| refuse())?;
     if base.scheme() != "http" && base.scheme() != "https" {
@@ -43,7 +43,7 @@ pub(super) fn address(url: &str) -> Result<Url, HostError> {
     base.join("/rpc").map_err(|_| refuse())
 }
 
-impl Rpc {
+impl RpcClient {
     pub(super) fn new(address: watch::Receiver<Option<Url>>) -> Result<Self, HostError> {
         // No proxy: mobilecli runs on this machine.
         let client = Client::builder()
@@ -61,7 +61,7 @@ impl Rpc {
 
     /// Calls a method for a device. The serial goes over whatever the parameters say: without one, `mobilecli` would
     /// choose a device itself.
-    pub(super) async fn device(
+    pub(super) async fn call_device(
         &self,
         method: &str,
         serial: &str,
@@ -75,28 +75,28 @@ impl Rpc {
     pub(super) async fn call(&self, method: &str, params: Value) -> Result<Value, CallError> {
         let address = self.address.borrow().clone();
         let address = address.ok_or_else(|| {
-            failure(
+            call_error(
                 DEVICE_UNAVAILABLE,
                 "Device unavailable",
                 "mobilecli does not run on the device's host just now",
             )
         })?;
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let answer =
-            async { self.client.post(address).json(&request).send().await?.json::<Response>().await };
-        let answer = answer.await.map_err(|error| {
+        let response =
+            async { self.client.post(address).json(&request).send().await?.json::<RpcResponse>().await };
+        let response = response.await.map_err(|error| {
             tracing::debug!(method, %error, "mobilecli did not answer");
-            host_failed(format!("mobilecli did not answer to {method}: it gave up or was restarted"))
+            host_error(format!("mobilecli did not answer to {method}: it gave up or was restarted"))
         })?;
-        match answer.error {
-            None => Ok(answer.result),
+        match response.error {
+            None => Ok(response.result),
             Some(error) => Err(error.into()),
         }
     }
 }
 
-impl From<Failure> for CallError {
-    fn from(error: Failure) -> Self {
+impl From<MobilecliError> for CallError {
+    fn from(error: MobilecliError) -> Self {
         // Clients fail on data that is not a string.
         let data = error.data.map(|data| match data {
             Value::String(text) => text,

@@ -14,9 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::rpc::Rpc;
+use super::rpc::RpcClient;
 use crate::clock::now;
-use crate::host::driver::{host_failed, sentence};
+use crate::host::driver::{error_sentence, host_error};
 
 /// How long `mobilecli` may take to list its devices.
 const LIST_LIMIT: Duration = Duration::from_secs(15);
@@ -25,14 +25,14 @@ const LIST_LIMIT: Duration = Duration::from_secs(15);
 const CHECK_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long a device that did not answer is left alone.
-const CHECK_AGAIN: Duration = Duration::from_secs(10);
+const RECHECK_DELAY: Duration = Duration::from_secs(10);
 
 /// After so many failures in a row the devices count as gone. One failure is a restart of `mobilecli`.
-const MOST_FAILURES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 
 /// A device as `mobilecli` lists it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-struct Listed {
+struct ListedDevice {
     id: String,
     platform: String,
     #[serde(rename = "type", default)]
@@ -50,12 +50,12 @@ struct Listed {
     provider: Value,
 }
 
-struct Watcher {
-    rpc: Rpc,
-    listed: Vec<Listed>,
+struct DeviceWatcher {
+    rpc: RpcClient,
+    listed: Vec<ListedDevice>,
     answered: HashSet<String>,
     /// When each device that failed is asked again.
-    waiting: HashMap<String, Instant>,
+    retry_at: HashMap<String, Instant>,
     checks: JoinSet<(String, Result<(), String>)>,
     checking: HashSet<String>,
     failures: u32,
@@ -63,19 +63,19 @@ struct Watcher {
 }
 
 /// Asks for the devices every `interval` until `stop` is cancelled.
-pub(super) fn watch(
-    rpc: Rpc,
+pub(super) fn watch_devices(
+    rpc: RpcClient,
     interval: Duration,
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> watch::Receiver<Vec<DeviceReport>> {
     let reports = watch::Sender::default();
     let receiver = reports.subscribe();
-    let watcher = Watcher {
+    let watcher = DeviceWatcher {
         rpc,
         listed: Vec::new(),
         answered: HashSet::new(),
-        waiting: HashMap::new(),
+        retry_at: HashMap::new(),
         checks: JoinSet::new(),
         checking: HashSet::new(),
         failures: 0,
@@ -85,7 +85,7 @@ pub(super) fn watch(
     receiver
 }
 
-impl Watcher {
+impl DeviceWatcher {
     async fn run(mut self, interval: Duration) {
         let mut address = self.rpc.address();
         let mut polls = tokio::time::interval(interval.max(Duration::from_millis(10)));
@@ -94,23 +94,23 @@ impl Watcher {
             tokio::select! {
                 _ = polls.tick() => self.poll().await,
                 Ok(()) = address.changed() => self.poll().await,
-                Some(Ok((serial, outcome))) = self.checks.join_next() => self.checked(serial, outcome),
+                Some(Ok((serial, outcome))) = self.checks.join_next() => self.record_check(serial, outcome),
             }
-            self.tell();
+            self.publish_reports();
         }
     }
 
     async fn poll(&mut self) {
-        let late = || Err(host_failed(format!("no answer within {} s", LIST_LIMIT.as_secs())));
-        match timeout(LIST_LIMIT, list(&self.rpc)).await.unwrap_or_else(|_| late()) {
+        let late = || Err(host_error(format!("no answer within {} s", LIST_LIMIT.as_secs())));
+        match timeout(LIST_LIMIT, list_devices(&self.rpc)).await.unwrap_or_else(|_| late()) {
             Ok(listed) => {
                 self.failures = 0;
                 self.listed = listed;
             }
             Err(error) => {
                 self.failures += 1;
-                if self.failures == MOST_FAILURES {
-                    tracing::warn!(error = sentence(error), "mobilecli does not list its devices");
+                if self.failures == MAX_FAILURES {
+                    tracing::warn!(error = error_sentence(error), "mobilecli does not list its devices");
                     self.listed.clear();
                 }
             }
@@ -123,15 +123,16 @@ impl Watcher {
         let online: HashSet<String> =
             self.listed.iter().filter(|d| d.state != "offline").map(|d| d.id.clone()).collect();
         self.answered.retain(|serial| online.contains(serial));
-        self.waiting.retain(|serial, _| online.contains(serial));
+        self.retry_at.retain(|serial, _| online.contains(serial));
         for serial in online {
-            let due = self.waiting.get(&serial).is_none_or(|at| *at <= now());
+            let due = self.retry_at.get(&serial).is_none_or(|at| *at <= now());
             if due && !self.answered.contains(&serial) && self.checking.insert(serial.clone()) {
                 let rpc = self.rpc.clone();
                 self.checks.spawn(async move {
-                    let asked = timeout(CHECK_LIMIT, rpc.device("device.info", &serial, Map::new())).await;
+                    let asked =
+                        timeout(CHECK_LIMIT, rpc.call_device("device.info", &serial, Map::new())).await;
                     let outcome = match asked {
-                        Ok(answer) => answer.map(drop).map_err(sentence),
+                        Ok(answer) => answer.map(drop).map_err(error_sentence),
                         Err(_) => Err(format!("no answer within {} s", CHECK_LIMIT.as_secs())),
                     };
                     (serial, outcome)
@@ -140,13 +141,13 @@ impl Watcher {
         }
     }
 
-    fn checked(&mut self, serial: String, outcome: Result<(), String>) {
+    fn record_check(&mut self, serial: String, outcome: Result<(), String>) {
         self.checking.remove(&serial);
         // It may have left meanwhile.
         let online = self.listed.iter().any(|device| device.id == serial && device.state != "offline");
         match outcome {
             Ok(()) if online => {
-                self.waiting.remove(&serial);
+                self.retry_at.remove(&serial);
                 self.answered.insert(serial);
             }
             Err(reason) if online => {
@@ -155,22 +156,22 @@ impl Watcher {
                     reason,
                     "a device is connected but does not answer; it counts as offline"
                 );
-                self.waiting.insert(serial, now() + CHECK_AGAIN);
+                self.retry_at.insert(serial, now() + RECHECK_DELAY);
             }
             _ => {}
         }
     }
 
-    fn tell(&self) {
+    fn publish_reports(&self) {
         let reports: Vec<DeviceReport> = self.listed.iter().map(|device| self.report(device)).collect();
-        self.reports.send_if_modified(|told| {
-            let changed = *told != reports;
-            *told = reports;
+        self.reports.send_if_modified(|published| {
+            let changed = *published != reports;
+            *published = reports;
             changed
         });
     }
 
-    fn report(&self, device: &Listed) -> DeviceReport {
+    fn report(&self, device: &ListedDevice) -> DeviceReport {
         DeviceReport {
             serial: device.id.clone(),
             platform: device.platform.clone(),
@@ -183,15 +184,15 @@ impl Watcher {
     }
 }
 
-async fn list(rpc: &Rpc) -> Result<Vec<Listed>, CallError> {
+async fn list_devices(rpc: &RpcClient) -> Result<Vec<ListedDevice>, CallError> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct DeviceList {
         #[serde(default)]
-        devices: Vec<Listed>,
+        devices: Vec<ListedDevice>,
     }
     let answer = rpc.call("devices.list", json!({})).await?;
-    let answer: Answer = serde_json::from_value(answer).map_err(|error| {
-        host_failed(format!("this version of mobilecli lists devices in another way: {error}"))
+    let answer: DeviceList = serde_json::from_value(answer).map_err(|error| {
+        host_error(format!("this version of mobilecli lists devices in another way: {error}"))
     })?;
     let mut devices = answer.devices;
     devices

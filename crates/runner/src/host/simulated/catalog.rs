@@ -12,7 +12,7 @@ pub(super) enum Platform {
 
 /// A device as it is when it is new.
 #[derive(Debug, Clone)]
-pub(super) struct Model {
+pub(super) struct DeviceModel {
     pub(super) platform: Platform,
     pub(super) report: DeviceReport,
     /// Width and height in points, as clients tap on it.
@@ -23,23 +23,23 @@ pub(super) struct Model {
 
 /// An app: its id and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct App {
+pub(super) struct InstalledApp {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) version: String,
 }
 
 /// Name, model, version, and the screen in points.
-type Entry = (&'static str, &'static str, &'static str, (u32, u32));
+type CatalogEntry = (&'static str, &'static str, &'static str, (u32, u32));
 
-const ANDROID: [Entry; 4] = [
+const ANDROID: [CatalogEntry; 4] = [
     ("Pixel 9", "Pixel 9", "16", (1080, 2424)),
     ("Pixel 8", "Pixel 8", "15", (1080, 2400)),
     ("Galaxy S23", "SM-S911B", "14", (1080, 2340)),
     ("Pixel 6a", "Pixel 6a", "13", (1080, 2400)),
 ];
 
-const IOS: [Entry; 4] = [
+const IOS: [CatalogEntry; 4] = [
     ("iPhone 16", "iPhone17,3", "18.5", (393, 852)),
     ("iPhone 15", "iPhone15,4", "17.5", (393, 852)),
     ("iPhone 16 Pro", "iPhone17,1", "18.1", (402, 874)),
@@ -47,7 +47,7 @@ const IOS: [Entry; 4] = [
 ];
 
 /// The device of this number. Serials carry the host's name, since two hosts may serve one organization.
-pub(super) fn device(host: &str, platform: Platform, index: u16) -> Model {
+pub(super) fn device_model(host: &str, platform: Platform, index: u16) -> DeviceModel {
     let (word, kind, table, scale) = match platform {
         Platform::Android => ("android", "emulator", ANDROID, 1),
         Platform::Ios => ("ios", "simulator", IOS, 3),
@@ -63,11 +63,11 @@ pub(super) fn device(host: &str, platform: Platform, index: u16) -> Model {
         version: version.to_owned(),
         online: true,
     };
-    Model { platform, report, size, scale }
+    DeviceModel { platform, report, size, scale }
 }
 
 /// What is installed on a new device.
-pub(super) fn apps(platform: Platform) -> Vec<App> {
+pub(super) fn preinstalled_apps(platform: Platform) -> Vec<InstalledApp> {
     let list: [(&str, &str); 4] = match platform {
         Platform::Android => [
             ("com.android.settings", "Settings"),
@@ -82,12 +82,16 @@ pub(super) fn apps(platform: Platform) -> Vec<App> {
             ("com.apple.mobiletimer", "Clock"),
         ],
     };
-    list.map(|(id, name)| App { id: id.to_owned(), name: name.to_owned(), version: "1.0".to_owned() })
-        .to_vec()
+    list.map(|(id, name)| InstalledApp {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        version: "1.0".to_owned(),
+    })
+    .to_vec()
 }
 
 /// The browser that opens addresses.
-pub(super) fn browser(platform: Platform) -> &'static str {
+pub(super) fn browser_id(platform: Platform) -> &'static str {
     match platform {
         Platform::Android => "com.android.chrome",
         Platform::Ios => "com.apple.mobilesafari",

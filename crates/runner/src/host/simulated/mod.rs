@@ -17,38 +17,38 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::HostOptions;
-use super::driver::{DeviceCall, Driver, host_failed, invalid_params};
+use super::driver::{Driver, DriverCall, host_error, invalid_params};
 use super::files::RemoteFile;
-use super::fleet::unavailable;
-use device::State;
+use super::fleet::device_unavailable;
+use device::SimulatedDevice;
 
 /// The driver of simulated devices.
-pub(crate) struct Simulated {
+pub(crate) struct SimulatedDriver {
     /// Never changes in length or order; the reports have the same order.
-    devices: Vec<Mutex<State>>,
+    devices: Vec<Mutex<SimulatedDevice>>,
     reports: watch::Sender<Vec<DeviceReport>>,
     reboot_delay: Duration,
     tmp: PathBuf,
 }
 
-impl Simulated {
+impl SimulatedDriver {
     /// Makes the devices, with serials that are unique to the host. Files of calls live in `tmp`.
-    pub(crate) fn driver(options: &HostOptions, tmp: PathBuf) -> Arc<dyn Driver> {
-        let (host, count, reboot_delay) = (&options.name, options.simulated(), options.reboot_delay);
+    pub(crate) fn create(options: &HostOptions, tmp: PathBuf) -> Arc<dyn Driver> {
+        let (host, count, reboot_delay) = (&options.name, options.simulated_total(), options.reboot_delay);
         let android =
-            (0..count.android).map(|index| catalog::device(host, catalog::Platform::Android, index));
-        let ios = (0..count.ios).map(|index| catalog::device(host, catalog::Platform::Ios, index));
+            (0..count.android).map(|index| catalog::device_model(host, catalog::Platform::Android, index));
+        let ios = (0..count.ios).map(|index| catalog::device_model(host, catalog::Platform::Ios, index));
         let models: Vec<_> = android.chain(ios).collect();
         let reports = models.iter().map(|model| model.report.clone()).collect();
-        let devices = models.into_iter().map(|model| Mutex::new(State::new(model))).collect();
+        let devices = models.into_iter().map(|model| Mutex::new(SimulatedDevice::new(model))).collect();
         Arc::new(Self { devices, reports: watch::Sender::new(reports), reboot_delay, tmp })
     }
 
-    fn index(&self, serial: &str) -> Option<usize> {
+    fn device_index(&self, serial: &str) -> Option<usize> {
         self.reports.borrow().iter().position(|report| report.serial == serial)
     }
 
-    fn state(&self, index: usize) -> MutexGuard<'_, State> {
+    fn device(&self, index: usize) -> MutexGuard<'_, SimulatedDevice> {
         self.devices[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -62,7 +62,7 @@ impl Simulated {
 
     /// Away for a moment, and then as after switching on. The call itself is answered at once, as `mobilecli` does it.
     fn reboot(&self, index: usize) -> Value {
-        self.state(index).restart();
+        self.device(index).restart();
         self.set_online(index, false);
         let (reports, delay) = (self.reports.clone(), self.reboot_delay);
         tokio::spawn(async move {
@@ -77,63 +77,64 @@ impl Simulated {
         let file =
             file.ok_or_else(|| invalid_params("uploadId is required: upload the app with uploads.create"))?;
         let path = file.fetch(&self.tmp).await?;
-        let size = tokio::fs::metadata(&path).await.map_err(|error| host_failed(error.to_string()))?.len();
+        let size = tokio::fs::metadata(&path).await.map_err(|error| host_error(error.to_string()))?.len();
         if size == 0 {
-            return Err(host_failed(format!("{} is empty, so there is nothing to install", file.name())));
+            return Err(host_error(format!("{} is empty, so there is nothing to install", file.name())));
         }
-        self.state(index).install(file.name());
+        self.device(index).install(file.name());
         Ok(json!({"status": "ok"}))
     }
 
     /// Stores a small film of the screen as it is now.
     async fn stop_recording(&self, index: usize, file: Option<RemoteFile>) -> Result<Value, CallError> {
-        let file = file.ok_or_else(|| host_failed("the server gave no place for the recording"))?;
-        let (seconds, film) = self.state(index).stop_recording()?;
+        let file = file.ok_or_else(|| host_error("the server gave no place for the recording"))?;
+        let (seconds, film) = self.device(index).stop_recording()?;
         let path = tempfile::NamedTempFile::new_in(&self.tmp)
-            .map_err(|error| host_failed(error.to_string()))?
+            .map_err(|error| host_error(error.to_string()))?
             .into_temp_path();
-        tokio::fs::write(&path, film).await.map_err(|error| host_failed(error.to_string()))?;
+        tokio::fs::write(&path, film).await.map_err(|error| host_error(error.to_string()))?;
         file.store(&path).await?;
         Ok(json!({"status": "ok", "duration": seconds}))
     }
 }
 
 #[async_trait]
-impl Driver for Simulated {
+impl Driver for SimulatedDriver {
     fn devices(&self) -> watch::Receiver<Vec<DeviceReport>> {
         self.reports.subscribe()
     }
 
-    async fn call(&self, call: DeviceCall) -> Result<Value, CallError> {
-        let index =
-            self.index(&call.serial).ok_or_else(|| unavailable("there is no such simulated device"))?;
+    async fn call(&self, call: DriverCall) -> Result<Value, CallError> {
+        let index = self
+            .device_index(&call.serial)
+            .ok_or_else(|| device_unavailable("there is no such simulated device"))?;
         let online = self.reports.borrow()[index].online;
         if call.method == "device.boot" {
             self.set_online(index, true);
             return Ok(json!({"message": "booted"}));
         }
         if !online {
-            return Err(unavailable("the device is switched off or is starting"));
+            return Err(device_unavailable("the device is switched off or is starting"));
         }
         match call.method.as_str() {
             "device.reboot" => Ok(self.reboot(index)),
             "device.shutdown" => {
-                self.state(index).restart();
+                self.device(index).restart();
                 self.set_online(index, false);
                 Ok(json!({"message": "switched off"}))
             }
             "device.apps.install" => self.install(index, call.file).await,
             "device.screenrecord.stop" => self.stop_recording(index, call.file).await,
-            method => self.state(index).call(method, &call.params),
+            method => self.device(index).handle_call(method, &call.params),
         }
     }
 
     async fn clean(&self, serial: &str) -> Result<(), String> {
-        let index = self.index(serial).ok_or("there is no such simulated device")?;
-        self.state(index).reset();
+        let index = self.device_index(serial).ok_or("there is no such simulated device")?;
+        self.device(index).reset();
         self.set_online(index, true);
         Ok(())
     }
 
-    async fn stopped(&self) {}
+    async fn join_tasks(&self) {}
 }

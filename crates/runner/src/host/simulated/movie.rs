@@ -4,7 +4,7 @@
 const TIMESCALE: u32 = 1000;
 
 /// A film that shows the PNG picture for some seconds.
-pub(super) fn film(picture: &[u8], (width, height): (u32, u32), seconds: u32) -> Vec<u8> {
+pub(super) fn encode_movie(picture: &[u8], (width, height): (u32, u32), seconds: u32) -> Vec<u8> {
     let duration = seconds.saturating_mul(TIMESCALE);
     let kind = atom(b"ftyp", &[b"qt  ", &be(0x200), b"qt  "]);
     let data = atom(b"mdat", &[picture]);
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_atoms_fill_the_file_and_the_sample_is_where_the_table_says() {
-        let file = film(b"a picture", (270, 600), 3);
+        let file = encode_movie(b"a picture", (270, 600), 3);
         let (mut at, mut kinds) = (0, Vec::new());
         while at < file.len() {
             let length = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;

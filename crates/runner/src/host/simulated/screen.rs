@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::device::{Mark, State};
+use super::device::{Mark, SimulatedDevice};
 use super::font;
 
 /// The picture is drawn with this part of the screen's points in each direction, and enlarged when it is written.
@@ -46,22 +46,22 @@ impl Element {
 }
 
 /// All elements: the apps on the home screen, or a title and a text field in an app.
-pub(super) fn elements(state: &State) -> Vec<Element> {
-    let (width, height) = state.size();
+pub(super) fn elements(device: &SimulatedDevice) -> Vec<Element> {
+    let (width, height) = device.size();
     let (width, height) = (i64::from(width), i64::from(height));
     let line = height / 14;
-    if let Some(id) = &state.foreground {
-        let title = state.apps.iter().find(|app| app.id == *id).map_or(id.as_str(), |app| app.name.as_str());
+    if let Some(id) = &device.foreground {
+        let title = device.apps.iter().find(|app| app.id == *id).map_or(id.as_str(), |app| app.name.as_str());
         let element = |kind, label: &str, row: i64| Element {
             kind,
             label: label.to_owned(),
             rect: (width / 20, row * line, width * 9 / 10, line),
             opens: None,
         };
-        return vec![element("StaticText", title, 1), element("TextField", &state.text, 3)];
+        return vec![element("StaticText", title, 1), element("TextField", &device.text, 3)];
     }
     let cell = width / 4;
-    let icons = state.apps.iter().enumerate().map(|(index, app)| {
+    let icons = device.apps.iter().enumerate().map(|(index, app)| {
         let (column, row) = (index as i64 % 4, index as i64 / 4);
         Element {
             kind: "Icon",
@@ -74,45 +74,45 @@ pub(super) fn elements(state: &State) -> Vec<Element> {
 }
 
 /// Width and height of the picture.
-pub(super) fn pixels(state: &State) -> (u32, u32) {
-    let (width, height) = state.size();
+pub(super) fn picture_size(device: &SimulatedDevice) -> (u32, u32) {
+    let (width, height) = device.size();
     (width / SHRINK, height / SHRINK)
 }
 
 /// The screen as a PNG file.
-pub(super) fn png(state: &State) -> Vec<u8> {
-    let mut picture = Picture::new(pixels(state), background(state.foreground.as_deref()));
-    for element in elements(state) {
-        let (x, y, width, height) = shrunk(element.rect);
-        let fill = element.opens.as_deref().map_or(WHITE, |id| background(Some(id)));
+pub(super) fn render_png(device: &SimulatedDevice) -> Vec<u8> {
+    let mut picture = Picture::new(picture_size(device), app_colour(device.foreground.as_deref()));
+    for element in elements(device) {
+        let (x, y, width, height) = shrink_rect(element.rect);
+        let fill = element.opens.as_deref().map_or(WHITE, |id| app_colour(Some(id)));
         picture.fill(x, y, width, height, fill);
         let ink = if fill == WHITE { DARK } else { WHITE };
         picture.write(x + 2, y + height / 3, width - 4, &element.label, ink);
     }
-    for mark in &state.marks {
+    for mark in &device.marks {
         match *mark {
             Mark::Tap(x, y) => picture.dot(x / i64::from(SHRINK), y / i64::from(SHRINK), 5, FINGER),
             Mark::Swipe(x1, y1, x2, y2) => {
-                let (x1, y1, x2, y2) = shrunk((x1, y1, x2, y2));
+                let (x1, y1, x2, y2) = shrink_rect((x1, y1, x2, y2));
                 picture.line((x1, y1), (x2, y2), FINGER);
             }
         }
     }
-    let held = if state.landscape { "landscape" } else { "portrait" };
-    let caption = format!("{} {held}", state.model.report.name);
+    let held = if device.landscape { "landscape" } else { "portrait" };
+    let caption = format!("{} {held}", device.model.report.name);
     let (width, height) = (i64::from(picture.width), i64::from(picture.height));
     picture.write(4, height - 14, width - 8, &caption, WHITE);
-    let (width, height) = state.size();
-    picture.encode(width * state.model.scale, height * state.model.scale)
+    let (width, height) = device.size();
+    picture.encode(width * device.model.scale, height * device.model.scale)
 }
 
-fn shrunk((a, b, c, d): (i64, i64, i64, i64)) -> (i64, i64, i64, i64) {
+fn shrink_rect((a, b, c, d): (i64, i64, i64, i64)) -> (i64, i64, i64, i64) {
     let shrink = i64::from(SHRINK);
     (a / shrink, b / shrink, c / shrink, d / shrink)
 }
 
 /// Every app has a colour of its own, the same each time.
-fn background(app: Option<&str>) -> Colour {
+fn app_colour(app: Option<&str>) -> Colour {
     let Some(app) = app else { return DARK };
     let hash =
         app.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
@@ -189,13 +189,13 @@ impl Picture {
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_compression(png::Compression::Fast);
         // Writing to memory cannot fail, and the sizes are our own.
-        let bytes = self.enlarged(width, height);
+        let bytes = self.enlarge(width, height);
         let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&bytes));
         debug_assert!(written.is_ok());
         file
     }
 
-    fn enlarged(&self, width: u32, height: u32) -> Vec<u8> {
+    fn enlarge(&self, width: u32, height: u32) -> Vec<u8> {
         let mut bytes = Vec::with_capacity((width * height) as usize * 3);
         for y in 0..height {
             let row = (y * self.height / height * self.width) as usize;
