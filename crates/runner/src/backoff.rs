@@ -1,8 +1,8 @@
-//! How long to wait before trying again.
+//! Delays between retries.
 
 use std::time::Duration;
 
-/// Doubling delays with jitter: many hosts that lost one server must not all return in the same moment.
+/// Doubling delays with jitter, so that many hosts that lost one server do not all reconnect at the same moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -16,14 +16,14 @@ impl Backoff {
         Self { first, max, next: first }
     }
 
-    /// The next delay: at least half of the step and at most all of it, as `random` (0..1) says.
+    /// The next delay: from half of the current step up to all of it. `random` (0 to 1) chooses.
     pub(crate) fn next(&mut self, random: f64) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(self.max);
         step.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// Begins again with the first delay.
+    /// Starts again with the first delay.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_double_up_to_the_most_and_begin_again() {
+    fn delays_double_up_to_the_maximum_and_start_again() {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
         let delays: Vec<u128> = (0..7).map(|_| backoff.next(1.0).as_millis()).collect();
         assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 15000, 15000]);

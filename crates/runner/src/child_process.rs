@@ -1,12 +1,11 @@
-//! Programs that a host or a worker starts, and that must not outlive it.
+//! Child processes of a host or a worker. None of them may outlive it.
 
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
-/// A child in a process group of its own. The whole group is killed when this is dropped, so that what the
-/// child has started goes too.
+/// A child in its own process group. Dropping this kills the whole group, including what the child has started.
 #[derive(Debug)]
 pub(crate) struct ProcessGroup {
     pub(crate) child: Child,
@@ -21,10 +20,10 @@ impl ProcessGroup {
         Ok(Self { child, id })
     }
 
-    /// Sends a signal to all of the group.
+    /// Sends a signal to the whole group.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(id) = self.id {
-            // An empty group is an error and what we want.
+            // This fails if the group is already empty, which is fine.
             let _ = kill_process_group(id, signal);
         }
     }
@@ -36,9 +35,9 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// Takes the variables out of a child's environment that hold our secrets, or would make a `mobilecli` a gateway
-/// to somebody's cloud instead of a driver of what hangs here.
-#[expect(clippy::disallowed_methods, reason = "not a setting: looks for what must not be handed on")]
+/// Removes variables from a child's environment that hold our secrets, or that would make `mobilecli` a gateway to a
+/// cloud account instead of a driver of local devices.
+#[expect(clippy::disallowed_methods, reason = "not a setting: finds variables that a child must not inherit")]
 pub(crate) fn remove_secrets(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if is_private(&name.to_string_lossy()) {
@@ -48,8 +47,8 @@ pub(crate) fn remove_secrets(command: &mut Command) -> &mut Command {
     command
 }
 
-/// The program of this name in `PATH`, as a shell would find it.
-#[expect(clippy::disallowed_methods, reason = "PATH is the system's, not a setting of ours")]
+/// Finds the program in `PATH`, as a shell would.
+#[expect(clippy::disallowed_methods, reason = "PATH belongs to the system and is not a setting of ours")]
 pub(crate) fn find_in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file())
@@ -67,7 +66,7 @@ mod tests {
     use tokio::io::{AsyncBufReadExt, BufReader};
 
     #[test]
-    fn tokens_of_ours_and_of_the_cloud_are_private() {
+    fn our_tokens_and_cloud_tokens_are_private() {
         for name in ["TENURE_TOKEN", "MOBILECLI_TOKEN", "MOBILECLI_FLEET_URL", "FLEET_KEY", "my_fleet"] {
             assert!(is_private(name), "{name}");
         }
@@ -77,18 +76,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn grandchildren_go_with_the_group() {
+    async fn grandchildren_die_with_the_group() {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 1000 & echo $!; wait"]).stdout(std::process::Stdio::piped());
         let mut group = ProcessGroup::spawn(&mut command).unwrap();
         let mut lines = BufReader::new(group.child.stdout.take().unwrap()).lines();
         let grandchild = lines.next_line().await.unwrap().unwrap();
         drop(group);
-        // The pipe ends when the last of the group that holds it is gone.
+        // The pipe closes when the last process that holds it is gone.
         assert_eq!(lines.next_line().await.unwrap(), None);
         let status = || std::fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
         let ended = async {
-            // It lets go of its pipes a moment before it has ended.
+            // A process closes its pipes a moment before it has ended.
             while !status().is_empty() && !status().contains(") Z ") {
                 tokio::task::yield_now().await;
             }

@@ -1,7 +1,7 @@
-//! What runs where the work is: [`host`] drives devices on behalf of Tenure servers, [`worker`] runs the turns of
+//! The programs that run next to the work: [`host`] drives devices for Tenure servers, [`worker`] runs the turns of
 //! agents.
 //!
-//! It knows the servers over the network only, through the `protocol` crate.
+//! Both know the servers only over the network, through the `protocol` crate.
 
 mod backoff;
 mod child_process;

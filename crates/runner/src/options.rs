@@ -1,4 +1,4 @@
-//! What hosts and workers are told alike.
+//! Options and HTTP settings that hosts and workers share.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, Url};
 use uuid::Uuid;
 
-/// Whom a host serves.
+/// The scope that a host or a worker serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServedScope {
     /// One organization.
@@ -17,7 +17,7 @@ pub enum ServedScope {
 }
 
 impl ServedScope {
-    /// As headers of every request.
+    /// The request headers that name the scope.
     pub(crate) fn to_headers(self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         match self {
@@ -31,7 +31,7 @@ impl ServedScope {
     }
 }
 
-/// The base of a server's address without a slash at its end; `None` if it is neither `http://` nor `https://`.
+/// The base of a server's URL without a trailing slash; `None` if it is neither `http://` nor `https://`.
 pub(crate) fn base_url(url: &str) -> Option<String> {
     let parsed = Url::parse(url.trim()).ok()?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
@@ -45,18 +45,18 @@ pub(crate) fn base_url(url: &str) -> Option<String> {
     Some(base)
 }
 
-/// Whether the text could be a key. A line break would end the header; anything else is the server's to judge.
+/// Whether the text has only characters that a header can carry. The server checks everything else.
 pub(crate) fn could_be_key(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What this machine calls itself.
+/// The name of this machine.
 pub(crate) fn hostname() -> Option<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// A client for a server's HTTP API. It follows no redirects: they would carry the key elsewhere.
+/// An HTTP client for a server's API. It follows no redirects, because they could send the key elsewhere.
 pub(crate) fn http_client() -> ClientBuilder {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().connect_timeout(Duration::from_secs(15)).redirect(reqwest::redirect::Policy::none())

@@ -1,11 +1,12 @@
-//! Which apps a device had before its hold installed the first one: what is more afterwards goes away again.
-//! Kept in files, since a hold may outlive the host's process.
+//! The apps that a device had before its hold installed the first one. Cleaning removes every other app.
+//!
+//! Baselines are stored in files, because a hold may outlive the host's process.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-/// The folder of baselines, a file per device.
+/// The folder of baselines, one file for each device.
 #[derive(Debug)]
 pub(crate) struct Baselines {
     dir: PathBuf,
@@ -16,7 +17,7 @@ impl Baselines {
         Self { dir }
     }
 
-    /// The device's baseline, if its hold has installed anything.
+    /// The device's baseline; `None` if its hold has not installed anything.
     pub(crate) async fn load(&self, serial: &str) -> io::Result<Option<BTreeSet<String>>> {
         match tokio::fs::read(self.path(serial)).await {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
@@ -25,7 +26,7 @@ impl Baselines {
         }
     }
 
-    /// Keeps it, whole or not at all.
+    /// Writes the baseline atomically.
     pub(crate) async fn save(&self, serial: &str, apps: &BTreeSet<String>) -> io::Result<()> {
         let path = self.path(serial);
         let new = path.with_extension("new");
@@ -33,7 +34,7 @@ impl Baselines {
         tokio::fs::rename(&new, &path).await
     }
 
-    /// Forgets it: the device is as it was.
+    /// Deletes the baseline, once the device has only its original apps.
     pub(crate) async fn forget(&self, serial: &str) -> io::Result<()> {
         match tokio::fs::remove_file(self.path(serial)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -41,7 +42,7 @@ impl Baselines {
         }
     }
 
-    /// Serials come from outside (`192.168.0.7:5555`, say): only plain characters become part of a name.
+    /// Serials come from outside (`192.168.0.7:5555`): only plain characters become part of the file name.
     fn path(&self, serial: &str) -> PathBuf {
         let name: String = serial
             .bytes()

@@ -1,4 +1,4 @@
-//! The connection to one server, kept for as long as the host runs.
+//! The connection to one server. The host keeps it open as long as it runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,40 +25,42 @@ use super::server::ServerEndpoint;
 use crate::backoff::Backoff;
 use crate::clock::{jitter, now};
 
-/// How long connecting, and the welcome, may take.
+/// Time limit for connecting and for the server's welcome.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
-/// How often the server is asked whether it is there.
+/// Time between two pings to the server.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
-/// After this long without a frame the connection is dead.
+/// The connection counts as dead after this time without a frame.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long the last frame may take to go out.
+/// Time limit for sending the last frame.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Largest frame, in bytes. A screenshot of a large tablet as base64 has some 20 MB.
+/// Largest frame, in bytes. A screenshot of a large tablet takes about 20 MB as base64.
 const MAX_BYTES: usize = 64 << 20;
 
-/// Answers that wait for the connection. Devices wait when it is full, so that screenshots do not fill the memory.
+/// Maximum number of answers that wait for the connection. Beyond it the devices wait, so that screenshots do not fill
+/// the memory.
 const MAX_WAITING_ANSWERS: usize = 16;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Why a connection ended.
 enum ConnectionEnd {
-    /// We were told to stop.
+    /// The host is stopping.
     Stopped,
-    /// The server will not have us, ever.
+    /// The server refuses this host for good.
     Refused(HostError),
-    /// Anything that may be better next time, in words.
+    /// Any other reason, in words. A retry may succeed.
     Lost(String),
 }
 
-/// Connects to the server, and again whenever the connection is lost.
+/// Connects to the server, and reconnects whenever the connection is lost.
 ///
 /// # Errors
-/// When the server refuses the key.
+/// [`HostError::Refused`] when the server refuses the key, [`HostError::Replaced`] when another host has taken over
+/// the name.
 pub(crate) async fn keep_connected(
     server: Arc<ServerEndpoint>,
     fleet: Arc<Fleet>,
@@ -93,23 +95,23 @@ pub(crate) async fn keep_connected(
     }
 }
 
-/// Opens the socket and introduces the host.
+/// Opens the WebSocket and introduces the host.
 async fn connect(server: &ServerEndpoint, name: &str) -> Result<Socket, ConnectionEnd> {
     let opening = async {
         let mut socket = open_socket(server).await?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let hello = FromHost::Hello { protocol: PROTOCOL_VERSION, name: name.to_owned(), version };
-        socket.send(encode_frame(&hello)?).await.map_err(|error| lost_connection(&error))?;
+        socket.send(encode_frame(&hello)?).await.map_err(|error| connection_error(&error))?;
         wait_for_welcome(&mut socket, server).await?;
         Ok(socket)
     };
-    let late =
+    let timed_out =
         || ConnectionEnd::Lost(format!("the server did not answer within {} s", CONNECT_LIMIT.as_secs()));
-    timeout(CONNECT_LIMIT, opening).await.unwrap_or_else(|_| Err(late()))
+    timeout(CONNECT_LIMIT, opening).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 async fn open_socket(server: &ServerEndpoint) -> Result<Socket, ConnectionEnd> {
-    let mut request = server.socket_url().into_client_request().map_err(|error| lost_connection(&error))?;
+    let mut request = server.socket_url().into_client_request().map_err(|error| connection_error(&error))?;
     let mut key = HeaderValue::from_str(&server.authorization())
         .map_err(|error| ConnectionEnd::Lost(error.to_string()))?;
     key.set_sensitive(true);
@@ -119,11 +121,11 @@ async fn open_socket(server: &ServerEndpoint) -> Result<Socket, ConnectionEnd> {
     match connect_async_with_config(request, Some(limits), true).await {
         Ok((socket, _)) => Ok(socket),
         Err(Error::Http(response)) => Err(end_from_status(server, response.status())),
-        Err(error) => Err(lost_connection(&error)),
+        Err(error) => Err(connection_error(&error)),
     }
 }
 
-/// What a plain HTTP answer means: some are final, since the same key will get the same answer.
+/// What an HTTP response without an upgrade means. 401 and 403 are final: the same key gets the same response.
 fn end_from_status(server: &ServerEndpoint, status: StatusCode) -> ConnectionEnd {
     let refused = |reason| {
         ConnectionEnd::Refused(HostError::Refused {
@@ -133,11 +135,10 @@ fn end_from_status(server: &ServerEndpoint, status: StatusCode) -> ConnectionEnd
         })
     };
     match status {
-        StatusCode::UNAUTHORIZED => refused("it does not know it, or the key has expired or was revoked"),
-        StatusCode::FORBIDDEN => refused(
-            "its owner may not connect hosts there, which takes the role host; a key of one organization does not serve the \
-             account",
-        ),
+        StatusCode::UNAUTHORIZED => refused("the key is unknown, expired or revoked"),
+        StatusCode::FORBIDDEN => {
+            refused("its owner needs the role host; a key of one organization cannot serve the whole account")
+        }
         StatusCode::NOT_FOUND => ConnectionEnd::Lost("there is no Tenure server at this address".to_owned()),
         other => ConnectionEnd::Lost(format!("the server answered {other}")),
     }
@@ -153,19 +154,19 @@ async fn wait_for_welcome(socket: &mut Socket, server: &ServerEndpoint) -> Resul
                         "the server speaks version {protocol} of the host protocol and this host {PROTOCOL_VERSION}: \
                          upgrade the older one"
                     ))),
-                    _ => Err(ConnectionEnd::Lost("the server did not say welcome".to_owned())),
+                    _ => Err(ConnectionEnd::Lost("the server did not send a welcome".to_owned())),
                 };
             }
             Some(Ok(Message::Close(reason))) => return Err(end_from_close(reason, server)),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(lost_connection(&error)),
+            Some(Err(error)) => return Err(connection_error(&error)),
             None => return Err(end_from_close(None, server)),
         }
     }
 }
 
-/// Speaks with the server until the connection ends. Reading never waits for writing, or two large frames
-/// that cross could wait for each other.
+/// Exchanges frames with the server until the connection ends. Reading never waits for writing, or two large frames
+/// that cross could block each other.
 async fn run_connection(
     socket: Socket,
     server: &ServerEndpoint,
@@ -193,7 +194,7 @@ async fn run_connection(
     end
 }
 
-/// Writes what is due: close and ping first, then the devices if they have changed, then answers.
+/// Writes the most urgent frame first: close and ping, then the devices if they have changed, then answers.
 async fn write_frames(
     mut sink: SplitSink<Socket, Message>,
     mut urgent: mpsc::UnboundedReceiver<Message>,
@@ -201,7 +202,7 @@ async fn write_frames(
     fleet: &Fleet,
 ) -> ConnectionEnd {
     let mut devices = fleet.reports();
-    devices.mark_changed(); // all of them at the beginning
+    devices.mark_changed(); // sends all devices first
     loop {
         let message = tokio::select! {
             biased;
@@ -220,7 +221,7 @@ async fn write_frames(
         };
         let last = message.is_close();
         if let Err(error) = sink.send(message).await {
-            return lost_connection(&error);
+            return connection_error(&error);
         }
         if last {
             return ConnectionEnd::Stopped;
@@ -237,7 +238,7 @@ async fn read_frames(
 ) -> ConnectionEnd {
     let mut pings = tokio::time::interval(PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut heard = now();
+    let mut last_frame = now();
     loop {
         let frame = tokio::select! {
             frame = stream.next() => frame,
@@ -245,11 +246,11 @@ async fn read_frames(
                 let _ = control.send(Message::Ping(Vec::new().into()));
                 continue;
             }
-            () = tokio::time::sleep_until(heard + SILENCE_LIMIT) => {
+            () = tokio::time::sleep_until(last_frame + SILENCE_LIMIT) => {
                 return ConnectionEnd::Lost(format!("the server was silent for {} s", SILENCE_LIMIT.as_secs()));
             }
         };
-        heard = now();
+        last_frame = now();
         match frame {
             Some(Ok(Message::Text(frame))) => match decode_frame(&frame) {
                 Ok(order) => dispatch_order(order, server, fleet, outbox),
@@ -257,13 +258,13 @@ async fn read_frames(
             },
             Some(Ok(Message::Close(reason))) => return end_from_close(reason, server),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return lost_connection(&error),
+            Some(Err(error)) => return connection_error(&error),
             None => return end_from_close(None, server),
         }
     }
 }
 
-/// Hands an order to the fleet, without waiting for it to be done.
+/// Passes an order to the fleet, without waiting for the result.
 fn dispatch_order(order: ToHost, server: &ServerEndpoint, fleet: &Arc<Fleet>, outbox: &FrameSender) {
     match order {
         ToHost::Welcome { .. } => {}
@@ -289,14 +290,16 @@ fn encode_frame(frame: &FromHost) -> Result<Message, ConnectionEnd> {
     }
 }
 
-/// Skipping an order would be worse than reconnecting, so one that is not understood ends the connection.
+/// Parses a frame. An unknown order ends the connection: skipping it would be worse than reconnecting.
 fn decode_frame(frame: &str) -> Result<ToHost, ConnectionEnd> {
     serde_json::from_str(frame).map_err(|error| {
-        ConnectionEnd::Lost(format!("this host does not understand the server, upgrade the older: {error}"))
+        ConnectionEnd::Lost(format!(
+            "this host does not understand the server; upgrade the older one: {error}"
+        ))
     })
 }
 
-fn lost_connection(error: &Error) -> ConnectionEnd {
+fn connection_error(error: &Error) -> ConnectionEnd {
     ConnectionEnd::Lost(error.to_string())
 }
 
@@ -306,7 +309,7 @@ fn end_from_close(reason: Option<CloseFrame>, server: &ServerEndpoint) -> Connec
             ConnectionEnd::Refused(HostError::Replaced { server: server.name().to_owned() })
         }
         Some(frame) if !frame.reason.is_empty() => {
-            ConnectionEnd::Lost(format!("the server closed: {}", frame.reason))
+            ConnectionEnd::Lost(format!("the server closed the connection: {}", frame.reason))
         }
         _ => ConnectionEnd::Lost("the server closed the connection".to_owned()),
     }

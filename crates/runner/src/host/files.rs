@@ -1,4 +1,4 @@
-//! Files that travel with a call: an app to install, a recording that is done.
+//! Files that belong to a call: an app to install or a finished recording.
 
 use std::fmt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tokio_util::io::ReaderStream;
 
 use super::driver::host_error;
 
-/// A file on a server. The key to it is not printed.
+/// A file on a server. `Debug` does not print the key.
 pub(crate) struct RemoteFile {
     url: String,
     name: String,
@@ -25,13 +25,13 @@ impl RemoteFile {
         Self { url, name, authorization, client }
     }
 
-    /// The name its sender gave it.
+    /// The name that the sender gave it.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Fetches it into a temporary file below `dir` with the name's extension, which tells `mobilecli` what
-    /// kind of app it is. The file goes when the path is dropped.
+    /// Downloads the file to a temporary file below `dir`, which is deleted when the path is dropped. It keeps the
+    /// name's extension, because `mobilecli` takes the kind of app from it.
     pub(crate) async fn fetch(&self, dir: &Path) -> Result<TempPath, CallError> {
         let request = self.client.get(&self.url).header(header::AUTHORIZATION, &self.authorization);
         let response = check_response(request.send().await, "fetching the file")?;
@@ -51,7 +51,7 @@ impl RemoteFile {
         Ok(path)
     }
 
-    /// Stores the file at `path` on the server.
+    /// Uploads the file at `path` to the server.
     pub(crate) async fn store(&self, path: &Path) -> Result<(), CallError> {
         let file = tokio::fs::File::open(path).await.map_err(|error| local_file_error(&error))?;
         let length = file.metadata().await.map_err(|error| local_file_error(&error))?.len();
@@ -72,7 +72,7 @@ impl fmt::Debug for RemoteFile {
     }
 }
 
-/// `.apk` of `app.apk`; nothing if the name has no plain extension.
+/// `.apk` for `app.apk`; empty if the name has no plain extension.
 fn file_suffix(name: &str) -> String {
     match Path::new(name).extension().and_then(|extension| extension.to_str()) {
         Some(plain) if plain.chars().all(|c| c.is_ascii_alphanumeric()) => format!(".{plain}"),
@@ -80,21 +80,21 @@ fn file_suffix(name: &str) -> String {
     }
 }
 
-fn check_response(answer: reqwest::Result<Response>, doing: &str) -> Result<Response, CallError> {
-    let response = answer.map_err(|error| transfer_error(doing, error))?;
+fn check_response(response: reqwest::Result<Response>, doing: &str) -> Result<Response, CallError> {
+    let response = response.map_err(|error| transfer_error(doing, error))?;
     if response.status().is_success() {
         return Ok(response);
     }
     Err(host_error(format!("{doing} failed: the server answered {}", response.status())))
 }
 
-/// Without the address: it is nothing to the client who reads this.
+/// Leaves out the address, which is of no use to the client.
 fn transfer_error(doing: &str, error: reqwest::Error) -> CallError {
     host_error(format!("{doing} failed: {}", error.without_url()))
 }
 
 fn local_file_error(error: &std::io::Error) -> CallError {
-    host_error(format!("the device's host cannot keep the file: {error}"))
+    host_error(format!("the device's host cannot read or write the file: {error}"))
 }
 
 #[cfg(test)]

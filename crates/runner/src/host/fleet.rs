@@ -1,5 +1,5 @@
-//! All devices of the host, and what holds whoever asks: a device does one thing at a time, in the order in which
-//! it was asked, and only for the hold that stands. Shared by the links of all servers.
+//! All devices of the host and the rules for all servers: a device runs one call at a time, in the order of arrival,
+//! and only calls of its current hold. The connections to all servers share the fleet.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,16 +20,16 @@ use super::driver::{Driver, DriverCall, call_error, host_error};
 use super::fencing::Fence;
 use super::release;
 
-/// Most calls of one device that wait or run. A client that sends more does not wait for answers.
+/// Maximum number of calls of one device that run or wait. A client that exceeds it does not wait for answers.
 const MAX_CALLS: usize = 64;
 
-/// How long cleaning by a driver may take, with the wait for a device that is just coming back.
+/// Time limit for a driver to clean a device, including the wait for a device that is restarting.
 const CLEAN_LIMIT: Duration = Duration::from_secs(120);
 
-/// Where the frames for one server go.
+/// Sends frames to one server.
 pub(crate) type FrameSender = mpsc::Sender<FromHost>;
 
-/// A call as it came, with the hold that it is for.
+/// A call with its id, its time limit and the fencing number of its hold.
 #[derive(Debug)]
 pub(crate) struct FencedCall {
     pub(crate) id: u64,
@@ -41,7 +41,7 @@ pub(crate) struct FencedCall {
 /// All devices of the host.
 pub(crate) struct Fleet {
     drivers: Vec<Arc<dyn Driver>>,
-    /// Every device that was ever reported or named by a server.
+    /// Every device that a driver reported or a server named.
     devices: Mutex<HashMap<String, Arc<ManagedDevice>>>,
     reports: watch::Sender<Vec<DeviceReport>>,
     on_release: Option<String>,
@@ -49,23 +49,23 @@ pub(crate) struct Fleet {
     stop: CancellationToken,
 }
 
-/// What is remembered of one device.
+/// The state of one device.
 struct ManagedDevice {
     fence: watch::Sender<Fence>,
-    /// Held by whoever uses the device; waiters get it in the order in which they asked.
+    /// Locked while the device is in use; waiters get the lock in the order in which they asked.
     usage: Arc<AsyncMutex<DeviceUse>>,
     slots: Arc<Semaphore>,
 }
 
-/// What the use of a device leaves to the next.
+/// What one use of a device leaves for the next.
 #[derive(Default)]
 struct DeviceUse {
-    /// The hold after which the device was cleaned well, and nobody has held it since.
+    /// Fencing number of the hold after which the device was cleaned; `None` once it was used again.
     cleaned_after: Option<i64>,
 }
 
 impl Fleet {
-    /// A fleet of the drivers' devices, which ends when `stop` is cancelled.
+    /// Creates a fleet of the drivers' devices. It stops when `stop` is cancelled.
     pub(crate) fn new(
         drivers: Vec<Arc<dyn Driver>>,
         on_release: Option<String>,
@@ -91,12 +91,12 @@ impl Fleet {
         fleet
     }
 
-    /// All devices, now and whenever they change.
+    /// The devices, now and after each change.
     pub(crate) fn reports(&self) -> watch::Receiver<Vec<DeviceReport>> {
         self.reports.subscribe()
     }
 
-    /// Waits until all work has ended, after `stop` was cancelled.
+    /// Waits for all tasks to end, after `stop` was cancelled.
     pub(crate) async fn join_tasks(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -105,15 +105,15 @@ impl Fleet {
         }
     }
 
-    /// Learns which holds stand. A device that is missing is no news: every end of a hold comes as a `clean`,
-    /// and a server that lags behind the others must not end what they have granted since.
+    /// Records which holds exist. A missing device means nothing: the server sends `clean` for each hold that ends,
+    /// and a server that lags behind must not end holds that another one has granted.
     pub(crate) fn observe_holds(&self, holds: Vec<HoldNotice>) {
         for hold in holds {
             self.device(&hold.serial).fence.send_modify(|fence| fence.observe_hold(hold.fence));
         }
     }
 
-    /// Queues a call. Exactly one answer goes to `outbox`, within the call's time limit.
+    /// Queues a call. Sends exactly one answer to `outbox`, within the call's time limit.
     pub(crate) fn queue_call(self: &Arc<Self>, call: FencedCall, outbox: FrameSender) {
         let device = self.device(&call.call.serial);
         device.fence.send_modify(|fence| fence.observe_hold(call.fence));
@@ -123,61 +123,63 @@ impl Fleet {
             self.spawn(async move { send_answer(&outbox, id, Err(error)).await });
             return;
         };
-        let turn = device.queue_for_usage();
+        let lock = device.queue_for_usage();
         self.spawn(async move {
-            let outcome = fleet.run_call(&device, turn, call, &outbox).await;
+            let outcome = fleet.run_call(&device, lock, call, &outbox).await;
             drop(slot);
             send_answer(&outbox, id, outcome).await;
         });
     }
 
-    /// Ends a hold: its calls are refused from now on, those that run are dropped, and the device is cleaned.
+    /// Ends a hold: refuses its later calls, drops its running ones and cleans the device.
     pub(crate) fn end_hold(self: &Arc<Self>, serial: String, fence: i64, outbox: FrameSender) {
         let device = self.device(&serial);
         let mut newest = true;
         device.fence.send_modify(|state| newest = state.end_hold(fence));
-        let (fleet, turn) = (Arc::clone(self), device.queue_for_usage());
+        let (fleet, lock) = (Arc::clone(self), device.queue_for_usage());
         self.spawn(async move {
             let problem = match newest {
-                true => fleet.clean_once(turn.await, &serial, fence).await,
-                false => None, // somebody else holds it by now: cleaning would take their work away
+                true => fleet.clean_once(lock.await, &serial, fence).await,
+                false => None, // a newer hold has the device: cleaning would destroy its work
             };
             let _ = outbox.send(FromHost::Cleaned { serial, fence, problem }).await;
         });
     }
 
-    /// Runs a call when its turn comes, unless its time is up or its hold ends before it is done.
+    /// Runs a call when the device is free, unless its time limit passes or its hold ends first.
     async fn run_call(
         &self,
         device: &ManagedDevice,
-        turn: impl Future<Output = OwnedMutexGuard<DeviceUse>>,
+        lock: impl Future<Output = OwnedMutexGuard<DeviceUse>>,
         call: FencedCall,
         outbox: &FrameSender,
     ) -> Result<Value, CallError> {
         let (mut fence, number, limit) = (device.fence.subscribe(), call.fence, call.timeout);
         let work = async {
-            let mut usage = turn.await;
+            let mut usage = lock.await;
             if outbox.is_closed() {
-                return Err(host_error("the server that asked has gone"));
+                return Err(host_error("the server that sent the call has disconnected"));
             }
             usage.cleaned_after = None;
             let driver = self.driver(&call.call.serial);
-            let driver = driver.ok_or_else(|| device_unavailable("the device does not hang on this host"))?;
-            // A bug in a driver must cost one answer, not the device.
-            let done = AssertUnwindSafe(driver.call(call.call)).catch_unwind().await;
-            done.unwrap_or_else(|_| Err(host_error("the device's driver broke, which is a bug in Tenure")))
+            let driver =
+                driver.ok_or_else(|| device_unavailable("the device is not connected to this host"))?;
+            // A panic in a driver must fail one call, not the device.
+            let result = AssertUnwindSafe(driver.call(call.call)).catch_unwind().await;
+            result
+                .unwrap_or_else(|_| Err(host_error("the device's driver panicked, which is a bug in Tenure")))
         };
         tokio::select! {
             biased;
-            why = wait_until_stale(&mut fence, number) => why,
-            done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| {
+            stale = wait_until_stale(&mut fence, number) => stale,
+            result = tokio::time::timeout(limit, work) => result.unwrap_or_else(|_| {
                 let seconds = limit.as_secs_f64();
-                Err(call_error(DEVICE_TIMEOUT, "Device timeout", format!("the device did not do it within {seconds} s")))
+                Err(call_error(DEVICE_TIMEOUT, "Device timeout", format!("the device did not finish within {seconds} s")))
             }),
         }
     }
 
-    /// Cleans unless that was done, and says what went wrong.
+    /// Cleans the device unless it is already clean after this hold. Returns the problem, if any.
     async fn clean_once(
         &self,
         mut usage: OwnedMutexGuard<DeviceUse>,
@@ -191,12 +193,12 @@ impl Fleet {
         let cleaning = async {
             match self.driver(serial) {
                 Some(driver) => driver.clean(serial).await,
-                None => Err("the device does not hang on this host any more".to_owned()),
+                None => Err("the device is no longer connected to this host".to_owned()),
             }
         };
         let cleaned = tokio::time::timeout(CLEAN_LIMIT, cleaning).await;
-        let cleaned =
-            cleaned.unwrap_or_else(|_| Err(format!("not clean within {} s", CLEAN_LIMIT.as_secs())));
+        let cleaned = cleaned
+            .unwrap_or_else(|_| Err(format!("the device was not clean within {} s", CLEAN_LIMIT.as_secs())));
         let released = match &self.on_release {
             Some(command) => release::run_command(command, serial, &platform).await,
             None => Ok(()),
@@ -208,7 +210,7 @@ impl Fleet {
             return None;
         }
         let problem = problems.join("; ");
-        tracing::warn!(serial, fence, problem, "device not quite cleaned");
+        tracing::warn!(serial, fence, problem, "device not fully cleaned");
         Some(problem)
     }
 
@@ -217,8 +219,8 @@ impl Fleet {
         Arc::clone(devices.entry(serial.to_owned()).or_insert_with(|| Arc::new(ManagedDevice::new())))
     }
 
-    /// Who drives a device. One that is away just now may be known to the last driver, which is `mobilecli`
-    /// wherever real devices hang.
+    /// The driver of a device. If no driver lists it now, the last driver may still know it: that is `mobilecli` on a
+    /// host with real devices.
     fn driver(&self, serial: &str) -> Option<&Arc<dyn Driver>> {
         let knows = |driver: &&Arc<dyn Driver>| driver.devices().borrow().iter().any(|d| d.serial == serial);
         self.drivers.iter().find(knows).or(self.drivers.last())
@@ -228,7 +230,7 @@ impl Fleet {
         self.reports.borrow().iter().find(|report| report.serial == serial).cloned()
     }
 
-    /// Puts the drivers' devices together and tells the links if anything is new.
+    /// Merges the drivers' devices and notifies the connections of a change.
     fn merge_reports(&self) {
         self.reports.send_if_modified(|reports| {
             // Read while the reports are locked, so that an older reading cannot overwrite a newer one.
@@ -251,20 +253,20 @@ impl ManagedDevice {
         Self { fence: watch::Sender::default(), usage: Arc::default(), slots }
     }
 
-    /// Takes a place in the queue now, not when the answer is first awaited: tasks start in any order.
+    /// Takes a place in the queue now, not when the future is first polled: tasks start in any order.
     fn queue_for_usage(&self) -> impl Future<Output = OwnedMutexGuard<DeviceUse>> + Send + use<> {
-        let mut turn = Box::pin(Arc::clone(&self.usage).lock_owned());
-        let free = turn.as_mut().now_or_never();
+        let mut lock = Box::pin(Arc::clone(&self.usage).lock_owned());
+        let free = lock.as_mut().now_or_never();
         async move {
             match free {
                 Some(free) => free,
-                None => turn.await,
+                None => lock.await,
             }
         }
     }
 }
 
-/// Ends as soon as the hold may not drive the device.
+/// Returns an error as soon as the hold may no longer drive the device.
 async fn wait_until_stale(fence: &mut watch::Receiver<Fence>, number: i64) -> Result<Value, CallError> {
     loop {
         if let Err(stale) = fence.borrow_and_update().check_hold(number) {
@@ -281,7 +283,7 @@ pub(crate) fn device_unavailable(data: impl Into<String>) -> CallError {
     call_error(DEVICE_UNAVAILABLE, "Device unavailable", data)
 }
 
-/// An answer to a server that has gone is nobody's.
+/// Sends an answer, or drops it if the server has disconnected.
 async fn send_answer(outbox: &FrameSender, id: u64, outcome: Result<Value, CallError>) {
     let (result, error) = match outcome {
         Ok(result) => (Some(result), None),

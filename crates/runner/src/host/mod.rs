@@ -1,11 +1,11 @@
 //! `tenure host`: connects the devices of this machine to Tenure servers.
 //!
-//! A *driver* knows devices and drives them: [`mobilecli`] those that hang here, [`simulated`] made-up ones.
-//! The *fleet* is all of them, with what must hold whoever asks: calls of one device run one after another,
-//! and only those of the hold that stands. A *link* is the connection to one server.
+//! A *driver* lists and controls devices: [`mobilecli`] the real ones, [`simulated`] the simulated ones. The *fleet*
+//! holds all devices and enforces the rules for all servers: calls of one device run one after another, and only calls
+//! of its current hold run. A *connection* belongs to one server.
 //!
 //! ```text
-//! server  <- link (WebSocket) ->  fleet (queues, fencing, cleaning)  ->  driver (mobilecli, simulated)
+//! server  <- connection (WebSocket) ->  fleet (queues, fencing, cleaning)  ->  driver (mobilecli, simulated)
 //! ```
 
 mod baseline;
@@ -34,14 +34,14 @@ use driver::Driver;
 use fleet::Fleet;
 use server::ServerEndpoint;
 
-/// How long a stop may take before what still runs is dropped.
+/// Time limit for tasks to stop before they are dropped.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs the host until `stop` is cancelled, then closes the connections and ends what it started.
+/// Runs the host until `stop` is cancelled, then closes the connections and stops everything it started.
 ///
 /// # Errors
-/// When the options make no sense, when `mobilecli` is not there, and when a server refuses the key: trying
-/// again would not help. Everything else (a server that is away, a device that hangs) is waited out.
+/// The options are invalid, `mobilecli` is missing, the state folder cannot be used, or a server refuses the host: a
+/// retry would not help. The host retries after all other failures (a server that is away, a device that hangs).
 pub async fn run(options: HostOptions, stop: CancellationToken) -> Result<(), HostError> {
     options.validate()?;
     let client = server::files_client(options.serves)?;
@@ -75,19 +75,19 @@ pub async fn run(options: HostOptions, stop: CancellationToken) -> Result<(), Ho
         stop.cancel();
     }
     if tokio::time::timeout(STOP_LIMIT, fleet.join_tasks()).await.is_err() {
-        tracing::warn!("some work did not end in time and was dropped");
+        tracing::warn!("some tasks did not stop in time and were dropped");
     }
     outcome
 }
 
-/// The drivers that the options ask for. With simulated devices only, nobody needs `mobilecli`.
+/// Starts the drivers that the options ask for. `mobilecli` is not needed when all devices are simulated.
 fn start_drivers(
     options: &HostOptions,
     state: &state_dir::StateDir,
     stop: &CancellationToken,
 ) -> Result<Vec<Arc<dyn Driver>>, HostError> {
     let mut drivers: Vec<Arc<dyn Driver>> = Vec::new();
-    let simulated = options.simulated_total();
+    let simulated = options.count_simulated();
     if simulated.android + simulated.ios > 0 {
         drivers.push(simulated::SimulatedDriver::create(options, state.tmp_dir()));
     }

@@ -1,4 +1,4 @@
-//! What a host is told at its start, and why it may refuse.
+//! Options of a host, and the errors that end it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,39 +7,39 @@ use std::time::Duration;
 
 use crate::options::{ServedScope, could_be_key, hostname};
 
-/// Most simulated devices of one platform.
+/// Maximum number of simulated devices of one platform.
 const MAX_SIMULATED: u16 = 1000;
 
-/// What `tenure host` is told. [`HostOptions::new`] fills in what rarely changes.
+/// Options of `tenure host`. [`HostOptions::new`] sets the defaults.
 #[derive(Clone)]
 pub struct HostOptions {
-    /// Base URLs of the servers (`http://` or `https://`): one connection to each, independent of the others.
+    /// Base URLs of the servers (`http://` or `https://`). The host keeps a separate connection to each.
     pub servers: Vec<String>,
-    /// The API key that the host connects with. Never printed.
+    /// The API key that the host authenticates with. Never printed.
     pub token: String,
-    /// Whom the host serves; without it, what the key is for.
+    /// The scope that the host serves; `None` is the scope of the key.
     pub serves: Option<ServedScope>,
-    /// The host's name, unique in its organization: a second host of the same name replaces the first.
+    /// The host's name, unique in its organization: a second host with the same name replaces the first.
     pub name: String,
-    /// The `mobilecli` program; without it, the one in `PATH`.
+    /// The `mobilecli` program; `None` is the one in `PATH`.
     pub mobilecli: Option<PathBuf>,
-    /// Base URL of a `mobilecli server` that already runs, instead of starting one.
+    /// Base URL of a running `mobilecli server` to use, instead of starting one.
     pub mobilecli_url: Option<String>,
-    /// Simulated devices; the entries add up.
+    /// Simulated devices; the entries are added up.
     pub simulate: Vec<SimulatedDevices>,
-    /// A shell command of the operator's, run after each hold with `TENURE_DEVICE_SERIAL` and
-    /// `TENURE_DEVICE_PLATFORM` in its environment, for at most 60 s.
+    /// The operator's shell command, run after each hold with `TENURE_DEVICE_SERIAL` and `TENURE_DEVICE_PLATFORM` set,
+    /// for at most 60 s.
     pub on_release: Option<String>,
-    /// A folder of the host's own, for what must survive a restart and for temporary files.
+    /// The host's own folder, for state that must survive a restart and for temporary files.
     pub state_dir: PathBuf,
-    /// How often `mobilecli` is asked for its devices.
+    /// How often the host asks `mobilecli` for its devices.
     pub poll_interval: Duration,
-    /// How long a simulated device stays away when it is rebooted.
+    /// How long a simulated device is offline during a reboot.
     pub reboot_delay: Duration,
 }
 
 impl HostOptions {
-    /// Options with the defaults: the machine's name, `mobilecli` from `PATH`, a look at the devices every 2 s.
+    /// Options with the defaults: the machine's name, `mobilecli` from `PATH`, and a look at the devices every 2 s.
     pub fn new(servers: Vec<String>, token: impl Into<String>, state_dir: impl Into<PathBuf>) -> Self {
         Self {
             servers,
@@ -56,15 +56,15 @@ impl HostOptions {
         }
     }
 
-    /// All simulated devices together.
-    pub(crate) fn simulated_total(&self) -> SimulatedDevices {
+    /// The sum of the simulated devices.
+    pub(crate) fn count_simulated(&self) -> SimulatedDevices {
         let sum = |count: fn(&SimulatedDevices) -> u16| {
             self.simulate.iter().map(count).fold(0, u16::saturating_add).min(MAX_SIMULATED)
         };
         SimulatedDevices { android: sum(|s| s.android), ios: sum(|s| s.ios) }
     }
 
-    /// Refuses what cannot work, before anything is started.
+    /// Refuses options that cannot work, before anything is started.
     pub(crate) fn validate(&self) -> Result<(), HostError> {
         if self.servers.is_empty() {
             return Err(HostError::NoServer);
@@ -79,7 +79,7 @@ impl HostOptions {
     }
 }
 
-/// Everything but the token.
+/// Prints everything but the token.
 impl fmt::Debug for HostOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostOptions")
@@ -130,7 +130,7 @@ impl FromStr for SimulatedDevices {
     }
 }
 
-/// Why a host does not start, or ends. The sentences are for people.
+/// Why a host does not start, or stops. The messages are for people.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// No server was named.
@@ -139,55 +139,57 @@ pub enum HostError {
     /// The host has no name.
     #[error("a host needs a name: give one with --name")]
     NoName,
-    /// The token cannot be a key.
+    /// The token is empty or has characters that no key has.
     #[error("the key is empty or has characters that no key has: copy it again from `tenure key create`")]
     BadToken,
-    /// A server's address cannot be used.
+    /// A server's URL is invalid.
     #[error("'{url}' is not the address of a server: it must begin with http:// or https://")]
     BadServer {
         /// The address as it was given.
         url: String,
     },
-    /// The server does not let this key connect a host; trying again would not help.
+    /// The server refuses the key for a host; a retry would not help.
     #[error("the server {server} refused the key ({status}): {reason}")]
     Refused {
         /// The server's address.
         server: String,
         /// The HTTP status, 401 or 403.
         status: u16,
-        /// What to do about it.
+        /// The cause and the remedy.
         reason: &'static str,
     },
     /// Another connection took over the name.
     #[error(
-        "another host has connected to {server} under this name: give each machine a name of its own with --name"
+        "another host has connected to {server} under this name: give each machine its own name with --name"
     )]
+    /// Another host has connected under the same name.
     Replaced {
         /// The server's address.
         server: String,
     },
     /// There is no `mobilecli` to drive devices with.
     #[error(
-        "mobilecli was not found ({0}): install it (npm install -g mobilecli), name it with --mobilecli, or serve \
+        "mobilecli was not found ({0}): install it (npm install -g mobilecli), give its path with --mobilecli, or serve \
          simulated devices with --simulate 4"
     )]
+    /// The program `mobilecli` was not found.
     NoMobilecli(String),
     /// The state folder cannot be used.
     #[error("the folder {path} cannot be used: {cause}")]
     StateDir {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: std::io::Error,
     },
-    /// Another host works in the state folder.
-    #[error("another `tenure host` already uses {0}: stop it, or give this one a folder of its own")]
+    /// Another host uses the state folder.
+    #[error("another `tenure host` already uses {0}: stop it, or give this one another folder with --state")]
     StateDirInUse(PathBuf),
-    /// HTTPS cannot be set up.
+    /// The HTTP client cannot be created.
     #[error("cannot set up HTTP connections: {0}")]
     Http(String),
-    /// A part of the host broke.
-    #[error("the host broke, which is a bug in Tenure: {0}")]
+    /// A task of the host panicked.
+    #[error("a task of the host panicked, which is a bug in Tenure: {0}")]
     Bug(String),
 }
 

@@ -1,4 +1,4 @@
-//! The operator's own command after a hold.
+//! The operator's command after each hold.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use tokio::process::Command;
 
 use crate::child_process::{ProcessGroup, remove_secrets};
 
-/// How long the command may take.
+/// Time limit for the command.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Longest part of a line that is shown to the operator, in characters.
+/// Longest part of a line that the operator sees, in characters.
 const MAX_LINE_CHARS: usize = 200;
 
 /// Runs the command in a shell, with the device in its environment.
 ///
 /// # Errors
-/// A sentence for the operator: how the command ended, and the last line that it wrote to its standard error.
+/// A sentence for the operator: how the command ended, and the last line of its standard error.
 pub(crate) async fn run_command(command: &str, serial: &str, platform: &str) -> Result<(), String> {
     let mut shell = Command::new("sh");
     remove_secrets(shell.arg("-c").arg(command))
@@ -30,7 +30,7 @@ pub(crate) async fn run_command(command: &str, serial: &str, platform: &str) -> 
         .map_err(|error| format!("the release command did not start: {error}"))?;
     let stderr = group.child.stderr.take();
     let work = async {
-        // What the command leaves running may hold the pipe open: its own end is what counts.
+        // A background process of the command may hold the pipe open, so only the command's own end counts.
         let (status, last) = tokio::select! {
             status = group.child.wait() => (status, String::new()),
             last = read_last_line(stderr) => (group.child.wait().await, last),
@@ -40,7 +40,7 @@ pub(crate) async fn run_command(command: &str, serial: &str, platform: &str) -> 
             Ok(status) => {
                 Err(format!("the release command ended with {status} {last}").trim_end().to_owned())
             }
-            Err(error) => Err(format!("the release command was lost: {error}")),
+            Err(error) => Err(format!("cannot wait for the release command: {error}")),
         }
     };
     tokio::time::timeout(LIMIT, work)
@@ -65,7 +65,7 @@ mod tests {
     use super::run_command;
 
     #[tokio::test]
-    async fn the_command_gets_the_device_and_its_failure_is_told() {
+    async fn the_command_gets_the_device_and_its_failure_is_reported() {
         let check = r#"[ "$TENURE_DEVICE_SERIAL/$TENURE_DEVICE_PLATFORM" = s1/ios ]"#;
         assert_eq!(run_command(check, "s1", "ios").await, Ok(()));
         let failed = run_command("exit 3", "s1", "ios").await.unwrap_err();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_command_that_hangs_is_ended() {
+    async fn a_command_that_hangs_is_killed() {
         // The paused clock jumps to the time limit as soon as nothing else can happen.
         let failed = run_command("sleep 1000", "s1", "ios").await.unwrap_err();
         assert!(failed.contains("within 60 s"), "{failed}");

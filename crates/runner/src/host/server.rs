@@ -21,7 +21,7 @@ pub(crate) struct ServerEndpoint {
 }
 
 impl ServerEndpoint {
-    /// Refuses an address that is neither `http://` nor `https://`.
+    /// Returns an error for a URL that is neither `http://` nor `https://`.
     pub(crate) fn new(
         url: &str,
         token: String,
@@ -32,7 +32,7 @@ impl ServerEndpoint {
         Ok(Self { base, token, serves, client })
     }
 
-    /// The address, as people know it.
+    /// The base URL, for logs and errors.
     pub(crate) fn name(&self) -> &str {
         &self.base
     }
@@ -42,18 +42,18 @@ impl ServerEndpoint {
         format!("Bearer {}", self.token)
     }
 
-    /// Whom the host serves, as headers.
+    /// The headers that name the scope that the host serves.
     pub(crate) fn scope_headers(&self) -> HeaderMap {
         self.serves.map(ServedScope::to_headers).unwrap_or_default()
     }
 
-    /// Address of the WebSocket.
+    /// URL of the WebSocket.
     pub(crate) fn socket_url(&self) -> String {
         // http -> ws, https -> wss
         format!("ws{}{HOST_PATH}", &self.base["http".len()..])
     }
 
-    /// A file that one of this server's calls is about.
+    /// The file that a call of this server refers to.
     pub(crate) fn remote_file(&self, file: CallFile) -> RemoteFile {
         let url = format!("{}{HOST_FILES_PATH}/{}", self.base, file.id);
         RemoteFile::new(url, file.name, self.authorization(), self.client.clone())
@@ -66,7 +66,7 @@ impl fmt::Debug for ServerEndpoint {
     }
 }
 
-/// The client for files.
+/// The HTTP client for files.
 pub(crate) fn files_client(serves: Option<ServedScope>) -> Result<Client, HostError> {
     crate::options::http_client()
         .default_headers(serves.map(ServedScope::to_headers).unwrap_or_default())
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_become_sockets_and_odd_ones_are_refused() {
+    fn base_urls_become_websocket_urls_and_others_are_refused() {
         let socket = |url| {
             ServerEndpoint::new(url, "mob_secret".into(), None, files_client(None).unwrap())
                 .ok()

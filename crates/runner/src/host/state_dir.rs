@@ -1,4 +1,4 @@
-//! The host's own folder.
+//! The host's state folder.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::HostError;
 
-/// The folder, locked for this host alone as long as this value lives.
+/// The folder, locked for this host as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
@@ -15,7 +15,7 @@ pub(crate) struct StateDir {
 }
 
 impl StateDir {
-    /// Makes the folder (readable by its owner alone), locks it, and removes temporary files of a killed host.
+    /// Creates the folder (only its owner can read it), locks it, and removes temporary files of a killed host.
     pub(crate) fn open(path: &Path) -> Result<Self, HostError> {
         let failed = |cause| HostError::StateDir { path: path.to_owned(), cause };
         create_private_dir(path).map_err(failed)?;
@@ -25,20 +25,20 @@ impl StateDir {
             Err(TryLockError::WouldBlock) => return Err(HostError::StateDirInUse(path.to_owned())),
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
-        // mobilecli runs elsewhere and is given paths: they must not depend on the working directory.
+        // mobilecli may run in another working directory, so paths must be absolute.
         let state = Self { path: fs::canonicalize(path).map_err(failed)?, _lock: lock };
         state.recreate_dir("tmp").map_err(failed)?;
         Ok(state)
     }
 
-    /// A folder below, made if missing.
+    /// A subfolder, created if it is missing.
     pub(crate) fn create_dir(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         create_private_dir(&path)?;
         Ok(path)
     }
 
-    /// An empty folder below.
+    /// A subfolder, emptied if it exists.
     pub(crate) fn recreate_dir(&self, name: &str) -> io::Result<PathBuf> {
         match fs::remove_dir_all(self.path.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -47,13 +47,13 @@ impl StateDir {
         self.create_dir(name)
     }
 
-    /// Where files live for the length of a call.
+    /// The folder for files that live as long as a call.
     pub(crate) fn tmp_dir(&self) -> PathBuf {
         self.path.join("tmp")
     }
 }
 
-/// Uploaded apps and recordings are their owners' business alone.
+/// Uploaded apps and recordings are private, so only the owner can read the folder.
 fn create_private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

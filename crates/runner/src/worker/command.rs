@@ -1,4 +1,4 @@
-//! The command of one turn: a process group, what it writes, and how it ends.
+//! Runs the command of one turn: its process group, its output and its end.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,31 +20,31 @@ use super::directives::{Directives, OutputPart, RequestedState};
 use super::text::{LineSplitter, Utf8Decoder};
 use crate::child_process::ProcessGroup;
 
-/// How long what a command left running may go on writing after it.
+/// How long background processes of a command may write after the command has ended.
 const LEFTOVER_LIMIT: Duration = Duration::from_secs(1);
 
-/// How much is still read, and how long each read may take, when the whole group is gone: the pipe may be held open
-/// by what has left the group.
-const LAST_BYTES: usize = 1 << 20;
-const LAST_READ: Duration = Duration::from_millis(200);
+/// How much is still read after the whole group is gone, in bytes, and how long each read may take: a process that
+/// left the group may hold the pipe open.
+const MAX_LAST_BYTES: usize = 1 << 20;
+const LAST_READ_LIMIT: Duration = Duration::from_millis(200);
 
 /// Bytes read at once.
 const READ_BYTES: usize = 8 << 10;
 
-/// Last lines of standard error that a failure shows, and the longest part of each in characters.
+/// Number of last lines of standard error that a failure shows, and the longest part of each, in characters.
 const MAX_LAST_LINES: usize = 10;
 const MAX_LINE_CHARS: usize = 400;
 
-/// What may end a command before it ends itself.
+/// The reasons to end a command early.
 #[derive(Debug)]
 pub(crate) struct CommandLimits<'a> {
     pub(crate) time: Duration,
     /// From SIGTERM to SIGKILL.
     pub(crate) grace: Duration,
     pub(crate) cancelled: &'a CancellationToken,
-    /// The worker has no more time.
+    /// The worker's time to stop is over.
     pub(crate) stopped: &'a CancellationToken,
-    /// Nobody takes what is written.
+    /// The server does not accept the output.
     pub(crate) report_failed: &'a CancellationToken,
 }
 
@@ -58,10 +58,10 @@ pub(crate) enum CommandEnd {
     ReportFailed,
 }
 
-/// What the worker itself remembers of what a command wrote.
+/// What the worker itself keeps of a command's output.
 #[derive(Debug, Default)]
 pub(crate) struct OutputSummary {
-    /// The last state that was asked for.
+    /// The last state that the command requested.
     pub(crate) requested_state: Option<RequestedState>,
     last: VecDeque<String>,
 }
@@ -83,11 +83,11 @@ impl OutputSummary {
     }
 }
 
-/// Runs the command with `input` on its standard input, and sends what it writes. When this returns, or is dropped,
-/// nothing of the command's group is left.
+/// Runs the command with `input` on its standard input, and sends its output to `items`. When this returns or is
+/// dropped, no process of the command's group is left.
 ///
 /// # Errors
-/// The command does not start.
+/// The command cannot be started or waited for.
 pub(crate) async fn run_command(
     command: &mut Command,
     input: String,
@@ -148,7 +148,7 @@ impl RunningCommand {
         Ok(Self { group, pumps, closing, summary, _feeding: feeding.map(AbortOnDropHandle::new) })
     }
 
-    /// Waits until all of the group is gone, or kills what is left at the limit; then reads what is left to read.
+    /// Waits until the whole group is gone, or kills it at the limit. Then reads the remaining output.
     async fn wait_and_kill(&mut self, limit: Duration) {
         let gone = async {
             let _ = self.group.child.wait().await;
@@ -162,30 +162,30 @@ impl RunningCommand {
     }
 }
 
-/// Writes the input. A command need not read it.
+/// Writes the input. Errors are ignored, because a command need not read it.
 async fn write_input(mut stdin: ChildStdin, input: String) {
     let _ = stdin.write_all(input.as_bytes()).await;
     let _ = stdin.shutdown().await;
 }
 
-/// What becomes of the text of a pipe.
+/// Turns the text of a pipe into items.
 trait PipeReader: Send + 'static {
     fn take(&mut self, text: &str) -> Vec<Item>;
     fn finish(&mut self) -> Vec<Item>;
 }
 
-/// Reads a pipe to its end. It does not read on while nobody takes the items.
+/// Reads a pipe to its end. Stops reading while nobody takes the items.
 async fn pump_pipe(
     mut pipe: impl AsyncRead + Unpin,
     mut reader: impl PipeReader,
     items: mpsc::Sender<Item>,
     closing: CancellationToken,
 ) {
-    let (mut decoder, mut piece, mut left) = (Utf8Decoder::default(), vec![0; READ_BYTES], LAST_BYTES);
+    let (mut decoder, mut piece, mut left) = (Utf8Decoder::default(), vec![0; READ_BYTES], MAX_LAST_BYTES);
     loop {
         let last_read = async {
             closing.cancelled().await;
-            tokio::time::sleep(LAST_READ).await;
+            tokio::time::sleep(LAST_READ_LIMIT).await;
         };
         let read = tokio::select! {
             biased;
@@ -210,20 +210,21 @@ async fn pump_pipe(
     }
 }
 
-/// Standard output: the answer, less directives if there may be any.
+/// Standard output: the answer, without the directives if those are allowed.
 struct StdoutReader {
     directives: Option<Directives>,
     summary: Arc<Mutex<OutputSummary>>,
 }
 
 impl StdoutReader {
-    fn take_items(&self, found: Vec<OutputPart>) -> Vec<Item> {
-        let state =
-            |asked| self.summary.lock().unwrap_or_else(PoisonError::into_inner).requested_state = Some(asked);
-        let items = found.into_iter().filter_map(|found| match found {
+    fn take_items(&self, parts: Vec<OutputPart>) -> Vec<Item> {
+        let state = |requested| {
+            self.summary.lock().unwrap_or_else(PoisonError::into_inner).requested_state = Some(requested)
+        };
+        let items = parts.into_iter().filter_map(|part| match part {
             OutputPart::Item(item) => Some(item),
-            OutputPart::State(asked) => {
-                state(asked);
+            OutputPart::State(requested) => {
+                state(requested);
                 None
             }
         });
@@ -235,8 +236,8 @@ impl PipeReader for StdoutReader {
     fn take(&mut self, text: &str) -> Vec<Item> {
         match &mut self.directives {
             Some(directives) => {
-                let found = directives.take(text);
-                self.take_items(found)
+                let parts = directives.take(text);
+                self.take_items(parts)
             }
             None if text.is_empty() => Vec::new(),
             None => vec![Item::Output { text: text.to_owned() }],
@@ -244,12 +245,12 @@ impl PipeReader for StdoutReader {
     }
 
     fn finish(&mut self) -> Vec<Item> {
-        let found = self.directives.as_mut().map(Directives::finish);
-        self.take_items(found.unwrap_or_default())
+        let parts = self.directives.as_mut().map(Directives::finish);
+        self.take_items(parts.unwrap_or_default())
     }
 }
 
-/// Standard error: a line, an item.
+/// Standard error: each line becomes an item.
 struct StderrReader {
     lines: LineSplitter,
     summary: Arc<Mutex<OutputSummary>>,

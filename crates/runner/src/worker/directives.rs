@@ -1,16 +1,16 @@
-//! LineSplitter of a command's output that speak to the worker: `::tenure {"title": "…"}`.
+//! Directives: lines of a command's output that are for the worker, such as `::tenure {"title": "…"}`.
 
 use protocol::work::{Item, PullRequest, Usage};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How such a line begins.
+/// The start of a directive.
 const PREFIX: &str = "::tenure ";
 
-/// Longest such line, in bytes; a longer one is output. WorkClient refuse a request of more than 1 MiB.
+/// Longest directive, in bytes; a longer line is output. Servers refuse a request of more than 1 MiB.
 const MAX_DIRECTIVE_BYTES: usize = 256 << 10;
 
-/// The state that a turn asks its session to be left in.
+/// The state that a turn requests for its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RequestedState {
@@ -19,7 +19,7 @@ pub(crate) enum RequestedState {
     WaitingForApproval,
 }
 
-/// What one line may say: all of it at once if it likes.
+/// The content of one directive. It may set several fields.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Directive {
@@ -30,14 +30,14 @@ struct Directive {
     state: Option<RequestedState>,
 }
 
-/// What the output turned out to be.
+/// A part of the output.
 #[derive(Debug, PartialEq)]
 pub(crate) enum OutputPart {
     Item(Item),
     State(RequestedState),
 }
 
-/// Takes directives out of output. A line is held back only for as long as it may be one.
+/// Separates directives from output. Holds a line back only as long as it may be a directive.
 #[derive(Debug, Default)]
 pub(crate) struct Directives {
     held: String,
@@ -45,9 +45,9 @@ pub(crate) struct Directives {
 }
 
 impl Directives {
-    /// What is known with this text.
+    /// Returns the parts that are complete with this text.
     pub(crate) fn take(&mut self, text: &str) -> Vec<OutputPart> {
-        let (mut found, mut output) = (Vec::new(), String::new());
+        let (mut parts, mut output) = (Vec::new(), String::new());
         for piece in text.split_inclusive('\n') {
             if self.mid_line {
                 output.push_str(piece);
@@ -64,42 +64,42 @@ impl Directives {
             self.mid_line = !whole;
             match line.strip_prefix(PREFIX) {
                 Some(directive) if whole => {
-                    flush_output(&mut output, &mut found);
-                    parse_directive(&line, directive, &mut found);
+                    flush_output(&mut output, &mut parts);
+                    parse_directive(&line, directive, &mut parts);
                 }
                 _ => output.push_str(&line),
             }
         }
-        flush_output(&mut output, &mut found);
-        found
+        flush_output(&mut output, &mut parts);
+        parts
     }
 
-    /// What was held back when nothing more comes.
+    /// Returns the rest at the end of the output.
     pub(crate) fn finish(&mut self) -> Vec<OutputPart> {
-        let mut found = Vec::new();
+        let mut parts = Vec::new();
         let line = std::mem::take(&mut self.held);
         match line.strip_prefix(PREFIX) {
-            Some(directive) => parse_directive(&line, directive, &mut found),
-            None => flush_output(&mut line.clone(), &mut found),
+            Some(directive) => parse_directive(&line, directive, &mut parts),
+            None => flush_output(&mut line.clone(), &mut parts),
         }
-        found
+        parts
     }
 }
 
-fn flush_output(output: &mut String, found: &mut Vec<OutputPart>) {
+fn flush_output(output: &mut String, parts: &mut Vec<OutputPart>) {
     if !output.is_empty() {
-        found.push(OutputPart::Item(Item::Output { text: std::mem::take(output) }));
+        parts.push(OutputPart::Item(Item::Output { text: std::mem::take(output) }));
     }
 }
 
-/// Reads a directive. One that cannot be read stays output, so that nothing is lost, and the log says why.
-fn parse_directive(line: &str, directive: &str, found: &mut Vec<OutputPart>) {
+/// Parses a directive. An invalid one stays output, so that nothing is lost, and the log says why.
+fn parse_directive(line: &str, directive: &str, parts: &mut Vec<OutputPart>) {
     let directive: Directive = match serde_json::from_str(directive) {
         Ok(directive) => directive,
         Err(error) => {
-            found.push(OutputPart::Item(Item::Output { text: line.to_owned() }));
-            let line = format!("tenure worker: the line ::tenure cannot be read: {error}");
-            return found.push(OutputPart::Item(Item::Log { line }));
+            parts.push(OutputPart::Item(Item::Output { text: line.to_owned() }));
+            let line = format!("tenure worker: the ::tenure line cannot be read: {error}");
+            return parts.push(OutputPart::Item(Item::Log { line }));
         }
     };
     let items = [
@@ -108,8 +108,8 @@ fn parse_directive(line: &str, directive: &str, found: &mut Vec<OutputPart>) {
         directive.structured_output.map(|value| Item::StructuredOutput { value }),
         directive.title.map(|title| Item::Title { title }),
     ];
-    found.extend(items.into_iter().flatten().map(OutputPart::Item));
-    found.extend(directive.state.map(OutputPart::State));
+    parts.extend(items.into_iter().flatten().map(OutputPart::Item));
+    parts.extend(directive.state.map(OutputPart::State));
 }
 
 #[cfg(test)]
@@ -121,15 +121,15 @@ mod tests {
         OutputPart::Item(Item::Output { text: text.to_owned() })
     }
 
-    /// All that is found when the text comes in pieces of some size, output joined.
+    /// All parts when the text comes in pieces of this size, with adjacent output joined.
     fn all(text: &str, size: usize) -> Vec<OutputPart> {
         let mut directives = Directives::default();
-        let mut found: Vec<OutputPart> = Vec::new();
+        let mut parts: Vec<OutputPart> = Vec::new();
         for piece in text.as_bytes().chunks(size) {
-            found.extend(directives.take(std::str::from_utf8(piece).unwrap()));
+            parts.extend(directives.take(std::str::from_utf8(piece).unwrap()));
         }
-        found.extend(directives.finish());
-        found.into_iter().fold(Vec::new(), |mut joined, next| {
+        parts.extend(directives.finish());
+        parts.into_iter().fold(Vec::new(), |mut joined, next| {
             match (joined.last_mut(), next) {
                 (
                     Some(OutputPart::Item(Item::Output { text })),
@@ -163,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_stays_output() {
+    fn an_invalid_directive_stays_output() {
         for line in ["::tenure {\"colour\":1}\n", "::tenure no\n", "::tenure {\"state\":\"asleep\"}\n"] {
-            let found = all(line, 7);
-            assert_eq!(found[0], output(line));
+            let parts = all(line, 7);
+            assert_eq!(parts[0], output(line));
             assert!(
-                matches!(&found[1], OutputPart::Item(Item::Log { line }) if line.contains("cannot be read"))
+                matches!(&parts[1], OutputPart::Item(Item::Log { line }) if line.contains("cannot be read"))
             );
         }
     }

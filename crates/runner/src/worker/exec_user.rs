@@ -1,4 +1,4 @@
-//! Another user that commands run as, so that they reach less than the worker does.
+//! The user that commands run as, so that they can reach less than the worker.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
@@ -8,48 +8,48 @@ use tokio::process::Command;
 
 use super::WorkerError;
 
-/// Execution of a folder, which is the right to get to what is in it.
+/// The execute bits of a folder: permission to enter it.
 const EXECUTE_BITS: u32 = 0o111;
 
 /// A user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecUser {
-    /// Its name.
+    /// The user's name.
     pub name: String,
-    /// Its id.
+    /// The user id.
     pub uid: u32,
-    /// Its first group. Commands are in no other: a group such as `docker` is root by another name.
+    /// The primary group. Commands are in no other group: one such as `docker` is as powerful as root.
     pub gid: u32,
-    /// Its home.
+    /// The home folder.
     pub home: PathBuf,
-    /// Its shell.
+    /// The login shell.
     pub shell: PathBuf,
 }
 
 impl ExecUser {
-    /// Lets the user get to the folders in `directory`, which stays root's: whoever could write there could put something
-    /// else in the place of a session's folder.
+    /// Lets the user enter `directory`, which stays root's: a user who can write there could replace the folder of a
+    /// session.
     ///
     /// # Errors
-    /// The folder is not root's alone, or the user cannot get to it.
+    /// The folder is not owned by root, others can write to it, or the user cannot reach it.
     pub(crate) fn allow_access(&self, directory: &Path) -> Result<(), WorkerError> {
         let unsafe_directory =
             |path: &Path, reason| WorkerError::UnsafeDirectory { path: path.to_owned(), reason };
         let cannot = |cause| WorkerError::Directory { path: directory.to_owned(), cause };
-        let about = directory.symlink_metadata().map_err(cannot)?;
-        if about.uid() != 0 || about.mode() & 0o022 != 0 {
+        let metadata = directory.symlink_metadata().map_err(cannot)?;
+        if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
             return Err(unsafe_directory(
                 directory,
                 "it must belong to root, and nobody else may write to it",
             ));
         }
-        let mode = about.mode() & 0o7777 | EXECUTE_BITS;
+        let mode = metadata.mode() & 0o7777 | EXECUTE_BITS;
         std::fs::set_permissions(directory, PermissionsExt::from_mode(mode)).map_err(cannot)?;
         for above in directory.ancestors().skip(1) {
             if !self.can_enter(&above.metadata().map_err(cannot)?) {
                 return Err(unsafe_directory(
                     above,
-                    "the user cannot get through this folder, which the sessions' folders are below",
+                    "the user cannot enter this folder, which contains the sessions' folders",
                 ));
             }
         }
@@ -65,18 +65,18 @@ impl ExecUser {
         folder.mode() & bit != 0
     }
 
-    /// Gives a session's folder to the user.
+    /// Makes the user the owner of a session's folder.
     ///
     /// # Errors
-    /// It is no folder, or the system refuses.
+    /// It is not a folder, or the system refuses.
     pub(crate) fn give_folder(&self, folder: &Path) -> io::Result<()> {
         if !folder.symlink_metadata()?.is_dir() {
-            return Err(io::Error::other(format!("{} is no folder", folder.display())));
+            return Err(io::Error::other(format!("{} is not a folder", folder.display())));
         }
         lchown(folder, Some(self.uid), Some(self.gid))
     }
 
-    /// Lets a command run as the user. Its supplementary groups are none.
+    /// Makes the command run as the user, without supplementary groups.
     pub(crate) fn apply_to(&self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
         command

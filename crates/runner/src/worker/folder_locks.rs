@@ -1,4 +1,4 @@
-//! The sessions' folders, as locks in which one turn is at work at a time.
+//! Locks for the sessions' folders: only one turn at a time works in a folder.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
-/// Who is in which folder. A turn that was cancelled may still be ending when the next of its session is claimed.
+/// The locks that are in use. A cancelled turn may still be ending when the next turn of its session is claimed.
 #[derive(Debug, Default)]
 pub(crate) struct FolderLocks {
     locks: Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 impl FolderLocks {
-    /// Waits until nobody else is in the session's folder; it is the caller's until the guard is dropped.
+    /// Waits until no other turn uses the session's folder. The caller has it until the guard is dropped.
     pub(crate) async fn lock_folder(&self, session: Uuid) -> OwnedMutexGuard<()> {
-        let lock = self.lock(session);
+        let lock = self.session_lock(session);
         lock.lock_owned().await
     }
 
-    fn lock(&self, session: Uuid) -> Arc<tokio::sync::Mutex<()>> {
+    fn session_lock(&self, session: Uuid) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, lock| lock.strong_count() > 0);
         if let Some(lock) = locks.get(&session).and_then(Weak::upgrade) {
@@ -37,7 +37,7 @@ mod tests {
     use futures_util::FutureExt;
 
     #[tokio::test]
-    async fn one_at_a_time_is_in_a_room_and_empty_ones_are_forgotten() {
+    async fn one_turn_at_a_time_has_a_folder_and_unused_locks_are_removed() {
         let locks = FolderLocks::default();
         let first = locks.lock_folder(Uuid::nil()).await;
         let _other = locks.lock_folder(Uuid::max()).await;

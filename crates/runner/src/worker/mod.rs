@@ -1,11 +1,11 @@
-//! `tenure worker`: takes turns of agents from Tenure servers and runs a command for each.
+//! `tenure worker`: claims turns of agents from Tenure servers and runs a command for each.
 //!
-//! A *slot* claims a turn, works on it and claims the next; a worker has as many as it runs turns at once. A turn's
-//! command is a process group; a *pump* reads each of its pipes; the *outbox* reports in batches; the *lease* is kept
-//! by heartbeats, and when it is lost all of the turn is dropped.
+//! A *slot* claims a turn, runs it and claims the next; a worker has a slot for each turn that it runs at once. The
+//! command of a turn is a process group, and a *pump* reads each of its pipes. The *outbox* reports the output in
+//! batches. Heartbeats renew the *lease*; when it is lost, the worker drops the turn.
 //!
 //! ```text
-//! command -> pumps (characters, lines, directives) -> outbox (batches, numbers, repeats) -> server
+//! command -> pumps (characters, lines, directives) -> outbox (batches, numbers, retries) -> server
 //! ```
 
 mod command;
@@ -35,29 +35,29 @@ use crate::clock::{jitter, now};
 use turn::TurnRunner;
 use work_client::{WorkClient, WorkError};
 
-/// How long a claim waits for a turn, in seconds. Shorter than what proxies allow a request.
+/// How long a claim waits for a turn, in seconds. Shorter than the time limit of common proxies.
 const WAIT_SECONDS: u64 = 25;
 
-/// "Nothing came" sooner than this is a server that does not wait: it must not be asked in a loop.
+/// A server that answers "no turn" sooner than this does not wait, so the worker must pause between its claims.
 const MIN_CLAIM_WAIT: Duration = Duration::from_secs(1);
 
-/// How long a command that was ended because the worker stops may take to be reported.
+/// Time limit for reporting commands that were ended because the worker stops.
 const FINAL_REPORT_LIMIT: Duration = Duration::from_secs(10);
 
-/// The two ways to stop a worker: either is enough.
+/// The two ways to stop a worker.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    /// Claim nothing more; what runs may go on for [`WorkerOptions::stop_limit`].
+    /// Stops claiming; running turns may continue for [`WorkerOptions::stop_limit`].
     pub gently: CancellationToken,
-    /// End what runs, too.
+    /// Also ends running turns.
     pub now: CancellationToken,
 }
 
-/// Runs the worker until it is told to stop.
+/// Runs the worker until it is stopped.
 ///
 /// # Errors
-/// When the options make no sense, the folder cannot be used, or a server refuses the key: trying again would not
-/// help. Everything else (a server that is away, a command that fails) is waited out or told.
+/// The options are invalid, the folder cannot be used, or a server refuses the key: a retry would not help. The worker
+/// retries or reports all other failures (a server that is away, a command that fails).
 pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> {
     options.validate()?;
     let client =
@@ -87,14 +87,14 @@ pub async fn run(options: WorkerOptions, stop: Stop) -> Result<(), WorkerError> 
     tokio::select! {
         outcome = wait_for_slots(&mut slots, &claiming) => outcome,
         () = wait_for_final_reports(&runner.stopped, last) => {
-            tracing::warn!("what a turn had still to say could not be told to the server");
+            tracing::warn!("could not send the turns' remaining output to the server");
             slots.shutdown().await;
             Ok(())
         }
     }
 }
 
-/// Waits for all slots. When one of them ends, none claims anything more.
+/// Waits for all slots. When one of them ends, the others claim no more turns.
 async fn wait_for_slots(
     slots: &mut JoinSet<Result<(), WorkerError>>,
     claiming: &CancellationToken,
@@ -110,25 +110,25 @@ async fn wait_for_slots(
     outcome
 }
 
-/// Returns when turns that must end have had their time to.
+/// Returns when the turns that must end have had time for their last reports.
 async fn wait_for_final_reports(stopped: &CancellationToken, last: Duration) {
     stopped.cancelled().await;
     tokio::time::sleep(last).await;
 }
 
-/// Gives the turns that run their last time once nothing is claimed any more.
+/// Once claiming has stopped, gives the running turns the stop limit and then ends them.
 async fn enforce_stop_limit(claiming: CancellationToken, stopped: CancellationToken, limit: Duration) {
     tokio::select! {
         () = stopped.cancelled() => claiming.cancel(),
         () = claiming.cancelled() => {
-            tracing::info!(limit = ?limit, "claiming nothing more; turns that run may end");
+            tracing::info!(limit = ?limit, "claiming no more turns, waiting for running ones");
             tokio::time::sleep(limit).await;
             stopped.cancel();
         }
     }
 }
 
-/// Claims and works, one turn after another.
+/// Claims and runs one turn after another.
 async fn run_slot(runner: Arc<TurnRunner>, claiming: CancellationToken) -> Result<(), WorkerError> {
     let agents = Some(runner.options.agents.clone()).filter(|agents| !agents.is_empty());
     let claim = Claim { worker: runner.options.name.clone(), agents, wait_seconds: WAIT_SECONDS };
@@ -140,7 +140,7 @@ async fn run_slot(runner: Arc<TurnRunner>, claiming: CancellationToken) -> Resul
             () = claiming.cancelled() => return Ok(()),
             claimed = runner.client.claim_turn(&claim) => claimed,
         };
-        let trouble = match claimed {
+        let problem = match claimed {
             Ok(Some(assignment)) => {
                 backoff.reset();
                 runner.run_turn(assignment).await;
@@ -152,12 +152,12 @@ async fn run_slot(runner: Arc<TurnRunner>, claiming: CancellationToken) -> Resul
             }
             Ok(None) => None,
             Err(WorkError::Refused { server, status }) => return Err(refusal_error(server, status)),
-            Err(WorkError::Lost) => Some("the turn is not there".to_owned()),
+            Err(WorkError::Lost) => Some("the server does not know the turn".to_owned()),
             Err(WorkError::Rejected(reason) | WorkError::Unavailable(reason)) => Some(reason),
         };
         let delay = backoff.next(jitter());
-        if let Some(reason) = trouble {
-            tracing::warn!(reason, retry_in = ?delay, "nothing claimed");
+        if let Some(reason) = problem {
+            tracing::warn!(reason, retry_in = ?delay, "could not claim a turn");
         }
         if claiming.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
             return Ok(());
@@ -167,11 +167,8 @@ async fn run_slot(runner: Arc<TurnRunner>, claiming: CancellationToken) -> Resul
 
 fn refusal_error(server: String, status: u16) -> WorkerError {
     let reason = match status {
-        401 => "it does not know it, or the key has expired or was revoked",
-        _ => {
-            "its owner may not connect workers there, which takes the role worker; a key of one organization does not \
-             serve the account"
-        }
+        401 => "the key is unknown, expired or revoked",
+        _ => "its owner needs the role worker; a key of one organization cannot serve the whole account",
     };
     WorkerError::Refused { server, status, reason }
 }

@@ -1,4 +1,4 @@
-//! What a worker is told at its start, and why it may refuse.
+//! Options of a worker, and the errors that end it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,37 +9,37 @@ use uuid::Uuid;
 use super::ExecUser;
 use crate::options::{could_be_key, hostname};
 
-/// Most turns at once.
+/// Maximum number of turns at once.
 const MAX_PARALLEL: usize = 1000;
 
-/// What `tenure worker` is told. [`WorkerOptions::new`] fills in what rarely changes.
+/// Options of `tenure worker`. [`WorkerOptions::new`] sets the defaults.
 #[derive(Clone)]
 pub struct WorkerOptions {
-    /// Base URLs of one deployment's servers (`http://` or `https://`): the next is asked when one is away.
+    /// Base URLs of one deployment's servers (`http://` or `https://`). When one is away, the worker uses the next.
     pub servers: Vec<String>,
-    /// The API key that the worker connects with. Never printed.
+    /// The API key that the worker authenticates with. Never printed.
     pub token: String,
     /// The worker's name, for people.
     pub name: String,
-    /// The agents whose turns it takes; none is all.
+    /// The agents whose turns it claims; empty for all agents.
     pub agents: Vec<String>,
-    /// The organization whose turns it takes; without one, all that the key reaches.
+    /// The organization whose turns it claims; `None` for all that the key reaches.
     pub organization: Option<Uuid>,
-    /// Whether it takes the turns of all organizations, whatever its key is for.
+    /// Whether it claims the turns of all organizations; needs a key of the account.
     pub account: bool,
-    /// The shell command that answers a message; `{session}` in it becomes the session's id.
+    /// The shell command that answers a message; `{session}` in it is replaced by the session's id.
     pub command: String,
-    /// Who the command runs as; `None` is the worker's own user. Only root can become somebody else.
+    /// The user that the command runs as; `None` is the worker's own user. Only root can become another user.
     pub exec_user: Option<ExecUser>,
-    /// How many turns run at once.
+    /// Number of turns that run at once.
     pub parallel: usize,
-    /// Longest that a turn may take.
+    /// Time limit of a turn.
     pub time_limit: Duration,
-    /// How long turns may go on after the worker was told to stop.
+    /// How long turns may continue after the worker was told to stop.
     pub stop_limit: Duration,
-    /// Time between the polite end of a command (SIGTERM) and the other one (SIGKILL).
+    /// Time between SIGTERM and SIGKILL for a command that must end.
     pub grace: Duration,
-    /// The folder of the sessions' own folders.
+    /// The folder that contains the sessions' folders.
     pub directory: PathBuf,
     /// Whether lines `::tenure {…}` of the command are directives to the worker instead of output.
     pub directives: bool,
@@ -50,7 +50,7 @@ pub struct WorkerOptions {
 }
 
 impl WorkerOptions {
-    /// Options with the defaults: the machine's name, any agent, one turn at once, for at most 30 minutes.
+    /// Options with the defaults: the machine's name, all agents, one turn at once, at most 30 minutes each.
     pub fn new(servers: Vec<String>, token: impl Into<String>, command: impl Into<String>) -> Self {
         Self {
             servers,
@@ -72,7 +72,7 @@ impl WorkerOptions {
         }
     }
 
-    /// Refuses what cannot work, before anything is claimed.
+    /// Refuses options that cannot work, before anything is claimed.
     pub(crate) fn validate(&self) -> Result<(), WorkerError> {
         if self.servers.is_empty() {
             return Err(WorkerError::NoServer);
@@ -93,7 +93,7 @@ impl WorkerOptions {
     }
 }
 
-/// Everything but the token, and not the command, which may hold another secret.
+/// Prints neither the token nor the command, which may contain another secret.
 impl fmt::Debug for WorkerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkerOptions")
@@ -108,58 +108,58 @@ impl fmt::Debug for WorkerOptions {
     }
 }
 
-/// Why a worker does not start, or ends. The sentences are for people.
+/// Why a worker does not start, or stops. The messages are for people.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// No server was named.
     #[error("no server to connect to: give its address with --server")]
     NoServer,
-    /// The token cannot be a key.
+    /// The token is empty or has characters that no key has.
     #[error("the key is empty or has characters that no key has: copy it again from `tenure key create`")]
     BadToken,
-    /// There is nothing to run.
-    #[error("no command to run: say with --exec what answers a message")]
+    /// The command is empty or contains NUL.
+    #[error("no command to run: give the command that answers a message with --exec")]
     NoCommand,
-    /// The number of turns at once makes no sense.
+    /// The number of turns at once is out of range.
     #[error("a worker runs from 1 to {MAX_PARALLEL} turns at once: see --parallel")]
     BadParallel,
-    /// Turns would have no time.
-    #[error("a turn needs time: see --time-limit")]
+    /// The time limit is zero.
+    #[error("the time limit must be more than zero: see --time-limit")]
     NoTime,
-    /// A server's address cannot be used.
+    /// A server's URL is invalid.
     #[error("'{0}' is not the address of a server: it must begin with http:// or https://")]
     BadServer(String),
-    /// The server does not let this key connect a worker; trying again would not help.
+    /// The server refuses the key for a worker; a retry would not help.
     #[error("the server {server} refused the key ({status}): {reason}")]
     Refused {
         /// The server's address.
         server: String,
         /// The HTTP status, 401 or 403.
         status: u16,
-        /// What to do about it.
+        /// The cause and the remedy.
         reason: &'static str,
     },
-    /// The folder of the sessions cannot be used.
+    /// The folder of the sessions' folders cannot be used.
     #[error("the folder {path} cannot be used: {cause}")]
     Directory {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: std::io::Error,
     },
-    /// The command's user would not get to the sessions' folders, or could replace them.
-    #[error("the folder {path} is not fit for --exec-user: {reason}")]
+    /// The command's user could not reach the sessions' folders, or could replace them.
+    #[error("the folder {path} cannot be used with --exec-user: {reason}")]
     UnsafeDirectory {
         /// The folder.
         path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// HTTPS cannot be set up.
+    /// The HTTP client cannot be created.
     #[error("cannot set up HTTP connections: {0}")]
     Http(String),
-    /// A part of the worker broke.
-    #[error("the worker broke, which is a bug in Tenure: {0}")]
+    /// A task of the worker panicked.
+    #[error("a task of the worker panicked, which is a bug in Tenure: {0}")]
     Bug(String),
 }
 

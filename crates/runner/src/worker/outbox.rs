@@ -1,4 +1,4 @@
-//! What happened in a turn, on its way to the server: in batches, numbered, repeated until they are taken.
+//! Sends a turn's items to the server: in batches, numbered, and repeated until the server has accepted them.
 
 use std::time::Duration;
 
@@ -10,22 +10,23 @@ use super::lease::Lease;
 use super::work_client::WorkError;
 use crate::clock::now;
 
-/// Items that wait for the server. When it is full the command waits: output is neither lost nor piled up.
+/// Maximum number of items that wait for the server. Beyond it the command waits: output is neither lost nor piled up.
 pub(crate) const MAX_WAITING_ITEMS: usize = 64;
 
-/// How long a batch waits for more.
+/// How long a batch waits for more items.
 const GATHER_TIME: Duration = Duration::from_millis(100);
 
-/// A batch of this size goes at once.
+/// A batch of this size is sent at once.
 const ENOUGH_BYTES: usize = 8 << 10;
 
-/// What waits already is taken along up to this size.
+/// Items that already wait are added up to this size.
 const MAX_BYTES: usize = 64 << 10;
 
-/// Reports everything until the senders are gone. When there is nothing for a moment, it says that the work has begun.
+/// Sends all items until the senders are gone. If the first item takes a moment, an empty report says that the work
+/// has begun.
 ///
 /// # Errors
-/// Why the server will not take it: the turn cannot go on.
+/// Why the server does not accept the items. The turn cannot continue.
 pub(crate) async fn report_items(lease: &Lease, mut items: mpsc::Receiver<Item>) -> Result<(), String> {
     let mut first = match timeout(GATHER_TIME, items.recv()).await {
         Ok(item) => item,
@@ -42,7 +43,7 @@ pub(crate) async fn report_items(lease: &Lease, mut items: mpsc::Receiver<Item>)
     Ok(())
 }
 
-/// Reports the items from this number on, and says how many they were.
+/// Sends items of which the first has this number. Returns how many there were.
 async fn send_report(lease: &Lease, first: u64, items: Vec<Item>) -> Result<u64, String> {
     let report = Report { claimed: lease.turn.claimed, first, items };
     match lease.client.send_report(&lease.turn, &report).await {
@@ -54,14 +55,14 @@ async fn send_report(lease: &Lease, first: u64, items: Vec<Item>) -> Result<u64,
         }
         Err(WorkError::Lost | WorkError::Refused { .. }) => {
             lease.mark_lost();
-            // Whoever keeps the lease ends all of the turn, this too.
+            // The task that renews the lease now drops the whole turn, and this future with it.
             std::future::pending().await
         }
         Err(WorkError::Rejected(reason) | WorkError::Unavailable(reason)) => Err(reason),
     }
 }
 
-/// The item, and what comes within a moment after it.
+/// The item, and those that follow within a moment.
 async fn gather_batch(first: Item, items: &mut mpsc::Receiver<Item>) -> Vec<Item> {
     let mut batch = ItemBatch::default();
     batch.push(first);
@@ -88,7 +89,7 @@ struct ItemBatch {
 }
 
 impl ItemBatch {
-    /// Adds an item; output that follows output becomes one piece.
+    /// Adds an item; output that follows output is joined to it.
     fn push(&mut self, item: Item) {
         self.bytes += wire_size(&item);
         match (self.items.last_mut(), item) {
@@ -98,7 +99,7 @@ impl ItemBatch {
     }
 }
 
-/// About what it takes on the wire.
+/// Approximate size on the wire, in bytes.
 fn wire_size(item: &Item) -> usize {
     32 + match item {
         Item::Output { text } | Item::Log { line: text } => text.len(),

@@ -1,18 +1,17 @@
-//! What a command writes, as text: whole characters, whole lines where lines matter.
+//! Splits a command's output into whole characters and whole lines.
 
-/// Longest line, in bytes; a longer one becomes several.
+/// Longest line, in bytes; a longer one is split.
 const MAX_LINE_BYTES: usize = 8 << 10;
 
-/// Bytes into text, when characters come in pieces. What is no UTF-8 becomes U+FFFD, and so does NUL, which
-/// databases do not take.
+/// Decodes text that arrives in pieces. Invalid UTF-8 becomes U+FFFD, and so does NUL, which databases do not accept.
 #[derive(Debug, Default)]
 pub(crate) struct Utf8Decoder {
-    /// The beginning of a character whose rest has not come yet: at most three bytes.
+    /// The start of a character whose rest is still missing: at most three bytes.
     tail: Vec<u8>,
 }
 
 impl Utf8Decoder {
-    /// All characters that are complete with these bytes.
+    /// Returns all characters that are complete with these bytes.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> String {
         self.tail.extend_from_slice(bytes);
         let mut text = String::with_capacity(self.tail.len());
@@ -28,7 +27,7 @@ impl Utf8Decoder {
                     let (good, bad) = rest.split_at(error.valid_up_to());
                     text.push_str(&String::from_utf8_lossy(good));
                     rest = bad;
-                    // Without a length, more bytes may make it a character.
+                    // No length means that more bytes may complete the character.
                     let Some(length) = error.error_len() else { break };
                     text.push(char::REPLACEMENT_CHARACTER);
                     rest = &rest[length..];
@@ -39,25 +38,25 @@ impl Utf8Decoder {
         replace_nul(text)
     }
 
-    /// What is left when nothing more comes.
+    /// Returns the rest at the end of the input.
     pub(crate) fn finish(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.tail)).into_owned()
     }
 }
 
-/// The text with U+FFFD for NUL.
+/// Replaces NUL by U+FFFD.
 pub(crate) fn replace_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
-/// Text into lines, without their breaks.
+/// Splits text into lines, without their line breaks.
 #[derive(Debug, Default)]
 pub(crate) struct LineSplitter {
     line: String,
 }
 
 impl LineSplitter {
-    /// The lines that are complete with this text.
+    /// Returns the lines that are complete with this text.
     pub(crate) fn take(&mut self, text: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for piece in text.split_inclusive('\n') {
@@ -73,7 +72,7 @@ impl LineSplitter {
         lines
     }
 
-    /// The line that had no break when nothing more comes.
+    /// Returns the last line, if it had no line break.
     pub(crate) fn finish(&mut self) -> Option<String> {
         Some(strip_line_break(&std::mem::take(&mut self.line))).filter(|line| !line.is_empty())
     }
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_marked_and_the_rest_kept() {
+    fn invalid_bytes_are_replaced_and_the_rest_is_kept() {
         for bytes in [&b"a\xffb\xc3(c\0d\xe2\x82"[..], b"\xed\xa0\x80", b"\xf0\x9f", b"\x80\x80x"] {
             let mut decoder = Utf8Decoder::default();
             let all: String = bytes.iter().map(|byte| decoder.take(&[*byte])).collect();
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_and_in_bounds() {
+    fn lines_are_whole_and_limited() {
         let mut lines = LineSplitter::default();
         assert_eq!(lines.take("a\nb"), ["a"]);
         assert_eq!(lines.take("c\r\n\nd"), ["bc", ""]);

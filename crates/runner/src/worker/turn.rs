@@ -1,4 +1,4 @@
-//! One turn: the command, what it says on its way to the server, and its outcome.
+//! Runs one turn: its command, its reports to the server, and its outcome.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,29 +19,29 @@ use super::outbox;
 use super::work_client::{WorkClient, WorkError};
 use crate::child_process::remove_secrets;
 
-/// Longest text that is put into the environment, in bytes: the system refuses programs with more than 128 KiB.
-const MAX_VARIABLE: usize = 100_000;
+/// Longest text in an environment variable, in bytes: the system refuses programs with more than 128 KiB.
+const MAX_VARIABLE_BYTES: usize = 100_000;
 
 /// What all turns of a worker share.
 #[derive(Debug)]
 pub(crate) struct TurnRunner {
     pub(crate) options: WorkerOptions,
     pub(crate) client: Arc<WorkClient>,
-    /// The folder of the sessions' folders, absolute.
+    /// The folder that contains the sessions' folders, absolute.
     pub(crate) directory: PathBuf,
     pub(crate) folder_locks: FolderLocks,
-    /// Turns that still run must end.
+    /// Cancelled when running turns must end.
     pub(crate) stopped: CancellationToken,
 }
 
 impl TurnRunner {
-    /// Works on a turn that was just claimed, to its end or until it is lost. What can go wrong is the
-    /// turn's own failure, and told to the server.
+    /// Runs a turn that was just claimed, until it ends or its lease is lost. Errors fail the turn and are reported to
+    /// the server.
     pub(crate) async fn run_turn(&self, mut assignment: Assignment) {
         let lease = Lease::new(Arc::clone(&self.client), &mut assignment);
-        tracing::info!(session = %lease.turn.session, turn = assignment.number, attempt = assignment.attempt, "turn begun");
+        tracing::info!(session = %lease.turn.session, turn = assignment.number, attempt = assignment.attempt, "turn started");
         tokio::select! {
-            // Dropping the answer kills the command and all that it started.
+            // Dropping the other branch kills the command and everything that it started.
             reason = lease.renew_until_lost() => {
                 tracing::warn!(session = %lease.turn.session, turn = assignment.number, reason, "turn dropped");
             }
@@ -69,17 +69,17 @@ impl TurnRunner {
         };
         let (ended, reported) = tokio::join!(self.run_command(assignment, items, &limits), reporting);
         let outcome = match reported {
-            Err(reason) => failure_outcome(format!("what the command wrote could not be reported: {reason}")),
+            Err(reason) => failure_outcome(format!("the command's output could not be reported: {reason}")),
             Ok(()) => turn_outcome(ended, self.options.time_limit),
         };
         tracing::info!(session = %lease.turn.session, turn = assignment.number, ?outcome, "turn ended");
         match lease.client.finish_turn(&lease.turn, &Done { claimed: lease.turn.claimed, outcome }).await {
             Ok(()) => {}
             Err(WorkError::Rejected(reason) | WorkError::Unavailable(reason)) => {
-                tracing::error!(session = %lease.turn.session, reason, "the turn's outcome was not taken");
+                tracing::error!(session = %lease.turn.session, reason, "the server did not accept the turn's outcome");
             }
             Err(WorkError::Lost | WorkError::Refused { .. }) => {
-                tracing::warn!(session = %lease.turn.session, "the turn was taken away at its end");
+                tracing::warn!(session = %lease.turn.session, "the turn was lost before its outcome was reported");
             }
         }
     }
@@ -128,34 +128,34 @@ impl TurnRunner {
     }
 }
 
-/// The session's secrets as variables, less those that would change which programs run and how.
+/// The session's secrets as variables, except those that would change which programs run and how.
 fn secret_variables(assignment: &Assignment) -> impl Iterator<Item = (&str, String)> {
-    let harmless = assignment.secrets.0.iter().filter(|(name, _)| {
-        let harmless = is_allowed_variable(name);
-        if !harmless {
-            tracing::warn!(session = %assignment.session, name, "a secret of this name is not put into the environment");
+    let allowed = assignment.secrets.0.iter().filter(|(name, _)| {
+        let allowed = is_allowed_variable(name);
+        if !allowed {
+            tracing::warn!(session = %assignment.session, name, "a secret with this name is not allowed in the environment");
         }
-        harmless
+        allowed
     });
-    harmless.map(|(name, value)| (name.as_str(), variable_value(value)))
+    allowed.map(|(name, value)| (name.as_str(), variable_value(value)))
 }
 
-/// Whether a session may choose this variable.
+/// Whether a session may set this variable.
 fn is_allowed_variable(name: &str) -> bool {
-    const NOT: [&str; 10] =
+    const FORBIDDEN: [&str; 10] =
         ["PATH", "HOME", "SHELL", "USER", "ENV", "BASH_ENV", "IFS", "CDPATH", "PS4", "SHELLOPTS"];
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     let loader = ["TENURE", "LD_", "DYLD_", "GIT_"].iter().any(|prefix| name.starts_with(prefix));
-    plain && begins && !loader && !NOT.contains(&name)
+    plain && begins && !loader && !FORBIDDEN.contains(&name)
 }
 
-/// Text as it can stand in the environment: without NUL, and cut where the system would refuse it.
+/// Makes text valid in the environment: without NUL, and cut at the system's limit.
 fn variable_value(text: &str) -> String {
-    text[..text.floor_char_boundary(MAX_VARIABLE)].replace('\0', "")
+    text[..text.floor_char_boundary(MAX_VARIABLE_BYTES)].replace('\0', "")
 }
 
-/// Makes a folder for the worker's user alone, unless it is there.
+/// Creates a folder that only the worker's user can read, unless it exists.
 pub(crate) fn create_private_dir(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
@@ -182,9 +182,7 @@ fn turn_outcome(ended: io::Result<(CommandEnd, OutputSummary)>, time_limit: Dura
         )),
         CommandEnd::Cancelled => Outcome::Cancelled,
         CommandEnd::Stopped => failure_outcome("the worker was stopped before the turn ended".to_owned()),
-        CommandEnd::ReportFailed => {
-            failure_outcome("what the command wrote could not be reported".to_owned())
-        }
+        CommandEnd::ReportFailed => failure_outcome("the command's output could not be reported".to_owned()),
     }
 }
 
@@ -202,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_choose_no_variables_that_choose_programs() {
+    fn sessions_cannot_set_variables_that_choose_programs() {
         for name in ["API_KEY", "_x", "key2"] {
             assert!(is_allowed_variable(name), "{name}");
         }

@@ -1,4 +1,4 @@
-//! The servers of the deployment, as one who asks for work sees them.
+//! The client of the work API of a deployment's servers.
 
 use std::fmt;
 use std::sync::Once;
@@ -17,31 +17,31 @@ use crate::backoff::Backoff;
 use crate::clock::jitter;
 use crate::options::{ServedScope, base_url, http_client};
 
-/// How long an answer may take, on top of what the request itself asks to wait.
+/// Time limit for a response, on top of the time that the request itself asks to wait.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(15);
 
-/// Longest part of a server's sentence that is shown, in characters.
+/// Longest part of a server's message that is shown, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
 
-/// Why a request did not do what it should.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) enum WorkError {
-    /// The turn is not ours, or no longer.
+    /// The turn is not this worker's, or no longer.
     Lost,
-    /// The credential is no good.
+    /// The server refused the credential.
     Refused {
-        /// Who says so.
+        /// The server's base URL.
         server: String,
         /// 401 or 403.
         status: u16,
     },
-    /// The same request will never do, in words.
+    /// The same request can never succeed. The reason in words.
     Rejected(String),
-    /// It may be better next time, in words.
+    /// A retry may succeed. The reason in words.
     Unavailable(String),
 }
 
-/// A turn that was claimed, and what authorizes its worker to speak of it.
+/// A turn that was claimed, with the token that authorizes requests about it.
 #[derive(Debug)]
 pub(crate) struct ClaimedTurn {
     pub(crate) session: Uuid,
@@ -50,18 +50,18 @@ pub(crate) struct ClaimedTurn {
 }
 
 impl ClaimedTurn {
-    /// Takes the token out of the assignment: the rest may be told to the command.
+    /// Takes the token out of the assignment, because the command may read the rest.
     pub(crate) fn from_assignment(assignment: &mut Assignment) -> Self {
         let token = std::mem::take(&mut assignment.token);
         Self { session: assignment.session, claimed: assignment.claimed(), token }
     }
 
-    fn path(&self, what: &str) -> String {
-        format!("{}/{what}", self.session)
+    fn path(&self, operation: &str) -> String {
+        format!("{}/{operation}", self.session)
     }
 }
 
-/// All servers, and which of them is asked now: when one is away the next is.
+/// All servers of the deployment. Uses one of them, and switches to the next when that one is away.
 pub(crate) struct WorkClient {
     bases: Vec<String>,
     current: AtomicUsize,
@@ -93,13 +93,11 @@ impl WorkClient {
         Ok(Self { bases, current, key, organization, client, warned: Once::new() })
     }
 
-    /// Asks for a turn; `None` when nothing came.
+    /// Claims a turn; `None` when there was none in time.
     pub(crate) async fn claim_turn(&self, claim: &Claim) -> Result<Option<Assignment>, WorkError> {
         let limit = Duration::from_secs(claim.wait_seconds) + RESPONSE_LIMIT;
         let response = self.post(&self.key, "claim", claim, limit).await.map_err(|error| match error {
-            WorkError::Lost => {
-                WorkError::Unavailable("no Tenure server gives out work at this address".to_owned())
-            }
+            WorkError::Lost => WorkError::Unavailable("there is no Tenure server at this address".to_owned()),
             other => other,
         })?;
         if let Some(warning) = response.headers().get(WARNING_HEADER).and_then(|text| text.to_str().ok()) {
@@ -111,30 +109,30 @@ impl WorkClient {
         response.json().await.map(Some).map_err(|error| self.unreadable_response(&error))
     }
 
-    /// Keeps a claim, trying once.
+    /// Renews the lease. Tries once.
     pub(crate) async fn send_heartbeat(&self, turn: &ClaimedTurn) -> Result<Beat, WorkError> {
         let heartbeat = Heartbeat { claimed: turn.claimed };
         let response = self.post(&turn.token.0, &turn.path("heartbeat"), &heartbeat, RESPONSE_LIMIT).await?;
         response.json().await.map_err(|error| self.unreadable_response(&error))
     }
 
-    /// Reports, again and again for as long as the caller waits.
+    /// Sends a report. Retries as long as the caller waits.
     pub(crate) async fn send_report(&self, turn: &ClaimedTurn, report: &Report) -> Result<Beat, WorkError> {
         let path = turn.path("report");
         let mut retry = RetryDelay::new("report");
         loop {
-            let answered = async {
+            let attempt = async {
                 let response = self.post(&turn.token.0, &path, report, RESPONSE_LIMIT).await?;
                 response.json().await.map_err(|error| self.unreadable_response(&error))
             };
-            match answered.await {
+            match attempt.await {
                 Err(WorkError::Unavailable(reason)) => retry.wait(&reason).await,
                 result => return result,
             }
         }
     }
 
-    /// Says how a turn ended, again and again for as long as the caller waits.
+    /// Reports how a turn ended. Retries as long as the caller waits.
     pub(crate) async fn finish_turn(&self, turn: &ClaimedTurn, done: &Done) -> Result<(), WorkError> {
         let path = turn.path("done");
         let mut retry = RetryDelay::new("done");
@@ -146,7 +144,7 @@ impl WorkClient {
         }
     }
 
-    /// Asks the current server, and looks at the status alone.
+    /// Sends a request to the current server, and maps the status of a failure to an error.
     async fn post(
         &self,
         credential: &str,
@@ -154,15 +152,15 @@ impl WorkClient {
         body: &impl Serialize,
         limit: Duration,
     ) -> Result<Response, WorkError> {
-        let asked = self.current.load(Ordering::Relaxed);
-        let base = &self.bases[asked % self.bases.len()];
+        let position = self.current.load(Ordering::Relaxed);
+        let base = &self.bases[position % self.bases.len()];
         let mut request = self.client.post(format!("{base}{WORK_PATH}/{path}")).timeout(limit).json(body);
         request = request.bearer_auth(credential);
         if let Some(organization) = self.organization {
             request = request.header("x-organization-id", organization.to_string());
         }
         let response = request.send().await.map_err(|error| {
-            self.switch_server(asked);
+            self.switch_server(position);
             WorkError::Unavailable(format!("{base} cannot be reached: {}", root_cause(&error)))
         })?;
         match response.status() {
@@ -179,22 +177,22 @@ impl WorkClient {
                 Err(WorkError::Rejected(format!("the server answered {status}: {message}")))
             }
             status => {
-                self.switch_server(asked);
+                self.switch_server(position);
                 Err(WorkError::Unavailable(format!("{base} answered {status}")))
             }
         }
     }
 
-    /// Asks the next server from now on, unless somebody else went on already.
+    /// Switches to the next server, unless another request already did.
     fn switch_server(&self, from: usize) {
         let next = from.wrapping_add(1);
         let _ = self.current.compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// The answer began and did not end, or is none of ours: what was asked may have happened.
+    /// The response was cut off, or is not from Tenure. The request may have taken effect.
     fn unreadable_response(&self, error: &reqwest::Error) -> WorkError {
         self.switch_server(self.current.load(Ordering::Relaxed));
-        WorkError::Unavailable(format!("the answer cannot be read: {}", root_cause(error)))
+        WorkError::Unavailable(format!("the response cannot be read: {}", root_cause(error)))
     }
 }
 
@@ -204,25 +202,25 @@ impl fmt::Debug for WorkClient {
     }
 }
 
-/// Waits longer from time to time, and says so.
+/// Growing delays between retries, each of which is logged.
 struct RetryDelay {
-    doing: &'static str,
+    request: &'static str,
     backoff: Backoff,
 }
 
 impl RetryDelay {
-    fn new(doing: &'static str) -> Self {
-        Self { doing, backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)) }
+    fn new(request: &'static str) -> Self {
+        Self { request, backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)) }
     }
 
     async fn wait(&mut self, reason: &str) {
         let delay = self.backoff.next(jitter());
-        tracing::warn!(doing = self.doing, reason, retry_in = ?delay, "no answer");
+        tracing::warn!(request = self.request, reason, retry_in = ?delay, "request failed");
         tokio::time::sleep(delay).await;
     }
 }
 
-/// What is at the bottom of an error: the upper layers only say that sending a request failed.
+/// The innermost cause of an error: the outer ones only say that sending a request failed.
 fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {

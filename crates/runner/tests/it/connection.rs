@@ -1,4 +1,4 @@
-//! Connections: who is let in, what is said first, and what happens when one is lost.
+//! Connections: which hosts are accepted, the first frames, and what happens when a connection is lost.
 
 use axum::extract::ws::{CloseFrame, Message};
 use protocol::{FromHost, PROTOCOL_VERSION, ToHost};
@@ -12,7 +12,7 @@ use crate::fake_server::{FakeServer, Host};
 async fn a_host_introduces_itself_and_its_devices() {
     let mut server = FakeServer::start().await;
     let mut host = Host::start(&[&server], |_| {});
-    let mut connection = server.raw().await;
+    let mut connection = server.accept_raw().await;
     match connection.frame().await {
         FromHost::Hello { protocol, name, .. } => {
             assert_eq!((protocol, name.as_str()), (PROTOCOL_VERSION, "box"))
@@ -35,10 +35,10 @@ async fn a_host_introduces_itself_and_its_devices() {
 }
 
 #[tokio::test]
-async fn a_refused_key_ends_the_host_with_a_sentence() {
+async fn a_refused_key_ends_the_host_with_a_message() {
     let server = FakeServer::start().await;
     let mut host = Host::start(&[&server], |options| options.token = "mob_wrong".to_owned());
-    let error = host.ended().await.unwrap_err();
+    let error = host.wait_for_end().await.unwrap_err();
     assert!(matches!(error, HostError::Refused { status: 401, .. }));
     let sentence = error.to_string();
     assert!(sentence.contains("refused the key") && !sentence.contains("mob_wrong"), "{sentence}");
@@ -51,15 +51,15 @@ async fn a_host_whose_name_another_took_ends_instead_of_taking_it_back() {
     let mut connection = server.accept().await;
     let frame = CloseFrame { code: protocol::CLOSE_REPLACED, reason: "another".into() };
     connection.socket.send(Message::Close(Some(frame))).await.unwrap();
-    let sentence = host.ended().await.unwrap_err().to_string();
+    let sentence = host.wait_for_end().await.unwrap_err().to_string();
     assert!(sentence.contains("under this name") && sentence.contains("--name"), "{sentence}");
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_refused_at_once() {
+async fn invalid_options_are_refused_at_once() {
     let server = FakeServer::start().await;
     let ended = async |change: fn(&mut runner::host::HostOptions)| {
-        Host::start(&[&server], change).ended().await.unwrap_err().to_string()
+        Host::start(&[&server], change).wait_for_end().await.unwrap_err().to_string()
     };
     assert!(ended(|o| o.servers.clear()).await.contains("--server"));
     assert!(ended(|o| o.servers = vec!["t.example".into()]).await.contains("http://"));
@@ -100,7 +100,7 @@ async fn an_unknown_order_closes_the_connection_with_a_reason() {
         }
     };
     assert!(closed.reason.contains("does not understand"), "{}", closed.reason);
-    // Fields that are not known are ignored.
+    // Unknown fields are ignored.
     let mut connection = server.accept().await;
     let holds = r#"{"type":"holds","holds":[{"serial":"box-ios-1","fence":3,"new":1}],"more":true}"#;
     connection.socket.send(Message::text(holds)).await.unwrap();
@@ -110,14 +110,14 @@ async fn an_unknown_order_closes_the_connection_with_a_reason() {
 }
 
 #[tokio::test]
-async fn another_version_of_the_protocol_is_not_spoken() {
+async fn another_version_of_the_protocol_is_refused() {
     let mut server = FakeServer::start().await;
     let mut host = Host::start(&[&server], |_| {});
-    let mut connection = server.raw().await;
+    let mut connection = server.accept_raw().await;
     connection.frame().await;
     connection.send(&ToHost::Welcome { protocol: PROTOCOL_VERSION + 1, host: Uuid::nil() }).await;
     assert!(connection.try_frame().await.is_none());
-    server.accept().await; // and it tries again
+    server.accept().await; // the host connects again
     host.stop().await;
 }
 

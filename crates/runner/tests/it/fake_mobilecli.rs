@@ -1,4 +1,4 @@
-//! A `mobilecli server` with one phone, which keeps what it was asked and can be told to hang.
+//! A fake `mobilecli server` with one phone. It records its calls, and a test can make it hang.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -23,7 +23,8 @@ pub struct FakeMobilecli {
     pub alive: watch::Sender<bool>,
     /// Calls of `device.url` wait for this.
     pub gate: Arc<Notify>,
-    pub begun: Arc<Notify>,
+    /// Notified when a call of `device.url` starts.
+    pub started: Arc<Notify>,
 }
 
 impl FakeMobilecli {
@@ -35,14 +36,14 @@ impl FakeMobilecli {
             apps: Arc::new(Mutex::new(apps)),
             alive: watch::Sender::new(true),
             gate: Arc::default(),
-            begun: Arc::default(),
+            started: Arc::default(),
         };
         let router = Router::new().route("/rpc", post(rpc)).with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         fake
     }
 
-    pub async fn anywhere() -> Self {
+    pub async fn start_on_any_port() -> Self {
         Self::start(TcpListener::bind("127.0.0.1:0").await.unwrap()).await
     }
 
@@ -51,7 +52,7 @@ impl FakeMobilecli {
     }
 
     /// The parameters of all calls of a method.
-    pub fn asked(&self, method: &str) -> Vec<Value> {
+    pub fn params_of(&self, method: &str) -> Vec<Value> {
         let calls = self.calls.lock().unwrap();
         calls.iter().filter(|(name, _)| name == method).map(|(_, params)| params.clone()).collect()
     }
@@ -91,7 +92,7 @@ impl FakeMobilecli {
                 Ok(json!({"status": "recording", "output": params["output"]}))
             }
             "device.url" => {
-                self.begun.notify_one();
+                self.started.notify_one();
                 self.gate.notified().await;
                 Ok(json!({"status": "ok"}))
             }

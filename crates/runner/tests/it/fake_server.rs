@@ -1,4 +1,4 @@
-//! A server that accepts hosts and leaves the talking to the test.
+//! A fake server that accepts hosts; the test sends and receives the frames.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -25,8 +25,8 @@ use uuid::Uuid;
 
 pub const TOKEN: &str = "mob_test";
 
-/// Longest that any single event of a test may take; only a broken test waits so long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest that any single event of a test may take; only a failing test waits this long.
+pub const EVENT_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Clone)]
 struct Shared {
@@ -60,21 +60,21 @@ impl FakeServer {
         format!("http://{}", self.address)
     }
 
-    /// The next connection of a host, before any frame.
-    pub async fn raw(&mut self) -> Connection {
-        let socket = tokio::time::timeout(PATIENCE, self.connections.recv()).await.unwrap().unwrap();
+    /// Accepts the next connection of a host, before any frame.
+    pub async fn accept_raw(&mut self) -> Connection {
+        let socket = tokio::time::timeout(EVENT_LIMIT, self.connections.recv()).await.unwrap().unwrap();
         Connection { socket, next: 1, early: Vec::new() }
     }
 
-    /// The next connection of a host, after hello and welcome.
+    /// Accepts the next connection of a host, and exchanges hello and welcome.
     pub async fn accept(&mut self) -> Connection {
-        let mut connection = self.raw().await;
+        let mut connection = self.accept_raw().await;
         assert!(matches!(connection.frame().await, FromHost::Hello { protocol: PROTOCOL_VERSION, .. }));
         connection.send(&ToHost::Welcome { protocol: PROTOCOL_VERSION, host: Uuid::nil() }).await;
         connection
     }
 
-    pub fn keep_file(&self, content: &[u8], name: &str) -> CallFile {
+    pub fn add_file(&self, content: &[u8], name: &str) -> CallFile {
         let id = Uuid::from_u128(self.files.lock().unwrap().len() as u128 + 1);
         self.files.lock().unwrap().insert(id, content.to_vec());
         CallFile { id, name: name.to_owned() }
@@ -87,12 +87,12 @@ impl Drop for FakeServer {
     }
 }
 
-fn authorized(headers: &HeaderMap) -> bool {
+fn is_authorized(headers: &HeaderMap) -> bool {
     headers.get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"))
 }
 
 async fn upgrade(State(shared): State<Shared>, headers: HeaderMap, socket: WebSocketUpgrade) -> Response {
-    if !authorized(&headers) {
+    if !is_authorized(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     socket.max_message_size(64 << 20).max_frame_size(64 << 20).on_upgrade(async move |socket| {
@@ -103,7 +103,7 @@ async fn upgrade(State(shared): State<Shared>, headers: HeaderMap, socket: WebSo
 async fn fetch(State(shared): State<Shared>, headers: HeaderMap, Path(id): Path<Uuid>) -> Response {
     let file = shared.files.lock().unwrap().get(&id).cloned();
     match file {
-        Some(file) if authorized(&headers) => file.into_response(),
+        Some(file) if is_authorized(&headers) => file.into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -115,7 +115,7 @@ async fn store(
     body: Bytes,
 ) -> StatusCode {
     let length = headers.get("content-length").map(|length| length.to_str().unwrap().to_owned());
-    if !authorized(&headers) || length != Some(body.len().to_string()) {
+    if !is_authorized(&headers) || length != Some(body.len().to_string()) {
         return StatusCode::BAD_REQUEST;
     }
     shared.files.lock().unwrap().insert(id, body.to_vec());
@@ -137,7 +137,7 @@ impl Connection {
     /// The next frame; `None` at the end of the connection.
     pub async fn try_frame(&mut self) -> Option<FromHost> {
         loop {
-            match tokio::time::timeout(PATIENCE, self.socket.recv()).await.expect("a frame in time") {
+            match tokio::time::timeout(EVENT_LIMIT, self.socket.recv()).await.expect("a frame in time") {
                 Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
@@ -149,7 +149,7 @@ impl Connection {
         self.try_frame().await.expect("the connection stands")
     }
 
-    /// The first frame that `pick` wants, among those that came already and those to come.
+    /// The first frame that `pick` accepts, among the frames that have arrived and those to come.
     pub async fn wait<T>(&mut self, pick: impl Fn(&FromHost) -> Option<T>) -> T {
         if let Some(at) = self.early.iter().position(|frame| pick(frame).is_some()) {
             return pick(&self.early.remove(at)).unwrap();
@@ -163,7 +163,7 @@ impl Connection {
         }
     }
 
-    /// The first report in which `wanted` holds.
+    /// The first report for which `wanted` is true.
     pub async fn devices(&mut self, wanted: impl Fn(&[DeviceReport]) -> bool) -> Vec<DeviceReport> {
         self.wait(|frame| match frame {
             FromHost::Devices { devices } if wanted(devices) => Some(devices.clone()),
@@ -221,10 +221,10 @@ impl Connection {
 
     pub async fn clean(&mut self, serial: &str, fence: i64) -> Option<String> {
         self.send(&ToHost::Clean { serial: serial.to_owned(), fence }).await;
-        self.cleaned(serial, fence).await
+        self.wait_until_cleaned(serial, fence).await
     }
 
-    pub async fn cleaned(&mut self, of: &str, hold: i64) -> Option<String> {
+    pub async fn wait_until_cleaned(&mut self, of: &str, hold: i64) -> Option<String> {
         self.wait(|frame| match frame {
             FromHost::Cleaned { serial, fence, problem } if serial == of && *fence == hold => {
                 Some(problem.clone())
@@ -262,18 +262,18 @@ impl Host {
     }
 
     /// Waits until the host has ended by itself.
-    pub async fn ended(&mut self) -> Result<(), HostError> {
+    pub async fn wait_for_end(&mut self) -> Result<(), HostError> {
         let running = self.running.take().expect("it ends once");
-        tokio::time::timeout(PATIENCE, running).await.expect("the host ends").unwrap()
+        tokio::time::timeout(EVENT_LIMIT, running).await.expect("the host ends").unwrap()
     }
 
-    /// Stops it in the orderly way.
+    /// Stops the host gracefully.
     pub async fn stop(&mut self) {
         self.stop.cancel();
-        self.ended().await.unwrap();
+        self.wait_for_end().await.unwrap();
     }
 
-    /// How many temporary files there are.
+    /// Number of temporary files.
     pub fn temporary_files(&self) -> usize {
         std::fs::read_dir(self.state.join("tmp")).unwrap().count()
     }

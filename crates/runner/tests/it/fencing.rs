@@ -1,4 +1,4 @@
-//! Holds, as several servers and old connections see them.
+//! Fencing of holds across several servers and old connections.
 
 use protocol::{HoldNotice, STALE_HOLD, ToHost};
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::fake_server::{FakeServer, Host};
 const PHONE: &str = "box-android-1";
 
 #[tokio::test]
-async fn servers_share_what_is_known_of_holds() {
+async fn all_connections_share_the_fencing_numbers() {
     let (mut one, mut other) = (FakeServer::start().await, FakeServer::start().await);
     let mut host = Host::start(&[&one, &other], |_| {});
     let (mut first, mut second) = (one.accept().await, other.accept().await);
@@ -17,7 +17,7 @@ async fn servers_share_what_is_known_of_holds() {
     let stale = first.ask(PHONE, 5, "device.info", json!({})).await.unwrap_err();
     assert_eq!(stale.code, STALE_HOLD);
     assert!(stale.data.unwrap().contains("newer"));
-    // An end that comes late must not clean what somebody else holds by now.
+    // A late end of a hold must not clean the device under a newer hold.
     second.get(PHONE, 6, "device.apps.list").await;
     second.ask(PHONE, 6, "device.io.text", json!({"text": "mine"})).await.unwrap();
     second.ask(PHONE, 6, "device.apps.launch", json!({"bundleId": "com.android.chrome"})).await.unwrap();
@@ -28,7 +28,7 @@ async fn servers_share_what_is_known_of_holds() {
 }
 
 #[tokio::test]
-async fn notices_raise_the_number_and_only_raise_it() {
+async fn notices_can_only_raise_the_fencing_number() {
     let mut server = FakeServer::start().await;
     let mut host = Host::start(&[&server], |_| {});
     let mut connection = server.accept().await;

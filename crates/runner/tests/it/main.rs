@@ -1,4 +1,4 @@
-//! Hosts and workers as a whole, against a server on loopback that says what a test tells it to.
+//! Tests of whole hosts and workers, against a server on the loopback interface that each test controls.
 #![allow(missing_docs)]
 
 mod connection;

@@ -1,4 +1,4 @@
-//! Real devices, through a `mobilecli server` that is none.
+//! Real devices, through a fake `mobilecli server`.
 
 use protocol::{DEVICE_TIMEOUT, STALE_HOLD, ToHost};
 use serde_json::json;
@@ -6,10 +6,10 @@ use serde_json::json;
 use crate::fake_mobilecli::{FakeMobilecli, PHONE};
 use crate::fake_server::{Connection, FakeServer, Host};
 
-async fn world(
+async fn start_all(
     change: impl FnOnce(&mut runner::host::HostOptions),
 ) -> (FakeMobilecli, FakeServer, Host, Connection) {
-    let mobilecli = FakeMobilecli::anywhere().await;
+    let mobilecli = FakeMobilecli::start_on_any_port().await;
     let mut server = FakeServer::start().await;
     let host = Host::start(&[&server], |options| {
         options.simulate.clear();
@@ -22,10 +22,10 @@ async fn world(
 }
 
 #[tokio::test]
-async fn devices_of_the_cloud_are_not_ours_and_calls_go_through_one_to_one() {
-    let (mobilecli, _server, mut host, mut connection) = world(|_| {}).await;
+async fn cloud_devices_are_ignored_and_calls_pass_unchanged() {
+    let (mobilecli, _server, mut host, mut connection) = start_all(|_| {}).await;
     connection.ask(PHONE, 1, "device.io.tap", json!({"x": 10, "y": 20, "deviceId": "OTHER"})).await.unwrap();
-    assert_eq!(mobilecli.asked("device.io.tap"), [json!({"x": 10, "y": 20, "deviceId": PHONE})]);
+    assert_eq!(mobilecli.params_of("device.io.tap"), [json!({"x": 10, "y": 20, "deviceId": PHONE})]);
     let info = connection.get(PHONE, 1, "device.info").await;
     assert_eq!(info["screenSize"]["width"], 1080);
     assert_eq!(info["device"]["screenSize"]["width"], 1080);
@@ -39,7 +39,7 @@ async fn devices_of_the_cloud_are_not_ours_and_calls_go_through_one_to_one() {
 
 #[tokio::test]
 async fn a_device_that_does_not_answer_is_offline() {
-    let mobilecli = FakeMobilecli::anywhere().await;
+    let mobilecli = FakeMobilecli::start_on_any_port().await;
     mobilecli.alive.send_replace(false);
     let mut server = FakeServer::start().await;
     let mut host = Host::start(&[&server], |options| {
@@ -53,26 +53,26 @@ async fn a_device_that_does_not_answer_is_offline() {
 }
 
 #[tokio::test]
-async fn apps_are_fetched_installed_and_gone_after_the_hold() {
-    let (mobilecli, server, mut host, mut connection) = world(|_| {}).await;
+async fn apps_are_downloaded_installed_and_removed_after_the_hold() {
+    let (mobilecli, server, mut host, mut connection) = start_all(|_| {}).await;
     for (content, name) in [("com.shop", "shop.apk"), ("com.game", "game.apk")] {
-        let file = server.keep_file(content.as_bytes(), name);
+        let file = server.add_file(content.as_bytes(), name);
         let params = json!({"uploadId": "u", "path": "/etc/passwd"});
         let id = connection.call_with(PHONE, 1, "device.apps.install", params, Some(file), 10_000).await;
         assert_eq!(connection.answer(id).await.unwrap(), json!({"status": "ok"}));
     }
-    let path = mobilecli.asked("device.apps.install")[0]["path"].as_str().unwrap().to_owned();
+    let path = mobilecli.params_of("device.apps.install")[0]["path"].as_str().unwrap().to_owned();
     assert!(path.ends_with(".apk") && path.contains("/tmp/"), "{path}");
-    let bad = server.keep_file(b"bad", "bad.apk");
+    let bad = server.add_file(b"bad", "bad.apk");
     let id = connection.call_with(PHONE, 1, "device.apps.install", json!({}), Some(bad), 10_000).await;
     assert_eq!(connection.answer(id).await.unwrap_err().data.unwrap(), "failed to install bad.apk");
     assert_eq!(host.temporary_files(), 0);
 
     assert_eq!(connection.clean(PHONE, 1).await, None);
     assert_eq!(mobilecli.apps.lock().unwrap().len(), 1);
-    assert_eq!(mobilecli.asked("device.io.button"), [json!({"button": "HOME", "deviceId": PHONE})]);
+    assert_eq!(mobilecli.params_of("device.io.button"), [json!({"button": "HOME", "deviceId": PHONE})]);
     assert_eq!(connection.clean(PHONE, 1).await, None);
-    assert_eq!(mobilecli.asked("device.io.button").len(), 1, "what is clean is not cleaned again");
+    assert_eq!(mobilecli.params_of("device.io.button").len(), 1, "a clean device is not cleaned again");
     host.stop().await;
 }
 
@@ -80,12 +80,12 @@ async fn apps_are_fetched_installed_and_gone_after_the_hold() {
 async fn a_host_that_was_killed_still_removes_what_was_installed() {
     let dir = tempfile::tempdir().unwrap();
     let (mobilecli, mut server, host, mut connection) =
-        world(|o| o.state_dir = dir.path().join("kept")).await;
-    let file = server.keep_file(b"com.shop", "shop.apk");
+        start_all(|o| o.state_dir = dir.path().join("kept")).await;
+    let file = server.add_file(b"com.shop", "shop.apk");
     let id = connection.call_with(PHONE, 1, "device.apps.install", json!({}), Some(file), 10_000).await;
     connection.answer(id).await.unwrap();
     let mut killed = host;
-    killed.stop().await; // nothing is cleaned at a stop
+    killed.stop().await; // a stop cleans nothing
     assert_eq!(mobilecli.apps.lock().unwrap().len(), 2);
     let mut host = Host::start(&[&server], |options| {
         options.state_dir = dir.path().join("kept");
@@ -99,17 +99,17 @@ async fn a_host_that_was_killed_still_removes_what_was_installed() {
 }
 
 #[tokio::test]
-async fn recordings_go_to_the_server() {
-    let (mobilecli, server, mut host, mut connection) = world(|_| {}).await;
+async fn recordings_are_stored_on_the_server() {
+    let (mobilecli, server, mut host, mut connection) = start_all(|_| {}).await;
     let params = json!({"output": "/etc/cron.d/x", "timeLimit": 5});
     assert_eq!(
         connection.ask(PHONE, 1, "device.screenrecord", params).await.unwrap(),
         json!({"status": "ok"})
     );
-    let asked = mobilecli.asked("device.screenrecord")[0].clone();
-    assert_eq!(asked["timeLimit"], 5);
-    assert_ne!(asked["output"], "/etc/cron.d/x");
-    let place = server.keep_file(b"", "film.mp4");
+    let params = mobilecli.params_of("device.screenrecord")[0].clone();
+    assert_eq!(params["timeLimit"], 5);
+    assert_ne!(params["output"], "/etc/cron.d/x");
+    let place = server.add_file(b"", "film.mp4");
     let id = connection
         .call_with(PHONE, 1, "device.screenrecord.stop", json!({}), Some(place.clone()), 10_000)
         .await;
@@ -122,37 +122,38 @@ async fn recordings_go_to_the_server() {
     connection.get(PHONE, 1, "device.screenrecord").await;
     assert_eq!(host.temporary_files(), 1);
     assert_eq!(connection.clean(PHONE, 1).await, None);
-    assert_eq!(host.temporary_files(), 0, "a recording that was left goes with its hold");
+    assert_eq!(host.temporary_files(), 0, "a recording that is left running is deleted with its hold");
     host.stop().await;
 }
 
 #[tokio::test]
-async fn a_device_does_one_thing_at_a_time_and_each_call_has_its_limit() {
-    let (mobilecli, _server, mut host, mut connection) = world(|_| {}).await;
+async fn a_device_runs_one_call_at_a_time_and_each_call_has_a_time_limit() {
+    let (mobilecli, _server, mut host, mut connection) = start_all(|_| {}).await;
     let url = json!({"url": "https://example.org"});
     let slow = connection.call_with(PHONE, 1, "device.url", url, None, 60_000).await;
-    mobilecli.begun.notified().await;
-    // What waits behind it is not begun, and does not wait longer than it may.
+    mobilecli.started.notified().await;
+    // A call that waits behind it does not start, and does not wait longer than its time limit.
     let waits = connection.call_with(PHONE, 1, "device.io.tap", json!({"x": 1, "y": 1}), None, 50).await;
     assert_eq!(connection.answer(waits).await.unwrap_err().code, DEVICE_TIMEOUT);
-    assert!(mobilecli.asked("device.io.tap").is_empty());
+    assert!(mobilecli.params_of("device.io.tap").is_empty());
     mobilecli.gate.notify_one();
     connection.answer(slow).await.unwrap();
     for x in 0..20 {
         connection.call(PHONE, 1, "device.io.tap", json!({"x": x, "y": 1})).await;
     }
     connection.get(PHONE, 1, "device.apps.foreground").await;
-    let order: Vec<_> = mobilecli.asked("device.io.tap").iter().map(|p| p["x"].as_i64().unwrap()).collect();
+    let order: Vec<_> =
+        mobilecli.params_of("device.io.tap").iter().map(|p| p["x"].as_i64().unwrap()).collect();
     assert_eq!(order, (0..20).collect::<Vec<_>>());
     host.stop().await;
 }
 
 #[tokio::test]
 async fn the_end_of_a_hold_ends_its_calls() {
-    let (mobilecli, _server, mut host, mut connection) = world(|_| {}).await;
+    let (mobilecli, _server, mut host, mut connection) = start_all(|_| {}).await;
     let url = json!({"url": "https://example.org"});
     let running = connection.call_with(PHONE, 1, "device.url", url.clone(), None, 60_000).await;
-    mobilecli.begun.notified().await;
+    mobilecli.started.notified().await;
     let queued = connection.call_with(PHONE, 1, "device.url", url, None, 60_000).await;
     connection.send(&ToHost::Clean { serial: PHONE.to_owned(), fence: 1 }).await;
     for id in [running, queued] {
@@ -160,13 +161,13 @@ async fn the_end_of_a_hold_ends_its_calls() {
         assert_eq!(error.code, STALE_HOLD);
         assert!(error.data.unwrap().contains("has ended"));
     }
-    assert_eq!(connection.cleaned(PHONE, 1).await, None);
+    assert_eq!(connection.wait_until_cleaned(PHONE, 1).await, None);
     host.stop().await;
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses() {
-    let (mobilecli, _server, mut host, mut connection) = world(|_| {}).await;
+async fn a_full_queue_refuses_calls() {
+    let (mobilecli, _server, mut host, mut connection) = start_all(|_| {}).await;
     let mut calls = Vec::new();
     for _ in 0..65 {
         calls.push(connection.call(PHONE, 1, "device.url", json!({"url": "x:"})).await);
@@ -177,19 +178,19 @@ async fn a_full_queue_refuses() {
     for id in calls {
         assert_eq!(connection.answer(id).await.unwrap_err().code, STALE_HOLD);
     }
-    assert!(mobilecli.asked("device.url").len() <= 1);
+    assert!(mobilecli.params_of("device.url").len() <= 1);
     host.stop().await;
 }
 
 #[tokio::test]
-async fn a_release_command_that_fails_is_told_and_cleaning_is_tried_again() {
+async fn a_failed_release_command_is_reported_and_cleaning_is_retried() {
     let change = |options: &mut runner::host::HostOptions| {
         options.on_release = Some("echo no such shelf >&2; exit 4".to_owned());
     };
-    let (mobilecli, _server, mut host, mut connection) = world(change).await;
+    let (mobilecli, _server, mut host, mut connection) = start_all(change).await;
     let problem = connection.clean(PHONE, 1).await.unwrap();
     assert!(problem.contains("exit status: 4"), "{problem}");
     connection.clean(PHONE, 1).await.unwrap();
-    assert_eq!(mobilecli.asked("device.io.button").len(), 2);
+    assert_eq!(mobilecli.params_of("device.io.button").len(), 2);
     host.stop().await;
 }

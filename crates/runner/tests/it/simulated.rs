@@ -1,4 +1,4 @@
-//! Simulated devices do what a client expects of a device.
+//! Simulated devices behave as a client expects.
 
 use base64::Engine;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ async fn screenshot(connection: &mut Connection, serial: &str) -> (u32, u32, Vec
 }
 
 #[tokio::test]
-async fn the_screen_shows_what_was_done() {
+async fn the_screen_shows_the_effect_of_calls() {
     let mut server = FakeServer::start().await;
     let mut host = Host::start(&[&server], |_| {});
     let mut connection = server.accept().await;
@@ -54,15 +54,15 @@ async fn the_screen_shows_what_was_done() {
 }
 
 #[tokio::test]
-async fn apps_come_from_files_and_icons_open_them() {
+async fn apps_are_installed_from_files_and_icons_open_them() {
     let mut server = FakeServer::start().await;
     let mut host = Host::start(&[&server], |_| {});
     let mut connection = server.accept().await;
-    let file = server.keep_file(b"an app", "Shop-1.2.apk");
+    let file = server.add_file(b"an app", "Shop-1.2.apk");
     let install = "device.apps.install";
     let id = connection.call_with(PHONE, 1, install, json!({}), Some(file), 10_000).await;
     connection.answer(id).await.unwrap();
-    let empty = server.keep_file(b"", "empty.apk");
+    let empty = server.add_file(b"", "empty.apk");
     let id = connection.call_with(PHONE, 1, install, json!({}), Some(empty), 10_000).await;
     assert!(connection.answer(id).await.unwrap_err().data.unwrap().contains("empty"));
     let missing = protocol::CallFile { id: uuid::Uuid::from_u128(99), name: "gone.apk".to_owned() };
@@ -84,7 +84,7 @@ async fn apps_come_from_files_and_icons_open_them() {
 }
 
 #[tokio::test]
-async fn a_reboot_is_seen_and_refused_meanwhile() {
+async fn a_device_is_offline_and_refuses_calls_during_a_reboot() {
     let mut server = FakeServer::start().await;
     let mut host = Host::start(&[&server], |_| {});
     let mut connection = server.accept().await;
@@ -106,7 +106,7 @@ async fn a_reboot_is_seen_and_refused_meanwhile() {
 }
 
 #[tokio::test]
-async fn answers_have_the_shapes_that_clients_read() {
+async fn results_have_the_shapes_that_clients_read() {
     let mut server = FakeServer::start().await;
     let mut host = Host::start(&[&server], |_| {});
     let mut connection = server.accept().await;
@@ -120,7 +120,7 @@ async fn answers_have_the_shapes_that_clients_read() {
         json!({"packageName": "com.apple.Preferences", "appName": "Settings", "version": "1.0"})
     );
     connection.get("box-ios-1", 1, "device.screenrecord").await;
-    let place = server.keep_file(b"", "film.mp4");
+    let place = server.add_file(b"", "film.mp4");
     let stop = "device.screenrecord.stop";
     let id = connection.call_with("box-ios-1", 1, stop, json!({}), Some(place.clone()), 10_000).await;
     assert_eq!(connection.answer(id).await.unwrap(), json!({"status": "ok", "duration": 1}));

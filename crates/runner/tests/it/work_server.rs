@@ -1,4 +1,4 @@
-//! A server that gives out turns and remembers what became of them; and a worker that runs in this process.
+//! A fake server that hands out turns and records their reports, and a worker that runs in this process.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -23,37 +23,38 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::fake_server::{PATIENCE, TOKEN};
+use crate::fake_server::{EVENT_LIMIT, TOKEN};
 
 /// The token of each turn.
 pub const TURN_TOKEN: &str = "turn_of_this_claim";
 
-/// What a request gets instead of its answer.
+/// What happens to a request instead of a normal response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// This one is answered.
+    /// This request is answered normally.
     None,
-    /// The request is not even looked at.
-    Away,
-    /// It does what it should, and the answer is cut off, or lost at a proxy if there is nothing to cut.
+    /// The request is refused without being read.
+    Unavailable,
+    /// The request takes effect, and then the response is cut off. A response without a body is replaced by a gateway
+    /// error.
     CutOff,
 }
 
-/// What the server knows of one session's turn.
+/// What the server knows about one session's turns.
 #[derive(Debug, Default, Clone)]
-pub struct Told {
+pub struct TurnRecord {
     pub items: Vec<Item>,
     pub beats: usize,
-    /// Every `done` that came, also repeated ones.
+    /// Every `done` request, repeated ones included.
     pub done: Vec<Outcome>,
-    /// Where each report began.
+    /// The number of the first item of each report.
     pub firsts: Vec<u64>,
-    /// How many items came again.
+    /// How many items were sent again.
     pub repeated: usize,
 }
 
-impl Told {
-    /// All the output.
+impl TurnRecord {
+    /// All output.
     pub fn output(&self) -> String {
         self.items
             .iter()
@@ -61,7 +62,7 @@ impl Told {
             .collect()
     }
 
-    /// All lines of the log.
+    /// All log lines.
     pub fn log(&self) -> Vec<&str> {
         self.items
             .iter()
@@ -70,38 +71,39 @@ impl Told {
     }
 }
 
+/// The state of the fake server.
 #[derive(Debug, Default)]
-pub struct Desk {
+pub struct WorkDesk {
     pub waiting: VecDeque<Assignment>,
     pub taken: Vec<Uuid>,
-    pub told: HashMap<Uuid, Told>,
+    pub turns: HashMap<Uuid, TurnRecord>,
     pub claims: Vec<Claim>,
-    /// Of each request, the one that it names.
+    /// The organization that each request names.
     pub organizations: Vec<Option<Uuid>>,
     pub cancelled: bool,
-    /// Whether turns were given to somebody else.
+    /// Whether the turns now belong to another worker.
     pub lost: bool,
-    /// For the requests to come whose path ends so.
+    /// Faults for the next requests whose path has this end.
     pub faults: VecDeque<(&'static str, Fault)>,
-    /// Nothing is answered.
+    /// Whether the server refuses all requests.
     pub away: bool,
 }
 
 pub struct WorkServer {
     pub address: SocketAddr,
-    desk: watch::Sender<Desk>,
+    desk: watch::Sender<WorkDesk>,
     serving: JoinHandle<()>,
 }
 
 impl WorkServer {
     pub async fn start() -> Self {
-        let desk = watch::Sender::new(Desk::default());
+        let desk = watch::Sender::new(WorkDesk::default());
         let router = Router::new()
             .route("/claim", post(claim))
             .route("/{session}/heartbeat", post(heartbeat))
             .route("/{session}/report", post(report))
             .route("/{session}/done", post(done))
-            .layer(from_fn_with_state(desk.clone(), around));
+            .layer(from_fn_with_state(desk.clone(), check_request));
         let router = Router::new().nest(WORK_PATH, router).with_state(desk.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -113,46 +115,49 @@ impl WorkServer {
         format!("http://{}", self.address)
     }
 
-    /// Puts a message into a session of its own.
-    pub fn say(&self, text: &str) -> Uuid {
-        self.put(assignment(text))
+    /// Adds a message in a new session.
+    pub fn add_message(&self, text: &str) -> Uuid {
+        self.add_turn(assignment(text))
     }
 
-    pub fn put(&self, assignment: Assignment) -> Uuid {
+    pub fn add_turn(&self, assignment: Assignment) -> Uuid {
         let session = assignment.session;
         self.change(|desk| desk.waiting.push_back(assignment));
         session
     }
 
-    pub fn change(&self, change: impl FnOnce(&mut Desk)) {
+    pub fn change(&self, change: impl FnOnce(&mut WorkDesk)) {
         self.desk.send_modify(change);
     }
 
-    pub fn look<T>(&self, look: impl FnOnce(&Desk) -> T) -> T {
+    pub fn look<T>(&self, look: impl FnOnce(&WorkDesk) -> T) -> T {
         look(&self.desk.borrow())
     }
 
-    /// Waits until there is something to see.
-    pub async fn wait<T>(&self, look: impl Fn(&Desk) -> Option<T>) -> T {
+    /// Waits until `look` returns a value.
+    pub async fn wait<T>(&self, look: impl Fn(&WorkDesk) -> Option<T>) -> T {
         let mut changes = self.desk.subscribe();
-        let seen = tokio::time::timeout(PATIENCE, changes.wait_for(|desk| look(desk).is_some())).await;
-        let Ok(seen) = seen else { panic!("waited in vain: {:?}", *self.desk.borrow()) };
+        let seen = tokio::time::timeout(EVENT_LIMIT, changes.wait_for(|desk| look(desk).is_some())).await;
+        let Ok(seen) = seen else { panic!("no such event in time: {:?}", *self.desk.borrow()) };
         look(&seen.unwrap()).unwrap()
     }
 
-    /// Waits for the first thing of a session's turn.
-    pub async fn told<T>(&self, session: Uuid, look: impl Fn(&Told) -> Option<T>) -> T {
-        self.wait(|desk| desk.told.get(&session).and_then(&look)).await
+    /// Waits until `look` returns a value for the session's turns.
+    pub async fn wait_for_turn<T>(&self, session: Uuid, look: impl Fn(&TurnRecord) -> Option<T>) -> T {
+        self.wait(|desk| desk.turns.get(&session).and_then(&look)).await
     }
 
-    /// Waits until the session's output is so.
-    pub async fn output(&self, session: Uuid, expected: &str) {
-        self.told(session, |told| (told.output() == expected).then_some(())).await;
+    /// Waits until the session has this output.
+    pub async fn wait_for_output(&self, session: Uuid, expected: &str) {
+        self.wait_for_turn(session, |record| (record.output() == expected).then_some(())).await;
     }
 
-    /// Waits for the end of the session's turn, and says all of it.
-    pub async fn done(&self, session: Uuid) -> (Outcome, Told) {
-        self.told(session, |told| told.done.first().map(|outcome| (outcome.clone(), told.clone()))).await
+    /// Waits for the end of the session's turn. Returns its outcome and its record.
+    pub async fn wait_until_done(&self, session: Uuid) -> (Outcome, TurnRecord) {
+        self.wait_for_turn(session, |record| {
+            record.done.first().map(|outcome| (outcome.clone(), record.clone()))
+        })
+        .await
     }
 }
 
@@ -162,7 +167,7 @@ impl Drop for WorkServer {
     }
 }
 
-/// A turn of a session that nobody else has.
+/// A turn of a new session.
 pub fn assignment(text: &str) -> Assignment {
     static SESSIONS: AtomicU64 = AtomicU64::new(1);
     Assignment {
@@ -193,12 +198,17 @@ pub fn assignment(text: &str) -> Assignment {
     }
 }
 
-type Shared = watch::Sender<Desk>;
+type Shared = watch::Sender<WorkDesk>;
 
-/// Keys and faults.
-async fn around(State(desk): State<Shared>, headers: HeaderMap, request: Request, next: Next) -> Response {
+/// Checks the credential and applies faults.
+async fn check_request(
+    State(desk): State<Shared>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path().to_owned();
-    // The key claims, and nothing else; the turn's token does the rest.
+    // The key is for claims only; everything else uses the token of the turn.
     let expected = if path.ends_with("/claim") { TOKEN } else { TURN_TOKEN };
     if headers.get("authorization").is_none_or(|value| value != &format!("Bearer {expected}")) {
         return StatusCode::UNAUTHORIZED.into_response();
@@ -209,10 +219,10 @@ async fn around(State(desk): State<Shared>, headers: HeaderMap, request: Request
         desk.organizations.push(named);
         let at = desk.faults.iter().position(|(end, _)| path.ends_with(end));
         fault = at.and_then(|at| desk.faults.remove(at)).map(|(_, fault)| fault);
-        fault = if desk.away { Some(Fault::Away) } else { fault };
+        fault = if desk.away { Some(Fault::Unavailable) } else { fault };
     });
     match fault {
-        Some(Fault::Away) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Some(Fault::Unavailable) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Some(Fault::CutOff) => {
             let (parts, _) = next.run(request).await.into_parts();
             if parts.status == StatusCode::NO_CONTENT {
@@ -240,18 +250,18 @@ async fn claim(State(desk): State<Shared>, Json(claim): Json<Claim>) -> Response
         .map_or_else(|| StatusCode::NO_CONTENT.into_response(), |assignment| Json(assignment).into_response())
 }
 
-/// Does it for the turn that [`assignment`] gives out, unless it was lost.
-fn with<T>(
+/// Updates the record of a turn that [`assignment`] created, unless the turn was lost.
+fn update_turn<T>(
     desk: &Shared,
     session: Uuid,
     claimed: Claimed,
-    act: impl FnOnce(&mut Told) -> T,
+    act: impl FnOnce(&mut TurnRecord) -> T,
 ) -> Result<(T, bool), StatusCode> {
     let mut answer = Err(StatusCode::CONFLICT);
     desk.send_modify(|desk| {
         let ours = Claimed { organization: Uuid::from_u128(1), turn: Uuid::from_u128(3), fence: 7 };
         if claimed == ours && !desk.lost {
-            answer = Ok((act(desk.told.entry(session).or_default()), desk.cancelled));
+            answer = Ok((act(desk.turns.entry(session).or_default()), desk.cancelled));
         }
     });
     answer
@@ -262,7 +272,7 @@ async fn heartbeat(
     Path(session): Path<Uuid>,
     Json(Heartbeat { claimed }): Json<Heartbeat>,
 ) -> Result<Json<Beat>, StatusCode> {
-    let ((), cancelled) = with(&desk, session, claimed, |told| told.beats += 1)?;
+    let ((), cancelled) = update_turn(&desk, session, claimed, |record| record.beats += 1)?;
     Ok(Json(Beat { lease_seconds: 30, cancelled }))
 }
 
@@ -271,14 +281,14 @@ async fn report(
     Path(session): Path<Uuid>,
     Json(report): Json<Report>,
 ) -> Result<Json<Beat>, StatusCode> {
-    let ((), cancelled) = with(&desk, session, report.claimed, |told| {
-        told.firsts.push(report.first);
-        let have = told.items.len() as u64;
+    let ((), cancelled) = update_turn(&desk, session, report.claimed, |record| {
+        record.firsts.push(report.first);
+        let have = record.items.len() as u64;
         assert!(report.first <= have, "items {have} to {} are missing", report.first);
         let known = usize::try_from(have - report.first).unwrap();
-        told.repeated += known;
+        record.repeated += known;
         let new = report.items.into_iter().skip(known);
-        told.items.extend(new);
+        record.items.extend(new);
     })?;
     Ok(Json(Beat { lease_seconds: 30, cancelled }))
 }
@@ -288,7 +298,7 @@ async fn done(
     Path(session): Path<Uuid>,
     Json(done): Json<Done>,
 ) -> Result<StatusCode, StatusCode> {
-    with(&desk, session, done.claimed, |told| told.done.push(done.outcome))?;
+    update_turn(&desk, session, done.claimed, |record| record.done.push(done.outcome))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -315,13 +325,13 @@ impl Worker {
     }
 
     /// Waits until the worker has ended.
-    pub async fn ended(&mut self) -> Result<(), WorkerError> {
+    pub async fn wait_for_end(&mut self) -> Result<(), WorkerError> {
         let running = self.running.take().expect("it ends once");
-        tokio::time::timeout(PATIENCE, running).await.expect("the worker ends").unwrap()
+        tokio::time::timeout(EVENT_LIMIT, running).await.expect("the worker ends").unwrap()
     }
 }
 
-/// Not to leave its processes to the next test.
+/// Ends the worker, so that its processes do not disturb the next test.
 impl Drop for Worker {
     fn drop(&mut self) {
         if let Some(running) = &self.running {
@@ -330,7 +340,7 @@ impl Drop for Worker {
     }
 }
 
-/// A named pipe that commands and the test meet at.
+/// A named pipe where a command waits for the test.
 pub struct Gate {
     path: PathBuf,
     inside: pipe::Sender,
@@ -346,29 +356,29 @@ impl Gate {
         Self { path, inside, _kept: kept }
     }
 
-    /// A piece of shell that waits until the gate is opened once more.
-    pub fn wait(&self) -> String {
+    /// A shell command that waits until the gate is opened once more.
+    pub fn wait_command(&self) -> String {
         format!("read _ < '{}'", self.path.display())
     }
 
-    /// Lets one through.
+    /// Lets one command continue.
     pub fn open(&self) {
         assert_eq!(self.inside.try_write(b"\n").unwrap(), 1);
     }
 }
 
-/// Whether there is no such process.
+/// Whether the process no longer exists.
 pub fn is_gone(id: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
     status.is_empty() || status.contains(") Z ")
 }
 
-/// Waits until a process that was killed has ended.
-pub async fn gone(id: &str) {
+/// Waits until a killed process has ended.
+pub async fn wait_until_gone(id: &str) {
     let ended = async {
         while !is_gone(id) {
             tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, ended).await.is_ok(), "{id} is still there");
+    assert!(tokio::time::timeout(EVENT_LIMIT, ended).await.is_ok(), "{id} is still there");
 }

@@ -1,4 +1,4 @@
-//! A worker at work: what a command is given, what it says, and how that comes to the server.
+//! A worker at work: the input of a command, its output, and the reports to the server.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,9 +16,9 @@ async fn a_command_answers_a_message_in_its_sessions_folder() {
     let worker = Worker::start(&[&server], command, |options| options.agents = vec!["default".to_owned()]);
     let mut turn = assignment("grüß dich\n");
     turn.agent.model = Some("large".to_owned());
-    let session = server.put(turn);
+    let session = server.add_turn(turn);
 
-    let (outcome, told) = server.done(session).await;
+    let (outcome, record) = server.wait_until_done(session).await;
     assert_eq!(outcome, Outcome::WaitingForUser);
     let folder = worker.directory.canonicalize().unwrap().join(session.to_string());
     let folder = folder.display();
@@ -27,8 +27,8 @@ async fn a_command_answers_a_message_in_its_sessions_folder() {
          TENURE_SESSION_DIR={folder}\nTENURE_SESSION_ID={session}\nTENURE_SESSION_TITLE=A title\n\
          TENURE_SYSTEM_PROMPT=Be brief.\nTENURE_TURN=3\n700\n"
     );
-    assert_eq!(told.output(), expected);
-    assert_eq!(told.log(), ["noted"]);
+    assert_eq!(record.output(), expected);
+    assert_eq!(record.log(), ["noted"]);
     let (worker, agents) = ("box".to_owned(), Some(vec!["default".to_owned()]));
     server.look(|desk| {
         let claim = Claim { worker, agents, wait_seconds: 25 };
@@ -41,63 +41,63 @@ async fn output_comes_while_the_command_runs_and_characters_stay_whole() {
     let server = WorkServer::start().await;
     let dir = tempfile::tempdir().unwrap();
     let gate = Gate::new(dir.path());
-    let wait = gate.wait();
+    let wait = gate.wait_command();
     let command = format!("printf 'a\\303'; {wait}; printf '\\251b\\342\\202'; {wait}; printf '\\377c\\n'");
     let _worker = Worker::start(&[&server], &command, |_| {});
-    let session = server.say("");
-    server.output(session, "a").await;
+    let session = server.add_message("");
+    server.wait_for_output(session, "a").await;
     gate.open();
-    server.output(session, "aéb").await;
+    server.wait_for_output(session, "aéb").await;
     gate.open();
-    let (outcome, told) = server.done(session).await;
+    let (outcome, record) = server.wait_until_done(session).await;
     assert_eq!(outcome, Outcome::WaitingForUser);
-    assert_eq!(told.output(), "aéb\u{fffd}\u{fffd}c\n");
+    assert_eq!(record.output(), "aéb\u{fffd}\u{fffd}c\n");
 }
 
 #[tokio::test]
-async fn nothing_is_lost_or_doubled_when_answers_are() {
+async fn no_output_is_lost_or_repeated_when_responses_are_lost() {
     let server = WorkServer::start().await;
     let faults = [
-        ("/claim", Fault::Away),
+        ("/claim", Fault::Unavailable),
         ("/report", Fault::None),
         ("/report", Fault::CutOff),
         ("/report", Fault::CutOff),
-        ("/report", Fault::Away),
+        ("/report", Fault::Unavailable),
         ("/report", Fault::CutOff),
         ("/report", Fault::CutOff),
         ("/done", Fault::CutOff),
-        ("/done", Fault::Away),
+        ("/done", Fault::Unavailable),
     ];
     server.change(|desk| desk.faults.extend(faults));
     let command = "seq 1 100000; seq 1 500 >&2; echo last >&2";
     let _worker = Worker::start(&[&server], command, |_| {});
-    let session = server.say("");
-    let (_, told) = server.done(session).await;
+    let session = server.add_message("");
+    let (_, record) = server.wait_until_done(session).await;
     let expected: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
-    assert!(told.output() == expected, "{} bytes instead of {}", told.output().len(), expected.len());
-    let lines = told.log();
+    assert!(record.output() == expected, "{} bytes instead of {}", record.output().len(), expected.len());
+    let lines = record.log();
     assert_eq!((lines.len(), lines[499], lines[500]), (501, "500", "last"));
-    assert!(told.repeated > 0);
-    // The answer to `done` was cut off once: it is said again, and no more after that.
-    let next = server.say("");
-    server.done(next).await;
+    assert!(record.repeated > 0);
+    // The response to `done` was cut off once: the worker repeats it, and then no more.
+    let next = server.add_message("");
+    server.wait_until_done(next).await;
     server.look(|desk| {
         assert!(desk.faults.is_empty());
-        assert_eq!(desk.told[&session].done, [Outcome::WaitingForUser, Outcome::WaitingForUser]);
+        assert_eq!(desk.turns[&session].done, [Outcome::WaitingForUser, Outcome::WaitingForUser]);
     });
 }
 
 #[tokio::test]
-async fn a_worker_runs_as_many_turns_at_once_as_it_may() {
+async fn a_worker_runs_several_turns_at_once() {
     let server = WorkServer::start().await;
     let dir = tempfile::tempdir().unwrap();
     let gate = Gate::new(dir.path());
-    let command = format!("echo here; {}", gate.wait());
+    let command = format!("echo here; {}", gate.wait_command());
     let _worker = Worker::start(&[&server], &command, |options| options.parallel = 3);
-    let sessions: Vec<_> = (0..4).map(|_| server.say("")).collect();
+    let sessions: Vec<_> = (0..4).map(|_| server.add_message("")).collect();
     let at_work = |wanted: usize| {
         server.wait(move |desk| {
-            (desk.told.values().filter(|told| !told.items.is_empty()).count() == wanted).then_some(())
+            (desk.turns.values().filter(|record| !record.items.is_empty()).count() == wanted).then_some(())
         })
     };
     at_work(3).await;
@@ -107,7 +107,7 @@ async fn a_worker_runs_as_many_turns_at_once_as_it_may() {
         gate.open();
         let known = done.clone();
         let news = server.wait(|desk| {
-            let ended = |session| desk.told.get(session).is_some_and(|told| !told.done.is_empty());
+            let ended = |session| desk.turns.get(session).is_some_and(|record| !record.done.is_empty());
             sessions.iter().find(|session| ended(session) && !known.contains(*session)).copied()
         });
         done.insert(news.await);
@@ -115,14 +115,14 @@ async fn a_worker_runs_as_many_turns_at_once_as_it_may() {
 }
 
 #[tokio::test]
-async fn directives_are_orders_if_they_are_allowed() {
+async fn directives_take_effect_only_if_they_are_enabled() {
     let lines = "hello\n::tenure {\"usage\":{\"input_tokens\":9,\"acus\":1.5},\"state\":\"waiting_for_approval\"}\n\
                  ::tenure {\"title\":\"New\",\"pull_request\":{\"url\":\"https://x/1\",\"state\":\"open\"}}\n\
                  ::tenure {\"structured_output\":{\"a\":1},\"state\":\"finished\"}\nbye\n";
     let server = WorkServer::start().await;
     let ordered = Worker::start(&[&server], "cat", |options| options.directives = true);
-    let session = server.say(lines);
-    let (outcome, told) = server.done(session).await;
+    let session = server.add_message(lines);
+    let (outcome, record) = server.wait_until_done(session).await;
     assert_eq!(outcome, Outcome::Finished);
     let expected = [
         Item::Output { text: "hello\n".to_owned() },
@@ -132,21 +132,21 @@ async fn directives_are_orders_if_they_are_allowed() {
         Item::StructuredOutput { value: json!({"a": 1}) },
         Item::Output { text: "bye\n".to_owned() },
     ];
-    assert_eq!(told.items.iter().filter(|item| matches!(item, Item::Title { .. })).count(), 1);
+    assert_eq!(record.items.iter().filter(|item| matches!(item, Item::Title { .. })).count(), 1);
     for item in expected {
-        assert!(told.items.contains(&item), "{item:?} in {:?}", told.items);
+        assert!(record.items.contains(&item), "{item:?} in {:?}", record.items);
     }
     drop(ordered);
 
     let server = WorkServer::start().await;
     let _free = Worker::start(&[&server], "cat", |_| {});
-    let session = server.say(lines);
-    let (outcome, told) = server.done(session).await;
-    assert_eq!((outcome, told.output().as_str()), (Outcome::WaitingForUser, lines));
+    let session = server.add_message(lines);
+    let (outcome, record) = server.wait_until_done(session).await;
+    assert_eq!((outcome, record.output().as_str()), (Outcome::WaitingForUser, lines));
 }
 
 #[tokio::test]
-async fn secrets_are_variables_if_they_are_allowed() {
+async fn secrets_become_variables_only_if_they_are_enabled() {
     for allowed in [true, false] {
         let server = WorkServer::start().await;
         let command = "echo $TOKEN $LD_DEBUG";
@@ -154,37 +154,40 @@ async fn secrets_are_variables_if_they_are_allowed() {
         let mut turn = assignment("");
         let secrets = [("TOKEN", "s3cret"), ("LD_DEBUG", "help")];
         turn.secrets.0.extend(secrets.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let (_, told) = server.done(server.put(turn)).await;
-        assert_eq!(told.output(), if allowed { "s3cret\n" } else { "\n" });
+        let (_, record) = server.wait_until_done(server.add_turn(turn)).await;
+        assert_eq!(record.output(), if allowed { "s3cret\n" } else { "\n" });
     }
 }
 
 #[tokio::test]
-async fn a_silent_turn_says_that_it_has_begun() {
+async fn a_silent_turn_reports_that_it_has_begun() {
     let server = WorkServer::start().await;
     let dir = tempfile::tempdir().unwrap();
     let gate = Gate::new(dir.path());
-    let _worker = Worker::start(&[&server], &gate.wait(), |_| {});
-    let session = server.say("");
-    server.told(session, |told| (told.firsts == [0] && told.items.is_empty()).then_some(())).await;
+    let _worker = Worker::start(&[&server], &gate.wait_command(), |_| {});
+    let session = server.add_message("");
+    server
+        .wait_for_turn(session, |record| (record.firsts == [0] && record.items.is_empty()).then_some(()))
+        .await;
     gate.open();
-    server.done(session).await;
+    server.wait_until_done(session).await;
 }
 
 #[tokio::test]
-async fn a_session_is_worked_on_by_one_turn_at_a_time() {
+async fn a_session_runs_one_turn_at_a_time() {
     let server = WorkServer::start().await;
     let dir = tempfile::tempdir().unwrap();
     let gate = Gate::new(dir.path());
-    let command = format!("mkdir alone && {} && rmdir alone", gate.wait());
+    let command = format!("mkdir alone && {} && rmdir alone", gate.wait_command());
     let _worker = Worker::start(&[&server], &command, |options| options.parallel = 2);
     let turn = assignment("");
-    server.put(turn.clone());
-    let session = server.put(turn);
+    server.add_turn(turn.clone());
+    let session = server.add_turn(turn);
     server.wait(|desk| (desk.taken.len() == 2).then_some(())).await;
     gate.open();
     gate.open();
-    let done = server.told(session, |told| (told.done.len() == 2).then(|| told.done.clone())).await;
+    let done =
+        server.wait_for_turn(session, |record| (record.done.len() == 2).then(|| record.done.clone())).await;
     assert_eq!(done, [Outcome::WaitingForUser, Outcome::WaitingForUser]);
 }
 
@@ -193,29 +196,29 @@ async fn the_whole_assignment_can_be_read_as_json() {
     let server = WorkServer::start().await;
     let _worker = Worker::start(&[&server], "cat", |options| options.json_input = true);
     let turn = assignment("hello");
-    let session = server.put(turn.clone());
-    let (_, told) = server.done(session).await;
-    // All but the token: the command has nothing that speaks for the worker.
+    let session = server.add_turn(turn.clone());
+    let (_, record) = server.wait_until_done(session).await;
+    // The command gets everything but the token, which would let it act for the worker.
     let expected = protocol::work::Assignment { token: Default::default(), ..turn };
-    assert_eq!(serde_json::from_str::<protocol::work::Assignment>(&told.output()).unwrap(), expected);
-    assert!(!told.output().contains("token"), "{}", told.output());
+    assert_eq!(serde_json::from_str::<protocol::work::Assignment>(&record.output()).unwrap(), expected);
+    assert!(!record.output().contains("token"), "{}", record.output());
 }
 
 #[tokio::test]
-async fn the_next_server_is_asked_when_one_is_away() {
+async fn the_next_server_is_used_when_one_is_away() {
     let (away, here) = (WorkServer::start().await, WorkServer::start().await);
     away.change(|desk| desk.away = true);
     let _worker = Worker::start(&[&away, &here], "echo hi", |_| {});
-    let session = here.say("");
-    assert_eq!(here.done(session).await.1.output(), "hi\n");
+    let session = here.add_message("");
+    assert_eq!(here.wait_until_done(session).await.1.output(), "hi\n");
 }
 
 #[tokio::test]
-async fn the_organization_is_named_with_every_request() {
+async fn every_request_names_the_organization() {
     let server = WorkServer::start().await;
     let organization = Some(uuid::Uuid::from_u128(1));
     let _worker = Worker::start(&[&server], "echo hi", |options| options.organization = organization);
-    server.done(server.say("")).await;
+    server.wait_until_done(server.add_message("")).await;
     let named = server.look(|desk| desk.organizations.clone());
     assert!(named.len() >= 3 && named.iter().all(|named| *named == organization), "{named:?}");
 }
@@ -224,12 +227,12 @@ async fn the_organization_is_named_with_every_request() {
 async fn a_refused_key_ends_the_worker() {
     let server = WorkServer::start().await;
     let mut worker = Worker::start(&[&server], "cat", |options| options.token = "tnr_other".to_owned());
-    let error = worker.ended().await.unwrap_err();
+    let error = worker.wait_for_end().await.unwrap_err();
     assert!(matches!(error, WorkerError::Refused { status: 401, .. }), "{error}");
 }
 
 #[tokio::test]
-async fn options_that_cannot_work_are_refused_at_once() {
+async fn invalid_options_are_refused_at_once() {
     let server = WorkServer::start().await;
     type Change = fn(&mut runner::worker::WorkerOptions);
     let rows: [(Change, &str); 6] = [
@@ -241,10 +244,10 @@ async fn options_that_cannot_work_are_refused_at_once() {
         (|options| options.directory = "/dev/null/x".into(), "/dev/null/x"),
     ];
     for (change, named) in rows {
-        let error = Worker::start(&[&server], "cat", change).ended().await.unwrap_err().to_string();
+        let error = Worker::start(&[&server], "cat", change).wait_for_end().await.unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
-    let error = Worker::start(&[&server], "  ", |_| {}).ended().await.unwrap_err();
+    let error = Worker::start(&[&server], "  ", |_| {}).wait_for_end().await.unwrap_err();
     assert!(matches!(error, WorkerError::NoCommand));
     server.look(|desk| assert!(desk.claims.is_empty()));
 }
@@ -259,12 +262,12 @@ async fn the_agent_of_the_documentation_works() {
     let server = WorkServer::start().await;
     let command = format!("sh {}", script.display());
     let _worker = Worker::start(&[&server], &command, |options| options.directives = true);
-    let (outcome, told) = server.done(server.say("hello")).await;
+    let (outcome, record) = server.wait_until_done(server.add_message("hello")).await;
     assert_eq!(outcome, Outcome::WaitingForUser);
-    assert_eq!(told.output(), "In turn 3 you said: hello\nSo far: 1 lines.\n");
-    let (outcome, told) = server.done(server.say("bye now")).await;
-    assert_eq!((outcome, told.output().as_str()), (Outcome::Finished, "Goodbye.\n"));
-    let (outcome, _) = server.done(server.say("fail, please")).await;
+    assert_eq!(record.output(), "In turn 3 you said: hello\nSo far: 1 lines.\n");
+    let (outcome, record) = server.wait_until_done(server.add_message("bye now")).await;
+    assert_eq!((outcome, record.output().as_str()), (Outcome::Finished, "Goodbye.\n"));
+    let (outcome, _) = server.wait_until_done(server.add_message("fail, please")).await;
     let message = "the command ended with exit status: 1\nyou asked for it".to_owned();
     assert_eq!(outcome, Outcome::Failed { message, exit_code: Some(1) });
 }

@@ -1,15 +1,15 @@
-//! What a remote client may ask of `mobilecli`.
+//! The methods and parameters of `mobilecli` that remote clients may use.
 //!
-//! `mobilecli` is made for the person at this machine: some of its methods and parameters name files of this machine.
-//! A client of ours sits elsewhere and must not reach them, so methods are allowed one by one, and parameters that
-//! name a path never go through. Streams (`device.screencapture`, `device.logs`) are not calls and are left out.
+//! `mobilecli` is made for the person at this machine: some of its methods and parameters name local files. Remote
+//! clients must not reach those, so methods are allowed one by one, and parameters that name a path are dropped.
+//! Streams (`device.screencapture`, `device.logs`) are not calls and not allowed.
 
 use protocol::CallError;
 use serde_json::{Map, Value};
 
 use crate::host::driver::{invalid_params, method_not_found};
 
-/// The methods that go through.
+/// The allowed methods.
 const ALLOWED_METHODS: &[&str] = &[
     "device.apps.clear",
     "device.apps.foreground",
@@ -57,18 +57,17 @@ const ALLOWED_METHODS: &[&str] = &[
     "device.webview.waitForLoadState",
 ];
 
-/// Parameters of those methods that name files, keys or certificates of this machine, and the client's own word
-/// for the device.
+/// Parameters of those methods that name files, keys or certificates of this machine, and the client's own device id.
 const DROPPED_PARAMS: [&str; 6] =
     ["deviceId", "output", "provisioningProfile", "signingIdentity", "forceResign", "recordingId"];
 
-/// Parameters that may go through.
+/// The parameters that remain after the check.
 #[derive(Debug, PartialEq)]
 pub(super) struct AllowedParams {
     pub(super) params: Map<String, Value>,
 }
 
-/// Checks a call for a device of this kind (`real`, `emulator` or `simulator`, if it is known).
+/// Checks a call of a device of this kind (`real`, `emulator` or `simulator`, if it is known).
 pub(super) fn check_call(
     method: &str,
     mut params: Map<String, Value>,
@@ -85,7 +84,7 @@ pub(super) fn check_call(
     {
         return Err(invalid_params("id must be an id from device.crashes.list"));
     }
-    // A browser in a simulator reads the files of this machine.
+    // A browser in a simulator can read the files of this machine.
     if let Some(url) = params.get("url").and_then(Value::as_str)
         && url.trim_start().to_ascii_lowercase().starts_with("file:")
     {
@@ -95,13 +94,13 @@ pub(super) fn check_call(
     Ok(AllowedParams { params })
 }
 
-/// Newer versions may have parameters that this list does not know: what sounds like a path does not go through.
+/// Newer versions of `mobilecli` may have parameters that are not listed above: drops those that sound like a path.
 fn names_a_path(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["path", "file", "dir", "folder"].iter().any(|word| name.ends_with(word))
 }
 
-/// A crash report's id becomes a file name in `mobilecli`.
+/// `mobilecli` makes a file name of a crash report's id.
 fn is_plain_name(id: &str) -> bool {
     !id.is_empty() && !id.contains("..") && !id.contains(['/', '\\', '*', '?', '\0'])
 }
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_name_paths_of_the_host_do_not_go_through() {
+    fn parameters_that_name_paths_of_the_host_are_dropped() {
         let table = [
             ("device.io.tap", json!({"x": 1, "y": 2, "deviceId": "other"}), json!({"x": 1, "y": 2})),
             (
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn crash_ids_and_addresses_do_not_lead_to_files_of_the_host() {
+    fn crash_ids_and_urls_do_not_reach_files_of_the_host() {
         for id in ["../x", "a/b", "", "*", "..\\x"] {
             assert_eq!(
                 check_json("device.crashes.get", json!({ "id": id }), "real"),

@@ -1,8 +1,8 @@
-//! Devices that hang on this machine, driven by the operator's `mobilecli server`.
+//! Devices that are connected to this machine, driven by the operator's `mobilecli server`.
 //!
-//! Clients speak `mobilecli`'s own language, so a call goes through one to one. What differs: methods and parameters
-//! that would reach files of this machine ([`allowlist`]), apps and recordings (files that travel, [`translate`]),
-//! and that a device is only offered once it answers ([`watcher`]).
+//! Clients use `mobilecli`'s own methods, so most calls pass unchanged. [`allowlist`] refuses methods and parameters
+//! that would reach files of this machine, [`translate`] moves apps and recordings between the machines, and
+//! [`watcher`] offers a device only once it has answered.
 
 mod allowlist;
 mod process;
@@ -31,7 +31,7 @@ use allowlist::AllowedParams;
 use rpc::RpcClient;
 use translate::Recording;
 
-/// How long cleaning waits for a device that is away, since clients like to reboot and release.
+/// How long cleaning waits for a device that is away: clients often reboot a device and release it.
 const RETURN_LIMIT: Duration = Duration::from_secs(60);
 
 /// The driver of real devices, emulators and simulators.
@@ -45,10 +45,10 @@ pub(crate) struct MobilecliDriver {
 }
 
 impl MobilecliDriver {
-    /// Starts `mobilecli server`, or uses the one that the options name, and begins to look for devices.
+    /// Starts `mobilecli server`, or uses the one that the options name, and starts looking for devices.
     ///
     /// # Errors
-    /// When there is no such program, or its address or the state folder cannot be used.
+    /// The program is missing, its URL is invalid, or the state folder cannot be used.
     pub(crate) fn start(
         options: &HostOptions,
         state: &StateDir,
@@ -87,22 +87,23 @@ impl MobilecliDriver {
         Ok(list.iter().filter_map(|app| app["packageName"].as_str().map(str::to_owned)).collect())
     }
 
-    /// Notes what is on the device before its hold installs the first app.
+    /// Saves the list of apps, before the hold installs its first one.
     async fn save_baseline(&self, serial: &str) -> Result<(), CallError> {
-        let kept =
-            |error: std::io::Error| host_error(format!("the device's host cannot keep its apps: {error}"));
-        if self.baselines.load(serial).await.map_err(kept)?.is_none() {
+        let failed = |error: std::io::Error| {
+            host_error(format!("the device's host cannot save the list of its apps: {error}"))
+        };
+        if self.baselines.load(serial).await.map_err(failed)?.is_none() {
             let apps = self.list_apps(serial).await?;
-            self.baselines.save(serial, &apps).await.map_err(kept)?;
+            self.baselines.save(serial, &apps).await.map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Uninstalls what is more than the baseline. The baseline goes when all of it is gone, so that what could
-    /// not be removed now is tried again after the next hold.
+    /// Uninstalls every app that is not in the baseline. The baseline stays until all of them are gone, so that a
+    /// failed removal is retried after the next hold.
     async fn remove_installed_apps(&self, serial: &str) -> Result<(), String> {
-        let kept = |error: std::io::Error| format!("cannot read which apps the device had: {error}");
-        let Some(baseline) = self.baselines.load(serial).await.map_err(kept)? else { return Ok(()) };
+        let failed = |error: std::io::Error| format!("cannot read which apps the device had: {error}");
+        let Some(baseline) = self.baselines.load(serial).await.map_err(failed)? else { return Ok(()) };
         let apps = self
             .list_apps(serial)
             .await
@@ -117,15 +118,15 @@ impl MobilecliDriver {
         if !left.is_empty() {
             return Err(left.join("; "));
         }
-        self.baselines.forget(serial).await.map_err(kept)
+        self.baselines.forget(serial).await.map_err(failed)
     }
 
-    /// Ends a recording that its hold left running, and removes the file.
+    /// Stops a recording that the hold left running, and deletes its file.
     async fn drop_recording(&self, serial: &str) {
         let Some(recording) = self.recordings().remove(serial) else { return };
         let ended = self.rpc.call_device("device.screenrecord.stop", serial, Map::new()).await;
         if let Err(error) = ended {
-            tracing::debug!(serial, error = error_sentence(error), "the recording had ended already");
+            tracing::debug!(serial, error = error_sentence(error), "the recording had already ended");
         }
         drop(recording);
     }
@@ -148,7 +149,7 @@ impl Driver for MobilecliDriver {
         let kind = report.as_ref().map(|report| report.kind.as_str());
         let AllowedParams { params } = allowlist::check_call(&call.method, call.params, kind)?;
         let (method, serial) = (call.method.as_str(), call.serial.as_str());
-        // Booting is for those that are away.
+        // A device that is away can only be booted.
         if report.is_none() && method != "device.boot" {
             return Err(device_unavailable("the device is not connected to its host now"));
         }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::host::HostError;
 use crate::host::driver::{call_error, host_error};
 
-/// A client of the server at the newest address, if one runs.
+/// A client of the running server, at its newest URL.
 #[derive(Clone)]
 pub(super) struct RpcClient {
     client: Client,
@@ -33,7 +33,7 @@ struct MobilecliError {
     data: Option<Value>,
 }
 
-/// Where `mobilecli server` takes calls, from its base URL.
+/// The URL of `mobilecli server`'s JSON-RPC endpoint, from its base URL.
 pub(super) fn rpc_url(url: &str) -> Result<Url, HostError> {
     let refuse = || HostError::BadServer { url: url.to_owned() };
     let base = Url::parse(url.trim()).map_err(|_| refuse())?;
@@ -54,13 +54,13 @@ impl RpcClient {
         Ok(Self { client, address })
     }
 
-    /// Where `mobilecli` is; changes when it was restarted.
+    /// The URL of the server; it changes when `mobilecli` is restarted.
     pub(super) fn address(&self) -> watch::Receiver<Option<Url>> {
         self.address.clone()
     }
 
-    /// Calls a method for a device. The serial goes over whatever the parameters say: without one, `mobilecli` would
-    /// choose a device itself.
+    /// Calls a method of a device. The serial replaces the client's `deviceId`: without one, `mobilecli` would choose
+    /// a device itself.
     pub(super) async fn call_device(
         &self,
         method: &str,
@@ -78,7 +78,7 @@ impl RpcClient {
             call_error(
                 DEVICE_UNAVAILABLE,
                 "Device unavailable",
-                "mobilecli does not run on the device's host just now",
+                "mobilecli is not running on the device's host",
             )
         })?;
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
@@ -86,7 +86,7 @@ impl RpcClient {
             async { self.client.post(address).json(&request).send().await?.json::<RpcResponse>().await };
         let response = response.await.map_err(|error| {
             tracing::debug!(method, %error, "mobilecli did not answer");
-            host_error(format!("mobilecli did not answer to {method}: it gave up or was restarted"))
+            host_error(format!("mobilecli did not answer {method}: it failed or was restarted"))
         })?;
         match response.error {
             None => Ok(response.result),

@@ -1,6 +1,6 @@
-//! Which devices `mobilecli` sees, and which of them answer.
+//! Watches which devices `mobilecli` lists, and which of them answer.
 //!
-//! A phone may be listed and yet be dead (no agent, a locked bridge): it is online only after it has answered once.
+//! A listed phone may be unusable (no agent, a locked bridge), so a device counts as online only once it has answered.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -18,16 +18,16 @@ use super::rpc::RpcClient;
 use crate::clock::now;
 use crate::host::driver::{error_sentence, host_error};
 
-/// How long `mobilecli` may take to list its devices.
+/// Time limit for `mobilecli` to list its devices.
 const LIST_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long a device may take to answer for the first time: on iOS an agent is started for it.
+/// Time limit for a device's first answer: on iOS, `mobilecli` starts an agent for it.
 const CHECK_LIMIT: Duration = Duration::from_secs(90);
 
-/// How long a device that did not answer is left alone.
+/// Delay before a device that did not answer is checked again.
 const RECHECK_DELAY: Duration = Duration::from_secs(10);
 
-/// After so many failures in a row the devices count as gone. One failure is a restart of `mobilecli`.
+/// The devices count as gone after this many failures in a row. A single failure is a restart of `mobilecli`.
 const MAX_FAILURES: u32 = 3;
 
 /// A device as `mobilecli` lists it.
@@ -45,7 +45,7 @@ struct ListedDevice {
     version: String,
     #[serde(default)]
     state: String,
-    /// Only remote devices have one: they hang elsewhere and are not ours to give away.
+    /// Only remote devices have one: they are connected elsewhere, so this host does not offer them.
     #[serde(default)]
     provider: Value,
 }
@@ -54,7 +54,7 @@ struct DeviceWatcher {
     rpc: RpcClient,
     listed: Vec<ListedDevice>,
     answered: HashSet<String>,
-    /// When each device that failed is asked again.
+    /// When each device that failed its check is checked again.
     retry_at: HashMap<String, Instant>,
     checks: JoinSet<(String, Result<(), String>)>,
     checking: HashSet<String>,
@@ -62,7 +62,7 @@ struct DeviceWatcher {
     reports: watch::Sender<Vec<DeviceReport>>,
 }
 
-/// Asks for the devices every `interval` until `stop` is cancelled.
+/// Lists the devices every `interval` until `stop` is cancelled.
 pub(super) fn watch_devices(
     rpc: RpcClient,
     interval: Duration,
@@ -101,8 +101,8 @@ impl DeviceWatcher {
     }
 
     async fn poll(&mut self) {
-        let late = || Err(host_error(format!("no answer within {} s", LIST_LIMIT.as_secs())));
-        match timeout(LIST_LIMIT, list_devices(&self.rpc)).await.unwrap_or_else(|_| late()) {
+        let timed_out = || Err(host_error(format!("no answer within {} s", LIST_LIMIT.as_secs())));
+        match timeout(LIST_LIMIT, list_devices(&self.rpc)).await.unwrap_or_else(|_| timed_out()) {
             Ok(listed) => {
                 self.failures = 0;
                 self.listed = listed;
@@ -110,7 +110,7 @@ impl DeviceWatcher {
             Err(error) => {
                 self.failures += 1;
                 if self.failures == MAX_FAILURES {
-                    tracing::warn!(error = error_sentence(error), "mobilecli does not list its devices");
+                    tracing::warn!(error = error_sentence(error), "mobilecli cannot list its devices");
                     self.listed.clear();
                 }
             }
@@ -118,7 +118,8 @@ impl DeviceWatcher {
         self.check_new();
     }
 
-    /// Asks those that are online and have not answered yet; forgets those that are away, so that they are asked again.
+    /// Checks the devices that are online and have not answered yet. Forgets devices that are away, so that they are
+    /// checked again.
     fn check_new(&mut self) {
         let online: HashSet<String> =
             self.listed.iter().filter(|d| d.state != "offline").map(|d| d.id.clone()).collect();
@@ -129,9 +130,9 @@ impl DeviceWatcher {
             if due && !self.answered.contains(&serial) && self.checking.insert(serial.clone()) {
                 let rpc = self.rpc.clone();
                 self.checks.spawn(async move {
-                    let asked =
+                    let outcome =
                         timeout(CHECK_LIMIT, rpc.call_device("device.info", &serial, Map::new())).await;
-                    let outcome = match asked {
+                    let outcome = match outcome {
                         Ok(answer) => answer.map(drop).map_err(error_sentence),
                         Err(_) => Err(format!("no answer within {} s", CHECK_LIMIT.as_secs())),
                     };
@@ -143,7 +144,7 @@ impl DeviceWatcher {
 
     fn record_check(&mut self, serial: String, outcome: Result<(), String>) {
         self.checking.remove(&serial);
-        // It may have left meanwhile.
+        // The device may have left in the meantime.
         let online = self.listed.iter().any(|device| device.id == serial && device.state != "offline");
         match outcome {
             Ok(()) if online => {
@@ -192,7 +193,7 @@ async fn list_devices(rpc: &RpcClient) -> Result<Vec<ListedDevice>, CallError> {
     }
     let answer = rpc.call("devices.list", json!({})).await?;
     let answer: DeviceList = serde_json::from_value(answer).map_err(|error| {
-        host_error(format!("this version of mobilecli lists devices in another way: {error}"))
+        host_error(format!("this version of mobilecli lists devices in an unknown format: {error}"))
     })?;
     let mut devices = answer.devices;
     devices

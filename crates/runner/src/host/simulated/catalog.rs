@@ -1,27 +1,27 @@
-//! The models that are simulated. All names say so, and all types are `emulator` or `simulator`: whoever asks for
-//! real devices must never get one of these.
+//! The models of simulated devices. Each name says that it is simulated and each type is `emulator` or `simulator`: a
+//! request for real devices must never get one of these.
 
 use protocol::DeviceReport;
 
-/// What a device runs.
+/// The operating system of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Platform {
     Android,
     Ios,
 }
 
-/// A device as it is when it is new.
+/// A new device.
 #[derive(Debug, Clone)]
 pub(super) struct DeviceModel {
     pub(super) platform: Platform,
     pub(super) report: DeviceReport,
-    /// Width and height in points, as clients tap on it.
+    /// Width and height in points, the unit of taps.
     pub(super) size: (u32, u32),
     /// Pixels per point.
     pub(super) scale: u32,
 }
 
-/// An app: its id and its name.
+/// An app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InstalledApp {
     pub(super) id: String,
@@ -46,7 +46,7 @@ const IOS: [CatalogEntry; 4] = [
     ("iPhone SE", "iPhone14,6", "17.0", (375, 667)),
 ];
 
-/// The device of this number. Serials carry the host's name, since two hosts may serve one organization.
+/// The device with this number. Serials contain the host's name, because two hosts may serve one organization.
 pub(super) fn device_model(host: &str, platform: Platform, index: u16) -> DeviceModel {
     let (word, kind, table, scale) = match platform {
         Platform::Android => ("android", "emulator", ANDROID, 1),
@@ -66,8 +66,8 @@ pub(super) fn device_model(host: &str, platform: Platform, index: u16) -> Device
     DeviceModel { platform, report, size, scale }
 }
 
-/// What is installed on a new device.
-pub(super) fn preinstalled_apps(platform: Platform) -> Vec<InstalledApp> {
+/// The apps of a new device.
+pub(super) fn factory_apps(platform: Platform) -> Vec<InstalledApp> {
     let list: [(&str, &str); 4] = match platform {
         Platform::Android => [
             ("com.android.settings", "Settings"),
@@ -90,7 +90,7 @@ pub(super) fn preinstalled_apps(platform: Platform) -> Vec<InstalledApp> {
     .to_vec()
 }
 
-/// The browser that opens addresses.
+/// The id of the browser, which opens URLs.
 pub(super) fn browser_id(platform: Platform) -> &'static str {
     match platform {
         Platform::Android => "com.android.chrome",

@@ -1,4 +1,4 @@
-//! The state of one simulated device, and what calls do to it. Answers have the shapes of `mobilecli` 1.0.9.
+//! The state of one simulated device, and the calls that change it. Results have the shapes of `mobilecli` 1.0.9.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,16 +6,16 @@ use protocol::CallError;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::catalog::{DeviceModel, InstalledApp, browser_id, preinstalled_apps};
+use super::catalog::{DeviceModel, InstalledApp, browser_id, factory_apps};
 use super::{movie, screen};
 use crate::clock::now;
 use crate::host::driver::{host_error, invalid_params, method_not_found};
 
-/// How many marks and how much text a screen remembers.
+/// Maximum number of marks, and of characters of text, that a screen keeps.
 const MAX_MARKS: usize = 50;
 const MAX_TEXT: usize = 200;
 
-/// The buttons that a device has, as `mobilecli` names them.
+/// The buttons of a device, as `mobilecli` names them.
 const BUTTONS: [&str; 12] = [
     "HOME",
     "BACK",
@@ -31,14 +31,14 @@ const BUTTONS: [&str; 12] = [
     "DPAD_RIGHT",
 ];
 
-/// Something that a finger did, in points.
+/// A touch of a finger, in points.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Mark {
     Tap(i64, i64),
     Swipe(i64, i64, i64, i64),
 }
 
-/// One device.
+/// One simulated device.
 #[derive(Debug)]
 pub(super) struct SimulatedDevice {
     pub(super) model: DeviceModel,
@@ -56,7 +56,7 @@ type CallResult = Result<Value, CallError>;
 impl SimulatedDevice {
     /// A new device.
     pub(super) fn new(model: DeviceModel) -> Self {
-        let apps = preinstalled_apps(model.platform);
+        let apps = factory_apps(model.platform);
         Self {
             model,
             apps,
@@ -69,25 +69,25 @@ impl SimulatedDevice {
         }
     }
 
-    /// As new.
+    /// Makes the device new again.
     pub(super) fn reset(&mut self) {
         *self = Self::new(self.model.clone());
     }
 
-    /// Switched off and on: apps stay, what ran is gone.
+    /// Restarts the device: apps stay, all other state is lost.
     pub(super) fn restart(&mut self) {
         let apps = std::mem::take(&mut self.apps);
         self.reset();
         self.apps = apps;
     }
 
-    /// Width and height in points, as the device is held.
+    /// Width and height in points, in the current orientation.
     pub(super) fn size(&self) -> (u32, u32) {
         let (width, height) = self.model.size;
         if self.landscape { (height, width) } else { (width, height) }
     }
 
-    /// Everything that needs neither files nor time.
+    /// Handles every call that needs neither files nor time.
     pub(super) fn handle_call(&mut self, method: &str, params: &Map<String, Value>) -> CallResult {
         match method {
             "device.info" => Ok(self.info()),
@@ -124,7 +124,7 @@ impl SimulatedDevice {
                 self.add_mark(Mark::Swipe(x1?, y1?, x2?, y2?));
                 ok()
             }
-            "device.io.gesture" => self.gesture(params),
+            "device.io.gesture" => self.draw_gesture(params),
             "device.io.text" => {
                 self.type_text(text_param(params, "text")?);
                 ok()
@@ -143,7 +143,7 @@ impl SimulatedDevice {
                     "landscape" => true,
                     _ => return Err(invalid_params("orientation must be portrait or landscape")),
                 };
-                self.marks.clear(); // they were made on the other screen
+                self.marks.clear(); // their positions belong to the other orientation
                 ok()
             }
             _ => Err(method_not_found(method)),
@@ -155,20 +155,20 @@ impl SimulatedDevice {
             "device.apps.list" => Ok(self.apps.iter().map(describe_app).collect()),
             "device.apps.foreground" => Ok(self.foreground_app()),
             "device.apps.launch" => {
-                let id = self.installed_app_id(text_param(params, "bundleId")?)?;
+                let id = self.find_app_id(text_param(params, "bundleId")?)?;
                 self.set_foreground(Some(id));
                 ok()
             }
             "device.apps.terminate" => {
-                let id = self.installed_app_id(text_param(params, "bundleId")?)?;
+                let id = self.find_app_id(text_param(params, "bundleId")?)?;
                 if self.foreground.as_ref() == Some(&id) {
                     self.set_foreground(None);
                 }
                 ok()
             }
-            "device.apps.clear" => self.installed_app_id(text_param(params, "bundleId")?).and_then(|_| ok()),
+            "device.apps.clear" => self.find_app_id(text_param(params, "bundleId")?).and_then(|_| ok()),
             "device.apps.uninstall" => {
-                let id = self.installed_app_id(text_param(params, "bundleId")?)?;
+                let id = self.find_app_id(text_param(params, "bundleId")?)?;
                 self.apps.retain(|app| app.id != id);
                 if self.foreground.as_ref() == Some(&id) {
                     self.set_foreground(None);
@@ -179,7 +179,7 @@ impl SimulatedDevice {
         }
     }
 
-    /// Adds the app that a file is named after: `shop-1.2.apk` is `shop`.
+    /// Installs the app that a file is named after: `shop-1.2.apk` becomes `shop`.
     pub(super) fn install(&mut self, file: &str) {
         let stem = file.split('.').next().unwrap_or(file);
         let name = stem.split(['-', '_']).next().filter(|name| !name.is_empty()).unwrap_or("app");
@@ -188,7 +188,7 @@ impl SimulatedDevice {
         self.apps.push(InstalledApp { id, name: name.to_owned(), version: "1.0".to_owned() });
     }
 
-    /// Ends the recording: its length in seconds, and the film.
+    /// Stops the recording. Returns its length in seconds and the movie.
     pub(super) fn stop_recording(&mut self) -> Result<(u64, Vec<u8>), CallError> {
         let started = self.recording.take();
         let started = started.ok_or_else(|| host_error("no recording in progress on this device"))?;
@@ -208,7 +208,7 @@ impl SimulatedDevice {
         ok()
     }
 
-    /// Flat and nested, for both kinds of client (shared/wire/mobilenext.md §3.3).
+    /// The fields both flat and below `device`, for both kinds of client (shared/wire/mobilenext.md §3.3).
     fn info(&self) -> Value {
         let (report, (width, height)) = (&self.model.report, self.size());
         let mut info = json!({
@@ -254,8 +254,8 @@ impl SimulatedDevice {
         ok()
     }
 
-    /// Shows where the finger went; what it did meanwhile does not matter to a picture.
-    fn gesture(&mut self, params: &Map<String, Value>) -> CallResult {
+    /// Draws the path of the finger. Pauses and presses do not show in a picture.
+    fn draw_gesture(&mut self, params: &Map<String, Value>) -> CallResult {
         let actions = params.get("actions").and_then(Value::as_array).filter(|actions| !actions.is_empty());
         let actions =
             actions.ok_or_else(|| invalid_params("actions must be a list with at least one action"))?;
@@ -291,7 +291,7 @@ impl SimulatedDevice {
         )
     }
 
-    fn installed_app_id(&self, id: &str) -> Result<String, CallError> {
+    fn find_app_id(&self, id: &str) -> Result<String, CallError> {
         let app = self.apps.iter().find(|app| app.id == id);
         app.map(|app| app.id.clone()).ok_or_else(|| host_error(format!("the app {id} is not installed")))
     }

@@ -1,9 +1,9 @@
-//! A font of 3 by 5 dots, enough to read on a small screenshot what was typed.
+//! A font of 3 by 5 dots, just enough to read typed text on a small screenshot.
 
-/// From one letter to the next, in dots.
+/// Distance from one letter to the next, in dots.
 pub(super) const ADVANCE: i64 = 4;
 
-/// The letters, and below each its five rows of three dots as octal digits, top row first.
+/// The letters. `ROWS` has the five rows of three dots of each, as octal digits, top row first.
 const LETTERS: &str = " ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;!?-_/()@#+=&%*'\"";
 const ROWS: [u16; 57] = [
     0o00000, 0o25755, 0o65656, 0o34443, 0o65556, 0o74647, 0o74644, 0o34553, 0o55755, 0o72227, 0o11152,
@@ -14,7 +14,7 @@ const ROWS: [u16; 57] = [
     0o22000, 0o55000,
 ];
 
-/// The dots of a letter. Small letters look like large ones; what the font does not have is a box.
+/// The dots of a letter. Small letters look like capitals; a character that the font does not have is a box.
 pub(super) fn dots(letter: char) -> impl Iterator<Item = (i64, i64)> {
     let index = LETTERS.chars().position(|known| known == letter.to_ascii_uppercase());
     let rows = index.and_then(|index| ROWS.get(index).copied()).unwrap_or(0o75557);

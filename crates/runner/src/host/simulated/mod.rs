@@ -1,5 +1,5 @@
-//! Made-up devices, for demonstrations, tests and load. They keep state, so that a client sees what it does:
-//! taps on the screenshot, text in the field, apps that come and go.
+//! Simulated devices, for demonstrations, tests and load. They keep state, so that clients see the effect of their
+//! calls: taps on the screenshot, text in the field, apps that are installed and removed.
 
 mod catalog;
 mod device;
@@ -32,9 +32,9 @@ pub(crate) struct SimulatedDriver {
 }
 
 impl SimulatedDriver {
-    /// Makes the devices, with serials that are unique to the host. Files of calls live in `tmp`.
+    /// Creates the devices, with serials that are unique to the host. Temporary files go to `tmp`.
     pub(crate) fn create(options: &HostOptions, tmp: PathBuf) -> Arc<dyn Driver> {
-        let (host, count, reboot_delay) = (&options.name, options.simulated_total(), options.reboot_delay);
+        let (host, count, reboot_delay) = (&options.name, options.count_simulated(), options.reboot_delay);
         let android =
             (0..count.android).map(|index| catalog::device_model(host, catalog::Platform::Android, index));
         let ios = (0..count.ios).map(|index| catalog::device_model(host, catalog::Platform::Ios, index));
@@ -60,7 +60,7 @@ impl SimulatedDriver {
         });
     }
 
-    /// Away for a moment, and then as after switching on. The call itself is answered at once, as `mobilecli` does it.
+    /// Takes the device offline for a moment and restarts it. The call returns at once, as it does in `mobilecli`.
     fn reboot(&self, index: usize) -> Value {
         self.device(index).restart();
         self.set_online(index, false);
@@ -72,7 +72,7 @@ impl SimulatedDriver {
         json!({"message": "rebooting"})
     }
 
-    /// Installs what the file's name says; the content only has to be there.
+    /// Installs the app that the file is named after. The content is ignored, but must not be empty.
     async fn install(&self, index: usize, file: Option<RemoteFile>) -> Result<Value, CallError> {
         let file =
             file.ok_or_else(|| invalid_params("uploadId is required: upload the app with uploads.create"))?;
@@ -85,14 +85,14 @@ impl SimulatedDriver {
         Ok(json!({"status": "ok"}))
     }
 
-    /// Stores a small film of the screen as it is now.
+    /// Stores a short movie of the current screen on the server.
     async fn stop_recording(&self, index: usize, file: Option<RemoteFile>) -> Result<Value, CallError> {
-        let file = file.ok_or_else(|| host_error("the server gave no place for the recording"))?;
-        let (seconds, film) = self.device(index).stop_recording()?;
+        let file = file.ok_or_else(|| host_error("the server did not say where to store the recording"))?;
+        let (seconds, movie) = self.device(index).stop_recording()?;
         let path = tempfile::NamedTempFile::new_in(&self.tmp)
             .map_err(|error| host_error(error.to_string()))?
             .into_temp_path();
-        tokio::fs::write(&path, film).await.map_err(|error| host_error(error.to_string()))?;
+        tokio::fs::write(&path, movie).await.map_err(|error| host_error(error.to_string()))?;
         file.store(&path).await?;
         Ok(json!({"status": "ok", "duration": seconds}))
     }

@@ -1,9 +1,10 @@
-//! A film of one picture: the smallest QuickTime file that is one (QuickTime File Format specification, "Movie atoms").
+//! Encodes a movie of one picture: the smallest valid QuickTime file (QuickTime File Format specification, "Movie
+//! atoms").
 
 /// Time units in a second.
 const TIMESCALE: u32 = 1000;
 
-/// A film that shows the PNG picture for some seconds.
+/// Encodes a movie that shows the PNG picture for this many seconds.
 pub(super) fn encode_movie(picture: &[u8], (width, height): (u32, u32), seconds: u32) -> Vec<u8> {
     let duration = seconds.saturating_mul(TIMESCALE);
     let kind = atom(b"ftyp", &[b"qt  ", &be(0x200), b"qt  "]);
@@ -47,7 +48,7 @@ pub(super) fn encode_movie(picture: &[u8], (width, height): (u32, u32), seconds:
     [kind, data, movie].concat()
 }
 
-/// Where the one sample is, how long it is shown, and that it is a PNG picture.
+/// The table of the only sample: its position, its duration, and its format (PNG).
 fn sample_table(length: u32, offset: u32, (width, height): (u32, u32), duration: u32) -> Vec<u8> {
     let size = ((width & 0xffff) << 16) | (height & 0xffff);
     let dots_per_inch = be(72 << 16);
@@ -78,7 +79,7 @@ fn sample_table(length: u32, offset: u32, (width, height): (u32, u32), duration:
     )
 }
 
-/// Neither turned nor scaled.
+/// The matrix that neither turns nor scales.
 fn matrix() -> Vec<u8> {
     [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000].map(be).concat()
 }

@@ -1,11 +1,12 @@
-//! What a simulated screen shows, as elements and as a picture.
+//! The content of a simulated screen, as elements and as a picture.
 
 use serde_json::{Value, json};
 
 use super::device::{Mark, SimulatedDevice};
 use super::font;
 
-/// The picture is drawn with this part of the screen's points in each direction, and enlarged when it is written.
+/// The picture is drawn smaller than the screen's points by this factor in each direction, and enlarged when it is
+/// encoded.
 const SHRINK: u32 = 4;
 
 type Colour = [u8; 3];
@@ -14,13 +15,13 @@ const WHITE: Colour = [255, 255, 255];
 const DARK: Colour = [24, 28, 40];
 const FINGER: Colour = [255, 64, 96];
 
-/// Something on the screen, in points.
+/// An element of the screen, in points.
 #[derive(Debug, Clone)]
 pub(super) struct Element {
     kind: &'static str,
     label: String,
     rect: (i64, i64, i64, i64),
-    /// The app that a tap on it opens.
+    /// The app that a tap on this element opens.
     pub(super) opens: Option<String>,
 }
 
@@ -30,7 +31,7 @@ impl Element {
         (left..left + width).contains(&x) && (top..top + height).contains(&y)
     }
 
-    /// As `device.dump.ui` has it.
+    /// The element in the shape of `device.dump.ui`.
     pub(super) fn describe(&self) -> Value {
         let (x, y, width, height) = self.rect;
         json!({
@@ -45,7 +46,7 @@ impl Element {
     }
 }
 
-/// All elements: the apps on the home screen, or a title and a text field in an app.
+/// All elements: the apps on the home screen, or the title and the text field of an app.
 pub(super) fn elements(device: &SimulatedDevice) -> Vec<Element> {
     let (width, height) = device.size();
     let (width, height) = (i64::from(width), i64::from(height));
@@ -85,23 +86,23 @@ pub(super) fn render_png(device: &SimulatedDevice) -> Vec<u8> {
     for element in elements(device) {
         let (x, y, width, height) = shrink_rect(element.rect);
         let fill = element.opens.as_deref().map_or(WHITE, |id| app_colour(Some(id)));
-        picture.fill(x, y, width, height, fill);
+        picture.fill_rect(x, y, width, height, fill);
         let ink = if fill == WHITE { DARK } else { WHITE };
-        picture.write(x + 2, y + height / 3, width - 4, &element.label, ink);
+        picture.draw_text(x + 2, y + height / 3, width - 4, &element.label, ink);
     }
     for mark in &device.marks {
         match *mark {
-            Mark::Tap(x, y) => picture.dot(x / i64::from(SHRINK), y / i64::from(SHRINK), 5, FINGER),
+            Mark::Tap(x, y) => picture.draw_dot(x / i64::from(SHRINK), y / i64::from(SHRINK), 5, FINGER),
             Mark::Swipe(x1, y1, x2, y2) => {
                 let (x1, y1, x2, y2) = shrink_rect((x1, y1, x2, y2));
-                picture.line((x1, y1), (x2, y2), FINGER);
+                picture.draw_line((x1, y1), (x2, y2), FINGER);
             }
         }
     }
-    let held = if device.landscape { "landscape" } else { "portrait" };
-    let caption = format!("{} {held}", device.model.report.name);
+    let orientation = if device.landscape { "landscape" } else { "portrait" };
+    let caption = format!("{} {orientation}", device.model.report.name);
     let (width, height) = (i64::from(picture.width), i64::from(picture.height));
-    picture.write(4, height - 14, width - 8, &caption, WHITE);
+    picture.draw_text(4, height - 14, width - 8, &caption, WHITE);
     let (width, height) = device.size();
     picture.encode(width * device.model.scale, height * device.model.scale)
 }
@@ -111,7 +112,7 @@ fn shrink_rect((a, b, c, d): (i64, i64, i64, i64)) -> (i64, i64, i64, i64) {
     (a / shrink, b / shrink, c / shrink, d / shrink)
 }
 
-/// Every app has a colour of its own, the same each time.
+/// Each app has its own colour, always the same.
 fn app_colour(app: Option<&str>) -> Colour {
     let Some(app) = app else { return DARK };
     let hash =
@@ -130,59 +131,59 @@ impl Picture {
         Self { width, height, bytes: colour.repeat((width * height) as usize) }
     }
 
-    /// Anything outside of the picture is left out: clients may tap anywhere.
-    fn set(&mut self, x: i64, y: i64, colour: Colour) {
+    /// Ignores points outside of the picture: clients may tap anywhere.
+    fn set_pixel(&mut self, x: i64, y: i64, colour: Colour) {
         if (0..i64::from(self.width)).contains(&x) && (0..i64::from(self.height)).contains(&y) {
             let at = (y * i64::from(self.width) + x) as usize * 3;
             self.bytes[at..at + 3].copy_from_slice(&colour);
         }
     }
 
-    fn fill(&mut self, left: i64, top: i64, width: i64, height: i64, colour: Colour) {
+    fn fill_rect(&mut self, left: i64, top: i64, width: i64, height: i64, colour: Colour) {
         for y in top..top + height {
             for x in left..left + width {
-                self.set(x, y, colour);
+                self.set_pixel(x, y, colour);
             }
         }
     }
 
-    fn dot(&mut self, x: i64, y: i64, radius: i64, colour: Colour) {
-        // Far outside there is nothing to draw, and nothing to overflow.
+    fn draw_dot(&mut self, x: i64, y: i64, radius: i64, colour: Colour) {
+        // A point far outside draws nothing, and its arithmetic could overflow.
         if x.abs().max(y.abs()) > 1 << 20 {
             return;
         }
         for dy in -radius..=radius {
             for dx in -radius..=radius {
                 if dx * dx + dy * dy <= radius * radius {
-                    self.set(x + dx, y + dy, colour);
+                    self.set_pixel(x + dx, y + dy, colour);
                 }
             }
         }
     }
 
     /// A line with a dot where the finger was lifted.
-    fn line(&mut self, from: (i64, i64), to: (i64, i64), colour: Colour) {
+    fn draw_line(&mut self, from: (i64, i64), to: (i64, i64), colour: Colour) {
         let steps = i64::from(self.width.max(self.height));
         for step in 0..=steps {
             let along = step as f64 / steps as f64;
             let at = |from: i64, to: i64| (from as f64 + (to as f64 - from as f64) * along) as i64;
-            self.dot(at(from.0, to.0), at(from.1, to.1), 1, colour);
+            self.draw_dot(at(from.0, to.0), at(from.1, to.1), 1, colour);
         }
-        self.dot(to.0, to.1, 4, colour);
+        self.draw_dot(to.0, to.1, 4, colour);
     }
 
-    /// One line of text, at most `width` wide, two pixels for each of the font's.
-    fn write(&mut self, left: i64, top: i64, width: i64, words: &str, colour: Colour) {
+    /// One line of text, at most `width` wide. Each dot of the font is two pixels wide and high.
+    fn draw_text(&mut self, left: i64, top: i64, width: i64, words: &str, colour: Colour) {
         let fits = usize::try_from(width / font::ADVANCE / 2).unwrap_or(0);
         for (column, letter) in words.chars().take(fits).enumerate() {
             for (x, y) in font::dots(letter) {
                 let x = left + (column as i64 * font::ADVANCE + x) * 2;
-                self.fill(x, top + y * 2, 2, 2, colour);
+                self.fill_rect(x, top + y * 2, 2, 2, colour);
             }
         }
     }
 
-    /// As a PNG file of the screen's own pixels: clients reckon where to tap from the picture's size.
+    /// Encodes the picture as PNG in the screen's own pixels: clients compute taps from the picture's size.
     fn encode(&self, width: u32, height: u32) -> Vec<u8> {
         let mut file = Vec::new();
         let mut encoder = png::Encoder::new(&mut file, width, height);
