@@ -1,6 +1,7 @@
-//! Cost of lists of agent sessions: of one organization, of the account, by each filter; their rows and their totals apart.
+//! The cost of lists of agent sessions: of one organization, of the account, and with each filter. Rows and totals are
+//! measured separately.
 //!
-//! Measured at the store, one question at a time: what a wire adds is the same for all of them.
+//! It measures at the store, one query at a time, because a wire adds the same cost to all of them.
 
 use crate::Outcome;
 use clap::Args;
@@ -16,31 +17,31 @@ use store::access::ViewSessions;
 use store::testing::{Part, Reached, part_of_list};
 use store::{Birth, Database, OpenMode, Store, System};
 
-/// How many imports are under way at once.
+/// Number of concurrent imports.
 const AT_ONCE: usize = 256;
-/// 2026-01-01; sessions are a second apart from here on.
+/// 2026-01-01. Each session is one second later than the one before.
 const START: Micros = Micros(1_767_225_600_000_000);
-/// Sessions of a page.
+/// Sessions in a page.
 const PAGE: u32 = 100;
 
 /// What to measure.
 #[derive(Debug, Args)]
 pub struct Agents {
-    /// Database URL, as `tenure serve` takes it; a new one, or one that this program has filled.
+    /// Database URL as in `tenure serve`: a new database, or one that this program has filled
     #[arg(long)]
     database: String,
-    /// Sessions of all organizations.
+    /// Sessions of all organizations together
     #[arg(long, default_value_t = 1_000_000)]
     sessions: u32,
-    /// Organizations.
+    /// Number of organizations
     #[arg(long, default_value_t = 1_000)]
     organizations: u32,
-    /// Times that all totals are measured in turn, and ten times as often all rows; the median counts.
+    /// Rounds for the totals; rows take ten times as many. The median counts
     #[arg(long, default_value_t = 5)]
     rounds: usize,
 }
 
-/// A list, and what its parts took in each round, in microseconds.
+/// A list, with the times of its parts in microseconds.
 struct Case {
     name: &'static str,
     account: bool,
@@ -59,7 +60,7 @@ impl Case {
     }
 }
 
-/// Measures and prints a table of medians and the ratios.
+/// Measures all lists, and prints a table of medians and ratios.
 pub async fn run(agents: Agents) -> Outcome {
     let store = Store::new(Database::open(&agents.database, OpenMode::Migrate, START.0).await?);
     let system = System::for_administration();
@@ -67,13 +68,13 @@ pub async fn run(agents: Agents) -> Outcome {
     let own = Reached::Organization(system.within::<ViewSessions>(organizations[organizations.len() / 2]));
     let account = Reached::Account(system.account::<ViewSessions>());
     let mut cases = cases(&organizations);
-    // A total may read everything, and leave nothing in the caches that the next page needs: so they come afterwards.
-    // The first rounds fill the caches, and each reader prepares its statements in them.
+    // Totals come last: they read everything and push the rows of the next page out of the caches. The first rounds
+    // are not counted: they fill the caches and prepare the statements.
     for (part, first, rounds) in [(Part::Rows, 10, agents.rounds * 10), (Part::Total, 1, agents.rounds)] {
         for round in 0..first + rounds {
             for case in &mut cases {
                 let reach = if case.account { &account } else { &own };
-                let (time, total) = timed(&store, reach, &case.filter, part).await?;
+                let (time, total) = time_part(&store, reach, &case.filter, part).await?;
                 if round >= first {
                     case.times(part).push(time);
                 }
@@ -86,8 +87,13 @@ pub async fn run(agents: Agents) -> Outcome {
     Ok(())
 }
 
-/// How long a part of a list takes, in microseconds, and what it answers.
-async fn timed(store: &Store, reach: &Reached, filter: &SessionFilter, part: Part) -> Outcome<(f64, i64)> {
+/// The time of one part of a list, in microseconds, and its result.
+async fn time_part(
+    store: &Store,
+    reach: &Reached,
+    filter: &SessionFilter,
+    part: Part,
+) -> Outcome<(f64, i64)> {
     let began = Instant::now();
     let answer = part_of_list(store, reach, filter, PAGE, part).await?;
     Ok((began.elapsed().as_secs_f64() * 1e6, answer))
@@ -165,7 +171,7 @@ fn report(cases: &[Case], agents: &Agents) {
     println!("\nthe account, with org_ids and include_deleted_orgs: at most 1.5");
 }
 
-/// Organizations with their sessions, which are dealt out in turn, a second apart.
+/// Creates organizations and assigns the sessions to them in turn, one second apart.
 async fn fill(store: &Store, system: &System, agents: &Agents) -> Outcome<Vec<OrganizationId>> {
     let known = store.organizations(system).await?;
     if !known.is_empty() {
@@ -188,7 +194,7 @@ async fn fill(store: &Store, system: &System, agents: &Agents) -> Outcome<Vec<Or
         .map(|number| async move {
             let agent = &workers[(number % agents.organizations) as usize];
             let at = START + Span::seconds(i64::from(number));
-            store.import_agent_session(system, &past(agent, number, at), at).await
+            store.import_agent_session(system, &new_session(agent, number, at), at).await
         })
         .buffer_unordered(AT_ONCE);
     while let Some(imported) = imports.next().await {
@@ -202,9 +208,10 @@ fn owner(number: u32) -> PrincipalId {
     PrincipalId(uuid::Uuid::from_u128(u128::from(number) + 1))
 }
 
-/// A session of which nothing is known but what it was created with.
-pub fn past(agent: &Agent, number: u32, at: Micros) -> Birth {
-    // Another number than the one that deals the organizations out, so that each has some of all.
+/// A session in its initial state.
+pub fn new_session(agent: &Agent, number: u32, at: Micros) -> Birth {
+    // A different number than the one that chooses the organization, so that each organization has sessions of every
+    // kind.
     let other = number / 1_000 + number;
     let given = NewSession {
         owner: owner(other % 100),

@@ -1,8 +1,5 @@
-//! Load programs: what Tenure costs, as ratios that hold on any machine.
-//!
-//! `bench pages` answers two questions of the list of sessions: does a page cost more in a large organization than in
-//! a small one, and does a late page cost more than the first. The server is pinned to one core, the load to
-//! another, and the same bytes are served from one buffer in between, so that the figures can be compared.
+//! Load programs: the cost of Tenure's operations, as ratios that hold on any machine. `bench/README.md` describes
+//! each of them.
 #![allow(clippy::disallowed_methods, reason = "a load program measures time")]
 
 mod agents;
@@ -18,26 +15,26 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 enum Bench {
-    /// Cost of a page in organizations of two sizes, and of a late page.
+    /// The cost of a page in organizations of two sizes, and of a late page
     Pages(pages::Pages),
-    /// Cost of the account's list of agent sessions, of each filter and of the totals.
+    /// The cost of the account's list of agent sessions, of each filter and of the totals
     Agents(agents::Agents),
-    /// An attacker beside a tenant on one server.
+    /// An attacker beside a tenant on one server
     Unfair(unfair::Unfair),
-    /// What the attacker of `unfair` does.
+    /// The attacker of `unfair`
     #[command(hide = true)]
     Attack(unfair::Attack),
-    /// Serves the bytes of a file as a JSON answer: the ceiling.
+    /// Serves the bytes of a file as a JSON response: the fastest that is possible
     #[command(hide = true)]
     Static(serve::Static),
     #[command(flatten)]
     More(More),
 }
 
-/// Parts that are of use alone.
+/// Parts that are also useful alone.
 #[derive(Debug, Subcommand)]
 enum More {
-    /// Fills a database with an organization of many sessions and prints its key.
+    /// Fills a database with an organization of many sessions and prints its key
     Seed(seed::Seed),
 }
 
@@ -50,7 +47,7 @@ async fn main() -> Outcome {
         Bench::Agents(agents) => agents::run(agents).await,
         Bench::Unfair(unfair) => unfair::run(unfair).await,
         Bench::Attack(attack) => attack.run().await,
-        Bench::Static(fixed) => serve::fixed(fixed).await,
+        Bench::Static(fixed) => serve::serve_file(fixed).await,
         Bench::More(More::Seed(seed)) => {
             let place = seed::run(&seed).await?;
             println!(

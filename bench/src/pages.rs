@@ -1,4 +1,4 @@
-//! Cost of a page of sessions.
+//! The cost of a page of device sessions.
 
 use crate::seed::{Place, Seed};
 use crate::serve::{self, Process};
@@ -10,19 +10,19 @@ use std::time::Duration;
 /// What to measure.
 #[derive(Debug, Args)]
 pub struct Pages {
-    /// Database URL, as `tenure serve` takes it; a new one.
+    /// Database URL as in `tenure serve`; a new database
     #[arg(long)]
     database: String,
-    /// The program; build it with --release.
+    /// The server program, built with --release
     #[arg(long, default_value = "target/release/tenure")]
     program: PathBuf,
-    /// Sessions of the large organization.
+    /// Sessions of the large organization
     #[arg(long, default_value_t = 1_000_000)]
     sessions: u32,
-    /// Times that all are measured in turn; the median counts.
+    /// Rounds in which all cases alternate. The median counts
     #[arg(long, default_value_t = 5)]
     alternations: usize,
-    /// Seconds of each measurement.
+    /// Seconds of each measurement
     #[arg(long, default_value_t = 3)]
     seconds: u64,
 }
@@ -34,7 +34,7 @@ struct Case {
     rates: Vec<f64>,
 }
 
-/// Measures and prints a table of medians and the three ratios.
+/// Measures all cases, and prints a table of medians and three ratios.
 pub async fn run(pages: Pages) -> Outcome {
     let small = fill(&pages, "small", 1_000).await?;
     let large = fill(&pages, "large", pages.sessions).await?;
@@ -45,8 +45,8 @@ pub async fn run(pages: Pages) -> Outcome {
     .await?;
     let first_large = request(&large, "/api/v1/sessions?limit=100");
     let late = format!("/api/v1/sessions?limit=100&before={}", large.late_cursor);
-    let bytes = load::body(server.address, &first_large).await?;
-    let ceiling = ceiling(&bytes).await?;
+    let bytes = load::fetch_body(server.address, &first_large).await?;
+    let ceiling = start_ceiling(&bytes).await?;
     let mut cases = [
         case("page of 100 of 1,000", 0, request(&small, "/api/v1/sessions?limit=100")),
         case("page of 100 of the large one", 0, first_large),
@@ -64,7 +64,7 @@ async fn fill(pages: &Pages, name: &str, sessions: u32) -> Outcome<Place> {
     seed::run(&Seed { database: pages.database.clone(), sessions, name: name.to_owned() }).await
 }
 
-async fn ceiling(bytes: &[u8]) -> Outcome<Process> {
+async fn start_ceiling(bytes: &[u8]) -> Outcome<Process> {
     let file = std::env::temp_dir().join(format!("tenure-bench-{}", std::process::id()));
     std::fs::write(&file, bytes)?;
     let program = std::env::current_exe()?;
@@ -83,11 +83,12 @@ fn request(place: &Place, path: &str) -> String {
 async fn measure(cases: &mut [Case], processes: &[Process], pages: &Pages) -> Outcome {
     let duration = Duration::from_secs(pages.seconds);
     for case in cases.iter() {
-        load::rate(processes[case.process].address, &case.request, duration / 3).await?;
+        load::measure_rate(processes[case.process].address, &case.request, duration / 3).await?;
     }
     for _ in 0..pages.alternations {
         for case in cases.iter_mut() {
-            case.rates.push(load::rate(processes[case.process].address, &case.request, duration).await?);
+            case.rates
+                .push(load::measure_rate(processes[case.process].address, &case.request, duration).await?);
         }
     }
     Ok(())
@@ -101,7 +102,7 @@ fn report(cases: &[Case], pages: &Pages, bytes: usize) {
     };
     let [small, large, late, ceiling] = [0, 1, 2, 3].map(|at| median(&cases[at]));
     println!("{} sessions, pages of {bytes} bytes, medians of {}:\n", pages.sessions, pages.alternations);
-    println!("| what | answers/s (median) | lowest | highest |\n|---|---|---|---|");
+    println!("| what | responses/s (median) | lowest | highest |\n|---|---|---|---|");
     for case in cases {
         let (low, high) =
             case.rates.iter().fold((f64::MAX, 0f64), |(low, high), rate| (low.min(*rate), high.max(*rate)));

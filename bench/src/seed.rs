@@ -1,4 +1,4 @@
-//! Fills a database through the store's own writes.
+//! Fills a database through the store.
 
 use crate::Outcome;
 use clap::Args;
@@ -13,48 +13,48 @@ use domain::time::{Micros, Span};
 use futures_util::stream::{self, StreamExt};
 use store::{Database, OpenMode, Store, System};
 
-/// How many creates are under way at once: enough to fill the groups of the writer.
+/// Number of concurrent writes: enough to fill the batches of the writer.
 const AT_ONCE: usize = 256;
-/// 2026-01-01; sessions are a second apart from here on.
+/// 2026-01-01. Each session is one second later than the one before.
 const START_US: i64 = 1_767_225_600_000_000;
 
-/// What to fill a database with.
+/// The content of the database.
 #[derive(Debug, Args)]
 pub struct Seed {
-    /// Database URL, as `tenure serve` takes it.
+    /// Database URL as in `tenure serve`
     #[arg(long)]
     pub database: String,
-    /// Sessions of the organization.
+    /// Sessions of the organization
     #[arg(long, default_value_t = 1_000)]
     pub sessions: u32,
-    /// The organization's name.
+    /// Name of the organization
     #[arg(long, default_value = "bench")]
     pub name: String,
 }
 
-/// What was made.
+/// The filled organization.
 pub struct Place {
     /// The organization.
     pub organization: OrganizationId,
-    /// A key of a member.
+    /// The API key of a member.
     pub key: String,
-    /// Where the thousandth page begins, or the last one of a smaller organization.
+    /// The cursor of the thousandth page, or of the last page of a smaller organization.
     pub late_cursor: String,
 }
 
-/// Fills a database.
+/// Creates an organization with its sessions.
 pub async fn run(seed: &Seed) -> Outcome<Place> {
     let now = Micros(START_US);
     let store = Store::new(Database::open(&seed.database, OpenMode::Migrate, now.0).await?);
     let system = System::for_administration();
-    let organization = organization(&store, &system, &seed.name).await?;
-    let owner = member(&store, &system, organization, &seed.name, Role::Readwrite).await?;
-    let key = key(&store, &system, organization, owner).await?;
+    let organization = create_organization(&store, &system, &seed.name).await?;
+    let owner = create_member(&store, &system, organization, &seed.name, Role::Readwrite).await?;
+    let key = create_key(&store, &system, organization, owner).await?;
     let (store_ref, system_ref) = (&store, &system);
     let mut creates = stream::iter(0..seed.sessions)
         .map(|number| async move {
             let at = Micros(START_US + i64::from(number) * 1_000_000);
-            store_ref.import_device_session(system_ref, past(organization, owner, at)).await
+            store_ref.import_device_session(system_ref, ended_session(organization, owner, at)).await
         })
         .buffer_unordered(AT_ONCE);
     while let Some(outcome) = creates.next().await {
@@ -68,7 +68,7 @@ pub async fn run(seed: &Seed) -> Outcome<Place> {
 }
 
 /// A session that held one device for five minutes.
-fn past(organization: OrganizationId, owner: PrincipalId, at: Micros) -> DeviceSession {
+fn ended_session(organization: OrganizationId, owner: PrincipalId, at: Micros) -> DeviceSession {
     let filter = Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: "android".into() };
     let [granted, over] = [2, 300].map(|seconds| at + Span::seconds(seconds));
     let ending = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
@@ -103,8 +103,8 @@ fn past(organization: OrganizationId, owner: PrincipalId, at: Micros) -> DeviceS
     session
 }
 
-/// A new organization.
-pub async fn organization(store: &Store, system: &System, name: &str) -> Outcome<OrganizationId> {
+/// Creates an organization.
+pub async fn create_organization(store: &Store, system: &System, name: &str) -> Outcome<OrganizationId> {
     let now = Micros(START_US);
     let id = OrganizationId::new(now, rand::random());
     let new = Organization { id, name: name.to_owned(), created: now, deleted: None, max_devices: None };
@@ -112,8 +112,8 @@ pub async fn organization(store: &Store, system: &System, name: &str) -> Outcome
     Ok(id)
 }
 
-/// A new member of an organization.
-pub async fn member(
+/// Creates a member of an organization.
+pub async fn create_member(
     store: &Store,
     system: &System,
     organization: OrganizationId,
@@ -136,8 +136,8 @@ pub async fn member(
     Ok(new.id)
 }
 
-/// A new key of a member.
-pub async fn key(
+/// Creates an API key of a member.
+pub async fn create_key(
     store: &Store,
     system: &System,
     organization: OrganizationId,

@@ -1,4 +1,4 @@
-//! Servers under test, each a process of its own, pinned to one core.
+//! The servers under test, each a separate process on one core.
 
 use crate::Outcome;
 use axum::Router;
@@ -14,17 +14,17 @@ use tokio::net::{TcpListener, TcpStream};
 /// The core that servers run on.
 const SERVER_CORE: &str = "0";
 
-/// Serves one answer from a buffer.
+/// Serves one response from a buffer.
 #[derive(Debug, Args)]
 pub struct Static {
-    /// The bytes.
+    /// The file with the body
     pub file: std::path::PathBuf,
-    /// Where to listen.
+    /// The address to listen on
     pub listen: SocketAddr,
 }
 
-/// Serves the same bytes for ever: what the same web server can do at best.
-pub async fn fixed(fixed: Static) -> Outcome {
+/// Serves the same bytes to every request: the fastest that this web server can be.
+pub async fn serve_file(fixed: Static) -> Outcome {
     let bytes = Bytes::from(std::fs::read(&fixed.file)?);
     let answer = move || {
         let bytes = bytes.clone();
@@ -34,10 +34,10 @@ pub async fn fixed(fixed: Static) -> Outcome {
     Ok(axum::serve(listener, Router::new().route("/", get(answer))).await?)
 }
 
-/// A server process that ends with this value.
+/// A server process. Dropping this ends it.
 pub struct Process {
     child: Child,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
 }
 
@@ -48,8 +48,8 @@ impl Drop for Process {
     }
 }
 
-/// Starts a program pinned to the servers' core; `arguments` are made of the address it is to listen on. Waits until
-/// it does.
+/// Starts a program on the servers' core, and waits until it listens. `arguments` makes its arguments from the address
+/// to listen on.
 pub async fn start(program: &Path, arguments: impl FnOnce(SocketAddr) -> Vec<String>) -> Outcome<Process> {
     let free = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     let child = Command::new("taskset")

@@ -1,5 +1,4 @@
-//! What the attacker does, in a process of its own. It prints `ready` when it has begun, and at the end what it was
-//! answered.
+//! The attacker, a separate process. It prints `ready` once it has begun, and at the end the responses it got.
 
 use super::client::{Client, Target};
 use super::{Scenario, data, half};
@@ -16,16 +15,16 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-/// How long the attacker waits after a refusal: it shares the cores with what is measured.
+/// Pause after a refusal, because the attacker shares the cores with the tenant.
 const PAUSE: Duration = Duration::from_millis(20);
-/// A frame of eight MiB: many small nodes.
+/// Nodes in a frame of 8 MiB.
 const NODES: usize = 1_198_372;
-/// WebSockets of each key.
+/// WebSockets per key.
 const SOCKETS: usize = 200;
-/// Definitions of the schemas that double: one that is refused now, and the largest that is taken.
+/// Definitions in the two doubling schemas: one that is refused, and the largest that is accepted.
 const DEFINITIONS: [usize; 2] = [21, 8];
 
-/// What the attacker does.
+/// Options of the attacker.
 #[derive(Debug, Args)]
 pub struct Attack {
     scenario: Scenario,
@@ -34,7 +33,7 @@ pub struct Attack {
     seconds: u64,
 }
 
-/// Counts answers by what they were.
+/// Counts the responses of each kind.
 #[derive(Clone, Default)]
 struct Tally(Arc<Mutex<BTreeMap<String, u32>>>);
 
@@ -43,7 +42,7 @@ impl Tally {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(what.to_string()).or_default() += 1;
     }
 
-    /// Calls, and waits a little when that was refused.
+    /// Sends a request, and waits a moment if it was refused.
     async fn call(
         &self,
         client: &mut Client,
@@ -84,7 +83,7 @@ impl Attack {
         let counts = attacker.tally.0.lock().unwrap_or_else(PoisonError::into_inner);
         let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{what}: {count}")).collect();
         println!("{}", counts.join(", "));
-        // Not waited for: the server may be busy with what was asked.
+        // Not awaited: the server may still be busy with the last requests.
         tasks.detach_all();
         Ok(())
     }
@@ -138,7 +137,7 @@ impl Attacker {
         tasks
     }
 
-    /// Subscribes before it is ready; who is refused is not there.
+    /// Opens all subscriptions first. A refused one is not retried.
     async fn subscribers(&self) -> Outcome<Tasks> {
         let mut tasks = Tasks::new();
         let keys = self.keys.get("subscribers").ok_or("keys are missing")?;
@@ -160,7 +159,7 @@ impl Attacker {
             let (target, tally) = (self.target.clone(), self.tally.clone());
             tasks.spawn(async move {
                 loop {
-                    let _ = half::http1(&target).await;
+                    let _ = half::send_over_http1(&target).await;
                     tally.add("ended over HTTP/1.1");
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -169,7 +168,7 @@ impl Attacker {
         let (target, tally) = (self.target.clone(), self.tally.clone());
         tasks.spawn(async move {
             loop {
-                let _ = half::http2(&target).await;
+                let _ = half::send_over_http2(&target).await;
                 tally.add("ended over HTTP/2");
                 tokio::time::sleep(PAUSE).await;
             }
@@ -179,7 +178,7 @@ impl Attacker {
 
     fn schema(&self) -> Outcome<Tasks> {
         let bodies = DEFINITIONS.map(|definitions| {
-            json!({ "prompt": "go", "structured_output_schema": doubling(definitions) }).to_string()
+            json!({ "prompt": "go", "structured_output_schema": doubling_schema(definitions) }).to_string()
         });
         let (mut member, worker) = (self.client("member")?, self.key("worker")?.to_owned());
         let (target, tally) = (self.target.clone(), self.tally.clone());
@@ -188,20 +187,21 @@ impl Attacker {
             for body in bodies.iter().cycle() {
                 let path = "/v3/organizations/sessions";
                 if tally.call(&mut member, "POST", path, Some(body)).await.is_some() {
-                    let _ = report(&target, &worker, &tally).await;
+                    let _ = report_bad_value(&target, &worker, &tally).await;
                 }
             }
         });
         Ok(tasks)
     }
 
-    /// Posts the messages before it is ready.
+    /// Posts the messages first.
     async fn messages(&self) -> Outcome<Tasks> {
         let mut member = self.client("member")?;
         let made = self.tally.call(&mut member, "POST", "/v1/sessions", Some("{}")).await;
-        let made: Value = serde_json::from_slice(&made.ok_or("a session could not be made")?)?;
+        let made: Value = serde_json::from_slice(&made.ok_or("a session could not be created")?)?;
         let path = format!("/v1/sessions/{}/messages", made["id"].as_str().unwrap_or_default());
-        // The first are refused now, since they have too many nodes; the others are the largest that are taken.
+        // The server refuses the first messages, which have too many nodes. The others are the largest that it
+        // accepts.
         for (nodes, node) in
             [(148_000, r#"{"":0}"#.to_owned()), (6_600, format!(r#"{{"":"{}"}}"#, "x".repeat(145)))]
         {
@@ -225,8 +225,8 @@ impl Attacker {
     }
 }
 
-/// A JSON Schema with twice as many parts for each of its definitions.
-fn doubling(definitions: usize) -> Value {
+/// A JSON Schema whose work doubles with each definition.
+fn doubling_schema(definitions: usize) -> Value {
     let mut all = serde_json::Map::new();
     for number in 0..definitions {
         let next = json!({ "$ref": format!("#/definitions/a{}", number + 1) });
@@ -236,7 +236,10 @@ fn doubling(definitions: usize) -> Value {
     json!({ "$ref": "#/definitions/a0", "definitions": all })
 }
 
-async fn socket(target: &Target, key: Option<&str>) -> Outcome<WebSocketStream<super::client::Line>> {
+async fn open_socket(
+    target: &Target,
+    key: Option<&str>,
+) -> Outcome<WebSocketStream<super::client::TlsConnection>> {
     let mut request = "wss://localhost/ws".into_client_request()?;
     if let Some(key) = key {
         request.headers_mut().insert("authorization", format!("Bearer {key}").parse()?);
@@ -246,7 +249,7 @@ async fn socket(target: &Target, key: Option<&str>) -> Outcome<WebSocketStream<s
 }
 
 async fn send_frames(target: &Target, tally: &Tally, frame: &Message) -> Outcome {
-    let mut socket = socket(target, None).await?;
+    let mut socket = open_socket(target, None).await?;
     loop {
         socket.send(frame.clone()).await?;
         match socket.next().await {
@@ -256,8 +259,8 @@ async fn send_frames(target: &Target, tally: &Tally, frame: &Message) -> Outcome
     }
 }
 
-async fn subscribe(target: &Target, key: &str) -> Outcome<WebSocketStream<super::client::Line>> {
-    let mut socket = socket(target, Some(key)).await?;
+async fn subscribe(target: &Target, key: &str) -> Outcome<WebSocketStream<super::client::TlsConnection>> {
+    let mut socket = open_socket(target, Some(key)).await?;
     socket
         .send(Message::text(r#"{"jsonrpc":"2.0","id":1,"method":"devices.subscribe","params":{}}"#))
         .await?;
@@ -267,19 +270,19 @@ async fn subscribe(target: &Target, key: &str) -> Outcome<WebSocketStream<super:
     }
 }
 
-/// Claims a turn and reports what does not fit the schema.
-async fn report(target: &Target, key: &str, tally: &Tally) -> Outcome {
+/// Claims a turn, and reports a value that does not match the schema.
+async fn report_bad_value(target: &Target, key: &str, tally: &Tally) -> Outcome {
     let mut worker = Client::new(target, Some(key));
     let claim = json!({ "worker": "w" }).to_string();
     let claimed = tally.call(&mut worker, "POST", "/tenure/v1/work/claim", Some(&claim)).await;
     let turn: Value = serde_json::from_slice(&claimed.ok_or("no turn")?)?;
     let path = format!("/tenure/v1/work/{}/report", turn["session"].as_str().unwrap_or_default());
-    let mut said = json!({ "first": 0, "items": [{ "type": "structured_output", "value": 7 }] });
+    let mut report = json!({ "first": 0, "items": [{ "type": "structured_output", "value": 7 }] });
     for name in ["organization", "turn", "fence"] {
-        said[name] = turn[name].clone();
+        report[name] = turn[name].clone();
     }
-    // A turn is reported by its own token, where there is one.
+    // Reports of a turn use its own token, if it has one.
     let mut own = Client::new(target, Some(turn["token"].as_str().unwrap_or(key)));
-    tally.call(&mut own, "POST", &path, Some(&said.to_string())).await;
+    tally.call(&mut own, "POST", &path, Some(&report.to_string())).await;
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! What the scenarios need: made once, and kept in the folder.
+//! The data of the scenarios, created once and kept in a folder.
 
 use super::Unfair;
-use crate::agents::past;
+use crate::agents::new_session;
 use crate::{Outcome, seed};
 use domain::ids::AgentId;
 use domain::permission::Role;
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use store::{Database, OpenMode, Store, System};
 
-/// How many imports are under way at once.
+/// Number of concurrent imports.
 const AT_ONCE: usize = 256;
 /// 2026-01-01.
 const START: Micros = Micros(1_767_225_600_000_000);
@@ -20,7 +20,7 @@ const START: Micros = Micros(1_767_225_600_000_000);
 const OWN: u32 = 1_000;
 /// A member of an organization, with a role and a number of keys.
 type Member = (&'static str, Role, usize);
-/// The organizations, and the members of each.
+/// The organizations and their members.
 const PEOPLE: [(&str, &[Member]); 3] = [
     ("Tenant", &[("tenant", Role::Readwrite, 1)]),
     ("Big", &[("search", Role::Readonly, 1)]),
@@ -30,22 +30,22 @@ const PEOPLE: [(&str, &[Member]); 3] = [
     ),
 ];
 
-/// What was made.
+/// The data of one folder.
 pub struct Data {
-    /// What the server opens.
+    /// The database URL.
     pub database: String,
-    /// Its certificate; its key is `key.pem` beside it.
+    /// The server's certificate; its private key is `key.pem` in the same folder.
     pub certificate: PathBuf,
-    /// The key of the tenant.
+    /// The tenant's API key.
     pub tenant: String,
 }
 
-/// The certificate of a folder.
+/// The path of the certificate in a folder.
 pub fn certificate(folder: &Path) -> PathBuf {
     folder.join("certificate.pem")
 }
 
-/// The keys of a folder, by the names of their owners. They are valid in every database that was filled from it.
+/// The API keys in a folder, by their owners' names. They are valid in every database that was filled from it.
 pub fn keys(folder: &Path) -> Outcome<HashMap<String, Vec<String>>> {
     let text = std::fs::read_to_string(folder.join("keys"))?;
     let mut keys: HashMap<String, Vec<String>> = HashMap::new();
@@ -55,7 +55,7 @@ pub fn keys(folder: &Path) -> Outcome<HashMap<String, Vec<String>>> {
     Ok(keys)
 }
 
-/// Makes what is not there yet. Each database has a folder of its own.
+/// Creates everything that is missing. Each database needs its own folder.
 pub async fn prepare(unfair: &Unfair) -> Outcome<Data> {
     std::fs::create_dir_all(&unfair.data)?;
     let folder = unfair.data.canonicalize()?;
@@ -78,11 +78,11 @@ async fn fill(database: &str, sessions: u32, folder: &Path) -> Outcome {
     let system = System::for_administration();
     let mut keys = String::new();
     for (name, members) in PEOPLE {
-        let organization = seed::organization(&store, &system, name).await?;
+        let organization = seed::create_organization(&store, &system, name).await?;
         for (member, role, count) in members {
-            let owner = seed::member(&store, &system, organization, member, *role).await?;
+            let owner = seed::create_member(&store, &system, organization, member, *role).await?;
             for _ in 0..*count {
-                writeln!(keys, "{member} {}", seed::key(&store, &system, organization, owner).await?)?;
+                writeln!(keys, "{member} {}", seed::create_key(&store, &system, organization, owner).await?)?;
             }
         }
         let granted = system.within(organization);
@@ -92,7 +92,7 @@ async fn fill(database: &str, sessions: u32, folder: &Path) -> Outcome {
         let mut imports = stream::iter(0..count.map_or(0, |(_, count)| count))
             .map(|number| async move {
                 let at = START + Span::seconds(i64::from(number));
-                store.import_agent_session(system, &past(agent, number, at), at).await
+                store.import_agent_session(system, &new_session(agent, number, at), at).await
             })
             .buffer_unordered(AT_ONCE);
         while let Some(imported) = imports.next().await {
@@ -100,7 +100,7 @@ async fn fill(database: &str, sessions: u32, folder: &Path) -> Outcome {
         }
     }
     store.database().close().await;
-    // The last thing: a folder without keys is filled again.
+    // Written last: a folder without keys is filled again.
     std::fs::write(folder.join("keys"), keys)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Bodies that are never sent to their end.
+//! Request bodies that are never completed.
 
 use super::client::Target;
 use crate::Outcome;
@@ -7,27 +7,27 @@ use std::future::poll_fn;
 use tokio::io::AsyncWriteExt;
 
 const PATH: &str = "/tenure/v1/sign-in";
-/// What is announced, and the part of it that is sent.
+/// The announced length of the body, and the number of bytes that are sent.
 const ANNOUNCED: usize = 1_000_000;
 const SENT: usize = 999_000;
-/// Streams of one connection of HTTP/2.
+/// Streams in one HTTP/2 connection.
 pub const STREAMS: usize = 50;
 
-/// Sends most of a body over HTTP/1.1 and keeps the connection until the server ends it.
-pub async fn http1(target: &Target) -> Outcome {
+/// Sends most of a body over HTTP/1.1, and holds the connection until the server closes it.
+pub async fn send_over_http1(target: &Target) -> Outcome {
     let mut line = target.connect("http/1.1").await?;
     let head = format!(
         "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {ANNOUNCED}\r\n\r\n"
     );
     line.write_all(head.as_bytes()).await?;
     line.write_all(&vec![b' '; SENT]).await?;
-    let mut answer = [0; 64];
-    tokio::io::AsyncReadExt::read(&mut line, &mut answer).await?;
+    let mut response = [0; 64];
+    tokio::io::AsyncReadExt::read(&mut line, &mut response).await?;
     Ok(())
 }
 
-/// The same over many streams of one connection of HTTP/2.
-pub async fn http2(target: &Target) -> Outcome {
+/// Does the same over many streams of one HTTP/2 connection.
+pub async fn send_over_http2(target: &Target) -> Outcome {
     let line = target.connect("h2").await?;
     let (mut client, connection) = h2::client::handshake(line).await?;
     let mut streams = Vec::new();
@@ -36,10 +36,10 @@ pub async fn http2(target: &Target) -> Outcome {
             .header("content-type", "application/json")
             .body(())?;
         client = client.ready().await?;
-        let (answer, body) = client.send_request(request, false)?;
+        let (response, body) = client.send_request(request, false)?;
         streams.push(async move {
             tokio::select! {
-                _ = answer => {}
+                _ = response => {}
                 _ = send(body) => {}
             }
         });
@@ -52,7 +52,7 @@ pub async fn http2(target: &Target) -> Outcome {
     Ok(())
 }
 
-/// Sends most of a body as fast as the server takes it, and then nothing.
+/// Sends most of a body as fast as the server accepts it, and then waits.
 async fn send(mut body: h2::SendStream<Bytes>) -> Outcome {
     let mut left = SENT;
     while left > 0 {

@@ -1,7 +1,7 @@
 //! An attacker beside a tenant on one server: does the tenant notice?
 //!
-//! The server runs on two cores, and so do the tenant and the attacker: on a machine of two cores they share them. The
-//! attacker is a process of its own with the lowest priority.
+//! The server, the tenant and the attacker run on two cores; a machine with two cores shares them. The attacker is a
+//! separate process with the lowest priority.
 
 mod attack;
 mod client;
@@ -22,30 +22,30 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
-/// How long the attacker may take to get ready.
+/// Time limit for the attacker to get ready.
 const READY: Duration = Duration::from_secs(60);
-/// How long the server may rest before its memory is read for the last time.
+/// How long the server rests before its memory is read for the last time.
 const REST: Duration = Duration::from_secs(3);
 
 /// What to measure.
 #[derive(Debug, Args)]
 pub struct Unfair {
-    /// The program; build it with --release.
+    /// The server program, built with --release
     #[arg(long, env = "TENURE_BIN", default_value = "target/release/tenure")]
     program: PathBuf,
-    /// A folder for the database and everything else; what it has already is used again.
+    /// A folder for the database and all other files; existing ones are reused
     #[arg(long, default_value = "/tmp/tenure-unfair")]
     data: PathBuf,
-    /// An empty PostgreSQL database, or one that an earlier run filled from the same folder; SQLite when there is none.
+    /// An empty PostgreSQL database, or one that an earlier run filled from the same folder [default: SQLite]
     #[arg(long)]
     database: Option<String>,
-    /// Agent sessions of the organization that is searched.
+    /// Agent sessions of the organization that the attacker searches
     #[arg(long, default_value_t = 1_000_000)]
     sessions: u32,
-    /// Seconds of each measurement.
+    /// Seconds of each measurement
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Only these scenarios.
+    /// Run only these scenarios
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Scenario>,
 }
@@ -53,17 +53,17 @@ pub struct Unfair {
 /// What the attacker does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
-    /// 8 searches and facets at once by a read-only key.
+    /// 8 concurrent searches and facets with a read-only key
     Search,
-    /// 4 anonymous WebSockets with the largest frames there may be.
+    /// 4 anonymous WebSockets with the largest frames that are allowed
     Frames,
-    /// 800 silent subscribers of one organization, while another creates sessions.
+    /// 800 silent subscribers of one organization, while the tenant creates sessions
     Subscribers,
-    /// 100 bodies that are never sent to their end, over HTTP/1.1 and HTTP/2.
+    /// 100 bodies that are never completed, over HTTP/1.1 and HTTP/2
     Bodies,
-    /// A JSON Schema whose work doubles with each line.
+    /// A JSON Schema whose work doubles with each line
     Schema,
-    /// 12 large messages, read again and again.
+    /// 12 large messages, read again and again
     Messages,
 }
 
@@ -73,16 +73,16 @@ impl Scenario {
     }
 }
 
-/// Measures each scenario on a server of its own and prints a table.
+/// Measures each scenario on its own server, and prints a table.
 pub async fn run(unfair: Unfair) -> Outcome {
     let data = data::prepare(&unfair).await?;
     let all = Scenario::value_variants();
-    let wanted = if unfair.only.is_empty() { all } else { &unfair.only[..] };
-    report::head(&unfair, &data);
-    for scenario in wanted {
-        report::row(*scenario, &measure_one(&unfair, &data, *scenario).await?);
+    let scenarios = if unfair.only.is_empty() { all } else { &unfair.only[..] };
+    report::print_head(&unfair, &data);
+    for scenario in scenarios {
+        report::print_row(*scenario, &measure_one(&unfair, &data, *scenario).await?);
     }
-    report::foot();
+    report::print_foot();
     Ok(())
 }
 
@@ -93,8 +93,8 @@ async fn measure_one(unfair: &Unfair, data: &data::Data, scenario: Scenario) -> 
     let creates = scenario == Scenario::Subscribers;
     let time = Duration::from_secs(unfair.seconds);
     // The first requests fill caches and open connections.
-    measure::tenant(&target, &data.tenant, creates, time / 4).await;
-    let quiet = measure::tenant(&target, &data.tenant, creates, time).await;
+    measure::run_tenant(&target, &data.tenant, creates, time / 4).await;
+    let quiet = measure::run_tenant(&target, &data.tenant, creates, time).await;
     let mut attacker = Command::new("nice")
         .args(["-n", "19"])
         .arg(std::env::current_exe()?)
@@ -104,15 +104,15 @@ async fn measure_one(unfair: &Unfair, data: &data::Data, scenario: Scenario) -> 
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    let mut said = BufReader::new(attacker.stdout.take().ok_or("the attacker has no output")?);
+    let mut output = BufReader::new(attacker.stdout.take().ok_or("the attacker has no output")?);
     let mut line = String::new();
-    let ready = tokio::time::timeout(READY, said.read_line(&mut line)).await;
+    let ready = tokio::time::timeout(READY, output.read_line(&mut line)).await;
     if !matches!(ready, Ok(Ok(_))) {
         line = "the attacker did not get ready\n".to_owned();
     }
-    let attacked = measure::tenant(&target, &data.tenant, creates, time).await;
+    let attacked = measure::run_tenant(&target, &data.tenant, creates, time).await;
     let mut rest = String::new();
-    let _ = tokio::time::timeout(Duration::from_secs(30), said.read_to_string(&mut rest)).await;
+    let _ = tokio::time::timeout(Duration::from_secs(30), output.read_to_string(&mut rest)).await;
     drop(attacker);
     tokio::time::sleep(REST).await;
     let [peak, after] = memory.end();

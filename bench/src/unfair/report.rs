@@ -1,18 +1,19 @@
-//! The table, and what is demanded of it.
+//! The table, and the bounds of its values.
 
 use super::data::Data;
 use super::measure::Measured;
 use super::{Scenario, Unfair};
 
-/// Bounds of an attacked tenant, in milliseconds and as a multiple of the quiet one.
+/// Bounds while the tenant is attacked: p99 in milliseconds, p99 as a multiple of the quiet one, and the health check
+/// in milliseconds.
 const SLOWEST: f64 = 250.0;
 const TIMES: f64 = 10.0;
 const HEALTH: f64 = 100.0;
 /// Bound of the server's memory, in MB.
 const MEMORY: u64 = 600;
 
-/// Prints what stands above the rows.
-pub fn head(unfair: &Unfair, data: &Data) {
+/// Prints the head of the table.
+pub fn print_head(unfair: &Unfair, data: &Data) {
     let database = data.database.split(':').next().unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     println!(
@@ -21,15 +22,16 @@ pub fn head(unfair: &Unfair, data: &Data) {
     );
     println!(
         "| attack | page of 20, quiet: median, p99 (ms) | attacked: median, p99 (ms) | failed | health, worst (ms) \
-         | memory: peak, after (MB) | holds | sessions/s, quiet, attacked | the attacker |"
+         | memory: peak, after (MB) | passed | sessions/s, quiet, attacked | the attacker |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
 }
 
-/// Prints a scenario.
-pub fn row(scenario: Scenario, measured: &Measured) {
+/// Prints the row of a scenario.
+pub fn print_row(scenario: Scenario, measured: &Measured) {
     let Measured { quiet, attacked, peak, after, note } = measured;
-    let pair = |seen: &super::measure::Seen| format!("{:.1}, {:.1}", seen.quantile(0.5), seen.quantile(0.99));
+    let pair =
+        |seen: &super::measure::PeriodStats| format!("{:.1}, {:.1}", seen.quantile(0.5), seen.quantile(0.99));
     let created = match quiet.created > 0.0 {
         true => format!("{:.0}, {:.0}", quiet.created, attacked.created),
         false => String::new(),
@@ -48,7 +50,7 @@ pub fn row(scenario: Scenario, measured: &Measured) {
 fn verdict(measured: &Measured) -> String {
     let Measured { quiet, attacked, peak, after, .. } = measured;
     let slowest = attacked.quantile(0.99);
-    let broken = [
+    let failures = [
         ("the server is gone", *after == 0),
         ("pages failed", attacked.failed > 0),
         ("p99 over 250 ms", slowest >= SLOWEST),
@@ -56,14 +58,15 @@ fn verdict(measured: &Measured) -> String {
         ("health over 100 ms", attacked.health >= HEALTH),
         ("memory over 600 MB", *peak >= MEMORY),
     ];
-    let broken: Vec<&str> = broken.into_iter().filter(|(_, broken)| *broken).map(|(what, _)| what).collect();
-    if broken.is_empty() { "yes".to_owned() } else { format!("**no**: {}", broken.join(", ")) }
+    let failures: Vec<&str> =
+        failures.into_iter().filter(|(_, failed)| *failed).map(|(what, _)| what).collect();
+    if failures.is_empty() { "yes".to_owned() } else { format!("**no**: {}", failures.join(", ")) }
 }
 
-/// Prints what stands below the rows.
-pub fn foot() {
+/// Prints the bounds below the table.
+pub fn print_foot() {
     println!(
-        "\nDemanded: an attacked p99 under {TIMES} times the quiet one and under {SLOWEST} ms, no page that fails, the \
+        "\nRequired: an attacked p99 under {TIMES} times the quiet one and under {SLOWEST} ms, no page that fails, the \
          health check under {HEALTH} ms, memory under {MEMORY} MB."
     );
 }

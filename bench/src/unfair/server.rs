@@ -13,13 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 const CORES: &str = "0,1";
-/// How often the memory is looked at.
+/// How often the memory is read.
 const MEMORY_EVERY: Duration = Duration::from_millis(20);
 
-/// A running server, which ends with this value.
+/// A running server. Dropping this ends it.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
 }
 
@@ -34,10 +34,10 @@ impl Server {
     /// Watches the memory of the process from now on.
     pub fn watch_memory(&self) -> Memory {
         let (id, peak) = (self.child.id(), Arc::new(AtomicU64::new(0)));
-        let most = peak.clone();
+        let maximum = peak.clone();
         let watching = tokio::spawn(async move {
             loop {
-                most.fetch_max(private_memory(id), Ordering::Relaxed);
+                maximum.fetch_max(private_memory(id), Ordering::Relaxed);
                 tokio::time::sleep(MEMORY_EVERY).await;
             }
         });
@@ -45,8 +45,8 @@ impl Server {
     }
 }
 
-/// The memory of the process alone, in MB (10^6). Pages of the database's file that are mapped into it are the operating
-/// system's cache, and are not counted.
+/// The private memory of the process, in MB (10^6). Mapped pages of the database's file belong to the operating
+/// system's cache and are not counted.
 pub struct Memory {
     id: u32,
     peak: Arc<AtomicU64>,
@@ -54,7 +54,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The most since the watch began, and what it has now; 0 when the process is gone.
+    /// The maximum since the watch began, and the current memory; 0 if the process is gone.
     pub fn end(self) -> [u64; 2] {
         self.watching.abort();
         [self.peak.load(Ordering::Relaxed), private_memory(self.id)]
@@ -68,7 +68,7 @@ fn private_memory(id: u32) -> u64 {
     kibibytes.map_or(0, |kibibytes| kibibytes * 1_024 / 1_000_000)
 }
 
-/// Starts the program and waits until it listens. What it logs is in `server.log`.
+/// Starts the program and waits until it listens. Its log is in `server.log`.
 pub async fn start(unfair: &Unfair, data: &Data) -> Outcome<Server> {
     let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     let folder = data.certificate.parent().ok_or("a file without a folder")?;
@@ -84,7 +84,7 @@ pub async fn start(unfair: &Unfair, data: &Data) -> Outcome<Server> {
         .stderr(File::options().create(true).append(true).open(folder.join("server.log"))?)
         .spawn()?;
     let mut server = Server { child, address };
-    // The first start of a new version changes the tables.
+    // The first start of a new version migrates the tables.
     for _ in 0..6_000 {
         if TcpStream::connect(address).await.is_ok() {
             return Ok(server);
