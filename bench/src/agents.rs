@@ -15,7 +15,7 @@ use futures_util::stream::{self, StreamExt};
 use std::time::Instant;
 use store::access::ViewSessions;
 use store::testing::{Part, Reached, part_of_list};
-use store::{Birth, Database, OpenMode, Store, System};
+use store::{Database, NewAgentSession, OpenMode, Store, System};
 
 /// Number of concurrent imports.
 const AT_ONCE: usize = 256;
@@ -63,10 +63,10 @@ impl Case {
 /// Measures all lists, and prints a table of medians and ratios.
 pub async fn run(agents: Agents) -> Outcome {
     let store = Store::new(Database::open(&agents.database, OpenMode::Migrate, START.0).await?);
-    let system = System::for_administration();
+    let system = System::administration();
     let organizations = fill(&store, &system, &agents).await?;
-    let own = Reached::Organization(system.within::<ViewSessions>(organizations[organizations.len() / 2]));
-    let account = Reached::Account(system.account::<ViewSessions>());
+    let own = Reached::Organization(system.grant::<ViewSessions>(organizations[organizations.len() / 2]));
+    let account = Reached::Account(system.grant_account::<ViewSessions>());
     let mut cases = cases(&organizations);
     // Totals come last: they read everything and push the rows of the next page out of the caches. The first rounds
     // are not counted: they fill the caches and prepare the statements.
@@ -173,7 +173,7 @@ fn report(cases: &[Case], agents: &Agents) {
 
 /// Creates organizations and assigns the sessions to them in turn, one second apart.
 async fn fill(store: &Store, system: &System, agents: &Agents) -> Outcome<Vec<OrganizationId>> {
-    let known = store.organizations(system).await?;
+    let known = store.list_organizations(system).await?;
     if !known.is_empty() {
         return Ok(known.into_iter().map(|organization| organization.id).collect());
     }
@@ -184,9 +184,8 @@ async fn fill(store: &Store, system: &System, agents: &Agents) -> Outcome<Vec<Or
         let name = format!("org {number}");
         let new = Organization { id, name, created: START, deleted: None, max_devices: None };
         store.create_organization(system, &new).await?;
-        let agent = store
-            .ensure_default_agent(&system.within(id), AgentId::new(START, rand::random()), START)
-            .await?;
+        let agent =
+            store.ensure_default_agent(&system.grant(id), AgentId::new(START, rand::random()), START).await?;
         workers.push(agent);
     }
     let workers = &workers;
@@ -209,7 +208,7 @@ fn owner(number: u32) -> PrincipalId {
 }
 
 /// A session in its initial state.
-pub fn new_session(agent: &Agent, number: u32, at: Micros) -> Birth {
+pub fn new_session(agent: &Agent, number: u32, at: Micros) -> NewAgentSession {
     // A different number than the one that chooses the organization, so that each organization has sessions of every
     // kind.
     let other = number / 1_000 + number;
@@ -237,5 +236,5 @@ pub fn new_session(agent: &Agent, number: u32, at: Micros) -> Birth {
     };
     let mut session = AgentSession::new(agent.organization, SessionId::new(at, rand::random()), given);
     session.archived = other.is_multiple_of(10).then_some(at);
-    Birth { session, changes: Vec::new(), parent: None, secrets: Vec::new() }
+    NewAgentSession { session, changes: Vec::new(), parent: None, secrets: Vec::new() }
 }

@@ -75,7 +75,7 @@ pub async fn prepare(unfair: &Unfair) -> Outcome<Data> {
 async fn fill(database: &str, sessions: u32, folder: &Path) -> Outcome {
     eprintln!("filling {database} with {sessions} sessions; this takes minutes, once");
     let store = Store::new(Database::open(database, OpenMode::Migrate, START.0).await?);
-    let system = System::for_administration();
+    let system = System::administration();
     let mut keys = String::new();
     for (name, members) in PEOPLE {
         let organization = seed::create_organization(&store, &system, name).await?;
@@ -85,7 +85,7 @@ async fn fill(database: &str, sessions: u32, folder: &Path) -> Outcome {
                 writeln!(keys, "{member} {}", seed::create_key(&store, &system, organization, owner).await?)?;
             }
         }
-        let granted = system.within(organization);
+        let granted = system.grant(organization);
         let agent = store.ensure_default_agent(&granted, AgentId::new(START, rand::random()), START).await?;
         let count = [("Tenant", OWN), ("Big", sessions)].into_iter().find(|(known, _)| *known == name);
         let (store, system, agent) = (&store, &system, &agent);

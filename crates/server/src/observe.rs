@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use store::Written;
+use store::WriteCounts;
 use tracing::{Span, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -369,7 +369,7 @@ impl Metrics {
     }
 
     /// Says what was written since the server started, and whether the database was found damaged.
-    pub fn set_database(&self, written: Written, damaged: bool) {
+    pub fn set_database(&self, written: WriteCounts, damaged: bool) {
         self.database_damaged.set(damaged.into());
         self.commits.inner().store(written.commits, Ordering::Relaxed);
         self.committed_batches.inner().store(written.batches, Ordering::Relaxed);

@@ -18,7 +18,7 @@ pub async fn follow(app: App) {
     let mut watch = app.store.database().watch([Topic::Devices]);
     loop {
         tokio::select! {
-            open = watch.changed() => if !open { break },
+            open = watch.wait_for_commit() => if !open { break },
             () = app.stop.cancelled() => break,
         }
         queue::start(&app);
@@ -71,7 +71,7 @@ impl Looks {
     /// Waits until it is time to look; `false` once the database is closed. Cancelling it loses no commit.
     pub async fn due(&mut self) -> bool {
         if !self.changed {
-            if !self.watch.changed().await {
+            if !self.watch.wait_for_commit().await {
                 return false;
             }
             self.changed = true;

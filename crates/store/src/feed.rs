@@ -13,7 +13,7 @@ use domain::time::Micros;
 
 /// A stretch of the change feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Feed {
+pub struct FeedPage {
     /// In the order of their sequence.
     pub lines: Vec<FeedLine>,
     /// The newest sequence there is; what a reader that has no lines yet goes on from.
@@ -25,7 +25,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::Resync`] when lines after that position are no longer kept.
-    pub async fn changes(&self, granted: &Granted<ViewSessions>, after: i64, limit: u32) -> Result<Feed> {
+    pub async fn list_changes(
+        &self,
+        granted: &Granted<ViewSessions>,
+        after: i64,
+        limit: u32,
+    ) -> Result<FeedPage> {
         let lines = "SELECT sequence, kind, session_us, session_tail, revision, what, at_us FROM changes
                      WHERE organization = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
         let counters = "SELECT sequence, pruned FROM counters WHERE organization = $1";
@@ -40,7 +45,7 @@ impl Store {
             return Err(Refusal::Resync { pruned, latest }.into());
         }
         let lines = rows.iter().map(|row| line(granted.organization(), row)).collect::<Result<_>>()?;
-        Ok(Feed { lines, latest })
+        Ok(FeedPage { lines, latest })
     }
 
     /// Forgets lines that are older than `before`, up to the first one that is not: an import brings lines that are

@@ -20,38 +20,38 @@ mod rows;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use access::authentication::Means;
-pub use access::credentials::Chosen;
-pub use access::idempotency::{Begun, Scope, StoredAnswer};
-pub use access::own_keys::{ApiToken, TokenName};
+pub use access::authentication::Authentication;
+pub use access::credentials::OrganizationChoice;
+pub use access::idempotency::{IdempotencyScope, IdempotencyState, StoredResponse};
+pub use access::own_keys::{ApiKey, ApiKeyName};
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
 pub use agents::changes::CycleLimit;
 pub use agents::lists::{SessionFacets, SessionStats};
 pub use agents::secrets::{SealedSecret, SecretPlace};
-pub use agents::sessions::Birth;
+pub use agents::sessions::NewAgentSession;
 pub use agents::usage::UsageDay;
-pub use audit::attribution::{By, Proof};
-pub use audit::chain::{AuditHead, AuditProof, BrokenLine, ChainedLine};
-pub use audit::log::{AuditLine, NewAuditLine};
-pub use audit::segments::{Segment, SegmentLine, SegmentWalk};
+pub use audit::attribution::{Attribution, Grant};
+pub use audit::chain::{AuditHead, AuditProof, BrokenEntry, ChainedEntry};
+pub use audit::log::{AuditEntry, NewAuditEntry};
+pub use audit::segments::{Segment, SegmentEntry, SegmentWalk};
 pub use database::{
-    Asker, Database, DatabaseError, OpenMode, Readers, ServerLock, Topic, Watch, WorkWait, Written,
+    Database, DatabaseError, OpenMode, Readers, ScanCaller, ServerLock, Topic, Watch, WorkWait, WriteCounts,
 };
-pub use devices::due::{Due, DueHold, LostHost};
+pub use devices::due::{DueHold, LostHost, SweepWork};
 pub use devices::files::{FileKind, NewFile, StoredFile};
-pub use devices::fleet::{DeviceUpdate, QueueState, Queued};
+pub use devices::fleet::{DeviceUpdate, QueueEntry, QueueSnapshot};
 pub use devices::hosts::HostLink;
-pub use directory::account_roles::GivenBy;
+pub use directory::account_roles::RoleSource;
 pub use directory::identities::Identity;
-pub use directory::invitations::Invited;
-pub use directory::memberships::Member;
-pub use directory::people::{Known, NewPassword};
-pub use feed::Feed;
-pub use logins::device_logins::Approval;
-pub use logins::second_factors::Factor;
-pub use logins::sessions::Opening;
+pub use directory::invitations::ReceivedInvitation;
+pub use directory::memberships::OrganizationMember;
+pub use directory::people::{NewPassword, SignInRecord};
+pub use feed::FeedPage;
+pub use logins::device_logins::DeviceLoginApproval;
+pub use logins::second_factors::SecondFactor;
+pub use logins::sessions::LoginExpectations;
 pub use logins::signing_keys::PublicKey;
-pub use maintenance::doctor::{Orphans, Powerful};
+pub use maintenance::doctor::{Orphans, OverprivilegedServiceUser};
 pub use maintenance::restore;
 
 use domain::Refusal;

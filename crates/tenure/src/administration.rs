@@ -33,12 +33,12 @@ impl Administration {
     pub async fn open(settings: &Settings) -> CommandResult<Self> {
         let database =
             Database::open(settings.database.reveal(), OpenMode::Existing, SystemClock.now().0).await?;
-        Ok(Self { store: Store::new(database), system: System::for_administration() })
+        Ok(Self { store: Store::new(database), system: System::administration() })
     }
 
     /// Over an open store.
     pub fn from_store(store: &Store) -> Self {
-        Self { store: store.clone(), system: System::for_administration() }
+        Self { store: store.clone(), system: System::administration() }
     }
 
     /// Waits for what is written.
@@ -51,7 +51,7 @@ impl Administration {
     /// # Errors
     /// There is none.
     pub async fn find_organization(&self, wanted: &OrgRef) -> CommandResult<Organization> {
-        let all = self.store.organizations(&self.system).await?;
+        let all = self.store.list_organizations(&self.system).await?;
         let found = all.into_iter().filter(|known| known.deleted.is_none()).find(|known| match wanted {
             OrgRef::Id(id) => known.id == *id,
             OrgRef::Name(name) => known.name == *name,
@@ -67,7 +67,7 @@ impl Administration {
     /// # Errors
     /// There is none.
     pub async fn find_user(&self, email: &str) -> CommandResult<Principal> {
-        let known = self.store.known(&self.system, email).await?;
+        let known = self.store.find_person_by_email(&self.system, email).await?;
         known.map(|known| known.person.principal).ok_or_else(|| {
             CommandError::new(format!("there is no user {email}")).hint("`tenure user list` shows them all")
         })
@@ -78,7 +78,7 @@ impl Administration {
     /// # Errors
     /// There is none.
     pub async fn find_service_user(&self, id: Uuid) -> CommandResult<Principal> {
-        let all = self.store.principals(&self.system).await?;
+        let all = self.store.list_principals(&self.system).await?;
         let found = all.into_iter().find(|known| {
             known.id.0 == id
                 && known.kind == PrincipalKind::ServiceUser

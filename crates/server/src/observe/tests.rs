@@ -70,7 +70,7 @@ fn metrics_are_told_with_bounded_labels() {
     metrics.session_created("device");
     metrics.allocation(AllocationOutcome::Ready);
     metrics.allocation(AllocationOutcome::NoMatch);
-    metrics.set_database(Written { commits: 3, batches: 12 }, true);
+    metrics.set_database(WriteCounts { commits: 3, batches: 12 }, true);
 
     let text = metrics.encode().unwrap();
     for line in [

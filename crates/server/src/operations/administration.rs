@@ -12,7 +12,7 @@ use domain::permission::{Permission, Role};
 use domain::principal::{Membership, Principal};
 use domain::refusal::Thing;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
-use store::{Granted, GrantedAccount, Proof, System};
+use store::{Grant, Granted, GrantedAccount, System};
 
 /// What is to change in an organization; what is `None` stays, and an inner `None` lifts a limit.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +30,7 @@ pub struct OrganizationUpdate {
 /// # Errors
 /// Only those of the store.
 pub async fn members(app: &App, granted: &Granted<ManageMembers>) -> Result<Vec<(Principal, Role)>, Failure> {
-    Ok(app.store.members_here(granted).await?)
+    Ok(app.store.list_principals_in_organization(granted).await?)
 }
 
 /// The account's people with their memberships, the oldest first.
@@ -41,7 +41,7 @@ pub async fn people(
     app: &App,
     granted: &GrantedAccount<ManageMembers>,
 ) -> Result<Vec<(Principal, Vec<Membership>)>, Failure> {
-    Ok(app.store.people_of_account(granted, None).await?)
+    Ok(app.store.list_account_people(granted, None).await?)
 }
 
 /// One of the account's people with their memberships.
@@ -54,7 +54,7 @@ pub async fn person(
     id: Option<PrincipalId>,
 ) -> Result<(Principal, Vec<Membership>), Failure> {
     let missing = || Failure::from(Refusal::NotFound(Thing::Principal));
-    let found = app.store.people_of_account(granted, Some(id.ok_or_else(missing)?)).await?;
+    let found = app.store.list_account_people(granted, Some(id.ok_or_else(missing)?)).await?;
     found.into_iter().next().ok_or_else(missing)
 }
 
@@ -112,7 +112,7 @@ pub async fn organizations(
     app: &App,
     granted: &GrantedAccount<ManageOrganizations>,
 ) -> Result<Vec<(Organization, Limits)>, Failure> {
-    Ok(app.store.organizations_with_limits(granted, app.now()).await?)
+    Ok(app.store.list_organizations_with_limits(granted, app.now()).await?)
 }
 
 /// One organization with its limits.
@@ -125,7 +125,7 @@ pub async fn organization(
     id: OrganizationId,
 ) -> Result<(Organization, Limits), Failure> {
     known(app, id).await?;
-    let limits = app.store.organization_limits(&granted.within(id), app.now()).await?;
+    let limits = app.store.load_organization_limits(&granted.narrow_to(id), app.now()).await?;
     Ok((known(app, id).await?, limits))
 }
 
@@ -137,7 +137,7 @@ pub async fn own_organization(
     app: &App,
     granted: &Granted<ViewSessions>,
 ) -> Result<(Organization, Limits), Failure> {
-    let limits = app.store.organization_limits(granted, app.now()).await?;
+    let limits = app.store.load_organization_limits(granted, app.now()).await?;
     Ok((known(app, granted.organization()).await?, limits))
 }
 
@@ -152,7 +152,7 @@ pub async fn create_organization(
     limits: OrganizationUpdate,
 ) -> Result<(Organization, Limits), Failure> {
     let acting = acting(granted);
-    let id = match app.store.made_before(&acting).await? {
+    let id = match app.store.find_earlier_creation(&acting).await? {
         Some(made) => OrganizationId(made),
         None => {
             name::of_organization(name)?;
@@ -209,11 +209,11 @@ pub async fn delete_organization(
 
 /// The store's own right, used for who may manage organizations.
 fn acting(granted: &GrantedAccount<ManageOrganizations>) -> System {
-    System::for_administration().on_behalf_of(granted.by())
+    System::administration().attribute_to(granted.attribution())
 }
 
 async fn known(app: &App, id: OrganizationId) -> Result<Organization, Failure> {
-    let all = app.store.organizations(&System::for_administration()).await?;
+    let all = app.store.list_organizations(&System::administration()).await?;
     let found = all.into_iter().find(|one| one.id == id && one.deleted.is_none());
     found.ok_or_else(|| Refusal::NotFound(Thing::Organization).into())
 }

@@ -5,7 +5,7 @@ use crate::state::App;
 use domain::agent::{self, AgentSession, Change, Command, Limits, Moment};
 use domain::ids::SessionId;
 use domain::time::{Micros, Span};
-use store::access::{Right, ViewSessions};
+use store::access::{PermissionType, ViewSessions};
 use store::{CycleLimit, Granted};
 
 /// How often a change is decided anew because somebody else was faster. Each time somebody did get through, so this
@@ -24,15 +24,15 @@ pub struct Changed {
 ///
 /// # Errors
 /// What `command` and the rules say; [`Failure::Busy`] after too many tries.
-pub async fn change<P: Right>(
+pub async fn change<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
     id: SessionId,
     command: impl Fn(&AgentSession) -> Result<Command, Failure>,
 ) -> Result<Changed, Failure> {
-    let view = granted.also::<ViewSessions>()?;
+    let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
-        let session = app.store.agent_session(&view, id).await?;
+        let session = app.store.load_agent_session(&view, id).await?;
         let command = command(&session)?;
         if let Some(changed) = attempt(app, granted, session, command).await? {
             return Ok(changed);
@@ -45,7 +45,7 @@ pub async fn change<P: Right>(
 ///
 /// # Errors
 /// What the rules say.
-pub async fn attempt<P: Right>(
+pub async fn attempt<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
     session: AgentSession,
@@ -74,14 +74,14 @@ pub fn moment(app: &App, now: Micros, limits: &Limits) -> Moment {
 }
 
 /// Only what starts or spends something asks for the limits.
-async fn limits<P: Right>(
+async fn limits<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
     command: &Command,
     now: Micros,
 ) -> Result<Limits, Failure> {
     let asks = matches!(command, Command::Post(_) | Command::Claim { .. } | Command::Report { .. });
-    if asks { Ok(app.store.organization_limits(granted, now).await?) } else { Ok(Limits::default()) }
+    if asks { Ok(app.store.load_organization_limits(granted, now).await?) } else { Ok(Limits::default()) }
 }
 
 fn cycle_limit(limits: &Limits, changes: &[Change], now: Micros) -> Option<CycleLimit> {

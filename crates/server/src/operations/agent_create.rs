@@ -12,7 +12,7 @@ use domain::json::Json;
 use domain::principal::PrincipalKind;
 use domain::refusal::Thing;
 use store::access::{ImpersonateSessions, UseSessions, ViewSessions};
-use store::{Birth, Granted, SealedSecret};
+use store::{Granted, NewAgentSession, SealedSecret};
 
 /// How often a parent is loaded anew because it has changed meanwhile.
 const ATTEMPTS: u32 = 50;
@@ -82,7 +82,7 @@ pub struct Create {
     /// What else the wire was given and gives back.
     pub extra: Json,
     /// Whose it is to be, when not the caller's.
-    pub on_behalf_of: Option<PrincipalId>,
+    pub attribute_to: Option<PrincipalId>,
     /// Its secrets.
     pub secrets: Vec<NewSecret>,
     /// What is said in it at once.
@@ -95,14 +95,14 @@ pub struct Create {
 /// [`Refusal::NotFound`] for an agent or parent that is not in the organization; [`Refusal::Invalid`];
 /// [`Refusal::Forbidden`] for who may not act in another's name; what stands against a child of the parent.
 pub async fn create(app: &App, granted: &Granted<UseSessions>, new: Create) -> Result<AgentSession, Failure> {
-    if let Some(made) = app.store.made_before(granted).await?.and_then(SessionId::from_uuid) {
-        if granted.principal() != new.on_behalf_of.or(granted.principal()) {
-            granted.also::<ImpersonateSessions>()?;
+    if let Some(made) = app.store.find_earlier_creation(granted).await?.and_then(SessionId::from_uuid) {
+        if granted.principal() != new.attribute_to.or(granted.principal()) {
+            granted.authorize::<ImpersonateSessions>()?;
         }
-        return Ok(app.store.agent_session(&granted.also()?, made).await?);
+        return Ok(app.store.load_agent_session(&granted.authorize()?, made).await?);
     }
     let worker = choose(app, granted, &new.agent).await?;
-    let (owner, owner_kind) = owner(app, granted, new.on_behalf_of).await?;
+    let (owner, owner_kind) = owner(app, granted, new.attribute_to).await?;
     let message = match new.message.clone() {
         Some(post) => Some(agent_messages::prepare(app, granted, post, owner).await?),
         None => None,
@@ -110,7 +110,7 @@ pub async fn create(app: &App, granted: &Granted<UseSessions>, new: Create) -> R
     let sealed = seal(app, &new.secrets)?;
     let parent = new.parent;
     let caller = granted.principal().unwrap_or(owner);
-    let limits = app.store.organization_limits(granted, app.now()).await?;
+    let limits = app.store.load_organization_limits(granted, app.now()).await?;
     if let Some(schema) = &new.output_schema {
         app.judges.check(schema).await?;
     }
@@ -138,7 +138,7 @@ async fn born(
     let tail = random_tail(app.random_bytes());
     for _ in 0..ATTEMPTS {
         let parent = match parent {
-            Some(id) => Some(app.store.agent_session(&granted.also::<ViewSessions>()?, id).await?),
+            Some(id) => Some(app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, id).await?),
             None => None,
         };
         let now = app.now();
@@ -158,7 +158,7 @@ async fn born(
                 let changes = decide(&parent, actor, Command::AddChild(id), &moment)?;
                 Ok::<_, Refusal>((parent, changes))
             });
-            Ok(Birth { session, changes, parent: parent.transpose()?, secrets: secrets.to_vec() })
+            Ok(NewAgentSession { session, changes, parent: parent.transpose()?, secrets: secrets.to_vec() })
         };
         match app.store.create_agent_session(granted, now, tail, birth).await {
             Err(store::Error::Stale) => {}
@@ -169,7 +169,7 @@ async fn born(
 }
 
 async fn choose(app: &App, granted: &Granted<UseSessions>, choice: &AgentChoice) -> Result<Agent, Failure> {
-    let view = granted.also::<ViewSessions>()?;
+    let view = granted.authorize::<ViewSessions>()?;
     match choice {
         AgentChoice::Default => agents::default(app, granted).await,
         AgentChoice::Id(id) => agents::get(app, &view, *id).await,
@@ -190,9 +190,9 @@ pub async fn owner(
     let caller = granted.principal().ok_or_else(|| Failure::internal("a session needs an owner"))?;
     let wanted = other.unwrap_or(caller);
     if wanted != caller {
-        granted.also::<ImpersonateSessions>()?;
+        granted.authorize::<ImpersonateSessions>()?;
     }
-    let (principal, may) = app.store.principal_here(granted, wanted).await?;
+    let (principal, may) = app.store.load_principal_in_organization(granted, wanted).await?;
     let uses = may.has(domain::permission::Permission::UseSessions);
     if wanted != caller && !(uses && principal.state == domain::principal::PrincipalState::Active) {
         return Err(Refusal::NotFound(Thing::Member).into());

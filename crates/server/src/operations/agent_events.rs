@@ -27,7 +27,7 @@ pub async fn page(
     id: SessionId,
     query: &EventQuery,
 ) -> Result<Listed<Event>, Failure> {
-    Ok(app.store.events(granted, id, query).await?)
+    Ok(app.store.list_events(granted, id, query).await?)
 }
 
 /// The place of an event in its session, to go on from.
@@ -40,7 +40,7 @@ pub async fn place(
     id: SessionId,
     event: EventId,
 ) -> Result<i64, Failure> {
-    let there = app.store.event_at(granted, id, event.sequence()).await?;
+    let there = app.store.load_event(granted, id, event.sequence()).await?;
     if there == Some(event) { Ok(event.sequence()) } else { Err(Refusal::NotFound(Thing::Event).into()) }
 }
 
@@ -58,7 +58,7 @@ pub async fn follow(
     let organization = granted.organization().0;
     let topic = Topic::Agent { organization, created_us: id.created().0 };
     let looks = Looks::follow(app, Looking::Stream, [topic]);
-    app.store.agent_session(&granted, id).await?;
+    app.store.load_agent_session(&granted, id).await?;
     let after = match since {
         Some(event) => place(app, &granted, id, event).await?,
         None => 0,
@@ -97,7 +97,7 @@ impl Follow {
     /// Those of the store.
     pub async fn next(&mut self) -> Result<Option<Vec<Event>>, Failure> {
         loop {
-            let read = match self.app.store.events(&self.granted, self.id, &self.query()).await {
+            let read = match self.app.store.list_events(&self.granted, self.id, &self.query()).await {
                 Err(store::Error::Refused(Refusal::NotFound(_))) => return Ok(None),
                 read => read?.items,
             };

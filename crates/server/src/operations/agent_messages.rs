@@ -36,10 +36,10 @@ pub async fn post(
     post: Post,
 ) -> Result<(AgentSession, Message), Failure> {
     let caller = granted.principal().ok_or_else(|| Failure::internal("a message needs an author"))?;
-    if let Some(made) = app.store.made_before(granted).await? {
-        let session = app.store.agent_session(&granted.also()?, id).await?;
+    if let Some(made) = app.store.find_earlier_creation(granted).await? {
+        let session = app.store.load_agent_session(&granted.authorize()?, id).await?;
         may_act_on(&session, granted.actor())?;
-        return Ok((session, app.store.message_named(granted, id, MessageId(made)).await?));
+        return Ok((session, app.store.find_message(granted, id, MessageId(made)).await?));
     }
     let message = prepare(app, granted, post, caller).await?;
     let changed = change(app, granted, id, |_| Ok(Command::Post(message.clone()))).await?;
@@ -62,7 +62,7 @@ pub async fn page(
     after: i64,
     limit: u32,
 ) -> Result<Listed<Message>, Failure> {
-    Ok(app.store.messages(granted, id, after, limit).await?)
+    Ok(app.store.list_messages(granted, id, after, limit).await?)
 }
 
 /// What was said after one message and before another, newest first; fewer than `limit` when their rows are large.
@@ -77,7 +77,7 @@ pub async fn page_back(
     before: i64,
     limit: u32,
 ) -> Result<Vec<Message>, Failure> {
-    Ok(app.store.messages_back(granted, id, after, before, limit).await?)
+    Ok(app.store.list_newest_messages(granted, id, after, before, limit).await?)
 }
 
 /// Gives a message its id and author: `owner` when no other is named.

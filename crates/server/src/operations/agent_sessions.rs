@@ -42,7 +42,7 @@ pub async fn list(
     filter: &SessionFilter,
     select: Select,
 ) -> Result<Listed<AgentSession>, Failure> {
-    Ok(app.store.agent_session_list(granted, filter, select).await?)
+    Ok(app.store.list_agent_sessions(granted, filter, select).await?)
 }
 
 /// The like over all organizations.
@@ -55,7 +55,7 @@ pub async fn list_account(
     filter: &SessionFilter,
     select: Select,
 ) -> Result<Listed<AgentSession>, Failure> {
-    Ok(app.store.agent_session_list_account(granted, filter, select).await?)
+    Ok(app.store.list_account_agent_sessions(granted, filter, select).await?)
 }
 
 /// Which of these tags some session of the organization has.
@@ -67,7 +67,7 @@ pub async fn existing_tags(
     granted: &Granted<ViewSessions>,
     tags: &[String],
 ) -> Result<Vec<String>, Failure> {
-    Ok(app.store.existing_tags(granted, tags).await?)
+    Ok(app.store.list_existing_tags(granted, tags).await?)
 }
 
 /// Which of these tags some session has of the organizations that a filter names.
@@ -80,7 +80,7 @@ pub async fn existing_tags_account(
     filter: &SessionFilter,
     tags: &[String],
 ) -> Result<Vec<String>, Failure> {
-    Ok(app.store.existing_tags_account(granted, filter, tags).await?)
+    Ok(app.store.list_account_existing_tags(granted, filter, tags).await?)
 }
 
 /// One agent session.
@@ -88,7 +88,7 @@ pub async fn existing_tags_account(
 /// # Errors
 /// [`Refusal::NotFound`](domain::Refusal::NotFound).
 pub async fn get(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<AgentSession, Failure> {
-    Ok(app.store.agent_session(granted, id).await?)
+    Ok(app.store.load_agent_session(granted, id).await?)
 }
 
 /// One agent session, whatever its organization, which is in it.
@@ -135,7 +135,7 @@ pub async fn update(
 /// # Errors
 /// `NotFound`; `NotYours`; [`Failure::Busy`] after too many tries.
 pub async fn delete(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> Result<(), Failure> {
-    if app.store.made_before(granted).await?.is_some() {
+    if app.store.find_earlier_creation(granted).await?.is_some() {
         return Ok(());
     }
     for _ in 0..50 {
@@ -235,7 +235,7 @@ pub async fn pinned(
     granted: &Granted<ViewSessions>,
     ids: &[SessionId],
 ) -> Result<HashSet<SessionId>, Failure> {
-    Ok(app.store.pinned_sessions(granted, ids).await?.into_iter().collect())
+    Ok(app.store.list_pinned_sessions(granted, ids).await?.into_iter().collect())
 }
 
 /// How many sessions of the organization stand where.
@@ -243,7 +243,7 @@ pub async fn pinned(
 /// # Errors
 /// Only those of the store.
 pub async fn stats(app: &App, granted: &Granted<ViewSessions>) -> Result<SessionStats, Failure> {
-    Ok(app.store.agent_session_stats(granted).await?)
+    Ok(app.store.load_agent_session_stats(granted).await?)
 }
 
 /// Which values the sessions of a list have, and how often.
@@ -255,7 +255,7 @@ pub async fn facets(
     granted: &Granted<ViewSessions>,
     filter: &SessionFilter,
 ) -> Result<SessionFacets, Failure> {
-    Ok(app.store.agent_session_facets(granted, filter).await?)
+    Ok(app.store.load_agent_session_facets(granted, filter).await?)
 }
 
 async fn end(

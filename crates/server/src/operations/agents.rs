@@ -76,8 +76,8 @@ pub struct AgentQuery {
 /// # Errors
 /// `NotFound` when it was deleted since.
 pub async fn made(app: &App, granted: &Granted<UseSessions>) -> Result<Option<Agent>, Failure> {
-    match app.store.made_before(granted).await? {
-        Some(made) => get(app, &granted.also()?, AgentId(made)).await.map(Some),
+    match app.store.find_earlier_creation(granted).await? {
+        Some(made) => get(app, &granted.authorize()?, AgentId(made)).await.map(Some),
         None => Ok(None),
     }
 }
@@ -121,7 +121,7 @@ pub async fn list(
     if !query.search.as_ref().is_none_or(fits) {
         return Err(Refusal::invalid("search", format!("at most {MAX_SEARCH_CHARS} characters")).into());
     }
-    Ok(app.store.agents(granted, query.search.as_deref(), query.offset, query.limit).await?)
+    Ok(app.store.list_agents(granted, query.search.as_deref(), query.offset, query.limit).await?)
 }
 
 /// One agent.
@@ -129,7 +129,7 @@ pub async fn list(
 /// # Errors
 /// [`Refusal::NotFound`], also when it was deleted.
 pub async fn get(app: &App, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent, Failure> {
-    Ok(app.store.agent(granted, id).await?)
+    Ok(app.store.load_agent(granted, id).await?)
 }
 
 /// The agent of a name.
@@ -139,7 +139,7 @@ pub async fn get(app: &App, granted: &Granted<ViewSessions>, id: AgentId) -> Res
 pub async fn by_name(app: &App, granted: &Granted<ViewSessions>, name: &str) -> Result<Agent, Failure> {
     // What can be no name is the name of nobody.
     agent::agent_name(name).map_err(|_| Refusal::NotFound(Thing::Agent))?;
-    Ok(app.store.agent_by_name(granted, name).await?)
+    Ok(app.store.load_agent_by_name(granted, name).await?)
 }
 
 /// The agent that every organization has.
@@ -161,9 +161,9 @@ pub async fn update(
     id: AgentId,
     update: AgentUpdate,
 ) -> Result<Agent, Failure> {
-    let view = granted.also::<ViewSessions>()?;
+    let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
-        let before = app.store.agent(&view, id).await?;
+        let before = app.store.load_agent(&view, id).await?;
         let after = checked(changed(&before, update.clone(), app.now()))?;
         match app.store.update_agent(granted, &before, &after).await {
             Err(store::Error::Stale) => {}

@@ -12,14 +12,14 @@ use domain::principal::Scopes;
 use domain::refusal::Thing;
 use domain::time::{Micros, Span};
 use store::access::ManageOwnKeys;
-use store::{Caller, GrantedPerson, Means, TokenName};
+use store::{ApiKeyName, Authentication, Caller, GrantedPerson};
 
-pub use store::ApiToken;
+pub use store::ApiKey;
 
 /// A key with its secret, where it may be shown: when it was just made, or the settings say that it is kept.
 pub struct Shown {
     /// The key.
-    pub token: ApiToken,
+    pub token: ApiKey,
     /// The secret.
     pub secret: Option<String>,
 }
@@ -40,9 +40,9 @@ pub struct Change {
 /// # Errors
 /// [`Refusal::OutOfScope`].
 pub async fn list(app: &App, caller: &Caller, expired: bool) -> Result<Vec<Shown>, Failure> {
-    let own = caller.itself("read:user")?;
+    let own = caller.authorize_self("read:user")?;
     let now = app.now();
-    let all = app.store.tokens(&own).await?.into_iter();
+    let all = app.store.list_api_keys(&own).await?.into_iter();
     Ok(all.filter(|token| expired || !has_expired(token, now)).map(shown).collect())
 }
 
@@ -51,7 +51,7 @@ pub async fn list(app: &App, caller: &Caller, expired: bool) -> Result<Vec<Shown
 /// # Errors
 /// [`Refusal::NotFound`], also for somebody else's and for one that has expired, unless those are asked for.
 pub async fn get(app: &App, caller: &Caller, name: &str, expired: bool) -> Result<Shown, Failure> {
-    let token = find(app, &caller.itself("read:user")?, name).await?;
+    let token = find(app, &caller.authorize_self("read:user")?, name).await?;
     if has_expired(&token, app.now()) && !expired {
         return Err(Refusal::NotFound(Thing::Credential).into());
     }
@@ -66,20 +66,20 @@ pub async fn get(app: &App, caller: &Caller, name: &str, expired: bool) -> Resul
 pub async fn create(app: &App, caller: &Caller, ttl: i64, scopes: Option<Scopes>) -> Result<Shown, Failure> {
     let own = makes_keys(app, caller).await?;
     narrower(caller.scopes(), scopes)?;
-    if let Some(made) = app.store.made_before(&own).await? {
-        let token = app.store.token(&own, TokenName::Id(CredentialId(made))).await?;
+    if let Some(made) = app.store.find_earlier_creation(&own).await? {
+        let token = app.store.load_api_key(&own, ApiKeyName::Id(CredentialId(made))).await?;
         return Ok(Shown { token, secret: None });
     }
     let now = app.now();
     let secret = Secret::new(Wire::Probe, app.random_bytes());
     let credential = Credential {
-        organization: caller.bound(),
+        organization: caller.bound_organization(),
         expires: expiry(caller, ttl, now),
         ..Credential::new(&secret, Wire::Probe, own.person(), now, app.random_bytes())
     };
     let recoverable = app.settings.probe_recoverable_tokens.then(|| secret.reveal().to_owned());
-    let token = ApiToken { credential, scopes: scopes.or(caller.scopes()), updated: now, recoverable };
-    app.store.create_token(&own, &token, &secret.hash()).await?;
+    let token = ApiKey { credential, scopes: scopes.or(caller.scopes()), updated: now, recoverable };
+    app.store.create_api_key(&own, &token, &secret.hash()).await?;
     Ok(Shown { token, secret: Some(secret.reveal().to_owned()) })
 }
 
@@ -89,10 +89,10 @@ pub async fn create(app: &App, caller: &Caller, ttl: i64, scopes: Option<Scopes>
 /// # Errors
 /// As [`create`] and [`get`].
 pub async fn change(app: &App, caller: &Caller, name: &str, change: Change) -> Result<Shown, Failure> {
-    let own = caller.itself("write:user")?;
-    caller.may::<ManageOwnKeys>()?;
+    let own = caller.authorize_self("write:user")?;
+    caller.authorize::<ManageOwnKeys>()?;
     let before = find(app, &own, name).await?;
-    if caller.means() != Means::Key(before.credential.id) {
+    if caller.authentication() != Authentication::Key(before.credential.id) {
         makes_keys(app, caller).await?;
     }
     let wanted = if change.reset_scopes { None } else { change.scopes.or(before.scopes) };
@@ -106,7 +106,7 @@ pub async fn change(app: &App, caller: &Caller, name: &str, change: Change) -> R
     }
     let renews = change.ttl.is_none() && change.scopes.is_none() && !change.reset_scopes;
     if !renews {
-        app.store.change_token(&own, &before, &after, None).await?;
+        app.store.change_api_key(&own, &before, &after, None).await?;
         return Ok(shown(after));
     }
     if has_expired(&before, app.now()) {
@@ -115,7 +115,7 @@ pub async fn change(app: &App, caller: &Caller, name: &str, change: Change) -> R
     let secret = Secret::new(before.credential.wire, app.random_bytes());
     after.credential.suffix = secret.suffix().to_owned();
     after.recoverable = app.settings.probe_recoverable_tokens.then(|| secret.reveal().to_owned());
-    app.store.change_token(&own, &before, &after, Some((&secret.hash(), secret.suffix()))).await?;
+    app.store.change_api_key(&own, &before, &after, Some((&secret.hash(), secret.suffix()))).await?;
     Ok(Shown { token: after, secret: Some(secret.reveal().to_owned()) })
 }
 
@@ -124,30 +124,30 @@ pub async fn change(app: &App, caller: &Caller, name: &str, change: Change) -> R
 /// # Errors
 /// As [`get`].
 pub async fn revoke(app: &App, caller: &Caller, name: &str) -> Result<(), Failure> {
-    let own = caller.itself("write:user")?;
+    let own = caller.authorize_self("write:user")?;
     let token = find(app, &own, name).await?;
-    Ok(app.store.revoke_token(&own, token.credential.id, app.now()).await?)
+    Ok(app.store.revoke_api_key(&own, token.credential.id, app.now()).await?)
 }
 
 /// Whether a key is good no longer.
-pub fn has_expired(token: &ApiToken, now: Micros) -> bool {
+pub fn has_expired(token: &ApiKey, now: Micros) -> bool {
     token.credential.expires.is_some_and(|expires| expires <= now)
 }
 
-async fn find(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiToken, Failure> {
-    let by_id = || parse_uuid(name).map(|id| TokenName::Id(CredentialId(id)));
-    let named = Secret::parse(name).map(|secret| TokenName::Secret(secret.hash())).or_else(by_id);
+async fn find(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiKey, Failure> {
+    let by_id = || parse_uuid(name).map(|id| ApiKeyName::Id(CredentialId(id)));
+    let named = Secret::parse(name).map(|secret| ApiKeyName::Secret(secret.hash())).or_else(by_id);
     let named = named.ok_or(Refusal::NotFound(Thing::Credential))?;
-    Ok(app.store.token(own, named).await?)
+    Ok(app.store.load_api_key(own, named).await?)
 }
 
 /// When a key expires that a caller gives so many seconds.
 fn expiry(caller: &Caller, ttl: i64, now: Micros) -> Option<Micros> {
     let asked = (ttl > 0).then(|| now + Span(ttl.saturating_mul(1_000_000)));
-    keys::expiry(asked, caller.lends_until())
+    keys::expiry(asked, caller.max_key_expiry())
 }
 
-fn shown(token: ApiToken) -> Shown {
+fn shown(token: ApiKey) -> Shown {
     let secret = token.recoverable.clone();
     Shown { token, secret }
 }

@@ -60,7 +60,7 @@ pub async fn open(
         return Err(unknown());
     }
     // The address is the proof.
-    let granted = System::for_jobs().within::<ViewSessions>(OrganizationId(id(0)?));
+    let granted = System::background_jobs().grant::<ViewSessions>(OrganizationId(id(0)?));
     attachments::fetch(app, &granted, FileId(id(16)?)).await
 }
 

@@ -44,5 +44,5 @@ pub async fn fetch(
 /// # Errors
 /// `NotFound`.
 pub async fn list(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<Vec<Sent>, Failure> {
-    Ok(app.store.session_attachments(granted, id).await?)
+    Ok(app.store.list_session_attachments(granted, id).await?)
 }

@@ -4,13 +4,13 @@ use crate::failure::Failure;
 use crate::state::App;
 use domain::page::Page;
 use store::access::ViewAudit;
-pub use store::{AuditLine, NewAuditLine};
+pub use store::{AuditEntry, NewAuditEntry};
 use store::{Granted, GrantedAccount, System};
 
 /// Notes what is done outside of the store, or not done at all: a sign-in that failed. Everything else is noted by the
 /// store in the batch that does it. When it cannot be noted, that is logged, and the caller is not told that it failed.
-pub async fn note(app: &App, line: NewAuditLine) {
-    if let Err(error) = app.store.audit_note(&System::for_jobs(), &line).await {
+pub async fn note(app: &App, line: NewAuditEntry) {
+    if let Err(error) = app.store.record_audit_entry(&System::background_jobs(), &line).await {
         tracing::error!(%error, action = line.action, "a line of the audit log is lost");
     }
 }
@@ -24,8 +24,8 @@ pub async fn list(
     granted: &Granted<ViewAudit>,
     before: Option<i64>,
     limit: u32,
-) -> Result<Page<AuditLine>, Failure> {
-    Ok(app.store.audit_lines(granted, before, limit).await?)
+) -> Result<Page<AuditEntry>, Failure> {
+    Ok(app.store.list_audit_entries(granted, before, limit).await?)
 }
 
 /// The like for the whole account.
@@ -37,6 +37,6 @@ pub async fn list_account(
     granted: &GrantedAccount<ViewAudit>,
     before: Option<i64>,
     limit: u32,
-) -> Result<Page<AuditLine>, Failure> {
-    Ok(app.store.audit_lines_account(granted, before, limit).await?)
+) -> Result<Page<AuditEntry>, Failure> {
+    Ok(app.store.list_account_audit_entries(granted, before, limit).await?)
 }

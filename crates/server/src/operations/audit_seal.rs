@@ -5,7 +5,7 @@ use domain::time::Micros;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
-use store::{AuditHead, Segment, SegmentLine, SegmentWalk, Store, System};
+use store::{AuditHead, Segment, SegmentEntry, SegmentWalk, Store, System};
 
 /// Lines that are read at once.
 const AT_ONCE: u32 = 1000;
@@ -34,10 +34,10 @@ pub async fn seal(
     before: Micros,
     now: Micros,
 ) -> Result<Sealed, Failure> {
-    let system = System::for_jobs();
-    while store.drop_sealed_audit(&system).await? {}
-    let mut sealed = Sealed { head: store.audit_sealed(&system).await?, ..Sealed::default() };
-    let Some(through) = store.audit_sealable(&system, before).await? else { return Ok(sealed) };
+    let system = System::background_jobs();
+    while store.delete_sealed_audit_entries(&system).await? {}
+    let mut sealed = Sealed { head: store.load_sealed_audit_head(&system).await?, ..Sealed::default() };
+    let Some(through) = store.find_sealable_audit_entry(&system, before).await? else { return Ok(sealed) };
     loop {
         let after = sealed.head.map_or(0, |head| head.sequence);
         if after >= through {
@@ -45,7 +45,7 @@ pub async fn seal(
         }
         let segment = export(store, archive, after, through).await?;
         store.seal_audit(&system, &segment, now).await?;
-        while store.drop_sealed_audit(&system).await? {}
+        while store.delete_sealed_audit_entries(&system).await? {}
         sealed.segments += 1;
         sealed.lines += segment.head.sequence - after;
         sealed.head = Some(segment.head);
@@ -81,12 +81,12 @@ async fn export(
 }
 
 /// The lines of the next segment. It ends at one that has a hash: lines from before the chain have none.
-async fn lines(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentLine>, Failure> {
-    let system = System::for_jobs();
-    let mut lines: Vec<SegmentLine> = Vec::new();
+async fn lines(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentEntry>, Failure> {
+    let system = System::background_jobs();
+    let mut lines: Vec<SegmentEntry> = Vec::new();
     loop {
         let last = lines.last().map_or(after, |line| line.sequence);
-        let more = store.audit_segment(&system, last, through, AT_ONCE).await?;
+        let more = store.list_audit_segment_entries(&system, last, through, AT_ONCE).await?;
         let end = more.is_empty();
         lines.extend(more);
         let long = lines.last().is_some_and(|line| line.sequence - after >= MOST && line.is_chained());
@@ -97,9 +97,9 @@ async fn lines(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentLin
 }
 
 /// That the lines follow one another; gives the last one.
-fn check(lines: &[SegmentLine]) -> Result<AuditHead, Failure> {
+fn check(lines: &[SegmentEntry]) -> Result<AuditHead, Failure> {
     let empty = || Failure::internal("the audit log has no line to seal");
-    let mut walk = SegmentWalk::before(lines.first().ok_or_else(empty)?, None);
+    let mut walk = SegmentWalk::new(lines.first().ok_or_else(empty)?, None);
     for line in lines {
         walk.take(line).map_err(|broken| {
             Failure::internal(format!("line {} of the audit log {}", broken.sequence, broken.why))

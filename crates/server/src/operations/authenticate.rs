@@ -7,7 +7,7 @@ use crate::state::App;
 use domain::credential::{Secret, SecretHash};
 use domain::login::renewal;
 use std::net::IpAddr;
-use store::{Caller, Chosen, Means, System};
+use store::{Authentication, Caller, OrganizationChoice, System};
 use tracing::Instrument;
 
 /// Looks up who calls with a credential, an API key or the token of a login session, from an address, and notes that it
@@ -20,7 +20,7 @@ use tracing::Instrument;
 pub async fn authenticate_from(
     app: &App,
     credential: Option<&str>,
-    chosen: Chosen,
+    chosen: OrganizationChoice,
     address: Option<IpAddr>,
 ) -> Result<Caller, Failure> {
     let credential = credential.ok_or(Failure::Unauthenticated)?;
@@ -38,15 +38,15 @@ pub async fn authenticate_from(
 pub async fn owner_of(
     app: &App,
     key: &SecretHash,
-    chosen: Chosen,
+    chosen: OrganizationChoice,
     address: Option<IpAddr>,
 ) -> Result<Caller, Failure> {
     let now = app.now();
-    let caller = app.store.caller(key, chosen, now).await?;
+    let caller = app.store.authenticate_key(key, chosen, now).await?;
     from_allowed_network(&caller, address)?;
     let caller = policies::weighed(app, caller).await?;
     if app.used.due(caller.credential().0, now) {
-        note(app, caller.means());
+        note(app, caller.authentication());
     }
     Ok(caller)
 }
@@ -55,48 +55,52 @@ pub async fn owner_of(
 ///
 /// # Errors
 /// As [`authenticate_from`].
-pub async fn authenticate(app: &App, credential: Option<&str>, chosen: Chosen) -> Result<Caller, Failure> {
+pub async fn authenticate(
+    app: &App,
+    credential: Option<&str>,
+    chosen: OrganizationChoice,
+) -> Result<Caller, Failure> {
     authenticate_from(app, credential, chosen, None).await
 }
 
 /// Nobody is told that the key is good elsewhere.
 fn from_allowed_network(caller: &Caller, address: Option<IpAddr>) -> Result<(), Failure> {
-    if caller.may_come_from(address) { Ok(()) } else { Err(Failure::Unauthenticated) }
+    if caller.accepts_address(address) { Ok(()) } else { Err(Failure::Unauthenticated) }
 }
 
 async fn signed_in(
     app: &App,
     token: &str,
-    chosen: Chosen,
+    chosen: OrganizationChoice,
     address: Option<IpAddr>,
 ) -> Result<Caller, Failure> {
     let claims = tokens::read(app, Use::Session, token).await?;
     let session = claims.session().ok_or(Failure::Unauthenticated)?;
     let scopes = claims.scopes()?;
     let now = app.now();
-    let (caller, seen) = app.store.caller_signed_in(session, &claims.hash(), chosen, now).await?;
+    let (caller, seen) = app.store.authenticate_login(session, &claims.hash(), chosen, now).await?;
     if caller.principal().0 != claims.sub {
         return Err(Failure::Unauthenticated);
     }
     from_allowed_network(&caller, address)?;
     if renewal(seen, now).is_some() && app.used.due(session.uuid(), now) {
-        note(app, caller.means());
+        note(app, caller.authentication());
     }
     let caller = policies::weighed(app, caller).await?;
     Ok(match scopes {
-        Some(scopes) => caller.narrowed(scopes),
+        Some(scopes) => caller.narrow(scopes),
         None => caller,
     })
 }
 
 /// Notes that a credential was used. Nobody waits for it.
-fn note(app: &App, means: Means) {
+fn note(app: &App, means: Authentication) {
     let app = app.clone();
     let noting = async move {
-        let (system, now) = (System::for_jobs(), app.now());
+        let (system, now) = (System::background_jobs(), app.now());
         let noted = match means {
-            Means::Key(key) => app.store.credential_used(&system, key, now).await,
-            Means::Login(session) => app.store.login_used(&system, session, now).await,
+            Authentication::Key(key) => app.store.record_credential_use(&system, key, now).await,
+            Authentication::Login(session) => app.store.record_login_use(&system, session, now).await,
         };
         if let Err(error) = noted {
             tracing::warn!(%error, "cannot note that a credential was used");

@@ -6,7 +6,7 @@
 
 use crate::failure::Failure;
 use crate::front::connections::network;
-use crate::operations::audit::{self, NewAuditLine};
+use crate::operations::audit::{self, NewAuditEntry};
 use crate::operations::browsers;
 use crate::state::App;
 use domain::Refusal;
@@ -18,7 +18,7 @@ use domain::principal::normal_email;
 use domain::time::Span;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use store::{By, Error, System};
+use store::{Attribution, Error, System};
 
 /// So many attempts at one thing in a window.
 #[derive(Debug, Clone, Copy)]
@@ -90,13 +90,13 @@ fn limits(app: &App) -> (AttemptLimits, Span) {
 /// # Errors
 /// Only those of the store.
 pub(super) async fn try_reserve(app: &App, budgets: &[Budget]) -> Result<Result<(), Full>, Failure> {
-    let (system, now) = (System::for_sign_in(), app.now());
+    let (system, now) = (System::sign_in(), app.now());
     if budgets.is_empty() {
         return Ok(Ok(()));
     }
     let hashes = budgets.iter().map(|budget| budget.what).collect::<Vec<_>>();
     let full = async || -> Result<Option<Full>, Failure> {
-        let attempts = app.store.attempts(&system, &hashes, now).await?;
+        let attempts = app.store.load_attempts(&system, &hashes, now).await?;
         let mut each = attempts.iter().zip(budgets).enumerate();
         let full = each.find_map(|(at, (attempts, budget))| {
             attempts.locked(budget.limit, now).map(|wait| Full { at, wait })
@@ -130,7 +130,7 @@ pub(super) async fn reserve(app: &App, budgets: impl IntoIterator<Item = Budget>
 /// Only those of the store.
 pub(super) async fn give_back(app: &App, budgets: impl IntoIterator<Item = Budget>) -> Result<(), Failure> {
     let back = budgets.into_iter().map(|budget| budget.what).collect::<Vec<_>>();
-    Ok(app.store.settle_attempts(&System::for_sign_in(), &[], &back).await?)
+    Ok(app.store.settle_attempts(&System::sign_in(), &[], &back).await?)
 }
 
 /// Forgets all attempts at something.
@@ -138,7 +138,7 @@ pub(super) async fn give_back(app: &App, budgets: impl IntoIterator<Item = Budge
 /// # Errors
 /// Only those of the store.
 pub(super) async fn forget(app: &App, budget: Budget) -> Result<(), Failure> {
-    Ok(app.store.settle_attempts(&System::for_sign_in(), &[budget.what], &[]).await?)
+    Ok(app.store.settle_attempts(&System::sign_in(), &[budget.what], &[]).await?)
 }
 
 /// Whether something happens for the first time in a window: what is noted once in a while asks this.
@@ -203,7 +203,7 @@ impl Trial {
         let mut of_user = limits.of_user();
         if let Some(ip) = from {
             let crowd = Budget::new(&format!("sign-in from {ip}"), limits.of_crowd(), window);
-            let attempts = app.store.attempts(&System::for_sign_in(), &[crowd.what], app.now()).await?;
+            let attempts = app.store.load_attempts(&System::sign_in(), &[crowd.what], app.now()).await?;
             if attempts.iter().any(|attempts| attempts.locked(limits.of_network(), app.now()).is_some()) {
                 of_user = limits.of_user_in_a_crowd();
             }
@@ -216,7 +216,7 @@ impl Trial {
     /// Settles an attempt that got in, or halfway in.
     pub(super) async fn succeed(self, app: &App) -> Result<(), Failure> {
         let back = self.shared.iter().map(|budget| budget.what).collect::<Vec<_>>();
-        Ok(app.store.settle_attempts(&System::for_sign_in(), &[self.own.what], &back).await?)
+        Ok(app.store.settle_attempts(&System::sign_in(), &[self.own.what], &back).await?)
     }
 
     /// Notes the first failure of a window.
@@ -233,10 +233,10 @@ async fn note(app: &App, action: &str, budget: &Budget, email: &str, origin: &Or
         return Ok(());
     }
     let email = normal_email(email).unwrap_or_default();
-    let known = app.store.known(&System::for_sign_in(), &email).await?;
+    let known = app.store.find_person_by_email(&System::sign_in(), &email).await?;
     let target = if known.is_some() { email } else { String::new() };
-    let by = By::address(origin.remote_ip);
-    audit::note(app, NewAuditLine::new(by, action, target, json!({}), app.now())).await;
+    let by = Attribution::anonymous(origin.remote_ip);
+    audit::note(app, NewAuditEntry::new(by, action, target, json!({}), app.now())).await;
     Ok(())
 }
 

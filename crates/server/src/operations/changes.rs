@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::state::App;
 use store::access::ViewSessions;
-use store::{Feed, Granted};
+use store::{FeedPage, Granted};
 
 /// The lines of an organization's change feed after a position, at most `limit`.
 ///
@@ -14,6 +14,6 @@ pub async fn after(
     granted: &Granted<ViewSessions>,
     after: i64,
     limit: u32,
-) -> Result<Feed, Failure> {
-    Ok(app.store.changes(granted, after, limit).await?)
+) -> Result<FeedPage, Failure> {
+    Ok(app.store.list_changes(granted, after, limit).await?)
 }

@@ -44,9 +44,9 @@ impl Clocks {
 /// # Errors
 /// The database cannot be asked.
 pub async fn believed(app: &App) -> Result<bool, Failure> {
-    let system = System::for_jobs();
-    let known = app.store.believed_time(&system).await?;
-    let database = app.store.database_time(&system).await?;
+    let system = System::background_jobs();
+    let known = app.store.load_believed_time(&system).await?;
+    let database = app.store.load_database_time(&system).await?;
     let (wall, steady) = (app.now(), Span::from(app.clock.steady()));
     let note = {
         let mut state = app.clocks.state();
@@ -69,7 +69,7 @@ pub async fn believed(app: &App) -> Result<bool, Failure> {
     };
     app.metrics.set_clock_believed(note.0);
     if note.1 {
-        app.store.believe_time(&system, wall).await?;
+        app.store.store_believed_time(&system, wall).await?;
     }
     Ok(note.0)
 }

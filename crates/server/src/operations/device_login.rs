@@ -19,7 +19,7 @@ use domain::refusal::Thing;
 use domain::time::Span;
 use sha2::{Digest, Sha256};
 use store::access::{ManageOwnKeys, UseSessions};
-use store::{By, Caller, Error, GrantedPerson, Means, System};
+use store::{Attribution, Authentication, Caller, Error, GrantedPerson, System};
 
 /// What is counted of a network whose programs nobody lets in.
 const BEGUN: &str = "device login";
@@ -71,8 +71,8 @@ pub async fn begin(app: &App, client: &str, origin: Origin) -> Result<Begun, Fai
             polled: None,
             state: State::Pending,
         };
-        let system = System::for_sign_in();
-        match app.store.ask_in(&system, &new, &hash(&device_code), &hash(&user_code)).await {
+        let system = System::sign_in();
+        match app.store.create_device_login(&system, &new, &hash(&device_code), &hash(&user_code)).await {
             Err(Error::Stale) => {}
             outcome => {
                 outcome?;
@@ -89,8 +89,8 @@ pub async fn begin(app: &App, client: &str, origin: Origin) -> Result<Begun, Fai
 /// # Errors
 /// Only those of the store.
 pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<Asked>, Failure> {
-    let (system, code, now) = (System::for_sign_in(), hash(device_code), app.now());
-    let found = app.store.asked_in(&system, &code).await?;
+    let (system, code, now) = (System::sign_in(), hash(device_code), app.now());
+    let found = app.store.load_device_login(&system, &code).await?;
     let Some((login, approval)) = found.filter(|(login, _)| login.client == client) else { return Ok(None) };
     let answer = login.answer(now);
     let interval = match answer {
@@ -106,9 +106,12 @@ pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<As
             let until = now + Span::from(app.settings.device_key_expires);
             let organization = Some(approval.organization);
             let (token, secret) = prepare(app, approval.principal, organization, &name, None, Some(until));
-            let by = By { principal: Some(approval.principal), ..By::address(login.origin.remote_ip) };
-            let system = system.on_behalf_of(by);
-            return match app.store.redeem(&system, &code, &token, &secret.hash(), now).await {
+            let by = Attribution {
+                principal: Some(approval.principal),
+                ..Attribution::anonymous(login.origin.remote_ip)
+            };
+            let system = system.attribute_to(by);
+            return match app.store.redeem_device_login(&system, &code, &token, &secret.hash(), now).await {
                 Ok(()) => {
                     budgets::give_back(app, Budget::of_network(app, BEGUN, &login.origin)).await?;
                     Ok(Some(Asked::Key(secret)))
@@ -119,7 +122,7 @@ pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<As
             };
         }
     };
-    match app.store.note_asked(&system, &code, login.polled, interval, now).await {
+    match app.store.record_device_login_poll(&system, &code, login.polled, interval, now).await {
         Ok(()) => Ok(Some(Asked::Told(answer))),
         // It asks several times at once.
         Err(Error::Stale) => Ok(Some(Asked::Told(Answer::SlowDown(interval)))),
@@ -142,7 +145,7 @@ pub fn program(login: &DeviceLogin) -> String {
 pub async fn waiting(app: &App, caller: &Caller, typed: &str) -> Result<DeviceLogin, Failure> {
     demand_fresh(app, caller)?;
     let (own, code, codes_tried) = tried(app, caller, typed).await?;
-    found(app, codes_tried, app.store.waiting(&own, &code, app.now()).await).await
+    found(app, codes_tried, app.store.find_pending_device_login(&own, &code, app.now()).await).await
 }
 
 /// The organizations that a person may let programs into, the oldest first.
@@ -150,7 +153,7 @@ pub async fn waiting(app: &App, caller: &Caller, typed: &str) -> Result<DeviceLo
 /// # Errors
 /// Only those of the store.
 pub async fn choices(app: &App, caller: &Caller) -> Result<Vec<(OrganizationId, String)>, Failure> {
-    let account = caller.may_in_account::<UseSessions>().is_ok();
+    let account = caller.authorize_in_account::<UseSessions>().is_ok();
     let may = |role: Option<Role>| {
         account || role.is_some_and(|role| role.permissions().has(Permission::ManageOwnKeys))
     };
@@ -164,10 +167,13 @@ pub async fn choices(app: &App, caller: &Caller) -> Result<Vec<(OrganizationId, 
 /// As [`waiting`], and [`Refusal::Forbidden`] for a role that has no keys.
 pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
     let (own, code, codes_tried) = tried(app, caller, typed).await?;
-    let granted = caller.may::<ManageOwnKeys>()?;
+    let granted = caller.authorize::<ManageOwnKeys>()?;
     demand_fresh(app, caller)?;
-    let Means::Login(session) = caller.means() else { return Err(Failure::Unauthenticated) };
-    found(app, codes_tried, app.store.let_in(&granted, &own, session, &code, app.now()).await).await
+    let Authentication::Login(session) = caller.authentication() else {
+        return Err(Failure::Unauthenticated);
+    };
+    found(app, codes_tried, app.store.approve_device_login(&granted, &own, session, &code, app.now()).await)
+        .await
 }
 
 /// Does not let it in.
@@ -176,7 +182,7 @@ pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failu
 /// As [`waiting`].
 pub async fn keep_out(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
     let (own, code, codes_tried) = tried(app, caller, typed).await?;
-    found(app, codes_tried, app.store.keep_out(&own, &code, app.now()).await).await
+    found(app, codes_tried, app.store.deny_device_login(&own, &code, app.now()).await).await
 }
 
 /// Takes an attempt at a code out of the caller's budget. Gives what finds the program, and the budget for

@@ -26,7 +26,7 @@ pub async fn list(
     granted: &Granted<ViewSessions>,
     page: PageRequest,
 ) -> Result<Page<DeviceSession>, Failure> {
-    Ok(app.store.device_sessions(granted, page).await?)
+    Ok(app.store.list_device_sessions(granted, page).await?)
 }
 
 /// One device session.
@@ -38,7 +38,7 @@ pub async fn get(
     granted: &Granted<ViewSessions>,
     id: SessionId,
 ) -> Result<DeviceSession, Failure> {
-    Ok(app.store.device_session(granted, id).await?)
+    Ok(app.store.load_device_session(granted, id).await?)
 }
 
 /// Creates a device session for the caller.
@@ -47,8 +47,8 @@ pub async fn get(
 /// Only those of the store.
 pub async fn create(app: &App, granted: &Granted<UseSessions>) -> Result<DeviceSession, Failure> {
     let owner = granted.principal().ok_or_else(|| Failure::internal("a session needs an owner"))?;
-    if let Some(made) = app.store.made_before(granted).await?.and_then(SessionId::from_uuid) {
-        return get(app, &granted.also()?, made).await;
+    if let Some(made) = app.store.find_earlier_creation(granted).await?.and_then(SessionId::from_uuid) {
+        return get(app, &granted.authorize()?, made).await;
     }
     let tail = domain::ids::random_tail(app.random_bytes());
     let session = app.store.create_device_session(granted, owner, app.now(), tail).await?;
@@ -87,10 +87,10 @@ async fn request(
     id: SessionId,
     wanted: Wanted,
 ) -> Result<Hold, Failure> {
-    let view = granted.also::<ViewSessions>()?;
+    let view = granted.authorize::<ViewSessions>()?;
     // The session first: who may not see it must not learn from the pool's refusals either.
-    let session = app.store.device_session(&view, id).await?;
-    if let Some(made) = app.store.made_before(granted).await? {
+    let session = app.store.load_device_session(&view, id).await?;
+    if let Some(made) = app.store.find_earlier_creation(granted).await? {
         granted.actor().may_act_on(session.owner, Thing::Session)?;
         return find(&session, |known| known.id == HoldId(made));
     }
@@ -99,7 +99,7 @@ async fn request(
     let command = Command::Request { hold, wanted };
     change(app, granted, id, |_| Ok(command.clone())).await?;
     queue::run(app).await;
-    let session = app.store.device_session(&view, id).await?;
+    let session = app.store.load_device_session(&view, id).await?;
     find(&session, |known| known.id == hold)
 }
 
@@ -132,7 +132,7 @@ pub async fn release_device(
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::NotYours`].
 pub async fn release_anywhere(app: &App, granted: &Granted<UseSessions>, name: &str) -> Result<(), Failure> {
-    let open = app.store.open_holds(&granted.also()?).await?;
+    let open = app.store.list_open_holds(&granted.authorize()?).await?;
     let own = |hold: &Hold| Some(hold.principal) == granted.principal();
     let mut called = open.iter().filter(|(_, hold)| hold.is_called(name)).collect::<Vec<_>>();
     called.sort_by_key(|(_, hold)| !own(hold));
@@ -164,9 +164,9 @@ pub async fn change(
     command: impl Fn(&DeviceSession) -> Result<Command, Failure>,
 ) -> Result<DeviceSession, Failure> {
     let store: &Store = &app.store;
-    let view = granted.also::<ViewSessions>()?;
+    let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
-        let session = store.device_session(&view, id).await?;
+        let session = store.load_device_session(&view, id).await?;
         let now = app.now();
         let changes = decide(&session, granted.actor(), command(&session)?, now)?;
         match store.change_device_session(granted, session, &changes, now).await {

@@ -18,7 +18,7 @@ const LISTED: usize = 12;
 /// # Errors
 /// [`Refusal::NoMatch`], which says what there is.
 pub async fn could_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wanted) -> Result<(), Failure> {
-    let devices = app.store.devices(granted).await?;
+    let devices = app.store.list_devices(granted).await?;
     if devices.iter().any(|device| wanted.matches(&device.offer)) {
         return Ok(());
     }
@@ -36,7 +36,7 @@ pub async fn could_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wa
 /// # Errors
 /// Only those of the store.
 pub async fn offers(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Offer>, Failure> {
-    let devices = app.store.devices(granted).await?;
+    let devices = app.store.list_devices(granted).await?;
     let free = devices.into_iter().filter(Device::free).map(|device| device.offer);
     Ok(free.collect::<BTreeSet<_>>().into_iter().collect())
 }
@@ -49,7 +49,7 @@ pub async fn held_by_caller(
     app: &App,
     granted: &Granted<ViewSessions>,
 ) -> Result<Vec<(SessionKey, Hold, HoldState)>, Failure> {
-    let open = app.store.open_holds(granted).await?;
+    let open = app.store.list_open_holds(granted).await?;
     let own = open.into_iter().filter(|(_, hold)| Some(hold.principal) == granted.principal());
     Ok(own.map(|(session, hold)| (session, hold.clone(), hold.state())).collect())
 }
@@ -59,9 +59,9 @@ pub async fn held_by_caller(
 /// # Errors
 /// Only those of the store.
 pub async fn count(app: &App) -> Result<(), Failure> {
-    let system = System::for_jobs();
+    let system = System::background_jobs();
     let mut counts = DeviceCounts::default();
-    for device in app.store.all_devices(&system).await? {
+    for device in app.store.list_all_devices(&system).await? {
         match device {
             Device { holder: Some(_), .. } => counts.held += 1,
             Device { cleaning: true, .. } => counts.cleaning += 1,
@@ -69,7 +69,7 @@ pub async fn count(app: &App) -> Result<(), Failure> {
             _ => counts.free += 1,
         }
     }
-    let pending = app.store.queue(&system).await?.queue.len();
+    let pending = app.store.load_queue(&system).await?.queue.len();
     app.metrics.set_holds(counts.held, i64::try_from(pending).unwrap_or(i64::MAX));
     app.metrics.set_devices(counts);
     Ok(())

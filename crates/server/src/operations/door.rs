@@ -109,16 +109,16 @@ pub async fn go_on(
 /// [`Failure::Unauthenticated`] for a challenge that is unknown, used or too old; [`Refusal::WrongCode`];
 /// [`Refusal::TooManyAttempts`].
 pub async fn answer(app: &App, challenge: &str, code: &str, visitor: Visitor<'_>) -> Result<Entry, Failure> {
-    let (system, hash) = (System::for_sign_in(), hash(challenge));
-    let (id, data) = app.store.half(&system, PURPOSE, &hash, app.now()).await?;
+    let (system, hash) = (System::sign_in(), hash(challenge));
+    let (id, data) = app.store.load_challenge(&system, PURPOSE, &hash, app.now()).await?;
     let kept: Kept = serde_json::from_str(&data).map_err(Failure::internal)?;
-    let person = app.store.person(&system.over(id)).await?;
+    let person = app.store.load_person(&system.grant_person(id)).await?;
     if person.principal.state != PrincipalState::Active {
         return Err(Failure::Unauthenticated);
     }
     // Not where the factor was taken away meanwhile: there is nothing that a code could be of.
     second_factor::check(app, id, code).await?;
-    app.store.end_half(&system, PURPOSE, &hash).await?;
+    app.store.end_challenge(&system, PURPOSE, &hash).await?;
     let mut methods = kept.methods.iter().filter_map(|name| Method::parse(name)).collect::<Vec<_>>();
     methods.extend([Method::OneTime, Method::MultiFactor]);
     let (long, alone, password_hash) = (kept.long, kept.alone, kept.password_hash);
@@ -137,8 +137,8 @@ async fn challenge(app: &App, person: &Person, shown: &Shown<'_>) -> Result<Half
         methods: shown.methods.iter().map(|method| method.name().to_owned()).collect(),
     };
     let data = serde_json::to_string(&kept).map_err(Failure::internal)?;
-    let (system, id) = (System::for_sign_in(), person.principal.id);
-    app.store.keep_half(&system, id, PURPOSE, &hash(&challenge), &data, expires).await?;
+    let (system, id) = (System::sign_in(), person.principal.id);
+    app.store.create_challenge(&system, id, PURPOSE, &hash(&challenge), &data, expires).await?;
     Ok(Half { challenge, expires })
 }
 

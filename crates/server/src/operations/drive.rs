@@ -93,7 +93,7 @@ async fn held_device(
     granted: &Granted<UseSessions>,
     name: &str,
 ) -> Result<(SessionKey, Hold, HeldDevice), Failure> {
-    let open = app.store.open_holds(&granted.also()?).await?;
+    let open = app.store.list_open_holds(&granted.authorize()?).await?;
     let mut named = open
         .into_iter()
         .filter_map(|(session, hold)| {
@@ -110,7 +110,7 @@ async fn held_device(
 }
 
 async fn reach(app: &App, held: &HeldDevice) -> Result<(Arc<HostConnection>, String), Failure> {
-    let device = app.store.device(&System::for_jobs(), held.device).await?;
+    let device = app.store.load_device(&System::background_jobs(), held.device).await?;
     let host = app.hosts.get(device.host).ok_or_else(unreachable_host)?;
     Ok((host, device.serial))
 }
@@ -123,7 +123,7 @@ async fn uploaded(
     let wrong = || Refusal::invalid("uploadId", "the id that uploads.create gave");
     let id = upload.and_then(Value::as_str).ok_or_else(wrong)?;
     let id = domain::ids::parse_uuid(id).ok_or(Refusal::NotFound(Thing::File))?;
-    let file = app.store.file(granted, FileId(id), app.now()).await?;
+    let file = app.store.load_file(granted, FileId(id), app.now()).await?;
     if !file.complete {
         return Err(
             Refusal::invalid("uploadId", "an upload whose bytes have been sent to its uploadUrl").into()
@@ -140,7 +140,7 @@ pub(crate) fn used(app: &App, session: SessionKey, hold: &Hold) {
     }
     let (app, hold) = (app.clone(), hold.id);
     let noting = async move {
-        if let Err(error) = app.store.hold_used(&System::for_jobs(), session, hold, now).await {
+        if let Err(error) = app.store.record_hold_use(&System::background_jobs(), session, hold, now).await {
             tracing::warn!(%error, "cannot note that a device was used");
         }
     };

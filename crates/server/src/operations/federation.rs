@@ -7,7 +7,7 @@
 use crate::failure::Failure;
 use crate::issuer::{Issuer, Journey, Trouble};
 use crate::master_key::NONCE;
-use crate::operations::audit::{self, NewAuditLine};
+use crate::operations::audit::{self, NewAuditEntry};
 use crate::operations::budgets::{self, Budget};
 use crate::operations::door::{self, Entry, Shown, Visitor};
 use crate::operations::policies;
@@ -25,7 +25,7 @@ use domain::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use store::{By, Caller, Error, GivenBy, Identity, System};
+use store::{Attribution, Caller, Error, Identity, RoleSource, System};
 
 /// Where people come back to.
 pub const CALLBACK: &str = "/sign-in/oidc/callback";
@@ -170,7 +170,7 @@ pub async fn finish(
     let claimed = issuer.redeem(app.now(), code, &journey).await?;
     budgets::give_back(app, network).await?;
     let now = app.now();
-    let (system, used) = (System::for_sign_in(), hash(&kept.state));
+    let (system, used) = (System::sign_in(), hash(&kept.state));
     match app.store.use_once(&system, PURPOSE, &used, Micros(kept.until_us)).await {
         Err(Error::Stale) => return Err(Turned::Late),
         outcome => outcome?,
@@ -179,7 +179,7 @@ pub async fn finish(
     if kept.again && authenticated.is_none_or(|at| now >= at + Span::from(app.settings.fresh_auth)) {
         return Err(Turned::Stale);
     }
-    let by = By::address(visitor.origin.remote_ip);
+    let by = Attribution::anonymous(visitor.origin.remote_ip);
     let person = match recognized(app, issuer, &claimed, by).await {
         Err(Turned::Stranger { subject, why }) => {
             note_refused(app, issuer, &subject, why, by).await?;
@@ -218,13 +218,18 @@ fn denied(error: &str) -> Turned {
 }
 
 /// Who somebody is here, from now on.
-async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Result<Person, Turned> {
-    let system = System::for_sign_in().on_behalf_of(by);
+async fn recognized(
+    app: &App,
+    issuer: &Issuer,
+    claimed: &Claimed,
+    by: Attribution,
+) -> Result<Person, Turned> {
+    let system = System::sign_in().attribute_to(by);
     let identity = Identity { issuer: issuer.name(), subject: &claimed.subject };
     for _ in 0..TRIES {
         let now = app.now();
         let namesake = match &claimed.email {
-            Some(email) => app.store.known(&system, email).await?.map(|known| known.person),
+            Some(email) => app.store.find_person_by_email(&system, email).await?.map(|known| known.person),
             None => None,
         };
         let owner = match &namesake {
@@ -235,8 +240,8 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
             None => None,
         };
         // Read after who has the address: another request of the same person may link the two meanwhile.
-        let known = match app.store.identified(&system, identity).await? {
-            Some(id) => Some(app.store.person(&system.over(id)).await?),
+        let known = match app.store.find_person_by_identity(&system, identity).await? {
+            Some(id) => Some(app.store.load_person(&system.grant_person(id)).await?),
             None => None,
         };
         let invited = match &claimed.email {
@@ -250,7 +255,7 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
         let state = known.as_ref().map(|person| person.principal.state);
         let outcome = match (admit(state, claimed.verified, owner, may_create), known, namesake) {
             (Admission::Enter, Some(person), _) => {
-                app.store.identity_seen(&system, identity, now).await?;
+                app.store.record_identity_use(&system, identity, now).await?;
                 return Ok(person);
             }
             (Admission::Link, _, Some(person)) => {
@@ -258,7 +263,7 @@ async fn recognized(app: &App, issuer: &Issuer, claimed: &Claimed, by: By) -> Re
             }
             (Admission::Create, ..) => {
                 let new = newcomer(app, claimed, now);
-                app.store.create_identified(&system, &new, identity).await.map(drop)
+                app.store.create_person_with_identity(&system, &new, identity).await.map(drop)
             }
             (Admission::Refuse(why), ..) => {
                 return Err(Turned::Stranger { subject: claimed.subject.clone(), why });
@@ -281,12 +286,12 @@ async fn note_refused(
     issuer: &Issuer,
     subject: &str,
     why: Stranger,
-    by: By,
+    by: Attribution,
 ) -> Result<(), Turned> {
     let window = Span::from(app.settings.sign_in_window);
     if budgets::is_first(app, &format!("oidc {why:?} {subject}"), window).await? {
         let details = json!({ "issuer": issuer.name(), "subject": subject, "why": why.name() });
-        audit::note(app, NewAuditLine::new(by, "login.fail", String::new(), details, app.now())).await;
+        audit::note(app, NewAuditEntry::new(by, "login.fail", String::new(), details, app.now())).await;
     }
     Ok(())
 }
@@ -318,7 +323,7 @@ async fn wanted(app: &App, claimed: &Claimed) -> Result<Vec<Membership>, Turned>
     let groups = claimed.groups.as_deref().unwrap_or_default();
     let mut wanted = Vec::new();
     for rule in app.settings.oidc_roles.iter().filter(|rule| groups.contains(&rule.group)) {
-        match app.store.organization_called(&System::for_sign_in(), &rule.organization).await? {
+        match app.store.find_organization_by_name(&System::sign_in(), &rule.organization).await? {
             Some(organization) => wanted.push(Membership { organization, role: rule.role }),
             None => tracing::warn!(organization = rule.organization, "oidc_roles names no organization"),
         }
@@ -335,7 +340,7 @@ fn wanted_in_account(app: &App, claimed: &Claimed) -> Option<AccountRole> {
 
 /// Gives somebody the roles that their groups say, in organizations and in the account. Nothing is changed where no group means anything here, or the issuer
 /// does not say all of them.
-async fn join(app: &App, person: PrincipalId, claimed: &Claimed, by: By) -> Result<(), Turned> {
+async fn join(app: &App, person: PrincipalId, claimed: &Claimed, by: Attribution) -> Result<(), Turned> {
     if !app.settings.groups_count() {
         return Ok(());
     }
@@ -343,12 +348,12 @@ async fn join(app: &App, person: PrincipalId, claimed: &Claimed, by: By) -> Resu
         tracing::warn!(%person, "the issuer does not say all groups: roles stay as they are");
         return Ok(());
     }
-    let system = System::for_sign_in().on_behalf_of(by);
+    let system = System::sign_in().attribute_to(by);
     let role = wanted_in_account(app, claimed);
-    app.store.set_account_role(&system, person, role, GivenBy::Groups, app.now()).await?;
+    app.store.set_account_role(&system, person, role, RoleSource::Groups, app.now()).await?;
     for _ in 0..TRIES {
         let wanted = wanted(app, claimed).await?;
-        let changes = changes(&app.store.memberships_of(&system, person).await?, &wanted);
+        let changes = changes(&app.store.list_memberships(&system, person).await?, &wanted);
         match app.store.apply_groups(&system, person, &changes, app.now()).await {
             Err(Error::Stale) => {}
             outcome => return Ok(outcome?),
@@ -372,9 +377,9 @@ pub struct Ways {
 /// # Errors
 /// [`domain::Refusal::OutOfScope`].
 pub async fn ways(app: &App, caller: &Caller) -> Result<Ways, Failure> {
-    let own = caller.itself("read:user")?;
+    let own = caller.authorize_self("read:user")?;
     let may_have_password = policies::may_have_password(app, own.person()).await?;
-    let password = may_have_password && app.store.password_hash(&own).await?.is_some();
+    let password = may_have_password && app.store.load_password_hash(&own).await?.is_some();
     let issuer = policies::is_federated(app, own.person()).await?;
     Ok(Ways { password, may_have_password, issuer })
 }

@@ -111,7 +111,7 @@ pub async fn receive_upload<E: std::fmt::Display>(
     length: Option<u64>,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<(), Failure> {
-    let file = app.store.file_by_token(token_hash(token), app.now()).await?;
+    let file = app.store.load_file_by_token(token_hash(token), app.now()).await?;
     if file.kind != FileKind::Upload {
         return Err(Refusal::NotFound(Thing::File).into());
     }
@@ -127,7 +127,7 @@ pub async fn receive_upload<E: std::fmt::Display>(
         let sentence = format!("expected the {} bytes that were announced, got {size}", file.size);
         return Err(RequestFailure::Body(sentence).into());
     }
-    Ok(app.store.file_complete(&file, size).await?)
+    Ok(app.store.complete_file(&file, size).await?)
 }
 
 /// Takes a recording from the host that made it.
@@ -146,7 +146,7 @@ pub async fn receive_recording<E: std::fmt::Display>(
         return Err(Refusal::NotFound(Thing::File).into());
     }
     match keep(app, &file, Room::Grows, body).await {
-        Ok(size) => Ok(app.store.file_complete(&file, size).await?),
+        Ok(size) => Ok(app.store.complete_file(&file, size).await?),
         Err(failure) => {
             // The host may try again; until then the recording takes no room.
             app.store.reserve_bytes(&file, 0, u64::MAX).await?;
@@ -167,8 +167,8 @@ pub async fn keep_attachment<E: std::fmt::Display>(
     name: &str,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<StoredFile, Failure> {
-    if let Some(made) = app.store.made_before(granted).await? {
-        return Ok(app.store.file(granted, FileId(made), app.now()).await?);
+    if let Some(made) = app.store.find_earlier_creation(granted).await? {
+        return Ok(app.store.load_file(granted, FileId(made), app.now()).await?);
     }
     let plain = !name.trim().is_empty() && name.chars().count() <= 255 && !name.contains(['/', '\\']);
     if !plain || name.chars().any(char::is_control) {
@@ -178,15 +178,15 @@ pub async fn keep_attachment<E: std::fmt::Display>(
     // What a server that fails has left of it is gone after an hour, with the room that was kept for it.
     let arrives = Span::from(app.settings.upload_expires);
     let (new, _) = announce(app, granted, owner, FileKind::Attachment, name, 0, arrives).await?;
-    let file = app.store.file(granted, new.id, app.now()).await?;
+    let file = app.store.load_file(granted, new.id, app.now()).await?;
     match keep(app, &file, Room::Grows, body).await {
         Ok(size) => {
             let expires = new.created + Span::from(app.settings.attachment_kept);
-            app.store.attachment_complete(granted, &file, size, expires).await?;
+            app.store.complete_attachment(granted, &file, size, expires).await?;
             Ok(StoredFile { size, complete: true, expires, ..file })
         }
         Err(failure) => {
-            app.store.forget_file(&System::for_jobs(), &file).await?;
+            app.store.delete_file(&System::background_jobs(), &file).await?;
             Err(failure)
         }
     }
@@ -201,7 +201,7 @@ pub async fn fetch_attachment(
     granted: &Granted<ViewSessions>,
     id: FileId,
 ) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
-    let file = app.store.file(granted, id, app.now()).await?;
+    let file = app.store.load_file(granted, id, app.now()).await?;
     if file.kind != FileKind::Attachment || !file.complete {
         return Err(Refusal::NotFound(Thing::File).into());
     }
@@ -228,8 +228,8 @@ async fn reserve(app: &App, file: &StoredFile, needed: u64, limit: u64) -> Resul
             return Ok(wanted);
         }
     }
-    let granted = System::for_jobs().within::<UseSessions>(file.organization);
-    let left = quota.saturating_sub(app.store.used_bytes(&granted).await?);
+    let granted = System::background_jobs().grant::<UseSessions>(file.organization);
+    let left = quota.saturating_sub(app.store.count_used_bytes(&granted).await?);
     Err(Refusal::QuotaExceeded { wanted: needed, left, quota }.into())
 }
 
@@ -283,8 +283,8 @@ async fn uploading(app: &App, file: &StoredFile) {
     if !app.used.due(file.id.0, app.now()) {
         return;
     }
-    let granted = System::for_jobs().within(file.organization);
-    if let Ok(open) = app.store.open_holds(&granted).await {
+    let granted = System::background_jobs().grant(file.organization);
+    if let Ok(open) = app.store.list_open_holds(&granted).await {
         for (session, hold) in open.iter().filter(|(_, hold)| hold.principal == file.principal) {
             drive::used(app, *session, hold);
         }
@@ -299,7 +299,7 @@ pub async fn fetch_by_token(
     app: &App,
     token: &str,
 ) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
-    let file = app.store.file_by_token(token_hash(token), app.now()).await?;
+    let file = app.store.load_file_by_token(token_hash(token), app.now()).await?;
     if file.kind != FileKind::Recording || !file.complete {
         return Err(Refusal::NotFound(Thing::File).into());
     }
@@ -332,7 +332,7 @@ async fn fetch(
 
 /// A host of an organization sees that organization's files; one of the shared pool may have to serve any.
 async fn for_host(app: &App, host: Option<OrganizationId>, id: FileId) -> Result<StoredFile, Failure> {
-    let file = app.store.file_for_host(&System::for_jobs(), id, app.now()).await?;
+    let file = app.store.load_file_for_host(&System::background_jobs(), id, app.now()).await?;
     match host {
         Some(organization) if organization != file.organization => Err(Refusal::NotFound(Thing::File).into()),
         _ => Ok(file),
@@ -344,13 +344,13 @@ async fn for_host(app: &App, host: Option<OrganizationId>, id: FileId) -> Result
 /// # Errors
 /// Those of the store and the object store.
 pub async fn remove_expired(app: &App) -> Result<(), Failure> {
-    let system = System::for_jobs();
-    for file in app.store.expired_files(&system, app.now()).await? {
+    let system = System::background_jobs();
+    for file in app.store.list_expired_files(&system, app.now()).await? {
         match app.files.delete(&path(&file)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(Failure::internal(error)),
         }
-        app.store.forget_file(&system, &file).await?;
+        app.store.delete_file(&system, &file).await?;
     }
     Ok(())
 }

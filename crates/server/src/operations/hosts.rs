@@ -39,11 +39,11 @@ pub async fn connect(
     let new = HostId::new(now, app.random_bytes());
     let link: HostLink = match reach {
         Reach::Organization(granted) => {
-            app.store.host_connected(granted, new, name, version, app.node, now).await?
+            app.store.connect_host(granted, new, name, version, app.node, now).await?
         }
         // Its devices are everybody's.
         Reach::Account(granted) => {
-            app.store.pool_host_connected(granted, new, name, version, app.node, now).await?
+            app.store.connect_pool_host(granted, new, name, version, app.node, now).await?
         }
     };
     let host = link.host();
@@ -76,7 +76,7 @@ pub async fn take(app: &App, connection: &Arc<HostConnection>, frame: FromHost) 
             if let Some(problem) = problem {
                 tracing::warn!(host = %connection.link.host(), serial, problem, "a device could not be cleaned fully");
             }
-            app.store.device_cleaned(&connection.link, &serial, fence).await?;
+            app.store.record_device_cleaned(&connection.link, &serial, fence).await?;
             connection.cleaned(&serial, fence);
             queue::start(app);
             Ok(())
@@ -119,7 +119,7 @@ async fn reported(
     app.store.report_devices(&connection.link, &updates, now).await?;
     // Only now may its devices be handed over: before, the store might have shown what an earlier connection said.
     app.hosts.add(connection);
-    let devices = app.store.host_devices(&System::for_jobs(), connection.link.host()).await?;
+    let devices = app.store.list_host_devices(&System::background_jobs(), connection.link.host()).await?;
     let held = devices.iter().filter(|device| device.holder.is_some());
     let holds =
         held.map(|device| HoldNotice { serial: device.serial.clone(), fence: device.fence }).collect();
@@ -138,7 +138,7 @@ pub async fn gone(app: &App, connection: &Arc<HostConnection>) {
         return;
     }
     tracing::info!(host = %host, "a host is off the line");
-    if let Err(error) = app.store.link_gone(&System::for_jobs(), app.node, host).await {
+    if let Err(error) = app.store.remove_host_link(&System::background_jobs(), app.node, host).await {
         tracing::warn!(%error, "cannot note that a host is off the line");
     }
 }
@@ -149,7 +149,7 @@ pub async fn gone(app: &App, connection: &Arc<HostConnection>) {
 /// Only those of the store.
 pub async fn keep_links(app: &App) -> Result<(), Failure> {
     let hosts = app.hosts.all().iter().map(|host| host.link.host()).collect::<Vec<_>>();
-    Ok(app.store.links_seen(&System::for_jobs(), app.node, &hosts, app.now()).await?)
+    Ok(app.store.renew_host_links(&System::background_jobs(), app.node, &hosts, app.now()).await?)
 }
 
 fn usable(text: &str) -> bool {

@@ -5,7 +5,7 @@ use crate::state::App;
 use domain::Refusal;
 use domain::time::Span;
 use sha2::{Digest, Sha256};
-pub use store::{Scope, StoredAnswer};
+pub use store::{IdempotencyScope, StoredResponse};
 
 /// How long a key may be, in characters.
 const MAX_KEY_CHARS: usize = 255;
@@ -16,16 +16,16 @@ pub enum Begin {
     /// It is the first one: do it, then [`finish`] or [`abandon`].
     New(Token),
     /// It was answered: answer so again.
-    Replay(StoredAnswer),
+    Replay(StoredResponse),
     /// It was answered, and what its caller may do has changed since: whether they may still is to be judged first.
-    Judge(StoredAnswer),
+    Judge(StoredResponse),
 }
 
 /// A request that was begun and is to be finished or abandoned.
 #[derive(Debug)]
 #[must_use]
 pub struct Token {
-    scope: Scope,
+    scope: IdempotencyScope,
     /// What its caller is allowed to do.
     pub authority: [u8; 32],
 }
@@ -46,33 +46,40 @@ pub fn check(key: &str) -> Result<(), Refusal> {
 ///
 /// One that was begun and never answered, because its server died, is begun again once it can no longer be at work:
 /// after twice the time that a request may take, or at once on a database that has one server only, which has started
-/// since. What it had made by then is found by [`store::Store::made_before`] and not made twice.
+/// since. What it had made by then is found by [`store::Store::find_earlier_creation`] and not made twice.
 ///
 /// # Errors
 /// [`Refusal::KeyReused`] when the key came with another body; [`Refusal::KeyBusy`] while the first one is at work.
-pub async fn begin(app: &App, scope: Scope, body: &[u8], authority: [u8; 32]) -> Result<Begin, Failure> {
+pub async fn begin(
+    app: &App,
+    scope: IdempotencyScope,
+    body: &[u8],
+    authority: [u8; 32],
+) -> Result<Begin, Failure> {
     let digest: [u8; 32] = Sha256::digest(body).into();
     let now = app.now();
     let expires = now + Span::from(app.settings.idempotency_kept);
     let longest = Span::from(app.settings.request_timeout * 2);
     loop {
-        match app.store.idempotency_begin(&scope, digest, now, expires).await? {
-            store::Begun::New => return Ok(Begin::New(Token { scope, authority })),
-            store::Begun::Held { digest: other, .. } if other != digest => {
+        match app.store.begin_idempotent_request(&scope, digest, now, expires).await? {
+            store::IdempotencyState::New => return Ok(Begin::New(Token { scope, authority })),
+            store::IdempotencyState::Held { digest: other, .. } if other != digest => {
                 return Err(Refusal::KeyReused.into());
             }
-            store::Begun::Held { answer: Some(answer), .. } => {
+            store::IdempotencyState::Held { answer: Some(answer), .. } => {
                 return Ok(if answer.authority == authority {
                     Begin::Replay(answer)
                 } else {
                     Begin::Judge(answer)
                 });
             }
-            store::Begun::Held { started, .. } if now.since(started) < longest && !app.outlived(started) => {
+            store::IdempotencyState::Held { started, .. }
+                if now.since(started) < longest && !app.outlived(started) =>
+            {
                 return Err(Refusal::KeyBusy.into());
             }
-            store::Begun::Held { started, .. } => {
-                if app.store.idempotency_again(&scope, started, now).await? {
+            store::IdempotencyState::Held { started, .. } => {
+                if app.store.restart_idempotent_request(&scope, started, now).await? {
                     return Ok(Begin::New(Token { scope, authority }));
                 }
             }
@@ -84,8 +91,8 @@ pub async fn begin(app: &App, scope: Scope, body: &[u8], authority: [u8; 32]) ->
 ///
 /// # Errors
 /// Those of the store.
-pub async fn finish(app: &App, token: Token, answer: &StoredAnswer) -> Result<(), Failure> {
-    Ok(app.store.idempotency_finish(&token.scope, answer).await?)
+pub async fn finish(app: &App, token: Token, answer: &StoredResponse) -> Result<(), Failure> {
+    Ok(app.store.finish_idempotent_request(&token.scope, answer).await?)
 }
 
 /// Forgets a request that came to nothing: one that the server failed at may be tried again with the same key.
@@ -93,5 +100,5 @@ pub async fn finish(app: &App, token: Token, answer: &StoredAnswer) -> Result<()
 /// # Errors
 /// Those of the store.
 pub async fn abandon(app: &App, token: Token) -> Result<(), Failure> {
-    Ok(app.store.idempotency_abandon(&token.scope).await?)
+    Ok(app.store.abandon_idempotent_request(&token.scope).await?)
 }

@@ -17,14 +17,14 @@ use store::access::ManageMembers;
 use store::{Caller, Granted, System};
 use uuid::Uuid;
 
-pub use store::Invited;
+pub use store::ReceivedInvitation;
 
 /// The organization's open invitations, the oldest first.
 ///
 /// # Errors
 /// Only those of the store.
 pub async fn list_here(app: &App, granted: &Granted<ManageMembers>) -> Result<Vec<Invitation>, Failure> {
-    Ok(app.store.invitations_here(granted, app.now()).await?)
+    Ok(app.store.list_invitations(granted, app.now()).await?)
 }
 
 /// Invites whoever has an address. Whether somebody has it is not told, not by time either: what is different happens
@@ -41,8 +41,8 @@ pub async fn invite(
     role: Role,
 ) -> Result<Invitation, Failure> {
     may_give(granted, role)?;
-    if let Some(made) = app.store.made_before(granted).await? {
-        let (made, open) = app.store.invitation_here(granted, InvitationId(made), app.now()).await?;
+    if let Some(made) = app.store.find_earlier_creation(granted).await? {
+        let (made, open) = app.store.load_invitation(granted, InvitationId(made), app.now()).await?;
         if open {
             announce(app, &made);
         }
@@ -62,7 +62,7 @@ pub async fn invite(
     };
     let mails = Budget::of_inviter(app, inviter);
     budgets::reserve(app, [mails]).await?;
-    if let Err(error) = app.store.invite(granted, &invitation).await {
+    if let Err(error) = app.store.create_invitation(granted, &invitation).await {
         budgets::give_back(app, [mails]).await?;
         return Err(error.into());
     }
@@ -85,7 +85,7 @@ fn announce(app: &App, invitation: &Invitation) {
 /// # Errors
 /// Only those of the store.
 pub(super) async fn make_invited_user(app: &App, email: &str) -> Result<(), Failure> {
-    let (system, now) = (System::for_sign_in(), app.now());
+    let (system, now) = (System::sign_in(), app.now());
     if !app.store.is_invited(&system, email, now).await? {
         return Ok(());
     }
@@ -140,16 +140,16 @@ pub async fn take_back(
     id: Option<InvitationId>,
 ) -> Result<(), Failure> {
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
-    Ok(app.store.take_back(granted, id, app.now()).await?)
+    Ok(app.store.cancel_invitation(granted, id, app.now()).await?)
 }
 
 /// The caller's own open invitations, the oldest first.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`] for who has not signed in.
-pub async fn list_own(app: &App, caller: &Caller) -> Result<Vec<Invited>, Failure> {
+pub async fn list_own(app: &App, caller: &Caller) -> Result<Vec<ReceivedInvitation>, Failure> {
     let own = interactive(app, caller, "read:user").await?;
-    Ok(app.store.invitations_of(&own, app.now()).await?)
+    Ok(app.store.list_received_invitations(&own, app.now()).await?)
 }
 
 /// Makes the caller a member. Repeated, it was accepted before.
@@ -159,7 +159,7 @@ pub async fn list_own(app: &App, caller: &Caller) -> Result<Vec<Invited>, Failur
 pub async fn accept(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
     let own = interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
-    if app.store.made_before(&own).await?.is_some() {
+    if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(());
     }
     Ok(app.store.accept_invitation(&own, id, app.now()).await?)
@@ -172,7 +172,7 @@ pub async fn accept(app: &App, caller: &Caller, id: Option<InvitationId>) -> Res
 pub async fn reject(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
     let own = interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
-    if app.store.made_before(&own).await?.is_some() {
+    if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(());
     }
     Ok(app.store.reject_invitation(&own, id, app.now()).await?)

@@ -41,7 +41,7 @@ pub(super) async fn reuse(
     long: bool,
 ) -> Result<Option<Issued>, Failure> {
     let (now, life) = (app.now(), lifetime(app, long));
-    let longest = caller.until().map_or(now + life, |until| until.min(now + life));
+    let longest = caller.expires().map_or(now + life, |until| until.min(now + life));
     let enough = longest.min(now + Span(life.0 / 2));
     let fits = |login: &Login| {
         let used_lately = login.seen + Span(login.idle.0 / 2) >= now;
@@ -49,11 +49,11 @@ pub(super) async fn reuse(
         let lasts = login.expires + Span::seconds(1) > enough;
         login.credential == Some(key) && login.scopes == scopes && lasts && used_lately
     };
-    for login in app.store.logins(own, now).await?.into_iter().filter(fits) {
+    for login in app.store.list_logins(own, now).await?.into_iter().filter(fits) {
         let until = longest.min(login.expires);
         let mut claims = Claims::new(login.owner.0, now, until, secret(app, key, scopes, login.expires));
         // One that an earlier version opened has another secret.
-        if app.store.opens_login(&System::for_sign_in(), login.id, &claims.hash()).await? {
+        if app.store.is_login_secret(&System::sign_in(), login.id, &claims.hash()).await? {
             claims.of_session(&login);
             let token = tokens::sign(app, Use::Session, &claims).await?;
             return Ok(Some(Issued { token, expires: claims.expires() }));

@@ -12,7 +12,7 @@ use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
 use domain::time::Micros;
 use store::access::ManageServiceUsers;
-use store::{Granted, GrantedAccount, Proof, System};
+use store::{Grant, Granted, GrantedAccount, System};
 
 /// Whose service users are looked after.
 #[derive(Debug, Clone)]
@@ -60,16 +60,16 @@ impl Of {
 
     /// The store's own right, used for who looks after them.
     fn acting(&self) -> System {
-        System::for_administration().on_behalf_of(match self {
-            Of::Organization(granted) => granted.by(),
-            Of::Account(granted) => granted.by(),
+        System::administration().attribute_to(match self {
+            Of::Organization(granted) => granted.attribution(),
+            Of::Account(granted) => granted.attribution(),
         })
     }
 
-    fn lends_until(&self) -> Option<Micros> {
+    fn max_key_expiry(&self) -> Option<Micros> {
         match self {
-            Of::Organization(granted) => granted.lends_until(),
-            Of::Account(granted) => granted.lends_until(),
+            Of::Organization(granted) => granted.max_key_expiry(),
+            Of::Account(granted) => granted.max_key_expiry(),
         }
     }
 
@@ -107,12 +107,12 @@ pub async fn own(app: &App, of: &Of, id: PrincipalId) -> Result<ServiceUser, Fai
 async fn find(app: &App, of: &Of, id: Option<PrincipalId>) -> Result<Vec<ServiceUser>, Failure> {
     Ok(match of {
         Of::Organization(granted) => {
-            let found = app.store.service_users_here(granted, id).await?.into_iter();
+            let found = app.store.list_service_users(granted, id).await?.into_iter();
             let user = |(principal, role)| ServiceUser { principal, role: RoleOf::Organization(role) };
             found.map(user).collect()
         }
         Of::Account(granted) => {
-            let found = app.store.service_users_of_account(granted, id).await?.into_iter();
+            let found = app.store.list_account_service_users(granted, id).await?.into_iter();
             let user = |principal: Principal| {
                 let role = RoleOf::Account(principal.account_role?);
                 Some(ServiceUser { principal, role })
@@ -151,7 +151,7 @@ pub async fn create(
         }
         _ => return Err(Refusal::invalid("role_id", "a role of the place that the user is made in").into()),
     };
-    if let Some(made) = app.store.made_before(&of.acting()).await? {
+    if let Some(made) = app.store.find_earlier_creation(&of.acting()).await? {
         return first(app, of, PrincipalId(made)).await;
     }
     name::needed(name)?;
@@ -176,7 +176,7 @@ pub async fn create(
 /// A service user that was made before, with the key it was made with.
 async fn first(app: &App, of: &Of, id: PrincipalId) -> Result<(ServiceUser, NewKey), Failure> {
     let user = own(app, of, id).await?;
-    let keys = app.store.credentials_of(&System::for_administration(), id).await?;
+    let keys = app.store.list_principal_credentials(&System::administration(), id).await?;
     let credential = keys.into_iter().next().ok_or(Refusal::NotFound(Thing::Credential))?;
     Ok((user, NewKey { credential, secret: None }))
 }
@@ -196,7 +196,7 @@ pub async fn delete(app: &App, of: &Of, id: PrincipalId) -> Result<(), Failure> 
 /// [`Refusal::NotFound`].
 pub async fn keys(app: &App, of: &Of, id: PrincipalId) -> Result<Vec<Credential>, Failure> {
     own(app, of, id).await?;
-    Ok(app.store.credentials_of(&System::for_administration(), id).await?)
+    Ok(app.store.list_principal_credentials(&System::administration(), id).await?)
 }
 
 /// What a new key is to be.
@@ -236,7 +236,7 @@ async fn add_key(app: &App, of: &Of, id: PrincipalId, terms: &Terms<'_>) -> Resu
         RoleOf::Organization(role) => role.permissions(),
         RoleOf::Account(role) => role.permissions(),
     })?;
-    if let Some(made) = app.store.made_before(&of.acting()).await? {
+    if let Some(made) = app.store.find_earlier_creation(&of.acting()).await? {
         let known = keys(app, of, id).await?.into_iter().find(|known| known.id == CredentialId(made));
         let credential = known.ok_or(Refusal::NotFound(Thing::Credential))?;
         return Ok(NewKey { credential, secret: None });
@@ -270,7 +270,7 @@ pub async fn rotate_key(app: &App, of: &Of, id: PrincipalId, key: CredentialId) 
     let terms =
         Terms { name: &old.name, wire: old.wire, expires: old.expires, networks: old.networks.clone() };
     let new = add_key(app, of, id, &terms).await?;
-    app.store.succeed_credential(&of.acting(), key, new.credential.id, app.now()).await?;
+    app.store.replace_credential(&of.acting(), key, new.credential.id, app.now()).await?;
     Ok(new)
 }
 
@@ -280,7 +280,7 @@ fn prepare(app: &App, of: &Of, id: PrincipalId, terms: &Terms<'_>) -> (Credentia
     let credential = Credential {
         organization: of.organization(),
         name: terms.name.to_owned(),
-        expires: expiry(terms.expires, of.lends_until()),
+        expires: expiry(terms.expires, of.max_key_expiry()),
         networks: terms.networks.clone(),
         ..Credential::new(&secret, terms.wire, id, app.now(), app.random_bytes())
     };

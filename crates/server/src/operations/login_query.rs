@@ -99,13 +99,13 @@ pub async fn fitting(
     but: Option<SessionId>,
     now: Micros,
 ) -> Result<Vec<Login>, Failure> {
-    let mut found = store.all_logins(granted, now).await?;
+    let mut found = store.list_all_logins(granted, now).await?;
     found.retain(|login| query.fits(login) && Some(login.id) != but);
     Ok(found)
 }
 
 fn granted(app: &App, caller: &Caller) -> Result<GrantedAccount<ManageMembers>, Failure> {
-    let granted = caller.may_in_account::<ManageMembers>()?;
+    let granted = caller.authorize_in_account::<ManageMembers>()?;
     demand_fresh(app, caller)?;
     Ok(granted)
 }
@@ -123,7 +123,7 @@ async fn end(
     now: Micros,
 ) -> Result<(), Failure> {
     for part in found.chunks(AT_ONCE) {
-        store.end_these(granted, part, ending, now).await?;
+        store.end_selected_logins(granted, part, ending, now).await?;
     }
     Ok(())
 }

@@ -7,14 +7,14 @@ use domain::login::Login;
 use domain::refusal::{Refusal, Thing};
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
-use store::{Caller, GrantedPerson, Means, System};
+use store::{Authentication, Caller, GrantedPerson, System};
 
 /// What the caller has open, newest first.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Login>, Failure> {
-    Ok(app.store.logins(&caller.itself("read:user")?, app.now()).await?)
+    Ok(app.store.list_logins(&caller.authorize_self("read:user")?, app.now()).await?)
 }
 
 /// One of them. What has ended is not there any more, like what never was.
@@ -22,7 +22,7 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Login>, Failure> {
 /// # Errors
 /// [`Refusal::NotFound`], also for somebody else's.
 pub async fn get(app: &App, caller: &Caller, id: SessionId) -> Result<Login, Failure> {
-    let login = app.store.login(&caller.itself("read:user")?, id).await?;
+    let login = app.store.load_login(&caller.authorize_self("read:user")?, id).await?;
     let alive = login.alive(app.now());
     if alive { Ok(login) } else { Err(Refusal::NotFound(Thing::Session).into()) }
 }
@@ -32,9 +32,9 @@ pub async fn get(app: &App, caller: &Caller, id: SessionId) -> Result<Login, Fai
 /// # Errors
 /// [`Refusal::NotFound`] when it is somebody else's, has ended, or never was.
 pub async fn revoke(app: &App, caller: &Caller, id: SessionId) -> Result<(), Failure> {
-    let own = caller.itself("write:user")?;
+    let own = caller.authorize_self("write:user")?;
     let now = app.now();
-    if !app.store.login(&own, id).await?.alive(now) {
+    if !app.store.load_login(&own, id).await?.alive(now) {
         return Err(Refusal::NotFound(Thing::Session).into());
     }
     let ending = ended(&own, EndReason::Revoked, "revoked one by one");
@@ -55,9 +55,9 @@ pub enum Which {
 /// # Errors
 /// [`Refusal::OutOfScope`].
 pub async fn revoke_all(app: &App, caller: &Caller, which: Which) -> Result<(), Failure> {
-    let own = caller.itself("write:user")?;
-    let but = match (which, caller.means()) {
-        (Which::Others, Means::Login(session)) => Some(session),
+    let own = caller.authorize_self("write:user")?;
+    let but = match (which, caller.authentication()) {
+        (Which::Others, Authentication::Login(session)) => Some(session),
         _ => None,
     };
     let ending = ended(&own, EndReason::Revoked, "revoked together");
@@ -66,9 +66,9 @@ pub async fn revoke_all(app: &App, caller: &Caller, which: Which) -> Result<(), 
 
 /// The session that a caller calls with.
 pub fn current(caller: &Caller) -> Option<SessionId> {
-    match caller.means() {
-        Means::Login(session) => Some(session),
-        Means::Key(_) => None,
+    match caller.authentication() {
+        Authentication::Login(session) => Some(session),
+        Authentication::Key(_) => None,
     }
 }
 
@@ -82,14 +82,14 @@ pub fn ended(granted: &GrantedPerson, reason: EndReason, evidence: &str) -> Endi
 /// # Errors
 /// Only those of the store.
 pub async fn sweep(app: &App) -> Result<(), Failure> {
-    let (system, now) = (System::for_jobs(), app.now());
-    for login in app.store.over_logins(&system, now).await? {
+    let (system, now) = (System::background_jobs(), app.now());
+    for login in app.store.list_expired_logins(&system, now).await? {
         let reason = login.over(now).unwrap_or(EndReason::Expired);
         let ending = Ending { reason, actor: None, evidence: evidence(&login, reason) };
         app.store.expire_login(&system, &login, &ending, now).await?;
     }
-    app.store.forget_logins(&system, now - app.settings.login_history.into()).await?;
-    app.store.forget_expired(&system, now - app.settings.sign_in_window.into(), now).await?;
+    app.store.prune_logins(&system, now - app.settings.login_history.into()).await?;
+    app.store.prune_sign_in(&system, now - app.settings.sign_in_window.into(), now).await?;
     Ok(())
 }
 

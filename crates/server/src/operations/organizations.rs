@@ -11,5 +11,5 @@ use store::Caller;
 /// # Errors
 /// Only those of the store.
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<(Organization, Option<Role>)>, Failure> {
-    Ok(app.store.organizations_of(caller).await?)
+    Ok(app.store.list_visible_organizations(caller).await?)
 }

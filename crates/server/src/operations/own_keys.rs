@@ -11,7 +11,7 @@ use domain::principal::Scopes;
 use domain::refusal::Thing;
 use domain::time::Micros;
 use store::access::ManageOwnKeys;
-use store::{ApiToken, Caller, GrantedPerson, Means, TokenName};
+use store::{ApiKey, ApiKeyName, Authentication, Caller, GrantedPerson};
 
 /// A key with its secret, which is shown once and kept nowhere.
 pub struct NewKey {
@@ -28,9 +28,9 @@ pub struct NewKey {
 /// [`Refusal::OutOfScope`].
 pub async fn interactive(app: &App, caller: &Caller, scope: &'static str) -> Result<GrantedPerson, Failure> {
     let refusal = Refusal::OutOfScope("a login session");
-    let Means::Login(session) = caller.means() else { return Err(refusal.into()) };
-    let own = caller.itself(scope)?;
-    match app.store.login(&own, session).await?.credential {
+    let Authentication::Login(session) = caller.authentication() else { return Err(refusal.into()) };
+    let own = caller.authorize_self(scope)?;
+    match app.store.load_login(&own, session).await?.credential {
         None => Ok(own),
         Some(_) => Err(refusal.into()),
     }
@@ -42,7 +42,7 @@ pub async fn interactive(app: &App, caller: &Caller, scope: &'static str) -> Res
 /// [`Refusal::OutOfScope`]; [`Refusal::StaleAuthentication`]; [`Refusal::Forbidden`] for a role that has no keys.
 pub async fn makes_keys(app: &App, caller: &Caller) -> Result<GrantedPerson, Failure> {
     let own = interactive(app, caller, "write:user").await?;
-    caller.may::<ManageOwnKeys>()?;
+    caller.authorize::<ManageOwnKeys>()?;
     demand_fresh(app, caller)?;
     Ok(own)
 }
@@ -54,8 +54,8 @@ pub async fn makes_keys(app: &App, caller: &Caller) -> Result<GrantedPerson, Fai
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Credential>, Failure> {
     let own = interactive(app, caller, "read:user").await?;
     let now = app.now();
-    let good = |token: &ApiToken| token.credential.expires.is_none_or(|expires| expires > now);
-    Ok(app.store.tokens(&own).await?.into_iter().filter(good).map(|token| token.credential).collect())
+    let good = |token: &ApiKey| token.credential.expires.is_none_or(|expires| expires > now);
+    Ok(app.store.list_api_keys(&own).await?.into_iter().filter(good).map(|token| token.credential).collect())
 }
 
 /// Makes a key for the organization that the caller acts in. Repeated, it is the one that was made before.
@@ -64,15 +64,15 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Credential>, Failure
 /// As [`makes_keys`]; [`Refusal::Invalid`] for the name.
 pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<NewKey, Failure> {
     let own = makes_keys(app, caller).await?;
-    let granted = caller.may::<ManageOwnKeys>()?;
-    if let Some(made) = app.store.made_before(&own).await? {
-        let made = app.store.token(&own, TokenName::Id(CredentialId(made))).await?;
+    let granted = caller.authorize::<ManageOwnKeys>()?;
+    if let Some(made) = app.store.find_earlier_creation(&own).await? {
+        let made = app.store.load_api_key(&own, ApiKeyName::Id(CredentialId(made))).await?;
         return Ok(NewKey { credential: made.credential, secret: None });
     }
     name::one_line("name", name, MAX_NAME_CHARS)?;
     let organization = granted.organization();
     let (token, secret) = prepare(app, own.person(), Some(organization), name, caller.scopes(), None);
-    app.store.create_token(&own, &token, &secret.hash()).await?;
+    app.store.create_api_key(&own, &token, &secret.hash()).await?;
     Ok(NewKey { credential: token.credential, secret: Some(secret) })
 }
 
@@ -84,7 +84,7 @@ pub(super) fn prepare(
     name: &str,
     scopes: Option<Scopes>,
     expires: Option<Micros>,
-) -> (ApiToken, Secret) {
+) -> (ApiKey, Secret) {
     let now = app.now();
     let secret = Secret::new(Wire::MobileNext, app.random_bytes());
     let credential = Credential {
@@ -93,7 +93,7 @@ pub(super) fn prepare(
         expires,
         ..Credential::new(&secret, Wire::MobileNext, principal, now, app.random_bytes())
     };
-    (ApiToken { credential, scopes, updated: now, recoverable: None }, secret)
+    (ApiKey { credential, scopes, updated: now, recoverable: None }, secret)
 }
 
 /// Revokes all of the caller's keys and their families for ever.
@@ -102,7 +102,7 @@ pub(super) fn prepare(
 /// [`Refusal::OutOfScope`] for who has not signed in itself: whoever finds a key cannot take the others away.
 pub async fn revoke_all(app: &App, caller: &Caller) -> Result<(), Failure> {
     let own = interactive(app, caller, "write:user").await?;
-    Ok(app.store.revoke_tokens(&own, app.now()).await?)
+    Ok(app.store.revoke_all_api_keys(&own, app.now()).await?)
 }
 
 /// Revokes one of the caller's keys and its family for ever.
@@ -111,8 +111,8 @@ pub async fn revoke_all(app: &App, caller: &Caller) -> Result<(), Failure> {
 /// [`Refusal::NotFound`], also for somebody else's; otherwise as [`create`].
 pub async fn revoke(app: &App, caller: &Caller, id: Option<CredentialId>) -> Result<(), Failure> {
     let own = interactive(app, caller, "write:user").await?;
-    caller.may::<ManageOwnKeys>()?;
+    caller.authorize::<ManageOwnKeys>()?;
     let id = id.ok_or(Refusal::NotFound(Thing::Credential))?;
-    app.store.revoke_token(&own, id, app.now()).await?;
+    app.store.revoke_api_key(&own, id, app.now()).await?;
     Ok(())
 }

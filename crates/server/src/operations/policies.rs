@@ -8,7 +8,7 @@ use domain::Refusal;
 use domain::ids::PrincipalId;
 use domain::login::Method;
 use domain::principal::PrincipalKind;
-use store::{Caller, Means, System};
+use store::{Authentication, Caller, System};
 
 /// That anybody signs in by a password at all.
 ///
@@ -47,7 +47,7 @@ pub(super) async fn may_have_password(app: &App, person: PrincipalId) -> Result<
 /// Only those of the store.
 pub(super) async fn is_federated(app: &App, person: PrincipalId) -> Result<bool, Failure> {
     let Some(issuer) = &app.issuer else { return Ok(false) };
-    Ok(app.store.has_identity(&System::for_sign_in(), person, issuer.name()).await?)
+    Ok(app.store.has_identity(&System::sign_in(), person, issuer.name()).await?)
 }
 
 /// Takes all rights but those over itself from a caller whose role demands a second factor that the caller has not
@@ -60,15 +60,15 @@ pub(super) async fn weighed(app: &App, caller: Caller) -> Result<Caller, Failure
     if !demanded || caller.kind() != PrincipalKind::User || has_shown_factor(app, &caller).await? {
         return Ok(caller);
     }
-    Ok(caller.without_second_factor())
+    Ok(caller.require_second_factor())
 }
 
 /// Whether a second factor stands behind a credential. A session says how it was opened. A key, and what a key opened,
 /// is as good as its owner: one who has a second factor, or comes by the issuer, made it after showing that.
 async fn has_shown_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
     let person = caller.principal();
-    if let Means::Login(session) = caller.means() {
-        let login = app.store.login(&System::for_sign_in().over(person), session).await?;
+    if let Authentication::Login(session) = caller.authentication() {
+        let login = app.store.load_login(&System::sign_in().grant_person(person), session).await?;
         if !login.methods.contains(&Method::Key) {
             return Ok(login.methods.contains(&Method::MultiFactor));
         }

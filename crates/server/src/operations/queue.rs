@@ -7,7 +7,7 @@ use domain::device::{Command, Device, HeldDevice, Waiting, assign};
 use futures_util::future::join_all;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::access::UseSessions;
-use store::{Queued, System};
+use store::{QueueEntry, System};
 use tokio::sync::{Notify, watch};
 
 /// Runs of the queue are numbered, so that who has committed a request can wait for a run that began after it.
@@ -59,9 +59,9 @@ pub async fn keep_running(app: App) {
 
 /// Hands over what can be, until nothing more can.
 async fn hand_over(app: &App) -> Result<(), Failure> {
-    let system = System::for_jobs();
+    let system = System::background_jobs();
     loop {
-        let state = app.store.queue(&system).await?;
+        let state = app.store.load_queue(&system).await?;
         // Only devices whose host is on this server's line: another server hands over the others.
         let near = |device: &Device| app.hosts.get(device.host).is_some();
         let devices = state.devices.into_iter().filter(near).collect::<Vec<_>>();
@@ -81,8 +81,8 @@ async fn hand_over(app: &App) -> Result<(), Failure> {
 }
 
 /// Hands one device over. That somebody was faster is no error: the next look at the queue sees it.
-async fn grant(app: &App, system: &System, queued: &Queued, device: &Device) -> Result<(), Failure> {
-    let granted = system.within::<UseSessions>(queued.session.organization);
+async fn grant(app: &App, system: &System, queued: &QueueEntry, device: &Device) -> Result<(), Failure> {
+    let granted = system.grant::<UseSessions>(queued.session.organization);
     let held = HeldDevice {
         device: device.id,
         fence: device.fence + 1,
@@ -91,7 +91,7 @@ async fn grant(app: &App, system: &System, queued: &Queued, device: &Device) -> 
         model: device.model.clone(),
     };
     let command = Command::Grant { hold: queued.waiting.hold, held };
-    let session = app.store.device_session(&granted.also()?, queued.session.id).await?;
+    let session = app.store.load_device_session(&granted.authorize()?, queued.session.id).await?;
     let now = app.now();
     let changes = domain::device::decide(&session, granted.actor(), command, now)?;
     match app.store.change_device_session(&granted, session, &changes, now).await {
@@ -102,8 +102,8 @@ async fn grant(app: &App, system: &System, queued: &Queued, device: &Device) -> 
 
 /// Tells the hosts on this server's line which devices are to be cleaned.
 async fn clean(app: &App) -> Result<(), Failure> {
-    let system = System::for_jobs();
-    for device in app.store.devices_to_clean(&system).await? {
+    let system = System::background_jobs();
+    for device in app.store.list_devices_to_clean(&system).await? {
         if let Some(host) = app.hosts.get(device.host) {
             host.clean(&device.serial, device.fence);
         }
@@ -118,7 +118,7 @@ pub(crate) async fn release(
     reason: domain::session::EndReason,
     evidence: String,
 ) -> Result<(), Failure> {
-    let granted = System::for_jobs().within::<UseSessions>(due.session.organization);
+    let granted = System::background_jobs().grant::<UseSessions>(due.session.organization);
     let hold = due.hold;
     device_sessions::change(app, &granted, due.session.id, |_| {
         Ok(Command::Release { hold, reason, evidence: evidence.clone() })

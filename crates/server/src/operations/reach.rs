@@ -3,12 +3,12 @@
 use domain::Refusal;
 use domain::ids::OrganizationId;
 use domain::permission::Permission;
-use store::access::Right;
+use store::access::PermissionType;
 use store::{Caller, Granted, GrantedAccount};
 
 /// The proof of whom a worker or a host serves.
 #[derive(Debug, Clone)]
-pub enum Reach<P: Right> {
+pub enum Reach<P: PermissionType> {
     /// One organization.
     Organization(Granted<P>),
     /// All organizations.
@@ -26,21 +26,21 @@ pub enum Serves {
     Account,
 }
 
-impl<P: Right> Reach<P> {
+impl<P: PermissionType> Reach<P> {
     /// What a caller reaches who asks to serve this.
     ///
     /// # Errors
     /// [`Refusal::Forbidden`]; [`Refusal::NoOrganization`]; [`Refusal::OutOfScope`] for the account with a key of one
     /// organization.
     pub fn of(caller: &Caller, serves: Serves) -> Result<Reach<P>, Refusal> {
-        let account = caller.may_in_account::<P>();
+        let account = caller.authorize_in_account::<P>();
         match (serves, account) {
             (Serves::ByKey | Serves::Account, Ok(granted)) => Ok(Reach::Account(granted)),
             (Serves::Account, Err(_)) if caller.permissions().has(P::PERMISSION) => {
                 Err(Refusal::OutOfScope("a key of the account, because it asks to serve the account"))
             }
             (Serves::Account, Err(refusal)) => Err(refusal),
-            _ => caller.may::<P>().map(Reach::Organization),
+            _ => caller.authorize::<P>().map(Reach::Organization),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::mail;
-use crate::operations::audit::{self, NewAuditLine};
+use crate::operations::audit::{self, NewAuditEntry};
 use crate::operations::browsers;
 use crate::operations::budgets::{self, Budget};
 use crate::operations::invitations;
@@ -20,7 +20,7 @@ use domain::refusal::Thing;
 use domain::session::{EndReason, Ending};
 use domain::time::Span;
 use serde_json::json;
-use store::{By, Caller, Error, GrantedPerson, Means, NewPassword, Proof, System};
+use store::{Attribution, Authentication, Caller, Error, Grant, GrantedPerson, NewPassword, System};
 use uuid::Uuid;
 
 /// What a new password ends besides the person's other sessions.
@@ -53,7 +53,7 @@ pub async fn change_own(
     new: &str,
     ends: AlsoEnds,
 ) -> Result<(), Failure> {
-    let own = caller.itself("write:user")?;
+    let own = caller.authorize_self("write:user")?;
     change(app, caller, &own, old, new, ends).await
 }
 
@@ -71,7 +71,9 @@ pub async fn change_of(
     new: &str,
     ends: AlsoEnds,
 ) -> Result<Changed, Failure> {
-    let over = async |reach| app.store.over(caller, number, reach, "write:user", "write:sub-user").await;
+    let over = async |reach| {
+        app.store.authorize_over_person(caller, number, reach, "write:user", "write:sub-user").await
+    };
     let seen = over(Reach::See).await?;
     match over(Reach::Change).await {
         Ok(granted) if granted.standing() != Standing::Administrator => {
@@ -91,15 +93,20 @@ async fn restore_for(app: &App, caller: &Caller, granted: &GrantedPerson, old: &
     let (_, passwords_tried) = shows_password(app, caller, "write:sub-user", old).await?;
     budgets::forget(app, passwords_tried).await?;
     policies::demand_password_of(app, granted.person()).await?;
-    let person = app.store.person(granted).await?;
+    let person = app.store.load_person(granted).await?;
     let restorable = restorable(&person);
     let Some(email) = person.principal.email.filter(|_| restorable) else {
         return Err(Refusal::NotFound(Thing::Principal).into());
     };
     // Who asks is told that a mail is on its way already; the person may ask by themselves at any time.
     budgets::reserve(app, [mailed(app, granted.person())]).await?;
-    let line =
-        NewAuditLine::new(granted.by(), "password.send_restore", granted.person(), json!({}), app.now());
+    let line = NewAuditEntry::new(
+        granted.attribution(),
+        "password.send_restore",
+        granted.person(),
+        json!({}),
+        app.now(),
+    );
     audit::note(app, line).await;
     let mail = if app.store.has_own_address(granted).await? { Mail::Restore } else { Mail::Known };
     send(app, mail, granted.person(), &email).await
@@ -112,10 +119,10 @@ async fn shows_password(
     scope: &'static str,
     old: &str,
 ) -> Result<(Option<String>, Budget), Failure> {
-    let own = caller.itself(scope)?;
+    let own = caller.authorize_self(scope)?;
     let passwords_tried = Budget::of_person(app, PASSWORD, own.person());
     budgets::reserve(app, [passwords_tried]).await?;
-    let shown = app.store.password_hash(&own).await?;
+    let shown = app.store.load_password_hash(&own).await?;
     if !app.passwords.check(old, shown.as_deref()).await? {
         return Err(Refusal::invalid("old-password", "your own password").into());
     }
@@ -137,12 +144,12 @@ async fn change(
     let (mut shown, passwords_tried) = shows_password(app, caller, scope, old).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
     let ending = ended(granted, EndReason::PasswordChanged, "the password was changed");
-    let but = match caller.means() {
-        Means::Login(session) if itself && !ends.own_session => Some(session),
+    let but = match caller.authentication() {
+        Authentication::Login(session) if itself && !ends.own_session => Some(session),
         _ => None,
     };
     for _ in 0..TRIES {
-        let seen = app.store.password_hash(granted).await?;
+        let seen = app.store.load_password_hash(granted).await?;
         // Another hash may be of the same password: a sign-in renews it.
         if itself && seen != shown {
             if !app.passwords.check(old, seen.as_deref()).await? {
@@ -191,16 +198,16 @@ pub async fn forgot(app: &App, email: &str, origin: &Origin, browser: Option<&st
 
 async fn is_own_browser(app: &App, email: &str, browser: Option<&str>) -> Result<bool, Failure> {
     let Some(known) = browsers::read(app, browser) else { return Ok(false) };
-    let person = app.store.person(&System::for_sign_in().over(known.person)).await?;
+    let person = app.store.load_person(&System::sign_in().grant_person(known.person)).await?;
     Ok(person.principal.email.as_deref() == Some(email))
 }
 
 /// Sends a mail about a forgotten password, unless its owner has one that is nearly new.
 async fn send_once(app: &App, email: &str) -> Result<(), Failure> {
-    let mut known = app.store.known(&System::for_sign_in(), email).await?;
+    let mut known = app.store.find_person_by_email(&System::sign_in(), email).await?;
     if known.is_none() {
         invitations::make_invited_user(app, email).await?;
-        known = app.store.known(&System::for_sign_in(), email).await?;
+        known = app.store.find_person_by_email(&System::sign_in(), email).await?;
     }
     let Some(person) = known.map(|known| known.person).filter(restorable) else { return Ok(()) };
     if !policies::may_have_password(app, person.principal.id).await? {
@@ -234,9 +241,9 @@ fn restorable(person: &Person) -> bool {
 pub async fn restore(app: &App, token: &str, new: &str, origin: &Origin) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
     let claims = tokens::read(app, Use::Restore, token).await?;
-    let system = System::for_sign_in().on_behalf_of(By::address(origin.remote_ip));
+    let system = System::sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
     // Before the password is hashed, which takes long: a token that was used is signed well, too.
-    let person = app.store.restored_by(&system, &claims.hash(), app.now()).await?;
+    let person = app.store.find_restore_token_owner(&system, &claims.hash(), app.now()).await?;
     policies::demand_password_of(app, person).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
     let evidence = "the password was forgotten and set anew".to_owned();
@@ -253,7 +260,7 @@ pub async fn restore(app: &App, token: &str, new: &str, origin: &Origin) -> Resu
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired.
 pub async fn verify(app: &App, token: &str, origin: &Origin) -> Result<Person, Failure> {
     let claims = tokens::read(app, Use::Verify, token).await?;
-    let system = System::for_sign_in().on_behalf_of(By::address(origin.remote_ip));
+    let system = System::sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
     Ok(app.store.verify_address(&system, &claims.hash(), app.now()).await?)
 }
 
@@ -300,7 +307,7 @@ pub async fn send(app: &App, mail: Mail, person: PrincipalId, email: &str) -> Re
     let now = app.now();
     let until = now + Span::from(app.settings.one_time_expires);
     let claims = Claims::new(person.0, now, until, app.random_bytes());
-    app.store.keep_token(&System::for_sign_in(), person, purpose, &claims.hash(), until).await?;
+    app.store.store_one_time_token(&System::sign_in(), person, purpose, &claims.hash(), until).await?;
     let token = tokens::sign(app, usage, &claims).await?;
     let minutes = Span::from(app.settings.one_time_expires).whole_minutes();
     let text = match mail {

@@ -15,7 +15,7 @@ use domain::refusal::Thing;
 use domain::second_factor::{Code, RECOVERY_CODES, SECRET_BYTES, fresh, recovery_code};
 use domain::time::{Micros, Span};
 use sha2::{Digest, Sha256};
-use store::{Caller, Error, Factor, GrantedPerson, Means, System};
+use store::{Authentication, Caller, Error, GrantedPerson, SecondFactor, System};
 use totp_rs::{Builder, Secret, Totp};
 
 /// What an app says whose code it shows.
@@ -49,7 +49,7 @@ pub struct Status {
 /// [`Refusal::StaleAuthentication`].
 pub fn demand_fresh(app: &App, caller: &Caller) -> Result<(), Refusal> {
     let within = Span::from(app.settings.fresh_auth);
-    if fresh(caller.authenticated(), within, app.now()) {
+    if fresh(caller.last_authentication(), within, app.now()) {
         return Ok(());
     }
     Err(Refusal::StaleAuthentication { seconds: within.0 / 1_000_000 })
@@ -68,9 +68,9 @@ pub fn demand_for(app: &App, caller: &Caller, permission: Permission, changes: b
 /// The caller's proof to change its own factors, and its session: a key may not, since whoever finds one could lock
 /// its owner out.
 fn own(caller: &Caller) -> Result<(GrantedPerson, SessionId), Refusal> {
-    let own = caller.itself("write:user")?;
-    match (caller.means(), caller.authenticated()) {
-        (Means::Login(session), Some(_)) => Ok((own, session)),
+    let own = caller.authorize_self("write:user")?;
+    match (caller.authentication(), caller.last_authentication()) {
+        (Authentication::Login(session), Some(_)) => Ok((own, session)),
         _ => Err(Refusal::OutOfScope(SIGN_IN)),
     }
 }
@@ -80,7 +80,7 @@ fn own(caller: &Caller) -> Result<(GrantedPerson, SessionId), Refusal> {
 /// # Errors
 /// [`Refusal::OutOfScope`].
 pub async fn status(app: &App, caller: &Caller) -> Result<Status, Failure> {
-    let factor = app.store.factor(&caller.itself("read:user")?).await?;
+    let factor = app.store.load_second_factor(&caller.authorize_self("read:user")?).await?;
     let factor = factor.filter(|factor| factor.confirmed.is_some());
     let recovery_codes = factor.as_ref().map_or(0, |factor| factor.recovery_codes);
     Ok(Status { since: factor.and_then(|factor| factor.confirmed), recovery_codes })
@@ -95,7 +95,7 @@ pub async fn propose(app: &App, caller: &Caller) -> Result<Proposal, Failure> {
     demand_fresh(app, caller)?;
     let secret = Secret::from(app.random_bytes::<SECRET_BYTES>().to_vec());
     let sealed = app.keys.seal(&place(own.person()), &secret.to_base32(), app.random_bytes::<NONCE>())?;
-    app.store.propose_factor(&own, &sealed, app.now()).await?;
+    app.store.propose_second_factor(&own, &sealed, app.now()).await?;
     proposal(app, &own, secret).await
 }
 
@@ -106,14 +106,14 @@ pub async fn propose(app: &App, caller: &Caller) -> Result<Proposal, Failure> {
 pub async fn proposed(app: &App, caller: &Caller) -> Result<Proposal, Failure> {
     let (own, _) = own(caller)?;
     demand_fresh(app, caller)?;
-    let factor = app.store.factor(&own).await?.filter(|factor| factor.confirmed.is_none());
+    let factor = app.store.load_second_factor(&own).await?.filter(|factor| factor.confirmed.is_none());
     let factor = factor.ok_or(Refusal::NotFound(Thing::SecondFactor))?;
     let secret = unsealed(app, own.person(), &factor)?;
     proposal(app, &own, secret).await
 }
 
 async fn proposal(app: &App, own: &GrantedPerson, secret: Secret) -> Result<Proposal, Failure> {
-    let person = app.store.person(own).await?;
+    let person = app.store.load_person(own).await?;
     let text = secret.to_base32();
     // A colon would end the name for whoever reads the URI.
     let name = person.principal.email.unwrap_or(person.principal.name).replace(':', "_");
@@ -128,7 +128,7 @@ async fn proposal(app: &App, own: &GrantedPerson, secret: Secret) -> Result<Prop
 /// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`]; [`Refusal::NotFound`] when nothing is proposed.
 pub async fn confirm(app: &App, caller: &Caller, typed: &str) -> Result<Vec<String>, Failure> {
     let (own, session) = own(caller)?;
-    if app.store.made_before(&own).await?.is_some() {
+    if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(Vec::new());
     }
     demand_fresh(app, caller)?;
@@ -136,12 +136,12 @@ pub async fn confirm(app: &App, caller: &Caller, typed: &str) -> Result<Vec<Stri
     budgets::reserve(app, [codes_tried]).await?;
     let (codes, hashes) = recovery_codes(app, own.person());
     for _ in 0..TRIES {
-        let factor = app.store.factor(&own).await?.filter(|factor| factor.confirmed.is_none());
+        let factor = app.store.load_second_factor(&own).await?.filter(|factor| factor.confirmed.is_none());
         let factor = factor.ok_or(Refusal::NotFound(Thing::SecondFactor))?;
         let Some(Code::Time(digits)) = Code::read(typed) else { return Err(Refusal::WrongCode.into()) };
         let step = step(app, own.person(), &factor, &digits)?.ok_or(Refusal::WrongCode)?;
-        let login = app.store.login(&own, session).await?;
-        match app.store.confirm_factor(&own, &factor, step, &hashes, Some(&login), app.now()).await {
+        let login = app.store.load_login(&own, session).await?;
+        match app.store.confirm_second_factor(&own, &factor, step, &hashes, Some(&login), app.now()).await {
             Err(Error::Stale) => {}
             outcome => {
                 outcome?;
@@ -160,7 +160,7 @@ pub async fn confirm(app: &App, caller: &Caller, typed: &str) -> Result<Vec<Stri
 /// As [`remove`].
 pub async fn new_recovery_codes(app: &App, caller: &Caller, typed: &str) -> Result<Vec<String>, Failure> {
     let (own, _) = own(caller)?;
-    if app.store.made_before(&own).await?.is_some() {
+    if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(Vec::new());
     }
     demand_fresh(app, caller)?;
@@ -178,24 +178,24 @@ pub async fn new_recovery_codes(app: &App, caller: &Caller, typed: &str) -> Resu
 /// [`Refusal::StaleAuthentication`]; [`Refusal::WrongCode`]; [`Refusal::NotFound`].
 pub async fn remove(app: &App, caller: &Caller, typed: Option<&str>) -> Result<(), Failure> {
     let (own, _) = own(caller)?;
-    if app.store.made_before(&own).await?.is_some() {
+    if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(());
     }
     demand_fresh(app, caller)?;
     if confirmed(app, &own).await? {
         check(app, own.person(), typed.unwrap_or_default()).await?;
     }
-    Ok(app.store.remove_factor(&own).await?)
+    Ok(app.store.remove_second_factor(&own).await?)
 }
 
 async fn confirmed(app: &App, own: &GrantedPerson) -> Result<bool, Failure> {
-    let factor = app.store.factor(own).await?.ok_or(Refusal::NotFound(Thing::SecondFactor))?;
+    let factor = app.store.load_second_factor(own).await?.ok_or(Refusal::NotFound(Thing::SecondFactor))?;
     Ok(factor.confirmed.is_some())
 }
 
 /// Whether a person is asked for a second factor.
 pub(super) async fn has(app: &App, person: PrincipalId) -> Result<bool, Failure> {
-    let factor = app.store.factor(&System::for_sign_in().over(person)).await?;
+    let factor = app.store.load_second_factor(&System::sign_in().grant_person(person)).await?;
     Ok(factor.is_some_and(|factor| factor.confirmed.is_some()))
 }
 
@@ -205,15 +205,15 @@ pub(super) async fn has(app: &App, person: PrincipalId) -> Result<bool, Failure>
 /// # Errors
 /// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`].
 pub(super) async fn check(app: &App, person: PrincipalId, typed: &str) -> Result<(), Failure> {
-    let granted = System::for_sign_in().over(person);
+    let granted = System::sign_in().grant_person(person);
     let codes_tried = Budget::of_person(app, CODE, person);
     budgets::reserve(app, [codes_tried]).await?;
-    let factor = app.store.factor(&granted).await?.filter(|factor| factor.confirmed.is_some());
+    let factor = app.store.load_second_factor(&granted).await?.filter(|factor| factor.confirmed.is_some());
     let factor = factor.ok_or(Refusal::WrongCode)?;
     match Code::read(typed).ok_or(Refusal::WrongCode)? {
         Code::Time(digits) => {
             let step = step(app, person, &factor, &digits)?.ok_or(Refusal::WrongCode)?;
-            app.store.use_step(&granted, step).await?;
+            app.store.use_one_time_code(&granted, step).await?;
         }
         Code::Recovery(code) => app.store.use_recovery_code(&granted, &hash(person, &code)).await?,
     }
@@ -233,8 +233,8 @@ pub async fn authenticate_again(
     code: Option<&str>,
 ) -> Result<Login, Failure> {
     let (own, session) = own(caller)?;
-    if app.store.made_before(&own).await?.is_some() {
-        return Ok(app.store.login(&own, session).await?);
+    if app.store.find_earlier_creation(&own).await?.is_some() {
+        return Ok(app.store.load_login(&own, session).await?);
     }
     let person = own.person();
     let mut shown = Vec::new();
@@ -242,7 +242,7 @@ pub async fn authenticate_again(
     let passwords_tried = Budget::of_person(app, PASSWORD, person);
     budgets::reserve(app, [passwords_tried]).await?;
     let hash = match policies::may_have_password(app, person).await? {
-        true => app.store.password_hash(&own).await?,
+        true => app.store.load_password_hash(&own).await?,
         false => None,
     };
     if hash.is_some() {
@@ -260,12 +260,12 @@ pub async fn authenticate_again(
     }
     budgets::forget(app, passwords_tried).await?;
     for _ in 0..TRIES {
-        let login = app.store.login(&own, session).await?;
-        match app.store.authenticated_again(&own, &login, shown.clone(), app.now()).await {
+        let login = app.store.load_login(&own, session).await?;
+        match app.store.record_reauthentication(&own, &login, shown.clone(), app.now()).await {
             Err(Error::Stale) => {}
             outcome => {
                 outcome?;
-                return Ok(app.store.login(&own, session).await?);
+                return Ok(app.store.load_login(&own, session).await?);
             }
         }
     }
@@ -273,14 +273,14 @@ pub async fn authenticate_again(
 }
 
 /// The step of a code that is right now, half a minute earlier or later.
-fn step(app: &App, person: PrincipalId, factor: &Factor, digits: &str) -> Result<Option<i64>, Failure> {
+fn step(app: &App, person: PrincipalId, factor: &SecondFactor, digits: &str) -> Result<Option<i64>, Failure> {
     let seconds = u64::try_from(app.now().0 / 1_000_000).unwrap_or(0);
     let totp =
         Builder::new().with_secret(unsealed(app, person, factor)?).build().map_err(Failure::internal)?;
     Ok(Totp::check(&totp, digits, seconds).and_then(|step| i64::try_from(step).ok()))
 }
 
-fn unsealed(app: &App, person: PrincipalId, factor: &Factor) -> Result<Secret, Failure> {
+fn unsealed(app: &App, person: PrincipalId, factor: &SecondFactor) -> Result<Secret, Failure> {
     let text = app.keys.unseal(&place(person), &factor.sealed)?;
     Secret::try_from_base32(text).map_err(|_| Failure::internal("a second factor is no base 32"))
 }

@@ -11,7 +11,7 @@ use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::time::Micros;
 use serde_json::json;
 use store::access::UseSessions;
-use store::{By, NewAuditLine, SealedSecret, SecretPlace, Store, System};
+use store::{Attribution, NewAuditEntry, SealedSecret, SecretPlace, Store, System};
 
 /// How long the name of a secret may be, in characters.
 const MAX_KEY_CHARS: usize = 256;
@@ -45,8 +45,8 @@ pub(super) async fn reveal(
     organization: OrganizationId,
     id: SessionId,
 ) -> Result<Vec<(String, String)>, Failure> {
-    let granted = System::for_jobs().within::<UseSessions>(organization);
-    let sealed = app.store.session_secrets(&granted, id).await?;
+    let granted = System::background_jobs().grant::<UseSessions>(organization);
+    let sealed = app.store.list_session_secrets(&granted, id).await?;
     let open = |secret: SealedSecret| {
         let value = app.keys.unseal(&secret.key, &secret.ciphertext)?;
         Ok((secret.key, value))
@@ -69,9 +69,9 @@ pub async fn rotate(
     let mut key = [0; 32];
     random.fill(&mut key);
     keys.add(key).map_err(Failure::internal)?;
-    let line = NewAuditLine::new(By::NOBODY, "master_key.rotate", "", json!({}), now);
-    let system = System::for_administration();
-    store.audit_note(&system, &line).await?;
+    let line = NewAuditEntry::new(Attribution::TENURE, "master_key.rotate", "", json!({}), now);
+    let system = System::administration();
+    store.record_audit_entry(&system, &line).await?;
     let (mut done, mut after) = (0, None);
     loop {
         let some = sealed_after(store, &system, after.as_ref()).await?;
@@ -131,7 +131,7 @@ async fn sealed_after(store: &Store, system: &System, after: Option<&Place>) -> 
         Some(Place::SecondFactor(person)) => (None, Some(*person)),
     };
     if person.is_none() {
-        let some = store.all_secrets(system, of_session, AT_ONCE).await?;
+        let some = store.list_all_secrets(system, of_session, AT_ONCE).await?;
         if !some.is_empty() {
             let sealed = |(place, secret): (SecretPlace, SealedSecret)| Sealed {
                 place: Place::Session(place),
@@ -141,7 +141,7 @@ async fn sealed_after(store: &Store, system: &System, after: Option<&Place>) -> 
             return Ok(some.into_iter().map(sealed).collect());
         }
     }
-    let some = store.all_factors(system, person, AT_ONCE).await?;
+    let some = store.list_second_factors(system, person, AT_ONCE).await?;
     let sealed = |(person, ciphertext)| Sealed {
         place: Place::SecondFactor(person),
         of: second_factor::place(person),
@@ -164,7 +164,7 @@ async fn seal_anew(
     let after = keys.seal(of, &keys.unseal(of, before)?, nonce)?;
     let replaced = match place {
         Place::Session(place) => store.replace_secret(system, place, before, &after).await,
-        Place::SecondFactor(person) => store.replace_factor(system, *person, before, &after).await,
+        Place::SecondFactor(person) => store.replace_second_factor(system, *person, before, &after).await,
     };
     match replaced {
         // Taken away or given anew meanwhile.

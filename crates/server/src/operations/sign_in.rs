@@ -15,7 +15,7 @@ use domain::principal::{Person, PrincipalState, Scopes, normal_email};
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
 use serde_json::{Map, Value};
-use store::{Caller, Error, GrantedPerson, Means, Opening, System};
+use store::{Authentication, Caller, Error, GrantedPerson, LoginExpectations, System};
 
 /// How often something is decided again that others change at the same time.
 pub const TRIES: u32 = 8;
@@ -60,7 +60,7 @@ pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<Entry, Failure> 
     policies::demand_passwords(app)?;
     let (email, origin) = (attempt.email, &attempt.origin);
     let known = match normal_email(email) {
-        Some(email) => app.store.known(&System::for_sign_in(), &email).await?,
+        Some(email) => app.store.find_person_by_email(&System::sign_in(), &email).await?,
         None => None,
     };
     let id = known.as_ref().map(|known| known.person.principal.id);
@@ -97,7 +97,7 @@ async fn renewed(app: &App, person: PrincipalId, password: &str, hash: String) -
         return Ok(hash);
     }
     let anew = app.passwords.hash(password, app.random_bytes()).await?;
-    match app.store.rehash(&System::for_sign_in(), person, &hash, &anew).await {
+    match app.store.replace_password_hash(&System::sign_in(), person, &hash, &anew).await {
         Ok(()) => Ok(anew),
         Err(Error::Stale) => kept_hash(app, person, password).await?.ok_or(Failure::Unauthenticated),
         Err(error) => Err(error.into()),
@@ -106,7 +106,7 @@ async fn renewed(app: &App, person: PrincipalId, password: &str, hash: String) -
 
 /// The hash that is kept of a person's password now, if the password is the right one.
 async fn kept_hash(app: &App, person: PrincipalId, password: &str) -> Result<Option<String>, Failure> {
-    let hash = app.store.password_hash(&System::for_sign_in().over(person)).await?;
+    let hash = app.store.load_password_hash(&System::sign_in().grant_person(person)).await?;
     let good = app.passwords.check(password, hash.as_deref()).await?;
     Ok(hash.filter(|_| good))
 }
@@ -116,10 +116,13 @@ pub(super) async fn end_presented(app: &App, presented: &str, new: &Issued) -> R
     let Ok(claims) = tokens::read(app, Use::Session, presented).await else { return Ok(()) };
     let Some(session) = claims.session().filter(|_| presented != new.token) else { return Ok(()) };
     let now = app.now();
-    let found = app.store.caller_signed_in(session, &claims.hash(), store::Chosen::ByDefault, now).await;
+    let found = app
+        .store
+        .authenticate_login(session, &claims.hash(), store::OrganizationChoice::ByDefault, now)
+        .await;
     // In no organization, or no good any more.
     let Ok((caller, _)) = found else { return Ok(()) };
-    let Ok(own) = caller.itself("write:user") else { return Ok(()) };
+    let Ok(own) = caller.authorize_self("write:user") else { return Ok(()) };
     let ending = ended(&own, EndReason::SignedOut, "signed in again with it");
     match app.store.end_login(&own, session, &ending, now).await {
         Ok(()) | Err(Error::Refused(_)) => Ok(()),
@@ -147,14 +150,14 @@ pub(super) struct New<'a> {
 
 /// Opens a session and signs its token.
 pub(super) async fn open(app: &App, mut new: New<'_>) -> Result<Issued, Failure> {
-    let system = System::for_sign_in();
+    let system = System::sign_in();
     let owner = new.person.principal.id;
     for _ in 0..TRIES {
         let now = app.now();
         let life = lifetime(app, new.long);
-        let until = new.by.and_then(Caller::until).map_or(now + life, |until| until.min(now + life));
-        let key = match new.by.map(Caller::means) {
-            Some(Means::Key(key)) => Some(key),
+        let until = new.by.and_then(Caller::expires).map_or(now + life, |until| until.min(now + life));
+        let key = match new.by.map(Caller::authentication) {
+            Some(Authentication::Key(key)) => Some(key),
             _ => None,
         };
         let mut claims = Claims::new(owner.0, now, until, app.random_bytes());
@@ -176,12 +179,12 @@ pub(super) async fn open(app: &App, mut new: New<'_>) -> Result<Issued, Failure>
             scopes: new.scopes,
             ended: None,
         };
-        let open = app.store.open_logins(&system, owner).await?;
-        let opening = Opening {
+        let open = app.store.list_open_logins(&system, owner).await?;
+        let opening = LoginExpectations {
             password_hash: new.password_hash.clone(),
             open: open.len(),
             ending: endings(app, &open, new.alone, now),
-            bound: new.by.and_then(Caller::bound),
+            bound: new.by.and_then(Caller::bound_organization),
         };
         match app.store.open_login(&system, login, &claims.hash(), &opening).await {
             Ok(login) => {
@@ -200,11 +203,11 @@ pub(super) async fn open(app: &App, mut new: New<'_>) -> Result<Issued, Failure>
 async fn judge_again(app: &App, new: &mut New<'_>) -> Result<(), Failure> {
     // By its id: not everybody has an address.
     let person = new.person.principal.id;
-    let granted = System::for_sign_in().over(person);
-    if app.store.person(&granted).await?.principal.state != PrincipalState::Active {
+    let granted = System::sign_in().grant_person(person);
+    if app.store.load_person(&granted).await?.principal.state != PrincipalState::Active {
         return Err(Failure::Unauthenticated);
     }
-    if new.password_hash.is_none() || app.store.password_hash(&granted).await? == new.password_hash {
+    if new.password_hash.is_none() || app.store.load_password_hash(&granted).await? == new.password_hash {
         return Ok(());
     }
     let password = new.password.ok_or(Failure::Unauthenticated)?;
@@ -255,15 +258,15 @@ pub struct Wanted {
 /// [`Refusal::OutOfScope`] for more than the caller's credential may; [`RequestFailure::TooManyRequests`] when the keys of
 /// the principal have opened too many sessions lately.
 pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) -> Result<Issued, Failure> {
-    let own = caller.itself("write:user")?;
+    let own = caller.authorize_self("write:user")?;
     narrower(caller.scopes(), wanted.scopes)?;
     let scopes = wanted.scopes.or(caller.scopes());
-    if let Means::Key(key) = caller.means() {
+    if let Authentication::Key(key) = caller.authentication() {
         if let Some(issued) = key_logins::reuse(app, caller, &own, key, scopes, wanted.long).await? {
             return Ok(issued);
         }
         key_logins::count(app, caller.principal())?;
-        let person = app.store.person(&own).await?;
+        let person = app.store.load_person(&own).await?;
         let (long, origin) = (wanted.long, wanted.origin);
         let (by, methods) = (Some(caller), vec![Method::Key]);
         let (password, password_hash, authenticated) = (None, None, None);
@@ -282,8 +285,8 @@ pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) 
         return open(app, new).await;
     }
     let mut claims = tokens::read(app, Use::Session, presented).await?;
-    if let Means::Login(session) = caller.means() {
-        claims.of_session(&app.store.login(&own, session).await?);
+    if let Authentication::Login(session) = caller.authentication() {
+        claims.of_session(&app.store.load_login(&own, session).await?);
     }
     let now = app.now();
     // What somebody was given for an hour does not become a token for two weeks.
@@ -312,13 +315,13 @@ pub fn narrower(own: Option<Scopes>, wanted: Option<Scopes>) -> Result<(), Refus
 /// # Errors
 /// Only those of the store.
 pub async fn sign_out(app: &App, caller: &Caller, everywhere: bool) -> Result<bool, Failure> {
-    let own: GrantedPerson = caller.itself("write:user")?;
+    let own: GrantedPerson = caller.authorize_self("write:user")?;
     let (now, ending) = (app.now(), ended(&own, EndReason::SignedOut, "signed out"));
     if everywhere {
         app.store.end_logins(&own, None, &ending, now).await?;
         return Ok(true);
     }
-    let Means::Login(session) = caller.means() else { return Ok(false) };
+    let Authentication::Login(session) = caller.authentication() else { return Ok(false) };
     app.store.end_login(&own, session, &ending, now).await?;
     Ok(true)
 }

@@ -39,8 +39,8 @@ pub async fn resume(app: &App, caller: &Caller, named: &str) -> Result<(), Failu
 }
 
 async fn put(app: &App, caller: &Caller, person: &Principal, state: PrincipalState) -> Result<(), Failure> {
-    caller.in_scope("write:sub-user")?;
+    caller.require_scope("write:sub-user")?;
     demand_fresh(app, caller)?;
-    let system = System::for_administration().on_behalf_of(caller.by());
+    let system = System::administration().attribute_to(caller.attribution());
     Ok(app.store.set_principal_state(&system, person.id, state, app.now()).await?)
 }

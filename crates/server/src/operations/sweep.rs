@@ -49,7 +49,7 @@ async fn due(app: &App) -> Result<(), Failure> {
     let idle = Span::from(settings.idle_hold);
     let expires = Span::from(settings.pending_expires);
     let empty = Span::from(settings.session_idle);
-    let due = app.store.due(&System::for_jobs(), now - idle, now - expires, now - empty).await?;
+    let due = app.store.list_due(&System::background_jobs(), now - idle, now - expires, now - empty).await?;
     for hold in &due.idle {
         let evidence =
             format!("idle {} min, last command {}", now.since(hold.last).whole_minutes(), at(hold.last));
@@ -81,14 +81,14 @@ async fn lost_hosts(app: &App) -> Result<(), Failure> {
     if app.now() - Span::from(grace) < app.started {
         return Ok(());
     }
-    let system = System::for_jobs();
-    for lost in app.store.lost_hosts(&system, app.now() - Span::from(grace)).await? {
+    let system = System::background_jobs();
+    for lost in app.store.list_lost_hosts(&system, app.now() - Span::from(grace)).await? {
         // It may have come back between the two: then its own server notes so, and this one must not.
         if app.hosts.get(lost.host).is_some() {
             continue;
         }
         tracing::warn!(host = %lost.host, name = lost.name, "a host is lost");
-        app.store.host_offline(&system, lost.host).await?;
+        app.store.set_host_offline(&system, lost.host).await?;
         for hold in &lost.holds {
             let evidence = format!("host {} away for more than {} s", lost.name, grace.as_secs());
             release(app, hold, EndReason::HostLost, evidence).await;
@@ -99,13 +99,13 @@ async fn lost_hosts(app: &App) -> Result<(), Failure> {
 
 async fn prune(app: &App) -> Result<(), Failure> {
     let kept = Span::from(app.settings.feed_kept);
-    Ok(app.store.prune_changes(&System::for_jobs(), app.now() - kept).await?)
+    Ok(app.store.prune_changes(&System::background_jobs(), app.now() - kept).await?)
 }
 
 /// Removes what deleted agent sessions have left, a bounded piece at a time, so that other writes get through.
 async fn purge(app: &App) -> Result<(), Failure> {
     for _ in 0..PURGES {
-        if !app.store.purge_agents(&System::for_jobs(), PURGED_ROWS, app.now()).await? {
+        if !app.store.purge_agents(&System::background_jobs(), PURGED_ROWS, app.now()).await? {
             break;
         }
     }
@@ -113,7 +113,7 @@ async fn purge(app: &App) -> Result<(), Failure> {
 }
 
 async fn forget_keys(app: &App) -> Result<(), Failure> {
-    Ok(app.store.prune_idempotency(&System::for_jobs(), app.now()).await?)
+    Ok(app.store.prune_idempotency(&System::background_jobs(), app.now()).await?)
 }
 
 async fn release(app: &App, due: &DueHold, reason: EndReason, evidence: String) {
@@ -123,7 +123,7 @@ async fn release(app: &App, due: &DueHold, reason: EndReason, evidence: String) 
 }
 
 async fn end(app: &App, session: SessionKey, reason: EndReason, evidence: String) {
-    let granted = System::for_jobs().within::<UseSessions>(session.organization);
+    let granted = System::background_jobs().grant::<UseSessions>(session.organization);
     let command = Command::End { reason, evidence };
     let ended = device_sessions::change(app, &granted, session.id, |_| Ok(command.clone())).await;
     if let Err(error) = ended {

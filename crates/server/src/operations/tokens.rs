@@ -173,7 +173,7 @@ pub async fn sign(app: &App, usage: Use, claims: &Claims) -> Result<String, Fail
 /// [`Failure::Unauthenticated`] for whatever is no good, without a word about why.
 pub async fn read(app: &App, usage: Use, token: &str) -> Result<Claims, Failure> {
     let (kid, now) = (header_of(usage, token)?, app.now());
-    let key = app.signer.public(&app.store, &System::for_sign_in(), kid, now).await?;
+    let key = app.signer.public(&app.store, &System::sign_in(), kid, now).await?;
     verified(token, &key.ok_or(Failure::Unauthenticated)?.bytes, now)
 }
 

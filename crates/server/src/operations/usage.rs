@@ -19,7 +19,7 @@ pub async fn daily(
     from: i64,
     until: i64,
 ) -> Result<Vec<UsageDay>, Failure> {
-    Ok(app.store.usage_days(granted, from, until).await?)
+    Ok(app.store.list_usage_days(granted, from, until).await?)
 }
 
 /// The like for some or all organizations.
@@ -33,7 +33,7 @@ pub async fn daily_account(
     from: i64,
     until: i64,
 ) -> Result<Vec<UsageDay>, Failure> {
-    Ok(app.store.usage_days_account(granted, organizations, from, until).await?)
+    Ok(app.store.list_account_usage_days(granted, organizations, from, until).await?)
 }
 
 /// What the organization may use, and has used in this cycle.
@@ -41,5 +41,5 @@ pub async fn daily_account(
 /// # Errors
 /// Only those of the store.
 pub async fn limits(app: &App, granted: &Granted<ViewSessions>) -> Result<Limits, Failure> {
-    Ok(app.store.organization_limits(granted, app.now()).await?)
+    Ok(app.store.load_organization_limits(granted, app.now()).await?)
 }

@@ -75,7 +75,7 @@ pub struct PageOfPeople {
 /// # Errors
 /// [`Refusal::OutOfScope`].
 pub async fn list(app: &App, caller: &Caller, listing: &Listing) -> Result<PageOfPeople, Failure> {
-    let mut people = app.store.people(caller).await?;
+    let mut people = app.store.list_people(caller).await?;
     let wanted =
         |person: &Person| listing.states.is_empty() || listing.states.contains(&person.principal.state);
     people.retain(wanted);
@@ -108,7 +108,7 @@ fn key(person: &Person, by: SortBy) -> (String, i64, i64) {
 /// # Errors
 /// [`Refusal::OutOfScope`].
 pub async fn own(app: &App, caller: &Caller) -> Result<Profile, Failure> {
-    let granted = caller.itself("read:user")?;
+    let granted = caller.authorize_self("read:user")?;
     profile(app, &granted, Some(caller.permissions())).await
 }
 
@@ -117,7 +117,8 @@ pub async fn own(app: &App, caller: &Caller) -> Result<Profile, Failure> {
 /// # Errors
 /// [`Refusal::NotFound`] for whom the caller may not know.
 pub async fn get(app: &App, caller: &Caller, number: i64) -> Result<Profile, Failure> {
-    let granted = app.store.over(caller, number, Reach::See, "read:user", "read:sub-user").await?;
+    let granted =
+        app.store.authorize_over_person(caller, number, Reach::See, "read:user", "read:sub-user").await?;
     let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
     profile(app, &granted, permissions).await
 }
@@ -127,14 +128,14 @@ pub async fn get(app: &App, caller: &Caller, number: i64) -> Result<Profile, Fai
 /// # Errors
 /// [`Refusal::Forbidden`]; [`Refusal::OutOfScope`]; [`Refusal::NotFound`].
 pub async fn find_person(app: &App, caller: &Caller, named: &str) -> Result<Principal, Failure> {
-    caller.may_in_account::<ManageMembers>()?;
-    caller.in_scope("read:sub-user")?;
+    caller.authorize_in_account::<ManageMembers>()?;
+    caller.require_scope("read:sub-user")?;
     if let Some(email) = normal_email(named) {
-        let known = app.store.known(&System::for_administration(), &email).await?;
+        let known = app.store.find_person_by_email(&System::administration(), &email).await?;
         return Ok(known.ok_or(Refusal::NotFound(Thing::Principal))?.person.principal);
     }
     let id = domain::ids::parse_uuid(named);
-    let mut people = app.store.people(caller).await?.into_iter().map(|person| person.principal);
+    let mut people = app.store.list_people(caller).await?.into_iter().map(|person| person.principal);
     let found = people.find(|one| Some(one.id.0) == id || one.number.to_string() == named);
     found.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
 }
@@ -153,7 +154,7 @@ pub struct Names<'a> {
 /// # Errors
 /// [`Refusal::Invalid`].
 pub async fn rename_own(app: &App, caller: &Caller, names: Names<'_>) -> Result<Profile, Failure> {
-    let granted = caller.itself("write:user")?;
+    let granted = caller.authorize_self("write:user")?;
     rename(app, &granted, names, Some(caller.permissions())).await
 }
 
@@ -168,7 +169,10 @@ pub async fn rename_of(
     number: i64,
     names: Names<'_>,
 ) -> Result<Profile, Failure> {
-    let granted = app.store.over(caller, number, Reach::Change, "write:user", "write:sub-user").await?;
+    let granted = app
+        .store
+        .authorize_over_person(caller, number, Reach::Change, "write:user", "write:sub-user")
+        .await?;
     let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
     rename(app, &granted, names, permissions).await
 }
@@ -207,10 +211,10 @@ pub struct NewUser<'a> {
 /// address of another sub user of the caller; [`Refusal::Invalid`]; [`Refusal::TooManyAttempts`] for who makes or invites
 /// too many people in a while.
 pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Profile, Failure> {
-    caller.in_scope("write:sub-user")?;
-    let granted = caller.may::<ManageMembers>()?;
+    caller.require_scope("write:sub-user")?;
+    let granted = caller.authorize::<ManageMembers>()?;
     demand_fresh(app, caller)?;
-    if let Some(made) = app.store.made_before(&granted).await? {
+    if let Some(made) = app.store.find_earlier_creation(&granted).await? {
         return told(app, caller, PrincipalId(made)).await;
     }
     let email = mail::address(new.email)?;
@@ -266,7 +270,7 @@ async fn tell(app: &App, caller: &Caller, person: Person) -> Result<Profile, Fai
         // The user is there; "password forgotten" sends another mail, which shows the same.
         tracing::error!(error = error.for_log(), "a mail to a new user was not sent");
     }
-    let parent = app.store.person(&caller.itself("write:sub-user")?).await?;
+    let parent = app.store.load_person(&caller.authorize_self("write:sub-user")?).await?;
     Ok(Profile { person, parent: Some(parent), permissions: None })
 }
 
@@ -280,14 +284,14 @@ async fn mail_to_new(app: &App, person: &Person) -> Result<(), Failure> {
     if budgets::try_reserve(app, &Budget::of_invited(*home, email)).await?.is_err() {
         return Ok(());
     }
-    let has_own = app.store.has_own_address(&System::for_administration().over(*id)).await?;
+    let has_own = app.store.has_own_address(&System::administration().grant_person(*id)).await?;
     recovery::send(app, if has_own { Mail::Verify } else { Mail::Known }, *id, email).await
 }
 
 /// The user that an earlier attempt at the same request has made.
 async fn told(app: &App, caller: &Caller, made: PrincipalId) -> Result<Profile, Failure> {
     // Who has made it may see it.
-    let person = app.store.person(&System::for_administration().over(made)).await?;
+    let person = app.store.load_person(&System::administration().grant_person(made)).await?;
     if person.principal.state == PrincipalState::Deleted {
         return Err(Refusal::NotFound(Thing::Principal).into());
     }
@@ -299,10 +303,10 @@ async fn profile(
     granted: &GrantedPerson,
     permissions: Option<PermissionSet>,
 ) -> Result<Profile, Failure> {
-    let person = app.store.person(granted).await?;
+    let person = app.store.load_person(granted).await?;
     if person.principal.state == PrincipalState::Deleted {
         return Err(Refusal::NotFound(Thing::Principal).into());
     }
-    let parent = app.store.parent(granted, &person).await?;
+    let parent = app.store.load_parent(granted, &person).await?;
     Ok(Profile { person, parent, permissions })
 }

@@ -101,7 +101,7 @@ impl Held {
         if worker.organization() != key.organization {
             return Err(Failure::Unauthenticated);
         }
-        Ok(Held { key, granted: System::for_jobs().within(key.organization) })
+        Ok(Held { key, granted: System::background_jobs().grant(key.organization) })
     }
 }
 
@@ -115,8 +115,8 @@ pub async fn turn_of(
     session: SessionId,
 ) -> Result<(TurnKey, SecretHash), Failure> {
     let organization = token.organization();
-    let view = System::for_jobs().within::<ViewSessions>(organization);
-    let found = match app.store.agent_session(&view, session).await {
+    let view = System::background_jobs().grant::<ViewSessions>(organization);
+    let found = match app.store.load_agent_session(&view, session).await {
         Err(store::Error::Refused(Refusal::NotFound(_))) => return Err(Failure::Unauthenticated),
         found => found?,
     };
@@ -140,12 +140,12 @@ pub async fn claim(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Ass
     let mut time = std::pin::pin!(tokio::time::sleep(claim.wait.min(MAX_WAIT)));
     loop {
         let taken = take(app, reach, claim).await?;
-        work.looked();
+        work.finish_look();
         if taken.is_some() {
             return Ok(taken);
         }
         let called = tokio::select! {
-            called = work.called() => called,
+            called = work.wait_for_call() => called,
             () = app.stop.cancelled() => false,
             () = &mut time => false,
         };
@@ -158,10 +158,11 @@ pub async fn claim(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Ass
 
 /// Takes one of the turns that wait now.
 async fn take(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignment>, Failure> {
-    let system = System::for_jobs();
+    let system = System::background_jobs();
     loop {
         let agents = claim.agents.as_deref();
-        let mut candidates = app.store.claim_candidates(&system, reach.only(), agents, CANDIDATES).await?;
+        let mut candidates =
+            app.store.list_claim_candidates(&system, reach.only(), agents, CANDIDATES).await?;
         if candidates.is_empty() {
             return Ok(None);
         }
@@ -171,7 +172,7 @@ async fn take(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignme
             // Whoever lost a race goes elsewhere: many workers would go on losing to each other in the same order.
             next = usize::from(u16::from_be_bytes(app.random_bytes()));
             if let Some((session, token)) = try_claim(app, key, claim).await? {
-                app.store.note_served(&system, key.organization).await?;
+                app.store.record_served_organization(&system, key.organization).await?;
                 return assignment(app, session, token).await.map(Some);
             }
         }
@@ -184,8 +185,8 @@ async fn try_claim(
     key: SessionKey,
     claim: &Claim,
 ) -> Result<Option<(AgentSession, TurnToken)>, Failure> {
-    let granted = System::for_jobs().within::<UseSessions>(key.organization);
-    let session = match app.store.agent_session(&granted.also::<ViewSessions>()?, key.id).await {
+    let granted = System::background_jobs().grant::<UseSessions>(key.organization);
+    let session = match app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.id).await {
         Err(store::Error::Refused(Refusal::NotFound(_))) => return Ok(None),
         session => session?,
     };
@@ -199,11 +200,11 @@ async fn try_claim(
 }
 
 async fn assignment(app: &App, session: AgentSession, token: TurnToken) -> Result<Assignment, Failure> {
-    let system = System::for_jobs();
-    let view = system.within::<ViewSessions>(session.organization);
+    let system = System::background_jobs();
+    let view = system.grant::<ViewSessions>(session.organization);
     let turn = session.turn.clone().ok_or_else(|| Failure::internal("a claim without a turn"))?;
-    let message = app.store.message(&view, session.id, turn.message).await?;
-    let agent = match app.store.agent(&view, session.given.agent).await {
+    let message = app.store.load_message(&view, session.id, turn.message).await?;
+    let agent = match app.store.load_agent(&view, session.given.agent).await {
         Err(store::Error::Refused(Refusal::NotFound(_))) => None,
         agent => Some(agent?),
     };
@@ -217,11 +218,11 @@ async fn assignment(app: &App, session: AgentSession, token: TurnToken) -> Resul
 /// [`Refusal::TurnLost`] when the turn is another's, or over.
 pub async fn heartbeat(app: &App, held: &Held) -> Result<Standing, Failure> {
     let Held { key, granted } = held;
-    let session = app.store.agent_session(&granted.also::<ViewSessions>()?, key.session).await?;
+    let session = app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.session).await?;
     let found = standing(app, &session, *key)?;
     if !found.cancelled {
         let until = app.now() + found.lease;
-        let workers = System::for_jobs().within::<ConnectWorkers>(key.organization);
+        let workers = System::background_jobs().grant::<ConnectWorkers>(key.organization);
         if !app.store.renew_lease(&workers, key.session, key.fence, until).await? {
             return standing_now(app, granted, *key).await;
         }
@@ -253,13 +254,14 @@ async fn fitting(
     let outputs = items.iter_mut().filter(|item| matches!(item, Item::StructuredOutput(_)));
     for (number, item) in outputs.enumerate() {
         let Item::StructuredOutput(value) = &*item else { continue };
-        let problem = match app.store.agent_session(&granted.also()?, session).await?.given.output_schema {
-            None => None,
-            Some(_) if number >= MOST_OUTPUTS => {
-                Some(format!("only {MOST_OUTPUTS} are judged in one report"))
-            }
-            Some(schema) => app.judges.problem(&schema, value).await?,
-        };
+        let problem =
+            match app.store.load_agent_session(&granted.authorize()?, session).await?.given.output_schema {
+                None => None,
+                Some(_) if number >= MOST_OUTPUTS => {
+                    Some(format!("only {MOST_OUTPUTS} are judged in one report"))
+                }
+                Some(schema) => app.judges.problem(&schema, value).await?,
+            };
         if let Some(problem) = problem {
             *item = Item::Log(format!("the structured output does not fit its schema: {problem}"));
         }
@@ -273,9 +275,9 @@ async fn fitting(
 /// [`Refusal::TurnLost`].
 pub async fn done(app: &App, held: &Held, answer: Answer) -> Result<AgentSession, Failure> {
     let Held { key, granted } = held;
-    let view = granted.also::<ViewSessions>()?;
+    let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
-        let session = app.store.agent_session(&view, key.session).await?;
+        let session = app.store.load_agent_session(&view, key.session).await?;
         let streamed = streamed(app, &view, &session, *key).await?;
         let command = Command::Finish { turn: key.turn, fence: key.fence, answer: answer.clone(), streamed };
         if let Some(changed) = attempt(app, granted, session, command).await? {
@@ -294,7 +296,7 @@ async fn streamed(
 ) -> Result<String, Failure> {
     let own = session.open_turn().filter(|turn| turn.id == key.turn && turn.fence == key.fence);
     let Some(turn) = own.filter(|turn| turn.streamed > 0) else { return Ok(String::new()) };
-    let events = app.store.streamed_output(view, session.id, turn.streamed_from, session.events).await?;
+    let events = app.store.load_streamed_output(view, session.id, turn.streamed_from, session.events).await?;
     Ok(events.iter().map(delta).collect())
 }
 
@@ -308,7 +310,7 @@ fn delta(event: &Event) -> String {
 }
 
 async fn standing_now(app: &App, granted: &Granted<UseSessions>, key: TurnKey) -> Result<Standing, Failure> {
-    let session = app.store.agent_session(&granted.also::<ViewSessions>()?, key.session).await?;
+    let session = app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.session).await?;
     standing(app, &session, key)
 }
 
@@ -335,11 +337,11 @@ pub async fn lose_leases(app: &App) -> Result<(), Failure> {
     if now - Span::from(app.settings.worker_lease) < app.started {
         return Ok(());
     }
-    let system = System::for_jobs();
+    let system = System::background_jobs();
     loop {
-        let expired = app.store.expired_leases(&system, now, LEASES_AT_ONCE).await?;
+        let expired = app.store.list_expired_leases(&system, now, LEASES_AT_ONCE).await?;
         for (key, fence) in &expired {
-            let granted = system.within::<UseSessions>(key.organization);
+            let granted = system.grant::<UseSessions>(key.organization);
             let lost = change(app, &granted, key.id, |_| Ok(Command::LoseLease { fence: *fence })).await;
             match lost {
                 Ok(_) | Err(Failure::Refused(Refusal::NotFound(_))) => {}

@@ -49,7 +49,7 @@ async fn ready(State(app): State<App>) -> Response {
         return unready("stopping");
     }
     let database = app.store.database();
-    if database.damaged().is_some() {
+    if database.found_damage().is_some() {
         return unready("the database is damaged: restore a backup");
     }
     let answers = async {
@@ -101,7 +101,7 @@ pub async fn serve_metrics(app: App, listener: TcpListener) {
 
 fn encoded(app: &App) -> Response {
     let database = app.store.database();
-    app.metrics.set_database(database.written(), database.damaged().is_some());
+    app.metrics.set_database(database.write_counts(), database.found_damage().is_some());
     match app.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
         Err(error) => TenureError::from(Failure::internal(error)).into_response(),

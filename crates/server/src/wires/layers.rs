@@ -11,7 +11,7 @@ use crate::front::connections::network;
 use crate::front::rates::{Key, Left};
 use crate::front::{Gate, Unfit};
 use crate::observe::{self, RequestLine};
-use crate::operations::idempotency::Scope;
+use crate::operations::idempotency::IdempotencyScope;
 use crate::state::App;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -30,7 +30,7 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::{Caller, Chosen};
+use store::{Caller, OrganizationChoice};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
@@ -148,7 +148,9 @@ pub fn recognized(app: &App, parts: &Parts, caller: Caller) -> Result<Caller, Fa
             who.spend(app, key)?;
         }
     }
-    Ok(caller.coming_from(address(&parts.extensions)).attempting(parts.extensions.get::<Scope>().copied()))
+    Ok(caller
+        .with_address(address(&parts.extensions))
+        .with_idempotency(parts.extensions.get::<IdempotencyScope>().copied()))
 }
 
 /// Notes who calls: from now on the request may send as much as the settings allow, and its connection as many requests.
@@ -309,12 +311,12 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The organization that a header names. Named twice, or by what cannot be an organization, is named wrongly.
-pub fn chosen(headers: &HeaderMap, name: &str) -> Chosen {
+pub fn chosen(headers: &HeaderMap, name: &str) -> OrganizationChoice {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        (None, _) => Chosen::ByDefault,
-        (Some(value), None) => Chosen::Named(value.to_str().ok().and_then(OrganizationId::parse)),
-        _ => Chosen::Named(None),
+        (None, _) => OrganizationChoice::ByDefault,
+        (Some(value), None) => OrganizationChoice::Named(value.to_str().ok().and_then(OrganizationId::parse)),
+        _ => OrganizationChoice::Named(None),
     }
 }
 

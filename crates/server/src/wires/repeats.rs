@@ -7,7 +7,7 @@
 
 use super::layers::{self, Authorize, Wire};
 use crate::failure::Failure;
-use crate::operations::idempotency::{self, Begin, Scope, StoredAnswer, Token};
+use crate::operations::idempotency::{self, Begin, IdempotencyScope, StoredResponse, Token};
 use crate::state::App;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -38,9 +38,9 @@ enum Going {
     /// No key, or nobody who could have one.
     Plain(Request),
     First(Token, Request),
-    Again(StoredAnswer),
+    Again(StoredResponse),
     /// It was answered so, to somebody who might do something else.
-    Judged(StoredAnswer, Request),
+    Judged(StoredResponse, Request),
 }
 
 /// Runs a request, or answers it as it was answered before. `large` says that its body is not one to be held in
@@ -77,7 +77,7 @@ async fn begin(
     };
     let key = key(&parts.headers)?;
     // The organization stands in the path or in a header: both are part of what the key belongs to.
-    let scope = Scope::of_caller(&caller, wire, &place(&parts), &key);
+    let scope = IdempotencyScope::new_for_caller(&caller, wire, &place(&parts), &key);
     let (digested, body) = match large {
         true => (outline(&parts.headers), body),
         false => {
@@ -126,7 +126,7 @@ async fn finish(app: &App, token: Token, response: Response) -> Result<Response,
     let bytes = to_bytes(body, usize::MAX).await.map_err(Failure::internal)?;
     if is_final(parts.status) && parts.extensions.get::<NotKept>().is_none() {
         let instead = parts.extensions.get::<KeptInstead>().map(|kept| kept.0.clone());
-        let answer = StoredAnswer {
+        let answer = StoredResponse {
             status: parts.status.as_u16(),
             headers: headers_text(&parts.headers)?,
             body: instead.unwrap_or_else(|| bytes.to_vec()),
@@ -157,7 +157,7 @@ fn headers_text(headers: &HeaderMap) -> Result<String, Failure> {
     serde_json::to_string(&kept.collect::<BTreeMap<_, _>>()).map_err(Failure::internal)
 }
 
-fn again(answer: StoredAnswer) -> Result<Response, Failure> {
+fn again(answer: StoredResponse) -> Result<Response, Failure> {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).map_err(Failure::internal)?;
     let kept: BTreeMap<String, String> = serde_json::from_str(&answer.headers).map_err(Failure::internal)?;

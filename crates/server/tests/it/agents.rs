@@ -15,13 +15,14 @@ use server::operations::agent_messages::{self, Post};
 use server::operations::work::{self, Assignment, Claim, Held, Reach, TurnKey};
 use server::operations::{agent_events, agent_sessions, agents, authenticate};
 use std::time::Duration;
-use store::access::{ConnectWorkers, Right, UseSessions, ViewSessions};
-use store::{Chosen, Granted};
+use store::access::{ConnectWorkers, PermissionType, UseSessions, ViewSessions};
+use store::{Granted, OrganizationChoice};
 
 /// The proof of what somebody may.
-pub async fn proof<P: Right>(who: &Actor<'_>) -> Granted<P> {
-    let caller = authenticate::authenticate(who.world.app(), who.key.as_deref(), Chosen::ByDefault);
-    caller.await.unwrap().may::<P>().unwrap()
+pub async fn proof<P: PermissionType>(who: &Actor<'_>) -> Granted<P> {
+    let caller =
+        authenticate::authenticate(who.world.app(), who.key.as_deref(), OrganizationChoice::ByDefault);
+    caller.await.unwrap().authorize::<P>().unwrap()
 }
 
 pub fn says(text: &str) -> Post {
@@ -141,7 +142,7 @@ both! {
         let foreign = asked(&other, "x").await;
         let new = Create::default;
         let agent = |id| Create { agent: AgentChoice::Id(id), ..new() };
-        let of = |owner: &Actor<'_>| Create { on_behalf_of: Some(owner.principal), ..new() };
+        let of = |owner: &Actor<'_>| Create { attribute_to: Some(owner.principal), ..new() };
         let schema = |schema: Value| Create { output_schema: Some(schema.into()), ..new() };
         let invalid = |refusal: &Refusal, named: &str| matches!(refusal, Refusal::Invalid { field, .. } if field == named);
         for (create, field) in [
@@ -246,7 +247,7 @@ both! {
         let ended = agent_sessions::terminate(app, &granted, parent.id, true).await.unwrap();
         assert_eq!((ended.state.name(), ended.archived.is_some()), ("exit", true));
         agent_sessions::delete(app, &granted, parent.id).await.unwrap();
-        let gone = agent_sessions::get(app, &granted.also().unwrap(), parent.id).await;
+        let gone = agent_sessions::get(app, &granted.authorize().unwrap(), parent.id).await;
         assert_eq!(refusal(gone), Refusal::NotFound(Thing::Session));
         world.sweep().await;
     }
@@ -269,7 +270,7 @@ both! {
         let foreign = proof::<UseSessions>(&bob).await;
         let refused = agent_sessions::update(app, &foreign, session.id, change("B", Replace(vec![]))).await;
         assert_eq!(refusal(refused), Refusal::NotYours(Thing::Session));
-        let kept = agent_sessions::get(app, &granted.also().unwrap(), session.id).await.unwrap();
+        let kept = agent_sessions::get(app, &granted.authorize().unwrap(), session.id).await.unwrap();
         assert_eq!(kept.given, changed.given);
     }
 
@@ -317,8 +318,8 @@ both! {
         }
         asked(&bob, "one").await;
         let worker = world.of_account(domain::permission::AccountRole::Admin).await;
-        let caller = authenticate::authenticate(world.app(), worker.key.as_deref(), Chosen::ByDefault).await.unwrap();
-        let reach = Reach::Account(caller.may_in_account().unwrap());
+        let caller = authenticate::authenticate(world.app(), worker.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
+        let reach = Reach::Account(caller.authorize_in_account().unwrap());
         let mut served = Vec::new();
         for _ in 0..5 {
             served.push(claim(world, &reach).await.unwrap().session.organization);

@@ -12,15 +12,15 @@ use domain::time::Span;
 use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
 use server::failure::Failure;
 use server::operations::agent_create::Create;
-use server::operations::idempotency::{self, Begin, Scope, StoredAnswer};
+use server::operations::idempotency::{self, Begin, IdempotencyScope, StoredResponse};
 use server::operations::keys::{self, Of, RoleOf};
 use server::operations::{administration, attachments, audit, authenticate, usage, work};
 use std::collections::HashMap;
 use store::access::{UseSessions, ViewAudit, ViewSessions, ViewUsage};
-use store::{Chosen, System};
+use store::{OrganizationChoice, System};
 
 async fn cycle_limit(world: &World, organization: domain::ids::OrganizationId, units: i64) {
-    let system = System::for_administration();
+    let system = System::administration();
     let limit = Some(Some(Acus::whole(units)));
     world
         .store()
@@ -137,18 +137,18 @@ both! {
         let bob = world.member(acme, Role::Readwrite).await;
         let app = world.app();
         let granted = proof::<UseSessions>(&ana).await;
-        let scope = || Scope::of(&granted, "devin", "POST /sessions", "k1");
+        let scope = || IdempotencyScope::new(&granted, "devin", "POST /sessions", "k1");
         let Begin::New(token) = idempotency::begin(app, scope(), b"one", [1; 32]).await.unwrap() else { panic!() };
         let busy = idempotency::begin(app, scope(), b"one", [1; 32]).await;
         assert!(matches!(busy, Err(Failure::Refused(Refusal::KeyBusy))));
-        let answer = StoredAnswer { status: 200, headers: "{}".into(), body: b"done".to_vec(), authority: [1; 32] };
+        let answer = StoredResponse { status: 200, headers: "{}".into(), body: b"done".to_vec(), authority: [1; 32] };
         idempotency::finish(app, token, &answer).await.unwrap();
         assert!(matches!(idempotency::begin(app, scope(), b"one", [1; 32]).await, Ok(Begin::Replay(same)) if same == answer));
         let judged = idempotency::begin(app, scope(), b"one", [2; 32]).await;
         assert!(matches!(judged, Ok(Begin::Judge(same)) if same == answer), "the caller may do something else by now");
         let other = idempotency::begin(app, scope(), b"two", [1; 32]).await;
         assert!(matches!(other, Err(Failure::Refused(Refusal::KeyReused))));
-        let bobs = Scope::of(&proof::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
+        let bobs = IdempotencyScope::new(&proof::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
         let Begin::New(token) = idempotency::begin(app, bobs, b"two", [1; 32]).await.unwrap() else { panic!() };
         idempotency::abandon(app, token).await.unwrap();
         assert!(matches!(idempotency::begin(app, bobs, b"two", [1; 32]).await, Ok(Begin::New(_))));
@@ -197,7 +197,7 @@ both! {
         let role = RoleOf::Organization(Role::Readwrite);
         let (user, first) = keys::create(app, &of, "ci", role, Wire::Devin, None).await.unwrap();
         let knows = async |secret: &str| {
-            authenticate::authenticate(app, Some(secret), Chosen::ByDefault).await.map(|caller| caller.principal())
+            authenticate::authenticate(app, Some(secret), OrganizationChoice::ByDefault).await.map(|caller| caller.principal())
         };
         let (first, first_secret) = (first.credential, first.secret.unwrap());
         assert_eq!(knows(first_secret.reveal()).await.unwrap(), user.principal.id);
@@ -207,15 +207,15 @@ both! {
         assert_eq!(keys::list(app, &of).await.unwrap(), std::slice::from_ref(&user));
         let account = RoleOf::Account(AccountRole::Admin);
         assert!(keys::create(app, &of, "x", account, Wire::Devin, None).await.is_err());
-        let caller = authenticate::authenticate(app, root.key.as_deref(), Chosen::ByDefault).await.unwrap();
-        let everywhere = Of::Account(caller.may_in_account().unwrap());
+        let caller = authenticate::authenticate(app, root.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
+        let everywhere = Of::Account(caller.authorize_in_account().unwrap());
         assert!(keys::create(app, &everywhere, "x", account, Wire::Devin, None).await.is_ok());
         let foreign = keys::delete(app, &everywhere, user.principal.id).await;
         assert!(matches!(foreign, Err(Failure::Refused(Refusal::NotFound(Thing::Principal)))));
         keys::delete(app, &of, user.principal.id).await.unwrap();
         assert!(knows(second.reveal()).await.is_err());
 
-        let all = caller.may_in_account().unwrap();
+        let all = caller.authorize_in_account().unwrap();
         let limits = administration::OrganizationUpdate {
             max_cycle_acus: Some(Some(Acus::whole(9))), ..Default::default()
         };
@@ -232,7 +232,7 @@ both! {
         administration::delete_organization(app, &all, made.id).await.unwrap();
         let gone = administration::organization(app, &all, made.id).await;
         assert!(matches!(gone, Err(Failure::Refused(Refusal::NotFound(Thing::Organization)))));
-        let lines = audit::list_account(app, &caller.may_in_account::<ViewAudit>().unwrap(), None, 100).await.unwrap();
+        let lines = audit::list_account(app, &caller.authorize_in_account::<ViewAudit>().unwrap(), None, 100).await.unwrap();
         let actions: Vec<&str> = lines.items.iter().map(|line| line.line.action.as_str()).collect();
         assert_eq!(actions[..2], ["organization.delete", "organization.update"]);
         assert!(actions.contains(&"key.revoke"));

@@ -84,7 +84,7 @@ both! {
         world.clock.set(START + JUMP);
         world.sweep().await;
         assert!(readiness(world).await.contains("jumped ahead"));
-        world.store().believe_time(&System::for_administration(), START + JUMP).await.unwrap();
+        world.store().store_believed_time(&System::administration(), START + JUMP).await.unwrap();
         world.sweep().await;
         assert_eq!(readiness(world).await, "ready\n");
         // Back, as far as the server believes now: nothing is there any more.

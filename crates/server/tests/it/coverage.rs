@@ -173,7 +173,7 @@ pub const OPEN_TO_STRANGERS: &str = "/frontend/api/v1/user/current";
 
 /// Everybody who has no good key.
 async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<(&'static str, Actor<'w>)> {
-    let system = System::for_administration();
+    let system = System::administration();
     let expired = world.principal(None, Some((organization, Role::Admin))).await;
     let expired = world.actor(expired, Some(organization), Some(START + Span::seconds(1))).await;
     world.advance(Span::seconds(2));
@@ -208,7 +208,7 @@ async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
     let foreign = world.member(other, Role::Admin).await;
     let gone = world.organization("Gone").await;
     let left = world.member(gone, Role::Admin).await;
-    world.store().delete_organization(&System::for_administration(), gone, START).await.unwrap();
+    world.store().delete_organization(&System::administration(), gone, START).await.unwrap();
     [
         foreign.clone(),
         foreign.naming(organization),
@@ -224,14 +224,14 @@ async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
 
 /// All that the organization has: what is refused must change none of it.
 pub async fn state(world: &World, organization: OrganizationId) -> String {
-    let system = System::for_administration();
-    let view = system.within::<store::access::ViewSessions>(organization);
-    let feed = world.store().changes(&view, 0, 1).await.unwrap().latest;
-    let people = system.within(OrganizationId::PEOPLE);
-    let people = world.store().changes(&people, 0, 1).await.unwrap().latest;
-    let holds = world.store().open_holds(&view).await.unwrap();
+    let system = System::administration();
+    let view = system.grant::<store::access::ViewSessions>(organization);
+    let feed = world.store().list_changes(&view, 0, 1).await.unwrap().latest;
+    let people = system.grant(OrganizationId::PEOPLE);
+    let people = world.store().list_changes(&people, 0, 1).await.unwrap().latest;
+    let holds = world.store().list_open_holds(&view).await.unwrap();
     let holds = holds.iter().map(|(session, hold)| (session.id, hold.id, hold.state())).collect::<Vec<_>>();
-    let bytes = world.store().used_bytes(&system.within(organization)).await.unwrap();
+    let bytes = world.store().count_used_bytes(&system.grant(organization)).await.unwrap();
     format!("{feed} {people} {holds:?} {bytes}")
 }
 
@@ -329,7 +329,7 @@ both! {
         let story = Story::tell(world).await;
         let foreign = callers(world, &story).await[0].clone();
         let gone = world.organization("Gone").await;
-        world.store().delete_organization(&System::for_administration(), gone, START).await.unwrap();
+        world.store().delete_organization(&System::administration(), gone, START).await.unwrap();
         let real = foreign.naming(story.organization).get("/api/v1/sessions").await;
         assert_eq!(real.status, 403);
         for other in [gone.to_string(), domain::ids::SessionId::new(START, 1).to_string(), "x".into(), String::new()] {
@@ -363,7 +363,7 @@ both! {
         let organization = world.organization("Acme").await;
         let admin = world.member(organization, Role::Admin).await;
         assert_eq!(admin.get("/api/v1/sessions").await.status, 200);
-        world.store().delete_organization(&System::for_administration(), organization, START).await.unwrap();
+        world.store().delete_organization(&System::administration(), organization, START).await.unwrap();
         assert_eq!(admin.get("/api/v1/sessions").await.status, 403);
     }
 }

@@ -4,7 +4,7 @@ use crate::world::{Actor, Answer, World};
 use domain::permission::{AccountRole, Role};
 use serde_json::json;
 use std::time::Duration;
-use store::database::{Asker, DatabaseError};
+use store::database::{DatabaseError, ScanCaller};
 use store::testing::endless;
 use tokio::task::JoinSet;
 
@@ -24,11 +24,11 @@ const BY_KEY: [&str; 4] =
 /// Searches of a caller that never end: as many as are read at once, and others that were turned away.
 async fn searches(of: &Actor<'_>) -> JoinSet<Result<(), DatabaseError>> {
     let caller = of.granted::<store::access::ViewSessions>().await;
-    let asker = Asker::Caller { principal: of.principal.0, organization: caller.organization().0 };
+    let asker = ScanCaller::Caller { principal: of.principal.0, organization: caller.organization().0 };
     begin(of.world, asker).await
 }
 
-async fn begin(world: &World, asker: Asker) -> JoinSet<Result<(), DatabaseError>> {
+async fn begin(world: &World, asker: ScanCaller) -> JoinSet<Result<(), DatabaseError>> {
     let mut searches = JoinSet::new();
     for _ in 0..8 {
         let database = world.store().database().clone();
@@ -88,7 +88,7 @@ both! {
     async fn an_administrator_who_searches_too_much_is_told_so(world: &World) {
         let world = server(world).await;
         let root = world.of_account(AccountRole::Admin).await;
-        let asker = Asker::Caller { principal: root.principal.0, organization: uuid::Uuid::nil() };
+        let asker = ScanCaller::Caller { principal: root.principal.0, organization: uuid::Uuid::nil() };
         let searches = begin(&world, asker).await;
         for path in ["/v3/enterprise/sessions", "/frontend/api/v1/user"] {
             refused(&root.get(path).await, path);

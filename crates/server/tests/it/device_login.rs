@@ -187,7 +187,7 @@ both! {
         let (program, id) = (world.program().await, world.user(acme, Role::Admin, "sue@example.com").await);
         let sue = world.signed_in("sue@example.com").await;
         assert_eq!(sue.lets_in(&program, acme).await, 200);
-        let system = System::for_administration();
+        let system = System::administration();
         world.store().set_principal_state(&system, id, PrincipalState::Suspended, START).await.unwrap();
         assert_eq!(program.told().await, "access_denied");
         // Where it has no keys, is no member, or names nothing.

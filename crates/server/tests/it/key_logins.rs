@@ -16,7 +16,8 @@ async fn token(key: &Actor<'_>, body: Value) -> String {
 
 /// How many sessions were opened ever, as the audit log says.
 async fn opened(world: &World) -> usize {
-    let lines = world.store().audit_lines_account(&System::for_administration().account(), None, 1000).await;
+    let lines =
+        world.store().list_account_audit_entries(&System::administration().grant_account(), None, 1000).await;
     lines.unwrap().items.iter().filter(|line| line.line.action == "login.open").count()
 }
 
@@ -66,13 +67,13 @@ both! {
         let person = world.user(acme, Role::Readwrite, "ana@example.com").await;
         let ana = world.signed_in("ana@example.com").await;
         let id = ana.get(SESSIONS).await.json();
-        let granted = System::for_sign_in().over(person);
-        let login = world.store().logins(&granted, world.app().now()).await.unwrap()[0].id;
+        let granted = System::sign_in().grant_person(person);
+        let login = world.store().list_logins(&granted, world.app().now()).await.unwrap()[0].id;
         assert_eq!(ana.delete(&format!("{AUTH}/sign-out")).await.status, 200, "{id}");
         for (days, there) in [(0, true), (89, true), (2, false)] {
             world.advance(Span::minutes(days * 24 * 60));
             world.sweep().await;
-            assert_eq!(world.store().login(&granted, login).await.is_ok(), there, "{days} days more");
+            assert_eq!(world.store().load_login(&granted, login).await.is_ok(), there, "{days} days more");
         }
         assert_eq!(opened(world).await, 1, "the audit log keeps its line");
     }

@@ -6,12 +6,12 @@ use domain::principal::PrincipalState;
 use domain::time::Span;
 use serde_json::{Map, Value, json};
 use server::operations::{authenticate, drive, hosts};
-use store::{Chosen, System};
+use store::{OrganizationChoice, System};
 
 /// Drives a device as the WebSocket does.
 async fn tap(world: &World, key: Option<&str>, device: &str) -> Result<Value, server::failure::Failure> {
-    let caller = authenticate::authenticate(world.app(), key, Chosen::ByDefault).await?;
-    let granted = caller.may::<store::access::UseSessions>()?;
+    let caller = authenticate::authenticate(world.app(), key, OrganizationChoice::ByDefault).await?;
+    let granted = caller.authorize::<store::access::UseSessions>()?;
     drive::start(world.app(), &granted, device, "device.io.tap", Map::new()).await?.finish().await
 }
 
@@ -29,7 +29,7 @@ both! {
         assert_eq!((&answer["serial"], &answer["method"]), (&json!("one"), &json!("device.io.tap")));
         hosts::keep_links(world.app()).await.unwrap();
         crate::world::until("the use is noted", || async {
-            let open = world.store().open_holds(&System::for_administration().within(acme)).await.unwrap();
+            let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
             open.iter().any(|(_, hold)| hold.activity > hold.requested)
         }).await;
         world.advance(Span::minutes(5));
@@ -71,8 +71,8 @@ both! {
         world.advance(Span::minutes(2));
         world.sweep().await;
         assert_eq!(ana.get(&path).await.json()["releasedAt"], "2026-03-01T12:16:00.000000Z");
-        let ended = world.store().device_session(
-            &System::for_administration().within(acme), domain::ids::SessionId::parse(&session).unwrap()).await.unwrap();
+        let ended = world.store().load_device_session(
+            &System::administration().grant(acme), domain::ids::SessionId::parse(&session).unwrap()).await.unwrap();
         assert_eq!(ended.ended.unwrap().1.evidence, "nothing held for 16 min, since 12:00");
     }
 
@@ -141,7 +141,7 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android"), ("two", "android")]).await;
         let (suspended, removed) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
-        let system = System::for_administration();
+        let system = System::administration();
         let mut sessions = Vec::new();
         for actor in [&suspended, &removed] {
             let session = actor.session().await;
@@ -149,7 +149,7 @@ both! {
             sessions.push(session);
         }
         world.store().set_principal_state(&system, suspended.principal, PrincipalState::Suspended, START).await.unwrap();
-        world.store().remove_member(&system.within(acme), removed.principal, START).await.unwrap();
+        world.store().remove_member(&system.grant(acme), removed.principal, START).await.unwrap();
         assert!(tap(world, suspended.key.as_deref(), "one").await.is_err());
         world.sweep().await;
         for session in sessions {
@@ -166,11 +166,11 @@ both! {
         let host = world.host(&account, "pool", &[("one", "android")]).await;
         let session = ana.session().await;
         ana.ask(&session, "android").await;
-        let system = System::for_administration();
+        let system = System::administration();
         world.store().delete_organization(&system, acme, crate::world::START).await.unwrap();
         world.sweep().await;
         crate::world::until("the device is free again", || async {
-            world.store().all_devices(&system).await.unwrap()[0].free()
+            world.store().list_all_devices(&system).await.unwrap()[0].free()
         }).await;
         host.leave().await;
     }
@@ -184,13 +184,13 @@ both! {
         ana.ask(&of_ana, "android").await;
         ben.ask(&of_ben, "ios").await;
         world.advance(Span::minutes(8));
-        let caller = authenticate::authenticate(world.app(), ana.key.as_deref(), Chosen::ByDefault).await.unwrap();
-        let granted = caller.may::<store::access::UseSessions>().unwrap();
+        let caller = authenticate::authenticate(world.app(), ana.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
+        let granted = caller.authorize::<store::access::UseSessions>().unwrap();
         let upload = server::operations::files::announce_upload(world.app(), &granted, "a.apk", 3).await.unwrap();
         let path = upload.url.strip_prefix(world.server.base_url()).unwrap();
         assert_eq!(world.stranger(None).call("PUT", path, "abc".into()).await.status, 200);
         crate::world::until("the use is noted", || async {
-            let open = world.store().open_holds(&System::for_administration().within(acme)).await.unwrap();
+            let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
             open.iter().any(|(_, hold)| hold.activity > hold.requested)
         }).await;
         world.advance(Span::minutes(3));
@@ -214,7 +214,7 @@ both! {
             hosts::keep_links(world.app()).await.unwrap();
             let used = server::clock::Clock::now(&*world.clock);
             crate::world::until("the use is noted", || async {
-                let open = world.store().open_holds(&System::for_administration().within(acme)).await.unwrap();
+                let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
                 open[0].1.activity == used
             }).await;
             world.sweep().await;
@@ -225,7 +225,7 @@ both! {
             hosts::keep_links(world.app()).await.unwrap();
             world.sweep().await;
             let id = domain::ids::SessionId::parse(&session).unwrap();
-            let kept = world.store().device_session(&System::for_administration().within(acme), id).await.unwrap();
+            let kept = world.store().load_device_session(&System::administration().grant(acme), id).await.unwrap();
             kept.ended.map(|(_, ending)| ending.reason)
         };
         world.advance(Span::minutes(14));
@@ -282,7 +282,7 @@ both! {
         let (ana, dora) = (world.member(acme, Role::Readwrite).await, world.member(globex, Role::Readwrite).await);
         let account = world.of_account(domain::permission::AccountRole::Admin).await;
         let host = world.host(&account, "pool", &[("one", "android"), ("two", "android")]).await;
-        let system = System::for_administration();
+        let system = System::administration();
         let mut sessions = Vec::new();
         for (actor, organization) in [(&ana, acme), (&dora, globex)] {
             let session = actor.session().await;
@@ -297,7 +297,7 @@ both! {
             (EndReason::OrganizationDeleted, "the organization was deleted"),
         ];
         for ((organization, id), (reason, evidence)) in sessions.into_iter().zip(expected) {
-            let session = world.store().device_session(&system.within(organization), id).await.unwrap();
+            let session = world.store().load_device_session(&system.grant(organization), id).await.unwrap();
             let ending = session.ended.unwrap().1;
             assert_eq!((ending.reason, ending.actor, ending.evidence.as_str()), (reason, None, evidence));
             let hold = session.holds[0].ended.clone().unwrap().1;
@@ -316,7 +316,7 @@ both! {
         ben.ask(&of_ben, "android").await;
         let of_ana = ana.session().await;
         ana.ask(&of_ana, "android").await;
-        world.store().remove_member(&System::for_administration().within(acme), ben.principal, START).await.unwrap();
+        world.store().remove_member(&System::administration().grant(acme), ben.principal, START).await.unwrap();
         world.sweep().await;
         admin.release(&first, "one").await;
         crate::world::until("the next one has it", || async {

@@ -16,10 +16,10 @@ use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};
 use server::operations::authenticate::authenticate;
-use server::operations::idempotency::{self, Begin, Scope};
+use server::operations::idempotency::{self, Begin, IdempotencyScope};
 use server::operations::keys::{self, Of};
 use store::testing::lose_answers;
-use store::{Caller, Chosen, System};
+use store::{Caller, OrganizationChoice, System};
 
 /// A request as it is sent again and again.
 pub struct Keyed<'a> {
@@ -75,12 +75,12 @@ async fn survives(actor: &Actor<'_>, path: impl Into<String>, body: Value) -> Va
 /// proofs are noted under.
 pub async fn begun(actor: &Actor<'_>, wire: &str, path: &str, body: &Value) -> Caller {
     let app = actor.world.app();
-    let caller = authenticate(app, actor.key.as_deref(), Chosen::ByDefault).await.unwrap();
-    let scope = Scope::of_caller(&caller, wire, path, "k");
+    let caller = authenticate(app, actor.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
+    let scope = IdempotencyScope::new_for_caller(&caller, wire, path, "k");
     let begun =
         idempotency::begin(app, scope, body.to_string().as_bytes(), caller.authority()).await.unwrap();
     assert!(matches!(begun, Begin::New(_)), "the first one");
-    caller.attempting(Some(scope))
+    caller.with_idempotency(Some(scope))
 }
 
 async fn total(actor: &Actor<'_>, path: &str) -> Value {
@@ -121,16 +121,16 @@ both! {
         let old = admin.get(&keys_path).await.json()["items"][0]["api_key_id"].as_str().unwrap().to_owned();
         let rotate = format!("{keys_path}/{old}/rotate");
         // The new key is there, and the old one is not revoked.
-        let of = Of::Organization(begun(&admin, "devin", &rotate, &json!({})).await.may().unwrap());
+        let of = Of::Organization(begun(&admin, "devin", &rotate, &json!({})).await.authorize().unwrap());
         let service = keys::list(world.app(), &of).await.unwrap()[0].principal.id;
         let new = keys::create_key(world.app(), &of, service, "bot", Wire::Devin, None).await.unwrap();
         // The organization is there, and has no limits.
         let enterprise = "/v3/enterprise/organizations";
         let body = json!({ "name": "Globex", "max_cycle_acu_limit": 9 });
-        let by = begun(&account, "devin", enterprise, &body).await.by();
+        let by = begun(&account, "devin", enterprise, &body).await.attribution();
         let id = OrganizationId::new(crate::world::START, world.bytes());
         let globex = Organization { id, name: "Globex".into(), created: crate::world::START, deleted: None, max_devices: None };
-        world.store().create_organization(&System::for_administration().on_behalf_of(by), &globex).await.unwrap();
+        world.store().create_organization(&System::administration().attribute_to(by), &globex).await.unwrap();
 
         world.advance(Span::minutes(5));
         let again = Keyed::new(&admin, &rotate, &json!({})).sent("{}").await;
@@ -173,7 +173,7 @@ both! {
         let kind = "multipart/form-data; boundary=x";
         let request = Keyed { actor: &ana, path: at(acme, "/attachments"), kind, body: form.into() };
         let sent = request.survives().await.json();
-        assert_eq!(world.store().used_bytes(&System::for_administration().within(acme)).await.unwrap(), 5);
+        assert_eq!(world.store().count_used_bytes(&System::administration().grant(acme)).await.unwrap(), 5);
         let read = ana.get(sent["url"].as_str().unwrap().strip_prefix(world.server.base_url()).unwrap()).await;
         assert_eq!(read.status, 307);
     }

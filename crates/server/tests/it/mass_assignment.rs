@@ -177,13 +177,13 @@ struct Rights {
 
 impl Rights {
     async fn of(world: &World) -> Rights {
-        let system = System::for_administration();
+        let system = System::administration();
         let store = world.store();
-        let keys = store.credentials(&system).await.unwrap().into_iter();
-        let organizations = store.organizations(&system).await.unwrap().into_iter();
+        let keys = store.list_credentials(&system).await.unwrap().into_iter();
+        let organizations = store.list_organizations(&system).await.unwrap().into_iter();
         let mut rights = Rights {
-            people: store.principals(&system).await.unwrap(),
-            members: store.members(&system).await.unwrap(),
+            people: store.list_principals(&system).await.unwrap(),
+            members: store.list_members(&system).await.unwrap(),
             keys: keys.map(|key| (key.id.0, key.principal, key.organization, key.created.0)).collect(),
             organizations: organizations
                 .map(|one| (one.id, one.max_devices, one.deleted.is_some()))

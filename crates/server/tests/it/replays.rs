@@ -12,7 +12,7 @@ use domain::permission::{AccountRole, Role};
 use domain::principal::{PrincipalState, Scopes};
 use serde_json::{Value, json};
 use server::settings::{Quota, Settings};
-use store::{ApiToken, System};
+use store::{ApiKey, System};
 
 /// What happens between a request and its repetition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +122,8 @@ impl<'w> Scene<'w> {
 
     /// Lets something happen to a caller; gives what it calls with from then on.
     async fn happens(&self, then: Then, pattern: &str, actor: &Actor<'w>) -> Actor<'w> {
-        let (store, system) = (self.world.store(), System::for_administration());
-        let place = system.within(self.acme);
+        let (store, system) = (self.world.store(), System::administration());
+        let place = system.grant(self.acme);
         let interactive = is_interactive(pattern);
         match then {
             Then::Revoked if interactive => {
@@ -148,8 +148,8 @@ impl<'w> Scene<'w> {
                     ..Credential::new(&secret, Wire::Probe, owner, START, random)
                 };
                 let scopes = Scopes::parse(["read:profile"]);
-                let token = ApiToken { credential, scopes, updated: START, recoverable: None };
-                store.create_token(&system.over(owner), &token, &secret.hash()).await.unwrap();
+                let token = ApiKey { credential, scopes, updated: START, recoverable: None };
+                store.create_api_key(&system.grant_person(owner), &token, &secret.hash()).await.unwrap();
                 return Actor { key: Some(secret.reveal().to_owned()), ..actor.clone() };
             }
             Then::Lowered => store.set_member(&place, actor.principal, Role::Readonly, START).await.unwrap(),
@@ -216,7 +216,7 @@ both! {
         let keyed = Actor { header: Some(("idempotency-key", "k".into())), ..ana.clone() };
         let create = async || keyed.call("POST", "/api/v1/sessions", Body::empty()).await;
         let first = create().await;
-        world.store().set_member(&System::for_administration().within(acme), ana.principal, Role::Readwrite, START).await.unwrap();
+        world.store().set_member(&System::administration().grant(acme), ana.principal, Role::Readwrite, START).await.unwrap();
         let again = create().await;
         assert_eq!((again.status, &again.body), (first.status, &first.body));
         assert_eq!(again.headers["idempotent-replayed"], "true");
@@ -232,7 +232,7 @@ both! {
         let body = json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } });
         let keyed = Actor { header: Some(("idempotency-key", "k".into())), ..bob.clone() };
         assert_eq!(keyed.post(&path, body.clone()).await.status, 201);
-        world.store().set_member(&System::for_administration().within(acme), bob.principal, Role::Readwrite, START).await.unwrap();
+        world.store().set_member(&System::administration().grant(acme), bob.principal, Role::Readwrite, START).await.unwrap();
         let (replay, new) = (keyed.post(&path, body.clone()).await, bob.post(&path, body).await);
         assert_eq!((replay.status.as_u16(), replay.body), (403, new.body));
     }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalState;
 use domain::time::Span;
-use store::{AuditLine, GivenBy, System};
+use store::{AuditEntry, RoleSource, System};
 
 async fn suspension(actor: &Actor<'_>, method: &str, user: &str) -> u16 {
     actor.call(method, &format!("/tenure/v1/users/{user}/suspension"), Body::empty()).await.status.as_u16()
@@ -30,18 +30,18 @@ both! {
             assert_eq!(suspension(&root, "DELETE", named).await, 204, "already");
             assert_eq!((key.is_good().await, login.is_good().await), (true, false), "{named}: they sign in anew");
         }
-        let account = System::for_administration().account();
-        let audit = world.store().audit_lines_account(&account, None, 100).await.unwrap().items;
-        let own = |line: &&AuditLine| line.line.by.principal == Some(root.principal);
+        let account = System::administration().grant_account();
+        let audit = world.store().list_account_audit_entries(&account, None, 100).await.unwrap().items;
+        let own = |line: &&AuditEntry| line.line.by.principal == Some(root.principal);
         let by = |action: &str| audit.iter().filter(own).filter(|line| line.line.action == action).count();
         assert_eq!((by("user.suspend"), by("user.restore")), (3, 3));
     }
 
     async fn who_may_not_be_suspended(world: &World) {
         let acme = world.organization("Acme").await;
-        let (system, now) = (System::for_administration(), world.app().now());
+        let (system, now) = (System::administration(), world.app().now());
         let ana = world.user(acme, Role::Admin, "ana@example.com").await;
-        world.store().set_account_role(&system, ana, Some(AccountRole::Admin), GivenBy::Hand, now).await.unwrap();
+        world.store().set_account_role(&system, ana, Some(AccountRole::Admin), RoleSource::Hand, now).await.unwrap();
         let ana = world.signed_in("ana@example.com").await;
         let pending = world.user(acme, Role::Admin, "new@example.com").await;
         world.store().set_principal_state(&system, pending, PrincipalState::Pending, now).await.unwrap();

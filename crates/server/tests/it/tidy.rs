@@ -112,7 +112,8 @@ fn what_is_taken_is_read_from_use_lines_and_paths() {
 
 #[test]
 fn a_wire_names_the_use_cases_and_of_the_store_only_proofs() {
-    let from_store = ["access", "Caller", "Chosen", "Granted", "GrantedAccount", "StoredFile", "Topic"];
+    let from_store =
+        ["access", "Caller", "OrganizationChoice", "Granted", "GrantedAccount", "StoredFile", "Topic"];
     let from_crate = [
         "failure",
         "front",

@@ -29,7 +29,7 @@ async fn looked(world: &World, who: Looking, times: u64) {
 
 /// A commit that concerns everybody of an organization.
 async fn rename(world: &World, organization: domain::ids::OrganizationId) {
-    let system = System::for_administration();
+    let system = System::administration();
     world.store().rename_organization(&system, organization, "Renamed", world.app().now()).await.unwrap();
 }
 
@@ -56,7 +56,7 @@ both! {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readonly).await, world.member(acme, Role::Readonly).await);
         let (_anas, _bens) = (subscribers(&ana).await, subscribers(&ben).await);
-        let system = System::for_administration();
+        let system = System::administration();
         world.store().revoke_credential(&system, ana.credential, world.app().now()).await.unwrap();
         looked(world, Looking::Subscriber, SUBSCRIBERS).await;
         // Those of the revoked key are subscribed no longer.

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::testing::{TestDatabase, fresh_postgres, fresh_sqlite};
-use store::{Chosen, Store, System};
+use store::{OrganizationChoice, Store, System};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -129,7 +129,7 @@ impl World {
     pub async fn organization(&self, name: &str) -> OrganizationId {
         let id = OrganizationId::new(START, self.bytes());
         let new = Organization { id, name: name.into(), created: START, deleted: None, max_devices: None };
-        self.store().create_organization(&System::for_administration(), &new).await.unwrap();
+        self.store().create_organization(&System::administration(), &new).await.unwrap();
         id
     }
 
@@ -162,7 +162,7 @@ impl World {
             account_role,
             default_organization: None,
         };
-        self.store().create_principal(&System::for_administration(), &new, None, member).await.unwrap();
+        self.store().create_principal(&System::administration(), &new, None, member).await.unwrap();
         id
     }
 
@@ -179,7 +179,7 @@ impl World {
             expires,
             ..Credential::new(&secret, Wire::MobileNext, principal, START, self.bytes())
         };
-        let system = System::for_administration();
+        let system = System::administration();
         self.store().create_credential(&system, &credential, &secret.hash()).await.unwrap();
         let key = Some(secret.reveal().to_owned());
         Actor {
@@ -203,7 +203,7 @@ impl World {
 
     /// A host with these devices on the line: each is `serial` of a platform, and `real` where its serial says so.
     pub async fn host(&self, owner: &Actor<'_>, name: &str, devices: &[(&str, &str)]) -> Host {
-        let chosen = Chosen::ByDefault;
+        let chosen = OrganizationChoice::ByDefault;
         let caller = authenticate::authenticate(self.app(), owner.key.as_deref(), chosen).await.unwrap();
         let reach = Reach::of(&caller, Serves::ByKey).unwrap();
         let (connection, mut orders) = hosts::connect(self.app(), &reach, name, "test").await.unwrap();
@@ -382,13 +382,13 @@ impl<'w> Actor<'w> {
     }
 
     /// The proof that it may do something, wherever it is by default.
-    pub async fn granted<P: store::access::Right>(&self) -> store::Granted<P> {
+    pub async fn granted<P: store::access::PermissionType>(&self) -> store::Granted<P> {
         let chosen = match &self.organization {
-            Some(organization) => Chosen::Named(OrganizationId::parse(organization)),
-            None => Chosen::ByDefault,
+            Some(organization) => OrganizationChoice::Named(OrganizationId::parse(organization)),
+            None => OrganizationChoice::ByDefault,
         };
         let key = self.key.as_deref();
-        authenticate::authenticate(self.world.app(), key, chosen).await.unwrap().may::<P>().unwrap()
+        authenticate::authenticate(self.world.app(), key, chosen).await.unwrap().authorize::<P>().unwrap()
     }
 
     /// A new session of the agent `default`, with a message or without.

@@ -9,7 +9,7 @@ use domain::time::Micros;
 
 /// With what somebody came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Means {
+pub enum Authentication {
     /// With an API key.
     Key(CredentialId),
     /// Signed in.
@@ -19,7 +19,7 @@ pub enum Means {
 impl Caller {
     /// The same caller with no rights but over itself, until a second factor is shown.
     #[must_use]
-    pub fn without_second_factor(self) -> Caller {
+    pub fn require_second_factor(self) -> Caller {
         let none = PermissionSet::of(&[]);
         Caller { lacks_factor: true, permissions: none, account: none, ..self }
     }
@@ -47,30 +47,30 @@ impl Caller {
     /// What its uses are counted by: the key's id, or the login session's.
     pub fn credential(&self) -> CredentialId {
         match self.means {
-            Means::Key(key) => key,
-            Means::Login(login) => CredentialId(login.uuid()),
+            Authentication::Key(key) => key,
+            Authentication::Login(login) => CredentialId(login.uuid()),
         }
     }
 
     /// With a key or signed in.
-    pub fn means(&self) -> Means {
+    pub fn authentication(&self) -> Authentication {
         self.means
     }
 
     /// When the credential is over, if it ever is.
-    pub fn until(&self) -> Option<Micros> {
+    pub fn expires(&self) -> Option<Micros> {
         self.until
     }
 
     /// When the person last showed who they are; nothing for a key and for what a key opened.
-    pub fn authenticated(&self) -> Option<Micros> {
+    pub fn last_authentication(&self) -> Option<Micros> {
         self.authenticated
     }
 
     /// Until when a key can be good that is made with this credential; nothing is for ever. What is made with a key, or
     /// with what a key opened, does not outlive it: whoever finds one could keep themselves in. People who signed in
     /// themselves make keys that last.
-    pub fn lends_until(&self) -> Option<Micros> {
+    pub fn max_key_expiry(&self) -> Option<Micros> {
         if self.authenticated.is_some() { None } else { self.until }
     }
 }

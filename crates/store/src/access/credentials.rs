@@ -1,11 +1,11 @@
 //! API keys, and who is calling with one.
 
-use crate::access::authentication::Means;
+use crate::access::authentication::Authentication;
 use crate::access::idempotency::makes;
 use crate::access::lane::Scan;
 use crate::access::{Caller, System};
-use crate::audit::attribution::By;
-use crate::audit::log::{NewAuditLine, audited};
+use crate::audit::attribution::Attribution;
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::{Row, Statement};
 use crate::rows::{any, batch, maybe_scopes, maybe_time, one, scopes_text, values, word};
 use crate::{Error, Result, Store};
@@ -21,7 +21,7 @@ use serde_json::{Value as Json, json};
 
 /// The organization that a request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Chosen {
+pub enum OrganizationChoice {
     /// None: the key's own, or else the caller's default.
     ByDefault,
     /// This one; nothing when what was named cannot be an organization.
@@ -60,14 +60,19 @@ impl Store {
     /// # Errors
     /// [`Error::Unauthenticated`], and [`Refusal::NotAMember`] for an organization that is unknown, deleted,
     /// malformed or foreign, or not the one that the key is bound to.
-    pub async fn caller(&self, secret: &SecretHash, chosen: Chosen, now: Micros) -> Result<Caller> {
-        let system = System::for_secrets();
+    pub async fn authenticate_key(
+        &self,
+        secret: &SecretHash,
+        chosen: OrganizationChoice,
+        now: Micros,
+    ) -> Result<Caller> {
+        let system = System::secret_lookup();
         let limits = self.key_limits;
         let values = values![&secret.0[..], now, limits.too_old(now), limits.too_idle(now)];
         let rows = self.everywhere(&system, CALLER, values).await?;
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let (key, created) = (CredentialId(first.id(9)?), Micros(first.int(10)?));
-        let caller = caller_of(self, &system, &rows, Means::Key(key), chosen).await?;
+        let caller = caller_of(self, &system, &rows, Authentication::Key(key), chosen).await?;
         Ok(Caller { until: limits.until(created, caller.until), ..caller })
     }
 
@@ -84,7 +89,12 @@ impl Store {
     }
 
     /// Notes that a key was used. Callers do so at most every half minute for each key.
-    pub async fn credential_used(&self, _: &System, credential: CredentialId, now: Micros) -> Result<()> {
+    pub async fn record_credential_use(
+        &self,
+        _: &System,
+        credential: CredentialId,
+        now: Micros,
+    ) -> Result<()> {
         let sql = "UPDATE credentials SET last_used_us = $2
                    WHERE id = $1 AND (last_used_us IS NULL OR last_used_us < $2)";
         Ok(self.database.apply(batch([], vec![any(sql, values![credential, now])])).await?)
@@ -108,7 +118,7 @@ impl Store {
     pub(crate) async fn insert_credential(
         &self,
         statements: Vec<Statement>,
-        line: &NewAuditLine,
+        line: &NewAuditEntry,
     ) -> Result<()> {
         self.apply(audited([], statements, line)?, |statement| match statement {
             0 => Refusal::NotFound(Thing::Principal).into(),
@@ -118,18 +128,24 @@ impl Store {
     }
 
     /// All keys, the oldest first.
-    pub async fn credentials(&self, system: &System) -> Result<Vec<Credential>> {
+    pub async fn list_credentials(&self, system: &System) -> Result<Vec<Credential>> {
         self.everywhere(system, Scan(CREDENTIAL), values![]).await?.iter().map(credential).collect()
     }
 }
 
 /// A line of the audit log about a key.
-pub(crate) fn key_line(by: By, action: &str, key: &Credential, details: Json, now: Micros) -> NewAuditLine {
-    NewAuditLine::new(by, action, key.id, details, now).within(key.organization)
+pub(crate) fn key_line(
+    by: Attribution,
+    action: &str,
+    key: &Credential,
+    details: Json,
+    now: Micros,
+) -> NewAuditEntry {
+    NewAuditEntry::new(by, action, key.id, details, now).with_organization(key.organization)
 }
 
 /// The line of the audit log about a new key. Neither its secret nor a part of it is in there.
-pub(crate) fn key_made(by: By, new: &Credential, scopes: Option<Scopes>) -> NewAuditLine {
+pub(crate) fn key_made(by: Attribution, new: &Credential, scopes: Option<Scopes>) -> NewAuditEntry {
     let details = json!({
         "of": new.principal, "name": new.name, "wire": new.wire.name(),
         "expires_us": new.expires.map(|expires| expires.0), "scopes": scopes_text(scopes),
@@ -139,7 +155,7 @@ pub(crate) fn key_made(by: By, new: &Credential, scopes: Option<Scopes>) -> NewA
 
 /// Makes a key; its first statement expects that its owner exists. The key notes what `by` came with, and may be used
 /// from nowhere that the key may not be used from which it was made with.
-pub(crate) fn creation(new: &Credential, hash: &SecretHash, by: By) -> Vec<Statement> {
+pub(crate) fn creation(new: &Credential, hash: &SecretHash, by: Attribution) -> Vec<Statement> {
     let principal = one(
         "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
         values![new.principal],
@@ -175,8 +191,8 @@ pub(crate) async fn caller_of(
     store: &Store,
     system: &System,
     rows: &[Row],
-    means: Means,
-    chosen: Chosen,
+    means: Authentication,
+    chosen: OrganizationChoice,
 ) -> Result<Caller> {
     let first = rows.first().ok_or(Error::Unauthenticated)?;
     let bound = first.maybe_id(1)?.map(OrganizationId);
@@ -193,7 +209,7 @@ pub(crate) async fn caller_of(
     let everywhere = memberships.iter().map(|member| member.role.permissions());
     let only_connects = everywhere.fold(account, PermissionSet::union).only_connects();
     // A membership alone does not point a role in the account at an organization: the request or the key names it.
-    let by_default = matches!((chosen, bound), (Chosen::ByDefault, None));
+    let by_default = matches!((chosen, bound), (OrganizationChoice::ByDefault, None));
     let here = if by_default { PermissionSet::default() } else { account };
     if let (Some(organization), None) = (organization, role) {
         store.account_opens(system, organization, account).await?;
@@ -220,18 +236,20 @@ pub(crate) async fn caller_of(
 }
 
 fn choose(
-    chosen: Chosen,
+    chosen: OrganizationChoice,
     bound: Option<OrganizationId>,
     kind: PrincipalKind,
     default: Option<OrganizationId>,
     memberships: &[Membership],
 ) -> Result<Option<OrganizationId>> {
     match (chosen, bound) {
-        (Chosen::Named(None), _) => Err(Refusal::NotAMember.into()),
-        (Chosen::Named(Some(named)), Some(bound)) if named != bound => Err(Refusal::NotAMember.into()),
-        (Chosen::Named(Some(named)), _) => Ok(Some(named)),
-        (Chosen::ByDefault, Some(bound)) => Ok(Some(bound)),
-        (Chosen::ByDefault, None) => {
+        (OrganizationChoice::Named(None), _) => Err(Refusal::NotAMember.into()),
+        (OrganizationChoice::Named(Some(named)), Some(bound)) if named != bound => {
+            Err(Refusal::NotAMember.into())
+        }
+        (OrganizationChoice::Named(Some(named)), _) => Ok(Some(named)),
+        (OrganizationChoice::ByDefault, Some(bound)) => Ok(Some(bound)),
+        (OrganizationChoice::ByDefault, None) => {
             let member = |organization| memberships.iter().any(|m| m.organization == organization);
             let default = default.filter(|organization| member(*organization));
             Ok(match kind {

@@ -1,8 +1,8 @@
 //! Answers that are given again when a request is repeated with the same idempotency key.
 
-use crate::access::authentication::Means;
-use crate::access::{Caller, Granted, Right, System, UseSessions};
-use crate::audit::attribution::Proof;
+use crate::access::authentication::Authentication;
+use crate::access::{Caller, Granted, PermissionType, System, UseSessions};
+use crate::audit::attribution::Grant;
 use crate::database::{Row, Statement};
 use crate::rows::{any, batch, one, values};
 use crate::{Error, Result, Store};
@@ -13,25 +13,34 @@ use uuid::Uuid;
 
 /// Whose request it is and which, made of what the request proved: one caller never meets another's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scope {
+pub struct IdempotencyScope {
     organization: OrganizationId,
     hash: [u8; 32],
 }
 
-impl Scope {
+impl IdempotencyScope {
     /// A request in an organization: `wire` and `path` say which one, `key` is what the client sent.
-    pub fn of<P: Right>(granted: &Granted<P>, wire: &str, path: &str, key: &str) -> Scope {
-        Scope::new(granted.organization(), granted.principal(), [wire, path, key])
+    pub fn new<P: PermissionType>(
+        granted: &Granted<P>,
+        wire: &str,
+        path: &str,
+        key: &str,
+    ) -> IdempotencyScope {
+        IdempotencyScope::build(granted.organization(), granted.principal(), [wire, path, key])
     }
 
     /// A request of a caller. Which organization it acts in by default is not part of it: the request itself may change
     /// that, as who accepts an invitation does.
-    pub fn of_caller(caller: &Caller, wire: &str, path: &str, key: &str) -> Scope {
-        let organization = caller.bound().unwrap_or(OrganizationId::ACCOUNT);
-        Scope::new(organization, Some(caller.principal()), [wire, path, key])
+    pub fn new_for_caller(caller: &Caller, wire: &str, path: &str, key: &str) -> IdempotencyScope {
+        let organization = caller.bound_organization().unwrap_or(OrganizationId::ACCOUNT);
+        IdempotencyScope::build(organization, Some(caller.principal()), [wire, path, key])
     }
 
-    fn new(organization: OrganizationId, principal: Option<PrincipalId>, parts: [&str; 3]) -> Scope {
+    fn build(
+        organization: OrganizationId,
+        principal: Option<PrincipalId>,
+        parts: [&str; 3],
+    ) -> IdempotencyScope {
         let mut hash = Sha256::new();
         hash.update(principal.map_or([0; 16], |principal| *principal.0.as_bytes()));
         for part in parts {
@@ -39,18 +48,18 @@ impl Scope {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        Scope { organization, hash: hash.finalize().into() }
+        IdempotencyScope { organization, hash: hash.finalize().into() }
     }
 
     /// It is itself the proof that its row may be read: it was made of one.
     fn proof(&self) -> Granted<UseSessions> {
-        System::for_secrets().within(self.organization)
+        System::secret_lookup().grant(self.organization)
     }
 }
 
 /// An answer that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredAnswer {
+pub struct StoredResponse {
     /// Its status.
     pub status: u16,
     /// Its headers, as the layer that keeps it writes them.
@@ -63,7 +72,7 @@ pub struct StoredAnswer {
 
 /// What is known of a request that begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Begun {
+pub enum IdempotencyState {
     /// It is the first with its key: it is noted now, and is to be finished or abandoned.
     New,
     /// There was one before.
@@ -71,7 +80,7 @@ pub enum Begun {
         /// SHA-256 of that one's body.
         digest: [u8; 32],
         /// What it was answered, once it was.
-        answer: Option<StoredAnswer>,
+        answer: Option<StoredResponse>,
         /// When it began.
         started: Micros,
     },
@@ -84,7 +93,7 @@ impl Caller {
     pub fn authority(&self) -> [u8; 32] {
         let signed_in = self.authenticated.is_some();
         let scopes = self.scopes.map(|scopes| scopes.names().collect::<Vec<_>>());
-        let credential = (matches!(self.means, Means::Key(_)), signed_in, self.bound, scopes);
+        let credential = (matches!(self.means, Authentication::Key(_)), signed_in, self.bound, scopes);
         let rights = (self.organization, self.permissions, self.account, &self.memberships);
         Sha256::digest(format!("{credential:?} {rights:?}")).into()
     }
@@ -92,13 +101,13 @@ impl Caller {
 
 impl Store {
     /// Begins a request with an idempotency key, which is remembered until `expires`. `digest` is SHA-256 of its body.
-    pub async fn idempotency_begin(
+    pub async fn begin_idempotent_request(
         &self,
-        scope: &Scope,
+        scope: &IdempotencyScope,
         digest: [u8; 32],
         now: Micros,
         expires: Micros,
-    ) -> Result<Begun> {
+    ) -> Result<IdempotencyState> {
         loop {
             if let Some(held) = self.held(scope, now).await? {
                 return Ok(held);
@@ -114,12 +123,12 @@ impl Store {
             match self.apply(batch([], statements), |_| Error::Stale).await {
                 // Another request with the key was faster.
                 Err(Error::Stale) => {}
-                outcome => return outcome.map(|()| Begun::New),
+                outcome => return outcome.map(|()| IdempotencyState::New),
             }
         }
     }
 
-    async fn held(&self, scope: &Scope, now: Micros) -> Result<Option<Begun>> {
+    async fn held(&self, scope: &IdempotencyScope, now: Micros) -> Result<Option<IdempotencyState>> {
         let sql = "SELECT digest, created_us, status, headers, body, authority FROM idempotency
                    WHERE organization = $1 AND scope = $2 AND expires_us > $3";
         let rows = self.within(&scope.proof(), sql, values![&scope.hash[..], now]).await?;
@@ -127,7 +136,11 @@ impl Store {
     }
 
     /// Keeps the answer of a request that was begun.
-    pub async fn idempotency_finish(&self, scope: &Scope, answer: &StoredAnswer) -> Result<()> {
+    pub async fn finish_idempotent_request(
+        &self,
+        scope: &IdempotencyScope,
+        answer: &StoredResponse,
+    ) -> Result<()> {
         let sql = "UPDATE idempotency SET status = $3, headers = $4, body = $5, authority = $6
                    WHERE organization = $1 AND scope = $2 AND status IS NULL";
         let values = values![
@@ -142,7 +155,12 @@ impl Store {
     }
 
     /// Begins a request again whose server died: one that asks now may, whoever asks at the same time may not.
-    pub async fn idempotency_again(&self, scope: &Scope, started: Micros, now: Micros) -> Result<bool> {
+    pub async fn restart_idempotent_request(
+        &self,
+        scope: &IdempotencyScope,
+        started: Micros,
+        now: Micros,
+    ) -> Result<bool> {
         let sql = "UPDATE idempotency SET created_us = $4
                    WHERE organization = $1 AND scope = $2 AND created_us = $3 AND status IS NULL";
         let statement = one(sql, values![scope.organization, &scope.hash[..], started, now]);
@@ -154,7 +172,7 @@ impl Store {
 
     /// Lets go of a request that was begun and failed: the next one with its key begins at once. It is forgotten,
     /// unless it made something: then the next one finds that.
-    pub async fn idempotency_abandon(&self, scope: &Scope) -> Result<()> {
+    pub async fn abandon_idempotent_request(&self, scope: &IdempotencyScope) -> Result<()> {
         let forget = "DELETE FROM idempotency
                       WHERE organization = $1 AND scope = $2 AND status IS NULL AND made IS NULL";
         let free = "UPDATE idempotency SET created_us = 0
@@ -164,8 +182,8 @@ impl Store {
     }
 
     /// What an earlier attempt at this request made before its server died, if it is one that may be repeated.
-    pub async fn made_before(&self, proof: &impl Proof) -> Result<Option<Uuid>> {
-        let Some(scope) = proof.by().attempt else { return Ok(None) };
+    pub async fn find_earlier_creation(&self, proof: &impl Grant) -> Result<Option<Uuid>> {
+        let Some(scope) = proof.attribution().attempt else { return Ok(None) };
         let sql = "SELECT made FROM idempotency WHERE organization = $1 AND scope = $2";
         let rows = self.within(&scope.proof(), sql, values![&scope.hash[..]]).await?;
         Ok(rows.first().map(|row| row.maybe_id(0)).transpose()?.flatten())
@@ -180,17 +198,17 @@ impl Store {
 
 /// Notes in the batch that makes something what it made, if the request may be repeated. Not met when the same request
 /// has made something already.
-pub(crate) fn makes(proof: &impl Proof, id: Uuid) -> Option<Statement> {
-    let scope = proof.by().attempt?;
+pub(crate) fn makes(proof: &impl Grant, id: Uuid) -> Option<Statement> {
+    let scope = proof.attribution().attempt?;
     let sql = "UPDATE idempotency SET made = $3 WHERE organization = $1 AND scope = $2 AND made IS NULL";
     Some(one(sql, values![scope.organization, &scope.hash[..], id]))
 }
 
-fn held(row: &Row) -> Result<Begun> {
+fn held(row: &Row) -> Result<IdempotencyState> {
     let digest = <[u8; 32]>::try_from(row.bytes_ref(0)?).unwrap_or_default();
     let status = row.maybe_int(2)?.map(|status| u16::try_from(status).unwrap_or_default());
     let answer = match status {
-        Some(status) => Some(StoredAnswer {
+        Some(status) => Some(StoredResponse {
             status,
             headers: row.maybe_text(3)?.unwrap_or_default(),
             body: row.maybe_bytes(4)?.unwrap_or_default(),
@@ -199,5 +217,5 @@ fn held(row: &Row) -> Result<Begun> {
         }),
         None => None,
     };
-    Ok(Begun::Held { digest, answer, started: Micros(row.int(1)?) })
+    Ok(IdempotencyState::Held { digest, answer, started: Micros(row.int(1)?) })
 }

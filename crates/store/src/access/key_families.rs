@@ -5,8 +5,8 @@
 
 use crate::access::credentials::{ONE, credential, key_line};
 use crate::access::{GrantedPerson, System};
-use crate::audit::attribution::Proof;
-use crate::audit::log::{NewAuditLine, audited};
+use crate::audit::attribution::Grant;
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::Statement;
 use crate::logins::sessions::{Ends, NONE, end, end_of_key, ends};
 use crate::rows::{any, one, values};
@@ -113,7 +113,7 @@ impl Store {
             Root::Key(_) => good!(of_key!()),
             Root::Owner(_) => good!(of_owner!()),
         };
-        let rows = self.everywhere(&System::for_secrets(), sql, values![NONE, root.id()]).await?;
+        let rows = self.everywhere(&System::secret_lookup(), sql, values![NONE, root.id()]).await?;
         let mut ids = rows.iter().map(|row| Ok(row.id(0)?)).collect::<Result<Vec<_>>>()?;
         ids.sort();
         Ok(ids)
@@ -134,10 +134,11 @@ impl Store {
     }
 
     /// Revokes all keys of the person and their families for ever, and ends the sessions that they opened.
-    pub async fn revoke_tokens(&self, granted: &GrantedPerson, now: Micros) -> Result<()> {
+    pub async fn revoke_all_api_keys(&self, granted: &GrantedPerson, now: Micros) -> Result<()> {
         let root = Root::Owner(granted.person());
         let details = json!({ "revoked": self.good_keys(root).await? });
-        let line = NewAuditLine::new(granted.by(), "key.revoke_all", granted.person(), details, now);
+        let line =
+            NewAuditEntry::new(granted.attribution(), "key.revoke_all", granted.person(), details, now);
         let statements = root.revocation(granted.actor(), now);
         Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
     }
@@ -147,7 +148,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when there is no such key.
-    pub async fn succeed_credential(
+    pub async fn replace_credential(
         &self,
         system: &System,
         old: CredentialId,

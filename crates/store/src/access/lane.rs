@@ -1,8 +1,8 @@
 //! Which lane a statement takes that reads: its type says so, where it is written.
 
 use crate::access::System;
-use crate::audit::attribution::By;
-use crate::database::{Asker, Database, Row, Statement};
+use crate::audit::attribution::Attribution;
+use crate::database::{Database, Row, ScanCaller, Statement};
 use crate::{Result, Store};
 use domain::ids::OrganizationId;
 
@@ -36,19 +36,19 @@ impl Reads for Scan {
     }
 }
 
-impl By {
+impl Attribution {
     /// For whom a scan is.
-    pub(crate) fn asker(self, organization: OrganizationId) -> Asker {
+    pub(crate) fn asker(self, organization: OrganizationId) -> ScanCaller {
         match self.principal {
-            Some(principal) => Asker::Caller { principal: principal.0, organization: organization.0 },
-            None => Asker::Tenure,
+            Some(principal) => ScanCaller::Caller { principal: principal.0, organization: organization.0 },
+            None => ScanCaller::Tenure,
         }
     }
 }
 
 impl System {
     /// For whom a scan is: for an administrator, or for Tenure itself.
-    pub(crate) fn asker(&self) -> Asker {
+    pub(crate) fn asker(&self) -> ScanCaller {
         self.0.asker(OrganizationId::ACCOUNT)
     }
 }
@@ -57,7 +57,7 @@ impl Store {
     /// Reads statements of one kind at one moment, in their lane.
     pub(crate) async fn ask<S: Reads>(
         &self,
-        asker: Asker,
+        asker: ScanCaller,
         statements: Vec<Statement>,
     ) -> Result<Vec<Vec<Row>>> {
         if S::SCANS {
@@ -71,7 +71,11 @@ impl Store {
     }
 
     /// Reads one statement in its lane.
-    pub(crate) async fn ask_one<S: Reads>(&self, asker: Asker, statement: Statement) -> Result<Vec<Row>> {
+    pub(crate) async fn ask_one<S: Reads>(
+        &self,
+        asker: ScanCaller,
+        statement: Statement,
+    ) -> Result<Vec<Row>> {
         Ok(self.ask::<S>(asker, vec![statement]).await?.into_iter().next().unwrap_or_default())
     }
 }

@@ -4,7 +4,7 @@ use crate::access::GrantedPerson;
 use crate::access::credentials::{creation, credential, credential_columns, key_line, key_made};
 use crate::access::idempotency::makes;
 use crate::access::key_families::Root;
-use crate::audit::attribution::Proof;
+use crate::audit::attribution::Grant;
 use crate::audit::log::audited;
 use crate::database::Row;
 use crate::logins::sessions::end_of_key;
@@ -21,7 +21,7 @@ use serde_json::json;
 
 /// An API key with what only its owner sees of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiToken {
+pub struct ApiKey {
     /// The key.
     pub credential: Credential,
     /// What it lets through at most; nothing is whatever its owner may.
@@ -34,7 +34,7 @@ pub struct ApiToken {
 
 /// How a person names one of its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenName {
+pub enum ApiKeyName {
     /// By its id.
     Id(CredentialId),
     /// By the secret itself.
@@ -55,9 +55,9 @@ macro_rules! tokens {
 
 impl Store {
     /// The person's keys that were not revoked, also those that have expired; the oldest first.
-    pub async fn tokens(&self, granted: &GrantedPerson) -> Result<Vec<ApiToken>> {
+    pub async fn list_api_keys(&self, granted: &GrantedPerson) -> Result<Vec<ApiKey>> {
         let sql = tokens!("ORDER BY created_us, id");
-        self.everywhere(&System::for_secrets(), sql, values![granted.person()])
+        self.everywhere(&System::secret_lookup(), sql, values![granted.person()])
             .await?
             .iter()
             .map(token)
@@ -68,14 +68,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also for somebody else's.
-    pub async fn token(&self, granted: &GrantedPerson, name: TokenName) -> Result<ApiToken> {
-        let system = System::for_secrets();
+    pub async fn load_api_key(&self, granted: &GrantedPerson, name: ApiKeyName) -> Result<ApiKey> {
+        let system = System::secret_lookup();
         let person = granted.person();
         let rows = match name {
-            TokenName::Id(id) => {
+            ApiKeyName::Id(id) => {
                 self.everywhere(&system, tokens!("AND id = $2"), values![person, id]).await?
             }
-            TokenName::Secret(hash) => {
+            ApiKeyName::Secret(hash) => {
                 self.everywhere(&system, tokens!("AND hash = $2"), values![person, &hash.0[..]]).await?
             }
         };
@@ -83,20 +83,20 @@ impl Store {
     }
 
     /// Keeps a new key of the person.
-    pub async fn create_token(
+    pub async fn create_api_key(
         &self,
         granted: &GrantedPerson,
-        new: &ApiToken,
+        new: &ApiKey,
         hash: &SecretHash,
     ) -> Result<()> {
         assert_eq!(granted.person(), new.credential.principal, "a proof opens its own person only");
-        let mut statements = creation(&new.credential, hash, granted.by());
+        let mut statements = creation(&new.credential, hash, granted.attribution());
         let sql = "UPDATE credentials SET scopes = $2, updated_us = $3, recoverable = $4 WHERE id = $1";
         let values =
             values![new.credential.id, scopes_text(new.scopes), new.updated, new.recoverable.as_deref()];
         statements.push(one(sql, values));
         statements.extend(makes(granted, new.credential.id.0));
-        let line = key_made(granted.by(), &new.credential, new.scopes);
+        let line = key_made(granted.attribution(), &new.credential, new.scopes);
         self.insert_credential(statements, &line).await
     }
 
@@ -105,11 +105,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Stale`] when it was changed or revoked meanwhile.
-    pub async fn change_token(
+    pub async fn change_api_key(
         &self,
         granted: &GrantedPerson,
-        before: &ApiToken,
-        after: &ApiToken,
+        before: &ApiKey,
+        after: &ApiKey,
         secret: Option<(&SecretHash, &str)>,
     ) -> Result<()> {
         let (id, now) = (before.credential.id, after.updated);
@@ -134,13 +134,13 @@ impl Store {
         let evidence = "the key that opened it was changed".to_owned();
         let ending = Ending { reason: EndReason::Revoked, actor: granted.actor(), evidence };
         statements.extend(end_of_key(id, &ending, now));
-        let terms = |token: &ApiToken| {
+        let terms = |token: &ApiKey| {
             let expires = token.credential.expires.map(|expires| expires.0);
             json!({ "of": token.credential.principal, "scopes": scopes_text(token.scopes), "expires_us": expires })
         };
         let action = if secret.is_some() { "key.renew" } else { "key.change" };
-        let line =
-            key_line(granted.by(), action, &after.credential, terms(after), now).instead_of(terms(before));
+        let line = key_line(granted.attribution(), action, &after.credential, terms(after), now)
+            .with_previous(terms(before));
         self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
@@ -148,7 +148,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was revoked before.
-    pub async fn revoke_token(&self, granted: &GrantedPerson, id: CredentialId, now: Micros) -> Result<()> {
+    pub async fn revoke_api_key(&self, granted: &GrantedPerson, id: CredentialId, now: Micros) -> Result<()> {
         let own = one(
             "UPDATE credentials SET name = name WHERE id = $1 AND principal = $2 AND revoked_us IS NULL",
             values![id, granted.person()],
@@ -156,17 +156,17 @@ impl Store {
         let mut statements = vec![own];
         let family = Root::Key(id);
         statements.extend(family.revocation(granted.actor(), now));
-        let key = self.token(granted, TokenName::Id(id)).await?.credential;
+        let key = self.load_api_key(granted, ApiKeyName::Id(id)).await?.credential;
         let details = json!({ "of": key.principal, "revoked": self.good_keys(family).await? });
-        let line = key_line(granted.by(), "key.revoke", &key, details, now);
+        let line = key_line(granted.attribution(), "key.revoke", &key, details, now);
         let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Credential).into()).await
     }
 }
 
-fn token(row: &Row) -> Result<ApiToken> {
+fn token(row: &Row) -> Result<ApiKey> {
     let credential = credential(row)?;
-    Ok(ApiToken {
+    Ok(ApiKey {
         scopes: maybe_scopes(row, 12)?,
         updated: maybe_time(row, 13)?.unwrap_or(credential.created),
         recoverable: row.maybe_text(14)?,

@@ -23,7 +23,7 @@
 //! ```compile_fail
 //! // Nothing is listed without a proof.
 //! async fn list(store: store::Store, page: domain::page::PageRequest) {
-//!     store.device_sessions(page).await;
+//!     store.list_device_sessions(page).await;
 //! }
 //! ```
 //!
@@ -35,23 +35,23 @@
 //! ```compile_fail
 //! // Nobody acts on a person's sessions because of a right in an organization.
 //! async fn list(store: store::Store, granted: store::Granted<store::access::ManageMembers>) {
-//!     store.logins(&granted, domain::time::Micros(0)).await;
+//!     store.list_logins(&granted, domain::time::Micros(0)).await;
 //! }
 //! ```
 //!
 //! ```
 //! // And what should compile does.
 //! async fn list(store: store::Store, caller: store::Caller, page: domain::page::PageRequest) {
-//!     let granted = caller.may::<store::access::ViewSessions>().unwrap();
-//!     store.device_sessions(&granted, page).await.unwrap();
-//!     let own = caller.itself("read:user").unwrap();
-//!     store.logins(&own, domain::time::Micros(0)).await.unwrap();
+//!     let granted = caller.authorize::<store::access::ViewSessions>().unwrap();
+//!     store.list_device_sessions(&granted, page).await.unwrap();
+//!     let own = caller.authorize_self("read:user").unwrap();
+//!     store.list_logins(&own, domain::time::Micros(0)).await.unwrap();
 //! }
 //! ```
 
-use crate::access::authentication::Means;
-use crate::access::idempotency::Scope;
-use crate::audit::attribution::By;
+use crate::access::authentication::Authentication;
+use crate::access::idempotency::IdempotencyScope;
+use crate::audit::attribution::Attribution;
 use domain::Refusal;
 use domain::device::Actor;
 use domain::ids::{OrganizationId, PrincipalId};
@@ -64,7 +64,7 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 
 /// A permission as a type.
-pub trait Right: Send + Sync + 'static {
+pub trait PermissionType: Send + Sync + 'static {
     /// Which.
     const PERMISSION: Permission;
 }
@@ -74,7 +74,7 @@ macro_rules! rights {
         /// The permission of this name, as a type.
         #[derive(Debug, Clone, Copy)]
         pub enum $name {}
-        impl Right for $name {
+        impl PermissionType for $name {
             const PERMISSION: Permission = Permission::$name;
         }
     )*};
@@ -91,7 +91,7 @@ rights! {
 pub struct Caller {
     pub(crate) principal: PrincipalId,
     pub(crate) kind: PrincipalKind,
-    pub(crate) means: Means,
+    pub(crate) means: Authentication,
     /// The only organization that the credential opens.
     pub(crate) bound: Option<OrganizationId>,
     /// What the credential lets through at most.
@@ -108,7 +108,7 @@ pub struct Caller {
     pub(crate) memberships: Vec<Membership>,
     /// Whether its owner is a worker or a host, and nothing else.
     pub(crate) only_connects: bool,
-    pub(crate) attempt: Option<Scope>,
+    pub(crate) attempt: Option<IdempotencyScope>,
     /// Whether its role demands a second factor that was not shown: then it has no rights but over itself.
     pub(crate) lacks_factor: bool,
     /// From where the request came.
@@ -129,7 +129,7 @@ impl Caller {
     }
 
     /// The only organization that the credential opens, if it is bound to one. What is made with it is bound too.
-    pub fn bound(&self) -> Option<OrganizationId> {
+    pub fn bound_organization(&self) -> Option<OrganizationId> {
         self.bound
     }
 
@@ -147,7 +147,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`Refusal::OutOfScope`].
-    pub fn in_scope(&self, scope: &'static str) -> std::result::Result<(), Refusal> {
+    pub fn require_scope(&self, scope: &'static str) -> std::result::Result<(), Refusal> {
         self.refuse_connector()?;
         let lets = self.scopes.is_none_or(|scopes| scopes.has(scope));
         if lets { Ok(()) } else { Err(Refusal::OutOfScope(scope)) }
@@ -167,7 +167,7 @@ impl Caller {
 
     /// The same caller with a credential that lets less through.
     #[must_use]
-    pub fn narrowed(mut self, scopes: Scopes) -> Caller {
+    pub fn narrow(mut self, scopes: Scopes) -> Caller {
         let scopes = self.scopes.map_or(scopes, |own| own.intersection(scopes));
         self.permissions = self.permissions.intersection(scopes.permissions());
         self.account = self.account.intersection(scopes.permissions());
@@ -179,9 +179,9 @@ impl Caller {
     ///
     /// # Errors
     /// [`Refusal::OutOfScope`].
-    pub fn itself(&self, scope: &'static str) -> std::result::Result<GrantedPerson, Refusal> {
-        self.in_scope(scope)?;
-        Ok(GrantedPerson { person: self.principal, by: self.by(), standing: Standing::Itself })
+    pub fn authorize_self(&self, scope: &'static str) -> std::result::Result<GrantedPerson, Refusal> {
+        self.require_scope(scope)?;
+        Ok(GrantedPerson { person: self.principal, by: self.attribution(), standing: Standing::Itself })
     }
 
     /// The organization that the request acts in.
@@ -190,7 +190,7 @@ impl Caller {
     }
 
     /// Whether its key may be used from an address; so may the sessions that the key opened.
-    pub fn may_come_from(&self, address: Option<IpAddr>) -> bool {
+    pub fn accepts_address(&self, address: Option<IpAddr>) -> bool {
         self.networks.admit(address)
     }
 
@@ -206,14 +206,14 @@ impl Caller {
     }
 
     /// The request, if it may be repeated.
-    pub fn attempt(&self) -> Option<Scope> {
+    pub fn idempotency(&self) -> Option<IdempotencyScope> {
         self.attempt
     }
 
     /// The same caller in a request that may be repeated: what is made with its proofs is noted under the request's
     /// key, in the same batch.
     #[must_use]
-    pub fn attempting(self, attempt: Option<Scope>) -> Caller {
+    pub fn with_idempotency(self, attempt: Option<IdempotencyScope>) -> Caller {
         Caller { attempt, ..self }
     }
 
@@ -222,17 +222,17 @@ impl Caller {
     /// # Errors
     /// [`Refusal::NoOrganization`] when none was and there is no default; [`Refusal::Forbidden`];
     /// [`Refusal::SecondFactorRequired`].
-    pub fn may<P: Right>(&self) -> std::result::Result<Granted<P>, Refusal> {
+    pub fn authorize<P: PermissionType>(&self) -> std::result::Result<Granted<P>, Refusal> {
         let organization = self.organization.ok_or(Refusal::NoOrganization)?;
         if !self.permissions.has(P::PERMISSION) {
             return Err(self.forbidden(P::PERMISSION));
         }
         Ok(Granted {
             organization,
-            by: self.by(),
+            by: self.attribution(),
             permissions: self.permissions,
             account: self.account,
-            lends_until: self.lends_until(),
+            max_key_expiry: self.max_key_expiry(),
             right: PhantomData,
         })
     }
@@ -241,14 +241,14 @@ impl Caller {
     ///
     /// # Errors
     /// [`Refusal::Forbidden`]; [`Refusal::SecondFactorRequired`].
-    pub fn may_in_account<P: Right>(&self) -> std::result::Result<GrantedAccount<P>, Refusal> {
+    pub fn authorize_in_account<P: PermissionType>(&self) -> std::result::Result<GrantedAccount<P>, Refusal> {
         if !self.account.has(P::PERMISSION) {
             return Err(self.forbidden(P::PERMISSION));
         }
         Ok(GrantedAccount {
-            by: self.by(),
+            by: self.attribution(),
             permissions: self.account,
-            lends_until: self.lends_until(),
+            max_key_expiry: self.max_key_expiry(),
             right: PhantomData,
         })
     }
@@ -256,23 +256,23 @@ impl Caller {
 
 /// The proof that somebody has the right `P` in one organization.
 #[derive(Debug)]
-pub struct Granted<P: Right> {
+pub struct Granted<P: PermissionType> {
     organization: OrganizationId,
-    pub(crate) by: By,
+    pub(crate) by: Attribution,
     permissions: PermissionSet,
     /// In all organizations.
     account: PermissionSet,
-    lends_until: Option<Micros>,
+    max_key_expiry: Option<Micros>,
     right: PhantomData<P>,
 }
 
-impl<P: Right> Clone for Granted<P> {
+impl<P: PermissionType> Clone for Granted<P> {
     fn clone(&self) -> Self {
         Granted { right: PhantomData, ..*self }
     }
 }
 
-impl<P: Right> Granted<P> {
+impl<P: PermissionType> Granted<P> {
     /// The only organization that it opens.
     pub fn organization(&self) -> OrganizationId {
         self.organization
@@ -303,41 +303,41 @@ impl<P: Right> Granted<P> {
         self.account.has(permission)
     }
 
-    /// See [`Caller::lends_until`].
-    pub fn lends_until(&self) -> Option<Micros> {
-        self.lends_until
+    /// See [`Caller::max_key_expiry`].
+    pub fn max_key_expiry(&self) -> Option<Micros> {
+        self.max_key_expiry
     }
 
     /// To read back what the caller has just written or is about to change, which every right to write includes.
     pub(crate) fn seen(&self) -> Granted<ViewSessions> {
-        let Granted { organization, by, permissions, account, lends_until, .. } = *self;
-        Granted { organization, by, permissions, account, lends_until, right: PhantomData }
+        let Granted { organization, by, permissions, account, max_key_expiry, .. } = *self;
+        Granted { organization, by, permissions, account, max_key_expiry, right: PhantomData }
     }
 
     /// Proves another right of the same caller in the same organization.
     ///
     /// # Errors
     /// [`Refusal::Forbidden`].
-    pub fn also<Q: Right>(&self) -> std::result::Result<Granted<Q>, Refusal> {
+    pub fn authorize<Q: PermissionType>(&self) -> std::result::Result<Granted<Q>, Refusal> {
         if !self.permissions.has(Q::PERMISSION) {
             return Err(Refusal::Forbidden(Q::PERMISSION));
         }
-        let Granted { organization, by, permissions, account, lends_until, .. } = *self;
-        Ok(Granted { organization, by, permissions, account, lends_until, right: PhantomData })
+        let Granted { organization, by, permissions, account, max_key_expiry, .. } = *self;
+        Ok(Granted { organization, by, permissions, account, max_key_expiry, right: PhantomData })
     }
 }
 
 /// The proof that somebody has the right `P` in the whole account.
 #[derive(Debug, Clone)]
-pub struct GrantedAccount<P: Right> {
-    pub(crate) by: By,
+pub struct GrantedAccount<P: PermissionType> {
+    pub(crate) by: Attribution,
     /// In all organizations.
     permissions: PermissionSet,
-    lends_until: Option<Micros>,
+    max_key_expiry: Option<Micros>,
     right: PhantomData<P>,
 }
 
-impl<P: Right> GrantedAccount<P> {
+impl<P: PermissionType> GrantedAccount<P> {
     /// Who has it; nobody when it is Tenure itself.
     pub fn principal(&self) -> Option<PrincipalId> {
         self.by.principal
@@ -348,16 +348,16 @@ impl<P: Right> GrantedAccount<P> {
         self.permissions.has(permission)
     }
 
-    /// See [`Caller::lends_until`].
-    pub fn lends_until(&self) -> Option<Micros> {
-        self.lends_until
+    /// See [`Caller::max_key_expiry`].
+    pub fn max_key_expiry(&self) -> Option<Micros> {
+        self.max_key_expiry
     }
 
     /// The same right in one of the organizations.
-    pub fn within(&self, organization: OrganizationId) -> Granted<P> {
-        let GrantedAccount { by, permissions, lends_until, .. } = *self;
+    pub fn narrow_to(&self, organization: OrganizationId) -> Granted<P> {
+        let GrantedAccount { by, permissions, max_key_expiry, .. } = *self;
         let account = permissions;
-        Granted { organization, by, permissions, account, lends_until, right: PhantomData }
+        Granted { organization, by, permissions, account, max_key_expiry, right: PhantomData }
     }
 }
 
@@ -366,7 +366,7 @@ impl<P: Right> GrantedAccount<P> {
 #[derive(Debug, Clone, Copy)]
 pub struct GrantedPerson {
     pub(crate) person: PrincipalId,
-    pub(crate) by: By,
+    pub(crate) by: Attribution,
     pub(crate) standing: Standing,
 }
 
@@ -390,45 +390,45 @@ impl GrantedPerson {
 /// The proof of Tenure's own errands: sweeps, hand-overs, and the administration on the command line, which whoever
 /// can open the database may use. Every place that makes one says why, and can be found by its name.
 #[derive(Debug, Clone, Copy)]
-pub struct System(pub(crate) By);
+pub struct System(pub(crate) Attribution);
 
 impl System {
     /// For the server's own jobs and for what follows from a host's connection.
-    pub fn for_jobs() -> System {
-        System(By::NOBODY)
+    pub fn background_jobs() -> System {
+        System(Attribution::TENURE)
     }
 
     /// For the administrator at the machine.
-    pub fn for_administration() -> System {
-        System(By::NOBODY)
+    pub fn administration() -> System {
+        System(Attribution::TENURE)
     }
 
     /// For whoever is not known yet: signing in, a forgotten password, the proof of an address, the keys that tokens
     /// are checked with.
-    pub fn for_sign_in() -> System {
-        System(By::NOBODY)
+    pub fn sign_in() -> System {
+        System(Attribution::TENURE)
     }
 
     /// For the look-up of a secret that is itself the proof: a key, or the address of a file.
-    pub(crate) fn for_secrets() -> System {
-        System(By::NOBODY)
+    pub(crate) fn secret_lookup() -> System {
+        System(Attribution::TENURE)
     }
 
     /// A right in the whole account.
-    pub fn account<P: Right>(&self) -> GrantedAccount<P> {
+    pub fn grant_account<P: PermissionType>(&self) -> GrantedAccount<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        GrantedAccount { by: self.0, permissions, lends_until: None, right: PhantomData }
+        GrantedAccount { by: self.0, permissions, max_key_expiry: None, right: PhantomData }
     }
 
     /// Everything that may be done to one person.
-    pub fn over(&self, person: PrincipalId) -> GrantedPerson {
+    pub fn grant_person(&self, person: PrincipalId) -> GrantedPerson {
         GrantedPerson { person, by: self.0, standing: Standing::Administrator }
     }
 
     /// Every right in one organization.
-    pub fn within<P: Right>(&self, organization: OrganizationId) -> Granted<P> {
+    pub fn grant<P: PermissionType>(&self, organization: OrganizationId) -> Granted<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
         let account = permissions;
-        Granted { organization, by: self.0, permissions, account, lends_until: None, right: PhantomData }
+        Granted { organization, by: self.0, permissions, account, max_key_expiry: None, right: PhantomData }
     }
 }

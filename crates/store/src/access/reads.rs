@@ -1,7 +1,7 @@
 //! Reads, each within what its proof opens.
 
 use crate::access::lane::Reads;
-use crate::access::{Granted, GrantedAccount, Right, System};
+use crate::access::{Granted, GrantedAccount, PermissionType, System};
 use crate::database::{Row, Statement, Value};
 use crate::rows::any;
 use crate::{Result, Store};
@@ -10,7 +10,7 @@ use domain::ids::OrganizationId;
 impl Store {
     /// Reads in one organization. The organization is always `$1`, and a statement that does not use it is refused:
     /// it would show everybody's rows.
-    pub(crate) async fn within<P: Right, S: Reads>(
+    pub(crate) async fn within<P: PermissionType, S: Reads>(
         &self,
         granted: &Granted<P>,
         sql: S,
@@ -20,7 +20,7 @@ impl Store {
     }
 
     /// Reads several statements in one organization, which see the same moment.
-    pub(crate) async fn within_snapshot<P: Right, S: Reads>(
+    pub(crate) async fn within_snapshot<P: PermissionType, S: Reads>(
         &self,
         granted: &Granted<P>,
         statements: Vec<(S, Vec<Value>)>,
@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// Reads in all organizations and in one snapshot, for somebody who has the right in the whole account.
-    pub(crate) async fn across<P: Right, S: Reads>(
+    pub(crate) async fn across<P: PermissionType, S: Reads>(
         &self,
         granted: &GrantedAccount<P>,
         statements: Vec<(S, Vec<Value>)>,
@@ -50,7 +50,7 @@ impl Store {
     }
 }
 
-fn scoped<P: Right>(granted: &Granted<P>, sql: &'static str, values: Vec<Value>) -> Statement {
+fn scoped<P: PermissionType>(granted: &Granted<P>, sql: &'static str, values: Vec<Value>) -> Statement {
     assert!(uses_organization(sql), "a scoped statement must use $1: {sql}");
     let mut bound = Vec::with_capacity(values.len() + 1);
     bound.push(Value::from(granted.organization()));

@@ -85,7 +85,7 @@ impl Store {
 
     /// The agents whose name, display name or description has a text in it, whatever the case; the newest first. The page
     /// ends early when its agents are large.
-    pub async fn agents(
+    pub async fn list_agents(
         &self,
         granted: &Granted<ViewSessions>,
         search: Option<&str>,
@@ -107,7 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted.
-    pub async fn agent(&self, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent> {
+    pub async fn load_agent(&self, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent> {
         let rows = self.within(granted, BY_ID, values![id]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Agent))?;
         agent(granted.organization(), row)
@@ -117,7 +117,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn agent_by_name(&self, granted: &Granted<ViewSessions>, name: &str) -> Result<Agent> {
+    pub async fn load_agent_by_name(&self, granted: &Granted<ViewSessions>, name: &str) -> Result<Agent> {
         let rows = self.within(granted, BY_NAME, values![name]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Agent))?;
         agent(granted.organization(), row)
@@ -169,7 +169,7 @@ impl Store {
     ) -> Result<Agent> {
         let viewer = granted.seen();
         loop {
-            match self.agent_by_name(&viewer, DEFAULT_AGENT).await {
+            match self.load_agent_by_name(&viewer, DEFAULT_AGENT).await {
                 Err(Error::Refused(Refusal::NotFound(_))) => {}
                 outcome => return outcome,
             }

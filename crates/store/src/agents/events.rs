@@ -1,7 +1,7 @@
 //! What happened in agent sessions.
 
 use crate::access::lane::Scan;
-use crate::access::{Granted, Right, ViewSessions};
+use crate::access::{Granted, PermissionType, ViewSessions};
 use crate::agents::messages::IS_THERE;
 use crate::database::Row;
 use crate::rows::{from_json, read_all, values, word};
@@ -88,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] for a session that is not there.
-    pub async fn events(
+    pub async fn list_events(
         &self,
         granted: &Granted<ViewSessions>,
         id: SessionId,
@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// The id of the event at a place, if there is one: what an id that a client brings is compared with.
-    pub async fn event_at(
+    pub async fn load_event(
         &self,
         granted: &Granted<ViewSessions>,
         id: SessionId,
@@ -149,7 +149,7 @@ impl Store {
     }
 
     /// What streamed of an answer between two places, both included, in order.
-    pub async fn streamed_output<P: Right>(
+    pub async fn load_streamed_output<P: PermissionType>(
         &self,
         granted: &Granted<P>,
         id: SessionId,

@@ -42,7 +42,7 @@ pub(crate) type Question = (Scan, Vec<Value>);
 impl Store {
     /// A stretch of the organization's agent sessions that a filter lets through, newest first, with their number, at
     /// one moment.
-    pub async fn agent_session_list(
+    pub async fn list_agent_sessions(
         &self,
         granted: &Granted<ViewSessions>,
         filter: &SessionFilter,
@@ -54,7 +54,7 @@ impl Store {
     }
 
     /// The like for the whole account. Sessions of deleted organizations are there when the filter says so.
-    pub async fn agent_session_list_account(
+    pub async fn list_account_agent_sessions(
         &self,
         granted: &GrantedAccount<ViewSessions>,
         filter: &SessionFilter,
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// What the organization has.
-    pub async fn agent_session_stats(&self, granted: &Granted<ViewSessions>) -> Result<SessionStats> {
+    pub async fn load_agent_session_stats(&self, granted: &Granted<ViewSessions>) -> Result<SessionStats> {
         let sql = "SELECT state, COUNT(*), COUNT(archived_us) FROM agent_sessions
                    WHERE organization = $1 GROUP BY state ORDER BY state";
         let mut stats = SessionStats::default();
@@ -95,7 +95,7 @@ impl Store {
     }
 
     /// What the sessions of a filter have in the organization, at one moment.
-    pub async fn agent_session_facets(
+    pub async fn load_agent_session_facets(
         &self,
         granted: &Granted<ViewSessions>,
         filter: &SessionFilter,
@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// Which of these tags some session of the organization has.
-    pub async fn existing_tags(
+    pub async fn list_existing_tags(
         &self,
         granted: &Granted<ViewSessions>,
         tags: &[String],
@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// Which of these tags some session has of the organizations that a filter names.
-    pub async fn existing_tags_account(
+    pub async fn list_account_existing_tags(
         &self,
         granted: &GrantedAccount<ViewSessions>,
         filter: &SessionFilter,

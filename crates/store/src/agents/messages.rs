@@ -1,7 +1,7 @@
 //! What was said in agent sessions.
 
 use crate::access::lane::Scan;
-use crate::access::{Granted, Right, ViewSessions};
+use crate::access::{Granted, PermissionType, ViewSessions};
 use crate::database::Row;
 use crate::rows::{MAX_PAGE_BYTES, from_json, read_all, values};
 use crate::{Result, Store};
@@ -71,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] for a session that is not there.
-    pub async fn messages(
+    pub async fn list_messages(
         &self,
         granted: &Granted<ViewSessions>,
         id: SessionId,
@@ -95,7 +95,7 @@ impl Store {
 
     /// What was said before a message and after another, newest first: at most `limit` messages, and fewer when their
     /// rows are large.
-    pub async fn messages_back(
+    pub async fn list_newest_messages(
         &self,
         granted: &Granted<ViewSessions>,
         id: SessionId,
@@ -116,7 +116,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] for a session or a message that is not there.
-    pub async fn message<P: Right>(
+    pub async fn load_message<P: PermissionType>(
         &self,
         granted: &Granted<P>,
         id: SessionId,
@@ -133,7 +133,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn message_named<P: Right>(
+    pub async fn find_message<P: PermissionType>(
         &self,
         granted: &Granted<P>,
         session: SessionId,
@@ -148,7 +148,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] for a session that is not there.
-    pub async fn session_attachments(
+    pub async fn list_session_attachments(
         &self,
         granted: &Granted<ViewSessions>,
         id: SessionId,

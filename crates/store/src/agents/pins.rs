@@ -42,7 +42,7 @@ impl Store {
     }
 
     /// Which of these sessions who asks has pinned.
-    pub async fn pinned_sessions(
+    pub async fn list_pinned_sessions(
         &self,
         granted: &Granted<ViewSessions>,
         ids: &[SessionId],

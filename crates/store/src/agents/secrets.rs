@@ -1,6 +1,6 @@
 //! Secrets of agent sessions, sealed before they come here: the key is not in the database.
 
-use crate::access::{Granted, Right, System};
+use crate::access::{Granted, PermissionType, System};
 use crate::database::{Row, Statement};
 use crate::rows::{batch, one, values};
 use crate::{Error, Result, Store};
@@ -32,7 +32,7 @@ pub struct SecretPlace {
 
 impl Store {
     /// The secrets of a session, by name; none when there is no such session.
-    pub async fn session_secrets<P: Right>(
+    pub async fn list_session_secrets<P: PermissionType>(
         &self,
         granted: &Granted<P>,
         id: SessionId,
@@ -45,7 +45,7 @@ impl Store {
     }
 
     /// All secrets of everybody after a place, for a change of the master key.
-    pub async fn all_secrets(
+    pub async fn list_all_secrets(
         &self,
         system: &System,
         after: Option<&SecretPlace>,

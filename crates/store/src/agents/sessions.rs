@@ -2,7 +2,7 @@
 
 use crate::access::idempotency::makes;
 use crate::access::lane::Scan;
-use crate::access::{Granted, GrantedAccount, Right, System, UseSessions, ViewSessions};
+use crate::access::{Granted, GrantedAccount, PermissionType, System, UseSessions, ViewSessions};
 use crate::agents::changes::{self as written, CycleLimit, key};
 use crate::agents::secrets::{self, SealedSecret};
 use crate::database::{Batch, DatabaseError, Row, Topic};
@@ -38,7 +38,7 @@ const TAKEN: &str = "
 
 /// How a session comes into being, under the id that it is given.
 #[derive(Debug, Clone)]
-pub struct Birth {
+pub struct NewAgentSession {
     /// The session before anything happened to it.
     pub session: AgentSession,
     /// What happens to it at once: its first message, for one.
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also for another organization's.
-    pub async fn agent_session(
+    pub async fn load_agent_session(
         &self,
         granted: &Granted<ViewSessions>,
         id: SessionId,
@@ -88,7 +88,7 @@ impl Store {
         granted: &Granted<UseSessions>,
         now: Micros,
         tail: u64,
-        birth: impl Fn(SessionId) -> std::result::Result<Birth, Refusal>,
+        birth: impl Fn(SessionId) -> std::result::Result<NewAgentSession, Refusal>,
     ) -> Result<AgentSession> {
         let organization = granted.organization();
         loop {
@@ -116,7 +116,12 @@ impl Store {
     /// # Errors
     /// [`Error::Stale`] when another session was created at the same time; [`Refusal::NotAMember`] when there is no such
     /// organization.
-    pub async fn import_agent_session(&self, _: &System, birth: &Birth, now: Micros) -> Result<AgentSession> {
+    pub async fn import_agent_session(
+        &self,
+        _: &System,
+        birth: &NewAgentSession,
+        now: Micros,
+    ) -> Result<AgentSession> {
         let (session, batch, _) = born(birth, now)?;
         match self.database.apply(batch).await {
             Ok(()) => Ok(session),
@@ -131,7 +136,7 @@ impl Store {
     /// # Errors
     /// [`Error::Stale`] when the session has changed meanwhile, when a heartbeat came for a turn that is to be taken
     /// away, or when what is spent would reach the limit of the cycle and it was decided that it does not.
-    pub async fn change_agent_session<P: Right>(
+    pub async fn change_agent_session<P: PermissionType>(
         &self,
         granted: &Granted<P>,
         before: AgentSession,
@@ -187,7 +192,7 @@ impl Store {
         statements.extend(before.given.repos.iter().map(|repo| written::without_repo(before, repo)));
         statements.extend(line_of(key(before), before.revision + 1, What::Deleted, now));
         statements.extend(makes(granted, before.id.uuid()));
-        self.apply(batch([organization], statements).about(topic(before)), |_| Error::Stale).await
+        self.apply(batch([organization], statements).with_topic(topic(before)), |_| Error::Stale).await
     }
 
     /// Removes some of what deleted sessions have left: of each of a few sessions at most `rows` messages and events.
@@ -209,7 +214,7 @@ impl Store {
         rows: u32,
         now: Micros,
     ) -> Result<()> {
-        let granted = system.within::<ViewSessions>(organization);
+        let granted = system.grant::<ViewSessions>(organization);
         let first = "SELECT COALESCE((SELECT MIN(sequence) FROM messages WHERE organization = $1 AND session_us = $2),
                                      (SELECT MIN(sequence) FROM events WHERE organization = $1 AND session_us = $2))";
         let left = self.within(&granted, first, values![session]).await?;
@@ -243,7 +248,7 @@ impl Store {
 
 /// The session that comes of a birth and what it writes; with the positions of the statements that are not met when
 /// its time is taken.
-fn born(birth: &Birth, now: Micros) -> Result<(AgentSession, Batch, Vec<usize>)> {
+fn born(birth: &NewAgentSession, now: Micros) -> Result<(AgentSession, Batch, Vec<usize>)> {
     let organization = birth.session.organization;
     let mut session = birth.session.clone().after(&birth.changes, now);
     // It was never seen before.
@@ -298,7 +303,7 @@ fn changed(
     if let Some(what) = Change::feed_line(changes) {
         statements.extend(line_of(key(&after), after.revision, what, now));
     }
-    let mut batch = batch([after.organization], statements).about(topic(&after));
+    let mut batch = batch([after.organization], statements).with_topic(topic(&after));
     batch.topics.extend(waiting(Some(work), &after));
     Ok((after, batch))
 }

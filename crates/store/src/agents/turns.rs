@@ -76,7 +76,7 @@ impl Store {
     /// Sessions that a worker for some agents (or for any) may try to claim, best first: the oldest of each
     /// organization, least recently served first, then the second of each, and so on. Nothing is reserved: who claims
     /// decides on the session as it is loaded.
-    pub async fn claim_candidates(
+    pub async fn list_claim_candidates(
         &self,
         system: &System,
         organization: Option<OrganizationId>,
@@ -117,14 +117,14 @@ impl Store {
         names: &str,
         limit: u32,
     ) -> Result<Vec<SessionKey>> {
-        let granted = system.within::<ViewSessions>(organization);
+        let granted = system.grant::<ViewSessions>(organization);
         let rows = self.within(&granted, WAITING, values![names, limit]).await?;
         let key = |row| Ok(SessionKey { organization, kind: Kind::Agent, id: session_id(row, 0)? });
         rows.iter().map(key).collect()
     }
 
     /// Notes that an organization was just served: all others that wait come before it now.
-    pub async fn note_served(&self, _: &System, organization: OrganizationId) -> Result<()> {
+    pub async fn record_served_organization(&self, _: &System, organization: OrganizationId) -> Result<()> {
         let sql = "UPDATE served SET number = (SELECT COALESCE(MAX(number), 0) + 1 FROM served)
                    WHERE organization = $1";
         Ok(self.database.apply(batch([], vec![any(sql, values![organization])])).await?)
@@ -150,7 +150,7 @@ impl Store {
     }
 
     /// Turns whose workers gave no sign of life until now, with the number of their claims.
-    pub async fn expired_leases(
+    pub async fn list_expired_leases(
         &self,
         system: &System,
         now: Micros,

@@ -1,8 +1,8 @@
 //! What sessions use, by day, and how much they may.
 
 use crate::access::lane::Scan;
-use crate::access::{Granted, GrantedAccount, Right, System, ViewUsage};
-use crate::audit::log::{NewAuditLine, audited};
+use crate::access::{Granted, GrantedAccount, PermissionType, System, ViewUsage};
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::{Row, Value};
 use crate::rows::{one, values};
 use crate::{Error, Result, Store};
@@ -63,7 +63,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn organization_limits<P: Right>(&self, granted: &Granted<P>, now: Micros) -> Result<Limits> {
+    pub async fn load_organization_limits<P: PermissionType>(
+        &self,
+        granted: &Granted<P>,
+        now: Micros,
+    ) -> Result<Limits> {
         let (from, until) = cycle_days(now);
         let rows = self.within(granted, Scan(LIMITS), values![from, until]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Organization))?;
@@ -90,7 +94,7 @@ impl Store {
         let number = |limit: Option<Option<Acus>>| limit.flatten().map(|limit| limit.0);
         loop {
             self.living(system, id).await?;
-            let was = self.organization_limits(&system.within::<ViewUsage>(id), now).await?;
+            let was = self.load_organization_limits(&system.grant::<ViewUsage>(id), now).await?;
             let (session, cycle) = (was.max_session_acus, was.max_cycle_acus);
             let values = values![
                 id,
@@ -102,9 +106,9 @@ impl Store {
                 cycle.map_or(-1, |limit| limit.0)
             ];
             let after = limits_json(max_session_acus.unwrap_or(session), max_cycle_acus.unwrap_or(cycle));
-            let line = NewAuditLine::new(system.0, "organization.update", id, after, now)
-                .within(Some(id))
-                .instead_of(limits_json(session, cycle));
+            let line = NewAuditEntry::new(system.0, "organization.update", id, after, now)
+                .with_organization(Some(id))
+                .with_previous(limits_json(session, cycle));
             match self.apply(audited([id], vec![one(sql, values)], &line)?, |_| Error::Stale).await {
                 // Changed or deleted meanwhile.
                 Err(Error::Stale) => {}
@@ -115,7 +119,7 @@ impl Store {
 
     /// What the organization used on each day from one until another (exclusive), the oldest first. Days without use
     /// are left out.
-    pub async fn usage_days(
+    pub async fn list_usage_days(
         &self,
         granted: &Granted<ViewUsage>,
         from: i64,
@@ -125,7 +129,7 @@ impl Store {
     }
 
     /// The like for all organizations, also deleted ones, or for some of them.
-    pub async fn usage_days_account(
+    pub async fn list_account_usage_days(
         &self,
         granted: &GrantedAccount<ViewUsage>,
         organizations: Option<&[OrganizationId]>,

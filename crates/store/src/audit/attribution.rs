@@ -1,14 +1,14 @@
 //! Who does something, as the audit log keeps it.
 
-use crate::access::authentication::Means;
-use crate::access::idempotency::Scope;
-use crate::access::{Caller, Granted, GrantedAccount, GrantedPerson, Right, System};
+use crate::access::authentication::Authentication;
+use crate::access::idempotency::IdempotencyScope;
+use crate::access::{Caller, Granted, GrantedAccount, GrantedPerson, PermissionType, System};
 use domain::ids::{CredentialId, PrincipalId, SessionId};
 use std::net::IpAddr;
 
 /// Who does something, with what, from where, and in which request. Nobody is whoever sits at the machine, or Tenure itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct By {
+pub struct Attribution {
     /// Who.
     pub principal: Option<PrincipalId>,
     /// The key it came with.
@@ -18,43 +18,43 @@ pub struct By {
     /// From where the request came.
     pub address: Option<IpAddr>,
     /// The request, if it may be repeated: what is made with a proof is noted under it, in the same batch.
-    pub attempt: Option<Scope>,
+    pub attempt: Option<IdempotencyScope>,
 }
 
 /// What all proofs have in common; there are no others than the store's.
-pub trait Proof: Sealed {
+pub trait Grant: Sealed {
     /// Who has it, for the audit log, and in which request.
-    fn by(&self) -> By;
+    fn attribution(&self) -> Attribution;
 }
 
 /// Keeps others from calling something a proof.
 pub trait Sealed {}
 
-impl By {
+impl Attribution {
     /// Nobody in particular.
-    pub const NOBODY: By =
-        By { principal: None, credential: None, login: None, address: None, attempt: None };
+    pub const TENURE: Attribution =
+        Attribution { principal: None, credential: None, login: None, address: None, attempt: None };
 
     /// Somebody who is not known, from somewhere.
-    pub fn address(address: Option<IpAddr>) -> By {
-        By { address, ..By::NOBODY }
+    pub fn anonymous(address: Option<IpAddr>) -> Attribution {
+        Attribution { address, ..Attribution::TENURE }
     }
 }
 
 impl Caller {
     /// The same caller, with the address its request came from.
     #[must_use]
-    pub fn coming_from(self, address: Option<IpAddr>) -> Caller {
+    pub fn with_address(self, address: Option<IpAddr>) -> Caller {
         Caller { address, ..self }
     }
 
     /// Who this is, for the audit log.
-    pub fn by(&self) -> By {
+    pub fn attribution(&self) -> Attribution {
         let (credential, login) = match self.means {
-            Means::Key(key) => (Some(key), None),
-            Means::Login(login) => (None, Some(login)),
+            Authentication::Key(key) => (Some(key), None),
+            Authentication::Login(login) => (None, Some(login)),
         };
-        By {
+        Attribution {
             principal: Some(self.principal),
             credential,
             login,
@@ -64,31 +64,31 @@ impl Caller {
     }
 }
 
-impl<P: Right> Sealed for Granted<P> {}
-impl<P: Right> Sealed for GrantedAccount<P> {}
+impl<P: PermissionType> Sealed for Granted<P> {}
+impl<P: PermissionType> Sealed for GrantedAccount<P> {}
 impl Sealed for GrantedPerson {}
 impl Sealed for System {}
 
-impl<P: Right> Proof for Granted<P> {
-    fn by(&self) -> By {
+impl<P: PermissionType> Grant for Granted<P> {
+    fn attribution(&self) -> Attribution {
         self.by
     }
 }
 
-impl<P: Right> Proof for GrantedAccount<P> {
-    fn by(&self) -> By {
+impl<P: PermissionType> Grant for GrantedAccount<P> {
+    fn attribution(&self) -> Attribution {
         self.by
     }
 }
 
-impl Proof for GrantedPerson {
-    fn by(&self) -> By {
+impl Grant for GrantedPerson {
+    fn attribution(&self) -> Attribution {
         self.by
     }
 }
 
-impl Proof for System {
-    fn by(&self) -> By {
+impl Grant for System {
+    fn attribution(&self) -> Attribution {
         self.0
     }
 }
@@ -97,7 +97,7 @@ impl System {
     /// The same proof, used for somebody whose own right was checked: the audit log names them, and
     /// what is made is noted under their request.
     #[must_use]
-    pub fn on_behalf_of(self, by: By) -> System {
+    pub fn attribute_to(self, by: Attribution) -> System {
         System(by)
     }
 }

@@ -12,7 +12,7 @@
 
 use crate::access::System;
 use crate::access::lane::Scan;
-use crate::audit::log::{AuditLine, line, lines};
+use crate::audit::log::{AuditEntry, line, lines};
 use crate::audit::segments::SegmentWalk;
 use crate::database::{DatabaseError, Row, Value};
 use crate::rows::values;
@@ -81,7 +81,7 @@ pub struct AuditProof {
 
 /// The first line that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokenLine {
+pub struct BrokenEntry {
     /// Which.
     pub sequence: i64,
     /// Why: a sentence without its subject.
@@ -90,9 +90,9 @@ pub struct BrokenLine {
 
 /// A line with its hashes, as it is exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChainedLine {
+pub struct ChainedEntry {
     /// The line.
-    pub line: AuditLine,
+    pub line: AuditEntry,
     /// The hash of the one before, in hexadecimal; none for lines from before the chain.
     pub previous: Option<String>,
     /// Its own.
@@ -175,17 +175,17 @@ impl Walk {
         self.proof.head
     }
 
-    fn step(&mut self, row: &Row) -> std::result::Result<(), BrokenLine> {
+    fn step(&mut self, row: &Row) -> std::result::Result<(), BrokenEntry> {
         match row.int(1) {
             Ok(sequence) => self.take(sequence, link(row)),
-            Err(_) => Err(BrokenLine { sequence: self.last + 1, why: "cannot be read".to_owned() }),
+            Err(_) => Err(BrokenEntry { sequence: self.last + 1, why: "cannot be read".to_owned() }),
         }
     }
 
     /// Takes the next line, or says why it cannot be the next one.
-    pub(crate) fn take(&mut self, sequence: i64, link: Option<Link>) -> std::result::Result<(), BrokenLine> {
+    pub(crate) fn take(&mut self, sequence: i64, link: Option<Link>) -> std::result::Result<(), BrokenEntry> {
         let expected = self.last + 1;
-        let broken = |sequence, why: &str| Err(BrokenLine { sequence, why: why.to_owned() });
+        let broken = |sequence, why: &str| Err(BrokenEntry { sequence, why: why.to_owned() });
         if sequence != expected {
             return broken(expected, "is missing");
         }
@@ -215,21 +215,21 @@ impl Walk {
         self.compare(sequence, link)
     }
 
-    fn compare(&self, sequence: i64, hash: Hash) -> std::result::Result<(), BrokenLine> {
+    fn compare(&self, sequence: i64, hash: Hash) -> std::result::Result<(), BrokenEntry> {
         match self.against {
             Some(head) if head.sequence == sequence && head.hash != hash => {
-                Err(BrokenLine { sequence, why: "is another one than when the checkpoint was made".into() })
+                Err(BrokenEntry { sequence, why: "is another one than when the checkpoint was made".into() })
             }
             _ => Ok(()),
         }
     }
 
-    fn end(self) -> std::result::Result<AuditProof, BrokenLine> {
+    fn end(self) -> std::result::Result<AuditProof, BrokenEntry> {
         match self.against {
             Some(head) if head.sequence > self.last => {
                 let why =
                     format!("is missing: the log was cut off, the checkpoint is of line {}", head.sequence);
-                Err(BrokenLine { sequence: self.last + 1, why })
+                Err(BrokenEntry { sequence: self.last + 1, why })
             }
             _ => Ok(self.proof),
         }
@@ -245,13 +245,13 @@ impl Store {
         system: &System,
         last: Option<u32>,
         against: Option<AuditHead>,
-    ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
-        let sealed = self.audit_sealed(system).await?;
+    ) -> Result<std::result::Result<AuditProof, BrokenEntry>> {
+        let sealed = self.load_sealed_audit_head(system).await?;
         let (from, hash) = sealed.map_or((0, None), |sealed| (sealed.sequence, Some(sealed.hash)));
         let mut walk = Walk::after(from, hash, against);
         if let Some(head) = against.filter(|head| head.sequence < from) {
             let why = "was sealed: say where the segments are, with --segments".to_owned();
-            return Ok(Err(BrokenLine { sequence: head.sequence, why }));
+            return Ok(Err(BrokenEntry { sequence: head.sequence, why }));
         }
         if let Some(Err(broken)) = hash.map(|hash| walk.compare(from, hash)) {
             return Ok(Err(broken));
@@ -267,12 +267,12 @@ impl Store {
         &self,
         system: &System,
         segments: SegmentWalk,
-    ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
+    ) -> Result<std::result::Result<AuditProof, BrokenEntry>> {
         let SegmentWalk(walk) = segments;
-        let sealed = self.audit_sealed(system).await?;
+        let sealed = self.load_sealed_audit_head(system).await?;
         if sealed.map(|sealed| (sealed.sequence, Some(sealed.hash))) != Some((walk.last, walk.hash)) {
             let why = "is where the segments end, and the log does not go on from there".to_owned();
-            return Ok(Err(BrokenLine { sequence: walk.last, why }));
+            return Ok(Err(BrokenEntry { sequence: walk.last, why }));
         }
         self.walk_on(system, walk).await
     }
@@ -281,7 +281,7 @@ impl Store {
         &self,
         system: &System,
         mut walk: Walk,
-    ) -> Result<std::result::Result<AuditProof, BrokenLine>> {
+    ) -> Result<std::result::Result<AuditProof, BrokenEntry>> {
         loop {
             let rows = self.everywhere(system, Scan(FROM), values![walk.last, AT_ONCE]).await?;
             for row in &rows {
@@ -312,7 +312,7 @@ impl Store {
     }
 
     /// The end of the chain; nothing when no line has a hash yet.
-    pub async fn audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
+    pub async fn load_audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
         let rows = self.everywhere(system, LAST, values![]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let hash = row.maybe_bytes(12)?.and_then(|hash| hash.try_into().ok());
@@ -320,18 +320,18 @@ impl Store {
     }
 
     /// The lines after a sequence that are of a span of time, the oldest first.
-    pub async fn audit_export(
+    pub async fn export_audit(
         &self,
         system: &System,
         after: i64,
         since: Micros,
         until: Micros,
         limit: u32,
-    ) -> Result<Vec<ChainedLine>> {
+    ) -> Result<Vec<ChainedEntry>> {
         let rows = self.everywhere(system, Scan(BETWEEN), values![after, since, until, limit]).await?;
         let chained = |row: &Row| {
             let hash = |column| Ok::<_, Error>(row.maybe_bytes(column)?.map(|bytes| hex(&bytes)));
-            Ok(ChainedLine { line: line(row)?, previous: hash(11)?, hash: hash(12)? })
+            Ok(ChainedEntry { line: line(row)?, previous: hash(11)?, hash: hash(12)? })
         };
         rows.iter().map(chained).collect()
     }

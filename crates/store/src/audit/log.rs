@@ -1,10 +1,10 @@
 //! What administrators and people who sign in did.
 //!
 //! A line is written in the batch that does the thing, by the store itself: see [`Store::audited`]. Who did it is in
-//! the proof ([`By`]). How lines follow from one another is in [`crate::audit::chain`].
+//! the proof ([`Attribution`]). How lines follow from one another is in [`crate::audit::chain`].
 
 use crate::access::{Granted, GrantedAccount, System, ViewAudit};
-use crate::audit::attribution::By;
+use crate::audit::attribution::Attribution;
 use crate::audit::chain::{GENESIS, content};
 use crate::database::{Batch, Row, Statement, Topic};
 use crate::rows::{batch, from_json, json, one, values};
@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 /// What is to be noted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewAuditLine {
+pub struct NewAuditEntry {
     /// When.
     pub at: Micros,
     /// In which organization; none for what concerns the account.
     pub organization: Option<OrganizationId>,
     /// Who; nobody when it was done at the machine.
-    pub by: By,
+    pub by: Attribution,
     /// What was done: `organization.create`.
     pub action: String,
     /// To what.
@@ -36,11 +36,11 @@ pub struct NewAuditLine {
 
 /// What was noted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditLine {
+pub struct AuditEntry {
     /// Larger by one than that of the line before, over the whole account.
     pub sequence: i64,
     /// What.
-    pub line: NewAuditLine,
+    pub line: NewAuditEntry,
 }
 
 macro_rules! lines {
@@ -67,16 +67,22 @@ const INSERT: &str = "
             audit_link(COALESCE((SELECT hash FROM audit ORDER BY sequence DESC LIMIT 1), $11),
                        (SELECT COALESCE(MAX(sequence), 0) + 1 FROM audit), $12))";
 
-impl NewAuditLine {
+impl NewAuditEntry {
     /// A line about something that concerns the account and was nothing before.
-    pub fn new(by: By, action: &str, thing: impl ToString, details: Json, at: Micros) -> NewAuditLine {
+    pub fn new(
+        by: Attribution,
+        action: &str,
+        thing: impl ToString,
+        details: Json,
+        at: Micros,
+    ) -> NewAuditEntry {
         let (action, thing) = (action.to_owned(), thing.to_string());
-        NewAuditLine { at, organization: None, by, action, thing, was: None, details }
+        NewAuditEntry { at, organization: None, by, action, thing, was: None, details }
     }
 
     /// The same in an organization.
     #[must_use]
-    pub fn within(mut self, organization: Option<OrganizationId>) -> NewAuditLine {
+    pub fn with_organization(mut self, organization: Option<OrganizationId>) -> NewAuditEntry {
         self.organization = organization;
         self
     }
@@ -92,7 +98,7 @@ impl NewAuditLine {
 
     /// The same with what was before.
     #[must_use]
-    pub fn instead_of(mut self, was: Json) -> NewAuditLine {
+    pub fn with_previous(mut self, was: Json) -> NewAuditEntry {
         self.was = Some(was);
         self
     }
@@ -102,7 +108,7 @@ impl NewAuditLine {
 pub(crate) fn audited<const N: usize>(
     locks: [OrganizationId; N],
     statements: Vec<Statement>,
-    line: &NewAuditLine,
+    line: &NewAuditEntry,
 ) -> Result<Batch> {
     audited_by(locks, statements, &[line])
 }
@@ -111,7 +117,7 @@ pub(crate) fn audited<const N: usize>(
 pub(crate) fn audited_by<const N: usize>(
     locks: [OrganizationId; N],
     mut statements: Vec<Statement>,
-    lines: &[&NewAuditLine],
+    lines: &[&NewAuditEntry],
 ) -> Result<Batch> {
     for line in lines {
         statements.push(insert(line)?);
@@ -123,8 +129,8 @@ pub(crate) fn audited_by<const N: usize>(
 }
 
 /// The statement that adds a line. Its batch must lock [`OrganizationId::AUDIT`].
-pub(crate) fn insert(line: &NewAuditLine) -> Result<Statement> {
-    let By { principal, credential, login, address, .. } = line.by;
+pub(crate) fn insert(line: &NewAuditEntry) -> Result<Statement> {
+    let Attribution { principal, credential, login, address, .. } = line.by;
     let organization = line.organization.unwrap_or(OrganizationId::ACCOUNT);
     let (details, was) = (json(&line.details)?, line.was.as_ref().map(json).transpose()?);
     let (login, address) = (login.map(SessionId::uuid), address.map(|address| address.to_string()));
@@ -147,49 +153,49 @@ pub(crate) fn insert(line: &NewAuditLine) -> Result<Statement> {
 
 impl Store {
     /// Notes what was done, where it is not the store that it is done in: everything else is noted with what it does.
-    pub async fn audit_note(&self, _: &System, line: &NewAuditLine) -> Result<()> {
+    pub async fn record_audit_entry(&self, _: &System, line: &NewAuditEntry) -> Result<()> {
         self.apply(audited([], Vec::new(), line)?, |_| Error::Stale).await
     }
 
     /// What was done in the organization before a line, the newest first.
-    pub async fn audit_lines(
+    pub async fn list_audit_entries(
         &self,
         granted: &Granted<ViewAudit>,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Page<AuditLine>> {
+    ) -> Result<Page<AuditEntry>> {
         let values = values![before.unwrap_or(i64::MAX), i64::from(limit) + 1];
         page(&self.within(granted, PAGE, values).await?, limit)
     }
 
     /// What was done in the account and in all organizations before a line, the newest first.
-    pub async fn audit_lines_account(
+    pub async fn list_account_audit_entries(
         &self,
         granted: &GrantedAccount<ViewAudit>,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Page<AuditLine>> {
+    ) -> Result<Page<AuditEntry>> {
         let values = values![before.unwrap_or(i64::MAX), i64::from(limit) + 1];
         let [rows] = self.across(granted, vec![(ACCOUNT_PAGE, values)]).await?.try_into().unwrap_or_default();
         page(&rows, limit)
     }
 }
 
-fn page(rows: &[Row], limit: u32) -> Result<Page<AuditLine>> {
+fn page(rows: &[Row], limit: u32) -> Result<Page<AuditEntry>> {
     let items = rows.iter().take(limit as usize).map(line).collect::<Result<_>>()?;
     Ok(Page { items, more: rows.len() > limit as usize })
 }
 
 /// A line out of its columns.
-pub(crate) fn line(row: &Row) -> Result<AuditLine> {
+pub(crate) fn line(row: &Row) -> Result<AuditEntry> {
     let organization = OrganizationId(row.id(0)?);
     let was = row.maybe_text(10)?.map(|_| from_json(row, 10)).transpose()?;
-    Ok(AuditLine {
+    Ok(AuditEntry {
         sequence: row.int(1)?,
-        line: NewAuditLine {
+        line: NewAuditEntry {
             organization: (organization != OrganizationId::ACCOUNT).then_some(organization),
             at: Micros(row.int(2)?),
-            by: By {
+            by: Attribution {
                 principal: row.maybe_id(3)?.map(PrincipalId),
                 credential: row.maybe_id(7)?.map(CredentialId),
                 login: row.maybe_id(8)?.and_then(SessionId::from_uuid),

@@ -1,14 +1,14 @@
 //! Segments of the audit log that were exported, so that their lines may go.
 //!
-//! A segment is a file with a JSON document on each line ([`SegmentLine`]): all columns as they are kept, so that each hash can
+//! A segment is a file with a JSON document on each line ([`SegmentEntry`]): all columns as they are kept, so that each hash can
 //! be computed again. The database keeps the number and the hash of its last line, which the log goes on from; its triggers
 //! refuse to delete a line that is in no segment.
 
 use crate::access::System;
 use crate::access::lane::Scan;
-use crate::audit::attribution::By;
-use crate::audit::chain::{AuditHead, BrokenLine, Hash, Link, Walk, hex};
-use crate::audit::log::{NewAuditLine, audited, lines};
+use crate::audit::attribution::Attribution;
+use crate::audit::chain::{AuditHead, BrokenEntry, Hash, Link, Walk, hex};
+use crate::audit::log::{NewAuditEntry, audited, lines};
 use crate::database::{DatabaseError, Row, Value};
 use crate::rows::{any, batch, one, values};
 use crate::{Error, Result, Store};
@@ -31,7 +31,7 @@ const LAST_OLD: &str = "
 
 /// A line as it stands in a segment. Ids are in their usual form, hashes in hexadecimal; `details` and `was` are JSON texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SegmentLine {
+pub struct SegmentEntry {
     /// Its number.
     pub sequence: i64,
     organization: Uuid,
@@ -66,7 +66,7 @@ pub struct SegmentWalk(pub(crate) Walk);
 
 impl SegmentWalk {
     /// Begins before the first line of a segment; what that line follows is believed. `against` is a head of earlier.
-    pub fn before(first: &SegmentLine, against: Option<AuditHead>) -> SegmentWalk {
+    pub fn new(first: &SegmentEntry, against: Option<AuditHead>) -> SegmentWalk {
         let previous = first.previous.as_deref().and_then(unhex).and_then(|hash| hash.try_into().ok());
         SegmentWalk(Walk::after(first.sequence - 1, previous, against))
     }
@@ -74,8 +74,8 @@ impl SegmentWalk {
     /// Takes the next line.
     ///
     /// # Errors
-    /// [`BrokenLine`] when it was changed, or is not the next one.
-    pub fn take(&mut self, line: &SegmentLine) -> std::result::Result<(), BrokenLine> {
+    /// [`BrokenEntry`] when it was changed, or is not the next one.
+    pub fn take(&mut self, line: &SegmentEntry) -> std::result::Result<(), BrokenEntry> {
         self.0.take(line.sequence, line.link())
     }
 
@@ -85,7 +85,7 @@ impl SegmentWalk {
     }
 }
 
-impl SegmentLine {
+impl SegmentEntry {
     /// Whether it has a hash: lines from before the chain have none.
     pub fn is_chained(&self) -> bool {
         self.hash.is_some()
@@ -115,7 +115,7 @@ impl SegmentLine {
 
 impl Store {
     /// The end of the last segment: the log goes on after it.
-    pub async fn audit_sealed(&self, system: &System) -> Result<Option<AuditHead>> {
+    pub async fn load_sealed_audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
         let sql = "SELECT last_line, hash FROM audit_segments ORDER BY last_line DESC LIMIT 1";
         let rows = self.everywhere(system, Scan(sql), values![]).await?;
         let head = |row: &Row| {
@@ -128,19 +128,19 @@ impl Store {
     }
 
     /// The last line that may be sealed: all lines up to it were written before a time.
-    pub async fn audit_sealable(&self, system: &System, before: Micros) -> Result<Option<i64>> {
+    pub async fn find_sealable_audit_entry(&self, system: &System, before: Micros) -> Result<Option<i64>> {
         let rows = self.everywhere(system, Scan(LAST_OLD), values![before, i64::MAX]).await?;
         Ok(rows.first().map(|row| row.int(0)).transpose()?)
     }
 
     /// Lines as they stand in a segment: after one, up to another, at most so many.
-    pub async fn audit_segment(
+    pub async fn list_audit_segment_entries(
         &self,
         system: &System,
         after: i64,
         through: i64,
         limit: u32,
-    ) -> Result<Vec<SegmentLine>> {
+    ) -> Result<Vec<SegmentEntry>> {
         let rows = self.everywhere(system, Scan(BETWEEN), values![after, through, limit]).await?;
         rows.iter().map(|row| Ok(segment_line(row)?)).collect()
     }
@@ -164,13 +164,13 @@ impl Store {
         let details = json!({
             "first": segment.first, "head": head.to_string(), "file": segment.file, "sha256": hex(&segment.digest),
         });
-        let line = NewAuditLine::new(By::NOBODY, "audit.seal", head.sequence, details, now);
+        let line = NewAuditEntry::new(Attribution::TENURE, "audit.seal", head.sequence, details, now);
         self.apply(audited([], vec![one(sql, values)], &line)?, |_| Error::Stale).await
     }
 
     /// Deletes some lines that were sealed; says whether there may be more.
-    pub async fn drop_sealed_audit(&self, system: &System) -> Result<bool> {
-        let Some(sealed) = self.audit_sealed(system).await? else { return Ok(false) };
+    pub async fn delete_sealed_audit_entries(&self, system: &System) -> Result<bool> {
+        let Some(sealed) = self.load_sealed_audit_head(system).await? else { return Ok(false) };
         let left = "SELECT sequence FROM audit WHERE sequence <= $1 ORDER BY sequence LIMIT 1";
         let rows = self.everywhere(system, left, values![sealed.sequence]).await?;
         let Some(first) = rows.first().map(|row| row.int(0)).transpose()? else { return Ok(false) };
@@ -181,9 +181,9 @@ impl Store {
     }
 }
 
-fn segment_line(row: &Row) -> std::result::Result<SegmentLine, DatabaseError> {
+fn segment_line(row: &Row) -> std::result::Result<SegmentEntry, DatabaseError> {
     let hash = |column| Ok::<_, DatabaseError>(row.maybe_bytes(column)?.map(|bytes| hex(&bytes)));
-    Ok(SegmentLine {
+    Ok(SegmentEntry {
         organization: row.id(0)?,
         sequence: row.int(1)?,
         at_us: row.int(2)?,

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Commits, and the batches in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
+pub struct WriteCounts {
     /// Commits of a group.
     pub commits: u64,
     /// Batches of all groups, also those that were refused.
     pub batches: u64,
 }
 
-/// The counters behind [`Written`]; clones share them.
+/// The counters behind [`WriteCounts`]; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counts(Arc<(AtomicU64, AtomicU64)>);
 
@@ -23,7 +23,7 @@ impl Counts {
         self.0.1.fetch_add(batches as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn written(&self) -> Written {
-        Written { commits: self.0.0.load(Ordering::Relaxed), batches: self.0.1.load(Ordering::Relaxed) }
+    pub(super) fn write_counts(&self) -> WriteCounts {
+        WriteCounts { commits: self.0.0.load(Ordering::Relaxed), batches: self.0.1.load(Ordering::Relaxed) }
     }
 }

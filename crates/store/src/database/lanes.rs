@@ -58,7 +58,7 @@ impl Readers {
 
 /// For whom a scan is: places are shared among organizations first, then among principals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asker {
+pub enum ScanCaller {
     /// Tenure's own jobs and the administration on the command line.
     Tenure,
     /// Somebody who sent a request.
@@ -112,7 +112,11 @@ impl Lanes {
     ///
     /// # Errors
     /// [`DatabaseError::Crowded`], [`DatabaseError::Slow`], and those of `look`.
-    pub(super) async fn scan<T, F>(&self, asker: Asker, look: impl Fn(Lane) -> F) -> Result<T, DatabaseError>
+    pub(super) async fn scan<T, F>(
+        &self,
+        asker: ScanCaller,
+        look: impl Fn(Lane) -> F,
+    ) -> Result<T, DatabaseError>
     where
         F: Future<Output = Result<T, DatabaseError>>,
     {
@@ -122,7 +126,7 @@ impl Lanes {
             outcome => return outcome,
         }
         let _place = self.places.enter(asker).await?;
-        let limit = if asker == Asker::Tenure { JOB } else { self.scan_timeout };
+        let limit = if asker == ScanCaller::Tenure { JOB } else { self.scan_timeout };
         within(limit, look(Lane::Scan(limit))).await
     }
 }
@@ -156,12 +160,12 @@ struct Gate {
 
 #[derive(Default)]
 struct State {
-    inside: Vec<Asker>,
+    inside: Vec<ScanCaller>,
     waiting: Vec<Waiting>,
 }
 
 struct Waiting {
-    asker: Asker,
+    asker: ScanCaller,
     admit: oneshot::Sender<Place>,
 }
 
@@ -169,7 +173,7 @@ struct Waiting {
 struct Place {
     /// `None` when the place was given back already.
     gate: Option<Arc<Gate>>,
-    asker: Asker,
+    asker: ScanCaller,
 }
 
 impl Drop for Place {
@@ -186,20 +190,20 @@ impl Gate {
         Gate { limits, state: Mutex::default() }
     }
 
-    async fn enter(self: &Arc<Gate>, asker: Asker) -> Result<Place, DatabaseError> {
+    async fn enter(self: &Arc<Gate>, asker: ScanCaller) -> Result<Place, DatabaseError> {
         let admitted = self.queue(asker)?;
         let place = match asker {
-            Asker::Tenure => admitted.await.ok(),
-            Asker::Caller { .. } => timeout(self.limits.wait, admitted).await.ok().and_then(Result::ok),
+            ScanCaller::Tenure => admitted.await.ok(),
+            ScanCaller::Caller { .. } => timeout(self.limits.wait, admitted).await.ok().and_then(Result::ok),
         };
         place.ok_or_else(|| self.crowded(asker))
     }
 
-    fn queue(self: &Arc<Gate>, asker: Asker) -> Result<oneshot::Receiver<Place>, DatabaseError> {
+    fn queue(self: &Arc<Gate>, asker: ScanCaller) -> Result<oneshot::Receiver<Place>, DatabaseError> {
         let mut state = self.lock();
         state.waiting.retain(|other| !other.admit.is_closed());
         let others = state.waiting.iter().filter(|other| other.asker.is_same_principal(asker)).count();
-        if others >= WAITING && asker != Asker::Tenure {
+        if others >= WAITING && asker != ScanCaller::Tenure {
             return Err(DatabaseError::Crowded { own: true });
         }
         let (admit, admitted) = oneshot::channel();
@@ -208,7 +212,7 @@ impl Gate {
         Ok(admitted)
     }
 
-    fn crowded(&self, asker: Asker) -> DatabaseError {
+    fn crowded(&self, asker: ScanCaller) -> DatabaseError {
         let own = self.lock().inside.iter().any(|other| other.is_same_principal(asker));
         DatabaseError::Crowded { own }
     }
@@ -243,42 +247,43 @@ impl State {
     fn next(&self, limits: Limits) -> Option<usize> {
         let free = self.inside.len() < limits.places;
         let fits = |waiting: &Waiting| {
-            let count = |same: fn(Asker, Asker) -> bool| {
+            let count = |same: fn(ScanCaller, ScanCaller) -> bool| {
                 self.inside.iter().filter(|other| same(**other, waiting.asker)).count()
             };
-            count(Asker::is_same_organization) < limits.organization
-                && (waiting.asker == Asker::Tenure || count(Asker::is_same_principal) < limits.principal)
+            count(ScanCaller::is_same_organization) < limits.organization
+                && (waiting.asker == ScanCaller::Tenure
+                    || count(ScanCaller::is_same_principal) < limits.principal)
         };
         self.waiting.iter().position(fits).filter(|_| free)
     }
 
-    fn leave(&mut self, asker: Asker) {
+    fn leave(&mut self, asker: ScanCaller) {
         if let Some(place) = self.inside.iter().position(|other| *other == asker) {
             self.inside.swap_remove(place);
         }
     }
 }
 
-impl Asker {
+impl ScanCaller {
     fn principal(self) -> Option<Uuid> {
         match self {
-            Asker::Tenure => None,
-            Asker::Caller { principal, .. } => Some(principal),
+            ScanCaller::Tenure => None,
+            ScanCaller::Caller { principal, .. } => Some(principal),
         }
     }
 
     fn organization(self) -> Option<Uuid> {
         match self {
-            Asker::Tenure => None,
-            Asker::Caller { organization, .. } => Some(organization),
+            ScanCaller::Tenure => None,
+            ScanCaller::Caller { organization, .. } => Some(organization),
         }
     }
 
-    fn is_same_principal(self, other: Asker) -> bool {
+    fn is_same_principal(self, other: ScanCaller) -> bool {
         self.principal() == other.principal()
     }
 
-    fn is_same_organization(self, other: Asker) -> bool {
+    fn is_same_organization(self, other: ScanCaller) -> bool {
         self.organization() == other.organization()
     }
 }
@@ -288,8 +293,11 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    fn asker(organization: u128, principal: u128) -> Asker {
-        Asker::Caller { organization: Uuid::from_u128(organization), principal: Uuid::from_u128(principal) }
+    fn asker(organization: u128, principal: u128) -> ScanCaller {
+        ScanCaller::Caller {
+            organization: Uuid::from_u128(organization),
+            principal: Uuid::from_u128(principal),
+        }
     }
 
     /// The places of a server of default settings on SQLite have two, on PostgreSQL five.

@@ -24,8 +24,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
 
-pub use counts::Written;
-pub use lanes::{Asker, Readers};
+pub use counts::WriteCounts;
+pub use lanes::{Readers, ScanCaller};
 pub use migrate::{MIGRATIONS, Migration, SCHEMA_VERSION};
 pub use signal::{Topic, Watch};
 pub use sqlite::lock::ServerLock;
@@ -100,7 +100,7 @@ pub struct Batch {
 impl Batch {
     /// The same batch, which changes this as well.
     #[must_use]
-    pub fn about(mut self, topic: Topic) -> Batch {
+    pub fn with_topic(mut self, topic: Topic) -> Batch {
         self.topics.insert(topic);
         self
     }
@@ -205,7 +205,7 @@ impl Database {
     /// [`Readers::scan_timeout`], and the others of [`Database::read`].
     pub async fn scan(
         &self,
-        asker: Asker,
+        asker: ScanCaller,
         statements: Vec<Statement>,
     ) -> Result<Vec<Vec<Row>>, DatabaseError> {
         self.lanes().scan(asker, |lane| self.look(lane, statements.clone())).await
@@ -268,10 +268,10 @@ impl Database {
     }
 
     /// What was written through this handle and its clones since it was opened.
-    pub fn written(&self) -> Written {
+    pub fn write_counts(&self) -> WriteCounts {
         match self {
-            Database::Sqlite(database) => database.written(),
-            Database::Postgres(database) => database.written(),
+            Database::Sqlite(database) => database.write_counts(),
+            Database::Postgres(database) => database.write_counts(),
         }
     }
 
@@ -320,7 +320,7 @@ impl Database {
     }
 
     /// The damage that a check, a read or a write has found since the database was opened. Nothing is written any more then.
-    pub fn damaged(&self) -> Option<&str> {
+    pub fn found_damage(&self) -> Option<&str> {
         self.damage().found()
     }
 

@@ -74,7 +74,7 @@ pub struct Watch {
 impl Watch {
     /// Waits for the next commit on one of the topics. Commits since the last call count as one. `false` once the
     /// database is closed. Cancelling it loses no signal.
-    pub async fn changed(&mut self) -> bool {
+    pub async fn wait_for_commit(&mut self) -> bool {
         self.wake.notified().await;
         let open = self.registry.upgrade().is_some_and(|registry| !lock(&registry).closed);
         if !open {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn woken(watch: &mut Watch) -> bool {
-        watch.changed().now_or_never() == Some(true)
+        watch.wait_for_commit().now_or_never() == Some(true)
     }
 
     #[test]
@@ -235,8 +235,8 @@ mod tests {
         signals.close();
         let mut late = signals.watch(vec![Topic::Devices]);
         for watch in [&mut early, &mut late, &mut orphan] {
-            assert_eq!(watch.changed().now_or_never(), Some(false));
-            assert_eq!(watch.changed().now_or_never(), Some(false));
+            assert_eq!(watch.wait_for_commit().now_or_never(), Some(false));
+            assert_eq!(watch.wait_for_commit().now_or_never(), Some(false));
         }
     }
 

@@ -94,13 +94,13 @@ impl WorkWait {
     }
 
     /// Says that a look at the database has ended well, whether or not it found a turn.
-    pub fn looked(&mut self) {
+    pub fn finish_look(&mut self) {
         self.change(|worker| (worker.looking, worker.current) = (false, None));
     }
 
     /// Waits for a reason to look at the database again; from then on the worker counts as looking. `false` once the
     /// database is closed. Cancelling it loses no signal.
-    pub async fn called(&mut self) -> bool {
+    pub async fn wait_for_call(&mut self) -> bool {
         self.wake.notified().await;
         self.change(|worker| (worker.looking, worker.current) = (true, worker.next.take()));
         self.registry.upgrade().is_some_and(|registry| !lock(&registry).closed)
@@ -139,12 +139,12 @@ mod tests {
     fn waiting(signals: &Signals, organization: Option<u128>, agents: Option<&[&str]>) -> WorkWait {
         let agents = agents.map(|agents| agents.iter().map(|name| (*name).to_owned()).collect());
         let mut wait = signals.wait_for_work(organization.map(Uuid::from_u128), agents);
-        wait.looked();
+        wait.finish_look();
         wait
     }
 
     fn called(waits: &mut [WorkWait]) -> Vec<bool> {
-        waits.iter_mut().map(|wait| wait.called().now_or_never() == Some(true)).collect()
+        waits.iter_mut().map(|wait| wait.wait_for_call().now_or_never() == Some(true)).collect()
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(called(&mut waits), [true, false, false], "it was never polled");
         drop(waits.remove(0));
         assert_eq!(called(&mut waits), [true, false], "its look failed");
-        waits[0].looked();
+        waits[0].finish_look();
         drop(waits.remove(0));
         assert_eq!(called(&mut waits), [false], "it took the turn");
     }
@@ -185,13 +185,13 @@ mod tests {
         let signals = Signals::default();
         let mut first = signals.wait_for_work(None, None);
         signals.tell(&turn(1, "coder"));
-        first.looked();
-        assert_eq!(first.called().now_or_never(), Some(true), "it found nothing and looks again");
+        first.finish_look();
+        assert_eq!(first.wait_for_call().now_or_never(), Some(true), "it found nothing and looks again");
         signals.tell(&turn(2, "coder"));
-        first.looked();
+        first.finish_look();
         let mut second = waiting(&signals, None, None);
         drop(first);
-        assert_eq!(second.called().now_or_never(), Some(true), "it took the first of two turns");
+        assert_eq!(second.wait_for_call().now_or_never(), Some(true), "it took the first of two turns");
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         let mut early = waiting(&signals, None, None);
         signals.close();
         let mut late = signals.wait_for_work(None, None);
-        assert_eq!(early.called().now_or_never(), Some(false));
-        assert_eq!(late.called().now_or_never(), Some(false));
+        assert_eq!(early.wait_for_call().now_or_never(), Some(false));
+        assert_eq!(late.wait_for_call().now_or_never(), Some(false));
     }
 }

@@ -23,7 +23,7 @@ pub struct DueHold {
 
 /// What the sweep has to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Due {
+pub struct SweepWork {
     /// Holds without a command for too long.
     pub idle: Vec<DueHold>,
     /// Requests that were not served in time.
@@ -71,13 +71,19 @@ const ORPHANED: &str = "
 
 impl Store {
     /// What the sweep has to do, given since when things count as idle, expired and empty.
-    pub async fn due(&self, system: &System, idle: Micros, expired: Micros, empty: Micros) -> Result<Due> {
+    pub async fn list_due(
+        &self,
+        system: &System,
+        idle: Micros,
+        expired: Micros,
+        empty: Micros,
+    ) -> Result<SweepWork> {
         let idle = self.everywhere(system, Scan(HOLDS), values!["in_use", idle]).await?;
         let expired = self.everywhere(system, Scan(HOLDS), values!["pending", expired]).await?;
         let empty = self.everywhere(system, Scan(EMPTY), values![empty]).await?;
         let ownerless = self.everywhere(system, Scan(OWNERLESS), values![]).await?;
         let orphaned = self.everywhere(system, Scan(ORPHANED), values![]).await?;
-        Ok(Due {
+        Ok(SweepWork {
             idle: idle.iter().map(due_hold).collect::<Result<_>>()?,
             expired: expired.iter().map(due_hold).collect::<Result<_>>()?,
             empty: empty
@@ -91,7 +97,7 @@ impl Store {
 
     /// Hosts that no server has had on the line since `cutoff`, with what stands on their devices. A host that was
     /// never seen by this schema's servers cannot be among them: only those with devices online or held are.
-    pub async fn lost_hosts(&self, system: &System, cutoff: Micros) -> Result<Vec<LostHost>> {
+    pub async fn list_lost_hosts(&self, system: &System, cutoff: Micros) -> Result<Vec<LostHost>> {
         let sql = "SELECT h.id, h.name FROM hosts h
                    WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.host = h.id AND l.seen_us >= $1)
                      AND EXISTS (SELECT 1 FROM devices d WHERE d.host = h.id AND d.seen_us < $1
@@ -111,12 +117,15 @@ impl Store {
     }
 
     /// Nothing on this host can be handed over until it comes back.
-    pub async fn host_offline(&self, _: &System, host: HostId) -> Result<()> {
+    pub async fn set_host_offline(&self, _: &System, host: HostId) -> Result<()> {
         let statements = vec![
             any("UPDATE devices SET online = 0 WHERE host = $1", values![host]),
             any("DELETE FROM links WHERE host = $1", values![host]),
         ];
-        Ok(self.database.apply(batch([OrganizationId::ACCOUNT], statements).about(Topic::Devices)).await?)
+        Ok(self
+            .database
+            .apply(batch([OrganizationId::ACCOUNT], statements).with_topic(Topic::Devices))
+            .await?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::access::idempotency::makes;
 use crate::access::lane::Scan;
-use crate::access::{Granted, Right, System, UseSessions};
+use crate::access::{Granted, PermissionType, System, UseSessions};
 use crate::database::{DatabaseError, Row, Statement};
 use crate::rows::{any, batch, one, values, word};
 use crate::{Result, Store};
@@ -127,7 +127,7 @@ impl Store {
                 ],
             ),
         ];
-        let used = self.used_bytes(granted).await?;
+        let used = self.count_used_bytes(granted).await?;
         let full = Refusal::QuotaExceeded { wanted: new.size, left: quota.saturating_sub(used), quota };
         self.apply(batch([organization], statements), |_| full.clone().into()).await
     }
@@ -146,7 +146,7 @@ impl Store {
     }
 
     /// How many bytes the organization's files take, announced ones included.
-    pub async fn used_bytes(&self, granted: &Granted<UseSessions>) -> Result<u64> {
+    pub async fn count_used_bytes(&self, granted: &Granted<UseSessions>) -> Result<u64> {
         // SUM gives NUMERIC in PostgreSQL; the cast keeps one type for both.
         let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1";
         let rows = self.within(granted, Scan(sql), values![]).await?;
@@ -157,7 +157,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it has expired.
-    pub async fn file<P: Right>(&self, granted: &Granted<P>, id: FileId, now: Micros) -> Result<StoredFile> {
+    pub async fn load_file<P: PermissionType>(
+        &self,
+        granted: &Granted<P>,
+        id: FileId,
+        now: Micros,
+    ) -> Result<StoredFile> {
         let sql = concat!(
             "SELECT ",
             file_columns!(),
@@ -171,10 +176,10 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it has expired.
-    pub async fn file_by_token(&self, token_hash: [u8; 32], now: Micros) -> Result<StoredFile> {
+    pub async fn load_file_by_token(&self, token_hash: [u8; 32], now: Micros) -> Result<StoredFile> {
         let sql =
             concat!("SELECT ", file_columns!(), " FROM files WHERE token_hash = $1 AND expires_us > $2");
-        let rows = self.everywhere(&System::for_secrets(), sql, values![&token_hash[..], now]).await?;
+        let rows = self.everywhere(&System::secret_lookup(), sql, values![&token_hash[..], now]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
     }
 
@@ -182,20 +187,20 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn file_for_host(&self, system: &System, id: FileId, now: Micros) -> Result<StoredFile> {
+    pub async fn load_file_for_host(&self, system: &System, id: FileId, now: Micros) -> Result<StoredFile> {
         let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE id = $1 AND expires_us > $2");
         let rows = self.everywhere(system, sql, values![id, now]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
     }
 
     /// All bytes of a file are there: `size` of them.
-    pub async fn file_complete(&self, known: &StoredFile, size: u64) -> Result<()> {
+    pub async fn complete_file(&self, known: &StoredFile, size: u64) -> Result<()> {
         self.complete(known, size, known.expires, None).await
     }
 
     /// The same for a file that is sent in the request that announces it: nobody finds it before, and it is kept until
     /// `expires` from now on.
-    pub async fn attachment_complete(
+    pub async fn complete_attachment(
         &self,
         granted: &Granted<UseSessions>,
         known: &StoredFile,
@@ -222,13 +227,13 @@ impl Store {
     }
 
     /// Files that are no longer kept, at most a thousand.
-    pub async fn expired_files(&self, system: &System, now: Micros) -> Result<Vec<StoredFile>> {
+    pub async fn list_expired_files(&self, system: &System, now: Micros) -> Result<Vec<StoredFile>> {
         let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE expires_us <= $1 LIMIT 1000");
         self.everywhere(system, Scan(sql), values![now]).await?.iter().map(file).collect()
     }
 
     /// Forgets a file whose bytes are gone.
-    pub async fn forget_file(&self, _: &System, known: &StoredFile) -> Result<()> {
+    pub async fn delete_file(&self, _: &System, known: &StoredFile) -> Result<()> {
         let sql = "DELETE FROM files WHERE organization = $1 AND id = $2";
         let statement = any(sql, values![known.organization, known.id]);
         Ok(self.database.apply(batch([known.organization], vec![statement])).await?)

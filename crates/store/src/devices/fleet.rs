@@ -33,7 +33,7 @@ pub struct DeviceUpdate {
 
 /// A waiting request and the session it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queued {
+pub struct QueueEntry {
     /// Its session.
     pub session: SessionKey,
     /// What the queue looks at.
@@ -42,9 +42,9 @@ pub struct Queued {
 
 /// The queue and what there is to hand over, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueState {
+pub struct QueueSnapshot {
     /// In the order of the requests' commits.
-    pub queue: Vec<Queued>,
+    pub queue: Vec<QueueEntry>,
     /// The devices that may be free; the rows of the others are not read.
     pub devices: Vec<Device>,
 }
@@ -82,12 +82,12 @@ const BY_ID: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE i
 
 impl Store {
     /// The devices whose last hold has ended and which their hosts have not cleaned yet.
-    pub async fn devices_to_clean(&self, system: &System) -> Result<Vec<Device>> {
+    pub async fn list_devices_to_clean(&self, system: &System) -> Result<Vec<Device>> {
         self.everywhere(system, Scan(TO_CLEAN), values![]).await?.iter().map(device).collect()
     }
 
     /// Every device of everybody, for the operator's counts.
-    pub async fn all_devices(&self, system: &System) -> Result<Vec<Device>> {
+    pub async fn list_all_devices(&self, system: &System) -> Result<Vec<Device>> {
         self.everywhere(system, Scan(ALL), values![]).await?.iter().map(device).collect()
     }
 
@@ -95,37 +95,37 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn device(&self, system: &System, id: DeviceId) -> Result<Device> {
+    pub async fn load_device(&self, system: &System, id: DeviceId) -> Result<Device> {
         let rows = self.everywhere(system, BY_ID, values![id]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::Device).into()).and_then(device)
     }
 
     /// Every device that the organization may hold, its own and the shared pool's, also those that are offline.
-    pub async fn devices(&self, granted: &Granted<ViewSessions>) -> Result<Vec<Device>> {
+    pub async fn list_devices(&self, granted: &Granted<ViewSessions>) -> Result<Vec<Device>> {
         let rows = self.within(granted, VISIBLE, values![OrganizationId::ACCOUNT]).await?;
         rows.iter().map(device).collect()
     }
 
     /// Who waits, and what is free.
-    pub async fn queue(&self, system: &System) -> Result<QueueState> {
+    pub async fn load_queue(&self, system: &System) -> Result<QueueSnapshot> {
         let rows = self.everywhere(system, Scan(QUEUE), values![]).await?;
         let queue = rows.iter().map(queued).collect::<Result<Vec<_>>>()?;
         if queue.is_empty() {
-            return Ok(QueueState { queue, devices: vec![] });
+            return Ok(QueueSnapshot { queue, devices: vec![] });
         }
         let devices = self.everywhere(system, Scan(FREE), values![]).await?;
-        Ok(QueueState { queue, devices: devices.iter().map(device).collect::<Result<_>>()? })
+        Ok(QueueSnapshot { queue, devices: devices.iter().map(device).collect::<Result<_>>()? })
     }
 
     /// The devices of a host, whatever their state.
-    pub async fn host_devices(&self, system: &System, host: HostId) -> Result<Vec<Device>> {
+    pub async fn list_host_devices(&self, system: &System, host: HostId) -> Result<Vec<Device>> {
         self.everywhere(system, OF_HOST, values![host]).await?.iter().map(device).collect()
     }
 
     /// Takes over what a host reports; what it no longer reports is offline.
     pub async fn report_devices(&self, link: &HostLink, updates: &[DeviceUpdate], now: Micros) -> Result<()> {
         loop {
-            let known = self.host_devices(&System::for_jobs(), link.host()).await?;
+            let known = self.list_host_devices(&System::background_jobs(), link.host()).await?;
             let handles = self.handles(link, updates, &known).await?;
             let mut statements = Vec::new();
             for device in known.iter().filter(|device| device.online) {
@@ -141,7 +141,7 @@ impl Store {
             }
             match self
                 .database
-                .apply(batch([OrganizationId::ACCOUNT], statements).about(Topic::Devices))
+                .apply(batch([OrganizationId::ACCOUNT], statements).with_topic(Topic::Devices))
                 .await
             {
                 // Another report was faster: it has one of the handles, or brought one of the devices.
@@ -162,7 +162,7 @@ impl Store {
     ) -> Result<Vec<String>> {
         let sql = "SELECT handle FROM devices WHERE organization = $1 OR organization = $2 OR $1 = $2";
         let organizations = values![link.organization(), OrganizationId::ACCOUNT];
-        let rows = self.everywhere(&System::for_jobs(), Scan(sql), organizations).await?;
+        let rows = self.everywhere(&System::background_jobs(), Scan(sql), organizations).await?;
         let mut taken = rows.iter().map(|row| Ok(row.text(0)?)).collect::<Result<HashSet<_>>>()?;
         let mut handles = Vec::new();
         for update in updates {
@@ -177,13 +177,13 @@ impl Store {
     }
 
     /// A host has cleaned a device after the hold of this number: it may be handed over again.
-    pub async fn device_cleaned(&self, link: &HostLink, serial: &str, fence: i64) -> Result<()> {
+    pub async fn record_device_cleaned(&self, link: &HostLink, serial: &str, fence: i64) -> Result<()> {
         let sql =
             "UPDATE devices SET cleaning = 0 WHERE host = $1 AND serial = $2 AND fence = $3 AND cleaning = 1";
         let statement = any(sql, values![link.host(), serial, fence]);
         Ok(self
             .database
-            .apply(batch([OrganizationId::ACCOUNT], vec![statement]).about(Topic::Devices))
+            .apply(batch([OrganizationId::ACCOUNT], vec![statement]).with_topic(Topic::Devices))
             .await?)
     }
 }
@@ -237,14 +237,14 @@ fn handle_word(name: &str) -> String {
     name.chars().map(safe).collect()
 }
 
-fn queued(row: &Row) -> Result<Queued> {
+fn queued(row: &Row) -> Result<QueueEntry> {
     let session = device_key(row, 0)?;
     let waiting = Waiting {
         hold: HoldId(row.id(3)?),
         organization: session.organization,
         wanted: wanted(&row.text(4)?)?,
     };
-    Ok(Queued { session, waiting })
+    Ok(QueueEntry { session, waiting })
 }
 
 fn device(row: &Row) -> Result<Device> {

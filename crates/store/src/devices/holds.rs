@@ -22,7 +22,7 @@ const OPEN: &str = "
 
 impl Store {
     /// Everything that the organization holds or waits for now, in the order of the requests.
-    pub async fn open_holds(&self, granted: &Granted<ViewSessions>) -> Result<Vec<(SessionKey, Hold)>> {
+    pub async fn list_open_holds(&self, granted: &Granted<ViewSessions>) -> Result<Vec<(SessionKey, Hold)>> {
         let rows = self.within(granted, OPEN, values![]).await?;
         let parsed = rows.iter().map(|row| Ok((device_key(row, 0)?, hold(row, 3)?)));
         parsed
@@ -31,7 +31,13 @@ impl Store {
     }
 
     /// Notes that a hold was used. Callers do so at most every half minute; it is no new revision.
-    pub async fn hold_used(&self, _: &System, session: SessionKey, hold: HoldId, now: Micros) -> Result<()> {
+    pub async fn record_hold_use(
+        &self,
+        _: &System,
+        session: SessionKey,
+        hold: HoldId,
+        now: Micros,
+    ) -> Result<()> {
         let sql = "UPDATE holds SET activity_us = $4
                    WHERE organization = $1 AND session_us = $2 AND id = $3 AND activity_us < $4";
         let statement = any(sql, values![session.organization, session.id.created(), hold, now]);

@@ -33,7 +33,7 @@ impl HostLink {
 
 impl Store {
     /// A host of an organization is on the line of this server.
-    pub async fn host_connected(
+    pub async fn connect_host(
         &self,
         granted: &Granted<ConnectHosts>,
         new: HostId,
@@ -46,7 +46,7 @@ impl Store {
     }
 
     /// A host of the shared pool is on the line of this server.
-    pub async fn pool_host_connected(
+    pub async fn connect_pool_host(
         &self,
         _: &GrantedAccount<ConnectHosts>,
         new: HostId,
@@ -80,13 +80,19 @@ impl Store {
         );
         self.database.apply(batch([OrganizationId::ACCOUNT], vec![host, link])).await?;
         let sql = "SELECT id FROM hosts WHERE organization = $1 AND name = $2";
-        let rows = self.everywhere(&System::for_jobs(), sql, values![organization, name]).await?;
+        let rows = self.everywhere(&System::background_jobs(), sql, values![organization, name]).await?;
         let host = rows.first().map_or(Ok(new.0), |row| row.id(0))?;
         Ok(HostLink { organization, host: HostId(host), name: name.to_owned() })
     }
 
     /// These hosts are still on the line of this server.
-    pub async fn links_seen(&self, _: &System, node: NodeId, hosts: &[HostId], now: Micros) -> Result<()> {
+    pub async fn renew_host_links(
+        &self,
+        _: &System,
+        node: NodeId,
+        hosts: &[HostId],
+        now: Micros,
+    ) -> Result<()> {
         let sql = "UPDATE links SET seen_us = $3 WHERE host = $1 AND node = $2";
         let statements = hosts.iter().map(|host| any(sql, values![*host, node, now])).collect::<Vec<_>>();
         if statements.is_empty() {
@@ -97,7 +103,7 @@ impl Store {
 
     /// A host is no longer on the line of this server. Its devices stay online until it has been away from every
     /// server for a while: it may only be reconnecting. So they keep the time at which it was last seen.
-    pub async fn link_gone(&self, _: &System, node: NodeId, host: HostId) -> Result<()> {
+    pub async fn remove_host_link(&self, _: &System, node: NodeId, host: HostId) -> Result<()> {
         let seen = any(
             "UPDATE devices SET seen_us = (SELECT seen_us FROM links WHERE host = $1 AND node = $2)
              WHERE host = $1 AND seen_us < (SELECT seen_us FROM links WHERE host = $1 AND node = $2)",

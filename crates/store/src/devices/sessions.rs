@@ -93,7 +93,7 @@ const MOST_TAKEN: u32 = 1_000;
 
 impl Store {
     /// A page of the organization's device sessions, newest first.
-    pub async fn device_sessions(
+    pub async fn list_device_sessions(
         &self,
         granted: &Granted<ViewSessions>,
         page: PageRequest,
@@ -115,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also for another organization's.
-    pub async fn device_session(
+    pub async fn load_device_session(
         &self,
         granted: &Granted<ViewSessions>,
         id: SessionId,
@@ -251,7 +251,7 @@ impl Store {
 
     /// The organization's sessions, oldest first, with their revisions: what a replay of the change feed is compared
     /// with.
-    pub async fn session_revisions(
+    pub async fn list_session_revisions(
         &self,
         granted: &Granted<ViewSessions>,
         kind: Kind,
@@ -303,7 +303,7 @@ impl Store {
 /// A batch that changes who holds a device, or waits for one.
 fn holds_batch(organization: OrganizationId, statements: Vec<Statement>) -> Batch {
     let batch = batch([organization, OrganizationId::ACCOUNT], statements);
-    batch.about(Topic::Devices).about(Topic::Holds(organization.0))
+    batch.with_topic(Topic::Devices).with_topic(Topic::Holds(organization.0))
 }
 
 fn insert_imported(session: &DeviceSession) -> Statement {

@@ -1,8 +1,8 @@
 //! What people are in the whole account.
 
 use crate::access::System;
-use crate::audit::attribution::By;
-use crate::audit::log::{NewAuditLine, audited};
+use crate::audit::attribution::Attribution;
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::rows::{one, values, word};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -22,7 +22,7 @@ const SET: &str = "
 
 /// Who says what somebody is in the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GivenBy {
+pub enum RoleSource {
     /// An administrator, by hand.
     Hand,
     /// The groups that an issuer says. They change what groups gave, and nothing else.
@@ -40,14 +40,14 @@ impl Store {
         system: &System,
         person: PrincipalId,
         role: Option<AccountRole>,
-        given: GivenBy,
+        given: RoleSource,
         now: Micros,
     ) -> Result<()> {
         if role.is_some_and(|role| !role.fits(PrincipalKind::User)) {
             let names = AccountRole::names_for(PrincipalKind::User).join(", ");
             return Err(Refusal::invalid("account role", format!("one of {names}")).into());
         }
-        let by_groups = given == GivenBy::Groups;
+        let by_groups = given == RoleSource::Groups;
         loop {
             let rows = self.everywhere(system, HELD, values![person]).await?;
             let row = rows.first().ok_or(Refusal::NotFound(Thing::Principal))?;
@@ -67,10 +67,10 @@ impl Store {
                 name(was).unwrap_or_default(),
                 i64::from(was_by_groups)
             ];
-            let by = if by_groups { By { principal: None, ..system.0 } } else { system.0 };
+            let by = if by_groups { Attribution { principal: None, ..system.0 } } else { system.0 };
             let details = json!({ "role": name(role), "by": if by_groups { "groups" } else { "hand" } });
-            let line = NewAuditLine::new(by, "user.account_role", person, details, now)
-                .instead_of(json!({ "role": name(was) }));
+            let line = NewAuditEntry::new(by, "user.account_role", person, details, now)
+                .with_previous(json!({ "role": name(was) }));
             match self.apply(audited([], vec![one(SET, set)], &line)?, |_| Error::Stale).await {
                 // Changed meanwhile.
                 Err(Error::Stale) => {}

@@ -1,8 +1,8 @@
 //! Who comes by an issuer of OpenID Connect, and the memberships that their groups give.
 
 use crate::access::System;
-use crate::audit::attribution::By;
-use crate::audit::log::{NewAuditLine, audited, insert as noted};
+use crate::audit::attribution::Attribution;
+use crate::audit::log::{NewAuditEntry, audited, insert as noted};
 use crate::database::{Batch, Row, Statement, Topic};
 use crate::directory::memberships::{another_admin, leaving};
 use crate::directory::principals::New;
@@ -39,7 +39,11 @@ pub(crate) const HELD: &str = "
 
 impl Store {
     /// Who came with an identity before.
-    pub async fn identified(&self, system: &System, identity: Identity<'_>) -> Result<Option<PrincipalId>> {
+    pub async fn find_person_by_identity(
+        &self,
+        system: &System,
+        identity: Identity<'_>,
+    ) -> Result<Option<PrincipalId>> {
         let rows = self.everywhere(system, OF_SUBJECT, values![identity.issuer, identity.subject]).await?;
         Ok(rows.first().map(|row| row.id(0)).transpose()?.map(PrincipalId))
     }
@@ -78,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// [`domain::Refusal::Exists`] for an address or an identity that is known.
-    pub async fn create_identified(
+    pub async fn create_person_with_identity(
         &self,
         system: &System,
         new: &Person,
@@ -96,14 +100,18 @@ impl Store {
     }
 
     /// Notes that somebody came with an identity.
-    pub async fn identity_seen(&self, _: &System, identity: Identity<'_>, now: Micros) -> Result<()> {
+    pub async fn record_identity_use(&self, _: &System, identity: Identity<'_>, now: Micros) -> Result<()> {
         let sql = "UPDATE identities SET seen_us = $3 WHERE issuer = $1 AND subject = $2";
         let seen = any(sql, values![identity.issuer, identity.subject, now]);
         Ok(self.database.apply(crate::rows::batch([], vec![seen])).await?)
     }
 
     /// The organization of an id or a name that was not deleted.
-    pub async fn organization_called(&self, system: &System, text: &str) -> Result<Option<OrganizationId>> {
+    pub async fn find_organization_by_name(
+        &self,
+        system: &System,
+        text: &str,
+    ) -> Result<Option<OrganizationId>> {
         let by_id = "SELECT id FROM organizations WHERE id = $1 AND deleted_us IS NULL";
         let by_name = "SELECT id FROM organizations WHERE name = $1 AND deleted_us IS NULL";
         let rows = match OrganizationId::parse(text) {
@@ -114,7 +122,7 @@ impl Store {
     }
 
     /// A person's memberships with where they came from.
-    pub async fn memberships_of(&self, system: &System, person: PrincipalId) -> Result<Vec<Held>> {
+    pub async fn list_memberships(&self, system: &System, person: PrincipalId) -> Result<Vec<Held>> {
         let held = |row: &Row| {
             let (organization, role) = (OrganizationId(row.id(0)?), word(&row.text(1)?, Role::parse)?);
             let membership = Membership { organization, role };
@@ -152,7 +160,7 @@ impl Store {
             statements.push(noted(&line_of(system, person, change, now))?);
         }
         let batch = Batch { locks, statements, ..Batch::default() };
-        self.apply(batch.about(Topic::Access(person.0)), |_| Error::Stale).await
+        self.apply(batch.with_topic(Topic::Access(person.0)), |_| Error::Stale).await
     }
 }
 
@@ -163,10 +171,10 @@ fn insert(person: PrincipalId, identity: Identity<'_>, now: Micros) -> Statement
     )
 }
 
-fn linked(system: &System, person: PrincipalId, identity: Identity<'_>, now: Micros) -> NewAuditLine {
-    let by = By { principal: Some(person), ..system.0 };
+fn linked(system: &System, person: PrincipalId, identity: Identity<'_>, now: Micros) -> NewAuditEntry {
+    let by = Attribution { principal: Some(person), ..system.0 };
     let details = json!({ "issuer": identity.issuer, "subject": identity.subject });
-    NewAuditLine::new(by, "identity.link", person, details, now)
+    NewAuditEntry::new(by, "identity.link", person, details, now)
 }
 
 fn change_of(person: PrincipalId, change: &Change, now: Micros) -> Vec<Statement> {
@@ -201,18 +209,19 @@ fn change_of(person: PrincipalId, change: &Change, now: Micros) -> Vec<Statement
 }
 
 /// Tenure itself changes it, as the issuer's groups say: nobody here did.
-fn line_of(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditLine {
-    let by = By { principal: None, ..system.0 };
-    let line =
-        |action, details| NewAuditLine::new(by, action, person, details, now).within(Some(place(change)));
+fn line_of(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditEntry {
+    let by = Attribution { principal: None, ..system.0 };
+    let line = |action, details| {
+        NewAuditEntry::new(by, action, person, details, now).with_organization(Some(place(change)))
+    };
     match change {
         Change::Add(new) => line("member.set", json!({ "role": new.role.name(), "by": "groups" })),
         Change::Set { membership, was } => {
             line("member.set", json!({ "role": membership.role.name(), "by": "groups" }))
-                .instead_of(json!({ "role": was.name() }))
+                .with_previous(json!({ "role": was.name() }))
         }
         Change::Remove(was) => {
-            line("member.remove", json!({ "by": "groups" })).instead_of(json!({ "role": was.role.name() }))
+            line("member.remove", json!({ "by": "groups" })).with_previous(json!({ "role": was.role.name() }))
         }
     }
 }

@@ -3,8 +3,8 @@
 use crate::access::idempotency::makes;
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedPerson, ManageMembers};
-use crate::audit::attribution::{By, Proof};
-use crate::audit::log::{NewAuditLine, audited};
+use crate::audit::attribution::{Attribution, Grant};
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::{Row, Statement};
 use crate::rows::{any, one, values, word};
 use crate::{Error, Result, Store, System};
@@ -18,7 +18,7 @@ use serde_json::{Value as Json, json};
 
 /// An invitation as the person sees it who is invited.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invited {
+pub struct ReceivedInvitation {
     /// The invitation.
     pub invitation: Invitation,
     /// What the organization is called.
@@ -84,7 +84,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::Exists`] for a member, and for an address that has one that is open; [`Refusal::InvitationLimit`].
-    pub async fn invite(&self, granted: &Granted<ManageMembers>, new: &Invitation) -> Result<()> {
+    pub async fn create_invitation(&self, granted: &Granted<ManageMembers>, new: &Invitation) -> Result<()> {
         let organization = granted.organization();
         let email = new.email.as_str();
         let mut statements = vec![
@@ -121,7 +121,7 @@ impl Store {
             }
         };
         let details = json!({ "email": new.email, "role": new.role.name() });
-        let line = line(granted.by(), "invitation.create", new, details, new.created);
+        let line = line(granted.attribution(), "invitation.create", new, details, new.created);
         match self.apply(audited([organization], statements, &line)?, unmet).await {
             Err(Error::Stale) => {
                 Err(Refusal::Exists("an open invitation for this address".to_owned()).into())
@@ -134,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn invitation_here(
+    pub async fn load_invitation(
         &self,
         granted: &Granted<ManageMembers>,
         id: InvitationId,
@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// The organization's open invitations, the oldest first.
-    pub async fn invitations_here(
+    pub async fn list_invitations(
         &self,
         granted: &Granted<ManageMembers>,
         now: Micros,
@@ -166,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn take_back(
+    pub async fn cancel_invitation(
         &self,
         granted: &Granted<ManageMembers>,
         id: InvitationId,
@@ -176,18 +176,22 @@ impl Store {
         let sql = "UPDATE invitations SET state = 'cancelled', ended_us = $3
                    WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $3";
         let statement = one(sql, values![organization, id, now]);
-        let line = NewAuditLine::new(granted.by(), "invitation.cancel", id, json!({}), now)
-            .within(Some(organization));
+        let line = NewAuditEntry::new(granted.attribution(), "invitation.cancel", id, json!({}), now)
+            .with_organization(Some(organization));
         let batch = audited([organization], vec![statement], &line)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 
     /// The open invitations of the person's address, the oldest first.
-    pub async fn invitations_of(&self, own: &GrantedPerson, now: Micros) -> Result<Vec<Invited>> {
-        let rows = self.everywhere(&System::for_secrets(), OF_PERSON, values![own.person(), now]).await?;
+    pub async fn list_received_invitations(
+        &self,
+        own: &GrantedPerson,
+        now: Micros,
+    ) -> Result<Vec<ReceivedInvitation>> {
+        let rows = self.everywhere(&System::secret_lookup(), OF_PERSON, values![own.person(), now]).await?;
         let invited = |row: &Row| {
             let (organization, inviter) = (row.text(7)?, row.maybe_text(8)?);
-            Ok(Invited { invitation: invitation(row)?, organization, inviter })
+            Ok(ReceivedInvitation { invitation: invitation(row)?, organization, inviter })
         };
         rows.iter().map(invited).collect()
     }
@@ -211,7 +215,7 @@ impl Store {
             values![organization, own.person(), found.role.name(), now],
         );
         let details = json!({ "role": found.role.name(), "inviter": found.inviter });
-        let line = line(own.by(), "invitation.accept", &found, details, now);
+        let line = line(own.attribution(), "invitation.accept", &found, details, now);
         let statements = [accept, alive, member].into_iter().chain(makes(own, id.0)).collect();
         let batch = audited([organization], statements, &line)?;
         self.apply(batch, |_| no_such_invitation()).await
@@ -224,21 +228,22 @@ impl Store {
     pub async fn reject_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
         let found = self.invitation_of(own, id, now).await?;
         let reject = one(REJECT, values![found.organization, id, own.person(), now]);
-        let line = line(own.by(), "invitation.reject", &found, json!({}), now);
+        let line = line(own.attribution(), "invitation.reject", &found, json!({}), now);
         let statements = [reject].into_iter().chain(makes(own, id.0)).collect();
         let batch = audited([found.organization], statements, &line)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 
     async fn invitation_of(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<Invitation> {
-        let all = self.invitations_of(own, now).await?;
+        let all = self.list_received_invitations(own, now).await?;
         let found = all.into_iter().map(|invited| invited.invitation).find(|one| one.id == id);
         found.ok_or_else(no_such_invitation)
     }
 }
 
-fn line(by: By, action: &str, invitation: &Invitation, details: Json, at: Micros) -> NewAuditLine {
-    NewAuditLine::new(by, action, invitation.id, details, at).within(Some(invitation.organization))
+fn line(by: Attribution, action: &str, invitation: &Invitation, details: Json, at: Micros) -> NewAuditEntry {
+    NewAuditEntry::new(by, action, invitation.id, details, at)
+        .with_organization(Some(invitation.organization))
 }
 
 fn no_such_invitation() -> Error {

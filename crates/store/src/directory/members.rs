@@ -2,8 +2,8 @@
 
 use crate::access::credentials::{credential, credential_columns};
 use crate::access::lane::Scan;
-use crate::access::{Granted, GrantedAccount, ManageMembers, Right, System};
-use crate::audit::log::{NewAuditLine, audited};
+use crate::access::{Granted, GrantedAccount, ManageMembers, PermissionType, System};
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::Row;
 use crate::directory::principals::{principal, principal_columns};
 use crate::rows::{one, values, word};
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] for who has neither, does not exist, or was deleted.
-    pub async fn principal_here<P: Right>(
+    pub async fn load_principal_in_organization<P: PermissionType>(
         &self,
         granted: &Granted<P>,
         id: PrincipalId,
@@ -78,14 +78,17 @@ impl Store {
     }
 
     /// The organization's members with their roles, the oldest principal first.
-    pub async fn members_here<P: Right>(&self, granted: &Granted<P>) -> Result<Vec<(Principal, Role)>> {
+    pub async fn list_principals_in_organization<P: PermissionType>(
+        &self,
+        granted: &Granted<P>,
+    ) -> Result<Vec<(Principal, Role)>> {
         let rows = self.within(granted, Scan(MEMBERS), values![]).await?;
         let member = |row: &Row| Ok((principal(row)?, word(&row.text(ROLE)?, Role::parse)?));
         rows.iter().map(member).collect()
     }
 
     /// The account's people with their memberships, the oldest first; one of them, if that one is named.
-    pub async fn people_of_account(
+    pub async fn list_account_people(
         &self,
         granted: &GrantedAccount<ManageMembers>,
         one: Option<PrincipalId>,
@@ -112,7 +115,11 @@ impl Store {
     }
 
     /// The keys of a principal, the oldest first.
-    pub async fn credentials_of(&self, system: &System, id: PrincipalId) -> Result<Vec<Credential>> {
+    pub async fn list_principal_credentials(
+        &self,
+        system: &System,
+        id: PrincipalId,
+    ) -> Result<Vec<Credential>> {
         self.everywhere(system, KEYS, values![id]).await?.iter().map(credential).collect()
     }
 
@@ -131,9 +138,9 @@ impl Store {
         let taken = "SELECT 1 FROM organizations WHERE name = $2 AND deleted_us IS NULL AND id <> $1";
         loop {
             let was = self.living(system, id).await?.name;
-            let line = NewAuditLine::new(system.0, "organization.update", id, json!({ "name": name }), now)
-                .within(Some(id))
-                .instead_of(json!({ "name": was }));
+            let line = NewAuditEntry::new(system.0, "organization.update", id, json!({ "name": name }), now)
+                .with_organization(Some(id))
+                .with_previous(json!({ "name": was }));
             let set = one(sql, values![id, name, was]);
             match self.apply(audited([id], vec![set], &line)?, |_| Error::Stale).await {
                 Err(Error::Stale) => {}

@@ -2,9 +2,9 @@
 
 use crate::access::idempotency::makes;
 use crate::access::lane::Scan;
-use crate::access::{Granted, GrantedPerson, ManageMembers, Right};
-use crate::audit::attribution::{By, Proof};
-use crate::audit::log::{NewAuditLine, audited};
+use crate::access::{Granted, GrantedPerson, ManageMembers, PermissionType};
+use crate::audit::attribution::{Attribution, Grant};
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::{Row, Statement};
 use crate::directory::members::ROLE;
 use crate::directory::principals::{gone, principal, principal_columns};
@@ -22,7 +22,7 @@ use serde_json::json;
 
 /// A member of an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct OrganizationMember {
     /// Who.
     pub principal: Principal,
     /// As what.
@@ -55,10 +55,13 @@ const STILL: &str = "
 
 impl Store {
     /// The people of the organization, the oldest first.
-    pub async fn people_here<P: Right>(&self, granted: &Granted<P>) -> Result<Vec<Member>> {
+    pub async fn list_people_in_organization<P: PermissionType>(
+        &self,
+        granted: &Granted<P>,
+    ) -> Result<Vec<OrganizationMember>> {
         let member = |row: &Row| {
             let role = word(&row.text(ROLE)?, Role::parse)?;
-            Ok(Member { principal: principal(row)?, role, joined: Micros(row.int(ROLE + 1)?) })
+            Ok(OrganizationMember { principal: principal(row)?, role, joined: Micros(row.int(ROLE + 1)?) })
         };
         self.within(granted, Scan(MEMBERS), values![]).await?.iter().map(member).collect()
     }
@@ -116,9 +119,15 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let organization = granted.organization();
-        let line = NewAuditLine::new(granted.by(), "member.set", member, json!({ "role": role.name() }), now)
-            .within(Some(organization))
-            .instead_of(json!({ "role": was }));
+        let line = NewAuditEntry::new(
+            granted.attribution(),
+            "member.set",
+            member,
+            json!({ "role": role.name() }),
+            now,
+        )
+        .with_organization(Some(organization))
+        .with_previous(json!({ "role": was }));
         let mut statements = vec![
             one(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
@@ -159,20 +168,25 @@ impl Store {
         member: PrincipalId,
         now: Micros,
     ) -> Result<()> {
-        self.part(granted.by(), granted.organization(), member, now).await
+        self.part(granted.attribution(), granted.organization(), member, now).await
     }
 
     /// Ends a person's own membership, as [`Store::remove_member`] does.
     ///
     /// # Errors
     /// As there.
-    pub async fn leave(&self, own: &GrantedPerson, organization: OrganizationId, now: Micros) -> Result<()> {
-        self.part(own.by(), organization, own.person(), now).await
+    pub async fn leave_organization(
+        &self,
+        own: &GrantedPerson,
+        organization: OrganizationId,
+        now: Micros,
+    ) -> Result<()> {
+        self.part(own.attribution(), organization, own.person(), now).await
     }
 
     async fn part(
         &self,
-        by: By,
+        by: Attribution,
         organization: OrganizationId,
         member: PrincipalId,
         now: Micros,
@@ -181,9 +195,9 @@ impl Store {
         let ends = leaving(member, organization, now);
         loop {
             let was = self.role_here(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
-            let line = NewAuditLine::new(by, "member.remove", member, json!({}), now)
-                .within(Some(organization))
-                .instead_of(json!({ "role": was }));
+            let line = NewAuditEntry::new(by, "member.remove", member, json!({}), now)
+                .with_organization(Some(organization))
+                .with_previous(json!({ "role": was }));
             let mut statements = vec![
                 still(organization, member, Some(was)),
                 another_admin(organization, member),
@@ -203,7 +217,7 @@ impl Store {
     async fn role_here(&self, organization: OrganizationId, member: PrincipalId) -> Result<Option<String>> {
         let sql = "SELECT m.role FROM members m JOIN principals p ON p.id = m.principal
                    WHERE m.organization = $1 AND m.principal = $2 AND p.kind = 'user'";
-        let rows = self.everywhere(&System::for_secrets(), sql, values![organization, member]).await?;
+        let rows = self.everywhere(&System::secret_lookup(), sql, values![organization, member]).await?;
         Ok(rows.first().map(|row| row.text(0)).transpose()?)
     }
 
@@ -212,7 +226,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::Exists`] when one of that name is there that was not deleted.
-    pub async fn found_organization(&self, own: &GrantedPerson, new: &Organization) -> Result<()> {
+    pub async fn create_own_organization(&self, own: &GrantedPerson, new: &Organization) -> Result<()> {
         let mut statements = vec![
             one(
                 "INSERT INTO organizations (id, name, created_us, max_devices) VALUES ($1, $2, $3, $4)",
@@ -228,7 +242,7 @@ impl Store {
         ];
         statements.extend(makes(own, new.id.0));
         let details = json!({ "name": new.name });
-        let line = NewAuditLine::new(own.by(), "organization.create", new.id, details, new.created);
+        let line = NewAuditEntry::new(own.attribution(), "organization.create", new.id, details, new.created);
         match self.apply(audited([], statements, &line)?, |_| Error::Stale).await {
             Err(Error::Stale) => Err(Refusal::Exists("an organization of this name".to_owned()).into()),
             outcome => outcome,

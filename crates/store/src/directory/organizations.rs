@@ -4,7 +4,7 @@ use crate::access::idempotency::makes;
 use crate::access::lane::Scan;
 use crate::access::{Caller, GrantedAccount, ManageOrganizations, System};
 use crate::agents::usage::limits;
-use crate::audit::log::{NewAuditLine, audited};
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::Row;
 use crate::rows::{maybe_time, one, values, word};
 use crate::{Error, Result, Store};
@@ -31,7 +31,7 @@ impl Store {
             one("INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)", values![new.id]);
         let statements = [insert, counter].into_iter().chain(makes(system, new.id.0)).collect();
         let details = json!({ "name": new.name });
-        let line = NewAuditLine::new(system.0, "organization.create", new.id, details, new.created);
+        let line = NewAuditEntry::new(system.0, "organization.create", new.id, details, new.created);
         match self.apply(audited([], statements, &line)?, |_| Error::Stale).await {
             Err(Error::Stale) => Err(Refusal::Exists(format!("an organization named {:?}", new.name)).into()),
             outcome => outcome,
@@ -39,14 +39,14 @@ impl Store {
     }
 
     /// All organizations, also deleted ones, the oldest first.
-    pub async fn organizations(&self, system: &System) -> Result<Vec<Organization>> {
+    pub async fn list_organizations(&self, system: &System) -> Result<Vec<Organization>> {
         let sql =
             "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
         self.everywhere(system, Scan(sql), values![]).await?.iter().map(organization).collect()
     }
 
     /// All organizations that were not deleted, with their limits, the oldest first.
-    pub async fn organizations_with_limits(
+    pub async fn list_organizations_with_limits(
         &self,
         granted: &GrantedAccount<ManageOrganizations>,
         now: Micros,
@@ -62,9 +62,12 @@ impl Store {
     }
 
     /// The organizations that a caller may see, with its role there; the oldest first.
-    pub async fn organizations_of(&self, caller: &Caller) -> Result<Vec<(Organization, Option<Role>)>> {
-        let visible = caller.may_in_account::<crate::access::ViewSessions>().is_ok();
-        let all = self.organizations(&System::for_secrets()).await?;
+    pub async fn list_visible_organizations(
+        &self,
+        caller: &Caller,
+    ) -> Result<Vec<(Organization, Option<Role>)>> {
+        let visible = caller.authorize_in_account::<crate::access::ViewSessions>().is_ok();
+        let all = self.list_organizations(&System::secret_lookup()).await?;
         let role = |id| caller.memberships().iter().find(|member| member.organization == id).map(|m| m.role);
         let seen = all.into_iter().filter(|organization| organization.deleted.is_none()).filter_map(
             |organization| {
@@ -92,9 +95,9 @@ impl Store {
             let was = self.living(system, id).await?.max_devices;
             let set = one(sql, values![id, max, was.map_or(-1, i64::from)]);
             let details = json!({ "max_devices": max });
-            let line = NewAuditLine::new(system.0, "organization.update", id, details, now)
-                .within(Some(id))
-                .instead_of(json!({ "max_devices": was }));
+            let line = NewAuditEntry::new(system.0, "organization.update", id, details, now)
+                .with_organization(Some(id))
+                .with_previous(json!({ "max_devices": was }));
             match self.apply(audited([id], vec![set], &line)?, |_| Error::Stale).await {
                 // Changed or deleted meanwhile.
                 Err(Error::Stale) => {}
@@ -118,13 +121,14 @@ impl Store {
     /// [`Refusal::NotFound`], also when it was deleted before.
     pub async fn delete_organization(&self, system: &System, id: OrganizationId, now: Micros) -> Result<()> {
         let sql = "UPDATE organizations SET deleted_us = $2 WHERE id = $1 AND deleted_us IS NULL";
-        let line = NewAuditLine::new(system.0, "organization.delete", id, json!({}), now).within(Some(id));
+        let line = NewAuditEntry::new(system.0, "organization.delete", id, json!({}), now)
+            .with_organization(Some(id));
         let batch = audited([id], vec![one(sql, values![id, now])], &line)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await
     }
 
     /// The members of every organization: organization, principal and role.
-    pub async fn members(&self, system: &System) -> Result<Vec<(OrganizationId, PrincipalId, Role)>> {
+    pub async fn list_members(&self, system: &System) -> Result<Vec<(OrganizationId, PrincipalId, Role)>> {
         let sql = "SELECT m.organization, m.principal, m.role FROM members m
                    JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
                    ORDER BY m.created_us, m.organization";

@@ -3,8 +3,8 @@
 use crate::access::key_families::Root;
 use crate::access::lane::Scan;
 use crate::access::{Caller, GrantedPerson, ManageMembers, System};
-use crate::audit::attribution::{By, Proof};
-use crate::audit::log::{NewAuditLine, audited};
+use crate::audit::attribution::{Attribution, Grant};
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::{Row, Statement};
 use crate::directory::principals::{New, principal, principal_columns};
 use crate::logins::sessions::end_all;
@@ -57,7 +57,7 @@ const EVERYBODY: &str =
 
 /// What a sign-in is checked against.
 #[derive(Clone)]
-pub struct Known {
+pub struct SignInRecord {
     /// Who has the address.
     pub person: Person,
     /// Of its password, if it has one.
@@ -77,25 +77,26 @@ pub struct NewPassword<'a> {
 
 impl Store {
     /// Who has an address in its one form.
-    pub async fn known(&self, system: &System, email: &str) -> Result<Option<Known>> {
+    pub async fn find_person_by_email(&self, system: &System, email: &str) -> Result<Option<SignInRecord>> {
         let rows = self.everywhere(system, BY_EMAIL, values![email]).await?;
-        let known =
-            |row: &Row| Ok(Known { person: person(row)?, password_hash: row.maybe_text(row.width() - 1)? });
+        let known = |row: &Row| {
+            Ok(SignInRecord { person: person(row)?, password_hash: row.maybe_text(row.width() - 1)? })
+        };
         rows.first().map(known).transpose()
     }
 
     /// Whether a person has the address that they show; see [`Store::create_sub_user`].
     pub async fn has_own_address(&self, granted: &GrantedPerson) -> Result<bool> {
         let sql = "SELECT 1 FROM principals WHERE id = $1 AND email IS NOT NULL";
-        Ok(!self.everywhere(&System::for_secrets(), sql, values![granted.person()]).await?.is_empty())
+        Ok(!self.everywhere(&System::secret_lookup(), sql, values![granted.person()]).await?.is_empty())
     }
 
     /// The person that a proof opens.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn person(&self, granted: &GrantedPerson) -> Result<Person> {
-        let rows = self.everywhere(&System::for_secrets(), BY_ID, values![granted.person()]).await?;
+    pub async fn load_person(&self, granted: &GrantedPerson) -> Result<Person> {
+        let rows = self.everywhere(&System::secret_lookup(), BY_ID, values![granted.person()]).await?;
         rows.first().map(person).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
     }
 
@@ -106,7 +107,7 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`] for everybody else; [`Refusal::Forbidden`] for who may see the person and not change it;
     /// [`Refusal::OutOfScope`].
-    pub async fn over(
+    pub async fn authorize_over_person(
         &self,
         caller: &Caller,
         number: i64,
@@ -115,27 +116,27 @@ impl Store {
         other: &'static str,
     ) -> Result<GrantedPerson> {
         let not_found = || Error::from(Refusal::NotFound(Thing::Principal));
-        let system = System::for_secrets();
+        let system = System::secret_lookup();
         let rows = self.everywhere(&system, BY_NUMBER, values![number]).await?;
         let found = rows.first().map(person).transpose()?.ok_or_else(not_found)?;
         let memberships = self.everywhere(&system, MEMBERSHIPS, values![found.principal.id]).await?;
         let (ties, person) = (ties(caller, &found, &memberships)?, found.principal.id);
-        let administrator = caller.may_in_account::<ManageMembers>().is_ok();
+        let administrator = caller.authorize_in_account::<ManageMembers>().is_ok();
         let stands = |reach| standing(caller.principal(), administrator, person, reach, ties);
         let seen = stands(Reach::See).ok_or_else(not_found)?;
-        caller.in_scope(if seen == Standing::Itself { own } else { other })?;
+        caller.require_scope(if seen == Standing::Itself { own } else { other })?;
         let standing = stands(reach).ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
-        Ok(GrantedPerson { person, by: caller.by(), standing })
+        Ok(GrantedPerson { person, by: caller.attribution(), standing })
     }
 
     /// Whom a caller may see: itself and its sub users, or everybody for an administrator of the account.
     ///
     /// # Errors
     /// [`Refusal::OutOfScope`].
-    pub async fn people(&self, caller: &Caller) -> Result<Vec<Person>> {
-        caller.in_scope("read:sub-user")?;
-        let asker = caller.by().asker(caller.organization().unwrap_or(OrganizationId::ACCOUNT));
-        if caller.may_in_account::<ManageMembers>().is_ok() {
+    pub async fn list_people(&self, caller: &Caller) -> Result<Vec<Person>> {
+        caller.require_scope("read:sub-user")?;
+        let asker = caller.attribution().asker(caller.organization().unwrap_or(OrganizationId::ACCOUNT));
+        if caller.authorize_in_account::<ManageMembers>().is_ok() {
             return self
                 .ask_one::<Scan>(asker, any(EVERYBODY, values![]))
                 .await?
@@ -160,9 +161,9 @@ impl Store {
     }
 
     /// The parent of a person, for whoever may see the person.
-    pub async fn parent(&self, _: &GrantedPerson, child: &Person) -> Result<Option<Person>> {
+    pub async fn load_parent(&self, _: &GrantedPerson, child: &Person) -> Result<Option<Person>> {
         let Some(parent) = child.parent else { return Ok(None) };
-        let rows = self.everywhere(&System::for_secrets(), BY_ID, values![parent]).await?;
+        let rows = self.everywhere(&System::secret_lookup(), BY_ID, values![parent]).await?;
         rows.first().map(person).transpose()
     }
 
@@ -180,7 +181,7 @@ impl Store {
         password_hash: Option<&str>,
         role: Role,
     ) -> Result<i64> {
-        let system = System::for_secrets().on_behalf_of(granted.by());
+        let system = System::secret_lookup().attribute_to(granted.attribution());
         let member = Some((granted.organization(), role));
         let email = new.principal.email.as_deref().unwrap_or_default();
         let own = "SELECT 1 FROM principals WHERE parent = $1 AND COALESCE(email, wanted_email) = $2";
@@ -228,9 +229,9 @@ impl Store {
     }
 
     /// The hash of the person's password, to check the old one before a new one is set.
-    pub async fn password_hash(&self, granted: &GrantedPerson) -> Result<Option<String>> {
+    pub async fn load_password_hash(&self, granted: &GrantedPerson) -> Result<Option<String>> {
         let sql = "SELECT password_hash FROM principals WHERE id = $1";
-        let rows = self.everywhere(&System::for_secrets(), sql, values![granted.person()]).await?;
+        let rows = self.everywhere(&System::secret_lookup(), sql, values![granted.person()]).await?;
         Ok(rows.first().map(|row| row.maybe_text(0)).transpose()?.flatten())
     }
 
@@ -259,7 +260,7 @@ impl Store {
             details = json!({ "revoked": self.good_keys(keys).await? });
             statements.extend(keys.revocation(granted.actor(), now));
         }
-        let line = NewAuditLine::new(granted.by(), "password.change", person, details, now);
+        let line = NewAuditEntry::new(granted.attribution(), "password.change", person, details, now);
         self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
@@ -267,7 +268,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Stale`] when the hash is not `seen` any more: another sign-in renewed it, or the password was changed.
-    pub async fn rehash(&self, _: &System, person: PrincipalId, seen: &str, hash: &str) -> Result<()> {
+    pub async fn replace_password_hash(
+        &self,
+        _: &System,
+        person: PrincipalId,
+        seen: &str,
+        hash: &str,
+    ) -> Result<()> {
         let sql = "UPDATE principals SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
         self.apply(batch([], vec![one(sql, values![person, seen, hash])]), |_| Error::Stale).await
     }
@@ -294,7 +301,7 @@ impl Store {
         );
         let mut statements = vec![use_token("restore", token, now)];
         statements.extend(changing_password(set, person, None, ending, now));
-        let line = NewAuditLine::new(proven(system, person), "password.restore", person, json!({}), now);
+        let line = NewAuditEntry::new(proven(system, person), "password.restore", person, json!({}), now);
         let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
         self.apply(batch, |_| Error::Unauthenticated).await?;
         Ok(person)
@@ -311,14 +318,14 @@ impl Store {
             values![id, now],
         );
         let statements = vec![use_token("verify", token, now), set];
-        let line = NewAuditLine::new(proven(system, id), "user.verify", id, json!({}), now);
+        let line = NewAuditEntry::new(proven(system, id), "user.verify", id, json!({}), now);
         self.apply(audited([], statements, &line)?, |_| Error::Unauthenticated).await?;
         let rows = self.everywhere(system, BY_ID, values![id]).await?;
         rows.first().map(person).transpose()?.ok_or(Error::Unauthenticated)
     }
 
     /// Keeps a token that is sent to a person, instead of those of the same purpose before.
-    pub async fn keep_token(
+    pub async fn store_one_time_token(
         &self,
         _: &System,
         person: PrincipalId,
@@ -343,7 +350,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when it is unknown, used or expired.
-    pub async fn restored_by(&self, system: &System, token: &SecretHash, now: Micros) -> Result<PrincipalId> {
+    pub async fn find_restore_token_owner(
+        &self,
+        system: &System,
+        token: &SecretHash,
+        now: Micros,
+    ) -> Result<PrincipalId> {
         self.token_owner(system, "restore", token, now).await
     }
 
@@ -377,8 +389,8 @@ fn ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<Ties> {
 }
 
 /// Whoever has what was sent to a person's address is that person.
-fn proven(system: &System, person: PrincipalId) -> By {
-    By { principal: Some(person), ..system.0 }
+fn proven(system: &System, person: PrincipalId) -> Attribution {
+    Attribution { principal: Some(person), ..system.0 }
 }
 
 /// Of many who use it at once, one finds it there.

@@ -4,7 +4,7 @@ use crate::access::credentials::{creation, key_made, principal_kind};
 use crate::access::idempotency::makes;
 use crate::access::lane::Scan;
 use crate::access::{Caller, System};
-use crate::audit::log::{NewAuditLine, audited, audited_by};
+use crate::audit::log::{NewAuditEntry, audited, audited_by};
 use crate::database::{Row, Statement};
 use crate::logins::sessions::end_all;
 use crate::rows::{any, one, values, word};
@@ -85,7 +85,7 @@ impl Store {
     /// Whether somebody has an address in its one form.
     pub(crate) async fn is_taken(&self, email: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM principals WHERE email = $1";
-        Ok(!self.everywhere(&System::for_secrets(), sql, values![email]).await?.is_empty())
+        Ok(!self.everywhere(&System::secret_lookup(), sql, values![email]).await?.is_empty())
     }
 
     /// Keeps one with statements that follow in the same batch, and the line about them.
@@ -94,7 +94,7 @@ impl Store {
         system: &System,
         kept: &New<'_>,
         more: Vec<Statement>,
-        also: Option<&NewAuditLine>,
+        also: Option<&NewAuditEntry>,
     ) -> Result<i64> {
         let New { principal: new, member, .. } = *kept;
         let mut statements = vec![insert(kept)];
@@ -110,8 +110,8 @@ impl Store {
         }
         statements.extend(more);
         statements.extend(makes(system, new.id.0));
-        let line = NewAuditLine::new(system.0, made(new.kind), new.id, details(new, member), new.created)
-            .within(member.map(|(organization, _)| organization));
+        let line = NewAuditEntry::new(system.0, made(new.kind), new.id, details(new, member), new.created)
+            .with_organization(member.map(|(organization, _)| organization));
         // The pool's row is locked so that two administrators cannot take the same number.
         let lines = std::iter::once(&line).chain(also).collect::<Vec<_>>();
         let batch = audited_by([OrganizationId::ACCOUNT], statements, &lines)?;
@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// All of them, also deleted ones, the oldest first.
-    pub async fn principals(&self, system: &System) -> Result<Vec<Principal>> {
+    pub async fn list_principals(&self, system: &System) -> Result<Vec<Principal>> {
         self.everywhere(system, Scan(ALL), values![]).await?.iter().map(principal).collect()
     }
 
@@ -135,8 +135,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when it is no more.
-    pub async fn principal_of(&self, caller: &Caller) -> Result<Principal> {
-        let rows = self.everywhere(&System::for_secrets(), LIVING, values![caller.principal()]).await?;
+    pub async fn load_caller_principal(&self, caller: &Caller) -> Result<Principal> {
+        let rows = self.everywhere(&System::secret_lookup(), LIVING, values![caller.principal()]).await?;
         rows.first().map(principal).unwrap_or(Err(Error::Unauthenticated))
     }
 
@@ -168,9 +168,11 @@ impl Store {
                 statements.push(any("DELETE FROM identities WHERE principal = $1", values![id]));
             }
             let details = json!({ "state": state.name() });
-            let line = NewAuditLine::new(system.0, &put(was.kind, state), id, details, now)
-                .within(was.default_organization.filter(|_| was.kind == PrincipalKind::ServiceUser))
-                .instead_of(json!({ "state": was.state.name(), "name": was.name, "email": was.email }));
+            let line = NewAuditEntry::new(system.0, &put(was.kind, state), id, details, now)
+                .with_organization(
+                    was.default_organization.filter(|_| was.kind == PrincipalKind::ServiceUser),
+                )
+                .with_previous(json!({ "state": was.state.name(), "name": was.name, "email": was.email }));
             let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
             match self.apply(batch, |_| Error::Stale).await {
                 // Changed meanwhile.

@@ -41,7 +41,7 @@ macro_rules! of_account {
 
 impl Store {
     /// The service users whose home is the organization, with their roles, the oldest first; one of them, if it is named.
-    pub async fn service_users_here(
+    pub async fn list_service_users(
         &self,
         granted: &Granted<ManageServiceUsers>,
         one: Option<PrincipalId>,
@@ -55,7 +55,7 @@ impl Store {
     }
 
     /// The service users whose home is the account, the oldest first; one of them, if it is named.
-    pub async fn service_users_of_account(
+    pub async fn list_account_service_users(
         &self,
         granted: &GrantedAccount<ManageServiceUsers>,
         one: Option<PrincipalId>,

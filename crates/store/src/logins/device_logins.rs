@@ -2,11 +2,11 @@
 
 use crate::access::credentials::{creation, key_made};
 use crate::access::{GrantedPerson, ManageOwnKeys};
-use crate::audit::attribution::Proof;
-use crate::audit::log::{NewAuditLine, audited};
+use crate::audit::attribution::Grant;
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::{Row, Statement};
 use crate::rows::{any, batch, maybe_time, one, values, word};
-use crate::{ApiToken, Error, Granted, Result, Store, System};
+use crate::{ApiKey, Error, Granted, Result, Store, System};
 use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::device_login::{DeviceLogin, State};
@@ -18,7 +18,7 @@ use serde_json::json;
 
 /// Who let a program in, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Approval {
+pub struct DeviceLoginApproval {
     /// Who.
     pub principal: PrincipalId,
     /// The only organization that the program acts in.
@@ -50,7 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Stale`] when one of the codes is taken.
-    pub async fn ask_in(
+    pub async fn create_device_login(
         &self,
         _: &System,
         new: &DeviceLogin,
@@ -77,11 +77,11 @@ impl Store {
     }
 
     /// What a program asked for, by its own code, and who let it in.
-    pub async fn asked_in(
+    pub async fn load_device_login(
         &self,
         system: &System,
         hash: &SecretHash,
-    ) -> Result<Option<(DeviceLogin, Option<Approval>)>> {
+    ) -> Result<Option<(DeviceLogin, Option<DeviceLoginApproval>)>> {
         let rows = self.everywhere(system, BY_HASH, values![&hash.0[..]]).await?;
         rows.first().map(|row| Ok((device_login(row)?, approval(row)?))).transpose()
     }
@@ -90,7 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Stale`] when it asked twice at once.
-    pub async fn note_asked(
+    pub async fn record_device_login_poll(
         &self,
         _: &System,
         hash: &SecretHash,
@@ -108,13 +108,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when it is unknown, answered or expired.
-    pub async fn waiting(
+    pub async fn find_pending_device_login(
         &self,
         _: &GrantedPerson,
         user_code: &SecretHash,
         now: Micros,
     ) -> Result<DeviceLogin> {
-        let rows = self.everywhere(&System::for_secrets(), BY_CODE, values![&user_code.0[..], now]).await?;
+        let rows = self.everywhere(&System::secret_lookup(), BY_CODE, values![&user_code.0[..], now]).await?;
         rows.first().map(device_login).transpose()?.ok_or_else(unknown)
     }
 
@@ -122,8 +122,8 @@ impl Store {
     /// with, without which it gets no key any more.
     ///
     /// # Errors
-    /// As [`Store::waiting`].
-    pub async fn let_in(
+    /// As [`Store::find_pending_device_login`].
+    pub async fn approve_device_login(
         &self,
         granted: &Granted<ManageOwnKeys>,
         own: &GrantedPerson,
@@ -136,20 +136,25 @@ impl Store {
                    WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
         let values = values![&user_code.0[..], now, own.person(), granted.organization(), session.created()];
         let organization = Some(granted.organization());
-        let line = NewAuditLine::new(own.by(), "device_login.allow", own.person(), json!({}), now);
-        let batch = audited([], vec![one(sql, values)], &line.within(organization))?;
+        let line = NewAuditEntry::new(own.attribution(), "device_login.allow", own.person(), json!({}), now);
+        let batch = audited([], vec![one(sql, values)], &line.with_organization(organization))?;
         self.apply(batch, |_| unknown()).await
     }
 
     /// Does not let a program in.
     ///
     /// # Errors
-    /// As [`Store::waiting`].
-    pub async fn keep_out(&self, own: &GrantedPerson, user_code: &SecretHash, now: Micros) -> Result<()> {
+    /// As [`Store::find_pending_device_login`].
+    pub async fn deny_device_login(
+        &self,
+        own: &GrantedPerson,
+        user_code: &SecretHash,
+        now: Micros,
+    ) -> Result<()> {
         let sql = "UPDATE device_logins SET state = 'denied', principal = $3
                    WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
         let values = values![&user_code.0[..], now, own.person()];
-        let line = NewAuditLine::new(own.by(), "device_login.deny", own.person(), json!({}), now);
+        let line = NewAuditEntry::new(own.attribution(), "device_login.deny", own.person(), json!({}), now);
         self.apply(audited([], vec![one(sql, values)], &line)?, |_| unknown()).await
     }
 
@@ -157,11 +162,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when it was used, or who let it in is no longer signed in or may not act.
-    pub async fn redeem(
+    pub async fn redeem_device_login(
         &self,
         system: &System,
         hash: &SecretHash,
-        new: &ApiToken,
+        new: &ApiKey,
         key: &SecretHash,
         now: Micros,
     ) -> Result<()> {
@@ -202,10 +207,10 @@ fn device_login(row: &Row) -> Result<DeviceLogin> {
     })
 }
 
-fn approval(row: &Row) -> Result<Option<Approval>> {
+fn approval(row: &Row) -> Result<Option<DeviceLoginApproval>> {
     let (Some(principal), Some(organization)) = (row.maybe_id(8)?, row.maybe_id(9)?) else {
         return Ok(None);
     };
     let (principal, organization) = (PrincipalId(principal), OrganizationId(organization));
-    Ok(Some(Approval { principal, organization }))
+    Ok(Some(DeviceLoginApproval { principal, organization }))
 }

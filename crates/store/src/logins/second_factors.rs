@@ -16,7 +16,7 @@ use domain::time::Micros;
 
 /// A person's second factor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Factor {
+pub struct SecondFactor {
     /// What codes are made from, sealed.
     pub sealed: Vec<u8>,
     /// When it was proposed.
@@ -34,8 +34,8 @@ const FACTOR: &str = "
 
 impl Store {
     /// The person's second factor, if there is one, confirmed or not.
-    pub async fn factor(&self, granted: &GrantedPerson) -> Result<Option<Factor>> {
-        let rows = self.everywhere(&System::for_secrets(), FACTOR, values![granted.person()]).await?;
+    pub async fn load_second_factor(&self, granted: &GrantedPerson) -> Result<Option<SecondFactor>> {
+        let rows = self.everywhere(&System::secret_lookup(), FACTOR, values![granted.person()]).await?;
         rows.first().map(factor).transpose()
     }
 
@@ -43,7 +43,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::Exists`] when the person has one.
-    pub async fn propose_factor(&self, granted: &GrantedPerson, sealed: &[u8], now: Micros) -> Result<()> {
+    pub async fn propose_second_factor(
+        &self,
+        granted: &GrantedPerson,
+        sealed: &[u8],
+        now: Micros,
+    ) -> Result<()> {
         let keep = one(
             "INSERT INTO second_factors (principal, sealed, created_us, confirmed_us, used_step)
              VALUES ($1, $2, $3, NULL, 0)
@@ -60,10 +65,10 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Stale`] when another was proposed, it was confirmed, or the session changed meanwhile.
-    pub async fn confirm_factor(
+    pub async fn confirm_second_factor(
         &self,
         granted: &GrantedPerson,
-        seen: &Factor,
+        seen: &SecondFactor,
         step: i64,
         codes: &[SecretHash],
         session: Option<&Login>,
@@ -89,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::WrongCode`] when it is used up.
-    pub async fn use_step(&self, granted: &GrantedPerson, step: i64) -> Result<()> {
+    pub async fn use_one_time_code(&self, granted: &GrantedPerson, step: i64) -> Result<()> {
         let sql = "UPDATE second_factors SET used_step = $2
                    WHERE principal = $1 AND used_step < $2 AND confirmed_us IS NOT NULL";
         let used = one(sql, values![granted.person(), step]);
@@ -123,7 +128,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when there is none.
-    pub async fn remove_factor(&self, granted: &GrantedPerson) -> Result<()> {
+    pub async fn remove_second_factor(&self, granted: &GrantedPerson) -> Result<()> {
         let person = granted.person();
         let mut statements = vec![one("DELETE FROM second_factors WHERE principal = $1", values![person])];
         statements.extend(codes_anew(person, &[]));
@@ -135,7 +140,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Stale`] when the session ended or changed meanwhile.
-    pub async fn authenticated_again(
+    pub async fn record_reauthentication(
         &self,
         granted: &GrantedPerson,
         session: &Login,
@@ -149,7 +154,7 @@ impl Store {
     }
 
     /// Keeps what a person's sign-in goes on with when its second half comes, for the bearer of a token.
-    pub async fn keep_half(
+    pub async fn create_challenge(
         &self,
         _: &System,
         person: PrincipalId,
@@ -168,7 +173,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when it is unknown, used or expired.
-    pub async fn half(
+    pub async fn load_challenge(
         &self,
         system: &System,
         purpose: &'static str,
@@ -204,7 +209,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when it is unknown or used.
-    pub async fn end_half(&self, _: &System, purpose: &'static str, token: &SecretHash) -> Result<()> {
+    pub async fn end_challenge(&self, _: &System, purpose: &'static str, token: &SecretHash) -> Result<()> {
         let sql = "DELETE FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND data IS NOT NULL";
         let used = one(sql, values![&token.0[..], purpose]);
         self.apply(batch([], vec![used]), |_| Error::Unauthenticated).await
@@ -213,7 +218,7 @@ impl Store {
 
 impl Store {
     /// Second factors of everybody after a person, confirmed or not, for a change of the master key.
-    pub async fn all_factors(
+    pub async fn list_second_factors(
         &self,
         system: &System,
         after: Option<PrincipalId>,
@@ -230,7 +235,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Stale`] when it is no longer `before`.
-    pub async fn replace_factor(
+    pub async fn replace_second_factor(
         &self,
         _: &System,
         person: PrincipalId,
@@ -281,8 +286,8 @@ fn shown_again(session: &Login, mut methods: Vec<Method>, now: Micros) -> Vec<St
     statements
 }
 
-fn factor(row: &Row) -> Result<Factor> {
-    Ok(Factor {
+fn factor(row: &Row) -> Result<SecondFactor> {
+    Ok(SecondFactor {
         sealed: row.bytes(0)?,
         created: Micros(row.int(1)?),
         confirmed: maybe_time(row, 2)?,

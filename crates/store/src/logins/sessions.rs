@@ -3,12 +3,12 @@
 //! They stand in `sessions` under [`OrganizationId::PEOPLE`] and in `logins`. Every batch that opens or ends one
 //! locks the counter of that organization, so these batches see each other's outcome and the feed is gapless.
 
-use crate::access::authentication::Means;
-use crate::access::credentials::{Chosen, caller_of};
+use crate::access::authentication::Authentication;
+use crate::access::credentials::{OrganizationChoice, caller_of};
 use crate::access::lane::Scan;
 use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
-use crate::audit::attribution::{By, Proof};
-use crate::audit::log::{NewAuditLine, audited};
+use crate::audit::attribution::{Attribution, Grant};
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::{DatabaseError, Row, Statement, Topic, Value};
 use crate::devices::sessions::{line_of, session_id, stale};
 use crate::rows::{any, batch, ending, maybe_scopes, maybe_time, one, scopes_text, values, word};
@@ -183,7 +183,7 @@ pub(crate) fn end_of_key(key: CredentialId, ending: &Ending, now: Micros) -> [St
 
 /// What must still hold when a session is opened, and what gives way to it.
 #[derive(Clone, Default)]
-pub struct Opening {
+pub struct LoginExpectations {
     /// The password's hash that was checked; nothing when it was another proof.
     pub password_hash: Option<String>,
     /// How many sessions were open.
@@ -204,7 +204,7 @@ impl Store {
         _: &System,
         mut new: Login,
         hash: &SecretHash,
-        opening: &Opening,
+        opening: &LoginExpectations,
     ) -> Result<Login> {
         let now = new.id.created();
         loop {
@@ -224,14 +224,14 @@ impl Store {
     /// # Errors
     /// [`Error::Unauthenticated`] when it is unknown, ended or over, or its owner may not act;
     /// [`Refusal::NotAMember`] as for keys.
-    pub async fn caller_signed_in(
+    pub async fn authenticate_login(
         &self,
         id: SessionId,
         hash: &SecretHash,
-        chosen: Chosen,
+        chosen: OrganizationChoice,
         now: Micros,
     ) -> Result<(Caller, Micros)> {
-        let system = System::for_secrets();
+        let system = System::secret_lookup();
         let values = values![
             OrganizationId::PEOPLE,
             id.created(),
@@ -244,18 +244,18 @@ impl Store {
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let seen = Micros(first.int(9)?);
         let authenticated = maybe_time(first, 10)?;
-        let caller = caller_of(self, &system, &rows, Means::Login(id), chosen).await?;
+        let caller = caller_of(self, &system, &rows, Authentication::Login(id), chosen).await?;
         Ok((Caller { authenticated, ..caller }, seen))
     }
 
     /// Whether a secret with this hash opens a session.
-    pub async fn opens_login(&self, system: &System, id: SessionId, hash: &SecretHash) -> Result<bool> {
+    pub async fn is_login_secret(&self, system: &System, id: SessionId, hash: &SecretHash) -> Result<bool> {
         let sql = "SELECT 1 FROM logins WHERE created_us = $1 AND hash = $2";
         Ok(!self.everywhere(system, sql, values![id.created(), &hash.0[..]]).await?.is_empty())
     }
 
     /// Notes that a session was used; see [`domain::login::renewal`]. Its revision stays as it is.
-    pub async fn login_used(&self, _: &System, id: SessionId, now: Micros) -> Result<()> {
+    pub async fn record_login_use(&self, _: &System, id: SessionId, now: Micros) -> Result<()> {
         let sql = "UPDATE sessions SET activity_us = $3
                    WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND activity_us < $3
                      AND ended_us IS NULL";
@@ -264,14 +264,14 @@ impl Store {
     }
 
     /// What the person has open at `now`, newest first.
-    pub async fn logins(&self, granted: &GrantedPerson, now: Micros) -> Result<Vec<Login>> {
-        let mut open = self.open_logins(&System::for_secrets(), granted.person()).await?;
+    pub async fn list_logins(&self, granted: &GrantedPerson, now: Micros) -> Result<Vec<Login>> {
+        let mut open = self.list_open_logins(&System::secret_lookup(), granted.person()).await?;
         open.retain(|login| login.alive(now));
         Ok(open)
     }
 
     /// What a person has open, also what time has ended and no sweep yet.
-    pub async fn open_logins(&self, system: &System, person: PrincipalId) -> Result<Vec<Login>> {
+    pub async fn list_open_logins(&self, system: &System, person: PrincipalId) -> Result<Vec<Login>> {
         self.everywhere(system, OPEN, values![person]).await?.iter().map(login).collect()
     }
 
@@ -279,9 +279,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn login(&self, granted: &GrantedPerson, id: SessionId) -> Result<Login> {
+    pub async fn load_login(&self, granted: &GrantedPerson, id: SessionId) -> Result<Login> {
         let values = values![OrganizationId::PEOPLE, id.created(), id.tail() as i64, granted.person()];
-        let rows = self.everywhere(&System::for_secrets(), ONE, values).await?;
+        let rows = self.everywhere(&System::secret_lookup(), ONE, values).await?;
         rows.first().map(login).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
     }
 
@@ -305,7 +305,7 @@ impl Store {
         let mut statements = vec![tail];
         statements.extend(end(&OF_ID, granted.person().0, id.created(), ending, now));
         let details = json!({ "of": granted.person(), "reason": ending.reason.name() });
-        let line = NewAuditLine::new(granted.by(), "login.end", id, details, now);
+        let line = NewAuditEntry::new(granted.attribution(), "login.end", id, details, now);
         let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Session).into()).await
     }
@@ -320,12 +320,12 @@ impl Store {
     ) -> Result<()> {
         let statements = end_all(granted.person(), but, ending, now).to_vec();
         let details = json!({ "reason": ending.reason.name(), "but": but.map(SessionId::uuid) });
-        let line = NewAuditLine::new(granted.by(), "login.end_all", granted.person(), details, now);
+        let line = NewAuditEntry::new(granted.attribution(), "login.end_all", granted.person(), details, now);
         Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
     }
 
     /// What everybody has open at `now`, newest first.
-    pub async fn all_logins(
+    pub async fn list_all_logins(
         &self,
         granted: &GrantedAccount<ManageMembers>,
         now: Micros,
@@ -338,7 +338,7 @@ impl Store {
     }
 
     /// Ends these sessions, whoever's, in one batch. Those that have ended are left as they are.
-    pub async fn end_these(
+    pub async fn end_selected_logins(
         &self,
         granted: &GrantedAccount<ManageMembers>,
         logins: &[Login],
@@ -349,19 +349,19 @@ impl Store {
             logins.iter().flat_map(|login| end(&OF_ID, login.owner.0, login.id.created(), ending, now));
         let ids = logins.iter().map(|login| login.id.uuid()).collect::<Vec<_>>();
         let details = json!({ "reason": ending.reason.name(), "ended": ids });
-        let line = NewAuditLine::new(granted.by(), "login.end_found", logins.len(), details, now);
+        let line = NewAuditEntry::new(granted.attribution(), "login.end_found", logins.len(), details, now);
         let mut batch = audited([OrganizationId::PEOPLE], statements.collect(), &line)?;
         batch.topics.extend(ids.into_iter().map(Topic::Access));
         Ok(self.database.apply(batch).await?)
     }
 
     /// Sessions that time has ended, the longest unused first; at most a thousand.
-    pub async fn over_logins(&self, system: &System, now: Micros) -> Result<Vec<Login>> {
+    pub async fn list_expired_logins(&self, system: &System, now: Micros) -> Result<Vec<Login>> {
         self.everywhere(system, Scan(OVER), values![now]).await?.iter().map(login).collect()
     }
 
     /// Forgets sessions that were opened and ended before a time, at most a thousand. The audit log keeps its lines of them.
-    pub async fn forget_logins(&self, _: &System, before: Micros) -> Result<()> {
+    pub async fn prune_logins(&self, _: &System, before: Micros) -> Result<()> {
         let people = OrganizationId::PEOPLE;
         let statements =
             vec![any(FORGET_LOGINS, values![people, before]), any(FORGET_SESSIONS, values![people, before])];
@@ -375,7 +375,12 @@ impl Store {
     }
 }
 
-fn opening_statements(new: &Login, hash: &SecretHash, opening: &Opening, now: Micros) -> Vec<Statement> {
+fn opening_statements(
+    new: &Login,
+    hash: &SecretHash,
+    opening: &LoginExpectations,
+    now: Micros,
+) -> Vec<Statement> {
     let owner = match &opening.password_hash {
         Some(seen) => one(
             "UPDATE principals SET state = state WHERE id = $1 AND state = 'active' AND password_hash = $2",
@@ -407,18 +412,18 @@ fn opening_statements(new: &Login, hash: &SecretHash, opening: &Opening, now: Mi
 }
 
 /// The line of the audit log about a new session. Its secret is not in there.
-fn opened(new: &Login, opening: &Opening, now: Micros) -> NewAuditLine {
+fn opened(new: &Login, opening: &LoginExpectations, now: Micros) -> NewAuditEntry {
     let methods = new.methods.iter().map(|method| method.name()).collect::<Vec<_>>();
     let ended = opening.ending.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>();
     let details = json!({ "of": new.owner, "methods": methods, "expires_us": new.expires.0, "ended": ended });
-    let by = By {
+    let by = Attribution {
         principal: Some(new.owner),
         credential: new.credential,
         login: Some(new.id),
         address: new.origin.remote_ip,
         attempt: None,
     };
-    NewAuditLine::new(by, "login.open", new.id, details, now)
+    NewAuditEntry::new(by, "login.open", new.id, details, now)
 }
 
 fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Statement; 2] {

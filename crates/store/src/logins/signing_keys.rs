@@ -9,7 +9,7 @@ use domain::ids::SigningKeyId;
 use domain::password::Attempts;
 use domain::time::Micros;
 
-/// How many things [`Store::attempts`] is asked about at once.
+/// How many things [`Store::load_attempts`] is asked about at once.
 pub const AT_ONCE: usize = 3;
 
 /// The public half of a key that tokens are signed with.
@@ -27,13 +27,13 @@ pub struct PublicKey {
 
 impl Store {
     /// The public half of a key, if it is known.
-    pub async fn public_key(&self, system: &System, id: SigningKeyId) -> Result<Option<PublicKey>> {
+    pub async fn load_public_key(&self, system: &System, id: SigningKeyId) -> Result<Option<PublicKey>> {
         let sql = "SELECT id, public, created_us, retires_us FROM signing_keys WHERE id = $1";
         self.everywhere(system, sql, values![id]).await?.first().map(public_key).transpose()
     }
 
     /// Keeps the public half of a key, or of the same one again.
-    pub async fn keep_public_key(&self, _: &System, key: &PublicKey) -> Result<()> {
+    pub async fn store_public_key(&self, _: &System, key: &PublicKey) -> Result<()> {
         let sql = "INSERT INTO signing_keys (id, public, created_us, retires_us) VALUES ($1, $2, $3, $4)
                    ON CONFLICT (id) DO NOTHING";
         let statement = any(sql, values![key.id, &key.bytes[..], key.created, key.retires]);
@@ -41,7 +41,12 @@ impl Store {
     }
 
     /// How often each of up to [`AT_ONCE`] things was tried, in their order.
-    pub async fn attempts(&self, system: &System, what: &[SecretHash], now: Micros) -> Result<Vec<Attempts>> {
+    pub async fn load_attempts(
+        &self,
+        system: &System,
+        what: &[SecretHash],
+        now: Micros,
+    ) -> Result<Vec<Attempts>> {
         assert!((1..=AT_ONCE).contains(&what.len()), "one statement asks for {AT_ONCE} at most");
         let sql = "SELECT hash, failed, until_us FROM sign_in_attempts WHERE hash IN ($1, $2, $3) AND until_us > $4";
         let mut values =
@@ -99,7 +104,7 @@ impl Store {
 
     /// Forgets what is of no more use: attempts whose window is over, tokens and keys that have expired, and programs
     /// that asked before `programs`.
-    pub async fn forget_expired(&self, _: &System, programs: Micros, now: Micros) -> Result<()> {
+    pub async fn prune_sign_in(&self, _: &System, programs: Micros, now: Micros) -> Result<()> {
         let statements = vec![
             any("DELETE FROM sign_in_attempts WHERE until_us <= $1", values![now]),
             any("DELETE FROM one_time_tokens WHERE expires_us <= $1", values![now]),

@@ -7,16 +7,16 @@ use domain::time::Micros;
 
 impl Store {
     /// The time that a server last believed; where none did, the latest time at which something was made.
-    pub async fn believed_time(&self, system: &System) -> Result<Option<Micros>> {
+    pub async fn load_believed_time(&self, system: &System) -> Result<Option<Micros>> {
         let rows = self.everywhere(system, "SELECT believed_us FROM clock WHERE id = 1", values![]).await?;
         match rows.first() {
             Some(row) => Ok(Some(Micros(row.int(0)?))),
-            None => self.newest(system).await,
+            None => self.load_newest_time(system).await,
         }
     }
 
     /// Notes a time that is believed.
-    pub async fn believe_time(&self, _: &System, now: Micros) -> Result<()> {
+    pub async fn store_believed_time(&self, _: &System, now: Micros) -> Result<()> {
         let sql = "INSERT INTO clock (id, believed_us) VALUES (1, $1)
                    ON CONFLICT (id) DO UPDATE SET believed_us = excluded.believed_us";
         Ok(self.database.apply(batch([], vec![any(sql, values![now])])).await?)

@@ -24,7 +24,7 @@ pub struct Orphans {
 
 /// A service user with the role admin whose keys are good, where hosts or workers connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Powerful {
+pub struct OverprivilegedServiceUser {
     /// Which.
     pub id: PrincipalId,
     /// What it is called.
@@ -79,10 +79,14 @@ const NEWEST: [&str; 4] = [
 
 impl Store {
     /// Service users whose keys may do more than a host or a worker needs, where hosts or workers connect.
-    pub async fn powerful_service_users(&self, system: &System, now: Micros) -> Result<Vec<Powerful>> {
+    pub async fn list_overprivileged_service_users(
+        &self,
+        system: &System,
+        now: Micros,
+    ) -> Result<Vec<OverprivilegedServiceUser>> {
         let rows = self.everywhere(system, Scan(POWERFUL), values![now, OrganizationId::ACCOUNT]).await?;
         let powerful = |row: &Row| {
-            Ok(Powerful {
+            Ok(OverprivilegedServiceUser {
                 id: PrincipalId(row.id(0)?),
                 name: row.text(1)?,
                 organization: row.maybe_id(2)?.map(OrganizationId),
@@ -95,7 +99,7 @@ impl Store {
     }
 
     /// What is wrong with what is kept. `sweeps` is before the last time at which a server must have looked.
-    pub async fn orphans(&self, system: &System, sweeps: Micros) -> Result<Orphans> {
+    pub async fn count_orphans(&self, system: &System, sweeps: Micros) -> Result<Orphans> {
         let count = async |sql, values| {
             let rows = self.everywhere(system, Scan(sql), values).await?;
             rows.first().map_or(Ok(0), |row| Ok::<i64, crate::Error>(row.int(0)?))
@@ -109,7 +113,7 @@ impl Store {
     }
 
     /// The latest time at which something was made: a clock that is before it was set back, or the other one was wrong.
-    pub async fn newest(&self, system: &System) -> Result<Option<Micros>> {
+    pub async fn load_newest_time(&self, system: &System) -> Result<Option<Micros>> {
         let mut newest = None;
         for sql in NEWEST {
             let rows = self.everywhere(system, Scan(sql), values![]).await?;
@@ -119,7 +123,7 @@ impl Store {
     }
 
     /// What the database's own clock says; nothing for SQLite, which has the clock of this machine.
-    pub async fn database_time(&self, system: &System) -> Result<Option<Micros>> {
+    pub async fn load_database_time(&self, system: &System) -> Result<Option<Micros>> {
         if self.database.kind() == "sqlite" {
             return Ok(None);
         }
@@ -129,7 +133,7 @@ impl Store {
     }
 
     /// The public halves of all keys that tokens are checked with.
-    pub async fn public_keys(&self, system: &System) -> Result<Vec<PublicKey>> {
+    pub async fn list_public_keys(&self, system: &System) -> Result<Vec<PublicKey>> {
         let sql = "SELECT id, public, created_us, retires_us FROM signing_keys ORDER BY id";
         self.everywhere(system, Scan(sql), values![])
             .await?

@@ -2,8 +2,8 @@
 
 use crate::access::System;
 use crate::access::lane::Scan;
-use crate::audit::attribution::By;
-use crate::audit::log::{NewAuditLine, audited};
+use crate::audit::attribution::Attribution;
+use crate::audit::log::{NewAuditEntry, audited};
 use crate::database::Statement;
 use crate::logins::sessions::{NONE, OF_EVERYBODY, end};
 use crate::rows::{any, values};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// How many of a backup's credentials ended with its restore.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ended {
+pub struct RestoreRevocations {
     /// Login sessions.
     pub logins: i64,
     /// API keys, also those of hosts and workers.
@@ -45,19 +45,23 @@ pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Stat
         statements.push(any(sql, values![]));
     }
     let details = json!({ "made_us": made.0, "keys_kept": keep_keys });
-    let line = NewAuditLine::new(By::NOBODY, "backup.restore", "", details, now);
+    let line = NewAuditEntry::new(Attribution::TENURE, "backup.restore", "", details, now);
     Ok(audited([], statements, &line)?.statements)
 }
 
 impl Store {
     /// What ended with a restore at `now`.
-    pub async fn ended_by_restore(&self, system: &System, now: Micros) -> Result<Ended> {
+    pub async fn count_restore_revocations(
+        &self,
+        system: &System,
+        now: Micros,
+    ) -> Result<RestoreRevocations> {
         let logins = "SELECT COUNT(*) FROM sessions WHERE kind = 'login' AND ended_us = $1";
         let keys = "SELECT COUNT(*) FROM credentials WHERE revoked_us = $1";
         let count = async |sql| {
             let rows = self.everywhere(system, Scan(sql), values![now]).await?;
             rows.first().map_or(Ok(0), |row| Ok::<_, crate::Error>(row.int(0)?))
         };
-        Ok(Ended { logins: count(logins).await?, keys: count(keys).await? })
+        Ok(RestoreRevocations { logins: count(logins).await?, keys: count(keys).await? })
     }
 }

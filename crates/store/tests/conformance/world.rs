@@ -10,7 +10,7 @@ use domain::session::{EndReason, Kind, SessionKey};
 use domain::time::Micros;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::access::{UseSessions, ViewSessions};
-use store::{Chosen, DeviceUpdate, Error, Granted, HostLink, Store, System};
+use store::{DeviceUpdate, Error, Granted, HostLink, OrganizationChoice, Store, System};
 
 /// 2026-01-01.
 pub const NOW: Micros = Micros(1_767_225_600_000_000);
@@ -24,7 +24,7 @@ pub fn bytes() -> [u8; 10] {
 }
 
 pub fn system() -> System {
-    System::for_administration()
+    System::administration()
 }
 
 /// A new organization with one member.
@@ -49,11 +49,11 @@ pub async fn organization(store: &Store) -> (OrganizationId, PrincipalId) {
 }
 
 pub fn user(organization: OrganizationId) -> Granted<UseSessions> {
-    system().within(organization)
+    system().grant(organization)
 }
 
 pub fn viewer(organization: OrganizationId) -> Granted<ViewSessions> {
-    system().within(organization)
+    system().grant(organization)
 }
 
 pub async fn create(
@@ -134,14 +134,15 @@ pub async fn host(store: &Store, organization: Option<OrganizationId>, name: &st
     let (host, node) = (HostId::new(NOW, bytes()), NodeId::new(NOW, bytes()));
     let link = match organization {
         Some(organization) => {
-            store.host_connected(&system().within(organization), host, name, "1", node, NOW).await.unwrap()
+            store.connect_host(&system().grant(organization), host, name, "1", node, NOW).await.unwrap()
         }
         None => {
             let account = principal(store, Some(AccountRole::Admin)).await;
             let (_, secret) = key(store, account.id, None, None).await;
-            let caller = store.caller(&secret.hash(), Chosen::ByDefault, NOW).await.unwrap();
-            let granted = caller.may_in_account().unwrap();
-            store.pool_host_connected(&granted, host, name, "1", node, NOW).await.unwrap()
+            let caller =
+                store.authenticate_key(&secret.hash(), OrganizationChoice::ByDefault, NOW).await.unwrap();
+            let granted = caller.authorize_in_account().unwrap();
+            store.connect_pool_host(&granted, host, name, "1", node, NOW).await.unwrap()
         }
     };
     (link, node)

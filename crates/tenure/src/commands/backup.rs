@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use server::settings::FileStore;
 use store::database::dump;
-use store::{By, NewAuditLine};
+use store::{Attribution, NewAuditEntry};
 
 use crate::administration::now;
 use crate::archive::{self, BackupFile, Manifest, TemporaryFile};
@@ -45,10 +45,15 @@ pub async fn run(context: &Context, arguments: BackupArgs) -> CommandResult<()> 
     let admin = context.administration().await?;
     // Noted in what is backed up, and so in what is restored.
     let made = now();
-    let line =
-        NewAuditLine::new(By::NOBODY, "backup.create", "", json!({ "master_key": with_master_key }), made);
-    admin.store.audit_note(&admin.system, &line).await?;
-    let audit = admin.store.audit_head(&admin.system).await?.map(|head| head.to_string());
+    let line = NewAuditEntry::new(
+        Attribution::TENURE,
+        "backup.create",
+        "",
+        json!({ "master_key": with_master_key }),
+        made,
+    );
+    admin.store.record_audit_entry(&admin.system, &line).await?;
+    let audit = admin.store.load_audit_head(&admin.system).await?.map(|head| head.to_string());
     admin.close().await;
     let copy = TemporaryFile::create_beside(&file, "dump")?;
     let dumped = dump::dump(settings.database.reveal(), copy.path()).await?;

@@ -11,7 +11,7 @@ use server::private;
 use server::settings::{FileStore, Settings};
 use store::database::SCHEMA_VERSION;
 use store::database::dump::{self, Dump};
-use store::restore::{self, Ended};
+use store::restore::{self, RestoreRevocations};
 
 use crate::administration::{Administration, format_time, now, random_bytes};
 use crate::archive::{Archive, BackupFile, TemporaryFile};
@@ -166,9 +166,9 @@ fn remove_signing_key(path: &Path) -> CommandResult<()> {
     }
 }
 
-async fn count_ended(settings: &Settings, at: Micros) -> CommandResult<Ended> {
+async fn count_ended(settings: &Settings, at: Micros) -> CommandResult<RestoreRevocations> {
     let admin = Administration::open(settings).await?;
-    let ended = admin.store.ended_by_restore(&admin.system, at).await;
+    let ended = admin.store.count_restore_revocations(&admin.system, at).await;
     admin.close().await;
     Ok(ended?)
 }

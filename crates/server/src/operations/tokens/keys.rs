@@ -69,7 +69,7 @@ impl Signer {
         // Whatever it signs last lives as long as a session may.
         let retires = key.created + rotates + Span::from(app.settings.login_long);
         let public = PublicKey { id: key.id, bytes: public, created: key.created, retires };
-        app.store.keep_public_key(&System::for_sign_in(), &public).await?;
+        app.store.store_public_key(&System::sign_in(), &public).await?;
         let key = Arc::new(key);
         *slot = Some(key.clone());
         Ok(key)
@@ -104,7 +104,7 @@ impl Signer {
         let cached = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         let key = match cached {
             Some(key) => Some(key),
-            None => store.public_key(system, id).await?,
+            None => store.load_public_key(system, id).await?,
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, key| now < key.retires);

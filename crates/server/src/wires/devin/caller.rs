@@ -10,8 +10,8 @@ use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use domain::ids::OrganizationId;
 use domain::refusal::Refusal;
-use store::access::Right;
-use store::{Caller, Chosen, Granted, GrantedAccount};
+use store::access::PermissionType;
+use store::{Caller, Granted, GrantedAccount, OrganizationChoice};
 
 /// The organization in the pattern of a path.
 const ORGANIZATION: &str = "/organizations/{org}";
@@ -30,7 +30,11 @@ impl FromRequestParts<App> for Known {
 }
 
 /// Who calls, and with what.
-async fn known(parts: &Parts, app: &App, chosen: Chosen) -> Result<(Caller, Option<String>), Failure> {
+async fn known(
+    parts: &Parts,
+    app: &App,
+    chosen: OrganizationChoice,
+) -> Result<(Caller, Option<String>), Failure> {
     let credential = credential::of(app, parts)?;
     let caller =
         authenticate_from(app, credential.as_deref(), chosen, layers::address(&parts.extensions)).await?;
@@ -39,25 +43,25 @@ async fn known(parts: &Parts, app: &App, chosen: Chosen) -> Result<(Caller, Opti
 
 /// The organization is read from the path as it was sent: another part of the path that is no text must not hide it,
 /// and none of the forms of its id has to be escaped.
-fn chosen(parts: &Parts) -> Chosen {
+fn chosen(parts: &Parts) -> OrganizationChoice {
     let pattern = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     if !pattern.contains(ORGANIZATION) {
-        return Chosen::ByDefault;
+        return OrganizationChoice::ByDefault;
     }
     // What stands before `organizations` is the wire's prefix, or nothing once that was taken off.
     let organization = parts.uri.path().split('/').skip_while(|part| *part != "organizations").nth(1);
-    Chosen::Named(organization.and_then(OrganizationId::parse))
+    OrganizationChoice::Named(organization.and_then(OrganizationId::parse))
 }
 
 /// A caller that has the right `P` in the organization of the path.
-pub struct May<P: Right>(pub Granted<P>);
+pub struct May<P: PermissionType>(pub Granted<P>);
 
-impl<P: Right> FromRequestParts<App> for May<P> {
+impl<P: PermissionType> FromRequestParts<App> for May<P> {
     type Rejection = DevinError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, DevinError> {
         let Known(caller) = Known::from_request_parts(parts, app).await?;
-        let granted = caller.may::<P>().map_err(Failure::from)?;
+        let granted = caller.authorize::<P>().map_err(Failure::from)?;
         fresh::<P>(parts, app, &caller)?;
         Ok(May(granted))
     }
@@ -67,12 +71,12 @@ impl<P: Right> FromRequestParts<App> for May<P> {
 ///
 /// # Errors
 /// [`Refusal::StaleAuthentication`].
-pub fn fresh<P: Right>(parts: &Parts, app: &App, caller: &Caller) -> Result<(), Failure> {
+pub fn fresh<P: PermissionType>(parts: &Parts, app: &App, caller: &Caller) -> Result<(), Failure> {
     Ok(demand_for(app, caller, P::PERMISSION, !parts.method.is_safe())?)
 }
 
 /// A caller that has the right `P` in the whole account.
-pub struct MayInAccount<P: Right> {
+pub struct MayInAccount<P: PermissionType> {
     /// The right.
     pub granted: GrantedAccount<P>,
     /// Who has it.
@@ -80,19 +84,19 @@ pub struct MayInAccount<P: Right> {
     credential: Option<String>,
 }
 
-impl<P: Right> FromRequestParts<App> for MayInAccount<P> {
+impl<P: PermissionType> FromRequestParts<App> for MayInAccount<P> {
     type Rejection = DevinError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MayInAccount<P>, DevinError> {
         // An organization in the path of the account's own routes is what is asked about, not where the caller acts.
-        let (caller, credential) = known(parts, app, Chosen::ByDefault).await?;
-        let granted = caller.may_in_account::<P>().map_err(Failure::from)?;
+        let (caller, credential) = known(parts, app, OrganizationChoice::ByDefault).await?;
+        let granted = caller.authorize_in_account::<P>().map_err(Failure::from)?;
         fresh::<P>(parts, app, &caller)?;
         Ok(MayInAccount { granted, caller, credential })
     }
 }
 
-impl<P: Right> MayInAccount<P> {
+impl<P: PermissionType> MayInAccount<P> {
     /// The same right in one organization.
     ///
     /// # Errors
@@ -102,10 +106,13 @@ impl<P: Right> MayInAccount<P> {
         app: &App,
         organization: Option<OrganizationId>,
     ) -> Result<Granted<P>, Failure> {
-        let chosen = Chosen::Named(organization);
+        let chosen = OrganizationChoice::Named(organization);
         let caller =
-            authenticate_from(app, self.credential.as_deref(), chosen, self.caller.by().address).await?;
-        let caller = caller.coming_from(self.caller.by().address).attempting(self.caller.attempt());
-        Ok(caller.may::<P>().map_err(|_: Refusal| Refusal::NotAMember)?)
+            authenticate_from(app, self.credential.as_deref(), chosen, self.caller.attribution().address)
+                .await?;
+        let caller = caller
+            .with_address(self.caller.attribution().address)
+            .with_idempotency(self.caller.idempotency());
+        Ok(caller.authorize::<P>().map_err(|_: Refusal| Refusal::NotAMember)?)
     }
 }

@@ -53,7 +53,7 @@ const KEPT: [&str; 10] = [
 /// # Errors
 /// [`Refusal::Invalid`] naming the field; [`Refusal::Forbidden`] for another's name without the right to use it.
 pub fn read(app: &App, granted: &Granted<UseSessions>, body: &Body) -> Result<Create, Failure> {
-    let on_behalf_of = in_name_of(granted, body, "create_as_user_id")?;
+    let attribute_to = in_name_of(granted, body, "create_as_user_id")?;
     let message = message(app, granted.organization(), body, "prompt", None)?;
     let id = |name| body.text(name, 1..=MAX_TEXT);
     Ok(Create {
@@ -73,7 +73,7 @@ pub fn read(app: &App, granted: &Granted<UseSessions>, body: &Body) -> Result<Cr
         output_schema: schema(body)?,
         max_acus: body.number("max_acu_limit", 1..=MAX_ACUS)?.map(Acus::whole),
         extra: extra(body)?,
-        on_behalf_of,
+        attribute_to,
         secrets: secrets(body)?,
         message: Some(message),
     })
@@ -109,7 +109,7 @@ pub fn in_name_of(
     field: &str,
 ) -> Result<Option<PrincipalId>, Failure> {
     let Some(text) = body.text(field, 0..=MAX_TEXT)? else { return Ok(None) };
-    granted.also::<ImpersonateSessions>()?;
+    granted.authorize::<ImpersonateSessions>()?;
     let id = read_principal_id(&text, PrincipalKind::User);
     id.map(Some).ok_or_else(|| Refusal::NotFound(Thing::Member).into())
 }

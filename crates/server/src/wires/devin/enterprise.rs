@@ -17,7 +17,7 @@ use domain::Refusal;
 use domain::agent::AgentSession;
 use domain::ids::OrganizationId;
 use domain::refusal::Thing;
-use store::access::{Right, UseSessions, ViewSessions};
+use store::access::{PermissionType, UseSessions, ViewSessions};
 use store::{Granted, GrantedAccount};
 
 /// What every route of one session knows.
@@ -56,16 +56,16 @@ async fn found(
 
 impl User {
     /// The session of the path and the right to act on it, which ends with its organization.
-    async fn acting<P: Right>(
+    async fn acting<P: PermissionType>(
         &self,
         app: &App,
         path: &Texts,
         query: Option<&str>,
     ) -> Result<(AgentSession, Granted<P>), Failure> {
-        let view = self.caller.may_in_account::<ViewSessions>()?;
+        let view = self.caller.authorize_in_account::<ViewSessions>()?;
         let session = found(app, &view, path, query).await?;
         let granted = self.within(app, Some(session.organization)).await?;
-        Ok((session, granted.also()?))
+        Ok((session, granted.authorize()?))
     }
 }
 
@@ -82,7 +82,7 @@ pub async fn list_messages(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let session = found(&app, &viewer.granted, &path, query.as_deref()).await?;
-    let granted = viewer.granted.within(session.organization);
+    let granted = viewer.granted.narrow_to(session.organization);
     messages::page(&app, &granted, session.id, query.as_deref()).await
 }
 
@@ -140,7 +140,7 @@ pub async fn list_attachments(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let session = found(&app, &viewer.granted, &path, query.as_deref()).await?;
-    attachments::of(&app, &viewer.granted.within(session.organization), session.id).await
+    attachments::of(&app, &viewer.granted.narrow_to(session.organization), session.id).await
 }
 
 /// `GET …/insights`.

@@ -35,7 +35,7 @@ pub async fn generate(May(granted): May<UseSessions>, State(app): State<App>, pa
 
 /// What a request to generate insights is answered with.
 pub async fn generated(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> Answer {
-    let view = granted.also::<ViewSessions>().map_err(crate::failure::Failure::from)?;
+    let view = granted.authorize::<ViewSessions>().map_err(crate::failure::Failure::from)?;
     let session = agent_sessions::get(app, &view, id).await?;
     answer(&json!({ "session_id": session_id(session.id), "status": "already_exists" }))
 }

@@ -43,7 +43,7 @@ impl FromRequestParts<App> for Place {
             return Ok(Place { principal: account.caller.principal(), of: Of::Account(account.granted) });
         }
         let Known(caller) = Known::from_request_parts(parts, app).await?;
-        let granted = caller.may::<ManageServiceUsers>().map_err(Failure::from)?;
+        let granted = caller.authorize::<ManageServiceUsers>().map_err(Failure::from)?;
         caller::fresh::<ManageServiceUsers>(parts, app, &caller)?;
         Ok(Place { of: Of::Organization(granted), principal: caller.principal() })
     }

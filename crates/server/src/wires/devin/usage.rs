@@ -8,7 +8,7 @@ use super::sessions::{Answer, answer};
 use super::shapes::{organization_id, seconds};
 use crate::failure::Failure;
 use crate::operations::agent_sessions;
-use crate::operations::audit::{self, AuditLine};
+use crate::operations::audit::{self, AuditEntry};
 use crate::operations::usage::{self, UsageDay};
 use crate::state::App;
 use axum::extract::{RawQuery, State};
@@ -84,7 +84,7 @@ pub async fn daily_in_account(
 
 /// `GET /enterprise/queue`: how many sessions wait for a worker.
 pub async fn queue(account: MayInAccount<ViewUsage>, State(app): State<App>) -> Answer {
-    let view = account.caller.may_in_account::<ViewSessions>().map_err(Failure::from)?;
+    let view = account.caller.authorize_in_account::<ViewSessions>().map_err(Failure::from)?;
     let states = Some(vec![SessionState::New, SessionState::Resuming]);
     let filter = SessionFilter { states, archived: Some(false), ..SessionFilter::default() };
     let waiting =
@@ -97,7 +97,7 @@ pub async fn queue(account: MayInAccount<ViewUsage>, State(app): State<App>) -> 
     answer(&json!({ "total": waiting.total, "status": status }))
 }
 
-fn line(AuditLine { sequence, line }: &AuditLine) -> Value {
+fn line(AuditEntry { sequence, line }: &AuditEntry) -> Value {
     json!({
         "audit_log_id": sequence.to_string(),
         "created_at": seconds(line.at),
@@ -130,7 +130,7 @@ fn asked(
 }
 
 /// Nobody counts the lines of an audit log: there is no total.
-fn lines(asked: &Asked, found: &Page<AuditLine>) -> Answer {
+fn lines(asked: &Asked, found: &Page<AuditEntry>) -> Answer {
     let last = found.items.last().filter(|_| found.more).map(|last| u128::try_from(last.sequence));
     let last = last.transpose().map_err(Failure::internal)?;
     let end_cursor = last.map(|last| asked.binding.write(last)).transpose()?;

@@ -133,7 +133,7 @@ pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whol
 
 /// The agent that a client means: the one of its id, or without an id the one of its name.
 async fn same(app: &App, granted: &Granted<UseSessions>, said: &Said) -> Result<Option<AgentId>, Failure> {
-    let view = granted.also::<ViewSessions>()?;
+    let view = granted.authorize::<ViewSessions>()?;
     let found = match &said.id {
         Some(id) => agents::get(app, &view, ids::read_agent(id)?).await,
         None => agents::by_name(app, &view, said.name.as_deref().unwrap_or_default()).await,

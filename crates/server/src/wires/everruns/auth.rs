@@ -31,7 +31,8 @@ struct Entry<'a> {
 
 /// `GET /auth/me`.
 pub async fn me(Known(caller): Known, State(app): State<App>) -> Answer {
-    let account = if caller.may_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
+    let account =
+        if caller.authorize_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
     let principal = whoami::principal(&app, &caller).await?;
     let found = organizations::list(&app, &caller).await?;
     let organizations = found.iter().map(|known| Entry {
@@ -39,7 +40,7 @@ pub async fn me(Known(caller): Known, State(app): State<App>) -> Answer {
         name: &known.0.name,
         role: known.1.unwrap_or(account).name(),
     });
-    let uses = caller.may::<UseSessions>().is_ok();
+    let uses = caller.authorize::<UseSessions>().is_ok();
     let me = Me {
         id: ids::principal(principal.id),
         // Machines have no address, and clients demand one.

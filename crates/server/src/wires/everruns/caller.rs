@@ -9,8 +9,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use std::net::IpAddr;
-use store::access::Right;
-use store::{Caller, Chosen, Granted};
+use store::access::PermissionType;
+use store::{Caller, Granted, OrganizationChoice};
 
 /// The header that chooses the organization.
 const ORGANIZATION: &str = "x-org-id";
@@ -21,7 +21,7 @@ const SCHEMES: [&str; 2] = ["bearer", "apikey"];
 #[derive(Clone)]
 pub struct Visitor {
     credential: Option<String>,
-    chosen: Chosen,
+    chosen: OrganizationChoice,
     address: Option<IpAddr>,
 }
 
@@ -78,14 +78,14 @@ impl FromRequestParts<App> for Known {
 }
 
 /// A caller that has the right `P` in the chosen organization.
-pub struct May<P: Right>(pub Granted<P>);
+pub struct May<P: PermissionType>(pub Granted<P>);
 
-impl<P: Right> FromRequestParts<App> for May<P> {
+impl<P: PermissionType> FromRequestParts<App> for May<P> {
     type Rejection = EverrunsError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, EverrunsError> {
         let Known(caller) = Known::from_request_parts(parts, app).await?;
-        Ok(May(caller.may::<P>().map_err(Failure::from)?))
+        Ok(May(caller.authorize::<P>().map_err(Failure::from)?))
     }
 }
 

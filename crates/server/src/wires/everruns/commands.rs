@@ -49,32 +49,34 @@ async fn carry_out(
         _ => Err(Failure::from(RequestFailure::Body("params.session_id: expected a session ID".to_owned()))),
     };
     match name {
-        "list_sessions" => sessions::page(app, &caller.may()?, &Query::of_command(params)?).await,
-        "get_session" => sessions::one(app, &caller.may()?, session()?).await,
-        "create_session" => sessions::begin(app, &caller.may()?, params).await,
-        "update_session" => sessions::change(app, &caller.may()?, session()?, &rest).await,
-        "cancel_session" => sessions::stop(app, &caller.may()?, session()?).await,
-        "archive_session" => sessions::put_away(app, &caller.may()?, session()?, true).await,
-        "unarchive_session" => sessions::put_away(app, &caller.may()?, session()?, false).await,
+        "list_sessions" => sessions::page(app, &caller.authorize()?, &Query::of_command(params)?).await,
+        "get_session" => sessions::one(app, &caller.authorize()?, session()?).await,
+        "create_session" => sessions::begin(app, &caller.authorize()?, params).await,
+        "update_session" => sessions::change(app, &caller.authorize()?, session()?, &rest).await,
+        "cancel_session" => sessions::stop(app, &caller.authorize()?, session()?).await,
+        "archive_session" => sessions::put_away(app, &caller.authorize()?, session()?, true).await,
+        "unarchive_session" => sessions::put_away(app, &caller.authorize()?, session()?, false).await,
         "delete_session" => {
-            agent_sessions::delete(app, &caller.may()?, ids::read_session(session()?)?).await?;
+            agent_sessions::delete(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
             Ok(Output::nothing())
         }
         "pin_session" => {
-            agent_sessions::pin(app, &caller.may()?, ids::read_session(session()?)?).await?;
+            agent_sessions::pin(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
             Ok(Output::nothing())
         }
         "unpin_session" => {
-            agent_sessions::unpin(app, &caller.may()?, ids::read_session(session()?)?).await?;
+            agent_sessions::unpin(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
             Ok(Output::nothing())
         }
-        "get_session_stats" => counts::count(app, &caller.may()?).await,
-        "get_session_facets" => counts::divide(app, &caller.may()?, &Query::of_command(params)?).await,
-        "list_events" => events::page(app, &caller.may()?, session()?, &Query::of_command(&rest)?).await,
-        "list_messages" => {
-            messages::newest(app, &caller.may()?, session()?, &Query::of_command(&rest)?).await
+        "get_session_stats" => counts::count(app, &caller.authorize()?).await,
+        "get_session_facets" => counts::divide(app, &caller.authorize()?, &Query::of_command(params)?).await,
+        "list_events" => {
+            events::page(app, &caller.authorize()?, session()?, &Query::of_command(&rest)?).await
         }
-        "create_message" => messages::say(app, &caller.may()?, session()?, &rest).await,
+        "list_messages" => {
+            messages::newest(app, &caller.authorize()?, session()?, &Query::of_command(&rest)?).await
+        }
+        "create_message" => messages::say(app, &caller.authorize()?, session()?, &rest).await,
         _ => Err(RequestFailure::NoRoute.into()),
     }
 }

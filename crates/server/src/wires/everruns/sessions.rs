@@ -161,7 +161,7 @@ pub async fn change(
         tags: changes.tags.map(TagsUpdate::Replace),
     };
     let session = agent_sessions::update(app, granted, id, update).await?;
-    shown(StatusCode::OK, &session, is_pinned(app, &granted.also()?, id).await?)
+    shown(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
 /// `DELETE /sessions/{session}`: with all that was said in it.
@@ -181,7 +181,7 @@ pub async fn cancel(May(granted): May<UseSessions>, State(app): State<App>, sess
 /// What is no id; what is not there or not the caller's.
 pub async fn stop(app: &App, granted: &Granted<UseSessions>, id: &str) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
-    let before = agent_sessions::get(app, &granted.also()?, id).await?;
+    let before = agent_sessions::get(app, &granted.authorize()?, id).await?;
     let after = agent_sessions::cancel(app, granted, id).await?;
     let body = match after.revision > before.revision {
         true => json!({ "status": "cancelled", "message": "Turn cancelled" }),
@@ -227,7 +227,7 @@ pub async fn put_away(
         true => agent_sessions::archive(app, granted, id).await?,
         false => agent_sessions::unarchive(app, granted, id).await?,
     };
-    shown(StatusCode::OK, &session, is_pinned(app, &granted.also()?, id).await?)
+    shown(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
 async fn is_pinned(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<bool, Failure> {

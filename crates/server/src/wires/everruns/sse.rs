@@ -52,7 +52,7 @@ pub async fn open(
     session: PathText,
     RawQuery(query): RawQuery,
 ) -> Result<Response, EverrunsError> {
-    let granted = caller.may::<ViewSessions>().map_err(Failure::from)?;
+    let granted = caller.authorize::<ViewSessions>().map_err(Failure::from)?;
     let id = ids::read_session(&text(session))?;
     let query = Query::read(query.as_deref());
     let since = query.text("since_id")?.or_else(|| last_event(&headers)).map(ids::read_event).transpose()?;
@@ -61,7 +61,7 @@ pub async fn open(
     let follow = agent_events::follow(&app, granted.clone(), id, since).await?.only(only, exclude);
     let (out, frames) = mpsc::channel(FRAMES_WAITING);
     let organization = granted.organization();
-    let visitor = Visitor::of(&app, &Method::GET, &headers, caller.by().address)?;
+    let visitor = Visitor::of(&app, &Method::GET, &headers, caller.attribution().address)?;
     let access = Looks::follow(&app, Looking::Stream, signals::access(&caller));
     let stream = Stream {
         app: app.clone(),
@@ -190,7 +190,7 @@ impl Stream {
             Err(Failure::Refused(_) | Failure::Unauthenticated) => return Err(End::Refused),
             Err(failure) => return Err(failed(failure)),
         };
-        let may = caller.may::<ViewSessions>().is_ok_and(|may| may.organization() == self.organization);
+        let may = caller.authorize::<ViewSessions>().is_ok_and(|may| may.organization() == self.organization);
         if may { Ok(()) } else { Err(End::Refused) }
     }
 

@@ -8,14 +8,14 @@ use crate::wires::{credential, layers};
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use store::access::Right;
-use store::{Caller, Chosen, Granted};
+use store::access::PermissionType;
+use store::{Caller, Granted, OrganizationChoice};
 
 /// The header that chooses the organization.
 const ORGANIZATION: &str = "x-organization-id";
 
 /// The organization that a request names.
-pub fn chosen(headers: &HeaderMap) -> Chosen {
+pub fn chosen(headers: &HeaderMap) -> OrganizationChoice {
     layers::chosen(headers, ORGANIZATION)
 }
 
@@ -34,13 +34,13 @@ impl FromRequestParts<App> for Known {
 }
 
 /// A caller that has the right `P` in the chosen organization.
-pub struct May<P: Right>(pub Granted<P>);
+pub struct May<P: PermissionType>(pub Granted<P>);
 
-impl<P: Right> FromRequestParts<App> for May<P> {
+impl<P: PermissionType> FromRequestParts<App> for May<P> {
     type Rejection = MobileError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, MobileError> {
         let Known(caller) = Known::from_request_parts(parts, app).await?;
-        Ok(May(caller.may::<P>().map_err(Failure::from)?))
+        Ok(May(caller.authorize::<P>().map_err(Failure::from)?))
     }
 }

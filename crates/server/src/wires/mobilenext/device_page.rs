@@ -20,7 +20,7 @@ use domain::Refusal;
 use domain::device_login::{DeviceLogin, shown, typed_code};
 use domain::ids::OrganizationId;
 use sha2::{Digest, Sha256};
-use store::{Caller, Chosen};
+use store::{Caller, OrganizationChoice};
 
 const STYLE: &str = include_str!("../../../templates/device.css");
 
@@ -99,7 +99,7 @@ struct SignedIn {
 async fn signed_in(
     app: &App,
     headers: &HeaderMap,
-    chosen: Chosen,
+    chosen: OrganizationChoice,
     Address(address): Address,
 ) -> Result<SignedIn, Failure> {
     let token = own_cookie(app, headers);
@@ -119,7 +119,7 @@ pub async fn show(
         Ok(code) => code.unwrap_or_default(),
         Err(failure) => return Page::of(None, "").wrong(failure),
     };
-    let signed = match signed_in(&app, &headers, Chosen::ByDefault, address).await {
+    let signed = match signed_in(&app, &headers, OrganizationChoice::ByDefault, address).await {
         Ok(signed) => signed,
         Err(Failure::Unauthenticated) => return Page::of(None, &code).answer(StatusCode::OK),
         Err(failure) => return Page::of(None, &code).wrong(failure),
@@ -191,8 +191,11 @@ async fn acted(app: App, headers: HeaderMap, address: Address, request: Request)
 async fn decide(app: &App, headers: &HeaderMap, address: Address, form: &Form) -> Response {
     let allows = form.action == "allow";
     // Only who lets a program in says where it acts.
-    let chosen =
-        if allows { Chosen::Named(OrganizationId::parse(&form.organization)) } else { Chosen::ByDefault };
+    let chosen = if allows {
+        OrganizationChoice::Named(OrganizationId::parse(&form.organization))
+    } else {
+        OrganizationChoice::ByDefault
+    };
     let signed = match signed_in(app, headers, chosen, address).await {
         Ok(signed) => signed,
         Err(failure) => return Page::of(None, &form.code).wrong(failure),

@@ -10,8 +10,8 @@ use super::keys::{IdPath, id};
 use super::sessions::answer;
 use super::shapes::Time;
 use crate::failure::Failure;
-use crate::operations::invitations::{self, Invited};
-use crate::operations::memberships::{self, Member};
+use crate::operations::invitations::{self, ReceivedInvitation};
+use crate::operations::memberships::{self, OrganizationMember};
 use crate::state::App;
 use crate::wires::layers::{self, Whole};
 use axum::extract::State;
@@ -37,8 +37,8 @@ struct MemberEntry<'a> {
     joined_at: Time,
 }
 
-impl<'a> From<&'a Member> for MemberEntry<'a> {
-    fn from(member: &'a Member) -> MemberEntry<'a> {
+impl<'a> From<&'a OrganizationMember> for MemberEntry<'a> {
+    fn from(member: &'a OrganizationMember) -> MemberEntry<'a> {
         MemberEntry {
             user_id: member.principal.id.0,
             email: member.principal.email.as_deref(),
@@ -84,7 +84,7 @@ struct Members<'a> {
 /// `GET /members`: the people of the organization; who manages them sees who is invited as well.
 pub async fn list(May(granted): May<ViewSessions>, State(app): State<App>) -> Result<Response, MobileError> {
     let members = memberships::list(&app, &granted).await?;
-    let open = match granted.also::<ManageMembers>() {
+    let open = match granted.authorize::<ManageMembers>() {
         Ok(granted) => invitations::list_here(&app, &granted).await?,
         Err(_) => Vec::new(),
     };
@@ -170,9 +170,9 @@ struct OwnInvitation<'a> {
     expires_at: Time,
 }
 
-impl<'a> From<&'a Invited> for OwnInvitation<'a> {
-    fn from(invited: &'a Invited) -> OwnInvitation<'a> {
-        let Invited { invitation, organization, inviter } = invited;
+impl<'a> From<&'a ReceivedInvitation> for OwnInvitation<'a> {
+    fn from(invited: &'a ReceivedInvitation) -> OwnInvitation<'a> {
+        let ReceivedInvitation { invitation, organization, inviter } = invited;
         OwnInvitation {
             id: invitation.id.0,
             organization_id: invitation.organization.0,

@@ -18,7 +18,8 @@ use store::access::UseSessions;
 /// `GET /organizations`: those the caller may act in, the oldest first.
 pub async fn list(Known(caller): Known, State(app): State<App>) -> Result<Response, MobileError> {
     caller.refuse_connector().map_err(Failure::from)?;
-    let account = if caller.may_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
+    let account =
+        if caller.authorize_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
     let found = organizations::list(&app, &caller).await?;
     let entries =
         found.iter().map(|(organization, role)| OrganizationEntry::new(organization, *role, account));

@@ -127,12 +127,12 @@ pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<Under
         "fleet.allocate" => allocate(app, caller, params).await?,
         "fleet.release" => {
             let device = device_id(&params)?;
-            device_sessions::release_anywhere(app, &caller.may::<UseSessions>()?, &device).await?;
+            device_sessions::release_anywhere(app, &caller.authorize::<UseSessions>()?, &device).await?;
             json!({ "status": "ok" })
         }
         "uploads.create" => upload(app, caller, params).await?,
         command if command.starts_with("device.") => {
-            let granted = caller.may::<UseSessions>()?;
+            let granted = caller.authorize::<UseSessions>()?;
             let device = device_id(&params)?;
             let underway = drive::start(app, &granted, &device, command, params).await?;
             return Ok(underway.finish().boxed());
@@ -150,21 +150,21 @@ pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<Under
 
 /// What the caller holds or waits for.
 async fn held(app: &App, caller: &Caller) -> Result<Value, Failure> {
-    let open = devices::held_by_caller(app, &caller.may::<ViewSessions>()?).await?;
+    let open = devices::held_by_caller(app, &caller.authorize::<ViewSessions>()?).await?;
     serde_json::to_value(RemoteDevice::all(&open)).map_err(Failure::internal)
 }
 
 async fn offers(app: &App, caller: &Caller) -> Result<Value, Failure> {
-    let offers = devices::offers(app, &caller.may::<ViewSessions>()?).await?;
+    let offers = devices::offers(app, &caller.authorize::<ViewSessions>()?).await?;
     Ok(json!({ "devices": offers.iter().map(FleetDevice::from).collect::<Vec<_>>() }))
 }
 
 /// The way of mobilecli up to 1.0.0: a session of its own for each device.
 async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Result<Value, Failure> {
-    let granted = caller.may::<UseSessions>()?;
+    let granted = caller.authorize::<UseSessions>()?;
     let ask: Ask = read_params(params)?;
     let wanted = Wanted::new(ask.filters)?;
-    devices::could_match(app, &granted.also()?, &wanted).await?;
+    devices::could_match(app, &granted.authorize()?, &wanted).await?;
     let session = device_sessions::create(app, &granted).await?;
     match device_sessions::request_device(app, &granted, session.id, wanted).await {
         Ok(hold) => serde_json::to_value(Allocated::new(session.id, &hold)).map_err(Failure::internal),
@@ -177,7 +177,7 @@ async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Res
 }
 
 async fn upload(app: &App, caller: &Caller, params: Map<String, Value>) -> Result<Value, Failure> {
-    let granted = caller.may::<UseSessions>()?;
+    let granted = caller.authorize::<UseSessions>()?;
     let name = params.get("filename").and_then(Value::as_str).unwrap_or_default();
     let size = params.get("filesize").and_then(Value::as_u64).unwrap_or_default();
     let upload = files::announce_upload(app, &granted, name, size).await?;

@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
 use store::access::ViewSessions;
-use store::{Caller, Chosen, Topic};
+use store::{Caller, OrganizationChoice, Topic};
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
@@ -58,7 +58,7 @@ const POLICY: u16 = 1008;
 #[derive(Clone)]
 pub struct Visitor {
     credential: Option<String>,
-    chosen: Chosen,
+    chosen: OrganizationChoice,
     address: Option<IpAddr>,
 }
 
@@ -342,7 +342,7 @@ impl Conversation {
     }
 
     async fn subscription(&self, caller: &Caller) -> Result<Subscription, Failure> {
-        let organization = caller.may::<ViewSessions>()?.organization();
+        let organization = caller.authorize::<ViewSessions>()?.organization();
         let topics = signals::access(caller).chain([Topic::Holds(organization.0)]);
         // Before the first look, so that nothing is missed in between.
         let looks = Looks::follow(&self.app, Looking::Subscriber, topics);
@@ -350,7 +350,7 @@ impl Conversation {
     }
 
     async fn devices(&self, caller: &Caller) -> Result<Vec<Value>, Failure> {
-        let held = devices::held_by_caller(&self.app, &caller.may::<ViewSessions>()?).await?;
+        let held = devices::held_by_caller(&self.app, &caller.authorize::<ViewSessions>()?).await?;
         RemoteDevice::all(&held)
             .iter()
             .map(|device| serde_json::to_value(device).map_err(Failure::internal))

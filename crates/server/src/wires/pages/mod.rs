@@ -19,7 +19,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use store::{Caller, Chosen};
+use store::{Caller, OrganizationChoice};
 use words::failed;
 
 /// The routes, for the table of callers.
@@ -102,8 +102,13 @@ impl FromRequestParts<App> for SignedIn {
         let away = || Redirect::to("/sign-in?back=/account").into_response();
         let Some(token) = own_cookie(app, &parts.headers) else { return Err(away()) };
         same_site(app, &parts.method, &parts.headers).map_err(failed)?;
-        match authenticate_from(app, Some(&token), Chosen::ByDefault, layers::address(&parts.extensions))
-            .await
+        match authenticate_from(
+            app,
+            Some(&token),
+            OrganizationChoice::ByDefault,
+            layers::address(&parts.extensions),
+        )
+        .await
         {
             Ok(caller) => layers::recognized(app, parts, caller).map(SignedIn).map_err(failed),
             Err(Failure::Unauthenticated) => Err(away()),

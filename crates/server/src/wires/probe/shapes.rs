@@ -135,7 +135,7 @@ fn permissions(scopes: Scopes) -> Permissions {
 /// `AuthApiToken`, with an id of ours, by which it can be asked for without its secret.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct ApiToken {
+pub struct ApiKey {
     id: Uuid,
     created: String,
     updated: String,
@@ -149,12 +149,12 @@ pub struct ApiToken {
     token: Option<String>,
 }
 
-impl ApiToken {
+impl ApiKey {
     /// A key as its owner sees it, who may `own`.
-    pub fn new(shown: Shown, own: PermissionSet, now: Micros) -> ApiToken {
+    pub fn new(shown: Shown, own: PermissionSet, now: Micros) -> ApiKey {
         let Shown { token, secret } = shown;
         let expired = has_expired(&token, now);
-        ApiToken {
+        ApiKey {
             id: token.credential.id.0,
             created: time(token.credential.created),
             updated: time(token.updated),
@@ -168,8 +168,8 @@ impl ApiToken {
     }
 
     /// The same without the secret: what is kept of an answer that is given once.
-    pub fn hidden(self) -> ApiToken {
-        ApiToken { token: None, ..self }
+    pub fn hidden(self) -> ApiKey {
+        ApiKey { token: None, ..self }
     }
 }
 
@@ -178,7 +178,7 @@ impl ApiToken {
 #[serde(rename_all = "kebab-case")]
 pub struct ApiTokens {
     /// Null when there are none.
-    pub api_tokens: Option<Vec<ApiToken>>,
+    pub api_tokens: Option<Vec<ApiKey>>,
 }
 
 /// `UserShort`.

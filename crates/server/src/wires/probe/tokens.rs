@@ -2,7 +2,7 @@
 
 use super::caller::Known;
 use super::fields::{Fields, Reads};
-use super::shapes::{Answer, ApiToken, ApiTokens, answer};
+use super::shapes::{Answer, ApiKey, ApiTokens, answer};
 use crate::failure::Failure;
 use crate::operations::api_tokens::{self, Change, Shown};
 use crate::state::App;
@@ -20,7 +20,7 @@ const MAX_TTL: i64 = 3_155_760_000;
 pub async fn list(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
     let expired = include_expired(query.as_deref())?;
     let found = api_tokens::list(&app, &known.caller, expired).await?;
-    let shape = |shown| ApiToken::new(shown, known.caller.permissions(), app.now());
+    let shape = |shown| ApiKey::new(shown, known.caller.permissions(), app.now());
     let tokens = found.into_iter().map(shape).collect::<Vec<_>>();
     answer(&ApiTokens { api_tokens: (!tokens.is_empty()).then_some(tokens) })
 }
@@ -32,7 +32,7 @@ pub async fn create(known: Known, State(app): State<App>, Whole(request): Whole)
     let ttl = fields.number("ttl", 0..=MAX_TTL).map_err(Failure::from)?.unwrap_or(0);
     let scopes = fields.scopes("permissions").map_err(Failure::from)?;
     let made = api_tokens::create(&app, &known.caller, ttl, scopes).await?;
-    let made = ApiToken::new(made, known.caller.permissions(), app.now());
+    let made = ApiKey::new(made, known.caller.permissions(), app.now());
     let mut response = answer(&made)?;
     let mut kept = serde_json::to_vec(&made.hidden()).map_err(Failure::internal)?;
     kept.push(b'\n');
@@ -90,5 +90,5 @@ fn unrestricted(fields: &Fields) -> Result<(), Failure> {
 }
 
 fn shown(app: &App, known: &Known, shown: Shown) -> Answer {
-    answer(&ApiToken::new(shown, known.caller.permissions(), app.now()))
+    answer(&ApiKey::new(shown, known.caller.permissions(), app.now()))
 }

@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use domain::Refusal;
 use protocol::SERVES_HEADER as SERVES;
-use store::access::Right;
+use store::access::PermissionType;
 use store::{Caller, Granted};
 
 /// The header that chooses the organization.
@@ -50,9 +50,9 @@ pub fn serves(headers: &HeaderMap) -> Result<Serves, Refusal> {
 }
 
 /// A worker or a host that may serve whom it asks to.
-pub struct Serving<P: Right>(pub Reach<P>);
+pub struct Serving<P: PermissionType>(pub Reach<P>);
 
-impl<P: Right> FromRequestParts<App> for Serving<P> {
+impl<P: PermissionType> FromRequestParts<App> for Serving<P> {
     type Rejection = TenureError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Serving<P>, TenureError> {
@@ -63,13 +63,13 @@ impl<P: Right> FromRequestParts<App> for Serving<P> {
 }
 
 /// A caller that has the right `P` in the chosen organization.
-pub struct May<P: Right>(pub Granted<P>);
+pub struct May<P: PermissionType>(pub Granted<P>);
 
-impl<P: Right> FromRequestParts<App> for May<P> {
+impl<P: PermissionType> FromRequestParts<App> for May<P> {
     type Rejection = TenureError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, TenureError> {
         let Known(caller) = Known::from_request_parts(parts, app).await?;
-        Ok(May(caller.may::<P>().map_err(Failure::from)?))
+        Ok(May(caller.authorize::<P>().map_err(Failure::from)?))
     }
 }

@@ -23,7 +23,7 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use store::Chosen;
+use store::OrganizationChoice;
 use store::access::ConnectHosts;
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
@@ -74,7 +74,7 @@ pub async fn open(
     let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
     // Hosts have no share each: screenshots are large, and a host's key is the operator's own.
     intake.count(app.front.budget.hold(Vec::new()));
-    let address = caller.by().address;
+    let address = caller.attribution().address;
     let (span, tasks) = (Span::current(), app.tasks.clone());
     upgrade.on_upgrade(move |socket| async move {
         let link = Link { app, credential, chosen, serves, address, intake };
@@ -85,7 +85,7 @@ pub async fn open(
 struct Link {
     app: App,
     credential: String,
-    chosen: Chosen,
+    chosen: OrganizationChoice,
     serves: Serves,
     address: Option<IpAddr>,
     /// What counts the bytes of frames that are under way.

@@ -51,7 +51,7 @@ pub async fn revoke(
     State(app): State<App>,
     Whole(request): Whole,
 ) -> Result<Json<Answer>, TenureError> {
-    caller.may_in_account::<store::access::ManageMembers>().map_err(Failure::from)?;
+    caller.authorize_in_account::<store::access::ManageMembers>().map_err(Failure::from)?;
     let body: Query = layers::json(&app, request).await?;
     let mut query = query(&body).map_err(Failure::from)?;
     if let Some(user) = &body.user {

@@ -90,7 +90,7 @@ pub async fn get(Known(caller): Known, State(app): State<App>) -> Answer {
             since_us: status.since.map(|since| since.0),
             recovery_codes: status.recovery_codes,
         },
-        authenticated_us: caller.authenticated().map(|at| at.0),
+        authenticated_us: caller.last_authentication().map(|at| at.0),
     })
     .into_response())
 }

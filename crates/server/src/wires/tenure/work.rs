@@ -22,7 +22,7 @@ use domain::json::{self, REPORTED};
 use protocol::{WARNING_HEADER, work as said};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use store::Chosen;
+use store::OrganizationChoice;
 use store::access::ConnectWorkers;
 
 /// How long a claim waits before its key is read again: a revoked one must not be given work.
@@ -157,9 +157,9 @@ async fn held(app: &App, session: Session, parts: &Parts) -> Result<Held, Failur
     let token = credential.as_deref().and_then(TurnToken::parse).ok_or(Failure::Unauthenticated)?;
     let session = session.ok().and_then(|Path(text)| SessionId::parse(&text));
     let (turn, key) = work::turn_of(app, &token, session.ok_or(Failure::Unauthenticated)?).await?;
-    let chosen = Chosen::Named(Some(turn.organization));
+    let chosen = OrganizationChoice::Named(Some(turn.organization));
     let caller = owner_of(app, &key, chosen, layers::address(&parts.extensions)).await?;
-    Held::by(&layers::recognized(app, parts, caller)?.may::<ConnectWorkers>()?, turn)
+    Held::by(&layers::recognized(app, parts, caller)?.authorize::<ConnectWorkers>()?, turn)
 }
 
 /// That the body is about the turn of the token.

@@ -26,24 +26,24 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let agents = json!({ "name": "builder", "system_prompt": "" });
-        let granted = begun(&ana, "everruns", "/v1/agents", &agents).await.may().unwrap();
+        let granted = begun(&ana, "everruns", "/v1/agents", &agents).await.authorize().unwrap();
         let new = NewAgent { name: "builder".into(), ..NewAgent::default() };
         let agent = agents::create(world.app(), &granted, new).await.unwrap();
 
         let sessions = json!({ "prompt": "Once" });
         let path = at(acme, "/sessions");
-        let granted = begun(&ana, "devin", &path, &sessions).await.may().unwrap();
+        let granted = begun(&ana, "devin", &path, &sessions).await.authorize().unwrap();
         let post = Post { text: "Once".into(), ..Post::default() };
         let create = Create { message: Some(post.clone()), ..Create::default() };
         let session = agent_create::create(world.app(), &granted, create).await.unwrap();
 
         let said = json!({ "message": "Twice?" });
         let messages = format!("{path}/{}/messages", session.id.uuid().simple());
-        let granted = begun(&ana, "devin", &messages, &said).await.may().unwrap();
+        let granted = begun(&ana, "devin", &messages, &said).await.authorize().unwrap();
         agent_messages::post(world.app(), &granted, session.id, Post { text: "Twice?".into(), ..post }).await.unwrap();
 
         let devices = json!({});
-        let granted = begun(&ana, "mobilenext", "/api/v1/sessions", &devices).await.may().unwrap();
+        let granted = begun(&ana, "mobilenext", "/api/v1/sessions", &devices).await.authorize().unwrap();
         let device = device_sessions::create(world.app(), &granted).await.unwrap();
 
         // While the first one may be at work still, nobody else may begin.
@@ -93,8 +93,8 @@ both! {
         let body = json!({ "prompt": "x" });
         refused(&keyed(&world.stranger(None), "k", &path, &body).await, 401, "Unauthorized");
         refused(&keyed(&ana, "k", &path, &body).await, 403, "UseSessions");
-        let system = store::System::for_administration();
-        world.store().set_member(&system.within(acme), ana.principal, Role::Readwrite, crate::world::START).await.unwrap();
+        let system = store::System::administration();
+        world.store().set_member(&system.grant(acme), ana.principal, Role::Readwrite, crate::world::START).await.unwrap();
         assert_eq!(keyed(&ana, "k", &path, &body).await.status, 200);
         let wrong = keyed(&ana, "w", &path, &json!({})).await;
         refused(&wrong, 422, "prompt");

@@ -248,7 +248,7 @@ both! {
         assert_eq!(admin.post(&format!("{path}/tags"), json!({ "tags": ["a"] })).await.json(), json!({ "tags": ["a"] }));
         assert_eq!(viewer.get(&format!("{path}/tags")).await.json(), json!({ "tags": ["a"] }));
         refused(&ana.get("/v3/enterprise/sessions").await, 403, "ViewSessions");
-        world.store().delete_organization(&store::System::for_administration(), globex, crate::world::START).await.unwrap();
+        world.store().delete_organization(&store::System::administration(), globex, crate::world::START).await.unwrap();
         assert_eq!(ids(viewer.get("/v3/enterprise/sessions").await.json()), vec![one]);
         assert_eq!(ids(viewer.get("/v3/enterprise/sessions?include_deleted_orgs=true").await.json()).len(), 2);
         assert_eq!(admin.post(&format!("{path}/messages"), json!({ "message": "x" })).await.status, 403);

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use server::operations::authenticate::authenticate;
 use server::operations::work::{self, Claim, Held, Reach, TurnKey};
 use std::time::Duration;
-use store::Chosen;
+use store::OrganizationChoice;
 
 impl Actor<'_> {
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
@@ -64,8 +64,8 @@ impl<'w> Worker<'w> {
     /// Takes up what waits longest; somebody has to have posted.
     pub async fn claim(admin: &Actor<'w>) -> Worker<'w> {
         let app = admin.world.app();
-        let caller = authenticate(app, admin.key.as_deref(), Chosen::ByDefault).await.unwrap();
-        let worker = caller.may().unwrap();
+        let caller = authenticate(app, admin.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
+        let worker = caller.authorize().unwrap();
         let reach = Reach::Organization(worker.clone());
         let key = SecretHash([0; 32]);
         let claim = Claim { worker: "test".into(), agents: None, wait: Duration::ZERO, key };

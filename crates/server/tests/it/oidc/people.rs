@@ -9,11 +9,11 @@ use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::time::Span;
 use serde_json::{Value, json};
 use store::access::{ManageMembers, ViewAudit};
-use store::{GivenBy, Identity, System};
+use store::{Identity, RoleSource, System};
 use totp_rs::{Builder, Secret};
 
 fn system() -> System {
-    System::for_administration()
+    System::administration()
 }
 
 fn said(mut claims: Value, more: Value) -> Value {
@@ -23,17 +23,17 @@ fn said(mut claims: Value, more: Value) -> Value {
 
 async fn identified(door: &Door, subject: &str) -> Option<PrincipalId> {
     let identity = Identity { issuer: &door.issuer.url, subject };
-    door.world.store().identified(&system(), identity).await.unwrap()
+    door.world.store().find_person_by_identity(&system(), identity).await.unwrap()
 }
 
 async fn role_of(door: &Door, person: PrincipalId, organization: OrganizationId) -> Option<Role> {
-    let all = door.world.store().members(&system()).await.unwrap();
+    let all = door.world.store().list_members(&system()).await.unwrap();
     all.into_iter().find(|(place, who, _)| (*place, *who) == (organization, person)).map(|(.., role)| role)
 }
 
 async fn actions(world: &World) -> Vec<String> {
-    let account = system().account::<ViewAudit>();
-    let lines = world.store().audit_lines_account(&account, None, 50).await.unwrap().items;
+    let account = system().grant_account::<ViewAudit>();
+    let lines = world.store().list_account_audit_entries(&account, None, 50).await.unwrap().items;
     lines.into_iter().map(|line| line.line.action).collect()
 }
 
@@ -52,7 +52,7 @@ both! {
         assert_eq!(led, "/account");
         assert!(browser.page("/account").await.contains("by your organization"));
         assert_eq!(identified(&door, "1").await, Some(id));
-        let login = &world.store().open_logins(&system(), id).await.unwrap()[0];
+        let login = &world.store().list_open_logins(&system(), id).await.unwrap()[0];
         assert_eq!(login.methods.iter().map(|method| method.name()).collect::<Vec<_>>(), ["fed"]);
         assert_eq!(login.authenticated, world.app().now());
 
@@ -67,7 +67,7 @@ both! {
         let at = world.app().now() - Span::minutes(3);
         let (_, led) = door.comes(said(ana(), json!({ "auth_time": at.0 / 1_000_000 }))).await;
         assert_eq!(led, "/account");
-        let login = world.store().open_logins(&system(), id).await.unwrap().remove(0);
+        let login = world.store().list_open_logins(&system(), id).await.unwrap().remove(0);
         assert_eq!(login.authenticated, at, "as the issuer says");
     }
 
@@ -92,7 +92,7 @@ both! {
             assert!(browser.page(&format!("/sign-in?failed={word}")).await.contains(sentence));
         }
         // Each is noted once in a while, however often they try.
-        let lines = world.store().audit_lines_account(&system().account::<ViewAudit>(), None, 50).await.unwrap().items;
+        let lines = world.store().list_account_audit_entries(&system().grant_account::<ViewAudit>(), None, 50).await.unwrap().items;
         let failed = lines.iter().map(|line| &line.line).filter(|line| line.action == "login.fail");
         let noted = failed.map(|line| json!([line.thing, line.details["subject"], line.details["why"]]));
         let expected = [json!(["", "1", "unknown"]), json!(["", "1", "suspended"]), json!(["", "9", "unknown"])];
@@ -109,7 +109,7 @@ both! {
         let (mut browser, led) = door.comes(eve.clone()).await;
         assert_eq!(led, "/account");
         assert!(browser.page("/account").await.contains("You have no password here"));
-        let known = world.store().known(&system(), "eve@example.com").await.unwrap().unwrap();
+        let known = world.store().find_person_by_email(&system(), "eve@example.com").await.unwrap().unwrap();
         assert_eq!((known.password_hash, known.person.first_name.as_str()), (None, "Eve"));
         assert_eq!(identified(&door, "2").await, Some(known.person.principal.id));
 
@@ -117,7 +117,7 @@ both! {
         let bob = json!({ "sub": "3", "email": "bob@example.com", "preferred_username": "bob" });
         assert_eq!(door.comes(bob).await.1, "/sign-in?failed=unverified");
         assert_eq!(door.comes(json!({ "sub": "3" })).await.1, "/sign-in?failed=unverified");
-        assert!(world.store().known(&system(), "bob@example.com").await.unwrap().is_none());
+        assert!(world.store().find_person_by_email(&system(), "bob@example.com").await.unwrap().is_none());
         let unverified = json!({ "sub": "4", "email": ANA, "email_verified": false });
         assert_eq!(door.comes(unverified).await.1, "/sign-in?failed=unverified");
         assert_ne!(identified(&door, "4").await, Some(id));
@@ -127,7 +127,7 @@ both! {
         for (_, led) in futures_util::future::join_all(many).await {
             assert_eq!(led, "/account");
         }
-        let all = world.store().principals(&system()).await.unwrap();
+        let all = world.store().list_principals(&system()).await.unwrap();
         assert_eq!(all.len(), 3, "ana, eve and m");
     }
 
@@ -182,7 +182,7 @@ both! {
         let (_, roles) = now(json!([]), places).await;
         assert_eq!(roles, [None, Some("admin"), Some("readonly")], "the last admin stays");
         first.page("/account").await;
-        world.store().set_member(&system().within::<ManageMembers>(beta), boss, Role::Admin, world.app().now()).await.unwrap();
+        world.store().set_member(&system().grant::<ManageMembers>(beta), boss, Role::Admin, world.app().now()).await.unwrap();
         let (_, roles) = now(json!(["unknown"]), places).await;
         assert_eq!(roles, [None, None, Some("readonly")]);
         // The issuer says that it does not say all: nothing is taken.
@@ -234,7 +234,7 @@ both! {
         .await;
         let now = async |groups: Value| {
             assert_eq!(door.comes(said(ana(), json!({ "groups": groups }))).await.1, "/account");
-            let person = world.store().person(&system().over(id)).await.unwrap();
+            let person = world.store().load_person(&system().grant_person(id)).await.unwrap();
             person.principal.account_role.map(AccountRole::name)
         };
         let key = world.actor(id, None, None).await;
@@ -247,7 +247,7 @@ both! {
         assert_eq!(now(json!([])).await, None);
         assert_eq!(reads("/v3/enterprise/organizations").await, 403);
         // What was given by hand stays, whatever groups say.
-        world.store().set_account_role(&system(), id, Some(AccountRole::Viewer), GivenBy::Hand, world.app().now()).await.unwrap();
+        world.store().set_account_role(&system(), id, Some(AccountRole::Viewer), RoleSource::Hand, world.app().now()).await.unwrap();
         assert_eq!(now(json!(["ops"])).await, Some("viewer"));
         assert!(actions(world).await.contains(&"user.account_role".to_owned()));
         // Somebody new may come where a group means something.
@@ -279,7 +279,7 @@ both! {
         let fields = [("challenge", challenge), ("code", &code()), ("back", "/account?done=shown")];
         let answer = browser.send("POST", "/sign-in/code", &fields).await;
         assert_eq!(answer.headers["location"], "/account?done=shown");
-        let login = world.store().open_logins(&system(), id).await.unwrap().remove(0);
+        let login = world.store().list_open_logins(&system(), id).await.unwrap().remove(0);
         assert_eq!(login.methods.iter().map(|method| method.name()).collect::<Vec<_>>(), ["fed", "otp", "mfa"]);
     }
 

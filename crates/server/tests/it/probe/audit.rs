@@ -8,16 +8,20 @@ use axum::http::Request;
 use domain::permission::Role;
 use domain::time::Span;
 use std::net::SocketAddr;
-use store::{AuditLine, System};
+use store::{AuditEntry, System};
 
 /// The lines about signing in and passwords, the oldest first.
-async fn lines(world: &World) -> Vec<AuditLine> {
-    let all =
-        world.store().audit_lines_account(&System::for_jobs().account(), None, 1000).await.unwrap().items;
-    let about = |line: &AuditLine| {
+async fn lines(world: &World) -> Vec<AuditEntry> {
+    let all = world
+        .store()
+        .list_account_audit_entries(&System::background_jobs().grant_account(), None, 1000)
+        .await
+        .unwrap()
+        .items;
+    let about = |line: &AuditEntry| {
         line.line.action.starts_with("login.") || line.line.action.starts_with("password.")
     };
-    let mut lines: Vec<AuditLine> = all.into_iter().filter(about).collect();
+    let mut lines: Vec<AuditEntry> = all.into_iter().filter(about).collect();
     lines.reverse();
     lines
 }

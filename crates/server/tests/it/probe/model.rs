@@ -15,7 +15,7 @@ use serde_json::json;
 use server::operations::logins;
 use server::operations::tokens::{self, Use};
 use std::time::Duration;
-use store::{Chosen, System};
+use store::{OrganizationChoice, System};
 
 const PEOPLE: usize = 2;
 const LIMIT: usize = 3;
@@ -136,9 +136,9 @@ impl<'w> Run<'w> {
             return;
         }
         let (id, owner) = (sid(&self.tokens[token].text), self.people[session.owner].id);
-        let own = System::for_jobs().over(owner);
+        let own = System::background_jobs().grant_person(owner);
         let store = self.world.store();
-        let noted = || async { store.login(&own, id).await.unwrap().seen == now };
+        let noted = || async { store.load_login(&own, id).await.unwrap().seen == now };
         crate::world::until("the use is noted", noted).await;
     }
 
@@ -235,7 +235,7 @@ impl<'w> Run<'w> {
     async fn state(&mut self, person: usize, active: bool) {
         let state = if active { PrincipalState::Active } else { PrincipalState::Suspended };
         let (store, id) = (self.world.store(), self.people[person].id);
-        store.set_principal_state(&System::for_jobs(), id, state, self.now()).await.unwrap();
+        store.set_principal_state(&System::background_jobs(), id, state, self.now()).await.unwrap();
         self.people[person].active = active;
         if !active {
             self.end_all_of(person, None);
@@ -244,7 +244,7 @@ impl<'w> Run<'w> {
 
     async fn leave_and_return(&mut self, person: usize) {
         let (store, id, now) = (self.world.store(), self.people[person].id, self.now());
-        let granted = System::for_jobs().within(self.organization);
+        let granted = System::background_jobs().grant(self.organization);
         store.remove_member(&granted, id, now).await.unwrap();
         // It ends what is bound to the organization; a session of a sign-in is bound to none.
         store.set_member(&granted, id, Role::Readwrite, now).await.unwrap();
@@ -291,7 +291,10 @@ impl<'w> Run<'w> {
                 Err(_) => false,
                 Ok(claims) => {
                     let (id, hash) = (claims.session().unwrap(), claims.hash());
-                    app.store.caller_signed_in(id, &hash, Chosen::ByDefault, app.now()).await.is_ok()
+                    app.store
+                        .authenticate_login(id, &hash, OrganizationChoice::ByDefault, app.now())
+                        .await
+                        .is_ok()
                 }
             };
             let session = &self.sessions[token.session];

@@ -56,8 +56,8 @@ both! {
         let again = second.signed_in("ana@example.com").await;
         assert_eq!((again.sessions().await, ana.sessions().await), (1, 1));
         assert!(!world.stranger(again.key.as_deref()).is_good().await, "and its token opens nothing elsewhere");
-        let system = store::System::for_jobs();
-        let ended = second.store().ended_by_restore(&system, Micros(world.app().now().0)).await.unwrap();
+        let system = store::System::background_jobs();
+        let ended = second.store().count_restore_revocations(&system, Micros(world.app().now().0)).await.unwrap();
         assert_eq!((ended.logins, ended.keys), (1, 2));
         let proof = second.store().verify_audit(&system, None, None).await.unwrap().unwrap();
         assert!(proof.lines > 5);
@@ -71,8 +71,8 @@ both! {
         assert!(!second.stranger(ana.key.as_deref()).is_good().await);
         assert_eq!(second.stranger(key.key.as_deref()).get("/api/v1/sessions").await.status, 200);
         // The feed of the people says that the session ended: it has a line for each.
-        let people = store::System::for_jobs().within(domain::ids::OrganizationId::PEOPLE);
-        let feed = second.store().changes(&people, 0, 100).await.unwrap();
+        let people = store::System::background_jobs().grant(domain::ids::OrganizationId::PEOPLE);
+        let feed = second.store().list_changes(&people, 0, 100).await.unwrap();
         assert_eq!(format!("{feed:?}").matches("Ended").count(), 1, "{feed:?}");
         store::Database::open(&place.url, OpenMode::Existing, 0).await.unwrap().close().await;
     }

@@ -72,14 +72,14 @@ both! {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Readwrite, "ana@example.com").await;
         let other = world.beside(|_| {}).await;
-        let system = System::for_administration();
+        let system = System::administration();
         let ana = world.signed_in("ana@example.com").await;
         world.store().set_principal_state(&system, id, PrincipalState::Suspended, START).await.unwrap();
         good_nowhere(&ana, &other).await;
         world.store().set_principal_state(&system, id, PrincipalState::Active, START).await.unwrap();
         good_nowhere(&ana, &other).await;
         let ana = world.signed_in("ana@example.com").await;
-        world.store().remove_member(&system.within(acme), id, START).await.unwrap();
+        world.store().remove_member(&system.grant(acme), id, START).await.unwrap();
         assert!(ana.is_good().await, "leaving an organization ends what acted in it, and nothing else");
         assert_eq!(ana.get("/api/v1/sessions").await.status, 403);
         world.store().set_principal_state(&system, id, PrincipalState::Deleted, START).await.unwrap();

@@ -39,7 +39,7 @@ both! {
         let suspended = world.user(acme, Role::Admin, "sue@example.com").await;
         let deleted = world.user(acme, Role::Admin, "del@example.com").await;
         let pending = world.user(acme, Role::Admin, "pen@example.com").await;
-        let system = System::for_administration();
+        let system = System::administration();
         for (id, state) in [
             (suspended, PrincipalState::Suspended),
             (deleted, PrincipalState::Deleted),
@@ -124,8 +124,8 @@ both! {
             world.advance(Span::minutes(24 * 60));
             assert!(long.is_good().await, "day {day}");
             let noted = || async {
-                let known = world.store().known(&System::for_sign_in(), "ana@example.com").await.unwrap().unwrap();
-                let open = world.store().open_logins(&System::for_sign_in(), known.person.principal.id).await.unwrap();
+                let known = world.store().find_person_by_email(&System::sign_in(), "ana@example.com").await.unwrap().unwrap();
+                let open = world.store().list_open_logins(&System::sign_in(), known.person.principal.id).await.unwrap();
                 open.iter().any(|login| login.seen == world.app().now())
             };
             crate::world::until("the use is noted", noted).await;
@@ -137,9 +137,9 @@ both! {
         world.advance(Span::seconds(1));
         assert!(!long.is_good().await);
         world.sweep().await;
-        let view = System::for_administration().within::<store::access::ViewSessions>(domain::ids::OrganizationId::PEOPLE);
+        let view = System::administration().grant::<store::access::ViewSessions>(domain::ids::OrganizationId::PEOPLE);
         // The lines of the beginning are no longer kept.
-        assert_eq!(world.store().changes(&view, 3, 100).await.unwrap().latest, 6, "all three ended");
+        assert_eq!(world.store().list_changes(&view, 3, 100).await.unwrap().latest, 6, "all three ended");
     }
 
     async fn a_clock_that_stands_still_still_gives_sessions_of_their_own(world: &World) {
@@ -236,7 +236,7 @@ both! {
         world.user(acme, Role::Admin, "ana@example.com").await;
         let dearer = world.beside(|settings| settings.argon2_memory = 64 << 10).await;
         let hash = async || {
-            let known = world.store().known(&System::for_sign_in(), "ana@example.com").await.unwrap();
+            let known = world.store().find_person_by_email(&System::sign_in(), "ana@example.com").await.unwrap();
             known.unwrap().password_hash.unwrap()
         };
         assert!(hash().await.contains("m=8,"));

@@ -4,7 +4,7 @@ use crate::world::{Actor, START, World};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{AccountRole, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
-use store::{GivenBy, System};
+use store::{RoleSource, System};
 
 /// Somebody who calls.
 pub struct Who<'w> {
@@ -30,7 +30,7 @@ pub async fn machine(world: &World, home: OrganizationId, role: Role) -> Actor<'
         account_role: None,
         default_organization: None,
     };
-    let system = System::for_administration();
+    let system = System::administration();
     world.store().create_principal(&system, &new, None, Some((home, role))).await.unwrap();
     world.actor(id, Some(home), None).await
 }
@@ -38,8 +38,8 @@ pub async fn machine(world: &World, home: OrganizationId, role: Role) -> Actor<'
 /// A person with a role in the account, who is a member of nothing.
 async fn person(world: &World, role: AccountRole) -> Actor<'_> {
     let id = world.principal(None, None).await;
-    let system = System::for_administration();
-    world.store().set_account_role(&system, id, Some(role), GivenBy::Hand, START).await.unwrap();
+    let system = System::administration();
+    world.store().set_account_role(&system, id, Some(role), RoleSource::Hand, START).await.unwrap();
     world.actor(id, None, None).await
 }
 

@@ -112,7 +112,7 @@ mod tests {
         let mut watches: Vec<_> =
             (0..1000).map(|id| signals.watch(vec![Topic::Access(Uuid::from_u128(id))])).collect();
         let mut woken = || {
-            let woken = watches.iter_mut().filter_map(|watch| watch.changed().now_or_never());
+            let woken = watches.iter_mut().filter_map(|watch| watch.wait_for_commit().now_or_never());
             woken.filter(|open| *open).count()
         };
         let topics = (0..500).map(|id| Topic::Access(Uuid::from_u128(id))).collect();

@@ -10,7 +10,7 @@ mod value;
 mod writer;
 
 use crate::database::Batch;
-use crate::database::counts::Written;
+use crate::database::counts::WriteCounts;
 use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
 use crate::database::location::{Protection, Secret};
@@ -82,8 +82,8 @@ impl Postgres {
         &self.inner.damage
     }
 
-    pub(super) fn written(&self) -> Written {
-        self.inner.writer.written()
+    pub(super) fn write_counts(&self) -> WriteCounts {
+        self.inner.writer.write_counts()
     }
 
     pub(super) fn lanes(&self) -> &Lanes {

@@ -2,7 +2,7 @@
 
 use super::connection::Address;
 use super::transaction::{self as transaction, Line, Trouble};
-use crate::database::counts::{Counts, Written};
+use crate::database::counts::{Counts, WriteCounts};
 use crate::database::ended::{EndGuard, Ended};
 use crate::database::signal::Signals;
 use crate::database::{Batch, DatabaseError};
@@ -57,8 +57,8 @@ impl Writer {
         Writer { orders: Mutex::new(Some(sender)), counts, ended }
     }
 
-    pub(super) fn written(&self) -> Written {
-        self.counts.written()
+    pub(super) fn write_counts(&self) -> WriteCounts {
+        self.counts.write_counts()
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Outcome {

@@ -10,7 +10,7 @@ pub(super) mod lock;
 mod reader;
 mod writer;
 
-use crate::database::counts::Written;
+use crate::database::counts::WriteCounts;
 use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
 use crate::database::signal::Signals;
@@ -107,8 +107,8 @@ impl Sqlite {
         &self.inner.damage
     }
 
-    pub(super) fn written(&self) -> Written {
-        self.inner.writer.written()
+    pub(super) fn write_counts(&self) -> WriteCounts {
+        self.inner.writer.write_counts()
     }
 
     pub(super) fn signals(&self) -> &Signals {

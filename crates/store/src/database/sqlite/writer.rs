@@ -4,7 +4,7 @@
 //! that the more callers there are, the larger the groups become.
 
 use super::{bind, failed};
-use crate::database::counts::{Counts, Written};
+use crate::database::counts::{Counts, WriteCounts};
 use crate::database::ended::Ended;
 use crate::database::signal::Signals;
 use crate::database::{Batch, DatabaseError, Statement};
@@ -60,8 +60,8 @@ impl Writer {
         Ok(Writer { orders: Mutex::new(Some(sender)), places, counts, ended })
     }
 
-    pub(super) fn written(&self) -> Written {
-        self.counts.written()
+    pub(super) fn write_counts(&self) -> WriteCounts {
+        self.counts.write_counts()
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Outcome {

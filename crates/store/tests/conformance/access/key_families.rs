@@ -6,11 +6,11 @@ use domain::ids::{CredentialId, PrincipalId, SessionId};
 use domain::login::{Login, Method, Origin};
 use domain::network::Networks;
 use domain::time::{Micros, Span};
-use store::{By, Chosen, Opening, Store, System};
+use store::{Attribution, LoginExpectations, OrganizationChoice, Store, System};
 
 /// Whoever calls with a key.
 fn with(key: CredentialId) -> System {
-    system().on_behalf_of(By { credential: Some(key), ..By::NOBODY })
+    system().attribute_to(Attribution { credential: Some(key), ..Attribution::TENURE })
 }
 
 async fn keep(store: &Store, by: &System, owner: PrincipalId, networks: &str) -> (CredentialId, SecretHash) {
@@ -39,17 +39,17 @@ async fn opened(store: &Store, owner: PrincipalId, key: CredentialId) -> Session
         scopes: None,
         ended: None,
     };
-    let open = store.open_logins(&system(), owner).await.unwrap().len();
-    let opening = Opening { open, ..Opening::default() };
+    let open = store.list_open_logins(&system(), owner).await.unwrap().len();
+    let opening = LoginExpectations { open, ..LoginExpectations::default() };
     store.open_login(&system(), login, &SecretHash([9; 32]), &opening).await.unwrap().id
 }
 
 async fn good(store: &Store, secret: &SecretHash) -> bool {
-    store.caller(secret, Chosen::ByDefault, NOW).await.is_ok()
+    store.authenticate_key(secret, OrganizationChoice::ByDefault, NOW).await.is_ok()
 }
 
 async fn session_good(store: &Store, id: SessionId, now: Micros) -> bool {
-    store.caller_signed_in(id, &SecretHash([9; 32]), Chosen::ByDefault, now).await.is_ok()
+    store.authenticate_login(id, &SecretHash([9; 32]), OrganizationChoice::ByDefault, now).await.is_ok()
 }
 
 both! {
@@ -61,13 +61,13 @@ both! {
         let (child, child_secret) = keep(&store, &with(root), bob, "").await;
         // Made in a session that the child opened.
         let session = opened(&store, bob, child).await;
-        let in_session = system().on_behalf_of(By { login: Some(session), ..By::NOBODY });
+        let in_session = system().attribute_to(Attribution { login: Some(session), ..Attribution::TENURE });
         let (grandchild, grandchild_secret) = keep(&store, &in_session, bob, "").await;
         let (_, other) = keep(&store, &system(), bob, "").await;
         let made_by = |id| {
             let store = store.clone();
             async move {
-                let keys = store.credentials(&system()).await.unwrap();
+                let keys = store.list_credentials(&system()).await.unwrap();
                 keys.iter().find(|key| key.id == id).unwrap().made_by
             }
         };
@@ -89,7 +89,7 @@ both! {
         let (_, second) = keep(&store, &system(), ana, "").await;
         let (_, of_bob) = keep(&store, &with(one), bob, "").await;
         let (_, bobs) = keep(&store, &system(), bob, "").await;
-        store.revoke_tokens(&system().over(ana), NOW).await.unwrap();
+        store.revoke_all_api_keys(&system().grant_person(ana), NOW).await.unwrap();
         for (secret, stays) in [(first, false), (second, false), (of_bob, false), (bobs, true)] {
             assert_eq!(good(&store, &secret).await, stays);
         }
@@ -104,14 +104,14 @@ both! {
         // The key renews itself; what it made goes on.
         let (new, new_secret) = keep(&store, &with(old), ana, "").await;
         for _ in 0..2 {
-            store.succeed_credential(&system(), old, new, NOW).await.unwrap();
+            store.replace_credential(&system(), old, new, NOW).await.unwrap();
         }
         assert!(!good(&store, &old_secret).await);
         assert!(good(&store, &new_secret).await && good(&store, &child).await);
         // One that it made renews it: they are each other's family, and that ends.
-        store.succeed_credential(&system(), new, root, NOW).await.unwrap();
+        store.replace_credential(&system(), new, root, NOW).await.unwrap();
         let (ring, ring_secret) = keep(&store, &with(root), ana, "").await;
-        store.succeed_credential(&system(), root, ring, NOW).await.unwrap();
+        store.replace_credential(&system(), root, ring, NOW).await.unwrap();
         store.revoke_credential(&system(), ring, NOW).await.unwrap();
         for secret in [new_secret, child, ring_secret] {
             assert!(!good(&store, &secret).await);
@@ -126,7 +126,7 @@ both! {
         let minute = Span::minutes(1);
         let aging = plain.clone().limiting_keys(KeyLimits { age: Some(minute), idle: None });
         let idling = plain.clone().limiting_keys(KeyLimits { age: None, idle: Some(minute) });
-        let until = aging.caller(&secret, Chosen::ByDefault, NOW).await.unwrap().until();
+        let until = aging.authenticate_key(&secret, OrganizationChoice::ByDefault, NOW).await.unwrap().expires();
         assert_eq!(until, Some(NOW + minute));
         let just_before = Micros(NOW.0 + minute.0 - 1);
         for (store, uses, at, expected) in [
@@ -139,9 +139,9 @@ both! {
             (&aging, false, NOW + minute, false),
         ] {
             if uses {
-                store.credential_used(&system(), key, NOW + Span(1)).await.unwrap();
+                store.record_credential_use(&system(), key, NOW + Span(1)).await.unwrap();
             }
-            assert_eq!(store.caller(&secret, Chosen::ByDefault, at).await.is_ok(), expected);
+            assert_eq!(store.authenticate_key(&secret, OrganizationChoice::ByDefault, at).await.is_ok(), expected);
         }
         assert!(session_good(&plain, session, NOW + minute).await);
         assert!(!session_good(&aging, session, NOW + minute).await, "nor does what it opened last");
@@ -157,14 +157,14 @@ both! {
         let (there, elsewhere) = (Some("192.0.2.7".parse().unwrap()), Some("203.0.113.1".parse().unwrap()));
         let mut callers = Vec::new();
         for secret in [secret, child] {
-            callers.push(store.caller(&secret, Chosen::ByDefault, NOW).await.unwrap());
+            callers.push(store.authenticate_key(&secret, OrganizationChoice::ByDefault, NOW).await.unwrap());
         }
         let hash = SecretHash([9; 32]);
-        callers.push(store.caller_signed_in(session, &hash, Chosen::ByDefault, NOW).await.unwrap().0);
+        callers.push(store.authenticate_login(session, &hash, OrganizationChoice::ByDefault, NOW).await.unwrap().0);
         for caller in callers {
-            assert!(caller.may_come_from(there) && !caller.may_come_from(elsewhere) && !caller.may_come_from(None));
+            assert!(caller.accepts_address(there) && !caller.accepts_address(elsewhere) && !caller.accepts_address(None));
         }
-        let caller = store.caller(&anywhere, Chosen::ByDefault, NOW).await.unwrap();
-        assert!(caller.may_come_from(elsewhere) && caller.may_come_from(None));
+        let caller = store.authenticate_key(&anywhere, OrganizationChoice::ByDefault, NOW).await.unwrap();
+        assert!(caller.accepts_address(elsewhere) && caller.accepts_address(None));
     }
 }

@@ -211,11 +211,11 @@ impl World {
         for (organization, _) in &self.organizations {
             let expected = self.expected(filter, Some(*organization));
             let granted = viewer(*organization);
-            let list = async |select| store.agent_session_list(&granted, filter, select).await.unwrap();
+            let list = async |select| store.list_agent_sessions(&granted, filter, select).await.unwrap();
             compare(&expected, filter, offset, limit, list).await;
         }
-        let granted = system().account();
-        let list = async |select| store.agent_session_list_account(&granted, filter, select).await.unwrap();
+        let granted = system().grant_account();
+        let list = async |select| store.list_account_agent_sessions(&granted, filter, select).await.unwrap();
         compare(&self.expected(filter, None), filter, offset, limit, list).await;
         self.check_facets(store, filter).await;
     }
@@ -223,7 +223,7 @@ impl World {
     async fn check_facets(&self, store: &Store, filter: &SessionFilter) {
         let (organization, _) = self.organizations[0];
         let expected = self.expected(filter, Some(organization));
-        let mut found = store.agent_session_facets(&viewer(organization), filter).await.unwrap();
+        let mut found = store.load_agent_session_facets(&viewer(organization), filter).await.unwrap();
         assert!(found.tags.is_sorted_by(|a, b| a.1 >= b.1));
         found.states.sort_by_key(|(state, _)| state.name());
         found.agents.sort();
@@ -338,18 +338,18 @@ both! {
             SessionFilter { origins: Some(vec![nul()]), ..Default::default() },
             SessionFilter { repos: Some(vec![nul(), String::new()]), ..Default::default() },
         ] {
-            let found = store.agent_session_list(&viewer(acme), &filter, all).await.unwrap();
+            let found = store.list_agent_sessions(&viewer(acme), &filter, all).await.unwrap();
             assert_eq!(found, Listed { items: vec![], total: 0, more: false });
-            let found = store.agent_session_list_account(&system().account(), &filter, all).await.unwrap();
+            let found = store.list_account_agent_sessions(&system().grant_account(), &filter, all).await.unwrap();
             assert_eq!(found.total, 0);
         }
         let nothing = Select::Offset { offset: u64::MAX, limit: 0 };
-        let found = store.agent_session_list(&viewer(acme), &SessionFilter::default(), nothing).await.unwrap();
+        let found = store.list_agent_sessions(&viewer(acme), &SessionFilter::default(), nothing).await.unwrap();
         assert_eq!((found.items.len(), found.total, found.more), (0, 1, false));
         let only = Select::Offset { offset: 0, limit: 0 };
-        let found = store.agent_session_list(&viewer(acme), &SessionFilter::default(), only).await.unwrap();
+        let found = store.list_agent_sessions(&viewer(acme), &SessionFilter::default(), only).await.unwrap();
         assert_eq!((found.items.len(), found.total, found.more), (0, 1, true));
         let before = Select::Before { position: Some((NOW, SessionId::new(NOW, 0))), limit: 3 };
-        assert!(store.agent_session_list(&viewer(acme), &SessionFilter::default(), before).await.unwrap().items.is_empty());
+        assert!(store.list_agent_sessions(&viewer(acme), &SessionFilter::default(), before).await.unwrap().items.is_empty());
     }
 }

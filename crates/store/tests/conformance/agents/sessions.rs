@@ -13,7 +13,7 @@ use domain::time::{Micros, Span};
 use futures_util::future::join_all;
 use serde_json::json;
 use store::access::ViewSessions;
-use store::{Birth, Error, FileKind, NewFile, SealedSecret, Store, Topic};
+use store::{Error, FileKind, NewAgentSession, NewFile, SealedSecret, Store, Topic};
 
 fn agent(organization: OrganizationId, name: &str, at: Micros) -> Agent {
     Agent {
@@ -53,19 +53,19 @@ both! {
         store.create_agent(&user(acme), &new).await.unwrap();
         store.create_agent(&user(globex), &agent(globex, "writer", NOW)).await.unwrap();
         exists(store.create_agent(&user(acme), &agent(acme, "writer", NOW)).await);
-        assert_eq!(store.agent(&viewer(acme), old.id).await.unwrap(), old);
-        assert_eq!(store.agent_by_name(&viewer(acme), "tester").await.unwrap(), new);
-        not_found(store.agent(&viewer(globex), old.id).await, Thing::Agent);
-        let all = store.agents(&viewer(acme), None, 0, 1).await.unwrap();
+        assert_eq!(store.load_agent(&viewer(acme), old.id).await.unwrap(), old);
+        assert_eq!(store.load_agent_by_name(&viewer(acme), "tester").await.unwrap(), new);
+        not_found(store.load_agent(&viewer(globex), old.id).await, Thing::Agent);
+        let all = store.list_agents(&viewer(acme), None, 0, 1).await.unwrap();
         assert_eq!(all, Listed { items: vec![new.clone()], total: 2, more: true });
         for (search, count) in [("WRITER", 1), ("the ", 2), ("100% of tests", 2), ("1%0", 0), ("_", 0), ("\\", 0)] {
-            let found = store.agents(&viewer(acme), Some(search), 0, 10).await.unwrap();
+            let found = store.list_agents(&viewer(acme), Some(search), 0, 10).await.unwrap();
             assert_eq!((found.total, found.items.len()), (count, count as usize), "{search}");
         }
         // A change on what has changed meanwhile is not kept, though the clock stands still.
         let renamed = Agent { name: "author".into(), ..old.clone() };
         let kept = store.update_agent(&user(acme), &old, &renamed).await.unwrap();
-        assert_eq!(store.agent(&viewer(acme), old.id).await.unwrap(), kept);
+        assert_eq!(store.load_agent(&viewer(acme), old.id).await.unwrap(), kept);
         assert!(matches!(store.update_agent(&user(acme), &old, &renamed).await, Err(Error::Stale)));
         let taken = Agent { name: "tester".into(), ..kept.clone() };
         exists(store.update_agent(&user(acme), &kept, &taken).await);
@@ -82,7 +82,7 @@ both! {
             store.ensure_default_agent(&granted, AgentId::new(NOW, bytes()), NOW).await.unwrap()
         })).await;
         assert!(made.iter().all(|agent| agent == &made[0]));
-        assert_eq!(store.agents(&viewer(acme), None, 0, 10).await.unwrap().total, 1);
+        assert_eq!(store.list_agents(&viewer(acme), None, 0, 10).await.unwrap().total, 1);
     }
 
     async fn an_agent_session_is_written_and_read_back(db: &TestDatabase) {
@@ -105,32 +105,32 @@ both! {
         ];
         for (number, step) in (1..).zip(steps) {
             session = act(&store, &session, step(&session), NOW + Span::seconds(number)).await.unwrap();
-            assert_eq!(store.agent_session(&viewer(acme), session.id).await.unwrap(), session, "step {number}");
-            let account = store.find_agent_session(&system().account(), session.id).await.unwrap();
+            assert_eq!(store.load_agent_session(&viewer(acme), session.id).await.unwrap(), session, "step {number}");
+            let account = store.find_agent_session(&system().grant_account(), session.id).await.unwrap();
             assert_eq!(account, session);
         }
         assert_eq!(session.revision, 8);
-        let said = store.messages(&viewer(acme), session.id, 0, 2).await.unwrap();
+        let said = store.list_messages(&viewer(acme), session.id, 0, 2).await.unwrap();
         assert_eq!((texts(&said.items), said.total, said.more), (vec!["do it", "and more"], 3, true));
-        let said = store.messages(&viewer(acme), session.id, 2, 9).await.unwrap();
+        let said = store.list_messages(&viewer(acme), session.id, 2, 9).await.unwrap();
         assert_eq!((texts(&said.items), said.total, said.more), (vec!["yes\0"], 3, false));
         assert_eq!(said.items[0].source, Source::Agent);
-        assert_eq!(store.message(&user(acme), session.id, 3).await.unwrap(), said.items[0]);
+        assert_eq!(store.load_message(&user(acme), session.id, 3).await.unwrap(), said.items[0]);
         // Nobody else finds it, and a wrong tail is another session.
         let other = SessionId::new(session.id.created(), session.id.tail() ^ 1);
         for (organization, id) in [(globex, session.id), (acme, other)] {
             let viewer = viewer(organization);
-            not_found(store.agent_session(&viewer, id).await, Thing::Session);
-            not_found(store.messages(&viewer, id, 0, 9).await, Thing::Session);
-            not_found(store.message(&viewer, id, 1).await, Thing::Session);
-            not_found(store.events(&viewer, id, &EventQuery::after(0, 9)).await, Thing::Session);
-            not_found(store.streamed_output(&viewer, id, 0, 9).await, Thing::Session);
-            not_found(store.session_attachments(&viewer, id).await, Thing::Session);
+            not_found(store.load_agent_session(&viewer, id).await, Thing::Session);
+            not_found(store.list_messages(&viewer, id, 0, 9).await, Thing::Session);
+            not_found(store.load_message(&viewer, id, 1).await, Thing::Session);
+            not_found(store.list_events(&viewer, id, &EventQuery::after(0, 9)).await, Thing::Session);
+            not_found(store.load_streamed_output(&viewer, id, 0, 9).await, Thing::Session);
+            not_found(store.list_session_attachments(&viewer, id).await, Thing::Session);
             not_found(store.pin_session(&viewer, id).await, Thing::Session);
-            assert_eq!(store.event_at(&viewer, id, 1).await.unwrap(), None);
-            assert!(store.session_secrets(&viewer, id).await.unwrap().is_empty());
+            assert_eq!(store.load_event(&viewer, id, 1).await.unwrap(), None);
+            assert!(store.list_session_secrets(&viewer, id).await.unwrap().is_empty());
         }
-        not_found(store.find_agent_session(&system().account(), other).await, Thing::Session);
+        not_found(store.find_agent_session(&system().grant_account(), other).await, Thing::Session);
     }
 
     async fn what_changed_meanwhile_is_stale_and_leaves_nothing(db: &TestDatabase) {
@@ -141,14 +141,14 @@ both! {
         let late = act(&store, &old, Command::Post(message(owner, "lost")), NOW).await;
         assert!(matches!(late, Err(Error::Stale)), "{late:?}");
         assert!(matches!(store.delete_agent_session(&user(acme), &old, NOW).await, Err(Error::Stale)));
-        assert_eq!(store.agent_session(&viewer(acme), old.id).await.unwrap(), new);
-        assert_eq!(texts(&store.messages(&viewer(acme), old.id, 0, 9).await.unwrap().items), ["one", "two"]);
+        assert_eq!(store.load_agent_session(&viewer(acme), old.id).await.unwrap(), new);
+        assert_eq!(texts(&store.list_messages(&viewer(acme), old.id, 0, 9).await.unwrap().items), ["one", "two"]);
         // Sixteen at once on the same session: one after the other, and none is lost.
         let posts = (0..16).map(|number| {
             let store = &store;
             async move {
                 loop {
-                    let session = store.agent_session(&viewer(acme), old.id).await.unwrap();
+                    let session = store.load_agent_session(&viewer(acme), old.id).await.unwrap();
                     let post = Command::Post(message(owner, &number.to_string()));
                     match act(store, &session, post, NOW).await {
                         Err(Error::Stale) => {}
@@ -158,7 +158,7 @@ both! {
             }
         });
         join_all(posts).await;
-        let said = store.messages(&viewer(acme), old.id, 0, 99).await.unwrap();
+        let said = store.list_messages(&viewer(acme), old.id, 0, 99).await.unwrap();
         assert_eq!((said.items.len(), said.total), (18, 18));
         assert!((1..).zip(&said.items).all(|(place, message)| message.sequence == place));
     }
@@ -172,7 +172,7 @@ both! {
         let session = act(&store, &session, report(&session, items), NOW).await.unwrap();
         let session = act(&store, &session, finish(&session, "abc"), NOW).await.unwrap();
         let all = EventQuery::after(0, 1_000);
-        let events = store.events(&viewer(acme), session.id, &all).await.unwrap();
+        let events = store.list_events(&viewer(acme), session.id, &all).await.unwrap();
         assert_eq!((events.total, events.more), (session.events as u64, false));
         let events = events.items;
         assert!((1..).zip(&events).all(|(place, event)| event.sequence == place && event.session == session.id));
@@ -196,15 +196,15 @@ both! {
             let total = events.iter().filter(|event| anywhere.matches(event)).count() as u64;
             let more = expected.len() > query.limit as usize;
             expected.truncate(query.limit as usize);
-            let found = store.events(&viewer(acme), session.id, &query).await.unwrap();
+            let found = store.list_events(&viewer(acme), session.id, &query).await.unwrap();
             assert_eq!(found, Listed { items: expected, total, more }, "{query:?}");
         }
-        let streamed = store.streamed_output(&user(acme), session.id, 1, session.events).await.unwrap();
+        let streamed = store.load_streamed_output(&user(acme), session.id, 1, session.events).await.unwrap();
         let streams = |event: &&domain::agent::Event| event.kind == EventKind::OutputDelta;
         assert_eq!(streamed, events.iter().filter(streams).cloned().collect::<Vec<_>>());
         assert!(!streamed.is_empty());
-        assert_eq!(store.event_at(&viewer(acme), session.id, 2).await.unwrap(), Some(events[1].id));
-        assert_eq!(store.event_at(&viewer(acme), session.id, 999).await.unwrap(), None);
+        assert_eq!(store.load_event(&viewer(acme), session.id, 2).await.unwrap(), Some(events[1].id));
+        assert_eq!(store.load_event(&viewer(acme), session.id, 999).await.unwrap(), None);
     }
 
     async fn a_child_and_its_parent_change_together(db: &TestDatabase) {
@@ -221,27 +221,27 @@ both! {
                 let changes = decide(&session, granted.actor(), Command::Start, &moment(NOW))?;
                 let of_parent = decide(&parent, granted.actor(), Command::AddChild(id), &moment(NOW))?;
                 let secret = SealedSecret { key: "TOKEN".into(), ciphertext: vec![0, 1, 255], sensitive: true };
-                Ok(Birth { session, changes, parent: Some((parent.clone(), of_parent)), secrets: vec![secret] })
+                Ok(NewAgentSession { session, changes, parent: Some((parent.clone(), of_parent)), secrets: vec![secret] })
             }
         };
         let tail = || random_tail(bytes());
         let child = store.create_agent_session(&granted, NOW, tail(), birth(parent.clone())).await.unwrap();
-        let known = store.agent_session(&viewer(acme), parent.id).await.unwrap();
+        let known = store.load_agent_session(&viewer(acme), parent.id).await.unwrap();
         assert_eq!((known.children.clone(), known.revision), (vec![child.id], 2));
         let stale = store.create_agent_session(&granted, NOW, tail(), birth(parent)).await;
         assert!(matches!(stale, Err(Error::Stale)), "{stale:?}");
         let both = Select::Offset { offset: 0, limit: 10 };
-        let all = store.agent_session_list(&viewer(acme), &Default::default(), both).await.unwrap();
+        let all = store.list_agent_sessions(&viewer(acme), &Default::default(), both).await.unwrap();
         assert_eq!(all.items, [child.clone(), known], "the second left nothing behind");
-        let secrets = store.session_secrets(&user(acme), child.id).await.unwrap();
+        let secrets = store.list_session_secrets(&user(acme), child.id).await.unwrap();
         assert_eq!(secrets, [SealedSecret { key: "TOKEN".into(), ciphertext: vec![0, 1, 255], sensitive: true }]);
-        let (place, sealed) = store.all_secrets(&system(), None, 9).await.unwrap().remove(0);
+        let (place, sealed) = store.list_all_secrets(&system(), None, 9).await.unwrap().remove(0);
         assert_eq!(sealed, secrets[0]);
-        assert!(store.all_secrets(&system(), Some(&place), 9).await.unwrap().is_empty());
+        assert!(store.list_all_secrets(&system(), Some(&place), 9).await.unwrap().is_empty());
         store.replace_secret(&system(), &place, &[0, 1, 255], &[7]).await.unwrap();
         let again = store.replace_secret(&system(), &place, &[0, 1, 255], &[8]).await;
         assert!(matches!(again, Err(Error::Stale)), "{again:?}");
-        assert_eq!(store.session_secrets(&user(acme), child.id).await.unwrap()[0].ciphertext, [7]);
+        assert_eq!(store.list_session_secrets(&user(acme), child.id).await.unwrap()[0].ciphertext, [7]);
     }
 
     async fn no_two_agent_sessions_share_a_time(db: &TestDatabase) {
@@ -265,7 +265,7 @@ both! {
         assert!(refused(store.create_agent(&user(acme), &agent(acme, "x", NOW)).await.unwrap_err()));
         let birth = |id| {
             let session = AgentSession::new(acme, id, given(owner));
-            Ok(Birth { session, changes: vec![], parent: None, secrets: vec![] })
+            Ok(NewAgentSession { session, changes: vec![], parent: None, secrets: vec![] })
         };
         assert!(refused(store.create_agent_session(&user(acme), NOW, 1, birth).await.unwrap_err()));
     }
@@ -276,21 +276,21 @@ both! {
         let session = create(&store, acme, given(owner), Some("go"), NOW).await;
         let session = act(&store, &session, claim(), NOW).await.unwrap();
         let session = act(&store, &session, report(&session, vec![Item::Output("a".into())]), NOW).await.unwrap();
-        let quiet = store.changes(&viewer(acme), 0, 99).await.unwrap().latest;
+        let quiet = store.list_changes(&viewer(acme), 0, 99).await.unwrap().latest;
         let topic = |session: &AgentSession| Topic::Agent { organization: acme.0, created_us: session.id.created().0 };
         let mut news = db.watch([topic(&session)]);
         let session = act(&store, &session, report(&session, vec![Item::Output("b".into())]), NOW).await.unwrap();
-        assert!(news.changed().await, "who follows the session is woken");
-        assert_eq!(store.changes(&viewer(acme), 0, 99).await.unwrap().latest, quiet);
+        assert!(news.wait_for_commit().await, "who follows the session is woken");
+        assert_eq!(store.list_changes(&viewer(acme), 0, 99).await.unwrap().latest, quiet);
         let session = act(&store, &session, finish(&session, "ab"), NOW).await.unwrap();
         store.delete_agent_session(&user(acme), &session, NOW).await.unwrap();
-        let lines = store.changes(&viewer(acme), 0, 99).await.unwrap().lines;
+        let lines = store.list_changes(&viewer(acme), 0, 99).await.unwrap().lines;
         assert!((1..).zip(&lines).all(|(place, line)| line.sequence == place));
         assert!(lines.iter().all(|line| line.session.kind == Kind::Agent && line.session.id == session.id));
         assert_eq!(lines[0].what, What::Created);
         assert_eq!(lines.last().map(|line| (line.what, line.revision)), Some((What::Deleted, session.revision + 1)));
         assert!(lines.is_sorted_by_key(|line| line.revision));
-        assert!(store.session_revisions(&viewer(acme), Kind::Agent, 9).await.unwrap().is_empty());
+        assert!(store.list_session_revisions(&viewer(acme), Kind::Agent, 9).await.unwrap().is_empty());
     }
 
     async fn what_is_deleted_is_gone_and_its_rest_is_removed_bit_by_bit(db: &TestDatabase) {
@@ -319,14 +319,14 @@ both! {
         for number in 0..5 {
             session = act(&store, &session, Command::Post(message(owner, &number.to_string())), NOW).await.unwrap();
         }
-        let attached = store.session_attachments(&viewer(acme), session.id).await.unwrap();
+        let attached = store.list_session_attachments(&viewer(acme), session.id).await.unwrap();
         assert_eq!(attached, [(Source::User, second.attachments[0].clone(), NOW)]);
         store.pin_session(&viewer(acme), session.id).await.unwrap();
         store.delete_agent_session(&user(acme), &session, NOW).await.unwrap();
-        not_found(store.agent_session(&viewer(acme), session.id).await, Thing::Session);
-        not_found(store.messages(&viewer(acme), session.id, 0, 9).await, Thing::Session);
-        assert!(store.pinned_sessions(&viewer(acme), &[session.id]).await.unwrap().is_empty());
-        let facets = store.agent_session_facets(&viewer(acme), &Default::default()).await.unwrap();
+        not_found(store.load_agent_session(&viewer(acme), session.id).await, Thing::Session);
+        not_found(store.list_messages(&viewer(acme), session.id, 0, 9).await, Thing::Session);
+        assert!(store.list_pinned_sessions(&viewer(acme), &[session.id]).await.unwrap().is_empty());
+        let facets = store.load_agent_session_facets(&viewer(acme), &Default::default()).await.unwrap();
         assert_eq!(facets, Default::default());
         // Nothing takes its place while something of it is left.
         let other = Store::new(db.open_again().await);
@@ -337,7 +337,7 @@ both! {
             assert!(rounds < 50, "it ends");
         }
         assert!(rounds > 3, "bit by bit: {rounds}");
-        assert_eq!(store.expired_files(&system(), NOW).await.unwrap()[0].id, file);
+        assert_eq!(store.list_expired_files(&system(), NOW).await.unwrap()[0].id, file);
         let left = "SELECT (SELECT COUNT(*) FROM messages WHERE session_us = $1)
                          + (SELECT COUNT(*) FROM pins WHERE session_us = $1)
                          + (SELECT COUNT(*) FROM session_tags WHERE session_us = $1)";
@@ -348,8 +348,8 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (_, secret) = crate::world::key(&store, owner, Some(acme), None).await;
-        let caller = store.caller(&secret.hash(), store::Chosen::ByDefault, NOW).await.unwrap();
-        let mine = caller.may::<ViewSessions>().unwrap();
+        let caller = store.authenticate_key(&secret.hash(), store::OrganizationChoice::ByDefault, NOW).await.unwrap();
+        let mine = caller.authorize::<ViewSessions>().unwrap();
         let (one, two) = (
             create(&store, acme, given(owner), None, NOW).await.id,
             create(&store, acme, given(owner), None, NOW).await.id,
@@ -357,13 +357,13 @@ both! {
         for _ in 0..2 {
             store.pin_session(&mine, two).await.unwrap();
         }
-        assert_eq!(store.pinned_sessions(&mine, &[one, two]).await.unwrap(), [two]);
-        assert!(store.pinned_sessions(&mine, &[one]).await.unwrap().is_empty());
-        assert!(store.pinned_sessions(&viewer(acme), &[one, two]).await.unwrap().is_empty());
+        assert_eq!(store.list_pinned_sessions(&mine, &[one, two]).await.unwrap(), [two]);
+        assert!(store.list_pinned_sessions(&mine, &[one]).await.unwrap().is_empty());
+        assert!(store.list_pinned_sessions(&viewer(acme), &[one, two]).await.unwrap().is_empty());
         for _ in 0..2 {
             store.unpin_session(&mine, two).await.unwrap();
         }
-        assert!(store.pinned_sessions(&mine, &[one, two]).await.unwrap().is_empty());
+        assert!(store.list_pinned_sessions(&mine, &[one, two]).await.unwrap().is_empty());
     }
 
     async fn stats_count_every_session_once(db: &TestDatabase) {
@@ -372,7 +372,7 @@ both! {
         let first = create(&store, acme, given(owner), None, NOW).await;
         create(&store, acme, given(owner), None, NOW).await;
         let first = act(&store, &first, Command::Archive, NOW).await.unwrap();
-        let stats = store.agent_session_stats(&viewer(acme)).await.unwrap();
+        let stats = store.load_agent_session_stats(&viewer(acme)).await.unwrap();
         assert_eq!((stats.total, stats.archived), (2, 1));
         let mut by_state = stats.by_state;
         by_state.sort_by_key(|(state, _)| state.name());

@@ -8,19 +8,22 @@ use domain::refusal::{Refusal, Thing};
 use domain::session::SessionKey;
 use domain::time::{Micros, Span};
 use serde_json::json;
-use store::{AuditLine, Begun, By, CycleLimit, Error, NewAuditLine, Scope, Store, StoredAnswer};
+use store::{
+    Attribution, AuditEntry, CycleLimit, Error, IdempotencyScope, IdempotencyState, NewAuditEntry, Store,
+    StoredResponse,
+};
 
 async fn candidates(store: &Store, agents: Option<&[&str]>, limit: u32) -> Vec<SessionKey> {
     let agents = agents.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-    store.claim_candidates(&system(), None, agents.as_deref(), limit).await.unwrap()
+    store.list_claim_candidates(&system(), None, agents.as_deref(), limit).await.unwrap()
 }
 
 /// As a worker does: the first candidate is claimed and its organization noted.
 async fn work(store: &Store, now: Micros) -> Option<OrganizationId> {
     let key = candidates(store, None, 1).await.pop()?;
-    let session = store.agent_session(&viewer(key.organization), key.id).await.unwrap();
+    let session = store.load_agent_session(&viewer(key.organization), key.id).await.unwrap();
     act(store, &session, claim(), now).await.unwrap();
-    store.note_served(&system(), key.organization).await.unwrap();
+    store.record_served_organization(&system(), key.organization).await.unwrap();
     Some(key.organization)
 }
 
@@ -58,7 +61,7 @@ both! {
         for (id, ids) in &organizations {
             let of = first.iter().filter(|key| key.organization == *id).map(|key| key.id).collect::<Vec<_>>();
             assert_eq!(of, *ids, "the oldest first");
-            let only = store.claim_candidates(&system(), Some(*id), None, 2).await.unwrap();
+            let only = store.list_claim_candidates(&system(), Some(*id), None, 2).await.unwrap();
             assert_eq!(only.iter().map(|key| key.id).collect::<Vec<_>>(), ids[..ids.len().min(2)]);
         }
         let mut served = Vec::new();
@@ -115,16 +118,16 @@ both! {
         let session = working(&store, acme, owner).await;
         let fence = session.turn.as_ref().unwrap().fence;
         let later = NOW + Span::minutes(5);
-        let renew = async |fence, until| store.renew_lease(&system().within(acme), session.id, fence, until).await.unwrap();
-        assert!(store.expired_leases(&system(), NOW, 9).await.unwrap().is_empty());
+        let renew = async |fence, until| store.renew_lease(&system().grant(acme), session.id, fence, until).await.unwrap();
+        assert!(store.list_expired_leases(&system(), NOW, 9).await.unwrap().is_empty());
         let due = NOW + Span::minutes(2);
-        let expired = store.expired_leases(&system(), due, 9).await.unwrap();
+        let expired = store.list_expired_leases(&system(), due, 9).await.unwrap();
         assert_eq!(expired.iter().map(|(key, fence)| (key.id, *fence)).collect::<Vec<_>>(), [(session.id, fence)]);
         assert!(renew(fence, later).await);
         assert!(!renew(fence + 1, later).await, "another claim's");
         assert!(renew(fence, NOW).await, "and it is not moved back");
-        assert!(store.expired_leases(&system(), due, 9).await.unwrap().is_empty());
-        let known = store.agent_session(&viewer(acme), session.id).await.unwrap();
+        assert!(store.list_expired_leases(&system(), due, 9).await.unwrap().is_empty());
+        let known = store.load_agent_session(&viewer(acme), session.id).await.unwrap();
         assert_eq!((known.revision, known.turn.as_ref().unwrap().lease), (session.revision, later));
         // What was decided on the lease as it was before the heartbeat comes too late.
         let lost = act(&store, &session, Command::LoseLease { fence }, due).await;
@@ -132,7 +135,7 @@ both! {
         // And what has nothing to do with the lease does not move it back.
         let said = Command::Post(crate::agents::world::message(owner, "more"));
         act(&store, &session, said, NOW).await.unwrap();
-        let known = store.agent_session(&viewer(acme), session.id).await.unwrap();
+        let known = store.load_agent_session(&viewer(acme), session.id).await.unwrap();
         assert_eq!(known.turn.as_ref().unwrap().lease, later);
         let lost = act(&store, &known, Command::LoseLease { fence }, later).await.unwrap();
         assert_eq!(lost.work(), Work::Waiting);
@@ -159,20 +162,20 @@ both! {
         let session = spend(&session, 4, NOW, limit(10, true)).await.unwrap();
         let other = working(&store, globex, stranger).await;
         spend(&other, 7, NOW, None).await.unwrap();
-        let limits = store.organization_limits(&user(acme), NOW).await.unwrap();
+        let limits = store.load_organization_limits(&user(acme), NOW).await.unwrap();
         assert_eq!((limits.max_session_acus, limits.max_cycle_acus), (None, Some(Acus::whole(10))));
         assert_eq!((limits.cycle_used, session.usage.acus), (Acus::whole(13), Acus::whole(13)));
-        let next = store.organization_limits(&user(acme), NOW + Span::minutes(60 * 24 * 40)).await.unwrap();
+        let next = store.load_organization_limits(&user(acme), NOW + Span::minutes(60 * 24 * 40)).await.unwrap();
         assert_eq!(next.cycle_used, Acus(0), "another cycle");
         let day = domain::agent::day(NOW);
-        let days = store.usage_days(&system().within(acme), day, day + 2).await.unwrap();
+        let days = store.list_usage_days(&system().grant(acme), day, day + 2).await.unwrap();
         let told = |days: &[store::UsageDay]| {
             days.iter().map(|day| (day.day, day.usage.acus.0 / 1_000_000, day.usage.input_tokens, day.sessions)).collect::<Vec<_>>()
         };
         assert_eq!(told(&days), [(day, 12, 30, 1), (day + 1, 1, 10, 1)]);
-        let everybody = store.usage_days_account(&system().account(), None, day, day + 1).await.unwrap();
+        let everybody = store.list_account_usage_days(&system().grant_account(), None, day, day + 1).await.unwrap();
         assert_eq!(everybody.len(), 2);
-        let one = store.usage_days_account(&system().account(), Some(&[globex]), day, day + 9).await.unwrap();
+        let one = store.list_account_usage_days(&system().grant_account(), Some(&[globex]), day, day + 9).await.unwrap();
         assert_eq!(told(&one), [(day, 7, 10, 1)]);
         let nowhere = store.set_organization_limits(&system(), OrganizationId::ACCOUNT, None, None, NOW).await;
         assert!(matches!(nowhere, Err(Error::Refused(Refusal::NotFound(Thing::Organization)))));
@@ -182,32 +185,32 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
         let (globex, _) = organization(&store).await;
-        let scope = Scope::of(&user(acme), "everruns", "/v1/sessions", "k");
+        let scope = IdempotencyScope::new(&user(acme), "everruns", "/v1/sessions", "k");
         let (digest, expires) = ([1; 32], NOW + Span::minutes(60));
-        let begin = async |scope: &Scope, at| store.idempotency_begin(scope, digest, at, expires).await.unwrap();
-        assert_eq!(begin(&scope, NOW).await, Begun::New);
-        let answer = StoredAnswer { status: 201, headers: "{}".into(), body: vec![0, 255], authority: [3; 32] };
-        assert_eq!(begin(&scope, NOW).await, Begun::Held { digest, answer: None, started: NOW });
-        store.idempotency_finish(&scope, &answer).await.unwrap();
-        store.idempotency_abandon(&scope).await.unwrap();
-        let held = Begun::Held { digest, answer: Some(answer.clone()), started: NOW };
+        let begin = async |scope: &IdempotencyScope, at| store.begin_idempotent_request(scope, digest, at, expires).await.unwrap();
+        assert_eq!(begin(&scope, NOW).await, IdempotencyState::New);
+        let answer = StoredResponse { status: 201, headers: "{}".into(), body: vec![0, 255], authority: [3; 32] };
+        assert_eq!(begin(&scope, NOW).await, IdempotencyState::Held { digest, answer: None, started: NOW });
+        store.finish_idempotent_request(&scope, &answer).await.unwrap();
+        store.abandon_idempotent_request(&scope).await.unwrap();
+        let held = IdempotencyState::Held { digest, answer: Some(answer.clone()), started: NOW };
         assert_eq!(begin(&scope, NOW + Span::minutes(59)).await, held, "what is answered is not forgotten");
         for other in [
-            Scope::of(&user(globex), "everruns", "/v1/sessions", "k"),
-            Scope::of(&user(acme), "devin", "/v1/sessions", "k"),
-            Scope::of(&user(acme), "everruns", "/v1/sessionsk", ""),
+            IdempotencyScope::new(&user(globex), "everruns", "/v1/sessions", "k"),
+            IdempotencyScope::new(&user(acme), "devin", "/v1/sessions", "k"),
+            IdempotencyScope::new(&user(acme), "everruns", "/v1/sessionsk", ""),
         ] {
-            assert_eq!(begin(&other, NOW).await, Begun::New, "{other:?}");
-            store.idempotency_abandon(&other).await.unwrap();
-            assert_eq!(begin(&other, NOW).await, Begun::New, "{other:?}");
+            assert_eq!(begin(&other, NOW).await, IdempotencyState::New, "{other:?}");
+            store.abandon_idempotent_request(&other).await.unwrap();
+            assert_eq!(begin(&other, NOW).await, IdempotencyState::New, "{other:?}");
         }
-        let again = store.idempotency_begin(&scope, digest, expires, expires + Span(1)).await.unwrap();
-        assert_eq!(again, Begun::New, "after it expired it is the first again");
-        let at_once = Scope::of(&user(acme), "w", "p", "race");
+        let again = store.begin_idempotent_request(&scope, digest, expires, expires + Span(1)).await.unwrap();
+        assert_eq!(again, IdempotencyState::New, "after it expired it is the first again");
+        let at_once = IdempotencyScope::new(&user(acme), "w", "p", "race");
         let begun = futures_util::future::join_all((0..8).map(|_| begin(&at_once, NOW))).await;
-        assert_eq!(begun.iter().filter(|begun| **begun == Begun::New).count(), 1);
+        assert_eq!(begun.iter().filter(|begun| **begun == IdempotencyState::New).count(), 1);
         store.prune_idempotency(&system(), expires + Span::minutes(1)).await.unwrap();
-        assert_eq!(begin(&scope, NOW).await, Begun::New);
+        assert_eq!(begin(&scope, NOW).await, IdempotencyState::New);
     }
 
     async fn what_administrators_did_is_numbered_and_paged(db: &TestDatabase) {
@@ -216,27 +219,27 @@ both! {
         let (globex, _) = organization(&store).await;
         let mut noted = Vec::new();
         for (number, organization) in [Some(acme), None, Some(globex), Some(acme)].into_iter().enumerate() {
-            let line = NewAuditLine {
+            let line = NewAuditEntry {
                 at: NOW,
                 organization,
-                by: By { principal: (number > 0).then_some(owner), ..By::NOBODY },
+                by: Attribution { principal: (number > 0).then_some(owner), ..Attribution::TENURE },
                 action: "member.set".into(),
                 was: None,
                 thing: number.to_string(),
                 details: json!({ "role": "admin" }),
             };
-            store.audit_note(&system(), &line).await.unwrap();
+            store.record_audit_entry(&system(), &line).await.unwrap();
             // After the two organizations and their members.
-            noted.push(AuditLine { sequence: number as i64 + 5, line });
+            noted.push(AuditEntry { sequence: number as i64 + 5, line });
         }
         noted.reverse();
-        let first = store.audit_lines(&system().within(acme), None, 1).await.unwrap();
+        let first = store.list_audit_entries(&system().grant(acme), None, 1).await.unwrap();
         assert_eq!((first.items.as_slice(), first.more), (&noted[..1], true));
-        let rest = store.audit_lines(&system().within(acme), Some(8), 9).await.unwrap();
+        let rest = store.list_audit_entries(&system().grant(acme), Some(8), 9).await.unwrap();
         assert_eq!((rest.items.len(), &rest.items[0], rest.more), (2, &noted[3], false));
-        let all = store.audit_lines_account(&system().account(), None, 3).await.unwrap();
+        let all = store.list_account_audit_entries(&system().grant_account(), None, 3).await.unwrap();
         assert_eq!((all.items.as_slice(), all.more), (&noted[..3], true));
-        let rest = store.audit_lines_account(&system().account(), Some(6), 9).await.unwrap();
+        let rest = store.list_account_audit_entries(&system().grant_account(), Some(6), 9).await.unwrap();
         assert_eq!((rest.items.len(), &rest.items[0], rest.more), (5, &noted[3], false));
     }
 }

@@ -10,7 +10,7 @@ use domain::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId, Tu
 use domain::principal::PrincipalKind;
 use domain::time::{Micros, Span};
 use serde_json::{Value, json};
-use store::{Birth, CycleLimit, Error, Store};
+use store::{CycleLimit, Error, NewAgentSession, Store};
 
 /// What a session is created with when nothing else is said.
 pub fn given(owner: PrincipalId) -> NewSession {
@@ -64,7 +64,7 @@ pub async fn create(
             let begun = session.clone().after(&changes, at);
             changes.extend(decide(&begun, granted.actor(), Command::Post(first), &moment(at))?);
         }
-        Ok(Birth { session, changes, parent: None, secrets: vec![] })
+        Ok(NewAgentSession { session, changes, parent: None, secrets: vec![] })
     };
     store.create_agent_session(&granted, at, random_tail(bytes()), birth).await.unwrap()
 }

@@ -14,7 +14,7 @@ use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
 use serde_json::json;
 use store::testing::{TestDatabase, raw};
-use store::{ApiToken, AuditLine, AuditProof, BrokenLine, By, NewAuditLine, NewPassword, Store};
+use store::{ApiKey, Attribution, AuditEntry, AuditProof, BrokenEntry, NewAuditEntry, NewPassword, Store};
 
 /// Takes away what keeps lines as they are, as somebody does who has the database itself.
 async fn disarm(db: &TestDatabase) {
@@ -27,31 +27,32 @@ async fn disarm(db: &TestDatabase) {
     raw(&db.url, sql).await.unwrap();
 }
 
-async fn verify(store: &Store) -> Result<AuditProof, BrokenLine> {
+async fn verify(store: &Store) -> Result<AuditProof, BrokenEntry> {
     store.verify_audit(&system(), None, None).await.unwrap()
 }
 
-fn note(number: usize) -> NewAuditLine {
-    let by = By {
+fn note(number: usize) -> NewAuditEntry {
+    let by = Attribution {
         principal: Some(PrincipalId::new(NOW, bytes())),
         credential: Some(CredentialId::new(NOW, bytes())),
         address: Some("2001:db8::7".parse().unwrap()),
         login: Some(domain::ids::SessionId::new(NOW, 7)),
         attempt: None,
     };
-    let line = NewAuditLine::new(by, "member.set", number, json!({ "role": "admin" }), NOW);
-    line.within(Some(OrganizationId::new(NOW, bytes()))).instead_of(json!({ "role": null }))
+    let line = NewAuditEntry::new(by, "member.set", number, json!({ "role": "admin" }), NOW);
+    line.with_organization(Some(OrganizationId::new(NOW, bytes()))).with_previous(json!({ "role": null }))
 }
 
-async fn lines(store: &Store) -> Vec<AuditLine> {
-    let mut lines = store.audit_lines_account(&system().account(), None, 1000).await.unwrap().items;
+async fn lines(store: &Store) -> Vec<AuditEntry> {
+    let mut lines =
+        store.list_account_audit_entries(&system().grant_account(), None, 1000).await.unwrap().items;
     lines.reverse();
     lines
 }
 
 /// What lines say, one under the other.
-fn told(lines: &[AuditLine]) -> String {
-    let told = lines.iter().map(|AuditLine { line, .. }| {
+fn told(lines: &[AuditEntry]) -> String {
+    let told = lines.iter().map(|AuditEntry { line, .. }| {
         let was = line.was.as_ref().map(|was| format!(" instead of {was}")).unwrap_or_default();
         format!("{} {}{was}", line.action, line.details)
     });
@@ -91,12 +92,12 @@ both! {
     async fn every_change_of_a_line_is_found(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         for number in 1..=5 {
-            store.audit_note(&system(), &note(number)).await.unwrap();
+            store.record_audit_entry(&system(), &note(number)).await.unwrap();
         }
         let proof = verify(&store).await.unwrap();
         assert_eq!((proof.lines, proof.unchained), (5, 0));
         let head = proof.head.unwrap();
-        assert_eq!(store.audit_head(&system()).await.unwrap(), Some(head));
+        assert_eq!(store.load_audit_head(&system()).await.unwrap(), Some(head));
         disarm(db).await;
         raw(&db.url, "CREATE TABLE audit_copy AS SELECT * FROM audit").await.unwrap();
         let restore = "DELETE FROM audit; INSERT INTO audit SELECT * FROM audit_copy";
@@ -132,12 +133,12 @@ both! {
         let broken = against(head).await.unwrap_err();
         assert!(broken.sequence == 4 && broken.why.contains("cut off"), "{broken:?}");
         for number in 6..=8 {
-            store.audit_note(&system(), &note(number)).await.unwrap();
+            store.record_audit_entry(&system(), &note(number)).await.unwrap();
         }
         assert_eq!(verify(&store).await.unwrap().lines, 6);
         let broken = against(head).await.unwrap_err();
         assert!(broken.sequence == 5 && broken.why.contains("another one"), "{broken:?}");
-        assert!(against(store.audit_head(&system()).await.unwrap().unwrap()).await.is_ok());
+        assert!(against(store.load_audit_head(&system()).await.unwrap().unwrap()).await.is_ok());
         // The last lines alone are checked faster, and believe the one before them.
         raw(&db.url, "UPDATE audit SET thing = 'x' WHERE sequence = 1").await.unwrap();
         assert_eq!(store.verify_audit(&system(), Some(3), None).await.unwrap().unwrap().lines, 3);
@@ -147,7 +148,7 @@ both! {
     async fn the_database_refuses_to_change_lines(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         for number in 1..=2 {
-            store.audit_note(&system(), &note(number)).await.unwrap();
+            store.record_audit_entry(&system(), &note(number)).await.unwrap();
         }
         let columns = "organization, sequence, at_us, principal, action, thing, details, credential, login, address, was,
                        previous, hash";
@@ -176,7 +177,7 @@ both! {
         let other = Store::new(db.open_again().await);
         let notes = (0..120).map(|number| {
             let store = if number % 2 == 0 { &store } else { &other };
-            async move { store.audit_note(&system(), &note(number)).await.unwrap() }
+            async move { store.record_audit_entry(&system(), &note(number)).await.unwrap() }
         });
         futures_util::future::join_all(notes).await;
         let proof = verify(&store).await.unwrap();
@@ -190,8 +191,8 @@ both! {
     async fn what_is_done_is_noted_with_it(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
-        let by = By { principal: Some(PrincipalId::new(NOW, bytes())), ..By::address(Some("::1".parse().unwrap())) };
-        let acting = system().on_behalf_of(by);
+        let by = Attribution { principal: Some(PrincipalId::new(NOW, bytes())), ..Attribution::anonymous(Some("::1".parse().unwrap())) };
+        let acting = system().attribute_to(by);
         let before = lines(&store).await.len();
         let id = OrganizationId::new(NOW, bytes());
         let mut new = Organization { id, name: "New".into(), created: NOW, deleted: None, max_devices: None };
@@ -210,20 +211,20 @@ both! {
             ..Credential::new(&secret, Wire::Tenure, ci.id, NOW, bytes())
         };
         store.create_credential(&acting, &key, &secret.hash()).await.unwrap();
-        store.set_member(&system().within(id), ci.id, Role::Readwrite, NOW).await.unwrap();
+        store.set_member(&system().grant(id), ci.id, Role::Readwrite, NOW).await.unwrap();
         store.rename_organization(&acting, id, "Newer", NOW).await.unwrap();
         store.set_max_devices(&acting, id, Some(3), NOW).await.unwrap();
         store.set_organization_limits(&acting, id, None, Some(Some(Acus::whole(9))), NOW).await.unwrap();
         store.revoke_credential(&acting, key.id, NOW).await.unwrap();
-        let over = acting.over(ci.id);
+        let over = acting.grant_person(ci.id);
         store.set_password(&over, &NewPassword { seen: None, hash: "hash of a password", revokes_keys: false }, None, &revoked(), NOW).await.unwrap();
         store.end_logins(&over, None, &revoked(), NOW).await.unwrap();
         store.set_principal_state(&acting, ci.id, PrincipalState::Suspended, NOW).await.unwrap();
-        store.remove_member(&system().within(id), ci.id, NOW).await.unwrap();
+        store.remove_member(&system().grant(id), ci.id, NOW).await.unwrap();
         store.set_principal_state(&acting, ci.id, PrincipalState::Deleted, NOW).await.unwrap();
         store.delete_organization(&acting, id, NOW).await.unwrap();
         assert!(store.delete_organization(&acting, id, NOW).await.is_err());
-        assert!(store.remove_member(&system().within(acme), ci.id, NOW).await.is_err());
+        assert!(store.remove_member(&system().grant(acme), ci.id, NOW).await.is_err());
         let noted = lines(&store).await.split_off(before);
         assert_eq!(told(&noted), format!("\
 organization.create {{\"name\":\"New\"}}
@@ -245,41 +246,41 @@ organization.delete {{}}", ci.id, key.id));
         assert_eq!((of_caller, noted.len()), (12, 14));
         assert_eq!(noted[1].line.organization, Some(id));
         verify(&store).await.unwrap();
-        let since = store.audit_export(&system(), 0, NOW, Micros(NOW.0 + 1), 1000).await.unwrap();
+        let since = store.export_audit(&system(), 0, NOW, Micros(NOW.0 + 1), 1000).await.unwrap();
         assert_eq!(since.len(), lines(&store).await.len());
-        assert!(store.audit_export(&system(), 0, Micros(NOW.0 + 1), Micros(i64::MAX), 9).await.unwrap().is_empty());
+        assert!(store.export_audit(&system(), 0, Micros(NOW.0 + 1), Micros(i64::MAX), 9).await.unwrap().is_empty());
     }
     async fn what_people_do_among_themselves_is_noted_with_it(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ((acme, ana), (_, eve)) = (organization(&store).await, organization(&store).await);
-        store.set_member(&system().within(acme), ana, Role::Admin, NOW).await.unwrap();
-        let by = By { principal: Some(ana), ..By::address(Some("::1".parse().unwrap())) };
-        let acting = system().on_behalf_of(by);
-        let own = acting.over(eve);
+        store.set_member(&system().grant(acme), ana, Role::Admin, NOW).await.unwrap();
+        let by = Attribution { principal: Some(ana), ..Attribution::anonymous(Some("::1".parse().unwrap())) };
+        let acting = system().attribute_to(by);
+        let own = acting.grant_person(eve);
         let invitation = |number| Invitation {
             id: InvitationId::new(NOW, [number; 10]), organization: acme, email: format!("{eve}@example.com"),
             role: Role::Readonly, inviter: ana, created: NOW, expires: NOW + Span::minutes(1),
         };
         let before = lines(&store).await.len();
         for number in 0..3 {
-            store.invite(&acting.within(acme), &invitation(number)).await.unwrap();
-            assert!(store.invite(&acting.within(acme), &invitation(9)).await.is_err(), "nothing is noted");
+            store.create_invitation(&acting.grant(acme), &invitation(number)).await.unwrap();
+            assert!(store.create_invitation(&acting.grant(acme), &invitation(9)).await.is_err(), "nothing is noted");
             let id = invitation(number).id;
             match number {
-                0 => store.take_back(&acting.within(acme), id, NOW).await.unwrap(),
+                0 => store.cancel_invitation(&acting.grant(acme), id, NOW).await.unwrap(),
                 1 => store.reject_invitation(&own, id, NOW).await.unwrap(),
                 _ => store.accept_invitation(&own, id, NOW).await.unwrap(),
             }
-            assert!(store.take_back(&acting.within(acme), id, NOW).await.is_err());
+            assert!(store.cancel_invitation(&acting.grant(acme), id, NOW).await.is_err());
         }
-        store.change_role(&acting.within(acme), eve, Role::Admin, NOW).await.unwrap();
-        store.leave(&own, acme, NOW).await.unwrap();
-        assert!(store.leave(&own, acme, NOW).await.is_err());
+        store.change_role(&acting.grant(acme), eve, Role::Admin, NOW).await.unwrap();
+        store.leave_organization(&own, acme, NOW).await.unwrap();
+        assert!(store.leave_organization(&own, acme, NOW).await.is_err());
         let id = OrganizationId::new(NOW, bytes());
         let new = Organization { id, name: "Own".into(), created: NOW, deleted: None, max_devices: None };
-        store.found_organization(&own, &new).await.unwrap();
-        assert!(store.found_organization(&own, &new).await.is_err(), "the name is taken");
-        store.end_these(&acting.account(), &[], &revoked(), NOW).await.unwrap();
+        store.create_own_organization(&own, &new).await.unwrap();
+        assert!(store.create_own_organization(&own, &new).await.is_err(), "the name is taken");
+        store.end_selected_logins(&acting.grant_account(), &[], &revoked(), NOW).await.unwrap();
         assert_eq!(told(&lines(&store).await.split_off(before)), format!("\
 invitation.create {{\"email\":\"{eve}@example.com\",\"role\":\"readonly\"}}
 invitation.cancel {{}}
@@ -297,7 +298,7 @@ login.end_found {{\"ended\":[],\"reason\":\"revoked\"}}"));
     async fn programs_that_are_let_in_are_noted_with_it(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, ana) = organization(&store).await;
-        let own = system().over(ana);
+        let own = system().grant_person(ana);
         let session = crate::logins::sessions::opened(&store, ana).await;
         let before = lines(&store).await.len();
         for (number, code) in [(1, 2), (3, 4)].map(|(hash, code)| (SecretHash([hash; 32]), SecretHash([code; 32]))) {
@@ -306,20 +307,20 @@ login.end_found {{\"ended\":[],\"reason\":\"revoked\"}}"));
                 origin: Origin { remote_ip: None, agent: String::new(), agent_type: String::new() },
                 created: NOW, expires: NOW + Span::minutes(1), interval: Span(1), polled: None, state: State::Pending,
             };
-            store.ask_in(&system(), &asked, &number, &code).await.unwrap();
+            store.create_device_login(&system(), &asked, &number, &code).await.unwrap();
             match number.0[0] {
-                1 => store.let_in(&system().within(acme), &own, session, &code, NOW).await.unwrap(),
-                _ => store.keep_out(&own, &code, NOW).await.unwrap(),
+                1 => store.approve_device_login(&system().grant(acme), &own, session, &code, NOW).await.unwrap(),
+                _ => store.deny_device_login(&own, &code, NOW).await.unwrap(),
             }
-            assert!(store.keep_out(&own, &code, NOW).await.is_err());
+            assert!(store.deny_device_login(&own, &code, NOW).await.is_err());
         }
         let key = Credential {
             organization: Some(acme), name: "cli".into(),
             ..Credential::new(&Secret::new(Wire::MobileNext, [8; 28]), Wire::MobileNext, ana, NOW, bytes())
         };
-        let token = ApiToken { credential: key, scopes: None, updated: NOW, recoverable: None };
+        let token = ApiKey { credential: key, scopes: None, updated: NOW, recoverable: None };
         let redeem = async || {
-            store.redeem(&system(), &SecretHash([1; 32]), &token, &SecretHash([5; 32]), NOW).await
+            store.redeem_device_login(&system(), &SecretHash([1; 32]), &token, &SecretHash([5; 32]), NOW).await
         };
         redeem().await.unwrap();
         assert!(redeem().await.is_err());

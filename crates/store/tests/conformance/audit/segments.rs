@@ -4,7 +4,7 @@ use crate::world::{NOW, system};
 use domain::time::Span;
 use serde_json::json;
 use store::testing::{TestDatabase, raw};
-use store::{AuditHead, By, NewAuditLine, Segment, SegmentLine, SegmentWalk, Store};
+use store::{Attribution, AuditHead, NewAuditEntry, Segment, SegmentEntry, SegmentWalk, Store};
 
 const LATER: Span = Span::minutes(24 * 60);
 
@@ -13,9 +13,10 @@ async fn lines(store: &Store) -> Vec<AuditHead> {
     let mut heads = Vec::new();
     for number in 1..=8 {
         let at = if number <= 5 { NOW } else { NOW + LATER };
-        let line = NewAuditLine::new(By::NOBODY, "member.set", number, json!({ "role": "admin" }), at);
-        store.audit_note(&system(), &line).await.unwrap();
-        heads.push(store.audit_head(&system()).await.unwrap().unwrap());
+        let line =
+            NewAuditEntry::new(Attribution::TENURE, "member.set", number, json!({ "role": "admin" }), at);
+        store.record_audit_entry(&system(), &line).await.unwrap();
+        heads.push(store.load_audit_head(&system()).await.unwrap().unwrap());
     }
     heads
 }
@@ -33,10 +34,10 @@ both! {
         let store = Store::new(db.database.clone());
         let heads = lines(&store).await;
         let before = NOW + Span::minutes(60);
-        assert_eq!(store.audit_sealable(&system(), before).await.unwrap(), Some(5));
-        assert_eq!(store.audit_sealable(&system(), NOW).await.unwrap(), None);
-        assert_eq!(store.audit_sealable(&system(), NOW + LATER + LATER).await.unwrap(), Some(7), "one line stays");
-        assert!(!store.drop_sealed_audit(&system()).await.unwrap());
+        assert_eq!(store.find_sealable_audit_entry(&system(), before).await.unwrap(), Some(5));
+        assert_eq!(store.find_sealable_audit_entry(&system(), NOW).await.unwrap(), None);
+        assert_eq!(store.find_sealable_audit_entry(&system(), NOW + LATER + LATER).await.unwrap(), Some(7), "one line stays");
+        assert!(!store.delete_sealed_audit_entries(&system()).await.unwrap());
         assert_eq!(count(db).await, 8);
         // Nobody seals what is not in the log, with a hole, or all of it.
         for wrong in [
@@ -48,12 +49,12 @@ both! {
             assert!(store.seal_audit(&system(), &wrong, NOW).await.is_err(), "{wrong:?}");
         }
         assert!(raw(&db.url, "DELETE FROM audit WHERE sequence = 1").await.unwrap_err().contains("sealed"));
-        let exported = store.audit_segment(&system(), 0, 5, 1000).await.unwrap();
+        let exported = store.list_audit_segment_entries(&system(), 0, 5, 1000).await.unwrap();
         store.seal_audit(&system(), &segment(1, heads[4]), NOW).await.unwrap();
         assert!(store.seal_audit(&system(), &segment(1, heads[4]), NOW).await.is_err(), "twice");
         // Sealed, and not dropped yet: the log is whole.
         assert!(store.verify_audit(&system(), None, None).await.unwrap().is_ok());
-        assert!(!store.drop_sealed_audit(&system()).await.unwrap());
+        assert!(!store.delete_sealed_audit_entries(&system()).await.unwrap());
         assert_eq!(count(db).await, 4, "three young lines and that of the seal");
         for sql in [
             "DELETE FROM audit WHERE sequence = 6", "UPDATE audit SET thing = 'x' WHERE sequence = 6",
@@ -69,8 +70,8 @@ both! {
         assert!(verify(None, Some(heads[4])).await.is_ok() && verify(None, Some(heads[6])).await.is_ok());
         assert!(verify(None, Some(AuditHead { hash: [1; 32], ..heads[4] })).await.is_err());
         // The segment leads to the log.
-        let walk = |lines: &[SegmentLine], against| {
-            let mut walk = SegmentWalk::before(&lines[0], against);
+        let walk = |lines: &[SegmentEntry], against| {
+            let mut walk = SegmentWalk::new(&lines[0], against);
             lines.iter().try_for_each(|line| walk.take(line)).map(|()| walk)
         };
         let whole = store.verify_audit_after(&system(), walk(&exported, Some(heads[2])).unwrap()).await.unwrap();
@@ -83,12 +84,12 @@ both! {
         let wrong = AuditHead { hash: [1; 32], ..heads[2] };
         assert_eq!(walk(&exported, Some(wrong)).err().unwrap().sequence, 3);
         let text = serde_json::to_string(&exported[1]).unwrap();
-        let changed: SegmentLine = serde_json::from_str(&text.replace("admin", "owner")).unwrap();
+        let changed: SegmentEntry = serde_json::from_str(&text.replace("admin", "owner")).unwrap();
         assert!(walk(&[exported[0].clone(), changed], None).err().unwrap().why.contains("was changed"));
         assert_eq!(exported[1], serde_json::from_str(&text).unwrap());
         // And the log goes on.
-        let line = NewAuditLine::new(By::NOBODY, "member.set", 9, json!({}), NOW + LATER);
-        store.audit_note(&system(), &line).await.unwrap();
+        let line = NewAuditEntry::new(Attribution::TENURE, "member.set", 9, json!({}), NOW + LATER);
+        store.record_audit_entry(&system(), &line).await.unwrap();
         assert_eq!(verify(None, None).await.unwrap().head.unwrap().sequence, 10);
     }
 }

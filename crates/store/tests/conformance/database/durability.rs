@@ -26,7 +26,7 @@ async fn whole(url: &str) -> usize {
     let readers = Readers { sqlite: 1, postgres: 1, ..Readers::default() };
     let database = Database::open_with(url, OpenMode::Migrate, readers, NOW.0).await.unwrap();
     let store = Store::new(database);
-    let made = store.organizations(&system()).await.unwrap();
+    let made = store.list_organizations(&system()).await.unwrap();
     let mut names: Vec<&str> = made.iter().map(|one| one.name.as_str()).collect();
     names.sort_unstable();
     assert!(names.iter().enumerate().all(|(number, name)| *name == format!("o{number:03}")), "{names:?}");
@@ -88,7 +88,7 @@ async fn whoever_writes_is_waited_for() {
     });
     // Reading does not wait.
     for _ in 0..50 {
-        assert!(store.organizations(&system()).await.unwrap().is_empty());
+        assert!(store.list_organizations(&system()).await.unwrap().is_empty());
     }
     assert!(!waiting.is_finished());
     other.execute_batch("COMMIT").unwrap();

@@ -76,7 +76,8 @@ async fn walk(
         // A generator of its own (Knuth's constants), so that a walk can be repeated.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let limit = [100, 499, 500][(random >> 33) as usize % 3];
-        let page = store.device_sessions(&viewer(organization), PageRequest { limit, before }).await.unwrap();
+        let page =
+            store.list_device_sessions(&viewer(organization), PageRequest { limit, before }).await.unwrap();
         if number % PAGES == 0 {
             permits.add_permits(1);
         }
@@ -107,7 +108,7 @@ async fn walk_and_check(
 }
 
 async fn all(store: &Store, organization: OrganizationId) -> Vec<(SessionId, i64)> {
-    store.session_revisions(&viewer(organization), Kind::Device, 10_000_000).await.unwrap()
+    store.list_session_revisions(&viewer(organization), Kind::Device, 10_000_000).await.unwrap()
 }
 
 both! {
@@ -154,7 +155,7 @@ both! {
         let mut position = 0;
         let mut replay = BTreeMap::new();
         while position < LINES {
-            let feed = store.changes(&viewer(acme), position, 97).await.unwrap();
+            let feed = store.list_changes(&viewer(acme), position, 97).await.unwrap();
             for line in feed.lines {
                 assert_eq!(line.sequence, position + 1);
                 position = line.sequence;
@@ -168,7 +169,7 @@ both! {
             task.await.unwrap();
         }
         loop {
-            let feed = store.changes(&viewer(acme), position, 1_000).await.unwrap();
+            let feed = store.list_changes(&viewer(acme), position, 1_000).await.unwrap();
             for line in &feed.lines {
                 assert_eq!(line.sequence, position + 1);
                 position = line.sequence;
@@ -195,32 +196,32 @@ both! {
         }
         let mut served = Vec::new();
         while served.len() < asked.len() {
-            let state = store.queue(&crate::world::system()).await.unwrap();
+            let state = store.load_queue(&crate::world::system()).await.unwrap();
             let waiting = state.queue.iter().map(|queued| queued.waiting.clone()).collect::<Vec<_>>();
             for assignment in domain::device::assign(&waiting, &state.devices) {
                 let queued = &state.queue[assignment.waiting];
                 let device = state.devices.iter().find(|device| device.id == assignment.device).unwrap();
-                let session = store.device_session(&viewer(acme), queued.session.id).await.unwrap();
+                let session = store.load_device_session(&viewer(acme), queued.session.id).await.unwrap();
                 let hold = queued.waiting.hold;
                 change(&store, session, grant(hold, device.id, device.fence + 1), NOW).await.unwrap();
                 served.push(hold);
             }
-            let devices = store.all_devices(&crate::world::system()).await.unwrap();
+            let devices = store.list_all_devices(&crate::world::system()).await.unwrap();
             let holders = devices.iter().filter_map(|device| device.holder).collect::<HashSet<_>>();
             assert_eq!(holders.len(), devices.iter().filter(|device| device.holder.is_some()).count());
-            for (session, hold) in store.open_holds(&viewer(acme)).await.unwrap() {
+            for (session, hold) in store.list_open_holds(&viewer(acme)).await.unwrap() {
                 if hold.held.is_some() {
-                    let session = store.device_session(&viewer(acme), session.id).await.unwrap();
+                    let session = store.load_device_session(&viewer(acme), session.id).await.unwrap();
                     change(&store, session, release(hold.id), NOW).await.unwrap();
                 }
             }
-            for device in store.devices_to_clean(&crate::world::system()).await.unwrap() {
-                store.device_cleaned(&link, &device.serial, device.fence).await.unwrap();
+            for device in store.list_devices_to_clean(&crate::world::system()).await.unwrap() {
+                store.record_device_cleaned(&link, &device.serial, device.fence).await.unwrap();
             }
         }
         assert_eq!(served, asked);
-        assert!(store.all_devices(&crate::world::system()).await.unwrap().iter().all(|device| device.free()));
-        let fences = store.all_devices(&crate::world::system()).await.unwrap().iter().map(|device| device.fence).sum::<i64>();
+        assert!(store.list_all_devices(&crate::world::system()).await.unwrap().iter().all(|device| device.free()));
+        let fences = store.list_all_devices(&crate::world::system()).await.unwrap().iter().map(|device| device.fence).sum::<i64>();
         assert_eq!(fences, 64, "each hold had a number of its own");
     }
 

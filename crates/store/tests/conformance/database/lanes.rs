@@ -1,7 +1,7 @@
 //! The lanes of reads: scans never hold what finds by a key, end in time, and are shared fairly.
 
 use std::time::Duration;
-use store::database::{Asker, Database, DatabaseError, OpenMode, Readers, Statement};
+use store::database::{Database, DatabaseError, OpenMode, Readers, ScanCaller, Statement};
 use store::testing::{ENDLESS, MADE_US, TestDatabase, endless, fresh_postgres};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -19,8 +19,8 @@ const PATIENT: Readers = Readers {
     away: NEVER,
 };
 
-fn asker(organization: u128, principal: u128) -> Asker {
-    Asker::Caller { organization: Uuid::from_u128(organization), principal: Uuid::from_u128(principal) }
+fn asker(organization: u128, principal: u128) -> ScanCaller {
+    ScanCaller::Caller { organization: Uuid::from_u128(organization), principal: Uuid::from_u128(principal) }
 }
 
 async fn open(db: &TestDatabase, readers: Readers) -> Database {
@@ -39,7 +39,7 @@ fn long(db: &Database) -> Vec<Statement> {
     vec![Statement { sql, values: vec![], exactly_one: false }]
 }
 
-fn scans(db: &Database, asker: Asker, count: usize) -> JoinSet<Result<(), DatabaseError>> {
+fn scans(db: &Database, asker: ScanCaller, count: usize) -> JoinSet<Result<(), DatabaseError>> {
     let scan = |_| {
         let db = db.clone();
         async move { db.scan(asker, vec![endless(&db)]).await.map(drop) }
@@ -147,7 +147,7 @@ both! {
         }
         assert!(attack.len() <= 2);
         db.scan(asker(2, 2), long(&db)).await.unwrap();
-        db.scan(Asker::Tenure, long(&db)).await.unwrap();
+        db.scan(ScanCaller::Tenure, long(&db)).await.unwrap();
         db.close().await;
     }
 }

@@ -57,12 +57,15 @@ async fn sum_and_count(db: &Database) -> (i64, i64) {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn woken(watch: &mut Watch) {
-    assert!(tokio::time::timeout(PATIENCE, watch.changed()).await.expect("a signal in time"), "it is open");
+    assert!(
+        tokio::time::timeout(PATIENCE, watch.wait_for_commit()).await.expect("a signal in time"),
+        "it is open"
+    );
 }
 
 /// One's own commits are told before they are answered.
 fn silence(watch: &mut Watch) {
-    assert_eq!(watch.changed().now_or_never(), None, "no signal was due");
+    assert_eq!(watch.wait_for_commit().now_or_never(), None, "no signal was due");
 }
 
 both! {
@@ -281,7 +284,7 @@ both! {
     async fn a_commit_wakes_those_who_wait_for_its_topics_and_a_refused_one_nobody(db: &TestDatabase) {
         table(db).await;
         let mut watches: Vec<Watch> = (0..4).map(|number| db.watch([Topic::Holds(id(number))])).collect();
-        let of = |number, statement| batch([statement]).about(Topic::Holds(id(number)));
+        let of = |number, statement| batch([statement]).with_topic(Topic::Holds(id(number)));
         db.apply(of(0, insert(1, 1))).await.unwrap();
         db.apply(of(1, insert(1, 1))).await.unwrap_err();
         db.apply(batch([insert(2, 1)])).await.unwrap();
@@ -317,16 +320,16 @@ both! {
         let other = db.open_again().await;
         let mut near = [None, Some(id(1)), Some(id(2))].map(|organization| db.wait_for_work(organization, None));
         let mut far = [Some(id(2)), Some(id(1))].map(|organization| other.wait_for_work(organization, None));
-        near.iter_mut().chain(&mut far).for_each(|work| work.looked());
+        near.iter_mut().chain(&mut far).for_each(|work| work.finish_look());
         let turn = Topic::Work { organization: id(1), agent: "coder".into() };
-        db.apply(batch([insert(1, 1)]).about(turn)).await.unwrap();
-        assert!(tokio::time::timeout(PATIENCE, near[0].called()).await.unwrap());
-        assert!(tokio::time::timeout(PATIENCE, far[1].called()).await.unwrap());
+        db.apply(batch([insert(1, 1)]).with_topic(turn)).await.unwrap();
+        assert!(tokio::time::timeout(PATIENCE, near[0].wait_for_call()).await.unwrap());
+        assert!(tokio::time::timeout(PATIENCE, far[1].wait_for_call()).await.unwrap());
         for work in &mut near[1..] {
-            assert_eq!(work.called().now_or_never(), None);
+            assert_eq!(work.wait_for_call().now_or_never(), None);
         }
         if db.kind() == "postgres" {
-            assert_eq!(far[0].called().now_or_never(), None);
+            assert_eq!(far[0].wait_for_call().now_or_never(), None);
         }
         other.close().await;
     }
@@ -349,8 +352,8 @@ both! {
         assert!(matches!(db.read(SUM, vec![]).await, Err(DatabaseError::Failed(_))));
         assert!(db.read_all(vec![statement(SUM, [])]).await.is_err());
         assert!(db.ping().await.is_err());
-        assert!(!watch.changed().await);
-        assert!(!db.watch([Topic::Devices]).changed().await);
+        assert!(!watch.wait_for_commit().await);
+        assert!(!db.watch([Topic::Devices]).wait_for_commit().await);
 
         let again = db.open_again().await;
         assert_eq!(sum_and_count(&again).await, (kept, kept), "what was acknowledged is there, and no more");
@@ -477,5 +480,5 @@ async fn dropped_databases_end_by_themselves() {
     let again = db.open_again().await;
     let mut watch = again.watch([Topic::Devices]);
     drop(again);
-    assert_eq!(tokio::time::timeout(Duration::from_secs(5), watch.changed()).await, Ok(false));
+    assert_eq!(tokio::time::timeout(Duration::from_secs(5), watch.wait_for_commit()).await, Ok(false));
 }

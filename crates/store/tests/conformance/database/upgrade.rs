@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::database::{Database, MIGRATIONS, Migration, OpenMode, SCHEMA_VERSION};
 use store::testing::{TestPlace, empty_postgres, empty_sqlite, raw};
-use store::{By, NewAuditLine, Store};
+use store::{Attribution, NewAuditEntry, Store};
 
 /// What a database is that the program of a schema wrote.
 fn written_by(version: i64, text: fn(&Migration) -> &'static str) -> String {
@@ -41,12 +41,12 @@ async fn every_older_schema_opens(place: TestPlace, version: i64, text: fn(&Migr
     );
     let store = Store::new(Database::open(&place.url, OpenMode::Migrate, NOW.0).await.unwrap());
     organization(&store).await;
-    let line = NewAuditLine::new(By::NOBODY, "x", "y", json!({}), NOW);
-    store.audit_note(&system(), &line).await.unwrap();
+    let line = NewAuditEntry::new(Attribution::TENURE, "x", "y", json!({}), NOW);
+    store.record_audit_entry(&system(), &line).await.unwrap();
     let proof = store.verify_audit(&system(), None, None).await.unwrap().unwrap();
     let old = u64::from((2..4).contains(&version));
     assert_eq!((proof.lines, proof.unchained, proof.head.unwrap().sequence), (3, old, 3 + old as i64));
-    let all = store.audit_lines_account(&system().account(), None, 9).await.unwrap();
+    let all = store.list_account_audit_entries(&system().grant_account(), None, 9).await.unwrap();
     assert_eq!(all.items.len() as u64, 3 + old);
     store.database().close().await;
     Database::open(&place.url, OpenMode::Existing, 0).await.unwrap().close().await;
@@ -109,14 +109,14 @@ async fn service_users_come_home(place: TestPlace, text: fn(&Migration) -> &'sta
     write(&place, &sql).await;
     let store = Store::new(Database::open(&place.url, OpenMode::Migrate, NOW.0).await.unwrap());
     let number = |id: uuid::Uuid| id.simple().to_string().trim_start_matches('0').to_owned();
-    let homes = store.principals(&system()).await.unwrap().into_iter().map(|one| match one.home() {
+    let homes = store.list_principals(&system()).await.unwrap().into_iter().map(|one| match one.home() {
         Some(Home::Organization(home)) => format!("{} at {}", one.name, number(home.0)),
         Some(Home::Account) => format!("{} of the account", one.name),
         None => format!("{} is a person", one.name),
     });
     let homes = homes.collect::<Vec<_>>();
     assert_eq!(homes, ["p11 at 21", "p12 at 22", "p13 at 22", "p14 of the account", "p15 is a person"]);
-    let mut members = store.members(&system()).await.unwrap();
+    let mut members = store.list_members(&system()).await.unwrap();
     members.sort_by_key(|(organization, principal, _)| (principal.0, organization.0));
     let members = members.iter().map(|(place, who, _)| format!("{} in {}", number(who.0), number(place.0)));
     assert_eq!(members.collect::<Vec<_>>(), ["11 in 21", "12 in 22", "15 in 21", "15 in 22"]);

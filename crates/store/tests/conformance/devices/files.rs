@@ -35,7 +35,7 @@ both! {
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
         let full = |error: &Error| matches!(error, Error::Refused(Refusal::QuotaExceeded { wanted: 30, quota: 100, .. }));
         assert!(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).all(full));
-        assert_eq!(store.used_bytes(&granted).await.unwrap(), 90);
+        assert_eq!(store.count_used_bytes(&granted).await.unwrap(), 90);
         store.announce_file(&granted, &file(owner, 10, 77), 100).await.unwrap();
         assert!(store.announce_file(&granted, &file(owner, 1, 78), 100).await.is_err(), "exactly full");
         assert!(store.announce_file(&granted, &file(owner, u64::MAX, 79), u64::MAX).await.is_err());
@@ -48,25 +48,25 @@ both! {
         let (globex, _) = organization(&store).await;
         let new = file(owner, 30, 1);
         store.announce_file(&user(acme), &new, 100).await.unwrap();
-        let known = store.file(&user(acme), new.id, NOW).await.unwrap();
+        let known = store.load_file(&user(acme), new.id, NOW).await.unwrap();
         assert!(!known.complete && known.organization == acme && known.principal == owner);
         let missing = |outcome| matches!(outcome, Err(Error::Refused(Refusal::NotFound(Thing::File))));
-        assert!(missing(store.file(&user(globex), new.id, NOW).await), "it is another organization's");
-        assert!(missing(store.file_by_token([2; 32], NOW).await));
-        assert_eq!(store.file_by_token([1; 32], NOW).await.unwrap(), known);
-        store.file_complete(&known, 20).await.unwrap();
-        assert_eq!(store.used_bytes(&user(acme)).await.unwrap(), 20);
-        assert!(store.file_for_host(&system(), new.id, NOW).await.unwrap().complete);
+        assert!(missing(store.load_file(&user(globex), new.id, NOW).await), "it is another organization's");
+        assert!(missing(store.load_file_by_token([2; 32], NOW).await));
+        assert_eq!(store.load_file_by_token([1; 32], NOW).await.unwrap(), known);
+        store.complete_file(&known, 20).await.unwrap();
+        assert_eq!(store.count_used_bytes(&user(acme)).await.unwrap(), 20);
+        assert!(store.load_file_for_host(&system(), new.id, NOW).await.unwrap().complete);
 
         let gone = new.expires;
-        assert!(store.expired_files(&system(), Micros(gone.0 - 1)).await.unwrap().is_empty());
-        assert!(missing(store.file(&user(acme), new.id, gone).await));
-        assert!(missing(store.file_by_token([1; 32], gone).await));
-        assert!(missing(store.file_for_host(&system(), new.id, gone).await));
-        let expired = store.expired_files(&system(), gone).await.unwrap();
+        assert!(store.list_expired_files(&system(), Micros(gone.0 - 1)).await.unwrap().is_empty());
+        assert!(missing(store.load_file(&user(acme), new.id, gone).await));
+        assert!(missing(store.load_file_by_token([1; 32], gone).await));
+        assert!(missing(store.load_file_for_host(&system(), new.id, gone).await));
+        let expired = store.list_expired_files(&system(), gone).await.unwrap();
         assert_eq!(expired.len(), 1);
-        store.forget_file(&system(), &expired[0]).await.unwrap();
-        assert_eq!(store.used_bytes(&user(acme)).await.unwrap(), 0);
-        assert!(missing(store.file_complete(&known, 20).await.map(|()| known.clone())));
+        store.delete_file(&system(), &expired[0]).await.unwrap();
+        assert_eq!(store.count_used_bytes(&user(acme)).await.unwrap(), 0);
+        assert!(missing(store.complete_file(&known, 20).await.map(|()| known.clone())));
     }
 }

@@ -19,7 +19,7 @@ both! {
             store.report_devices(&link, &updates, NOW).await.unwrap();
         }
         for organization in [acme, globex] {
-            let seen = store.devices(&viewer(organization)).await.unwrap();
+            let seen = store.list_devices(&viewer(organization)).await.unwrap();
             let handles = seen.iter().map(|device| device.handle.as_str()).collect::<BTreeSet<_>>();
             assert_eq!((seen.len(), handles.len()), (6, 6), "{handles:?}");
             assert!(handles.contains("emulator-5554"), "the first one is called by its serial");
@@ -34,7 +34,7 @@ both! {
         let mut handles = Vec::new();
         for link in [&first, &second, &first, &second] {
             store.report_devices(link, &[device("emulator-5554")], NOW).await.unwrap();
-            let known = store.host_devices(&system(), link.host()).await.unwrap();
+            let known = store.list_host_devices(&system(), link.host()).await.unwrap();
             assert_eq!(known.len(), 1);
             handles.push(known[0].handle.clone());
         }
@@ -56,7 +56,7 @@ both! {
             async move { store.report_devices(link, &[device("a"), device("b")], NOW).await.unwrap() }
         });
         join_all(reports).await;
-        let seen = store.devices(&viewer(acme)).await.unwrap();
+        let seen = store.list_devices(&viewer(acme)).await.unwrap();
         let handles = seen.iter().map(|device| device.handle.as_str()).collect::<BTreeSet<_>>();
         assert_eq!((seen.len(), handles.len()), (12, 12), "{handles:?}");
     }
@@ -65,7 +65,7 @@ both! {
         let store = Store::new(db.database.clone());
         let (link, _) = pool(&store, 2).await;
         store.report_devices(&link, &[device("device-1")], NOW).await.unwrap();
-        let known = store.host_devices(&system(), link.host()).await.unwrap();
+        let known = store.list_host_devices(&system(), link.host()).await.unwrap();
         let online = known.iter().map(|device| (device.serial.as_str(), device.online)).collect::<Vec<_>>();
         assert_eq!(online, [("device-0", false), ("device-1", true)]);
     }
@@ -83,18 +83,18 @@ both! {
 
         // An hour on the line without a new report, then the line breaks.
         let later = NOW + Span::minutes(60);
-        let lost_since = async |cutoff| store.lost_hosts(&system(), cutoff).await.unwrap();
-        store.links_seen(&system(), node, &[link.host()], later).await.unwrap();
+        let lost_since = async |cutoff| store.list_lost_hosts(&system(), cutoff).await.unwrap();
+        store.renew_host_links(&system(), node, &[link.host()], later).await.unwrap();
         assert_eq!(lost_since(later).await, []);
-        store.link_gone(&system(), node, link.host()).await.unwrap();
+        store.remove_host_link(&system(), node, link.host()).await.unwrap();
         assert_eq!(lost_since(later - Span::seconds(50)).await, [], "it may only be reconnecting");
 
         let lost = lost_since(later + Span::seconds(1)).await;
         assert_eq!((lost.len(), lost[0].host, lost[0].name.as_str()), (1, link.host(), "rack"));
         let holds = lost[0].holds.iter().map(|due| (due.session.id, due.hold)).collect::<Vec<_>>();
         assert_eq!(holds, [(session.id, hold)]);
-        store.host_offline(&system(), link.host()).await.unwrap();
-        let known = store.host_devices(&system(), link.host()).await.unwrap();
+        store.set_host_offline(&system(), link.host()).await.unwrap();
+        let known = store.list_host_devices(&system(), link.host()).await.unwrap();
         assert!(!known[0].online && known[0].holder == Some(hold), "its holds are ended one by one");
     }
 
@@ -105,9 +105,9 @@ both! {
         let (_, other) = host(&store, Some(acme), "rack").await;
         store.report_devices(&link, &[device("phone")], NOW).await.unwrap();
         let later = NOW + Span::minutes(60);
-        store.links_seen(&system(), other, &[link.host()], later).await.unwrap();
-        store.link_gone(&system(), gone, link.host()).await.unwrap();
-        assert_eq!(store.lost_hosts(&system(), later).await.unwrap(), []);
+        store.renew_host_links(&system(), other, &[link.host()], later).await.unwrap();
+        store.remove_host_link(&system(), gone, link.host()).await.unwrap();
+        assert_eq!(store.list_lost_hosts(&system(), later).await.unwrap(), []);
     }
 
     async fn only_the_newest_hold_of_a_device_can_be_reported_clean(db: &TestDatabase) {
@@ -119,13 +119,13 @@ both! {
             let session = create(&store, acme, owner, NOW).await;
             let session = change(&store, session, ask, NOW).await.unwrap();
             let session = change(&store, session, grant(hold, devices[0], fence), NOW).await.unwrap();
-            store.device_cleaned(&link, "device-0", fence).await.unwrap();
+            store.record_device_cleaned(&link, "device-0", fence).await.unwrap();
             change(&store, session, crate::world::release(hold), NOW).await.unwrap();
-            assert_eq!(store.devices_to_clean(&system()).await.unwrap().len(), 1, "held, it was not dirty yet");
-            store.device_cleaned(&link, "device-0", fence - 1).await.unwrap();
-            assert_eq!(store.devices_to_clean(&system()).await.unwrap().len(), 1, "an old number changes nothing");
-            store.device_cleaned(&link, "device-0", fence).await.unwrap();
-            assert!(store.all_devices(&system()).await.unwrap()[0].free());
+            assert_eq!(store.list_devices_to_clean(&system()).await.unwrap().len(), 1, "held, it was not dirty yet");
+            store.record_device_cleaned(&link, "device-0", fence - 1).await.unwrap();
+            assert_eq!(store.list_devices_to_clean(&system()).await.unwrap().len(), 1, "an old number changes nothing");
+            store.record_device_cleaned(&link, "device-0", fence).await.unwrap();
+            assert!(store.list_all_devices(&system()).await.unwrap()[0].free());
         }
     }
 }

@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
     async fn load(&self, session: usize) -> DeviceSession {
         let ModelSession { id, organization, .. } = self.sessions[session];
         let granted = viewer(self.organizations[organization].0);
-        self.store.device_session(&granted, id).await.unwrap()
+        self.store.load_device_session(&granted, id).await.unwrap()
     }
 
     /// Load, decide, apply.
@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
 
     async fn clean(&mut self, number: usize) {
         let fence = self.devices[number].fence;
-        self.store.device_cleaned(&self.link, &number.to_string(), fence).await.unwrap();
+        self.store.record_device_cleaned(&self.link, &number.to_string(), fence).await.unwrap();
         self.devices[number].cleaning = false;
     }
 
@@ -229,13 +229,13 @@ impl<'a> Run<'a> {
         for organization in 0..ORGANIZATIONS {
             self.compare_organization(organization).await;
         }
-        let known = self.store.host_devices(&system(), self.link.host()).await.unwrap();
+        let known = self.store.list_host_devices(&system(), self.link.host()).await.unwrap();
         for ((device, model), number) in known.iter().zip(&self.devices).zip(0..) {
             assert_eq!(device.serial, number.to_string());
             let found = ModelDevice { fence: device.fence, holder: device.holder, cleaning: device.cleaning };
             assert_eq!(&found, model);
         }
-        let state = self.store.queue(&system()).await.unwrap();
+        let state = self.store.load_queue(&system()).await.unwrap();
         let ours = |id| self.organizations.iter().any(|(known, _)| *known == id);
         let queue = state.queue.iter().filter(|queued| ours(queued.session.organization));
         let waiting = queue.map(|queued| queued.waiting.hold).collect::<Vec<_>>();
@@ -254,7 +254,7 @@ impl<'a> Run<'a> {
     async fn compare_organization(&self, organization: usize) {
         let granted = viewer(self.organizations[organization].0);
         let page = PageRequest { limit: 500, before: None };
-        let listed = self.store.device_sessions(&granted, page).await.unwrap().items;
+        let listed = self.store.list_device_sessions(&granted, page).await.unwrap().items;
         let mut models =
             self.sessions.iter().filter(|model| model.organization == organization).collect::<Vec<_>>();
         models.sort_by_key(|model| std::cmp::Reverse(model.id.created()));
@@ -262,13 +262,13 @@ impl<'a> Run<'a> {
         for (session, model) in listed.iter().zip(&models) {
             self.compare_session(session, model);
         }
-        let open = self.store.open_holds(&granted).await.unwrap();
+        let open = self.store.list_open_holds(&granted).await.unwrap();
         let open = open.iter().map(|(_, hold)| hold.id).collect::<Vec<_>>();
         let expected = self.holds_in_order(|session, hold| {
             session.organization == organization && hold.state != HoldState::Released
         });
         assert_eq!(open, expected);
-        let feed = self.store.changes(&granted, 0, 1_000).await.unwrap();
+        let feed = self.store.list_changes(&granted, 0, 1_000).await.unwrap();
         assert_eq!(
             feed.latest,
             models.iter().map(|model| model.revision).sum::<i64>(),

@@ -28,13 +28,13 @@ both! {
         ];
         for (number, step) in (1..).zip(steps) {
             session = change(&store, session, step, NOW + Span::seconds(number)).await.unwrap();
-            assert_eq!(store.device_session(&viewer(acme), session.id).await.unwrap(), session);
-            let page = store.device_sessions(&viewer(acme), PageRequest { limit: 10, before: None }).await.unwrap();
+            assert_eq!(store.load_device_session(&viewer(acme), session.id).await.unwrap(), session);
+            let page = store.list_device_sessions(&viewer(acme), PageRequest { limit: 10, before: None }).await.unwrap();
             assert_eq!((page.items, page.more), (vec![session.clone()], false));
         }
         assert_eq!(session.revision, 5);
-        store.device_cleaned(&link, "device-0", 1).await.unwrap();
-        assert!(store.all_devices(&system()).await.unwrap()[0].free());
+        store.record_device_cleaned(&link, "device-0", 1).await.unwrap();
+        assert!(store.list_all_devices(&system()).await.unwrap()[0].free());
     }
 
     async fn what_changed_meanwhile_is_stale(db: &TestDatabase) {
@@ -43,7 +43,7 @@ both! {
         let old = create(&store, acme, owner, NOW).await;
         change(&store, old.clone(), request().1, NOW).await.unwrap();
         assert!(matches!(change(&store, old, request().1, NOW).await, Err(Error::Stale)));
-        assert_eq!(store.open_holds(&viewer(acme)).await.unwrap().len(), 1, "the second left nothing behind");
+        assert_eq!(store.list_open_holds(&viewer(acme)).await.unwrap().len(), 1, "the second left nothing behind");
     }
 
     async fn one_device_is_granted_once(db: &TestDatabase) {
@@ -60,7 +60,7 @@ both! {
         let granted = join_all(grants).await;
         assert_eq!(granted.iter().filter(|outcome| outcome.is_ok()).count(), 1);
         assert!(granted.iter().all(|outcome| matches!(outcome, Ok(_) | Err(Error::Stale))));
-        let open = store.open_holds(&viewer(acme)).await.unwrap();
+        let open = store.list_open_holds(&viewer(acme)).await.unwrap();
         assert_eq!(open.iter().filter(|(_, hold)| hold.state() == HoldState::InUse).count(), 1);
     }
 
@@ -94,21 +94,21 @@ both! {
         let (_, ask) = request();
         let session = change(&store, session, ask, NOW).await.unwrap();
         let not_found = |error| matches!(error, Error::Refused(Refusal::NotFound(Thing::Session)));
-        assert!(not_found(store.device_session(&viewer(globex), session.id).await.unwrap_err()));
+        assert!(not_found(store.load_device_session(&viewer(globex), session.id).await.unwrap_err()));
         let other_tail = SessionId::new(session.id.created(), session.id.tail() ^ 1);
-        assert!(not_found(store.device_session(&viewer(acme), other_tail).await.unwrap_err()));
+        assert!(not_found(store.load_device_session(&viewer(acme), other_tail).await.unwrap_err()));
         let all = PageRequest { limit: 10, before: None };
-        assert!(store.device_sessions(&viewer(globex), all).await.unwrap().items.is_empty());
-        assert!(store.open_holds(&viewer(globex)).await.unwrap().is_empty());
-        assert!(store.changes(&viewer(globex), 0, 10).await.unwrap().lines.is_empty());
-        assert_eq!(store.used_bytes(&user(globex)).await.unwrap(), 0);
-        assert!(store.session_revisions(&viewer(globex), Kind::Device, 10).await.unwrap().is_empty());
+        assert!(store.list_device_sessions(&viewer(globex), all).await.unwrap().items.is_empty());
+        assert!(store.list_open_holds(&viewer(globex)).await.unwrap().is_empty());
+        assert!(store.list_changes(&viewer(globex), 0, 10).await.unwrap().lines.is_empty());
+        assert_eq!(store.count_used_bytes(&user(globex)).await.unwrap(), 0);
+        assert!(store.list_session_revisions(&viewer(globex), Kind::Device, 10).await.unwrap().is_empty());
         // Of devices, each sees its own and the pool's.
         let (link, _) = host(&store, Some(acme), "rack").await;
         store.report_devices(&link, &[device("private")], NOW).await.unwrap();
         pool(&store, 1).await;
         let seen = async |organization| {
-            let devices = store.devices(&viewer(organization)).await.unwrap();
+            let devices = store.list_devices(&viewer(organization)).await.unwrap();
             devices.into_iter().map(|device| device.serial).collect::<Vec<_>>()
         };
         assert_eq!(seen(acme).await.len(), 2);
@@ -116,9 +116,9 @@ both! {
         // The same id in the other organization is another session.
         let twin = domain::device::DeviceSession::new(globex, session.id, owner);
         store.import_device_session(&system(), twin.clone()).await.unwrap();
-        assert_eq!(store.device_session(&viewer(globex), session.id).await.unwrap(), twin);
-        assert_eq!(store.device_session(&viewer(acme), session.id).await.unwrap(), session);
-        let page = store.device_sessions(&viewer(globex), all).await.unwrap();
+        assert_eq!(store.load_device_session(&viewer(globex), session.id).await.unwrap(), twin);
+        assert_eq!(store.load_device_session(&viewer(acme), session.id).await.unwrap(), session);
+        let page = store.list_device_sessions(&viewer(globex), all).await.unwrap();
         assert_eq!((page.items, page.more), (vec![twin], false), "and has none of its holds");
     }
 
@@ -132,7 +132,7 @@ both! {
             change(&store, session, ask, NOW).await.unwrap();
             asked.push(hold);
         }
-        let queue = store.queue(&system()).await.unwrap().queue;
+        let queue = store.load_queue(&system()).await.unwrap().queue;
         assert_eq!(queue.into_iter().map(|queued| queued.waiting.hold).collect::<Vec<_>>(), asked);
     }
 
@@ -145,7 +145,7 @@ both! {
         let next = store.import_device_session(&system(), past.clone()).await.unwrap();
         assert_eq!(next.id.created().0, id.created().0 + 1);
         for kept in [past, next] {
-            assert_eq!(store.device_session(&viewer(acme), kept.id).await.unwrap(), kept);
+            assert_eq!(store.load_device_session(&viewer(acme), kept.id).await.unwrap(), kept);
         }
     }
 
@@ -169,7 +169,7 @@ both! {
         };
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
         assert_eq!(outcomes.iter().filter(|outcome| limited(outcome)).count(), 13);
-        assert_eq!(store.open_holds(&viewer(acme)).await.unwrap().len(), 3);
+        assert_eq!(store.list_open_holds(&viewer(acme)).await.unwrap().len(), 3);
         // Others are not limited by it, and what is released makes room.
         let session = create(&store, globex, stranger, NOW).await;
         change(&store, session, request().1, NOW).await.unwrap();
@@ -193,7 +193,7 @@ both! {
         }
         let page = async |limit, before| {
             let page = PageRequest { limit, before };
-            let page = store.device_sessions(&viewer(acme), page).await.unwrap();
+            let page = store.list_device_sessions(&viewer(acme), page).await.unwrap();
             (page.items.iter().map(|session| session.id).collect::<Vec<_>>(), page.more)
         };
         assert_eq!(page(5, None).await, (made.clone(), false));

@@ -9,7 +9,7 @@ use domain::principal::PrincipalState;
 use domain::refusal::Refusal;
 use domain::session::EndReason;
 use domain::time::{Micros, Span};
-use store::{Due, DueHold, Error, Store};
+use store::{DueHold, Error, Store, SweepWork};
 
 const LATER: Micros = Micros(NOW.0 + 1_000_000);
 
@@ -31,34 +31,34 @@ both! {
         let waiting = change(&store, session, ask, NOW).await.unwrap();
         let empty = create(&store, acme, owner, NOW).await;
 
-        let due = async |cutoff| store.due(&system(), cutoff, cutoff, cutoff).await.unwrap();
-        assert_eq!(due(NOW).await, Due::default(), "what was used at the cutoff itself is not due");
-        let all = Due {
+        let due = async |cutoff| store.list_due(&system(), cutoff, cutoff, cutoff).await.unwrap();
+        assert_eq!(due(NOW).await, SweepWork::default(), "what was used at the cutoff itself is not due");
+        let all = SweepWork {
             idle: vec![due_hold(&using, held, NOW)],
             expired: vec![due_hold(&waiting, asked, NOW)],
             empty: vec![(crate::world::key_of(&empty), empty.activity)],
-            ..Due::default()
+            ..SweepWork::default()
         };
         assert_eq!(due(LATER).await, all);
 
         // A use puts it off, is no new revision, and does not go back.
-        store.hold_used(&system(), crate::world::key_of(&using), held, LATER).await.unwrap();
-        store.hold_used(&system(), crate::world::key_of(&using), held, NOW).await.unwrap();
+        store.record_hold_use(&system(), crate::world::key_of(&using), held, LATER).await.unwrap();
+        store.record_hold_use(&system(), crate::world::key_of(&using), held, NOW).await.unwrap();
         assert_eq!(due(LATER).await.idle, []);
-        let known = store.device_session(&viewer(acme), using.id).await.unwrap();
+        let known = store.load_device_session(&viewer(acme), using.id).await.unwrap();
         assert_eq!((known.revision, known.holds[0].activity), (using.revision, LATER));
 
         change(&store, known, release(held), LATER).await.unwrap();
         change(&store, waiting, release(asked), LATER).await.unwrap();
         let end = Command::End { reason: EndReason::Idle, evidence: String::new() };
         change(&store, empty, end, LATER).await.unwrap();
-        assert_eq!(due(LATER).await, Due::default(), "what is over is not due");
+        assert_eq!(due(LATER).await, SweepWork::default(), "what is over is not due");
         assert_eq!(due(LATER + Span(1)).await.empty.len(), 2, "sessions that hold nothing any more are");
     }
 
     async fn sessions_of_those_who_may_not_act_are_due_at_once(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
-        let due = async || store.due(&system(), Micros(0), Micros(0), Micros(0)).await.unwrap();
+        let due = async || store.list_due(&system(), Micros(0), Micros(0), Micros(0)).await.unwrap();
         let (acme, left) = organization(&store).await;
         let (globex, suspended) = organization(&store).await;
         let (initech, member) = organization(&store).await;
@@ -67,8 +67,8 @@ both! {
         for (organization, owner) in [(acme, left), (globex, suspended), (initech, member), (acme, account.id)] {
             keys.push(crate::world::key_of(&create(&store, organization, owner, NOW).await));
         }
-        assert_eq!(due().await, Due::default());
-        store.remove_member(&system().within(acme), left, NOW).await.unwrap();
+        assert_eq!(due().await, SweepWork::default());
+        store.remove_member(&system().grant(acme), left, NOW).await.unwrap();
         store.set_principal_state(&system(), suspended, PrincipalState::Suspended, NOW).await.unwrap();
         let mut ownerless = due().await.ownerless;
         ownerless.sort_by_key(|session| session.organization);
@@ -85,7 +85,7 @@ both! {
             create(&store, acme, owner, NOW + Span::seconds(second)).await;
         }
         let sequences = async |after| {
-            let feed = store.changes(&viewer(acme), after, 100).await;
+            let feed = store.list_changes(&viewer(acme), after, 100).await;
             feed.map(|feed| feed.lines.iter().map(|line| line.sequence).collect::<Vec<_>>())
         };
         store.prune_changes(&system(), NOW).await.unwrap();
@@ -103,7 +103,7 @@ both! {
         assert_eq!(resync(sequences(9).await), (10, 10));
         create(&store, acme, owner, NOW + Span::minutes(60)).await;
         assert_eq!(sequences(10).await.unwrap(), [11], "the sequence goes on");
-        assert_eq!(store.changes(&viewer(globex), 0, 10).await.unwrap().latest, 0);
+        assert_eq!(store.list_changes(&viewer(globex), 0, 10).await.unwrap().latest, 0);
     }
 
     async fn an_import_of_the_past_does_not_take_young_lines_of_the_feed_along(db: &TestDatabase) {
@@ -115,7 +115,7 @@ both! {
         let past = DeviceSession::new(acme, SessionId::new(old, domain::ids::random_tail(bytes())), owner);
         store.import_device_session(&system(), past).await.unwrap();
         store.prune_changes(&system(), NOW - Span::seconds(10)).await.unwrap();
-        let feed = store.changes(&viewer(acme), 1, 10).await.unwrap();
+        let feed = store.list_changes(&viewer(acme), 1, 10).await.unwrap();
         let sequences = feed.lines.iter().map(|line| line.sequence).collect::<Vec<_>>();
         assert_eq!(sequences, [2, 3]);
     }

@@ -12,7 +12,7 @@ use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
 use std::collections::BTreeSet;
 use store::access::{ManageMembers, UseSessions, ViewSessions};
-use store::{ApiToken, Caller, Chosen, Error, NewPassword, PublicKey, Store, TokenName};
+use store::{ApiKey, ApiKeyName, Caller, Error, NewPassword, OrganizationChoice, PublicKey, Store};
 
 fn hash(byte: u8) -> SecretHash {
     SecretHash([byte; 32])
@@ -32,7 +32,7 @@ fn nobody<T: std::fmt::Debug>(outcome: store::Result<T>) -> bool {
 
 async fn caller(store: &Store, who: PrincipalId) -> Caller {
     let (_, secret) = key(store, who, None, None).await;
-    store.caller(&secret.hash(), Chosen::ByDefault, NOW).await.unwrap()
+    store.authenticate_key(&secret.hash(), OrganizationChoice::ByDefault, NOW).await.unwrap()
 }
 
 /// A new sub user; gives its id and number.
@@ -60,35 +60,35 @@ async fn sub(
         last_name: "B".into(),
         updated: NOW,
     };
-    let granted = system().within::<ManageMembers>(organization);
+    let granted = system().grant::<ManageMembers>(organization);
     let number =
         store.create_sub_user(&granted, parent, &person, Some("hash"), Role::Readwrite).await.unwrap();
     (id, number)
 }
 
-fn token(owner: PrincipalId, scopes: Option<Scopes>) -> (ApiToken, Secret) {
+fn token(owner: PrincipalId, scopes: Option<Scopes>) -> (ApiKey, Secret) {
     let mut random = [0; 28];
     random[..10].copy_from_slice(&bytes());
     let secret = Secret::new(Wire::Probe, random);
     let credential = Credential::new(&secret, Wire::Probe, owner, NOW, bytes());
-    (ApiToken { credential, scopes, updated: NOW, recoverable: None }, secret)
+    (ApiKey { credential, scopes, updated: NOW, recoverable: None }, secret)
 }
 
 both! {
     async fn a_maker_reaches_sub_users_until_they_are_their_own(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, root) = organization(&store).await;
-        store.set_member(&system().within(acme), root, Role::Admin, NOW).await.unwrap();
+        store.set_member(&system().grant(acme), root, Role::Admin, NOW).await.unwrap();
         let (globex, foreign) = organization(&store).await;
         let (child, number) = sub(&store, acme, root, PrincipalState::Pending).await;
         let (sibling, _) = sub(&store, acme, root, PrincipalState::Active).await;
         let admin = principal(&store, Some(AccountRole::Admin)).await.id;
         let over = async |who, reach| {
             let caller = caller(&store, who).await;
-            match store.over(&caller, number, reach, "read:user", "read:sub-user").await {
+            match store.authorize_over_person(&caller, number, reach, "read:user", "read:sub-user").await {
                 Ok(granted) => {
                     assert_eq!((granted.person(), granted.actor()), (child, Some(who)));
-                    let found = store.person(&granted).await.unwrap();
+                    let found = store.load_person(&granted).await.unwrap();
                     assert_eq!((found.parent, found.first_name.as_str()), (Some(root), "Su"));
                     Ok(granted.standing())
                 }
@@ -101,7 +101,7 @@ both! {
             assert_eq!((over(who, Reach::See).await, over(who, Reach::Change).await), (sees, changes));
         };
         let people = async |who| {
-            let people = store.people(&caller(&store, who).await).await.unwrap().into_iter();
+            let people = store.list_people(&caller(&store, who).await).await.unwrap().into_iter();
             people.map(|person| person.principal.id).collect::<BTreeSet<_>>()
         };
         let set = |ids: &[PrincipalId]| ids.iter().copied().collect::<BTreeSet<_>>();
@@ -118,17 +118,17 @@ both! {
         expect(child, Ok(Standing::Itself), Ok(Standing::Itself)).await;
         expect(root, Ok(Standing::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
         // A member elsewhere, whatever the state: nobody is their maker any more.
-        store.set_member(&system().within(globex), child, Role::Readwrite, NOW).await.unwrap();
+        store.set_member(&system().grant(globex), child, Role::Readwrite, NOW).await.unwrap();
         for state in [PrincipalState::Active, PrincipalState::Suspended] {
             store.set_principal_state(&system(), child, state, NOW).await.unwrap();
             expect(root, not_found(), not_found()).await;
         }
         assert_eq!(people(root).await, set(&[root, sibling]));
-        store.remove_member(&system().within(globex), child, NOW).await.unwrap();
+        store.remove_member(&system().grant(globex), child, NOW).await.unwrap();
         expect(root, Ok(Standing::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
         // A maker who manages no members any more sees none of them.
-        store.set_member(&system().within(acme), foreign, Role::Admin, NOW).await.unwrap();
-        store.set_member(&system().within(acme), root, Role::Readonly, NOW).await.unwrap();
+        store.set_member(&system().grant(acme), foreign, Role::Admin, NOW).await.unwrap();
+        store.set_member(&system().grant(acme), root, Role::Readonly, NOW).await.unwrap();
         expect(root, not_found(), not_found()).await;
         assert_eq!(people(root).await, set(&[root]));
         store.set_principal_state(&system(), child, PrincipalState::Deleted, NOW).await.unwrap();
@@ -138,25 +138,25 @@ both! {
     async fn a_password_of_a_maker_opens_nothing_elsewhere(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, root) = organization(&store).await;
-        store.set_member(&system().within(acme), root, Role::Admin, NOW).await.unwrap();
+        store.set_member(&system().grant(acme), root, Role::Admin, NOW).await.unwrap();
         let (globex, _) = organization(&store).await;
         let (child, number) = sub(&store, acme, root, PrincipalState::Pending).await;
         let known = async || {
-            let known = store.known(&system(), &format!("{child}@example.com")).await.unwrap();
+            let known = store.find_person_by_email(&system(), &format!("{child}@example.com")).await.unwrap();
             known.unwrap().password_hash
         };
         assert_eq!(known().await.as_deref(), Some("hash"), "at home");
-        store.set_member(&system().within(globex), child, Role::Readwrite, NOW).await.unwrap();
+        store.set_member(&system().grant(globex), child, Role::Readwrite, NOW).await.unwrap();
         assert_eq!(known().await, None, "elsewhere");
         // One that they chose themselves counts everywhere.
         let own = caller(&store, root).await;
-        store.remove_member(&system().within(globex), child, NOW).await.unwrap();
-        let maker = store.over(&own, number, Reach::Change, "write:user", "write:sub-user").await.unwrap();
+        store.remove_member(&system().grant(globex), child, NOW).await.unwrap();
+        let maker = store.authorize_over_person(&own, number, Reach::Change, "write:user", "write:sub-user").await.unwrap();
         let given = NewPassword { seen: Some("hash"), hash: "given", revokes_keys: false };
         store.set_password(&maker, &given, None, &ending(), NOW).await.unwrap();
-        store.set_member(&system().within(globex), child, Role::Readwrite, NOW).await.unwrap();
+        store.set_member(&system().grant(globex), child, Role::Readwrite, NOW).await.unwrap();
         assert_eq!(known().await, None);
-        store.keep_token(&system(), child, "restore", &hash(1), NOW + Span::minutes(1)).await.unwrap();
+        store.store_one_time_token(&system(), child, "restore", &hash(1), NOW + Span::minutes(1)).await.unwrap();
         store.restore_password(&system(), &hash(1), "own", &ending(), NOW).await.unwrap();
         assert_eq!(known().await.as_deref(), Some("own"));
     }
@@ -165,14 +165,14 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, root) = organization(&store).await;
         let (child, _) = sub(&store, acme, root, PrincipalState::Pending).await;
-        let known = store.known(&system(), &format!("{child}@example.com")).await.unwrap().unwrap();
+        let known = store.find_person_by_email(&system(), &format!("{child}@example.com")).await.unwrap().unwrap();
         assert_eq!((known.person.principal.id, known.password_hash.as_deref()), (child, Some("hash")));
-        assert!(store.known(&system(), "nobody@example.com").await.unwrap().is_none());
-        let granted = system().within::<ManageMembers>(acme);
+        assert!(store.find_person_by_email(&system(), "nobody@example.com").await.unwrap().is_none());
+        let granted = system().grant::<ManageMembers>(acme);
         let again = store.create_sub_user(&granted, root, &known.person, None, Role::Readonly).await;
         assert!(matches!(again, Err(Error::Refused(Refusal::Exists(_)))));
         store.set_principal_state(&system(), child, PrincipalState::Deleted, NOW).await.unwrap();
-        assert!(store.known(&system(), &format!("{child}@example.com")).await.unwrap().is_none());
+        assert!(store.find_person_by_email(&system(), &format!("{child}@example.com")).await.unwrap().is_none());
     }
 
     async fn a_token_is_used_once_and_in_time(db: &TestDatabase) {
@@ -180,8 +180,8 @@ both! {
         let (acme, root) = organization(&store).await;
         let (child, _) = sub(&store, acme, root, PrincipalState::Pending).await;
         let until = NOW + Span::minutes(60);
-        store.keep_token(&system(), child, "verify", &hash(1), until).await.unwrap();
-        store.keep_token(&system(), child, "verify", &hash(2), until).await.unwrap();
+        store.store_one_time_token(&system(), child, "verify", &hash(1), until).await.unwrap();
+        store.store_one_time_token(&system(), child, "verify", &hash(2), until).await.unwrap();
         assert!(nobody(store.verify_address(&system(), &hash(1), NOW).await), "the newer one counts");
         assert!(nobody(store.verify_address(&system(), &hash(2), until).await), "too late");
         assert!(nobody(store.restore_password(&system(), &hash(2), "new", &ending(), NOW).await), "for something else");
@@ -194,19 +194,19 @@ both! {
             verified += u32::from(attempt.await.unwrap().is_ok());
         }
         assert_eq!(verified, 1);
-        let own = system().over(child);
-        assert_eq!(store.person(&own).await.unwrap().principal.state, PrincipalState::Active);
+        let own = system().grant_person(child);
+        assert_eq!(store.load_person(&own).await.unwrap().principal.state, PrincipalState::Active);
         // One for a password that was remembered, and changed, is no good any more.
-        store.keep_token(&system(), child, "restore", &hash(3), until).await.unwrap();
+        store.store_one_time_token(&system(), child, "restore", &hash(3), until).await.unwrap();
         store.set_password(&own, &NewPassword { seen: Some("hash"), hash: "other", revokes_keys: false }, None, &ending(), NOW).await.unwrap();
         assert!(nobody(store.restore_password(&system(), &hash(3), "new", &ending(), NOW).await));
-        store.keep_token(&system(), child, "restore", &hash(4), until).await.unwrap();
+        store.store_one_time_token(&system(), child, "restore", &hash(4), until).await.unwrap();
         assert_eq!(store.restore_password(&system(), &hash(4), "new", &ending(), NOW).await.unwrap(), child);
-        assert_eq!(store.password_hash(&own).await.unwrap().as_deref(), Some("new"));
-        assert!(matches!(store.rehash(&system(), child, "older", "x").await, Err(Error::Stale)));
-        assert_eq!(store.password_hash(&own).await.unwrap().as_deref(), Some("new"));
+        assert_eq!(store.load_password_hash(&own).await.unwrap().as_deref(), Some("new"));
+        assert!(matches!(store.replace_password_hash(&system(), child, "older", "x").await, Err(Error::Stale)));
+        assert_eq!(store.load_password_hash(&own).await.unwrap().as_deref(), Some("new"));
         // Nor is one of somebody who may not act.
-        store.keep_token(&system(), child, "restore", &hash(5), until).await.unwrap();
+        store.store_one_time_token(&system(), child, "restore", &hash(5), until).await.unwrap();
         store.set_principal_state(&system(), child, PrincipalState::Suspended, NOW).await.unwrap();
         assert!(nobody(store.restore_password(&system(), &hash(5), "new", &ending(), NOW).await));
     }
@@ -223,7 +223,7 @@ both! {
             }
         };
         let counted = async |now: Micros| {
-            let found = store.attempts(&system(), &[hash(1), hash(2)], now).await.unwrap();
+            let found = store.load_attempts(&system(), &[hash(1), hash(2)], now).await.unwrap();
             (found[0].count, found[1].count)
         };
         // Of many at once as many as there is room for.
@@ -248,7 +248,7 @@ both! {
         assert_eq!(counted(until).await, (0, 0));
         store.settle_attempts(&system(), &[], &[hash(1), hash(2)]).await.unwrap();
         assert_eq!(counted(until).await, (0, 0), "nothing is given back that was not taken");
-        store.forget_expired(&system(), NOW, until + Span::minutes(15)).await.unwrap();
+        store.prune_sign_in(&system(), NOW, until + Span::minutes(15)).await.unwrap();
         assert_eq!(counted(NOW).await, (0, 0));
     }
 
@@ -256,46 +256,46 @@ both! {
         let store = Store::new(db.database.clone());
         let id = SigningKeyId::new(NOW, bytes());
         let key = PublicKey { id, bytes: vec![7; 32], created: NOW, retires: NOW + Span::minutes(1) };
-        store.keep_public_key(&system(), &key).await.unwrap();
+        store.store_public_key(&system(), &key).await.unwrap();
         // The same id never becomes another key.
         let other = PublicKey { bytes: vec![8; 32], ..key.clone() };
-        store.keep_public_key(&system(), &other).await.unwrap();
-        assert_eq!(store.public_key(&system(), id).await.unwrap(), Some(key));
-        store.forget_expired(&system(), NOW, NOW + Span::minutes(1)).await.unwrap();
-        assert_eq!(store.public_key(&system(), id).await.unwrap(), None);
+        store.store_public_key(&system(), &other).await.unwrap();
+        assert_eq!(store.load_public_key(&system(), id).await.unwrap(), Some(key));
+        store.prune_sign_in(&system(), NOW, NOW + Span::minutes(1)).await.unwrap();
+        assert_eq!(store.load_public_key(&system(), id).await.unwrap(), None);
     }
 
     async fn ones_keys_are_ones_own(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (_, owner) = organization(&store).await;
         let (_, other) = organization(&store).await;
-        let (own, foreign) = (system().over(owner), system().over(other));
+        let (own, foreign) = (system().grant_person(owner), system().grant_person(other));
         let (kept, secret) = token(owner, Scopes::parse(["read:media"]));
-        store.create_token(&own, &kept, &secret.hash()).await.unwrap();
-        for name in [TokenName::Id(kept.credential.id), TokenName::Secret(secret.hash())] {
-            assert_eq!(store.token(&own, name).await.unwrap(), kept);
-            assert!(not_found(store.token(&foreign, name).await));
+        store.create_api_key(&own, &kept, &secret.hash()).await.unwrap();
+        for name in [ApiKeyName::Id(kept.credential.id), ApiKeyName::Secret(secret.hash())] {
+            assert_eq!(store.load_api_key(&own, name).await.unwrap(), kept);
+            assert!(not_found(store.load_api_key(&foreign, name).await));
         }
-        assert_eq!(store.tokens(&own).await.unwrap(), vec![kept.clone()]);
-        assert_eq!(store.tokens(&foreign).await.unwrap(), []);
-        let caller = store.caller(&secret.hash(), Chosen::ByDefault, NOW).await.unwrap();
-        assert!(caller.may::<ViewSessions>().is_ok() && caller.may::<UseSessions>().is_err());
+        assert_eq!(store.list_api_keys(&own).await.unwrap(), vec![kept.clone()]);
+        assert_eq!(store.list_api_keys(&foreign).await.unwrap(), []);
+        let caller = store.authenticate_key(&secret.hash(), OrganizationChoice::ByDefault, NOW).await.unwrap();
+        assert!(caller.authorize::<ViewSessions>().is_ok() && caller.authorize::<UseSessions>().is_err());
         assert_eq!(caller.scopes(), kept.scopes);
         // A change expects what it was decided on, and is its owner's.
-        let after = ApiToken { scopes: None, updated: NOW + Span(1), ..kept.clone() };
-        assert!(matches!(store.change_token(&foreign, &kept, &after, None).await, Err(Error::Stale)));
-        store.change_token(&own, &kept, &after, None).await.unwrap();
-        assert!(matches!(store.change_token(&own, &kept, &after, None).await, Err(Error::Stale)));
+        let after = ApiKey { scopes: None, updated: NOW + Span(1), ..kept.clone() };
+        assert!(matches!(store.change_api_key(&foreign, &kept, &after, None).await, Err(Error::Stale)));
+        store.change_api_key(&own, &kept, &after, None).await.unwrap();
+        assert!(matches!(store.change_api_key(&own, &kept, &after, None).await, Err(Error::Stale)));
         let (_, new) = token(owner, None);
-        let renewed = ApiToken { updated: NOW + Span(2), ..after.clone() };
-        store.change_token(&own, &after, &renewed, Some((&new.hash(), new.suffix()))).await.unwrap();
-        assert!(nobody(store.caller(&secret.hash(), Chosen::ByDefault, NOW).await));
-        let caller = store.caller(&new.hash(), Chosen::ByDefault, NOW).await.unwrap();
-        assert!(caller.may::<UseSessions>().is_ok());
-        assert!(not_found(store.revoke_token(&foreign, kept.credential.id, NOW).await));
-        store.revoke_token(&own, kept.credential.id, NOW).await.unwrap();
-        assert!(not_found(store.revoke_token(&own, kept.credential.id, NOW).await), "once");
-        assert!(nobody(store.caller(&new.hash(), Chosen::ByDefault, NOW).await));
-        assert_eq!(store.tokens(&own).await.unwrap(), []);
+        let renewed = ApiKey { updated: NOW + Span(2), ..after.clone() };
+        store.change_api_key(&own, &after, &renewed, Some((&new.hash(), new.suffix()))).await.unwrap();
+        assert!(nobody(store.authenticate_key(&secret.hash(), OrganizationChoice::ByDefault, NOW).await));
+        let caller = store.authenticate_key(&new.hash(), OrganizationChoice::ByDefault, NOW).await.unwrap();
+        assert!(caller.authorize::<UseSessions>().is_ok());
+        assert!(not_found(store.revoke_api_key(&foreign, kept.credential.id, NOW).await));
+        store.revoke_api_key(&own, kept.credential.id, NOW).await.unwrap();
+        assert!(not_found(store.revoke_api_key(&own, kept.credential.id, NOW).await), "once");
+        assert!(nobody(store.authenticate_key(&new.hash(), OrganizationChoice::ByDefault, NOW).await));
+        assert_eq!(store.list_api_keys(&own).await.unwrap(), []);
     }
 }

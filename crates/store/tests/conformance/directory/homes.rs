@@ -6,7 +6,7 @@ use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{AccountRole, Role};
 use domain::principal::{Home, Principal, PrincipalKind, PrincipalState};
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
-use store::{Caller, Chosen, Error, GivenBy, Store};
+use store::{Caller, Error, OrganizationChoice, RoleSource, Store};
 
 /// A service user of an organization.
 async fn service_user(store: &Store, home: OrganizationId, role: Role) -> PrincipalId {
@@ -27,7 +27,7 @@ async fn service_user(store: &Store, home: OrganizationId, role: Role) -> Princi
 
 async fn caller(store: &Store, who: PrincipalId) -> Caller {
     let (_, secret) = key(store, who, None, None).await;
-    store.caller(&secret.hash(), Chosen::ByDefault, NOW).await.unwrap()
+    store.authenticate_key(&secret.hash(), OrganizationChoice::ByDefault, NOW).await.unwrap()
 }
 
 fn not_found<T>(outcome: &store::Result<T>) -> bool {
@@ -43,19 +43,19 @@ both! {
         let robot = principal(&store, Some(AccountRole::Admin)).await;
         for id in [ci, robot.id] {
             for place in [acme, globex] {
-                assert!(not_found(&store.set_member(&system().within(place), id, Role::Admin, NOW).await));
-                assert!(not_found(&store.change_role(&system().within(place), id, Role::Admin, NOW).await));
-                assert!(not_found(&store.remove_member(&system().within(place), id, NOW).await));
+                assert!(not_found(&store.set_member(&system().grant(place), id, Role::Admin, NOW).await));
+                assert!(not_found(&store.change_role(&system().grant(place), id, Role::Admin, NOW).await));
+                assert!(not_found(&store.remove_member(&system().grant(place), id, NOW).await));
             }
         }
-        let here = async |place, id| store.service_users_here(&system().within(place), Some(id)).await.unwrap();
+        let here = async |place, id| store.list_service_users(&system().grant(place), Some(id)).await.unwrap();
         let found = here(acme, ci).await;
         assert_eq!(found.iter().map(|(one, role)| (one.id, one.home(), *role)).collect::<Vec<_>>(),
             [(ci, Some(Home::Organization(acme)), Role::Readonly)]);
         assert!(here(globex, ci).await.is_empty() && here(acme, robot.id).await.is_empty());
-        let all = store.service_users_of_account(&system().account(), None).await.unwrap();
+        let all = store.list_account_service_users(&system().grant_account(), None).await.unwrap();
         assert_eq!(all.iter().map(|one| (one.id, one.home())).collect::<Vec<_>>(), [(robot.id, Some(Home::Account))]);
-        assert!(store.service_users_of_account(&system().account(), Some(ci)).await.unwrap().is_empty());
+        assert!(store.list_account_service_users(&system().grant_account(), Some(ci)).await.unwrap().is_empty());
     }
 
     async fn keys_of_hosts_that_may_too_much_are_found(db: &TestDatabase) {
@@ -69,7 +69,7 @@ both! {
             key(&store, other, Some(place), None).await;
         }
         let found = async || {
-            let all = store.powerful_service_users(&system(), NOW).await.unwrap().into_iter();
+            let all = store.list_overprivileged_service_users(&system(), NOW).await.unwrap().into_iter();
             all.map(|one| (one.id, one.organization, one.hosts, one.workers)).collect::<Vec<_>>()
         };
         assert_eq!(found().await, [], "nothing connects there");
@@ -84,33 +84,33 @@ both! {
         let (acme, ana) = organization(&store).await;
         let ci = service_user(&store, acme, Role::Admin).await;
         let set = async |who, role, given| store.set_account_role(&system(), who, role, given, NOW).await;
-        assert!(not_found(&set(ci, Some(AccountRole::Admin), GivenBy::Hand).await));
-        let refused = set(ana, Some(AccountRole::Worker), GivenBy::Hand).await;
+        assert!(not_found(&set(ci, Some(AccountRole::Admin), RoleSource::Hand).await));
+        let refused = set(ana, Some(AccountRole::Worker), RoleSource::Hand).await;
         assert!(matches!(refused, Err(Error::Refused(Refusal::Invalid { .. }))));
-        let role = async || store.person(&system().over(ana)).await.unwrap().principal.account_role;
+        let role = async || store.load_person(&system().grant_person(ana)).await.unwrap().principal.account_role;
         for (wanted, given, expected) in [
-            (Some(AccountRole::Admin), GivenBy::Groups, Some(AccountRole::Admin)),
-            (None, GivenBy::Groups, None),
-            (Some(AccountRole::Viewer), GivenBy::Hand, Some(AccountRole::Viewer)),
+            (Some(AccountRole::Admin), RoleSource::Groups, Some(AccountRole::Admin)),
+            (None, RoleSource::Groups, None),
+            (Some(AccountRole::Viewer), RoleSource::Hand, Some(AccountRole::Viewer)),
             // Groups take and change what groups gave, and nothing else.
-            (None, GivenBy::Groups, Some(AccountRole::Viewer)),
-            (Some(AccountRole::Admin), GivenBy::Groups, Some(AccountRole::Viewer)),
-            (None, GivenBy::Hand, None),
+            (None, RoleSource::Groups, Some(AccountRole::Viewer)),
+            (Some(AccountRole::Admin), RoleSource::Groups, Some(AccountRole::Viewer)),
+            (None, RoleSource::Hand, None),
         ] {
             set(ana, wanted, given).await.unwrap();
             assert_eq!(role().await, expected, "{wanted:?} {given:?}");
         }
         // Where she acts by default she is what her membership says; the account's right is for who names the place.
-        set(ana, Some(AccountRole::Admin), GivenBy::Hand).await.unwrap();
+        set(ana, Some(AccountRole::Admin), RoleSource::Hand).await.unwrap();
         let (_, secret) = key(&store, ana, None, None).await;
-        let by_default = store.caller(&secret.hash(), Chosen::ByDefault, NOW).await.unwrap();
-        assert!(by_default.may::<ManageMembers>().is_err() && by_default.may_in_account::<ManageMembers>().is_ok());
-        let named = store.caller(&secret.hash(), Chosen::Named(Some(acme)), NOW).await.unwrap();
-        assert!(named.may::<ManageMembers>().is_ok());
-        let people = store.people_of_account(&system().account(), Some(ana)).await.unwrap();
+        let by_default = store.authenticate_key(&secret.hash(), OrganizationChoice::ByDefault, NOW).await.unwrap();
+        assert!(by_default.authorize::<ManageMembers>().is_err() && by_default.authorize_in_account::<ManageMembers>().is_ok());
+        let named = store.authenticate_key(&secret.hash(), OrganizationChoice::Named(Some(acme)), NOW).await.unwrap();
+        assert!(named.authorize::<ManageMembers>().is_ok());
+        let people = store.list_account_people(&system().grant_account(), Some(ana)).await.unwrap();
         assert_eq!(people[0].1.iter().map(|one| (one.organization, one.role)).collect::<Vec<_>>(), [(acme, Role::Readwrite)]);
-        assert!(store.people_of_account(&system().account(), Some(ci)).await.unwrap().is_empty());
-        assert_eq!(store.people_of_account(&system().account(), None).await.unwrap(), people);
+        assert!(store.list_account_people(&system().grant_account(), Some(ci)).await.unwrap().is_empty());
+        assert_eq!(store.list_account_people(&system().grant_account(), None).await.unwrap(), people);
     }
 
     async fn a_service_user_acts_at_home_unless_it_is_told_otherwise(db: &TestDatabase) {
@@ -121,8 +121,8 @@ both! {
         let robot = principal(&store, Some(AccountRole::Admin)).await.id;
         let account = caller(&store, robot).await;
         assert_eq!(account.organization(), None);
-        assert_eq!(account.may::<ViewSessions>().unwrap_err(), Refusal::NoOrganization);
-        assert!(account.may_in_account::<ManageOrganizations>().is_ok());
+        assert_eq!(account.authorize::<ViewSessions>().unwrap_err(), Refusal::NoOrganization);
+        assert!(account.authorize_in_account::<ManageOrganizations>().is_ok());
         // Whoever put a row there by hand, or with an older program, points it nowhere.
         let place = acme.0.simple();
         let (place, who) = match db.url.starts_with("sqlite:") {
@@ -132,6 +132,6 @@ both! {
         let row = format!("INSERT INTO members (organization, principal, role, created_us) VALUES ({place}, {who}, 'admin', 1)");
         store::testing::raw(&db.url, &row).await.unwrap();
         assert_eq!(caller(&store, robot).await.organization(), None);
-        assert!(store.service_users_here(&system().within(acme), Some(robot)).await.unwrap().is_empty());
+        assert!(store.list_service_users(&system().grant(acme), Some(robot)).await.unwrap().is_empty());
     }
 }

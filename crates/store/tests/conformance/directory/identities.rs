@@ -16,7 +16,7 @@ fn identity(subject: &str) -> Identity<'_> {
 }
 
 fn manages(organization: OrganizationId) -> Granted<ManageMembers> {
-    system().within(organization)
+    system().grant(organization)
 }
 
 fn person(email: Option<&str>, state: PrincipalState) -> Person {
@@ -49,7 +49,7 @@ fn member(organization: OrganizationId, role: Role) -> Membership {
 
 /// The role in an organization, and whether groups gave it.
 async fn role(store: &Store, person: PrincipalId, organization: OrganizationId) -> Option<(Role, bool)> {
-    let held = store.memberships_of(&system(), person).await.unwrap();
+    let held = store.list_memberships(&system(), person).await.unwrap();
     let found = held.iter().find(|one| one.membership.organization == organization);
     found.map(|one| (one.membership.role, one.by_groups))
 }
@@ -63,19 +63,19 @@ both! {
         }
         let link = async |one: &Person, subject| store.link_identity(&system(), one, identity(subject), NOW).await;
         link(&ana, "1").await.unwrap();
-        assert_eq!(store.identified(&system(), identity("1")).await.unwrap(), Some(ana.principal.id));
+        assert_eq!(store.find_person_by_identity(&system(), identity("1")).await.unwrap(), Some(ana.principal.id));
         let other = Identity { issuer: "https://other.example", subject: "1" };
-        assert_eq!(store.identified(&system(), other).await.unwrap(), None, "another issuer's 1 is another");
+        assert_eq!(store.find_person_by_identity(&system(), other).await.unwrap(), None, "another issuer's 1 is another");
         assert!(stale(&link(&eve, "1").await), "one subject is one person");
         assert!(stale(&link(&ana, "2").await), "one person is one subject");
         assert!(store.has_identity(&system(), ana.principal.id, ISSUER).await.unwrap());
         assert!(!store.has_identity(&system(), eve.principal.id, ISSUER).await.unwrap());
-        let granted = system().over(ana.principal.id);
-        assert_eq!(store.password_hash(&granted).await.unwrap().as_deref(), Some("hash"));
+        let granted = system().grant_person(ana.principal.id);
+        assert_eq!(store.load_password_hash(&granted).await.unwrap().as_deref(), Some("hash"));
 
         let state = PrincipalState::Deleted;
         store.set_principal_state(&system(), ana.principal.id, state, NOW).await.unwrap();
-        assert_eq!(store.identified(&system(), identity("1")).await.unwrap(), None, "it goes with the person");
+        assert_eq!(store.find_person_by_identity(&system(), identity("1")).await.unwrap(), None, "it goes with the person");
         assert!(stale(&link(&ana, "1").await), "who was deleted comes as nobody");
         link(&eve, "1").await.unwrap();
     }
@@ -88,23 +88,23 @@ both! {
         let moved = Person { principal: Principal { id: ana.principal.id, ..elsewhere.principal }, ..elsewhere };
         assert!(stale(&store.link_identity(&system(), &moved, identity("1"), NOW).await), "another address");
         store.link_identity(&system(), &ana, identity("1"), NOW).await.unwrap();
-        let granted = system().over(ana.principal.id);
-        assert_eq!(store.person(&granted).await.unwrap().principal.state, PrincipalState::Active);
-        assert_eq!(store.password_hash(&granted).await.unwrap(), None);
+        let granted = system().grant_person(ana.principal.id);
+        assert_eq!(store.load_person(&granted).await.unwrap().principal.state, PrincipalState::Active);
+        assert_eq!(store.load_password_hash(&granted).await.unwrap(), None);
     }
 
     async fn a_new_user_comes_with_its_identity(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ana = person(None, PrincipalState::Active);
-        store.create_identified(&system(), &ana, identity("1")).await.unwrap();
-        let found = store.person(&system().over(ana.principal.id)).await.unwrap();
+        store.create_person_with_identity(&system(), &ana, identity("1")).await.unwrap();
+        let found = store.load_person(&system().grant_person(ana.principal.id)).await.unwrap();
         assert_eq!((found.first_name.as_str(), found.principal.email), ("Ana", None));
         let eve = person(None, PrincipalState::Active);
-        assert!(store.create_identified(&system(), &eve, identity("1")).await.is_err());
-        assert_eq!(store.identified(&system(), identity("1")).await.unwrap(), Some(ana.principal.id));
-        assert_eq!(store.principals(&system()).await.unwrap().len(), 1, "nothing of the other is kept");
-        store.identity_seen(&system(), identity("1"), NOW + Span::seconds(1)).await.unwrap();
-        let lines = store.audit_lines_account(&system().account::<ViewAudit>(), None, 9).await.unwrap().items;
+        assert!(store.create_person_with_identity(&system(), &eve, identity("1")).await.is_err());
+        assert_eq!(store.find_person_by_identity(&system(), identity("1")).await.unwrap(), Some(ana.principal.id));
+        assert_eq!(store.list_principals(&system()).await.unwrap().len(), 1, "nothing of the other is kept");
+        store.record_identity_use(&system(), identity("1"), NOW + Span::seconds(1)).await.unwrap();
+        let lines = store.list_account_audit_entries(&system().grant_account::<ViewAudit>(), None, 9).await.unwrap().items;
         let actions = lines.iter().map(|line| line.line.action.as_str()).collect::<Vec<_>>();
         assert_eq!(actions, ["identity.link", "user.create"]);
     }
@@ -124,14 +124,14 @@ both! {
         // Ana is the only admin.
         let less = Change::Set { membership: member(other, Role::Readonly), was: Role::Admin };
         let end = Change::Remove(member(other, Role::Admin));
-        assert!(store.memberships_of(&system(), ana).await.unwrap().iter().any(|one| one.last_admin));
+        assert!(store.list_memberships(&system(), ana).await.unwrap().iter().any(|one| one.last_admin));
         assert!(stale(&apply(&[less]).await) && stale(&apply(&[end]).await));
         store.set_member(&manages(other), eve, Role::Admin, NOW).await.unwrap();
-        assert!(store.memberships_of(&system(), ana).await.unwrap().iter().all(|one| !one.last_admin));
+        assert!(store.list_memberships(&system(), ana).await.unwrap().iter().all(|one| !one.last_admin));
         apply(&[less]).await.unwrap();
         assert_eq!(role(&store, ana, other).await, Some((Role::Readonly, true)));
 
-        let lines = store.audit_lines(&system().within::<ViewAudit>(other), None, 9).await.unwrap().items;
+        let lines = store.list_audit_entries(&system().grant::<ViewAudit>(other), None, 9).await.unwrap().items;
         let was = lines[0].line.was.clone().unwrap();
         assert_eq!((lines[0].line.action.as_str(), &was["role"]), ("member.set", &"admin".into()));
         assert_eq!(lines[0].line.details["by"], "groups");
@@ -161,14 +161,14 @@ both! {
             assert_eq!(role(&store, ana, acme).await, Some((Role::Readwrite, false)));
             store.remove_member(&manages(acme), ana, NOW).await.unwrap();
         }
-        let here = store.people_here(&system().within::<ViewSessions>(acme)).await.unwrap();
+        let here = store.list_people_in_organization(&system().grant::<ViewSessions>(acme)).await.unwrap();
         assert_eq!(here.iter().map(|member| member.principal.id).collect::<Vec<_>>(), [eve]);
     }
 
     async fn organizations_are_called_by_id_or_name(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
-        let called = async |text: &str| store.organization_called(&system(), text).await.unwrap();
+        let called = async |text: &str| store.find_organization_by_name(&system(), text).await.unwrap();
         // Its name is its id with hyphens here; renamed, it is found by both.
         assert_eq!(called(&acme.to_string()).await, Some(acme));
         store.rename_organization(&system(), acme, "Acme & Söhne", NOW).await.unwrap();

@@ -12,7 +12,7 @@ use store::access::ManageMembers;
 use store::{Error, Granted, Store};
 
 fn manages(organization: OrganizationId) -> Granted<ManageMembers> {
-    system().within(organization)
+    system().grant(organization)
 }
 
 fn new(organization: OrganizationId, whom: PrincipalId, inviter: PrincipalId, at: Micros) -> Invitation {
@@ -41,16 +41,16 @@ both! {
         let ((acme, admin), (_, eve)) = (organization(&store).await, organization(&store).await);
         store.set_member(&manages(acme), admin, Role::Admin, NOW).await.unwrap();
         let first = new(acme, eve, admin, NOW);
-        store.invite(&manages(acme), &first).await.unwrap();
-        assert!(exists(&store.invite(&manages(acme), &new(acme, eve, admin, NOW)).await));
-        assert!(exists(&store.invite(&manages(acme), &new(acme, admin, admin, NOW)).await), "a member");
-        assert_eq!(store.invitations_here(&manages(acme), NOW).await.unwrap(), std::slice::from_ref(&first));
-        let (own, other) = (system().over(eve), system().over(admin));
+        store.create_invitation(&manages(acme), &first).await.unwrap();
+        assert!(exists(&store.create_invitation(&manages(acme), &new(acme, eve, admin, NOW)).await));
+        assert!(exists(&store.create_invitation(&manages(acme), &new(acme, admin, admin, NOW)).await), "a member");
+        assert_eq!(store.list_invitations(&manages(acme), NOW).await.unwrap(), std::slice::from_ref(&first));
+        let (own, other) = (system().grant_person(eve), system().grant_person(admin));
         assert!(missing(store.accept_invitation(&other, first.id, NOW).await));
         assert!(missing(store.accept_invitation(&own, first.id, first.expires).await), "to the microsecond");
         store.accept_invitation(&own, first.id, first.expires - Span(1)).await.unwrap();
         assert!(missing(store.accept_invitation(&own, first.id, NOW).await));
-        let members = store.people_here(&manages(acme)).await.unwrap();
+        let members = store.list_people_in_organization(&manages(acme)).await.unwrap();
         let found = members.iter().find(|member| member.principal.id == eve).unwrap();
         assert_eq!((found.role, found.joined), (Role::Readonly, first.expires - Span(1)));
     }
@@ -58,11 +58,11 @@ both! {
     async fn it_ends_with_what_it_came_from(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ((acme, admin), (_, eve)) = (organization(&store).await, organization(&store).await);
-        let own = system().over(eve);
+        let own = system().grant_person(eve);
         store.set_member(&manages(acme), admin, Role::Admin, NOW).await.unwrap();
         let first = new(acme, eve, admin, NOW);
-        store.invite(&manages(acme), &first).await.unwrap();
-        let seen = async || store.invitations_of(&own, NOW).await.unwrap().len();
+        store.create_invitation(&manages(acme), &first).await.unwrap();
+        let seen = async || store.list_received_invitations(&own, NOW).await.unwrap().len();
         assert_eq!(seen().await, 1);
         // Who made it is no admin, is suspended, is one again.
         let (_, other) = organization(&store).await;
@@ -76,15 +76,15 @@ both! {
         assert_eq!(seen().await, 1);
         // Expired, it makes room for another; taken back and rejected ones as well.
         let second = new(acme, eve, admin, first.expires);
-        store.invite(&manages(acme), &second).await.unwrap();
-        store.take_back(&manages(acme), second.id, second.created).await.unwrap();
-        assert!(missing(store.take_back(&manages(acme), second.id, second.created).await));
+        store.create_invitation(&manages(acme), &second).await.unwrap();
+        store.cancel_invitation(&manages(acme), second.id, second.created).await.unwrap();
+        assert!(missing(store.cancel_invitation(&manages(acme), second.id, second.created).await));
         let third = new(acme, eve, admin, first.expires);
-        store.invite(&manages(acme), &third).await.unwrap();
+        store.create_invitation(&manages(acme), &third).await.unwrap();
         store.reject_invitation(&own, third.id, third.created).await.unwrap();
         assert!(missing(store.accept_invitation(&own, third.id, third.created).await));
         let fourth = new(acme, eve, admin, first.expires);
-        store.invite(&manages(acme), &fourth).await.unwrap();
+        store.create_invitation(&manages(acme), &fourth).await.unwrap();
         store.delete_organization(&system(), acme, fourth.created).await.unwrap();
         assert!(missing(store.accept_invitation(&own, fourth.id, fourth.created).await));
     }
@@ -94,9 +94,9 @@ both! {
         let ((acme, admin), (globex, eve)) = (organization(&store).await, organization(&store).await);
         store.set_member(&manages(acme), admin, Role::Admin, NOW).await.unwrap();
         let first = new(acme, eve, admin, NOW);
-        store.invite(&manages(acme), &first).await.unwrap();
-        assert!(missing(store.take_back(&manages(globex), first.id, NOW).await));
-        assert_eq!(store.invitations_here(&manages(globex), NOW).await.unwrap(), []);
-        assert_eq!(store.invitations_of(&system().over(eve), NOW).await.unwrap().len(), 1);
+        store.create_invitation(&manages(acme), &first).await.unwrap();
+        assert!(missing(store.cancel_invitation(&manages(globex), first.id, NOW).await));
+        assert_eq!(store.list_invitations(&manages(globex), NOW).await.unwrap(), []);
+        assert_eq!(store.list_received_invitations(&system().grant_person(eve), NOW).await.unwrap().len(), 1);
     }
 }

@@ -10,7 +10,7 @@ use domain::principal::{PrincipalState, Scopes};
 use domain::session::{EndReason, Ending, Kind, What};
 use domain::time::{Micros, Span};
 use store::access::{UseSessions, ViewSessions};
-use store::{Chosen, Error, Means, NewPassword, Opening, Store};
+use store::{Authentication, Error, LoginExpectations, NewPassword, OrganizationChoice, Store};
 
 const HASH: SecretHash = SecretHash([7; 32]);
 
@@ -40,8 +40,10 @@ fn ending(reason: EndReason) -> Ending {
 }
 
 async fn open(store: &Store, login: Login) -> store::Result<Login> {
-    let open = store.open_logins(&system(), login.owner).await?.len();
-    store.open_login(&system(), login, &HASH, &Opening { open, ..Opening::default() }).await
+    let open = store.list_open_logins(&system(), login.owner).await?.len();
+    store
+        .open_login(&system(), login, &HASH, &LoginExpectations { open, ..LoginExpectations::default() })
+        .await
 }
 
 /// A session of somebody.
@@ -50,8 +52,8 @@ pub async fn opened(store: &Store, owner: PrincipalId) -> SessionId {
 }
 
 async fn good(store: &Store, id: SessionId, at: Micros) -> bool {
-    match store.caller_signed_in(id, &HASH, Chosen::ByDefault, at).await {
-        Ok((caller, _)) => caller.means() == Means::Login(id),
+    match store.authenticate_login(id, &HASH, OrganizationChoice::ByDefault, at).await {
+        Ok((caller, _)) => caller.authentication() == Authentication::Login(id),
         Err(Error::Unauthenticated) => false,
         Err(error) => panic!("{error}"),
     }
@@ -59,15 +61,16 @@ async fn good(store: &Store, id: SessionId, at: Micros) -> bool {
 
 /// How a session ended, if it has.
 async fn ended(store: &Store, login: &Login) -> Option<EndReason> {
-    let (caller, _) = store.caller_signed_in(login.id, &HASH, Chosen::ByDefault, NOW).await.ok()?;
-    let own = caller.itself("read:user").unwrap();
-    store.login(&own, login.id).await.unwrap().ended.map(|(_, ending)| ending.reason)
+    let (caller, _) =
+        store.authenticate_login(login.id, &HASH, OrganizationChoice::ByDefault, NOW).await.ok()?;
+    let own = caller.authorize_self("read:user").unwrap();
+    store.load_login(&own, login.id).await.unwrap().ended.map(|(_, ending)| ending.reason)
 }
 
 /// What the feed of the people says, and that it is what their sessions are.
 async fn feed(store: &Store) -> Vec<(SessionId, i64, What)> {
-    let view = system().within::<ViewSessions>(OrganizationId::PEOPLE);
-    let feed = store.changes(&view, 0, 1000).await.unwrap();
+    let view = system().grant::<ViewSessions>(OrganizationId::PEOPLE);
+    let feed = store.list_changes(&view, 0, 1000).await.unwrap();
     let sequences = feed.lines.iter().map(|line| line.sequence).collect::<Vec<_>>();
     assert_eq!(sequences, (1..=feed.latest).collect::<Vec<_>>(), "the feed has no gap");
     let mut last = std::collections::BTreeMap::new();
@@ -75,7 +78,7 @@ async fn feed(store: &Store) -> Vec<(SessionId, i64, What)> {
         assert_eq!(line.session.kind, Kind::Login);
         last.insert(line.session.id, line.revision);
     }
-    let kept = store.session_revisions(&view, Kind::Login, 1000).await.unwrap();
+    let kept = store.list_session_revisions(&view, Kind::Login, 1000).await.unwrap();
     assert_eq!(last.into_iter().collect::<Vec<_>>(), kept, "a line for each revision");
     feed.lines.into_iter().map(|line| (line.session.id, line.revision, line.what)).collect()
 }
@@ -93,21 +96,21 @@ both! {
         wanted.scopes = Scopes::parse(["read:user", "read:media"]);
         let kept = open(&store, wanted.clone()).await.unwrap();
         assert_eq!(kept, wanted);
-        let (caller, seen) = store.caller_signed_in(kept.id, &HASH, Chosen::ByDefault, NOW).await.unwrap();
+        let (caller, seen) = store.authenticate_login(kept.id, &HASH, OrganizationChoice::ByDefault, NOW).await.unwrap();
         assert_eq!((caller.principal(), caller.organization(), seen), (owner, Some(acme), NOW));
-        let own = caller.itself("read:user").unwrap();
-        assert_eq!(store.login(&own, kept.id).await.unwrap(), kept);
-        assert_eq!(store.logins(&own, NOW).await.unwrap(), vec![kept.clone()]);
+        let own = caller.authorize_self("read:user").unwrap();
+        assert_eq!(store.load_login(&own, kept.id).await.unwrap(), kept);
+        assert_eq!(store.list_logins(&own, NOW).await.unwrap(), vec![kept.clone()]);
         // Its scopes hold back what its owner may.
-        assert!(caller.may::<ViewSessions>().is_ok() && caller.may::<UseSessions>().is_err());
-        assert!(matches!(caller.itself("write:user"), Err(Refusal::OutOfScope("write:user"))));
+        assert!(caller.authorize::<ViewSessions>().is_ok() && caller.authorize::<UseSessions>().is_err());
+        assert!(matches!(caller.authorize_self("write:user"), Err(Refusal::OutOfScope("write:user"))));
         // The id alone opens nothing, nor does another's secret.
         for (id, hash) in [
             (kept.id, SecretHash([8; 32])),
             (SessionId::new(NOW, kept.id.tail() ^ 1), HASH),
             (SessionId::new(NOW + Span(1), kept.id.tail()), HASH),
         ] {
-            let caller = store.caller_signed_in(id, &hash, Chosen::ByDefault, NOW).await;
+            let caller = store.authenticate_login(id, &hash, OrganizationChoice::ByDefault, NOW).await;
             assert!(matches!(caller, Err(Error::Unauthenticated)));
         }
         assert_eq!(feed(&store).await, [(kept.id, 1, What::Created)]);
@@ -134,21 +137,21 @@ both! {
         let idle = NOW + Span::minutes(60);
         assert!(good(&store, login.id, idle - Span(1)).await);
         assert!(!good(&store, login.id, idle).await);
-        store.login_used(&system(), login.id, idle - Span(1)).await.unwrap();
+        store.record_login_use(&system(), login.id, idle - Span(1)).await.unwrap();
         assert!(good(&store, login.id, idle).await);
-        store.login_used(&system(), login.id, NOW).await.unwrap();
+        store.record_login_use(&system(), login.id, NOW).await.unwrap();
         assert!(good(&store, login.id, idle).await, "a use is never un-noted");
         let last = NOW + Span::minutes(180);
-        store.login_used(&system(), login.id, last - Span(1)).await.unwrap();
+        store.record_login_use(&system(), login.id, last - Span(1)).await.unwrap();
         assert!(good(&store, login.id, last - Span(1)).await);
         assert!(!good(&store, login.id, last).await);
-        assert_eq!(store.over_logins(&system(), last - Span(1)).await.unwrap(), []);
-        let over = store.over_logins(&system(), last).await.unwrap();
+        assert_eq!(store.list_expired_logins(&system(), last - Span(1)).await.unwrap(), []);
+        let over = store.list_expired_logins(&system(), last).await.unwrap();
         assert_eq!(over.iter().map(|login| login.id).collect::<Vec<_>>(), [login.id]);
         for _ in 0..2 {
             store.expire_login(&system(), &over[0], &ending(EndReason::Expired), last).await.unwrap();
         }
-        assert_eq!(store.over_logins(&system(), last).await.unwrap(), []);
+        assert_eq!(store.list_expired_logins(&system(), last).await.unwrap(), []);
         assert_eq!(feed(&store).await[1..], [(login.id, 2, What::Ended)], "ended once");
     }
 
@@ -172,8 +175,8 @@ both! {
             assert!(good(&store, theirs.id, NOW).await, "somebody else's");
             alive
         };
-        let (caller, _) = store.caller_signed_in(opened[0].id, &HASH, Chosen::ByDefault, NOW).await.unwrap();
-        let own = caller.itself("write:user").unwrap();
+        let (caller, _) = store.authenticate_login(opened[0].id, &HASH, OrganizationChoice::ByDefault, NOW).await.unwrap();
+        let own = caller.authorize_self("write:user").unwrap();
         let revoked = ending(EndReason::Revoked);
         store.end_login(&own, opened[1].id, &revoked, NOW).await.unwrap();
         assert_eq!(alive().await, [true, false, true, true]);
@@ -190,9 +193,9 @@ both! {
         assert_eq!(alive().await, [false; 4], "also when it may act again");
         let again = open(&store, new(owner, NOW)).await.unwrap();
         assert_eq!(ended(&store, &again).await, None);
-        let opening = Opening { bound: Some(acme), open: 1, ..Opening::default() };
+        let opening = LoginExpectations { bound: Some(acme), open: 1, ..LoginExpectations::default() };
         let here = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await.unwrap();
-        store.remove_member(&system().within(acme), owner, NOW).await.unwrap();
+        store.remove_member(&system().grant(acme), owner, NOW).await.unwrap();
         assert!(!good(&store, here.id, NOW).await, "it opened that organization alone");
         assert!(good(&store, again.id, NOW).await, "it opens whatever its owner may");
         assert_eq!(feed(&store).await.len(), 1 + 4 + 4 + 3);
@@ -202,20 +205,20 @@ both! {
         let store = Store::new(db.database.clone());
         let (_, owner) = organization(&store).await;
         let (one, two) = (open(&store, new(owner, NOW)).await.unwrap(), open(&store, new(owner, NOW)).await.unwrap());
-        let (caller, _) = store.caller_signed_in(one.id, &HASH, Chosen::ByDefault, NOW).await.unwrap();
-        let own = caller.itself("write:user").unwrap();
+        let (caller, _) = store.authenticate_login(one.id, &HASH, OrganizationChoice::ByDefault, NOW).await.unwrap();
+        let own = caller.authorize_self("write:user").unwrap();
         let changed = ending(EndReason::PasswordChanged);
         store.set_password(&own, &password("first"), Some(one.id), &changed, NOW).await.unwrap();
         assert!(good(&store, one.id, NOW).await && !good(&store, two.id, NOW).await);
         // Who decided on another password decides again.
         let stale = store.set_password(&own, &password("second"), None, &changed, NOW).await;
         assert!(matches!(stale, Err(Error::Stale)));
-        assert_eq!(store.password_hash(&own).await.unwrap().as_deref(), Some("first"));
+        assert_eq!(store.load_password_hash(&own).await.unwrap().as_deref(), Some("first"));
         // A sign-in that checked the old password while it was changed does not come in.
-        let opening = Opening { password_hash: Some("older".into()), open: 1, ..Opening::default() };
+        let opening = LoginExpectations { password_hash: Some("older".into()), open: 1, ..LoginExpectations::default() };
         let late = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await;
         assert!(matches!(late, Err(Error::Stale)));
-        let opening = Opening { password_hash: Some("first".into()), ..opening };
+        let opening = LoginExpectations { password_hash: Some("first".into()), ..opening };
         assert!(store.open_login(&system(), new(owner, NOW), &HASH, &opening).await.is_ok());
         feed(&store).await;
     }
@@ -225,7 +228,7 @@ both! {
         let (_, owner) = organization(&store).await;
         let tries = (0..16).map(|_| {
             let (store, login) = (store.clone(), new(owner, NOW));
-            tokio::spawn(async move { store.open_login(&system(), login, &HASH, &Opening::default()).await })
+            tokio::spawn(async move { store.open_login(&system(), login, &HASH, &LoginExpectations::default()).await })
         });
         let mut opened = 0;
         for attempt in tries.collect::<Vec<_>>() {
@@ -237,11 +240,11 @@ both! {
         }
         assert_eq!(opened, 1, "all of them had decided on nothing being open");
         // One gives way in the batch of the next.
-        let first = store.open_logins(&system(), owner).await.unwrap();
+        let first = store.list_open_logins(&system(), owner).await.unwrap();
         let ending = vec![(first[0].id, ending(EndReason::Displaced))];
-        let opening = Opening { open: 1, ending, ..Opening::default() };
+        let opening = LoginExpectations { open: 1, ending, ..LoginExpectations::default() };
         let second = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await.unwrap();
-        let left = store.open_logins(&system(), owner).await.unwrap();
+        let left = store.list_open_logins(&system(), owner).await.unwrap();
         assert_eq!(left.iter().map(|login| login.id).collect::<Vec<_>>(), [second.id]);
         assert_eq!(feed(&store).await.len(), 3);
     }
@@ -269,13 +272,13 @@ both! {
         let (acme, _) = organization(&store).await;
         let (globex, _) = organization(&store).await;
         let admin = principal(&store, Some(AccountRole::Admin)).await;
-        let opening = Opening { bound: Some(acme), ..Opening::default() };
+        let opening = LoginExpectations { bound: Some(acme), ..LoginExpectations::default() };
         let login = store.open_login(&system(), new(admin.id, NOW), &HASH, &opening).await.unwrap();
-        let caller = async |chosen| store.caller_signed_in(login.id, &HASH, chosen, NOW).await;
-        let (known, _) = caller(Chosen::ByDefault).await.unwrap();
-        assert_eq!((known.organization(), known.bound()), (Some(acme), Some(acme)));
-        assert!(known.may_in_account::<ViewSessions>().is_err());
-        let other = caller(Chosen::Named(Some(globex))).await;
+        let caller = async |chosen| store.authenticate_login(login.id, &HASH, chosen, NOW).await;
+        let (known, _) = caller(OrganizationChoice::ByDefault).await.unwrap();
+        assert_eq!((known.organization(), known.bound_organization()), (Some(acme), Some(acme)));
+        assert!(known.authorize_in_account::<ViewSessions>().is_err());
+        let other = caller(OrganizationChoice::Named(Some(globex))).await;
         assert!(matches!(other, Err(Error::Refused(Refusal::NotAMember))));
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use server::operations::audit_seal;
 use std::path::{Path, PathBuf};
-use store::{AuditHead, BrokenLine, ChainedLine};
+use store::{AuditHead, BrokenEntry, ChainedEntry};
 
 use crate::administration::{Administration, format_time, now};
 use crate::commands::{Context, admin::audit_segments};
@@ -95,8 +95,8 @@ struct AuditRow {
     hash: Option<String>,
 }
 
-impl From<ChainedLine> for AuditRow {
-    fn from(chained: ChainedLine) -> Self {
+impl From<ChainedEntry> for AuditRow {
+    fn from(chained: ChainedEntry) -> Self {
         let line = chained.line.line;
         Self {
             sequence: chained.line.sequence,
@@ -140,7 +140,7 @@ async fn verify(
     against: Option<AuditHead>,
     segments: Option<&Path>,
 ) -> CommandResult<()> {
-    let broken = |broken: BrokenLine| {
+    let broken = |broken: BrokenEntry| {
         CommandError::new(format!("line {} of the audit log {}", broken.sequence, broken.why))
             .hint("the lines before it are good; a backup has the others as they were")
     };
@@ -187,7 +187,7 @@ fn internal_cause(failure: server::failure::Failure) -> String {
 }
 
 async fn checkpoint(context: &Context, admin: &Administration) -> CommandResult<()> {
-    let head = admin.store.audit_head(&admin.system).await?;
+    let head = admin.store.load_audit_head(&admin.system).await?;
     let head = head.ok_or_else(|| CommandError::new("the audit log is empty"))?.to_string();
     context.printer.print(&head, &serde_json::json!({ "head": head }))
 }
@@ -199,7 +199,7 @@ async fn export(context: &Context, admin: &Administration, arguments: &ExportArg
     }
     let mut after = 0;
     loop {
-        let lines = admin.store.audit_export(&admin.system, after, since, until, PAGE).await?;
+        let lines = admin.store.export_audit(&admin.system, after, since, until, PAGE).await?;
         let Some(last) = lines.last() else { return Ok(()) };
         after = last.line.sequence;
         for line in lines {

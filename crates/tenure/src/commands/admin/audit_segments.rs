@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use store::{AuditHead, BrokenLine, SegmentLine, SegmentWalk};
+use store::{AuditHead, BrokenEntry, SegmentEntry, SegmentWalk};
 
 use crate::error::{CommandError, CommandResult};
 
@@ -15,15 +15,15 @@ use crate::error::{CommandError, CommandResult};
 pub fn walk(
     folder: &Path,
     against: Option<AuditHead>,
-    broken: impl Fn(BrokenLine) -> CommandError,
+    broken: impl Fn(BrokenEntry) -> CommandError,
 ) -> CommandResult<SegmentWalk> {
     let mut walk: Option<SegmentWalk> = None;
     for path in segments(folder)? {
         let wrong = |error: &dyn std::fmt::Display| CommandError::new(format!("{}: {error}", path.display()));
         for text in BufReader::new(File::open(&path).map_err(|error| wrong(&error))?).lines() {
             let text = text.map_err(|error| wrong(&error))?;
-            let line: SegmentLine = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
-            walk.get_or_insert_with(|| SegmentWalk::before(&line, against)).take(&line).map_err(&broken)?;
+            let line: SegmentEntry = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+            walk.get_or_insert_with(|| SegmentWalk::new(&line, against)).take(&line).map_err(&broken)?;
         }
     }
     walk.ok_or_else(|| {

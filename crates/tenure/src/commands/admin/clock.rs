@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use domain::time::Micros;
 use server::clock::{Clock as _, SystemClock};
-use store::{By, NewAuditLine};
+use store::{Attribution, NewAuditEntry};
 
 use crate::administration::format_time;
 use crate::commands::Context;
@@ -29,12 +29,12 @@ pub enum ClockCommand {
 pub async fn run(context: &Context, command: ClockCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     let (store, system) = (&admin.store, &admin.system);
-    let believed = store.believed_time(system).await?;
+    let believed = store.load_believed_time(system).await?;
     let now = SystemClock.now();
     let text = |at: Option<Micros>| at.map(format_time);
     let outcome = match command {
         ClockCommand::Show => {
-            let database = store.database_time(system).await?;
+            let database = store.load_database_time(system).await?;
             let document = serde_json::json!({
                 "machine": format_time(now), "database": text(database), "believed": text(believed),
             });
@@ -44,11 +44,12 @@ pub async fn run(context: &Context, command: ClockCommand) -> CommandResult<()> 
             context.printer.print(&lines.join("\n"), &document)
         }
         ClockCommand::Accept => {
-            store.believe_time(system, now).await?;
+            store.store_believed_time(system, now).await?;
             let details = serde_json::json!({ "now_us": now.0 });
             let was = serde_json::json!({ "now_us": believed.map(|at| at.0) });
-            let line = NewAuditLine::new(By::NOBODY, "clock.accept", "", details, now).instead_of(was);
-            store.audit_note(system, &line).await?;
+            let line =
+                NewAuditEntry::new(Attribution::TENURE, "clock.accept", "", details, now).with_previous(was);
+            store.record_audit_entry(system, &line).await?;
             let document = serde_json::json!({ "believed": format_time(now) });
             context.printer.print(&format!("{} is right.", format_time(now)), &document)
         }

@@ -166,7 +166,7 @@ async fn run_create(
         None => None,
     };
     if let Some(organization) = &organization {
-        let members = admin.store.members(&admin.system).await?;
+        let members = admin.store.list_members(&admin.system).await?;
         let member = members.iter().any(|(place, who, _)| *place == organization.id && *who == owner.id);
         if !member && owner.account_role.is_none() {
             return Err(CommandError::new(format!(
@@ -212,8 +212,8 @@ async fn run_list(context: &Context, admin: &Administration, arguments: ListKeys
         (None, Some(id)) => Some(admin.find_service_user(id).await?.id),
         (None, None) => None,
     };
-    let principals = admin.store.principals(&admin.system).await?;
-    let keys = admin.store.credentials(&admin.system).await?.into_iter().filter(|key| {
+    let principals = admin.store.list_principals(&admin.system).await?;
+    let keys = admin.store.list_credentials(&admin.system).await?.into_iter().filter(|key| {
         owner.is_none_or(|owner| key.principal == owner)
             && organization.is_none_or(|organization| key.organization == Some(organization))
     });

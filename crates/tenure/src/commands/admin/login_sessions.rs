@@ -90,7 +90,7 @@ struct RevokeReport {
 /// The database refuses, or there is no such person.
 pub async fn run(context: &Context, command: LoginSessionsCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
-    let granted = admin.system.account::<ManageMembers>();
+    let granted = admin.system.grant_account::<ManageMembers>();
     let (which, yes) = match &command {
         LoginSessionsCommand::List(which) => (which, None),
         LoginSessionsCommand::Revoke { which, yes } => (which, Some(*yes)),
@@ -136,7 +136,7 @@ async fn to_query(admin: &Administration, which: &LoginSessionFilter) -> Command
 }
 
 async fn print_list(context: &Context, admin: &Administration, found: &[Login]) -> CommandResult<()> {
-    let people = admin.store.principals(&admin.system).await?;
+    let people = admin.store.list_principals(&admin.system).await?;
     let row = |login: &Login| LoginSessionRow {
         id: login.id.uuid(),
         email: people

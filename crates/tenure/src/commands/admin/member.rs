@@ -75,9 +75,9 @@ pub async fn run(context: &Context, command: MemberCommand) -> CommandResult<()>
     };
     let organization = admin.find_organization(&membership.org).await?;
     let user = admin.find_user(&membership.email).await?;
-    let granted = admin.system.within::<ManageMembers>(organization.id);
+    let granted = admin.system.grant::<ManageMembers>(organization.id);
     let email = membership.email;
-    let members = admin.store.members(&admin.system).await?;
+    let members = admin.store.list_members(&admin.system).await?;
     let known = members.iter().any(|(place, who, _)| *place == organization.id && *who == user.id);
     if known == new {
         let (is, hint) = if known { ("is already", "role") } else { ("is not", "add") };

@@ -111,7 +111,7 @@ pub async fn run(context: &Context, command: OrgCommand) -> CommandResult<()> {
 }
 
 async fn run_list(context: &Context, admin: &Administration) -> CommandResult<()> {
-    let all = admin.store.organizations(&admin.system).await?;
+    let all = admin.store.list_organizations(&admin.system).await?;
     let rows: Vec<OrganizationRow> = all.into_iter().map(OrganizationRow::from).collect();
     let columns: [Column<OrganizationRow>; 5] = [
         Column::new("id", |row| row.id.to_string()),

@@ -133,10 +133,10 @@ async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>
         Some(org) => Some(admin.find_organization(&org).await?.id.0),
         None => None,
     };
-    let organizations = admin.store.organizations(&admin.system).await?;
-    let members = admin.store.members(&admin.system).await?;
+    let organizations = admin.store.list_organizations(&admin.system).await?;
+    let members = admin.store.list_members(&admin.system).await?;
     let all =
-        admin.store.principals(&admin.system).await?.into_iter().filter(|known| {
+        admin.store.list_principals(&admin.system).await?.into_iter().filter(|known| {
             known.kind == PrincipalKind::ServiceUser && known.state != PrincipalState::Deleted
         });
     let row = all.map(|known| {

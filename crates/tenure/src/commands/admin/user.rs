@@ -6,7 +6,7 @@ use domain::permission::{AccountRole, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::session::{EndReason, Ending};
 use serde::Serialize;
-use store::{GivenBy, NewPassword};
+use store::{NewPassword, RoleSource};
 use uuid::Uuid;
 
 use crate::administration::{Administration, format_minute, format_time, hash_password, new_principal, now};
@@ -191,8 +191,8 @@ async fn set_password(
 ) -> CommandResult<()> {
     let user = admin.find_user(email).await?;
     let hash = hash_password(&read_password()?)?;
-    let granted = admin.system.over(user.id);
-    let seen = admin.store.password_hash(&granted).await?;
+    let granted = admin.system.grant_person(user.id);
+    let seen = admin.store.load_password_hash(&granted).await?;
     let ending = administrator_ending(EndReason::PasswordChanged, "an administrator set the password");
     let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys };
     admin.store.set_password(&granted, &new, None, &ending, now()).await?;
@@ -209,7 +209,7 @@ async fn set_account_role(
     InAccount(role): InAccount,
 ) -> CommandResult<()> {
     let user = admin.find_user(email).await?;
-    admin.store.set_account_role(&admin.system, user.id, role, GivenBy::Hand, now()).await?;
+    admin.store.set_account_role(&admin.system, user.id, role, RoleSource::Hand, now()).await?;
     let sentence = match role {
         Some(role) => format!("{email} is {} of the account.", role.name()),
         None => format!("{email} has no role in the account."),
@@ -220,15 +220,15 @@ async fn set_account_role(
 async fn sign_out(context: &Context, admin: &Administration, email: &str) -> CommandResult<()> {
     let user = admin.find_user(email).await?;
     let ending = administrator_ending(EndReason::Revoked, "an administrator ended all of them");
-    admin.store.end_logins(&admin.system.over(user.id), None, &ending, now()).await?;
+    admin.store.end_logins(&admin.system.grant_person(user.id), None, &ending, now()).await?;
     let sentence = format!("Ended all login sessions of {email}. Their keys are as before.");
     context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
 
 async fn forget_factor(context: &Context, admin: &Administration, email: &str) -> CommandResult<()> {
     let user = admin.find_user(email).await?;
-    let person = admin.system.over(user.id);
-    admin.store.remove_factor(&person).await?;
+    let person = admin.system.grant_person(user.id);
+    admin.store.remove_second_factor(&person).await?;
     let ending = administrator_ending(EndReason::Revoked, "an administrator took the second factor away");
     admin.store.end_logins(&person, None, &ending, now()).await?;
     let sentence = format!("{email} signs in without a second factor. Their login sessions are ended.");
@@ -251,8 +251,8 @@ async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>
         Some(org) => Some(admin.find_organization(&org).await?.id),
         None => None,
     };
-    let organizations = admin.store.organizations(&admin.system).await?;
-    let members = admin.store.members(&admin.system).await?;
+    let organizations = admin.store.list_organizations(&admin.system).await?;
+    let members = admin.store.list_members(&admin.system).await?;
     let of = |user: &Principal| {
         let own = members.iter().filter(|(_, principal, _)| *principal == user.id);
         let named = own.filter_map(|(id, _, role)| {
@@ -264,7 +264,7 @@ async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>
     };
     let users = admin
         .store
-        .principals(&admin.system)
+        .list_principals(&admin.system)
         .await?
         .into_iter()
         .filter(|known| known.kind == PrincipalKind::User && known.state != PrincipalState::Deleted);

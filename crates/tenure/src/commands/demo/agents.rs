@@ -95,7 +95,7 @@ pub async fn create_past_sessions(
     people: &[PrincipalId],
     count: u64,
 ) -> CommandResult<Vec<Agent>> {
-    let granted = admin.system.within::<UseSessions>(organization);
+    let granted = admin.system.grant::<UseSessions>(organization);
     let mut agents = Vec::new();
     for name in NAMES {
         let agent = new_agent(organization, name);

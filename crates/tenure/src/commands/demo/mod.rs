@@ -169,7 +169,7 @@ fn remove(path: &Path, how: impl Fn(&Path) -> std::io::Result<()>) -> CommandRes
 
 /// A database with organizations but without the demo's keys beside it is somebody's.
 async fn refuse_foreign(admin: &Administration) -> CommandResult<()> {
-    if admin.store.organizations(&admin.system).await?.is_empty() {
+    if admin.store.list_organizations(&admin.system).await?.is_empty() {
         return Ok(());
     }
     Err(CommandError::new("this database has organizations already, and the demo's keys are not here")

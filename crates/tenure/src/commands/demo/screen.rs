@@ -16,8 +16,8 @@ use crate::values::OrgRef;
 /// Those of the store.
 pub async fn print_screen(url: &str, keys: &DemoKeys, admin: &Administration) -> CommandResult<()> {
     let acme = admin.find_organization(&OrgRef::Name("Acme Mobile".to_owned())).await?;
-    let granted = admin.system.within::<ViewSessions>(acme.id);
-    let page = admin.store.device_sessions(&granted, PageRequest { limit: 5, before: None }).await?;
+    let granted = admin.system.grant::<ViewSessions>(acme.id);
+    let page = admin.store.list_device_sessions(&granted, PageRequest { limit: 5, before: None }).await?;
     let (id, before) = match page.items.last() {
         Some(session) => (session.id.to_string(), format_time(session.id.created())),
         None => ("SESSION".to_owned(), "2026-01-01T00:00:00Z".to_owned()),
@@ -82,7 +82,7 @@ Ctrl-C stops it. The data stays in ./tenure-demo; `tenure demo --fresh` begins a
 async fn find_busy_session(admin: &Administration, granted: &Granted<ViewSessions>) -> CommandResult<String> {
     let filter = SessionFilter { search: Some("nightly build".to_owned()), ..SessionFilter::default() };
     let newest = Select::Offset { offset: 0, limit: 1 };
-    let found = admin.store.agent_session_list(granted, &filter, newest).await?;
+    let found = admin.store.list_agent_sessions(granted, &filter, newest).await?;
     let session = found.items.first().map(|session| session.id.uuid().simple().to_string());
     Ok(session.map_or_else(|| "SESSION".to_owned(), |id| format!("session_{id}")))
 }

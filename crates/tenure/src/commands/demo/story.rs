@@ -10,7 +10,7 @@ use domain::ids::{MessageId, OrganizationId, PrincipalId, SessionId, TurnId, ran
 use domain::json::Json;
 use domain::principal::PrincipalKind;
 use domain::time::{Micros, Span};
-use store::Birth;
+use store::NewAgentSession;
 
 use crate::administration::{Administration, random_bytes};
 use crate::commands::demo::past::random_below;
@@ -133,8 +133,12 @@ impl Story {
     /// # Errors
     /// Those of the store.
     pub async fn import(self, admin: &Administration) -> CommandResult<()> {
-        let birth =
-            Birth { session: self.beginning, changes: self.changes, parent: None, secrets: Vec::new() };
+        let birth = NewAgentSession {
+            session: self.beginning,
+            changes: self.changes,
+            parent: None,
+            secrets: Vec::new(),
+        };
         admin.store.import_agent_session(&admin.system, &birth, self.clock).await?;
         Ok(())
     }

@@ -46,14 +46,14 @@ pub async fn check_clock(admin: &Administration, findings: &mut Findings) -> sto
     let check = "clock";
     let (watch, began) = (Stopwatch::start(), now());
     let todo = "let NTP keep the clocks of all servers and of the database (timedatectl status)";
-    if let Some(theirs) = admin.store.database_time(&admin.system).await? {
+    if let Some(theirs) = admin.store.load_database_time(&admin.system).await? {
         let apart = theirs.0 - SystemClock.now().0;
         if apart.abs() > APART {
             let wrong = format!("the database's clock is {} ms away from this machine's", apart / 1000);
             findings.add_problem(check, wrong, todo);
         }
     }
-    if let Some(newest) = admin.store.newest(&admin.system).await?
+    if let Some(newest) = admin.store.load_newest_time(&admin.system).await?
         && newest.0 > now().0 + APART
     {
         let wrong = format!("something was made at {}, which is yet to come", format_time(newest));
@@ -75,7 +75,7 @@ pub async fn check_orphans(
 ) -> store::Result<()> {
     let check = "holds and sessions";
     let patience = i64::try_from((settings.sweep_interval * 6).as_micros()).unwrap_or(i64::MAX);
-    let orphans = admin.store.orphans(&admin.system, Micros(now().0.saturating_sub(patience))).await?;
+    let orphans = admin.store.count_orphans(&admin.system, Micros(now().0.saturating_sub(patience))).await?;
     let report = "this is a fault of Tenure: keep a backup of this state and report it";
     for (count, what, todo) in [
         (orphans.holds, "holds are open in sessions that are not", report),

@@ -51,7 +51,7 @@ pub async fn check_signing_keys(
     findings: &mut Findings,
 ) -> store::Result<()> {
     let check = "signing keys";
-    let known = admin.store.public_keys(&admin.system).await?;
+    let known = admin.store.list_public_keys(&admin.system).await?;
     let rotates = i64::try_from(settings.signing_key_rotates.as_micros()).unwrap_or(i64::MAX);
     let path = settings.signing_keys.join("signing-key.json");
     if let Ok(text) = std::fs::read(&path) {
@@ -82,7 +82,7 @@ pub async fn check_signing_keys(
 /// Keys of workers and hosts that may do more than those need.
 pub async fn check_machine_keys(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
     let check = "keys of workers and hosts";
-    for user in admin.store.powerful_service_users(&admin.system, now()).await? {
+    for user in admin.store.list_overprivileged_service_users(&admin.system, now()).await? {
         let place =
             user.organization.map_or_else(String::new, |organization| format!(" --org {organization}"));
         let serves = [(user.hosts, "host"), (user.workers, "worker")];
