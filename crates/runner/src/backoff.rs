@@ -11,7 +11,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Delays from `first` up to `most`.
+    /// Delays from `first` up to `max`.
     pub(crate) fn new(first: Duration, max: Duration) -> Self {
         Self { first, max, next: first }
     }

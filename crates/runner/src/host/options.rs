@@ -158,21 +158,19 @@ pub enum HostError {
         /// The cause and the remedy.
         reason: &'static str,
     },
-    /// Another connection took over the name.
+    /// Another host has connected under the same name.
     #[error(
         "another host has connected to {server} under this name: give each machine its own name with --name"
     )]
-    /// Another host has connected under the same name.
     Replaced {
         /// The server's address.
         server: String,
     },
-    /// There is no `mobilecli` to drive devices with.
+    /// The program `mobilecli` was not found.
     #[error(
         "mobilecli was not found ({0}): install it (npm install -g mobilecli), give its path with --mobilecli, or serve \
          simulated devices with --simulate 4"
     )]
-    /// The program `mobilecli` was not found.
     NoMobilecli(String),
     /// The state folder cannot be used.
     #[error("the folder {path} cannot be used: {cause}")]

@@ -42,7 +42,7 @@ pub(crate) struct CommandLimits<'a> {
     /// From SIGTERM to SIGKILL.
     pub(crate) grace: Duration,
     pub(crate) cancelled: &'a CancellationToken,
-    /// The worker's time to stop is over.
+    /// The worker's stop limit has passed.
     pub(crate) stopped: &'a CancellationToken,
     /// The server does not accept the output.
     pub(crate) report_failed: &'a CancellationToken,
