@@ -1,7 +1,8 @@
 //! Doors for the fuzz targets (`fuzz/`), which see only what is public. There is no such module without the feature
 //! `fuzzing`, but in tests. Each panics when something does not hold.
 
-use crate::operations::tokens::{self, Use};
+use crate::operations::login::tokens;
+use crate::operations::login::tokens::Use;
 use crate::wires::{devin, everruns};
 
 /// Ids as the wires of agents read them.

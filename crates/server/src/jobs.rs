@@ -1,10 +1,15 @@
 //! What the server does by itself, each in a task of its own until it stops.
 
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::{audit_seal, clock, devices, hosts, queue, sweep};
+use crate::operations::audit_sealing;
+use crate::operations::clock_check;
+use crate::operations::devices::fleet;
+use crate::operations::devices::hosts;
+use crate::operations::devices::queue;
+use crate::operations::sweep;
 use crate::serve::open_files;
 use crate::signals;
-use crate::state::App;
 use std::time::Duration;
 
 /// How often a server says in the store which hosts it has on the line. Several times within the shortest time a
@@ -24,7 +29,7 @@ pub fn start(app: &App) {
     let every = app.settings.sweep_interval;
     repeat(app, every, |app| async move {
         sweep::sweep(&app).await;
-        if let Err(error) = devices::count(&app).await {
+        if let Err(error) = fleet::count(&app).await {
             tracing::warn!(error = error.for_log(), "devices could not be counted");
         }
     });
@@ -56,11 +61,11 @@ pub fn start(app: &App) {
 
 /// Seals what is old enough, unless the clock cannot be believed.
 async fn seal_audit(app: &App, kept: Duration) -> Result<(), Failure> {
-    if !clock::believed(app).await? {
+    if !clock_check::believed(app).await? {
         return Ok(());
     }
     let archive = open_files(&app.settings.audit_archive).map_err(Failure::internal)?;
-    audit_seal::seal(&app.store, &*archive, app.now() - kept.into(), app.now()).await?;
+    audit_sealing::seal(&app.store, &*archive, app.now() - kept.into(), app.now()).await?;
     Ok(())
 }
 

@@ -1,25 +1,23 @@
 //! How Tenure is asked for: the use cases, the wires that speak them, and what keeps a server running.
 
+mod app;
 pub mod clock;
+pub mod console;
 pub mod failure;
 pub mod front;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
-mod hosts;
-pub mod issuer;
+mod http;
 mod jobs;
-mod mail;
-pub mod master_key;
 pub mod observe;
 pub mod operations;
-pub mod private;
+pub mod private_files;
 mod serve;
+pub mod services;
 pub mod settings;
 mod signals;
-mod state;
-mod throttle;
 pub mod wires;
 
-pub use hosts::HostConnection;
+pub use app::App;
 pub use serve::{ServeError, Server, open_files, serve};
-pub use state::App;
+pub use services::host_connections::HostConnection;

@@ -1,24 +1,26 @@
 //! A server from start to graceful stop.
 
+use crate::app::App;
+use crate::app::Parts;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::front::tls::{Tls, TlsError};
 use crate::front::{self, Front};
-use crate::hosts::Hosts;
-use crate::issuer::Issuer;
 use crate::jobs;
-use crate::mail::Mailer;
-use crate::master_key::MasterKey;
 use crate::observe::Metrics;
-use crate::operations::clock::Clocks;
-use crate::operations::passwords::Passwords;
-use crate::operations::queue::QueueRuns;
-use crate::operations::recaptcha::Recaptcha;
-use crate::operations::schema::Judges;
-use crate::operations::tokens::Signer;
-use crate::private;
+use crate::operations::clock_check::Clocks;
+use crate::operations::devices::queue::QueueRuns;
+use crate::operations::login::tokens::Signer;
+use crate::private_files;
+use crate::services::host_connections::Hosts;
+use crate::services::issuer::Issuer;
+use crate::services::mailer::Mailer;
+use crate::services::master_key::MasterKey;
+use crate::services::password_hasher::Passwords;
+use crate::services::recaptcha::Recaptcha;
+use crate::services::schema_validator::Judges;
+use crate::services::throttle::SocketCounts;
+use crate::services::throttle::Throttle;
 use crate::settings::{FileStore, Settings, SettingsError};
-use crate::state::{App, Parts};
-use crate::throttle::{SocketCounts, Throttle};
 use crate::wires;
 use domain::credential::KeyLimits;
 use domain::ids::NodeId;
@@ -124,7 +126,7 @@ impl Server {
         settings.check_issuer()?;
         front::raise_file_limit();
         let front = Front::new(Tls::open(&settings)?, &settings);
-        private::close_to_others(&settings);
+        private_files::close_to_others(&settings);
         let files = open_files(&settings.files)?;
         let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
         let mailer = Mailer::new(&settings.mail, &settings.mail_from).map_err(ServeError::Mail)?;
@@ -251,7 +253,7 @@ pub fn open_files(files: &FileStore) -> Result<Arc<dyn ObjectStore>, ServeError>
     let wrong = |error: &dyn std::fmt::Display| ServeError::Files(error.to_string());
     match files {
         FileStore::Folder(folder) => {
-            private::make_folder(folder).map_err(|error| wrong(&error))?;
+            private_files::make_folder(folder).map_err(|error| wrong(&error))?;
             let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(&error))?;
             Ok(Arc::new(store.with_automatic_cleanup(true)))
         }

@@ -1,8 +1,8 @@
 //! What follows from commits: here, on other servers, and by the command line.
 
+use crate::app::App;
 use crate::observe::Looking;
-use crate::operations::queue;
-use crate::state::App;
+use crate::operations::devices::queue;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;

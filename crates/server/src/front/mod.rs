@@ -12,9 +12,9 @@ pub mod tls;
 pub use gate::Gate;
 pub use head::Unfit;
 
+use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::settings::Settings;
-use crate::state::App;
 use crate::wires;
 use axum::Router;
 use axum::body::Body;

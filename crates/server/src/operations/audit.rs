@@ -1,7 +1,7 @@
 //! The audit log: what administrators and people who sign in did.
 
+use crate::app::App;
 use crate::failure::Failure;
-use crate::state::App;
 use domain::page::Page;
 use store::access::ViewAudit;
 pub use store::{AuditEntry, NewAuditEntry};

@@ -1,7 +1,7 @@
 //! Requests that are repeated with the same idempotency key: they are done once and answered alike.
 
+use crate::app::App;
 use crate::failure::Failure;
-use crate::state::App;
 use domain::Refusal;
 use domain::time::Span;
 use sha2::{Digest, Sha256};

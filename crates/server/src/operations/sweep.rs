@@ -1,8 +1,13 @@
 //! What time does: idle holds, expired requests, empty sessions, lost hosts, old lines and files.
 
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::{clock, device_sessions, files, logins, queue, work};
-use crate::state::App;
+use crate::operations::agents::turns;
+use crate::operations::clock_check;
+use crate::operations::devices;
+use crate::operations::devices::files;
+use crate::operations::devices::queue;
+use crate::operations::login;
 use domain::device::Command;
 use domain::session::{EndReason, SessionKey};
 use domain::time::{Micros, Span};
@@ -16,7 +21,7 @@ const PURGED_ROWS: u32 = 1_000;
 /// One sweep. What fails is logged and tried again by the next one; the rest goes on. Nothing is ended or deleted while the
 /// clock cannot be believed: everything would look old.
 pub async fn sweep(app: &App) {
-    match clock::believed(app).await {
+    match clock_check::believed(app).await {
         Ok(true) => end_and_delete(app).await,
         Ok(false) => {}
         Err(error) => {
@@ -32,10 +37,10 @@ async fn end_and_delete(app: &App) {
         ("hosts", lost_hosts(app).await),
         ("feed", prune(app).await),
         ("files", files::remove_expired(app).await),
-        ("leases", work::lose_leases(app).await),
+        ("leases", turns::lose_leases(app).await),
         ("deleted sessions", purge(app).await),
         ("idempotency keys", forget_keys(app).await),
-        ("logins", logins::sweep(app).await),
+        ("logins", login::sessions::sweep(app).await),
     ] {
         if let Err(error) = outcome {
             tracing::error!(what, error = error.for_log(), "the sweep could not be finished");
@@ -125,7 +130,7 @@ async fn release(app: &App, due: &DueHold, reason: EndReason, evidence: String) 
 async fn end(app: &App, session: SessionKey, reason: EndReason, evidence: String) {
     let granted = System::background_jobs().grant::<UseSessions>(session.organization);
     let command = Command::End { reason, evidence };
-    let ended = device_sessions::change(app, &granted, session.id, |_| Ok(command.clone())).await;
+    let ended = devices::sessions::change(app, &granted, session.id, |_| Ok(command.clone())).await;
     if let Err(error) = ended {
         tracing::error!(session = %session.id, error = error.for_log(), "a session could not be ended");
     }

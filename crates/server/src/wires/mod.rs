@@ -3,41 +3,31 @@
 //! A wire's folder has its routes, its shapes and its words for failures. It names the use cases and the
 //! domain, never another wire, and of the store only the proofs of access.
 
-mod cookies;
-mod cors;
-mod credential;
 pub mod devin;
 pub mod everruns;
-mod house;
-mod layers;
+mod health;
 pub mod mobilenext;
-mod object;
 pub mod openapi;
-mod origin;
-mod pacing;
-pub mod pages;
 pub mod probe;
-mod quotas;
-mod repeats;
 pub mod tenure;
-mod times;
-mod unreadable;
 
-pub use house::serve_metrics;
+pub use health::serve_metrics;
 
-use crate::state::App;
+use crate::app::App;
+use crate::console;
+use crate::http::cors;
 use axum::Router;
 
 /// All routes of the server: the one table.
 pub fn router(app: App) -> Router {
     let cors = cors::layer(&app.settings);
     let router = Router::new()
-        .merge(house::routes(&app))
+        .merge(health::routes(&app))
         .merge(everruns::routes(&app))
         .merge(devin::routes(&app))
         .merge(mobilenext::routes(&app))
         .merge(probe::routes(&app))
-        .merge(pages::routes(&app))
+        .merge(console::routes(&app))
         .merge(tenure::routes(&app))
         .with_state(app);
     match cors {
@@ -61,10 +51,10 @@ pub struct Route {
 pub fn routes() -> impl Iterator<Item = Route> {
     let wires = [
         ("everruns", everruns::ROUTES),
-        ("house", house::ROUTES),
+        ("house", health::ROUTES),
         ("devin", devin::ROUTES),
         ("mobilenext", mobilenext::ROUTES),
-        ("pages", pages::ROUTES),
+        ("pages", console::ROUTES),
         ("probe", probe::ROUTES),
         ("tenure", tenure::ROUTES),
     ];

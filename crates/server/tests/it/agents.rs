@@ -10,10 +10,19 @@ use domain::refusal::Thing;
 use domain::time::Span;
 use serde_json::{Value, json};
 use server::failure::Failure;
-use server::operations::agent_create::{self, AgentChoice, Create, NewSecret};
-use server::operations::agent_messages::{self, Post};
-use server::operations::work::{self, Assignment, Claim, Held, Reach, TurnKey};
-use server::operations::{agent_events, agent_sessions, agents, authenticate};
+use server::operations::access::authenticate;
+use server::operations::agents;
+use server::operations::agents::create::AgentChoice;
+use server::operations::agents::create::Create;
+use server::operations::agents::create::NewSecret;
+use server::operations::agents::definitions;
+use server::operations::agents::messages::Post;
+use server::operations::agents::turns;
+use server::operations::agents::turns::Assignment;
+use server::operations::agents::turns::Claim;
+use server::operations::agents::turns::Held;
+use server::operations::agents::turns::Reach;
+use server::operations::agents::turns::TurnKey;
 use std::time::Duration;
 use store::access::{ConnectWorkers, PermissionType, UseSessions, ViewSessions};
 use store::{Granted, OrganizationChoice};
@@ -35,17 +44,17 @@ pub async fn asked(who: &Actor<'_>, text: &str) -> AgentSession {
 }
 
 pub async fn created(who: &Actor<'_>, new: Create) -> Result<AgentSession, Failure> {
-    agent_create::create(who.world.app(), &proof::<UseSessions>(who).await, new).await
+    agents::create::create(who.world.app(), &proof::<UseSessions>(who).await, new).await
 }
 
 pub async fn say(who: &Actor<'_>, id: SessionId, text: &str) -> AgentSession {
     let granted = proof::<UseSessions>(who).await;
-    agent_messages::post(who.world.app(), &granted, id, says(text)).await.unwrap().0
+    agents::messages::post(who.world.app(), &granted, id, says(text)).await.unwrap().0
 }
 
 pub async fn state(who: &Actor<'_>, id: SessionId) -> &'static str {
     let granted = proof::<ViewSessions>(who).await;
-    agent_sessions::get(who.world.app(), &granted, id).await.unwrap().state.name()
+    agents::sessions::get(who.world.app(), &granted, id).await.unwrap().state.name()
 }
 
 pub async fn reach(who: &Actor<'_>) -> Reach {
@@ -54,7 +63,7 @@ pub async fn reach(who: &Actor<'_>) -> Reach {
 
 pub async fn claim(world: &World, reach: &Reach) -> Option<Assignment> {
     let claim = Claim { worker: "w".to_owned(), agents: None, wait: Duration::ZERO, key: KEY };
-    work::claim(world.app(), reach, &claim).await.unwrap()
+    turns::claim(world.app(), reach, &claim).await.unwrap()
 }
 
 /// What the key of these workers is kept as.
@@ -79,12 +88,12 @@ pub fn spent(first: i64, units: i64) -> Report {
 
 pub async fn messages(who: &Actor<'_>, id: SessionId) -> Vec<Message> {
     let granted = proof::<ViewSessions>(who).await;
-    agent_messages::page(who.world.app(), &granted, id, 0, 1_000).await.unwrap().items
+    agents::messages::page(who.world.app(), &granted, id, 0, 1_000).await.unwrap().items
 }
 
 pub async fn kinds(who: &Actor<'_>, id: SessionId) -> Vec<&'static str> {
     let granted = proof::<ViewSessions>(who).await;
-    let events = agent_events::page(who.world.app(), &granted, id, &EventQuery::after(0, 10_000)).await;
+    let events = agents::events::page(who.world.app(), &granted, id, &EventQuery::after(0, 10_000)).await;
     let events = events.unwrap().items;
     assert!(events.iter().map(|event| event.sequence).eq(1..=events.len() as i64), "events have no gaps");
     events.iter().map(|event| event.kind.name()).collect()
@@ -109,17 +118,17 @@ both! {
         assert_eq!(state(&ana, session.id).await, "claimed");
         assert!(claim(world, &reach).await.is_none(), "a turn is had once");
         let app = world.app();
-        work::report(app, &held(&reach, &turn), output(0, &["good ", "day"])).await.unwrap();
+        turns::report(app, &held(&reach, &turn), output(0, &["good ", "day"])).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.working");
         // The answer to a report may be lost: the worker says it again, with more.
-        work::report(app, &held(&reach, &turn), output(0, &["good ", "day", "!"])).await.unwrap();
+        turns::report(app, &held(&reach, &turn), output(0, &["good ", "day", "!"])).await.unwrap();
         say(&ana, session.id, "and?").await;
-        let done = work::done(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+        let done = turns::done(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
         assert_eq!(done.state.name(), "running.working", "a message waits");
-        work::done(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+        turns::done(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
         let next = claim(world, &reach).await.unwrap();
         assert_eq!(next.message.text, "and?");
-        work::done(app, &held(&reach, &next), Answer::Finished).await.unwrap();
+        turns::done(app, &held(&reach, &next), Answer::Finished).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.finished");
         let said = messages(&ana, session.id).await;
         let said: Vec<_> = said.iter().map(|said| (said.source, said.text.as_str(), said.answers)).collect();
@@ -169,7 +178,7 @@ both! {
         }
         let session = created(&admin, of(&ana)).await.unwrap();
         assert_eq!((session.given.owner, session.given.created_by), (ana.principal, admin.principal));
-        let listed = agent_sessions::list(world.app(), &proof(&ana).await, &Default::default(), offset(0, 10)).await;
+        let listed = agents::sessions::list(world.app(), &proof(&ana).await, &Default::default(), offset(0, 10)).await;
         assert_eq!(listed.unwrap().total, 1, "nothing was created by what was refused");
     }
 
@@ -182,7 +191,7 @@ both! {
         let session = asked(&admin, "hello").await;
         let first = claim(world, &reach).await.unwrap();
         world.advance(Span::seconds(50));
-        let standing = work::heartbeat(app, &held(&reach, &first)).await.unwrap();
+        let standing = turns::heartbeat(app, &held(&reach, &first)).await.unwrap();
         assert_eq!((standing.lease, standing.cancelled), (Span::seconds(60), false));
         world.advance(Span::seconds(50));
         world.sweep().await;
@@ -192,10 +201,10 @@ both! {
         world.sweep().await;
         let second = claim(world, &reach).await.unwrap();
         assert_eq!((second.turn.attempt, second.message.text.as_str()), (2, "hello"));
-        let lost = |outcome: Result<work::Standing, Failure>| assert_eq!(refusal(outcome), Refusal::TurnLost);
-        lost(work::heartbeat(app, &held(&reach, &first)).await);
-        lost(work::report(app, &held(&reach, &first), output(0, &["late"])).await);
-        let late = work::done(app, &held(&reach, &first), Answer::Finished).await;
+        let lost = |outcome: Result<turns::Standing, Failure>| assert_eq!(refusal(outcome), Refusal::TurnLost);
+        lost(turns::heartbeat(app, &held(&reach, &first)).await);
+        lost(turns::report(app, &held(&reach, &first), output(0, &["late"])).await);
+        let late = turns::done(app, &held(&reach, &first), Answer::Finished).await;
         assert_eq!(refusal(late.map(|session| session.state)), Refusal::TurnLost);
         world.advance(Span::seconds(61));
         world.sweep().await;
@@ -213,9 +222,9 @@ both! {
         let granted = proof::<UseSessions>(&admin).await;
         let session = asked(&admin, "hello").await;
         let turn = claim(world, &reach).await.unwrap();
-        agent_sessions::cancel(app, &granted, session.id).await.unwrap();
-        assert!(work::heartbeat(app, &held(&reach, &turn)).await.unwrap().cancelled);
-        work::done(app, &held(&reach, &turn), Answer::Cancelled).await.unwrap();
+        agents::sessions::cancel(app, &granted, session.id).await.unwrap();
+        assert!(turns::heartbeat(app, &held(&reach, &turn)).await.unwrap().cancelled);
+        turns::done(app, &held(&reach, &turn), Answer::Cancelled).await.unwrap();
         assert_eq!(state(&admin, session.id).await, "running.waiting_for_user");
         // Another organization's worker learns nothing of it.
         let other = world.member(world.organization("Other").await, Role::Admin).await;
@@ -233,21 +242,21 @@ both! {
         let parent = created(&ana, Create::default()).await.unwrap();
         let child = created(&ana, child_of(parent.id)).await.unwrap();
         let grandchild = created(&ana, child_of(child.id)).await.unwrap();
-        let archived = agent_sessions::archive(app, &granted, parent.id).await.unwrap();
+        let archived = agents::sessions::archive(app, &granted, parent.id).await.unwrap();
         assert_eq!(archived.children, [child.id]);
         for id in [parent.id, child.id, grandchild.id] {
             assert_eq!(state(&ana, id).await, "suspended.user_request");
         }
-        let refused = agent_messages::post(app, &granted, child.id, says("x")).await;
+        let refused = agents::messages::post(app, &granted, child.id, says("x")).await;
         assert_eq!(refusal(refused), Refusal::SessionArchived);
-        agent_sessions::unarchive(app, &granted, parent.id).await.unwrap();
+        agents::sessions::unarchive(app, &granted, parent.id).await.unwrap();
         assert_eq!(say(&ana, parent.id, "on").await.state.name(), "resuming");
-        assert!(agent_messages::post(app, &granted, child.id, says("x")).await.is_err());
+        assert!(agents::messages::post(app, &granted, child.id, says("x")).await.is_err());
         assert_eq!(refusal(created(&ana, child_of(child.id)).await), Refusal::SessionArchived);
-        let ended = agent_sessions::terminate(app, &granted, parent.id, true).await.unwrap();
+        let ended = agents::sessions::terminate(app, &granted, parent.id, true).await.unwrap();
         assert_eq!((ended.state.name(), ended.archived.is_some()), ("exit", true));
-        agent_sessions::delete(app, &granted, parent.id).await.unwrap();
-        let gone = agent_sessions::get(app, &granted.authorize().unwrap(), parent.id).await;
+        agents::sessions::delete(app, &granted, parent.id).await.unwrap();
+        let gone = agents::sessions::get(app, &granted.authorize().unwrap(), parent.id).await;
         assert_eq!(refusal(gone), Refusal::NotFound(Thing::Session));
         world.sweep().await;
     }
@@ -257,20 +266,20 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let bob = world.member(acme, Role::Readwrite).await;
         let session = created(&ana, Create::default()).await.unwrap();
-        let change = |title: &str, tags| agent_sessions::Update { title: Some(Some(title.into())), tags: Some(tags) };
-        use agent_sessions::TagsUpdate::*;
+        let change = |title: &str, tags| agents::sessions::Update { title: Some(Some(title.into())), tags: Some(tags) };
+        use agents::sessions::TagsUpdate::*;
         let granted = proof::<UseSessions>(&ana).await;
         let app = world.app();
-        let changed = agent_sessions::update(app, &granted, session.id, change("T", Append(vec!["a".into()]))).await;
+        let changed = agents::sessions::update(app, &granted, session.id, change("T", Append(vec!["a".into()]))).await;
         let changed = changed.unwrap();
         assert_eq!((changed.given.title.as_deref(), changed.given.tags.as_slice()), (Some("T"), &["a".to_owned()][..]));
         let long = "x".repeat(2_000);
-        let refused = agent_sessions::update(app, &granted, session.id, change(&long, Replace(vec![]))).await;
+        let refused = agents::sessions::update(app, &granted, session.id, change(&long, Replace(vec![]))).await;
         assert!(matches!(refusal(refused), Refusal::Invalid { .. }));
         let foreign = proof::<UseSessions>(&bob).await;
-        let refused = agent_sessions::update(app, &foreign, session.id, change("B", Replace(vec![]))).await;
+        let refused = agents::sessions::update(app, &foreign, session.id, change("B", Replace(vec![]))).await;
         assert_eq!(refusal(refused), Refusal::NotYours(Thing::Session));
-        let kept = agent_sessions::get(app, &granted.authorize().unwrap(), session.id).await.unwrap();
+        let kept = agents::sessions::get(app, &granted.authorize().unwrap(), session.id).await.unwrap();
         assert_eq!(kept.given, changed.given);
     }
 
@@ -281,17 +290,17 @@ both! {
         let app = world.app();
         let session = asked(&admin, "hello").await;
         let view = proof::<ViewSessions>(&admin).await;
-        let mut follow = agent_events::follow(app, view.clone(), session.id, None).await.unwrap();
+        let mut follow = agents::events::follow(app, view.clone(), session.id, None).await.unwrap();
         let first = follow.next().await.unwrap().unwrap();
         assert_eq!(first.iter().map(|event| event.kind.name()).collect::<Vec<_>>(), ["session.started", "input.message"]);
         let waiting = tokio::spawn(async move { (follow.next().await, follow) });
         let turn = claim(world, &reach).await.unwrap();
         let (next, _) = waiting.await.unwrap();
         assert_eq!(next.unwrap().unwrap()[0].kind.name(), "turn.started");
-        work::report(app, &held(&reach, &turn), output(0, &["a"; 300])).await.unwrap();
-        work::done(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
+        turns::report(app, &held(&reach, &turn), output(0, &["a"; 300])).await.unwrap();
+        turns::done(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
         // Again from the second event, in pieces, with the deltas left out and without a gap.
-        let back = agent_events::follow(app, view.clone(), session.id, Some(first[0].id)).await.unwrap();
+        let back = agents::events::follow(app, view.clone(), session.id, Some(first[0].id)).await.unwrap();
         let mut back = back.only(None, vec![domain::agent::EventKind::OutputDelta]);
         let mut seen = Vec::new();
         while seen.last() != Some(&"session.idled") {
@@ -303,9 +312,9 @@ both! {
         ]);
         let mut foreign = first[0].id;
         foreign.0 = uuid::Uuid::from_u128(foreign.0.as_u128() ^ (1 << 40));
-        let unknown = agent_events::follow(app, view, session.id, Some(foreign)).await;
+        let unknown = agents::events::follow(app, view, session.id, Some(foreign)).await;
         assert_eq!(refusal(unknown.map(|_| ())), Refusal::NotFound(Thing::Event));
-        agent_sessions::delete(app, &proof(&admin).await, session.id).await.unwrap();
+        agents::sessions::delete(app, &proof(&admin).await, session.id).await.unwrap();
         while back.next().await.unwrap().is_some() {}
     }
 
@@ -328,7 +337,7 @@ both! {
         assert!(claim(world, &reach).await.is_none());
         let only = Claim { worker: "w".into(), agents: Some(vec!["other".into()]), wait: Duration::ZERO, key: KEY };
         asked(&ana, "more").await;
-        assert!(work::claim(world.app(), &reach, &only).await.unwrap().is_none(), "it runs another agent");
+        assert!(turns::claim(world.app(), &reach, &only).await.unwrap().is_none(), "it runs another agent");
     }
 
     async fn a_waiting_claim_gets_what_comes(world: &World) {
@@ -337,7 +346,7 @@ both! {
         let reach = reach(&admin).await;
         let app = world.app().clone();
         let wait = Claim { worker: "w".into(), agents: Some(vec!["default".into()]), wait: Duration::from_secs(20), key: KEY };
-        let waiting = tokio::spawn(async move { work::claim(&app, &reach, &wait).await });
+        let waiting = tokio::spawn(async move { turns::claim(&app, &reach, &wait).await });
         tokio::task::yield_now().await;
         let session = asked(&admin, "hello").await;
         assert_eq!(waiting.await.unwrap().unwrap().unwrap().session.id, session.id);
@@ -354,7 +363,7 @@ both! {
         let session = created(&admin, new).await.unwrap();
         assert!(!format!("{session:?}").contains("v-A"));
         let keys = &world.app().keys;
-        let done = server::operations::secrets::rotate(world.store(), keys, &*world.app().random, world.app().now()).await;
+        let done = server::operations::agents::secrets::rotate(world.store(), keys, &*world.app().random, world.app().now()).await;
         assert_eq!(done.unwrap(), 2);
         let turn = claim(world, &reach).await.unwrap();
         let expected = ["A", "B"].map(|key| (key.to_owned(), format!("v-{key}")));
@@ -371,9 +380,9 @@ both! {
         let turn = claim(world, &reach).await.unwrap();
         let value = |value: Value| Item::StructuredOutput(value.into());
         let items = vec![value(json!({ "answer": 42 })), value(json!({ "question": 6 }))];
-        work::report(world.app(), &held(&reach, &turn), Report { first: 0, items }).await.unwrap();
+        turns::report(world.app(), &held(&reach, &turn), Report { first: 0, items }).await.unwrap();
         let view = proof::<ViewSessions>(&admin).await;
-        let kept = agent_sessions::get(world.app(), &view, session.id).await.unwrap();
+        let kept = agents::sessions::get(world.app(), &view, session.id).await.unwrap();
         assert_eq!(kept.structured_output, Some(json!({ "answer": 42 }).into()));
         assert!(kinds(&admin, session.id).await.contains(&"worker.log"));
     }
@@ -384,20 +393,20 @@ both! {
         let granted = proof::<UseSessions>(&ana).await;
         let view = proof::<ViewSessions>(&ana).await;
         let app = world.app();
-        let named = |name: &str| agents::NewAgent { name: name.into(), ..Default::default() };
-        let made = agents::create(app, &granted, named("coder")).await.unwrap();
-        assert!(matches!(refusal(agents::create(app, &granted, named("coder")).await), Refusal::Exists(_)));
-        assert!(matches!(refusal(agents::create(app, &granted, named("")).await), Refusal::Invalid { .. }));
-        let update = agents::AgentUpdate { description: Some(Some("codes".into())), ..Default::default() };
-        let changed = agents::update(app, &granted, made.id, update).await.unwrap();
+        let named = |name: &str| definitions::NewAgent { name: name.into(), ..Default::default() };
+        let made = definitions::create(app, &granted, named("coder")).await.unwrap();
+        assert!(matches!(refusal(definitions::create(app, &granted, named("coder")).await), Refusal::Exists(_)));
+        assert!(matches!(refusal(definitions::create(app, &granted, named("")).await), Refusal::Invalid { .. }));
+        let update = definitions::AgentUpdate { description: Some(Some("codes".into())), ..Default::default() };
+        let changed = definitions::update(app, &granted, made.id, update).await.unwrap();
         assert_eq!((changed.description.as_deref(), changed.name.as_str()), (Some("codes"), "coder"));
-        let query = agents::AgentQuery { search: Some("CODES".into()), offset: 0, limit: 10 };
-        assert_eq!(agents::list(app, &view, &query).await.unwrap().items, [changed]);
-        agents::delete(app, &granted, made.id).await.unwrap();
-        assert_eq!(refusal(agents::get(app, &view, made.id).await), Refusal::NotFound(Thing::Agent));
-        agents::create(app, &granted, named("coder")).await.unwrap();
-        let first = agents::default(app, &granted).await.unwrap();
-        assert_eq!(agents::default(app, &granted).await.unwrap().id, first.id);
+        let query = definitions::AgentQuery { search: Some("CODES".into()), offset: 0, limit: 10 };
+        assert_eq!(definitions::list(app, &view, &query).await.unwrap().items, [changed]);
+        definitions::delete(app, &granted, made.id).await.unwrap();
+        assert_eq!(refusal(definitions::get(app, &view, made.id).await), Refusal::NotFound(Thing::Agent));
+        definitions::create(app, &granted, named("coder")).await.unwrap();
+        let first = definitions::default(app, &granted).await.unwrap();
+        assert_eq!(definitions::default(app, &granted).await.unwrap().id, first.id);
     }
 }
 

@@ -11,10 +11,20 @@ use domain::refusal::Thing;
 use domain::time::Span;
 use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
 use server::failure::Failure;
-use server::operations::agent_create::Create;
-use server::operations::idempotency::{self, Begin, IdempotencyScope, StoredResponse};
-use server::operations::keys::{self, Of, RoleOf};
-use server::operations::{administration, attachments, audit, authenticate, usage, work};
+use server::operations::access::authenticate;
+use server::operations::access::service_users;
+use server::operations::access::service_users::Of;
+use server::operations::access::service_users::RoleOf;
+use server::operations::agents::attachments;
+use server::operations::agents::create::Create;
+use server::operations::agents::turns;
+use server::operations::agents::usage;
+use server::operations::audit;
+use server::operations::directory::administration;
+use server::operations::idempotency;
+use server::operations::idempotency::Begin;
+use server::operations::idempotency::IdempotencyScope;
+use server::operations::idempotency::StoredResponse;
 use std::collections::HashMap;
 use store::access::{UseSessions, ViewAudit, ViewSessions, ViewUsage};
 use store::{OrganizationChoice, System};
@@ -40,17 +50,17 @@ both! {
         let app = world.app();
         // The same report many times at once is one report.
         let held_turn = held(&reach, &turn);
-        let racing = (0..8).map(|_| work::report(app, &held_turn, spent(0, 2)));
+        let racing = (0..8).map(|_| turns::report(app, &held_turn, spent(0, 2)));
         assert!(join_all(racing).await.iter().all(Result::is_ok));
-        let racing = (0..3).map(|first| work::report(app, &held_turn, spent(first, 2)));
+        let racing = (0..3).map(|first| turns::report(app, &held_turn, spent(first, 2)));
         for outcome in join_all(racing).await {
             assert!(matches!(outcome, Ok(_) | Err(Failure::Refused(Refusal::Invalid { .. }))), "{outcome:?}");
         }
-        work::report(app, &held(&reach, &turn), spent(1, 2)).await.unwrap();
-        let standing = work::report(app, &held(&reach, &turn), spent(2, 2)).await.unwrap();
+        turns::report(app, &held(&reach, &turn), spent(1, 2)).await.unwrap();
+        let standing = turns::report(app, &held(&reach, &turn), spent(2, 2)).await.unwrap();
         assert!(standing.cancelled, "the worker is told to stop");
         assert_eq!(state(&admin, session.id).await, "suspended.usage_limit_exceeded");
-        let done = work::done(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
+        let done = turns::done(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
         assert_eq!((done.state.name(), done.usage.acus), ("suspended.usage_limit_exceeded", Acus::whole(6)));
         assert_eq!(say(&admin, session.id, "more").await.state.name(), "suspended.usage_limit_exceeded");
         assert!(claim(world, &reach).await.is_none());
@@ -70,7 +80,7 @@ both! {
         }
         let app = world.app();
         let all = turns.iter().map(|turn| held(&reach, turn)).collect::<Vec<_>>();
-        let reports = all.iter().map(|turn| work::report(app, turn, spent(0, 1)));
+        let reports = all.iter().map(|turn| turns::report(app, turn, spent(0, 1)));
         let outcomes = join_all(reports).await.into_iter().map(Result::unwrap).collect::<Vec<_>>();
         let stopped = outcomes.iter().filter(|standing| standing.cancelled).count();
         assert_eq!(stopped, 4, "the seventh reaches the limit, and so do the three after it");
@@ -104,8 +114,8 @@ both! {
             let mut answered = 0;
             while let Some(turn) = claim(world, &reach).await {
                 let text = format!("to {}", turn.message.text);
-                work::report(world.app(), &held(&reach, &turn), output(0, &[&text])).await.unwrap();
-                work::done(world.app(), &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+                turns::report(world.app(), &held(&reach, &turn), output(0, &[&text])).await.unwrap();
+                turns::done(world.app(), &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
                 answered += 1;
             }
             answered
@@ -113,7 +123,7 @@ both! {
         asking.await;
         let answered: usize = join_all(working).await.into_iter().sum();
         assert_eq!(answered, sessions * each);
-        let all = server::operations::agent_sessions::list(
+        let all = server::operations::agents::sessions::list(
             world.app(), &proof(&admin).await, &Default::default(), crate::agents::offset(0, 100),
         ).await.unwrap();
         assert_eq!(all.items.len(), sessions);
@@ -182,7 +192,7 @@ both! {
         let attachment = domain::agent::Attachment {
             id: Some(file.id), name: file.name.clone(), url: "/x".into(), content_type: None, size: Some(5),
         };
-        let post = server::operations::agent_messages::Post { attachments: vec![attachment.clone()], ..says("see") };
+        let post = server::operations::agents::messages::Post { attachments: vec![attachment.clone()], ..says("see") };
         let session = created(&ana, Create { message: Some(post), ..Create::default() }).await.unwrap();
         let listed = attachments::list(app, &proof::<ViewSessions>(&ana).await, session.id).await.unwrap();
         assert_eq!(listed.iter().map(|(_, listed, _)| listed).collect::<Vec<_>>(), [&attachment]);
@@ -195,24 +205,24 @@ both! {
         let app = world.app();
         let of = Of::Organization(proof(&admin).await);
         let role = RoleOf::Organization(Role::Readwrite);
-        let (user, first) = keys::create(app, &of, "ci", role, Wire::Devin, None).await.unwrap();
+        let (user, first) = service_users::create(app, &of, "ci", role, Wire::Devin, None).await.unwrap();
         let knows = async |secret: &str| {
             authenticate::authenticate(app, Some(secret), OrganizationChoice::ByDefault).await.map(|caller| caller.principal())
         };
         let (first, first_secret) = (first.credential, first.secret.unwrap());
         assert_eq!(knows(first_secret.reveal()).await.unwrap(), user.principal.id);
-        let second = keys::rotate_key(app, &of, user.principal.id, first.id).await.unwrap().secret.unwrap();
+        let second = service_users::rotate_key(app, &of, user.principal.id, first.id).await.unwrap().secret.unwrap();
         assert!(knows(first_secret.reveal()).await.is_err());
         assert!(knows(second.reveal()).await.is_ok());
-        assert_eq!(keys::list(app, &of).await.unwrap(), std::slice::from_ref(&user));
+        assert_eq!(service_users::list(app, &of).await.unwrap(), std::slice::from_ref(&user));
         let account = RoleOf::Account(AccountRole::Admin);
-        assert!(keys::create(app, &of, "x", account, Wire::Devin, None).await.is_err());
+        assert!(service_users::create(app, &of, "x", account, Wire::Devin, None).await.is_err());
         let caller = authenticate::authenticate(app, root.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
         let everywhere = Of::Account(caller.authorize_in_account().unwrap());
-        assert!(keys::create(app, &everywhere, "x", account, Wire::Devin, None).await.is_ok());
-        let foreign = keys::delete(app, &everywhere, user.principal.id).await;
+        assert!(service_users::create(app, &everywhere, "x", account, Wire::Devin, None).await.is_ok());
+        let foreign = service_users::delete(app, &everywhere, user.principal.id).await;
         assert!(matches!(foreign, Err(Failure::Refused(Refusal::NotFound(Thing::Principal)))));
-        keys::delete(app, &of, user.principal.id).await.unwrap();
+        service_users::delete(app, &of, user.principal.id).await.unwrap();
         assert!(knows(second.reveal()).await.is_err());
 
         let all = caller.authorize_in_account().unwrap();

@@ -9,7 +9,7 @@ use domain::permission::Role;
 use domain::time::Span;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use server::operations::logins;
+use server::operations::login;
 use std::net::{IpAddr, SocketAddr};
 use store::testing::rows_of_strangers;
 
@@ -212,7 +212,7 @@ both! {
         world.advance(Span::minutes(15));
         assert_eq!(office.tries(&many[1], PASSWORD).await, 200);
         world.advance(Span::minutes(60));
-        logins::sweep(world.app()).await.unwrap();
+        login::sessions::sweep(world.app()).await.unwrap();
         assert!(rows_of_strangers(world.store()).await.unwrap() < 10, "it is forgotten");
     }
 

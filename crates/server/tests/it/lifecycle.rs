@@ -5,14 +5,16 @@ use domain::permission::Role;
 use domain::principal::PrincipalState;
 use domain::time::Span;
 use serde_json::{Map, Value, json};
-use server::operations::{authenticate, drive, hosts};
+use server::operations::access::authenticate;
+use server::operations::devices::driving;
+use server::operations::devices::hosts;
 use store::{OrganizationChoice, System};
 
 /// Drives a device as the WebSocket does.
 async fn tap(world: &World, key: Option<&str>, device: &str) -> Result<Value, server::failure::Failure> {
     let caller = authenticate::authenticate(world.app(), key, OrganizationChoice::ByDefault).await?;
     let granted = caller.authorize::<store::access::UseSessions>()?;
-    drive::start(world.app(), &granted, device, "device.io.tap", Map::new()).await?.finish().await
+    driving::start(world.app(), &granted, device, "device.io.tap", Map::new()).await?.finish().await
 }
 
 both! {
@@ -186,7 +188,7 @@ both! {
         world.advance(Span::minutes(8));
         let caller = authenticate::authenticate(world.app(), ana.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
         let granted = caller.authorize::<store::access::UseSessions>().unwrap();
-        let upload = server::operations::files::announce_upload(world.app(), &granted, "a.apk", 3).await.unwrap();
+        let upload = server::operations::devices::files::announce_upload(world.app(), &granted, "a.apk", 3).await.unwrap();
         let path = upload.url.strip_prefix(world.server.base_url()).unwrap();
         assert_eq!(world.stranger(None).call("PUT", path, "abc".into()).await.status, 200);
         crate::world::until("the use is noted", || async {

@@ -15,9 +15,12 @@ use domain::organization::Organization;
 use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};
-use server::operations::authenticate::authenticate;
-use server::operations::idempotency::{self, Begin, IdempotencyScope};
-use server::operations::keys::{self, Of};
+use server::operations::access::authenticate::authenticate;
+use server::operations::access::service_users;
+use server::operations::access::service_users::Of;
+use server::operations::idempotency;
+use server::operations::idempotency::Begin;
+use server::operations::idempotency::IdempotencyScope;
 use store::testing::lose_answers;
 use store::{Caller, OrganizationChoice, System};
 
@@ -122,8 +125,8 @@ both! {
         let rotate = format!("{keys_path}/{old}/rotate");
         // The new key is there, and the old one is not revoked.
         let of = Of::Organization(begun(&admin, "devin", &rotate, &json!({})).await.authorize().unwrap());
-        let service = keys::list(world.app(), &of).await.unwrap()[0].principal.id;
-        let new = keys::create_key(world.app(), &of, service, "bot", Wire::Devin, None).await.unwrap();
+        let service = service_users::list(world.app(), &of).await.unwrap()[0].principal.id;
+        let new = service_users::create_key(world.app(), &of, service, "bot", Wire::Devin, None).await.unwrap();
         // The organization is there, and has no limits.
         let enterprise = "/v3/enterprise/organizations";
         let body = json!({ "name": "Globex", "max_cycle_acu_limit": 9 });

@@ -9,7 +9,9 @@ use domain::ids::{PrincipalId, SessionId};
 use domain::permission::Role;
 use domain::time::Span;
 use serde_json::json;
-use server::operations::tokens::{self, Claims, Use};
+use server::operations::login::tokens;
+use server::operations::login::tokens::Claims;
+use server::operations::login::tokens::Use;
 use store::System;
 
 /// A credential that is no good, by what is wrong with it.

@@ -13,8 +13,11 @@ use http_body_util::BodyExt;
 use protocol::{DeviceReport, FromHost, ToHost};
 use serde_json::{Value, json};
 use server::clock::{ManualClock, SeededRandom};
-use server::operations::reach::{Reach, Serves};
-use server::operations::{agent_create, agent_messages, authenticate, hosts};
+use server::operations::access::authenticate;
+use server::operations::access::reach::Reach;
+use server::operations::access::reach::Serves;
+use server::operations::agents;
+use server::operations::devices::hosts;
 use server::settings::{FileStore, MailRoute, Settings};
 use server::{App, Server};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -123,7 +126,7 @@ impl World {
 
     pub async fn sweep(&self) {
         server::operations::sweep::sweep(self.app()).await;
-        server::operations::queue::run(self.app()).await;
+        server::operations::devices::queue::run(self.app()).await;
     }
 
     pub async fn organization(&self, name: &str) -> OrganizationId {
@@ -393,15 +396,15 @@ impl<'w> Actor<'w> {
 
     /// A new session of the agent `default`, with a message or without.
     pub async fn agent_session(&self, text: Option<&str>) -> domain::agent::AgentSession {
-        let post = |text: &str| agent_messages::Post { text: text.to_owned(), ..Default::default() };
-        let new = agent_create::Create { message: text.map(post), ..Default::default() };
-        agent_create::create(self.world.app(), &self.granted().await, new).await.unwrap()
+        let post = |text: &str| agents::messages::Post { text: text.to_owned(), ..Default::default() };
+        let new = agents::create::Create { message: text.map(post), ..Default::default() };
+        agents::create::create(self.world.app(), &self.granted().await, new).await.unwrap()
     }
 
     /// Says something in an agent session.
     pub async fn says(&self, session: domain::ids::SessionId, text: &str) {
-        let post = agent_messages::Post { text: text.to_owned(), ..Default::default() };
-        agent_messages::post(self.world.app(), &self.granted().await, session, post).await.unwrap();
+        let post = agents::messages::Post { text: text.to_owned(), ..Default::default() };
+        agents::messages::post(self.world.app(), &self.granted().await, session, post).await.unwrap();
     }
 
     /// Asks for a device of a platform in a session.

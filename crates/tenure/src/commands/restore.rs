@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use domain::time::Micros;
 use serde::Serialize;
-use server::private;
+use server::private_files;
 use server::settings::{FileStore, Settings};
 use store::database::SCHEMA_VERSION;
 use store::database::dump::{self, Dump};
@@ -115,7 +115,7 @@ async fn check_target(settings: &Settings, archive: &Archive, arguments: &Restor
 fn staging_path(settings: &Settings) -> CommandResult<PathBuf> {
     if let Some(path) = dump::staging(settings.database.reveal())? {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            private::make_folder(folder)?;
+            private_files::make_folder(folder)?;
         }
         return Ok(path);
     }
@@ -147,7 +147,7 @@ fn restore_master_key(
         None => {}
     }
     if let Some(folder) = path.parent() {
-        private::make_folder(folder)?;
+        private_files::make_folder(folder)?;
     }
     let making = TemporaryFile::create_beside(&path, "restoring")?;
     let mut file = std::fs::OpenOptions::new().write(true).mode(0o600).open(making.path())?;

@@ -3,9 +3,9 @@
 //! A field that is null is one that was not sent. Fields that nobody asks for are not looked at: the vendor's
 //! schemas do not forbid them.
 
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::state::App;
-use crate::wires::layers;
+use crate::http::middleware;
 use axum::extract::Request;
 use domain::Refusal;
 use serde_json::{Map, Value};
@@ -20,7 +20,7 @@ impl Body {
     /// # Errors
     /// [`RequestFailure`] when it is too large, or no JSON object.
     pub async fn read(app: &App, request: Request) -> Result<Body, Failure> {
-        Body::of(layers::json(app, request).await?)
+        Body::of(middleware::json(app, request).await?)
     }
 
     fn of(value: Value) -> Result<Body, Failure> {

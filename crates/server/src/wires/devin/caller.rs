@@ -1,11 +1,12 @@
 //! Who is calling, and what they may. The permission is judged before anything is looked for.
 
 use super::errors::DevinError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate_from;
-use crate::operations::second_factor::demand_for;
-use crate::state::App;
-use crate::wires::{credential, layers};
+use crate::http::credential;
+use crate::http::middleware;
+use crate::operations::access::authenticate::authenticate_from;
+use crate::operations::login::second_factor::demand_for;
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use domain::ids::OrganizationId;
@@ -37,8 +38,8 @@ async fn known(
 ) -> Result<(Caller, Option<String>), Failure> {
     let credential = credential::of(app, parts)?;
     let caller =
-        authenticate_from(app, credential.as_deref(), chosen, layers::address(&parts.extensions)).await?;
-    Ok((layers::recognized(app, parts, caller)?, credential))
+        authenticate_from(app, credential.as_deref(), chosen, middleware::address(&parts.extensions)).await?;
+    Ok((middleware::recognized(app, parts, caller)?, credential))
 }
 
 /// The organization is read from the path as it was sent: another part of the path that is no text must not hide it,

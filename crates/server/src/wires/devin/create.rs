@@ -3,10 +3,12 @@
 use super::attachments;
 use super::body::Body;
 use super::shapes::{ORIGINS, read_principal_id, read_session_id};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agent_create::{AgentChoice, Create, NewSecret};
-use crate::operations::agent_messages::Post;
-use crate::state::App;
+use crate::operations::agents::create::AgentChoice;
+use crate::operations::agents::create::Create;
+use crate::operations::agents::create::NewSecret;
+use crate::operations::agents::messages::Post;
 use domain::Refusal;
 use domain::agent::{Acus, Attachment, CATEGORIES, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, MAX_TITLE_CHARS};
 use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId, parse_uuid};

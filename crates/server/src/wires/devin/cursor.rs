@@ -4,8 +4,8 @@
 //! list, who reads it, where, and with which filter. One that was altered, or comes with another filter or from
 //! another caller, does not verify, and is refused: it is never page 1.
 
+use crate::app::App;
 use crate::failure::Failure;
-use crate::state::App;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Refusal;

@@ -8,10 +8,11 @@ use super::query::Query;
 use super::sessions::{Answer, Texts, answer, shown};
 use super::shapes::{Insights, Seen, Session};
 use super::{attachments, insights, messages, tags};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agent_sessions::{self, TagsUpdate};
-use crate::state::App;
-use crate::wires::layers::Whole;
+use crate::http::middleware::Whole;
+use crate::operations::agents;
+use crate::operations::agents::sessions::TagsUpdate;
 use axum::extract::{RawQuery, State};
 use domain::Refusal;
 use domain::agent::AgentSession;
@@ -47,7 +48,7 @@ async fn found(
 ) -> Result<AgentSession, Failure> {
     let query = Query::read(query)?;
     let named = query.one("org_id")?.map(OrganizationId::parse);
-    let session = agent_sessions::find(app, granted, path.session()?).await?;
+    let session = agents::sessions::find(app, granted, path.session()?).await?;
     match named {
         Some(named) if named != Some(session.organization) => Err(Refusal::NotFound(Thing::Session).into()),
         _ => Ok(session),

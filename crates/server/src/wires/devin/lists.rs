@@ -4,9 +4,9 @@ use super::cursor::Binding;
 use super::filter::{Paging, Wanted, paging};
 use super::query::Query;
 use super::shapes::Page;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agent_sessions;
-use crate::state::App;
+use crate::operations::agents;
 use domain::Refusal;
 use domain::agent::{AgentSession, MAX_TAGS, SessionFilter};
 use domain::ids::{OrganizationId, SessionId};
@@ -51,8 +51,8 @@ impl Scope<'_> {
         select: Select,
     ) -> Result<Listed<AgentSession>, Failure> {
         match self {
-            Scope::Organization(granted) => agent_sessions::list(app, granted, filter, select).await,
-            Scope::Account(granted) => agent_sessions::list_account(app, granted, filter, select).await,
+            Scope::Organization(granted) => agents::sessions::list(app, granted, filter, select).await,
+            Scope::Account(granted) => agents::sessions::list_account(app, granted, filter, select).await,
         }
     }
 
@@ -93,9 +93,9 @@ impl Scope<'_> {
             return Ok(wanted.with_tags(&[]));
         }
         let existing = match self {
-            Scope::Organization(granted) => agent_sessions::existing_tags(app, granted, &doubtful).await?,
+            Scope::Organization(granted) => agents::sessions::existing_tags(app, granted, &doubtful).await?,
             Scope::Account(granted) => {
-                agent_sessions::existing_tags_account(app, granted, &wanted.filter, &doubtful).await?
+                agents::sessions::existing_tags_account(app, granted, &wanted.filter, &doubtful).await?
             }
         };
         Ok(wanted.with_tags(&existing))

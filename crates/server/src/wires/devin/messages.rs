@@ -9,10 +9,10 @@ use super::filter::paging;
 use super::query::Query;
 use super::sessions::{Answer, Texts, answer, shown};
 use super::shapes::{Page, Said, Seen};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agent_messages;
-use crate::state::App;
-use crate::wires::layers::Whole;
+use crate::http::middleware::Whole;
+use crate::operations::agents;
 use axum::extract::{RawQuery, Request, State};
 use domain::ids::SessionId;
 use store::Granted;
@@ -41,7 +41,7 @@ pub async fn page(app: &App, granted: &Granted<ViewSessions>, id: SessionId, que
     let binding = Binding::new(cursor::key(app), "messages", reader, place, &id.to_string());
     let after = paging.after.map(|after| binding.read(&after)).transpose()?.unwrap_or(0);
     let after = i64::try_from(after).map_err(Failure::internal)?;
-    let found = agent_messages::page(app, granted, id, after, paging.first).await?;
+    let found = agents::messages::page(app, granted, id, after, paging.first).await?;
     let last = found.items.last().filter(|_| found.more).map(|last| last.sequence);
     let position = last.map(u128::try_from).transpose().map_err(Failure::internal)?;
     let end_cursor = position.map(|position| binding.write(position)).transpose()?;
@@ -74,6 +74,6 @@ pub async fn say(
     let other = create::in_name_of(granted, &body, "message_as_user_id")?;
     let message =
         create::message(app, granted.organization(), &body, "message", other).map_err(Failure::from)?;
-    let (session, _) = agent_messages::post(app, granted, id, message).await?;
+    let (session, _) = agents::messages::post(app, granted, id, message).await?;
     shown(app, &session, Seen::Acted)
 }

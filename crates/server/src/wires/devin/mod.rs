@@ -29,9 +29,9 @@ mod tags;
 mod usage;
 mod warning;
 
-use super::layers::{self, Wire};
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::state::App;
+use crate::http::middleware::{self, Wire};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::middleware::from_fn;
@@ -171,7 +171,7 @@ pub fn routes(app: &App) -> Router<App> {
     let routes = routes
         .layer(from_fn(warning::around))
         .method_not_allowed_fallback(|| async { DevinError::from(Failure::from(RequestFailure::Method)) });
-    layers::around(routes, app, WIRE)
+    middleware::around(routes, app, WIRE)
 }
 
 async fn no_route() -> DevinError {

@@ -4,7 +4,7 @@ use super::body::Body;
 use super::caller::MayInAccount;
 use super::sessions::{Answer, answer};
 use super::shapes::Page;
-use crate::operations::keys::RoleOf;
+use crate::operations::access::service_users::RoleOf;
 use domain::Refusal;
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalKind;

@@ -7,10 +7,15 @@ use super::roles::{self, RoleShape};
 use super::sessions::{Answer, Texts, answer};
 use super::shapes::{organization_id, principal_id, read_principal_id, seconds};
 use super::short::{self, Reader};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::keys::{self, NewKey, Of, RoleOf, ServiceUser};
-use crate::state::App;
-use crate::wires::layers::{KeptInstead, Whole};
+use crate::http::middleware::KeptInstead;
+use crate::http::middleware::Whole;
+use crate::operations::access::service_users;
+use crate::operations::access::service_users::NewKey;
+use crate::operations::access::service_users::Of;
+use crate::operations::access::service_users::RoleOf;
+use crate::operations::access::service_users::ServiceUser;
 use axum::extract::{FromRequestParts, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -73,7 +78,7 @@ impl Place {
     }
 
     async fn user(&self, app: &App, path: &Texts) -> Result<ServiceUser, Failure> {
-        keys::own(app, &self.of, user_id(path)?).await
+        service_users::own(app, &self.of, user_id(path)?).await
     }
 }
 
@@ -117,7 +122,7 @@ fn expires(app: &App, body: &Body) -> Result<Option<Micros>, Refusal> {
 
 /// `GET /service-users`, `GET /members/service-users`.
 pub async fn list(place: Place, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
-    let all = keys::list(&app, &place.of).await?;
+    let all = service_users::list(&app, &place.of).await?;
     let reader = place.reader("service-users");
     short::page(&app, &reader, query.as_deref(), all, |user| user.principal.id.0, |user| place.shown(user))
 }
@@ -134,7 +139,7 @@ pub async fn create(place: Place, State(app): State<App>, Whole(request): Whole)
     };
     let expires = expires(&app, &body).map_err(Failure::from)?;
     let role = role.map_err(Failure::from)?;
-    let (user, key) = keys::create(&app, &place.of, &name, role, Wire::Devin, expires).await?;
+    let (user, key) = service_users::create(&app, &place.of, &name, role, Wire::Devin, expires).await?;
     let mut shown = place.shown(&user);
     shown["expires_at"] = json!(key.credential.expires.map(seconds));
     with_secret(json!({ "service_user": shown }), &key)
@@ -147,7 +152,7 @@ pub async fn get(place: Place, State(app): State<App>, path: Texts) -> Answer {
 
 /// `DELETE /service-users/{user}`.
 pub async fn delete(place: Place, State(app): State<App>, path: Texts) -> Result<StatusCode, DevinError> {
-    keys::delete(&app, &place.of, user_id(&path).map_err(Failure::from)?).await?;
+    service_users::delete(&app, &place.of, user_id(&path).map_err(Failure::from)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -158,7 +163,7 @@ pub async fn list_keys(
     path: Texts,
     RawQuery(query): RawQuery,
 ) -> Answer {
-    let all = keys::keys(&app, &place.of, user_id(&path).map_err(Failure::from)?).await?;
+    let all = service_users::keys(&app, &place.of, user_id(&path).map_err(Failure::from)?).await?;
     short::page(&app, &place.reader("keys"), query.as_deref(), all, |key| key.id.0, key_shape)
 }
 
@@ -168,14 +173,14 @@ pub async fn create_key(place: Place, State(app): State<App>, path: Texts, Whole
     let body = Body::read(&app, request).await?;
     let name = body.needed("name", 1..=MAX_NAME).map_err(Failure::from)?;
     let expires = expires(&app, &body).map_err(Failure::from)?;
-    let key = keys::create_key(&app, &place.of, id, &name, Wire::Devin, expires).await?;
+    let key = service_users::create_key(&app, &place.of, id, &name, Wire::Devin, expires).await?;
     with_secret(key_shape(&key.credential), &key)
 }
 
 /// `DELETE /service-users/{user}/api-keys/{key}`.
 pub async fn revoke_key(place: Place, State(app): State<App>, path: Texts) -> Result<StatusCode, DevinError> {
     let user = user_id(&path).map_err(Failure::from)?;
-    keys::revoke_key(&app, &place.of, user, key_id(&path).map_err(Failure::from)?).await?;
+    service_users::revoke_key(&app, &place.of, user, key_id(&path).map_err(Failure::from)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -183,6 +188,6 @@ pub async fn revoke_key(place: Place, State(app): State<App>, path: Texts) -> Re
 pub async fn rotate_key(place: Place, State(app): State<App>, path: Texts) -> Answer {
     let user = user_id(&path).map_err(Failure::from)?;
     let key = key_id(&path).map_err(Failure::from)?;
-    let key = keys::rotate_key(&app, &place.of, user, key).await?;
+    let key = service_users::rotate_key(&app, &place.of, user, key).await?;
     with_secret(key_shape(&key.credential), &key)
 }

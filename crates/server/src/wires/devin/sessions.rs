@@ -7,10 +7,11 @@ use super::errors::DevinError;
 use super::lists::Scope;
 use super::query::Query;
 use super::shapes::{Seen, Session, read_session_id};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::{agent_create, agent_sessions};
-use crate::state::App;
-use crate::wires::layers::{Whole, json_response};
+use crate::http::middleware::Whole;
+use crate::http::middleware::json_response;
+use crate::operations::agents;
 use axum::extract::{FromRequestParts, RawPathParams, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -86,13 +87,13 @@ pub async fn list(
 pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body = Body::read(&app, request).await?;
     let new = create::read(&app, &granted, &body)?;
-    let session = agent_create::create(&app, &granted, new).await?;
+    let session = agents::create::create(&app, &granted, new).await?;
     shown(&app, &session, Seen::Acted)
 }
 
 /// `GET /sessions/{devin}`.
 pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, path: Texts) -> Answer {
-    let session = agent_sessions::get(&app, &granted, path.session()?).await?;
+    let session = agents::sessions::get(&app, &granted, path.session()?).await?;
     shown(&app, &session, Seen::Read)
 }
 
@@ -105,19 +106,19 @@ pub async fn terminate(
 ) -> Answer {
     let query = Query::read(query.as_deref()).map_err(Failure::from)?;
     let archive = query.flag("archive").map_err(Failure::from)?.unwrap_or(false);
-    let session = agent_sessions::terminate(&app, &granted, path.session()?, archive).await?;
+    let session = agents::sessions::terminate(&app, &granted, path.session()?, archive).await?;
     shown(&app, &session, Seen::Acted)
 }
 
 /// `POST /sessions/{devin}/archive`: puts it to sleep and away, and its children with it. Clients send no body, or
 /// an empty one that says that it is JSON: none is read.
 pub async fn archive(May(granted): May<UseSessions>, State(app): State<App>, path: Texts) -> Answer {
-    let session = agent_sessions::archive(&app, &granted, path.session()?).await?;
+    let session = agents::sessions::archive(&app, &granted, path.session()?).await?;
     shown(&app, &session, Seen::Acted)
 }
 
 /// `POST /sessions/{devin}/unarchive`: not its children.
 pub async fn unarchive(May(granted): May<UseSessions>, State(app): State<App>, path: Texts) -> Answer {
-    let session = agent_sessions::unarchive(&app, &granted, path.session()?).await?;
+    let session = agents::sessions::unarchive(&app, &granted, path.session()?).await?;
     shown(&app, &session, Seen::Acted)
 }

@@ -4,10 +4,12 @@ use super::body::Body;
 use super::caller::May;
 use super::create;
 use super::sessions::{Answer, Texts, answer};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agent_sessions::{self, TagsUpdate, Update};
-use crate::state::App;
-use crate::wires::layers::Whole;
+use crate::http::middleware::Whole;
+use crate::operations::agents;
+use crate::operations::agents::sessions::TagsUpdate;
+use crate::operations::agents::sessions::Update;
 use axum::extract::{Request, State};
 use domain::Refusal;
 use domain::agent::{AgentSession, MAX_TAGS};
@@ -33,12 +35,12 @@ pub async fn change(
     let needed = || Refusal::invalid("tags", format!("a list of at most {MAX_TAGS} texts"));
     let tags = create::tags(&body).and_then(|tags| tags.ok_or_else(needed)).map_err(Failure::from)?;
     let update = Update { tags: Some(update(tags)), ..Update::default() };
-    of(&agent_sessions::update(app, granted, id, update).await?)
+    of(&agents::sessions::update(app, granted, id, update).await?)
 }
 
 /// `GET`.
 pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, path: Texts) -> Answer {
-    of(&agent_sessions::get(&app, &granted, path.session()?).await?)
+    of(&agents::sessions::get(&app, &granted, path.session()?).await?)
 }
 
 /// `POST`: those that it has, and these.

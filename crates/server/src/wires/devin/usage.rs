@@ -6,11 +6,13 @@ use super::filter::{LAST_SECOND, paging};
 use super::query::Query;
 use super::sessions::{Answer, answer};
 use super::shapes::{organization_id, seconds};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agent_sessions;
-use crate::operations::audit::{self, AuditEntry};
-use crate::operations::usage::{self, UsageDay};
-use crate::state::App;
+use crate::operations::agents;
+use crate::operations::agents::usage;
+use crate::operations::agents::usage::UsageDay;
+use crate::operations::audit;
+use crate::operations::audit::AuditEntry;
 use axum::extract::{RawQuery, State};
 use domain::Refusal;
 use domain::agent::{Acus, SessionFilter, State as SessionState, cycle_days, day};
@@ -88,7 +90,7 @@ pub async fn queue(account: MayInAccount<ViewUsage>, State(app): State<App>) -> 
     let states = Some(vec![SessionState::New, SessionState::Resuming]);
     let filter = SessionFilter { states, archived: Some(false), ..SessionFilter::default() };
     let waiting =
-        agent_sessions::list_account(&app, &view, &filter, Select::Offset { offset: 0, limit: 0 }).await?;
+        agents::sessions::list_account(&app, &view, &filter, Select::Offset { offset: 0, limit: 0 }).await?;
     let status = match waiting.total {
         0..ELEVATED => "normal",
         ELEVATED..HIGH => "elevated",

@@ -2,7 +2,7 @@
 
 use super::query::warning_header;
 use crate::failure::{Failure, RequestFailure};
-use crate::wires::unreadable::why;
+use crate::http::unreadable_body::why;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -57,14 +57,14 @@ impl Output {
             serde_json::to_writer(&mut body, &self.warnings).map_err(Failure::internal)?;
         }
         body.push(b'}');
-        Ok(crate::wires::layers::json_response(StatusCode::OK, body))
+        Ok(crate::http::middleware::json_response(StatusCode::OK, body))
     }
 }
 
 impl IntoResponse for Output {
     fn into_response(self) -> Response {
         let mut response = match self.body {
-            Some(body) => crate::wires::layers::json_response(self.status, body),
+            Some(body) => crate::http::middleware::json_response(self.status, body),
             None => self.status.into_response(),
         };
         for warning in self.warnings {

@@ -3,8 +3,9 @@
 use super::answer::{Answer, Output};
 use super::caller::Known;
 use super::ids::{self, Prefixed};
-use crate::operations::{organizations, whoami};
-use crate::state::App;
+use crate::app::App;
+use crate::operations::access::whoami;
+use crate::operations::directory::organizations;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::permission::Role;

@@ -1,10 +1,11 @@
 //! Who is calling, and what they may.
 
 use super::errors::EverrunsError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate_from;
-use crate::state::App;
-use crate::wires::{credential, layers};
+use crate::http::credential;
+use crate::http::middleware;
+use crate::operations::access::authenticate::authenticate_from;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -41,7 +42,7 @@ impl Visitor {
             (_, key) => key.map(str::to_owned),
         };
         let credential = credential::only(app, method, headers, said)?;
-        Ok(Visitor { credential, chosen: layers::chosen(headers, ORGANIZATION), address })
+        Ok(Visitor { credential, chosen: middleware::chosen(headers, ORGANIZATION), address })
     }
 
     /// Who is calling.
@@ -71,9 +72,9 @@ impl FromRequestParts<App> for Known {
     type Rejection = EverrunsError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, EverrunsError> {
-        let address = layers::address(&parts.extensions);
+        let address = middleware::address(&parts.extensions);
         let caller = Visitor::of(app, &parts.method, &parts.headers, address)?.caller(app).await?;
-        Ok(Known(layers::recognized(app, parts, caller)?))
+        Ok(Known(middleware::recognized(app, parts, caller)?))
     }
 }
 

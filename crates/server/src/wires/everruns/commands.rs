@@ -5,10 +5,11 @@ use super::caller::Known;
 use super::errors::EverrunsError;
 use super::query::Query;
 use super::{counts, events, ids, messages, sessions};
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::operations::agent_sessions;
-use crate::state::App;
-use crate::wires::layers::{self, Whole};
+use crate::http::middleware;
+use crate::http::middleware::Whole;
+use crate::operations::agents;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
@@ -30,7 +31,7 @@ pub async fn run(
     name: PathText,
     Whole(body): Whole,
 ) -> Result<Response, EverrunsError> {
-    let envelope: Envelope = layers::json(&app, body).await?;
+    let envelope: Envelope = middleware::json(&app, body).await?;
     let output = carry_out(&app, &caller, &text(name), &envelope.params).await?;
     Ok(output.of_command()?)
 }
@@ -57,15 +58,15 @@ async fn carry_out(
         "archive_session" => sessions::put_away(app, &caller.authorize()?, session()?, true).await,
         "unarchive_session" => sessions::put_away(app, &caller.authorize()?, session()?, false).await,
         "delete_session" => {
-            agent_sessions::delete(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
+            agents::sessions::delete(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
             Ok(Output::nothing())
         }
         "pin_session" => {
-            agent_sessions::pin(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
+            agents::sessions::pin(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
             Ok(Output::nothing())
         }
         "unpin_session" => {
-            agent_sessions::unpin(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
+            agents::sessions::unpin(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
             Ok(Output::nothing())
         }
         "get_session_stats" => counts::count(app, &caller.authorize()?).await,

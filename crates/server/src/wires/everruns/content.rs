@@ -3,8 +3,9 @@
 use super::answer::fields;
 use super::ids::{self, Prefixed};
 use crate::failure::{Failure, RequestFailure};
-use crate::wires::object::{self, AnyObject};
-use crate::wires::times::Time;
+use crate::http::object;
+use crate::http::object::AnyObject;
+use crate::http::rfc3339::Time;
 use domain::agent::{Message, Source};
 use domain::ids::SessionId;
 use domain::json::Json;

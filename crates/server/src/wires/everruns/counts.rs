@@ -4,9 +4,9 @@ use super::answer::{Answer, Output};
 use super::caller::May;
 use super::query::Query;
 use super::{filter, ids};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agent_sessions;
-use crate::state::App;
+use crate::operations::agents;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::agent::{Group, State as Standing};
@@ -58,7 +58,7 @@ pub async fn stats(May(granted): May<ViewSessions>, State(app): State<App>) -> A
 /// # Errors
 /// Only those of the store.
 pub async fn count(app: &App, granted: &Granted<ViewSessions>) -> Result<Output, Failure> {
-    let found = agent_sessions::stats(app, granted).await?;
+    let found = agents::sessions::stats(app, granted).await?;
     let stats = Stats {
         session_count: found.total,
         started_session_count: of_group(&found.by_state, Group::Started),
@@ -85,7 +85,7 @@ pub async fn facets(
 /// What cannot be read of the query.
 pub async fn divide(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> Result<Output, Failure> {
     let filter = filter::read(query, granted.principal())?;
-    let found = agent_sessions::facets(app, granted, &filter).await?;
+    let found = agents::sessions::facets(app, granted, &filter).await?;
     let groups =
         [Group::Started, Group::Active, Group::Idle].map(|group| (group, of_group(&found.states, group)));
     let groups = groups.into_iter().filter(|(_, count)| *count > 0);

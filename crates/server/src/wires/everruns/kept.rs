@@ -5,7 +5,8 @@
 
 use super::ids;
 use crate::failure::{Failure, RequestFailure};
-use crate::wires::object::{self, AnyObject};
+use crate::http::object;
+use crate::http::object::AnyObject;
 use domain::json::Json;
 use serde::{Deserialize, Serialize};
 

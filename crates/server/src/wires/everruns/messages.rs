@@ -7,11 +7,13 @@ use super::errors::EverrunsError;
 use super::ids;
 use super::query::Query;
 use super::shapes::Page;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agent_messages::{self, Post, aside};
-use crate::operations::agent_sessions;
-use crate::state::App;
-use crate::wires::layers::{self, Whole};
+use crate::http::middleware;
+use crate::http::middleware::Whole;
+use crate::operations::agents;
+use crate::operations::agents::messages::Post;
+use crate::operations::agents::messages::aside;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
@@ -54,7 +56,7 @@ pub async fn newest(
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
     let limit = query.number("limit", 1..=MAX_MESSAGES)?;
-    let total = agent_sessions::get(app, granted, id).await?.messages();
+    let total = agents::sessions::get(app, granted, id).await?.messages();
     let first = (total - limit.unwrap_or(MAX_MESSAGES)).max(0);
     let (messages, bytes) = between(app, granted, id, first, total).await?;
     let left_out = total - i64::try_from(messages.len()).unwrap_or(0);
@@ -79,7 +81,7 @@ async fn between(
 ) -> Result<(Vec<Message>, usize), Failure> {
     let (mut found, mut before, mut bytes) = (Vec::new(), last + 1, 0);
     while before > after + 1 && bytes < MAX_BYTES {
-        let page = agent_messages::page_back(app, granted, id, after, before, AT_ONCE).await?;
+        let page = agents::messages::page_back(app, granted, id, after, before, AT_ONCE).await?;
         let Some(oldest) = page.last() else { break };
         before = oldest.sequence;
         bytes += page.iter().map(Message::bytes).sum::<usize>();
@@ -98,7 +100,7 @@ pub async fn create(
 ) -> Answer {
     let id = text(session);
     ids::read_session(&id)?;
-    let body: Map<String, Value> = layers::json(&app, body).await?;
+    let body: Map<String, Value> = middleware::json(&app, body).await?;
     Ok(say(&app, &granted, &id, &body).await?)
 }
 
@@ -115,7 +117,7 @@ pub async fn say(
     let id = ids::read_session(id)?;
     let (text, parts) = fields::<Sent>(body)?.read()?;
     let post = Post { text, parts, ..Post::default() };
-    let (_, message) = agent_messages::post(app, granted, id, post).await?;
+    let (_, message) = agents::messages::post(app, granted, id, post).await?;
     Output::json(StatusCode::CREATED, &Shown::new(id, message))
 }
 
@@ -131,14 +133,14 @@ pub async fn export(
     if !matches!(query.text("format")?, None | Some("jsonl")) {
         return Err(Failure::from(Refusal::invalid("format", "jsonl")).into());
     }
-    let total = agent_sessions::get(&app, &granted, id).await?.messages();
+    let total = agents::sessions::get(&app, &granted, id).await?.messages();
     let lines = stream::try_unfold(0, move |after| {
         let (app, granted) = (app.clone(), granted.clone());
         async move {
             if after >= total {
                 return Ok::<_, std::io::Error>(None);
             }
-            let page = agent_messages::page(&app, &granted, id, after, AT_ONCE).await.map_err(cut)?;
+            let page = agents::messages::page(&app, &granted, id, after, AT_ONCE).await.map_err(cut)?;
             let Some(last) = page.items.last().map(|message| message.sequence) else { return Ok(None) };
             Ok(Some((lines(id, page.items).map_err(cut)?, last)))
         }

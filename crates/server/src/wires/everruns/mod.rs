@@ -24,9 +24,9 @@ mod shapes;
 mod sse;
 mod telling;
 
-use super::layers::{self, Wire};
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::state::App;
+use crate::http::middleware::{self, Wire};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
@@ -76,7 +76,7 @@ const WIRE: Wire = Wire {
 /// The routes.
 pub fn routes(app: &App) -> Router<App> {
     let routes = Router::new().merge(paths()).nest(ALIAS, paths());
-    layers::around(routes, app, WIRE)
+    middleware::around(routes, app, WIRE)
 }
 
 fn paths() -> Router<App> {

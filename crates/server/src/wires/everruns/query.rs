@@ -1,7 +1,7 @@
 //! What a list is asked with: the pairs of a query string, or the parameters of a command.
 
 use crate::failure::{Failure, RequestFailure};
-use crate::wires::times::parse_time;
+use crate::http::rfc3339::parse_time;
 use domain::Refusal;
 use domain::time::Micros;
 use serde_json::{Map, Value};

@@ -6,12 +6,16 @@ use super::kept::Kept;
 use super::query::Query;
 use super::shapes::{Capability, Page, Session};
 use super::{filter, ids};
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::operations::agent_create::{self, AgentChoice, Create};
-use crate::operations::agent_sessions::{self, TagsUpdate, Update};
-use crate::state::App;
-use crate::wires::layers::{self, Whole};
-use crate::wires::object;
+use crate::http::middleware;
+use crate::http::middleware::Whole;
+use crate::http::object;
+use crate::operations::agents;
+use crate::operations::agents::create::AgentChoice;
+use crate::operations::agents::create::Create;
+use crate::operations::agents::sessions::TagsUpdate;
+use crate::operations::agents::sessions::Update;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::agent::AgentSession;
@@ -66,9 +70,9 @@ pub async fn page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> 
     let paging = query.paging()?;
     let filter = filter::read(query, granted.principal())?;
     let select = Select::Offset { offset: paging.offset, limit: paging.limit };
-    let found = agent_sessions::list(app, granted, &filter, select).await?;
+    let found = agents::sessions::list(app, granted, &filter, select).await?;
     let all = found.items.iter().map(|session| session.id).collect::<Vec<_>>();
-    let pinned = agent_sessions::pinned(app, granted, &all).await?;
+    let pinned = agents::sessions::pinned(app, granted, &all).await?;
     let shown = found.items.iter().map(|session| Session::new(session, pinned.contains(&session.id)));
     let shown = shown.collect::<Vec<_>>();
     // A page that ends early says so by its limit: clients go on from there.
@@ -80,7 +84,7 @@ pub async fn page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> 
 
 /// `POST /sessions`.
 pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whole(body): Whole) -> Answer {
-    let body: Map<String, Value> = layers::json(&app, body).await?;
+    let body: Map<String, Value> = middleware::json(&app, body).await?;
     Ok(begin(&app, &granted, &body).await?)
 }
 
@@ -114,7 +118,7 @@ pub async fn begin(
         extra: kept.extra()?,
         ..Create::default()
     };
-    shown(StatusCode::CREATED, &agent_create::create(app, granted, new).await?, false)
+    shown(StatusCode::CREATED, &agents::create::create(app, granted, new).await?, false)
 }
 
 /// `GET /sessions/{session}`.
@@ -127,7 +131,7 @@ pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, sessio
 /// # Errors
 /// What is no id; what is not there.
 pub async fn one(app: &App, granted: &Granted<ViewSessions>, id: &str) -> Result<Output, Failure> {
-    let session = agent_sessions::get(app, granted, ids::read_session(id)?).await?;
+    let session = agents::sessions::get(app, granted, ids::read_session(id)?).await?;
     shown(StatusCode::OK, &session, is_pinned(app, granted, session.id).await?)
 }
 
@@ -140,7 +144,7 @@ pub async fn update(
 ) -> Answer {
     let id = text(session);
     ids::read_session(&id)?;
-    let body: Map<String, Value> = layers::json(&app, body).await?;
+    let body: Map<String, Value> = middleware::json(&app, body).await?;
     Ok(change(&app, &granted, &id, &body).await?)
 }
 
@@ -160,13 +164,13 @@ pub async fn change(
         title: changes.title.map(|title| Some(title).filter(|title| !title.is_empty())),
         tags: changes.tags.map(TagsUpdate::Replace),
     };
-    let session = agent_sessions::update(app, granted, id, update).await?;
+    let session = agents::sessions::update(app, granted, id, update).await?;
     shown(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
 /// `DELETE /sessions/{session}`: with all that was said in it.
 pub async fn delete(May(granted): May<UseSessions>, State(app): State<App>, session: PathText) -> Answer {
-    agent_sessions::delete(&app, &granted, ids::read_session(&text(session))?).await?;
+    agents::sessions::delete(&app, &granted, ids::read_session(&text(session))?).await?;
     Ok(Output::nothing())
 }
 
@@ -181,8 +185,8 @@ pub async fn cancel(May(granted): May<UseSessions>, State(app): State<App>, sess
 /// What is no id; what is not there or not the caller's.
 pub async fn stop(app: &App, granted: &Granted<UseSessions>, id: &str) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
-    let before = agent_sessions::get(app, &granted.authorize()?, id).await?;
-    let after = agent_sessions::cancel(app, granted, id).await?;
+    let before = agents::sessions::get(app, &granted.authorize()?, id).await?;
+    let after = agents::sessions::cancel(app, granted, id).await?;
     let body = match after.revision > before.revision {
         true => json!({ "status": "cancelled", "message": "Turn cancelled" }),
         false => json!({ "status": "no_op", "message": "No turn is running" }),
@@ -192,13 +196,13 @@ pub async fn stop(app: &App, granted: &Granted<UseSessions>, id: &str) -> Result
 
 /// `PUT /sessions/{session}/pin`: for the caller alone.
 pub async fn pin(May(granted): May<ViewSessions>, State(app): State<App>, session: PathText) -> Answer {
-    agent_sessions::pin(&app, &granted, ids::read_session(&text(session))?).await?;
+    agents::sessions::pin(&app, &granted, ids::read_session(&text(session))?).await?;
     Ok(Output::nothing())
 }
 
 /// `DELETE /sessions/{session}/pin`.
 pub async fn unpin(May(granted): May<ViewSessions>, State(app): State<App>, session: PathText) -> Answer {
-    agent_sessions::unpin(&app, &granted, ids::read_session(&text(session))?).await?;
+    agents::sessions::unpin(&app, &granted, ids::read_session(&text(session))?).await?;
     Ok(Output::nothing())
 }
 
@@ -224,14 +228,14 @@ pub async fn put_away(
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
     let session = match away {
-        true => agent_sessions::archive(app, granted, id).await?,
-        false => agent_sessions::unarchive(app, granted, id).await?,
+        true => agents::sessions::archive(app, granted, id).await?,
+        false => agents::sessions::unarchive(app, granted, id).await?,
     };
     shown(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
 async fn is_pinned(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<bool, Failure> {
-    Ok(agent_sessions::pinned(app, granted, &[id]).await?.contains(&id))
+    Ok(agents::sessions::pinned(app, granted, &[id]).await?.contains(&id))
 }
 
 fn shown(status: StatusCode, session: &AgentSession, pinned: bool) -> Result<Output, Failure> {

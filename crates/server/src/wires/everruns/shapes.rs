@@ -5,7 +5,7 @@
 
 use super::ids::{self, Prefixed};
 use super::kept::Kept;
-use crate::wires::times::Time;
+use crate::http::rfc3339::Time;
 use domain::agent::{Agent, AgentSession, Usage};
 use domain::json::Json;
 use serde::ser::{SerializeMap, Serializer};

@@ -2,7 +2,7 @@
 
 use super::content::Shown;
 use super::ids::{self, Prefixed};
-use crate::wires::times::Time;
+use crate::http::rfc3339::Time;
 use domain::agent::{Event, EventKind, Message};
 use domain::ids::{AgentId, MessageId, TurnId};
 use domain::json::Json;

@@ -1,10 +1,11 @@
 //! Who is calling, and what they may.
 
 use super::errors::MobileError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate_from;
-use crate::state::App;
-use crate::wires::{credential, layers};
+use crate::http::credential;
+use crate::http::middleware;
+use crate::operations::access::authenticate::authenticate_from;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -16,7 +17,7 @@ const ORGANIZATION: &str = "x-organization-id";
 
 /// The organization that a request names.
 pub fn chosen(headers: &HeaderMap) -> OrganizationChoice {
-    layers::chosen(headers, ORGANIZATION)
+    middleware::chosen(headers, ORGANIZATION)
 }
 
 /// Who calls, whatever they may.
@@ -27,9 +28,9 @@ impl FromRequestParts<App> for Known {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, MobileError> {
         let credential = credential::of(app, parts)?;
-        let (chosen, address) = (chosen(&parts.headers), layers::address(&parts.extensions));
+        let (chosen, address) = (chosen(&parts.headers), middleware::address(&parts.extensions));
         let caller = authenticate_from(app, credential.as_deref(), chosen, address).await?;
-        Ok(Known(layers::recognized(app, parts, caller)?))
+        Ok(Known(middleware::recognized(app, parts, caller)?))
     }
 }
 

@@ -3,11 +3,14 @@
 
 use super::errors::MobileError;
 use super::sessions::answer;
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::operations::device_login::{self, Asked};
-use crate::state::App;
-use crate::wires::layers::{self, NotKept, Whole};
-use crate::wires::origin::CameFrom;
+use crate::http::client_address::CameFrom;
+use crate::http::middleware;
+use crate::http::middleware::NotKept;
+use crate::http::middleware::Whole;
+use crate::operations::login::device_code;
+use crate::operations::login::device_code::Asked;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
@@ -66,7 +69,7 @@ pub async fn begin(
         Ok(ask) => ask,
         Err(failure) => return unreadable(failure),
     };
-    let begun = match device_login::begin(&app, &ask.client_id, origin).await {
+    let begun = match device_code::begin(&app, &ask.client_id, origin).await {
         Ok(begun) => begun,
         Err(failure) => return unreadable(failure),
     };
@@ -103,7 +106,7 @@ async fn told(app: &App, ask: &Ask) -> Result<Response, MobileError> {
     if ask.grant_type != GRANT {
         return refused("unsupported_grant_type", &format!("grant_type: expected {GRANT}"));
     }
-    match device_login::ask(app, &ask.client_id, &ask.device_code).await? {
+    match device_code::ask(app, &ask.client_id, &ask.device_code).await? {
         Some(Asked::Key(key)) => {
             answer(StatusCode::OK, &Token { access_token: key.reveal(), token_type: "Bearer" })
         }
@@ -125,10 +128,10 @@ async fn read<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Fai
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
     if !form {
-        return layers::json(app, request).await;
+        return middleware::json(app, request).await;
     }
     let (parts, body) = request.into_parts();
-    let bytes = layers::body(app, &parts.extensions, body).await?;
+    let bytes = middleware::body(app, &parts.extensions, body).await?;
     serde_urlencoded::from_bytes(&bytes).map_err(|error| RequestFailure::Body(error.to_string()).into())
 }
 

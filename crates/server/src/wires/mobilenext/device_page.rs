@@ -2,13 +2,18 @@
 //! signed in with the cookie of a session.
 
 use super::errors::MobileError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate_from;
-use crate::operations::device_login::{self, program};
-use crate::operations::whoami;
-use crate::state::App;
-use crate::wires::credential::{own_cookie, same_site};
-use crate::wires::layers::{self, Address, NotKept, Whole};
+use crate::http::credential::own_cookie;
+use crate::http::credential::same_site;
+use crate::http::middleware;
+use crate::http::middleware::Address;
+use crate::http::middleware::NotKept;
+use crate::http::middleware::Whole;
+use crate::operations::access::authenticate::authenticate_from;
+use crate::operations::access::whoami;
+use crate::operations::login::device_code;
+use crate::operations::login::device_code::program;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
@@ -115,7 +120,7 @@ pub async fn show(
     Extension(address): Extension<Address>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let code = match layers::query_value(query.as_deref(), "user_code") {
+    let code = match middleware::query_value(query.as_deref(), "user_code") {
         Ok(code) => code.unwrap_or_default(),
         Err(failure) => return Page::of(None, "").wrong(failure),
     };
@@ -135,8 +140,8 @@ pub async fn show(
 }
 
 async fn waiting(app: &App, caller: &Caller, code: &str) -> Result<Waiting, Failure> {
-    let login = device_login::waiting(app, caller, code).await?;
-    let choices = device_login::choices(app, caller).await?;
+    let login = device_code::waiting(app, caller, code).await?;
+    let choices = device_code::choices(app, caller).await?;
     let DeviceLogin { origin, created, .. } = &login;
     let from = origin.remote_ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
     let minutes = app.now().since(*created).whole_minutes();
@@ -155,9 +160,9 @@ struct Form {
 impl Form {
     async fn read(app: &App, request: Request) -> Result<Form, Failure> {
         let (parts, body) = request.into_parts();
-        let bytes = layers::body(app, &parts.extensions, body).await?;
+        let bytes = middleware::body(app, &parts.extensions, body).await?;
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
-        let field = |name| layers::query_value(Some(text), name).map(Option::unwrap_or_default);
+        let field = |name| middleware::query_value(Some(text), name).map(Option::unwrap_or_default);
         Ok(Form { action: field("action")?, code: field("user_code")?, organization: field("organization")? })
     }
 }
@@ -203,10 +208,10 @@ async fn decide(app: &App, headers: &HeaderMap, address: Address, form: &Form) -
     let page = Page::of(Some(&signed.name), &form.code);
     let (decided, done) = if allows {
         let done = "It is let in. You can close this page and go back to the program.";
-        (device_login::let_in(app, &signed.caller, &form.code).await, done)
+        (device_code::let_in(app, &signed.caller, &form.code).await, done)
     } else {
         let done = "It is not let in. If you did not start it yourself, nothing else has to be done.";
-        (device_login::keep_out(app, &signed.caller, &form.code).await, done)
+        (device_code::keep_out(app, &signed.caller, &form.code).await, done)
     };
     match decided {
         Ok(()) => Page { done: Some(done), ..page }.answer(StatusCode::OK),

@@ -4,11 +4,12 @@ use super::caller::May;
 use super::errors::MobileError;
 use super::sessions::{SessionPath, answer, session_id};
 use super::shapes::{Allocated, Allocation, List};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::device_sessions;
-use crate::state::App;
-use crate::wires::layers::{self, Whole};
-use crate::wires::object;
+use crate::http::middleware;
+use crate::http::middleware::Whole;
+use crate::http::object;
+use crate::operations::devices;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -34,7 +35,7 @@ pub async fn list(
     State(app): State<App>,
     session: SessionPath,
 ) -> Result<Response, MobileError> {
-    let session = device_sessions::get(&app, &granted, session_id(session)?).await?;
+    let session = devices::sessions::get(&app, &granted, session_id(session)?).await?;
     answer(StatusCode::OK, &List::new(session.holds.iter().map(Allocation::from).collect(), None))
 }
 
@@ -47,9 +48,9 @@ pub async fn request(
     Whole(body): Whole,
 ) -> Result<Response, MobileError> {
     let session = session_id(session)?;
-    let ask: Ask = layers::json(&app, body).await?;
+    let ask: Ask = middleware::json(&app, body).await?;
     let wanted = Wanted::new(ask.filters).map_err(Failure::from)?;
-    let hold = device_sessions::request_device(&app, &granted, session, wanted).await?;
+    let hold = devices::sessions::request_device(&app, &granted, session, wanted).await?;
     let status = if hold.state() == HoldState::InUse { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     answer(status, &Allocated::new(session, &hold))
 }
@@ -65,6 +66,6 @@ pub async fn release(
         return Err(Failure::from(Refusal::NotFound(Thing::Session)).into());
     };
     let session = session_id(Ok(Path(session)))?;
-    let hold = device_sessions::release_device(&app, &granted, session, &device).await?;
+    let hold = devices::sessions::release_device(&app, &granted, session, &device).await?;
     answer(StatusCode::ACCEPTED, &Allocation::from(&hold))
 }

@@ -4,10 +4,13 @@ use super::caller::Known;
 use super::errors::MobileError;
 use super::sessions::answer;
 use super::shapes::{List, Time};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::own_keys::{self, NewKey};
-use crate::state::App;
-use crate::wires::layers::{self, KeptInstead, Whole};
+use crate::http::middleware;
+use crate::http::middleware::KeptInstead;
+use crate::http::middleware::Whole;
+use crate::operations::access::own_keys;
+use crate::operations::access::own_keys::NewKey;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -85,7 +88,7 @@ pub async fn create(
     State(app): State<App>,
     Whole(request): Whole,
 ) -> Result<Response, MobileError> {
-    let ask: Ask = layers::json(&app, request).await?;
+    let ask: Ask = middleware::json(&app, request).await?;
     let made = own_keys::create(&app, &caller, ask.name.as_deref().unwrap_or_default()).await?;
     let mut response = answer(
         StatusCode::CREATED,

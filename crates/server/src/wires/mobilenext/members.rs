@@ -9,11 +9,14 @@ use super::errors::MobileError;
 use super::keys::{IdPath, id};
 use super::sessions::answer;
 use super::shapes::Time;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::invitations::{self, ReceivedInvitation};
-use crate::operations::memberships::{self, OrganizationMember};
-use crate::state::App;
-use crate::wires::layers::{self, Whole};
+use crate::http::middleware;
+use crate::http::middleware::Whole;
+use crate::operations::directory::invitations;
+use crate::operations::directory::invitations::ReceivedInvitation;
+use crate::operations::directory::members;
+use crate::operations::directory::members::OrganizationMember;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -83,7 +86,7 @@ struct Members<'a> {
 
 /// `GET /members`: the people of the organization; who manages them sees who is invited as well.
 pub async fn list(May(granted): May<ViewSessions>, State(app): State<App>) -> Result<Response, MobileError> {
-    let members = memberships::list(&app, &granted).await?;
+    let members = members::list(&app, &granted).await?;
     let open = match granted.authorize::<ManageMembers>() {
         Ok(granted) => invitations::list_here(&app, &granted).await?,
         Err(_) => Vec::new(),
@@ -108,11 +111,11 @@ pub async fn change(
     State(app): State<App>,
     Whole(request): Whole,
 ) -> Result<Response, MobileError> {
-    let ask: RoleOf = layers::json(&app, request).await?;
+    let ask: RoleOf = middleware::json(&app, request).await?;
     let role = role(&ask.role)?;
     let member = domain::ids::parse_uuid(&ask.user_id).map(PrincipalId);
     let member = member.ok_or(Refusal::NotFound(Thing::Member)).map_err(Failure::from)?;
-    let changed = memberships::change_role(&app, &granted, member, role).await?;
+    let changed = members::change_role(&app, &granted, member, role).await?;
     answer(StatusCode::OK, &MemberEntry::from(&changed))
 }
 
@@ -126,7 +129,7 @@ pub async fn remove(
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    memberships::remove(&app, &caller, id(path).map(PrincipalId)).await?;
+    members::remove(&app, &caller, id(path).map(PrincipalId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -143,7 +146,7 @@ pub async fn invite(
     State(app): State<App>,
     Whole(request): Whole,
 ) -> Result<Response, MobileError> {
-    let ask: Invite = layers::json(&app, request).await?;
+    let ask: Invite = middleware::json(&app, request).await?;
     let invitation = invitations::invite(&app, &granted, &ask.email, role(&ask.role)?).await?;
     answer(StatusCode::CREATED, &InvitationEntry::from(&invitation))
 }

@@ -17,9 +17,9 @@ mod sessions;
 mod shapes;
 mod socket;
 
-use super::layers::{self, Wire};
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::state::App;
+use crate::http::middleware::{self, Wire};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
@@ -86,7 +86,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/api/v1/{*rest}", axum::routing::any(no_route))
         .route("/ws", get(socket::open))
         .method_not_allowed_fallback(|| async { MobileError::from(Failure::from(RequestFailure::Method)) });
-    layers::around(routes, app, WIRE)
+    middleware::around(routes, app, WIRE)
 }
 
 async fn no_route() -> MobileError {

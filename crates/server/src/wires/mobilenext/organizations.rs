@@ -4,10 +4,12 @@ use super::caller::Known;
 use super::errors::MobileError;
 use super::sessions::answer;
 use super::shapes::{List, OrganizationEntry};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::{memberships, organizations};
-use crate::state::App;
-use crate::wires::layers::{self, Whole};
+use crate::http::middleware;
+use crate::http::middleware::Whole;
+use crate::operations::directory::members;
+use crate::operations::directory::organizations;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -38,7 +40,7 @@ pub async fn create(
     State(app): State<App>,
     Whole(request): Whole,
 ) -> Result<Response, MobileError> {
-    let ask: Found = layers::json(&app, request).await?;
-    let made = memberships::found(&app, &caller, &ask.name).await?;
+    let ask: Found = middleware::json(&app, request).await?;
+    let made = members::found(&app, &caller, &ask.name).await?;
     answer(StatusCode::CREATED, &OrganizationEntry::new(&made, Some(Role::Admin), Role::Admin))
 }

@@ -5,10 +5,13 @@
 use super::devices::Ask;
 use super::errors::{MobileError, RpcError};
 use super::shapes::{Allocated, FleetDevice, RemoteDevice};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::{device_sessions, devices, drive, files};
-use crate::state::App;
-use crate::wires::unreadable::why;
+use crate::http::unreadable_body::why;
+use crate::operations::devices;
+use crate::operations::devices::driving;
+use crate::operations::devices::files;
+use crate::operations::devices::fleet;
 use domain::Refusal;
 use domain::device::Wanted;
 use domain::json::SENT;
@@ -127,14 +130,14 @@ pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<Under
         "fleet.allocate" => allocate(app, caller, params).await?,
         "fleet.release" => {
             let device = device_id(&params)?;
-            device_sessions::release_anywhere(app, &caller.authorize::<UseSessions>()?, &device).await?;
+            devices::sessions::release_anywhere(app, &caller.authorize::<UseSessions>()?, &device).await?;
             json!({ "status": "ok" })
         }
         "uploads.create" => upload(app, caller, params).await?,
         command if command.starts_with("device.") => {
             let granted = caller.authorize::<UseSessions>()?;
             let device = device_id(&params)?;
-            let underway = drive::start(app, &granted, &device, command, params).await?;
+            let underway = driving::start(app, &granted, &device, command, params).await?;
             return Ok(underway.finish().boxed());
         }
         _ => {
@@ -150,12 +153,12 @@ pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<Under
 
 /// What the caller holds or waits for.
 async fn held(app: &App, caller: &Caller) -> Result<Value, Failure> {
-    let open = devices::held_by_caller(app, &caller.authorize::<ViewSessions>()?).await?;
+    let open = fleet::held_by_caller(app, &caller.authorize::<ViewSessions>()?).await?;
     serde_json::to_value(RemoteDevice::all(&open)).map_err(Failure::internal)
 }
 
 async fn offers(app: &App, caller: &Caller) -> Result<Value, Failure> {
-    let offers = devices::offers(app, &caller.authorize::<ViewSessions>()?).await?;
+    let offers = fleet::offers(app, &caller.authorize::<ViewSessions>()?).await?;
     Ok(json!({ "devices": offers.iter().map(FleetDevice::from).collect::<Vec<_>>() }))
 }
 
@@ -164,13 +167,13 @@ async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Res
     let granted = caller.authorize::<UseSessions>()?;
     let ask: Ask = read_params(params)?;
     let wanted = Wanted::new(ask.filters)?;
-    devices::could_match(app, &granted.authorize()?, &wanted).await?;
-    let session = device_sessions::create(app, &granted).await?;
-    match device_sessions::request_device(app, &granted, session.id, wanted).await {
+    fleet::could_match(app, &granted.authorize()?, &wanted).await?;
+    let session = devices::sessions::create(app, &granted).await?;
+    match devices::sessions::request_device(app, &granted, session.id, wanted).await {
         Ok(hold) => serde_json::to_value(Allocated::new(session.id, &hold)).map_err(Failure::internal),
         Err(failure) => {
             // A session that this call made for nothing would only puzzle.
-            let _ = device_sessions::end(app, &granted, session.id).await;
+            let _ = devices::sessions::end(app, &granted, session.id).await;
             Err(failure)
         }
     }

@@ -3,10 +3,12 @@
 use super::caller::May;
 use super::errors::MobileError;
 use super::shapes::{List, Session, parse_time};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::device_sessions;
-use crate::state::App;
-use crate::wires::layers::{json_response, query_number, query_value};
+use crate::http::middleware::json_response;
+use crate::http::middleware::query_number;
+use crate::http::middleware::query_value;
+use crate::operations::devices;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -32,7 +34,7 @@ pub async fn list(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let page = page(query.as_deref())?;
-    let found = device_sessions::list(&app, &granted, page).await?;
+    let found = devices::sessions::list(&app, &granted, page).await?;
     let next = found.items.last().filter(|_| found.more).map(|session| session.id.created());
     answer(StatusCode::OK, &List::new(found.items.iter().map(Session::from).collect(), next))
 }
@@ -51,13 +53,13 @@ fn page(query: Option<&str>) -> Result<PageRequest, Failure> {
 
 /// `POST /sessions`: clients send no body; one that is sent is not read.
 pub async fn create(May(granted): May<UseSessions>, State(app): State<App>) -> Answer {
-    let session = device_sessions::create(&app, &granted).await?;
+    let session = devices::sessions::create(&app, &granted).await?;
     shown(StatusCode::CREATED, &session)
 }
 
 /// `GET /sessions/{session}`.
 pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, id: SessionPath) -> Answer {
-    shown(StatusCode::OK, &device_sessions::get(&app, &granted, session_id(id)?).await?)
+    shown(StatusCode::OK, &devices::sessions::get(&app, &granted, session_id(id)?).await?)
 }
 
 /// `DELETE /sessions/{session}`: ends it and releases all that it holds. No client was seen to; the vendor's roles
@@ -67,7 +69,7 @@ pub async fn end(
     State(app): State<App>,
     id: SessionPath,
 ) -> Result<StatusCode, MobileError> {
-    device_sessions::end(&app, &granted, session_id(id)?).await?;
+    devices::sessions::end(&app, &granted, session_id(id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,6 +1,7 @@
 //! What this wire's bodies look like.
 
-pub use crate::wires::times::{Time, parse_time};
+pub use crate::http::rfc3339::Time;
+pub use crate::http::rfc3339::parse_time;
 use domain::device::{DeviceSession, Hold, HoldState, Offer};
 use domain::ids::SessionId;
 use domain::organization::Organization;

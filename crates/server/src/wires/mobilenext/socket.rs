@@ -7,17 +7,21 @@ use super::caller;
 use super::errors::MobileError;
 use super::rpc::{self, Reply};
 use super::shapes::RemoteDevice;
+use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::budget::{self, Held, Holder};
 use crate::front::connections::{Intake, network};
+use crate::http::client_address;
+use crate::http::credential;
+use crate::http::middleware;
+use crate::http::rate_limit;
 use crate::observe::Looking;
-use crate::operations::authenticate::authenticate_from;
-use crate::operations::devices;
+use crate::operations::access::authenticate::authenticate_from;
+use crate::operations::devices::fleet;
+use crate::services::throttle::OpenSocket;
+use crate::services::throttle::SocketsOf;
 use crate::signals::{self, Looks};
-use crate::state::App;
-use crate::throttle::{OpenSocket, SocketsOf};
-use crate::wires::{credential, layers, origin, quotas};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
@@ -77,7 +81,7 @@ impl Visitor {
     /// As [`Visitor::caller`]; [`RequestFailure::TooManyRequests`].
     pub async fn requesting(&self, app: &App) -> Result<Caller, Failure> {
         let caller = self.caller(app).await?;
-        quotas::within(app, &caller)?;
+        rate_limit::within(app, &caller)?;
         Ok(caller)
     }
 }
@@ -100,7 +104,7 @@ pub async fn open(
         }
     };
     let credential = said(&app, &headers, query.as_deref());
-    let address = layers::address(&extensions);
+    let address = middleware::address(&extensions);
     let visitor = Visitor { credential, chosen: caller::chosen(&headers), address };
     let upgrade = upgrade.read_buffer_size(READ_BYTES);
     let (span, tasks) = (Span::current(), app.tasks.clone());
@@ -144,7 +148,7 @@ async fn admit(app: &App, extensions: &Extensions, visitor: &Visitor) -> Result<
 
 /// Counts a client without a good credential.
 fn stranger(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Result<OpenSocket, Failure> {
-    let address = origin::address(app, extensions, headers).map(network);
+    let address = client_address::address(app, extensions, headers).map(network);
     let address = address.map(|address| (SocketsOf::Address(address), STRANGERS_PER_ADDRESS));
     let of = address.into_iter().chain([(SocketsOf::Strangers, STRANGERS)]).collect::<Vec<_>>();
     app.sockets.open(&of).map_err(|limit| RequestFailure::TooManyConnections { limit }.into())
@@ -182,7 +186,7 @@ async fn turn_away(app: App, mut socket: WebSocket, failure: Failure, _counted: 
 /// The credential: the header (mobilecli), `?token=` (mobilewright, which cannot set one in a browser) or the cookie.
 /// Header and query at once are no credential, and so are a cookie and another one.
 fn said(app: &App, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
-    let said = match (credential::bearer(headers).ok()?, layers::query_value(query, "token").ok()?) {
+    let said = match (credential::bearer(headers).ok()?, middleware::query_value(query, "token").ok()?) {
         (Some(_), Some(_)) => return None,
         (by_header, by_query) => by_header.or(by_query),
     };
@@ -350,7 +354,7 @@ impl Conversation {
     }
 
     async fn devices(&self, caller: &Caller) -> Result<Vec<Value>, Failure> {
-        let held = devices::held_by_caller(&self.app, &caller.authorize::<ViewSessions>()?).await?;
+        let held = fleet::held_by_caller(&self.app, &caller.authorize::<ViewSessions>()?).await?;
         RemoteDevice::all(&held)
             .iter()
             .map(|device| serde_json::to_value(device).map_err(Failure::internal))

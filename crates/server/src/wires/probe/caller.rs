@@ -1,13 +1,14 @@
 //! Who is calling: five ways to send one credential.
 //!
 //! `Authorization: Bearer` with an API key or a token (two dots), `?token=` with a key, `?jwt=` and the cookie `jwt`
-//! with a token; `wires/credential.rs` says what is done with several. The two of the query stay in logs and histories: answers to them say that they are deprecated.
+//! with a token; `http/credential.rs` says what is done with several. The two of the query stay in logs and histories: answers to them say that they are deprecated.
 
 use super::errors::ProbeError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate_from;
-use crate::state::App;
-use crate::wires::{credential, layers};
+use crate::http::credential;
+use crate::http::middleware;
+use crate::operations::access::authenticate::authenticate_from;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
@@ -48,10 +49,10 @@ impl FromRequestParts<App> for Maybe {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Maybe, ProbeError> {
         let Some(credential) = sent(app, parts)? else { return Ok(Maybe(None)) };
-        let chosen = layers::chosen(&parts.headers, ORGANIZATION);
+        let chosen = middleware::chosen(&parts.headers, ORGANIZATION);
         let caller =
-            authenticate_from(app, Some(&credential), chosen, layers::address(&parts.extensions)).await?;
-        let caller = layers::recognized(app, parts, caller)?;
+            authenticate_from(app, Some(&credential), chosen, middleware::address(&parts.extensions)).await?;
+        let caller = middleware::recognized(app, parts, caller)?;
         Ok(Maybe(Some(Known { caller, credential })))
     }
 }
@@ -59,7 +60,7 @@ impl FromRequestParts<App> for Maybe {
 fn sent(app: &App, parts: &Parts) -> Result<Option<String>, Failure> {
     let mut said = Vec::from_iter(credential::bearer(&parts.headers)?);
     for (name, signed) in [("token", false), ("jwt", true)] {
-        let value = layers::query_value(parts.uri.query(), name).map_err(|_| Failure::Unauthenticated)?;
+        let value = middleware::query_value(parts.uri.query(), name).map_err(|_| Failure::Unauthenticated)?;
         said.extend(value.map(|value| credential::of_form(value, signed)).transpose()?);
     }
     credential::only(app, &parts.method, &parts.headers, said)

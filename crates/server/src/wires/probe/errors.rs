@@ -130,7 +130,7 @@ impl IntoResponse for ProbeError {
         let body = Body { status: self.status, error, context: self.context };
         let mut bytes = serde_json::to_vec(&body).unwrap_or_default();
         bytes.push(b'\n');
-        let mut response = crate::wires::layers::json_response(self.http, bytes);
+        let mut response = crate::http::middleware::json_response(self.http, bytes);
         self.cause.map(|cause| response.extensions_mut().insert(cause));
         let headers = response.headers_mut();
         match self.http {

@@ -1,9 +1,9 @@
 //! The fields of a body or query: by their names only, so that nothing else that is sent has any effect.
 
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::state::App;
-use crate::wires::layers;
-use crate::wires::unreadable::why;
+use crate::http::middleware;
+use crate::http::unreadable_body::why;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use domain::Refusal;
@@ -45,7 +45,7 @@ impl Fields {
     pub async fn read(app: &App, request: Request, reads: Reads) -> Result<Fields, Failure> {
         let form = is_form(request.headers(), reads)?;
         let (parts, body) = request.into_parts();
-        let bytes = layers::body(app, &parts.extensions, body).await?;
+        let bytes = middleware::body(app, &parts.extensions, body).await?;
         if form {
             let text = std::str::from_utf8(&bytes).map_err(|_| wrong("expected UTF-8"))?;
             if text.bytes().filter(|byte| *byte == b'&').count() >= MOST_PAIRS {
@@ -56,7 +56,7 @@ impl Fields {
         if bytes.is_empty() {
             return Ok(Fields { fields: Vec::new(), text: false, place: "body:" });
         }
-        layers::measure(&bytes, SENT)?;
+        middleware::measure(&bytes, SENT)?;
         let Object(fields) = serde_json::from_slice(&bytes).map_err(|error| wrong(&why(&error)))?;
         Ok(Fields { fields, text: false, place: "body:" })
     }

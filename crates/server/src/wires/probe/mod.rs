@@ -12,9 +12,9 @@ mod shapes;
 mod tokens;
 mod users;
 
-use super::layers::{self, Wire};
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::state::App;
+use crate::http::middleware::{self, Wire};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::middleware::from_fn_with_state;
@@ -84,7 +84,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/frontend/{*rest}", any(no_route))
         .method_not_allowed_fallback(|| async { ProbeError::from(Failure::from(RequestFailure::Method)) })
         .layer(from_fn_with_state(app.clone(), caller::deprecate));
-    layers::around(routes, app, WIRE)
+    middleware::around(routes, app, WIRE)
 }
 
 async fn no_route() -> ProbeError {

@@ -5,13 +5,16 @@ use super::fields::{Fields, Reads};
 use super::sessions::no_robot;
 use super::shapes::{Answer, Success, Verified, answer};
 use super::users::{UserPath, user_number};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::recaptcha;
-use crate::operations::recovery::{self, AlsoEnds, Changed};
-use crate::state::App;
-use crate::wires::cookies::{self, Own};
-use crate::wires::layers::Whole;
-use crate::wires::origin::CameFrom;
+use crate::http::client_address::CameFrom;
+use crate::http::cookies;
+use crate::http::cookies::Own;
+use crate::http::middleware::Whole;
+use crate::operations::login;
+use crate::operations::login::passwords::AlsoEnds;
+use crate::operations::login::passwords::Changed;
+use crate::services::recaptcha;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
@@ -26,7 +29,7 @@ pub async fn change_own(
     let ends = also_ends(query.as_deref())?;
     let fields = Fields::read(&app, request, Reads::Form).await?;
     let (old, new) = both(&fields)?;
-    recovery::change_own(&app, &known.caller, old, new, ends).await?;
+    login::passwords::change_own(&app, &known.caller, old, new, ends).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -43,7 +46,7 @@ pub async fn change_of(
     let ends = also_ends(query.as_deref())?;
     let fields = Fields::read(&app, request, Reads::Form).await?;
     let (old, new) = both(&fields)?;
-    let status = match recovery::change_of(&app, &known.caller, number, old, new, ends).await? {
+    let status = match login::passwords::change_of(&app, &known.caller, number, old, new, ends).await? {
         Changed::Set => StatusCode::NO_CONTENT,
         Changed::Mailed => StatusCode::ACCEPTED,
     };
@@ -71,7 +74,7 @@ pub async fn forgot(
     let email = fields.needed("email").map_err(Failure::from)?;
     recaptcha::check(&app, no_robot(&headers), &origin).await?;
     let browser = cookies::own(&app, &headers, Own::Browser);
-    recovery::forgot(&app, email, &origin, browser.as_deref()).await?;
+    login::passwords::forgot(&app, email, &origin, browser.as_deref()).await?;
     answer(&Success { success: true })
 }
 
@@ -81,7 +84,7 @@ pub async fn restore(CameFrom(origin): CameFrom, State(app): State<App>, Whole(r
     let fields = Fields::read(&app, request, Reads::Json).await?;
     let token = fields.needed("verify-token").map_err(Failure::from)?;
     let new = fields.needed("new-password").map_err(Failure::from)?;
-    recovery::restore(&app, token, new, &origin).await?;
+    login::passwords::restore(&app, token, new, &origin).await?;
     answer(&Success { success: true })
 }
 
@@ -89,7 +92,7 @@ pub async fn restore(CameFrom(origin): CameFrom, State(app): State<App>, Whole(r
 pub async fn verify(CameFrom(origin): CameFrom, State(app): State<App>, Whole(request): Whole) -> Answer {
     let fields = Fields::read(&app, request, Reads::Json).await?;
     let token = fields.needed("verify-token").map_err(Failure::from)?;
-    let person = recovery::verify(&app, token, &origin).await?;
+    let person = login::passwords::verify(&app, token, &origin).await?;
     answer(&Verified {
         email: person.principal.email.unwrap_or_default(),
         status: person.principal.state.name(),

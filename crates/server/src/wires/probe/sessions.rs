@@ -3,15 +3,20 @@
 use super::caller::{Known, SameSite};
 use super::fields::{Fields, Reads};
 use super::shapes::{Answer, Session, Sessions, SignedIn, SignedOut, Token, answer};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::logins::{self, Which};
-use crate::operations::recaptcha;
-use crate::operations::sign_in::{self, Attempt, Wanted};
-use crate::state::App;
-use crate::wires::cookies::{self, Own};
-use crate::wires::credential::presented;
-use crate::wires::layers::{NotKept, Whole};
-use crate::wires::origin::CameFrom;
+use crate::http::client_address::CameFrom;
+use crate::http::cookies;
+use crate::http::cookies::Own;
+use crate::http::credential::presented;
+use crate::http::middleware::NotKept;
+use crate::http::middleware::Whole;
+use crate::operations::login;
+use crate::operations::login::sessions::Which;
+use crate::operations::login::sign_in;
+use crate::operations::login::sign_in::Attempt;
+use crate::operations::login::sign_in::Wanted;
+use crate::services::recaptcha;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -23,16 +28,16 @@ use domain::refusal::Thing;
 
 /// `GET /auth/session`: the caller's, newest first.
 pub async fn list(known: Known, State(app): State<App>) -> Answer {
-    let found = logins::list(&app, &known.caller).await?;
-    let current = logins::current(&known.caller);
+    let found = login::sessions::list(&app, &known.caller).await?;
+    let current = login::sessions::current(&known.caller);
     let sessions = found.iter().map(|login| Session::new(login, current)).collect::<Vec<_>>();
     answer(&Sessions { sessions: (!sessions.is_empty()).then_some(sessions) })
 }
 
 /// `GET /auth/session/{session-id}`.
 pub async fn get(known: Known, State(app): State<App>, id: SessionPath) -> Answer {
-    let login = logins::get(&app, &known.caller, session_id(id)?).await?;
-    answer(&Session::new(&login, logins::current(&known.caller)))
+    let login = login::sessions::get(&app, &known.caller, session_id(id)?).await?;
+    answer(&Session::new(&login, login::sessions::current(&known.caller)))
 }
 
 /// `DELETE /auth/session`: ends all of the caller's, also the one it calls with; `?keep-current=true`, which the vendor
@@ -40,15 +45,15 @@ pub async fn get(known: Known, State(app): State<App>, id: SessionPath) -> Answe
 pub async fn end_all(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
     let keep = Fields::query(query.as_deref()).flag("keep-current", false).map_err(Failure::from)?;
     let which = if keep { Which::Others } else { Which::All };
-    logins::revoke_all(&app, &known.caller, which).await?;
+    login::sessions::revoke_all(&app, &known.caller, which).await?;
     Ok(signed_out(&app, StatusCode::NO_CONTENT.into_response(), !keep))
 }
 
 /// `DELETE /auth/session/{session-id}`: also the one that the caller calls with.
 pub async fn end(known: Known, State(app): State<App>, id: SessionPath) -> Answer {
     let id = session_id(id)?;
-    logins::revoke(&app, &known.caller, id).await?;
-    let own = logins::current(&known.caller) == Some(id);
+    login::sessions::revoke(&app, &known.caller, id).await?;
+    let own = login::sessions::current(&known.caller) == Some(id);
     Ok(signed_out(&app, StatusCode::NO_CONTENT.into_response(), own))
 }
 

@@ -2,10 +2,11 @@
 
 use super::errors::ProbeError;
 use crate::failure::Failure;
-use crate::operations::api_tokens::{Shown, has_expired};
-use crate::operations::sign_in::Issued;
-use crate::operations::users::Profile;
-use crate::wires::layers::json_response;
+use crate::http::middleware::json_response;
+use crate::operations::access::api_keys::Shown;
+use crate::operations::access::api_keys::has_expired;
+use crate::operations::directory::users::Profile;
+use crate::operations::login::sign_in::Issued;
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::ids::SessionId;

@@ -3,10 +3,14 @@
 use super::caller::{Known, Maybe};
 use super::fields::{Fields, Reads};
 use super::shapes::{Anonymous, Answer, Filter, Pagination, Sort, User, UserShort, Users, answer};
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::users::{self, Listing, Names, NewUser, SortBy};
-use crate::state::App;
-use crate::wires::layers::Whole;
+use crate::http::middleware::Whole;
+use crate::operations::directory::users;
+use crate::operations::directory::users::Listing;
+use crate::operations::directory::users::Names;
+use crate::operations::directory::users::NewUser;
+use crate::operations::directory::users::SortBy;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use domain::Refusal;

@@ -1,11 +1,13 @@
 //! Who is calling, and what they may.
 
 use super::errors::TenureError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::authenticate::authenticate_from;
-use crate::operations::reach::{Reach, Serves};
-use crate::state::App;
-use crate::wires::{credential, layers};
+use crate::http::credential;
+use crate::http::middleware;
+use crate::operations::access::authenticate::authenticate_from;
+use crate::operations::access::reach::Reach;
+use crate::operations::access::reach::Serves;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
@@ -24,11 +26,12 @@ impl FromRequestParts<App> for Known {
     type Rejection = TenureError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, TenureError> {
-        let chosen = layers::chosen(&parts.headers, ORGANIZATION);
+        let chosen = middleware::chosen(&parts.headers, ORGANIZATION);
         let credential = credential::of(app, parts)?;
         let caller =
-            authenticate_from(app, credential.as_deref(), chosen, layers::address(&parts.extensions)).await?;
-        Ok(Known(layers::recognized(app, parts, caller)?))
+            authenticate_from(app, credential.as_deref(), chosen, middleware::address(&parts.extensions))
+                .await?;
+        Ok(Known(middleware::recognized(app, parts, caller)?))
     }
 }
 

@@ -1,11 +1,16 @@
 //! Signing in on our own wire, in one request or in two.
 
 use super::errors::TenureError;
-use crate::operations::door::{self, Entry, Visitor};
-use crate::operations::sign_in::{self, Attempt};
-use crate::state::App;
-use crate::wires::layers::{self, NotKept, Whole};
-use crate::wires::origin::CameFrom;
+use crate::app::App;
+use crate::http::client_address::CameFrom;
+use crate::http::middleware;
+use crate::http::middleware::NotKept;
+use crate::http::middleware::Whole;
+use crate::operations::login::challenge;
+use crate::operations::login::challenge::Entry;
+use crate::operations::login::challenge::Visitor;
+use crate::operations::login::sign_in;
+use crate::operations::login::sign_in::Attempt;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -50,7 +55,7 @@ pub async fn sign_in(
     State(app): State<App>,
     Whole(request): Whole,
 ) -> Result<Response, TenureError> {
-    let body: SignIn = layers::json(&app, request).await?;
+    let body: SignIn = middleware::json(&app, request).await?;
     let attempt = Attempt {
         email: &body.email,
         password: &body.password,
@@ -70,9 +75,9 @@ pub async fn code(
     State(app): State<App>,
     Whole(request): Whole,
 ) -> Result<Response, TenureError> {
-    let body: Code = layers::json(&app, request).await?;
+    let body: Code = middleware::json(&app, request).await?;
     let visitor = Visitor { origin, presented: None };
-    Ok(entered(door::answer(&app, &body.challenge, &body.code, visitor).await?))
+    Ok(entered(challenge::answer(&app, &body.challenge, &body.code, visitor).await?))
 }
 
 fn entered(entry: Entry) -> Response {

@@ -5,10 +5,11 @@
 
 use super::caller::Serving;
 use super::errors::TenureError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::files;
-use crate::state::App;
-use crate::wires::layers::{Whole, content_length};
+use crate::http::middleware::Whole;
+use crate::http::middleware::content_length;
+use crate::operations::devices::files;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};

@@ -2,15 +2,17 @@
 
 use super::caller::{self, Known};
 use super::errors::TenureError;
+use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::connections::Intake;
-use crate::hosts::HostConnection;
-use crate::operations::authenticate::authenticate_from;
-use crate::operations::hosts;
-use crate::operations::reach::{Reach, Serves};
-use crate::state::App;
-use crate::wires::{credential, layers};
+use crate::http::credential;
+use crate::http::middleware;
+use crate::operations::access::authenticate::authenticate_from;
+use crate::operations::access::reach::Reach;
+use crate::operations::access::reach::Serves;
+use crate::operations::devices::hosts;
+use crate::services::host_connections::HostConnection;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
@@ -66,11 +68,12 @@ pub async fn open(
         }
     };
     let credential =
-        match credential::only(&app, &Method::GET, &headers, layers::bearer(&headers).map(str::to_owned)) {
+        match credential::only(&app, &Method::GET, &headers, middleware::bearer(&headers).map(str::to_owned))
+        {
             Ok(credential) => credential.unwrap_or_default(),
             Err(failure) => return TenureError::from(failure).into_response(),
         };
-    let chosen = layers::chosen(&headers, "x-organization-id");
+    let chosen = middleware::chosen(&headers, "x-organization-id");
     let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
     // Hosts have no share each: screenshots are large, and a host's key is the operator's own.
     intake.count(app.front.budget.hold(Vec::new()));

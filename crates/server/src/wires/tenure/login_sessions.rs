@@ -3,10 +3,13 @@
 use super::caller::Known;
 use super::errors::TenureError;
 use super::me::Session;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::{login_query, logins, users};
-use crate::state::App;
-use crate::wires::layers::{self, Whole};
+use crate::http::middleware;
+use crate::http::middleware::Whole;
+use crate::operations::directory::users;
+use crate::operations::login;
+use crate::operations::login::revoke_by_query;
 use axum::Json;
 use axum::extract::State;
 use domain::Refusal;
@@ -52,20 +55,20 @@ pub async fn revoke(
     Whole(request): Whole,
 ) -> Result<Json<Answer>, TenureError> {
     caller.authorize_in_account::<store::access::ManageMembers>().map_err(Failure::from)?;
-    let body: Query = layers::json(&app, request).await?;
+    let body: Query = middleware::json(&app, request).await?;
     let mut query = query(&body).map_err(Failure::from)?;
     if let Some(user) = &body.user {
         query.owner = Some(users::find_person(&app, &caller, user).await?.id.0);
     }
     let found = match (body.dry_run, &body.token) {
-        (true, _) => login_query::preview(&app, &caller, query).await?,
-        (false, Some(token)) => login_query::revoke(&app, &caller, query, token).await?,
+        (true, _) => revoke_by_query::preview(&app, &caller, query).await?,
+        (false, Some(token)) => revoke_by_query::revoke(&app, &caller, query, token).await?,
         (false, None) => {
             let refusal = Refusal::invalid("token", "what the same query answers with \"dry_run\": true");
             return Err(Failure::from(refusal).into());
         }
     };
-    let current = logins::current(&caller);
+    let current = login::sessions::current(&caller);
     let sessions = found.logins.iter().take(SHOWN).map(|login| Session::new(login, current)).collect();
     Ok(Json(Answer { count: found.logins.len(), sessions, token: found.token }))
 }

@@ -2,12 +2,17 @@
 
 use super::caller::Known;
 use super::errors::TenureError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::logins::{self, Which};
-use crate::operations::recovery::{self, AlsoEnds};
-use crate::operations::{own_keys, second_factor, users};
-use crate::state::App;
-use crate::wires::layers::{self, KeptInstead, Whole};
+use crate::http::middleware;
+use crate::http::middleware::KeptInstead;
+use crate::http::middleware::Whole;
+use crate::operations::access::own_keys;
+use crate::operations::directory::users;
+use crate::operations::login;
+use crate::operations::login::passwords::AlsoEnds;
+use crate::operations::login::second_factor;
+use crate::operations::login::sessions::Which;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -97,20 +102,20 @@ pub async fn get(Known(caller): Known, State(app): State<App>) -> Answer {
 
 /// `GET /tenure/v1/me/sessions`, newest first.
 pub async fn sessions(Known(caller): Known, State(app): State<App>) -> Answer {
-    let current = logins::current(&caller);
-    let found = logins::list(&app, &caller).await?;
+    let current = login::sessions::current(&caller);
+    let found = login::sessions::list(&app, &caller).await?;
     let sessions = found.iter().map(|login| Session::new(login, current)).collect::<Vec<_>>();
     Ok(Json(json!({ "sessions": sessions })).into_response())
 }
 
 /// `DELETE /tenure/v1/me/sessions`: ends all others, and with `?all=true` the one that the caller calls with too.
 pub async fn end_sessions(Known(caller): Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
-    let which = match layers::query_value(query.as_deref(), "all")?.as_deref() {
+    let which = match middleware::query_value(query.as_deref(), "all")?.as_deref() {
         None | Some("false") => Which::Others,
         Some("true") => Which::All,
         Some(_) => return Err(Failure::from(Refusal::invalid("all", "true or false")).into()),
     };
-    logins::revoke_all(&app, &caller, which).await?;
+    login::sessions::revoke_all(&app, &caller, which).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -123,7 +128,7 @@ pub async fn end_session(
     // What can be no id is an id that nothing has.
     let id = path.ok().and_then(|Path(text)| SessionId::parse(&text));
     let id = id.ok_or_else(|| Failure::from(Refusal::NotFound(Thing::Session)))?;
-    logins::revoke(&app, &caller, id).await?;
+    login::sessions::revoke(&app, &caller, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -137,9 +142,9 @@ struct Passwords {
 
 /// `PUT /tenure/v1/me/password`: ends all other sessions, and revokes all the caller's keys if it says so.
 pub async fn password(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: Passwords = layers::json(&app, request).await?;
+    let body: Passwords = middleware::json(&app, request).await?;
     let ends = AlsoEnds { keys: body.revoke_keys, own_session: false };
-    recovery::change_own(&app, &caller, &body.old, &body.new, ends).await?;
+    login::passwords::change_own(&app, &caller, &body.old, &body.new, ends).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -159,7 +164,7 @@ struct Again {
 
 /// `POST /tenure/v1/me/authenticate`: shows again who the caller is, for what needs a fresh sign-in.
 pub async fn authenticate(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: Again = layers::json(&app, request).await?;
+    let body: Again = middleware::json(&app, request).await?;
     let (password, code) = (body.password.as_deref(), body.code.as_deref());
     let login = second_factor::authenticate_again(&app, &caller, password, code).await?;
     Ok(Json(Session::new(&login, Some(login.id))).into_response())
@@ -181,7 +186,7 @@ struct Code {
 
 /// `POST /tenure/v1/me/totp/confirm`: gives the recovery codes.
 pub async fn confirm(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: Code = layers::json(&app, request).await?;
+    let body: Code = middleware::json(&app, request).await?;
     Ok(codes(second_factor::confirm(&app, &caller, &body.code).await?))
 }
 
@@ -193,14 +198,14 @@ struct MaybeCode {
 
 /// `POST /tenure/v1/me/totp/remove`: with a code, unless it never was confirmed.
 pub async fn remove(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: MaybeCode = layers::json(&app, request).await?;
+    let body: MaybeCode = middleware::json(&app, request).await?;
     second_factor::remove(&app, &caller, body.code.as_deref()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST /tenure/v1/me/recovery-codes`: new ones, in place of all before.
 pub async fn recovery_codes(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: Code = layers::json(&app, request).await?;
+    let body: Code = middleware::json(&app, request).await?;
     Ok(codes(second_factor::new_recovery_codes(&app, &caller, &body.code).await?))
 }
 

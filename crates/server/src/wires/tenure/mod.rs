@@ -12,9 +12,9 @@ mod me;
 mod users;
 mod work;
 
-use super::layers::{self, Wire};
+use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::state::App;
+use crate::http::middleware::{self, Wire};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
@@ -71,9 +71,9 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/tenure/v1/work/{session}/heartbeat", post(work::heartbeat))
         .route("/tenure/v1/work/{session}/report", post(work::report))
         .route("/tenure/v1/work/{session}/done", post(work::done))
-        .route("/tenure/{*rest}", axum::routing::any(super::house::no_route))
+        .route("/tenure/{*rest}", axum::routing::any(super::health::no_route))
         .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
-    layers::around(routes, app, WIRE)
+    middleware::around(routes, app, WIRE)
 }
 
 fn people() -> Router<App> {

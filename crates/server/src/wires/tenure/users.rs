@@ -2,9 +2,9 @@
 
 use super::caller::Known;
 use super::errors::TenureError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::suspensions;
-use crate::state::App;
+use crate::operations::directory::suspensions;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

@@ -2,12 +2,20 @@
 
 use super::caller::Serving;
 use super::errors::TenureError;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::authenticate::owner_of;
-use crate::operations::work::{self, Held, Reach, Standing, TurnKey};
-use crate::state::App;
-use crate::wires::credential;
-use crate::wires::layers::{self, NotKept, Whole, json, json_within};
+use crate::http::credential;
+use crate::http::middleware;
+use crate::http::middleware::NotKept;
+use crate::http::middleware::Whole;
+use crate::http::middleware::json;
+use crate::http::middleware::json_within;
+use crate::operations::access::authenticate::owner_of;
+use crate::operations::agents::turns;
+use crate::operations::agents::turns::Held;
+use crate::operations::agents::turns::Reach;
+use crate::operations::agents::turns::Standing;
+use crate::operations::agents::turns::TurnKey;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -51,8 +59,8 @@ pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Resp
     let mut left = Duration::from_secs(asked.wait_seconds.min(said::MOST_WAIT_SECONDS));
     loop {
         let wait = left.min(KEY_HOLDS);
-        let claim = work::Claim { worker: asked.worker.clone(), agents: agents.clone(), wait, key };
-        if let Some(assignment) = work::claim(&app, &reach, &claim).await? {
+        let claim = turns::Claim { worker: asked.worker.clone(), agents: agents.clone(), wait, key };
+        if let Some(assignment) = turns::claim(&app, &reach, &claim).await? {
             return Ok(answer(&reach, Json(to_worker(assignment)).into_response()));
         }
         left -= wait;
@@ -80,7 +88,7 @@ pub async fn heartbeat(
 ) -> Result<Json<said::Beat>, TenureError> {
     let (held, said::Heartbeat { claimed }) = asked(&app, session, request).await?;
     is_of(&held, claimed)?;
-    Ok(Json(beat(work::heartbeat(&app, &held).await?)))
+    Ok(Json(beat(turns::heartbeat(&app, &held).await?)))
 }
 
 /// `POST /work/{session}/report`: what happened in a turn.
@@ -97,9 +105,9 @@ pub async fn report(
     is_of(&held, report.claimed)?;
     let first = i64::try_from(report.first).unwrap_or(i64::MAX);
     let report = Report { first, items: report.items.into_iter().map(item).collect() };
-    let standing = match work::report(&app, &held, report).await {
+    let standing = match turns::report(&app, &held, report).await {
         // A cancelled turn takes nothing more, and its worker is told to end it rather than that it is lost.
-        Err(Failure::Refused(Refusal::TurnLost)) => work::heartbeat(&app, &held).await?,
+        Err(Failure::Refused(Refusal::TurnLost)) => turns::heartbeat(&app, &held).await?,
         reported => reported?,
     };
     Ok(Json(beat(standing)))
@@ -122,7 +130,7 @@ pub async fn done(
         }
         said::Outcome::Cancelled => Answer::Cancelled,
     };
-    work::done(&app, &held, answer).await?;
+    turns::done(&app, &held, answer).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -156,10 +164,10 @@ async fn held(app: &App, session: Session, parts: &Parts) -> Result<Held, Failur
     let credential = credential::of(app, parts)?;
     let token = credential.as_deref().and_then(TurnToken::parse).ok_or(Failure::Unauthenticated)?;
     let session = session.ok().and_then(|Path(text)| SessionId::parse(&text));
-    let (turn, key) = work::turn_of(app, &token, session.ok_or(Failure::Unauthenticated)?).await?;
+    let (turn, key) = turns::turn_of(app, &token, session.ok_or(Failure::Unauthenticated)?).await?;
     let chosen = OrganizationChoice::Named(Some(turn.organization));
-    let caller = owner_of(app, &key, chosen, layers::address(&parts.extensions)).await?;
-    Held::by(&layers::recognized(app, parts, caller)?.authorize::<ConnectWorkers>()?, turn)
+    let caller = owner_of(app, &key, chosen, middleware::address(&parts.extensions)).await?;
+    Held::by(&middleware::recognized(app, parts, caller)?.authorize::<ConnectWorkers>()?, turn)
 }
 
 /// That the body is about the turn of the token.
@@ -177,8 +185,8 @@ fn seconds(lease: domain::time::Span) -> u64 {
     u64::try_from(lease.0 / 1_000_000).unwrap_or(0).max(1)
 }
 
-fn to_worker(assignment: work::Assignment) -> said::Assignment {
-    let work::Assignment { session, turn, message, agent, secrets, token, lease } = assignment;
+fn to_worker(assignment: turns::Assignment) -> said::Assignment {
+    let turns::Assignment { session, turn, message, agent, secrets, token, lease } = assignment;
     let lease_seconds = seconds(lease);
     let prompt = agent.as_ref().map(|agent| agent.system_prompt.clone()).filter(|prompt| !prompt.is_empty());
     let agent = said::AgentBrief {

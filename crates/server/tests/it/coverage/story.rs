@@ -107,12 +107,16 @@ impl Story<'_> {
 async fn uploaded(world: &World, owner: &Actor<'_>) -> String {
     let secret = owner.key.as_deref();
     let app = world.app();
-    let caller =
-        server::operations::authenticate::authenticate(app, secret, store::OrganizationChoice::ByDefault)
-            .await
-            .unwrap();
+    let caller = server::operations::access::authenticate::authenticate(
+        app,
+        secret,
+        store::OrganizationChoice::ByDefault,
+    )
+    .await
+    .unwrap();
     let granted = caller.authorize::<store::access::UseSessions>().unwrap();
-    let upload = server::operations::files::announce_upload(app, &granted, "app.apk", 3).await.unwrap();
+    let upload =
+        server::operations::devices::files::announce_upload(app, &granted, "app.apk", 3).await.unwrap();
     let path = upload.url.strip_prefix(world.server.base_url()).unwrap();
     let sent = world.stranger(None).call("PUT", path, Body::from("abc")).await;
     assert_eq!(sent.status, 200, "{}", sent.text());

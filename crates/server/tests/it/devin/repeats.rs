@@ -8,10 +8,12 @@ use axum::http::Request;
 use domain::permission::Role;
 use domain::time::Span;
 use serde_json::{Value, json};
-use server::operations::agent_create::{self, Create};
-use server::operations::agent_messages::{self, Post};
-use server::operations::agents::{self, NewAgent};
-use server::operations::device_sessions;
+use server::operations::agents;
+use server::operations::agents::create::Create;
+use server::operations::agents::definitions;
+use server::operations::agents::definitions::NewAgent;
+use server::operations::agents::messages::Post;
+use server::operations::devices;
 
 async fn keyed(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> Answer {
     let mut request = Request::builder().method("POST").uri(path).header("idempotency-key", key);
@@ -28,23 +30,23 @@ both! {
         let agents = json!({ "name": "builder", "system_prompt": "" });
         let granted = begun(&ana, "everruns", "/v1/agents", &agents).await.authorize().unwrap();
         let new = NewAgent { name: "builder".into(), ..NewAgent::default() };
-        let agent = agents::create(world.app(), &granted, new).await.unwrap();
+        let agent = definitions::create(world.app(), &granted, new).await.unwrap();
 
         let sessions = json!({ "prompt": "Once" });
         let path = at(acme, "/sessions");
         let granted = begun(&ana, "devin", &path, &sessions).await.authorize().unwrap();
         let post = Post { text: "Once".into(), ..Post::default() };
         let create = Create { message: Some(post.clone()), ..Create::default() };
-        let session = agent_create::create(world.app(), &granted, create).await.unwrap();
+        let session = agents::create::create(world.app(), &granted, create).await.unwrap();
 
         let said = json!({ "message": "Twice?" });
         let messages = format!("{path}/{}/messages", session.id.uuid().simple());
         let granted = begun(&ana, "devin", &messages, &said).await.authorize().unwrap();
-        agent_messages::post(world.app(), &granted, session.id, Post { text: "Twice?".into(), ..post }).await.unwrap();
+        agents::messages::post(world.app(), &granted, session.id, Post { text: "Twice?".into(), ..post }).await.unwrap();
 
         let devices = json!({});
         let granted = begun(&ana, "mobilenext", "/api/v1/sessions", &devices).await.authorize().unwrap();
-        let device = device_sessions::create(world.app(), &granted).await.unwrap();
+        let device = devices::sessions::create(world.app(), &granted).await.unwrap();
 
         // While the first one may be at work still, nobody else may begin.
         assert_eq!(keyed(&ana, "k", &path, &sessions).await.status, 409);

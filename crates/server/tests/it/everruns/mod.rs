@@ -16,8 +16,12 @@ use axum::body::Body;
 use domain::agent::{Answer as Outcome, Item, Report};
 use domain::credential::SecretHash;
 use serde_json::{Value, json};
-use server::operations::authenticate::authenticate;
-use server::operations::work::{self, Claim, Held, Reach, TurnKey};
+use server::operations::access::authenticate::authenticate;
+use server::operations::agents::turns;
+use server::operations::agents::turns::Claim;
+use server::operations::agents::turns::Held;
+use server::operations::agents::turns::Reach;
+use server::operations::agents::turns::TurnKey;
 use std::time::Duration;
 use store::OrganizationChoice;
 
@@ -69,7 +73,7 @@ impl<'w> Worker<'w> {
         let reach = Reach::Organization(worker.clone());
         let key = SecretHash([0; 32]);
         let claim = Claim { worker: "test".into(), agents: None, wait: Duration::ZERO, key };
-        let assignment = work::claim(app, &reach, &claim).await.unwrap().expect("something to do");
+        let assignment = turns::claim(app, &reach, &claim).await.unwrap().expect("something to do");
         let key = TurnKey {
             organization: assignment.session.organization,
             session: assignment.session.id,
@@ -82,7 +86,7 @@ impl<'w> Worker<'w> {
     pub async fn report(&mut self, items: Vec<Item>) {
         let first = self.reported;
         self.reported += i64::try_from(items.len()).unwrap();
-        work::report(self.world.app(), &self.held, Report { first, items }).await.unwrap();
+        turns::report(self.world.app(), &self.held, Report { first, items }).await.unwrap();
     }
 
     pub async fn stream(&mut self, text: &str) {
@@ -90,7 +94,7 @@ impl<'w> Worker<'w> {
     }
 
     pub async fn done(self, outcome: Outcome) {
-        work::done(self.world.app(), &self.held, outcome).await.unwrap();
+        turns::done(self.world.app(), &self.held, outcome).await.unwrap();
     }
 
     /// Answers the message that waits longest.

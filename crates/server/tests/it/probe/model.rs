@@ -12,8 +12,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
-use server::operations::logins;
-use server::operations::tokens::{self, Use};
+use server::operations::login;
+use server::operations::login::tokens;
+use server::operations::login::tokens::Use;
 use std::time::Duration;
 use store::{OrganizationChoice, System};
 
@@ -259,7 +260,7 @@ impl<'w> Run<'w> {
             Step::Activate(person) => self.state(person, true).await,
             Step::LeaveAndReturn(person) => self.leave_and_return(person).await,
             Step::Wait(span) => self.world.advance(span),
-            Step::Sweep => logins::sweep(self.world.app()).await.unwrap(),
+            Step::Sweep => login::sessions::sweep(self.world.app()).await.unwrap(),
             _ if count == 0 => {}
             Step::Use(by) => {
                 if let (200, Some(_)) = self.with(at(by), "GET", SESSIONS, "").await {

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use domain::time::Micros;
 use serde::Serialize;
 use serde_json::Value;
-use server::operations::audit_seal;
+use server::operations::audit_sealing;
 use std::path::{Path, PathBuf};
 use store::{AuditHead, BrokenEntry, ChainedEntry};
 
@@ -166,7 +166,7 @@ async fn seal(context: &Context, admin: &Administration, before: Micros) -> Comm
     let settings = context.settings(Vec::new())?.settings;
     let archive =
         server::open_files(&settings.audit_archive).map_err(|error| CommandError::new(error.to_string()))?;
-    let sealed = audit_seal::seal(&admin.store, &*archive, before, now())
+    let sealed = audit_sealing::seal(&admin.store, &*archive, before, now())
         .await
         .map_err(|error| CommandError::new(internal_cause(error)))?;
     let head = sealed.head.map(|head| head.to_string());

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use domain::login::{Login, LoginQuery};
 use domain::time::Span;
 use serde::Serialize;
-use server::operations::login_query;
+use server::operations::login::revoke_by_query;
 use store::access::ManageMembers;
 use uuid::Uuid;
 
@@ -96,13 +96,14 @@ pub async fn run(context: &Context, command: LoginSessionsCommand) -> CommandRes
         LoginSessionsCommand::Revoke { which, yes } => (which, Some(*yes)),
     };
     let query = to_query(&admin, which).await?;
-    let found = login_query::fitting(&admin.store, &granted, &query, None, now()).await.map_err(to_error)?;
+    let found =
+        revoke_by_query::fitting(&admin.store, &granted, &query, None, now()).await.map_err(to_error)?;
     match yes {
         None => print_list(context, &admin, &found).await?,
         Some(yes) => {
             let count = found.len();
             let sentence = if yes {
-                login_query::end_found(&admin.store, &granted, &found, now()).await.map_err(to_error)?;
+                revoke_by_query::end_found(&admin.store, &granted, &found, now()).await.map_err(to_error)?;
                 format!("{count} login sessions are ended.")
             } else {
                 format!("{count} login sessions would end; say --yes to end them.")

@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 use server::clock::SystemRandom;
-use server::master_key::MasterKey;
-use server::operations::secrets;
+use server::operations::agents::secrets;
+use server::services::master_key::MasterKey;
 
 use crate::administration::now;
 use crate::commands::Context;

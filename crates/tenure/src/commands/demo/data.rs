@@ -60,7 +60,7 @@ impl DemoKeyFile {
     /// They cannot be written.
     pub fn write(&self, keys: &DemoKeys) -> CommandResult<()> {
         if let Some(folder) = self.0.parent() {
-            server::private::make_folder(folder)?;
+            server::private_files::make_folder(folder)?;
         }
         let mut file =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0)?;

@@ -2,8 +2,8 @@
 
 use domain::time::Micros;
 use serde::Deserialize;
-use server::master_key::MasterKey;
-use server::operations::secrets;
+use server::operations::agents::secrets;
+use server::services::master_key::MasterKey;
 use server::settings::Settings;
 
 use super::Findings;

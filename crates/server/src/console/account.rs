@@ -1,0 +1,226 @@
+//! `/account`: one's own sessions, password and second factor.
+
+use super::SignedIn;
+use super::failures::{Form, failed, words};
+use super::views::{Account, Picture, Row, html, time};
+use crate::app::App;
+use crate::failure::Failure;
+use crate::http::cookies::take_back;
+use crate::http::middleware;
+use crate::http::middleware::Whole;
+use crate::operations::access::own_keys;
+use crate::operations::directory::users;
+use crate::operations::login;
+use crate::operations::login::oidc;
+use crate::operations::login::passwords::AlsoEnds;
+use crate::operations::login::second_factor;
+use crate::operations::login::sessions::Which;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use domain::Refusal;
+use domain::ids::SessionId;
+use domain::refusal::Thing;
+use store::Caller;
+
+/// What a page says besides what is so.
+#[derive(Default)]
+struct Saying {
+    said: Option<String>,
+    done: Option<&'static str>,
+    stale: bool,
+    codes: Vec<String>,
+    /// Whether a second factor that waits for its first code is shown.
+    enrolling: bool,
+}
+
+/// What was done, by the word in the address.
+const DONE: [(&str, &str); 6] = [
+    ("ended", "The session is ended."),
+    ("others", "All other sessions are ended."),
+    ("password", "Your password is changed. All your other sessions are ended."),
+    ("keys", "All your keys are revoked."),
+    ("shown", "Thank you. Now you can go on."),
+    ("off", "The second factor is off."),
+];
+
+/// `GET /account`.
+pub async fn page(SignedIn(caller): SignedIn, State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+    let word = middleware::query_value(query.as_deref(), "done").ok().flatten();
+    let done = DONE.iter().find(|(known, _)| Some(*known) == word.as_deref()).map(|(_, sentence)| *sentence);
+    shown(&app, &caller, StatusCode::OK, Saying { done, ..Saying::default() }).await
+}
+
+async fn shown(app: &App, caller: &Caller, status: StatusCode, saying: Saying) -> Response {
+    match account(app, caller, saying).await {
+        Ok(page) => html(status, &page),
+        Err(failure) => failed(failure),
+    }
+}
+
+async fn account(app: &App, caller: &Caller, saying: Saying) -> Result<Account, Failure> {
+    let person = users::own(app, caller).await?.person;
+    let status = second_factor::status(app, caller).await?;
+    let current = login::sessions::current(caller);
+    let sessions = login::sessions::list(app, caller).await?;
+    let ways = oidc::ways(app, caller).await?;
+    let proposal = match saying.enrolling {
+        true => Some(Picture::new(&second_factor::proposed(app, caller).await?)),
+        false => None,
+    };
+    Ok(Account {
+        name: person.principal.email.unwrap_or(person.principal.name),
+        said: saying.said,
+        done: saying.done.map(str::to_owned),
+        needs_factor: caller.lacks_second_factor(),
+        stale: saying.stale || (caller.lacks_second_factor() && status.since.is_some()),
+        has_password: ways.password,
+        may_have_password: ways.may_have_password,
+        issuer: ways.issuer.then(|| app.settings.oidc_name.clone()),
+        sessions: sessions.iter().map(|login| Row::new(login, current == Some(login.id))).collect(),
+        has_factor: status.since.is_some(),
+        factor_since: status.since.map(time),
+        codes_left: status.recovery_codes,
+        proposal,
+        codes: saying.codes,
+        min: app.settings.password_min,
+    })
+}
+
+/// What did not work, on the same page; who signed in too long ago is asked again.
+async fn refused(app: &App, caller: &Caller, failure: Failure, enrolling: bool) -> Response {
+    let stale = matches!(failure, Failure::Refused(Refusal::StaleAuthentication { .. }));
+    let (status, said) = words(failure);
+    let said = (!stale).then_some(said);
+    let enrolling = enrolling && !stale;
+    shown(app, caller, status, Saying { said, stale, enrolling, ..Saying::default() }).await
+}
+
+/// Says what was done after going there, so that to load the page again does nothing again.
+async fn done(app: &App, caller: &Caller, outcome: Result<(), Failure>, word: &str) -> Response {
+    match outcome {
+        Ok(()) => Redirect::to(&format!("/account?done={word}")).into_response(),
+        Err(failure) => refused(app, caller, failure, false).await,
+    }
+}
+
+/// `POST /account/end`.
+pub async fn end(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
+    let mut own = false;
+    let ended = async {
+        let form = Form::read(&app, request).await?;
+        let id = SessionId::parse(form.get("session")).ok_or(Refusal::NotFound(Thing::Session))?;
+        own = login::sessions::current(&caller) == Some(id);
+        login::sessions::revoke(&app, &caller, id).await
+    };
+    let ended = ended.await;
+    match ended {
+        Ok(()) if own => take_back(&app, Redirect::to("/sign-in?done=out").into_response()),
+        outcome => done(&app, &caller, outcome, "ended").await,
+    }
+}
+
+/// `POST /account/end-others`.
+pub async fn end_others(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
+    let ended = login::sessions::revoke_all(&app, &caller, Which::Others).await;
+    done(&app, &caller, ended, "others").await
+}
+
+/// `POST /account/end-all`.
+pub async fn end_all(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
+    match login::sessions::revoke_all(&app, &caller, Which::All).await {
+        Ok(()) => take_back(&app, Redirect::to("/sign-in?done=out").into_response()),
+        Err(failure) => refused(&app, &caller, failure, false).await,
+    }
+}
+
+/// `POST /account/password`.
+pub async fn password(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
+    let changed = async {
+        let form = Form::read(&app, request).await?;
+        let ends = AlsoEnds { keys: !form.get("keys").is_empty(), own_session: false };
+        login::passwords::change_own(&app, &caller, form.get("old"), form.get("new"), ends).await
+    };
+    done(&app, &caller, changed.await, "password").await
+}
+
+/// `POST /account/revoke-keys`.
+pub async fn revoke_keys(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
+    let revoked = own_keys::revoke_all(&app, &caller).await;
+    done(&app, &caller, revoked, "keys").await
+}
+
+/// `POST /account/authenticate`.
+pub async fn authenticate(
+    SignedIn(caller): SignedIn,
+    State(app): State<App>,
+    Whole(request): Whole,
+) -> Response {
+    let again = async {
+        let form = Form::read(&app, request).await?;
+        let code = Some(form.get("code")).filter(|code| !code.is_empty());
+        second_factor::authenticate_again(&app, &caller, Some(form.get("password")), code).await
+    };
+    match again.await {
+        Ok(_) => Redirect::to("/account?done=shown").into_response(),
+        Err(failure) => {
+            let (status, said) = words(failure);
+            let saying = Saying { said: Some(said), stale: true, ..Saying::default() };
+            shown(&app, &caller, status, saying).await
+        }
+    }
+}
+
+/// `POST /account/totp`.
+pub async fn propose(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
+    match second_factor::propose(&app, &caller).await {
+        Ok(_) => shown(&app, &caller, StatusCode::OK, Saying { enrolling: true, ..Saying::default() }).await,
+        Err(failure) => refused(&app, &caller, failure, false).await,
+    }
+}
+
+/// `POST /account/totp/confirm`.
+pub async fn confirm(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
+    let confirmed = async {
+        let form = Form::read(&app, request).await?;
+        second_factor::confirm(&app, &caller, form.get("code")).await
+    };
+    match confirmed.await {
+        Ok(codes) => {
+            let saying = Saying { codes, done: Some("The second factor is on."), ..Saying::default() };
+            shown(&app, &caller, StatusCode::OK, saying).await
+        }
+        Err(failure) => {
+            let again = matches!(failure, Failure::Refused(Refusal::WrongCode));
+            refused(&app, &caller, failure, again).await
+        }
+    }
+}
+
+/// `POST /account/totp/remove`.
+pub async fn remove(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
+    let removed = async {
+        let form = Form::read(&app, request).await?;
+        second_factor::remove(&app, &caller, Some(form.get("code"))).await
+    };
+    done(&app, &caller, removed.await, "off").await
+}
+
+/// `POST /account/recovery-codes`.
+pub async fn recovery_codes(
+    SignedIn(caller): SignedIn,
+    State(app): State<App>,
+    Whole(request): Whole,
+) -> Response {
+    let made = async {
+        let form = Form::read(&app, request).await?;
+        second_factor::new_recovery_codes(&app, &caller, form.get("code")).await
+    };
+    match made.await {
+        Ok(codes) => {
+            let done = Some("The codes that you had before are no good any more.");
+            shown(&app, &caller, StatusCode::OK, Saying { codes, done, ..Saying::default() }).await
+        }
+        Err(failure) => refused(&app, &caller, failure, false).await,
+    }
+}

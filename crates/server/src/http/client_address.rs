@@ -1,0 +1,71 @@
+//! From where a request comes: the address, and what the client calls itself.
+
+use crate::app::App;
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, header};
+use domain::login::{Origin, agent_text};
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use woothee::parser::Parser;
+
+/// Where a request comes from.
+pub struct CameFrom(pub Origin);
+
+impl FromRequestParts<App> for CameFrom {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<CameFrom, Infallible> {
+        let agent = parts.headers.get(header::USER_AGENT);
+        let agent = agent.map(|agent| agent_text(agent.as_bytes())).unwrap_or_default();
+        let agent_type = kind(&agent);
+        let remote_ip = address(app, &parts.extensions, &parts.headers);
+        Ok(CameFrom(Origin { remote_ip, agent, agent_type }))
+    }
+}
+
+/// The address that a request comes from.
+pub fn address(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    peer.map(|peer| client(app, peer, headers))
+}
+
+/// The peer, or who is behind it when it is a proxy that is trusted. What others say of themselves is not believed.
+pub fn client(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let lines = headers.get_all("x-forwarded-for").iter();
+    // A line that is no text is no address: it ends the search where it stands.
+    let lines = lines.map(|line| line.to_str().unwrap_or("?")).collect::<Vec<_>>();
+    app.settings.trusted_proxies.client(peer, &lines)
+}
+
+/// The kind of a client: `pc`, `smartphone`, `mobilephone`, `appliance`, `crawler` or `misc`; `unknown` for others.
+fn kind(agent: &str) -> String {
+    let category = Parser::new().parse(agent).map_or("unknown", |found| found.category);
+    category.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind;
+    use proptest::prelude::*;
+
+    #[test]
+    fn kinds_of_clients() {
+        let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+        let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+                     Version/18.2 Mobile/15E148 Safari/604.1";
+        let crawler = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+        for (agent, expected) in
+            [(firefox, "pc"), (phone, "smartphone"), (crawler, "crawler"), ("", "unknown"), ("x", "unknown")]
+        {
+            assert_eq!(kind(agent), expected, "{agent}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_a_kind(agent in "\\PC{0,200}", known in "(Mozilla/5.0 \\()?[a-zA-Z0-9/;:. _()-]{0,100}") {
+            prop_assert!(kind(&agent).len() < 20 && kind(&known).len() < 20);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What all wires share of HTTP: the middleware, credentials, cookies, rate limits and the reading of bodies.
+
+pub mod client_address;
+pub mod cookies;
+pub mod cors;
+pub mod credential;
+pub mod idempotency;
+pub mod middleware;
+pub mod object;
+pub mod pacing;
+pub mod rate_limit;
+pub mod rfc3339;
+pub mod unreadable_body;

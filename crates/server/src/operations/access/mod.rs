@@ -1,0 +1,8 @@
+//! Who is calling, and the API keys that callers use.
+
+pub mod api_keys;
+pub mod authenticate;
+pub mod own_keys;
+pub mod reach;
+pub mod service_users;
+pub mod whoami;

@@ -1,0 +1,118 @@
+//! A person's own keys as Mobile Next knows them: looked after only by who has signed in, never with a key.
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::operations::login::second_factor::demand_fresh;
+use domain::Refusal;
+use domain::credential::{Credential, Secret, Wire};
+use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::name::{self, MAX_NAME_CHARS};
+use domain::principal::Scopes;
+use domain::refusal::Thing;
+use domain::time::Micros;
+use store::access::ManageOwnKeys;
+use store::{ApiKey, ApiKeyName, Authentication, Caller, GrantedPerson};
+
+/// A key with its secret, which is shown once and kept nowhere.
+pub struct NewKey {
+    /// What is known of it.
+    pub credential: Credential,
+    /// The secret; nothing where an earlier attempt at the same request has made the key.
+    pub secret: Option<Secret>,
+}
+
+/// The caller's own proof, if it has signed in itself. Somebody with a key has not, nor has who opened a session with
+/// one: a key that was lost must not make others.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`].
+pub async fn interactive(app: &App, caller: &Caller, scope: &'static str) -> Result<GrantedPerson, Failure> {
+    let refusal = Refusal::OutOfScope("a login session");
+    let Authentication::Login(session) = caller.authentication() else { return Err(refusal.into()) };
+    let own = caller.authorize_self(scope)?;
+    match app.store.load_login(&own, session).await?.credential {
+        None => Ok(own),
+        Some(_) => Err(refusal.into()),
+    }
+}
+
+/// The caller's own proof to make or change keys, if it has signed in itself and lately enough.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`]; [`Refusal::StaleAuthentication`]; [`Refusal::Forbidden`] for a role that has no keys.
+pub async fn makes_keys(app: &App, caller: &Caller) -> Result<GrantedPerson, Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    caller.authorize::<ManageOwnKeys>()?;
+    demand_fresh(app, caller)?;
+    Ok(own)
+}
+
+/// The caller's keys that are good, the oldest first.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`].
+pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Credential>, Failure> {
+    let own = interactive(app, caller, "read:user").await?;
+    let now = app.now();
+    let good = |token: &ApiKey| token.credential.expires.is_none_or(|expires| expires > now);
+    Ok(app.store.list_api_keys(&own).await?.into_iter().filter(good).map(|token| token.credential).collect())
+}
+
+/// Makes a key for the organization that the caller acts in. Repeated, it is the one that was made before.
+///
+/// # Errors
+/// As [`makes_keys`]; [`Refusal::Invalid`] for the name.
+pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<NewKey, Failure> {
+    let own = makes_keys(app, caller).await?;
+    let granted = caller.authorize::<ManageOwnKeys>()?;
+    if let Some(made) = app.store.find_earlier_creation(&own).await? {
+        let made = app.store.load_api_key(&own, ApiKeyName::Id(CredentialId(made))).await?;
+        return Ok(NewKey { credential: made.credential, secret: None });
+    }
+    name::one_line("name", name, MAX_NAME_CHARS)?;
+    let organization = granted.organization();
+    let (token, secret) = prepare(app, own.person(), Some(organization), name, caller.scopes(), None);
+    app.store.create_api_key(&own, &token, &secret.hash()).await?;
+    Ok(NewKey { credential: token.credential, secret: Some(secret) })
+}
+
+/// A new key, not kept yet.
+pub(crate) fn prepare(
+    app: &App,
+    principal: PrincipalId,
+    organization: Option<OrganizationId>,
+    name: &str,
+    scopes: Option<Scopes>,
+    expires: Option<Micros>,
+) -> (ApiKey, Secret) {
+    let now = app.now();
+    let secret = Secret::new(Wire::MobileNext, app.random_bytes());
+    let credential = Credential {
+        organization,
+        name: name.to_owned(),
+        expires,
+        ..Credential::new(&secret, Wire::MobileNext, principal, now, app.random_bytes())
+    };
+    (ApiKey { credential, scopes, updated: now, recoverable: None }, secret)
+}
+
+/// Revokes all of the caller's keys and their families for ever.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`] for who has not signed in itself: whoever finds a key cannot take the others away.
+pub async fn revoke_all(app: &App, caller: &Caller) -> Result<(), Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    Ok(app.store.revoke_all_api_keys(&own, app.now()).await?)
+}
+
+/// Revokes one of the caller's keys and its family for ever.
+///
+/// # Errors
+/// [`Refusal::NotFound`], also for somebody else's; otherwise as [`create`].
+pub async fn revoke(app: &App, caller: &Caller, id: Option<CredentialId>) -> Result<(), Failure> {
+    let own = interactive(app, caller, "write:user").await?;
+    caller.authorize::<ManageOwnKeys>()?;
+    let id = id.ok_or(Refusal::NotFound(Thing::Credential))?;
+    app.store.revoke_api_key(&own, id, app.now()).await?;
+    Ok(())
+}

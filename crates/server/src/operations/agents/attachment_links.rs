@@ -1,0 +1,70 @@
+//! Addresses of attachments that need no credential: whoever has one may read that file for a few minutes. Nothing is
+//! kept of them; they carry what they open and a code over it.
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::operations::agents::attachments;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use domain::Refusal;
+use domain::ids::{FileId, OrganizationId};
+use domain::refusal::Thing;
+use domain::time::{Micros, Span};
+use futures_util::Stream;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use store::access::ViewSessions;
+use store::{Granted, StoredFile, System};
+use uuid::Uuid;
+
+/// How long an address is good for.
+const GOOD_FOR: Span = Span::minutes(10);
+const SAID: usize = 16 + 16 + 8;
+const CODE: usize = 32;
+
+/// The last part of an address for a file of the caller's organization.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn make(app: &App, granted: &Granted<ViewSessions>, id: FileId) -> Result<String, Failure> {
+    // There must be something to read.
+    let _ = attachments::fetch(app, granted, id).await?;
+    let mut bytes = Vec::with_capacity(SAID + CODE);
+    bytes.extend(granted.organization().0.as_bytes());
+    bytes.extend(id.0.as_bytes());
+    bytes.extend((app.now() + GOOD_FOR).0.to_be_bytes());
+    let code = mac(app, &bytes)?.finalize().into_bytes();
+    bytes.extend(code);
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The file that an address opens.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for an address that was not given out, or is no longer good.
+pub async fn open(
+    app: &App,
+    token: &str,
+) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
+    let unknown = || Failure::from(Refusal::NotFound(Thing::File));
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| unknown())?;
+    if bytes.len() != SAID + CODE {
+        return Err(unknown());
+    }
+    let (said, code) = bytes.split_at(SAID);
+    mac(app, said)?.verify_slice(code).map_err(|_| unknown())?;
+    let id = |at: usize| Uuid::from_slice(&said[at..at + 16]).map_err(Failure::internal);
+    let until = i64::from_be_bytes(said[32..].try_into().map_err(Failure::internal)?);
+    if app.now() >= Micros(until) {
+        return Err(unknown());
+    }
+    // The address is the proof.
+    let granted = System::background_jobs().grant::<ViewSessions>(OrganizationId(id(0)?));
+    attachments::fetch(app, &granted, FileId(id(16)?)).await
+}
+
+fn mac(app: &App, said: &[u8]) -> Result<Hmac<Sha256>, Failure> {
+    let key = app.keys.derived("attachment links");
+    Ok(Hmac::<Sha256>::new_from_slice(&key).map_err(Failure::internal)?.chain_update(said))
+}

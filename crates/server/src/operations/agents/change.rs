@@ -1,0 +1,97 @@
+//! How every command of an agent session is carried out: load, decide, apply.
+
+use crate::app::App;
+use crate::failure::Failure;
+use domain::agent::{self, AgentSession, Change, Command, Limits, Moment};
+use domain::ids::SessionId;
+use domain::time::{Micros, Span};
+use store::access::{PermissionType, ViewSessions};
+use store::{CycleLimit, Granted};
+
+/// How often a change is decided anew because somebody else was faster. Each time somebody did get through, so this
+/// many in a row means a loop somewhere.
+pub const ATTEMPTS: u32 = 100;
+
+/// What a command did.
+pub struct Changed {
+    /// The session after it.
+    pub session: AgentSession,
+    /// What happened; nothing when it was so already.
+    pub changes: Vec<Change>,
+}
+
+/// Load, decide, apply; again when somebody else was faster.
+///
+/// # Errors
+/// What `command` and the rules say; [`Failure::Busy`] after too many tries.
+pub async fn change<P: PermissionType>(
+    app: &App,
+    granted: &Granted<P>,
+    id: SessionId,
+    command: impl Fn(&AgentSession) -> Result<Command, Failure>,
+) -> Result<Changed, Failure> {
+    let view = granted.authorize::<ViewSessions>()?;
+    for _ in 0..ATTEMPTS {
+        let session = app.store.load_agent_session(&view, id).await?;
+        let command = command(&session)?;
+        if let Some(changed) = attempt(app, granted, session, command).await? {
+            return Ok(changed);
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// Decides and applies once; nothing when the session has changed since it was loaded.
+///
+/// # Errors
+/// What the rules say.
+pub async fn attempt<P: PermissionType>(
+    app: &App,
+    granted: &Granted<P>,
+    session: AgentSession,
+    command: Command,
+) -> Result<Option<Changed>, Failure> {
+    let now = app.now();
+    let limits = limits(app, granted, &command, now).await?;
+    let moment = moment(app, now, &limits);
+    let changes = agent::decide(&session, granted.actor(), command, &moment)?;
+    let limit = cycle_limit(&limits, &changes, now);
+    match app.store.change_agent_session(granted, session, &changes, now, limit).await {
+        Ok(session) => Ok(Some(Changed { session, changes })),
+        Err(store::Error::Stale) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a decision needs of this moment.
+pub fn moment(app: &App, now: Micros, limits: &Limits) -> Moment {
+    Moment {
+        now,
+        random: app.random_bytes(),
+        lease: now + Span::from(app.settings.worker_lease),
+        cycle_left: limits.cycle_left(),
+    }
+}
+
+/// Only what starts or spends something asks for the limits.
+async fn limits<P: PermissionType>(
+    app: &App,
+    granted: &Granted<P>,
+    command: &Command,
+    now: Micros,
+) -> Result<Limits, Failure> {
+    let asks = matches!(command, Command::Post(_) | Command::Claim { .. } | Command::Report { .. });
+    if asks { Ok(app.store.load_organization_limits(granted, now).await?) } else { Ok(Limits::default()) }
+}
+
+fn cycle_limit(limits: &Limits, changes: &[Change], now: Micros) -> Option<CycleLimit> {
+    let limit = limits.max_cycle_acus?;
+    let spent = |change: &Change| match change {
+        Change::Spent(usage) => usage.acus.0,
+        _ => 0,
+    };
+    let spent = changes.iter().map(spent).fold(0i64, i64::saturating_add);
+    let (from_day, until_day) = agent::cycle_days(now);
+    let crossed = limits.cycle_used.0.saturating_add(spent) >= limit.0;
+    Some(CycleLimit { limit, from_day, until_day, crossed })
+}

@@ -1,0 +1,283 @@
+//! How an agent session is created: with its first message, its secrets and its place in its parent, all at once.
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::operations::agents;
+use crate::operations::agents::change::moment;
+use crate::operations::agents::definitions;
+use crate::operations::agents::messages::Post;
+use crate::operations::agents::secrets;
+use domain::Refusal;
+use domain::agent::{self, Acus, Agent, AgentSession, CATEGORIES, Command, NewMessage, NewSession, decide};
+use domain::ids::{AgentId, PrincipalId, SessionId, random_tail};
+use domain::json::Json;
+use domain::principal::PrincipalKind;
+use domain::refusal::Thing;
+use store::access::{ImpersonateSessions, UseSessions, ViewSessions};
+use store::{Granted, NewAgentSession, SealedSecret};
+
+/// How often a parent is loaded anew because it has changed meanwhile.
+const ATTEMPTS: u32 = 50;
+/// How long the other words of a session may be, in characters.
+const MAX_WORD_CHARS: usize = 512;
+/// In how many repositories one session may work.
+const MAX_REPOS: usize = 100;
+/// How many secrets one session may have.
+const MAX_SECRETS: usize = 100;
+
+/// Who is to work in a new session.
+#[derive(Debug, Clone, Default)]
+pub enum AgentChoice {
+    /// The agent that every organization has.
+    #[default]
+    Default,
+    /// This one.
+    Id(AgentId),
+    /// The one of this name.
+    Name(String),
+}
+
+/// A secret of a session, for its worker only.
+#[derive(Clone)]
+pub struct NewSecret {
+    /// The name of the variable.
+    pub key: String,
+    /// What nobody is answered with.
+    pub value: String,
+    /// Whether people are not shown it again.
+    pub sensitive: bool,
+}
+
+/// A session that somebody wants to have.
+#[derive(Clone, Default)]
+pub struct Create {
+    /// Who works in it.
+    pub agent: AgentChoice,
+    /// What people call it.
+    pub title: Option<String>,
+    /// What people sort it by.
+    pub tags: Vec<String>,
+    /// The model it prefers; the agent's when nothing is said.
+    pub model: Option<String>,
+    /// What the agent can do in it.
+    pub capabilities: Json,
+    /// Where it came from; `api` when nothing is said.
+    pub origin: Option<String>,
+    /// What it is about.
+    pub category: Option<String>,
+    /// What it is about, more closely.
+    pub subcategory: Option<String>,
+    /// The playbook that it follows.
+    pub playbook: Option<String>,
+    /// The schedule that started it.
+    pub schedule: Option<String>,
+    /// The automation that started it.
+    pub automation: Option<String>,
+    /// The repositories that it works in.
+    pub repos: Vec<String>,
+    /// The session that started it.
+    pub parent: Option<SessionId>,
+    /// The JSON Schema of its structured output.
+    pub output_schema: Option<Json>,
+    /// How much it may use.
+    pub max_acus: Option<Acus>,
+    /// What else the wire was given and gives back.
+    pub extra: Json,
+    /// Whose it is to be, when not the caller's.
+    pub attribute_to: Option<PrincipalId>,
+    /// Its secrets.
+    pub secrets: Vec<NewSecret>,
+    /// What is said in it at once.
+    pub message: Option<Post>,
+}
+
+/// Creates a session.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for an agent or parent that is not in the organization; [`Refusal::Invalid`];
+/// [`Refusal::Forbidden`] for who may not act in another's name; what stands against a child of the parent.
+pub async fn create(app: &App, granted: &Granted<UseSessions>, new: Create) -> Result<AgentSession, Failure> {
+    if let Some(made) = app.store.find_earlier_creation(granted).await?.and_then(SessionId::from_uuid) {
+        if granted.principal() != new.attribute_to.or(granted.principal()) {
+            granted.authorize::<ImpersonateSessions>()?;
+        }
+        return Ok(app.store.load_agent_session(&granted.authorize()?, made).await?);
+    }
+    let worker = choose(app, granted, &new.agent).await?;
+    let (owner, owner_kind) = owner(app, granted, new.attribute_to).await?;
+    let message = match new.message.clone() {
+        Some(post) => Some(agents::messages::prepare(app, granted, post, owner).await?),
+        None => None,
+    };
+    let sealed = seal(app, &new.secrets)?;
+    let parent = new.parent;
+    let caller = granted.principal().unwrap_or(owner);
+    let limits = app.store.load_organization_limits(granted, app.now()).await?;
+    if let Some(schema) = &new.output_schema {
+        app.judges.check(schema).await?;
+    }
+    let mut given = checked(new, &worker, caller)?;
+    (given.owner, given.owner_kind) = (owner, owner_kind);
+    given.max_acus = match (given.max_acus, limits.max_session_acus) {
+        (Some(wanted), Some(most)) => Some(wanted.min(most)),
+        (wanted, most) => wanted.or(most),
+    };
+    let session = born(app, granted, &given, parent, message.as_ref(), &sealed, &limits).await?;
+    app.metrics.session_created("agent");
+    Ok(session)
+}
+
+async fn born(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    given: &NewSession,
+    parent: Option<SessionId>,
+    message: Option<&NewMessage>,
+    secrets: &[SealedSecret],
+    limits: &agent::Limits,
+) -> Result<AgentSession, Failure> {
+    let (organization, actor) = (granted.organization(), granted.actor());
+    let tail = random_tail(app.random_bytes());
+    for _ in 0..ATTEMPTS {
+        let parent = match parent {
+            Some(id) => Some(app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, id).await?),
+            None => None,
+        };
+        let now = app.now();
+        let moment = moment(app, now, limits);
+        let birth = |id: SessionId| {
+            let session = AgentSession::new(organization, id, given.clone());
+            // The owner may be somebody else, in whose name the caller may create; the rules see Tenure.
+            let begin = |session: &AgentSession, command| {
+                decide(session, domain::device::Actor::Tenure, command, &moment)
+            };
+            let mut changes = begin(&session, Command::Start)?;
+            if let Some(message) = message {
+                let started = session.clone().after(&changes, now);
+                changes.extend(begin(&started, Command::Post(message.clone()))?);
+            }
+            let parent = parent.clone().map(|parent| {
+                let changes = decide(&parent, actor, Command::AddChild(id), &moment)?;
+                Ok::<_, Refusal>((parent, changes))
+            });
+            Ok(NewAgentSession { session, changes, parent: parent.transpose()?, secrets: secrets.to_vec() })
+        };
+        match app.store.create_agent_session(granted, now, tail, birth).await {
+            Err(store::Error::Stale) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(Failure::Busy)
+}
+
+async fn choose(app: &App, granted: &Granted<UseSessions>, choice: &AgentChoice) -> Result<Agent, Failure> {
+    let view = granted.authorize::<ViewSessions>()?;
+    match choice {
+        AgentChoice::Default => definitions::default(app, granted).await,
+        AgentChoice::Id(id) => definitions::get(app, &view, *id).await,
+        AgentChoice::Name(name) => definitions::by_name(app, &view, name).await,
+    }
+}
+
+/// Whose a session is to be. In another's name only who may impersonate acts, and only for members who could do it
+/// themselves.
+///
+/// # Errors
+/// [`Refusal::Forbidden`]; [`Refusal::NotFound`] for somebody who is no member, may not use sessions or is suspended.
+pub async fn owner(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    other: Option<PrincipalId>,
+) -> Result<(PrincipalId, PrincipalKind), Failure> {
+    let caller = granted.principal().ok_or_else(|| Failure::internal("a session needs an owner"))?;
+    let wanted = other.unwrap_or(caller);
+    if wanted != caller {
+        granted.authorize::<ImpersonateSessions>()?;
+    }
+    let (principal, may) = app.store.load_principal_in_organization(granted, wanted).await?;
+    let uses = may.has(domain::permission::Permission::UseSessions);
+    if wanted != caller && !(uses && principal.state == domain::principal::PrincipalState::Active) {
+        return Err(Refusal::NotFound(Thing::Member).into());
+    }
+    Ok((principal.id, principal.kind))
+}
+
+fn checked(new: Create, worker: &Agent, caller: PrincipalId) -> Result<NewSession, Failure> {
+    let origin = new.origin.unwrap_or_else(|| "api".to_owned());
+    for (field, word) in [
+        ("origin", Some(&origin)),
+        ("model", new.model.as_ref()),
+        ("subcategory", new.subcategory.as_ref()),
+        ("playbook_id", new.playbook.as_ref()),
+        ("schedule_id", new.schedule.as_ref()),
+        ("automation_id", new.automation.as_ref()),
+    ] {
+        word.map_or(Ok(()), |word| fits(field, word))?;
+    }
+    if new.category.as_ref().is_some_and(|category| !CATEGORIES.contains(&category.as_str())) {
+        return Err(Refusal::invalid("category", format!("one of {}", CATEGORIES.join(", "))).into());
+    }
+    if new.max_acus.is_some_and(|max| max.0 <= 0) {
+        return Err(Refusal::invalid("max_acu_limit", "a number above zero").into());
+    }
+    Ok(NewSession {
+        owner: caller,
+        owner_kind: PrincipalKind::User,
+        created_by: caller,
+        agent: worker.id,
+        agent_name: worker.name.clone(),
+        title: agent::title(new.title)?,
+        tags: agent::tags(new.tags)?,
+        model: new.model.or_else(|| worker.model.clone()),
+        capabilities: new.capabilities,
+        origin,
+        category: new.category,
+        subcategory: new.subcategory,
+        playbook: new.playbook,
+        schedule: new.schedule,
+        automation: new.automation,
+        repos: repos(new.repos)?,
+        parent: new.parent,
+        output_schema: new.output_schema,
+        max_acus: new.max_acus,
+        extra: new.extra,
+    })
+}
+
+fn repos(repos: Vec<String>) -> Result<Vec<String>, Refusal> {
+    let mut kept: Vec<String> = Vec::new();
+    for repo in repos {
+        fits("repos", &repo)?;
+        if !kept.contains(&repo) {
+            kept.push(repo);
+        }
+    }
+    if kept.len() > MAX_REPOS {
+        return Err(Refusal::invalid("repos", format!("at most {MAX_REPOS} repositories")));
+    }
+    Ok(kept)
+}
+
+fn fits(field: &str, word: &str) -> Result<(), Refusal> {
+    let plain = !word.trim().is_empty() && word.chars().count() <= MAX_WORD_CHARS && !word.contains('\0');
+    if plain {
+        return Ok(());
+    }
+    Err(Refusal::invalid(field, format!("1 to {MAX_WORD_CHARS} characters")))
+}
+
+fn seal(app: &App, new: &[NewSecret]) -> Result<Vec<SealedSecret>, Failure> {
+    if new.len() > MAX_SECRETS {
+        return Err(Refusal::invalid("session_secrets", format!("at most {MAX_SECRETS} secrets")).into());
+    }
+    let twice = |at: usize, key: &str| new[..at].iter().any(|earlier| earlier.key == key);
+    let sealed = new.iter().enumerate().map(|(at, secret)| {
+        secrets::check(&secret.key, &secret.value)?;
+        if twice(at, &secret.key) {
+            return Err(Refusal::invalid("session_secrets", "each key once").into());
+        }
+        let ciphertext = app.keys.seal(&secret.key, &secret.value, app.random_bytes())?;
+        Ok(SealedSecret { key: secret.key.clone(), ciphertext, sensitive: secret.sensitive })
+    });
+    sealed.collect()
+}

@@ -1,0 +1,130 @@
+//! What happens in agent sessions, read and followed.
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::observe::Looking;
+use crate::signals::Looks;
+use domain::Refusal;
+use domain::agent::{Event, EventKind, EventQuery};
+use domain::ids::{EventId, SessionId};
+use domain::page::Listed;
+use domain::refusal::Thing;
+use store::access::ViewSessions;
+use store::{Granted, Topic};
+
+/// How many events are read at once: what a reader that is behind costs in memory.
+const AT_ONCE: u32 = 256;
+/// And how many bytes of their data, beside of one event.
+const BYTES_AT_ONCE: u32 = 256 << 10;
+
+/// A stretch of a session's events.
+///
+/// # Errors
+/// `NotFound`.
+pub async fn page(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+    query: &EventQuery,
+) -> Result<Listed<Event>, Failure> {
+    Ok(app.store.list_events(granted, id, query).await?)
+}
+
+/// The place of an event in its session, to go on from.
+///
+/// # Errors
+/// `NotFound` for an id that is not one of the session's events.
+pub async fn place(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+    event: EventId,
+) -> Result<i64, Failure> {
+    let there = app.store.load_event(granted, id, event.sequence()).await?;
+    if there == Some(event) { Ok(event.sequence()) } else { Err(Refusal::NotFound(Thing::Event).into()) }
+}
+
+/// Follows a session's events from its first one, or from the one after `since`.
+///
+/// # Errors
+/// `NotFound` for the session or the event.
+pub async fn follow(
+    app: &App,
+    granted: Granted<ViewSessions>,
+    id: SessionId,
+    since: Option<EventId>,
+) -> Result<Follow, Failure> {
+    // Before anything is read, so that what happens in between is not missed.
+    let organization = granted.organization().0;
+    let topic = Topic::Agent { organization, created_us: id.created().0 };
+    let looks = Looks::follow(app, Looking::Stream, [topic]);
+    app.store.load_agent_session(&granted, id).await?;
+    let after = match since {
+        Some(event) => place(app, &granted, id, event).await?,
+        None => 0,
+    };
+    Ok(Follow { app: app.clone(), granted, id, after, looks, kinds: None, exclude: Vec::new() })
+}
+
+/// A reader of a session's events. It keeps a position and nothing else: one that is slow costs no memory and misses
+/// nothing.
+pub struct Follow {
+    app: App,
+    granted: Granted<ViewSessions>,
+    id: SessionId,
+    after: i64,
+    looks: Looks,
+    kinds: Option<Vec<EventKind>>,
+    exclude: Vec<EventKind>,
+}
+
+impl Follow {
+    /// The same for some kinds of events only.
+    #[must_use]
+    pub fn only(self, kinds: Option<Vec<EventKind>>, exclude: Vec<EventKind>) -> Follow {
+        Follow { kinds, exclude, ..self }
+    }
+
+    /// The sequence of the last event that was read.
+    pub fn position(&self) -> i64 {
+        self.after
+    }
+
+    /// The next events, as soon as there are any; nothing when the session was deleted or the server stops. May be
+    /// cancelled without losing one. It knows nothing of credentials: its caller looks at them from time to time.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn next(&mut self) -> Result<Option<Vec<Event>>, Failure> {
+        loop {
+            let read = match self.app.store.list_events(&self.granted, self.id, &self.query()).await {
+                Err(store::Error::Refused(Refusal::NotFound(_))) => return Ok(None),
+                read => read?.items,
+            };
+            let Some(last) = read.last() else {
+                if self.changed().await { continue } else { return Ok(None) }
+            };
+            self.after = last.sequence;
+            let wanted: Vec<Event> = read.into_iter().filter(|event| self.wants(event.kind)).collect();
+            if !wanted.is_empty() {
+                return Ok(Some(wanted));
+            }
+        }
+    }
+
+    fn query(&self) -> EventQuery {
+        EventQuery { bytes: BYTES_AT_ONCE, ..EventQuery::after(self.after, AT_ONCE) }
+    }
+
+    fn wants(&self, kind: EventKind) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind)) && !self.exclude.contains(&kind)
+    }
+
+    /// Waits until the session has changed; false when the server stops.
+    async fn changed(&mut self) -> bool {
+        tokio::select! {
+            open = self.looks.due() => open,
+            () = self.app.stop.cancelled() => false,
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! What workers do: claim a turn, give signs of life, report, and be done.
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::observe::Looking;
+use crate::operations::agents::change::ATTEMPTS;
+use crate::operations::agents::change::attempt;
+use crate::operations::agents::change::change;
+use crate::operations::agents::secrets;
+use domain::Refusal;
+use domain::agent::{
+    Agent, AgentSession, Answer, Change, Command, Event, Item, Message, Report, Turn, TurnGrant, TurnState,
+};
+use domain::credential::{SecretHash, TurnToken};
+use domain::ids::{OrganizationId, SessionId, TurnId};
+use domain::session::SessionKey;
+use domain::time::{Micros, Span};
+use serde::Deserialize;
+use std::time::Duration;
+use store::access::{ConnectWorkers, UseSessions, ViewSessions};
+use store::{Granted, System};
+
+/// How many sessions a claim tries before it looks anew which there are.
+const CANDIDATES: u32 = 16;
+/// The longest that a claim may wait.
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How many structured outputs of one report are judged; the last one counts.
+const MOST_OUTPUTS: usize = 8;
+/// How many expired leases one sweep takes up at once.
+const LEASES_AT_ONCE: u32 = 100;
+
+/// Whose turns a worker may run.
+pub type Reach = crate::operations::access::reach::Reach<ConnectWorkers>;
+
+/// A worker that wants something to do.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// What it calls itself.
+    pub worker: String,
+    /// The names of the agents that it runs; nothing for all.
+    pub agents: Option<Vec<String>>,
+    /// How long it waits; at most [`MAX_WAIT`].
+    pub wait: Duration,
+    /// The hash of the API key that it claims with.
+    pub key: SecretHash,
+}
+
+/// A turn for a worker.
+#[derive(Clone)]
+pub struct Assignment {
+    /// The session, with the turn in it.
+    pub session: AgentSession,
+    /// The turn.
+    pub turn: Turn,
+    /// What is to be answered.
+    pub message: Message,
+    /// Who answers; nothing when the agent was deleted.
+    pub agent: Option<Agent>,
+    /// The session's secrets: names and values.
+    pub secrets: Vec<(String, String)>,
+    /// What the worker shows when it speaks of the turn.
+    pub token: TurnToken,
+    /// For how long it is the worker's without a sign of life.
+    pub lease: Span,
+}
+
+/// Which turn a worker speaks of.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnKey {
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// In which session.
+    pub session: SessionId,
+    /// Which.
+    pub turn: TurnId,
+    /// The number that its claim was given.
+    pub fence: i64,
+}
+
+/// How a worker stands to its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// For how long it is the worker's without a sign of life.
+    pub lease: Span,
+    /// Whether it is to stop.
+    pub cancelled: bool,
+}
+
+/// A turn whose worker may speak of it.
+#[derive(Debug)]
+pub struct Held {
+    /// Which.
+    pub key: TurnKey,
+    granted: Granted<UseSessions>,
+}
+
+impl Held {
+    /// The server changes the session for the worker, whose proof of [`ConnectWorkers`] is the reason for that.
+    ///
+    /// # Errors
+    /// [`Failure::Unauthenticated`] when the worker is another organization's.
+    pub fn by(worker: &Granted<ConnectWorkers>, key: TurnKey) -> Result<Held, Failure> {
+        if worker.organization() != key.organization {
+            return Err(Failure::Unauthenticated);
+        }
+        Ok(Held { key, granted: System::background_jobs().grant(key.organization) })
+    }
+}
+
+/// The turn that a token was given out for, and the hash of the API key that claimed it.
+///
+/// # Errors
+/// [`Failure::Unauthenticated`] when it is not the token of the session's turn or the one before it.
+pub async fn turn_of(
+    app: &App,
+    token: &TurnToken,
+    session: SessionId,
+) -> Result<(TurnKey, SecretHash), Failure> {
+    let organization = token.organization();
+    let view = System::background_jobs().grant::<ViewSessions>(organization);
+    let found = match app.store.load_agent_session(&view, session).await {
+        Err(store::Error::Refused(Refusal::NotFound(_))) => return Err(Failure::Unauthenticated),
+        found => found?,
+    };
+    let opened = found.turn.and_then(|turn| turn.opened_by(token.hash()));
+    let (turn, fence, key) = opened.ok_or(Failure::Unauthenticated)?;
+    Ok((TurnKey { organization, session, turn, fence }, key))
+}
+
+/// Gives a turn, as soon as there is one; nothing when none came in time. Organizations are served in turn, the one
+/// that was served longest ago first.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for the worker's name.
+pub async fn claim(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignment>, Failure> {
+    domain::agent::agent_name(&claim.worker)
+        .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
+    // Before the first look, so that what comes right after it is not missed.
+    let only = reach.only().map(|organization| organization.0);
+    let mut work = app.store.database().wait_for_work(only, claim.agents.clone());
+    // Only the waiting is cut short: a claim that is under way is not given up, or its turn would be nobody's.
+    let mut time = std::pin::pin!(tokio::time::sleep(claim.wait.min(MAX_WAIT)));
+    loop {
+        let taken = take(app, reach, claim).await?;
+        work.finish_look();
+        if taken.is_some() {
+            return Ok(taken);
+        }
+        let called = tokio::select! {
+            called = work.wait_for_call() => called,
+            () = app.stop.cancelled() => false,
+            () = &mut time => false,
+        };
+        if !called {
+            return Ok(None);
+        }
+        app.metrics.looked(Looking::Worker);
+    }
+}
+
+/// Takes one of the turns that wait now.
+async fn take(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignment>, Failure> {
+    let system = System::background_jobs();
+    loop {
+        let agents = claim.agents.as_deref();
+        let mut candidates =
+            app.store.list_claim_candidates(&system, reach.only(), agents, CANDIDATES).await?;
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let mut next = 0;
+        while !candidates.is_empty() {
+            let key = candidates.remove(next % candidates.len());
+            // Whoever lost a race goes elsewhere: many workers would go on losing to each other in the same order.
+            next = usize::from(u16::from_be_bytes(app.random_bytes()));
+            if let Some((session, token)) = try_claim(app, key, claim).await? {
+                app.store.record_served_organization(&system, key.organization).await?;
+                return assignment(app, session, token).await.map(Some);
+            }
+        }
+    }
+}
+
+/// Nothing when somebody was faster, or the session sleeps now because a limit is reached.
+async fn try_claim(
+    app: &App,
+    key: SessionKey,
+    claim: &Claim,
+) -> Result<Option<(AgentSession, TurnToken)>, Failure> {
+    let granted = System::background_jobs().grant::<UseSessions>(key.organization);
+    let session = match app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.id).await {
+        Err(store::Error::Refused(Refusal::NotFound(_))) => return Ok(None),
+        session => session?,
+    };
+    let turn = TurnId::new(app.now(), app.random_bytes());
+    let token = TurnToken::new(key.organization, app.random_bytes());
+    let grant = TurnGrant { token: token.hash(), key: claim.key };
+    let command = Command::Claim { worker: claim.worker.clone(), turn, grant };
+    let Some(changed) = attempt(app, &granted, session, command).await? else { return Ok(None) };
+    let claimed = changed.changes.iter().any(|change| matches!(change, Change::Turn(_)));
+    Ok(claimed.then_some((changed.session, token)))
+}
+
+async fn assignment(app: &App, session: AgentSession, token: TurnToken) -> Result<Assignment, Failure> {
+    let system = System::background_jobs();
+    let view = system.grant::<ViewSessions>(session.organization);
+    let turn = session.turn.clone().ok_or_else(|| Failure::internal("a claim without a turn"))?;
+    let message = app.store.load_message(&view, session.id, turn.message).await?;
+    let agent = match app.store.load_agent(&view, session.given.agent).await {
+        Err(store::Error::Refused(Refusal::NotFound(_))) => None,
+        agent => Some(agent?),
+    };
+    let secrets = secrets::reveal(app, session.organization, session.id).await?;
+    Ok(Assignment { turn, message, agent, secrets, token, lease: app.settings.worker_lease.into(), session })
+}
+
+/// A sign of life, which prolongs the lease.
+///
+/// # Errors
+/// [`Refusal::TurnLost`] when the turn is another's, or over.
+pub async fn heartbeat(app: &App, held: &Held) -> Result<Standing, Failure> {
+    let Held { key, granted } = held;
+    let session = app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.session).await?;
+    let found = standing(app, &session, *key)?;
+    if !found.cancelled {
+        let until = app.now() + found.lease;
+        let workers = System::background_jobs().grant::<ConnectWorkers>(key.organization);
+        if !app.store.renew_lease(&workers, key.session, key.fence, until).await? {
+            return standing_now(app, granted, *key).await;
+        }
+    }
+    Ok(found)
+}
+
+/// Takes what a worker has to say. What it said before is taken once, however often it says it.
+///
+/// # Errors
+/// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or are not a worker's to report.
+pub async fn report(app: &App, held: &Held, report: Report) -> Result<Standing, Failure> {
+    let Held { key, granted } = held;
+    let report = Report { items: fitting(app, granted, key.session, report.items).await?, ..report };
+    let changed = change(app, granted, key.session, |_| {
+        Ok(Command::Report { turn: key.turn, fence: key.fence, report: report.clone() })
+    })
+    .await?;
+    standing(app, &changed.session, *key)
+}
+
+/// A structured output that does not fit its schema becomes a line of the log: the worker's other reports are good.
+async fn fitting(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    session: SessionId,
+    mut items: Vec<Item>,
+) -> Result<Vec<Item>, Failure> {
+    let outputs = items.iter_mut().filter(|item| matches!(item, Item::StructuredOutput(_)));
+    for (number, item) in outputs.enumerate() {
+        let Item::StructuredOutput(value) = &*item else { continue };
+        let problem =
+            match app.store.load_agent_session(&granted.authorize()?, session).await?.given.output_schema {
+                None => None,
+                Some(_) if number >= MOST_OUTPUTS => {
+                    Some(format!("only {MOST_OUTPUTS} are judged in one report"))
+                }
+                Some(schema) => app.judges.problem(&schema, value).await?,
+            };
+        if let Some(problem) = problem {
+            *item = Item::Log(format!("the structured output does not fit its schema: {problem}"));
+        }
+    }
+    Ok(items)
+}
+
+/// Ends a turn. The same once more changes nothing.
+///
+/// # Errors
+/// [`Refusal::TurnLost`].
+pub async fn done(app: &App, held: &Held, answer: Answer) -> Result<AgentSession, Failure> {
+    let Held { key, granted } = held;
+    let view = granted.authorize::<ViewSessions>()?;
+    for _ in 0..ATTEMPTS {
+        let session = app.store.load_agent_session(&view, key.session).await?;
+        let streamed = streamed(app, &view, &session, *key).await?;
+        let command = Command::Finish { turn: key.turn, fence: key.fence, answer: answer.clone(), streamed };
+        if let Some(changed) = attempt(app, granted, session, command).await? {
+            return Ok(changed.session);
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// What the turn has streamed that is in no message yet.
+async fn streamed(
+    app: &App,
+    view: &Granted<ViewSessions>,
+    session: &AgentSession,
+    key: TurnKey,
+) -> Result<String, Failure> {
+    let own = session.open_turn().filter(|turn| turn.id == key.turn && turn.fence == key.fence);
+    let Some(turn) = own.filter(|turn| turn.streamed > 0) else { return Ok(String::new()) };
+    let events = app.store.load_streamed_output(view, session.id, turn.streamed_from, session.events).await?;
+    Ok(events.iter().map(delta).collect())
+}
+
+/// What an event added to the answer.
+fn delta(event: &Event) -> String {
+    #[derive(Deserialize)]
+    struct Piece {
+        delta: String,
+    }
+    event.data.read::<Piece>().map(|piece| piece.delta).unwrap_or_default()
+}
+
+async fn standing_now(app: &App, granted: &Granted<UseSessions>, key: TurnKey) -> Result<Standing, Failure> {
+    let session = app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.session).await?;
+    standing(app, &session, key)
+}
+
+fn standing(app: &App, session: &AgentSession, key: TurnKey) -> Result<Standing, Failure> {
+    let own = session.turn.as_ref().filter(|turn| turn.id == key.turn && turn.fence == key.fence);
+    let turn = own.ok_or(Refusal::TurnLost)?;
+    let cancelled = match turn.state {
+        TurnState::Claimed | TurnState::Working => turn.stopping,
+        TurnState::Cancelled => true,
+        TurnState::Returned | TurnState::Answered | TurnState::Failed | TurnState::Lost => {
+            return Err(Refusal::TurnLost.into());
+        }
+    };
+    Ok(Standing { lease: app.settings.worker_lease.into(), cancelled })
+}
+
+/// Takes turns away from workers that gave no sign of life. After a start they get the time to come back first: the
+/// server may have been down for longer than a lease.
+///
+/// # Errors
+/// Those of the store.
+pub async fn lose_leases(app: &App) -> Result<(), Failure> {
+    let now: Micros = app.now();
+    if now - Span::from(app.settings.worker_lease) < app.started {
+        return Ok(());
+    }
+    let system = System::background_jobs();
+    loop {
+        let expired = app.store.list_expired_leases(&system, now, LEASES_AT_ONCE).await?;
+        for (key, fence) in &expired {
+            let granted = system.grant::<UseSessions>(key.organization);
+            let lost = change(app, &granted, key.id, |_| Ok(Command::LoseLease { fence: *fence })).await;
+            match lost {
+                Ok(_) | Err(Failure::Refused(Refusal::NotFound(_))) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        if expired.len() < LEASES_AT_ONCE as usize {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Whether the clock can be believed, before the sweep deletes what is old.
+
+use crate::app::App;
+use crate::failure::Failure;
+use domain::clock_watch::{AGREES, ClockWatch, Verdict};
+use domain::time::{Micros, Span};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use store::System;
+
+/// How often a time that is believed is noted for the next start.
+const NOTE_EVERY: Span = Span::minutes(1);
+
+/// What this server has seen of its clock. The watch begins with the first look.
+#[derive(Default)]
+pub struct Clocks(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    watch: Option<ClockWatch>,
+    verdict: Option<Verdict>,
+    noted: Option<Micros>,
+}
+
+impl Clocks {
+    /// Why nothing is deleted now, in a sentence; `None` while the clock is believed.
+    pub fn doubt(&self) -> Option<String> {
+        let (what, by) = match self.state().verdict? {
+            Verdict::Sound => return None,
+            Verdict::Jumped(by) => ("the clock jumped ahead", by),
+            Verdict::Started(by) => ("the clock is ahead of when a server last ran", by),
+            Verdict::AheadOfDatabase(by) => ("the clock is ahead of the database's", by),
+        };
+        let minutes = by.whole_minutes();
+        Some(format!("nothing is deleted for its age: {what} by {minutes} minutes; see `tenure clock`"))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compares the clocks; says whether what is old may be deleted. Logs when that changes.
+///
+/// # Errors
+/// The database cannot be asked.
+pub async fn believed(app: &App) -> Result<bool, Failure> {
+    let system = System::background_jobs();
+    let known = app.store.load_believed_time(&system).await?;
+    let database = app.store.load_database_time(&system).await?;
+    let (wall, steady) = (app.now(), Span::from(app.clock.steady()));
+    let note = {
+        let mut state = app.clocks.state();
+        let mut watch = state.watch.take().unwrap_or_else(|| ClockWatch::new(wall, steady, known));
+        let mut verdict = watch.look(wall, steady, database);
+        // An operator's word, or another server of the database that believes about the same time.
+        let vouched = known.is_some_and(|known| wall.since(known) <= AGREES && known.since(wall) <= AGREES);
+        if matches!(verdict, Verdict::Jumped(_) | Verdict::Started(_)) && vouched {
+            watch.accept(wall, steady);
+            verdict = Verdict::Sound;
+        }
+        state.watch = Some(watch);
+        log_change(state.verdict.replace(verdict), verdict);
+        let note =
+            verdict == Verdict::Sound && state.noted.is_none_or(|noted| wall.since(noted) >= NOTE_EVERY);
+        if note {
+            state.noted = Some(wall);
+        }
+        (verdict == Verdict::Sound, note)
+    };
+    app.metrics.set_clock_believed(note.0);
+    if note.1 {
+        app.store.store_believed_time(&system, wall).await?;
+    }
+    Ok(note.0)
+}
+
+fn log_change(before: Option<Verdict>, now: Verdict) {
+    let sound = |verdict| verdict == Verdict::Sound;
+    match (before.is_none_or(sound), now) {
+        (true, Verdict::Sound) => {}
+        (false, Verdict::Sound) => tracing::info!("the clock is believed again: what is old is deleted"),
+        (false, _) => {}
+        (true, Verdict::Jumped(by) | Verdict::Started(by) | Verdict::AheadOfDatabase(by)) => tracing::error!(
+            minutes = by.whole_minutes(),
+            reason = ?now,
+            "the clock is ahead: nothing is deleted for its age until it is right again, or `tenure clock accept` says \
+             that it is right"
+        ),
+    }
+}

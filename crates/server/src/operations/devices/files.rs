@@ -1,0 +1,364 @@
+//! Uploads and recordings.
+
+use crate::app::App;
+use crate::failure::{Failure, RequestFailure};
+use crate::operations::devices::driving;
+use bytes::Bytes;
+use domain::Refusal;
+use domain::ids::{FileId, OrganizationId, PrincipalId};
+use domain::refusal::Thing;
+use domain::time::{Micros, Span};
+use futures_util::{Stream, StreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, WriteMultipart};
+use protocol::CallFile;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use store::access::{UseSessions, ViewSessions};
+use store::{FileKind, Granted, NewFile, StoredFile, System};
+
+/// The path below which files are addressed by their token.
+pub const FILES_PATH: &str = "/tenure/v1/files";
+
+/// An upload that was announced.
+#[derive(Debug)]
+pub struct Upload {
+    /// What to name it by in a later command.
+    pub id: FileId,
+    /// Where to PUT the bytes. Whoever has it may, until it expires.
+    pub url: String,
+    /// Until when.
+    pub expires: Micros,
+}
+
+/// Announces an upload of `size` bytes.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for the name or size; [`Refusal::QuotaExceeded`].
+pub async fn announce_upload(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    name: &str,
+    size: u64,
+) -> Result<Upload, Failure> {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if name.is_empty() || name.len() > 200 || !name.chars().all(safe) {
+        return Err(
+            Refusal::invalid("filename", "1 to 200 letters, digits, dots, dashes and underscores").into()
+        );
+    }
+    let limit = app.settings.upload_limit;
+    if size == 0 || size > limit {
+        return Err(Refusal::invalid("filesize", format!("1 to {limit} bytes")).into());
+    }
+    let owner = granted.principal().ok_or_else(|| Failure::internal("an upload needs an owner"))?;
+    let kept = Span::from(app.settings.upload_expires);
+    let (file, url) = announce(app, granted, owner, FileKind::Upload, name, size, kept).await?;
+    Ok(Upload { id: file.id, url, expires: file.expires })
+}
+
+/// Announces a recording that a host is about to send, and says where it will be.
+///
+/// # Errors
+/// [`Refusal::QuotaExceeded`].
+pub async fn announce_recording(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    owner: PrincipalId,
+) -> Result<(CallFile, String), Failure> {
+    let kept = Span::from(app.settings.recording_kept);
+    let name = "recording.mp4";
+    let (file, url) = announce(app, granted, owner, FileKind::Recording, name, 0, kept).await?;
+    Ok((CallFile { id: file.id.0, name: name.to_owned() }, url))
+}
+
+async fn announce(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    principal: PrincipalId,
+    kind: FileKind,
+    name: &str,
+    size: u64,
+    kept: Span,
+) -> Result<(NewFile, String), Failure> {
+    let token = app.random_bytes::<32>().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let created = app.now();
+    let file = NewFile {
+        id: FileId::new(created, app.random_bytes()),
+        principal,
+        kind,
+        name: name.to_owned(),
+        size,
+        token_hash: token_hash(&token),
+        created,
+        expires: created + kept,
+    };
+    app.store.announce_file(granted, &file, app.settings.org_storage_quota).await?;
+    Ok((file, format!("{}{FILES_PATH}/{token}", app.base_url)))
+}
+
+/// Takes the bytes of an announced upload at its address.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for an address that is unknown or has expired; [`RequestFailure`] when the number of
+/// bytes is not what was announced, or they were sent before.
+pub async fn receive_upload<E: std::fmt::Display>(
+    app: &App,
+    token: &str,
+    length: Option<u64>,
+    body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<(), Failure> {
+    let file = app.store.load_file_by_token(token_hash(token), app.now()).await?;
+    if file.kind != FileKind::Upload {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    if file.complete {
+        return Err(RequestFailure::Conflict("the bytes of this upload were sent already".to_owned()).into());
+    }
+    if length.is_some_and(|length| length > file.size) {
+        return Err(RequestFailure::BodyTooLarge { limit: file.size }.into());
+    }
+    let size = keep(app, &file, Room::Announced, body).await?;
+    if size != file.size {
+        let _ = app.files.delete(&path(&file)).await;
+        let sentence = format!("expected the {} bytes that were announced, got {size}", file.size);
+        return Err(RequestFailure::Body(sentence).into());
+    }
+    Ok(app.store.complete_file(&file, size).await?)
+}
+
+/// Takes a recording from the host that made it.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for one that was not announced to a host of this organization;
+/// [`Refusal::QuotaExceeded`]; [`RequestFailure::BodyTooLarge`] beyond the limit of a file.
+pub async fn receive_recording<E: std::fmt::Display>(
+    app: &App,
+    host: Option<OrganizationId>,
+    id: FileId,
+    body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<(), Failure> {
+    let file = for_host(app, host, id).await?;
+    if file.kind != FileKind::Recording || file.complete {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    match keep(app, &file, Room::Grows, body).await {
+        Ok(size) => Ok(app.store.complete_file(&file, size).await?),
+        Err(failure) => {
+            // The host may try again; until then the recording takes no room.
+            app.store.reserve_bytes(&file, 0, u64::MAX).await?;
+            Err(failure)
+        }
+    }
+}
+
+/// Takes in a file that is to come with a message: as long as the organization has room for. Repeated, it is the one
+/// that was taken in before.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for its name; [`Refusal::QuotaExceeded`]; [`RequestFailure`] for a body that ends early or is
+/// too long.
+pub async fn keep_attachment<E: std::fmt::Display>(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    name: &str,
+    body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<StoredFile, Failure> {
+    if let Some(made) = app.store.find_earlier_creation(granted).await? {
+        return Ok(app.store.load_file(granted, FileId(made), app.now()).await?);
+    }
+    let plain = !name.trim().is_empty() && name.chars().count() <= 255 && !name.contains(['/', '\\']);
+    if !plain || name.chars().any(char::is_control) {
+        return Err(Refusal::invalid("file", "a name of 1 to 255 characters without slashes").into());
+    }
+    let owner = granted.principal().ok_or_else(|| Failure::internal("an upload needs an owner"))?;
+    // What a server that fails has left of it is gone after an hour, with the room that was kept for it.
+    let arrives = Span::from(app.settings.upload_expires);
+    let (new, _) = announce(app, granted, owner, FileKind::Attachment, name, 0, arrives).await?;
+    let file = app.store.load_file(granted, new.id, app.now()).await?;
+    match keep(app, &file, Room::Grows, body).await {
+        Ok(size) => {
+            let expires = new.created + Span::from(app.settings.attachment_kept);
+            app.store.complete_attachment(granted, &file, size, expires).await?;
+            Ok(StoredFile { size, complete: true, expires, ..file })
+        }
+        Err(failure) => {
+            app.store.delete_file(&System::background_jobs(), &file).await?;
+            Err(failure)
+        }
+    }
+}
+
+/// The bytes of an attachment of the organization.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn fetch_attachment(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: FileId,
+) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
+    let file = app.store.load_file(granted, id, app.now()).await?;
+    if file.kind != FileKind::Attachment || !file.complete {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    fetch(app, file).await
+}
+
+/// Where the room comes from that bytes need in the organization's quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// The size was announced, and counts since.
+    Announced,
+    /// Nobody knows the size: room is reserved before the bytes are kept, piece by piece.
+    Grows,
+}
+
+/// How much room is reserved at first.
+const FIRST_ROOM: u64 = 1 << 20;
+
+/// Reserves room for `needed` bytes, and for as many again where there is room: each piece is a write. Gives how much.
+async fn reserve(app: &App, file: &StoredFile, needed: u64, limit: u64) -> Result<u64, Failure> {
+    let quota = app.settings.org_storage_quota;
+    for wanted in [needed.saturating_mul(2).max(FIRST_ROOM).min(limit), needed] {
+        if app.store.reserve_bytes(file, wanted, quota).await? {
+            return Ok(wanted);
+        }
+    }
+    let granted = System::background_jobs().grant::<UseSessions>(file.organization);
+    let left = quota.saturating_sub(app.store.count_used_bytes(&granted).await?);
+    Err(Refusal::QuotaExceeded { wanted: needed, left, quota }.into())
+}
+
+/// Streams bytes into the object store; gives their number.
+async fn keep<E: std::fmt::Display>(
+    app: &App,
+    file: &StoredFile,
+    room: Room,
+    mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<u64, Failure> {
+    let upload = app.files.put_multipart(&path(file)).await.map_err(Failure::internal)?;
+    let mut writer = WriteMultipart::new(upload);
+    let (mut reserved, limit) = match room {
+        Room::Announced => (file.size, file.size),
+        Room::Grows => (0, app.settings.upload_limit),
+    };
+    let mut size = 0;
+    while let Some(chunk) = body.next().await {
+        let outcome = match chunk {
+            Ok(chunk) if size + chunk.len() as u64 <= reserved => Ok(chunk),
+            Ok(chunk) if size + chunk.len() as u64 <= limit => {
+                let more = reserve(app, file, size + chunk.len() as u64, limit).await;
+                more.map(|bytes| {
+                    reserved = bytes;
+                    chunk
+                })
+            }
+            Ok(_) => Err(RequestFailure::BodyTooLarge { limit }.into()),
+            Err(error) => Err(RequestFailure::Body(format!("ended early: {error}")).into()),
+        };
+        match outcome {
+            Ok(chunk) => {
+                size += chunk.len() as u64;
+                writer.wait_for_capacity(4).await.map_err(Failure::internal)?;
+                writer.write(&chunk);
+                uploading(app, file).await;
+            }
+            Err(failure) => {
+                let _ = writer.abort().await;
+                return Err(failure);
+            }
+        }
+    }
+    writer.finish().await.map_err(Failure::internal)?;
+    Ok(size)
+}
+
+/// An upload counts as activity of what its sender holds: nobody's device is taken away while the app for it is
+/// on its way.
+async fn uploading(app: &App, file: &StoredFile) {
+    if !app.used.due(file.id.0, app.now()) {
+        return;
+    }
+    let granted = System::background_jobs().grant(file.organization);
+    if let Ok(open) = app.store.list_open_holds(&granted).await {
+        for (session, hold) in open.iter().filter(|(_, hold)| hold.principal == file.principal) {
+            driving::used(app, *session, hold);
+        }
+    }
+}
+
+/// The bytes of a recording, for whoever has its address.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn fetch_by_token(
+    app: &App,
+    token: &str,
+) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
+    let file = app.store.load_file_by_token(token_hash(token), app.now()).await?;
+    if file.kind != FileKind::Recording || !file.complete {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    fetch(app, file).await
+}
+
+/// The bytes of an uploaded app, for a host that is to install it.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn fetch_for_host(
+    app: &App,
+    host: Option<OrganizationId>,
+    id: FileId,
+) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
+    let file = for_host(app, host, id).await?;
+    if file.kind != FileKind::Upload || !file.complete {
+        return Err(Refusal::NotFound(Thing::File).into());
+    }
+    fetch(app, file).await
+}
+
+async fn fetch(
+    app: &App,
+    file: StoredFile,
+) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
+    let found = app.files.get(&path(&file)).await.map_err(Failure::internal)?;
+    Ok((file, found.into_stream()))
+}
+
+/// A host of an organization sees that organization's files; one of the shared pool may have to serve any.
+async fn for_host(app: &App, host: Option<OrganizationId>, id: FileId) -> Result<StoredFile, Failure> {
+    let file = app.store.load_file_for_host(&System::background_jobs(), id, app.now()).await?;
+    match host {
+        Some(organization) if organization != file.organization => Err(Refusal::NotFound(Thing::File).into()),
+        _ => Ok(file),
+    }
+}
+
+/// Removes what is no longer kept: the bytes first, so that nothing is left behind that nobody knows of.
+///
+/// # Errors
+/// Those of the store and the object store.
+pub async fn remove_expired(app: &App) -> Result<(), Failure> {
+    let system = System::background_jobs();
+    for file in app.store.list_expired_files(&system, app.now()).await? {
+        match app.files.delete(&path(&file)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(Failure::internal(error)),
+        }
+        app.store.delete_file(&system, &file).await?;
+    }
+    Ok(())
+}
+
+fn path(file: &StoredFile) -> Path {
+    Path::from_iter([file.organization.to_string(), file.id.to_string()])
+}
+
+fn token_hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}

@@ -1,0 +1,76 @@
+//! What devices there are, and which of them are held.
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::observe::DeviceCounts;
+use domain::Refusal;
+use domain::device::{Device, Hold, HoldState, Offer, Wanted};
+use domain::session::SessionKey;
+use std::collections::BTreeSet;
+use store::access::ViewSessions;
+use store::{Granted, System};
+
+/// How many device models a refusal lists; more would not help a person.
+const LISTED: usize = 12;
+
+/// Checks that waiting makes sense: some device that was ever seen matches.
+///
+/// # Errors
+/// [`Refusal::NoMatch`], which says what there is.
+pub async fn could_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wanted) -> Result<(), Failure> {
+    let devices = app.store.list_devices(granted).await?;
+    if devices.iter().any(|device| wanted.matches(&device.offer)) {
+        return Ok(());
+    }
+    let models = devices.iter().map(|device| device.offer.describe()).collect::<BTreeSet<_>>();
+    let more = models.len().saturating_sub(LISTED);
+    let mut known = models.into_iter().take(LISTED).collect::<Vec<_>>();
+    if more > 0 {
+        known.push(format!("and {more} more"));
+    }
+    Err(Refusal::NoMatch { wanted: wanted.describe(), known }.into())
+}
+
+/// The kinds of device that can be had now: those of devices that nobody holds, each once.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn offers(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Offer>, Failure> {
+    let devices = app.store.list_devices(granted).await?;
+    let free = devices.into_iter().filter(Device::free).map(|device| device.offer);
+    Ok(free.collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// What the caller itself holds or waits for, in the order it asked.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn held_by_caller(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+) -> Result<Vec<(SessionKey, Hold, HoldState)>, Failure> {
+    let open = app.store.list_open_holds(granted).await?;
+    let own = open.into_iter().filter(|(_, hold)| Some(hold.principal) == granted.principal());
+    Ok(own.map(|(session, hold)| (session, hold.clone(), hold.state())).collect())
+}
+
+/// Counts devices and holds for the metrics.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn count(app: &App) -> Result<(), Failure> {
+    let system = System::background_jobs();
+    let mut counts = DeviceCounts::default();
+    for device in app.store.list_all_devices(&system).await? {
+        match device {
+            Device { holder: Some(_), .. } => counts.held += 1,
+            Device { cleaning: true, .. } => counts.cleaning += 1,
+            Device { online: false, .. } => counts.offline += 1,
+            _ => counts.free += 1,
+        }
+    }
+    let pending = app.store.load_queue(&system).await?.queue.len();
+    app.metrics.set_holds(counts.held, i64::try_from(pending).unwrap_or(i64::MAX));
+    app.metrics.set_devices(counts);
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! Device sessions, the queue for devices, and the hosts that devices hang on.
+
+pub mod driving;
+pub mod files;
+pub mod fleet;
+pub mod hosts;
+pub mod queue;
+pub mod sessions;

@@ -1,0 +1,219 @@
+//! Members and organizations, for the wires that manage them.
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::operations::directory::members::may_give;
+use domain::Refusal;
+use domain::agent::{Acus, Limits};
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::name;
+use domain::organization::Organization;
+use domain::permission::{Permission, Role};
+use domain::principal::{Membership, Principal};
+use domain::refusal::Thing;
+use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
+use store::{Grant, Granted, GrantedAccount, System};
+
+/// What is to change in an organization; what is `None` stays, and an inner `None` lifts a limit.
+#[derive(Debug, Clone, Default)]
+pub struct OrganizationUpdate {
+    /// Its name.
+    pub name: Option<String>,
+    /// How much one session may use.
+    pub max_session_acus: Option<Option<Acus>>,
+    /// How much all of them may use in a cycle.
+    pub max_cycle_acus: Option<Option<Acus>>,
+}
+
+/// The organization's members, the oldest first.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn members(app: &App, granted: &Granted<ManageMembers>) -> Result<Vec<(Principal, Role)>, Failure> {
+    Ok(app.store.list_principals_in_organization(granted).await?)
+}
+
+/// The account's people with their memberships, the oldest first.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn people(
+    app: &App,
+    granted: &GrantedAccount<ManageMembers>,
+) -> Result<Vec<(Principal, Vec<Membership>)>, Failure> {
+    Ok(app.store.list_account_people(granted, None).await?)
+}
+
+/// One of the account's people with their memberships.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn person(
+    app: &App,
+    granted: &GrantedAccount<ManageMembers>,
+    id: Option<PrincipalId>,
+) -> Result<(Principal, Vec<Membership>), Failure> {
+    let missing = || Failure::from(Refusal::NotFound(Thing::Principal));
+    let found = app.store.list_account_people(granted, Some(id.ok_or_else(missing)?)).await?;
+    found.into_iter().next().ok_or_else(missing)
+}
+
+/// Changes what a member is. The account's administrators make anybody a member at once; others invite people, who
+/// become members when they accept. Whether somebody of the id exists is not told.
+///
+/// # Errors
+/// [`Refusal::NotFound`] or, for whoever has to invite, [`Refusal::Invalid`] of `field`; [`Refusal::Forbidden`] for a
+/// role that may do more than the caller; [`Refusal::LastAdmin`].
+pub async fn set_member(
+    app: &App,
+    granted: &Granted<ManageMembers>,
+    field: &str,
+    id: Option<PrincipalId>,
+    role: Role,
+) -> Result<(Principal, Role), Failure> {
+    may_give(granted, role)?;
+    let at_once = granted.has_in_account(Permission::ManageMembers);
+    let set = match id {
+        Some(id) if at_once => app.store.set_member(granted, id, role, app.now()).await,
+        Some(id) => app.store.change_role(granted, id, role, app.now()).await,
+        None => Err(Refusal::NotFound(Thing::Principal).into()),
+    };
+    match set {
+        Err(store::Error::Refused(Refusal::NotFound(_))) if !at_once => {
+            let expected = "a member of the organization: invite others by their address, with POST \
+                            /api/v1/members/invitations";
+            return Err(Refusal::invalid(field, expected).into());
+        }
+        outcome => outcome?,
+    }
+    let all = members(app, granted).await?;
+    let found = all.into_iter().find(|(principal, _)| Some(principal.id) == id);
+    // Removed by somebody else meanwhile.
+    found.ok_or_else(|| Refusal::NotFound(Thing::Member).into())
+}
+
+/// Ends a membership.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
+pub async fn remove_member(
+    app: &App,
+    granted: &Granted<ManageMembers>,
+    id: PrincipalId,
+) -> Result<(), Failure> {
+    Ok(app.store.remove_member(granted, id, app.now()).await?)
+}
+
+/// The account's organizations with their limits, the oldest first; not those that were deleted.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn organizations(
+    app: &App,
+    granted: &GrantedAccount<ManageOrganizations>,
+) -> Result<Vec<(Organization, Limits)>, Failure> {
+    Ok(app.store.list_organizations_with_limits(granted, app.now()).await?)
+}
+
+/// One organization with its limits.
+///
+/// # Errors
+/// [`Refusal::NotFound`], also when it was deleted.
+pub async fn organization(
+    app: &App,
+    granted: &GrantedAccount<ManageOrganizations>,
+    id: OrganizationId,
+) -> Result<(Organization, Limits), Failure> {
+    known(app, id).await?;
+    let limits = app.store.load_organization_limits(&granted.narrow_to(id), app.now()).await?;
+    Ok((known(app, id).await?, limits))
+}
+
+/// The caller's own organization with its limits.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn own_organization(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+) -> Result<(Organization, Limits), Failure> {
+    let limits = app.store.load_organization_limits(granted, app.now()).await?;
+    Ok((known(app, granted.organization()).await?, limits))
+}
+
+/// Makes an organization. Repeated, it is the one that was made before, which gets its limits if it had none yet.
+///
+/// # Errors
+/// [`Refusal::Exists`]; [`Refusal::Invalid`].
+pub async fn create_organization(
+    app: &App,
+    granted: &GrantedAccount<ManageOrganizations>,
+    name: &str,
+    limits: OrganizationUpdate,
+) -> Result<(Organization, Limits), Failure> {
+    let acting = acting(granted);
+    let id = match app.store.find_earlier_creation(&acting).await? {
+        Some(made) => OrganizationId(made),
+        None => {
+            name::of_organization(name)?;
+            let created = app.now();
+            let id = OrganizationId::new(created, app.random_bytes());
+            let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
+            app.store.create_organization(&acting, &new).await?;
+            id
+        }
+    };
+    update_organization(app, granted, id, OrganizationUpdate { name: None, ..limits }).await
+}
+
+/// Changes name and limits.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::Exists`]; [`Refusal::Invalid`].
+pub async fn update_organization(
+    app: &App,
+    granted: &GrantedAccount<ManageOrganizations>,
+    id: OrganizationId,
+    update: OrganizationUpdate,
+) -> Result<(Organization, Limits), Failure> {
+    let system = acting(granted);
+    let OrganizationUpdate { name, max_session_acus, max_cycle_acus } = update;
+    for (field, limit) in
+        [("max_session_acu_limit", max_session_acus), ("max_cycle_acu_limit", max_cycle_acus)]
+    {
+        if limit.flatten().is_some_and(|limit| limit.0 < 0) {
+            return Err(Refusal::invalid(field, "a number that is not below zero").into());
+        }
+    }
+    if let Some(name) = &name {
+        name::of_organization(name)?;
+        app.store.rename_organization(&system, id, name, app.now()).await?;
+    }
+    if max_session_acus.is_some() || max_cycle_acus.is_some() {
+        app.store.set_organization_limits(&system, id, max_session_acus, max_cycle_acus, app.now()).await?;
+    }
+    organization(app, granted, id).await
+}
+
+/// Deletes an organization: it keeps its sessions, and nobody acts in it any more.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn delete_organization(
+    app: &App,
+    granted: &GrantedAccount<ManageOrganizations>,
+    id: OrganizationId,
+) -> Result<(), Failure> {
+    Ok(app.store.delete_organization(&acting(granted), id, app.now()).await?)
+}
+
+/// The store's own right, used for who may manage organizations.
+fn acting(granted: &GrantedAccount<ManageOrganizations>) -> System {
+    System::administration().attribute_to(granted.attribution())
+}
+
+async fn known(app: &App, id: OrganizationId) -> Result<Organization, Failure> {
+    let all = app.store.list_organizations(&System::administration()).await?;
+    let found = all.into_iter().find(|one| one.id == id && one.deleted.is_none());
+    found.ok_or_else(|| Refusal::NotFound(Thing::Organization).into())
+}

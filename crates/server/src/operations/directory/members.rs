@@ -1,0 +1,101 @@
+//! Members of an organization as they see and change each other, and organizations that users make.
+
+use crate::app::App;
+use crate::failure::Failure;
+use domain::Refusal;
+use domain::ids::{OrganizationId, PrincipalId};
+use domain::name;
+use domain::organization::Organization;
+use domain::permission::{Permission, Role};
+use domain::principal::PrincipalKind;
+use domain::refusal::Thing;
+use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
+use store::{Caller, Granted};
+
+pub use store::OrganizationMember;
+
+/// The people of the organization, the oldest first.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn list(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<OrganizationMember>, Failure> {
+    Ok(app.store.list_people_in_organization(granted).await?)
+}
+
+/// Refuses a role that is none for a person, and one that may do more than the caller may.
+///
+/// # Errors
+/// [`Refusal::Invalid`]; [`Refusal::Forbidden`].
+pub fn may_give(granted: &Granted<ManageMembers>, role: Role) -> Result<(), Refusal> {
+    Role::read(role.name(), PrincipalKind::User, "role")?;
+    let given = role.permissions();
+    let lacking = Permission::ALL.into_iter().find(|one| given.has(*one) && !granted.has(*one));
+    lacking.map_or(Ok(()), |permission| Err(Refusal::Forbidden(permission)))
+}
+
+/// Changes what a member is.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for who is no member; [`Refusal::Forbidden`] for a role that may more than the caller;
+/// [`Refusal::LastAdmin`].
+pub async fn change_role(
+    app: &App,
+    granted: &Granted<ManageMembers>,
+    member: PrincipalId,
+    role: Role,
+) -> Result<OrganizationMember, Failure> {
+    may_give(granted, role)?;
+    let all = app.store.list_people_in_organization(granted).await?;
+    // Machines are no people, and not shown here.
+    let found = all.into_iter().find(|one| one.principal.id == member);
+    let found = found.ok_or(Refusal::NotFound(Thing::Member))?;
+    app.store.change_role(granted, member, role, app.now()).await?;
+    Ok(OrganizationMember { role, ..found })
+}
+
+/// Ends a membership: anybody's by who manages members, and one's own.
+///
+/// # Errors
+/// [`Refusal::Forbidden`]; [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
+pub async fn remove(app: &App, caller: &Caller, member: Option<PrincipalId>) -> Result<(), Failure> {
+    let organization = caller.authorize::<ViewSessions>()?.organization();
+    let missing = || Refusal::NotFound(Thing::Member);
+    match (member, caller.authorize::<ManageMembers>()) {
+        (member, Ok(granted)) => {
+            Ok(app.store.remove_member(&granted, member.ok_or_else(missing)?, app.now()).await?)
+        }
+        (Some(member), Err(_)) if member == caller.principal() => Ok(app
+            .store
+            .leave_organization(&caller.authorize_self("write:user")?, organization, app.now())
+            .await?),
+        (_, Err(refusal)) => Err(refusal.into()),
+    }
+}
+
+/// Makes an organization, whose first admin is the caller. Repeated, it is the one that was made before.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] unless the caller looks after the account or the settings let any user;
+/// [`Refusal::OutOfScope`] for a key of one organization; [`Refusal::Exists`]; [`Refusal::Invalid`].
+pub async fn found(app: &App, caller: &Caller, name: &str) -> Result<Organization, Failure> {
+    let own = caller.authorize_self("write:admin")?;
+    if caller.bound_organization().is_some() {
+        return Err(Refusal::OutOfScope("a credential that is not bound to one organization").into());
+    }
+    let manages = caller.authorize_in_account::<ManageOrganizations>();
+    // A service user would be no member of what it makes: its home is fixed.
+    if !app.settings.users_make_organizations || caller.kind() == PrincipalKind::ServiceUser {
+        manages?;
+    }
+    if let Some(made) = app.store.find_earlier_creation(&own).await? {
+        let all = app.store.list_visible_organizations(caller).await?.into_iter();
+        let found = all.map(|(one, _)| one).find(|one| one.id == OrganizationId(made));
+        return found.ok_or_else(|| Refusal::NotFound(Thing::Organization).into());
+    }
+    name::of_organization(name)?;
+    let created = app.now();
+    let id = OrganizationId::new(created, app.random_bytes());
+    let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
+    app.store.create_own_organization(&own, &new).await?;
+    Ok(new)
+}

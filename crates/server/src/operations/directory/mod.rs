@@ -1,0 +1,8 @@
+//! Organizations, their members, and the users of the account.
+
+pub mod administration;
+pub mod invitations;
+pub mod members;
+pub mod organizations;
+pub mod suspensions;
+pub mod users;

@@ -1,0 +1,46 @@
+//! People who may not act for a while: an administrator of the account suspends them and lets them back in.
+
+use crate::app::App;
+use crate::failure::{Failure, RequestFailure};
+use crate::operations::directory::users;
+use crate::operations::login::second_factor::demand_fresh;
+use domain::principal::{Principal, PrincipalState};
+use store::{Caller, System};
+
+/// Suspends a person: their keys and login sessions are refused from now on, and what they hold is released. Whoever is
+/// suspended already stays so.
+///
+/// # Errors
+/// As [`users::find_person`]; [`domain::Refusal::StaleAuthentication`]; [`RequestFailure::Conflict`] for the
+/// caller itself, and for who has not shown yet that the address is theirs.
+pub async fn suspend(app: &App, caller: &Caller, named: &str) -> Result<(), Failure> {
+    let person = users::find_person(app, caller, named).await?;
+    let conflict = |why: &str| Err(RequestFailure::Conflict(why.to_owned()).into());
+    match person.state {
+        _ if person.id == caller.principal() => {
+            conflict("nobody can suspend themselves: ask another administrator")
+        }
+        PrincipalState::Suspended => Ok(()),
+        state if state.can_be_suspended() => put(app, caller, &person, PrincipalState::Suspended).await,
+        _ => conflict("this person cannot act yet: their address is not confirmed"),
+    }
+}
+
+/// Lets a suspended person act again. Their keys are good again; they have to sign in anew.
+///
+/// # Errors
+/// As [`users::find_person`]; [`domain::Refusal::StaleAuthentication`].
+pub async fn resume(app: &App, caller: &Caller, named: &str) -> Result<(), Failure> {
+    let person = users::find_person(app, caller, named).await?;
+    match person.state {
+        PrincipalState::Suspended => put(app, caller, &person, PrincipalState::Active).await,
+        _ => Ok(()),
+    }
+}
+
+async fn put(app: &App, caller: &Caller, person: &Principal, state: PrincipalState) -> Result<(), Failure> {
+    caller.require_scope("write:sub-user")?;
+    demand_fresh(app, caller)?;
+    let system = System::administration().attribute_to(caller.attribution());
+    Ok(app.store.set_principal_state(&system, person.id, state, app.now()).await?)
+}

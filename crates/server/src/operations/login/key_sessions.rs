@@ -1,0 +1,77 @@
+//! Login sessions that keys open. A key has one for each set of scopes, which is used again while it lasts: however often a
+//! program asks for a token, there is no session, no line of the audit log and no row for each.
+
+use crate::app::App;
+use crate::failure::{Failure, RequestFailure};
+use crate::front::rates::{Key, LOGINS_OF_KEYS};
+use crate::operations::login::sign_in::Issued;
+use crate::operations::login::sign_in::lifetime;
+use crate::operations::login::tokens;
+use crate::operations::login::tokens::Claims;
+use crate::operations::login::tokens::Use;
+use domain::ids::{CredentialId, PrincipalId};
+use domain::login::Login;
+use domain::principal::Scopes;
+use domain::time::{Micros, Span};
+use sha2::{Digest, Sha256};
+use store::{Caller, GrantedPerson, System};
+
+/// What the secrets are derived for.
+const PURPOSE: &str = "login sessions of keys";
+
+/// The secret of a session that a key opens. It follows from what the store knows of the session, so that another token of
+/// the session can be made: the store itself has its hash only.
+pub(crate) fn secret(app: &App, key: CredentialId, scopes: Option<Scopes>, expires: Micros) -> [u8; 32] {
+    let scopes = scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "));
+    Sha256::new()
+        .chain_update(app.keys.derived(PURPOSE))
+        .chain_update(key.0.as_bytes())
+        .chain_update(expires.0.to_be_bytes())
+        .chain_update([u8::from(scopes.is_some())])
+        .chain_update(scopes.unwrap_or_default())
+        .finalize()
+        .into()
+}
+
+/// A token of the session that a key has opened before with these scopes, if it is good for at least half of the time that
+/// a new one would be.
+pub(crate) async fn reuse(
+    app: &App,
+    caller: &Caller,
+    own: &GrantedPerson,
+    key: CredentialId,
+    scopes: Option<Scopes>,
+    long: bool,
+) -> Result<Option<Issued>, Failure> {
+    let (now, life) = (app.now(), lifetime(app, long));
+    let longest = caller.expires().map_or(now + life, |until| until.min(now + life));
+    let enough = longest.min(now + Span(life.0 / 2));
+    let fits = |login: &Login| {
+        let used_lately = login.seen + Span(login.idle.0 / 2) >= now;
+        // Ends of sessions have no fractions of a second.
+        let lasts = login.expires + Span::seconds(1) > enough;
+        login.credential == Some(key) && login.scopes == scopes && lasts && used_lately
+    };
+    for login in app.store.list_logins(own, now).await?.into_iter().filter(fits) {
+        let until = longest.min(login.expires);
+        let mut claims = Claims::new(login.owner.0, now, until, secret(app, key, scopes, login.expires));
+        // One that an earlier version opened has another secret.
+        if app.store.is_login_secret(&System::sign_in(), login.id, &claims.hash()).await? {
+            claims.of_session(&login);
+            let token = tokens::sign(app, Use::Session, &claims).await?;
+            return Ok(Some(Issued { token, expires: claims.expires() }));
+        }
+    }
+    Ok(None)
+}
+
+/// Counts a session that a key is about to open.
+///
+/// # Errors
+/// [`RequestFailure::TooManyRequests`] beyond [`LOGINS_OF_KEYS`].
+pub(crate) fn count(app: &App, principal: PrincipalId) -> Result<(), Failure> {
+    match app.front.rates.spend(Key::Logins(principal.0), LOGINS_OF_KEYS, app.now()).wait {
+        Some(seconds) => Err(RequestFailure::TooManyRequests { seconds }.into()),
+        None => Ok(()),
+    }
+}

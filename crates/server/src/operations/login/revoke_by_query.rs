@@ -1,0 +1,129 @@
+//! Login sessions of everybody, by query: looking at them, and ending those that somebody has looked at.
+
+use crate::app::App;
+use crate::failure::{Failure, RequestFailure};
+use crate::operations::login;
+use crate::operations::login::second_factor::demand_fresh;
+use crate::services::master_key::NONCE;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use domain::ids::{PrincipalId, SessionId};
+use domain::login::{Login, LoginQuery};
+use domain::session::{EndReason, Ending};
+use domain::time::{Micros, Span};
+use serde::{Deserialize, Serialize};
+use store::access::ManageMembers;
+use store::{Caller, GrantedAccount, Store};
+
+/// How long what was looked at may be ended.
+const GOOD_FOR: Span = Span::minutes(10);
+/// What the token is sealed as.
+const SEALED_AS: &str = "preview of login sessions";
+/// How many are ended in one batch.
+const AT_ONCE: usize = 100;
+
+/// What a query found.
+pub struct Found {
+    /// Newest first.
+    pub logins: Vec<Login>,
+    /// What ends them; nothing once they are ended.
+    pub token: Option<String>,
+}
+
+/// What a token says: that somebody has seen what a query found, and when.
+#[derive(Serialize, Deserialize)]
+struct Preview {
+    query: LoginQuery,
+    by: uuid::Uuid,
+    at: i64,
+}
+
+/// What a query finds, without the session that the caller calls with.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] for whoever is no administrator of the account; [`Refusal::StaleAuthentication`].
+pub async fn preview(app: &App, caller: &Caller, query: LoginQuery) -> Result<Found, Failure> {
+    let granted = granted(app, caller)?;
+    let now = app.now();
+    let logins = fitting(&app.store, &granted, &query, login::sessions::current(caller), now).await?;
+    let preview = Preview { query, by: caller.principal().0, at: now.0 };
+    let text = serde_json::to_string(&preview).map_err(Failure::internal)?;
+    let sealed = app.keys.seal(SEALED_AS, &text, app.random_bytes::<NONCE>())?;
+    Ok(Found { logins, token: Some(BASE64_URL_SAFE_NO_PAD.encode(sealed)) })
+}
+
+/// Ends what a query found when its preview was made. What was opened since stays.
+///
+/// # Errors
+/// As [`preview`], and [`RequestFailure::Conflict`] for a token of another query, of somebody else, or of long ago.
+pub async fn revoke(app: &App, caller: &Caller, query: LoginQuery, token: &str) -> Result<Found, Failure> {
+    let granted = granted(app, caller)?;
+    let now = app.now();
+    let other =
+        || RequestFailure::Conflict("the preview is of another query, or too old: make it again".to_owned());
+    let sealed = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| other())?;
+    let text = app.keys.unseal(SEALED_AS, &sealed).map_err(|_| other())?;
+    let preview: Preview = serde_json::from_str(&text).map_err(|_| other())?;
+    let at = Micros(preview.at);
+    if preview.query != query || preview.by != caller.principal().0 || now >= at + GOOD_FOR {
+        return Err(other().into());
+    }
+    let mut found = fitting(&app.store, &granted, &query, login::sessions::current(caller), now).await?;
+    found.retain(|login| login.id.created() <= at);
+    let ending = ending(granted.principal());
+    end(&app.store, &granted, &found, &ending, now).await?;
+    Ok(Found { logins: found, token: None })
+}
+
+/// The like for the administrator at the machine.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn end_found(
+    store: &Store,
+    granted: &GrantedAccount<ManageMembers>,
+    found: &[Login],
+    now: Micros,
+) -> Result<(), Failure> {
+    end(store, granted, found, &ending(None), now).await
+}
+
+/// What a query finds, newest first.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn fitting(
+    store: &Store,
+    granted: &GrantedAccount<ManageMembers>,
+    query: &LoginQuery,
+    but: Option<SessionId>,
+    now: Micros,
+) -> Result<Vec<Login>, Failure> {
+    let mut found = store.list_all_logins(granted, now).await?;
+    found.retain(|login| query.fits(login) && Some(login.id) != but);
+    Ok(found)
+}
+
+fn granted(app: &App, caller: &Caller) -> Result<GrantedAccount<ManageMembers>, Failure> {
+    let granted = caller.authorize_in_account::<ManageMembers>()?;
+    demand_fresh(app, caller)?;
+    Ok(granted)
+}
+
+fn ending(actor: Option<PrincipalId>) -> Ending {
+    let evidence = "revoked together with others by an administrator".to_owned();
+    Ending { reason: EndReason::Revoked, actor, evidence }
+}
+
+async fn end(
+    store: &Store,
+    granted: &GrantedAccount<ManageMembers>,
+    found: &[Login],
+    ending: &Ending,
+    now: Micros,
+) -> Result<(), Failure> {
+    for part in found.chunks(AT_ONCE) {
+        store.end_selected_logins(granted, part, ending, now).await?;
+    }
+    Ok(())
+}

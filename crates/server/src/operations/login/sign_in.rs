@@ -1,0 +1,332 @@
+//! Signing in and out, and tokens of a session.
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::operations::login::attempt_budgets::Trial;
+use crate::operations::login::challenge;
+use crate::operations::login::challenge::Entry;
+use crate::operations::login::challenge::Shown;
+use crate::operations::login::challenge::Visitor;
+use crate::operations::login::key_sessions;
+use crate::operations::login::policies;
+use crate::operations::login::sessions::ended;
+use crate::operations::login::tokens;
+use crate::operations::login::tokens::Claims;
+use crate::operations::login::tokens::Use;
+use domain::Refusal;
+use domain::ids::{PrincipalId, SessionId, random_tail};
+use domain::login::{Login, Method, Origin, displaced};
+use domain::principal::{Person, PrincipalState, Scopes, normal_email};
+use domain::session::{EndReason, Ending};
+use domain::time::{Micros, Span};
+use serde_json::{Map, Value};
+use store::{Authentication, Caller, Error, GrantedPerson, LoginExpectations, System};
+
+/// How often something is decided again that others change at the same time.
+pub const TRIES: u32 = 8;
+
+/// What somebody signs in with.
+pub struct Attempt<'a> {
+    /// As it was typed.
+    pub email: &'a str,
+    /// As it was typed.
+    pub password: &'a str,
+    /// Whether the session is to last.
+    pub long: bool,
+    /// Whether all other sessions of the person end.
+    pub alone: bool,
+    /// From where.
+    pub origin: Origin,
+    /// What the browser kept of an earlier sign-in: see [`crate::operations::login::known_browsers`].
+    pub browser: Option<&'a str>,
+    /// A code of the second factor, if it comes along.
+    pub code: Option<&'a str>,
+    /// The token that came with the request: its session ends, so that nobody goes on with one that another has set.
+    pub presented: Option<&'a str>,
+}
+
+/// A token and when it expires.
+#[derive(Clone)]
+pub struct Issued {
+    /// The token. It is shown once.
+    pub token: String,
+    /// Less what is finer than a second.
+    pub expires: Micros,
+}
+
+/// Signs a person in, or half in where a second factor is missing.
+///
+/// # Errors
+/// [`Failure::Unauthenticated`] for an unknown address, a wrong password and somebody who may not act: in the same
+/// time, with the same words. [`Refusal::TooManyAttempts`] also counts addresses that nobody has.
+/// [`Refusal::WrongCode`] after a right password only; so is [`Refusal::PasswordsOff`] for one person, while it is told
+/// to everybody where passwords are off.
+pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<Entry, Failure> {
+    policies::demand_passwords(app)?;
+    let (email, origin) = (attempt.email, &attempt.origin);
+    let known = match normal_email(email) {
+        Some(email) => app.store.find_person_by_email(&System::sign_in(), &email).await?,
+        None => None,
+    };
+    let id = known.as_ref().map(|known| known.person.principal.id);
+    let trial = Trial::begin(app, email, id, origin, attempt.browser).await?;
+    let hash = known.as_ref().and_then(|known| known.password_hash.clone());
+    let good = app.passwords.check(attempt.password, hash.as_deref()).await?;
+    let known = known.filter(|known| good && known.person.principal.state == PrincipalState::Active);
+    let (Some(known), Some(hash)) = (known, hash) else {
+        trial.fail(app, email, origin).await?;
+        return Err(Failure::Unauthenticated);
+    };
+    let person = known.person;
+    let hash = renewed(app, person.principal.id, attempt.password, hash).await?;
+    // From here on the password was no guess; a code has a budget of its own.
+    trial.succeed(app).await?;
+    // Not before the password was right: it would tell who comes by the issuer.
+    policies::demand_password_of(app, person.principal.id).await?;
+    let shown = Shown {
+        long: attempt.long,
+        alone: attempt.alone,
+        password: Some(attempt.password),
+        password_hash: Some(hash),
+        methods: vec![Method::Password],
+        authenticated: None,
+    };
+    let visitor = Visitor { origin: attempt.origin, presented: attempt.presented };
+    challenge::go_on(app, person, shown, attempt.code, visitor).await
+}
+
+/// The hash of a right password, made anew if it is not as the settings say. Another sign-in may renew it at the same
+/// time: then the other's hash is the one that is kept.
+async fn renewed(app: &App, person: PrincipalId, password: &str, hash: String) -> Result<String, Failure> {
+    if !app.passwords.outdated(&hash) {
+        return Ok(hash);
+    }
+    let anew = app.passwords.hash(password, app.random_bytes()).await?;
+    match app.store.replace_password_hash(&System::sign_in(), person, &hash, &anew).await {
+        Ok(()) => Ok(anew),
+        Err(Error::Stale) => kept_hash(app, person, password).await?.ok_or(Failure::Unauthenticated),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The hash that is kept of a person's password now, if the password is the right one.
+async fn kept_hash(app: &App, person: PrincipalId, password: &str) -> Result<Option<String>, Failure> {
+    let hash = app.store.load_password_hash(&System::sign_in().grant_person(person)).await?;
+    let good = app.passwords.check(password, hash.as_deref()).await?;
+    Ok(hash.filter(|_| good))
+}
+
+/// Ends the session of a token that came with a sign-in. One that is no good is none.
+pub(crate) async fn end_presented(app: &App, presented: &str, new: &Issued) -> Result<(), Failure> {
+    let Ok(claims) = tokens::read(app, Use::Session, presented).await else { return Ok(()) };
+    let Some(session) = claims.session().filter(|_| presented != new.token) else { return Ok(()) };
+    let now = app.now();
+    let found = app
+        .store
+        .authenticate_login(session, &claims.hash(), store::OrganizationChoice::ByDefault, now)
+        .await;
+    // In no organization, or no good any more.
+    let Ok((caller, _)) = found else { return Ok(()) };
+    let Ok(own) = caller.authorize_self("write:user") else { return Ok(()) };
+    let ending = ended(&own, EndReason::SignedOut, "signed in again with it");
+    match app.store.end_login(&own, session, &ending, now).await {
+        Ok(()) | Err(Error::Refused(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A session that is to be opened.
+pub(crate) struct New<'a> {
+    pub person: &'a Person,
+    pub long: bool,
+    /// The password, if it came with this request.
+    pub password: Option<&'a str>,
+    /// The password's hash that was checked.
+    pub password_hash: Option<String>,
+    pub methods: Vec<Method>,
+    /// When that was, if not just now.
+    pub authenticated: Option<Micros>,
+    pub origin: Origin,
+    pub alone: bool,
+    /// The caller whose key opens it.
+    pub by: Option<&'a Caller>,
+    pub scopes: Option<Scopes>,
+}
+
+/// Opens a session and signs its token.
+pub(crate) async fn open(app: &App, mut new: New<'_>) -> Result<Issued, Failure> {
+    let system = System::sign_in();
+    let owner = new.person.principal.id;
+    for _ in 0..TRIES {
+        let now = app.now();
+        let life = lifetime(app, new.long);
+        let until = new.by.and_then(Caller::expires).map_or(now + life, |until| until.min(now + life));
+        let key = match new.by.map(Caller::authentication) {
+            Some(Authentication::Key(key)) => Some(key),
+            _ => None,
+        };
+        let mut claims = Claims::new(owner.0, now, until, app.random_bytes());
+        if let Some(key) = key {
+            let secret = key_sessions::secret(app, key, new.scopes, claims.expires());
+            claims = Claims::new(owner.0, now, until, secret);
+        }
+        let login = Login {
+            id: SessionId::new(now, random_tail(app.random_bytes())),
+            owner,
+            revision: 1,
+            seen: now,
+            idle: Span::from(app.settings.login_idle).min(life),
+            expires: claims.expires(),
+            authenticated: new.authenticated.map_or(now, |at| at.min(now)),
+            methods: new.methods.clone(),
+            origin: new.origin.clone(),
+            credential: key,
+            scopes: new.scopes,
+            ended: None,
+        };
+        let open = app.store.list_open_logins(&system, owner).await?;
+        let opening = LoginExpectations {
+            password_hash: new.password_hash.clone(),
+            open: open.len(),
+            ending: endings(app, &open, new.alone, now),
+            bound: new.by.and_then(Caller::bound_organization),
+        };
+        match app.store.open_login(&system, login, &claims.hash(), &opening).await {
+            Ok(login) => {
+                claims.of_session(&login);
+                let token = tokens::sign(app, Use::Session, &claims).await?;
+                return Ok(Issued { token, expires: claims.expires() });
+            }
+            Err(Error::Stale) => judge_again(app, &mut new).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// Judges again what was shown, after something changed. Another hash of the same password is no other password.
+async fn judge_again(app: &App, new: &mut New<'_>) -> Result<(), Failure> {
+    // By its id: not everybody has an address.
+    let person = new.person.principal.id;
+    let granted = System::sign_in().grant_person(person);
+    if app.store.load_person(&granted).await?.principal.state != PrincipalState::Active {
+        return Err(Failure::Unauthenticated);
+    }
+    if new.password_hash.is_none() || app.store.load_password_hash(&granted).await? == new.password_hash {
+        return Ok(());
+    }
+    let password = new.password.ok_or(Failure::Unauthenticated)?;
+    new.password_hash = Some(kept_hash(app, person, password).await?.ok_or(Failure::Unauthenticated)?);
+    Ok(())
+}
+
+/// How long a session or a token lasts.
+pub(crate) fn lifetime(app: &App, long: bool) -> Span {
+    Span::from(if long { app.settings.login_long } else { app.settings.login_short })
+}
+
+/// What of the open sessions ends when one more is opened.
+fn endings(app: &App, open: &[Login], alone: bool, now: Micros) -> Vec<(SessionId, Ending)> {
+    let end = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
+    let (over, alive): (Vec<_>, Vec<_>) = open.iter().cloned().partition(|login| login.over(now).is_some());
+    let over = over.iter().map(|login| {
+        let reason = login.over(now).unwrap_or(EndReason::Expired);
+        (login.id, end(reason, "found to be over at a sign-in"))
+    });
+    let gone = if alone {
+        alive.iter().map(|login| (login.id, end(EndReason::SignedOut, "signed in alone elsewhere"))).collect()
+    } else {
+        let limit = app.settings.logins_per_user;
+        let evidence = format!("more than {limit} sessions, and this one was the least recently used");
+        let gone = displaced(&alive, limit).into_iter();
+        gone.map(|id| (id, end(EndReason::Displaced, &evidence))).collect::<Vec<_>>()
+    };
+    over.chain(gone).collect()
+}
+
+/// What a token is asked for.
+pub struct Wanted {
+    /// Whether it is to last.
+    pub long: bool,
+    /// What it may at most; nothing is what the caller's credential may.
+    pub scopes: Option<Scopes>,
+    /// What its owner wants to be in it.
+    pub claims: Option<Map<String, Value>>,
+    /// From where.
+    pub origin: Origin,
+}
+
+/// A new token: of the caller's own session, which lasts no longer than the one it came with, or of a session that its key
+/// opens or has opened. `presented` is what it came with.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`] for more than the caller's credential may; [`RequestFailure::TooManyRequests`] when the keys of
+/// the principal have opened too many sessions lately.
+pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) -> Result<Issued, Failure> {
+    let own = caller.authorize_self("write:user")?;
+    narrower(caller.scopes(), wanted.scopes)?;
+    let scopes = wanted.scopes.or(caller.scopes());
+    if let Authentication::Key(key) = caller.authentication() {
+        if let Some(issued) = key_sessions::reuse(app, caller, &own, key, scopes, wanted.long).await? {
+            return Ok(issued);
+        }
+        key_sessions::count(app, caller.principal())?;
+        let person = app.store.load_person(&own).await?;
+        let (long, origin) = (wanted.long, wanted.origin);
+        let (by, methods) = (Some(caller), vec![Method::Key]);
+        let (password, password_hash, authenticated) = (None, None, None);
+        let new = New {
+            person: &person,
+            long,
+            password,
+            password_hash,
+            methods,
+            authenticated,
+            origin,
+            alone: false,
+            by,
+            scopes,
+        };
+        return open(app, new).await;
+    }
+    let mut claims = tokens::read(app, Use::Session, presented).await?;
+    if let Authentication::Login(session) = caller.authentication() {
+        claims.of_session(&app.store.load_login(&own, session).await?);
+    }
+    let now = app.now();
+    // What somebody was given for an hour does not become a token for two weeks.
+    let until = (now + lifetime(app, wanted.long)).min(claims.expires());
+    claims.exp = until.0 / 1_000_000;
+    claims.iat = now.0 / 1_000_000;
+    claims.scope = scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "));
+    claims.claims = wanted.claims;
+    Ok(Issued { token: tokens::sign(app, Use::Session, &claims).await?, expires: claims.expires() })
+}
+
+/// That nothing is made that lets more through than what it is made with.
+///
+/// # Errors
+/// [`Refusal::OutOfScope`] with the first scope that is missing.
+pub fn narrower(own: Option<Scopes>, wanted: Option<Scopes>) -> Result<(), Refusal> {
+    let (Some(own), Some(wanted)) = (own, wanted) else { return Ok(()) };
+    match wanted.names().find(|name| !own.has(name)) {
+        Some(missing) => Err(Refusal::OutOfScope(missing)),
+        None => Ok(()),
+    }
+}
+
+/// Ends the caller's session, and all others of the person if asked. Says whether one was ended: a key has none.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn sign_out(app: &App, caller: &Caller, everywhere: bool) -> Result<bool, Failure> {
+    let own: GrantedPerson = caller.authorize_self("write:user")?;
+    let (now, ending) = (app.now(), ended(&own, EndReason::SignedOut, "signed out"));
+    if everywhere {
+        app.store.end_logins(&own, None, &ending, now).await?;
+        return Ok(true);
+    }
+    let Authentication::Login(session) = caller.authentication() else { return Ok(false) };
+    app.store.end_login(&own, session, &ending, now).await?;
+    Ok(true)
+}

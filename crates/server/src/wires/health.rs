@@ -1,0 +1,119 @@
+//! What no wire owns: health, readiness, metrics, and what the wires are.
+
+use super::openapi;
+use super::tenure::errors::TenureError;
+use crate::app::App;
+use crate::failure::{Failure, RequestFailure};
+use crate::http::middleware::{self, Wire};
+use crate::observe::METRICS_CONTENT_TYPE;
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+/// The routes, for the table of callers.
+pub const ROUTES: &[(&str, &str)] =
+    &[("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/openapi/{document}")];
+
+/// What a proxy adds: the peer is the proxy then, and who asks is somewhere else.
+const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
+
+const WIRE: Wire = Wire {
+    name: middleware::HOUSE,
+    word: |failure| TenureError::from(failure).into_response(),
+    authorize: None,
+};
+
+/// The routes.
+pub fn routes(app: &App) -> Router<App> {
+    let routes = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/openapi/{document}", get(document))
+        // Any path that no wire has: the layers are around this one too.
+        .fallback(no_route)
+        .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
+    middleware::around(routes, app, WIRE)
+}
+
+/// What any path gets that no wire has.
+pub async fn no_route() -> TenureError {
+    Failure::from(RequestFailure::NoRoute).into()
+}
+
+/// Whether requests can be served: the database answers and the server is not stopping.
+async fn ready(State(app): State<App>) -> Response {
+    if app.stop.is_cancelled() {
+        return unready("stopping");
+    }
+    let database = app.store.database();
+    if database.found_damage().is_some() {
+        return unready("the database is damaged: restore a backup");
+    }
+    let answers = async {
+        database.ping().await?;
+        database.newer_schema().await
+    };
+    match answers.await {
+        Ok(Some(schema)) => {
+            tracing::error!(schema, "a newer tenure has changed the database: stop this one");
+            unready("a newer tenure has changed the database: stop this server, and start the newer program")
+        }
+        Ok(None) => match app.clocks.doubt() {
+            Some(doubt) => format!("ready\n{doubt}\n").into_response(),
+            None => "ready\n".into_response(),
+        },
+        Err(error) => {
+            tracing::error!(%error, "the database does not answer");
+            unready("the database does not answer")
+        }
+    }
+}
+
+fn unready(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
+}
+
+/// `GET /metrics` beside the wires: for whoever is on this machine, unless metrics have a listener of their own. For others
+/// there is no such path: how many sessions, devices and requests there are is the operator's to know.
+async fn metrics(State(app): State<App>, request: Request) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let elsewhere = peer.is_some_and(|ConnectInfo(peer)| !peer.ip().to_canonical().is_loopback());
+    let passed_on = FORWARDED.iter().any(|header| request.headers().contains_key(*header));
+    if app.settings.metrics_listen.is_some() || passed_on || elsewhere {
+        return no_route().await.into_response();
+    }
+    encoded(&app)
+}
+
+/// Serves `/metrics` and nothing else on a listener of its own, until the server stops.
+pub async fn serve_metrics(app: App, listener: TcpListener) {
+    let stop = app.stop.clone();
+    let routes =
+        Router::new().route("/metrics", get(async |State(app): State<App>| encoded(&app))).with_state(app);
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "metrics are not served any more");
+    }
+}
+
+fn encoded(app: &App) -> Response {
+    let database = app.store.database();
+    app.metrics.set_database(database.write_counts(), database.found_damage().is_some());
+    match app.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
+        Err(error) => TenureError::from(Failure::internal(error)).into_response(),
+    }
+}
+
+/// The OpenAPI document of a wire: `probe.json`. It says nothing that the source does not say to everybody.
+async fn document(path: Result<Path<String>, PathRejection>) -> Result<Response, TenureError> {
+    let found = path.ok().and_then(|Path(file)| openapi::document(&file));
+    let bytes = found.ok_or(Failure::from(RequestFailure::NoRoute))?;
+    Ok(middleware::json_response(StatusCode::OK, bytes.to_vec()))
+}
