@@ -1,4 +1,4 @@
-//! What the pages show. The templates are in `crates/server/templates/door`.
+//! What the pages show. The templates are in `crates/server/templates/console`.
 
 use crate::operations::login::second_factor::Proposal;
 use askama::Template;
@@ -11,7 +11,7 @@ use qrcode::{EcLevel, QrCode};
 
 /// `/sign-in`.
 #[derive(Template, Default)]
-#[template(path = "door/sign_in.html")]
+#[template(path = "console/sign_in.html")]
 pub struct SignIn {
     /// What was not right.
     pub said: Option<String>,
@@ -31,7 +31,7 @@ pub struct SignIn {
 
 /// The second half of a sign-in.
 #[derive(Template)]
-#[template(path = "door/code.html")]
+#[template(path = "console/code.html")]
 pub struct Code {
     /// What was not right.
     pub said: Option<String>,
@@ -43,7 +43,7 @@ pub struct Code {
 
 /// `/restore`.
 #[derive(Template)]
-#[template(path = "door/restore.html")]
+#[template(path = "console/restore.html")]
 pub struct Restore {
     /// What was not right.
     pub said: Option<String>,
@@ -53,7 +53,7 @@ pub struct Restore {
 
 /// `/restore/verify`.
 #[derive(Template)]
-#[template(path = "door/verify.html")]
+#[template(path = "console/verify.html")]
 pub struct Verify {
     /// What was not right.
     pub said: Option<String>,
@@ -63,12 +63,12 @@ pub struct Verify {
 
 /// `/sign-out`.
 #[derive(Template)]
-#[template(path = "door/sign_out.html")]
+#[template(path = "console/sign_out.html")]
 pub struct SignOut;
 
 /// What failed.
 #[derive(Template)]
-#[template(path = "door/failed.html")]
+#[template(path = "console/failed.html")]
 pub struct Failed {
     /// In one sentence.
     pub said: String,
@@ -76,7 +76,7 @@ pub struct Failed {
 
 /// `/account`.
 #[derive(Template)]
-#[template(path = "door/account.html")]
+#[template(path = "console/account.html")]
 pub struct Account {
     /// Who.
     pub name: String,

@@ -1,7 +1,7 @@
 //! Files that come with messages: uploaded before, named by their URL in a message, read through a redirect.
 
-use super::caller::May;
 use super::errors::DevinError;
+use super::extractors::May;
 use super::sessions::{Answer, Texts, answer};
 use super::shapes::{Attached, file_id, organization_id};
 use crate::app::App;

@@ -1,10 +1,10 @@
 //! `/enterprise/sessions`: the sessions of the whole account. There is no create, end or archive here: a caller of the
 //! account uses the organization's paths for them.
 
-use super::caller::MayInAccount;
 use super::errors::DevinError;
-use super::lists::Scope;
+use super::extractors::MayInAccount;
 use super::query::Query;
+use super::session_lists::Scope;
 use super::sessions::{Answer, Texts, answer, shown};
 use super::shapes::{Insights, Seen, Session};
 use super::{attachments, insights, messages, tags};

@@ -1,7 +1,7 @@
 //! Insights: what can be counted of sessions. They are computed when they are read, so none is ever started.
 
-use super::caller::May;
-use super::lists::Scope;
+use super::extractors::May;
+use super::session_lists::Scope;
 use super::sessions::{Answer, Texts, answer};
 use super::shapes::{Insights, session_id};
 use crate::app::App;

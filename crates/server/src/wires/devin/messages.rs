@@ -1,10 +1,10 @@
 //! `/sessions/{devin}/messages`: what was said, oldest first, and saying something.
 
 use super::body::Body;
-use super::caller::May;
-use super::create;
+use super::create_session;
 use super::cursor::{self, Binding};
 use super::errors::DevinError;
+use super::extractors::May;
 use super::filter::paging;
 use super::query::Query;
 use super::sessions::{Answer, Texts, answer, shown};
@@ -71,9 +71,9 @@ pub async fn say(
     request: Request,
 ) -> Result<axum::response::Response, DevinError> {
     let body = Body::read(app, request).await?;
-    let other = create::in_name_of(granted, &body, "message_as_user_id")?;
-    let message =
-        create::message(app, granted.organization(), &body, "message", other).map_err(Failure::from)?;
+    let other = create_session::in_name_of(granted, &body, "message_as_user_id")?;
+    let message = create_session::message(app, granted.organization(), &body, "message", other)
+        .map_err(Failure::from)?;
     let (session, _) = agents::messages::post(app, granted, id, message).await?;
     shown(app, &session, Seen::Acted)
 }

@@ -6,28 +6,28 @@
 
 mod attachments;
 mod body;
-mod caller;
-mod create;
+mod create_session;
 mod cursor;
 mod enterprise;
 pub mod errors;
+mod extractors;
 mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod insights;
-mod lists;
+mod members;
 mod messages;
 mod organizations;
-mod people;
 mod query;
 mod roles;
 mod service_users;
+mod session_lists;
 mod sessions;
 mod shapes;
-mod short;
+mod short_lists;
 mod tags;
+mod unknown_parameters;
 mod usage;
-mod warning;
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
@@ -43,7 +43,7 @@ const WIRE: Wire = Wire {
     name: "devin",
     word: |failure| DevinError::from(failure).into_response(),
     authorize: Some(|app, parts| {
-        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+        Box::pin(async { extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
     }),
 };
 
@@ -108,15 +108,15 @@ routes! {
         POST "/sessions/{devin}/insights/generate" [] insights::generate;
         POST "/attachments" [] attachments::upload;
         GET "/attachments/{uuid}/{name}" [] attachments::fetch;
-        GET "/members/users" [short::KNOWN] people::list;
-        POST "/members/users" [] people::set;
-        DELETE "/members/users/{user}" [] people::remove;
-        GET "/members/service-users" [short::KNOWN] service_users::list;
-        GET "/service-users" [short::KNOWN] service_users::list;
+        GET "/members/users" [short_lists::KNOWN] members::list;
+        POST "/members/users" [] members::set;
+        DELETE "/members/users/{user}" [] members::remove;
+        GET "/members/service-users" [short_lists::KNOWN] service_users::list;
+        GET "/service-users" [short_lists::KNOWN] service_users::list;
         POST "/service-users" [] service_users::create;
         GET "/service-users/{user}" [] service_users::get;
         DELETE "/service-users/{user}" [] service_users::delete;
-        GET "/service-users/{user}/api-keys" [short::KNOWN] service_users::list_keys;
+        GET "/service-users/{user}/api-keys" [short_lists::KNOWN] service_users::list_keys;
         POST "/service-users/{user}/api-keys" [] service_users::create_key;
         DELETE "/service-users/{user}/api-keys/{key}" [] service_users::revoke_key;
         POST "/service-users/{user}/api-keys/{key}/rotate" [] service_users::rotate_key;
@@ -124,21 +124,21 @@ routes! {
         GET "/audit-logs" [usage::KNOWN_OF_AUDIT] usage::audit_logs;
     }
     others {
-        GET "/self" [] people::myself;
+        GET "/self" [] members::myself;
         GET "/attachments/{link}" [] attachments::open;
-        GET "/enterprise/organizations" [short::KNOWN] organizations::list;
+        GET "/enterprise/organizations" [short_lists::KNOWN] organizations::list;
         POST "/enterprise/organizations" [] organizations::create;
         GET "/enterprise/organizations/{org}" [] organizations::get;
         PATCH "/enterprise/organizations/{org}" [] organizations::change;
         DELETE "/enterprise/organizations/{org}" [] organizations::delete;
-        GET "/enterprise/members/users" [short::KNOWN] people::list_in_account;
-        GET "/enterprise/members/users/{user}" [] people::get_in_account;
-        GET "/enterprise/members/service-users" [short::KNOWN] service_users::list;
-        GET "/enterprise/service-users" [short::KNOWN] service_users::list;
+        GET "/enterprise/members/users" [short_lists::KNOWN] members::list_in_account;
+        GET "/enterprise/members/users/{user}" [] members::get_in_account;
+        GET "/enterprise/members/service-users" [short_lists::KNOWN] service_users::list;
+        GET "/enterprise/service-users" [short_lists::KNOWN] service_users::list;
         POST "/enterprise/service-users" [] service_users::create;
         GET "/enterprise/service-users/{user}" [] service_users::get;
         DELETE "/enterprise/service-users/{user}" [] service_users::delete;
-        GET "/enterprise/service-users/{user}/api-keys" [short::KNOWN] service_users::list_keys;
+        GET "/enterprise/service-users/{user}/api-keys" [short_lists::KNOWN] service_users::list_keys;
         POST "/enterprise/service-users/{user}/api-keys" [] service_users::create_key;
         DELETE "/enterprise/service-users/{user}/api-keys/{key}" [] service_users::revoke_key;
         POST "/enterprise/service-users/{user}/api-keys/{key}/rotate" [] service_users::rotate_key;
@@ -169,7 +169,7 @@ pub fn routes(app: &App) -> Router<App> {
         routes.nest(prefix, table()).route(&format!("{prefix}/{{*rest}}"), any(no_route))
     });
     let routes = routes
-        .layer(from_fn(warning::around))
+        .layer(from_fn(unknown_parameters::around))
         .method_not_allowed_fallback(|| async { DevinError::from(Failure::from(RequestFailure::Method)) });
     middleware::around(routes, app, WIRE)
 }

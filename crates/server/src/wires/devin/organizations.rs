@@ -1,11 +1,11 @@
 //! `/enterprise/organizations`: the account's organizations with their limits.
 
 use super::body::Body;
-use super::caller::MayInAccount;
 use super::errors::DevinError;
+use super::extractors::MayInAccount;
 use super::sessions::{Answer, Texts, answer};
 use super::shapes::{organization_id, seconds};
-use super::short::{self, Reader};
+use super::short_lists::{self, Reader};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::Whole;
@@ -63,7 +63,7 @@ pub async fn list(admin: Admin, State(app): State<App>, RawQuery(query): RawQuer
     let all = administration::organizations(&app, &admin.granted).await?;
     let reader =
         Reader { list: "organizations", principal: Some(admin.caller.principal()), organization: None };
-    short::page(&app, &reader, query.as_deref(), all, |(organization, _)| organization.id.0, shown)
+    short_lists::page(&app, &reader, query.as_deref(), all, |(organization, _)| organization.id.0, shown)
 }
 
 /// `POST /enterprise/organizations`.

@@ -4,7 +4,7 @@
 //! * joined by commas, `tags=a,b` (the official `devinai`);
 //! * everything in `qs`: as one JSON object, or as `qs[tags][]=a` (generated TypeScript clients).
 //!
-//! A name that no list knows is no error, as with the vendor; [`super::warning`] says in the answer that it was
+//! A name that no list knows is no error, as with the vendor; [`super::unknown_parameters`] says in the answer that it was
 //! not used.
 
 use domain::Refusal;

@@ -1,7 +1,7 @@
 //! Roles: the vendor's words for ours.
 
 use super::body::Body;
-use super::caller::MayInAccount;
+use super::extractors::MayInAccount;
 use super::sessions::{Answer, answer};
 use super::shapes::Page;
 use crate::operations::access::service_users::RoleOf;

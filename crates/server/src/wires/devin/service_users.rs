@@ -1,12 +1,12 @@
 //! Service users and their keys, of an organization and of the account. A key's secret is shown once.
 
 use super::body::Body;
-use super::caller::{self, Known, MayInAccount};
 use super::errors::DevinError;
+use super::extractors::{self, Known, MayInAccount};
 use super::roles::{self, RoleShape};
 use super::sessions::{Answer, Texts, answer};
 use super::shapes::{organization_id, principal_id, read_principal_id, seconds};
-use super::short::{self, Reader};
+use super::short_lists::{self, Reader};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::KeptInstead;
@@ -49,7 +49,7 @@ impl FromRequestParts<App> for Place {
         }
         let Known(caller) = Known::from_request_parts(parts, app).await?;
         let granted = caller.authorize::<ManageServiceUsers>().map_err(Failure::from)?;
-        caller::fresh::<ManageServiceUsers>(parts, app, &caller)?;
+        extractors::fresh::<ManageServiceUsers>(parts, app, &caller)?;
         Ok(Place { of: Of::Organization(granted), principal: caller.principal() })
     }
 }
@@ -124,7 +124,14 @@ fn expires(app: &App, body: &Body) -> Result<Option<Micros>, Refusal> {
 pub async fn list(place: Place, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
     let all = service_users::list(&app, &place.of).await?;
     let reader = place.reader("service-users");
-    short::page(&app, &reader, query.as_deref(), all, |user| user.principal.id.0, |user| place.shown(user))
+    short_lists::page(
+        &app,
+        &reader,
+        query.as_deref(),
+        all,
+        |user| user.principal.id.0,
+        |user| place.shown(user),
+    )
 }
 
 /// `POST /service-users`: with its first key.
@@ -164,7 +171,7 @@ pub async fn list_keys(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let all = service_users::keys(&app, &place.of, user_id(&path).map_err(Failure::from)?).await?;
-    short::page(&app, &place.reader("keys"), query.as_deref(), all, |key| key.id.0, key_shape)
+    short_lists::page(&app, &place.reader("keys"), query.as_deref(), all, |key| key.id.0, key_shape)
 }
 
 /// `POST /service-users/{user}/api-keys`.

@@ -1,11 +1,11 @@
 //! `/organizations/{org}/sessions`: list, create, get, end, put away and bring back.
 
 use super::body::Body;
-use super::caller::May;
-use super::create;
+use super::create_session;
 use super::errors::DevinError;
-use super::lists::Scope;
+use super::extractors::May;
 use super::query::Query;
+use super::session_lists::Scope;
 use super::shapes::{Seen, Session, read_session_id};
 use crate::app::App;
 use crate::failure::Failure;
@@ -86,7 +86,7 @@ pub async fn list(
 /// `POST /sessions`.
 pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body = Body::read(&app, request).await?;
-    let new = create::read(&app, &granted, &body)?;
+    let new = create_session::read(&app, &granted, &body)?;
     let session = agents::create::create(&app, &granted, new).await?;
     shown(&app, &session, Seen::Acted)
 }

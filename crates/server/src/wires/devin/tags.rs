@@ -1,8 +1,8 @@
 //! `/sessions/{devin}/tags`: read, add, replace. The vendor has no way to remove one alone.
 
 use super::body::Body;
-use super::caller::May;
-use super::create;
+use super::create_session;
+use super::extractors::May;
 use super::sessions::{Answer, Texts, answer};
 use crate::app::App;
 use crate::failure::Failure;
@@ -33,7 +33,7 @@ pub async fn change(
 ) -> Answer {
     let body = Body::read(app, request).await?;
     let needed = || Refusal::invalid("tags", format!("a list of at most {MAX_TAGS} texts"));
-    let tags = create::tags(&body).and_then(|tags| tags.ok_or_else(needed)).map_err(Failure::from)?;
+    let tags = create_session::tags(&body).and_then(|tags| tags.ok_or_else(needed)).map_err(Failure::from)?;
     let update = Update { tags: Some(update(tags)), ..Update::default() };
     of(&agents::sessions::update(app, granted, id, update).await?)
 }

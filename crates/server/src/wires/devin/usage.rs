@@ -1,7 +1,7 @@
 //! What was used and what was done: daily consumption, the queue, the audit log.
 
-use super::caller::{May, MayInAccount};
 use super::cursor::{self, Binding};
+use super::extractors::{May, MayInAccount};
 use super::filter::{LAST_SECOND, paging};
 use super::query::Query;
 use super::sessions::{Answer, answer};

@@ -1,8 +1,8 @@
 //! `/v1/agents`: who works in sessions.
 
-use super::answer::{Answer, Output, PathText, fields, text};
-use super::caller::May;
+use super::extractors::May;
 use super::ids;
+use super::output::{Answer, Output, PathText, fields, text};
 use super::query::Query;
 use super::shapes::{AgentShape, Capability, Page};
 use crate::app::App;

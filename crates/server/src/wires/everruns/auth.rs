@@ -1,8 +1,8 @@
 //! `/v1/auth/me`: who the credential belongs to.
 
-use super::answer::{Answer, Output};
-use super::caller::Known;
+use super::extractors::Known;
 use super::ids::{self, Prefixed};
+use super::output::{Answer, Output};
 use crate::app::App;
 use crate::operations::access::whoami;
 use crate::operations::directory::organizations;

@@ -1,10 +1,10 @@
 //! `POST /v1/commands/{name}`: what the command line sends instead of REST, for the commands of sessions.
 
-use super::answer::{Output, PathText, text};
-use super::caller::Known;
 use super::errors::EverrunsError;
+use super::extractors::Known;
+use super::output::{Output, PathText, text};
 use super::query::Query;
-use super::{counts, events, ids, messages, sessions};
+use super::{events, ids, messages, sessions, stats};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware;
@@ -69,8 +69,8 @@ async fn carry_out(
             agents::sessions::unpin(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
             Ok(Output::nothing())
         }
-        "get_session_stats" => counts::count(app, &caller.authorize()?).await,
-        "get_session_facets" => counts::divide(app, &caller.authorize()?, &Query::of_command(params)?).await,
+        "get_session_stats" => stats::count(app, &caller.authorize()?).await,
+        "get_session_facets" => stats::divide(app, &caller.authorize()?, &Query::of_command(params)?).await,
         "list_events" => {
             events::page(app, &caller.authorize()?, session()?, &Query::of_command(&rest)?).await
         }

@@ -1,11 +1,11 @@
 //! `/v1/sessions/{session}/events`: what happened, by page.
 
-use super::answer::{Answer, Output, PathText, text};
-use super::caller::May;
+use super::event_shapes::{Streamed, Told, offset};
+use super::extractors::May;
 use super::ids;
+use super::output::{Answer, Output, PathText, text};
 use super::query::Query;
 use super::shapes::Page;
-use super::telling::{Streamed, Told, offset};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::agents;

@@ -1,10 +1,10 @@
 //! `/v1/sessions/{session}/messages`, and the export of all of them.
 
-use super::answer::{Answer, Output, PathText, fields, text};
-use super::caller::May;
-use super::content::{Sent, Shown};
 use super::errors::EverrunsError;
+use super::extractors::May;
 use super::ids;
+use super::message_content::{Sent, Shown};
+use super::output::{Answer, Output, PathText, fields, text};
 use super::query::Query;
 use super::shapes::Page;
 use crate::app::App;

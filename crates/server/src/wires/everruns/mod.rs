@@ -4,25 +4,25 @@
 //! published clients send and read (everruns-sdk 0.1.0 to 0.3.1, everruns-cli 0.50.1).
 
 mod agents;
-mod answer;
 mod auth;
-mod caller;
 mod commands;
-mod content;
-mod counts;
 pub mod errors;
+mod event_shapes;
 mod events;
+mod extractors;
 mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod ids;
-mod kept;
+mod message_content;
 mod messages;
+mod output;
 mod query;
+mod session_extras;
 mod sessions;
 mod shapes;
 mod sse;
-mod telling;
+mod stats;
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
@@ -69,7 +69,7 @@ const WIRE: Wire = Wire {
     name: "everruns",
     word: |failure| EverrunsError::from(failure).into_response(),
     authorize: Some(|app, parts| {
-        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+        Box::pin(async { extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
     }),
 };
 
@@ -84,8 +84,8 @@ fn paths() -> Router<App> {
         .route("/v1/agents", get(agents::list).post(agents::create))
         .route("/v1/agents/{agent}", get(agents::get).patch(agents::update).delete(agents::delete))
         .route("/v1/sessions", get(sessions::list).post(sessions::create))
-        .route("/v1/sessions/stats", get(counts::stats))
-        .route("/v1/sessions/facets", get(counts::facets))
+        .route("/v1/sessions/stats", get(stats::stats))
+        .route("/v1/sessions/facets", get(stats::facets))
         .route("/v1/sessions/{session}", get(sessions::get).patch(sessions::update).delete(sessions::delete))
         .route("/v1/sessions/{session}/cancel", post(sessions::cancel))
         .route("/v1/sessions/{session}/pin", put(sessions::pin).delete(sessions::unpin))

@@ -1,9 +1,9 @@
 //! `/v1/sessions`: list, create, get, change, delete, cancel, pin, archive.
 
-use super::answer::{Answer, Output, PathText, fields, text};
-use super::caller::May;
-use super::kept::Kept;
+use super::extractors::May;
+use super::output::{Answer, Output, PathText, fields, text};
 use super::query::Query;
+use super::session_extras::Kept;
 use super::shapes::{Capability, Page, Session};
 use super::{filter, ids};
 use crate::app::App;

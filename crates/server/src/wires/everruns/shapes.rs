@@ -4,7 +4,7 @@
 //! first generation demand `agent_id`, those of today `harness_id`: both are always there.
 
 use super::ids::{self, Prefixed};
-use super::kept::Kept;
+use super::session_extras::Kept;
 use crate::http::rfc3339::Time;
 use domain::agent::{Agent, AgentSession, Usage};
 use domain::json::Json;

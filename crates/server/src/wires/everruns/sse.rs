@@ -4,13 +4,13 @@
 //! have posted a message. A reader that comes back with the last id it saw has seen each event once. The stream keeps
 //! a position and a few frames: a slow reader costs no memory, and is cut after a while.
 
-use super::answer::{PathText, text};
-use super::caller::{Known, Visitor};
 use super::errors::EverrunsError;
+use super::event_shapes::{Streamed, Told};
 use super::events::{Kinds, catch_up};
+use super::extractors::{Known, Visitor};
 use super::ids;
+use super::output::{PathText, text};
 use super::query::Query;
-use super::telling::{Streamed, Told};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::observe::Looking;

@@ -27,10 +27,10 @@ use domain::ids::OrganizationId;
 use sha2::{Digest, Sha256};
 use store::{Caller, OrganizationChoice};
 
-const STYLE: &str = include_str!("../../../templates/device.css");
+const STYLE: &str = include_str!("../../../templates/console/device.css");
 
 #[derive(Template, Default)]
-#[template(path = "device.html")]
+#[template(path = "console/device.html")]
 struct Page {
     style: &'static str,
     /// What went wrong, in one sentence.

@@ -1,7 +1,7 @@
 //! `/api/v1/sessions/{session}/devices`: ask for a device, look, release.
 
-use super::caller::May;
 use super::errors::MobileError;
+use super::extractors::May;
 use super::sessions::{SessionPath, answer, session_id};
 use super::shapes::{Allocated, Allocation, List};
 use crate::app::App;

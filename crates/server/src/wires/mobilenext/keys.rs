@@ -1,7 +1,7 @@
 //! `/api/v1/keys`: one's own, for who has signed in; an API key is refused with 403, as the vendor says.
 
-use super::caller::Known;
 use super::errors::MobileError;
+use super::extractors::Known;
 use super::sessions::answer;
 use super::shapes::{List, Time};
 use crate::app::App;

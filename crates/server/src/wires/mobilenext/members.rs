@@ -4,8 +4,8 @@
 //! Taking an invitation back, changing a role and ending a membership are its console's; here they are in the same
 //! style.
 
-use super::caller::{Known, May};
 use super::errors::MobileError;
+use super::extractors::{Known, May};
 use super::keys::{IdPath, id};
 use super::sessions::answer;
 use super::shapes::Time;

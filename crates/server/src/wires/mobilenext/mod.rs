@@ -4,11 +4,11 @@
 //! open clients send and read (mobilecli 1.0.9 and 1.0.0, mobilewright 0.0.57). Keys, members and invitations as the
 //! vendor's pages describe them.
 
-mod caller;
 mod device_login;
 mod device_page;
 mod devices;
 pub mod errors;
+mod extractors;
 mod keys;
 mod members;
 mod organizations;
@@ -59,7 +59,7 @@ const WIRE: Wire = Wire {
     name: "mobilenext",
     word: |failure| MobileError::from(failure).into_response(),
     authorize: Some(|app, parts| {
-        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+        Box::pin(async { extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
     }),
 };
 

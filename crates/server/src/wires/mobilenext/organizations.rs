@@ -1,7 +1,7 @@
 //! `/api/v1/organizations`.
 
-use super::caller::Known;
 use super::errors::MobileError;
+use super::extractors::Known;
 use super::sessions::answer;
 use super::shapes::{List, OrganizationEntry};
 use crate::app::App;

@@ -1,7 +1,7 @@
 //! `/api/v1/sessions`: list, create, get, end.
 
-use super::caller::May;
 use super::errors::MobileError;
+use super::extractors::May;
 use super::shapes::{List, Session, parse_time};
 use crate::app::App;
 use crate::failure::Failure;

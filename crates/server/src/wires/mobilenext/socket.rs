@@ -3,8 +3,8 @@
 //! Every frame of a client is one JSON-RPC request. No frame is sent before the answer to the first one:
 //! mobilecli takes whatever comes first for its answer.
 
-use super::caller;
 use super::errors::MobileError;
+use super::extractors;
 use super::rpc::{self, Reply};
 use super::shapes::RemoteDevice;
 use crate::app::App;
@@ -105,7 +105,7 @@ pub async fn open(
     };
     let credential = said(&app, &headers, query.as_deref());
     let address = middleware::address(&extensions);
-    let visitor = Visitor { credential, chosen: caller::chosen(&headers), address };
+    let visitor = Visitor { credential, chosen: extractors::chosen(&headers), address };
     let upgrade = upgrade.read_buffer_size(READ_BYTES);
     let (span, tasks) = (Span::current(), app.tasks.clone());
     match admit(&app, &extensions, &visitor).await {

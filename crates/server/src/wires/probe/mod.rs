@@ -3,8 +3,8 @@
 //! Sources: the vendor's OpenAPI documents of 2025-06-24 and 2025-07-30. No public client of this part is known, so
 //! where they are silent the answers are decided here, and said where they are made.
 
-mod caller;
 pub mod errors;
+mod extractors;
 mod fields;
 mod passwords;
 mod sessions;
@@ -53,7 +53,9 @@ const WIRE: Wire = Wire {
     name: "probe",
     word: |failure| ProbeError::from(failure).into_response(),
     authorize: Some(|app, parts| {
-        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.caller) })
+        Box::pin(async {
+            extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.caller)
+        })
     }),
 };
 
@@ -83,7 +85,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/frontend/api/v1/user/{user}", get(users::get).put(users::change_of))
         .route("/frontend/{*rest}", any(no_route))
         .method_not_allowed_fallback(|| async { ProbeError::from(Failure::from(RequestFailure::Method)) })
-        .layer(from_fn_with_state(app.clone(), caller::deprecate));
+        .layer(from_fn_with_state(app.clone(), extractors::deprecate));
     middleware::around(routes, app, WIRE)
 }
 

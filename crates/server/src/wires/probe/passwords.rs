@@ -1,6 +1,6 @@
 //! Passwords that are changed or forgotten, and addresses that are shown to be somebody's.
 
-use super::caller::Known;
+use super::extractors::Known;
 use super::fields::{Fields, Reads};
 use super::sessions::no_robot;
 use super::shapes::{Answer, Success, Verified, answer};

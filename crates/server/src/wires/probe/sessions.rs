@@ -1,6 +1,6 @@
 //! `/auth/session`, and signing in and out.
 
-use super::caller::{Known, SameSite};
+use super::extractors::{Known, SameSite};
 use super::fields::{Fields, Reads};
 use super::shapes::{Answer, Session, Sessions, SignedIn, SignedOut, Token, answer};
 use crate::app::App;

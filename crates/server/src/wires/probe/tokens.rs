@@ -1,6 +1,6 @@
 //! `/auth/api-token`. In the path a key is named by its id, or by its secret as the vendor does.
 
-use super::caller::Known;
+use super::extractors::Known;
 use super::fields::{Fields, Reads};
 use super::shapes::{Answer, ApiKey, ApiTokens, answer};
 use crate::app::App;

@@ -1,6 +1,6 @@
 //! `/user`: the caller and its sub users. Users have numbers here.
 
-use super::caller::{Known, Maybe};
+use super::extractors::{Known, Maybe};
 use super::fields::{Fields, Reads};
 use super::shapes::{Anonymous, Answer, Filter, Pagination, Sort, User, UserShort, Users, answer};
 use crate::app::App;

@@ -1,7 +1,7 @@
 //! `GET /tenure/v1/changes`: the change feed of an organization.
 
-use super::caller::May;
 use super::errors::TenureError;
+use super::extractors::May;
 use crate::app::App;
 use crate::http::middleware::query_number;
 use crate::operations::feed;

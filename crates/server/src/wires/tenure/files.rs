@@ -3,8 +3,8 @@
 //! A client's address carries a token, which is the right to use it: the vendor's clients send no credential
 //! there. A host uses its key.
 
-use super::caller::Serving;
 use super::errors::TenureError;
+use super::extractors::Serving;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::Whole;

@@ -1,7 +1,7 @@
 //! `GET /tenure/v1/host`: the WebSocket of a host. The frames are those of the `protocol` crate.
 
-use super::caller::{self, Known};
 use super::errors::TenureError;
+use super::extractors::{self, Known};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
@@ -50,7 +50,7 @@ pub async fn open(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let serves = match caller::serves(&headers) {
+    let serves = match extractors::serves(&headers) {
         Ok(serves) => serves,
         Err(refusal) => return TenureError::from(Failure::from(refusal)).into_response(),
     };

@@ -1,7 +1,7 @@
 //! `/tenure/v1/login-sessions`: everybody's, for administrators of the account.
 
-use super::caller::Known;
 use super::errors::TenureError;
+use super::extractors::Known;
 use super::me::Session;
 use crate::app::App;
 use crate::failure::Failure;

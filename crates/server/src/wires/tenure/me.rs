@@ -1,7 +1,7 @@
 //! `/tenure/v1/me`: who the caller is, its sessions, its password and its second factor.
 
-use super::caller::Known;
 use super::errors::TenureError;
+use super::extractors::Known;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware;

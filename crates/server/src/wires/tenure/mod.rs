@@ -1,14 +1,14 @@
 //! Tenure's own wire: what no product of the others has. The change feed, the hosts, the files between
 //! clients and hosts, and the work of agents for their workers.
 
-mod caller;
 mod changes;
-mod door;
 pub mod errors;
+mod extractors;
 mod files;
 mod host;
 mod login_sessions;
 mod me;
+mod sign_in;
 mod users;
 mod work;
 
@@ -55,7 +55,7 @@ const WIRE: Wire = Wire {
     name: "tenure",
     word: |failure| TenureError::from(failure).into_response(),
     authorize: Some(|app, parts| {
-        Box::pin(async { caller::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+        Box::pin(async { extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
     }),
 };
 
@@ -78,8 +78,8 @@ pub fn routes(app: &App) -> Router<App> {
 
 fn people() -> Router<App> {
     Router::new()
-        .route("/tenure/v1/sign-in", post(door::sign_in))
-        .route("/tenure/v1/sign-in/code", post(door::code))
+        .route("/tenure/v1/sign-in", post(sign_in::sign_in))
+        .route("/tenure/v1/sign-in/code", post(sign_in::code))
         .route("/tenure/v1/login-sessions/revoke", post(login_sessions::revoke))
         .route("/tenure/v1/users/{user}/suspension", put(users::suspend).delete(users::resume))
         .route("/tenure/v1/me", get(me::get))

@@ -1,7 +1,7 @@
 //! `/tenure/v1/users`: people, for administrators of the account.
 
-use super::caller::Known;
 use super::errors::TenureError;
+use super::extractors::Known;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::directory::suspensions;

@@ -1,7 +1,7 @@
 //! The work of agents, as their workers ask for it: `protocol::work` says what is asked and answered.
 
-use super::caller::Serving;
 use super::errors::TenureError;
+use super::extractors::Serving;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::credential;

@@ -1,7 +1,7 @@
 //! `/v1/sessions/stats` and `/v1/sessions/facets`: how many sessions there are of what.
 
-use super::answer::{Answer, Output};
-use super::caller::May;
+use super::extractors::May;
+use super::output::{Answer, Output};
 use super::query::Query;
 use super::{filter, ids};
 use crate::app::App;

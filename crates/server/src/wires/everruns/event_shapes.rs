@@ -1,7 +1,7 @@
 //! What happened: events as this wire tells them.
 
-use super::content::Shown;
 use super::ids::{self, Prefixed};
+use super::message_content::Shown;
 use crate::http::rfc3339::Time;
 use domain::agent::{Event, EventKind, Message};
 use domain::ids::{AgentId, MessageId, TurnId};

@@ -1,7 +1,7 @@
 //! What is said: the parts of messages, as clients send them and as they are shown.
 
-use super::answer::fields;
 use super::ids::{self, Prefixed};
+use super::output::fields;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::object;
 use crate::http::object::AnyObject;

@@ -1,12 +1,12 @@
 //! Who calls, and the members of an organization and of the account.
 
 use super::body::Body;
-use super::caller::{Known, May, MayInAccount};
 use super::errors::DevinError;
+use super::extractors::{Known, May, MayInAccount};
 use super::roles::{self, RoleShape};
 use super::sessions::{Answer, Texts, answer};
 use super::shapes::{organization_id, principal_id, read_principal_id};
-use super::short::{self, Reader};
+use super::short_lists::{self, Reader};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::Whole;
@@ -72,7 +72,7 @@ pub async fn list_in_account(
 ) -> Answer {
     let all = administration::people(&app, &account.granted).await?;
     let reader = Reader { list: "users", principal: Some(account.caller.principal()), organization: None };
-    short::page(&app, &reader, query.as_deref(), all, |(principal, _)| principal.id.0, account_user)
+    short_lists::page(&app, &reader, query.as_deref(), all, |(principal, _)| principal.id.0, account_user)
 }
 
 /// `GET /enterprise/members/users/{user}`.
@@ -100,7 +100,7 @@ pub async fn list(
     let here = Some(granted.organization());
     let reader = Reader { list: "members", principal: granted.principal(), organization: here };
     let shown = |(principal, role): &(Principal, Role)| user(principal, vec![assignment(here, *role)]);
-    short::page(&app, &reader, query.as_deref(), people, |(principal, _)| principal.id.0, shown)
+    short_lists::page(&app, &reader, query.as_deref(), people, |(principal, _)| principal.id.0, shown)
 }
 
 /// `POST /members/users`: changes what a member is; with a key of the account, also makes somebody one.
