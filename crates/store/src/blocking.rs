@@ -20,7 +20,10 @@ static PLACES: LazyLock<Semaphore> = LazyLock::new(|| {
 ///
 /// # Errors
 /// [`Error::Database`] when the work panics.
-pub async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+pub async fn run_by_size<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
     if bytes < LARGE {
         return Ok(work());
     }

@@ -3,8 +3,8 @@
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, ViewSessions};
 use crate::database::Row;
-use crate::devices::sessions::session_id;
-use crate::rows::{any, batch, values, word};
+use crate::devices::sessions::read_session_id;
+use crate::rows::{any_rows, batch, parse_word, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::ids::OrganizationId;
@@ -36,7 +36,7 @@ impl Store {
         let counters = "SELECT sequence, pruned FROM counters WHERE organization = $1";
         // In one snapshot: a reader that goes on from `latest` must have been given all lines up to it.
         let both = vec![(lines, values![after, limit]), (counters, values![])];
-        let [rows, counters] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let [rows, counters] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
         let (latest, pruned) = match counters.first() {
             Some(row) => (row.int(0)?, row.int(1)?),
             None => (0, 0),
@@ -54,17 +54,17 @@ impl Store {
         let sql = "SELECT c.organization FROM counters c
                    WHERE EXISTS (SELECT 1 FROM changes f WHERE f.organization = c.organization
                                  AND f.sequence = c.pruned + 1 AND f.at_us < $1)";
-        for row in self.everywhere(system, Scan(sql), values![before]).await? {
+        for row in self.read_unscoped(system, Scan(sql), values![before]).await? {
             let organization = OrganizationId(row.id(0)?);
             let statements = vec![
-                any(
+                any_rows(
                     "UPDATE counters SET pruned = COALESCE(
                          (SELECT sequence - 1 FROM changes WHERE organization = $1 AND at_us >= $2
                           ORDER BY sequence LIMIT 1), sequence)
                      WHERE organization = $1",
                     values![organization, before],
                 ),
-                any(
+                any_rows(
                     "DELETE FROM changes WHERE organization = $1
                          AND sequence <= (SELECT pruned FROM counters WHERE organization = $1)",
                     values![organization],
@@ -81,11 +81,11 @@ fn line(organization: OrganizationId, row: &Row) -> Result<FeedLine> {
         sequence: row.int(0)?,
         session: SessionKey {
             organization,
-            kind: word(&row.text(1)?, Kind::parse)?,
-            id: session_id(row, 2)?,
+            kind: parse_word(&row.text(1)?, Kind::parse)?,
+            id: read_session_id(row, 2)?,
         },
         revision: row.int(4)?,
-        what: word(&row.text(5)?, What::parse)?,
+        what: parse_word(&row.text(5)?, What::parse)?,
         at: Micros(row.int(6)?),
     })
 }

@@ -1,6 +1,6 @@
 //! Between rows and the domain's types.
 
-use crate::blocking::aside;
+use crate::blocking::run_by_size;
 use crate::database::{Batch, DatabaseError, Row, Statement, Value};
 use crate::{Error, Result};
 use domain::ids::{
@@ -43,12 +43,12 @@ macro_rules! values {
 pub(crate) use values;
 
 /// A statement that may change any number of rows.
-pub(crate) fn any(sql: &'static str, values: Vec<Value>) -> Statement {
+pub(crate) fn any_rows(sql: &'static str, values: Vec<Value>) -> Statement {
     Statement { sql, values, exactly_one: false }
 }
 
 /// A statement that must change one row, or else the batch is undone.
-pub(crate) fn one(sql: &'static str, values: Vec<Value>) -> Statement {
+pub(crate) fn one_row(sql: &'static str, values: Vec<Value>) -> Statement {
     Statement { sql, values, exactly_one: true }
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn batch<const N: usize>(locks: [OrganizationId; N], statements: Vec<
 
 /// What a word in the store means. A word that is not known was written by a newer version: better an error than
 /// a guess.
-pub(crate) fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+pub(crate) fn parse_word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
     parse(text)
         .ok_or_else(|| Error::Database(DatabaseError::Failed(format!("unknown word {text:?} in the store"))))
 }
@@ -73,20 +73,20 @@ pub(crate) fn maybe_time(row: &Row, column: usize) -> Result<Option<Micros>> {
 /// A column of scopes; NULL is no bound.
 pub(crate) fn maybe_scopes(row: &Row, column: usize) -> Result<Option<Scopes>> {
     let text = row.maybe_text(column)?;
-    text.map(|text| word(&text, |text| Scopes::parse(text.split_whitespace()))).transpose()
+    text.map(|text| parse_word(&text, |text| Scopes::parse(text.split_whitespace()))).transpose()
 }
 
 /// Scopes as they are kept.
-pub(crate) fn scopes_text(scopes: Option<Scopes>) -> Option<String> {
+pub(crate) fn format_scopes(scopes: Option<Scopes>) -> Option<String> {
     scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "))
 }
 
 /// Four columns: when something ended, why, by whom, and what that was judged by.
-pub(crate) fn ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)>> {
+pub(crate) fn read_ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)>> {
     let (Some(at), Some(reason)) = (row.maybe_int(column)?, row.maybe_text(column + 1)?) else {
         return Ok(None);
     };
-    let reason = word(&reason, EndReason::parse)?;
+    let reason = parse_word(&reason, EndReason::parse)?;
     let actor = row.maybe_id(column + 2)?.map(PrincipalId);
     Ok(Some((
         Micros(at),
@@ -99,32 +99,32 @@ pub(crate) fn ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)
 pub(crate) const MAX_PAGE_BYTES: i64 = 4 << 20;
 
 /// Reads rows; see [`aside`].
-pub(crate) async fn read_all<T: Send + 'static>(
+pub(crate) async fn read_rows<T: Send + 'static>(
     rows: Vec<Row>,
     read: impl Fn(&Row) -> Result<T> + Send + 'static,
 ) -> Result<Vec<T>> {
     let bytes = rows.iter().map(Row::bytes_held).sum();
-    aside(bytes, move || rows.iter().map(read).collect()).await?
+    run_by_size(bytes, move || rows.iter().map(read).collect()).await?
 }
 
 /// What is kept as JSON. Everything that is written here can be written as JSON.
-pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| damaged(&error))
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| json_error(&error))
 }
 
 /// What was kept as JSON.
-pub(crate) fn from_json<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T> {
-    serde_json::from_str(row.text_ref(column)?).map_err(|error| damaged(&error))
+pub(crate) fn parse_json<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T> {
+    serde_json::from_str(row.text_ref(column)?).map_err(|error| json_error(&error))
 }
 
-fn damaged(error: &serde_json::Error) -> Error {
+fn json_error(error: &serde_json::Error) -> Error {
     // Only its kind and place: its text may quote what is kept.
     let place = format!("{:?} at {}:{}", error.classify(), error.line(), error.column());
     Error::Database(DatabaseError::Failed(format!("JSON in the store: {place}")))
 }
 
 /// A pattern for LIKE that finds a text anywhere, with `\` as its escape.
-pub(crate) fn containing(text: &str) -> String {
+pub(crate) fn like_pattern(text: &str) -> String {
     let mut pattern = String::from("%");
     for c in text.to_lowercase().chars() {
         if matches!(c, '%' | '_' | '\\') {
@@ -137,7 +137,7 @@ pub(crate) fn containing(text: &str) -> String {
 }
 
 /// What an offset gave, with the total that a second statement counted.
-pub(crate) fn listed<T>(items: Vec<T>, total: &[Row], offset: u64) -> Result<Listed<T>> {
+pub(crate) fn list_page<T>(items: Vec<T>, total: &[Row], offset: u64) -> Result<Listed<T>> {
     let total = total.first().map_or(Ok(0), |row| row.int(0))?;
     let total = u64::try_from(total).unwrap_or(0);
     let more = offset.saturating_add(items.len() as u64) < total;

@@ -4,9 +4,9 @@
 //! prints its URL). Without it they are skipped, except in CI, where a skipped test would look like a passed one.
 
 use crate::access::ViewSessions;
-use crate::agents::filter::Reach;
+use crate::agents::filter::ListReach;
 use crate::database::{Database, MIGRATIONS, OpenMode, Statement};
-use crate::rows::{any, batch};
+use crate::rows::{any_rows, batch};
 use crate::{Granted, GrantedAccount, Result, Store};
 use domain::agent::SessionFilter;
 use domain::page::Select;
@@ -33,12 +33,13 @@ pub async fn part_of_list(
     let select = Select::Before { position: None, limit };
     let rows = match reach {
         Reached::Organization(granted) => {
-            let (sql, values) = store.list(Reach::Organization, filter, select).swap_remove(part as usize);
-            store.within(granted, sql, values).await?
+            let (sql, values) =
+                store.list_queries(ListReach::Organization, filter, select).swap_remove(part as usize);
+            store.read(granted, sql, values).await?
         }
         Reached::Account(granted) => {
-            let question = store.list(Reach::Account, filter, select).swap_remove(part as usize);
-            store.across(granted, vec![question]).await?.pop().unwrap_or_default()
+            let question = store.list_queries(ListReach::Account, filter, select).swap_remove(part as usize);
+            store.read_account(granted, vec![question]).await?.pop().unwrap_or_default()
         }
     };
     match part {
@@ -54,7 +55,7 @@ pub async fn part_of_list(
 /// Those of the database.
 pub async fn lose_answers(store: &Store) -> Result<()> {
     let sql = "UPDATE idempotency SET status = NULL, headers = NULL, body = NULL, created_us = 0";
-    Ok(store.database.apply(batch([], vec![any(sql, Vec::new())])).await?)
+    Ok(store.database.apply(batch([], vec![any_rows(sql, Vec::new())])).await?)
 }
 
 /// Whose sessions are listed.
@@ -93,7 +94,7 @@ pub const ENDLESS: Endless = Endless {
 #[must_use]
 pub fn endless(database: &Database) -> Statement {
     let sql = if database.kind() == "sqlite" { ENDLESS.sqlite } else { ENDLESS.postgres };
-    any(sql, Vec::new())
+    any_rows(sql, Vec::new())
 }
 
 /// The moment at which test databases are made: 2026-01-01, in microseconds since 1970.
@@ -211,7 +212,7 @@ fn server() -> Option<String> {
 }
 
 /// The URL of another database on the same server.
-fn beside(server: &str, name: &str) -> String {
+fn database_url(server: &str, name: &str) -> String {
     let (address, query) =
         server.split_once('?').map_or((server, String::new()), |(a, q)| (a, format!("?{q}")));
     let after_scheme = address.find("://").map_or(0, |at| at + 3);
@@ -234,7 +235,7 @@ async fn create(client: &Client, server: String, template: &str) -> TestPlace {
     let id: Uuid = client.query_one("SELECT gen_random_uuid()", &[]).await.expect("an id").get(0);
     let name = format!("tenure_test_{}", id.simple());
     client.batch_execute(&format!("CREATE DATABASE {name} {template}")).await.expect("a test database");
-    TestPlace { url: beside(&server, &name), cleanup: Cleanup::Database { server, name } }
+    TestPlace { url: database_url(&server, &name), cleanup: Cleanup::Database { server, name } }
 }
 
 /// The name of a migrated database to copy, which is made if it is not there.
@@ -264,7 +265,7 @@ async fn make_template(client: &Client, server: &str, name: &str) {
     let step = async |sql: String| client.batch_execute(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     step(format!("DROP DATABASE IF EXISTS {making} WITH (FORCE)")).await;
     step(format!("CREATE DATABASE {making}")).await;
-    let url = beside(server, &making);
+    let url = database_url(server, &making);
     Database::open(&url, OpenMode::Migrate, MADE_US).await.expect("the template").close().await;
     step(format!("ALTER DATABASE {making} RENAME TO {name}")).await;
 }
@@ -333,13 +334,13 @@ pub async fn rows_of_strangers(store: &Store) -> Result<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::beside;
+    use super::database_url;
 
     #[test]
     fn another_database_on_the_same_server() {
-        assert_eq!(beside("postgres://u@h:1/postgres?x=y", "d"), "postgres://u@h:1/d?x=y");
-        assert_eq!(beside("postgres://u@h", "d"), "postgres://u@h/d");
-        assert_eq!(beside("postgres://u@%2Ftmp/a", "d"), "postgres://u@%2Ftmp/d");
-        assert_eq!(beside("postgres:///a?host=/tmp", "d"), "postgres:///d?host=/tmp");
+        assert_eq!(database_url("postgres://u@h:1/postgres?x=y", "d"), "postgres://u@h:1/d?x=y");
+        assert_eq!(database_url("postgres://u@h", "d"), "postgres://u@h/d");
+        assert_eq!(database_url("postgres://u@%2Ftmp/a", "d"), "postgres://u@%2Ftmp/d");
+        assert_eq!(database_url("postgres:///a?host=/tmp", "d"), "postgres:///d?host=/tmp");
     }
 }

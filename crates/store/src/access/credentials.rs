@@ -1,13 +1,13 @@
 //! API keys, and who is calling with one.
 
 use crate::access::authentication::Authentication;
-use crate::access::idempotency::makes;
+use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Caller, System};
 use crate::audit::attribution::Attribution;
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{Row, Statement};
-use crate::rows::{any, batch, maybe_scopes, maybe_time, one, scopes_text, values, word};
+use crate::rows::{any_rows, batch, format_scopes, maybe_scopes, maybe_time, one_row, parse_word, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash, Wire};
@@ -69,10 +69,10 @@ impl Store {
         let system = System::secret_lookup();
         let limits = self.key_limits;
         let values = values![&secret.0[..], now, limits.too_old(now), limits.too_idle(now)];
-        let rows = self.everywhere(&system, CALLER, values).await?;
+        let rows = self.read_unscoped(&system, CALLER, values).await?;
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let (key, created) = (CredentialId(first.id(9)?), Micros(first.int(10)?));
-        let caller = caller_of(self, &system, &rows, Authentication::Key(key), chosen).await?;
+        let caller = build_caller(self, &system, &rows, Authentication::Key(key), chosen).await?;
         Ok(Caller { until: limits.until(created, caller.until), ..caller })
     }
 
@@ -84,7 +84,7 @@ impl Store {
         account: PermissionSet,
     ) -> Result<()> {
         let sql = "SELECT 1 FROM organizations WHERE id = $1 AND deleted_us IS NULL";
-        let exists = !self.everywhere(system, sql, values![organization]).await?.is_empty();
+        let exists = !self.read_unscoped(system, sql, values![organization]).await?.is_empty();
         if exists && account != PermissionSet::default() { Ok(()) } else { Err(Refusal::NotAMember.into()) }
     }
 
@@ -97,7 +97,7 @@ impl Store {
     ) -> Result<()> {
         let sql = "UPDATE credentials SET last_used_us = $2
                    WHERE id = $1 AND (last_used_us IS NULL OR last_used_us < $2)";
-        Ok(self.database.apply(batch([], vec![any(sql, values![credential, now])])).await?)
+        Ok(self.database.apply(batch([], vec![any_rows(sql, values![credential, now])])).await?)
     }
 
     /// Keeps a new key. Its secret is not kept, only the hash.
@@ -110,9 +110,9 @@ impl Store {
         new: &Credential,
         hash: &SecretHash,
     ) -> Result<()> {
-        let mut statements = creation(new, hash, system.0);
-        statements.extend(makes(system, new.id.0));
-        self.insert_credential(statements, &key_made(system.0, new, None)).await
+        let mut statements = key_statements(new, hash, system.0);
+        statements.extend(record_creation(system, new.id.0));
+        self.insert_credential(statements, &key_created_entry(system.0, new, None)).await
     }
 
     pub(crate) async fn insert_credential(
@@ -120,7 +120,7 @@ impl Store {
         statements: Vec<Statement>,
         line: &NewAuditEntry,
     ) -> Result<()> {
-        self.apply(audited([], statements, line)?, |statement| match statement {
+        self.apply(batch_with_entry([], statements, line)?, |statement| match statement {
             0 => Refusal::NotFound(Thing::Principal).into(),
             _ => Error::Stale,
         })
@@ -129,12 +129,12 @@ impl Store {
 
     /// All keys, the oldest first.
     pub async fn list_credentials(&self, system: &System) -> Result<Vec<Credential>> {
-        self.everywhere(system, Scan(CREDENTIAL), values![]).await?.iter().map(credential).collect()
+        self.read_unscoped(system, Scan(CREDENTIAL), values![]).await?.iter().map(credential).collect()
     }
 }
 
 /// A line of the audit log about a key.
-pub(crate) fn key_line(
+pub(crate) fn key_entry(
     by: Attribution,
     action: &str,
     key: &Credential,
@@ -145,22 +145,22 @@ pub(crate) fn key_line(
 }
 
 /// The line of the audit log about a new key. Neither its secret nor a part of it is in there.
-pub(crate) fn key_made(by: Attribution, new: &Credential, scopes: Option<Scopes>) -> NewAuditEntry {
+pub(crate) fn key_created_entry(by: Attribution, new: &Credential, scopes: Option<Scopes>) -> NewAuditEntry {
     let details = json!({
         "of": new.principal, "name": new.name, "wire": new.wire.name(),
-        "expires_us": new.expires.map(|expires| expires.0), "scopes": scopes_text(scopes),
+        "expires_us": new.expires.map(|expires| expires.0), "scopes": format_scopes(scopes),
     });
-    key_line(by, "key.create", new, details, new.created)
+    key_entry(by, "key.create", new, details, new.created)
 }
 
 /// Makes a key; its first statement expects that its owner exists. The key notes what `by` came with, and may be used
 /// from nowhere that the key may not be used from which it was made with.
-pub(crate) fn creation(new: &Credential, hash: &SecretHash, by: Attribution) -> Vec<Statement> {
-    let principal = one(
+pub(crate) fn key_statements(new: &Credential, hash: &SecretHash, by: Attribution) -> Vec<Statement> {
+    let principal = one_row(
         "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
         values![new.principal],
     );
-    let insert = one(
+    let insert = one_row(
         "INSERT INTO credentials
              (id, hash, principal, organization, wire, name, suffix, created_us, expires_us, made_by, made_in,
               networks)
@@ -187,7 +187,7 @@ pub(crate) fn creation(new: &Credential, hash: &SecretHash, by: Attribution) -> 
 }
 
 /// The caller that rows describe, one for each membership; see [`CALLER`].
-pub(crate) async fn caller_of(
+pub(crate) async fn build_caller(
     store: &Store,
     system: &System,
     rows: &[Row],
@@ -202,7 +202,7 @@ pub(crate) async fn caller_of(
     let memberships =
         rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;
     let default = first.maybe_id(4)?.map(OrganizationId);
-    let kind = word(&first.text(2)?, principal_kind)?;
+    let kind = parse_word(&first.text(2)?, principal_kind)?;
     let organization = choose(chosen, bound, kind, default, &memberships)?;
     let role = memberships.iter().find(|member| Some(member.organization) == organization);
     let permissions = role.map_or(PermissionSet::default(), |member| member.role.permissions());
@@ -262,7 +262,7 @@ fn choose(
 }
 
 fn account_permissions(row: &Row) -> Result<PermissionSet> {
-    let role = row.maybe_text(3)?.map(|name| word(&name, AccountRole::parse)).transpose()?;
+    let role = row.maybe_text(3)?.map(|name| parse_word(&name, AccountRole::parse)).transpose()?;
     Ok(role.map_or(PermissionSet::default(), AccountRole::permissions))
 }
 
@@ -270,7 +270,7 @@ fn membership(row: &Row) -> Result<Option<Membership>> {
     let (Some(organization), Some(role)) = (row.maybe_id(5)?, row.maybe_text(6)?) else {
         return Ok(None);
     };
-    Ok(Some(Membership { organization: OrganizationId(organization), role: word(&role, Role::parse)? }))
+    Ok(Some(Membership { organization: OrganizationId(organization), role: parse_word(&role, Role::parse)? }))
 }
 
 pub(crate) fn principal_kind(name: &str) -> Option<PrincipalKind> {
@@ -282,7 +282,7 @@ pub(crate) fn credential(row: &Row) -> Result<Credential> {
         id: CredentialId(row.id(0)?),
         principal: PrincipalId(row.id(1)?),
         organization: row.maybe_id(2)?.map(OrganizationId),
-        wire: word(&row.text(3)?, Wire::parse)?,
+        wire: parse_word(&row.text(3)?, Wire::parse)?,
         name: row.text(4)?,
         suffix: row.text(5)?,
         created: Micros(row.int(6)?),
@@ -296,5 +296,5 @@ pub(crate) fn credential(row: &Row) -> Result<Credential> {
 
 /// A column of networks; NULL is everywhere.
 fn networks(row: &Row, column: usize) -> Result<Networks> {
-    row.maybe_text(column)?.map_or(Ok(Networks::default()), |text| word(&text, Networks::parse))
+    row.maybe_text(column)?.map_or(Ok(Networks::default()), |text| parse_word(&text, Networks::parse))
 }

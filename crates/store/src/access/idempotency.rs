@@ -4,7 +4,7 @@ use crate::access::authentication::Authentication;
 use crate::access::{Caller, Granted, PermissionType, System, UseSessions};
 use crate::audit::attribution::Grant;
 use crate::database::{Row, Statement};
-use crate::rows::{any, batch, one, values};
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::time::Micros;
@@ -109,7 +109,7 @@ impl Store {
         expires: Micros,
     ) -> Result<IdempotencyState> {
         loop {
-            if let Some(held) = self.held(scope, now).await? {
+            if let Some(held) = self.read_repeated(scope, now).await? {
                 return Ok(held);
             }
             let old = "DELETE FROM idempotency WHERE organization = $1 AND scope = $2 AND expires_us <= $3";
@@ -117,8 +117,8 @@ impl Store {
                        VALUES ($1, $2, $3, $4, $5)";
             let (organization, hash) = (scope.organization, &scope.hash[..]);
             let statements = vec![
-                any(old, values![organization, hash, now]),
-                one(new, values![organization, hash, &digest[..], now, expires]),
+                any_rows(old, values![organization, hash, now]),
+                one_row(new, values![organization, hash, &digest[..], now, expires]),
             ];
             match self.apply(batch([], statements), |_| Error::Stale).await {
                 // Another request with the key was faster.
@@ -128,11 +128,11 @@ impl Store {
         }
     }
 
-    async fn held(&self, scope: &IdempotencyScope, now: Micros) -> Result<Option<IdempotencyState>> {
+    async fn read_repeated(&self, scope: &IdempotencyScope, now: Micros) -> Result<Option<IdempotencyState>> {
         let sql = "SELECT digest, created_us, status, headers, body, authority FROM idempotency
                    WHERE organization = $1 AND scope = $2 AND expires_us > $3";
-        let rows = self.within(&scope.proof(), sql, values![&scope.hash[..], now]).await?;
-        rows.first().map(held).transpose()
+        let rows = self.read(&scope.proof(), sql, values![&scope.hash[..], now]).await?;
+        rows.first().map(read_repeated).transpose()
     }
 
     /// Keeps the answer of a request that was begun.
@@ -151,7 +151,7 @@ impl Store {
             &answer.body[..],
             &answer.authority[..]
         ];
-        Ok(self.database.apply(batch([], vec![any(sql, values)])).await?)
+        Ok(self.database.apply(batch([], vec![any_rows(sql, values)])).await?)
     }
 
     /// Begins a request again whose server died: one that asks now may, whoever asks at the same time may not.
@@ -163,7 +163,7 @@ impl Store {
     ) -> Result<bool> {
         let sql = "UPDATE idempotency SET created_us = $4
                    WHERE organization = $1 AND scope = $2 AND created_us = $3 AND status IS NULL";
-        let statement = one(sql, values![scope.organization, &scope.hash[..], started, now]);
+        let statement = one_row(sql, values![scope.organization, &scope.hash[..], started, now]);
         match self.apply(batch([], vec![statement]), |_| Error::Stale).await {
             Err(Error::Stale) => Ok(false),
             outcome => outcome.map(|()| true),
@@ -177,7 +177,8 @@ impl Store {
                       WHERE organization = $1 AND scope = $2 AND status IS NULL AND made IS NULL";
         let free = "UPDATE idempotency SET created_us = 0
                     WHERE organization = $1 AND scope = $2 AND status IS NULL";
-        let statements = [forget, free].map(|sql| any(sql, values![scope.organization, &scope.hash[..]]));
+        let statements =
+            [forget, free].map(|sql| any_rows(sql, values![scope.organization, &scope.hash[..]]));
         Ok(self.database.apply(batch([], statements.to_vec())).await?)
     }
 
@@ -185,26 +186,26 @@ impl Store {
     pub async fn find_earlier_creation(&self, proof: &impl Grant) -> Result<Option<Uuid>> {
         let Some(scope) = proof.attribution().attempt else { return Ok(None) };
         let sql = "SELECT made FROM idempotency WHERE organization = $1 AND scope = $2";
-        let rows = self.within(&scope.proof(), sql, values![&scope.hash[..]]).await?;
+        let rows = self.read(&scope.proof(), sql, values![&scope.hash[..]]).await?;
         Ok(rows.first().map(|row| row.maybe_id(0)).transpose()?.flatten())
     }
 
     /// Forgets what has expired.
     pub async fn prune_idempotency(&self, _: &System, now: Micros) -> Result<()> {
         let sql = "DELETE FROM idempotency WHERE expires_us <= $1";
-        Ok(self.database.apply(batch([], vec![any(sql, values![now])])).await?)
+        Ok(self.database.apply(batch([], vec![any_rows(sql, values![now])])).await?)
     }
 }
 
 /// Notes in the batch that makes something what it made, if the request may be repeated. Not met when the same request
 /// has made something already.
-pub(crate) fn makes(proof: &impl Grant, id: Uuid) -> Option<Statement> {
+pub(crate) fn record_creation(proof: &impl Grant, id: Uuid) -> Option<Statement> {
     let scope = proof.attribution().attempt?;
     let sql = "UPDATE idempotency SET made = $3 WHERE organization = $1 AND scope = $2 AND made IS NULL";
-    Some(one(sql, values![scope.organization, &scope.hash[..], id]))
+    Some(one_row(sql, values![scope.organization, &scope.hash[..], id]))
 }
 
-fn held(row: &Row) -> Result<IdempotencyState> {
+fn read_repeated(row: &Row) -> Result<IdempotencyState> {
     let digest = <[u8; 32]>::try_from(row.bytes_ref(0)?).unwrap_or_default();
     let status = row.maybe_int(2)?.map(|status| u16::try_from(status).unwrap_or_default());
     let answer = match status {

@@ -3,13 +3,13 @@
 //!
 //! Revoking a key revokes its family, so that who found a key keeps nothing that they made with it.
 
-use crate::access::credentials::{ONE, credential, key_line};
+use crate::access::credentials::{ONE, credential, key_entry};
 use crate::access::{GrantedPerson, System};
 use crate::audit::attribution::Grant;
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::Statement;
-use crate::logins::sessions::{Ends, NONE, end, end_of_key, ends};
-use crate::rows::{any, one, values};
+use crate::logins::sessions::{EndStatements, NONE, end_key_sessions, end_statements, ends};
+use crate::rows::{any_rows, one_row, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
@@ -63,57 +63,57 @@ macro_rules! good {
 
 /// Which keys are revoked together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Root {
+pub(crate) enum KeyRoot {
     /// A key and its family.
     Key(CredentialId),
     /// All keys of a principal and their families.
     Owner(PrincipalId),
 }
 
-impl Root {
+impl KeyRoot {
     fn id(self) -> Uuid {
         match self {
-            Root::Key(key) => key.0,
-            Root::Owner(owner) => owner.0,
+            KeyRoot::Key(key) => key.0,
+            KeyRoot::Owner(owner) => owner.0,
         }
     }
 
     /// Revokes the keys and ends the login sessions that they opened. The batch must lock [`OrganizationId::PEOPLE`].
     pub(crate) fn revocation(self, actor: Option<PrincipalId>, now: Micros) -> Vec<Statement> {
-        const SESSIONS_OF_KEY: Ends = ends!(
+        const SESSIONS_OF_KEY: EndStatements = ends!(
             "created_us IN (SELECT l.created_us FROM logins l WHERE l.credential IN (",
             of_key!(),
             ")) AND created_us <> $3"
         );
-        const SESSIONS_OF_OWNER: Ends = ends!(
+        const SESSIONS_OF_OWNER: EndStatements = ends!(
             "created_us IN (SELECT l.created_us FROM logins l WHERE l.credential IN (",
             of_owner!(),
             ")) AND created_us <> $3"
         );
         let (sql, sessions) = match self {
-            Root::Key(_) => (revoke!(of_key!()), SESSIONS_OF_KEY),
-            Root::Owner(_) => (revoke!(of_owner!()), SESSIONS_OF_OWNER),
+            KeyRoot::Key(_) => (revoke!(of_key!()), SESSIONS_OF_KEY),
+            KeyRoot::Owner(_) => (revoke!(of_owner!()), SESSIONS_OF_OWNER),
         };
-        let mut statements = vec![any(sql, values![now, self.id()])];
-        statements.extend(end(&sessions, self.id(), NONE, &revoked(actor), now));
+        let mut statements = vec![any_rows(sql, values![now, self.id()])];
+        statements.extend(end_statements(&sessions, self.id(), NONE, &key_revoked_ending(actor), now));
         statements
     }
 }
 
 /// How the sessions end that a revoked key opened.
-pub(crate) fn revoked(actor: Option<PrincipalId>) -> Ending {
+pub(crate) fn key_revoked_ending(actor: Option<PrincipalId>) -> Ending {
     let evidence = "the key that opened it was revoked".to_owned();
     Ending { reason: EndReason::Revoked, actor, evidence }
 }
 
 impl Store {
     /// The keys of a family that are not revoked, for the audit log: their times are compared with one that no key has.
-    pub(crate) async fn good_keys(&self, root: Root) -> Result<Vec<Uuid>> {
+    pub(crate) async fn list_valid_keys(&self, root: KeyRoot) -> Result<Vec<Uuid>> {
         let sql = match root {
-            Root::Key(_) => good!(of_key!()),
-            Root::Owner(_) => good!(of_owner!()),
+            KeyRoot::Key(_) => good!(of_key!()),
+            KeyRoot::Owner(_) => good!(of_owner!()),
         };
-        let rows = self.everywhere(&System::secret_lookup(), sql, values![NONE, root.id()]).await?;
+        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![NONE, root.id()]).await?;
         let mut ids = rows.iter().map(|row| Ok(row.id(0)?)).collect::<Result<Vec<_>>>()?;
         ids.sort();
         Ok(ids)
@@ -124,23 +124,23 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`] when there is no such key.
     pub async fn revoke_credential(&self, system: &System, id: CredentialId, now: Micros) -> Result<()> {
-        let rows = self.everywhere(system, ONE, values![id]).await?;
+        let rows = self.read_unscoped(system, ONE, values![id]).await?;
         let key = rows.first().map(credential).transpose()?.ok_or(Refusal::NotFound(Thing::Credential))?;
-        let all = self.good_keys(Root::Key(id)).await?;
+        let all = self.list_valid_keys(KeyRoot::Key(id)).await?;
         let line =
-            key_line(system.0, "key.revoke", &key, json!({ "of": key.principal, "revoked": all }), now);
-        let statements = Root::Key(id).revocation(system.0.principal, now);
-        Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
+            key_entry(system.0, "key.revoke", &key, json!({ "of": key.principal, "revoked": all }), now);
+        let statements = KeyRoot::Key(id).revocation(system.0.principal, now);
+        Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?).await?)
     }
 
     /// Revokes all keys of the person and their families for ever, and ends the sessions that they opened.
     pub async fn revoke_all_api_keys(&self, granted: &GrantedPerson, now: Micros) -> Result<()> {
-        let root = Root::Owner(granted.person());
-        let details = json!({ "revoked": self.good_keys(root).await? });
+        let root = KeyRoot::Owner(granted.person());
+        let details = json!({ "revoked": self.list_valid_keys(root).await? });
         let line =
             NewAuditEntry::new(granted.attribution(), "key.revoke_all", granted.person(), details, now);
         let statements = root.revocation(granted.actor(), now);
-        Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
+        Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?).await?)
     }
 
     /// Lets a new key take the place of an old one, which is revoked alone: what was made with the old one belongs to
@@ -155,7 +155,7 @@ impl Store {
         new: CredentialId,
         now: Micros,
     ) -> Result<()> {
-        let rows = self.everywhere(system, ONE, values![old]).await?;
+        let rows = self.read_unscoped(system, ONE, values![old]).await?;
         let key = rows.first().map(credential).transpose()?.ok_or(Refusal::NotFound(Thing::Credential))?;
         let own_maker =
             "UPDATE credentials SET made_by = (SELECT k.made_by FROM credentials k WHERE k.id = $2)
@@ -164,14 +164,14 @@ impl Store {
         let revoke =
             "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $2), recoverable = NULL WHERE id = $1";
         let mut statements = vec![
-            any(own_maker, values![new, old]),
-            any(children, values![new, old]),
-            one(revoke, values![old, now]),
+            any_rows(own_maker, values![new, old]),
+            any_rows(children, values![new, old]),
+            one_row(revoke, values![old, now]),
         ];
-        statements.extend(end_of_key(old, &revoked(system.0.principal), now));
+        statements.extend(end_key_sessions(old, &key_revoked_ending(system.0.principal), now));
         let details = json!({ "of": key.principal, "revoked": [old.0], "successor": new.0 });
-        let line = key_line(system.0, "key.revoke", &key, details, now);
-        self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| {
+        let line = key_entry(system.0, "key.revoke", &key, details, now);
+        self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?, |_| {
             Refusal::NotFound(Thing::Credential).into()
         })
         .await

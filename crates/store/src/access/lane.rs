@@ -7,7 +7,7 @@ use crate::{Result, Store};
 use domain::ids::OrganizationId;
 
 /// A statement that reads. A plain text finds a bounded number of rows by a key; see [`Scan`] for the others.
-pub(crate) trait Reads: Copy + Send + Sync {
+pub(crate) trait ReadStatement: Copy + Send + Sync {
     /// Whether it may take long.
     const SCANS: bool;
 
@@ -20,7 +20,7 @@ pub(crate) trait Reads: Copy + Send + Sync {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scan(pub(crate) &'static str);
 
-impl Reads for &'static str {
+impl ReadStatement for &'static str {
     const SCANS: bool = false;
 
     fn sql(self) -> &'static str {
@@ -28,7 +28,7 @@ impl Reads for &'static str {
     }
 }
 
-impl Reads for Scan {
+impl ReadStatement for Scan {
     const SCANS: bool = true;
 
     fn sql(self) -> &'static str {
@@ -38,7 +38,7 @@ impl Reads for Scan {
 
 impl Attribution {
     /// For whom a scan is.
-    pub(crate) fn asker(self, organization: OrganizationId) -> ScanCaller {
+    pub(crate) fn scan_caller(self, organization: OrganizationId) -> ScanCaller {
         match self.principal {
             Some(principal) => ScanCaller::Caller { principal: principal.0, organization: organization.0 },
             None => ScanCaller::Tenure,
@@ -48,20 +48,20 @@ impl Attribution {
 
 impl System {
     /// For whom a scan is: for an administrator, or for Tenure itself.
-    pub(crate) fn asker(&self) -> ScanCaller {
-        self.0.asker(OrganizationId::ACCOUNT)
+    pub(crate) fn scan_caller(&self) -> ScanCaller {
+        self.0.scan_caller(OrganizationId::ACCOUNT)
     }
 }
 
 impl Store {
     /// Reads statements of one kind at one moment, in their lane.
-    pub(crate) async fn ask<S: Reads>(
+    pub(crate) async fn read_in_lane<S: ReadStatement>(
         &self,
-        asker: ScanCaller,
+        caller: ScanCaller,
         statements: Vec<Statement>,
     ) -> Result<Vec<Vec<Row>>> {
         if S::SCANS {
-            return Ok(self.database.scan(asker, statements).await?);
+            return Ok(self.database.scan(caller, statements).await?);
         }
         #[cfg(feature = "testing")]
         for statement in &statements {
@@ -71,12 +71,12 @@ impl Store {
     }
 
     /// Reads one statement in its lane.
-    pub(crate) async fn ask_one<S: Reads>(
+    pub(crate) async fn read_one<S: ReadStatement>(
         &self,
-        asker: ScanCaller,
+        caller: ScanCaller,
         statement: Statement,
     ) -> Result<Vec<Row>> {
-        Ok(self.ask::<S>(asker, vec![statement]).await?.into_iter().next().unwrap_or_default())
+        Ok(self.read_in_lane::<S>(caller, vec![statement]).await?.into_iter().next().unwrap_or_default())
     }
 }
 
@@ -94,7 +94,7 @@ async fn check_plan(database: &Database, statement: &Statement) {
     if !matches!(database, Database::Sqlite(_)) || !is_new {
         return;
     }
-    let sql = crate::agents::filter::kept(format!("EXPLAIN QUERY PLAN {}", statement.sql));
+    let sql = crate::agents::filter::intern_sql(format!("EXPLAIN QUERY PLAN {}", statement.sql));
     let Ok(plan) = database.read(sql, statement.values.clone()).await else { return };
     let lines: Vec<String> = plan.iter().filter_map(|row| row.text(3).ok()).collect();
     assert!(

@@ -1,14 +1,16 @@
 //! A person's own API keys, as it sees and changes them.
 
 use crate::access::GrantedPerson;
-use crate::access::credentials::{creation, credential, credential_columns, key_line, key_made};
-use crate::access::idempotency::makes;
-use crate::access::key_families::Root;
+use crate::access::credentials::{
+    credential, credential_columns, key_created_entry, key_entry, key_statements,
+};
+use crate::access::idempotency::record_creation;
+use crate::access::key_families::KeyRoot;
 use crate::audit::attribution::Grant;
-use crate::audit::log::audited;
+use crate::audit::log::batch_with_entry;
 use crate::database::Row;
-use crate::logins::sessions::end_of_key;
-use crate::rows::{any, maybe_scopes, maybe_time, one, scopes_text, values};
+use crate::logins::sessions::end_key_sessions;
+use crate::rows::{any_rows, format_scopes, maybe_scopes, maybe_time, one_row, values};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash};
@@ -57,10 +59,10 @@ impl Store {
     /// The person's keys that were not revoked, also those that have expired; the oldest first.
     pub async fn list_api_keys(&self, granted: &GrantedPerson) -> Result<Vec<ApiKey>> {
         let sql = tokens!("ORDER BY created_us, id");
-        self.everywhere(&System::secret_lookup(), sql, values![granted.person()])
+        self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()])
             .await?
             .iter()
-            .map(token)
+            .map(read_api_key)
             .collect()
     }
 
@@ -73,13 +75,13 @@ impl Store {
         let person = granted.person();
         let rows = match name {
             ApiKeyName::Id(id) => {
-                self.everywhere(&system, tokens!("AND id = $2"), values![person, id]).await?
+                self.read_unscoped(&system, tokens!("AND id = $2"), values![person, id]).await?
             }
             ApiKeyName::Secret(hash) => {
-                self.everywhere(&system, tokens!("AND hash = $2"), values![person, &hash.0[..]]).await?
+                self.read_unscoped(&system, tokens!("AND hash = $2"), values![person, &hash.0[..]]).await?
             }
         };
-        rows.first().map(token).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Credential).into())
+        rows.first().map(read_api_key).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Credential).into())
     }
 
     /// Keeps a new key of the person.
@@ -90,13 +92,13 @@ impl Store {
         hash: &SecretHash,
     ) -> Result<()> {
         assert_eq!(granted.person(), new.credential.principal, "a proof opens its own person only");
-        let mut statements = creation(&new.credential, hash, granted.attribution());
+        let mut statements = key_statements(&new.credential, hash, granted.attribution());
         let sql = "UPDATE credentials SET scopes = $2, updated_us = $3, recoverable = $4 WHERE id = $1";
         let values =
-            values![new.credential.id, scopes_text(new.scopes), new.updated, new.recoverable.as_deref()];
-        statements.push(one(sql, values));
-        statements.extend(makes(granted, new.credential.id.0));
-        let line = key_made(granted.attribution(), &new.credential, new.scopes);
+            values![new.credential.id, format_scopes(new.scopes), new.updated, new.recoverable.as_deref()];
+        statements.push(one_row(sql, values));
+        statements.extend(record_creation(granted, new.credential.id.0));
+        let line = key_created_entry(granted.attribution(), &new.credential, new.scopes);
         self.insert_credential(statements, &line).await
     }
 
@@ -113,14 +115,14 @@ impl Store {
         secret: Option<(&SecretHash, &str)>,
     ) -> Result<()> {
         let (id, now) = (before.credential.id, after.updated);
-        let change = one(
+        let change = one_row(
             "UPDATE credentials SET scopes = $4, expires_us = $5, updated_us = $6, recoverable = $7
              WHERE id = $1 AND principal = $2 AND COALESCE(updated_us, created_us) = $3 AND revoked_us IS NULL",
             values![
                 id,
                 granted.person(),
                 before.updated,
-                scopes_text(after.scopes),
+                format_scopes(after.scopes),
                 after.credential.expires,
                 now,
                 after.recoverable.as_deref()
@@ -129,19 +131,19 @@ impl Store {
         let mut statements = vec![change];
         if let Some((hash, suffix)) = secret {
             let sql = "UPDATE credentials SET hash = $2, suffix = $3 WHERE id = $1";
-            statements.push(any(sql, values![id, &hash.0[..], suffix]));
+            statements.push(any_rows(sql, values![id, &hash.0[..], suffix]));
         }
         let evidence = "the key that opened it was changed".to_owned();
         let ending = Ending { reason: EndReason::Revoked, actor: granted.actor(), evidence };
-        statements.extend(end_of_key(id, &ending, now));
+        statements.extend(end_key_sessions(id, &ending, now));
         let terms = |token: &ApiKey| {
             let expires = token.credential.expires.map(|expires| expires.0);
-            json!({ "of": token.credential.principal, "scopes": scopes_text(token.scopes), "expires_us": expires })
+            json!({ "of": token.credential.principal, "scopes": format_scopes(token.scopes), "expires_us": expires })
         };
         let action = if secret.is_some() { "key.renew" } else { "key.change" };
-        let line = key_line(granted.attribution(), action, &after.credential, terms(after), now)
+        let line = key_entry(granted.attribution(), action, &after.credential, terms(after), now)
             .with_previous(terms(before));
-        self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
+        self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
     /// Revokes one of the person's keys and its family for ever, and ends the sessions that they opened.
@@ -149,22 +151,22 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`], also when it was revoked before.
     pub async fn revoke_api_key(&self, granted: &GrantedPerson, id: CredentialId, now: Micros) -> Result<()> {
-        let own = one(
+        let own = one_row(
             "UPDATE credentials SET name = name WHERE id = $1 AND principal = $2 AND revoked_us IS NULL",
             values![id, granted.person()],
         );
         let mut statements = vec![own];
-        let family = Root::Key(id);
+        let family = KeyRoot::Key(id);
         statements.extend(family.revocation(granted.actor(), now));
         let key = self.load_api_key(granted, ApiKeyName::Id(id)).await?.credential;
-        let details = json!({ "of": key.principal, "revoked": self.good_keys(family).await? });
-        let line = key_line(granted.attribution(), "key.revoke", &key, details, now);
-        let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+        let details = json!({ "of": key.principal, "revoked": self.list_valid_keys(family).await? });
+        let line = key_entry(granted.attribution(), "key.revoke", &key, details, now);
+        let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &line)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Credential).into()).await
     }
 }
 
-fn token(row: &Row) -> Result<ApiKey> {
+fn read_api_key(row: &Row) -> Result<ApiKey> {
     let credential = credential(row)?;
     Ok(ApiKey {
         scopes: maybe_scopes(row, 12)?,

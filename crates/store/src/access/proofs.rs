@@ -309,7 +309,7 @@ impl<P: PermissionType> Granted<P> {
     }
 
     /// To read back what the caller has just written or is about to change, which every right to write includes.
-    pub(crate) fn seen(&self) -> Granted<ViewSessions> {
+    pub(crate) fn to_view(&self) -> Granted<ViewSessions> {
         let Granted { organization, by, permissions, account, max_key_expiry, .. } = *self;
         Granted { organization, by, permissions, account, max_key_expiry, right: PhantomData }
     }

@@ -1,61 +1,70 @@
 //! Reads, each within what its proof opens.
 
-use crate::access::lane::Reads;
+use crate::access::lane::ReadStatement;
 use crate::access::{Granted, GrantedAccount, PermissionType, System};
 use crate::database::{Row, Statement, Value};
-use crate::rows::any;
+use crate::rows::any_rows;
 use crate::{Result, Store};
 use domain::ids::OrganizationId;
 
 impl Store {
     /// Reads in one organization. The organization is always `$1`, and a statement that does not use it is refused:
     /// it would show everybody's rows.
-    pub(crate) async fn within<P: PermissionType, S: Reads>(
+    pub(crate) async fn read<P: PermissionType, S: ReadStatement>(
         &self,
         granted: &Granted<P>,
         sql: S,
         values: Vec<Value>,
     ) -> Result<Vec<Row>> {
-        self.ask_one::<S>(granted.by.asker(granted.organization()), scoped(granted, sql.sql(), values)).await
+        self.read_one::<S>(
+            granted.by.scan_caller(granted.organization()),
+            scope_statement(granted, sql.sql(), values),
+        )
+        .await
     }
 
     /// Reads several statements in one organization, which see the same moment.
-    pub(crate) async fn within_snapshot<P: PermissionType, S: Reads>(
+    pub(crate) async fn read_snapshot<P: PermissionType, S: ReadStatement>(
         &self,
         granted: &Granted<P>,
         statements: Vec<(S, Vec<Value>)>,
     ) -> Result<Vec<Vec<Row>>> {
-        let statements = statements.into_iter().map(|(sql, values)| scoped(granted, sql.sql(), values));
-        self.ask::<S>(granted.by.asker(granted.organization()), statements.collect()).await
+        let statements =
+            statements.into_iter().map(|(sql, values)| scope_statement(granted, sql.sql(), values));
+        self.read_in_lane::<S>(granted.by.scan_caller(granted.organization()), statements.collect()).await
     }
 
     /// Reads in all organizations and in one snapshot, for somebody who has the right in the whole account.
-    pub(crate) async fn across<P: PermissionType, S: Reads>(
+    pub(crate) async fn read_account<P: PermissionType, S: ReadStatement>(
         &self,
         granted: &GrantedAccount<P>,
         statements: Vec<(S, Vec<Value>)>,
     ) -> Result<Vec<Vec<Row>>> {
-        let statements = statements.into_iter().map(|(sql, values)| any(sql.sql(), values));
-        self.ask::<S>(granted.by.asker(OrganizationId::ACCOUNT), statements.collect()).await
+        let statements = statements.into_iter().map(|(sql, values)| any_rows(sql.sql(), values));
+        self.read_in_lane::<S>(granted.by.scan_caller(OrganizationId::ACCOUNT), statements.collect()).await
     }
 
     /// Reads across organizations.
-    pub(crate) async fn everywhere<S: Reads>(
+    pub(crate) async fn read_unscoped<S: ReadStatement>(
         &self,
         system: &System,
         sql: S,
         values: Vec<Value>,
     ) -> Result<Vec<Row>> {
-        self.ask_one::<S>(system.asker(), any(sql.sql(), values)).await
+        self.read_one::<S>(system.scan_caller(), any_rows(sql.sql(), values)).await
     }
 }
 
-fn scoped<P: PermissionType>(granted: &Granted<P>, sql: &'static str, values: Vec<Value>) -> Statement {
+fn scope_statement<P: PermissionType>(
+    granted: &Granted<P>,
+    sql: &'static str,
+    values: Vec<Value>,
+) -> Statement {
     assert!(uses_organization(sql), "a scoped statement must use $1: {sql}");
     let mut bound = Vec::with_capacity(values.len() + 1);
     bound.push(Value::from(granted.organization()));
     bound.extend(values);
-    any(sql, bound)
+    any_rows(sql, bound)
 }
 
 /// Whether `$1` stands in a statement (and not only `$10`).

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::database::{Statement, Value};
-use crate::rows::{any, json, one, values};
+use crate::rows::{any_rows, one_row, to_json, values};
 use domain::agent::{Acus, AgentSession, Change, Event, Message, TurnState, Usage, Work};
 use domain::session::{Kind, SessionKey};
 use domain::time::Micros;
@@ -27,21 +27,21 @@ pub(crate) fn key(session: &AgentSession) -> SessionKey {
 
 /// The rows of a new session.
 pub(crate) fn insert(session: &AgentSession) -> Result<[Statement; 2]> {
-    let row = one(
+    let row = one_row(
         "INSERT INTO agent_sessions
              (organization, created_us, tail, revision, owner, agent, agent_name, state, origin, category, playbook,
               schedule, automation, parent_us, parent_tail, archived_us, updated_us, work, work_us, lease_us, fence)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $17, $19, $20)",
-        inserted(session),
+        insert_values(session),
     );
-    let body = one(
+    let body = one_row(
         "INSERT INTO agent_bodies (organization, created_us, search, body) VALUES ($1, $2, $3, $4)",
-        values![session.organization, session.id.created(), search(session), json(session)?],
+        values![session.organization, session.id.created(), search(session), to_json(session)?],
     );
     Ok([row, body])
 }
 
-fn inserted(session: &AgentSession) -> Vec<Value> {
+fn insert_values(session: &AgentSession) -> Vec<Value> {
     let given = &session.given;
     let (lease, fence) = lease(session);
     values![
@@ -72,7 +72,7 @@ fn inserted(session: &AgentSession) -> Vec<Value> {
 pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 2]> {
     let (lease, fence) = lease(after);
     // A heartbeat may have moved the lease of the same turn meanwhile, which is no new revision.
-    let row = one(
+    let row = one_row(
         "UPDATE agent_sessions SET revision = $4, state = $5, archived_us = $6, updated_us = $7,
              work_us = CASE WHEN work = $8 THEN work_us ELSE $7 END, work = $8,
              lease_us = CASE WHEN fence = $9 AND lease_us > $10 THEN lease_us ELSE $10 END, fence = $9
@@ -90,9 +90,9 @@ pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 
             lease
         ],
     );
-    let body = one(
+    let body = one_row(
         "UPDATE agent_bodies SET search = $3, body = $4 WHERE organization = $1 AND created_us = $2",
-        values![after.organization, after.id.created(), search(after), json(after)?],
+        values![after.organization, after.id.created(), search(after), to_json(after)?],
     );
     Ok([row, body])
 }
@@ -106,64 +106,64 @@ pub(crate) fn statements(
     limit: Option<&CycleLimit>,
 ) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
-    statements.extend(lease_is_still(before, after));
+    statements.extend(expect_lease(before, after));
     for change in changes {
         match change {
-            Change::Said(message) => statements.push(said(after, message)?),
-            Change::Happened(event) => statements.push(happened(after, event)?),
-            Change::Spent(usage) => statements.extend(spent(after, usage, now, limit)),
+            Change::Said(message) => statements.push(insert_message(after, message)?),
+            Change::Happened(event) => statements.push(insert_event(after, event)?),
+            Change::Spent(usage) => statements.extend(add_usage(after, usage, now, limit)),
             _ => {}
         }
     }
     let gone = before.given.tags.iter().filter(|tag| !after.given.tags.contains(tag));
-    statements.extend(gone.map(|tag| without_tag(after, tag)));
+    statements.extend(gone.map(|tag| delete_tag(after, tag)));
     let new = after.given.tags.iter().filter(|tag| !before.given.tags.contains(tag));
-    statements.extend(new.map(|tag| with_tag(after, tag)));
+    statements.extend(new.map(|tag| insert_tag(after, tag)));
     Ok(statements)
 }
 
 /// When a turn is taken away because its lease ran out, no heartbeat came meanwhile.
-fn lease_is_still(before: &AgentSession, after: &AgentSession) -> Option<Statement> {
+fn expect_lease(before: &AgentSession, after: &AgentSession) -> Option<Statement> {
     let had = before.open_turn()?;
     let lost = |state| matches!(state, TurnState::Returned | TurnState::Lost);
     after.turn.as_ref().filter(|turn| turn.fence == had.fence && lost(turn.state))?;
-    Some(one(
+    Some(one_row(
         "UPDATE agent_bodies SET search = search WHERE organization = $1 AND created_us = $2 AND EXISTS
              (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND lease_us = $3)",
         values![before.organization, before.id.created(), had.lease],
     ))
 }
 
-pub(crate) fn with_tag(session: &AgentSession, tag: &str) -> Statement {
-    any(
+pub(crate) fn insert_tag(session: &AgentSession, tag: &str) -> Statement {
+    any_rows(
         "INSERT INTO session_tags (organization, tag, session_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         values![session.organization, tag, session.id.created()],
     )
 }
 
-pub(crate) fn without_tag(session: &AgentSession, tag: &str) -> Statement {
-    any(
+pub(crate) fn delete_tag(session: &AgentSession, tag: &str) -> Statement {
+    any_rows(
         "DELETE FROM session_tags WHERE organization = $1 AND tag = $2 AND session_us = $3",
         values![session.organization, tag, session.id.created()],
     )
 }
 
-pub(crate) fn with_repo(session: &AgentSession, repo: &str) -> Statement {
-    any(
+pub(crate) fn insert_repo(session: &AgentSession, repo: &str) -> Statement {
+    any_rows(
         "INSERT INTO session_repos (organization, repo, session_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         values![session.organization, repo, session.id.created()],
     )
 }
 
-pub(crate) fn without_repo(session: &AgentSession, repo: &str) -> Statement {
-    any(
+pub(crate) fn delete_repo(session: &AgentSession, repo: &str) -> Statement {
+    any_rows(
         "DELETE FROM session_repos WHERE organization = $1 AND repo = $2 AND session_us = $3",
         values![session.organization, repo, session.id.created()],
     )
 }
 
-fn said(session: &AgentSession, message: &Message) -> Result<Statement> {
-    Ok(one(
+fn insert_message(session: &AgentSession, message: &Message) -> Result<Statement> {
+    Ok(one_row(
         "INSERT INTO messages (organization, session_us, sequence, id, source, author, at_us, attachments, body)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         values![
@@ -175,13 +175,13 @@ fn said(session: &AgentSession, message: &Message) -> Result<Statement> {
             message.author,
             message.created,
             i64::try_from(message.attachments.len()).unwrap_or(i64::MAX),
-            json(message)?
+            to_json(message)?
         ],
     ))
 }
 
-fn happened(session: &AgentSession, event: &Event) -> Result<Statement> {
-    Ok(one(
+fn insert_event(session: &AgentSession, event: &Event) -> Result<Statement> {
+    Ok(one_row(
         "INSERT INTO events (organization, session_us, sequence, id, kind, at_us, turn, input, data)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         values![
@@ -193,22 +193,27 @@ fn happened(session: &AgentSession, event: &Event) -> Result<Statement> {
             event.at,
             event.context.turn,
             event.context.input,
-            json(&event.data)?
+            to_json(&event.data)?
         ],
     ))
 }
 
-fn spent(session: &AgentSession, usage: &Usage, now: Micros, limit: Option<&CycleLimit>) -> Vec<Statement> {
+fn add_usage(
+    session: &AgentSession,
+    usage: &Usage,
+    now: Micros,
+    limit: Option<&CycleLimit>,
+) -> Vec<Statement> {
     let mut statements = Vec::new();
     if let Some(limit) = limit.filter(|limit| !limit.crossed) {
-        statements.push(one(
+        statements.push(one_row(
             "UPDATE organizations SET name = name WHERE id = $1 AND
                  (SELECT CAST(COALESCE(SUM(acus), 0) AS BIGINT) FROM usage_days
                   WHERE organization = $1 AND day >= $2 AND day < $3) + $4 < $5",
             values![session.organization, limit.from_day, limit.until_day, usage.acus.0, limit.limit.0],
         ));
     }
-    statements.push(any(
+    statements.push(any_rows(
         "INSERT INTO usage_days (organization, day, session_us, session_tail, owner, origin, acus, input_tokens,
                                  output_tokens, cache_read_tokens, cache_creation_tokens)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

@@ -1,10 +1,12 @@
 //! Agents: who works.
 
-use crate::access::idempotency::makes;
+use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
-use crate::rows::{MAX_PAGE_BYTES, batch, containing, from_json, json, listed, one, read_all, values};
+use crate::rows::{
+    MAX_PAGE_BYTES, batch, like_pattern, list_page, one_row, parse_json, read_rows, to_json, values,
+};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{Agent, DEFAULT_AGENT};
@@ -50,7 +52,7 @@ const BY_NAME: &str = concat!(
 
 /// What nothing is looked up by.
 #[derive(Serialize, Deserialize)]
-struct Body {
+struct AgentBody {
     display_name: Option<String>,
     description: Option<String>,
     system_prompt: String,
@@ -67,11 +69,11 @@ impl Store {
     /// was deleted meanwhile.
     pub async fn create_agent(&self, granted: &Granted<UseSessions>, agent: &Agent) -> Result<()> {
         assert_eq!(granted.organization(), agent.organization, "a proof opens its own organization only");
-        self.make_agent(agent, makes(granted, agent.id.0)).await
+        self.make_agent(agent, record_creation(granted, agent.id.0)).await
     }
 
     async fn make_agent(&self, agent: &Agent, noted: Option<Statement>) -> Result<()> {
-        let exists = one(
+        let exists = one_row(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
             values![agent.organization],
         );
@@ -92,15 +94,15 @@ impl Store {
         offset: u32,
         limit: u32,
     ) -> Result<Listed<Agent>> {
-        let pattern = containing(search.unwrap_or_default());
+        let pattern = like_pattern(search.unwrap_or_default());
         let both = vec![
             (Scan(PAGE), values![pattern.as_str(), limit, offset, MAX_PAGE_BYTES]),
             (Scan(TOTAL), values![pattern.as_str()]),
         ];
-        let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let [rows, total] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
         let organization = granted.organization();
-        let items = read_all(rows, move |row| agent(organization, row)).await?;
-        listed(items, &total, u64::from(offset))
+        let items = read_rows(rows, move |row| agent(organization, row)).await?;
+        list_page(items, &total, u64::from(offset))
     }
 
     /// An agent.
@@ -108,7 +110,7 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted.
     pub async fn load_agent(&self, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent> {
-        let rows = self.within(granted, BY_ID, values![id]).await?;
+        let rows = self.read(granted, BY_ID, values![id]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Agent))?;
         agent(granted.organization(), row)
     }
@@ -118,7 +120,7 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`].
     pub async fn load_agent_by_name(&self, granted: &Granted<ViewSessions>, name: &str) -> Result<Agent> {
-        let rows = self.within(granted, BY_NAME, values![name]).await?;
+        let rows = self.read(granted, BY_NAME, values![name]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Agent))?;
         agent(granted.organization(), row)
     }
@@ -136,12 +138,12 @@ impl Store {
         assert_eq!(granted.organization(), after.organization, "a proof opens its own organization only");
         let updated = after.updated.max(Micros(before.updated.0 + 1));
         let after = Agent { updated, ..after.clone() };
-        let taken = one(
+        let taken = one_row(
             "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
                  (SELECT 1 FROM agents WHERE organization = $1 AND name = $2 AND id <> $3 AND deleted_us IS NULL)",
             values![after.organization, after.name.as_str(), after.id],
         );
-        let update = one(
+        let update = one_row(
             "UPDATE agents SET name = $4, updated_us = $5, search = $6, body = $7
              WHERE organization = $1 AND id = $2 AND updated_us = $3 AND deleted_us IS NULL",
             values![
@@ -167,7 +169,7 @@ impl Store {
         id: AgentId,
         now: Micros,
     ) -> Result<Agent> {
-        let viewer = granted.seen();
+        let viewer = granted.to_view();
         loop {
             match self.load_agent_by_name(&viewer, DEFAULT_AGENT).await {
                 Err(Error::Refused(Refusal::NotFound(_))) => {}
@@ -190,7 +192,7 @@ impl Store {
         let organization = granted.organization();
         let sql = "UPDATE agents SET deleted_us = $3
                    WHERE organization = $1 AND id = $2 AND deleted_us IS NULL";
-        let batch = batch([organization], vec![one(sql, values![organization, id, now])]);
+        let batch = batch([organization], vec![one_row(sql, values![organization, id, now])]);
         self.apply(batch, |_| Refusal::NotFound(Thing::Agent).into()).await
     }
 }
@@ -212,7 +214,7 @@ fn default_agent(organization: OrganizationId, id: AgentId, now: Micros) -> Agen
 }
 
 fn insert(agent: &Agent) -> Result<Statement> {
-    Ok(one(
+    Ok(one_row(
         "INSERT INTO agents (organization, id, name, created_us, updated_us, search, body)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         values![
@@ -233,7 +235,7 @@ fn search(agent: &Agent) -> String {
 }
 
 fn body(agent: &Agent) -> Result<String> {
-    json(&Body {
+    to_json(&AgentBody {
         display_name: agent.display_name.clone(),
         description: agent.description.clone(),
         system_prompt: agent.system_prompt.clone(),
@@ -244,7 +246,7 @@ fn body(agent: &Agent) -> Result<String> {
 }
 
 fn agent(organization: OrganizationId, row: &Row) -> Result<Agent> {
-    let body: Body = from_json(row, 4)?;
+    let body: AgentBody = parse_json(row, 4)?;
     Ok(Agent {
         organization,
         id: AgentId(row.id(0)?),

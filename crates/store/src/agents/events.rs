@@ -4,7 +4,7 @@ use crate::access::lane::Scan;
 use crate::access::{Granted, PermissionType, ViewSessions};
 use crate::agents::messages::IS_THERE;
 use crate::database::Row;
-use crate::rows::{from_json, read_all, values, word};
+use crate::rows::{parse_json, parse_word, read_rows, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Event, EventContext, EventKind, EventQuery};
@@ -117,18 +117,18 @@ impl Store {
         let page = (if query.newest_first { NEWEST } else { PAGE }, page);
         let statements = vec![(IS_THERE, values![created, id.tail() as i64]), page, total];
         let answers = match whole {
-            true => self.within_snapshot(granted, statements).await?,
+            true => self.read_snapshot(granted, statements).await?,
             // Events of some kinds are looked for and counted among all of the session's.
             false => {
                 let scans = statements.into_iter().map(|(sql, values)| (Scan(sql), values));
-                self.within_snapshot(granted, scans.collect()).await?
+                self.read_snapshot(granted, scans.collect()).await?
             }
         };
         let [there, mut rows, total] = answers.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
         let found = rows.first().map_or(Ok(0), |row| row.int(7))?;
         rows.truncate(query.limit as usize);
-        let items = read_all(rows, move |row| event(id, row)).await?;
+        let items = read_rows(rows, move |row| event(id, row)).await?;
         let more = found > i64::try_from(items.len()).unwrap_or(i64::MAX);
         let total = total.first().map_or(Ok(0), |row| row.int(0))?;
         Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
@@ -144,7 +144,7 @@ impl Store {
         let sql = "SELECT e.id FROM events e JOIN agent_sessions s
                        ON s.organization = e.organization AND s.created_us = e.session_us AND s.tail = $3
                    WHERE e.organization = $1 AND e.session_us = $2 AND e.sequence = $4";
-        let rows = self.within(granted, sql, values![id.created(), id.tail() as i64, sequence]).await?;
+        let rows = self.read(granted, sql, values![id.created(), id.tail() as i64, sequence]).await?;
         Ok(rows.first().map(|row| row.id(0)).transpose()?.map(EventId))
     }
 
@@ -160,9 +160,9 @@ impl Store {
             (IS_THERE, values![id.created(), id.tail() as i64]),
             (STREAMED, values![id.created(), from, to]),
         ];
-        let [there, rows] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let [there, rows] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        read_all(rows, move |row| event(id, row)).await
+        read_rows(rows, move |row| event(id, row)).await
     }
 }
 
@@ -179,9 +179,9 @@ fn event(session: SessionId, row: &Row) -> Result<Event> {
         session,
         sequence: row.int(0)?,
         id: EventId(row.id(1)?),
-        kind: word(row.text_ref(2)?, EventKind::parse)?,
+        kind: parse_word(row.text_ref(2)?, EventKind::parse)?,
         at: Micros(row.int(3)?),
         context: EventContext { turn: row.maybe_id(4)?.map(TurnId), input: row.maybe_id(5)?.map(MessageId) },
-        data: from_json(row, 6)?,
+        data: parse_json(row, 6)?,
     })
 }

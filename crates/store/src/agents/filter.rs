@@ -6,7 +6,7 @@
 //! is there as a whole or not at all. So there are only a few statements, and each of them is prepared once.
 
 use crate::access::lane::Scan;
-use crate::agents::lists::Question;
+use crate::agents::lists::ListQuery;
 use crate::database::Value;
 use domain::agent::SessionFilter;
 use domain::ids::{OrganizationId, SessionId};
@@ -20,7 +20,7 @@ const MAX_SEARCH_CHARS: usize = 8_000;
 
 /// Whose sessions are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum ListReach {
     /// One organization's, which is `$1`.
     Organization,
     /// The like for sessions that something else has led to, and which are judged one by one.
@@ -35,18 +35,18 @@ pub(crate) enum Reach {
 /// Conditions on `agent_sessions s`, and what their parameters stand for.
 pub(crate) struct Conditions {
     pub(crate) sqlite: bool,
-    pub(crate) reach: Reach,
+    pub(crate) reach: ListReach,
     /// The time of a session, as it is compared and ordered by.
     at: &'static str,
     pub(crate) sql: String,
     pub(crate) values: Vec<Value>,
-    /// The rows `o` of [`Reach::Each`], as a query; empty elsewhere.
+    /// The rows `o` of [`ListReach::Each`], as a query; empty elsewhere.
     pub(crate) each: String,
 }
 
 /// How the values of a list are written.
 #[derive(Clone, Copy)]
-enum Kind {
+enum ListKind {
     Text,
     Int,
     Id,
@@ -55,36 +55,36 @@ enum Kind {
 /// The conditions of a filter, for the sessions that come after a position in the list.
 pub(crate) fn conditions(
     sqlite: bool,
-    reach: Reach,
+    reach: ListReach,
     filter: &SessionFilter,
     position: Option<(Micros, SessionId)>,
 ) -> Conditions {
     let led = match reach {
-        Reach::Organization => filter.sessions.is_some() || filter.tags.is_some(),
-        Reach::Known | Reach::Each => false,
-        Reach::Account => filter.organizations.is_some(),
+        ListReach::Organization => filter.sessions.is_some() || filter.tags.is_some(),
+        ListReach::Known | ListReach::Each => false,
+        ListReach::Account => filter.organizations.is_some(),
     };
     // PostgreSQL would walk the times instead, and compare each of them with all that other keys lead to. A sum is
     // in no index.
     let at = if led && !sqlite { "s.created_us + 0" } else { "s.created_us" };
     let mut conditions =
         Conditions { sqlite, reach, at, sql: String::new(), values: Vec::new(), each: String::new() };
-    conditions.range(filter, position);
-    if let Some(list) = filter.organizations.as_ref().filter(|_| reach != Reach::Each) {
-        let number = conditions.bind(organizations(list));
-        let within = conditions.is_in("s.organization", number, Kind::Id);
-        conditions.and(&within);
+    conditions.add_range(filter, position);
+    if let Some(list) = filter.organizations.as_ref().filter(|_| reach != ListReach::Each) {
+        let number = conditions.bind(json_organizations(list));
+        let within = conditions.is_in("s.organization", number, ListKind::Id);
+        conditions.add(&within);
     }
     if let Some(sessions) = &filter.sessions {
-        conditions.sessions(sessions);
+        conditions.add_sessions(sessions);
     }
     if let Some(tags) = &filter.tags {
-        let number = conditions.bind(texts(tags));
-        let with = conditions.tagged(number);
-        conditions.and(&with);
+        let number = conditions.bind(json_texts(tags));
+        let with = conditions.has_tag(number);
+        conditions.add(&with);
     }
     if asks_for_more(filter) {
-        conditions.others(filter);
+        conditions.add_remaining(filter);
     }
     conditions
 }
@@ -106,21 +106,21 @@ impl Conditions {
     /// The number of a new parameter.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
-        let before = usize::from(matches!(self.reach, Reach::Organization | Reach::Known));
+        let before = usize::from(matches!(self.reach, ListReach::Organization | ListReach::Known));
         format!("${}", self.values.len() + before)
     }
 
     /// What the list is ordered by.
     pub(crate) fn order(&self) -> String {
         match self.reach {
-            Reach::Organization | Reach::Known | Reach::Each => {
+            ListReach::Organization | ListReach::Known | ListReach::Each => {
                 format!("s.organization DESC, {} DESC", self.at)
             }
-            Reach::Account => format!("{} DESC, s.tail DESC", self.at),
+            ListReach::Account => format!("{} DESC, s.tail DESC", self.at),
         }
     }
 
-    fn and(&mut self, condition: &str) {
+    fn add(&mut self, condition: &str) {
         if !self.sql.is_empty() {
             self.sql.push_str(" AND ");
         }
@@ -129,11 +129,11 @@ impl Conditions {
 
     /// The stretch of the key that the list is in. Within an organization the key is compared as a whole, so that
     /// PostgreSQL does not walk the account's index instead and leave out everybody else's rows one by one.
-    fn range(&mut self, filter: &SessionFilter, position: Option<(Micros, SessionId)>) {
+    fn add_range(&mut self, filter: &SessionFilter, position: Option<(Micros, SessionId)>) {
         let from = filter.created.from.map_or(i64::MIN, |from| from.0);
         let mut until = filter.created.until.map_or(i64::MAX, |until| until.0);
         match self.reach {
-            Reach::Organization | Reach::Known => {
+            ListReach::Organization | ListReach::Known => {
                 until = position.map_or(until, |(before, _)| until.min(before.0));
                 let (from, until) = (self.bind(from), self.bind(until));
                 let range = match filter.sessions.is_some() || filter.tags.is_some() {
@@ -144,27 +144,27 @@ impl Conditions {
                              AND (s.organization, s.created_us) < ($1, {until})"
                     ),
                 };
-                self.and(&range);
+                self.add(&range);
             }
-            Reach::Account | Reach::Each => {
+            ListReach::Account | ListReach::Each => {
                 let (at, tail) = position.map_or((i64::MAX, i64::MAX), |(at, id)| (at.0, id.tail() as i64));
                 until = until.min(at.saturating_add(1));
                 let (from, until) = (self.bind(from), self.bind(until));
                 let (at, tail) = (self.bind(at), self.bind(tail));
                 let range = match self.reach {
-                    Reach::Each if self.sqlite => {
+                    ListReach::Each if self.sqlite => {
                         format!(
                             "s.organization = o.id AND s.created_us >= {from} AND s.created_us < o.before_us"
                         )
                     }
-                    Reach::Each => format!(
+                    ListReach::Each => format!(
                         "(s.organization, s.created_us) >= (o.id, {from})
                              AND (s.organization, s.created_us) < (o.id, o.before_us)"
                     ),
                     _ => format!("{0} >= {from} AND {0} < {until}", self.at),
                 };
-                self.and(&range);
-                self.and(&format!("({}, s.tail) < ({at}, {tail})", self.at));
+                self.add(&range);
+                self.add(&format!("({}, s.tail) < ({at}, {tail})", self.at));
                 let deleted = self.bind(filter.include_deleted_organizations);
                 let shown = |organization| {
                     format!(
@@ -173,19 +173,19 @@ impl Conditions {
                     )
                 };
                 match self.reach {
-                    Reach::Each => self.each = self.each(filter, &until, &shown("o.id")),
-                    _ => self.and(&shown("s.organization")),
+                    ListReach::Each => self.each = self.organization_rows(filter, &until, &shown("o.id")),
+                    _ => self.add(&shown("s.organization")),
                 }
             }
         }
     }
 
     /// The organizations of a list, each once, with what their stretches begin before.
-    fn each(&mut self, filter: &SessionFilter, until: &str, shown: &str) -> String {
-        let list = self.bind(filter.organizations.as_ref().map(|list| organizations(list)));
+    fn organization_rows(&mut self, filter: &SessionFilter, until: &str, shown: &str) -> String {
+        let list = self.bind(filter.organizations.as_ref().map(|list| json_organizations(list)));
         let ids = match self.sqlite {
             true => format!("unhex(value) AS id FROM json_each({list})"),
-            false => format!("{} AS id", elements(&list, Kind::Id)),
+            false => format!("{} AS id", elements(&list, ListKind::Id)),
         };
         format!(
             "SELECT o.id, CAST({until} AS BIGINT) AS before_us FROM (SELECT DISTINCT {ids}) o WHERE {shown}"
@@ -193,66 +193,66 @@ impl Conditions {
     }
 
     /// The times lead to the rows, and then the rest of the ids is compared.
-    fn sessions(&mut self, sessions: &[SessionId]) {
+    fn add_sessions(&mut self, sessions: &[SessionId]) {
         let times: Vec<i64> = sessions.iter().map(|id| id.created().0).collect();
         let pair = |id: &SessionId| format!("{}.{}", id.created().0, id.tail());
         let number = self.bind(serde_json::json!(times).to_string());
-        let at = self.is_in("s.created_us", number, Kind::Int);
-        let number = self.bind(texts(&sessions.iter().map(pair).collect::<Vec<_>>()));
+        let at = self.is_in("s.created_us", number, ListKind::Int);
+        let number = self.bind(json_texts(&sessions.iter().map(pair).collect::<Vec<_>>()));
         let whole = "CAST(s.created_us AS TEXT) || '.' || CAST(s.tail AS TEXT)";
-        let exactly = self.is_in(whole, number, Kind::Text);
-        self.and(&format!("{at} AND {exactly}"));
+        let exactly = self.is_in(whole, number, ListKind::Text);
+        self.add(&format!("{at} AND {exactly}"));
     }
 
-    fn others(&mut self, filter: &SessionFilter) {
-        let one = |value: &Option<String>| value.as_ref().map(|value| texts(std::slice::from_ref(value)));
-        let states = filter
-            .states
-            .as_ref()
-            .map(|states| texts(&states.iter().map(|state| state.name().to_owned()).collect::<Vec<_>>()));
-        let uuids = |some: Option<Vec<Uuid>>| some.map(|some| ids(&some));
+    fn add_remaining(&mut self, filter: &SessionFilter) {
+        let one =
+            |value: &Option<String>| value.as_ref().map(|value| json_texts(std::slice::from_ref(value)));
+        let states = filter.states.as_ref().map(|states| {
+            json_texts(&states.iter().map(|state| state.name().to_owned()).collect::<Vec<_>>())
+        });
+        let uuids = |some: Option<Vec<Uuid>>| some.map(|some| json_ids(&some));
         let agents = filter.agents.as_ref().map(|agents| agents.iter().map(|agent| agent.0).collect());
         let owners = filter.owners.as_ref().map(|owners| owners.iter().map(|owner| owner.0).collect());
         for (column, list, kind) in [
-            ("s.agent", uuids(agents), Kind::Id),
-            ("s.owner", uuids(owners), Kind::Id),
-            ("s.state", states, Kind::Text),
-            ("s.origin", filter.origins.as_deref().map(texts), Kind::Text),
-            ("s.playbook", one(&filter.playbook), Kind::Text),
-            ("s.schedule", one(&filter.schedule), Kind::Text),
-            ("s.automation", filter.automations.as_deref().map(texts), Kind::Text),
-            ("s.category", one(&filter.category), Kind::Text),
+            ("s.agent", uuids(agents), ListKind::Id),
+            ("s.owner", uuids(owners), ListKind::Id),
+            ("s.state", states, ListKind::Text),
+            ("s.origin", filter.origins.as_deref().map(json_texts), ListKind::Text),
+            ("s.playbook", one(&filter.playbook), ListKind::Text),
+            ("s.schedule", one(&filter.schedule), ListKind::Text),
+            ("s.automation", filter.automations.as_deref().map(json_texts), ListKind::Text),
+            ("s.category", one(&filter.category), ListKind::Text),
         ] {
             let number = self.bind(list);
             let within = self.is_in(column, number.clone(), kind);
-            self.and(&format!("(CAST({number} AS TEXT) IS NULL OR {within})"));
+            self.add(&format!("(CAST({number} AS TEXT) IS NULL OR {within})"));
         }
-        let number = self.bind(filter.repos.as_deref().map(texts));
+        let number = self.bind(filter.repos.as_deref().map(json_texts));
         let with = self.has("session_repos", "repo", number.clone());
-        self.and(&format!("(CAST({number} AS TEXT) IS NULL OR {with})"));
-        self.plain(filter);
+        self.add(&format!("(CAST({number} AS TEXT) IS NULL OR {with})"));
+        self.add_single_values(filter);
     }
 
-    fn plain(&mut self, filter: &SessionFilter) {
+    fn add_single_values(&mut self, filter: &SessionFilter) {
         let archived = self.bind(match filter.archived {
             None => 0,
             Some(false) => 1,
             Some(true) => 2,
         });
-        self.and(&format!(
+        self.add(&format!(
             "({archived} = 0 OR ({archived} = 1 AND s.archived_us IS NULL)
                  OR ({archived} = 2 AND s.archived_us IS NOT NULL))"
         ));
         let from = self.bind(filter.updated.from.map_or(i64::MIN, |from| from.0));
         let until = self.bind(filter.updated.until.map_or(i64::MAX, |until| until.0));
-        self.and(&format!("s.updated_us >= {from} AND s.updated_us < {until}"));
+        self.add(&format!("s.updated_us >= {from} AND s.updated_us < {until}"));
         let parent = self.bind(filter.parent.map(|parent| parent.created()));
         let tail = self.bind(filter.parent.map(|parent| parent.tail() as i64));
-        self.and(&format!(
+        self.add(&format!(
             "(CAST({parent} AS BIGINT) IS NULL OR (s.parent_us = {parent} AND s.parent_tail = {tail}))"
         ));
-        let pattern = self.bind(filter.search.as_deref().map(pattern));
-        self.and(&format!(
+        let pattern = self.bind(filter.search.as_deref().map(search_pattern));
+        self.add(&format!(
             "(CAST({pattern} AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM agent_bodies x
                  WHERE x.organization = s.organization AND x.created_us = s.created_us
                    AND x.search LIKE {pattern} ESCAPE '\\'))"
@@ -260,9 +260,9 @@ impl Conditions {
     }
 
     /// That a column has one of the values of a list.
-    fn is_in(&self, column: &str, number: String, kind: Kind) -> String {
+    fn is_in(&self, column: &str, number: String, kind: ListKind) -> String {
         if self.sqlite {
-            let value = if matches!(kind, Kind::Id) { "unhex(value)" } else { "value" };
+            let value = if matches!(kind, ListKind::Id) { "unhex(value)" } else { "value" };
             return format!("{column} IN (SELECT {value} FROM json_each({number}))");
         }
         format!("{column} = ANY (ARRAY(SELECT {}))", elements(&number, kind))
@@ -270,13 +270,13 @@ impl Conditions {
 
     /// That a side table has one of the values of a list for the session.
     fn has(&self, table: &str, column: &str, number: String) -> String {
-        let within = self.is_in(&format!("t.{column}"), number, Kind::Text);
+        let within = self.is_in(&format!("t.{column}"), number, ListKind::Text);
         match self.reach {
-            Reach::Organization => format!(
+            ListReach::Organization => format!(
                 "s.created_us IN (SELECT t.session_us FROM {table} t WHERE t.organization = $1 AND {within})"
             ),
             // The limit keeps PostgreSQL from making a join of it.
-            Reach::Known | Reach::Account | Reach::Each => format!(
+            ListReach::Known | ListReach::Account | ListReach::Each => format!(
                 "(SELECT t.session_us FROM {table} t WHERE t.organization = s.organization
                       AND t.session_us = s.created_us AND {within} LIMIT 1) IS NOT NULL"
             ),
@@ -285,11 +285,11 @@ impl Conditions {
 
     /// That the session has one of some tags. Within an organization the tags lead to the sessions, each of them
     /// once; PostgreSQL would rather compare every session with every row of the tags, unless these come as an array.
-    fn tagged(&self, number: String) -> String {
-        if self.sqlite || self.reach != Reach::Organization {
+    fn has_tag(&self, number: String) -> String {
+        if self.sqlite || self.reach != ListReach::Organization {
             return self.has("session_tags", "tag", number);
         }
-        let within = self.is_in("t.tag", number, Kind::Text);
+        let within = self.is_in("t.tag", number, ListKind::Text);
         format!(
             "s.created_us = ANY (ARRAY(SELECT t.session_us FROM session_tags t
                  WHERE t.organization = $1 AND {within}))"
@@ -298,30 +298,34 @@ impl Conditions {
 }
 
 /// The values of a list, for PostgreSQL.
-fn elements(number: &str, kind: Kind) -> String {
+fn elements(number: &str, kind: ListKind) -> String {
     let text = format!("jsonb_array_elements_text(CAST(CAST({number} AS TEXT) AS jsonb))");
     match kind {
-        Kind::Text => text,
-        Kind::Int => format!("CAST({text} AS BIGINT)"),
-        Kind::Id => format!("CAST({text} AS UUID)"),
+        ListKind::Text => text,
+        ListKind::Int => format!("CAST({text} AS BIGINT)"),
+        ListKind::Id => format!("CAST({text} AS UUID)"),
     }
 }
 
 /// Which of some tags exist in an organization: one look-up by the key for each.
-pub(crate) fn tags_within(sqlite: bool, tags: &[String]) -> Question {
+pub(crate) fn existing_tags_query(sqlite: bool, tags: &[String]) -> ListQuery {
     let sql = format!(
         "SELECT w.value FROM ({}) w
          WHERE (SELECT t.tag FROM session_tags t WHERE t.organization = $1 AND t.tag = w.value LIMIT 1) IS NOT NULL",
         rows_of(sqlite, "$2")
     );
-    (Scan(kept(sql)), vec![texts(tags).into()])
+    (Scan(intern_sql(sql)), vec![json_texts(tags).into()])
 }
 
 /// Which of some tags exist in the organizations of a filter: one look-up by the key for each of both.
-pub(crate) fn tags_across(sqlite: bool, filter: &SessionFilter, tags: &[String]) -> Question {
+pub(crate) fn account_existing_tags_query(
+    sqlite: bool,
+    filter: &SessionFilter,
+    tags: &[String],
+) -> ListQuery {
     let some = match sqlite {
         true => "o.id IN (SELECT unhex(value) FROM json_each($2))".to_owned(),
-        false => format!("o.id = ANY (ARRAY(SELECT {}))", elements("$2", Kind::Id)),
+        false => format!("o.id = ANY (ARRAY(SELECT {}))", elements("$2", ListKind::Id)),
     };
     // The limits keep PostgreSQL from making joins of it, which would read all tags of an organization.
     let sql = format!(
@@ -333,20 +337,23 @@ pub(crate) fn tags_across(sqlite: bool, filter: &SessionFilter, tags: &[String])
               LIMIT 1) IS NOT NULL",
         rows_of(sqlite, "$1"),
     );
-    let some = filter.organizations.as_ref().map(|list| organizations(list));
-    (Scan(kept(sql)), vec![texts(tags).into(), some.into(), filter.include_deleted_organizations.into()])
+    let some = filter.organizations.as_ref().map(|list| json_organizations(list));
+    (
+        Scan(intern_sql(sql)),
+        vec![json_texts(tags).into(), some.into(), filter.include_deleted_organizations.into()],
+    )
 }
 
 /// The rows `value` of a list.
 fn rows_of(sqlite: bool, number: &str) -> String {
     match sqlite {
         true => format!("SELECT value FROM json_each({number})"),
-        false => format!("SELECT {} AS value", elements(number, Kind::Text)),
+        false => format!("SELECT {} AS value", elements(number, ListKind::Text)),
     }
 }
 
 /// The one copy of a statement's text, which lives as long as the program: there are few (see above).
-pub(crate) fn kept(sql: String) -> &'static str {
+pub(crate) fn intern_sql(sql: String) -> &'static str {
     static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let kept = kept.get_or_insert_default();
@@ -359,21 +366,21 @@ pub(crate) fn kept(sql: String) -> &'static str {
 }
 
 /// A list of texts. One with NUL in it cannot be kept and is therefore nowhere; PostgreSQL does not take it.
-fn texts(values: &[String]) -> String {
+fn json_texts(values: &[String]) -> String {
     let possible = values.iter().filter(|value| !value.contains('\0')).collect::<Vec<_>>();
     serde_json::json!(possible).to_string()
 }
 
-fn organizations(list: &[OrganizationId]) -> String {
-    ids(&list.iter().map(|organization| organization.0).collect::<Vec<_>>())
+fn json_organizations(list: &[OrganizationId]) -> String {
+    json_ids(&list.iter().map(|organization| organization.0).collect::<Vec<_>>())
 }
 
-fn ids(values: &[Uuid]) -> String {
+fn json_ids(values: &[Uuid]) -> String {
     let hex = values.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>();
     serde_json::json!(hex).to_string()
 }
 
-fn pattern(search: &str) -> String {
+fn search_pattern(search: &str) -> String {
     let short = search.replace('\0', "\u{ffff}").chars().take(MAX_SEARCH_CHARS).collect::<String>();
-    crate::rows::containing(&short)
+    crate::rows::like_pattern(&short)
 }

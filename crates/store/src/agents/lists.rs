@@ -2,10 +2,12 @@
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, ViewSessions};
-use crate::agents::filter::{Conditions, Reach, conditions, kept, tags_across, tags_within};
-use crate::agents::sessions::session;
+use crate::agents::filter::{
+    Conditions, ListReach, account_existing_tags_query, conditions, existing_tags_query, intern_sql,
+};
+use crate::agents::sessions::read_session;
 use crate::database::{Database, Row, Value};
-use crate::rows::{MAX_PAGE_BYTES, read_all, values, word};
+use crate::rows::{MAX_PAGE_BYTES, parse_word, read_rows, values};
 use crate::{Result, Store};
 use domain::agent::{AgentSession, SessionFilter, State};
 use domain::ids::AgentId;
@@ -37,7 +39,7 @@ pub struct SessionFacets {
 }
 
 /// A statement and its values.
-pub(crate) type Question = (Scan, Vec<Value>);
+pub(crate) type ListQuery = (Scan, Vec<Value>);
 
 impl Store {
     /// A stretch of the organization's agent sessions that a filter lets through, newest first, with their number, at
@@ -48,9 +50,9 @@ impl Store {
         filter: &SessionFilter,
         select: Select,
     ) -> Result<Listed<AgentSession>> {
-        let both = self.list(Reach::Organization, filter, select);
-        let [rows, total] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
-        stretch(rows, &total, select).await
+        let both = self.list_queries(ListReach::Organization, filter, select);
+        let [rows, total] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        read_page(rows, &total, select).await
     }
 
     /// The like for the whole account. Sessions of deleted organizations are there when the filter says so.
@@ -60,13 +62,18 @@ impl Store {
         filter: &SessionFilter,
         select: Select,
     ) -> Result<Listed<AgentSession>> {
-        let both = self.list(Reach::Account, filter, select);
-        let [rows, total] = self.across(granted, both).await?.try_into().unwrap_or_default();
-        stretch(rows, &total, select).await
+        let both = self.list_queries(ListReach::Account, filter, select);
+        let [rows, total] = self.read_account(granted, both).await?.try_into().unwrap_or_default();
+        read_page(rows, &total, select).await
     }
 
     /// What is asked of a list: its rows and its total.
-    pub(crate) fn list(&self, reach: Reach, filter: &SessionFilter, select: Select) -> Vec<Question> {
+    pub(crate) fn list_queries(
+        &self,
+        reach: ListReach,
+        filter: &SessionFilter,
+        select: Select,
+    ) -> Vec<ListQuery> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let (position, offset, limit) = match select {
             Select::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
@@ -75,8 +82,8 @@ impl Store {
         // One more than asked for tells whether others follow.
         let limit = i64::from(limit) + 1;
         vec![
-            page(conditions(sqlite, reach_of_page(reach, filter), filter, position), limit, offset),
-            total(conditions(sqlite, reach, filter, None)),
+            page_query(conditions(sqlite, page_reach(reach, filter), filter, position), limit, offset),
+            count_query(conditions(sqlite, reach, filter, None)),
         ]
     }
 
@@ -85,11 +92,11 @@ impl Store {
         let sql = "SELECT state, COUNT(*), COUNT(archived_us) FROM agent_sessions
                    WHERE organization = $1 GROUP BY state ORDER BY state";
         let mut stats = SessionStats::default();
-        for row in self.within(granted, Scan(sql), values![]).await? {
-            let count = count(&row, 1)?;
+        for row in self.read(granted, Scan(sql), values![]).await? {
+            let count = read_count(&row, 1)?;
             stats.total += count;
-            stats.by_state.push((word(row.text_ref(0)?, State::parse)?, count));
-            stats.archived += self::count(&row, 2)?;
+            stats.by_state.push((parse_word(row.text_ref(0)?, State::parse)?, count));
+            stats.archived += self::read_count(&row, 2)?;
         }
         Ok(stats)
     }
@@ -102,21 +109,24 @@ impl Store {
     ) -> Result<SessionFacets> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let conditions = |reach| conditions(sqlite, reach, filter, None);
-        let statements = vec![by_columns(conditions(Reach::Organization)), by_tag(conditions(Reach::Known))];
-        let [groups, tags] = self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        let statements = vec![
+            count_by_columns(conditions(ListReach::Organization)),
+            count_by_tag(conditions(ListReach::Known)),
+        ];
+        let [groups, tags] = self.read_snapshot(granted, statements).await?.try_into().unwrap_or_default();
         let (mut agents, mut states, mut origins) = (HashMap::new(), HashMap::new(), HashMap::new());
         for row in &groups {
-            let count = count(row, 3)?;
+            let count = read_count(row, 3)?;
             *agents.entry(row.id(0)?).or_default() += count;
             *states.entry(row.text(1)?).or_default() += count;
             *origins.entry(row.text(2)?).or_default() += count;
         }
-        let state = |(state, count): (String, u64)| Ok((word(&state, State::parse)?, count));
+        let state = |(state, count): (String, u64)| Ok((parse_word(&state, State::parse)?, count));
         Ok(SessionFacets {
-            agents: sorted(agents).into_iter().map(|(agent, count)| (AgentId(agent), count)).collect(),
-            states: sorted(states).into_iter().map(state).collect::<Result<_>>()?,
-            tags: tags.iter().map(|row| Ok((row.text(0)?, count(row, 1)?))).collect::<Result<_>>()?,
-            origins: sorted(origins),
+            agents: sort_counts(agents).into_iter().map(|(agent, count)| (AgentId(agent), count)).collect(),
+            states: sort_counts(states).into_iter().map(state).collect::<Result<_>>()?,
+            tags: tags.iter().map(|row| Ok((row.text(0)?, read_count(row, 1)?))).collect::<Result<_>>()?,
+            origins: sort_counts(origins),
         })
     }
 
@@ -127,8 +137,8 @@ impl Store {
         tags: &[String],
     ) -> Result<Vec<String>> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
-        let question = tags_within(sqlite, tags);
-        let [rows] = self.within_snapshot(granted, vec![question]).await?.try_into().unwrap_or_default();
+        let question = existing_tags_query(sqlite, tags);
+        let [rows] = self.read_snapshot(granted, vec![question]).await?.try_into().unwrap_or_default();
         rows.iter().map(|row| Ok(row.text(0)?)).collect()
     }
 
@@ -140,25 +150,25 @@ impl Store {
         tags: &[String],
     ) -> Result<Vec<String>> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
-        let question = tags_across(sqlite, filter, tags);
-        let [rows] = self.across(granted, vec![question]).await?.try_into().unwrap_or_default();
+        let question = account_existing_tags_query(sqlite, filter, tags);
+        let [rows] = self.read_account(granted, vec![question]).await?.try_into().unwrap_or_default();
         rows.iter().map(|row| Ok(row.text(0)?)).collect()
     }
 }
 
 /// All sessions of some organizations would be read and sorted; of each one the newest are enough.
-pub(crate) fn reach_of_page(reach: Reach, filter: &SessionFilter) -> Reach {
-    if reach == Reach::Account && filter.organizations.is_some() { Reach::Each } else { reach }
+pub(crate) fn page_reach(reach: ListReach, filter: &SessionFilter) -> ListReach {
+    if reach == ListReach::Account && filter.organizations.is_some() { ListReach::Each } else { reach }
 }
 
 /// The sessions are found by what is narrow, and only those of the page get their bodies. Their leases are left where
 /// they are: no list shows them, and without them the account's index has all that is needed. The page ends early when its
 /// bodies are large; `found` says how many sessions it would have had.
-pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Question {
+pub(crate) fn page_query(mut conditions: Conditions, limit: i64, offset: i64) -> ListQuery {
     let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
     let found = match (conditions.reach, conditions.sqlite) {
-        (Reach::Each, true) => merged(&conditions, &limit, &offset),
-        (Reach::Each, false) => {
+        (ListReach::Each, true) => merged_organizations(&conditions, &limit, &offset),
+        (ListReach::Each, false) => {
             let Conditions { sql, each, .. } = &conditions;
             format!(
                 "SELECT s.* FROM ({each}) o CROSS JOIN LATERAL
@@ -185,12 +195,12 @@ pub(crate) fn page(mut conditions: Conditions, limit: i64, offset: i64) -> Quest
               JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us) w
          WHERE before < CAST({bytes} AS BIGINT) ORDER BY created_us DESC, tail DESC"
     );
-    (Scan(kept(sql)), conditions.values)
+    (Scan(intern_sql(sql)), conditions.values)
 }
 
 /// The lists of some organizations merged into one: SQLite, which joins nothing laterally, takes the newest of what is
 /// in a recursive query's queue, and the one after it of the same organization comes into the queue.
-fn merged(conditions: &Conditions, limit: &str, offset: &str) -> String {
+fn merged_organizations(conditions: &Conditions, limit: &str, offset: &str) -> String {
     let Conditions { sql, each, .. } = conditions;
     let next = format!(
         "CROSS JOIN agent_sessions n ON n.organization = o.id AND n.created_us =
@@ -205,46 +215,46 @@ fn merged(conditions: &Conditions, limit: &str, offset: &str) -> String {
     )
 }
 
-pub(crate) fn total(Conditions { sql, values, .. }: Conditions) -> Question {
-    (Scan(kept(format!("SELECT COUNT(*) FROM agent_sessions s WHERE {sql}"))), values)
+pub(crate) fn count_query(Conditions { sql, values, .. }: Conditions) -> ListQuery {
+    (Scan(intern_sql(format!("SELECT COUNT(*) FROM agent_sessions s WHERE {sql}"))), values)
 }
 
 /// How many sessions have which agent, state and origin: what is looked for is looked for once, for all three.
-pub(crate) fn by_columns(Conditions { sql, values, .. }: Conditions) -> Question {
+pub(crate) fn count_by_columns(Conditions { sql, values, .. }: Conditions) -> ListQuery {
     let sql = format!(
         "SELECT s.agent, s.state, s.origin, COUNT(*) FROM agent_sessions s WHERE {sql}
          GROUP BY s.agent, s.state, s.origin"
     );
-    (Scan(kept(sql)), values)
+    (Scan(intern_sql(sql)), values)
 }
 
 /// The tags lead to the sessions.
-pub(crate) fn by_tag(Conditions { sql, values, .. }: Conditions) -> Question {
+pub(crate) fn count_by_tag(Conditions { sql, values, .. }: Conditions) -> ListQuery {
     let sql = format!(
         "SELECT x.tag, COUNT(*) FROM session_tags x WHERE x.organization = $1 AND
              (SELECT s.created_us FROM agent_sessions s
               WHERE s.organization = $1 AND s.created_us = x.session_us AND {sql}) IS NOT NULL
          GROUP BY x.tag ORDER BY COUNT(*) DESC, x.tag LIMIT 100"
     );
-    (Scan(kept(sql)), values)
+    (Scan(intern_sql(sql)), values)
 }
 
 /// The most frequent first.
-fn sorted<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
+fn sort_counts<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
     let mut counts = counts.into_iter().collect::<Vec<_>>();
     counts.sort_by(|(one, ones), (other, others)| others.cmp(ones).then_with(|| one.cmp(other)));
     counts
 }
 
-async fn stretch(mut rows: Vec<Row>, total: &[Row], select: Select) -> Result<Listed<AgentSession>> {
+async fn read_page(mut rows: Vec<Row>, total: &[Row], select: Select) -> Result<Listed<AgentSession>> {
     let (Select::Offset { limit, .. } | Select::Before { limit, .. }) = select;
-    let found = rows.first().map_or(Ok(0), |row| count(row, 2))?;
+    let found = rows.first().map_or(Ok(0), |row| read_count(row, 2))?;
     rows.truncate(limit as usize);
-    let items = read_all(rows, |row| session(row, 0)).await?;
-    let total = total.first().map_or(Ok(0), |row| count(row, 0))?;
+    let items = read_rows(rows, |row| read_session(row, 0)).await?;
+    let total = total.first().map_or(Ok(0), |row| read_count(row, 0))?;
     Ok(Listed { more: found > items.len() as u64, items, total })
 }
 
-fn count(row: &Row, column: usize) -> Result<u64> {
+fn read_count(row: &Row, column: usize) -> Result<u64> {
     Ok(u64::try_from(row.int(column)?).unwrap_or(0))
 }

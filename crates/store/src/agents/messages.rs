@@ -3,7 +3,7 @@
 use crate::access::lane::Scan;
 use crate::access::{Granted, PermissionType, ViewSessions};
 use crate::database::Row;
-use crate::rows::{MAX_PAGE_BYTES, from_json, read_all, values};
+use crate::rows::{MAX_PAGE_BYTES, parse_json, read_rows, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Attachment, Message, Source};
@@ -85,9 +85,9 @@ impl Store {
             (TOTAL, values![created]),
         ];
         let [there, rows, total] =
-            self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+            self.read_snapshot(granted, statements).await?.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let items = read_all(rows, message).await?;
+        let items = read_rows(rows, message).await?;
         let total = total.first().map_or(Ok(0), |row| row.int(0))?;
         let more = items.last().map_or(after, |last| last.sequence) < total;
         Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
@@ -107,9 +107,9 @@ impl Store {
             (IS_THERE, values![id.created(), id.tail() as i64]),
             (NEWEST, values![id.created(), after, before, limit, MAX_PAGE_BYTES]),
         ];
-        let [there, rows] = self.within_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        let [there, rows] = self.read_snapshot(granted, statements).await?.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        read_all(rows, message).await
+        read_rows(rows, message).await
     }
 
     /// One message.
@@ -125,7 +125,7 @@ impl Store {
         let sql = "SELECT m.body FROM messages m JOIN agent_sessions s
                        ON s.organization = m.organization AND s.created_us = m.session_us AND s.tail = $3
                    WHERE m.organization = $1 AND m.session_us = $2 AND m.sequence = $4";
-        let rows = self.within(granted, sql, values![id.created(), id.tail() as i64, sequence]).await?;
+        let rows = self.read(granted, sql, values![id.created(), id.tail() as i64, sequence]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
     }
 
@@ -140,7 +140,7 @@ impl Store {
         id: MessageId,
     ) -> Result<Message> {
         let sql = "SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND id = $3";
-        let rows = self.within(granted, sql, values![session.created(), id]).await?;
+        let rows = self.read(granted, sql, values![session.created(), id]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
     }
 
@@ -153,14 +153,14 @@ impl Store {
         granted: &Granted<ViewSessions>,
         id: SessionId,
     ) -> Result<Vec<(Source, Attachment, Micros)>> {
-        let there = self.within(granted, IS_THERE, values![id.created(), id.tail() as i64]).await?;
+        let there = self.read(granted, IS_THERE, values![id.created(), id.tail() as i64]).await?;
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        self.attached(granted, id.created(), i64::MAX).await
+        self.list_attachments(granted, id.created(), i64::MAX).await
     }
 
     /// The files of messages before a sequence, also of a session that was deleted. The texts beside them are large:
     /// they are read in pages, and of each page only the files are kept.
-    pub(crate) async fn attached(
+    pub(crate) async fn list_attachments(
         &self,
         granted: &Granted<ViewSessions>,
         session: Micros,
@@ -169,7 +169,7 @@ impl Store {
         let (mut files, mut after) = (Vec::new(), 0);
         loop {
             let values = values![session, after, before, MAX_PAGE_BYTES];
-            let rows = self.within(granted, Scan(ATTACHED), values).await?;
+            let rows = self.read(granted, Scan(ATTACHED), values).await?;
             if rows.is_empty() {
                 return Ok(files);
             }
@@ -184,5 +184,5 @@ impl Store {
 }
 
 fn message(row: &Row) -> Result<Message> {
-    from_json(row, 0)
+    parse_json(row, 0)
 }

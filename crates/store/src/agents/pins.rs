@@ -1,8 +1,8 @@
 //! Which sessions somebody has on top of its lists.
 
 use crate::access::{Granted, ViewSessions};
-use crate::devices::sessions::session_id;
-use crate::rows::{any, batch, one, values};
+use crate::devices::sessions::read_session_id;
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::ids::{PrincipalId, SessionId};
@@ -34,8 +34,8 @@ impl Store {
         let there = "UPDATE counters SET sequence = sequence WHERE organization = $1 AND EXISTS
                          (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND tail = $3)";
         let statements = vec![
-            one(there, values![organization, id.created(), id.tail() as i64]),
-            any(sql, values![organization, who(granted), id.created()]),
+            one_row(there, values![organization, id.created(), id.tail() as i64]),
+            any_rows(sql, values![organization, pin_owner(granted), id.created()]),
         ];
         // The organization's row is locked, so that the session is still there at the end.
         self.apply(batch([organization], statements), |_| Refusal::NotFound(Thing::Session).into()).await
@@ -52,13 +52,13 @@ impl Store {
                    WHERE p.organization = $1 AND p.principal = $2 AND p.session_us >= $3 AND p.session_us <= $4";
         let times = ids.iter().map(|id| id.created());
         let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
-        let rows = self.within(granted, sql, values![who(granted), first, last]).await?;
-        let pinned = rows.iter().map(|row| session_id(row, 0)).collect::<Result<Vec<_>>>()?;
+        let rows = self.read(granted, sql, values![pin_owner(granted), first, last]).await?;
+        let pinned = rows.iter().map(|row| read_session_id(row, 0)).collect::<Result<Vec<_>>>()?;
         Ok(pinned.into_iter().filter(|id| ids.contains(id)).collect())
     }
 }
 
 /// Tenure itself pins under an id that nobody has.
-fn who(granted: &Granted<ViewSessions>) -> PrincipalId {
+fn pin_owner(granted: &Granted<ViewSessions>) -> PrincipalId {
     granted.principal().unwrap_or(PrincipalId(Uuid::nil()))
 }

@@ -2,7 +2,7 @@
 
 use crate::access::{Granted, PermissionType, System};
 use crate::database::{Row, Statement};
-use crate::rows::{batch, one, values};
+use crate::rows::{batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::agent::AgentSession;
 use domain::ids::{OrganizationId, SessionId};
@@ -40,7 +40,7 @@ impl Store {
         let sql = "SELECT x.name, x.ciphertext, x.sensitive FROM secrets x JOIN agent_sessions s
                        ON s.organization = x.organization AND s.created_us = x.session_us AND s.tail = $3
                    WHERE x.organization = $1 AND x.session_us = $2 ORDER BY x.name";
-        let rows = self.within(granted, sql, values![id.created(), id.tail() as i64]).await?;
+        let rows = self.read(granted, sql, values![id.created(), id.tail() as i64]).await?;
         rows.iter().map(|row| secret(row, 0)).collect()
     }
 
@@ -59,7 +59,7 @@ impl Store {
             // Nothing is kept under the reserved id.
             None => values![OrganizationId::ACCOUNT, 0, "", limit],
         };
-        let rows = self.everywhere(system, sql, values).await?;
+        let rows = self.read_unscoped(system, sql, values).await?;
         let place = |row: &Row| {
             let (organization, session) = (OrganizationId(row.id(0)?), Micros(row.int(1)?));
             Ok((SecretPlace { organization, session, key: row.text(2)? }, secret(row, 2)?))
@@ -81,13 +81,13 @@ impl Store {
         let sql = "UPDATE secrets SET ciphertext = $5
                    WHERE organization = $1 AND session_us = $2 AND name = $3 AND ciphertext = $4";
         let values = values![place.organization, place.session, place.key.as_str(), before, after];
-        self.apply(batch([], vec![one(sql, values)]), |_| Error::Stale).await
+        self.apply(batch([], vec![one_row(sql, values)]), |_| Error::Stale).await
     }
 }
 
 /// The row of a new session's secret.
 pub(crate) fn insert(session: &AgentSession, secret: &SealedSecret) -> Statement {
-    one(
+    one_row(
         "INSERT INTO secrets (organization, session_us, name, ciphertext, sensitive) VALUES ($1, $2, $3, $4, $5)",
         values![
             session.organization,

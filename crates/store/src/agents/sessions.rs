@@ -1,13 +1,13 @@
 //! Agent sessions: loading, creating, changing and deleting them. How they are listed is in `lists.rs`.
 
-use crate::access::idempotency::makes;
+use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, PermissionType, System, UseSessions, ViewSessions};
 use crate::agents::changes::{self as written, CycleLimit, key};
 use crate::agents::secrets::{self, SealedSecret};
 use crate::database::{Batch, DatabaseError, Row, Topic};
-use crate::devices::sessions::{line_of, stale};
-use crate::rows::{any, batch, from_json, maybe_time, one, values};
+use crate::devices::sessions::{feed_entry, to_stale};
+use crate::rows::{any_rows, batch, maybe_time, one_row, parse_json, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{AgentSession, Change, Source, Work};
@@ -59,8 +59,8 @@ impl Store {
         granted: &Granted<ViewSessions>,
         id: SessionId,
     ) -> Result<AgentSession> {
-        let rows = self.within(granted, ONE, values![id.created(), id.tail() as i64]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| session(row, 0))
+        let rows = self.read(granted, ONE, values![id.created(), id.tail() as i64]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| read_session(row, 0))
     }
 
     /// An agent session of any organization.
@@ -73,8 +73,8 @@ impl Store {
         id: SessionId,
     ) -> Result<AgentSession> {
         let one = vec![(ANYWHERE, values![id.created(), id.tail() as i64])];
-        let [rows] = self.across(granted, one).await?.try_into().unwrap_or_default();
-        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| session(row, 0))
+        let [rows] = self.read_account(granted, one).await?.try_into().unwrap_or_default();
+        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| read_session(row, 0))
     }
 
     /// Creates a session as `birth` says, at `now` or at the next microsecond that no other session of the
@@ -88,15 +88,15 @@ impl Store {
         granted: &Granted<UseSessions>,
         now: Micros,
         tail: u64,
-        birth: impl Fn(SessionId) -> std::result::Result<NewAgentSession, Refusal>,
+        build: impl Fn(SessionId) -> std::result::Result<NewAgentSession, Refusal>,
     ) -> Result<AgentSession> {
         let organization = granted.organization();
         loop {
             let created = self.next_time(organization, Kind::Agent, now);
-            let birth = birth(SessionId::new(created, tail))?;
-            assert_eq!(organization, birth.session.organization, "a proof opens its own organization only");
-            let (session, mut batch, free) = born(&birth, now)?;
-            batch.statements.extend(makes(granted, session.id.uuid()));
+            let new = build(SessionId::new(created, tail))?;
+            assert_eq!(organization, new.session.organization, "a proof opens its own organization only");
+            let (session, mut batch, free) = build_new_session(&new, now)?;
+            batch.statements.extend(record_creation(granted, session.id.uuid()));
             match self.database.apply(batch).await {
                 Ok(()) => return Ok(session),
                 Err(DatabaseError::Unmet { statement: 0, .. }) => return Err(Refusal::NotAMember.into()),
@@ -105,7 +105,7 @@ impl Store {
                 {
                     self.skip_taken(granted, Kind::Agent, TAKEN, created).await?;
                 }
-                Err(error) => return Err(stale(error)),
+                Err(error) => return Err(to_stale(error)),
             }
         }
     }
@@ -119,15 +119,15 @@ impl Store {
     pub async fn import_agent_session(
         &self,
         _: &System,
-        birth: &NewAgentSession,
+        new: &NewAgentSession,
         now: Micros,
     ) -> Result<AgentSession> {
-        let (session, batch, _) = born(birth, now)?;
+        let (session, batch, _) = build_new_session(new, now)?;
         match self.database.apply(batch).await {
             Ok(()) => Ok(session),
             Err(DatabaseError::Unmet { statement: 0, .. }) => Err(Refusal::NotAMember.into()),
             Err(DatabaseError::Taken { .. } | DatabaseError::Unmet { .. }) => Err(Error::Stale),
-            Err(error) => Err(stale(error)),
+            Err(error) => Err(to_stale(error)),
         }
     }
 
@@ -148,12 +148,12 @@ impl Store {
         if changes.is_empty() {
             return Ok(before);
         }
-        let (after, mut batch) = changed(before, changes, now, limit.as_ref())?;
+        let (after, mut batch) = build_change(before, changes, now, limit.as_ref())?;
         let said = changes.iter().find_map(|change| match change {
             Change::Said(message) if message.source == Source::User => Some(message.id),
             _ => None,
         });
-        batch.statements.extend(said.and_then(|message| makes(granted, message.0)));
+        batch.statements.extend(said.and_then(|message| record_creation(granted, message.0)));
         self.apply(batch, |_| Error::Stale).await?;
         Ok(after)
     }
@@ -171,35 +171,36 @@ impl Store {
         let (organization, created) = (before.organization, before.id.created());
         assert_eq!(granted.organization(), organization, "a proof opens its own organization only");
         let mut statements = vec![
-            one(
+            one_row(
                 "DELETE FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND revision = $3",
                 values![organization, created, before.revision],
             ),
-            one(
+            one_row(
                 "DELETE FROM agent_bodies WHERE organization = $1 AND created_us = $2",
                 values![organization, created],
             ),
-            one(
+            one_row(
                 "INSERT INTO agent_purges (organization, session_us) VALUES ($1, $2)",
                 values![organization, created],
             ),
-            any(
+            any_rows(
                 "DELETE FROM secrets WHERE organization = $1 AND session_us = $2",
                 values![organization, created],
             ),
         ];
-        statements.extend(before.given.tags.iter().map(|tag| written::without_tag(before, tag)));
-        statements.extend(before.given.repos.iter().map(|repo| written::without_repo(before, repo)));
-        statements.extend(line_of(key(before), before.revision + 1, What::Deleted, now));
-        statements.extend(makes(granted, before.id.uuid()));
-        self.apply(batch([organization], statements).with_topic(topic(before)), |_| Error::Stale).await
+        statements.extend(before.given.tags.iter().map(|tag| written::delete_tag(before, tag)));
+        statements.extend(before.given.repos.iter().map(|repo| written::delete_repo(before, repo)));
+        statements.extend(feed_entry(key(before), before.revision + 1, What::Deleted, now));
+        statements.extend(record_creation(granted, before.id.uuid()));
+        self.apply(batch([organization], statements).with_topic(session_topic(before)), |_| Error::Stale)
+            .await
     }
 
     /// Removes some of what deleted sessions have left: of each of a few sessions at most `rows` messages and events.
     /// Gives whether anything is left.
     pub async fn purge_agents(&self, system: &System, rows: u32, now: Micros) -> Result<bool> {
         let sql = "SELECT organization, session_us FROM agent_purges LIMIT 16";
-        let purges = self.everywhere(system, Scan(sql), values![]).await?;
+        let purges = self.read_unscoped(system, Scan(sql), values![]).await?;
         for row in &purges {
             self.purge(system, OrganizationId(row.id(0)?), Micros(row.int(1)?), rows, now).await?;
         }
@@ -217,78 +218,81 @@ impl Store {
         let granted = system.grant::<ViewSessions>(organization);
         let first = "SELECT COALESCE((SELECT MIN(sequence) FROM messages WHERE organization = $1 AND session_us = $2),
                                      (SELECT MIN(sequence) FROM events WHERE organization = $1 AND session_us = $2))";
-        let left = self.within(&granted, first, values![session]).await?;
+        let left = self.read(&granted, first, values![session]).await?;
         let Some(least) = left.first().map(|row| row.maybe_int(0)).transpose()?.flatten() else {
-            return self.purged(organization, session).await;
+            return self.finish_purge(organization, session).await;
         };
         let until = least.saturating_add(i64::from(rows));
         let mut statements = Vec::new();
-        for id in
-            self.attached(&granted, session, until).await?.into_iter().filter_map(|(_, file, _)| file.id)
+        for id in self
+            .list_attachments(&granted, session, until)
+            .await?
+            .into_iter()
+            .filter_map(|(_, file, _)| file.id)
         {
             let sql = "UPDATE files SET expires_us = $3 WHERE organization = $1 AND id = $2";
-            statements.push(any(sql, values![organization, id, now]));
+            statements.push(any_rows(sql, values![organization, id, now]));
         }
         for sql in [
             "DELETE FROM messages WHERE organization = $1 AND session_us = $2 AND sequence < $3",
             "DELETE FROM events WHERE organization = $1 AND session_us = $2 AND sequence < $3",
         ] {
-            statements.push(any(sql, values![organization, session, until]));
+            statements.push(any_rows(sql, values![organization, session, until]));
         }
         self.apply(batch([], statements), |_| Error::Stale).await
     }
 
-    async fn purged(&self, organization: OrganizationId, session: Micros) -> Result<()> {
+    async fn finish_purge(&self, organization: OrganizationId, session: Micros) -> Result<()> {
         let pins = "DELETE FROM pins WHERE organization = $1 AND session_us = $2";
         let purge = "DELETE FROM agent_purges WHERE organization = $1 AND session_us = $2";
-        let statements = [pins, purge].map(|sql| any(sql, values![organization, session]));
+        let statements = [pins, purge].map(|sql| any_rows(sql, values![organization, session]));
         self.apply(batch([], statements.to_vec()), |_| Error::Stale).await
     }
 }
 
 /// The session that comes of a birth and what it writes; with the positions of the statements that are not met when
 /// its time is taken.
-fn born(birth: &NewAgentSession, now: Micros) -> Result<(AgentSession, Batch, Vec<usize>)> {
-    let organization = birth.session.organization;
-    let mut session = birth.session.clone().after(&birth.changes, now);
+fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession, Batch, Vec<usize>)> {
+    let organization = new.session.organization;
+    let mut session = new.session.clone().after(&new.changes, now);
     // It was never seen before.
-    session.revision = birth.session.revision;
+    session.revision = new.session.revision;
     let created = session.id.created();
-    let mut statements = vec![one(
+    let mut statements = vec![one_row(
         "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
         values![organization],
     )];
     statements.extend(written::insert(&session)?);
-    statements.push(one(
+    statements.push(one_row(
         "UPDATE counters SET sequence = sequence WHERE organization = $1
              AND NOT EXISTS (SELECT 1 FROM agent_purges WHERE organization = $1 AND session_us = $2)",
         values![organization, created],
     ));
     let free = vec![1, 2, 3];
-    statements.push(any(
+    statements.push(any_rows(
         "INSERT INTO served (organization, number) VALUES ($1, 0) ON CONFLICT DO NOTHING",
         values![organization],
     ));
-    let mut bare = birth.session.clone();
+    let mut bare = new.session.clone();
     bare.given.tags.clear();
-    statements.extend(written::statements(&bare, &session, &birth.changes, now, None)?);
-    statements.extend(session.given.repos.iter().map(|repo| written::with_repo(&session, repo)));
-    statements.extend(birth.secrets.iter().map(|secret| secrets::insert(&session, secret)));
+    statements.extend(written::statements(&bare, &session, &new.changes, now, None)?);
+    statements.extend(session.given.repos.iter().map(|repo| written::insert_repo(&session, repo)));
+    statements.extend(new.secrets.iter().map(|secret| secrets::insert(&session, secret)));
     // Nobody can follow a session that was not there.
-    let mut topics = waiting(None, &session).into_iter().collect::<BTreeSet<_>>();
-    if let Some((parent, changes)) = birth.parent.clone().filter(|(_, changes)| !changes.is_empty()) {
-        let (_, parents) = changed(parent, &changes, now, None)?;
+    let mut topics = work_topic(None, &session).into_iter().collect::<BTreeSet<_>>();
+    if let Some((parent, changes)) = new.parent.clone().filter(|(_, changes)| !changes.is_empty()) {
+        let (_, parents) = build_change(parent, &changes, now, None)?;
         statements.extend(parents.statements);
         topics.extend(parents.topics);
     }
-    statements.extend(line_of(key(&session), session.revision, What::Created, created));
+    statements.extend(feed_entry(key(&session), session.revision, What::Created, created));
     let mut batch = batch([organization], statements);
     batch.topics = topics;
     Ok((session, batch, free))
 }
 
 /// The session that comes of changes and what they write.
-fn changed(
+fn build_change(
     before: AgentSession,
     changes: &[Change],
     now: Micros,
@@ -301,28 +305,28 @@ fn changed(
     let beside = written::statements(&before, &after, changes, now, limit)?;
     statements.splice(0..0, beside);
     if let Some(what) = Change::feed_line(changes) {
-        statements.extend(line_of(key(&after), after.revision, what, now));
+        statements.extend(feed_entry(key(&after), after.revision, what, now));
     }
-    let mut batch = batch([after.organization], statements).with_topic(topic(&after));
-    batch.topics.extend(waiting(Some(work), &after));
+    let mut batch = batch([after.organization], statements).with_topic(session_topic(&after));
+    batch.topics.extend(work_topic(Some(work), &after));
     Ok((after, batch))
 }
 
 /// What readers of a session's events wait for.
-fn topic(session: &AgentSession) -> Topic {
+fn session_topic(session: &AgentSession) -> Topic {
     Topic::Agent { organization: session.organization.0, created_us: session.id.created().0 }
 }
 
 /// What workers wait for, when a turn of the session begins to wait for one.
-fn waiting(before: Option<Work>, after: &AgentSession) -> Option<Topic> {
+fn work_topic(before: Option<Work>, after: &AgentSession) -> Option<Topic> {
     let begins = after.work() == Work::Waiting && before != Some(Work::Waiting);
     let agent = || after.given.agent_name.as_str().into();
     begins.then(|| Topic::Work { organization: after.organization.0, agent: agent() })
 }
 
 /// A session out of its lease and its body.
-pub(crate) fn session(row: &Row, at: usize) -> Result<AgentSession> {
-    let mut session: AgentSession = from_json(row, at + 1)?;
+pub(crate) fn read_session(row: &Row, at: usize) -> Result<AgentSession> {
+    let mut session: AgentSession = parse_json(row, at + 1)?;
     if let (Some(lease), Some(turn)) = (maybe_time(row, at)?, session.turn.as_mut()) {
         turn.lease = lease;
     }

@@ -3,8 +3,8 @@
 use crate::access::lane::Scan;
 use crate::access::{ConnectWorkers, Granted, System, ViewSessions};
 use crate::database::DatabaseError;
-use crate::devices::sessions::session_id;
-use crate::rows::{any, batch, one, values};
+use crate::devices::sessions::read_session_id;
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Result, Store};
 use domain::ids::{OrganizationId, SessionId};
 use domain::session::{Kind, SessionKey};
@@ -92,13 +92,13 @@ impl Store {
             Some(organization) => vec![organization],
             None => {
                 let rows =
-                    self.everywhere(system, Scan(ORGANIZATIONS), values![names.as_str(), limit]).await?;
+                    self.read_unscoped(system, Scan(ORGANIZATIONS), values![names.as_str(), limit]).await?;
                 rows.iter().map(|row| Ok(OrganizationId(row.id(0)?))).collect::<Result<_>>()?
             }
         };
         let mut waiting = Vec::new();
         for organization in organizations {
-            waiting.push(self.waiting_in(system, organization, &names, limit).await?.into_iter());
+            waiting.push(self.list_waiting_sessions(system, organization, &names, limit).await?.into_iter());
         }
         let mut candidates = Vec::new();
         let mut before = None;
@@ -110,7 +110,7 @@ impl Store {
         Ok(candidates)
     }
 
-    async fn waiting_in(
+    async fn list_waiting_sessions(
         &self,
         system: &System,
         organization: OrganizationId,
@@ -118,8 +118,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<SessionKey>> {
         let granted = system.grant::<ViewSessions>(organization);
-        let rows = self.within(&granted, WAITING, values![names, limit]).await?;
-        let key = |row| Ok(SessionKey { organization, kind: Kind::Agent, id: session_id(row, 0)? });
+        let rows = self.read(&granted, WAITING, values![names, limit]).await?;
+        let key = |row| Ok(SessionKey { organization, kind: Kind::Agent, id: read_session_id(row, 0)? });
         rows.iter().map(key).collect()
     }
 
@@ -127,7 +127,7 @@ impl Store {
     pub async fn record_served_organization(&self, _: &System, organization: OrganizationId) -> Result<()> {
         let sql = "UPDATE served SET number = (SELECT COALESCE(MAX(number), 0) + 1 FROM served)
                    WHERE organization = $1";
-        Ok(self.database.apply(batch([], vec![any(sql, values![organization])])).await?)
+        Ok(self.database.apply(batch([], vec![any_rows(sql, values![organization])])).await?)
     }
 
     /// A sign of life of a worker: its turn is its own until then. It is no new revision. Gives whether it has the
@@ -142,7 +142,7 @@ impl Store {
         let sql = "UPDATE agent_sessions SET lease_us = CASE WHEN lease_us > $5 THEN lease_us ELSE $5 END
                    WHERE organization = $1 AND created_us = $2 AND tail = $3 AND work = 'taken' AND fence = $4";
         let values = values![granted.organization(), id.created(), id.tail() as i64, fence, until];
-        match self.database.apply(batch([], vec![one(sql, values)])).await {
+        match self.database.apply(batch([], vec![one_row(sql, values)])).await {
             Ok(()) => Ok(true),
             Err(DatabaseError::Unmet { .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -156,10 +156,10 @@ impl Store {
         now: Micros,
         limit: u32,
     ) -> Result<Vec<(SessionKey, i64)>> {
-        let rows = self.everywhere(system, Scan(EXPIRED), values![now, limit]).await?;
+        let rows = self.read_unscoped(system, Scan(EXPIRED), values![now, limit]).await?;
         let lease = |row: &crate::database::Row| {
             let organization = OrganizationId(row.id(0)?);
-            let key = SessionKey { organization, kind: Kind::Agent, id: session_id(row, 1)? };
+            let key = SessionKey { organization, kind: Kind::Agent, id: read_session_id(row, 1)? };
             Ok((key, row.int(3)?))
         };
         rows.iter().map(lease).collect()

@@ -2,9 +2,9 @@
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, PermissionType, System, ViewUsage};
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{Row, Value};
-use crate::rows::{one, values};
+use crate::rows::{one_row, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{Acus, Limits, Usage, cycle_days};
@@ -69,7 +69,7 @@ impl Store {
         now: Micros,
     ) -> Result<Limits> {
         let (from, until) = cycle_days(now);
-        let rows = self.within(granted, Scan(LIMITS), values![from, until]).await?;
+        let rows = self.read(granted, Scan(LIMITS), values![from, until]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Organization))?;
         limits(row, 0)
     }
@@ -93,7 +93,7 @@ impl Store {
                      AND COALESCE(max_session_acus, -1) = $6 AND COALESCE(max_cycle_acus, -1) = $7";
         let number = |limit: Option<Option<Acus>>| limit.flatten().map(|limit| limit.0);
         loop {
-            self.living(system, id).await?;
+            self.load_organization(system, id).await?;
             let was = self.load_organization_limits(&system.grant::<ViewUsage>(id), now).await?;
             let (session, cycle) = (was.max_session_acus, was.max_cycle_acus);
             let values = values![
@@ -109,7 +109,10 @@ impl Store {
             let line = NewAuditEntry::new(system.0, "organization.update", id, after, now)
                 .with_organization(Some(id))
                 .with_previous(limits_json(session, cycle));
-            match self.apply(audited([id], vec![one(sql, values)], &line)?, |_| Error::Stale).await {
+            match self
+                .apply(batch_with_entry([id], vec![one_row(sql, values)], &line)?, |_| Error::Stale)
+                .await
+            {
                 // Changed or deleted meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
@@ -125,7 +128,7 @@ impl Store {
         from: i64,
         until: i64,
     ) -> Result<Vec<UsageDay>> {
-        self.within(granted, Scan(DAYS), values![from, until]).await?.iter().map(day).collect()
+        self.read(granted, Scan(DAYS), values![from, until]).await?.iter().map(day).collect()
     }
 
     /// The like for all organizations, also deleted ones, or for some of them.
@@ -138,7 +141,7 @@ impl Store {
     ) -> Result<Vec<UsageDay>> {
         let all: Vec<Value> = values![from, until];
         let [rows] =
-            self.across(granted, vec![(Scan(ACCOUNT_DAYS), all)]).await?.try_into().unwrap_or_default();
+            self.read_account(granted, vec![(Scan(ACCOUNT_DAYS), all)]).await?.try_into().unwrap_or_default();
         let days = rows.iter().map(day).collect::<Result<Vec<_>>>()?;
         let wanted = |day: &UsageDay| organizations.is_none_or(|some| some.contains(&day.organization));
         Ok(days.into_iter().filter(wanted).collect())

@@ -22,13 +22,13 @@ pub struct Attribution {
 }
 
 /// What all proofs have in common; there are no others than the store's.
-pub trait Grant: Sealed {
+pub trait Grant: SealedGrant {
     /// Who has it, for the audit log, and in which request.
     fn attribution(&self) -> Attribution;
 }
 
 /// Keeps others from calling something a proof.
-pub trait Sealed {}
+pub trait SealedGrant {}
 
 impl Attribution {
     /// Nobody in particular.
@@ -64,10 +64,10 @@ impl Caller {
     }
 }
 
-impl<P: PermissionType> Sealed for Granted<P> {}
-impl<P: PermissionType> Sealed for GrantedAccount<P> {}
-impl Sealed for GrantedPerson {}
-impl Sealed for System {}
+impl<P: PermissionType> SealedGrant for Granted<P> {}
+impl<P: PermissionType> SealedGrant for GrantedAccount<P> {}
+impl SealedGrant for GrantedPerson {}
+impl SealedGrant for System {}
 
 impl<P: PermissionType> Grant for Granted<P> {
     fn attribution(&self) -> Attribution {

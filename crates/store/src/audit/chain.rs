@@ -12,7 +12,7 @@
 
 use crate::access::System;
 use crate::access::lane::Scan;
-use crate::audit::log::{AuditEntry, line, lines};
+use crate::audit::log::{AuditEntry, entries, read_entry};
 use crate::audit::segments::SegmentWalk;
 use crate::database::{DatabaseError, Row, Value};
 use crate::rows::values;
@@ -30,11 +30,11 @@ const HEAD: &str = "tenure-audit-1";
 /// Lines that are read at once.
 const AT_ONCE: u32 = 1000;
 
-const FROM: &str = lines!("sequence > $1 ORDER BY sequence LIMIT $2");
-const BETWEEN: &str = lines!("sequence > $1 AND at_us >= $2 AND at_us < $3 ORDER BY sequence LIMIT $4");
-const LAST: &str = lines!("sequence > 0 ORDER BY sequence DESC LIMIT 1");
+const FROM: &str = entries!("sequence > $1 ORDER BY sequence LIMIT $2");
+const BETWEEN: &str = entries!("sequence > $1 AND at_us >= $2 AND at_us < $3 ORDER BY sequence LIMIT $4");
+const LAST: &str = entries!("sequence > 0 ORDER BY sequence DESC LIMIT 1");
 
-pub(crate) type Hash = [u8; 32];
+pub(crate) type EntryHash = [u8; 32];
 
 /// The end of the chain at some time, to be kept elsewhere. Written as `tenure-audit-1:` sequence `:` hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +42,12 @@ pub struct AuditHead {
     /// The sequence of its line.
     pub sequence: i64,
     /// The hash of its line.
-    pub hash: Hash,
+    pub hash: EntryHash,
 }
 
 impl fmt::Display for AuditHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{HEAD}:{}:{}", self.sequence, hex(&self.hash))
+        write!(f, "{HEAD}:{}:{}", self.sequence, to_hex(&self.hash))
     }
 }
 
@@ -100,7 +100,7 @@ pub struct ChainedEntry {
 }
 
 /// The hash of a line's fields, in the order of the statement that keeps them.
-pub(crate) fn content(fields: &[Value]) -> Result<Hash> {
+pub(crate) fn hash_content(fields: &[Value]) -> Result<EntryHash> {
     let mut hash = Sha256::new().chain_update(DOMAIN);
     for field in fields {
         let time;
@@ -123,7 +123,7 @@ pub(crate) fn content(fields: &[Value]) -> Result<Hash> {
 }
 
 /// The fields of a line as they are kept, not as they are understood: two texts of the same meaning differ.
-fn fields(row: &Row) -> std::result::Result<Vec<Value>, DatabaseError> {
+fn read_fields(row: &Row) -> std::result::Result<Vec<Value>, DatabaseError> {
     let text = |column| row.maybe_text(column).map(Value::from);
     let id = |column| row.maybe_id(column).map(Value::from);
     Ok(vec![
@@ -141,34 +141,34 @@ fn fields(row: &Row) -> std::result::Result<Vec<Value>, DatabaseError> {
 }
 
 /// What ties a line to the one before it.
-pub(crate) struct Link {
+pub(crate) struct ChainLink {
     /// In the order of [`content`].
     pub(crate) fields: Vec<Value>,
     pub(crate) previous: Option<Vec<u8>>,
     pub(crate) hash: Option<Vec<u8>>,
 }
 
-fn link(row: &Row) -> Option<Link> {
-    Some(Link {
-        fields: fields(row).ok()?,
+fn link(row: &Row) -> Option<ChainLink> {
+    Some(ChainLink {
+        fields: read_fields(row).ok()?,
         previous: row.maybe_bytes(11).ok()?,
         hash: row.maybe_bytes(12).ok()?,
     })
 }
 
 /// Walks along the lines.
-pub(crate) struct Walk {
+pub(crate) struct ChainWalk {
     /// The sequence and the hash that the next line follows; no hash before the first line that has one.
     last: i64,
-    hash: Option<Hash>,
+    hash: Option<EntryHash>,
     proof: AuditProof,
     against: Option<AuditHead>,
 }
 
-impl Walk {
+impl ChainWalk {
     /// Begins after a line, which is believed.
-    pub(crate) fn after(last: i64, hash: Option<Hash>, against: Option<AuditHead>) -> Walk {
-        Walk { last, hash, proof: AuditProof::default(), against }
+    pub(crate) fn start_after(last: i64, hash: Option<EntryHash>, against: Option<AuditHead>) -> ChainWalk {
+        ChainWalk { last, hash, proof: AuditProof::default(), against }
     }
 
     pub(crate) fn head(&self) -> Option<AuditHead> {
@@ -183,14 +183,20 @@ impl Walk {
     }
 
     /// Takes the next line, or says why it cannot be the next one.
-    pub(crate) fn take(&mut self, sequence: i64, link: Option<Link>) -> std::result::Result<(), BrokenEntry> {
+    pub(crate) fn take(
+        &mut self,
+        sequence: i64,
+        link: Option<ChainLink>,
+    ) -> std::result::Result<(), BrokenEntry> {
         let expected = self.last + 1;
         let broken = |sequence, why: &str| Err(BrokenEntry { sequence, why: why.to_owned() });
         if sequence != expected {
             return broken(expected, "is missing");
         }
         self.last = sequence;
-        let Some(Link { fields, previous, hash }) = link else { return broken(sequence, "cannot be read") };
+        let Some(ChainLink { fields, previous, hash }) = link else {
+            return broken(sequence, "cannot be read");
+        };
         let (previous, hash) = match (previous, hash) {
             (Some(previous), Some(hash)) => (previous, hash),
             (None, None) if self.hash.is_none() => {
@@ -202,10 +208,10 @@ impl Walk {
         if previous != self.hash.unwrap_or(GENESIS) {
             return broken(sequence, "does not follow the line before it");
         }
-        let Ok(content) = content(&fields) else { return broken(sequence, "cannot be read") };
+        let Ok(content) = hash_content(&fields) else { return broken(sequence, "cannot be read") };
         let link =
             Sha256::new().chain_update(previous).chain_update(sequence.to_be_bytes()).chain_update(content);
-        let link: Hash = link.finalize().into();
+        let link: EntryHash = link.finalize().into();
         if hash != link {
             return broken(sequence, "was changed: its hash is not that of its content");
         }
@@ -215,7 +221,7 @@ impl Walk {
         self.compare(sequence, link)
     }
 
-    fn compare(&self, sequence: i64, hash: Hash) -> std::result::Result<(), BrokenEntry> {
+    fn compare(&self, sequence: i64, hash: EntryHash) -> std::result::Result<(), BrokenEntry> {
         match self.against {
             Some(head) if head.sequence == sequence && head.hash != hash => {
                 Err(BrokenEntry { sequence, why: "is another one than when the checkpoint was made".into() })
@@ -248,7 +254,7 @@ impl Store {
     ) -> Result<std::result::Result<AuditProof, BrokenEntry>> {
         let sealed = self.load_sealed_audit_head(system).await?;
         let (from, hash) = sealed.map_or((0, None), |sealed| (sealed.sequence, Some(sealed.hash)));
-        let mut walk = Walk::after(from, hash, against);
+        let mut walk = ChainWalk::start_after(from, hash, against);
         if let Some(head) = against.filter(|head| head.sequence < from) {
             let why = "was sealed: say where the segments are, with --segments".to_owned();
             return Ok(Err(BrokenEntry { sequence: head.sequence, why }));
@@ -280,10 +286,10 @@ impl Store {
     async fn walk_on(
         &self,
         system: &System,
-        mut walk: Walk,
+        mut walk: ChainWalk,
     ) -> Result<std::result::Result<AuditProof, BrokenEntry>> {
         loop {
-            let rows = self.everywhere(system, Scan(FROM), values![walk.last, AT_ONCE]).await?;
+            let rows = self.read_unscoped(system, Scan(FROM), values![walk.last, AT_ONCE]).await?;
             for row in &rows {
                 if let Err(broken) = walk.step(row) {
                     return Ok(Err(broken));
@@ -296,14 +302,14 @@ impl Store {
     }
 
     /// Begins a walk at the last lines: the one before them is believed.
-    async fn skip(&self, system: &System, last: u32, walk: &mut Walk) -> Result<()> {
-        let newest = self.everywhere(system, LAST, values![]).await?;
+    async fn skip(&self, system: &System, last: u32, walk: &mut ChainWalk) -> Result<()> {
+        let newest = self.read_unscoped(system, LAST, values![]).await?;
         let Some(newest) = newest.first() else { return Ok(()) };
         let before = newest.int(1)?.saturating_sub(i64::from(last));
         if before <= walk.last {
             return Ok(());
         }
-        let rows = self.everywhere(system, FROM, values![before - 1, 1]).await?;
+        let rows = self.read_unscoped(system, FROM, values![before - 1, 1]).await?;
         if let Some(row) = rows.first().filter(|row| row.int(1).is_ok_and(|found| found == before)) {
             walk.last = before;
             walk.hash = row.maybe_bytes(12)?.and_then(|hash| hash.try_into().ok());
@@ -313,7 +319,7 @@ impl Store {
 
     /// The end of the chain; nothing when no line has a hash yet.
     pub async fn load_audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
-        let rows = self.everywhere(system, LAST, values![]).await?;
+        let rows = self.read_unscoped(system, LAST, values![]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let hash = row.maybe_bytes(12)?.and_then(|hash| hash.try_into().ok());
         hash.map(|hash| Ok(AuditHead { sequence: row.int(1)?, hash })).transpose()
@@ -328,16 +334,16 @@ impl Store {
         until: Micros,
         limit: u32,
     ) -> Result<Vec<ChainedEntry>> {
-        let rows = self.everywhere(system, Scan(BETWEEN), values![after, since, until, limit]).await?;
+        let rows = self.read_unscoped(system, Scan(BETWEEN), values![after, since, until, limit]).await?;
         let chained = |row: &Row| {
-            let hash = |column| Ok::<_, Error>(row.maybe_bytes(column)?.map(|bytes| hex(&bytes)));
-            Ok(ChainedEntry { line: line(row)?, previous: hash(11)?, hash: hash(12)? })
+            let hash = |column| Ok::<_, Error>(row.maybe_bytes(column)?.map(|bytes| to_hex(&bytes)));
+            Ok(ChainedEntry { line: read_entry(row)?, previous: hash(11)?, hash: hash(12)? })
         };
         rows.iter().map(chained).collect()
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -350,7 +356,7 @@ mod tests {
 
     #[test]
     fn fields_do_not_run_into_one_another() {
-        let of = |fields: &[Value]| content(fields).unwrap();
+        let of = |fields: &[Value]| hash_content(fields).unwrap();
         let text = |text: &str| Value::Text(text.into());
         assert_ne!(of(&[text("ab"), text("c")]), of(&[text("a"), text("bc")]));
         assert_ne!(of(&[text(""), Value::Null]), of(&[Value::Null, text("")]));

@@ -5,9 +5,9 @@
 
 use crate::access::{Granted, GrantedAccount, System, ViewAudit};
 use crate::audit::attribution::Attribution;
-use crate::audit::chain::{GENESIS, content};
+use crate::audit::chain::{GENESIS, hash_content};
 use crate::database::{Batch, Row, Statement, Topic};
-use crate::rows::{batch, from_json, json, one, values};
+use crate::rows::{batch, one_row, parse_json, to_json, values};
 use crate::{Error, Result, Store};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
 use domain::page::Page;
@@ -43,7 +43,7 @@ pub struct AuditEntry {
     pub line: NewAuditEntry,
 }
 
-macro_rules! lines {
+macro_rules! entries {
     ($rest:literal) => {
         concat!(
             "SELECT organization, sequence, at_us, principal, action, thing, details, credential, login, address, was,
@@ -52,11 +52,11 @@ macro_rules! lines {
         )
     };
 }
-pub(crate) use lines;
+pub(crate) use entries;
 
 const PAGE: &str =
-    lines!("organization = $1 AND sequence < $2 ORDER BY organization DESC, sequence DESC LIMIT $3");
-const ACCOUNT_PAGE: &str = lines!("sequence < $1 ORDER BY sequence DESC LIMIT $2");
+    entries!("organization = $1 AND sequence < $2 ORDER BY organization DESC, sequence DESC LIMIT $3");
+const ACCOUNT_PAGE: &str = entries!("sequence < $1 ORDER BY sequence DESC LIMIT $2");
 
 /// The counter of [`OrganizationId::AUDIT`] is locked by then, so what is the last line stays the last one.
 const INSERT: &str = "
@@ -105,22 +105,22 @@ impl NewAuditEntry {
 }
 
 /// A batch with a line of the audit log at its end.
-pub(crate) fn audited<const N: usize>(
+pub(crate) fn batch_with_entry<const N: usize>(
     locks: [OrganizationId; N],
     statements: Vec<Statement>,
     line: &NewAuditEntry,
 ) -> Result<Batch> {
-    audited_by(locks, statements, &[line])
+    batch_with_entries(locks, statements, &[line])
 }
 
 /// The like with several lines, one after another.
-pub(crate) fn audited_by<const N: usize>(
+pub(crate) fn batch_with_entries<const N: usize>(
     locks: [OrganizationId; N],
     mut statements: Vec<Statement>,
     lines: &[&NewAuditEntry],
 ) -> Result<Batch> {
     for line in lines {
-        statements.push(insert(line)?);
+        statements.push(insert_entry(line)?);
     }
     let mut batch = batch(locks, statements);
     batch.locks.insert(OrganizationId::AUDIT.0);
@@ -129,10 +129,10 @@ pub(crate) fn audited_by<const N: usize>(
 }
 
 /// The statement that adds a line. Its batch must lock [`OrganizationId::AUDIT`].
-pub(crate) fn insert(line: &NewAuditEntry) -> Result<Statement> {
+pub(crate) fn insert_entry(line: &NewAuditEntry) -> Result<Statement> {
     let Attribution { principal, credential, login, address, .. } = line.by;
     let organization = line.organization.unwrap_or(OrganizationId::ACCOUNT);
-    let (details, was) = (json(&line.details)?, line.was.as_ref().map(json).transpose()?);
+    let (details, was) = (to_json(&line.details)?, line.was.as_ref().map(to_json).transpose()?);
     let (login, address) = (login.map(SessionId::uuid), address.map(|address| address.to_string()));
     let mut values = values![
         organization,
@@ -146,15 +146,15 @@ pub(crate) fn insert(line: &NewAuditEntry) -> Result<Statement> {
         address,
         was
     ];
-    let content = content(&values)?;
+    let content = hash_content(&values)?;
     values.extend(values![&GENESIS[..], &content[..]]);
-    Ok(one(INSERT, values))
+    Ok(one_row(INSERT, values))
 }
 
 impl Store {
     /// Notes what was done, where it is not the store that it is done in: everything else is noted with what it does.
     pub async fn record_audit_entry(&self, _: &System, line: &NewAuditEntry) -> Result<()> {
-        self.apply(audited([], Vec::new(), line)?, |_| Error::Stale).await
+        self.apply(batch_with_entry([], Vec::new(), line)?, |_| Error::Stale).await
     }
 
     /// What was done in the organization before a line, the newest first.
@@ -165,7 +165,7 @@ impl Store {
         limit: u32,
     ) -> Result<Page<AuditEntry>> {
         let values = values![before.unwrap_or(i64::MAX), i64::from(limit) + 1];
-        page(&self.within(granted, PAGE, values).await?, limit)
+        page(&self.read(granted, PAGE, values).await?, limit)
     }
 
     /// What was done in the account and in all organizations before a line, the newest first.
@@ -176,20 +176,21 @@ impl Store {
         limit: u32,
     ) -> Result<Page<AuditEntry>> {
         let values = values![before.unwrap_or(i64::MAX), i64::from(limit) + 1];
-        let [rows] = self.across(granted, vec![(ACCOUNT_PAGE, values)]).await?.try_into().unwrap_or_default();
+        let [rows] =
+            self.read_account(granted, vec![(ACCOUNT_PAGE, values)]).await?.try_into().unwrap_or_default();
         page(&rows, limit)
     }
 }
 
 fn page(rows: &[Row], limit: u32) -> Result<Page<AuditEntry>> {
-    let items = rows.iter().take(limit as usize).map(line).collect::<Result<_>>()?;
+    let items = rows.iter().take(limit as usize).map(read_entry).collect::<Result<_>>()?;
     Ok(Page { items, more: rows.len() > limit as usize })
 }
 
 /// A line out of its columns.
-pub(crate) fn line(row: &Row) -> Result<AuditEntry> {
+pub(crate) fn read_entry(row: &Row) -> Result<AuditEntry> {
     let organization = OrganizationId(row.id(0)?);
-    let was = row.maybe_text(10)?.map(|_| from_json(row, 10)).transpose()?;
+    let was = row.maybe_text(10)?.map(|_| parse_json(row, 10)).transpose()?;
     Ok(AuditEntry {
         sequence: row.int(1)?,
         line: NewAuditEntry {
@@ -205,7 +206,7 @@ pub(crate) fn line(row: &Row) -> Result<AuditEntry> {
             action: row.text(4)?,
             thing: row.text(5)?,
             was,
-            details: from_json(row, 6)?,
+            details: parse_json(row, 6)?,
         },
     })
 }

@@ -7,10 +7,10 @@
 use crate::access::System;
 use crate::access::lane::Scan;
 use crate::audit::attribution::Attribution;
-use crate::audit::chain::{AuditHead, BrokenEntry, Hash, Link, Walk, hex};
-use crate::audit::log::{NewAuditEntry, audited, lines};
+use crate::audit::chain::{AuditHead, BrokenEntry, ChainLink, ChainWalk, EntryHash, to_hex};
+use crate::audit::log::{NewAuditEntry, batch_with_entry, entries};
 use crate::database::{DatabaseError, Row, Value};
-use crate::rows::{any, batch, one, values};
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::time::Micros;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// Lines that are deleted in one batch.
 const AT_ONCE: i64 = 1000;
 
-const BETWEEN: &str = lines!("sequence > $1 AND sequence <= $2 ORDER BY sequence LIMIT $3");
+const BETWEEN: &str = entries!("sequence > $1 AND sequence <= $2 ORDER BY sequence LIMIT $3");
 
 /// Before the first line that is too young, and before the newest of all: the log must not become empty.
 const LAST_OLD: &str = "
@@ -58,17 +58,17 @@ pub struct Segment {
     /// What its file is called.
     pub file: String,
     /// SHA-256 of the file.
-    pub digest: Hash,
+    pub digest: EntryHash,
 }
 
 /// Checks lines of segments, one after another.
-pub struct SegmentWalk(pub(crate) Walk);
+pub struct SegmentWalk(pub(crate) ChainWalk);
 
 impl SegmentWalk {
     /// Begins before the first line of a segment; what that line follows is believed. `against` is a head of earlier.
     pub fn new(first: &SegmentEntry, against: Option<AuditHead>) -> SegmentWalk {
-        let previous = first.previous.as_deref().and_then(unhex).and_then(|hash| hash.try_into().ok());
-        SegmentWalk(Walk::after(first.sequence - 1, previous, against))
+        let previous = first.previous.as_deref().and_then(parse_hex).and_then(|hash| hash.try_into().ok());
+        SegmentWalk(ChainWalk::start_after(first.sequence - 1, previous, against))
     }
 
     /// Takes the next line.
@@ -91,10 +91,10 @@ impl SegmentEntry {
         self.hash.is_some()
     }
 
-    fn link(&self) -> Option<Link> {
+    fn link(&self) -> Option<ChainLink> {
         let text = |text: &Option<String>| Value::from(text.clone());
         let bytes = |text: &Option<String>| match text {
-            Some(text) => unhex(text).map(Some),
+            Some(text) => parse_hex(text).map(Some),
             None => Some(None),
         };
         let fields = vec![
@@ -109,7 +109,7 @@ impl SegmentEntry {
             text(&self.address),
             text(&self.was),
         ];
-        Some(Link { fields, previous: bytes(&self.previous)?, hash: bytes(&self.hash)? })
+        Some(ChainLink { fields, previous: bytes(&self.previous)?, hash: bytes(&self.hash)? })
     }
 }
 
@@ -117,9 +117,9 @@ impl Store {
     /// The end of the last segment: the log goes on after it.
     pub async fn load_sealed_audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
         let sql = "SELECT last_line, hash FROM audit_segments ORDER BY last_line DESC LIMIT 1";
-        let rows = self.everywhere(system, Scan(sql), values![]).await?;
+        let rows = self.read_unscoped(system, Scan(sql), values![]).await?;
         let head = |row: &Row| {
-            let hash = Hash::try_from(row.bytes(1)?);
+            let hash = EntryHash::try_from(row.bytes(1)?);
             let hash =
                 hash.map_err(|_| DatabaseError::Failed("a segment of the audit log has no hash".into()))?;
             Ok(AuditHead { sequence: row.int(0)?, hash })
@@ -129,7 +129,7 @@ impl Store {
 
     /// The last line that may be sealed: all lines up to it were written before a time.
     pub async fn find_sealable_audit_entry(&self, system: &System, before: Micros) -> Result<Option<i64>> {
-        let rows = self.everywhere(system, Scan(LAST_OLD), values![before, i64::MAX]).await?;
+        let rows = self.read_unscoped(system, Scan(LAST_OLD), values![before, i64::MAX]).await?;
         Ok(rows.first().map(|row| row.int(0)).transpose()?)
     }
 
@@ -141,7 +141,7 @@ impl Store {
         through: i64,
         limit: u32,
     ) -> Result<Vec<SegmentEntry>> {
-        let rows = self.everywhere(system, Scan(BETWEEN), values![after, through, limit]).await?;
+        let rows = self.read_unscoped(system, Scan(BETWEEN), values![after, through, limit]).await?;
         rows.iter().map(|row| Ok(segment_line(row)?)).collect()
     }
 
@@ -162,27 +162,27 @@ impl Store {
             now
         ];
         let details = json!({
-            "first": segment.first, "head": head.to_string(), "file": segment.file, "sha256": hex(&segment.digest),
+            "first": segment.first, "head": head.to_string(), "file": segment.file, "sha256": to_hex(&segment.digest),
         });
         let line = NewAuditEntry::new(Attribution::TENURE, "audit.seal", head.sequence, details, now);
-        self.apply(audited([], vec![one(sql, values)], &line)?, |_| Error::Stale).await
+        self.apply(batch_with_entry([], vec![one_row(sql, values)], &line)?, |_| Error::Stale).await
     }
 
     /// Deletes some lines that were sealed; says whether there may be more.
     pub async fn delete_sealed_audit_entries(&self, system: &System) -> Result<bool> {
         let Some(sealed) = self.load_sealed_audit_head(system).await? else { return Ok(false) };
         let left = "SELECT sequence FROM audit WHERE sequence <= $1 ORDER BY sequence LIMIT 1";
-        let rows = self.everywhere(system, left, values![sealed.sequence]).await?;
+        let rows = self.read_unscoped(system, left, values![sealed.sequence]).await?;
         let Some(first) = rows.first().map(|row| row.int(0)).transpose()? else { return Ok(false) };
         let through = sealed.sequence.min(first.saturating_add(AT_ONCE));
-        let statement = any("DELETE FROM audit WHERE sequence <= $1", values![through]);
+        let statement = any_rows("DELETE FROM audit WHERE sequence <= $1", values![through]);
         self.database.apply(batch([], vec![statement])).await?;
         Ok(through < sealed.sequence)
     }
 }
 
 fn segment_line(row: &Row) -> std::result::Result<SegmentEntry, DatabaseError> {
-    let hash = |column| Ok::<_, DatabaseError>(row.maybe_bytes(column)?.map(|bytes| hex(&bytes)));
+    let hash = |column| Ok::<_, DatabaseError>(row.maybe_bytes(column)?.map(|bytes| to_hex(&bytes)));
     Ok(SegmentEntry {
         organization: row.id(0)?,
         sequence: row.int(1)?,
@@ -200,7 +200,7 @@ fn segment_line(row: &Row) -> std::result::Result<SegmentEntry, DatabaseError> {
     })
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+fn parse_hex(text: &str) -> Option<Vec<u8>> {
     let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
     (0..text.len()).step_by(2).map(byte).collect()
 }

@@ -14,11 +14,11 @@ pub struct WriteCounts {
 
 /// The counters behind [`WriteCounts`]; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Counts(Arc<(AtomicU64, AtomicU64)>);
+pub(super) struct WriteCounters(Arc<(AtomicU64, AtomicU64)>);
 
-impl Counts {
+impl WriteCounters {
     /// A group of this many batches was committed.
-    pub(super) fn committed(&self, batches: usize) {
+    pub(super) fn add_commit(&self, batches: usize) {
         self.0.0.fetch_add(1, Ordering::Relaxed);
         self.0.1.fetch_add(batches as u64, Ordering::Relaxed);
     }

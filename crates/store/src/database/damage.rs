@@ -13,7 +13,7 @@ pub(super) struct Damage(Arc<OnceLock<String>>);
 
 impl Damage {
     /// What was found, if anything was.
-    pub(super) fn found(&self) -> Option<&str> {
+    pub(super) fn message(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
 
@@ -22,11 +22,11 @@ impl Damage {
     /// # Errors
     /// [`DatabaseError::Damaged`].
     pub(super) fn refuse_writes(&self) -> Result<(), DatabaseError> {
-        self.found().map_or(Ok(()), |what| Err(DatabaseError::Damaged(what.to_owned())))
+        self.message().map_or(Ok(()), |what| Err(DatabaseError::Damaged(what.to_owned())))
     }
 
     /// Remembers damage that an outcome tells of, and logs it the first time.
-    pub(super) fn watch<T>(&self, outcome: Result<T, DatabaseError>) -> Result<T, DatabaseError> {
+    pub(super) fn record<T>(&self, outcome: Result<T, DatabaseError>) -> Result<T, DatabaseError> {
         if let Err(DatabaseError::Damaged(what)) = &outcome
             && self.0.set(what.clone()).is_ok()
         {

@@ -38,7 +38,7 @@ pub async fn dump(url: &str, into: &Path) -> Result<Dump, DatabaseError> {
     match location::parse(url)? {
         Location::Sqlite(path) => {
             let (into, from) = (into.to_owned(), path);
-            let schema = blocking(move || sqlite::dump::dump(&from, &into)).await?;
+            let schema = run_blocking(move || sqlite::dump::dump(&from, &into)).await?;
             Ok(Dump { kind: "sqlite".into(), schema, place: String::new() })
         }
         Location::Postgres(url, protection) => {
@@ -60,10 +60,10 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
 ///
 /// # Errors
 /// [`DatabaseError::Failed`].
-pub async fn occupied(url: &str) -> Result<bool, DatabaseError> {
+pub async fn is_occupied(url: &str) -> Result<bool, DatabaseError> {
     match location::parse(url)? {
         Location::Sqlite(path) => Ok(path.exists()),
-        Location::Postgres(url, protection) => postgres::dump::occupied(&url, protection).await,
+        Location::Postgres(url, protection) => postgres::dump::has_tables(&url, protection).await,
     }
 }
 
@@ -73,7 +73,7 @@ pub async fn occupied(url: &str) -> Result<bool, DatabaseError> {
 /// [`DatabaseError::Failed`].
 pub fn staging(url: &str) -> Result<Option<PathBuf>, DatabaseError> {
     Ok(match location::parse(url)? {
-        Location::Sqlite(path) => Some(beside(&path, "restoring")),
+        Location::Sqlite(path) => Some(sibling_path(&path, "restoring")),
         Location::Postgres(..) => None,
     })
 }
@@ -102,7 +102,7 @@ pub async fn restore(
         Location::Sqlite(path) => {
             sqlite(&path, file, after, now_us).await?;
             let file = file.to_owned();
-            blocking(move || sqlite::dump::replace(&path, &file)).await
+            run_blocking(move || sqlite::dump::replace(&path, &file)).await
         }
         Location::Postgres(url, protection) => {
             postgres::dump::restore(&url, protection, dump, file, &after, now_us).await
@@ -114,7 +114,7 @@ pub async fn restore(
 async fn sqlite(path: &Path, file: &Path, after: Vec<Statement>, now_us: i64) -> Result<(), DatabaseError> {
     if path.exists() {
         let path = path.to_owned();
-        blocking(move || sqlite::dump::unused(&path)).await?;
+        run_blocking(move || sqlite::dump::require_unused(&path)).await?;
     }
     let url = format!("sqlite:{}", file.display());
     let database = Database::open(&url, OpenMode::Migrate, now_us).await?;
@@ -124,12 +124,12 @@ async fn sqlite(path: &Path, file: &Path, after: Vec<Statement>, now_us: i64) ->
 }
 
 /// A file beside another one.
-pub(super) fn beside(path: &Path, what: &str) -> PathBuf {
+pub(super) fn sibling_path(path: &Path, what: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{name}.{what}"))
 }
 
-async fn blocking<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DatabaseError> + Send + 'static,
 ) -> Result<T, DatabaseError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| DatabaseError::Failed(error.to_string()))?

@@ -85,9 +85,9 @@ pub(super) enum Lane {
 #[derive(Clone)]
 pub(super) struct Lanes {
     /// Bounds the scans of each principal, wherever they are read.
-    tickets: Arc<Gate>,
+    tickets: Arc<ScanGate>,
     /// Bounds the scans in the lane of scans.
-    places: Arc<Gate>,
+    places: Arc<ScanGate>,
     pub(super) read_timeout: Duration,
     scan_timeout: Duration,
 }
@@ -98,11 +98,11 @@ impl Lanes {
         let (places, wait) = (scans as usize, readers.scan_wait);
         // No organization fills the lane, unless it has one place only.
         let shared = places.saturating_sub(1).max(1);
-        let tickets = Limits { places: usize::MAX, organization: usize::MAX, principal: PRINCIPAL, wait };
-        let places = Limits { places, organization: shared, principal: PRINCIPAL.min(shared), wait };
+        let tickets = GateLimits { places: usize::MAX, organization: usize::MAX, principal: PRINCIPAL, wait };
+        let places = GateLimits { places, organization: shared, principal: PRINCIPAL.min(shared), wait };
         Lanes {
-            tickets: Arc::new(Gate::new(tickets)),
-            places: Arc::new(Gate::new(places)),
+            tickets: Arc::new(ScanGate::new(tickets)),
+            places: Arc::new(ScanGate::new(places)),
             read_timeout: readers.read_timeout,
             scan_timeout: readers.scan_timeout,
         }
@@ -121,18 +121,18 @@ impl Lanes {
         F: Future<Output = Result<T, DatabaseError>>,
     {
         let _ticket = self.tickets.enter(asker).await?;
-        match within(self.read_timeout, look(Lane::Brief)).await {
+        match with_deadline(self.read_timeout, look(Lane::Brief)).await {
             Err(DatabaseError::Slow { .. }) => {}
             outcome => return outcome,
         }
         let _place = self.places.enter(asker).await?;
         let limit = if asker == ScanCaller::Tenure { JOB } else { self.scan_timeout };
-        within(limit, look(Lane::Scan(limit))).await
+        with_deadline(limit, look(Lane::Scan(limit))).await
     }
 }
 
 /// Waits for a read until its deadline. A read that nobody waits for is ended by whoever reads it.
-pub(super) async fn within<T>(
+pub(super) async fn with_deadline<T>(
     limit: Duration,
     read: impl Future<Output = Result<T, DatabaseError>>,
 ) -> Result<T, DatabaseError> {
@@ -144,7 +144,7 @@ pub(super) async fn within<T>(
 
 /// How many may be inside of a gate at once.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct GateLimits {
     places: usize,
     organization: usize,
     principal: usize,
@@ -153,30 +153,30 @@ struct Limits {
 }
 
 /// Lets a bounded number in; who waits is let in in turn by organization, then by principal.
-struct Gate {
-    limits: Limits,
-    state: Mutex<State>,
+struct ScanGate {
+    limits: GateLimits,
+    state: Mutex<GateState>,
 }
 
 #[derive(Default)]
-struct State {
+struct GateState {
     inside: Vec<ScanCaller>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingScan>,
 }
 
-struct Waiting {
+struct WaitingScan {
     asker: ScanCaller,
-    admit: oneshot::Sender<Place>,
+    admit: oneshot::Sender<ScanPlace>,
 }
 
 /// A place inside of a gate, which dropping it gives back.
-struct Place {
+struct ScanPlace {
     /// `None` when the place was given back already.
-    gate: Option<Arc<Gate>>,
+    gate: Option<Arc<ScanGate>>,
     asker: ScanCaller,
 }
 
-impl Drop for Place {
+impl Drop for ScanPlace {
     fn drop(&mut self) {
         let Some(gate) = self.gate.take() else { return };
         let mut state = gate.lock();
@@ -185,21 +185,21 @@ impl Drop for Place {
     }
 }
 
-impl Gate {
-    fn new(limits: Limits) -> Gate {
-        Gate { limits, state: Mutex::default() }
+impl ScanGate {
+    fn new(limits: GateLimits) -> ScanGate {
+        ScanGate { limits, state: Mutex::default() }
     }
 
-    async fn enter(self: &Arc<Gate>, asker: ScanCaller) -> Result<Place, DatabaseError> {
+    async fn enter(self: &Arc<ScanGate>, asker: ScanCaller) -> Result<ScanPlace, DatabaseError> {
         let admitted = self.queue(asker)?;
         let place = match asker {
             ScanCaller::Tenure => admitted.await.ok(),
             ScanCaller::Caller { .. } => timeout(self.limits.wait, admitted).await.ok().and_then(Result::ok),
         };
-        place.ok_or_else(|| self.crowded(asker))
+        place.ok_or_else(|| self.crowded_error(asker))
     }
 
-    fn queue(self: &Arc<Gate>, asker: ScanCaller) -> Result<oneshot::Receiver<Place>, DatabaseError> {
+    fn queue(self: &Arc<ScanGate>, asker: ScanCaller) -> Result<oneshot::Receiver<ScanPlace>, DatabaseError> {
         let mut state = self.lock();
         state.waiting.retain(|other| !other.admit.is_closed());
         let others = state.waiting.iter().filter(|other| other.asker.is_same_principal(asker)).count();
@@ -207,26 +207,26 @@ impl Gate {
             return Err(DatabaseError::Crowded { own: true });
         }
         let (admit, admitted) = oneshot::channel();
-        state.waiting.push(Waiting { asker, admit });
+        state.waiting.push(WaitingScan { asker, admit });
         self.admit(&mut state);
         Ok(admitted)
     }
 
-    fn crowded(&self, asker: ScanCaller) -> DatabaseError {
+    fn crowded_error(&self, asker: ScanCaller) -> DatabaseError {
         let own = self.lock().inside.iter().any(|other| other.is_same_principal(asker));
         DatabaseError::Crowded { own }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the free places to those who wait.
-    fn admit(self: &Arc<Gate>, state: &mut State) {
+    fn admit(self: &Arc<ScanGate>, state: &mut GateState) {
         while let Some(next) = state.next(self.limits) {
-            let Waiting { asker, admit } = state.waiting.remove(next);
+            let WaitingScan { asker, admit } = state.waiting.remove(next);
             state.inside.push(asker);
-            let place = Place { gate: Some(self.clone()), asker };
+            let place = ScanPlace { gate: Some(self.clone()), asker };
             match admit.send(place) {
                 // Others of the same organization, and of it those of the same principal, come last from now on.
                 Ok(()) => state.waiting.sort_by_key(|other| {
@@ -242,11 +242,11 @@ impl Gate {
     }
 }
 
-impl State {
+impl GateState {
     /// The first of those who wait that may come in.
-    fn next(&self, limits: Limits) -> Option<usize> {
+    fn next(&self, limits: GateLimits) -> Option<usize> {
         let free = self.inside.len() < limits.places;
-        let fits = |waiting: &Waiting| {
+        let fits = |waiting: &WaitingScan| {
             let count = |same: fn(ScanCaller, ScanCaller) -> bool| {
                 self.inside.iter().filter(|other| same(**other, waiting.asker)).count()
             };
@@ -293,7 +293,7 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    fn asker(organization: u128, principal: u128) -> ScanCaller {
+    fn scan_caller(organization: u128, principal: u128) -> ScanCaller {
         ScanCaller::Caller {
             organization: Uuid::from_u128(organization),
             principal: Uuid::from_u128(principal),
@@ -301,26 +301,27 @@ mod tests {
     }
 
     /// The places of a server of default settings on SQLite have two, on PostgreSQL five.
-    fn gate(places: usize, each: usize) -> Arc<Gate> {
+    fn gate(places: usize, each: usize) -> Arc<ScanGate> {
         let organization = places.saturating_sub(1).max(1);
-        Arc::new(Gate::new(Limits { places, organization, principal: each, wait: Duration::ZERO }))
+        Arc::new(ScanGate::new(GateLimits { places, organization, principal: each, wait: Duration::ZERO }))
     }
 
     #[tokio::test]
     async fn one_principal_leaves_places_for_others_and_is_told_to_come_back() {
         let gate = gate(5, 2);
-        let mut inside = vec![gate.enter(asker(1, 1)).await.unwrap(), gate.enter(asker(1, 1)).await.unwrap()];
-        let own = gate.enter(asker(1, 1)).await.err().unwrap();
+        let mut inside =
+            vec![gate.enter(scan_caller(1, 1)).await.unwrap(), gate.enter(scan_caller(1, 1)).await.unwrap()];
+        let own = gate.enter(scan_caller(1, 1)).await.err().unwrap();
         assert!(matches!(own, DatabaseError::Crowded { own: true }), "{own}");
         for principal in [2, 3] {
-            inside.push(gate.enter(asker(1, principal)).await.unwrap());
+            inside.push(gate.enter(scan_caller(1, principal)).await.unwrap());
         }
-        let full = gate.enter(asker(1, 4)).await.err().unwrap();
+        let full = gate.enter(scan_caller(1, 4)).await.err().unwrap();
         assert!(
             matches!(full, DatabaseError::Crowded { own: false }),
             "its organization has all it may: {full}"
         );
-        let other = gate.enter(asker(2, 5)).now_or_never();
+        let other = gate.enter(scan_caller(2, 5)).now_or_never();
         assert!(other.unwrap().is_ok(), "another organization gets a place at once");
         assert!(gate.lock().waiting.iter().all(|waiting| waiting.admit.is_closed()));
     }
@@ -328,10 +329,10 @@ mod tests {
     #[tokio::test]
     async fn places_go_round_by_organization_and_then_by_principal() {
         let gate = gate(1, 1);
-        let mut place = Some(gate.enter(asker(9, 9)).await.unwrap());
+        let mut place = Some(gate.enter(scan_caller(9, 9)).await.unwrap());
         // Eight of one principal came first, then its colleague, then another organization.
         let order = [(1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (2, 3), (2, 3)];
-        let mut waiting = Vec::from(order.map(|(o, p)| ((o, p), gate.queue(asker(o, p)).unwrap())));
+        let mut waiting = Vec::from(order.map(|(o, p)| ((o, p), gate.queue(scan_caller(o, p)).unwrap())));
         let mut served = Vec::new();
         while !waiting.is_empty() {
             drop(place.take());
@@ -346,17 +347,17 @@ mod tests {
     #[tokio::test]
     async fn a_place_of_somebody_who_has_gone_is_not_lost() {
         let gate = gate(1, 1);
-        let place = gate.enter(asker(1, 1)).await.unwrap();
-        let gone = gate.queue(asker(2, 2)).unwrap();
-        let stays = gate.queue(asker(3, 3)).unwrap();
+        let place = gate.enter(scan_caller(1, 1)).await.unwrap();
+        let gone = gate.queue(scan_caller(2, 2)).unwrap();
+        let stays = gate.queue(scan_caller(3, 3)).unwrap();
         drop(gone);
         drop(place);
         let place = stays.await.unwrap();
         // Let in, but gone before it took its place.
-        let admitted = gate.queue(asker(4, 4)).unwrap();
+        let admitted = gate.queue(scan_caller(4, 4)).unwrap();
         drop(place);
         drop(admitted);
-        assert!(gate.enter(asker(5, 5)).now_or_never().unwrap().is_ok());
+        assert!(gate.enter(scan_caller(5, 5)).now_or_never().unwrap().is_ok());
         assert!(gate.lock().inside.is_empty());
     }
 

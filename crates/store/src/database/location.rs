@@ -24,14 +24,14 @@ pub(super) enum Location {
     /// `sqlite:PATH`
     Sqlite(PathBuf),
     /// `postgres://…`: the URL without `sslmode`, which holds the password, and the mode.
-    Postgres(Secret, Protection),
+    Postgres(SecretUrl, Protection),
 }
 
 /// Text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(pub(super) String);
+pub(super) struct SecretUrl(pub(super) String);
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for SecretUrl {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("(not shown)")
     }
@@ -43,10 +43,10 @@ impl std::fmt::Debug for Secret {
 /// [`DatabaseError::Failed`] with a sentence that says what a good URL looks like, and nothing of this one.
 pub(super) fn parse(url: &str) -> Result<Location, DatabaseError> {
     if let Some(path) = url.strip_prefix("sqlite:") {
-        return sqlite(path);
+        return parse_sqlite(path);
     }
     match url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
-        Some(rest) => postgres(rest),
+        Some(rest) => parse_postgres(rest),
         None => Err(DatabaseError::Failed(
             "the database URL must begin with sqlite: (sqlite:/var/lib/tenure/tenure.db) or postgres:// \
              (postgres://user:password@host:5432/database)"
@@ -55,39 +55,39 @@ pub(super) fn parse(url: &str) -> Result<Location, DatabaseError> {
     }
 }
 
-fn sqlite(path: &str) -> Result<Location, DatabaseError> {
+fn parse_sqlite(path: &str) -> Result<Location, DatabaseError> {
     let path = match path.strip_prefix("//") {
         // sqlite:///absolute is how several other programs write it; sqlite://relative has no meaning.
         Some(absolute) if absolute.starts_with('/') => absolute,
-        Some(_) => return Err(bad_path("write sqlite:PATH, or sqlite:///PATH for an absolute path")),
+        Some(_) => return Err(path_error("write sqlite:PATH, or sqlite:///PATH for an absolute path")),
         None => path,
     };
     if path.is_empty() {
-        return Err(bad_path("a path must follow, as in sqlite:/var/lib/tenure/tenure.db"));
+        return Err(path_error("a path must follow, as in sqlite:/var/lib/tenure/tenure.db"));
     }
     if path == ":memory:" || path.starts_with("file:") {
-        return Err(bad_path("a database in memory is not supported: several connections share the file"));
+        return Err(path_error("a database in memory is not supported: several connections share the file"));
     }
     Ok(Location::Sqlite(PathBuf::from(path)))
 }
 
-fn bad_path(why: &str) -> DatabaseError {
+fn path_error(why: &str) -> DatabaseError {
     DatabaseError::Failed(format!("the sqlite: URL is malformed: {why}"))
 }
 
-fn postgres(rest: &str) -> Result<Location, DatabaseError> {
+fn parse_postgres(rest: &str) -> Result<Location, DatabaseError> {
     check_credentials(rest)?;
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut protection = Protection::Prefer;
     let mut kept = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
-            Some(("sslmode", mode)) => protection = protection_of(mode)?,
+            Some(("sslmode", mode)) => protection = parse_protection(mode)?,
             _ => kept.push(pair),
         }
     }
     let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
-    Ok(Location::Postgres(Secret(format!("postgres://{address}{query}")), protection))
+    Ok(Location::Postgres(SecretUrl(format!("postgres://{address}{query}")), protection))
 }
 
 /// A password with a raw `@` or `/` would be read as a part of the host, and shown in errors as such.
@@ -96,12 +96,12 @@ fn check_credentials(rest: &str) -> Result<(), DatabaseError> {
     let credentials = parts.next().unwrap_or_default();
     let hosts = parts.count();
     if hosts > 1 || (hosts == 1 && credentials.contains(['/', '?', '#'])) {
-        return Err(bad_postgres_url());
+        return Err(postgres_url_error());
     }
     Ok(())
 }
 
-fn protection_of(mode: &str) -> Result<Protection, DatabaseError> {
+fn parse_protection(mode: &str) -> Result<Protection, DatabaseError> {
     match mode {
         "disable" => Ok(Protection::Disable),
         "prefer" => Ok(Protection::Prefer),
@@ -114,7 +114,7 @@ fn protection_of(mode: &str) -> Result<Protection, DatabaseError> {
 }
 
 /// What is said of a URL that cannot be read; nothing of it is repeated, because any part may be a password.
-pub(super) fn bad_postgres_url() -> DatabaseError {
+pub(super) fn postgres_url_error() -> DatabaseError {
     DatabaseError::Failed(
         "the PostgreSQL URL is malformed: write postgres://user:password@host:5432/database?sslmode=verify-full, \
          with %40, %3A, %2F, %3F, %23 and %25 for the characters @ : / ? # and % in a password"
@@ -140,7 +140,7 @@ mod tests {
     fn the_mode_is_taken_out_of_the_url() {
         let parsed = parse("postgresql://u:p@h/d?connect_timeout=3&sslmode=verify-full&application_name=x");
         let expected = "postgres://u:p@h/d?connect_timeout=3&application_name=x";
-        assert_eq!(parsed.unwrap(), Location::Postgres(Secret(expected.into()), Protection::VerifyFull));
+        assert_eq!(parsed.unwrap(), Location::Postgres(SecretUrl(expected.into()), Protection::VerifyFull));
     }
 
     #[test]

@@ -49,13 +49,13 @@ pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// What a database says of a migration that was applied to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Applied {
+pub(super) struct AppliedMigration {
     pub(super) version: i64,
     pub(super) checksum: String,
 }
 
 /// Which of the two texts of a migration is meant.
-pub(super) type Text = fn(&Migration) -> &'static str;
+pub(super) type MigrationText = fn(&Migration) -> &'static str;
 
 impl Migration {
     pub(super) fn sqlite_text(&self) -> &'static str {
@@ -77,7 +77,10 @@ pub(super) fn checksum(text: &str) -> String {
 /// # Errors
 /// [`DatabaseError::Schema`] when the data is newer than the program, or an applied migration is not the one
 /// that this program knows.
-pub(super) fn pending(applied: &[Applied], text: Text) -> Result<&'static [Migration], DatabaseError> {
+pub(super) fn pending(
+    applied: &[AppliedMigration],
+    text: MigrationText,
+) -> Result<&'static [Migration], DatabaseError> {
     let found = applied.last().map_or(0, |last| last.version);
     if found > SCHEMA_VERSION {
         return Err(DatabaseError::Schema(format!(
@@ -101,7 +104,10 @@ pub(super) fn pending(applied: &[Applied], text: Text) -> Result<&'static [Migra
 ///
 /// # Errors
 /// [`DatabaseError::Schema`] with a sentence that says what to do.
-pub(super) fn require_current(applied: Option<&[Applied]>, text: Text) -> Result<(), DatabaseError> {
+pub(super) fn require_current(
+    applied: Option<&[AppliedMigration]>,
+    text: MigrationText,
+) -> Result<(), DatabaseError> {
     let applied = applied.unwrap_or_default();
     if applied.is_empty() {
         return Err(DatabaseError::Schema(
@@ -123,8 +129,8 @@ pub(super) fn require_current(applied: Option<&[Applied]>, text: Text) -> Result
 mod tests {
     use super::*;
 
-    fn applied() -> Vec<Applied> {
-        let line = |m: &Migration| Applied { version: m.version, checksum: checksum(m.sqlite) };
+    fn applied() -> Vec<AppliedMigration> {
+        let line = |m: &Migration| AppliedMigration { version: m.version, checksum: checksum(m.sqlite) };
         MIGRATIONS.iter().map(line).collect()
     }
 
@@ -144,7 +150,7 @@ mod tests {
     #[test]
     fn newer_data_is_refused_and_older_data_is_migrated() {
         let mut newer = applied();
-        newer.push(Applied { version: SCHEMA_VERSION + 1, checksum: String::new() });
+        newer.push(AppliedMigration { version: SCHEMA_VERSION + 1, checksum: String::new() });
         let error = pending(&newer, Migration::sqlite_text).unwrap_err().to_string();
         assert!(error.contains("written by a newer tenure"), "{error}");
         assert_eq!(pending(&[], Migration::sqlite_text).unwrap().len(), MIGRATIONS.len());

@@ -6,13 +6,13 @@
 mod counts;
 mod damage;
 pub mod dump;
-mod ended;
 mod lanes;
 mod location;
 mod migrate;
 mod postgres;
 mod signal;
 mod sqlite;
+mod task_end;
 mod value;
 mod work_wait;
 
@@ -106,7 +106,7 @@ impl Batch {
     }
 
     /// The topics of the batches that were kept.
-    fn kept<'a>(outcomes: impl Iterator<Item = (&'a Batch, bool)>) -> BTreeSet<Topic> {
+    fn committed_topics<'a>(outcomes: impl Iterator<Item = (&'a Batch, bool)>) -> BTreeSet<Topic> {
         outcomes.filter(|(_, kept)| *kept).flat_map(|(batch, _)| batch.topics.iter().cloned()).collect()
     }
 }
@@ -194,7 +194,7 @@ impl Database {
     /// # Errors
     /// Those of [`Database::read`].
     pub async fn read_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        lanes::within(self.lanes().read_timeout, self.look(Lane::Key, statements)).await
+        lanes::with_deadline(self.lanes().read_timeout, self.read_in_lane(Lane::Key, statements)).await
     }
 
     /// Answers questions that count, search or walk a table, about one and the same state of the database. They never
@@ -208,11 +208,15 @@ impl Database {
         asker: ScanCaller,
         statements: Vec<Statement>,
     ) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        self.lanes().scan(asker, |lane| self.look(lane, statements.clone())).await
+        self.lanes().scan(asker, |lane| self.read_in_lane(lane, statements.clone())).await
     }
 
-    async fn look(&self, lane: Lane, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        self.damage().watch(match self {
+    async fn read_in_lane(
+        &self,
+        lane: Lane,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        self.damage().record(match self {
             Database::Sqlite(database) => database.read(lane, statements).await,
             Database::Postgres(database) => database.read(lane, &statements).await,
         })
@@ -239,7 +243,7 @@ impl Database {
             return Ok(());
         }
         self.damage().refuse_writes()?;
-        self.damage().watch(match self {
+        self.damage().record(match self {
             Database::Sqlite(database) => database.apply(batch).await,
             Database::Postgres(database) => database.apply(batch).await,
         })
@@ -294,7 +298,7 @@ impl Database {
                 Database::Postgres(database) => database.ping().await,
             }
         };
-        lanes::within(PING, ping).await
+        lanes::with_deadline(PING, ping).await
     }
 
     /// The schema of the database, when a newer program has changed it since this one opened it.
@@ -314,14 +318,14 @@ impl Database {
     /// [`DatabaseError::Damaged`]; [`DatabaseError::Failed`] when it cannot be looked at.
     pub async fn check(&self) -> Result<(), DatabaseError> {
         match self {
-            Database::Sqlite(database) => self.damage().watch(database.check().await),
+            Database::Sqlite(database) => self.damage().record(database.check().await),
             Database::Postgres(_) => Ok(()),
         }
     }
 
     /// The damage that a check, a read or a write has found since the database was opened. Nothing is written any more then.
     pub fn found_damage(&self) -> Option<&str> {
-        self.damage().found()
+        self.damage().message()
     }
 
     fn damage(&self) -> &Damage {

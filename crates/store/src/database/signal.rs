@@ -3,7 +3,7 @@
 //! A signal is a hint to read again, sent after the commit: what it speaks of can be read when it arrives. It may be
 //! sent without need; it is never left out. Only those who wait for one of a commit's [`Topic`]s are woken.
 
-use super::work_wait::{WorkWait, Workers};
+use super::work_wait::{WaitingWorkers, WorkWait};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::Notify;
@@ -36,7 +36,7 @@ pub enum Topic {
 
 impl Topic {
     /// One line of text, for other servers.
-    pub(super) fn line(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         match self {
             Topic::Devices => "d".to_owned(),
             Topic::Holds(organization) => format!("h{}", organization.simple()),
@@ -105,7 +105,7 @@ impl Drop for Watch {
 pub(super) struct Registry {
     next: u64,
     watches: HashMap<Topic, BTreeMap<u64, Arc<Notify>>>,
-    pub(super) workers: Workers,
+    pub(super) workers: WaitingWorkers,
     pub(super) closed: bool,
 }
 
@@ -157,11 +157,11 @@ impl Signals {
     }
 
     pub(super) fn waiting_workers(&self) -> usize {
-        lock(&self.registry).workers.idle()
+        lock(&self.registry).workers.count_idle()
     }
 
     /// Wakes those who wait for these topics.
-    pub(super) fn tell(&self, topics: &BTreeSet<Topic>) {
+    pub(super) fn wake(&self, topics: &BTreeSet<Topic>) {
         let mut registry = lock(&self.registry);
         for topic in topics {
             if let Topic::Work { organization, agent } = topic {
@@ -172,7 +172,7 @@ impl Signals {
     }
 
     /// Wakes everybody: another process wrote, or news of commits were missed.
-    pub(super) fn everything(&self) {
+    pub(super) fn wake_all(&self) {
         lock(&self.registry).wake_everybody();
     }
 
@@ -210,13 +210,13 @@ mod tests {
             signals.watch(vec![Topic::Access(id(1))]),
         ];
         for _ in 0..3 {
-            signals.tell(&[Topic::Holds(id(1)), Topic::Devices, session(6)].into());
+            signals.wake(&[Topic::Holds(id(1)), Topic::Devices, session(6)].into());
         }
         assert!(woken(&mut holds) && !woken(&mut holds), "many commits count as one");
         assert!(!others.iter_mut().any(woken));
-        signals.tell(&[Topic::Access(id(9))].into());
+        signals.wake(&[Topic::Access(id(9))].into());
         assert!(woken(&mut holds));
-        signals.everything();
+        signals.wake_all();
         assert!(woken(&mut holds) && others.iter_mut().all(woken));
     }
 
@@ -249,7 +249,7 @@ mod tests {
             Topic::Work { organization: id(3), agent: "ä b,c".into() },
             Topic::Access(id(4)),
         ] {
-            assert_eq!(Topic::parse(&topic.line()), Some(topic));
+            assert_eq!(Topic::parse(&topic.to_text()), Some(topic));
         }
         let half = format!("h{}x", id(1).simple());
         for odd in ["", "d1", "h", "x", "s1", &half, "äh", &id(1).simple().to_string()] {

@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 /// What a worker was woken for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Call {
+enum WakeReason {
     /// A turn that began to wait.
     Turn { organization: Uuid, agent: Arc<str> },
     /// Anything: everybody was woken.
     Anything,
 }
 
-struct Worker {
+struct WaitingWorker {
     /// `None` for those of all organizations.
     organization: Option<Uuid>,
     /// `None` for all agents.
@@ -25,19 +25,19 @@ struct Worker {
     /// Whether it reads the database now, to find a turn.
     looking: bool,
     /// What it was woken for and looks at now.
-    current: Option<Call>,
+    current: Option<WakeReason>,
     /// What it was woken for and has yet to look at.
-    next: Option<Call>,
+    next: Option<WakeReason>,
     wake: Arc<Notify>,
 }
 
-impl Worker {
+impl WaitingWorker {
     fn may_take(&self, organization: Uuid, agent: &str) -> bool {
         let is_reached = self.organization.is_none_or(|own| own == organization);
         is_reached && self.agents.as_ref().is_none_or(|agents| agents.iter().any(|name| name == agent))
     }
 
-    fn call(&mut self, call: Call) {
+    fn wake(&mut self, call: WakeReason) {
         self.next = Some(call);
         self.wake.notify_one();
     }
@@ -45,26 +45,26 @@ impl Worker {
 
 /// The workers that wait, the longest waiting first.
 #[derive(Default)]
-pub(super) struct Workers(BTreeMap<u64, Worker>);
+pub(super) struct WaitingWorkers(BTreeMap<u64, WaitingWorker>);
 
-impl Workers {
+impl WaitingWorkers {
     /// Wakes one worker for a turn. One that looks at the database already is asked to look once more only if no other
     /// waits: it may be about to take another turn.
     pub(super) fn wake_one(&mut self, organization: Uuid, agent: &Arc<str>) {
-        let mut fitting: Vec<&mut Worker> = self.0.values_mut().collect();
+        let mut fitting: Vec<&mut WaitingWorker> = self.0.values_mut().collect();
         fitting.retain(|worker| worker.next.is_none() && worker.may_take(organization, agent));
         let idle = fitting.iter().position(|worker| !worker.looking);
         if let Some(worker) = fitting.get_mut(idle.unwrap_or(0)) {
-            worker.call(Call::Turn { organization, agent: agent.clone() });
+            worker.wake(WakeReason::Turn { organization, agent: agent.clone() });
         }
     }
 
-    pub(super) fn idle(&self) -> usize {
+    pub(super) fn count_idle(&self) -> usize {
         self.0.values().filter(|worker| !worker.looking && worker.next.is_none()).count()
     }
 
     pub(super) fn wake_all(&mut self) {
-        self.0.values_mut().for_each(|worker| worker.call(Call::Anything));
+        self.0.values_mut().for_each(|worker| worker.wake(WakeReason::Anything));
     }
 }
 
@@ -87,8 +87,14 @@ impl WorkWait {
         if locked.closed {
             wake.notify_one();
         }
-        let worker =
-            Worker { organization, agents, looking: true, current: None, next: None, wake: wake.clone() };
+        let worker = WaitingWorker {
+            organization,
+            agents,
+            looking: true,
+            current: None,
+            next: None,
+            wake: wake.clone(),
+        };
         locked.workers.0.insert(id, worker);
         WorkWait { id, wake, registry: Arc::downgrade(registry) }
     }
@@ -106,7 +112,7 @@ impl WorkWait {
         self.registry.upgrade().is_some_and(|registry| !lock(&registry).closed)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Worker)) {
+    fn change(&self, change: impl FnOnce(&mut WaitingWorker)) {
         if let Some(registry) = self.registry.upgrade() {
             lock(&registry).workers.0.get_mut(&self.id).map(change);
         }
@@ -119,7 +125,7 @@ impl Drop for WorkWait {
         let mut registry = lock(&registry);
         let Some(worker) = registry.workers.0.remove(&self.id) else { return };
         for call in [worker.current, worker.next].into_iter().flatten() {
-            if let Call::Turn { organization, agent } = call {
+            if let WakeReason::Turn { organization, agent } = call {
                 registry.workers.wake_one(organization, &agent);
             }
         }
@@ -156,13 +162,13 @@ mod tests {
             waiting(&signals, Some(1), Some(&["other", "coder"])),
             waiting(&signals, None, None),
         ];
-        signals.tell(&turn(1, "coder"));
+        signals.wake(&turn(1, "coder"));
         assert_eq!(called(&mut waits), [false, false, true, false]);
-        signals.tell(&turn(1, "coder"));
+        signals.wake(&turn(1, "coder"));
         assert_eq!(called(&mut waits), [false, false, false, true], "the first one is looking");
-        signals.tell(&turn(3, "coder"));
+        signals.wake(&turn(3, "coder"));
         assert_eq!(called(&mut waits), [false, false, false, true], "nobody else may");
-        signals.everything();
+        signals.wake_all();
         assert_eq!(called(&mut waits), [true; 4]);
     }
 
@@ -170,7 +176,7 @@ mod tests {
     fn a_worker_that_leaves_before_its_look_has_ended_hands_its_call_on() {
         let signals = Signals::default();
         let mut waits: Vec<_> = (0..4).map(|_| waiting(&signals, None, None)).collect();
-        signals.tell(&turn(1, "coder"));
+        signals.wake(&turn(1, "coder"));
         drop(waits.remove(0));
         assert_eq!(called(&mut waits), [true, false, false], "it was never polled");
         drop(waits.remove(0));
@@ -184,10 +190,10 @@ mod tests {
     fn a_turn_that_begins_to_wait_during_a_look_is_looked_for_again_or_handed_on() {
         let signals = Signals::default();
         let mut first = signals.wait_for_work(None, None);
-        signals.tell(&turn(1, "coder"));
+        signals.wake(&turn(1, "coder"));
         first.finish_look();
         assert_eq!(first.wait_for_call().now_or_never(), Some(true), "it found nothing and looks again");
-        signals.tell(&turn(2, "coder"));
+        signals.wake(&turn(2, "coder"));
         first.finish_look();
         let mut second = waiting(&signals, None, None);
         drop(first);

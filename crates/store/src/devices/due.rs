@@ -3,8 +3,8 @@
 use crate::access::System;
 use crate::access::lane::Scan;
 use crate::database::{Row, Topic};
-use crate::devices::sessions::device_key;
-use crate::rows::{any, batch, values};
+use crate::devices::sessions::read_device_key;
+use crate::rows::{any_rows, batch, values};
 use crate::{Result, Store};
 use domain::ids::{HoldId, HostId, OrganizationId};
 use domain::session::SessionKey;
@@ -78,20 +78,20 @@ impl Store {
         expired: Micros,
         empty: Micros,
     ) -> Result<SweepWork> {
-        let idle = self.everywhere(system, Scan(HOLDS), values!["in_use", idle]).await?;
-        let expired = self.everywhere(system, Scan(HOLDS), values!["pending", expired]).await?;
-        let empty = self.everywhere(system, Scan(EMPTY), values![empty]).await?;
-        let ownerless = self.everywhere(system, Scan(OWNERLESS), values![]).await?;
-        let orphaned = self.everywhere(system, Scan(ORPHANED), values![]).await?;
+        let idle = self.read_unscoped(system, Scan(HOLDS), values!["in_use", idle]).await?;
+        let expired = self.read_unscoped(system, Scan(HOLDS), values!["pending", expired]).await?;
+        let empty = self.read_unscoped(system, Scan(EMPTY), values![empty]).await?;
+        let ownerless = self.read_unscoped(system, Scan(OWNERLESS), values![]).await?;
+        let orphaned = self.read_unscoped(system, Scan(ORPHANED), values![]).await?;
         Ok(SweepWork {
-            idle: idle.iter().map(due_hold).collect::<Result<_>>()?,
-            expired: expired.iter().map(due_hold).collect::<Result<_>>()?,
+            idle: idle.iter().map(read_due_hold).collect::<Result<_>>()?,
+            expired: expired.iter().map(read_due_hold).collect::<Result<_>>()?,
             empty: empty
                 .iter()
-                .map(|row| Ok((device_key(row, 0)?, Micros(row.int(3)?))))
+                .map(|row| Ok((read_device_key(row, 0)?, Micros(row.int(3)?))))
                 .collect::<Result<_>>()?,
-            ownerless: ownerless.iter().map(|row| device_key(row, 0)).collect::<Result<_>>()?,
-            orphaned: orphaned.iter().map(|row| device_key(row, 0)).collect::<Result<_>>()?,
+            ownerless: ownerless.iter().map(|row| read_device_key(row, 0)).collect::<Result<_>>()?,
+            orphaned: orphaned.iter().map(|row| read_device_key(row, 0)).collect::<Result<_>>()?,
         })
     }
 
@@ -107,10 +107,10 @@ impl Store {
                          AND h.session_us = d.holder_session_us AND h.id = d.holder_hold
                     WHERE d.host = $1";
         let mut lost = Vec::new();
-        for row in self.everywhere(system, Scan(sql), values![cutoff]).await? {
+        for row in self.read_unscoped(system, Scan(sql), values![cutoff]).await? {
             let host = HostId(row.id(0)?);
-            let holds = self.everywhere(system, held, values![host]).await?;
-            let holds = holds.iter().map(due_hold).collect::<Result<_>>()?;
+            let holds = self.read_unscoped(system, held, values![host]).await?;
+            let holds = holds.iter().map(read_due_hold).collect::<Result<_>>()?;
             lost.push(LostHost { host, name: row.text(1)?, holds });
         }
         Ok(lost)
@@ -119,8 +119,8 @@ impl Store {
     /// Nothing on this host can be handed over until it comes back.
     pub async fn set_host_offline(&self, _: &System, host: HostId) -> Result<()> {
         let statements = vec![
-            any("UPDATE devices SET online = 0 WHERE host = $1", values![host]),
-            any("DELETE FROM links WHERE host = $1", values![host]),
+            any_rows("UPDATE devices SET online = 0 WHERE host = $1", values![host]),
+            any_rows("DELETE FROM links WHERE host = $1", values![host]),
         ];
         Ok(self
             .database
@@ -129,6 +129,6 @@ impl Store {
     }
 }
 
-fn due_hold(row: &Row) -> Result<DueHold> {
-    Ok(DueHold { session: device_key(row, 0)?, hold: HoldId(row.id(3)?), last: Micros(row.int(4)?) })
+fn read_due_hold(row: &Row) -> Result<DueHold> {
+    Ok(DueHold { session: read_device_key(row, 0)?, hold: HoldId(row.id(3)?), last: Micros(row.int(4)?) })
 }

@@ -1,10 +1,10 @@
 //! Uploaded apps and recordings: what is known of them. The bytes are in the object store.
 
-use crate::access::idempotency::makes;
+use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, PermissionType, System, UseSessions};
 use crate::database::{DatabaseError, Row, Statement};
-use crate::rows::{any, batch, one, values, word};
+use crate::rows::{any_rows, batch, one_row, parse_word, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::ids::{FileId, OrganizationId, PrincipalId};
@@ -105,12 +105,12 @@ impl Store {
         let size = i64::try_from(new.size).unwrap_or(i64::MAX);
         let limit = i64::try_from(quota).unwrap_or(i64::MAX);
         let statements = vec![
-            one(
+            one_row(
                 "UPDATE organizations SET name = name WHERE id = $1
                    AND (SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1) <= $2",
                 values![organization, limit.saturating_sub(size)],
             ),
-            one(
+            one_row(
                 "INSERT INTO files (organization, id, principal, kind, name, size, state, token_hash, created_us,
                                     expires_us)
                  VALUES ($1, $2, $3, $4, $5, $6, 'announced', $7, $8, $9)",
@@ -138,7 +138,7 @@ impl Store {
         let [size, quota] = [size, quota].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
         let values = values![known.organization, known.id, size, quota.saturating_sub(size)];
         // The organization's counter is locked by then: of two that want the last room, one sees what the other has taken.
-        match self.database.apply(batch([known.organization], vec![one(RESERVE, values)])).await {
+        match self.database.apply(batch([known.organization], vec![one_row(RESERVE, values)])).await {
             Ok(()) => Ok(true),
             Err(DatabaseError::Unmet { .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -149,7 +149,7 @@ impl Store {
     pub async fn count_used_bytes(&self, granted: &Granted<UseSessions>) -> Result<u64> {
         // SUM gives NUMERIC in PostgreSQL; the cast keeps one type for both.
         let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1";
-        let rows = self.within(granted, Scan(sql), values![]).await?;
+        let rows = self.read(granted, Scan(sql), values![]).await?;
         rows.first().map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
     }
 
@@ -168,8 +168,8 @@ impl Store {
             file_columns!(),
             " FROM files WHERE organization = $1 AND id = $2 AND expires_us > $3"
         );
-        let rows = self.within(granted, sql, values![id, now]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
+        let rows = self.read(granted, sql, values![id, now]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(read_file)
     }
 
     /// The file whose address carries this token: to have it is the right to use it.
@@ -179,8 +179,8 @@ impl Store {
     pub async fn load_file_by_token(&self, token_hash: [u8; 32], now: Micros) -> Result<StoredFile> {
         let sql =
             concat!("SELECT ", file_columns!(), " FROM files WHERE token_hash = $1 AND expires_us > $2");
-        let rows = self.everywhere(&System::secret_lookup(), sql, values![&token_hash[..], now]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
+        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![&token_hash[..], now]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(read_file)
     }
 
     /// A file for a call to a device, looked up for its host.
@@ -189,13 +189,13 @@ impl Store {
     /// [`Refusal::NotFound`].
     pub async fn load_file_for_host(&self, system: &System, id: FileId, now: Micros) -> Result<StoredFile> {
         let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE id = $1 AND expires_us > $2");
-        let rows = self.everywhere(system, sql, values![id, now]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(file)
+        let rows = self.read_unscoped(system, sql, values![id, now]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(read_file)
     }
 
     /// All bytes of a file are there: `size` of them.
     pub async fn complete_file(&self, known: &StoredFile, size: u64) -> Result<()> {
-        self.complete(known, size, known.expires, None).await
+        self.complete_with(known, size, known.expires, None).await
     }
 
     /// The same for a file that is sent in the request that announces it: nobody finds it before, and it is kept until
@@ -207,10 +207,10 @@ impl Store {
         size: u64,
         expires: Micros,
     ) -> Result<()> {
-        self.complete(known, size, expires, makes(granted, known.id.0)).await
+        self.complete_with(known, size, expires, record_creation(granted, known.id.0)).await
     }
 
-    async fn complete(
+    async fn complete_with(
         &self,
         known: &StoredFile,
         size: u64,
@@ -220,7 +220,7 @@ impl Store {
         let sql = "UPDATE files SET state = 'complete', size = $3, expires_us = $4
                    WHERE organization = $1 AND id = $2";
         let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let complete = one(sql, values![known.organization, known.id, size, expires]);
+        let complete = one_row(sql, values![known.organization, known.id, size, expires]);
         let statements = std::iter::once(complete).chain(noted).collect();
         let batch = batch([known.organization], statements);
         self.apply(batch, |_| Refusal::NotFound(Thing::File).into()).await
@@ -229,23 +229,23 @@ impl Store {
     /// Files that are no longer kept, at most a thousand.
     pub async fn list_expired_files(&self, system: &System, now: Micros) -> Result<Vec<StoredFile>> {
         let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE expires_us <= $1 LIMIT 1000");
-        self.everywhere(system, Scan(sql), values![now]).await?.iter().map(file).collect()
+        self.read_unscoped(system, Scan(sql), values![now]).await?.iter().map(read_file).collect()
     }
 
     /// Forgets a file whose bytes are gone.
     pub async fn delete_file(&self, _: &System, known: &StoredFile) -> Result<()> {
         let sql = "DELETE FROM files WHERE organization = $1 AND id = $2";
-        let statement = any(sql, values![known.organization, known.id]);
+        let statement = any_rows(sql, values![known.organization, known.id]);
         Ok(self.database.apply(batch([known.organization], vec![statement])).await?)
     }
 }
 
-fn file(row: &Row) -> Result<StoredFile> {
+fn read_file(row: &Row) -> Result<StoredFile> {
     Ok(StoredFile {
         organization: OrganizationId(row.id(0)?),
         id: FileId(row.id(1)?),
         principal: PrincipalId(row.id(2)?),
-        kind: word(&row.text(3)?, FileKind::parse)?,
+        kind: parse_word(&row.text(3)?, FileKind::parse)?,
         name: row.text(4)?,
         size: u64::try_from(row.int(5)?).unwrap_or(0),
         complete: row.text(6)? == "complete",

@@ -3,10 +3,10 @@
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, ViewSessions};
 use crate::database::{DatabaseError, Row, Statement, Topic};
-use crate::devices::holds::wanted;
+use crate::devices::holds::parse_filters;
 use crate::devices::hosts::HostLink;
-use crate::devices::sessions::device_key;
-use crate::rows::{any, batch, one, values};
+use crate::devices::sessions::read_device_key;
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::device::{Device, Offer, Waiting};
@@ -83,12 +83,12 @@ const BY_ID: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE i
 impl Store {
     /// The devices whose last hold has ended and which their hosts have not cleaned yet.
     pub async fn list_devices_to_clean(&self, system: &System) -> Result<Vec<Device>> {
-        self.everywhere(system, Scan(TO_CLEAN), values![]).await?.iter().map(device).collect()
+        self.read_unscoped(system, Scan(TO_CLEAN), values![]).await?.iter().map(read_device).collect()
     }
 
     /// Every device of everybody, for the operator's counts.
     pub async fn list_all_devices(&self, system: &System) -> Result<Vec<Device>> {
-        self.everywhere(system, Scan(ALL), values![]).await?.iter().map(device).collect()
+        self.read_unscoped(system, Scan(ALL), values![]).await?.iter().map(read_device).collect()
     }
 
     /// A device, for a hold that is known to stand on it.
@@ -96,48 +96,49 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`].
     pub async fn load_device(&self, system: &System, id: DeviceId) -> Result<Device> {
-        let rows = self.everywhere(system, BY_ID, values![id]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::Device).into()).and_then(device)
+        let rows = self.read_unscoped(system, BY_ID, values![id]).await?;
+        rows.first().ok_or(Refusal::NotFound(Thing::Device).into()).and_then(read_device)
     }
 
     /// Every device that the organization may hold, its own and the shared pool's, also those that are offline.
     pub async fn list_devices(&self, granted: &Granted<ViewSessions>) -> Result<Vec<Device>> {
-        let rows = self.within(granted, VISIBLE, values![OrganizationId::ACCOUNT]).await?;
-        rows.iter().map(device).collect()
+        let rows = self.read(granted, VISIBLE, values![OrganizationId::ACCOUNT]).await?;
+        rows.iter().map(read_device).collect()
     }
 
     /// Who waits, and what is free.
     pub async fn load_queue(&self, system: &System) -> Result<QueueSnapshot> {
-        let rows = self.everywhere(system, Scan(QUEUE), values![]).await?;
-        let queue = rows.iter().map(queued).collect::<Result<Vec<_>>>()?;
+        let rows = self.read_unscoped(system, Scan(QUEUE), values![]).await?;
+        let queue = rows.iter().map(read_queue_entry).collect::<Result<Vec<_>>>()?;
         if queue.is_empty() {
             return Ok(QueueSnapshot { queue, devices: vec![] });
         }
-        let devices = self.everywhere(system, Scan(FREE), values![]).await?;
-        Ok(QueueSnapshot { queue, devices: devices.iter().map(device).collect::<Result<_>>()? })
+        let devices = self.read_unscoped(system, Scan(FREE), values![]).await?;
+        Ok(QueueSnapshot { queue, devices: devices.iter().map(read_device).collect::<Result<_>>()? })
     }
 
     /// The devices of a host, whatever their state.
     pub async fn list_host_devices(&self, system: &System, host: HostId) -> Result<Vec<Device>> {
-        self.everywhere(system, OF_HOST, values![host]).await?.iter().map(device).collect()
+        self.read_unscoped(system, OF_HOST, values![host]).await?.iter().map(read_device).collect()
     }
 
     /// Takes over what a host reports; what it no longer reports is offline.
     pub async fn report_devices(&self, link: &HostLink, updates: &[DeviceUpdate], now: Micros) -> Result<()> {
         loop {
             let known = self.list_host_devices(&System::background_jobs(), link.host()).await?;
-            let handles = self.handles(link, updates, &known).await?;
+            let handles = self.choose_handles(link, updates, &known).await?;
             let mut statements = Vec::new();
             for device in known.iter().filter(|device| device.online) {
                 if !updates.iter().any(|update| update.serial == device.serial) {
-                    statements.push(any("UPDATE devices SET online = 0 WHERE id = $1", values![device.id]));
+                    statements
+                        .push(any_rows("UPDATE devices SET online = 0 WHERE id = $1", values![device.id]));
                 }
             }
             for (update, handle) in updates.iter().zip(&handles) {
                 if !known.iter().any(|device| device.serial == update.serial) {
                     statements.push(handle_is_free(link, handle));
                 }
-                statements.push(upsert(link, update, handle, now));
+                statements.push(upsert_device(link, update, handle, now));
             }
             match self
                 .database
@@ -154,7 +155,7 @@ impl Store {
     /// What the wires are to call the reported devices: a new one by its serial, unless one that the same people see
     /// has that name already; then by serial and host, and a number where that is taken too. A device keeps the name
     /// it got.
-    async fn handles(
+    async fn choose_handles(
         &self,
         link: &HostLink,
         updates: &[DeviceUpdate],
@@ -162,7 +163,7 @@ impl Store {
     ) -> Result<Vec<String>> {
         let sql = "SELECT handle FROM devices WHERE organization = $1 OR organization = $2 OR $1 = $2";
         let organizations = values![link.organization(), OrganizationId::ACCOUNT];
-        let rows = self.everywhere(&System::background_jobs(), Scan(sql), organizations).await?;
+        let rows = self.read_unscoped(&System::background_jobs(), Scan(sql), organizations).await?;
         let mut taken = rows.iter().map(|row| Ok(row.text(0)?)).collect::<Result<HashSet<_>>>()?;
         let mut handles = Vec::new();
         for update in updates {
@@ -180,7 +181,7 @@ impl Store {
     pub async fn record_device_cleaned(&self, link: &HostLink, serial: &str, fence: i64) -> Result<()> {
         let sql =
             "UPDATE devices SET cleaning = 0 WHERE host = $1 AND serial = $2 AND fence = $3 AND cleaning = 1";
-        let statement = any(sql, values![link.host(), serial, fence]);
+        let statement = any_rows(sql, values![link.host(), serial, fence]);
         Ok(self
             .database
             .apply(batch([OrganizationId::ACCOUNT], vec![statement]).with_topic(Topic::Devices))
@@ -191,15 +192,15 @@ impl Store {
 /// That nobody who sees the new device sees another of this name. The batch holds the pool's row, so this stays true
 /// until it is committed.
 fn handle_is_free(link: &HostLink, handle: &str) -> Statement {
-    one(
+    one_row(
         "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
              (SELECT 1 FROM devices WHERE handle = $2 AND (organization = $1 OR organization = $3 OR $1 = $3))",
         values![OrganizationId::ACCOUNT, handle, link.organization()],
     )
 }
 
-fn upsert(link: &HostLink, update: &DeviceUpdate, handle: &str, now: Micros) -> Statement {
-    any(
+fn upsert_device(link: &HostLink, update: &DeviceUpdate, handle: &str, now: Micros) -> Statement {
+    any_rows(
         "INSERT INTO devices (id, host, organization, serial, handle, platform, kind, name, model, version,
                               online, seen_us, fence, cleaning)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0)
@@ -237,17 +238,17 @@ fn handle_word(name: &str) -> String {
     name.chars().map(safe).collect()
 }
 
-fn queued(row: &Row) -> Result<QueueEntry> {
-    let session = device_key(row, 0)?;
+fn read_queue_entry(row: &Row) -> Result<QueueEntry> {
+    let session = read_device_key(row, 0)?;
     let waiting = Waiting {
         hold: HoldId(row.id(3)?),
         organization: session.organization,
-        wanted: wanted(&row.text(4)?)?,
+        wanted: parse_filters(&row.text(4)?)?,
     };
     Ok(QueueEntry { session, waiting })
 }
 
-fn device(row: &Row) -> Result<Device> {
+fn read_device(row: &Row) -> Result<Device> {
     Ok(Device {
         id: DeviceId(row.id(0)?),
         host: HostId(row.id(1)?),

@@ -2,8 +2,8 @@
 
 use crate::access::{Granted, System, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
-use crate::devices::sessions::device_key;
-use crate::rows::{any, batch, ending, maybe_time, one, values};
+use crate::devices::sessions::read_device_key;
+use crate::rows::{any_rows, batch, maybe_time, one_row, read_ending, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::device::{Change, DeviceSession, Filter, HeldDevice, Hold, Offer, Wanted};
@@ -23,8 +23,8 @@ const OPEN: &str = "
 impl Store {
     /// Everything that the organization holds or waits for now, in the order of the requests.
     pub async fn list_open_holds(&self, granted: &Granted<ViewSessions>) -> Result<Vec<(SessionKey, Hold)>> {
-        let rows = self.within(granted, OPEN, values![]).await?;
-        let parsed = rows.iter().map(|row| Ok((device_key(row, 0)?, hold(row, 3)?)));
+        let rows = self.read(granted, OPEN, values![]).await?;
+        let parsed = rows.iter().map(|row| Ok((read_device_key(row, 0)?, read_hold(row, 3)?)));
         parsed
             .filter_map(|pair: Result<_>| pair.map(|(key, hold)| hold.map(|hold| (key, hold))).transpose())
             .collect()
@@ -40,14 +40,14 @@ impl Store {
     ) -> Result<()> {
         let sql = "UPDATE holds SET activity_us = $4
                    WHERE organization = $1 AND session_us = $2 AND id = $3 AND activity_us < $4";
-        let statement = any(sql, values![session.organization, session.id.created(), hold, now]);
+        let statement = any_rows(sql, values![session.organization, session.id.created(), hold, now]);
         Ok(self.database.apply(batch([session.organization], vec![statement])).await?)
     }
 
     /// The refusal that says what the organization's limit is.
     pub(crate) async fn device_limit(&self, granted: &Granted<UseSessions>) -> Result<Error> {
         let sql = "SELECT max_devices FROM organizations WHERE id = $1 AND deleted_us IS NULL";
-        let rows = self.within(granted, sql, values![]).await?;
+        let rows = self.read(granted, sql, values![]).await?;
         let max = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten();
         Ok(max.map_or(Refusal::NotAMember.into(), |max| {
             Refusal::DeviceLimit { max: u32::try_from(max).unwrap_or(u32::MAX) }.into()
@@ -72,13 +72,13 @@ pub(crate) fn statements(session: &DeviceSession, change: &Change, now: Micros) 
 fn request(session: &DeviceSession, hold: &Hold) -> Vec<Statement> {
     let pool = OrganizationId::ACCOUNT;
     vec![
-        one(
+        one_row(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL AND (max_devices IS NULL
                  OR max_devices > (SELECT COUNT(*) FROM holds WHERE organization = $1 AND released_us IS NULL))",
             values![session.organization],
         ),
-        one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![pool]),
-        one(
+        one_row("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![pool]),
+        one_row(
             "INSERT INTO holds (organization, session_us, id, session_tail, principal, state, position, filters,
                                 platform, requested_us, activity_us)
              VALUES ($1, $2, $3, $4, $5, 'pending', (SELECT sequence FROM counters WHERE organization = $6), $7,
@@ -102,12 +102,12 @@ fn request(session: &DeviceSession, hold: &Hold) -> Vec<Statement> {
 /// Both rows say that they are still free; the device's own row is what makes holding twice impossible.
 fn grant(session: &DeviceSession, hold: HoldId, held: &HeldDevice, now: Micros) -> Vec<Statement> {
     vec![
-        one(
+        one_row(
             "UPDATE devices SET fence = $2, holder_organization = $3, holder_session_us = $4, holder_hold = $5
              WHERE id = $1 AND fence = $6 AND holder_hold IS NULL AND online = 1 AND cleaning = 0",
             values![held.device, held.fence, session.organization, session.id.created(), hold, held.fence - 1],
         ),
-        one(
+        one_row(
             "UPDATE holds SET state = 'in_use', granted_us = $4, activity_us = $4, device = $5, fence = $6,
                               handle = $7, device_kind = $8, device_name = $9, model = $10, version = $11
              WHERE organization = $1 AND session_us = $2 AND id = $3 AND state = 'pending'",
@@ -135,7 +135,7 @@ fn release(
     ending: &Ending,
     now: Micros,
 ) -> Vec<Statement> {
-    let mut statements = vec![one(
+    let mut statements = vec![one_row(
         "UPDATE holds SET state = 'released', released_us = $4, end_reason = $5, end_actor = $6, end_evidence = $7
          WHERE organization = $1 AND session_us = $2 AND id = $3 AND released_us IS NULL",
         values![
@@ -149,7 +149,7 @@ fn release(
         ],
     )];
     if let Some(held) = held {
-        statements.push(one(
+        statements.push(one_row(
             "UPDATE devices SET holder_organization = NULL, holder_session_us = NULL, holder_hold = NULL, cleaning = 1
              WHERE id = $1 AND holder_hold = $2",
             values![held.device, hold],
@@ -159,11 +159,11 @@ fn release(
 }
 
 /// A hold of an imported session, which is over.
-pub(crate) fn imported(session: &DeviceSession, hold: &Hold) -> [Statement; 2] {
+pub(crate) fn insert_imported_hold(session: &DeviceSession, hold: &Hold) -> [Statement; 2] {
     let pool = OrganizationId::ACCOUNT;
     let held = hold.held.as_ref();
     let ended = hold.ended.as_ref();
-    let insert = one(
+    let insert = one_row(
         "INSERT INTO holds (organization, session_us, id, session_tail, principal, state, position, filters, platform,
                             requested_us, granted_us, released_us, activity_us, device, fence, handle, device_name,
                             device_kind, model, version, end_reason, end_actor, end_evidence)
@@ -195,7 +195,7 @@ pub(crate) fn imported(session: &DeviceSession, hold: &Hold) -> [Statement; 2] {
             ended.map(|(_, ending)| ending.evidence.as_str())
         ],
     );
-    [one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![pool]), insert]
+    [one_row("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![pool]), insert]
 }
 
 fn filters_text(wanted: &Wanted) -> String {
@@ -203,28 +203,28 @@ fn filters_text(wanted: &Wanted) -> String {
 }
 
 /// What a request asked for, as it was kept.
-pub(crate) fn wanted(text: &str) -> Result<Wanted> {
+pub(crate) fn parse_filters(text: &str) -> Result<Wanted> {
     let filters: Vec<Filter> = serde_json::from_str(text)
         .map_err(|error| crate::DatabaseError::Failed(format!("a hold's filters in the store: {error}")))?;
     Ok(Wanted::new(filters)?)
 }
 
 /// A hold out of 18 columns from `at` on; none where a join found none.
-pub(crate) fn hold(row: &Row, at: usize) -> Result<Option<Hold>> {
+pub(crate) fn read_hold(row: &Row, at: usize) -> Result<Option<Hold>> {
     let Some(id) = row.maybe_id(at)? else { return Ok(None) };
     Ok(Some(Hold {
         id: HoldId(id),
         principal: PrincipalId(row.id(at + 1)?),
-        wanted: wanted(&row.text(at + 2)?)?,
+        wanted: parse_filters(&row.text(at + 2)?)?,
         requested: Micros(row.int(at + 3)?),
         granted: maybe_time(row, at + 4)?,
         activity: Micros(row.int(at + 5)?),
-        ended: ending(row, at + 6)?,
-        held: held(row, at + 10)?,
+        ended: read_ending(row, at + 6)?,
+        held: read_held_device(row, at + 10)?,
     }))
 }
 
-fn held(row: &Row, at: usize) -> Result<Option<HeldDevice>> {
+fn read_held_device(row: &Row, at: usize) -> Result<Option<HeldDevice>> {
     let Some(device) = row.maybe_id(at)? else { return Ok(None) };
     Ok(Some(HeldDevice {
         device: DeviceId(device),

@@ -1,11 +1,11 @@
 //! Device sessions: listing, loading, creating and changing them.
 
-use crate::access::idempotency::makes;
+use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, UseSessions, ViewSessions};
 use crate::database::{Batch, DatabaseError, Row, Statement, Topic, Value};
 use crate::devices::holds;
-use crate::rows::{any, batch, ending, maybe_time, one, values};
+use crate::rows::{any_rows, batch, maybe_time, one_row, read_ending, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::clock_watch::WRONG;
@@ -102,10 +102,10 @@ impl Store {
         // One more than asked for tells whether older ones follow.
         let values = || values![before, i64::from(page.limit) + 1];
         let both = vec![(PAGE, values()), (PAGE_HOLDS, values())];
-        let [rows, holds] = self.within_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let [rows, holds] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
         let items =
-            rows.iter().map(|row| session(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
-        let mut items = with_holds(items, &holds)?;
+            rows.iter().map(|row| read_session(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
+        let mut items = join_holds(items, &holds)?;
         let more = items.len() > page.limit as usize;
         items.truncate(page.limit as usize);
         Ok(Page { items, more })
@@ -120,11 +120,11 @@ impl Store {
         granted: &Granted<ViewSessions>,
         id: SessionId,
     ) -> Result<DeviceSession> {
-        let rows = self.within(granted, ONE, values![id.created(), id.tail() as i64]).await?;
+        let rows = self.read(granted, ONE, values![id.created(), id.tail() as i64]).await?;
         let first = rows.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let mut found = session(granted.organization(), first)?;
+        let mut found = read_session(granted.organization(), first)?;
         for row in &rows {
-            found.holds.extend(holds::hold(row, HOLD)?);
+            found.holds.extend(holds::read_hold(row, HOLD)?);
         }
         Ok(found)
     }
@@ -145,7 +145,7 @@ impl Store {
         loop {
             let created = self.next_time(organization, Kind::Device, wanted);
             let session = DeviceSession::new(organization, SessionId::new(created, tail), owner);
-            match self.insert_session(&session, makes(granted, session.id.uuid())).await {
+            match self.insert_session(&session, record_creation(granted, session.id.uuid())).await {
                 Err(Error::Stale) => self.skip_taken(granted, Kind::Device, TAKEN, created).await?,
                 outcome => return outcome.map(|()| session),
             }
@@ -154,11 +154,11 @@ impl Store {
 
     async fn insert_session(&self, session: &DeviceSession, noted: Option<Statement>) -> Result<()> {
         let organization = session.organization;
-        let exists = one(
+        let exists = one_row(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
             values![organization],
         );
-        let insert = one(
+        let insert = one_row(
             "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
              VALUES ($1, 'device', $2, $3, $4, 1, $5)",
             values![
@@ -171,7 +171,7 @@ impl Store {
         );
         let mut statements = vec![exists, insert];
         statements.extend(noted);
-        statements.extend(feed_line(session, What::Created, session.id.created()));
+        statements.extend(session_feed_entry(session, What::Created, session.id.created()));
         self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
     }
 
@@ -194,7 +194,7 @@ impl Store {
         run: &'static str,
         taken: Micros,
     ) -> Result<()> {
-        let rows = self.within(granted, Scan(run), values![taken]).await?;
+        let rows = self.read(granted, Scan(run), values![taken]).await?;
         let end = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten().unwrap_or(taken.0);
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((granted.organization(), kind)).or_insert(Micros(0));
@@ -223,12 +223,12 @@ impl Store {
         for change in changes {
             if let Change::Requested(hold) = change {
                 limits.push(statements.len());
-                noted = makes(granted, hold.id.0);
+                noted = record_creation(granted, hold.id.0);
             }
             statements.extend(holds::statements(&after, change, now));
         }
         statements.extend(noted);
-        statements.extend(feed_line(&after, last.what(), now));
+        statements.extend(session_feed_entry(&after, last.what(), now));
         // What devices do is ordered by the pool's row, so that two servers cannot wait for each other.
         let batch = holds_batch(after.organization, statements);
         match self.database.apply(batch).await {
@@ -236,7 +236,7 @@ impl Store {
             Err(DatabaseError::Unmet { statement, .. }) if limits.contains(&statement) => {
                 Err(self.device_limit(granted).await?)
             }
-            Err(error) => Err(stale(error)),
+            Err(error) => Err(to_stale(error)),
         }
     }
 
@@ -244,7 +244,7 @@ impl Store {
     pub(crate) async fn apply(&self, batch: Batch, unmet: impl Fn(usize) -> Error) -> Result<()> {
         match self.database.apply(batch).await {
             Err(DatabaseError::Unmet { statement, .. }) => Err(unmet(statement)),
-            Err(error) => Err(stale(error)),
+            Err(error) => Err(to_stale(error)),
             Ok(()) => Ok(()),
         }
     }
@@ -263,10 +263,10 @@ impl Store {
         let agents = "SELECT created_us, tail, revision FROM agent_sessions
                       WHERE organization = $1 ORDER BY organization, created_us LIMIT $2";
         let rows = match kind {
-            Kind::Agent => self.within(granted, Scan(agents), values![limit]).await?,
-            kind => self.within(granted, Scan(sql), values![kind.name(), limit]).await?,
+            Kind::Agent => self.read(granted, Scan(agents), values![limit]).await?,
+            kind => self.read(granted, Scan(sql), values![kind.name(), limit]).await?,
         };
-        rows.iter().map(|row| Ok((session_id(row, 0)?, row.int(2)?))).collect()
+        rows.iter().map(|row| Ok((read_session_id(row, 0)?, row.int(2)?))).collect()
     }
 
     /// Takes in what an import or a demonstration brings with a time of its own: the past of `session`, as one
@@ -293,9 +293,9 @@ impl Store {
     async fn insert_past(&self, _: &System, session: &DeviceSession) -> Result<()> {
         let mut statements = vec![insert_imported(session)];
         for hold in &session.holds {
-            statements.extend(holds::imported(session, hold));
+            statements.extend(holds::insert_imported_hold(session, hold));
         }
-        statements.extend(feed_line(session, What::Created, session.id.created()));
+        statements.extend(session_feed_entry(session, What::Created, session.id.created()));
         self.apply(holds_batch(session.organization, statements), |_| Error::Stale).await
     }
 }
@@ -308,7 +308,7 @@ fn holds_batch(organization: OrganizationId, statements: Vec<Statement>) -> Batc
 
 fn insert_imported(session: &DeviceSession) -> Statement {
     let ended = session.ended.as_ref();
-    one(
+    one_row(
         "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, released_us, activity_us,
                                ended_us, end_reason, end_actor, end_evidence)
          VALUES ($1, 'device', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -330,7 +330,7 @@ fn insert_imported(session: &DeviceSession) -> Statement {
 
 fn update_session(after: &DeviceSession, revision: i64) -> Statement {
     let ended = after.ended.as_ref();
-    one(
+    one_row(
         "UPDATE sessions SET revision = $4, released_us = $5, activity_us = $6,
                              ended_us = $7, end_reason = $8, end_actor = $9, end_evidence = $10
          WHERE organization = $1 AND kind = 'device' AND created_us = $2 AND revision = $3",
@@ -351,10 +351,10 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
 
 /// A line of the change feed. The organization's row in `counters` was locked before the batch began and
 /// stays so until the commit: the sequence is gapless and in commit order.
-pub(crate) fn line_of(key: SessionKey, revision: i64, what: What, at: Micros) -> [Statement; 2] {
+pub(crate) fn feed_entry(key: SessionKey, revision: i64, what: What, at: Micros) -> [Statement; 2] {
     [
-        one("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![key.organization]),
-        any(
+        one_row("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![key.organization]),
+        any_rows(
             "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
              VALUES ($1, (SELECT sequence FROM counters WHERE organization = $1), $2, $3, $4, $5, $6, $7)",
             values![
@@ -371,13 +371,13 @@ pub(crate) fn line_of(key: SessionKey, revision: i64, what: What, at: Micros) ->
 }
 
 /// A device session and its revision, as the feed names them.
-fn feed_line(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
+fn session_feed_entry(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
     let key = SessionKey { organization: session.organization, kind: Kind::Device, id: session.id };
-    line_of(key, session.revision, what, at)
+    feed_entry(key, session.revision, what, at)
 }
 
 /// What was not met, or was there already, means that something changed since it was loaded.
-pub(crate) fn stale(error: DatabaseError) -> Error {
+pub(crate) fn to_stale(error: DatabaseError) -> Error {
     match error {
         DatabaseError::Unmet { .. } | DatabaseError::Taken { .. } => Error::Stale,
         error => Error::Database(error),
@@ -385,41 +385,41 @@ pub(crate) fn stale(error: DatabaseError) -> Error {
 }
 
 /// A session's id out of two columns: its time and its tail.
-pub(crate) fn session_id(row: &Row, column: usize) -> Result<SessionId> {
+pub(crate) fn read_session_id(row: &Row, column: usize) -> Result<SessionId> {
     Ok(SessionId::new(Micros(row.int(column)?), row.int(column + 1)? as u64))
 }
 
 /// A session's key out of four columns: organization, time, tail; all are device sessions.
-pub(crate) fn device_key(row: &Row, column: usize) -> Result<SessionKey> {
+pub(crate) fn read_device_key(row: &Row, column: usize) -> Result<SessionKey> {
     Ok(SessionKey {
         organization: OrganizationId(row.id(column)?),
         kind: Kind::Device,
-        id: session_id(row, column + 1)?,
+        id: read_session_id(row, column + 1)?,
     })
 }
 
 /// A session out of its columns, without its holds.
-fn session(organization: OrganizationId, row: &Row) -> Result<DeviceSession> {
+fn read_session(organization: OrganizationId, row: &Row) -> Result<DeviceSession> {
     Ok(DeviceSession {
         organization,
-        id: session_id(row, 0)?,
+        id: read_session_id(row, 0)?,
         owner: PrincipalId(row.id(2)?),
         revision: row.int(3)?,
         released: maybe_time(row, 4)?,
         activity: Micros(row.int(5)?),
-        ended: ending(row, 6)?,
+        ended: read_ending(row, 6)?,
         holds: Vec::new(),
     })
 }
 
 /// Gives holds to their sessions; both are in the order of the sessions, newest first.
-fn with_holds(mut sessions: Vec<DeviceSession>, rows: &[Row]) -> Result<Vec<DeviceSession>> {
+fn join_holds(mut sessions: Vec<DeviceSession>, rows: &[Row]) -> Result<Vec<DeviceSession>> {
     let mut rest = sessions.iter_mut().peekable();
     for row in rows {
         let created = Micros(row.int(0)?);
         while rest.next_if(|session| session.id.created() > created).is_some() {}
         if let Some(session) = rest.peek_mut().filter(|session| session.id.created() == created) {
-            session.holds.extend(holds::hold(row, 1)?);
+            session.holds.extend(holds::read_hold(row, 1)?);
         }
     }
     Ok(sessions)

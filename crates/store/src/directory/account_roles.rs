@@ -2,8 +2,8 @@
 
 use crate::access::System;
 use crate::audit::attribution::Attribution;
-use crate::audit::log::{NewAuditEntry, audited};
-use crate::rows::{one, values, word};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
+use crate::rows::{one_row, parse_word, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::ids::PrincipalId;
@@ -49,9 +49,9 @@ impl Store {
         }
         let by_groups = given == RoleSource::Groups;
         loop {
-            let rows = self.everywhere(system, HELD, values![person]).await?;
+            let rows = self.read_unscoped(system, HELD, values![person]).await?;
             let row = rows.first().ok_or(Refusal::NotFound(Thing::Principal))?;
-            let was = row.maybe_text(0)?.map(|name| word(&name, AccountRole::parse)).transpose()?;
+            let was = row.maybe_text(0)?.map(|name| parse_word(&name, AccountRole::parse)).transpose()?;
             let was_by_groups = row.int(1)? != 0;
             let theirs = was.is_none() || was_by_groups;
             if by_groups && (!theirs || was == role) {
@@ -71,7 +71,7 @@ impl Store {
             let details = json!({ "role": name(role), "by": if by_groups { "groups" } else { "hand" } });
             let line = NewAuditEntry::new(by, "user.account_role", person, details, now)
                 .with_previous(json!({ "role": name(was) }));
-            match self.apply(audited([], vec![one(SET, set)], &line)?, |_| Error::Stale).await {
+            match self.apply(batch_with_entry([], vec![one_row(SET, set)], &line)?, |_| Error::Stale).await {
                 // Changed meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,

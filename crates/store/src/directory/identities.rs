@@ -2,11 +2,11 @@
 
 use crate::access::System;
 use crate::audit::attribution::Attribution;
-use crate::audit::log::{NewAuditEntry, audited, insert as noted};
+use crate::audit::log::{NewAuditEntry, batch_with_entry, insert_entry};
 use crate::database::{Batch, Row, Statement, Topic};
-use crate::directory::memberships::{another_admin, leaving};
-use crate::directory::principals::New;
-use crate::rows::{any, one, values, word};
+use crate::directory::memberships::{expect_another_admin, leave_statements};
+use crate::directory::principals::NewPrincipal;
+use crate::rows::{any_rows, one_row, parse_word, values};
 use crate::{Error, Result, Store};
 use domain::federation::{Change, Held, place};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -44,13 +44,13 @@ impl Store {
         system: &System,
         identity: Identity<'_>,
     ) -> Result<Option<PrincipalId>> {
-        let rows = self.everywhere(system, OF_SUBJECT, values![identity.issuer, identity.subject]).await?;
+        let rows = self.read_unscoped(system, OF_SUBJECT, values![identity.issuer, identity.subject]).await?;
         Ok(rows.first().map(|row| row.id(0)).transpose()?.map(PrincipalId))
     }
 
     /// Whether somebody comes as a person by an issuer.
     pub async fn has_identity(&self, system: &System, person: PrincipalId, issuer: &str) -> Result<bool> {
-        Ok(!self.everywhere(system, OF_PERSON, values![person, issuer]).await?.is_empty())
+        Ok(!self.read_unscoped(system, OF_PERSON, values![person, issuer]).await?.is_empty())
     }
 
     /// Lets somebody come as the user who has an address that the issuer vouches for. Somebody who had not shown yet
@@ -66,15 +66,15 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let (id, email) = (person.principal.id, person.principal.email.as_deref());
-        let still = one(
+        let still = one_row(
             "UPDATE principals SET
                  password_hash = CASE WHEN state = 'pending' THEN NULL ELSE password_hash END,
                  updated_us = CASE WHEN state = 'pending' THEN $3 ELSE updated_us END, state = 'active'
              WHERE id = $1 AND email = $2 AND kind = 'user' AND state IN ('active', 'pending')",
             values![id, email, now],
         );
-        let line = linked(system, id, identity, now);
-        let batch = audited([], vec![still, insert(id, identity, now)], &line)?;
+        let line = link_entry(system, id, identity, now);
+        let batch = batch_with_entry([], vec![still, insert(id, identity, now)], &line)?;
         self.apply(batch, |_| Error::Stale).await
     }
 
@@ -89,20 +89,25 @@ impl Store {
         identity: Identity<'_>,
     ) -> Result<i64> {
         let (id, now) = (new.principal.id, new.principal.created);
-        let names = any(
+        let names = any_rows(
             "UPDATE principals SET first_name = $2, last_name = $3 WHERE id = $1",
             values![id, new.first_name.as_str(), new.last_name.as_str()],
         );
         let more = vec![names, insert(id, identity, now)];
-        let line = linked(system, id, identity, now);
-        let new = New { principal: &new.principal, password_hash: None, member: None, address_taken: false };
+        let line = link_entry(system, id, identity, now);
+        let new = NewPrincipal {
+            principal: &new.principal,
+            password_hash: None,
+            member: None,
+            address_taken: false,
+        };
         self.insert_principal(system, &new, more, Some(&line)).await
     }
 
     /// Notes that somebody came with an identity.
     pub async fn record_identity_use(&self, _: &System, identity: Identity<'_>, now: Micros) -> Result<()> {
         let sql = "UPDATE identities SET seen_us = $3 WHERE issuer = $1 AND subject = $2";
-        let seen = any(sql, values![identity.issuer, identity.subject, now]);
+        let seen = any_rows(sql, values![identity.issuer, identity.subject, now]);
         Ok(self.database.apply(crate::rows::batch([], vec![seen])).await?)
     }
 
@@ -115,8 +120,8 @@ impl Store {
         let by_id = "SELECT id FROM organizations WHERE id = $1 AND deleted_us IS NULL";
         let by_name = "SELECT id FROM organizations WHERE name = $1 AND deleted_us IS NULL";
         let rows = match OrganizationId::parse(text) {
-            Some(id) => self.everywhere(system, by_id, values![id]).await?,
-            None => self.everywhere(system, by_name, values![text]).await?,
+            Some(id) => self.read_unscoped(system, by_id, values![id]).await?,
+            None => self.read_unscoped(system, by_name, values![text]).await?,
         };
         Ok(rows.first().map(|row| row.id(0)).transpose()?.map(OrganizationId))
     }
@@ -124,11 +129,11 @@ impl Store {
     /// A person's memberships with where they came from.
     pub async fn list_memberships(&self, system: &System, person: PrincipalId) -> Result<Vec<Held>> {
         let held = |row: &Row| {
-            let (organization, role) = (OrganizationId(row.id(0)?), word(&row.text(1)?, Role::parse)?);
+            let (organization, role) = (OrganizationId(row.id(0)?), parse_word(&row.text(1)?, Role::parse)?);
             let membership = Membership { organization, role };
             Ok(Held { membership, by_groups: row.int(2)? != 0, last_admin: row.int(3)? != 0 })
         };
-        self.everywhere(system, HELD, values![person]).await?.iter().map(held).collect()
+        self.read_unscoped(system, HELD, values![person]).await?.iter().map(held).collect()
     }
 
     /// Changes a person's memberships as their groups say, all of them or none. When one ends, so does what opened that
@@ -147,17 +152,17 @@ impl Store {
             return Ok(());
         }
         let mut statements =
-            changes.iter().flat_map(|change| change_of(person, change, now)).collect::<Vec<_>>();
+            changes.iter().flat_map(|change| change_statements(person, change, now)).collect::<Vec<_>>();
         let mut locks =
             changes.iter().map(|change| place(change).0).collect::<std::collections::BTreeSet<_>>();
         locks.insert(OrganizationId::AUDIT.0);
         if changes.iter().any(|change| matches!(change, Change::Remove(_))) {
             locks.insert(OrganizationId::PEOPLE.0);
             let left = changes.iter().filter(|change| matches!(change, Change::Remove(_)));
-            statements.extend(left.flat_map(|change| leaving(person, place(change), now)));
+            statements.extend(left.flat_map(|change| leave_statements(person, place(change), now)));
         }
         for change in changes {
-            statements.push(noted(&line_of(system, person, change, now))?);
+            statements.push(insert_entry(&feed_entry(system, person, change, now))?);
         }
         let batch = Batch { locks, statements, ..Batch::default() };
         self.apply(batch.with_topic(Topic::Access(person.0)), |_| Error::Stale).await
@@ -165,42 +170,42 @@ impl Store {
 }
 
 fn insert(person: PrincipalId, identity: Identity<'_>, now: Micros) -> Statement {
-    one(
+    one_row(
         "INSERT INTO identities (issuer, subject, principal, linked_us, seen_us) VALUES ($1, $2, $3, $4, $4)",
         values![identity.issuer, identity.subject, person, now],
     )
 }
 
-fn linked(system: &System, person: PrincipalId, identity: Identity<'_>, now: Micros) -> NewAuditEntry {
+fn link_entry(system: &System, person: PrincipalId, identity: Identity<'_>, now: Micros) -> NewAuditEntry {
     let by = Attribution { principal: Some(person), ..system.0 };
     let details = json!({ "issuer": identity.issuer, "subject": identity.subject });
     NewAuditEntry::new(by, "identity.link", person, details, now)
 }
 
-fn change_of(person: PrincipalId, change: &Change, now: Micros) -> Vec<Statement> {
+fn change_statements(person: PrincipalId, change: &Change, now: Micros) -> Vec<Statement> {
     match *change {
         Change::Add(Membership { organization, role }) => vec![
-            one(
+            one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
                 values![organization],
             ),
-            one(
+            one_row(
                 "INSERT INTO members (organization, principal, role, created_us, by_groups)
                  VALUES ($1, $2, $3, $4, 1)",
                 values![organization, person, role.name(), now],
             ),
         ],
         Change::Set { membership: Membership { organization, role }, was } => vec![
-            another_admin(organization, person),
-            one(
+            expect_another_admin(organization, person),
+            one_row(
                 "UPDATE members SET role = $3
                  WHERE organization = $1 AND principal = $2 AND role = $4 AND by_groups = 1",
                 values![organization, person, role.name(), was.name()],
             ),
         ],
         Change::Remove(Membership { organization, role }) => vec![
-            another_admin(organization, person),
-            one(
+            expect_another_admin(organization, person),
+            one_row(
                 "DELETE FROM members WHERE organization = $1 AND principal = $2 AND role = $3 AND by_groups = 1",
                 values![organization, person, role.name()],
             ),
@@ -209,7 +214,7 @@ fn change_of(person: PrincipalId, change: &Change, now: Micros) -> Vec<Statement
 }
 
 /// Tenure itself changes it, as the issuer's groups say: nobody here did.
-fn line_of(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditEntry {
+fn feed_entry(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditEntry {
     let by = Attribution { principal: None, ..system.0 };
     let line = |action, details| {
         NewAuditEntry::new(by, action, person, details, now).with_organization(Some(place(change)))

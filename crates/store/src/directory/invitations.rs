@@ -1,12 +1,12 @@
 //! Invitations into an organization, by address.
 
-use crate::access::idempotency::makes;
+use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedPerson, ManageMembers};
 use crate::audit::attribution::{Attribution, Grant};
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{Row, Statement};
-use crate::rows::{any, one, values, word};
+use crate::rows::{any_rows, one_row, parse_word, values};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
 use domain::ids::{InvitationId, OrganizationId, PrincipalId};
@@ -88,30 +88,30 @@ impl Store {
         let organization = granted.organization();
         let email = new.email.as_str();
         let mut statements = vec![
-            any(
+            any_rows(
                 "UPDATE invitations SET state = 'expired', ended_us = expires_us
                  WHERE organization = $1 AND state = 'open' AND expires_us <= $2",
                 values![organization, new.created],
             ),
-            one(
+            one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
                 values![organization],
             ),
-            one(
+            one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND NOT EXISTS (
                      SELECT 1 FROM members m WHERE m.organization = $1 AND m.principal IN (
                          SELECT id FROM principals WHERE email = $2
                          UNION ALL SELECT id FROM principals WHERE wanted_email = $2))",
                 values![organization, email],
             ),
-            one(
+            one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND (
                      SELECT COUNT(*) FROM invitations i WHERE i.organization = $1 AND i.state = 'open') < $2",
                 values![organization, MAX_OPEN],
             ),
             insert(organization, new),
         ];
-        statements.extend(makes(granted, new.id.0));
+        statements.extend(record_creation(granted, new.id.0));
         let unmet = |at| -> Error {
             match at {
                 1 => Refusal::NotFound(Thing::Organization).into(),
@@ -122,7 +122,7 @@ impl Store {
         };
         let details = json!({ "email": new.email, "role": new.role.name() });
         let line = line(granted.attribution(), "invitation.create", new, details, new.created);
-        match self.apply(audited([organization], statements, &line)?, unmet).await {
+        match self.apply(batch_with_entry([organization], statements, &line)?, unmet).await {
             Err(Error::Stale) => {
                 Err(Refusal::Exists("an open invitation for this address".to_owned()).into())
             }
@@ -140,7 +140,7 @@ impl Store {
         id: InvitationId,
         now: Micros,
     ) -> Result<(Invitation, bool)> {
-        let rows = self.within(granted, ONE, values![id]).await?;
+        let rows = self.read(granted, ONE, values![id]).await?;
         let row = rows.first().ok_or_else(no_such_invitation)?;
         let found = invitation(row)?;
         let open = row.text_ref(7)? == "open" && found.expires > now;
@@ -150,7 +150,7 @@ impl Store {
     /// Whether an address has an invitation that is open, of any organization.
     pub async fn is_invited(&self, system: &System, email: &str, now: Micros) -> Result<bool> {
         let sql = "SELECT 1 FROM invitations WHERE email = $1 AND state = 'open' AND expires_us > $2 LIMIT 1";
-        Ok(!self.everywhere(system, sql, values![email, now]).await?.is_empty())
+        Ok(!self.read_unscoped(system, sql, values![email, now]).await?.is_empty())
     }
 
     /// The organization's open invitations, the oldest first.
@@ -159,7 +159,7 @@ impl Store {
         granted: &Granted<ManageMembers>,
         now: Micros,
     ) -> Result<Vec<Invitation>> {
-        self.within(granted, Scan(HERE), values![now]).await?.iter().map(invitation).collect()
+        self.read(granted, Scan(HERE), values![now]).await?.iter().map(invitation).collect()
     }
 
     /// Takes an open invitation back.
@@ -175,10 +175,10 @@ impl Store {
         let organization = granted.organization();
         let sql = "UPDATE invitations SET state = 'cancelled', ended_us = $3
                    WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $3";
-        let statement = one(sql, values![organization, id, now]);
+        let statement = one_row(sql, values![organization, id, now]);
         let line = NewAuditEntry::new(granted.attribution(), "invitation.cancel", id, json!({}), now)
             .with_organization(Some(organization));
-        let batch = audited([organization], vec![statement], &line)?;
+        let batch = batch_with_entry([organization], vec![statement], &line)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 
@@ -188,7 +188,8 @@ impl Store {
         own: &GrantedPerson,
         now: Micros,
     ) -> Result<Vec<ReceivedInvitation>> {
-        let rows = self.everywhere(&System::secret_lookup(), OF_PERSON, values![own.person(), now]).await?;
+        let rows =
+            self.read_unscoped(&System::secret_lookup(), OF_PERSON, values![own.person(), now]).await?;
         let invited = |row: &Row| {
             let (organization, inviter) = (row.text(7)?, row.maybe_text(8)?);
             Ok(ReceivedInvitation { invitation: invitation(row)?, organization, inviter })
@@ -203,21 +204,21 @@ impl Store {
     pub async fn accept_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
         let found = self.invitation_of(own, id, now).await?;
         let organization = found.organization;
-        let accept = one(ACCEPT, values![organization, id, own.person(), now]);
-        let alive = one(
+        let accept = one_row(ACCEPT, values![organization, id, own.person(), now]);
+        let alive = one_row(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
             values![organization],
         );
         // Who became a member meanwhile stays what it is.
-        let member = any(
+        let member = any_rows(
             "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
              ON CONFLICT (organization, principal) DO NOTHING",
             values![organization, own.person(), found.role.name(), now],
         );
         let details = json!({ "role": found.role.name(), "inviter": found.inviter });
         let line = line(own.attribution(), "invitation.accept", &found, details, now);
-        let statements = [accept, alive, member].into_iter().chain(makes(own, id.0)).collect();
-        let batch = audited([organization], statements, &line)?;
+        let statements = [accept, alive, member].into_iter().chain(record_creation(own, id.0)).collect();
+        let batch = batch_with_entry([organization], statements, &line)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 
@@ -227,10 +228,10 @@ impl Store {
     /// As [`Store::accept_invitation`].
     pub async fn reject_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
         let found = self.invitation_of(own, id, now).await?;
-        let reject = one(REJECT, values![found.organization, id, own.person(), now]);
+        let reject = one_row(REJECT, values![found.organization, id, own.person(), now]);
         let line = line(own.attribution(), "invitation.reject", &found, json!({}), now);
-        let statements = [reject].into_iter().chain(makes(own, id.0)).collect();
-        let batch = audited([found.organization], statements, &line)?;
+        let statements = [reject].into_iter().chain(record_creation(own, id.0)).collect();
+        let batch = batch_with_entry([found.organization], statements, &line)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 
@@ -251,7 +252,7 @@ fn no_such_invitation() -> Error {
 }
 
 fn insert(organization: OrganizationId, new: &Invitation) -> Statement {
-    one(
+    one_row(
         "INSERT INTO invitations (organization, id, email, role, inviter, created_us, expires_us, state)
          VALUES ($1, $2, $3, $4, $5, $6, $7, 'open')",
         values![
@@ -271,7 +272,7 @@ fn invitation(row: &Row) -> Result<Invitation> {
         id: InvitationId(row.id(0)?),
         organization: OrganizationId(row.id(1)?),
         email: row.text(2)?,
-        role: word(&row.text(3)?, Role::parse)?,
+        role: parse_word(&row.text(3)?, Role::parse)?,
         inviter: PrincipalId(row.id(4)?),
         created: Micros(row.int(5)?),
         expires: Micros(row.int(6)?),

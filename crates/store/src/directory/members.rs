@@ -3,10 +3,10 @@
 use crate::access::credentials::{credential, credential_columns};
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, ManageMembers, PermissionType, System};
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::Row;
 use crate::directory::principals::{principal, principal_columns};
-use crate::rows::{one, values, word};
+use crate::rows::{one_row, parse_word, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::Credential;
@@ -65,7 +65,7 @@ impl Store {
         granted: &Granted<P>,
         id: PrincipalId,
     ) -> Result<(Principal, PermissionSet)> {
-        let rows = self.within(granted, HERE, values![id]).await?;
+        let rows = self.read(granted, HERE, values![id]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Member))?;
         let found = principal(row)?;
         let role = role(row)?;
@@ -82,8 +82,8 @@ impl Store {
         &self,
         granted: &Granted<P>,
     ) -> Result<Vec<(Principal, Role)>> {
-        let rows = self.within(granted, Scan(MEMBERS), values![]).await?;
-        let member = |row: &Row| Ok((principal(row)?, word(&row.text(ROLE)?, Role::parse)?));
+        let rows = self.read(granted, Scan(MEMBERS), values![]).await?;
+        let member = |row: &Row| Ok((principal(row)?, parse_word(&row.text(ROLE)?, Role::parse)?));
         rows.iter().map(member).collect()
     }
 
@@ -94,8 +94,8 @@ impl Store {
         one: Option<PrincipalId>,
     ) -> Result<Vec<(Principal, Vec<Membership>)>> {
         let rows = match one {
-            Some(id) => self.across(granted, vec![(people!("AND p.id = $1"), values![id])]).await?,
-            None => self.across(granted, vec![(Scan(people!("")), values![])]).await?,
+            Some(id) => self.read_account(granted, vec![(people!("AND p.id = $1"), values![id])]).await?,
+            None => self.read_account(granted, vec![(Scan(people!("")), values![])]).await?,
         };
         let mut people: Vec<(Principal, Vec<Membership>)> = Vec::new();
         for row in rows.iter().flatten() {
@@ -108,7 +108,7 @@ impl Store {
                 (row.maybe_id(ROLE)?, row.maybe_text(ROLE + 1)?, people.last_mut())
             {
                 let organization = OrganizationId(organization);
-                memberships.push(Membership { organization, role: word(&role, Role::parse)? });
+                memberships.push(Membership { organization, role: parse_word(&role, Role::parse)? });
             }
         }
         Ok(people)
@@ -120,7 +120,7 @@ impl Store {
         system: &System,
         id: PrincipalId,
     ) -> Result<Vec<Credential>> {
-        self.everywhere(system, KEYS, values![id]).await?.iter().map(credential).collect()
+        self.read_unscoped(system, KEYS, values![id]).await?.iter().map(credential).collect()
     }
 
     /// Calls an organization something else.
@@ -137,16 +137,16 @@ impl Store {
         let sql = "UPDATE organizations SET name = $2 WHERE id = $1 AND deleted_us IS NULL AND name = $3";
         let taken = "SELECT 1 FROM organizations WHERE name = $2 AND deleted_us IS NULL AND id <> $1";
         loop {
-            let was = self.living(system, id).await?.name;
+            let was = self.load_organization(system, id).await?.name;
             let line = NewAuditEntry::new(system.0, "organization.update", id, json!({ "name": name }), now)
                 .with_organization(Some(id))
                 .with_previous(json!({ "name": was }));
-            let set = one(sql, values![id, name, was]);
-            match self.apply(audited([id], vec![set], &line)?, |_| Error::Stale).await {
+            let set = one_row(sql, values![id, name, was]);
+            match self.apply(batch_with_entry([id], vec![set], &line)?, |_| Error::Stale).await {
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }
-            if !self.everywhere(system, taken, values![id, name]).await?.is_empty() {
+            if !self.read_unscoped(system, taken, values![id, name]).await?.is_empty() {
                 return Err(Refusal::Exists(format!("an organization named {name:?}")).into());
             }
         }
@@ -154,5 +154,5 @@ impl Store {
 }
 
 fn role(row: &Row) -> Result<Option<Role>> {
-    row.maybe_text(ROLE)?.map(|name| word(&name, Role::parse)).transpose()
+    row.maybe_text(ROLE)?.map(|name| parse_word(&name, Role::parse)).transpose()
 }

@@ -1,15 +1,15 @@
 //! Members as they see each other, and organizations that their own users make.
 
-use crate::access::idempotency::makes;
+use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedPerson, ManageMembers, PermissionType};
 use crate::audit::attribution::{Attribution, Grant};
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{Row, Statement};
 use crate::directory::members::ROLE;
-use crate::directory::principals::{gone, principal, principal_columns};
-use crate::logins::sessions::{OF_PERSON_HERE, end};
-use crate::rows::{any, one, values, word};
+use crate::directory::principals::{owner_gone_ending, principal, principal_columns};
+use crate::logins::sessions::{OF_PERSON_HERE, end_statements};
+use crate::rows::{any_rows, one_row, parse_word, values};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
@@ -60,10 +60,10 @@ impl Store {
         granted: &Granted<P>,
     ) -> Result<Vec<OrganizationMember>> {
         let member = |row: &Row| {
-            let role = word(&row.text(ROLE)?, Role::parse)?;
+            let role = parse_word(&row.text(ROLE)?, Role::parse)?;
             Ok(OrganizationMember { principal: principal(row)?, role, joined: Micros(row.int(ROLE + 1)?) })
         };
-        self.within(granted, Scan(MEMBERS), values![]).await?.iter().map(member).collect()
+        self.read(granted, Scan(MEMBERS), values![]).await?.iter().map(member).collect()
     }
 
     /// Makes a person a member, or changes their role. A service user is a member of its home only.
@@ -79,7 +79,7 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         loop {
-            let was = self.role_here(granted.organization(), principal).await?;
+            let was = self.load_role(granted.organization(), principal).await?;
             match self.set_role(granted, principal, was, role, now).await {
                 // Somebody else has changed the role meanwhile.
                 Err(Error::Stale) => {}
@@ -100,7 +100,7 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         loop {
-            let was = self.role_here(granted.organization(), member).await?;
+            let was = self.load_role(granted.organization(), member).await?;
             let was = was.ok_or(Refusal::NotFound(Thing::Member))?;
             match self.set_role(granted, member, Some(was), role, now).await {
                 Err(Error::Stale) => {}
@@ -129,21 +129,21 @@ impl Store {
         .with_organization(Some(organization))
         .with_previous(json!({ "role": was }));
         let mut statements = vec![
-            one(
+            one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
                 values![organization],
             ),
-            one(
+            one_row(
                 "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted' AND kind = 'user'",
                 values![member],
             ),
-            still(organization, member, was),
+            expect_role(organization, member, was),
         ];
         if role != Role::Admin {
             // Looked at before the role is changed.
-            statements.push(another_admin(organization, member));
+            statements.push(expect_another_admin(organization, member));
         }
-        statements.push(any(
+        statements.push(any_rows(
             "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
              ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role, by_groups = 0",
             values![organization, member, role.name(), now],
@@ -154,7 +154,7 @@ impl Store {
             2 => Error::Stale,
             _ => Refusal::LastAdmin.into(),
         };
-        self.apply(audited([organization], statements, &line)?, unmet).await
+        self.apply(batch_with_entry([organization], statements, &line)?, unmet).await
     }
 
     /// Ends a person's membership, and the keys and login sessions that open this organization alone, unless nobody would look after the organization then. What
@@ -168,7 +168,7 @@ impl Store {
         member: PrincipalId,
         now: Micros,
     ) -> Result<()> {
-        self.part(granted.attribution(), granted.organization(), member, now).await
+        self.end_membership(granted.attribution(), granted.organization(), member, now).await
     }
 
     /// Ends a person's own membership, as [`Store::remove_member`] does.
@@ -181,10 +181,10 @@ impl Store {
         organization: OrganizationId,
         now: Micros,
     ) -> Result<()> {
-        self.part(own.attribution(), organization, own.person(), now).await
+        self.end_membership(own.attribution(), organization, own.person(), now).await
     }
 
-    async fn part(
+    async fn end_membership(
         &self,
         by: Attribution,
         organization: OrganizationId,
@@ -192,19 +192,19 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
-        let ends = leaving(member, organization, now);
+        let ends = leave_statements(member, organization, now);
         loop {
-            let was = self.role_here(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
+            let was = self.load_role(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
             let line = NewAuditEntry::new(by, "member.remove", member, json!({}), now)
                 .with_organization(Some(organization))
                 .with_previous(json!({ "role": was }));
             let mut statements = vec![
-                still(organization, member, Some(was)),
-                another_admin(organization, member),
-                one(sql, values![organization, member]),
+                expect_role(organization, member, Some(was)),
+                expect_another_admin(organization, member),
+                one_row(sql, values![organization, member]),
             ];
             statements.extend(ends.clone());
-            let batch = audited([organization, OrganizationId::PEOPLE], statements, &line)?;
+            let batch = batch_with_entry([organization, OrganizationId::PEOPLE], statements, &line)?;
             let unmet = |at| if at == 1 { Refusal::LastAdmin.into() } else { Error::Stale };
             match self.apply(batch, unmet).await {
                 // Somebody else has changed or removed it meanwhile.
@@ -214,10 +214,10 @@ impl Store {
         }
     }
 
-    async fn role_here(&self, organization: OrganizationId, member: PrincipalId) -> Result<Option<String>> {
+    async fn load_role(&self, organization: OrganizationId, member: PrincipalId) -> Result<Option<String>> {
         let sql = "SELECT m.role FROM members m JOIN principals p ON p.id = m.principal
                    WHERE m.organization = $1 AND m.principal = $2 AND p.kind = 'user'";
-        let rows = self.everywhere(&System::secret_lookup(), sql, values![organization, member]).await?;
+        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![organization, member]).await?;
         Ok(rows.first().map(|row| row.text(0)).transpose()?)
     }
 
@@ -228,45 +228,52 @@ impl Store {
     /// [`Refusal::Exists`] when one of that name is there that was not deleted.
     pub async fn create_own_organization(&self, own: &GrantedPerson, new: &Organization) -> Result<()> {
         let mut statements = vec![
-            one(
+            one_row(
                 "INSERT INTO organizations (id, name, created_us, max_devices) VALUES ($1, $2, $3, $4)",
                 values![new.id, new.name.as_str(), new.created, new.max_devices],
             ),
-            one("INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)", values![new.id]),
-            any(
+            one_row(
+                "INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)",
+                values![new.id],
+            ),
+            any_rows(
                 "INSERT INTO members (organization, principal, role, created_us)
                  SELECT o.id, p.id, 'admin', o.created_us FROM organizations o, principals p
                  WHERE o.id = $1 AND p.id = $2 AND p.kind = 'user'",
                 values![new.id, own.person()],
             ),
         ];
-        statements.extend(makes(own, new.id.0));
+        statements.extend(record_creation(own, new.id.0));
         let details = json!({ "name": new.name });
         let line = NewAuditEntry::new(own.attribution(), "organization.create", new.id, details, new.created);
-        match self.apply(audited([], statements, &line)?, |_| Error::Stale).await {
+        match self.apply(batch_with_entry([], statements, &line)?, |_| Error::Stale).await {
             Err(Error::Stale) => Err(Refusal::Exists("an organization of this name".to_owned()).into()),
             outcome => outcome,
         }
     }
 }
 
-fn still(organization: OrganizationId, member: PrincipalId, was: Option<String>) -> Statement {
-    one(STILL, values![organization, member, was.unwrap_or_default()])
+fn expect_role(organization: OrganizationId, member: PrincipalId, was: Option<String>) -> Statement {
+    one_row(STILL, values![organization, member, was.unwrap_or_default()])
 }
 
 /// Ends what acted in one organization for a person who leaves it: their keys and login sessions that are bound to it.
 /// What opens other organizations too goes on. The batch must lock [`OrganizationId::PEOPLE`].
-pub(crate) fn leaving(person: PrincipalId, organization: OrganizationId, now: Micros) -> Vec<Statement> {
-    let keys = any(
+pub(crate) fn leave_statements(
+    person: PrincipalId,
+    organization: OrganizationId,
+    now: Micros,
+) -> Vec<Statement> {
+    let keys = any_rows(
         "UPDATE credentials SET revoked_us = COALESCE(revoked_us, $3), recoverable = NULL
          WHERE principal = $1 AND organization = $2",
         values![person, organization, now],
     );
-    let ending = gone("its owner left the organization that it opened".to_owned());
-    let sessions = end(&OF_PERSON_HERE, person.0, organization, &ending, now);
+    let ending = owner_gone_ending("its owner left the organization that it opened".to_owned());
+    let sessions = end_statements(&OF_PERSON_HERE, person.0, organization, &ending, now);
     [keys].into_iter().chain(sessions).collect()
 }
 
-pub(crate) fn another_admin(organization: OrganizationId, member: PrincipalId) -> Statement {
-    one(ANOTHER_ADMIN, values![organization, member])
+pub(crate) fn expect_another_admin(organization: OrganizationId, member: PrincipalId) -> Statement {
+    one_row(ANOTHER_ADMIN, values![organization, member])
 }

@@ -1,12 +1,12 @@
 //! Organizations and their members.
 
-use crate::access::idempotency::makes;
+use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Caller, GrantedAccount, ManageOrganizations, System};
 use crate::agents::usage::limits;
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::Row;
-use crate::rows::{maybe_time, one, values, word};
+use crate::rows::{maybe_time, one_row, parse_word, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{Limits, cycle_days};
@@ -23,16 +23,18 @@ impl Store {
     /// # Errors
     /// [`Refusal::Exists`] when one of that name is there that was not deleted.
     pub async fn create_organization(&self, system: &System, new: &Organization) -> Result<()> {
-        let insert = one(
+        let insert = one_row(
             "INSERT INTO organizations (id, name, created_us, max_devices) VALUES ($1, $2, $3, $4)",
             values![new.id, new.name.as_str(), new.created, new.max_devices],
         );
-        let counter =
-            one("INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)", values![new.id]);
-        let statements = [insert, counter].into_iter().chain(makes(system, new.id.0)).collect();
+        let counter = one_row(
+            "INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)",
+            values![new.id],
+        );
+        let statements = [insert, counter].into_iter().chain(record_creation(system, new.id.0)).collect();
         let details = json!({ "name": new.name });
         let line = NewAuditEntry::new(system.0, "organization.create", new.id, details, new.created);
-        match self.apply(audited([], statements, &line)?, |_| Error::Stale).await {
+        match self.apply(batch_with_entry([], statements, &line)?, |_| Error::Stale).await {
             Err(Error::Stale) => Err(Refusal::Exists(format!("an organization named {:?}", new.name)).into()),
             outcome => outcome,
         }
@@ -42,7 +44,7 @@ impl Store {
     pub async fn list_organizations(&self, system: &System) -> Result<Vec<Organization>> {
         let sql =
             "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
-        self.everywhere(system, Scan(sql), values![]).await?.iter().map(organization).collect()
+        self.read_unscoped(system, Scan(sql), values![]).await?.iter().map(organization).collect()
     }
 
     /// All organizations that were not deleted, with their limits, the oldest first.
@@ -56,7 +58,7 @@ impl Store {
                         WHERE u.organization = o.id AND u.day >= $1 AND u.day < $2)
                    FROM organizations o WHERE o.deleted_us IS NULL ORDER BY o.created_us, o.id";
         let (from, until) = cycle_days(now);
-        let rows = self.across(granted, vec![(Scan(sql), values![from, until])]).await?;
+        let rows = self.read_account(granted, vec![(Scan(sql), values![from, until])]).await?;
         let both = |row: &Row| Ok((organization(row)?, limits(row, 5)?));
         rows.iter().flatten().map(both).collect()
     }
@@ -92,13 +94,13 @@ impl Store {
         let sql = "UPDATE organizations SET max_devices = $2
                    WHERE id = $1 AND deleted_us IS NULL AND COALESCE(max_devices, -1) = $3";
         loop {
-            let was = self.living(system, id).await?.max_devices;
-            let set = one(sql, values![id, max, was.map_or(-1, i64::from)]);
+            let was = self.load_organization(system, id).await?.max_devices;
+            let set = one_row(sql, values![id, max, was.map_or(-1, i64::from)]);
             let details = json!({ "max_devices": max });
             let line = NewAuditEntry::new(system.0, "organization.update", id, details, now)
                 .with_organization(Some(id))
                 .with_previous(json!({ "max_devices": was }));
-            match self.apply(audited([id], vec![set], &line)?, |_| Error::Stale).await {
+            match self.apply(batch_with_entry([id], vec![set], &line)?, |_| Error::Stale).await {
                 // Changed or deleted meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
@@ -107,10 +109,14 @@ impl Store {
     }
 
     /// An organization that was not deleted.
-    pub(crate) async fn living(&self, system: &System, id: OrganizationId) -> Result<Organization> {
+    pub(crate) async fn load_organization(
+        &self,
+        system: &System,
+        id: OrganizationId,
+    ) -> Result<Organization> {
         let sql = "SELECT id, name, created_us, deleted_us, max_devices FROM organizations
                    WHERE id = $1 AND deleted_us IS NULL";
-        let rows = self.everywhere(system, sql, values![id]).await?;
+        let rows = self.read_unscoped(system, sql, values![id]).await?;
         rows.first().map(organization).unwrap_or(Err(Refusal::NotFound(Thing::Organization).into()))
     }
 
@@ -123,7 +129,7 @@ impl Store {
         let sql = "UPDATE organizations SET deleted_us = $2 WHERE id = $1 AND deleted_us IS NULL";
         let line = NewAuditEntry::new(system.0, "organization.delete", id, json!({}), now)
             .with_organization(Some(id));
-        let batch = audited([id], vec![one(sql, values![id, now])], &line)?;
+        let batch = batch_with_entry([id], vec![one_row(sql, values![id, now])], &line)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await
     }
 
@@ -132,9 +138,9 @@ impl Store {
         let sql = "SELECT m.organization, m.principal, m.role FROM members m
                    JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
                    ORDER BY m.created_us, m.organization";
-        let rows = self.everywhere(system, Scan(sql), values![]).await?;
+        let rows = self.read_unscoped(system, Scan(sql), values![]).await?;
         let member = |row: &Row| {
-            Ok((OrganizationId(row.id(0)?), PrincipalId(row.id(1)?), word(&row.text(2)?, Role::parse)?))
+            Ok((OrganizationId(row.id(0)?), PrincipalId(row.id(1)?), parse_word(&row.text(2)?, Role::parse)?))
         };
         rows.iter().map(member).collect()
     }

@@ -1,14 +1,14 @@
 //! People: profiles, who is below whom, and passwords.
 
-use crate::access::key_families::Root;
+use crate::access::key_families::KeyRoot;
 use crate::access::lane::Scan;
 use crate::access::{Caller, GrantedPerson, ManageMembers, System};
 use crate::audit::attribution::{Attribution, Grant};
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{Row, Statement};
-use crate::directory::principals::{New, principal, principal_columns};
-use crate::logins::sessions::end_all;
-use crate::rows::{any, batch, one, values};
+use crate::directory::principals::{NewPrincipal, principal, principal_columns};
+use crate::logins::sessions::end_all_statements;
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Error, Granted, Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
@@ -78,9 +78,9 @@ pub struct NewPassword<'a> {
 impl Store {
     /// Who has an address in its one form.
     pub async fn find_person_by_email(&self, system: &System, email: &str) -> Result<Option<SignInRecord>> {
-        let rows = self.everywhere(system, BY_EMAIL, values![email]).await?;
+        let rows = self.read_unscoped(system, BY_EMAIL, values![email]).await?;
         let known = |row: &Row| {
-            Ok(SignInRecord { person: person(row)?, password_hash: row.maybe_text(row.width() - 1)? })
+            Ok(SignInRecord { person: read_person(row)?, password_hash: row.maybe_text(row.width() - 1)? })
         };
         rows.first().map(known).transpose()
     }
@@ -88,7 +88,7 @@ impl Store {
     /// Whether a person has the address that they show; see [`Store::create_sub_user`].
     pub async fn has_own_address(&self, granted: &GrantedPerson) -> Result<bool> {
         let sql = "SELECT 1 FROM principals WHERE id = $1 AND email IS NOT NULL";
-        Ok(!self.everywhere(&System::secret_lookup(), sql, values![granted.person()]).await?.is_empty())
+        Ok(!self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()]).await?.is_empty())
     }
 
     /// The person that a proof opens.
@@ -96,8 +96,8 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`].
     pub async fn load_person(&self, granted: &GrantedPerson) -> Result<Person> {
-        let rows = self.everywhere(&System::secret_lookup(), BY_ID, values![granted.person()]).await?;
-        rows.first().map(person).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
+        let rows = self.read_unscoped(&System::secret_lookup(), BY_ID, values![granted.person()]).await?;
+        rows.first().map(read_person).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
     }
 
     /// Proves that a caller may act on the person of a number: itself, a sub user of its own (see
@@ -117,10 +117,10 @@ impl Store {
     ) -> Result<GrantedPerson> {
         let not_found = || Error::from(Refusal::NotFound(Thing::Principal));
         let system = System::secret_lookup();
-        let rows = self.everywhere(&system, BY_NUMBER, values![number]).await?;
-        let found = rows.first().map(person).transpose()?.ok_or_else(not_found)?;
-        let memberships = self.everywhere(&system, MEMBERSHIPS, values![found.principal.id]).await?;
-        let (ties, person) = (ties(caller, &found, &memberships)?, found.principal.id);
+        let rows = self.read_unscoped(&system, BY_NUMBER, values![number]).await?;
+        let found = rows.first().map(read_person).transpose()?.ok_or_else(not_found)?;
+        let memberships = self.read_unscoped(&system, MEMBERSHIPS, values![found.principal.id]).await?;
+        let (ties, person) = (build_ties(caller, &found, &memberships)?, found.principal.id);
         let administrator = caller.authorize_in_account::<ManageMembers>().is_ok();
         let stands = |reach| standing(caller.principal(), administrator, person, reach, ties);
         let seen = stands(Reach::See).ok_or_else(not_found)?;
@@ -135,24 +135,27 @@ impl Store {
     /// [`Refusal::OutOfScope`].
     pub async fn list_people(&self, caller: &Caller) -> Result<Vec<Person>> {
         caller.require_scope("read:sub-user")?;
-        let asker = caller.attribution().asker(caller.organization().unwrap_or(OrganizationId::ACCOUNT));
+        let scan_caller =
+            caller.attribution().scan_caller(caller.organization().unwrap_or(OrganizationId::ACCOUNT));
         if caller.authorize_in_account::<ManageMembers>().is_ok() {
             return self
-                .ask_one::<Scan>(asker, any(EVERYBODY, values![]))
+                .read_one::<Scan>(scan_caller, any_rows(EVERYBODY, values![]))
                 .await?
                 .iter()
-                .map(person)
+                .map(read_person)
                 .collect();
         }
-        let own =
-            vec![any(OWN, values![caller.principal()]), any(MEMBERSHIPS_BELOW, values![caller.principal()])];
-        let found = self.ask::<Scan>(asker, own).await?;
+        let own = vec![
+            any_rows(OWN, values![caller.principal()]),
+            any_rows(MEMBERSHIPS_BELOW, values![caller.principal()]),
+        ];
+        let found = self.read_in_lane::<Scan>(scan_caller, own).await?;
         let (people, memberships) =
             (found.first().into_iter().flatten(), found.get(1).map_or(&[][..], Vec::as_slice));
         let mut seen = Vec::new();
-        for one in people.map(person) {
+        for one in people.map(read_person) {
             let one = one?;
-            let ties = ties(caller, &one, memberships)?;
+            let ties = build_ties(caller, &one, memberships)?;
             if standing(caller.principal(), false, one.principal.id, Reach::See, ties).is_some() {
                 seen.push(one);
             }
@@ -163,8 +166,8 @@ impl Store {
     /// The parent of a person, for whoever may see the person.
     pub async fn load_parent(&self, _: &GrantedPerson, child: &Person) -> Result<Option<Person>> {
         let Some(parent) = child.parent else { return Ok(None) };
-        let rows = self.everywhere(&System::secret_lookup(), BY_ID, values![parent]).await?;
-        rows.first().map(person).transpose()
+        let rows = self.read_unscoped(&System::secret_lookup(), BY_ID, values![parent]).await?;
+        rows.first().map(read_person).transpose()
     }
 
     /// Keeps a new sub user of the caller as a member of the organization it acts in. Gives its number. When another
@@ -185,10 +188,10 @@ impl Store {
         let member = Some((granted.organization(), role));
         let email = new.principal.email.as_deref().unwrap_or_default();
         let own = "SELECT 1 FROM principals WHERE parent = $1 AND COALESCE(email, wanted_email) = $2";
-        if !self.everywhere(&system, own, values![parent, email]).await?.is_empty() {
+        if !self.read_unscoped(&system, own, values![parent, email]).await?.is_empty() {
             return Err(Refusal::Exists(format!("a sub user with the address {email}")).into());
         }
-        let more = any(
+        let more = any_rows(
             "UPDATE principals SET parent = $2, first_name = $3, last_name = $4,
                  password_given_in = CASE WHEN password_hash IS NULL THEN password_given_in ELSE $5 END
              WHERE id = $1",
@@ -202,7 +205,7 @@ impl Store {
         );
         loop {
             let address_taken = self.is_taken(email).await?;
-            let kept = New { principal: &new.principal, password_hash, member, address_taken };
+            let kept = NewPrincipal { principal: &new.principal, password_hash, member, address_taken };
             match self.insert_principal(&system, &kept, vec![more.clone()], None).await {
                 // Somebody else took it meanwhile.
                 Err(Error::Refused(Refusal::Exists(_))) if !address_taken => {}
@@ -224,14 +227,14 @@ impl Store {
     ) -> Result<()> {
         let sql = "UPDATE principals SET first_name = COALESCE($2, first_name), last_name = COALESCE($3, last_name),
                        updated_us = $4 WHERE id = $1 AND state <> 'deleted'";
-        let statement = one(sql, values![granted.person(), first, last, now]);
+        let statement = one_row(sql, values![granted.person(), first, last, now]);
         self.apply(batch([], vec![statement]), |_| Refusal::NotFound(Thing::Principal).into()).await
     }
 
     /// The hash of the person's password, to check the old one before a new one is set.
     pub async fn load_password_hash(&self, granted: &GrantedPerson) -> Result<Option<String>> {
         let sql = "SELECT password_hash FROM principals WHERE id = $1";
-        let rows = self.everywhere(&System::secret_lookup(), sql, values![granted.person()]).await?;
+        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()]).await?;
         Ok(rows.first().map(|row| row.maybe_text(0)).transpose()?.flatten())
     }
 
@@ -252,16 +255,16 @@ impl Store {
                    WHERE id = $1 AND state <> 'deleted' AND COALESCE(password_hash, '') = $2";
         let person = granted.person();
         let given = i64::from(granted.standing() == Standing::Maker);
-        let set = one(sql, values![person, new.seen.unwrap_or_default(), new.hash, now, given]);
-        let mut statements = changing_password(set, person, but, ending, now);
+        let set = one_row(sql, values![person, new.seen.unwrap_or_default(), new.hash, now, given]);
+        let mut statements = password_statements(set, person, but, ending, now);
         let mut details = json!({});
         if new.revokes_keys {
-            let keys = Root::Owner(person);
-            details = json!({ "revoked": self.good_keys(keys).await? });
+            let keys = KeyRoot::Owner(person);
+            details = json!({ "revoked": self.list_valid_keys(keys).await? });
             statements.extend(keys.revocation(granted.actor(), now));
         }
         let line = NewAuditEntry::new(granted.attribution(), "password.change", person, details, now);
-        self.apply(audited([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
+        self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
     /// Keeps the same password under a new hash.
@@ -276,7 +279,7 @@ impl Store {
         hash: &str,
     ) -> Result<()> {
         let sql = "UPDATE principals SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
-        self.apply(batch([], vec![one(sql, values![person, seen, hash])]), |_| Error::Stale).await
+        self.apply(batch([], vec![one_row(sql, values![person, seen, hash])]), |_| Error::Stale).await
     }
 
     /// Sets a forgotten password by what was sent to the person's address, which is used up, and shows that the
@@ -293,16 +296,22 @@ impl Store {
         now: Micros,
     ) -> Result<PrincipalId> {
         let person = self.token_owner(system, "restore", token, now).await?;
-        let set = one(
+        let set = one_row(
             "UPDATE principals SET password_hash = $2, updated_us = $3, password_given_in = NULL,
                  state = CASE WHEN state = 'pending' THEN 'active' ELSE state END
              WHERE id = $1 AND state IN ('active', 'pending')",
             values![person, hash, now],
         );
-        let mut statements = vec![use_token("restore", token, now)];
-        statements.extend(changing_password(set, person, None, ending, now));
-        let line = NewAuditEntry::new(proven(system, person), "password.restore", person, json!({}), now);
-        let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+        let mut statements = vec![use_token_statement("restore", token, now)];
+        statements.extend(password_statements(set, person, None, ending, now));
+        let line = NewAuditEntry::new(
+            attribute_to_person(system, person),
+            "password.restore",
+            person,
+            json!({}),
+            now,
+        );
+        let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &line)?;
         self.apply(batch, |_| Error::Unauthenticated).await?;
         Ok(person)
     }
@@ -313,15 +322,15 @@ impl Store {
     /// [`Error::Unauthenticated`] when the token is unknown, used or expired.
     pub async fn verify_address(&self, system: &System, token: &SecretHash, now: Micros) -> Result<Person> {
         let id = self.token_owner(system, "verify", token, now).await?;
-        let set = one(
+        let set = one_row(
             "UPDATE principals SET state = 'active', updated_us = $2 WHERE id = $1 AND state = 'pending'",
             values![id, now],
         );
-        let statements = vec![use_token("verify", token, now), set];
-        let line = NewAuditEntry::new(proven(system, id), "user.verify", id, json!({}), now);
-        self.apply(audited([], statements, &line)?, |_| Error::Unauthenticated).await?;
-        let rows = self.everywhere(system, BY_ID, values![id]).await?;
-        rows.first().map(person).transpose()?.ok_or(Error::Unauthenticated)
+        let statements = vec![use_token_statement("verify", token, now), set];
+        let line = NewAuditEntry::new(attribute_to_person(system, id), "user.verify", id, json!({}), now);
+        self.apply(batch_with_entry([], statements, &line)?, |_| Error::Unauthenticated).await?;
+        let rows = self.read_unscoped(system, BY_ID, values![id]).await?;
+        rows.first().map(read_person).transpose()?.ok_or(Error::Unauthenticated)
     }
 
     /// Keeps a token that is sent to a person, instead of those of the same purpose before.
@@ -334,11 +343,11 @@ impl Store {
         expires: Micros,
     ) -> Result<()> {
         let statements = vec![
-            any(
+            any_rows(
                 "DELETE FROM one_time_tokens WHERE principal = $1 AND purpose = $2",
                 values![person, purpose],
             ),
-            any(
+            any_rows(
                 "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us) VALUES ($1, $2, $3, $4)",
                 values![&token.0[..], person, purpose, expires],
             ),
@@ -368,13 +377,13 @@ impl Store {
     ) -> Result<PrincipalId> {
         let sql =
             "SELECT principal FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND expires_us > $3";
-        let rows = self.everywhere(system, sql, values![&token.0[..], purpose, now]).await?;
+        let rows = self.read_unscoped(system, sql, values![&token.0[..], purpose, now]).await?;
         Ok(PrincipalId(rows.first().ok_or(Error::Unauthenticated)?.id(0)?))
     }
 }
 
 /// What binds a person to the caller, given rows of memberships that theirs are among.
-fn ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<Ties> {
+fn build_ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<Ties> {
     let mut managed = true;
     for row in memberships {
         let (member, place) = (PrincipalId(row.id(0)?), OrganizationId(row.id(1)?));
@@ -389,19 +398,19 @@ fn ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<Ties> {
 }
 
 /// Whoever has what was sent to a person's address is that person.
-fn proven(system: &System, person: PrincipalId) -> Attribution {
+fn attribute_to_person(system: &System, person: PrincipalId) -> Attribution {
     Attribution { principal: Some(person), ..system.0 }
 }
 
 /// Of many who use it at once, one finds it there.
-fn use_token(purpose: &'static str, token: &SecretHash, now: Micros) -> Statement {
-    one(
+fn use_token_statement(purpose: &'static str, token: &SecretHash, now: Micros) -> Statement {
+    one_row(
         "DELETE FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND expires_us > $3",
         values![&token.0[..], purpose, now],
     )
 }
 
-fn changing_password(
+fn password_statements(
     set: Statement,
     person: PrincipalId,
     but: Option<SessionId>,
@@ -410,16 +419,16 @@ fn changing_password(
 ) -> Vec<Statement> {
     let mut statements = vec![set];
     // What was sent for a password that is no longer forgotten.
-    statements.push(any(
+    statements.push(any_rows(
         "DELETE FROM one_time_tokens WHERE principal = $1 AND purpose = 'restore'",
         values![person],
     ));
-    statements.extend(end_all(person, but, ending, now));
+    statements.extend(end_all_statements(person, but, ending, now));
     statements
 }
 
 /// A person out of its columns.
-fn person(row: &Row) -> Result<Person> {
+fn read_person(row: &Row) -> Result<Person> {
     let principal = principal(row)?;
     Ok(Person {
         principal,

@@ -1,13 +1,13 @@
 //! Users and service users.
 
-use crate::access::credentials::{creation, key_made, principal_kind};
-use crate::access::idempotency::makes;
+use crate::access::credentials::{key_created_entry, key_statements, principal_kind};
+use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Caller, System};
-use crate::audit::log::{NewAuditEntry, audited, audited_by};
+use crate::audit::log::{NewAuditEntry, batch_with_entries, batch_with_entry};
 use crate::database::{Row, Statement};
-use crate::logins::sessions::end_all;
-use crate::rows::{any, one, values, word};
+use crate::logins::sessions::end_all_statements;
+use crate::rows::{any_rows, one_row, parse_word, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash};
@@ -32,7 +32,7 @@ const LIVING: &str =
     concat!("SELECT ", principal_columns!(), " FROM principals p WHERE p.id = $1 AND p.state <> 'deleted'");
 
 /// A principal that is to be kept.
-pub(crate) struct New<'a> {
+pub(crate) struct NewPrincipal<'a> {
     /// It itself.
     pub principal: &'a Principal,
     /// Of its password, if it has one.
@@ -61,7 +61,7 @@ impl Store {
         {
             return Err(Refusal::Exists(format!("a user with the address {email}")).into());
         }
-        let new = New { principal: new, password_hash, member, address_taken: false };
+        let new = NewPrincipal { principal: new, password_hash, member, address_taken: false };
         self.insert_principal(system, &new, Vec::new(), None).await
     }
 
@@ -77,44 +77,50 @@ impl Store {
         key: &Credential,
         hash: &SecretHash,
     ) -> Result<i64> {
-        let line = key_made(system.0, key, None);
-        let new = New { principal: new, password_hash: None, member, address_taken: false };
-        self.insert_principal(system, &new, creation(key, hash, system.0), Some(&line)).await
+        let line = key_created_entry(system.0, key, None);
+        let new = NewPrincipal { principal: new, password_hash: None, member, address_taken: false };
+        self.insert_principal(system, &new, key_statements(key, hash, system.0), Some(&line)).await
     }
 
     /// Whether somebody has an address in its one form.
     pub(crate) async fn is_taken(&self, email: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM principals WHERE email = $1";
-        Ok(!self.everywhere(&System::secret_lookup(), sql, values![email]).await?.is_empty())
+        Ok(!self.read_unscoped(&System::secret_lookup(), sql, values![email]).await?.is_empty())
     }
 
     /// Keeps one with statements that follow in the same batch, and the line about them.
     pub(crate) async fn insert_principal(
         &self,
         system: &System,
-        kept: &New<'_>,
+        kept: &NewPrincipal<'_>,
         more: Vec<Statement>,
         also: Option<&NewAuditEntry>,
     ) -> Result<i64> {
-        let New { principal: new, member, .. } = *kept;
+        let NewPrincipal { principal: new, member, .. } = *kept;
         let mut statements = vec![insert(kept)];
         if let Some((organization, role)) = member {
-            statements.push(one(
+            statements.push(one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
                 values![organization],
             ));
-            statements.push(any(
+            statements.push(any_rows(
                 "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)",
                 values![organization, new.id, role.name(), new.created],
             ));
         }
         statements.extend(more);
-        statements.extend(makes(system, new.id.0));
-        let line = NewAuditEntry::new(system.0, made(new.kind), new.id, details(new, member), new.created)
-            .with_organization(member.map(|(organization, _)| organization));
+        statements.extend(record_creation(system, new.id.0));
+        let line = NewAuditEntry::new(
+            system.0,
+            creation_action(new.kind),
+            new.id,
+            details(new, member),
+            new.created,
+        )
+        .with_organization(member.map(|(organization, _)| organization));
         // The pool's row is locked so that two administrators cannot take the same number.
         let lines = std::iter::once(&line).chain(also).collect::<Vec<_>>();
-        let batch = audited_by([OrganizationId::ACCOUNT], statements, &lines)?;
+        let batch = batch_with_entries([OrganizationId::ACCOUNT], statements, &lines)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| {
             match error {
                 Error::Stale => Refusal::Exists("a user with this address".to_owned()).into(),
@@ -122,13 +128,13 @@ impl Store {
             }
         })?;
         let sql = "SELECT number FROM principals WHERE id = $1";
-        let rows = self.everywhere(system, sql, values![new.id]).await?;
+        let rows = self.read_unscoped(system, sql, values![new.id]).await?;
         rows.first().map_or(Ok(0), |row| Ok(row.int(0)?))
     }
 
     /// All of them, also deleted ones, the oldest first.
     pub async fn list_principals(&self, system: &System) -> Result<Vec<Principal>> {
-        self.everywhere(system, Scan(ALL), values![]).await?.iter().map(principal).collect()
+        self.read_unscoped(system, Scan(ALL), values![]).await?.iter().map(principal).collect()
     }
 
     /// Who a caller is.
@@ -136,7 +142,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unauthenticated`] when it is no more.
     pub async fn load_caller_principal(&self, caller: &Caller) -> Result<Principal> {
-        let rows = self.everywhere(&System::secret_lookup(), LIVING, values![caller.principal()]).await?;
+        let rows = self.read_unscoped(&System::secret_lookup(), LIVING, values![caller.principal()]).await?;
         rows.first().map(principal).unwrap_or(Err(Error::Unauthenticated))
     }
 
@@ -158,22 +164,27 @@ impl Store {
                        password_hash = CASE WHEN $2 = 'deleted' THEN NULL ELSE password_hash END
                    WHERE id = $1 AND state = $4";
         loop {
-            let rows = self.everywhere(system, LIVING, values![id]).await?;
+            let rows = self.read_unscoped(system, LIVING, values![id]).await?;
             let was = rows.first().map(principal).transpose()?.ok_or(Refusal::NotFound(Thing::Principal))?;
-            let mut statements = vec![one(sql, values![id, state.name(), now, was.state.name()])];
+            let mut statements = vec![one_row(sql, values![id, state.name(), now, was.state.name()])];
             if state != PrincipalState::Active {
-                statements.extend(end_all(id, None, &gone(format!("its owner is {}", state.name())), now));
+                statements.extend(end_all_statements(
+                    id,
+                    None,
+                    &owner_gone_ending(format!("its owner is {}", state.name())),
+                    now,
+                ));
             }
             if state == PrincipalState::Deleted {
-                statements.push(any("DELETE FROM identities WHERE principal = $1", values![id]));
+                statements.push(any_rows("DELETE FROM identities WHERE principal = $1", values![id]));
             }
             let details = json!({ "state": state.name() });
-            let line = NewAuditEntry::new(system.0, &put(was.kind, state), id, details, now)
+            let line = NewAuditEntry::new(system.0, &state_action(was.kind, state), id, details, now)
                 .with_organization(
                     was.default_organization.filter(|_| was.kind == PrincipalKind::ServiceUser),
                 )
                 .with_previous(json!({ "state": was.state.name(), "name": was.name, "email": was.email }));
-            let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+            let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &line)?;
             match self.apply(batch, |_| Error::Stale).await {
                 // Changed meanwhile.
                 Err(Error::Stale) => {}
@@ -184,7 +195,7 @@ impl Store {
 }
 
 /// What it is called in the audit log that somebody was made.
-fn made(kind: PrincipalKind) -> &'static str {
+fn creation_action(kind: PrincipalKind) -> &'static str {
     match kind {
         PrincipalKind::User => "user.create",
         PrincipalKind::ServiceUser => "service_user.create",
@@ -192,7 +203,7 @@ fn made(kind: PrincipalKind) -> &'static str {
 }
 
 /// What it is called in the audit log that somebody was put into a state.
-fn put(kind: PrincipalKind, state: PrincipalState) -> String {
+fn state_action(kind: PrincipalKind, state: PrincipalState) -> String {
     let what = match state {
         PrincipalState::Deleted => "delete",
         PrincipalState::Suspended => "suspend",
@@ -207,18 +218,18 @@ fn details(new: &Principal, member: Option<(OrganizationId, Role)>) -> Json {
 }
 
 /// How the login sessions end of somebody who may no longer act.
-pub(crate) fn gone(evidence: String) -> Ending {
+pub(crate) fn owner_gone_ending(evidence: String) -> Ending {
     Ending { reason: EndReason::OwnerGone, actor: None, evidence }
 }
 
-fn insert(kept: &New<'_>) -> Statement {
-    let New { principal: new, password_hash, member, address_taken } = *kept;
+fn insert(kept: &NewPrincipal<'_>) -> Statement {
+    let NewPrincipal { principal: new, password_hash, member, address_taken } = *kept;
     let home = match new.kind {
         PrincipalKind::ServiceUser => member.map(|(organization, _)| organization),
         PrincipalKind::User => new.default_organization,
     };
     let email = new.email.as_deref();
-    one(
+    one_row(
         "INSERT INTO principals
              (id, number, kind, email, name, password_hash, state, created_us, account_role, default_organization,
               updated_us, wanted_email)
@@ -242,12 +253,12 @@ pub(crate) fn principal(row: &Row) -> Result<Principal> {
     Ok(Principal {
         id: PrincipalId(row.id(0)?),
         number: row.int(1)?,
-        kind: word(&row.text(2)?, principal_kind)?,
+        kind: parse_word(&row.text(2)?, principal_kind)?,
         email: row.maybe_text(3)?,
         name: row.text(4)?,
-        state: word(&row.text(5)?, PrincipalState::parse)?,
+        state: parse_word(&row.text(5)?, PrincipalState::parse)?,
         created: Micros(row.int(6)?),
-        account_role: row.maybe_text(7)?.map(|name| word(&name, AccountRole::parse)).transpose()?,
+        account_role: row.maybe_text(7)?.map(|name| parse_word(&name, AccountRole::parse)).transpose()?,
         default_organization: row.maybe_id(8)?.map(OrganizationId),
     })
 }

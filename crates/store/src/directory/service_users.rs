@@ -5,7 +5,7 @@ use crate::access::{Granted, GrantedAccount, ManageServiceUsers};
 use crate::database::Row;
 use crate::directory::members::ROLE;
 use crate::directory::principals::{principal, principal_columns};
-use crate::rows::{values, word};
+use crate::rows::{parse_word, values};
 use crate::{Result, Store};
 use domain::ids::PrincipalId;
 use domain::permission::Role;
@@ -47,10 +47,10 @@ impl Store {
         one: Option<PrincipalId>,
     ) -> Result<Vec<(Principal, Role)>> {
         let rows = match one {
-            Some(id) => self.within(granted, at_home!("AND p.id = $2"), values![id]).await?,
-            None => self.within(granted, Scan(at_home!("")), values![]).await?,
+            Some(id) => self.read(granted, at_home!("AND p.id = $2"), values![id]).await?,
+            None => self.read(granted, Scan(at_home!("")), values![]).await?,
         };
-        let member = |row: &Row| Ok((principal(row)?, word(&row.text(ROLE)?, Role::parse)?));
+        let member = |row: &Row| Ok((principal(row)?, parse_word(&row.text(ROLE)?, Role::parse)?));
         rows.iter().map(member).collect()
     }
 
@@ -61,8 +61,8 @@ impl Store {
         one: Option<PrincipalId>,
     ) -> Result<Vec<Principal>> {
         let rows = match one {
-            Some(id) => self.across(granted, vec![(of_account!("AND p.id = $1"), values![id])]).await?,
-            None => self.across(granted, vec![(Scan(of_account!("")), values![])]).await?,
+            Some(id) => self.read_account(granted, vec![(of_account!("AND p.id = $1"), values![id])]).await?,
+            None => self.read_account(granted, vec![(Scan(of_account!("")), values![])]).await?,
         };
         rows.iter().flatten().map(principal).collect()
     }

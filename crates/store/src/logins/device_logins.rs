@@ -1,11 +1,11 @@
 //! Programs that wait until a person lets them in.
 
-use crate::access::credentials::{creation, key_made};
+use crate::access::credentials::{key_created_entry, key_statements};
 use crate::access::{GrantedPerson, ManageOwnKeys};
 use crate::audit::attribution::Grant;
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{Row, Statement};
-use crate::rows::{any, batch, maybe_time, one, values, word};
+use crate::rows::{any_rows, batch, maybe_time, one_row, parse_word, values};
 use crate::{ApiKey, Error, Granted, Result, Store, System};
 use domain::Refusal;
 use domain::credential::SecretHash;
@@ -57,7 +57,7 @@ impl Store {
         hash: &SecretHash,
         user_code: &SecretHash,
     ) -> Result<()> {
-        let insert = one(
+        let insert = one_row(
             "INSERT INTO device_logins
                  (hash, user_code, client, remote_ip, agent, created_us, expires_us, interval_us, state)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -82,8 +82,8 @@ impl Store {
         system: &System,
         hash: &SecretHash,
     ) -> Result<Option<(DeviceLogin, Option<DeviceLoginApproval>)>> {
-        let rows = self.everywhere(system, BY_HASH, values![&hash.0[..]]).await?;
-        rows.first().map(|row| Ok((device_login(row)?, approval(row)?))).transpose()
+        let rows = self.read_unscoped(system, BY_HASH, values![&hash.0[..]]).await?;
+        rows.first().map(|row| Ok((read_device_login(row)?, read_approval(row)?))).transpose()
     }
 
     /// Notes that a program asked, and how long it waits from now on.
@@ -101,7 +101,7 @@ impl Store {
         let sql = "UPDATE device_logins SET polled_us = $3, interval_us = $4
                    WHERE hash = $1 AND COALESCE(polled_us, 0) = $2";
         let values = values![&hash.0[..], seen.unwrap_or_default(), now, interval.0];
-        self.apply(batch([], vec![one(sql, values)]), |_| Error::Stale).await
+        self.apply(batch([], vec![one_row(sql, values)]), |_| Error::Stale).await
     }
 
     /// The program that waits with the code that a person typed.
@@ -114,8 +114,9 @@ impl Store {
         user_code: &SecretHash,
         now: Micros,
     ) -> Result<DeviceLogin> {
-        let rows = self.everywhere(&System::secret_lookup(), BY_CODE, values![&user_code.0[..], now]).await?;
-        rows.first().map(device_login).transpose()?.ok_or_else(unknown)
+        let rows =
+            self.read_unscoped(&System::secret_lookup(), BY_CODE, values![&user_code.0[..], now]).await?;
+        rows.first().map(read_device_login).transpose()?.ok_or_else(unknown_code)
     }
 
     /// Lets a program in: it acts as the person in the organization. `session` is the one that the person is signed in
@@ -137,8 +138,8 @@ impl Store {
         let values = values![&user_code.0[..], now, own.person(), granted.organization(), session.created()];
         let organization = Some(granted.organization());
         let line = NewAuditEntry::new(own.attribution(), "device_login.allow", own.person(), json!({}), now);
-        let batch = audited([], vec![one(sql, values)], &line.with_organization(organization))?;
-        self.apply(batch, |_| unknown()).await
+        let batch = batch_with_entry([], vec![one_row(sql, values)], &line.with_organization(organization))?;
+        self.apply(batch, |_| unknown_code()).await
     }
 
     /// Does not let a program in.
@@ -155,7 +156,7 @@ impl Store {
                    WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
         let values = values![&user_code.0[..], now, own.person()];
         let line = NewAuditEntry::new(own.attribution(), "device_login.deny", own.person(), json!({}), now);
-        self.apply(audited([], vec![one(sql, values)], &line)?, |_| unknown()).await
+        self.apply(batch_with_entry([], vec![one_row(sql, values)], &line)?, |_| unknown_code()).await
     }
 
     /// Makes the key of a program that was let in. Of many questions at once, one finds it not used yet.
@@ -171,27 +172,27 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let people = OrganizationId::PEOPLE;
-        let mut statements = vec![one(USE, values![&hash.0[..], now, people])];
-        statements.extend(creation(&new.credential, key, system.0));
+        let mut statements = vec![one_row(USE, values![&hash.0[..], now, people])];
+        statements.extend(key_statements(&new.credential, key, system.0));
         let noted = "UPDATE credentials SET updated_us = $2,
                          made_in = (SELECT d.login_us FROM device_logins d WHERE d.hash = $3) WHERE id = $1";
-        statements.push(any(noted, values![new.credential.id, new.updated, &hash.0[..]]));
+        statements.push(any_rows(noted, values![new.credential.id, new.updated, &hash.0[..]]));
         // Locked, so that a session which is revoked at the same time is seen.
-        let line = key_made(system.0, &new.credential, new.scopes);
-        self.apply(audited([people], statements, &line)?, |_| Error::Unauthenticated).await
+        let line = key_created_entry(system.0, &new.credential, new.scopes);
+        self.apply(batch_with_entry([people], statements, &line)?, |_| Error::Unauthenticated).await
     }
 }
 
 /// Forgets the questions that expired before a time.
-pub(crate) fn forget_before(time: Micros) -> Statement {
-    any("DELETE FROM device_logins WHERE expires_us <= $1", values![time])
+pub(crate) fn prune_statement(time: Micros) -> Statement {
+    any_rows("DELETE FROM device_logins WHERE expires_us <= $1", values![time])
 }
 
-fn unknown() -> Error {
+fn unknown_code() -> Error {
     Refusal::NotFound(Thing::Program).into()
 }
 
-fn device_login(row: &Row) -> Result<DeviceLogin> {
+fn read_device_login(row: &Row) -> Result<DeviceLogin> {
     Ok(DeviceLogin {
         client: row.text(0)?,
         origin: Origin {
@@ -203,11 +204,11 @@ fn device_login(row: &Row) -> Result<DeviceLogin> {
         expires: Micros(row.int(4)?),
         interval: Span(row.int(5)?),
         polled: maybe_time(row, 6)?,
-        state: word(&row.text(7)?, State::parse)?,
+        state: parse_word(&row.text(7)?, State::parse)?,
     })
 }
 
-fn approval(row: &Row) -> Result<Option<DeviceLoginApproval>> {
+fn read_approval(row: &Row) -> Result<Option<DeviceLoginApproval>> {
     let (Some(principal), Some(organization)) = (row.maybe_id(8)?, row.maybe_id(9)?) else {
         return Ok(None);
     };

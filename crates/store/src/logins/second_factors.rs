@@ -1,10 +1,10 @@
 //! Second factors, what is half of a sign-in, and when somebody showed again who they are.
 
-use crate::access::idempotency::makes;
+use crate::access::idempotency::record_creation;
 use crate::access::{GrantedPerson, System};
 use crate::database::{Row, Statement};
-use crate::devices::sessions::line_of;
-use crate::rows::{any, batch, maybe_time, one, values};
+use crate::devices::sessions::feed_entry;
+use crate::rows::{any_rows, batch, maybe_time, one_row, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
@@ -35,8 +35,8 @@ const FACTOR: &str = "
 impl Store {
     /// The person's second factor, if there is one, confirmed or not.
     pub async fn load_second_factor(&self, granted: &GrantedPerson) -> Result<Option<SecondFactor>> {
-        let rows = self.everywhere(&System::secret_lookup(), FACTOR, values![granted.person()]).await?;
-        rows.first().map(factor).transpose()
+        let rows = self.read_unscoped(&System::secret_lookup(), FACTOR, values![granted.person()]).await?;
+        rows.first().map(read_second_factor).transpose()
     }
 
     /// Keeps a second factor that has to be confirmed, instead of one that never was.
@@ -49,7 +49,7 @@ impl Store {
         sealed: &[u8],
         now: Micros,
     ) -> Result<()> {
-        let keep = one(
+        let keep = one_row(
             "INSERT INTO second_factors (principal, sealed, created_us, confirmed_us, used_step)
              VALUES ($1, $2, $3, NULL, 0)
              ON CONFLICT (principal) DO UPDATE SET sealed = $2, created_us = $3
@@ -74,19 +74,19 @@ impl Store {
         session: Option<&Login>,
         now: Micros,
     ) -> Result<()> {
-        let confirm = one(
+        let confirm = one_row(
             "UPDATE second_factors SET confirmed_us = $4, used_step = $3
              WHERE principal = $1 AND sealed = $2 AND confirmed_us IS NULL",
             values![granted.person(), &seen.sealed[..], step, now],
         );
         let mut statements = vec![confirm];
-        statements.extend(codes_anew(granted.person(), codes));
+        statements.extend(replace_codes(granted.person(), codes));
         if let Some(session) = session {
             let mut methods = session.methods.clone();
             methods.extend([Method::OneTime, Method::MultiFactor]);
-            statements.extend(shown_again(session, methods, now));
+            statements.extend(reauthentication_statements(session, methods, now));
         }
-        statements.extend(makes(granted, granted.person().0));
+        statements.extend(record_creation(granted, granted.person().0));
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
     }
 
@@ -97,7 +97,7 @@ impl Store {
     pub async fn use_one_time_code(&self, granted: &GrantedPerson, step: i64) -> Result<()> {
         let sql = "UPDATE second_factors SET used_step = $2
                    WHERE principal = $1 AND used_step < $2 AND confirmed_us IS NOT NULL";
-        let used = one(sql, values![granted.person(), step]);
+        let used = one_row(sql, values![granted.person(), step]);
         self.apply(batch([], vec![used]), |_| Refusal::WrongCode.into()).await
     }
 
@@ -107,7 +107,7 @@ impl Store {
     /// [`Refusal::WrongCode`] when it is none of the person's.
     pub async fn use_recovery_code(&self, granted: &GrantedPerson, hash: &SecretHash) -> Result<()> {
         let sql = "DELETE FROM recovery_codes WHERE principal = $1 AND hash = $2";
-        let used = one(sql, values![granted.person(), &hash.0[..]]);
+        let used = one_row(sql, values![granted.person(), &hash.0[..]]);
         self.apply(batch([], vec![used]), |_| Refusal::WrongCode.into()).await
     }
 
@@ -118,9 +118,9 @@ impl Store {
     pub async fn set_recovery_codes(&self, granted: &GrantedPerson, codes: &[SecretHash]) -> Result<()> {
         let sql = "UPDATE second_factors SET used_step = used_step
                    WHERE principal = $1 AND confirmed_us IS NOT NULL";
-        let mut statements = vec![one(sql, values![granted.person()])];
-        statements.extend(codes_anew(granted.person(), codes));
-        statements.extend(makes(granted, granted.person().0));
+        let mut statements = vec![one_row(sql, values![granted.person()])];
+        statements.extend(replace_codes(granted.person(), codes));
+        statements.extend(record_creation(granted, granted.person().0));
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
     }
 
@@ -130,9 +130,10 @@ impl Store {
     /// [`Refusal::NotFound`] when there is none.
     pub async fn remove_second_factor(&self, granted: &GrantedPerson) -> Result<()> {
         let person = granted.person();
-        let mut statements = vec![one("DELETE FROM second_factors WHERE principal = $1", values![person])];
-        statements.extend(codes_anew(person, &[]));
-        statements.extend(makes(granted, person.0));
+        let mut statements =
+            vec![one_row("DELETE FROM second_factors WHERE principal = $1", values![person])];
+        statements.extend(replace_codes(person, &[]));
+        statements.extend(record_creation(granted, person.0));
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
     }
 
@@ -148,8 +149,8 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         assert_eq!(granted.person(), session.owner, "a proof opens its own person only");
-        let mut statements = shown_again(session, methods, now);
-        statements.extend(makes(granted, session.id.uuid()));
+        let mut statements = reauthentication_statements(session, methods, now);
+        statements.extend(record_creation(granted, session.id.uuid()));
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
     }
 
@@ -165,7 +166,7 @@ impl Store {
     ) -> Result<()> {
         let sql = "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us, data)
                    VALUES ($1, $2, $3, $4, $5)";
-        let keep = any(sql, values![&token.0[..], person, purpose, expires, data]);
+        let keep = any_rows(sql, values![&token.0[..], person, purpose, expires, data]);
         Ok(self.database.apply(batch([], vec![keep])).await?)
     }
 
@@ -182,7 +183,7 @@ impl Store {
     ) -> Result<(PrincipalId, String)> {
         let sql = "SELECT principal, data FROM one_time_tokens
                    WHERE hash = $1 AND purpose = $2 AND expires_us > $3 AND data IS NOT NULL";
-        let rows = self.everywhere(system, sql, values![&token.0[..], purpose, now]).await?;
+        let rows = self.read_unscoped(system, sql, values![&token.0[..], purpose, now]).await?;
         let row = rows.first().ok_or(Error::Unauthenticated)?;
         Ok((PrincipalId(row.id(0)?), row.text(1)?))
     }
@@ -201,7 +202,7 @@ impl Store {
         let sql = "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us) VALUES ($1, $2, $3, $4)
                    ON CONFLICT (hash) DO NOTHING";
         let nobody = PrincipalId(uuid::Uuid::nil());
-        let used = one(sql, values![&what.0[..], nobody, purpose, expires]);
+        let used = one_row(sql, values![&what.0[..], nobody, purpose, expires]);
         self.apply(batch([], vec![used]), |_| Error::Stale).await
     }
 
@@ -211,7 +212,7 @@ impl Store {
     /// [`Error::Unauthenticated`] when it is unknown or used.
     pub async fn end_challenge(&self, _: &System, purpose: &'static str, token: &SecretHash) -> Result<()> {
         let sql = "DELETE FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND data IS NOT NULL";
-        let used = one(sql, values![&token.0[..], purpose]);
+        let used = one_row(sql, values![&token.0[..], purpose]);
         self.apply(batch([], vec![used]), |_| Error::Unauthenticated).await
     }
 }
@@ -227,7 +228,7 @@ impl Store {
         let sql =
             "SELECT principal, sealed FROM second_factors WHERE principal > $1 ORDER BY principal LIMIT $2";
         let after = after.unwrap_or(PrincipalId(uuid::Uuid::nil()));
-        let rows = self.everywhere(system, sql, values![after, limit]).await?;
+        let rows = self.read_unscoped(system, sql, values![after, limit]).await?;
         rows.iter().map(|row| Ok((PrincipalId(row.id(0)?), row.bytes(1)?))).collect()
     }
 
@@ -243,27 +244,27 @@ impl Store {
         after: &[u8],
     ) -> Result<()> {
         let sql = "UPDATE second_factors SET sealed = $3 WHERE principal = $1 AND sealed = $2";
-        self.apply(batch([], vec![one(sql, values![person, before, after])]), |_| Error::Stale).await
+        self.apply(batch([], vec![one_row(sql, values![person, before, after])]), |_| Error::Stale).await
     }
 }
 
-fn codes_anew(person: PrincipalId, codes: &[SecretHash]) -> Vec<Statement> {
-    let mut statements = vec![any("DELETE FROM recovery_codes WHERE principal = $1", values![person])];
+fn replace_codes(person: PrincipalId, codes: &[SecretHash]) -> Vec<Statement> {
+    let mut statements = vec![any_rows("DELETE FROM recovery_codes WHERE principal = $1", values![person])];
     statements.extend(codes.iter().map(|hash| {
-        any("INSERT INTO recovery_codes (principal, hash) VALUES ($1, $2)", values![person, &hash.0[..]])
+        any_rows("INSERT INTO recovery_codes (principal, hash) VALUES ($1, $2)", values![person, &hash.0[..]])
     }));
     statements
 }
 
 /// A session's new time and methods, its revision and its line of the feed. The batch must lock
 /// [`OrganizationId::PEOPLE`].
-fn shown_again(session: &Login, mut methods: Vec<Method>, now: Micros) -> Vec<Statement> {
+fn reauthentication_statements(session: &Login, mut methods: Vec<Method>, now: Micros) -> Vec<Statement> {
     methods.sort();
     methods.dedup();
     let methods = methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" ");
     let (id, revision) = (session.id, session.revision + 1);
     let mut statements = vec![
-        one(
+        one_row(
             "UPDATE sessions SET revision = $5
              WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND tail = $3 AND principal = $4
                AND revision = $6 AND ended_us IS NULL",
@@ -276,17 +277,17 @@ fn shown_again(session: &Login, mut methods: Vec<Method>, now: Micros) -> Vec<St
                 session.revision
             ],
         ),
-        one(
+        one_row(
             "UPDATE logins SET authenticated_us = $2, methods = $3 WHERE created_us = $1",
             values![id.created(), now, methods],
         ),
     ];
     let key = SessionKey { organization: OrganizationId::PEOPLE, kind: Kind::Login, id };
-    statements.extend(line_of(key, revision, What::Changed, now));
+    statements.extend(feed_entry(key, revision, What::Changed, now));
     statements
 }
 
-fn factor(row: &Row) -> Result<SecondFactor> {
+fn read_second_factor(row: &Row) -> Result<SecondFactor> {
     Ok(SecondFactor {
         sealed: row.bytes(0)?,
         created: Micros(row.int(1)?),

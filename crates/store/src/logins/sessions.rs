@@ -4,14 +4,16 @@
 //! locks the counter of that organization, so these batches see each other's outcome and the feed is gapless.
 
 use crate::access::authentication::Authentication;
-use crate::access::credentials::{OrganizationChoice, caller_of};
+use crate::access::credentials::{OrganizationChoice, build_caller};
 use crate::access::lane::Scan;
 use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
 use crate::audit::attribution::{Attribution, Grant};
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{DatabaseError, Row, Statement, Topic, Value};
-use crate::devices::sessions::{line_of, session_id, stale};
-use crate::rows::{any, batch, ending, maybe_scopes, maybe_time, one, scopes_text, values, word};
+use crate::devices::sessions::{feed_entry, read_session_id, to_stale};
+use crate::rows::{
+    any_rows, batch, format_scopes, maybe_scopes, maybe_time, one_row, parse_word, read_ending, values,
+};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
@@ -94,7 +96,7 @@ pub(crate) const CALLER: &str = "
     ORDER BY m.created_us, m.organization";
 
 /// What ends a set of open sessions: a line of the feed for each, their number, the sessions themselves.
-pub(crate) struct Ends {
+pub(crate) struct EndStatements {
     pub(crate) lines: &'static str,
     pub(crate) count: &'static str,
     pub(crate) sessions: &'static str,
@@ -104,7 +106,7 @@ pub(crate) struct Ends {
 /// it: SQLite would walk the primary key, and with it all sessions there ever were.
 macro_rules! ends {
     ($($which:expr),+) => {
-        $crate::logins::sessions::Ends {
+        $crate::logins::sessions::EndStatements {
             lines: concat!(
                 "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
                  SELECT organization, (SELECT sequence FROM counters WHERE organization = $1)
@@ -132,24 +134,24 @@ macro_rules! ends {
 pub(crate) use ends;
 
 /// Those of a person but for one.
-pub(crate) const OF_PERSON: Ends = ends!("principal = $2 AND created_us <> $3");
+pub(crate) const OF_PERSON: EndStatements = ends!("principal = $2 AND created_us <> $3");
 /// Those of a person that open one organization only.
-pub(crate) const OF_PERSON_HERE: Ends = ends!(
+pub(crate) const OF_PERSON_HERE: EndStatements = ends!(
     "principal = $2 AND EXISTS (SELECT 1 FROM logins l WHERE l.created_us = sessions.created_us AND l.organization = $3)"
 );
 /// Those of everybody.
-pub(crate) const OF_EVERYBODY: Ends = ends!("principal <> $2 AND created_us <> $3");
+pub(crate) const OF_EVERYBODY: EndStatements = ends!("principal <> $2 AND created_us <> $3");
 /// Those that a key opened but for one.
-const OF_KEY: Ends =
+const OF_KEY: EndStatements =
     ends!("created_us IN (SELECT l.created_us FROM logins l WHERE l.credential = $2) AND created_us <> $3");
 /// One of a person.
-const OF_ID: Ends = ends!("principal = $2 AND created_us = $3");
+const OF_ID: EndStatements = ends!("principal = $2 AND created_us = $3");
 
 /// No session was created then.
 pub(crate) const NONE: Micros = Micros(-1);
 
-pub(crate) fn end(
-    which: &Ends,
+pub(crate) fn end_statements(
+    which: &EndStatements,
     subject: uuid::Uuid,
     other: impl Into<Value>,
     ending: &Ending,
@@ -157,9 +159,9 @@ pub(crate) fn end(
 ) -> [Statement; 3] {
     let (people, other) = (OrganizationId::PEOPLE, other.into());
     [
-        any(which.lines, values![people, subject, other.clone(), now]),
-        any(which.count, values![people, subject, other.clone()]),
-        any(
+        any_rows(which.lines, values![people, subject, other.clone(), now]),
+        any_rows(which.count, values![people, subject, other.clone()]),
+        any_rows(
             which.sessions,
             values![people, subject, other, now, ending.reason, ending.actor, ending.evidence.as_str()],
         ),
@@ -167,18 +169,18 @@ pub(crate) fn end(
 }
 
 /// Ends what a person has open, but for one session. The batch must lock [`OrganizationId::PEOPLE`].
-pub(crate) fn end_all(
+pub(crate) fn end_all_statements(
     person: PrincipalId,
     but: Option<SessionId>,
     ending: &Ending,
     now: Micros,
 ) -> [Statement; 3] {
-    end(&OF_PERSON, person.0, but.map_or(NONE, SessionId::created), ending, now)
+    end_statements(&OF_PERSON, person.0, but.map_or(NONE, SessionId::created), ending, now)
 }
 
 /// Ends what a key opened. The batch must lock [`OrganizationId::PEOPLE`].
-pub(crate) fn end_of_key(key: CredentialId, ending: &Ending, now: Micros) -> [Statement; 3] {
-    end(&OF_KEY, key.0, NONE, ending, now)
+pub(crate) fn end_key_sessions(key: CredentialId, ending: &Ending, now: Micros) -> [Statement; 3] {
+    end_statements(&OF_KEY, key.0, NONE, ending, now)
 }
 
 /// What must still hold when a session is opened, and what gives way to it.
@@ -211,10 +213,11 @@ impl Store {
             let created = self.next_time(OrganizationId::PEOPLE, Kind::Login, new.id.created());
             new.id = SessionId::new(created, new.id.tail());
             let statements = opening_statements(&new, hash, opening, now);
-            let batch = audited([OrganizationId::PEOPLE], statements, &opened(&new, opening, now))?;
+            let batch =
+                batch_with_entry([OrganizationId::PEOPLE], statements, &opened_entry(&new, opening, now))?;
             match self.database.apply(batch).await {
                 Err(DatabaseError::Taken { .. }) => {}
-                outcome => return outcome.map(|()| new).map_err(stale),
+                outcome => return outcome.map(|()| new).map_err(to_stale),
             }
         }
     }
@@ -240,18 +243,18 @@ impl Store {
             now,
             self.key_limits.too_old(now)
         ];
-        let rows = self.everywhere(&system, CALLER, values).await?;
+        let rows = self.read_unscoped(&system, CALLER, values).await?;
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let seen = Micros(first.int(9)?);
         let authenticated = maybe_time(first, 10)?;
-        let caller = caller_of(self, &system, &rows, Authentication::Login(id), chosen).await?;
+        let caller = build_caller(self, &system, &rows, Authentication::Login(id), chosen).await?;
         Ok((Caller { authenticated, ..caller }, seen))
     }
 
     /// Whether a secret with this hash opens a session.
     pub async fn is_login_secret(&self, system: &System, id: SessionId, hash: &SecretHash) -> Result<bool> {
         let sql = "SELECT 1 FROM logins WHERE created_us = $1 AND hash = $2";
-        Ok(!self.everywhere(system, sql, values![id.created(), &hash.0[..]]).await?.is_empty())
+        Ok(!self.read_unscoped(system, sql, values![id.created(), &hash.0[..]]).await?.is_empty())
     }
 
     /// Notes that a session was used; see [`domain::login::renewal`]. Its revision stays as it is.
@@ -259,7 +262,7 @@ impl Store {
         let sql = "UPDATE sessions SET activity_us = $3
                    WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND activity_us < $3
                      AND ended_us IS NULL";
-        let statement = any(sql, values![OrganizationId::PEOPLE, id.created(), now]);
+        let statement = any_rows(sql, values![OrganizationId::PEOPLE, id.created(), now]);
         Ok(self.database.apply(batch([], vec![statement])).await?)
     }
 
@@ -272,7 +275,7 @@ impl Store {
 
     /// What a person has open, also what time has ended and no sweep yet.
     pub async fn list_open_logins(&self, system: &System, person: PrincipalId) -> Result<Vec<Login>> {
-        self.everywhere(system, OPEN, values![person]).await?.iter().map(login).collect()
+        self.read_unscoped(system, OPEN, values![person]).await?.iter().map(read_login).collect()
     }
 
     /// One of the person's sessions, open or not.
@@ -281,8 +284,8 @@ impl Store {
     /// [`Refusal::NotFound`].
     pub async fn load_login(&self, granted: &GrantedPerson, id: SessionId) -> Result<Login> {
         let values = values![OrganizationId::PEOPLE, id.created(), id.tail() as i64, granted.person()];
-        let rows = self.everywhere(&System::secret_lookup(), ONE, values).await?;
-        rows.first().map(login).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
+        let rows = self.read_unscoped(&System::secret_lookup(), ONE, values).await?;
+        rows.first().map(read_login).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
     }
 
     /// Ends one of the person's sessions for ever.
@@ -296,17 +299,17 @@ impl Store {
         ending: &Ending,
         now: Micros,
     ) -> Result<()> {
-        let tail = one(
+        let tail = one_row(
             "UPDATE sessions SET tail = tail
              WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND tail = $3 AND principal = $4
                AND ended_us IS NULL",
             values![OrganizationId::PEOPLE, id.created(), id.tail() as i64, granted.person()],
         );
         let mut statements = vec![tail];
-        statements.extend(end(&OF_ID, granted.person().0, id.created(), ending, now));
+        statements.extend(end_statements(&OF_ID, granted.person().0, id.created(), ending, now));
         let details = json!({ "of": granted.person(), "reason": ending.reason.name() });
         let line = NewAuditEntry::new(granted.attribution(), "login.end", id, details, now);
-        let batch = audited([OrganizationId::PEOPLE], statements, &line)?;
+        let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &line)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Session).into()).await
     }
 
@@ -318,10 +321,10 @@ impl Store {
         ending: &Ending,
         now: Micros,
     ) -> Result<()> {
-        let statements = end_all(granted.person(), but, ending, now).to_vec();
+        let statements = end_all_statements(granted.person(), but, ending, now).to_vec();
         let details = json!({ "reason": ending.reason.name(), "but": but.map(SessionId::uuid) });
         let line = NewAuditEntry::new(granted.attribution(), "login.end_all", granted.person(), details, now);
-        Ok(self.database.apply(audited([OrganizationId::PEOPLE], statements, &line)?).await?)
+        Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?).await?)
     }
 
     /// What everybody has open at `now`, newest first.
@@ -331,8 +334,8 @@ impl Store {
         now: Micros,
     ) -> Result<Vec<Login>> {
         let everybodys = vec![(Scan(ALL), values![OrganizationId::PEOPLE])];
-        let rows = self.across(granted, everybodys).await?.pop().unwrap_or_default();
-        let mut open = rows.iter().map(login).collect::<Result<Vec<_>>>()?;
+        let rows = self.read_account(granted, everybodys).await?.pop().unwrap_or_default();
+        let mut open = rows.iter().map(read_login).collect::<Result<Vec<_>>>()?;
         open.retain(|login| login.alive(now));
         Ok(open)
     }
@@ -345,32 +348,35 @@ impl Store {
         ending: &Ending,
         now: Micros,
     ) -> Result<()> {
-        let statements =
-            logins.iter().flat_map(|login| end(&OF_ID, login.owner.0, login.id.created(), ending, now));
+        let statements = logins
+            .iter()
+            .flat_map(|login| end_statements(&OF_ID, login.owner.0, login.id.created(), ending, now));
         let ids = logins.iter().map(|login| login.id.uuid()).collect::<Vec<_>>();
         let details = json!({ "reason": ending.reason.name(), "ended": ids });
         let line = NewAuditEntry::new(granted.attribution(), "login.end_found", logins.len(), details, now);
-        let mut batch = audited([OrganizationId::PEOPLE], statements.collect(), &line)?;
+        let mut batch = batch_with_entry([OrganizationId::PEOPLE], statements.collect(), &line)?;
         batch.topics.extend(ids.into_iter().map(Topic::Access));
         Ok(self.database.apply(batch).await?)
     }
 
     /// Sessions that time has ended, the longest unused first; at most a thousand.
     pub async fn list_expired_logins(&self, system: &System, now: Micros) -> Result<Vec<Login>> {
-        self.everywhere(system, Scan(OVER), values![now]).await?.iter().map(login).collect()
+        self.read_unscoped(system, Scan(OVER), values![now]).await?.iter().map(read_login).collect()
     }
 
     /// Forgets sessions that were opened and ended before a time, at most a thousand. The audit log keeps its lines of them.
     pub async fn prune_logins(&self, _: &System, before: Micros) -> Result<()> {
         let people = OrganizationId::PEOPLE;
-        let statements =
-            vec![any(FORGET_LOGINS, values![people, before]), any(FORGET_SESSIONS, values![people, before])];
+        let statements = vec![
+            any_rows(FORGET_LOGINS, values![people, before]),
+            any_rows(FORGET_SESSIONS, values![people, before]),
+        ];
         Ok(self.database.apply(batch([people], statements)).await?)
     }
 
     /// Ends a session that time has ended. One that has ended meanwhile is left as it is.
     pub async fn expire_login(&self, _: &System, login: &Login, ending: &Ending, now: Micros) -> Result<()> {
-        let statements = end(&OF_ID, login.owner.0, login.id.created(), ending, now).to_vec();
+        let statements = end_statements(&OF_ID, login.owner.0, login.id.created(), ending, now).to_vec();
         Ok(self.database.apply(batch([OrganizationId::PEOPLE], statements)).await?)
     }
 }
@@ -382,37 +388,38 @@ fn opening_statements(
     now: Micros,
 ) -> Vec<Statement> {
     let owner = match &opening.password_hash {
-        Some(seen) => one(
+        Some(seen) => one_row(
             "UPDATE principals SET state = state WHERE id = $1 AND state = 'active' AND password_hash = $2",
             values![new.owner, seen.as_str()],
         ),
-        None => {
-            one("UPDATE principals SET state = state WHERE id = $1 AND state = 'active'", values![new.owner])
-        }
+        None => one_row(
+            "UPDATE principals SET state = state WHERE id = $1 AND state = 'active'",
+            values![new.owner],
+        ),
     };
-    let count = one(
+    let count = one_row(
         "UPDATE counters SET sequence = sequence WHERE organization = $1 AND (SELECT COUNT(*) FROM sessions
              WHERE kind = 'login' AND ended_us IS NULL AND principal = $2) = $3",
         values![OrganizationId::PEOPLE, new.owner, i64::try_from(opening.open).unwrap_or(i64::MAX)],
     );
     let mut statements = vec![owner, count];
     if let Some(key) = new.credential {
-        statements.push(one(
+        statements.push(one_row(
             "UPDATE credentials SET name = name WHERE id = $1 AND revoked_us IS NULL",
             values![key],
         ));
     }
     for (id, ending) in &opening.ending {
-        statements.extend(end(&OF_ID, new.owner.0, id.created(), ending, now));
+        statements.extend(end_statements(&OF_ID, new.owner.0, id.created(), ending, now));
     }
     statements.extend(insert(new, hash, opening.bound));
     let key = SessionKey { organization: OrganizationId::PEOPLE, kind: Kind::Login, id: new.id };
-    statements.extend(line_of(key, new.revision, What::Created, now));
+    statements.extend(feed_entry(key, new.revision, What::Created, now));
     statements
 }
 
 /// The line of the audit log about a new session. Its secret is not in there.
-fn opened(new: &Login, opening: &LoginExpectations, now: Micros) -> NewAuditEntry {
+fn opened_entry(new: &Login, opening: &LoginExpectations, now: Micros) -> NewAuditEntry {
     let methods = new.methods.iter().map(|method| method.name()).collect::<Vec<_>>();
     let ended = opening.ending.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>();
     let details = json!({ "of": new.owner, "methods": methods, "expires_us": new.expires.0, "ended": ended });
@@ -429,7 +436,7 @@ fn opened(new: &Login, opening: &LoginExpectations, now: Micros) -> NewAuditEntr
 fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Statement; 2] {
     let methods = new.methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" ");
     [
-        one(
+        one_row(
             "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
              VALUES ($1, 'login', $2, $3, $4, $5, $6)",
             values![
@@ -441,7 +448,7 @@ fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Sta
                 new.seen
             ],
         ),
-        one(
+        one_row(
             "INSERT INTO logins (created_us, hash, idle_us, expires_us, authenticated_us, methods, remote_ip, agent,
                                  agent_type, credential, organization, scopes)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -457,22 +464,22 @@ fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Sta
                 new.origin.agent_type.as_str(),
                 new.credential,
                 bound,
-                scopes_text(new.scopes)
+                format_scopes(new.scopes)
             ],
         ),
     ]
 }
 
 /// A session out of its columns.
-fn login(row: &Row) -> Result<Login> {
+fn read_login(row: &Row) -> Result<Login> {
     let methods = row.text(12)?;
-    let methods = methods.split_whitespace().map(|name| word(name, Method::parse));
+    let methods = methods.split_whitespace().map(|name| parse_word(name, Method::parse));
     Ok(Login {
-        id: session_id(row, 0)?,
+        id: read_session_id(row, 0)?,
         owner: PrincipalId(row.id(2)?),
         revision: row.int(3)?,
         seen: Micros(row.int(4)?),
-        ended: ending(row, 5)?,
+        ended: read_ending(row, 5)?,
         idle: Span(row.int(9)?),
         expires: Micros(row.int(10)?),
         authenticated: maybe_time(row, 11)?.unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use crate::access::System;
 use crate::database::Row;
-use crate::rows::{any, batch, one, values};
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::credential::SecretHash;
 use domain::ids::SigningKeyId;
@@ -29,14 +29,14 @@ impl Store {
     /// The public half of a key, if it is known.
     pub async fn load_public_key(&self, system: &System, id: SigningKeyId) -> Result<Option<PublicKey>> {
         let sql = "SELECT id, public, created_us, retires_us FROM signing_keys WHERE id = $1";
-        self.everywhere(system, sql, values![id]).await?.first().map(public_key).transpose()
+        self.read_unscoped(system, sql, values![id]).await?.first().map(read_public_key).transpose()
     }
 
     /// Keeps the public half of a key, or of the same one again.
     pub async fn store_public_key(&self, _: &System, key: &PublicKey) -> Result<()> {
         let sql = "INSERT INTO signing_keys (id, public, created_us, retires_us) VALUES ($1, $2, $3, $4)
                    ON CONFLICT (id) DO NOTHING";
-        let statement = any(sql, values![key.id, &key.bytes[..], key.created, key.retires]);
+        let statement = any_rows(sql, values![key.id, &key.bytes[..], key.created, key.retires]);
         Ok(self.database.apply(batch([], vec![statement])).await?)
     }
 
@@ -53,7 +53,7 @@ impl Store {
             what.iter().cycle().take(AT_ONCE).map(|hash| (&hash.0[..]).into()).collect::<Vec<_>>();
         values.push(now.into());
         let mut attempts = vec![Attempts { count: 0, until: now }; what.len()];
-        for row in self.everywhere(system, sql, values).await? {
+        for row in self.read_unscoped(system, sql, values).await? {
             let hash = row.bytes(0)?;
             if let Some(at) = what.iter().position(|one| one.0[..] == hash[..]) {
                 attempts[at] = Attempts { count: row.int(1)?, until: Micros(row.int(2)?) };
@@ -82,7 +82,7 @@ impl Store {
         let mut budgets = budgets.to_vec();
         budgets.sort_by_key(|(hash, ..)| hash.0);
         let take = |(hash, limit, until): &(SecretHash, u32, Micros)| {
-            one(sql, values![&hash.0[..], *until, now, i64::from(*limit)])
+            one_row(sql, values![&hash.0[..], *until, now, i64::from(*limit)])
         };
         self.apply(batch([], budgets.iter().map(take).collect()), |_| Error::Stale).await
     }
@@ -98,7 +98,7 @@ impl Store {
         let back = "UPDATE sign_in_attempts SET failed = failed - 1 WHERE hash = $1 AND failed > 0";
         let mut all = forget.chain(given_back.iter().map(|hash| (hash, back))).collect::<Vec<_>>();
         all.sort_by_key(|(hash, _)| hash.0);
-        let statements = all.into_iter().map(|(hash, sql)| any(sql, values![&hash.0[..]])).collect();
+        let statements = all.into_iter().map(|(hash, sql)| any_rows(sql, values![&hash.0[..]])).collect();
         Ok(self.database.apply(batch([], statements)).await?)
     }
 
@@ -106,17 +106,17 @@ impl Store {
     /// that asked before `programs`.
     pub async fn prune_sign_in(&self, _: &System, programs: Micros, now: Micros) -> Result<()> {
         let statements = vec![
-            any("DELETE FROM sign_in_attempts WHERE until_us <= $1", values![now]),
-            any("DELETE FROM one_time_tokens WHERE expires_us <= $1", values![now]),
-            any("DELETE FROM signing_keys WHERE retires_us <= $1", values![now]),
+            any_rows("DELETE FROM sign_in_attempts WHERE until_us <= $1", values![now]),
+            any_rows("DELETE FROM one_time_tokens WHERE expires_us <= $1", values![now]),
+            any_rows("DELETE FROM signing_keys WHERE retires_us <= $1", values![now]),
             // A program that asks late is still told that it is late.
-            crate::logins::device_logins::forget_before(programs),
+            crate::logins::device_logins::prune_statement(programs),
         ];
         Ok(self.database.apply(batch([], statements)).await?)
     }
 }
 
-pub(crate) fn public_key(row: &Row) -> Result<PublicKey> {
+pub(crate) fn read_public_key(row: &Row) -> Result<PublicKey> {
     Ok(PublicKey {
         id: SigningKeyId(row.id(0)?),
         bytes: row.bytes(1)?,

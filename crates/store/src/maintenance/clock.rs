@@ -1,14 +1,15 @@
 //! The time that a server last believed.
 
 use crate::access::System;
-use crate::rows::{any, batch, values};
+use crate::rows::{any_rows, batch, values};
 use crate::{Result, Store};
 use domain::time::Micros;
 
 impl Store {
     /// The time that a server last believed; where none did, the latest time at which something was made.
     pub async fn load_believed_time(&self, system: &System) -> Result<Option<Micros>> {
-        let rows = self.everywhere(system, "SELECT believed_us FROM clock WHERE id = 1", values![]).await?;
+        let rows =
+            self.read_unscoped(system, "SELECT believed_us FROM clock WHERE id = 1", values![]).await?;
         match rows.first() {
             Some(row) => Ok(Some(Micros(row.int(0)?))),
             None => self.load_newest_time(system).await,
@@ -19,6 +20,6 @@ impl Store {
     pub async fn store_believed_time(&self, _: &System, now: Micros) -> Result<()> {
         let sql = "INSERT INTO clock (id, believed_us) VALUES (1, $1)
                    ON CONFLICT (id) DO UPDATE SET believed_us = excluded.believed_us";
-        Ok(self.database.apply(batch([], vec![any(sql, values![now])])).await?)
+        Ok(self.database.apply(batch([], vec![any_rows(sql, values![now])])).await?)
     }
 }

@@ -84,7 +84,7 @@ impl Store {
         system: &System,
         now: Micros,
     ) -> Result<Vec<OverprivilegedServiceUser>> {
-        let rows = self.everywhere(system, Scan(POWERFUL), values![now, OrganizationId::ACCOUNT]).await?;
+        let rows = self.read_unscoped(system, Scan(POWERFUL), values![now, OrganizationId::ACCOUNT]).await?;
         let powerful = |row: &Row| {
             Ok(OverprivilegedServiceUser {
                 id: PrincipalId(row.id(0)?),
@@ -101,7 +101,7 @@ impl Store {
     /// What is wrong with what is kept. `sweeps` is before the last time at which a server must have looked.
     pub async fn count_orphans(&self, system: &System, sweeps: Micros) -> Result<Orphans> {
         let count = async |sql, values| {
-            let rows = self.everywhere(system, Scan(sql), values).await?;
+            let rows = self.read_unscoped(system, Scan(sql), values).await?;
             rows.first().map_or(Ok(0), |row| Ok::<i64, crate::Error>(row.int(0)?))
         };
         Ok(Orphans {
@@ -116,7 +116,7 @@ impl Store {
     pub async fn load_newest_time(&self, system: &System) -> Result<Option<Micros>> {
         let mut newest = None;
         for sql in NEWEST {
-            let rows = self.everywhere(system, Scan(sql), values![]).await?;
+            let rows = self.read_unscoped(system, Scan(sql), values![]).await?;
             newest = newest.max(rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten());
         }
         Ok(newest.map(Micros))
@@ -128,17 +128,17 @@ impl Store {
             return Ok(None);
         }
         let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
-        let rows = self.everywhere(system, sql, values![]).await?;
+        let rows = self.read_unscoped(system, sql, values![]).await?;
         Ok(rows.first().map(|row| row.int(0)).transpose()?.map(Micros))
     }
 
     /// The public halves of all keys that tokens are checked with.
     pub async fn list_public_keys(&self, system: &System) -> Result<Vec<PublicKey>> {
         let sql = "SELECT id, public, created_us, retires_us FROM signing_keys ORDER BY id";
-        self.everywhere(system, Scan(sql), values![])
+        self.read_unscoped(system, Scan(sql), values![])
             .await?
             .iter()
-            .map(crate::logins::signing_keys::public_key)
+            .map(crate::logins::signing_keys::read_public_key)
             .collect()
     }
 }

@@ -3,10 +3,10 @@
 use crate::access::System;
 use crate::access::lane::Scan;
 use crate::audit::attribution::Attribution;
-use crate::audit::log::{NewAuditEntry, audited};
+use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::Statement;
-use crate::logins::sessions::{NONE, OF_EVERYBODY, end};
-use crate::rows::{any, values};
+use crate::logins::sessions::{NONE, OF_EVERYBODY, end_statements};
+use crate::rows::{any_rows, values};
 use crate::{Result, Store};
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
@@ -30,10 +30,10 @@ pub struct RestoreRevocations {
 pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Statement>> {
     let evidence = "a backup was restored".to_owned();
     let ending = Ending { reason: EndReason::Revoked, actor: None, evidence };
-    let mut statements = end(&OF_EVERYBODY, Uuid::nil(), NONE, &ending, now).to_vec();
+    let mut statements = end_statements(&OF_EVERYBODY, Uuid::nil(), NONE, &ending, now).to_vec();
     if !keep_keys {
         let sql = "UPDATE credentials SET revoked_us = $1, recoverable = NULL WHERE revoked_us IS NULL";
-        statements.push(any(sql, values![now]));
+        statements.push(any_rows(sql, values![now]));
     }
     for sql in [
         "DELETE FROM one_time_tokens",
@@ -42,11 +42,11 @@ pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Stat
         // No server has a host on its line.
         "DELETE FROM links",
     ] {
-        statements.push(any(sql, values![]));
+        statements.push(any_rows(sql, values![]));
     }
     let details = json!({ "made_us": made.0, "keys_kept": keep_keys });
     let line = NewAuditEntry::new(Attribution::TENURE, "backup.restore", "", details, now);
-    Ok(audited([], statements, &line)?.statements)
+    Ok(batch_with_entry([], statements, &line)?.statements)
 }
 
 impl Store {
@@ -59,7 +59,7 @@ impl Store {
         let logins = "SELECT COUNT(*) FROM sessions WHERE kind = 'login' AND ended_us = $1";
         let keys = "SELECT COUNT(*) FROM credentials WHERE revoked_us = $1";
         let count = async |sql| {
-            let rows = self.everywhere(system, Scan(sql), values![now]).await?;
+            let rows = self.read_unscoped(system, Scan(sql), values![now]).await?;
             rows.first().map_or(Ok(0), |row| Ok::<_, crate::Error>(row.int(0)?))
         };
         Ok(RestoreRevocations { logins: count(logins).await?, keys: count(keys).await? })

@@ -3,8 +3,8 @@
 
 use crate::access::lane::Scan;
 use crate::agents::events;
-use crate::agents::filter::{Reach, conditions, tags_across, tags_within};
-use crate::agents::lists::{Question, by_columns, by_tag, page, reach_of_page, total};
+use crate::agents::filter::{ListReach, account_existing_tags_query, conditions, existing_tags_query};
+use crate::agents::lists::{ListQuery, count_by_columns, count_by_tag, count_query, page_query, page_reach};
 use crate::agents::sessions;
 use crate::agents::turns;
 use crate::database::{Batch, Database, Statement, Value};
@@ -26,7 +26,7 @@ const MANY: u128 = 1;
 /// The hot questions, each with what its plan must have: in SQLite, and in PostgreSQL.
 struct Hot {
     name: &'static str,
-    question: Question,
+    question: ListQuery,
     sqlite: &'static str,
     postgres: &'static str,
 }
@@ -77,23 +77,23 @@ fn lists(sqlite: bool) -> Vec<Hot> {
         ("sessions", &sessions, EACH, ANY, ANY),
         ("states", &states, KEY, BACKWARD, "agent_sessions_pkey on agent_sessions s"),
     ] {
-        let mut add = |(sql, values): Question, sqlite, postgres| {
+        let mut add = |(sql, values): ListQuery, sqlite, postgres| {
             let values = values![organization].into_iter().chain(values).collect();
             hot.push(Hot { name, question: (sql, values), sqlite, postgres });
         };
         let conditions = |reach| conditions(sqlite, reach, filter, None);
-        add(page(conditions(Reach::Organization), 101, 0), by_key, page_needs);
-        add(total(conditions(Reach::Organization)), by_key, total_needs);
-        add(by_columns(conditions(Reach::Organization)), by_key, total_needs);
-        add(by_tag(conditions(Reach::Known)), EACH, TAGS);
+        add(page_query(conditions(ListReach::Organization), 101, 0), by_key, page_needs);
+        add(count_query(conditions(ListReach::Organization)), by_key, total_needs);
+        add(count_by_columns(conditions(ListReach::Organization)), by_key, total_needs);
+        add(count_by_tag(conditions(ListReach::Known)), EACH, TAGS);
     }
     let some = vec!["a,b".to_owned()];
-    let (sql, values) = tags_within(sqlite, &some);
+    let (sql, values) = existing_tags_query(sqlite, &some);
     let question = (sql, values![organization].into_iter().chain(values).collect());
     let by_tag = "t USING PRIMARY KEY (organization=? AND tag=?)";
     let exists = "session_tags_pkey on session_tags t\n Index Cond: ((organization = $1) AND (tag = ";
     hot.push(Hot { name: "existing tags", question, sqlite: by_tag, postgres: exists });
-    let question = tags_across(sqlite, &all, &some);
+    let question = account_existing_tags_query(sqlite, &all, &some);
     let exists = "session_tags_pkey on session_tags t\n Index Cond: ((organization = o.id) AND (tag = ";
     hot.push(Hot { name: "existing tags of all", question, sqlite: by_tag, postgres: exists });
     let range = "s USING COVERING INDEX agent_sessions_account (created_us>? AND created_us<?)";
@@ -103,8 +103,8 @@ fn lists(sqlite: bool) -> Vec<Hot> {
     for (name, filter, sqlite_needs, postgres) in
         [("account", &all, range, walk), ("organizations", &within, of_some, some)]
     {
-        let reach = reach_of_page(Reach::Account, filter);
-        let question = page(conditions(sqlite, reach, filter, None), 101, 0);
+        let reach = page_reach(ListReach::Account, filter);
+        let question = page_query(conditions(sqlite, reach, filter, None), 101, 0);
         hot.push(Hot { name, question, sqlite: sqlite_needs, postgres });
     }
     hot

@@ -104,7 +104,7 @@ async fn check_target(settings: &Settings, archive: &Archive, arguments: &Restor
         ))
         .hint("use that version or a later one"));
     }
-    if dump::occupied(url).await? && !arguments.force {
+    if dump::is_occupied(url).await? && !arguments.force {
         return Err(CommandError::new(format!("there is a database at {} already", settings.database))
             .hint("restore to another place with --database, or replace it with --force"));
     }

@@ -10,7 +10,7 @@ use domain::json::Json;
 use domain::page::Listed;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
-pub use store::blocking::aside;
+pub use store::blocking::run_by_size;
 
 /// A message that a caller wants to send.
 #[derive(Debug, Clone, Default)]

@@ -13,7 +13,7 @@ use crate::http::middleware;
 use crate::http::middleware::Whole;
 use crate::operations::agents;
 use crate::operations::agents::messages::Post;
-use crate::operations::agents::messages::aside;
+use crate::operations::agents::messages::run_by_size;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
@@ -62,7 +62,7 @@ pub async fn newest(
     let left_out = total - i64::try_from(messages.len()).unwrap_or(0);
     let (total, offset) = (u64::try_from(total).unwrap_or(0), u64::try_from(left_out).unwrap_or(0));
     let asked = u64::try_from(limit.unwrap_or(MAX_MESSAGES)).unwrap_or(0);
-    let written = aside(bytes, move || {
+    let written = run_by_size(bytes, move || {
         let shown = messages.into_iter().map(|message| Shown::new(id, message)).collect::<Vec<_>>();
         Output::json(StatusCode::OK, &Page::new(&shown, total, offset, asked).of_messages())
     });

@@ -1,7 +1,7 @@
 //! Lines to a PostgreSQL server: the address, encryption, and the two ways to connect.
 
 use crate::database::DatabaseError;
-use crate::database::location::{Protection, Secret, bad_postgres_url};
+use crate::database::location::{Protection, SecretUrl, postgres_url_error};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -23,15 +23,15 @@ type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
 /// Where the server is and how to speak to it. It has no `Debug`, because it holds the password.
 #[derive(Clone)]
-pub(super) struct Address {
+pub(super) struct PostgresAddress {
     pub(super) config: Config,
     pub(super) tls: MakeRustlsConnect,
 }
 
-impl Address {
-    pub(super) fn new(url: &Secret, protection: Protection) -> Result<Self, DatabaseError> {
+impl PostgresAddress {
+    pub(super) fn new(url: &SecretUrl, protection: Protection) -> Result<Self, DatabaseError> {
         // The parser's own error may quote a piece of the URL.
-        let mut config: Config = url.0.parse().map_err(|_| bad_postgres_url())?;
+        let mut config: Config = url.0.parse().map_err(|_| postgres_url_error())?;
         config.ssl_mode(match protection {
             Protection::Disable => SslMode::Disable,
             Protection::Prefer => SslMode::Prefer,
@@ -48,13 +48,15 @@ impl Address {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(SILENCE);
         }
-        Ok(Address { config, tls: MakeRustlsConnect::new(encryption(protection)?) })
+        Ok(PostgresAddress { config, tls: MakeRustlsConnect::new(tls_config(protection)?) })
     }
 
     /// A client, and the connection that must be polled for it to get answers.
     pub(super) async fn connect(&self) -> Result<(Client, Connection<Socket, Stream>), DatabaseError> {
         self.config.connect(self.tls.clone()).await.map_err(|error| {
-            let DatabaseError::Failed(text) = failed(&error) else { unreachable!("it is always Failed") };
+            let DatabaseError::Failed(text) = to_database_error(&error) else {
+                unreachable!("it is always Failed")
+            };
             DatabaseError::Failed(format!("cannot connect to {}: {text}", self.name()))
         })
     }
@@ -90,10 +92,10 @@ impl Address {
 const DAMAGE: [SqlState; 2] = [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED];
 
 /// An error of PostgreSQL, for the log: the message and the code, without the detail, which quotes rows.
-pub(super) fn failed(error: &tokio_postgres::Error) -> DatabaseError {
+pub(super) fn to_database_error(error: &tokio_postgres::Error) -> DatabaseError {
     let text = match error.as_db_error() {
         Some(refusal) => format!("postgres: {} ({})", refusal.message(), refusal.code().code()),
-        None => format!("postgres: {}", with_causes(error)),
+        None => format!("postgres: {}", describe_causes(error)),
     };
     match error.code() {
         Some(code) if DAMAGE.contains(code) => DatabaseError::Damaged(text),
@@ -102,7 +104,7 @@ pub(super) fn failed(error: &tokio_postgres::Error) -> DatabaseError {
 }
 
 /// An error and what is behind it, when its own text does not say that already.
-fn with_causes(error: &dyn std::error::Error) -> String {
+fn describe_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -115,13 +117,13 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn encryption(protection: Protection) -> Result<ClientConfig, DatabaseError> {
+fn tls_config(protection: Protection) -> Result<ClientConfig, DatabaseError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| DatabaseError::Failed(format!("TLS: {error}")))?;
     if protection != Protection::VerifyFull {
-        let anybody = Arc::new(Anybody(provider));
+        let anybody = Arc::new(AnyCertificate(provider));
         return Ok(builder.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth());
     }
     let mut roots = RootCertStore::empty();
@@ -139,9 +141,9 @@ fn encryption(protection: Protection) -> Result<ClientConfig, DatabaseError> {
 
 /// Takes any certificate: `prefer` and `require` encrypt, and do not ask with whom.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _certificate: &CertificateDer<'_>,

@@ -1,8 +1,8 @@
 //! `pg_dump`, and a script for `psql` that does all of a restore in one transaction.
 
-use super::connection::{Address, failed};
+use super::connection::{PostgresAddress, to_database_error};
 use crate::database::dump::Dump;
-use crate::database::location::{Protection, Secret};
+use crate::database::location::{Protection, SecretUrl};
 use crate::database::migrate::{self, MIGRATIONS};
 use crate::database::{DatabaseError, Statement, Value};
 use std::fmt::Write as _;
@@ -36,48 +36,49 @@ const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Dumps a database; gives its schema's version and name.
 pub(in crate::database) async fn dump(
-    url: &Secret,
+    url: &SecretUrl,
     protection: Protection,
     into: &Path,
 ) -> Result<(i64, String), DatabaseError> {
-    let address = Address::new(url, protection)?;
+    let address = PostgresAddress::new(url, protection)?;
     let client = address.client().await?;
     let query = "SELECT COALESCE(MAX(version), 0)::bigint, COALESCE(current_schema()::text, 'public') FROM schema_migrations";
     let row = client.query_one(query, &[]).await.map_err(|_| {
         DatabaseError::Schema("the database holds no data of tenure: there is nothing to back up".into())
     })?;
-    let file = std::fs::OpenOptions::new().write(true).open(into).map_err(|error| cannot("write", &error))?;
+    let file =
+        std::fs::OpenOptions::new().write(true).open(into).map_err(|error| file_error("write", &error))?;
     let mut dumping = program("pg_dump", &address, protection);
     dumping.args(["-Fc", "--no-owner", "--no-privileges"]).stdout(file);
-    finish("pg_dump", dumping).await?;
+    run_program("pg_dump", dumping).await?;
     Ok((row.get(0), row.get(1)))
 }
 
 /// Whether there are tables.
-pub(in crate::database) async fn occupied(
-    url: &Secret,
+pub(in crate::database) async fn has_tables(
+    url: &SecretUrl,
     protection: Protection,
 ) -> Result<bool, DatabaseError> {
-    let client = Address::new(url, protection)?.client().await?;
-    let row = client.query_one(TABLES, &[]).await.map_err(|error| failed(&error))?;
+    let client = PostgresAddress::new(url, protection)?.client().await?;
+    let row = client.query_one(TABLES, &[]).await.map_err(|error| to_database_error(&error))?;
     Ok(row.get::<_, i64>(0) > 0)
 }
 
 /// Restores in one transaction: what was there, what the migrations add and what is done afterwards.
 pub(in crate::database) async fn restore(
-    url: &Secret,
+    url: &SecretUrl,
     protection: Protection,
     dump: &Dump,
     file: &Path,
     after: &[Statement],
     now_us: i64,
 ) -> Result<(), DatabaseError> {
-    let address = Address::new(url, protection)?;
+    let address = PostgresAddress::new(url, protection)?;
     let client = address.client().await?;
-    alone(&client).await?;
+    require_unused(&client).await?;
     drop(client);
     let script = file.with_extension("sql");
-    let written = write(&address, protection, dump, file, &script, after, now_us).await;
+    let written = write_script(&address, protection, dump, file, &script, after, now_us).await;
     let outcome = match written {
         Ok(()) => {
             let mut loading = program("psql", &address, protection);
@@ -85,7 +86,7 @@ pub(in crate::database) async fn restore(
                 .args(["-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f"])
                 .arg(&script)
                 .stdout(Stdio::null());
-            finish("psql", loading).await
+            run_program("psql", loading).await
         }
         Err(error) => Err(error),
     };
@@ -95,10 +96,10 @@ pub(in crate::database) async fn restore(
 }
 
 /// Refuses a database that somebody else has open, after a moment for those who are about to leave.
-async fn alone(client: &tokio_postgres::Client) -> Result<(), DatabaseError> {
+async fn require_unused(client: &tokio_postgres::Client) -> Result<(), DatabaseError> {
     let mut others: i64 = 0;
     for _ in 0..LOOKS {
-        others = client.query_one(OTHERS, &[]).await.map_err(|error| failed(&error))?.get(0);
+        others = client.query_one(OTHERS, &[]).await.map_err(|error| to_database_error(&error))?.get(0);
         if others == 0 {
             return Ok(());
         }
@@ -108,8 +109,8 @@ async fn alone(client: &tokio_postgres::Client) -> Result<(), DatabaseError> {
     Err(DatabaseError::Failed(text))
 }
 
-async fn write(
-    address: &Address,
+async fn write_script(
+    address: &PostgresAddress,
     protection: Protection,
     dump: &Dump,
     file: &Path,
@@ -125,14 +126,14 @@ async fn write(
         .truncate(true)
         .mode(0o600)
         .open(script)
-        .map_err(|error| cannot("write", &error))?;
-    out.write_all(EMPTY.as_bytes()).map_err(|error| cannot("write", &error))?;
+        .map_err(|error| file_error("write", &error))?;
+    out.write_all(EMPTY.as_bytes()).map_err(|error| file_error("write", &error))?;
     let mut reading = program("pg_restore", address, protection);
-    let end = out.try_clone().map_err(|error| cannot("write", &error))?;
+    let end = out.try_clone().map_err(|error| file_error("write", &error))?;
     reading.args(["--no-owner", "--no-privileges", "-f", "-"]).arg(file).stdout(end);
-    finish("pg_restore", reading).await?;
+    run_program("pg_restore", reading).await?;
     let mut text =
-        format!("\nSELECT pg_catalog.set_config('search_path', {}, false);\n", quoted(&dump.place));
+        format!("\nSELECT pg_catalog.set_config('search_path', {}, false);\n", quote_text(&dump.place));
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > dump.schema) {
         let (version, name) = (migration.version, migration.name);
         let checksum = migrate::checksum(migration.postgres);
@@ -144,13 +145,13 @@ async fn write(
         );
     }
     for statement in after {
-        let _ = writeln!(text, "{};", spelled(statement));
+        let _ = writeln!(text, "{};", inline_values(statement));
     }
-    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(|error| cannot("write", &error))
+    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(|error| file_error("write", &error))
 }
 
 /// A statement with its values in it, for a program that takes no values.
-fn spelled(statement: &Statement) -> String {
+fn inline_values(statement: &Statement) -> String {
     let mut text = statement.sql.to_owned();
     // The largest number first, or `$1` would be found in `$10`.
     for (number, value) in statement.values.iter().enumerate().rev() {
@@ -163,7 +164,7 @@ fn literal(value: &Value) -> String {
     match value {
         Value::Null => "NULL".to_owned(),
         Value::Int(number) => format!("({number})"),
-        Value::Text(text) => quoted(text),
+        Value::Text(text) => quote_text(text),
         Value::Id(id) => format!("'{id}'::uuid"),
         Value::Bytes(bytes) => {
             let hex = bytes.iter().fold(String::new(), |mut text, byte| {
@@ -175,14 +176,14 @@ fn literal(value: &Value) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+fn quote_text(text: &str) -> String {
     // A dollar in it must not be taken for a place of another value: it is written as its code.
     let escaped = text.replace('\\', "\\\\").replace('\'', "''").replace('$', "\\044");
     format!("E'{escaped}'")
 }
 
 /// One of PostgreSQL's programs, for this database.
-fn program(name: &str, address: &Address, protection: Protection) -> Command {
+fn program(name: &str, address: &PostgresAddress, protection: Protection) -> Command {
     let config = &address.config;
     let mut command = Command::new(name);
     command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -216,15 +217,15 @@ fn program(name: &str, address: &Address, protection: Protection) -> Command {
     command
 }
 
-async fn finish(name: &str, mut command: Command) -> Result<(), DatabaseError> {
+async fn run_program(name: &str, mut command: Command) -> Result<(), DatabaseError> {
     let running = command.spawn().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => DatabaseError::Failed(format!(
             "the program {name} is not there: install PostgreSQL's client programs (postgresql-client), of the \
              server's version or a later one"
         )),
-        _ => cannot("start", &error),
+        _ => file_error("start", &error),
     })?;
-    let done = running.wait_with_output().await.map_err(|error| cannot("wait for", &error))?;
+    let done = running.wait_with_output().await.map_err(|error| file_error("wait for", &error))?;
     if done.status.success() {
         return Ok(());
     }
@@ -235,7 +236,7 @@ async fn finish(name: &str, mut command: Command) -> Result<(), DatabaseError> {
     Err(DatabaseError::Failed(format!("{name} failed: {said}")))
 }
 
-fn cannot(what: &str, error: &std::io::Error) -> DatabaseError {
+fn file_error(what: &str, error: &std::io::Error) -> DatabaseError {
     DatabaseError::Failed(format!("cannot {what} the dump: {error}"))
 }
 
@@ -252,7 +253,7 @@ mod tests {
         values[1] = Value::Bytes(vec![0, 255]);
         values[9] = Value::Int(-7);
         assert_eq!(
-            spelled(&statement(values)),
+            inline_values(&statement(values)),
             "SELECT E'it''s \\04410 \\\\ \\0442', '\\x00ff'::bytea, (-7)"
         );
     }

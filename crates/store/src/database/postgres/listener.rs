@@ -1,6 +1,6 @@
 //! News of other servers' commits, by NOTIFY.
 
-use super::connection::{Address, failed};
+use super::connection::{PostgresAddress, to_database_error};
 use crate::database::DatabaseError;
 use crate::database::Topic;
 use crate::database::signal::Signals;
@@ -19,9 +19,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a server tells the others: its own id, and a line for each topic; in as many payloads as that takes.
-pub(super) fn payloads(node: Uuid, topics: &BTreeSet<Topic>) -> Vec<String> {
+pub(super) fn build_payloads(node: Uuid, topics: &BTreeSet<Topic>) -> Vec<String> {
     let mut payloads: Vec<String> = Vec::new();
-    for line in topics.iter().map(Topic::line) {
+    for line in topics.iter().map(Topic::to_text) {
         match payloads.last_mut().filter(|payload| payload.len() + line.len() < PAYLOAD) {
             Some(payload) => {
                 payload.push('\n');
@@ -41,20 +41,20 @@ fn pass_on(payload: &str, node: Uuid, signals: &Signals) {
     }
     // What cannot be read, by a newer server perhaps, may be anything.
     match lines.split('\n').map(Topic::parse).collect::<Option<BTreeSet<_>>>() {
-        Some(topics) => signals.tell(&topics),
-        None => signals.everything(),
+        Some(topics) => signals.wake(&topics),
+        None => signals.wake_all(),
     }
 }
 
 /// A line that listens. Dropping it hangs up.
-struct Line {
+struct ListenConnection {
     _client: Client,
     payloads: mpsc::UnboundedReceiver<String>,
 }
 
 /// Listens until aborted, reconnecting by itself. When this returns, nothing committed later is missed.
 pub(super) async fn start(
-    address: Address,
+    address: PostgresAddress,
     node: Uuid,
     signals: Signals,
 ) -> Result<AbortHandle, DatabaseError> {
@@ -67,13 +67,13 @@ pub(super) async fn start(
             tracing::warn!("news from the database are interrupted");
             line = reconnect(&address).await;
             // What happened in the meantime was told to nobody.
-            signals.everything();
+            signals.wake_all();
         }
     });
     Ok(task.abort_handle())
 }
 
-async fn connect(address: &Address) -> Result<Line, DatabaseError> {
+async fn connect(address: &PostgresAddress) -> Result<ListenConnection, DatabaseError> {
     let (client, mut connection) = address.connect().await?;
     let (sender, payloads) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -84,11 +84,11 @@ async fn connect(address: &Address) -> Result<Line, DatabaseError> {
             }
         }
     });
-    client.batch_execute("LISTEN tenure").await.map_err(|error| failed(&error))?;
-    Ok(Line { _client: client, payloads })
+    client.batch_execute("LISTEN tenure").await.map_err(|error| to_database_error(&error))?;
+    Ok(ListenConnection { _client: client, payloads })
 }
 
-async fn reconnect(address: &Address) -> Line {
+async fn reconnect(address: &PostgresAddress) -> ListenConnection {
     let mut pause = FIRST_PAUSE;
     loop {
         match connect(address).await {
@@ -116,13 +116,13 @@ mod tests {
             woken.filter(|open| *open).count()
         };
         let topics = (0..500).map(|id| Topic::Access(Uuid::from_u128(id))).collect();
-        let told = payloads(there, &topics);
+        let told = build_payloads(there, &topics);
         assert!(told.len() > 1 && told.iter().all(|payload| payload.len() < 7_100), "it would be refused");
-        payloads(here, &topics).iter().for_each(|payload| pass_on(payload, here, &signals));
+        build_payloads(here, &topics).iter().for_each(|payload| pass_on(payload, here, &signals));
         assert_eq!(woken(), 0, "what this server told itself");
         told.iter().for_each(|payload| pass_on(payload, here, &signals));
         assert_eq!(woken(), 500, "those who wait for it, and nobody else");
-        assert!(payloads(there, &BTreeSet::new()).is_empty());
+        assert!(build_payloads(there, &BTreeSet::new()).is_empty());
         for odd in ["", "x", "x y"] {
             pass_on(odd, here, &signals);
             assert_eq!(woken(), 1000, "{odd}");

@@ -13,19 +13,19 @@ use crate::database::Batch;
 use crate::database::counts::WriteCounts;
 use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
-use crate::database::location::{Protection, Secret};
+use crate::database::location::{Protection, SecretUrl};
 use crate::database::signal::Signals;
 use crate::database::{DatabaseError, OpenMode, Row, Statement};
-use connection::{Address, failed};
+use connection::{PostgresAddress, to_database_error};
 use futures_util::future::BoxFuture;
 use futures_util::poll;
-use reader::LaneReaders;
+use reader::PostgresReaders;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
-use writer::Writer;
+use writer::PostgresWriter;
 
 /// How long a brief question may take.
 const BRIEF: Duration = Duration::from_millis(25);
@@ -33,22 +33,22 @@ const BRIEF: Duration = Duration::from_millis(25);
 /// An open PostgreSQL database; clones share it.
 #[derive(Clone)]
 pub struct Postgres {
-    inner: Arc<Inner>,
+    inner: Arc<PostgresInner>,
 }
 
-struct Inner {
+struct PostgresInner {
     damage: Damage,
     lanes: Lanes,
-    keys: LaneReaders,
-    scans: LaneReaders,
+    keys: PostgresReaders,
+    scans: PostgresReaders,
     /// One line of its own, so that whether the database answers is asked behind no other read.
-    pings: LaneReaders,
-    writer: Writer,
+    pings: PostgresReaders,
+    writer: PostgresWriter,
     signals: Signals,
     listener: AbortHandle,
 }
 
-impl Drop for Inner {
+impl Drop for PostgresInner {
     fn drop(&mut self) {
         self.listener.abort();
     }
@@ -56,25 +56,26 @@ impl Drop for Inner {
 
 impl Postgres {
     pub(super) async fn open(
-        url: &Secret,
+        url: &SecretUrl,
         protection: Protection,
         mode: OpenMode,
         readers: &Readers,
         now_us: i64,
     ) -> Result<Self, DatabaseError> {
-        let address = Address::new(url, protection)?;
+        let address = PostgresAddress::new(url, protection)?;
         let mut client = address.client().await?;
         schema::prepare(&mut client, mode, now_us).await?;
-        let node = node_id(&client).await?;
+        let node = load_node_id(&client).await?;
         let (keys, scans) = Readers::split(readers.postgres);
         let lanes = Lanes::new(readers, scans);
-        let [keys, scans, pings] = [keys, scans, 1].map(|lines| LaneReaders::new(&address, lines, readers));
+        let [keys, scans, pings] =
+            [keys, scans, 1].map(|lines| PostgresReaders::new(&address, lines, readers));
         let (keys, scans, pings) = (keys?, scans?, pings?);
         let signals = Signals::default();
         let listener = listener::start(address.clone(), node, signals.clone()).await?;
-        let writer = Writer::start(address, node, signals.clone());
+        let writer = PostgresWriter::start(address, node, signals.clone());
         let damage = Damage::default();
-        let inner = Inner { damage, lanes, keys, scans, pings, writer, signals, listener };
+        let inner = PostgresInner { damage, lanes, keys, scans, pings, writer, signals, listener };
         Ok(Postgres { inner: Arc::new(inner) })
     }
 
@@ -127,15 +128,16 @@ impl Postgres {
 
 /// Names this opening of the database, so that a server knows its own news. From the database, because
 /// randomness is not ours to make here.
-async fn node_id(client: &tokio_postgres::Client) -> Result<Uuid, DatabaseError> {
-    let row = client.query_one("SELECT gen_random_uuid()", &[]).await.map_err(|error| failed(&error))?;
+async fn load_node_id(client: &tokio_postgres::Client) -> Result<Uuid, DatabaseError> {
+    let row =
+        client.query_one("SELECT gen_random_uuid()", &[]).await.map_err(|error| to_database_error(&error))?;
     Ok(row.get(0))
 }
 
 /// Sends all requests one after the other without waiting, then takes the answers: one round trip for all.
 ///
 /// A request of tokio-postgres goes out when it is first polled, so the order of polling is the order on the line.
-pub(super) async fn in_order<T>(mut steps: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+pub(super) async fn run_in_order<T>(mut steps: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     let mut first = Vec::with_capacity(steps.len());
     for step in &mut steps {
         first.push(poll!(step.as_mut()));

@@ -3,8 +3,8 @@
 //! A read whose caller stops waiting is cancelled at the server, and its line never goes back to the pool: it would hand
 //! out a line with a query under way.
 
-use super::connection::{Address, failed};
-use super::in_order;
+use super::connection::{PostgresAddress, to_database_error};
+use super::run_in_order;
 use crate::database::DatabaseError;
 use crate::database::lanes::Readers;
 use crate::database::{Row, Statement, Value};
@@ -46,7 +46,7 @@ const SETTINGS: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY;
      SET idle_in_transaction_session_timeout = '30s'";
 
 /// The lines of one lane.
-pub(super) struct LaneReaders {
+pub(super) struct PostgresReaders {
     pool: Pool,
     lines: usize,
     away: Duration,
@@ -54,16 +54,20 @@ pub(super) struct LaneReaders {
 }
 
 /// Why a question got no answer.
-enum Trouble {
+enum ReadError {
     /// The line broke or the server is away: reading again on another line is worth a try.
     Lost(DatabaseError),
     /// Another try would not help.
     Final(DatabaseError),
 }
 
-impl LaneReaders {
+impl PostgresReaders {
     /// Lines on which the server itself ends a statement that takes too long, even when this process is gone.
-    pub(super) fn new(address: &Address, lines: u32, readers: &Readers) -> Result<Self, DatabaseError> {
+    pub(super) fn new(
+        address: &PostgresAddress,
+        lines: u32,
+        readers: &Readers,
+    ) -> Result<Self, DatabaseError> {
         let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(address.config.clone(), address.tls.clone(), fast);
         let settings = format!("{SETTINGS}; SET statement_timeout = {}", readers.read_timeout.as_millis());
@@ -79,7 +83,7 @@ impl LaneReaders {
             .post_create(set)
             .build()
             .map_err(|error| DatabaseError::Failed(format!("cannot make a pool of connections: {error}")))?;
-        Ok(LaneReaders { pool, lines, away: readers.away, tls: address.tls.clone() })
+        Ok(PostgresReaders { pool, lines, away: readers.away, tls: address.tls.clone() })
     }
 
     /// Reads all statements at one moment, each of them for at most `limit`. Waits for a server that is away.
@@ -93,11 +97,11 @@ impl LaneReaders {
             let line = self.line().await?;
             match line.ask(statements, limit).await {
                 Ok(answers) => return Ok(answers),
-                Err(Trouble::Lost(error)) => last = Some(error),
-                Err(Trouble::Final(error)) => return Err(error),
+                Err(ReadError::Lost(error)) => last = Some(error),
+                Err(ReadError::Final(error)) => return Err(error),
             }
         }
-        Err(away(last))
+        Err(away_error(last))
     }
 
     /// Asks once whether the database answers.
@@ -105,14 +109,14 @@ impl LaneReaders {
         let one = [Statement { sql: "SELECT 1", values: Vec::new(), exactly_one: false }];
         // The line may have broken since it was used last: then a new one tells.
         for _ in 0..self.lines {
-            let line = self.try_line().await.map_err(Trouble::into_error)?;
+            let line = self.try_line().await.map_err(ReadError::into_error)?;
             match line.ask(&one, None).await {
-                Err(Trouble::Lost(_)) => {}
-                outcome => return outcome.map(drop).map_err(Trouble::into_error),
+                Err(ReadError::Lost(_)) => {}
+                outcome => return outcome.map(drop).map_err(ReadError::into_error),
             }
         }
-        let line = self.try_line().await.map_err(Trouble::into_error)?;
-        line.ask(&one, None).await.map(drop).map_err(Trouble::into_error)
+        let line = self.try_line().await.map_err(ReadError::into_error)?;
+        line.ask(&one, None).await.map(drop).map_err(ReadError::into_error)
     }
 
     pub(super) fn close(&self) {
@@ -120,51 +124,51 @@ impl LaneReaders {
     }
 
     /// A line, which a server that is away has some time to give.
-    async fn line(&self) -> Result<Line, DatabaseError> {
+    async fn line(&self) -> Result<ReadConnection, DatabaseError> {
         let mut last = None;
         let connecting = async {
             let mut pause = FIRST_PAUSE;
             loop {
                 match self.try_line().await {
                     Ok(line) => return Ok(line),
-                    Err(Trouble::Lost(error)) => last = Some(error),
-                    Err(Trouble::Final(error)) => return Err(error),
+                    Err(ReadError::Lost(error)) => last = Some(error),
+                    Err(ReadError::Final(error)) => return Err(error),
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         };
         let connected = timeout(self.away, connecting).await;
-        connected.unwrap_or_else(|_| Err(away(last)))
+        connected.unwrap_or_else(|_| Err(away_error(last)))
     }
 
-    async fn try_line(&self) -> Result<Line, Trouble> {
+    async fn try_line(&self) -> Result<ReadConnection, ReadError> {
         match self.pool.get().await {
-            Ok(object) => Ok(Line { object: Some(object), tls: self.tls.clone() }),
-            Err(PoolError::Backend(error)) => Err(trouble(&error)),
-            Err(PoolError::PostCreateHook(HookError::Backend(error))) => Err(trouble(&error)),
-            Err(PoolError::Timeout(_)) => Err(Trouble::Final(DatabaseError::Crowded { own: false })),
+            Ok(object) => Ok(ReadConnection { object: Some(object), tls: self.tls.clone() }),
+            Err(PoolError::Backend(error)) => Err(to_read_error(&error)),
+            Err(PoolError::PostCreateHook(HookError::Backend(error))) => Err(to_read_error(&error)),
+            Err(PoolError::Timeout(_)) => Err(ReadError::Final(DatabaseError::Crowded { own: false })),
             Err(other) => {
-                Err(Trouble::Final(DatabaseError::Failed(format!("no line to the database: {other}"))))
+                Err(ReadError::Final(DatabaseError::Failed(format!("no line to the database: {other}"))))
             }
         }
     }
 }
 
-fn away(last: Option<DatabaseError>) -> DatabaseError {
+fn away_error(last: Option<DatabaseError>) -> DatabaseError {
     let text = last.map_or_else(|| "the database does not answer".to_owned(), |error| error.to_string());
     DatabaseError::Away(text)
 }
 
-impl Trouble {
+impl ReadError {
     fn into_error(self) -> DatabaseError {
         match self {
-            Trouble::Lost(error) | Trouble::Final(error) => error,
+            ReadError::Lost(error) | ReadError::Final(error) => error,
         }
     }
 }
 
-fn trouble(error: &Error) -> Trouble {
+fn to_read_error(error: &Error) -> ReadError {
     const AWAY: [SqlState; 4] = [
         SqlState::ADMIN_SHUTDOWN,
         SqlState::CRASH_SHUTDOWN,
@@ -173,28 +177,28 @@ fn trouble(error: &Error) -> Trouble {
     ];
     const ENDED: [SqlState; 2] = [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE];
     match error.code() {
-        Some(code) if AWAY.contains(code) => Trouble::Lost(failed(error)),
-        Some(code) if ENDED.contains(code) => Trouble::Final(DatabaseError::Slow { seconds: 0 }),
-        Some(_) => Trouble::Final(failed(error)),
+        Some(code) if AWAY.contains(code) => ReadError::Lost(to_database_error(error)),
+        Some(code) if ENDED.contains(code) => ReadError::Final(DatabaseError::Slow { seconds: 0 }),
+        Some(_) => ReadError::Final(to_database_error(error)),
         // Without a code it came from the line, or from us: a value that does not fit.
-        None if error.is_closed() || is_about_the_line(error) => Trouble::Lost(failed(error)),
-        None => Trouble::Final(failed(error)),
+        None if error.is_closed() || is_connection_error(error) => ReadError::Lost(to_database_error(error)),
+        None => ReadError::Final(to_database_error(error)),
     }
 }
 
 /// Whether the line failed while it was made or used.
-fn is_about_the_line(error: &Error) -> bool {
+fn is_connection_error(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
 /// A line in use.
-struct Line {
+struct ReadConnection {
     /// `None` once the line is free again.
     object: Option<Object>,
     tls: MakeRustlsConnect,
 }
 
-impl Drop for Line {
+impl Drop for ReadConnection {
     /// Ends what is still under way, and keeps the line out of the pool.
     fn drop(&mut self) {
         let Some(object) = self.object.take() else { return };
@@ -211,24 +215,24 @@ impl Drop for Line {
     }
 }
 
-impl Line {
+impl ReadConnection {
     async fn ask(
         mut self,
         statements: &[Statement],
         limit: Option<Duration>,
-    ) -> Result<Vec<Vec<Row>>, Trouble> {
-        let Some(object) = &self.object else { return Err(Trouble::Lost(away(None))) };
+    ) -> Result<Vec<Vec<Row>>, ReadError> {
+        let Some(object) = &self.object else { return Err(ReadError::Lost(away_error(None))) };
         let answers = match (statements, limit) {
             ([one], None) => read_once(object, one).await.map(|rows| vec![rows]),
             _ => snapshot(object, statements, limit).await,
         };
         let object = self.object.take();
-        match answers.map_err(|error| trouble(&error)) {
-            Ok(answers) => answers.into_iter().map(rows).collect::<Result<_, _>>().map_err(Trouble::Final),
+        match answers.map_err(|error| to_read_error(&error)) {
+            Ok(answers) => answers.into_iter().map(rows).collect::<Result<_, _>>().map_err(ReadError::Final),
             // The pool may not have noticed yet that the line is broken, and would hand it out again.
-            Err(Trouble::Lost(error)) => {
+            Err(ReadError::Lost(error)) => {
                 drop(object.map(Object::take));
-                Err(Trouble::Lost(error))
+                Err(ReadError::Lost(error))
             }
             Err(error) => Err(error),
         }
@@ -270,7 +274,7 @@ async fn snapshot(
     }
     // Sent along with the rest: after an error it rolls back.
     steps.push(Box::pin(execute("COMMIT".to_owned())));
-    let mut answers: Vec<_> = in_order(steps).await.into_iter().collect::<Result<_, _>>()?;
+    let mut answers: Vec<_> = run_in_order(steps).await.into_iter().collect::<Result<_, _>>()?;
     answers.pop();
     answers.remove(0);
     Ok(answers)

@@ -5,10 +5,10 @@
 //! and those after it, and the rest is sent anew from there. So a group costs two round trips, and one more for
 //! every refusal.
 
-use super::connection::{Address, failed};
-use super::in_order;
-use super::listener::payloads;
-use super::writer::Outcome;
+use super::connection::{PostgresAddress, to_database_error};
+use super::listener::build_payloads;
+use super::run_in_order;
+use super::writer::BatchResult;
 use crate::database::{Batch, DatabaseError, Topic};
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeSet, HashMap};
@@ -36,7 +36,7 @@ const LOCK: &str =
 const NOTIFY: &str = "SELECT pg_notify('tenure', $1)";
 
 /// Why a group was not committed.
-pub(super) enum Trouble {
+pub(super) enum WriteError {
     /// A deadlock or the like: nothing is kept, the line is well.
     Again(DatabaseError),
     /// The line broke before the commit was asked for: nothing is kept.
@@ -46,24 +46,24 @@ pub(super) enum Trouble {
 }
 
 /// The line of the writer, with the statements prepared on it.
-pub(super) struct Line {
+pub(super) struct WriteConnection {
     client: Client,
     prepared: HashMap<&'static str, Statement>,
     lock: Statement,
     notify: Statement,
 }
 
-impl Line {
-    pub(super) async fn connect(address: &Address) -> Result<Self, DatabaseError> {
+impl WriteConnection {
+    pub(super) async fn connect(address: &PostgresAddress) -> Result<Self, DatabaseError> {
         let client = address.client().await?;
-        Self::prepare_all(client).await.map_err(|error| failed(&error))
+        Self::prepare_all(client).await.map_err(|error| to_database_error(&error))
     }
 
     async fn prepare_all(client: Client) -> Result<Self, Error> {
         client.batch_execute(SETTINGS).await?;
         let lock = client.prepare(LOCK).await?;
         let notify = client.prepare(NOTIFY).await?;
-        Ok(Line { client, prepared: HashMap::new(), lock, notify })
+        Ok(WriteConnection { client, prepared: HashMap::new(), lock, notify })
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -71,15 +71,15 @@ impl Line {
     }
 
     /// Prepares what a batch needs and is not prepared yet. Before the transaction: a mistake would end it.
-    async fn prepare(&mut self, batch: &Batch) -> Result<Outcome, Trouble> {
+    async fn prepare(&mut self, batch: &Batch) -> Result<BatchResult, WriteError> {
         for statement in &batch.statements {
             if self.prepared.contains_key(statement.sql) {
                 continue;
             }
             match self.client.prepare(statement.sql).await {
                 Ok(prepared) => drop(self.prepared.insert(statement.sql, prepared)),
-                Err(error) if error.as_db_error().is_some() => return Ok(Err(failed(&error))),
-                Err(error) => return Err(Trouble::Lost(failed(&error))),
+                Err(error) if error.as_db_error().is_some() => return Ok(Err(to_database_error(&error))),
+                Err(error) => return Err(WriteError::Lost(to_database_error(&error))),
             }
         }
         Ok(Ok(()))
@@ -87,64 +87,68 @@ impl Line {
 }
 
 /// The topics of the batches that were kept.
-pub(super) fn changed(batches: &[Batch], outcomes: &[Outcome]) -> BTreeSet<Topic> {
-    Batch::kept(batches.iter().zip(outcomes.iter().map(Result::is_ok)))
+pub(super) fn committed_topics(batches: &[Batch], outcomes: &[BatchResult]) -> BTreeSet<Topic> {
+    Batch::committed_topics(batches.iter().zip(outcomes.iter().map(Result::is_ok)))
 }
 
 /// Does all batches and commits those that were not refused.
-pub(super) async fn run(line: &mut Line, batches: &[Batch], node: Uuid) -> Result<Vec<Outcome>, Trouble> {
-    let outcomes = match timeout(PATIENCE, work(line, batches)).await {
+pub(super) async fn run(
+    line: &mut WriteConnection,
+    batches: &[Batch],
+    node: Uuid,
+) -> Result<Vec<BatchResult>, WriteError> {
+    let outcomes = match timeout(PATIENCE, run_batches(line, batches)).await {
         Ok(Ok(outcomes)) => outcomes,
-        Ok(Err(trouble)) => return Err(settle(line, trouble).await),
-        Err(_) => return Err(Trouble::Final(DatabaseError::Failed("the database took too long".into()))),
+        Ok(Err(trouble)) => return Err(roll_back_after(line, trouble).await),
+        Err(_) => return Err(WriteError::Final(DatabaseError::Failed("the database took too long".into()))),
     };
     if outcomes.iter().all(Result::is_err) {
         roll_back(line).await?;
         return Ok(outcomes);
     }
-    let changed = changed(batches, &outcomes);
+    let changed = committed_topics(batches, &outcomes);
     match timeout(PATIENCE, commit(line, node, &changed)).await {
         Ok(committed) => committed.map(|()| outcomes),
-        Err(_) => Err(Trouble::Final(unknown("no answer in time"))),
+        Err(_) => Err(WriteError::Final(unknown_outcome("no answer in time"))),
     }
 }
 
 /// Leaves no transaction open on a line that is to be used again.
-async fn settle(line: &Line, trouble: Trouble) -> Trouble {
+async fn roll_back_after(line: &WriteConnection, trouble: WriteError) -> WriteError {
     match trouble {
-        Trouble::Again(error) => roll_back(line).await.err().unwrap_or(Trouble::Again(error)),
+        WriteError::Again(error) => roll_back(line).await.err().unwrap_or(WriteError::Again(error)),
         other => other,
     }
 }
 
-async fn roll_back(line: &Line) -> Result<(), Trouble> {
-    line.client.batch_execute("ROLLBACK").await.map_err(|error| Trouble::Lost(failed(&error)))
+async fn roll_back(line: &WriteConnection) -> Result<(), WriteError> {
+    line.client.batch_execute("ROLLBACK").await.map_err(|error| WriteError::Lost(to_database_error(&error)))
 }
 
 /// Begins a transaction and does all batches, leaving out those that are refused.
-async fn work(line: &mut Line, batches: &[Batch]) -> Result<Vec<Outcome>, Trouble> {
+async fn run_batches(line: &mut WriteConnection, batches: &[Batch]) -> Result<Vec<BatchResult>, WriteError> {
     let mut outcomes = Vec::with_capacity(batches.len());
     for batch in batches {
         outcomes.push(line.prepare(batch).await?);
     }
-    let group = Group { line, batches };
-    let Some((refused, error)) = group.send(Opening::Begin, &outcomes, 0, false).await? else {
+    let group = BatchGroup { line, batches };
+    let Some((refused, error)) = group.send(GroupStart::Begin, &outcomes, 0, false).await? else {
         return Ok(outcomes);
     };
     if batches.len() == 1 {
         outcomes[refused] = Err(error);
         return Ok(outcomes);
     }
-    let (mut opening, mut from) = (Opening::Again, 0);
+    let (mut opening, mut from) = (GroupStart::Again, 0);
     while let Some((refused, error)) = group.send(opening, &outcomes, from, true).await? {
         outcomes[refused] = Err(error);
-        (opening, from) = (Opening::Undo(refused), refused + 1);
+        (opening, from) = (GroupStart::Undo(refused), refused + 1);
     }
     Ok(outcomes)
 }
 
 /// What goes before the batches.
-enum Opening {
+enum GroupStart {
     /// A new transaction.
     Begin,
     /// A new transaction in place of the present one.
@@ -154,25 +158,25 @@ enum Opening {
 }
 
 /// The batches of a transaction and the line it runs on.
-struct Group<'a> {
-    line: &'a Line,
+struct BatchGroup<'a> {
+    line: &'a WriteConnection,
     batches: &'a [Batch],
 }
 
 /// Which batch and statement an answer belongs to; `None` for what we do around them.
-type Place = Option<(usize, usize)>;
+type StatementPosition = Option<(usize, usize)>;
 
-impl Group<'_> {
+impl BatchGroup<'_> {
     /// Sends an opening and all batches from number `from` on that were not refused already. Returns the first that
     /// is refused now, and why.
     async fn send(
         &self,
-        opening: Opening,
-        outcomes: &[Outcome],
+        opening: GroupStart,
+        outcomes: &[BatchResult],
         from: usize,
         savepoints: bool,
-    ) -> Result<Option<(usize, DatabaseError)>, Trouble> {
-        let mut places: Vec<Place> = Vec::new();
+    ) -> Result<Option<(usize, DatabaseError)>, WriteError> {
+        let mut places: Vec<StatementPosition> = Vec::new();
         let mut steps: Vec<BoxFuture<'_, Result<u64, Error>>> = self.open(opening);
         places.resize(steps.len(), None);
         for number in (from..self.batches.len()).filter(|number| outcomes[*number].is_ok()) {
@@ -186,7 +190,7 @@ impl Group<'_> {
                 places.push(Some((number, position)));
             }
         }
-        for (place, answer) in places.into_iter().zip(in_order(steps).await) {
+        for (place, answer) in places.into_iter().zip(run_in_order(steps).await) {
             if let Some(refusal) = self.judge(place, answer)? {
                 return Ok(Some(refusal));
             }
@@ -194,11 +198,13 @@ impl Group<'_> {
         Ok(None)
     }
 
-    fn open(&self, opening: Opening) -> Vec<BoxFuture<'_, Result<u64, Error>>> {
+    fn open(&self, opening: GroupStart) -> Vec<BoxFuture<'_, Result<u64, Error>>> {
         let begin = match opening {
-            Opening::Begin => vec![self.execute("BEGIN".into())],
-            Opening::Again => vec![self.execute("ROLLBACK".into()), self.execute("BEGIN".into())],
-            Opening::Undo(number) => return vec![self.execute(format!("ROLLBACK TO SAVEPOINT b{number}"))],
+            GroupStart::Begin => vec![self.execute("BEGIN".into())],
+            GroupStart::Again => vec![self.execute("ROLLBACK".into()), self.execute("BEGIN".into())],
+            GroupStart::Undo(number) => {
+                return vec![self.execute(format!("ROLLBACK TO SAVEPOINT b{number}"))];
+            }
         };
         let locks: BTreeSet<Uuid> =
             self.batches.iter().flat_map(|batch| batch.locks.iter().copied()).collect();
@@ -218,9 +224,9 @@ impl Group<'_> {
     /// Says whether an answer refuses the batch that it belongs to.
     fn judge(
         &self,
-        place: Place,
+        place: StatementPosition,
         answer: Result<u64, Error>,
-    ) -> Result<Option<(usize, DatabaseError)>, Trouble> {
+    ) -> Result<Option<(usize, DatabaseError)>, WriteError> {
         let error = match (answer, place) {
             (Ok(rows), Some((batch, statement))) => {
                 let unmet = rows != 1 && self.batches[batch].statements[statement].exactly_one;
@@ -229,19 +235,19 @@ impl Group<'_> {
             (Ok(_), None) => return Ok(None),
             (Err(error), _) => error,
         };
-        match (again(&error), place) {
+        match (to_write_error(&error), place) {
             (Some(trouble), _) => Err(trouble),
             (None, Some((batch, statement))) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 Ok(Some((batch, DatabaseError::Taken { statement })))
             }
-            (None, Some((batch, _))) => Ok(Some((batch, failed(&error)))),
-            (None, None) => Err(Trouble::Final(failed(&error))),
+            (None, Some((batch, _))) => Ok(Some((batch, to_database_error(&error)))),
+            (None, None) => Err(WriteError::Final(to_database_error(&error))),
         }
     }
 }
 
 /// What an error before the commit means when it is not about one batch.
-fn again(error: &Error) -> Option<Trouble> {
+fn to_write_error(error: &Error) -> Option<WriteError> {
     const RETRY: [SqlState; 2] = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
     const ENDED: [SqlState; 4] = [
         SqlState::ADMIN_SHUTDOWN,
@@ -250,34 +256,34 @@ fn again(error: &Error) -> Option<Trouble> {
         SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
     ];
     match error.code() {
-        Some(code) if RETRY.contains(code) => Some(Trouble::Again(failed(error))),
-        Some(code) if ENDED.contains(code) => Some(Trouble::Lost(failed(error))),
-        None if error.is_closed() => Some(Trouble::Lost(failed(error))),
+        Some(code) if RETRY.contains(code) => Some(WriteError::Again(to_database_error(error))),
+        Some(code) if ENDED.contains(code) => Some(WriteError::Lost(to_database_error(error))),
+        None if error.is_closed() => Some(WriteError::Lost(to_database_error(error))),
         _ => None,
     }
 }
 
 /// Tells the other servers and commits, in one round trip.
-async fn commit(line: &Line, node: Uuid, changed: &BTreeSet<Topic>) -> Result<(), Trouble> {
-    let told = payloads(node, changed);
+async fn commit(line: &WriteConnection, node: Uuid, changed: &BTreeSet<Topic>) -> Result<(), WriteError> {
+    let told = build_payloads(node, changed);
     let mut steps: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::new();
     for told in &told {
         steps.push(Box::pin(async move { line.client.execute(&line.notify, &[told]).await }));
     }
     steps.push(Box::pin(async { line.client.batch_execute("COMMIT").await.map(|()| 0) }));
-    let answers = in_order(steps).await;
+    let answers = run_in_order(steps).await;
     // In order: had the first failed, the COMMIT would have been a rollback that calls itself a success.
     for answer in answers {
         if let Err(error) = answer {
-            return Err(match again(&error) {
-                Some(Trouble::Again(error)) => Trouble::Again(error),
-                _ => Trouble::Final(unknown(&failed(&error).to_string())),
+            return Err(match to_write_error(&error) {
+                Some(WriteError::Again(error)) => WriteError::Again(error),
+                _ => WriteError::Final(unknown_outcome(&to_database_error(&error).to_string())),
             });
         }
     }
     Ok(())
 }
 
-fn unknown(why: &str) -> DatabaseError {
+fn unknown_outcome(why: &str) -> DatabaseError {
     DatabaseError::Failed(format!("it is not known whether the commit was kept: {why}"))
 }

@@ -1,10 +1,10 @@
 //! The writer task: takes all waiting batches and commits them together, over one line of its own.
 
-use super::connection::Address;
-use super::transaction::{self as transaction, Line, Trouble};
-use crate::database::counts::{Counts, WriteCounts};
-use crate::database::ended::{EndGuard, Ended};
+use super::connection::PostgresAddress;
+use super::transaction::{self as transaction, WriteConnection, WriteError};
+use crate::database::counts::{WriteCounters, WriteCounts};
 use crate::database::signal::Signals;
+use crate::database::task_end::{TaskEnd, TaskGuard};
 use crate::database::{Batch, DatabaseError};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -23,28 +23,28 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How often a group is tried that came to a deadlock or lost its line before its commit.
 const ATTEMPTS: u32 = 5;
 
-pub(super) type Outcome = Result<(), DatabaseError>;
+pub(super) type BatchResult = Result<(), DatabaseError>;
 
 /// A batch and who waits for its outcome.
-struct Order {
+struct PostgresWriteRequest {
     batch: Batch,
-    reply: oneshot::Sender<Outcome>,
+    reply: oneshot::Sender<BatchResult>,
 }
 
 /// The writer task.
-pub(super) struct Writer {
+pub(super) struct PostgresWriter {
     /// `None` once closed. The lock is held to clone it, and never across an await.
-    orders: Mutex<Option<mpsc::Sender<Order>>>,
-    counts: Counts,
-    ended: Ended,
+    orders: Mutex<Option<mpsc::Sender<PostgresWriteRequest>>>,
+    counts: WriteCounters,
+    ended: TaskEnd,
 }
 
-impl Writer {
-    pub(super) fn start(address: Address, node: Uuid, signals: Signals) -> Self {
+impl PostgresWriter {
+    pub(super) fn start(address: PostgresAddress, node: Uuid, signals: Signals) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let ended = Ended::new(1);
-        let counts = Counts::default();
-        let desk = Desk {
+        let ended = TaskEnd::new(1);
+        let counts = WriteCounters::default();
+        let desk = PostgresWriteLoop {
             address,
             node,
             signals,
@@ -54,18 +54,22 @@ impl Writer {
             _guard: ended.guard(),
         };
         tokio::spawn(desk.work(receiver));
-        Writer { orders: Mutex::new(Some(sender)), counts, ended }
+        PostgresWriter { orders: Mutex::new(Some(sender)), counts, ended }
     }
 
     pub(super) fn write_counts(&self) -> WriteCounts {
         self.counts.write_counts()
     }
 
-    pub(super) async fn apply(&self, batch: Batch) -> Outcome {
+    pub(super) async fn apply(&self, batch: Batch) -> BatchResult {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (reply, outcome) = oneshot::channel();
-        orders.ok_or_else(closed)?.send(Order { batch, reply }).await.map_err(|_| closed())?;
-        outcome.await.unwrap_or_else(|_| Err(closed()))
+        orders
+            .ok_or_else(closed_error)?
+            .send(PostgresWriteRequest { batch, reply })
+            .await
+            .map_err(|_| closed_error())?;
+        outcome.await.unwrap_or_else(|_| Err(closed_error()))
     }
 
     /// Lets in no more batches, and waits until those that were let in are done.
@@ -75,38 +79,38 @@ impl Writer {
     }
 }
 
-fn closed() -> DatabaseError {
+fn closed_error() -> DatabaseError {
     DatabaseError::Failed("the database is closed".into())
 }
 
 /// What the task works with.
-struct Desk {
-    address: Address,
+struct PostgresWriteLoop {
+    address: PostgresAddress,
     node: Uuid,
     signals: Signals,
-    counts: Counts,
-    line: Option<Line>,
+    counts: WriteCounters,
+    line: Option<WriteConnection>,
     /// Whether the server could not be reached last time: then the next group does not wait for it again.
     away: bool,
-    _guard: EndGuard,
+    _guard: TaskGuard,
 }
 
-impl Desk {
-    async fn work(mut self, mut orders: mpsc::Receiver<Order>) {
+impl PostgresWriteLoop {
+    async fn work(mut self, mut orders: mpsc::Receiver<PostgresWriteRequest>) {
         let mut group = Vec::with_capacity(GROUP);
         while orders.recv_many(&mut group, GROUP).await > 0 {
             self.answer(std::mem::take(&mut group)).await;
         }
     }
 
-    async fn answer(&mut self, orders: Vec<Order>) {
+    async fn answer(&mut self, orders: Vec<PostgresWriteRequest>) {
         let (batches, replies): (Vec<Batch>, Vec<_>) =
             orders.into_iter().map(|order| (order.batch, order.reply)).unzip();
         let outcomes = match self.commit(&batches).await {
             Ok(outcomes) => {
-                self.counts.committed(batches.len());
-                let changed = transaction::changed(&batches, &outcomes);
-                self.signals.tell(&changed);
+                self.counts.add_commit(batches.len());
+                let changed = transaction::committed_topics(&batches, &outcomes);
+                self.signals.wake(&changed);
                 outcomes
             }
             Err(error) => {
@@ -126,7 +130,7 @@ impl Desk {
     }
 
     /// Commits a group, trying again where nothing can have been kept.
-    async fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Outcome>, DatabaseError> {
+    async fn commit(&mut self, batches: &[Batch]) -> Result<Vec<BatchResult>, DatabaseError> {
         let mut last = DatabaseError::Failed("not tried".into());
         for attempt in 0..ATTEMPTS {
             sleep(self.pause(attempt)).await;
@@ -136,13 +140,13 @@ impl Desk {
                     self.line = Some(line);
                     return Ok(outcomes);
                 }
-                Err(Trouble::Again(error)) => {
+                Err(WriteError::Again(error)) => {
                     self.line = Some(line);
                     last = error;
                 }
                 // The line is dropped, and with it whatever was begun on it.
-                Err(Trouble::Lost(error)) => last = error,
-                Err(Trouble::Final(error)) => return Err(error),
+                Err(WriteError::Lost(error)) => last = error,
+                Err(WriteError::Final(error)) => return Err(error),
             }
             tracing::warn!(error = last.to_string(), attempt, "a group of batches is tried again");
         }
@@ -156,12 +160,12 @@ impl Desk {
     }
 
     /// The line, connected again if need be, within a bounded time.
-    async fn line(&mut self) -> Result<Line, DatabaseError> {
-        if let Some(line) = self.line.take().filter(Line::is_open) {
+    async fn line(&mut self) -> Result<WriteConnection, DatabaseError> {
+        if let Some(line) = self.line.take().filter(WriteConnection::is_open) {
             return Ok(line);
         }
         let connected = if self.away {
-            Line::connect(&self.address).await
+            WriteConnection::connect(&self.address).await
         } else {
             let mut last = DatabaseError::Failed("the database does not answer".into());
             timeout(AWAY, self.keep_connecting(&mut last)).await.map_err(|_| last)
@@ -170,10 +174,10 @@ impl Desk {
         connected
     }
 
-    async fn keep_connecting(&self, last: &mut DatabaseError) -> Line {
+    async fn keep_connecting(&self, last: &mut DatabaseError) -> WriteConnection {
         let mut pause = FIRST_PAUSE;
         loop {
-            match Line::connect(&self.address).await {
+            match WriteConnection::connect(&self.address).await {
                 Ok(line) => return line,
                 Err(error) => *last = error,
             }

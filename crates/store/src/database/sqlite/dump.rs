@@ -1,9 +1,9 @@
 //! Copying an SQLite database while it is in use, and putting a copy in its place.
 
-use super::failed;
 use super::file::require_file;
+use super::to_database_error;
 use crate::database::DatabaseError;
-use crate::database::dump::beside;
+use crate::database::dump::sibling_path;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
@@ -19,15 +19,18 @@ const TRIES: u32 = 10;
 /// Copies the state of one moment; gives its schema. The copy has passed SQLite's own check.
 pub(in crate::database) fn dump(path: &Path, into: &Path) -> Result<i64, DatabaseError> {
     require_file(path)?;
-    let from = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| failed(&e))?;
-    from.busy_timeout(PATIENCE).map_err(|error| failed(&error))?;
-    let mut to = Connection::open(into).map_err(|error| failed(&error))?;
-    copy(&from, &mut to).map_err(|error| failed(&error))?;
+    let from = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .map_err(|e| to_database_error(&e))?;
+    from.busy_timeout(PATIENCE).map_err(|error| to_database_error(&error))?;
+    let mut to = Connection::open(into).map_err(|error| to_database_error(&error))?;
+    copy_pages(&from, &mut to).map_err(|error| to_database_error(&error))?;
     // One file that needs no other beside it.
-    let mode: String =
-        to.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).map_err(|error| failed(&error))?;
-    let check: String =
-        to.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| failed(&error))?;
+    let mode: String = to
+        .query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))
+        .map_err(|error| to_database_error(&error))?;
+    let check: String = to
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| to_database_error(&error))?;
     if mode != "delete" || check != "ok" {
         return Err(DatabaseError::Failed(format!("the copy of the database is damaged: {check}")));
     }
@@ -36,7 +39,7 @@ pub(in crate::database) fn dump(path: &Path, into: &Path) -> Result<i64, Databas
 
 /// All pages in one step: within one read transaction, for which no writer waits. Step by step, it would begin again
 /// with each commit of another process.
-fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
+fn copy_pages(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
     let backup = Backup::new(from, to)?;
     for _ in 0..TRIES {
         if backup.step(-1)? == StepResult::Done {
@@ -55,9 +58,9 @@ fn schema(connection: &Connection) -> Result<i64, DatabaseError> {
 }
 
 /// Refuses a database that somebody has open. One that is damaged is nobody's.
-pub(in crate::database) fn unused(path: &Path) -> Result<(), DatabaseError> {
-    match settle(path) {
-        Err(error) if busy(&error) => {
+pub(in crate::database) fn require_unused(path: &Path) -> Result<(), DatabaseError> {
+    match lock_exclusively(path) {
+        Err(error) if is_busy(&error) => {
             Err(DatabaseError::Failed(format!("{} is in use: stop the server first", path.display())))
         }
         _ => Ok(()),
@@ -66,7 +69,7 @@ pub(in crate::database) fn unused(path: &Path) -> Result<(), DatabaseError> {
 
 /// Takes the whole database for this process alone, and puts what is in its log into the file. Nothing has it open
 /// when the connection is given back, and nothing can open it until that is dropped.
-fn settle(path: &Path) -> rusqlite::Result<Connection> {
+fn lock_exclusively(path: &Path) -> rusqlite::Result<Connection> {
     if !is_database(path) {
         let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB);
         return Err(rusqlite::Error::SqliteFailure(error, None));
@@ -93,7 +96,7 @@ fn is_database(path: &Path) -> bool {
     read.is_ok() && (head.is_empty() || head == b"SQLite format 3\0")
 }
 
-fn busy(error: &rusqlite::Error) -> bool {
+fn is_busy(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
     error.sqlite_error_code().is_some_and(|code| [DatabaseBusy, DatabaseLocked].contains(&code))
 }
@@ -108,9 +111,9 @@ pub(in crate::database) fn replace(path: &Path, with: &Path) -> Result<(), Datab
     // Held until the rename, so that no server begins to write to the old one.
     let mut held = None;
     if path.exists() {
-        match settle(path) {
+        match lock_exclusively(path) {
             Ok(connection) => held = Some(connection),
-            Err(error) if busy(&error) => {
+            Err(error) if is_busy(&error) => {
                 return Err(DatabaseError::Failed(format!(
                     "{} is in use: stop the server first",
                     path.display()
@@ -119,13 +122,17 @@ pub(in crate::database) fn replace(path: &Path, with: &Path) -> Result<(), Datab
             // Damaged: its log belongs to nobody else either, and must not be taken for the new one's.
             Err(_) => {
                 for end in ["-wal", "-shm"] {
-                    let (from, to) = (joined(path, end), joined(&beside(path, "replaced"), end));
-                    step("keep the log of", renamed(&from, &to))?;
+                    let (from, to) =
+                        (append_suffix(path, end), append_suffix(&sibling_path(path, "replaced"), end));
+                    step("keep the log of", rename_if_present(&from, &to))?;
                 }
             }
         }
-        let kept = beside(path, "replaced");
-        step("keep the old database", removed(&kept).and_then(|()| std::fs::hard_link(path, &kept)))?;
+        let kept = sibling_path(path, "replaced");
+        step(
+            "keep the old database",
+            remove_if_present(&kept).and_then(|()| std::fs::hard_link(path, &kept)),
+        )?;
     }
     step("replace", std::fs::rename(with, path))?;
     drop(held);
@@ -133,21 +140,21 @@ pub(in crate::database) fn replace(path: &Path, with: &Path) -> Result<(), Datab
     step("keep the name of", File::open(folder).and_then(|folder| folder.sync_all()))
 }
 
-fn joined(path: &Path, end: &str) -> std::path::PathBuf {
+fn append_suffix(path: &Path, end: &str) -> std::path::PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
 }
 
-fn removed(path: &Path) -> std::io::Result<()> {
-    absent(std::fs::remove_file(path))
+fn remove_if_present(path: &Path) -> std::io::Result<()> {
+    ignore_missing(std::fs::remove_file(path))
 }
 
-fn renamed(from: &Path, to: &Path) -> std::io::Result<()> {
-    absent(std::fs::rename(from, to))
+fn rename_if_present(from: &Path, to: &Path) -> std::io::Result<()> {
+    ignore_missing(std::fs::rename(from, to))
 }
 
-fn absent(done: std::io::Result<()>) -> std::io::Result<()> {
+fn ignore_missing(done: std::io::Result<()>) -> std::io::Result<()> {
     match done {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         done => done,

@@ -1,8 +1,8 @@
 //! The file of an SQLite database: making it, opening it, bringing its schema up to date.
 
-use super::failed;
 use super::functions;
-use crate::database::migrate::{self, Applied, Migration};
+use super::to_database_error;
+use crate::database::migrate::{self, AppliedMigration, Migration};
 use crate::database::{DatabaseError, OpenMode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fmt::Display;
@@ -37,12 +37,12 @@ pub(super) fn open_writer(path: &Path, mode: OpenMode, now_us: i64) -> Result<Co
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        functions::add(&connection)?;
+        functions::register(&connection)?;
         Ok(connection)
     };
-    let mut connection = connect().map_err(|error| cannot_open(path, &error))?;
-    prepare_schema(&mut connection, mode, now_us).map_err(|error| at(path, error))?;
-    configure_writer(&connection).map_err(|error| cannot_open(path, &error))?;
+    let mut connection = connect().map_err(|error| open_error(path, &error))?;
+    prepare_schema(&mut connection, mode, now_us).map_err(|error| add_path(path, error))?;
+    configure_writer(&connection).map_err(|error| open_error(path, &error))?;
     Ok(connection)
 }
 
@@ -57,7 +57,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, DatabaseError> {
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
     };
-    connect().map_err(|error| cannot_open(path, &error))
+    connect().map_err(|error| open_error(path, &error))
 }
 
 /// Reads the whole file and says what is damaged. Beside those who work with it: this thread gets what they leave.
@@ -74,7 +74,7 @@ pub(super) fn check(path: &Path) -> Result<(), DatabaseError> {
     match found() {
         Ok(found) if found == "ok" => Ok(()),
         Ok(found) => Err(DatabaseError::Damaged(format!("sqlite: {}", found.trim().replace('\n', " ")))),
-        Err(error) => Err(failed(&error)),
+        Err(error) => Err(to_database_error(&error)),
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) fn require_file(path: &Path) -> Result<(), DatabaseError> {
 }
 
 fn prepare_schema(connection: &mut Connection, mode: OpenMode, now_us: i64) -> Result<(), DatabaseError> {
-    if connection.is_readonly("main").map_err(|error| failed(&error))? {
+    if connection.is_readonly("main").map_err(|error| to_database_error(&error))? {
         return Err(DatabaseError::Failed(
             "this user may not write to it: run as the user that the server runs as".into(),
         ));
@@ -123,20 +123,20 @@ fn prepare_schema(connection: &mut Connection, mode: OpenMode, now_us: i64) -> R
     match mode {
         OpenMode::Migrate => {
             // Before the first migration, so that a new file is never anything else.
-            write_ahead(connection)?;
+            enable_wal(connection)?;
             migrate_all(connection, now_us)
         }
         OpenMode::Existing => {
             // Before anything is changed: it may be another program's file.
-            migrate::require_current(applied(connection)?.as_deref(), Migration::sqlite_text)?;
-            write_ahead(connection)
+            migrate::require_current(load_applied(connection)?.as_deref(), Migration::sqlite_text)?;
+            enable_wal(connection)
         }
     }
 }
 
 /// Readers and the writer must not wait for each other.
 #[expect(clippy::disallowed_methods, reason = "a database is opened on a thread that may wait")]
-fn write_ahead(connection: &Connection) -> Result<(), DatabaseError> {
+fn enable_wal(connection: &Connection) -> Result<(), DatabaseError> {
     let mut left = BUSY;
     let change = || connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
     let mode = loop {
@@ -146,7 +146,7 @@ fn write_ahead(connection: &Connection) -> Result<(), DatabaseError> {
                 std::thread::sleep(AGAIN);
                 left = left.saturating_sub(AGAIN);
             }
-            outcome => break outcome.map_err(|error| failed(&error))?,
+            outcome => break outcome.map_err(|error| to_database_error(&error))?,
         }
     };
     if mode == "wal" {
@@ -158,23 +158,24 @@ fn write_ahead(connection: &Connection) -> Result<(), DatabaseError> {
 }
 
 /// `None` when there is no table of migrations.
-fn applied(connection: &Connection) -> Result<Option<Vec<Applied>>, DatabaseError> {
-    let query = || -> rusqlite::Result<Option<Vec<Applied>>> {
+fn load_applied(connection: &Connection) -> Result<Option<Vec<AppliedMigration>>, DatabaseError> {
+    let query = || -> rusqlite::Result<Option<Vec<AppliedMigration>>> {
         let exists = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'";
         if connection.query_row(exists, [], |row| row.get::<_, i64>(0))? == 0 {
             return Ok(None);
         }
         let mut statement =
             connection.prepare("SELECT version, checksum FROM schema_migrations ORDER BY version")?;
-        let line = |row: &rusqlite::Row<'_>| Ok(Applied { version: row.get(0)?, checksum: row.get(1)? });
+        let line =
+            |row: &rusqlite::Row<'_>| Ok(AppliedMigration { version: row.get(0)?, checksum: row.get(1)? });
         statement.query_map([], line)?.collect::<rusqlite::Result<_>>().map(Some)
     };
-    query().map_err(|error| failed(&error))
+    query().map_err(|error| to_database_error(&error))
 }
 
 fn migrate_all(connection: &mut Connection, now_us: i64) -> Result<(), DatabaseError> {
     // A migration may rebuild a table that others refer to; what it leaves behind is checked instead.
-    connection.pragma_update(None, "foreign_keys", false).map_err(|error| failed(&error))?;
+    connection.pragma_update(None, "foreign_keys", false).map_err(|error| to_database_error(&error))?;
     while migrate_one(connection, now_us)? {}
     Ok(())
 }
@@ -182,30 +183,36 @@ fn migrate_all(connection: &mut Connection, now_us: i64) -> Result<(), DatabaseE
 /// Applies the next migration; false when there is none left. Several processes may do this at once: who comes
 /// second waits for the lock and then finds the work done.
 fn migrate_one(connection: &mut Connection, now_us: i64) -> Result<bool, DatabaseError> {
-    if let Some(applied) = applied(connection)?
+    if let Some(applied) = load_applied(connection)?
         && migrate::pending(&applied, Migration::sqlite_text)?.is_empty()
     {
         return Ok(false);
     }
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(|error| failed(&error))?;
-    let applied = applied(&transaction)?.unwrap_or_default();
+        .map_err(|error| to_database_error(&error))?;
+    let applied = load_applied(&transaction)?.unwrap_or_default();
     let Some(next) = migrate::pending(&applied, Migration::sqlite_text)?.first() else {
         return Ok(false);
     };
     let failed_in = |what: &dyn Display| {
         DatabaseError::Failed(format!("migration {} ({}): {what}", next.version, next.name))
     };
-    if let Some(dangling) = run(&transaction, next, now_us).map_err(|error| failed_in(&error))? {
+    if let Some(dangling) =
+        run_migration_sql(&transaction, next, now_us).map_err(|error| failed_in(&error))?
+    {
         return Err(failed_in(&format!("{dangling}; nothing was changed")));
     }
-    transaction.commit().map_err(|error| failed(&error))?;
+    transaction.commit().map_err(|error| to_database_error(&error))?;
     Ok(true)
 }
 
 /// Applies a migration and notes it. Gives a sentence when rows then refer to others that are not there.
-fn run(connection: &Connection, migration: &Migration, now_us: i64) -> rusqlite::Result<Option<String>> {
+fn run_migration_sql(
+    connection: &Connection,
+    migration: &Migration,
+    now_us: i64,
+) -> rusqlite::Result<Option<String>> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, \
          checksum TEXT NOT NULL, applied_us INTEGER NOT NULL) STRICT",
@@ -223,12 +230,12 @@ fn run(connection: &Connection, migration: &Migration, now_us: i64) -> rusqlite:
     connection.prepare("PRAGMA foreign_key_check")?.query_map([], sentence)?.next().transpose()
 }
 
-fn cannot_open(path: &Path, error: &rusqlite::Error) -> DatabaseError {
-    at(path, DatabaseError::Failed(format!("{error} (its folder must be writable as well)")))
+fn open_error(path: &Path, error: &rusqlite::Error) -> DatabaseError {
+    add_path(path, DatabaseError::Failed(format!("{error} (its folder must be writable as well)")))
 }
 
 /// The same error with the file that it is about.
-fn at(path: &Path, error: DatabaseError) -> DatabaseError {
+fn add_path(path: &Path, error: DatabaseError) -> DatabaseError {
     let path = path.display();
     match error {
         DatabaseError::Schema(text) => DatabaseError::Schema(format!("{path}: {text}")),
@@ -245,7 +252,7 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         let apply = |version, sqlite| {
             let migration = Migration { version, name: "test", sqlite, postgres: "" };
-            run(&connection, &migration, 0).unwrap()
+            run_migration_sql(&connection, &migration, 0).unwrap()
         };
         let tables = "CREATE TABLE parents (id INTEGER PRIMARY KEY);
                       CREATE TABLE children (parent INTEGER REFERENCES parents (id));

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 ///
 /// `audit_link(previous, sequence, content)` is SHA-256 of its three arguments in a row, the number as eight bytes, the
 /// most significant first. On PostgreSQL the migration `audit_chain` makes the function of that name.
-pub(super) fn add(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("audit_link", 3, flags, |arguments: &Context<'_>| {
         let (previous, content) = (arguments.get_raw(0).as_blob()?, arguments.get_raw(2).as_blob()?);

@@ -1,7 +1,7 @@
 //! One SQLite file has one server: a lock on a file beside it says so.
 
 use crate::database::DatabaseError;
-use crate::database::dump::beside;
+use crate::database::dump::sibling_path;
 use crate::database::location::{self, Location};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -23,15 +23,15 @@ impl ServerLock {
     /// cannot be made.
     pub fn take(url: &str) -> Result<ServerLock, DatabaseError> {
         match location::parse(url)? {
-            Location::Sqlite(path) => take(&path).map(|file| ServerLock { _file: Some(file) }),
+            Location::Sqlite(path) => lock_file(&path).map(|file| ServerLock { _file: Some(file) }),
             Location::Postgres(..) => Ok(ServerLock { _file: None }),
         }
     }
 }
 
-fn take(path: &Path) -> Result<File, DatabaseError> {
-    let path = real(path);
-    let lock = beside(&path, "lock");
+fn lock_file(path: &Path) -> Result<File, DatabaseError> {
+    let path = resolve_links(path);
+    let lock = sibling_path(&path, "lock");
     let failed = |error: std::io::Error| {
         DatabaseError::Failed(format!("cannot make the lock {}: {error}", lock.display()))
     };
@@ -43,7 +43,7 @@ fn take(path: &Path) -> Result<File, DatabaseError> {
     let mut file = options.open(&lock).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(taken(&path, file)),
+        Err(TryLockError::WouldBlock) => return Err(taken_error(&path, file)),
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
@@ -51,11 +51,11 @@ fn take(path: &Path) -> Result<File, DatabaseError> {
 }
 
 /// The path without symbolic links: two names of one file have one lock.
-fn real(path: &Path) -> PathBuf {
+fn resolve_links(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-fn taken(path: &Path, mut file: File) -> DatabaseError {
+fn taken_error(path: &Path, mut file: File) -> DatabaseError {
     let mut by = String::new();
     let _ = file.read_to_string(&mut by);
     DatabaseError::Failed(format!(

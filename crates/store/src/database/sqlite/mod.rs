@@ -15,27 +15,27 @@ use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
 use crate::database::signal::Signals;
 use crate::database::{Batch, DatabaseError, OpenMode, Row, Statement, Value};
-use reader::LaneReaders;
+use reader::SqliteReaders;
 use rusqlite::ErrorCode;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use writer::Writer;
+use writer::SqliteWriter;
 
 /// An open SQLite database; clones share it.
 #[derive(Clone)]
 pub struct Sqlite {
-    inner: Arc<Inner>,
+    inner: Arc<SqliteInner>,
 }
 
-struct Inner {
+struct SqliteInner {
     path: PathBuf,
     damage: Damage,
     lanes: Lanes,
-    keys: LaneReaders,
-    scans: LaneReaders,
-    writer: Writer,
+    keys: SqliteReaders,
+    scans: SqliteReaders,
+    writer: SqliteWriter,
     signals: Signals,
 }
 
@@ -61,13 +61,13 @@ impl Sqlite {
     ) -> Result<Self, DatabaseError> {
         let signals = Signals::default();
         let connection = file::open_writer(path, mode, now_us)?;
-        let writer = Writer::start(connection, signals.clone())?;
+        let writer = SqliteWriter::start(connection, signals.clone())?;
         let (keys, scans) = Readers::split(readers.sqlite);
         let lanes = Lanes::new(&readers, scans);
-        let keys = LaneReaders::start(path, "keys", keys)?;
-        let scans = LaneReaders::start(path, "scans", scans)?;
+        let keys = SqliteReaders::start(path, "keys", keys)?;
+        let scans = SqliteReaders::start(path, "scans", scans)?;
         let (path, damage) = (path.to_owned(), Damage::default());
-        Ok(Sqlite { inner: Arc::new(Inner { path, damage, lanes, keys, scans, writer, signals }) })
+        Ok(Sqlite { inner: Arc::new(SqliteInner { path, damage, lanes, keys, scans, writer, signals }) })
     }
 
     pub(super) fn lanes(&self) -> &Lanes {
@@ -150,14 +150,16 @@ pub(super) fn bind(statement: &mut rusqlite::Statement<'_>, values: &[Value]) ->
         if matches!(value, Value::Text(text) if text.contains('\0')) {
             return Err(DatabaseError::Failed("text with the character NUL cannot be kept".into()));
         }
-        statement.raw_bind_parameter(position, Bound(value)).map_err(|error| failed(&error))?;
+        statement
+            .raw_bind_parameter(position, BoundValue(value))
+            .map_err(|error| to_database_error(&error))?;
     }
     Ok(())
 }
 
-struct Bound<'a>(&'a Value);
+struct BoundValue<'a>(&'a Value);
 
-impl rusqlite::ToSql for Bound<'_> {
+impl rusqlite::ToSql for BoundValue<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self.0 {
             Value::Null => ValueRef::Null,
@@ -170,7 +172,7 @@ impl rusqlite::ToSql for Bound<'_> {
 }
 
 /// An error of SQLite, for the log. Its texts name tables and columns, never values.
-pub(super) fn failed(error: &rusqlite::Error) -> DatabaseError {
+pub(super) fn to_database_error(error: &rusqlite::Error) -> DatabaseError {
     let text = format!("sqlite: {error}");
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => DatabaseError::Damaged(text),

@@ -1,8 +1,8 @@
 //! Reader threads: long-lived, each with a connection and its prepared statements. Each lane has threads of its own.
 
 use super::file::open_reader;
-use super::{bind, failed};
-use crate::database::ended::Ended;
+use super::{bind, to_database_error};
+use crate::database::task_end::TaskEnd;
 use crate::database::{DatabaseError, Row, Statement, Value};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode};
@@ -19,22 +19,22 @@ const STEPS: i32 = 2_000;
 const BRIEF: u32 = 100;
 
 /// Questions about one state of the database, and who waits for the answers.
-struct Job {
+struct ReadJob {
     statements: Vec<Statement>,
     /// After how many looks it is given up.
     budget: Option<u32>,
     /// Set when nobody waits for the answer any more.
     gone: Arc<AtomicBool>,
-    reply: oneshot::Sender<Answers>,
+    reply: oneshot::Sender<ReadResult>,
 }
 
 /// The rows of each statement.
-type Answers = Result<Vec<Vec<Row>>, DatabaseError>;
+type ReadResult = Result<Vec<Vec<Row>>, DatabaseError>;
 
 /// Says, when it is dropped, that nobody waits any more: the reader then ends the question.
-struct Waiting(Arc<AtomicBool>);
+struct CancelOnDrop(Arc<AtomicBool>);
 
-impl Drop for Waiting {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -43,24 +43,24 @@ impl Drop for Waiting {
 /// The questions that wait. Of std, because the readers are threads and the askers are tasks, which never wait
 /// here: they hold the lock for one push.
 #[derive(Default)]
-struct Queue {
-    state: Mutex<State>,
+struct ReadQueue {
+    state: Mutex<ReadQueueState>,
     arrived: Condvar,
     /// Set when the database is closed: what is read then ends.
     ending: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
-struct State {
-    jobs: VecDeque<Job>,
+struct ReadQueueState {
+    jobs: VecDeque<ReadJob>,
     closed: bool,
 }
 
-impl Queue {
-    fn push(&self, job: Job, first: bool) -> Result<(), DatabaseError> {
+impl ReadQueue {
+    fn push(&self, job: ReadJob, first: bool) -> Result<(), DatabaseError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
-            return Err(closed());
+            return Err(closed_error());
         }
         if first {
             state.jobs.push_front(job)
@@ -73,7 +73,7 @@ impl Queue {
     }
 
     /// Waits for the next job; `None` when the queue is closed and empty.
-    fn pop(&self) -> Option<Job> {
+    fn pop(&self) -> Option<ReadJob> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self
             .arrived
@@ -90,20 +90,20 @@ impl Queue {
 }
 
 /// The reader threads of one lane.
-pub(super) struct LaneReaders {
-    queue: Arc<Queue>,
-    ended: Ended,
+pub(super) struct SqliteReaders {
+    queue: Arc<ReadQueue>,
+    ended: TaskEnd,
 }
 
-impl Drop for LaneReaders {
+impl Drop for SqliteReaders {
     fn drop(&mut self) {
         self.queue.close();
     }
 }
 
-impl LaneReaders {
+impl SqliteReaders {
     pub(super) fn start(path: &Path, name: &str, threads: u32) -> Result<Self, DatabaseError> {
-        let readers = LaneReaders { queue: Arc::default(), ended: Ended::new(threads) };
+        let readers = SqliteReaders { queue: Arc::default(), ended: TaskEnd::new(threads) };
         for number in 0..threads {
             let mut connection = open_reader(path)?;
             let queue = readers.queue.clone();
@@ -122,7 +122,7 @@ impl LaneReaders {
     }
 
     /// Reads all statements at one moment. When the caller stops waiting, the reading ends.
-    pub(super) async fn read(&self, statements: Vec<Statement>, brief: bool) -> Answers {
+    pub(super) async fn read(&self, statements: Vec<Statement>, brief: bool) -> ReadResult {
         self.ask(statements, brief.then_some(BRIEF), false).await
     }
 
@@ -132,11 +132,11 @@ impl LaneReaders {
         self.ask(vec![one], None, true).await.map(drop)
     }
 
-    async fn ask(&self, statements: Vec<Statement>, budget: Option<u32>, first: bool) -> Answers {
+    async fn ask(&self, statements: Vec<Statement>, budget: Option<u32>, first: bool) -> ReadResult {
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting(Arc::default());
-        self.queue.push(Job { statements, budget, gone: waiting.0.clone(), reply }, first)?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        let waiting = CancelOnDrop(Arc::default());
+        self.queue.push(ReadJob { statements, budget, gone: waiting.0.clone(), reply }, first)?;
+        answer.await.unwrap_or_else(|_| Err(closed_error()))
     }
 
     pub(super) async fn close(&self) {
@@ -145,12 +145,12 @@ impl LaneReaders {
     }
 }
 
-fn closed() -> DatabaseError {
+fn closed_error() -> DatabaseError {
     DatabaseError::Failed("the database is closed".into())
 }
 
-fn serve(connection: &mut Connection, queue: &Queue) {
-    while let Some(Job { statements, budget, gone, reply }) = queue.pop() {
+fn serve(connection: &mut Connection, queue: &ReadQueue) {
+    while let Some(ReadJob { statements, budget, gone, reply }) = queue.pop() {
         if reply.is_closed() {
             continue;
         }
@@ -163,43 +163,43 @@ fn serve(connection: &mut Connection, queue: &Queue) {
         };
         let answers = match connection.progress_handler(STEPS, Some(is_over)) {
             Ok(()) => answer(connection, &statements),
-            Err(error) => Err(failed(&error)),
+            Err(error) => Err(to_database_error(&error)),
         };
         // A send can only fail when nobody waits for the answer any more.
         drop(reply.send(answers));
     }
 }
 
-fn answer(connection: &Connection, statements: &[Statement]) -> Answers {
+fn answer(connection: &Connection, statements: &[Statement]) -> ReadResult {
     // One statement sees one moment by itself.
     let snapshot = (statements.len() > 1).then(|| connection.unchecked_transaction()).transpose();
     // Ends by rolling back when it is dropped, which for a reader is the same as a commit.
-    let _snapshot = snapshot.map_err(|error| failed(&error))?;
+    let _snapshot = snapshot.map_err(|error| to_database_error(&error))?;
     statements.iter().map(|statement| query(connection, statement.sql, &statement.values)).collect()
 }
 
 fn query(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<Row>, DatabaseError> {
-    let mut statement = connection.prepare_cached(sql).map_err(|error| failed(&error))?;
+    let mut statement = connection.prepare_cached(sql).map_err(|error| to_database_error(&error))?;
     bind(&mut statement, values)?;
     let width = statement.column_count();
     let mut rows = statement.raw_query();
     let mut answer = Vec::new();
-    while let Some(row) = rows.next().map_err(|error| stopped(&error))? {
+    while let Some(row) = rows.next().map_err(|error| read_error(&error))? {
         let cells = (0..width).map(|column| cell(row, column)).collect::<Result<_, _>>()?;
         answer.push(Row::new(cells));
     }
     Ok(answer)
 }
 
-fn stopped(error: &rusqlite::Error) -> DatabaseError {
+fn read_error(error: &rusqlite::Error) -> DatabaseError {
     match error.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => DatabaseError::Slow { seconds: 0 },
-        _ => failed(error),
+        _ => to_database_error(error),
     }
 }
 
 fn cell(row: &rusqlite::Row<'_>, column: usize) -> Result<Value, DatabaseError> {
-    match row.get_ref(column).map_err(|error| failed(&error))? {
+    match row.get_ref(column).map_err(|error| to_database_error(&error))? {
         ValueRef::Null => Ok(Value::Null),
         ValueRef::Integer(value) => Ok(Value::Int(value)),
         ValueRef::Text(bytes) => String::from_utf8(bytes.to_vec())

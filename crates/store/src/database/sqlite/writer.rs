@@ -3,10 +3,10 @@
 //! A durable commit costs milliseconds, whatever is in it. While one is under way the next batches gather, so
 //! that the more callers there are, the larger the groups become.
 
-use super::{bind, failed};
-use crate::database::counts::{Counts, WriteCounts};
-use crate::database::ended::Ended;
+use super::{bind, to_database_error};
+use crate::database::counts::{WriteCounters, WriteCounts};
 use crate::database::signal::Signals;
+use crate::database::task_end::TaskEnd;
 use crate::database::{Batch, DatabaseError, Statement};
 use rusqlite::Connection;
 use rusqlite::ffi;
@@ -22,32 +22,33 @@ const WAITING: usize = 4096;
 /// How often an idle writer looks whether another process wrote.
 const LOOK: Duration = Duration::from_millis(200);
 
-type Outcome = Result<(), DatabaseError>;
+type BatchResult = Result<(), DatabaseError>;
 
 /// A batch and who waits for its outcome.
-struct Order {
+struct SqliteWriteRequest {
     batch: Batch,
-    reply: oneshot::Sender<Outcome>,
+    reply: oneshot::Sender<BatchResult>,
     /// Its place in the queue, given back when it leaves.
     _place: OwnedSemaphorePermit,
 }
 
 /// The writer thread.
-pub(super) struct Writer {
+pub(super) struct SqliteWriter {
     /// `None` once closed. The lock is held for one push, and never across an await.
-    orders: Mutex<Option<Sender<Order>>>,
+    orders: Mutex<Option<Sender<SqliteWriteRequest>>>,
     places: Arc<Semaphore>,
-    counts: Counts,
-    ended: Ended,
+    counts: WriteCounters,
+    ended: TaskEnd,
 }
 
-impl Writer {
+impl SqliteWriter {
     pub(super) fn start(connection: Connection, signals: Signals) -> Result<Self, DatabaseError> {
         let (sender, receiver) = mpsc::channel();
-        let ended = Ended::new(1);
+        let ended = TaskEnd::new(1);
         let guard = ended.guard();
-        let counts = Counts::default();
-        let mut desk = Desk { seen: data_version(&connection)?, connection, signals, counts: counts.clone() };
+        let counts = WriteCounters::default();
+        let mut desk =
+            SqliteWriteLoop { seen: data_version(&connection)?, connection, signals, counts: counts.clone() };
         std::thread::Builder::new()
             .name("sqlite-write".into())
             .spawn(move || {
@@ -57,23 +58,23 @@ impl Writer {
             })
             .map_err(|error| DatabaseError::Failed(format!("cannot start a thread: {error}")))?;
         let places = Arc::new(Semaphore::new(WAITING));
-        Ok(Writer { orders: Mutex::new(Some(sender)), places, counts, ended })
+        Ok(SqliteWriter { orders: Mutex::new(Some(sender)), places, counts, ended })
     }
 
     pub(super) fn write_counts(&self) -> WriteCounts {
         self.counts.write_counts()
     }
 
-    pub(super) async fn apply(&self, batch: Batch) -> Outcome {
-        let place = self.places.clone().acquire_owned().await.map_err(|_| closed())?;
+    pub(super) async fn apply(&self, batch: Batch) -> BatchResult {
+        let place = self.places.clone().acquire_owned().await.map_err(|_| closed_error())?;
         let (reply, outcome) = oneshot::channel();
-        self.push(Order { batch, reply, _place: place })?;
-        outcome.await.unwrap_or_else(|_| Err(closed()))
+        self.push(SqliteWriteRequest { batch, reply, _place: place })?;
+        outcome.await.unwrap_or_else(|_| Err(closed_error()))
     }
 
-    fn push(&self, order: Order) -> Outcome {
+    fn push(&self, order: SqliteWriteRequest) -> BatchResult {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.as_ref().ok_or_else(closed)?.send(order).map_err(|_| closed())
+        orders.as_ref().ok_or_else(closed_error)?.send(order).map_err(|_| closed_error())
     }
 
     /// Lets in no more batches, and waits until those that were let in are done.
@@ -84,27 +85,27 @@ impl Writer {
     }
 }
 
-fn closed() -> DatabaseError {
+fn closed_error() -> DatabaseError {
     DatabaseError::Failed("the database is closed".into())
 }
 
 /// What the thread works with.
-struct Desk {
+struct SqliteWriteLoop {
     connection: Connection,
     signals: Signals,
-    counts: Counts,
+    counts: WriteCounters,
     /// `data_version` when last looked at. On this connection it changes only by what other processes commit.
     seen: i64,
 }
 
 /// A committed group: what became of each batch, and whether another process wrote before it.
-struct Done {
-    outcomes: Vec<Outcome>,
+struct CommittedGroup {
+    outcomes: Vec<BatchResult>,
     foreign: bool,
 }
 
-impl Desk {
-    fn work(&mut self, orders: &Receiver<Order>) {
+impl SqliteWriteLoop {
+    fn work(&mut self, orders: &Receiver<SqliteWriteRequest>) {
         loop {
             match orders.recv_timeout(LOOK) {
                 Ok(first) => {
@@ -118,10 +119,10 @@ impl Desk {
         }
     }
 
-    fn answer(&mut self, group: Vec<Order>) {
+    fn answer(&mut self, group: Vec<SqliteWriteRequest>) {
         let outcomes = match self.commit(&group) {
             Ok(done) => {
-                self.tell(&group, &done);
+                self.notify(&group, &done);
                 done.outcomes
             }
             Err(error) => {
@@ -142,19 +143,19 @@ impl Desk {
     }
 
     /// One transaction for the group. An error means that none of it is known to be kept.
-    fn commit(&mut self, group: &[Order]) -> Result<Done, DatabaseError> {
+    fn commit(&mut self, group: &[SqliteWriteRequest]) -> Result<CommittedGroup, DatabaseError> {
         self.execute("BEGIN IMMEDIATE")?;
         let version = data_version(&self.connection)?;
         let outcomes = group.iter().map(|order| self.batch(&order.batch)).collect::<Result<_, _>>()?;
         self.execute("COMMIT")?;
-        self.counts.committed(group.len());
+        self.counts.add_commit(group.len());
         let foreign = version != self.seen;
         self.seen = version;
-        Ok(Done { outcomes, foreign })
+        Ok(CommittedGroup { outcomes, foreign })
     }
 
     /// The inner result is the batch's own; the outer one fails when the whole transaction is lost.
-    fn batch(&self, batch: &Batch) -> Result<Outcome, DatabaseError> {
+    fn batch(&self, batch: &Batch) -> Result<BatchResult, DatabaseError> {
         self.execute("SAVEPOINT batch")?;
         let run = |(number, statement)| self.statement(number, statement);
         let outcome = batch.statements.iter().enumerate().try_for_each(run);
@@ -172,10 +173,11 @@ impl Desk {
         Ok(outcome)
     }
 
-    fn statement(&self, number: usize, statement: &Statement) -> Outcome {
-        let mut prepared = self.connection.prepare_cached(statement.sql).map_err(|error| failed(&error))?;
+    fn statement(&self, number: usize, statement: &Statement) -> BatchResult {
+        let mut prepared =
+            self.connection.prepare_cached(statement.sql).map_err(|error| to_database_error(&error))?;
         bind(&mut prepared, &statement.values)?;
-        let rows = prepared.raw_execute().map_err(|error| refused(number, &error))?;
+        let rows = prepared.raw_execute().map_err(|error| refusal_error(number, &error))?;
         match u64::try_from(rows).unwrap_or(u64::MAX) {
             1 => Ok(()),
             rows if statement.exactly_one => Err(DatabaseError::Unmet { statement: number, rows }),
@@ -185,7 +187,7 @@ impl Desk {
 
     fn execute(&self, sql: &'static str) -> Result<(), DatabaseError> {
         let run = || self.connection.prepare_cached(sql)?.execute([]).map(drop);
-        run().map_err(|error| failed(&error))
+        run().map_err(|error| to_database_error(&error))
     }
 
     /// After an error: no transaction may be left open, or nothing would be written ever again.
@@ -197,12 +199,13 @@ impl Desk {
         }
     }
 
-    fn tell(&self, group: &[Order], done: &Done) {
+    fn notify(&self, group: &[SqliteWriteRequest], done: &CommittedGroup) {
         if done.foreign {
-            return self.signals.everything();
+            return self.signals.wake_all();
         }
         let outcomes = group.iter().zip(&done.outcomes);
-        self.signals.tell(&Batch::kept(outcomes.map(|(order, outcome)| (&order.batch, outcome.is_ok()))));
+        self.signals
+            .wake(&Batch::committed_topics(outcomes.map(|(order, outcome)| (&order.batch, outcome.is_ok()))));
     }
 
     fn look(&mut self) {
@@ -210,7 +213,7 @@ impl Desk {
             Ok(version) if version == self.seen => {}
             Ok(version) => {
                 self.seen = version;
-                self.signals.everything();
+                self.signals.wake_all();
             }
             Err(error) => tracing::error!(error = error.to_string(), "cannot see whether others wrote"),
         }
@@ -219,16 +222,16 @@ impl Desk {
 
 fn data_version(connection: &Connection) -> Result<i64, DatabaseError> {
     let query = || connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0));
-    query().map_err(|error: rusqlite::Error| failed(&error))
+    query().map_err(|error: rusqlite::Error| to_database_error(&error))
 }
 
-fn refused(statement: usize, error: &rusqlite::Error) -> DatabaseError {
+fn refusal_error(statement: usize, error: &rusqlite::Error) -> DatabaseError {
     const TAKEN: [i32; 3] =
         [ffi::SQLITE_CONSTRAINT_PRIMARYKEY, ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTRAINT_ROWID];
     match error {
         rusqlite::Error::SqliteFailure(code, _) if TAKEN.contains(&code.extended_code) => {
             DatabaseError::Taken { statement }
         }
-        other => failed(other),
+        other => to_database_error(other),
     }
 }

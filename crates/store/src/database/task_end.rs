@@ -3,29 +3,29 @@
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Tells when some workers have ended: each of them holds an [`EndGuard`].
+/// Tells when some workers have ended: each of them holds an [`TaskGuard`].
 #[derive(Clone)]
-pub(super) struct Ended {
+pub(super) struct TaskEnd {
     gone: Arc<Semaphore>,
     workers: u32,
 }
 
 /// Says that its worker has ended, however it did.
-pub(super) struct EndGuard(Arc<Semaphore>);
+pub(super) struct TaskGuard(Arc<Semaphore>);
 
-impl Drop for EndGuard {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.add_permits(1);
     }
 }
 
-impl Ended {
+impl TaskEnd {
     pub(super) fn new(workers: u32) -> Self {
-        Ended { gone: Arc::new(Semaphore::new(0)), workers }
+        TaskEnd { gone: Arc::new(Semaphore::new(0)), workers }
     }
 
-    pub(super) fn guard(&self) -> EndGuard {
-        EndGuard(self.gone.clone())
+    pub(super) fn guard(&self) -> TaskGuard {
+        TaskGuard(self.gone.clone())
     }
 
     /// Waits until all workers have ended; any number of times, by any number of callers.
