@@ -1,4 +1,4 @@
-//! Work on many bytes, which keeps nobody else waiting.
+//! Work on large values, on separate threads.
 
 use crate::database::DatabaseError;
 use crate::{Error, Result};
@@ -6,17 +6,17 @@ use std::num::NonZero;
 use std::sync::LazyLock;
 use tokio::sync::Semaphore;
 
-/// From how many bytes on something is large.
+/// The size from which a value counts as large, in bytes.
 const LARGE: usize = 256 << 10;
 
-/// How much of it is done at once: half of the cores stay free for what is short.
+/// Bounds the work at one time: half of the cores stay free for short requests.
 static PLACES: LazyLock<Semaphore> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     Semaphore::new((cores / 2).max(1))
 });
 
-/// Reads or writes JSON of so many bytes. With many, it does so on a thread of its own: on the runtime's threads, everybody
-/// else would wait for it.
+/// Runs work on a value of `bytes` bytes. Large values are handled on a separate thread, because they would block the
+/// tasks of the runtime.
 ///
 /// # Errors
 /// [`Error::Database`] when the work panics.

@@ -1,4 +1,4 @@
-//! The change feed: what happened in an organization, gapless and in commit order.
+//! The change feed of an organization: without gaps and in the order of commits.
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, ViewSessions};
@@ -11,20 +11,20 @@ use domain::ids::OrganizationId;
 use domain::session::{FeedLine, Kind, SessionKey, What};
 use domain::time::Micros;
 
-/// A stretch of the change feed.
+/// A page of the change feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedPage {
     /// In the order of their sequence.
     pub lines: Vec<FeedLine>,
-    /// The newest sequence there is; what a reader that has no lines yet goes on from.
+    /// The newest sequence. A reader without entries continues from here.
     pub latest: i64,
 }
 
 impl Store {
-    /// The lines after a position, at most `limit`.
+    /// The entries after a position, at most `limit`.
     ///
     /// # Errors
-    /// [`Refusal::Resync`] when lines after that position are no longer kept.
+    /// [`Refusal::Resync`] when entries after that position were deleted.
     pub async fn list_changes(
         &self,
         granted: &Granted<ViewSessions>,
@@ -34,7 +34,7 @@ impl Store {
         let lines = "SELECT sequence, kind, session_us, session_tail, revision, what, at_us FROM changes
                      WHERE organization = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
         let counters = "SELECT sequence, pruned FROM counters WHERE organization = $1";
-        // In one snapshot: a reader that goes on from `latest` must have been given all lines up to it.
+        // In one snapshot: a reader that continues from `latest` must have received all entries up to it.
         let both = vec![(lines, values![after, limit]), (counters, values![])];
         let [rows, counters] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
         let (latest, pruned) = match counters.first() {
@@ -48,8 +48,8 @@ impl Store {
         Ok(FeedPage { lines, latest })
     }
 
-    /// Forgets lines that are older than `before`, up to the first one that is not: an import brings lines that are
-    /// old when they are new, and they must not take the young ones before them along.
+    /// Deletes entries that are older than `before`, up to the first one that is not. An import writes entries with
+    /// old times, and deleting by time alone would delete younger entries before them.
     pub async fn prune_changes(&self, system: &System, before: Micros) -> Result<()> {
         let sql = "SELECT c.organization FROM counters c
                    WHERE EXISTS (SELECT 1 FROM changes f WHERE f.organization = c.organization

@@ -1,8 +1,7 @@
-//! Where sessions are kept and who may touch them.
+//! Stores sessions and checks access to them.
 //!
-//! This is the only crate that says SQL. Two things hold for all of it: nothing is read or written without a
-//! proof of the right to ([`access`]), and every change is a batch that happens as a whole or not at all
-//! ([`database`]). A statement is written once, for SQLite and PostgreSQL.
+//! This is the only crate with SQL. Every read and write takes a grant ([`access`]), and every change is a batch that
+//! is written as a whole or not at all ([`database`]). Each statement is written once, for SQLite and PostgreSQL.
 
 pub mod access;
 mod agents;
@@ -62,50 +61,50 @@ use domain::time::Micros;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// Why the store did not do what was asked.
+/// Why the store did not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A rule stands against it.
+    /// A rule forbids it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The credential is unknown, expired or revoked, or its principal may not act: nobody is told which.
+    /// The credential is unknown, expired or revoked, or its principal may not act. The caller is not told which.
     #[error("missing or invalid credentials")]
     Unauthenticated,
-    /// What was decided on has changed meanwhile: load, decide and apply again.
+    /// The data has changed since it was loaded: load, decide and apply again.
     #[error("changed meanwhile")]
     Stale,
-    /// The database failed; the text is for the log.
+    /// The database failed. The text is for the log.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-/// The result of everything here.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// All that is kept. Cheap to clone.
+/// The store. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     database: Database,
-    /// The newest creation time given out, for each organization and kind: while the clock stands still, or
-    /// goes back, new sessions take the microseconds after it instead of trying taken ones one by one.
+    /// The newest creation time for each organization and kind. While the clock stands still or goes back, new
+    /// sessions use the microseconds after it, instead of trying taken times one by one.
     newest: Arc<Mutex<HashMap<(OrganizationId, Kind), Micros>>>,
-    /// How long keys are good at most, whatever they say.
+    /// The maximum age and idle time of keys.
     key_limits: KeyLimits,
 }
 
 impl Store {
-    /// A store in an open database.
+    /// A store on an open database.
     pub fn new(database: Database) -> Store {
         Store { database, newest: Arc::default(), key_limits: KeyLimits::default() }
     }
 
-    /// The same store, which refuses keys that are older, or were unused for longer, than these limits allow.
+    /// The same store, with a maximum age and idle time of keys.
     #[must_use]
     pub fn limiting_keys(self, key_limits: KeyLimits) -> Store {
         Store { key_limits, ..self }
     }
 
-    /// The database itself: to watch its signals, ask whether it answers, and close it.
+    /// The database: for its signals, its state, and to close it.
     pub fn database(&self) -> &Database {
         &self.database
     }

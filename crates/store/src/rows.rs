@@ -1,4 +1,4 @@
-//! Between rows and the domain's types.
+//! Conversions between rows and the domain's types.
 
 use crate::blocking::run_by_size;
 use crate::database::{Batch, DatabaseError, Row, Statement, Value};
@@ -47,7 +47,7 @@ pub(crate) fn any_rows(sql: &'static str, values: Vec<Value>) -> Statement {
     Statement { sql, values, exactly_one: false }
 }
 
-/// A statement that must change one row, or else the batch is undone.
+/// A statement that must change exactly one row; otherwise the batch is rolled back.
 pub(crate) fn one_row(sql: &'static str, values: Vec<Value>) -> Statement {
     Statement { sql, values, exactly_one: true }
 }
@@ -58,30 +58,29 @@ pub(crate) fn batch<const N: usize>(locks: [OrganizationId; N], statements: Vec<
     Batch { locks, statements, ..Batch::default() }
 }
 
-/// What a word in the store means. A word that is not known was written by a newer version: better an error than
-/// a guess.
+/// Parses a word that the store uses. A newer version wrote an unknown word: an error is better than a guess.
 pub(crate) fn parse_word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
     parse(text)
         .ok_or_else(|| Error::Database(DatabaseError::Failed(format!("unknown word {text:?} in the store"))))
 }
 
-/// A time column that may be NULL.
+/// A time; NULL is `None`.
 pub(crate) fn maybe_time(row: &Row, column: usize) -> Result<Option<Micros>> {
     Ok(row.maybe_int(column)?.map(Micros))
 }
 
-/// A column of scopes; NULL is no bound.
+/// A column of scopes; NULL means no limit.
 pub(crate) fn maybe_scopes(row: &Row, column: usize) -> Result<Option<Scopes>> {
     let text = row.maybe_text(column)?;
     text.map(|text| parse_word(&text, |text| Scopes::parse(text.split_whitespace()))).transpose()
 }
 
-/// Scopes as they are kept.
+/// Scopes as they are stored.
 pub(crate) fn format_scopes(scopes: Option<Scopes>) -> Option<String> {
     scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "))
 }
 
-/// Four columns: when something ended, why, by whom, and what that was judged by.
+/// Four columns: when something ended, why, who ended it, and the evidence.
 pub(crate) fn read_ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)>> {
     let (Some(at), Some(reason)) = (row.maybe_int(column)?, row.maybe_text(column + 1)?) else {
         return Ok(None);
@@ -94,11 +93,11 @@ pub(crate) fn read_ending(row: &Row, column: usize) -> Result<Option<(Micros, En
     )))
 }
 
-/// After how many bytes of rows with JSON in them a page ends, whatever number of rows was asked for. A row is as large
-/// as what a client once sent.
+/// The size in bytes at which a page of rows with JSON ends, whatever its limit. A client decides how large such a
+/// row is.
 pub(crate) const MAX_PAGE_BYTES: i64 = 4 << 20;
 
-/// Reads rows; see [`aside`].
+/// Reads rows; see [`run_by_size`].
 pub(crate) async fn read_rows<T: Send + 'static>(
     rows: Vec<Row>,
     read: impl Fn(&Row) -> Result<T> + Send + 'static,
@@ -107,18 +106,18 @@ pub(crate) async fn read_rows<T: Send + 'static>(
     run_by_size(bytes, move || rows.iter().map(read).collect()).await?
 }
 
-/// What is kept as JSON. Everything that is written here can be written as JSON.
+/// The JSON text of a value. Every type that is stored here can be written as JSON.
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| json_error(&error))
 }
 
-/// What was kept as JSON.
+/// Parses a JSON column.
 pub(crate) fn parse_json<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T> {
     serde_json::from_str(row.text_ref(column)?).map_err(|error| json_error(&error))
 }
 
 fn json_error(error: &serde_json::Error) -> Error {
-    // Only its kind and place: its text may quote what is kept.
+    // Only the kind and the position: the error's own text may quote stored data.
     let place = format!("{:?} at {}:{}", error.classify(), error.line(), error.column());
     Error::Database(DatabaseError::Failed(format!("JSON in the store: {place}")))
 }
@@ -136,7 +135,7 @@ pub(crate) fn like_pattern(text: &str) -> String {
     pattern
 }
 
-/// What an offset gave, with the total that a second statement counted.
+/// A page at an offset. `total` is the result of a second statement, which counts.
 pub(crate) fn list_page<T>(items: Vec<T>, total: &[Row], offset: u64) -> Result<Listed<T>> {
     let total = total.first().map_or(Ok(0), |row| row.int(0))?;
     let total = u64::try_from(total).unwrap_or(0);

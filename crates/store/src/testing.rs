@@ -1,6 +1,6 @@
-//! Databases for tests: fresh, migrated, and gone when dropped.
+//! Databases for tests: fresh, migrated, and deleted when dropped.
 //!
-//! PostgreSQL tests run when `TENURE_TEST_POSTGRES` names a server (`scripts/postgres start DIR` makes one and
+//! PostgreSQL tests run when `TENURE_TEST_POSTGRES` names a server (`scripts/postgres start DIR` starts one and
 //! prints its URL). Without it they are skipped, except in CI, where a skipped test would look like a passed one.
 
 use crate::access::ViewSessions;
@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-/// The rows or the total of a list of agent sessions, of one organization or of the account: for load programs, which
-/// say what each costs. Gives how many rows there were, or the total.
+/// Runs one query of a list of agent sessions, for load programs that measure each. Returns the number of rows, or
+/// the total.
 ///
 /// # Errors
-/// Those of the database.
+/// [`crate::Error::Database`].
 pub async fn part_of_list(
     store: &Store,
     reach: &Reached,
@@ -48,35 +48,35 @@ pub async fn part_of_list(
     }
 }
 
-/// Loses what requests with an idempotency key were answered, as a server does that dies before it has kept that. What
-/// stays is what they have made.
+/// Deletes the responses that are stored for idempotency keys, but keeps what the requests created. A server that
+/// dies before it stores a response leaves the same state.
 ///
 /// # Errors
-/// Those of the database.
+/// [`crate::Error::Database`].
 pub async fn lose_answers(store: &Store) -> Result<()> {
     let sql = "UPDATE idempotency SET status = NULL, headers = NULL, body = NULL, created_us = 0";
     Ok(store.database.apply(batch([], vec![any_rows(sql, Vec::new())])).await?)
 }
 
-/// Whose sessions are listed.
+/// The sessions that are listed.
 #[derive(Debug, Clone)]
 pub enum Reached {
-    /// One organization's.
+    /// Those of one organization.
     Organization(Granted<ViewSessions>),
-    /// Everybody's.
+    /// Those of all organizations.
     Account(GrantedAccount<ViewSessions>),
 }
 
-/// A part of what a list answers.
+/// One query of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// What stands on the page, with the sessions' bodies.
+    /// The rows of the page, with the sessions' bodies.
     Rows = 0,
-    /// How many there are.
+    /// The total.
     Total = 1,
 }
 
-/// A scan that never ends, in the words of each database.
+/// A scan that never ends, for each database.
 pub struct Endless {
     /// For SQLite.
     pub sqlite: &'static str,
@@ -90,23 +90,23 @@ pub const ENDLESS: Endless = Endless {
     postgres: "SELECT CAST(pg_sleep(86400) AS TEXT)",
 };
 
-/// A scan that never ends on its own.
+/// A scan that never ends, for this database.
 #[must_use]
 pub fn endless(database: &Database) -> Statement {
     let sql = if database.kind() == "sqlite" { ENDLESS.sqlite } else { ENDLESS.postgres };
     any_rows(sql, Vec::new())
 }
 
-/// The moment at which test databases are made: 2026-01-01, in microseconds since 1970.
+/// When test databases are created: 2026-01-01, in microseconds since 1970.
 pub const MADE_US: i64 = 1_767_225_600_000_000;
-/// Held while the template is made, so that of many test processes one makes it. An arbitrary number.
+/// Locked while the template is created, so that of many test processes one creates it. An arbitrary number.
 const TEMPLATE_LOCK: i64 = 0x7465_6e75_7265_0002;
 
-/// A migrated database of its own for one test. Use it like a [`Database`]; dropping it removes it.
+/// A migrated database for one test. Use it like a [`Database`]; dropping it deletes it.
 pub struct TestDatabase {
     /// The open database.
     pub database: Database,
-    /// What to open it with.
+    /// Its URL.
     pub url: String,
     _place: TestPlace,
 }
@@ -126,9 +126,9 @@ impl TestDatabase {
     }
 }
 
-/// Room for a database that is not made yet. Dropping it removes what is there.
+/// Room for a database that does not exist yet. Dropping it deletes what was created there.
 pub struct TestPlace {
-    /// What to open or create it with.
+    /// The URL to open or create it with.
     pub url: String,
     cleanup: Cleanup,
 }
@@ -152,10 +152,10 @@ pub async fn fresh_sqlite() -> TestDatabase {
     migrated(empty_sqlite()).await
 }
 
-/// A fresh PostgreSQL database, or `None` (said on stderr) when no server is named.
+/// A fresh PostgreSQL database; `None`, with a message on stderr, when no server is named.
 ///
 /// # Panics
-/// With `CI=true` when no server is named.
+/// With `CI=true`, when no server is named.
 pub async fn fresh_postgres() -> Option<TestDatabase> {
     let server = server()?;
     let client = connect(&server).await;
@@ -163,13 +163,13 @@ pub async fn fresh_postgres() -> Option<TestDatabase> {
     Some(migrated(create(&client, server, &format!("TEMPLATE {template}")).await).await)
 }
 
-/// A path in a new folder, where nothing is yet.
+/// A path in a new, empty folder.
 pub fn empty_sqlite() -> TestPlace {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let folder = loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("tenure-test-{}-{number}", std::process::id()));
-        // It may be there already, left by a test of an earlier process with this number that was killed.
+        // It may exist already, left by a killed test of an earlier process with this number.
         if std::fs::create_dir(&folder).is_ok() {
             break folder;
         }
@@ -179,7 +179,7 @@ pub fn empty_sqlite() -> TestPlace {
     TestPlace { url, cleanup: Cleanup::Folder(folder) }
 }
 
-/// A PostgreSQL database without tables, or `None` as in [`fresh_postgres`].
+/// A PostgreSQL database without tables; `None` as in [`fresh_postgres`].
 pub async fn empty_postgres() -> Option<TestPlace> {
     let server = server()?;
     let client = connect(&server).await;
@@ -238,7 +238,7 @@ async fn create(client: &Client, server: String, template: &str) -> TestPlace {
     TestPlace { url: database_url(&server, &name), cleanup: Cleanup::Database { server, name } }
 }
 
-/// The name of a migrated database to copy, which is made if it is not there.
+/// The name of a migrated database to copy. It is created if it does not exist.
 async fn template(client: &Client, server: &str) -> String {
     let mut hash = Sha256::new();
     MIGRATIONS.iter().for_each(|migration| hash.update(migration.postgres));
@@ -259,7 +259,7 @@ async fn exists(client: &Client, name: &str) -> bool {
     client.query_one(sql, &[&name]).await.expect("the list of databases").get::<_, i64>(0) > 0
 }
 
-/// Under another name until it is finished: a template that is half made must not be copied.
+/// It has another name until it is finished, so that nobody copies a half-made template.
 async fn make_template(client: &Client, server: &str, name: &str) {
     let making = format!("{name}_making");
     let step = async |sql: String| client.batch_execute(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
@@ -270,7 +270,7 @@ async fn make_template(client: &Client, server: &str, name: &str) {
     step(format!("ALTER DATABASE {making} RENAME TO {name}")).await;
 }
 
-/// On a thread of its own, because a drop cannot wait for a future and may happen inside of a runtime.
+/// On a separate thread, because a drop cannot wait for a future and may run inside a runtime.
 fn drop_database(server: &str, name: &str) {
     let work = async {
         let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
@@ -284,13 +284,13 @@ fn drop_database(server: &str, name: &str) {
     });
 }
 
-/// Runs SQL on a database as somebody does who has the database itself.
+/// Runs SQL on a database directly, without a server.
 ///
 /// # Errors
-/// What the database says of it.
+/// The text of the database's error.
 ///
 /// # Panics
-/// There is no such database.
+/// When there is no such database.
 pub async fn raw(url: &str, sql: &str) -> std::result::Result<(), String> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         let connection = rusqlite::Connection::open(Path::new(path)).expect("a database");
@@ -302,10 +302,10 @@ pub async fn raw(url: &str, sql: &str) -> std::result::Result<(), String> {
     done.map_err(|error| error.as_db_error().map_or(error.to_string(), |error| error.message().to_owned()))
 }
 
-/// Writes nonsense over the first page of a table of an SQLite database that nobody has open.
+/// Overwrites the first page of a table. Nobody may have the SQLite database open.
 ///
 /// # Panics
-/// There is no such database or table.
+/// When there is no such database or table.
 pub fn destroy_page(path: &Path, table: &str) {
     let connection = rusqlite::Connection::open(path).expect("a database");
     let number = |sql, values: &[&str]| {
@@ -321,7 +321,7 @@ pub fn destroy_page(path: &Path, table: &str) {
     file.write_all(&vec![0x5a; size as usize]).expect("room");
 }
 
-/// How many rows there are of what strangers may write: attempts, halves of sign-ins and programs that ask.
+/// Number of rows that anonymous callers can create: attempts, challenges and device logins.
 ///
 /// # Errors
 /// When the database cannot be read.

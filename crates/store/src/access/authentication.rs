@@ -1,4 +1,4 @@
-//! With what somebody comes, and how long that is good.
+//! How a caller authenticated, and how long that stays valid.
 
 use crate::access::Caller;
 use domain::Refusal;
@@ -7,35 +7,35 @@ use domain::permission::{Permission, PermissionSet, Role};
 use domain::principal::Membership;
 use domain::time::Micros;
 
-/// With what somebody came.
+/// How a caller authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authentication {
-    /// With an API key.
+    /// By an API key.
     Key(CredentialId),
-    /// Signed in.
+    /// By a login session.
     Login(SessionId),
 }
 
 impl Caller {
-    /// The same caller with no rights but over itself, until a second factor is shown.
+    /// The same caller without permissions, except over themselves, until they show a second factor.
     #[must_use]
     pub fn require_second_factor(self) -> Caller {
         let none = PermissionSet::of(&[]);
         Caller { lacks_factor: true, permissions: none, account: none, ..self }
     }
 
-    /// Whether a second factor has to be shown first.
+    /// Whether the caller must show a second factor first.
     pub fn lacks_second_factor(&self) -> bool {
         self.lacks_factor
     }
 
-    /// Its role in the organization that was chosen.
+    /// The caller's role in the chosen organization.
     pub fn role(&self) -> Option<Role> {
         let here = |membership: &&Membership| Some(membership.organization) == self.organization;
         self.memberships.iter().find(here).map(|membership| membership.role)
     }
 
-    /// Whether it has a role in the account.
+    /// Whether the caller has a role in the account.
     pub fn has_account_role(&self) -> bool {
         self.account != PermissionSet::of(&[])
     }
@@ -44,7 +44,7 @@ impl Caller {
         if self.lacks_factor { Refusal::SecondFactorRequired } else { Refusal::Forbidden(permission) }
     }
 
-    /// What its uses are counted by: the key's id, or the login session's.
+    /// The id that uses of the credential are counted by: the key's or the login session's.
     pub fn credential(&self) -> CredentialId {
         match self.means {
             Authentication::Key(key) => key,
@@ -52,24 +52,25 @@ impl Caller {
         }
     }
 
-    /// With a key or signed in.
+    /// How the caller authenticated.
     pub fn authentication(&self) -> Authentication {
         self.means
     }
 
-    /// When the credential is over, if it ever is.
+    /// When the credential expires; `None` if it never does.
     pub fn expires(&self) -> Option<Micros> {
         self.until
     }
 
-    /// When the person last showed who they are; nothing for a key and for what a key opened.
+    /// When the person last proved who they are; `None` for a key and for a session that a key opened.
     pub fn last_authentication(&self) -> Option<Micros> {
         self.authenticated
     }
 
-    /// Until when a key can be good that is made with this credential; nothing is for ever. What is made with a key, or
-    /// with what a key opened, does not outlive it: whoever finds one could keep themselves in. People who signed in
-    /// themselves make keys that last.
+    /// The latest expiry of a key that is made with this credential; `None` for no bound.
+    ///
+    /// A key that is made with a key, or in a session that a key opened, does not outlive it. Otherwise the finder of
+    /// a key could keep access for ever. People who signed in themselves can make keys without expiry.
     pub fn max_key_expiry(&self) -> Option<Micros> {
         if self.authenticated.is_some() { None } else { self.until }
     }

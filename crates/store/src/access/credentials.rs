@@ -1,4 +1,4 @@
-//! API keys, and who is calling with one.
+//! API keys, and the look-up of a caller by a key.
 
 use crate::access::authentication::Authentication;
 use crate::access::idempotency::record_creation;
@@ -22,14 +22,14 @@ use serde_json::{Value as Json, json};
 /// The organization that a request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrganizationChoice {
-    /// None: the key's own, or else the caller's default.
+    /// None: the one that the key is bound to, or else the caller's default.
     ByDefault,
-    /// This one; nothing when what was named cannot be an organization.
+    /// This organization; `None` when the name cannot be an organization's.
     Named(Option<OrganizationId>),
 }
 
-/// In the order that [`caller_of`] reads. The two joins are not one in parentheses: SQLite would put together the
-/// members of all organizations, for each request.
+/// The columns in the order that [`build_caller`] reads them. The two joins are not one join in parentheses, because
+/// SQLite would then join the members of all organizations for each request.
 pub(crate) const CALLER: &str = "
     SELECT c.principal, c.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
            c.scopes, c.expires_us, c.id, c.created_us, c.networks
@@ -55,11 +55,11 @@ const CREDENTIAL: &str =
 pub(crate) const ONE: &str = concat!("SELECT ", credential_columns!(), " FROM credentials WHERE id = $1");
 
 impl Store {
-    /// Who calls with a key, and in which organization.
+    /// Looks up the caller of a key, and chooses the organization.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], and [`Refusal::NotAMember`] for an organization that is unknown, deleted,
-    /// malformed or foreign, or not the one that the key is bound to.
+    /// [`Error::Unauthenticated`]; [`Refusal::NotAMember`] for an organization that is malformed, unknown, deleted or
+    /// not the caller's, or that the key is not bound to.
     pub async fn authenticate_key(
         &self,
         secret: &SecretHash,
@@ -76,7 +76,7 @@ impl Store {
         Ok(Caller { until: limits.until(created, caller.until), ..caller })
     }
 
-    /// Without a membership, only a role in the account opens an organization, and only one that exists.
+    /// Without a membership, only a role in the account gives access to an organization, and only if it exists.
     async fn account_opens(
         &self,
         system: &System,
@@ -88,7 +88,7 @@ impl Store {
         if exists && account != PermissionSet::default() { Ok(()) } else { Err(Refusal::NotAMember.into()) }
     }
 
-    /// Notes that a key was used. Callers do so at most every half minute for each key.
+    /// Records the use of a key. Callers do so at most every 30 s for each key.
     pub async fn record_credential_use(
         &self,
         _: &System,
@@ -100,7 +100,7 @@ impl Store {
         Ok(self.database.apply(batch([], vec![any_rows(sql, values![credential, now])])).await?)
     }
 
-    /// Keeps a new key. Its secret is not kept, only the hash.
+    /// Stores a new key: its hash, not its secret.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when the principal does not exist or was deleted.
@@ -127,13 +127,13 @@ impl Store {
         .await
     }
 
-    /// All keys, the oldest first.
+    /// All keys, oldest first.
     pub async fn list_credentials(&self, system: &System) -> Result<Vec<Credential>> {
         self.read_unscoped(system, Scan(CREDENTIAL), values![]).await?.iter().map(credential).collect()
     }
 }
 
-/// A line of the audit log about a key.
+/// An audit entry about a key.
 pub(crate) fn key_entry(
     by: Attribution,
     action: &str,
@@ -144,7 +144,7 @@ pub(crate) fn key_entry(
     NewAuditEntry::new(by, action, key.id, details, now).with_organization(key.organization)
 }
 
-/// The line of the audit log about a new key. Neither its secret nor a part of it is in there.
+/// The audit entry about a new key. It has no part of the secret.
 pub(crate) fn key_created_entry(by: Attribution, new: &Credential, scopes: Option<Scopes>) -> NewAuditEntry {
     let details = json!({
         "of": new.principal, "name": new.name, "wire": new.wire.name(),
@@ -153,8 +153,9 @@ pub(crate) fn key_created_entry(by: Attribution, new: &Credential, scopes: Optio
     key_entry(by, "key.create", new, details, new.created)
 }
 
-/// Makes a key; its first statement expects that its owner exists. The key notes what `by` came with, and may be used
-/// from nowhere that the key may not be used from which it was made with.
+/// The statements that create a key. The first one expects that the owner exists.
+///
+/// The key records the credential of `by`, and inherits the networks of the key that it is made with.
 pub(crate) fn key_statements(new: &Credential, hash: &SecretHash, by: Attribution) -> Vec<Statement> {
     let principal = one_row(
         "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted'",
@@ -186,7 +187,7 @@ pub(crate) fn key_statements(new: &Credential, hash: &SecretHash, by: Attributio
     vec![principal, insert]
 }
 
-/// The caller that rows describe, one for each membership; see [`CALLER`].
+/// Builds the caller from rows, one for each membership; see [`CALLER`].
 pub(crate) async fn build_caller(
     store: &Store,
     system: &System,
@@ -208,7 +209,7 @@ pub(crate) async fn build_caller(
     let permissions = role.map_or(PermissionSet::default(), |member| member.role.permissions());
     let everywhere = memberships.iter().map(|member| member.role.permissions());
     let only_connects = everywhere.fold(account, PermissionSet::union).only_connects();
-    // A membership alone does not point a role in the account at an organization: the request or the key names it.
+    // A role in the account applies only to an organization that the request or the key names.
     let by_default = matches!((chosen, bound), (OrganizationChoice::ByDefault, None));
     let here = if by_default { PermissionSet::default() } else { account };
     if let (Some(organization), None) = (organization, role) {
@@ -224,7 +225,7 @@ pub(crate) async fn build_caller(
         authenticated: None,
         organization,
         permissions: permissions.union(here).intersection(most),
-        // A key that is bound to one organization does not reach the others through its owner's role.
+        // A key that is bound to one organization does not reach others through its owner's role in the account.
         account: if bound.is_some() { PermissionSet::default() } else { account.intersection(most) },
         memberships,
         only_connects,
@@ -253,7 +254,7 @@ fn choose(
             let member = |organization| memberships.iter().any(|m| m.organization == organization);
             let default = default.filter(|organization| member(*organization));
             Ok(match kind {
-                // It acts at home, and nowhere by default when that is the account.
+                // A service user acts at home. If its home is the account, it has no default organization.
                 PrincipalKind::ServiceUser => default,
                 PrincipalKind::User => default.or(memberships.first().map(|member| member.organization)),
             })
@@ -294,7 +295,7 @@ pub(crate) fn credential(row: &Row) -> Result<Credential> {
     })
 }
 
-/// A column of networks; NULL is everywhere.
+/// A column of networks; NULL means everywhere.
 fn networks(row: &Row, column: usize) -> Result<Networks> {
     row.maybe_text(column)?.map_or(Ok(Networks::default()), |text| parse_word(&text, Networks::parse))
 }

@@ -1,4 +1,4 @@
-//! Answers that are given again when a request is repeated with the same idempotency key.
+//! Responses that are repeated when a request comes again with the same idempotency key.
 
 use crate::access::authentication::Authentication;
 use crate::access::{Caller, Granted, PermissionType, System, UseSessions};
@@ -11,7 +11,8 @@ use domain::time::Micros;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Whose request it is and which, made of what the request proved: one caller never meets another's answers.
+/// Identifies a request with an idempotency key. It is a hash over what the caller proved, so callers never see each
+/// other's responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencyScope {
     organization: OrganizationId,
@@ -19,7 +20,7 @@ pub struct IdempotencyScope {
 }
 
 impl IdempotencyScope {
-    /// A request in an organization: `wire` and `path` say which one, `key` is what the client sent.
+    /// The scope of a request in an organization. `wire` and `path` name the operation; `key` is the client's key.
     pub fn new<P: PermissionType>(
         granted: &Granted<P>,
         wire: &str,
@@ -29,8 +30,8 @@ impl IdempotencyScope {
         IdempotencyScope::build(granted.organization(), granted.principal(), [wire, path, key])
     }
 
-    /// A request of a caller. Which organization it acts in by default is not part of it: the request itself may change
-    /// that, as who accepts an invitation does.
+    /// The scope of a request of a caller. The caller's default organization is not part of it, because the request
+    /// may change that: accepting an invitation does.
     pub fn new_for_caller(caller: &Caller, wire: &str, path: &str, key: &str) -> IdempotencyScope {
         let organization = caller.bound_organization().unwrap_or(OrganizationId::ACCOUNT);
         IdempotencyScope::build(organization, Some(caller.principal()), [wire, path, key])
@@ -44,42 +45,42 @@ impl IdempotencyScope {
         let mut hash = Sha256::new();
         hash.update(principal.map_or([0; 16], |principal| *principal.0.as_bytes()));
         for part in parts {
-            // With their lengths: no two scopes run into one another.
+            // The lengths are hashed too, so that no two scopes have the same bytes.
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
         IdempotencyScope { organization, hash: hash.finalize().into() }
     }
 
-    /// It is itself the proof that its row may be read: it was made of one.
+    /// The scope was made from a grant, so it is itself the right to read its row.
     fn proof(&self) -> Granted<UseSessions> {
         System::secret_lookup().grant(self.organization)
     }
 }
 
-/// An answer that is kept.
+/// A stored response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResponse {
-    /// Its status.
+    /// The status.
     pub status: u16,
-    /// Its headers, as the layer that keeps it writes them.
+    /// The headers, in the format of the middleware that stores them.
     pub headers: String,
-    /// Its body.
+    /// The body.
     pub body: Vec<u8>,
-    /// What its caller was allowed to do; see [`Caller::authority`].
+    /// What the caller was allowed to do; see [`Caller::authority`].
     pub authority: [u8; 32],
 }
 
-/// What is known of a request that begins.
+/// The state of a request with an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdempotencyState {
-    /// It is the first with its key: it is noted now, and is to be finished or abandoned.
+    /// The first request with this key. It is recorded now; finish or abandon it.
     New,
-    /// There was one before.
+    /// An earlier request has this key.
     Held {
-        /// SHA-256 of that one's body.
+        /// SHA-256 of the earlier request's body.
         digest: [u8; 32],
-        /// What it was answered, once it was.
+        /// Its response, once there is one.
         answer: Option<StoredResponse>,
         /// When it began.
         started: Micros,
@@ -87,9 +88,8 @@ pub enum IdempotencyState {
 }
 
 impl Caller {
-    /// SHA-256 of all that decides what the caller may do: where it acts, what it may there and in the account, what else
-    /// it is a member of, and with what kind of credential it comes. Two callers of one principal with the same authority
-    /// are refused and let through alike.
+    /// SHA-256 of everything that decides what the caller may do: their organization, permissions, memberships,
+    /// scopes and kind of credential. Two callers of one principal with the same authority have the same access.
     pub fn authority(&self) -> [u8; 32] {
         let signed_in = self.authenticated.is_some();
         let scopes = self.scopes.map(|scopes| scopes.names().collect::<Vec<_>>());
@@ -100,7 +100,8 @@ impl Caller {
 }
 
 impl Store {
-    /// Begins a request with an idempotency key, which is remembered until `expires`. `digest` is SHA-256 of its body.
+    /// Begins a request with an idempotency key. The key is kept until `expires`. `digest` is the SHA-256 of the
+    /// body.
     pub async fn begin_idempotent_request(
         &self,
         scope: &IdempotencyScope,
@@ -135,7 +136,7 @@ impl Store {
         rows.first().map(read_repeated).transpose()
     }
 
-    /// Keeps the answer of a request that was begun.
+    /// Stores the response of a request that was begun.
     pub async fn finish_idempotent_request(
         &self,
         scope: &IdempotencyScope,
@@ -154,7 +155,7 @@ impl Store {
         Ok(self.database.apply(batch([], vec![any_rows(sql, values)])).await?)
     }
 
-    /// Begins a request again whose server died: one that asks now may, whoever asks at the same time may not.
+    /// Restarts a request whose server died. Returns whether this caller may run it: of several at once, one may.
     pub async fn restart_idempotent_request(
         &self,
         scope: &IdempotencyScope,
@@ -170,8 +171,8 @@ impl Store {
         }
     }
 
-    /// Lets go of a request that was begun and failed: the next one with its key begins at once. It is forgotten,
-    /// unless it made something: then the next one finds that.
+    /// Releases a request that failed, so that the next one with its key can begin at once. The request is forgotten,
+    /// unless it created something: then the next one finds that.
     pub async fn abandon_idempotent_request(&self, scope: &IdempotencyScope) -> Result<()> {
         let forget = "DELETE FROM idempotency
                       WHERE organization = $1 AND scope = $2 AND status IS NULL AND made IS NULL";
@@ -182,7 +183,8 @@ impl Store {
         Ok(self.database.apply(batch([], statements.to_vec())).await?)
     }
 
-    /// What an earlier attempt at this request made before its server died, if it is one that may be repeated.
+    /// What an earlier attempt of this request created before its server died. `None` also for a request without a
+    /// key.
     pub async fn find_earlier_creation(&self, proof: &impl Grant) -> Result<Option<Uuid>> {
         let Some(scope) = proof.attribution().attempt else { return Ok(None) };
         let sql = "SELECT made FROM idempotency WHERE organization = $1 AND scope = $2";
@@ -190,15 +192,15 @@ impl Store {
         Ok(rows.first().map(|row| row.maybe_id(0)).transpose()?.flatten())
     }
 
-    /// Forgets what has expired.
+    /// Deletes expired keys.
     pub async fn prune_idempotency(&self, _: &System, now: Micros) -> Result<()> {
         let sql = "DELETE FROM idempotency WHERE expires_us <= $1";
         Ok(self.database.apply(batch([], vec![any_rows(sql, values![now])])).await?)
     }
 }
 
-/// Notes in the batch that makes something what it made, if the request may be repeated. Not met when the same request
-/// has made something already.
+/// Records, in the batch that creates something, the id of what it creates. `None` for a request without an
+/// idempotency key. The statement is not met when the same request has already created something.
 pub(crate) fn record_creation(proof: &impl Grant, id: Uuid) -> Option<Statement> {
     let scope = proof.attribution().attempt?;
     let sql = "UPDATE idempotency SET made = $3 WHERE organization = $1 AND scope = $2 AND made IS NULL";
@@ -213,7 +215,7 @@ fn read_repeated(row: &Row) -> Result<IdempotencyState> {
             status,
             headers: row.maybe_text(3)?.unwrap_or_default(),
             body: row.maybe_bytes(4)?.unwrap_or_default(),
-            // Of an answer of before this column nothing is known.
+            // Rows from before this column have no authority.
             authority: row.maybe_bytes(5)?.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default(),
         }),
         None => None,

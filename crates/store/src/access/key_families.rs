@@ -1,7 +1,7 @@
-//! Families of keys: a key, the keys that were made with it, the keys that were made with those, and so on. A key is
-//! also made "with" another one when the login session it was made in was opened by that key.
+//! Families of keys: a key, all keys that were made with it, all that were made with those, and so on. A key that was
+//! made in a login session belongs to the key that opened the session.
 //!
-//! Revoking a key revokes its family, so that who found a key keeps nothing that they made with it.
+//! Revoking a key revokes its family. So the finder of a key loses everything they made with it.
 
 use crate::access::credentials::{ONE, credential, key_entry};
 use crate::access::{GrantedPerson, System};
@@ -19,8 +19,8 @@ use domain::time::Micros;
 use serde_json::json;
 use uuid::Uuid;
 
-/// The ids of the keys that `$root` selects by `$2`, and of their families. `UNION` drops what was found before, so a
-/// circle of keys that renewed each other ends.
+/// The ids of the keys that `$root` selects by `$2`, and of their families. `UNION` drops keys that were found
+/// before, so a circle of keys that renewed each other ends.
 macro_rules! family {
     ($root:literal) => {
         concat!(
@@ -100,14 +100,15 @@ impl KeyRoot {
     }
 }
 
-/// How the sessions end that a revoked key opened.
+/// The ending of sessions that a revoked key opened.
 pub(crate) fn key_revoked_ending(actor: Option<PrincipalId>) -> Ending {
     let evidence = "the key that opened it was revoked".to_owned();
     Ending { reason: EndReason::Revoked, actor, evidence }
 }
 
 impl Store {
-    /// The keys of a family that are not revoked, for the audit log: their times are compared with one that no key has.
+    /// The keys of a family that are not revoked, for the audit log. [`NONE`] is a time that no key has, so it
+    /// matches none that was revoked.
     pub(crate) async fn list_valid_keys(&self, root: KeyRoot) -> Result<Vec<Uuid>> {
         let sql = match root {
             KeyRoot::Key(_) => good!(of_key!()),
@@ -119,7 +120,7 @@ impl Store {
         Ok(ids)
     }
 
-    /// Revokes a key and its family for ever, and ends the sessions that they opened. Revoking twice is no error.
+    /// Revokes a key and its family for ever, and ends the sessions that they opened. Revoking again is no error.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when there is no such key.
@@ -143,8 +144,8 @@ impl Store {
         Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?).await?)
     }
 
-    /// Lets a new key take the place of an old one, which is revoked alone: what was made with the old one belongs to
-    /// the family of the new one. A key that renewed itself has the same maker as before. Doing it twice is no error.
+    /// Replaces a key by a new one and revokes only the old key. Its children join the family of the new key. When
+    /// the old key made the new one, the new key inherits its maker. Replacing again is no error.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when there is no such key.

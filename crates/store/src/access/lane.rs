@@ -1,4 +1,4 @@
-//! Which lane a statement takes that reads: its type says so, where it is written.
+//! The lane of a statement that reads. Its type says which, where the statement is written.
 
 use crate::access::System;
 use crate::audit::attribution::Attribution;
@@ -6,17 +6,17 @@ use crate::database::{Database, Row, ScanCaller, Statement};
 use crate::{Result, Store};
 use domain::ids::OrganizationId;
 
-/// A statement that reads. A plain text finds a bounded number of rows by a key; see [`Scan`] for the others.
+/// A statement that reads. A plain text finds a bounded number of rows by a key; [`Scan`] is for all others.
 pub(crate) trait ReadStatement: Copy + Send + Sync {
     /// Whether it may take long.
     const SCANS: bool;
 
-    /// Its text.
+    /// The SQL text.
     fn sql(self) -> &'static str;
 }
 
-/// A statement that counts, searches, or walks a table or whatever an organization has: it reads in the lane of scans.
-/// In builds for tests, SQLite refuses a statement that walks a table without saying so.
+/// A statement that counts, searches, walks a table, or reads all rows of an organization. It uses the lane of scans.
+/// In test builds, SQLite refuses a statement that walks a table and is no `Scan`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scan(pub(crate) &'static str);
 
@@ -37,7 +37,7 @@ impl ReadStatement for Scan {
 }
 
 impl Attribution {
-    /// For whom a scan is.
+    /// The caller that the bounds of scans count for.
     pub(crate) fn scan_caller(self, organization: OrganizationId) -> ScanCaller {
         match self.principal {
             Some(principal) => ScanCaller::Caller { principal: principal.0, organization: organization.0 },
@@ -47,14 +47,14 @@ impl Attribution {
 }
 
 impl System {
-    /// For whom a scan is: for an administrator, or for Tenure itself.
+    /// The caller that the bounds of scans count for: an administrator, or Tenure itself.
     pub(crate) fn scan_caller(&self) -> ScanCaller {
         self.0.scan_caller(OrganizationId::ACCOUNT)
     }
 }
 
 impl Store {
-    /// Reads statements of one kind at one moment, in their lane.
+    /// Reads statements in their lane and in one snapshot.
     pub(crate) async fn read_in_lane<S: ReadStatement>(
         &self,
         caller: ScanCaller,
@@ -80,10 +80,10 @@ impl Store {
     }
 }
 
-/// Refuses a statement of the lane of keys that walks a whole table, so that no test passes with one.
+/// Refuses a statement in the lane of keys that walks a whole table, so that no test passes with one.
 ///
 /// # Panics
-/// When it does.
+/// When the statement walks a table.
 #[cfg(feature = "testing")]
 async fn check_plan(database: &Database, statement: &Statement) {
     use std::collections::HashSet;
@@ -104,7 +104,7 @@ async fn check_plan(database: &Database, statement: &Statement) {
     );
 }
 
-/// Whether a plan of SQLite walks a table; not what a part of the statement has found itself.
+/// Whether a plan of SQLite walks a table. Results of other parts of the statement do not count.
 #[cfg(feature = "testing")]
 fn walks(plan: &[String]) -> bool {
     let made = |name: &str| {
@@ -115,7 +115,7 @@ fn walks(plan: &[String]) -> bool {
     };
     let mut before = "";
     plan.iter().any(|line| {
-        // A recursive step begins with what the last one has found.
+        // A recursive step begins with the rows that the last step found.
         let recursive = std::mem::replace(&mut before, line) == "RECURSIVE STEP";
         let Some(scanned) = line.strip_prefix("SCAN ") else { return false };
         let name = scanned.split(" USING ").next().unwrap_or(scanned);

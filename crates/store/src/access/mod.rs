@@ -1,7 +1,6 @@
-//! Who may do what: proofs of permissions, and the credentials that they come from.
+//! Grants, credentials and the reads that need them.
 //!
-//! `reads` and `lane` are here because no statement reads without a proof; `idempotency`, because a key belongs to the
-//! credential that sent it.
+//! `reads` and `lane` are here because every read needs a grant, and `idempotency` because a caller owns the key.
 
 pub(crate) mod authentication;
 pub(crate) mod credentials;

@@ -1,4 +1,4 @@
-//! A person's own API keys, as it sees and changes them.
+//! A person's own API keys.
 
 use crate::access::GrantedPerson;
 use crate::access::credentials::{
@@ -21,25 +21,25 @@ use domain::session::{EndReason, Ending};
 use domain::time::Micros;
 use serde_json::json;
 
-/// An API key with what only its owner sees of it.
+/// An API key with details for its owner alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// The key.
     pub credential: Credential,
-    /// What it lets through at most; nothing is whatever its owner may.
+    /// The scopes it is limited to; `None` for all permissions of its owner.
     pub scopes: Option<Scopes>,
     /// When it was last changed.
     pub updated: Micros,
-    /// The secret, where the settings say that it is kept to be answered again.
+    /// The secret, if the settings keep it so that it can be shown again.
     pub recoverable: Option<String>,
 }
 
-/// How a person names one of its keys.
+/// How a person names one of their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiKeyName {
     /// By its id.
     Id(CredentialId),
-    /// By the secret itself.
+    /// By the hash of its secret.
     Secret(SecretHash),
 }
 
@@ -56,7 +56,7 @@ macro_rules! tokens {
 }
 
 impl Store {
-    /// The person's keys that were not revoked, also those that have expired; the oldest first.
+    /// The person's keys that are not revoked, expired ones included; oldest first.
     pub async fn list_api_keys(&self, granted: &GrantedPerson) -> Result<Vec<ApiKey>> {
         let sql = tokens!("ORDER BY created_us, id");
         self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()])
@@ -66,10 +66,10 @@ impl Store {
             .collect()
     }
 
-    /// One of them.
+    /// One of the person's keys.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], also for somebody else's.
+    /// [`Refusal::NotFound`], also for another person's key.
     pub async fn load_api_key(&self, granted: &GrantedPerson, name: ApiKeyName) -> Result<ApiKey> {
         let system = System::secret_lookup();
         let person = granted.person();
@@ -84,14 +84,14 @@ impl Store {
         rows.first().map(read_api_key).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Credential).into())
     }
 
-    /// Keeps a new key of the person.
+    /// Stores a new key of the person.
     pub async fn create_api_key(
         &self,
         granted: &GrantedPerson,
         new: &ApiKey,
         hash: &SecretHash,
     ) -> Result<()> {
-        assert_eq!(granted.person(), new.credential.principal, "a proof opens its own person only");
+        assert_eq!(granted.person(), new.credential.principal, "a grant is for its own person only");
         let mut statements = key_statements(&new.credential, hash, granted.attribution());
         let sql = "UPDATE credentials SET scopes = $2, updated_us = $3, recoverable = $4 WHERE id = $1";
         let values =
@@ -102,11 +102,10 @@ impl Store {
         self.insert_credential(statements, &line).await
     }
 
-    /// Changes when a key expires and what it lets through; what it opened ends, since it was opened with what the
-    /// key let through then.
+    /// Changes when a key expires and its scopes. Ends the sessions that it opened, because they have its old scopes.
     ///
     /// # Errors
-    /// [`Error::Stale`] when it was changed or revoked meanwhile.
+    /// [`Error::Stale`] when the key was changed or revoked since it was loaded.
     pub async fn change_api_key(
         &self,
         granted: &GrantedPerson,
@@ -149,7 +148,7 @@ impl Store {
     /// Revokes one of the person's keys and its family for ever, and ends the sessions that they opened.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], also when it was revoked before.
+    /// [`Refusal::NotFound`], also when the key was revoked before.
     pub async fn revoke_api_key(&self, granted: &GrantedPerson, id: CredentialId, now: Micros) -> Result<()> {
         let own = one_row(
             "UPDATE credentials SET name = name WHERE id = $1 AND principal = $2 AND revoked_us IS NULL",

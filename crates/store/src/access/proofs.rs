@@ -1,7 +1,6 @@
-//! Who may touch what: the proofs that every other function here asks for.
+//! Grants: the proofs of permissions that every method of the store takes.
 //!
-//! A proof's fields are private, and only the functions of this module make one, so access that nobody
-//! checked cannot be written:
+//! The fields of a grant are private, and only this module makes one. So access without a check does not compile:
 //!
 //! ```compile_fail
 //! // A proof cannot be made by hand.
@@ -65,7 +64,7 @@ use std::net::IpAddr;
 
 /// A permission as a type.
 pub trait PermissionType: Send + Sync + 'static {
-    /// Which.
+    /// The permission.
     const PERMISSION: Permission;
 }
 
@@ -85,65 +84,67 @@ rights! {
     ManageServiceUsers ManageOrganizations ViewAudit ViewUsage
 }
 
-/// Who is calling, and in which organization: what one look-up of a credential gave. It is looked up again for
-/// every use, so that a revoke counts at once.
+/// The caller of a request and the chosen organization, from one look-up of a credential. The credential is looked up
+/// at every use, so that revoking it counts at once.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub(crate) principal: PrincipalId,
     pub(crate) kind: PrincipalKind,
     pub(crate) means: Authentication,
-    /// The only organization that the credential opens.
+    /// The only organization that the credential gives access to.
     pub(crate) bound: Option<OrganizationId>,
-    /// What the credential lets through at most.
+    /// The scopes that the credential is limited to.
     pub(crate) scopes: Option<Scopes>,
-    /// When the credential is over.
+    /// When the credential expires.
     pub(crate) until: Option<Micros>,
-    /// When it was last shown who this is; a key shows nothing else.
+    /// When the person last proved who they are; `None` for a key.
     pub(crate) authenticated: Option<Micros>,
     pub(crate) organization: Option<OrganizationId>,
     /// In the organization.
     pub(crate) permissions: PermissionSet,
-    /// In all organizations and in the account.
+    /// In the account, and so in every organization.
     pub(crate) account: PermissionSet,
     pub(crate) memberships: Vec<Membership>,
-    /// Whether its owner is a worker or a host, and nothing else.
+    /// Whether the owner is only a worker or a host.
     pub(crate) only_connects: bool,
     pub(crate) attempt: Option<IdempotencyScope>,
-    /// Whether its role demands a second factor that was not shown: then it has no rights but over itself.
+    /// Whether the caller's role requires a second factor that they have not shown. Then they have no permissions,
+    /// except over themselves.
     pub(crate) lacks_factor: bool,
-    /// From where the request came.
+    /// The address that the request came from.
     pub(crate) address: Option<IpAddr>,
-    /// From where its key may be used, or the key that opened its session.
+    /// The networks that the key may be used from, or the key that opened the session.
     pub(crate) networks: Networks,
 }
 
 impl Caller {
-    /// Who.
+    /// The principal.
     pub fn principal(&self) -> PrincipalId {
         self.principal
     }
 
-    /// A person or a machine.
+    /// Whether the principal is a user or a service user.
     pub fn kind(&self) -> PrincipalKind {
         self.kind
     }
 
-    /// The only organization that the credential opens, if it is bound to one. What is made with it is bound too.
+    /// The only organization that the credential gives access to, if it is bound to one. Keys that are made with it
+    /// are bound too.
     pub fn bound_organization(&self) -> Option<OrganizationId> {
         self.bound
     }
 
-    /// What the credential lets through at most; nothing is whatever its owner may.
+    /// The scopes that the credential is limited to; `None` for all permissions of its owner.
     pub fn scopes(&self) -> Option<Scopes> {
         self.scopes
     }
 
-    /// What the caller may in the chosen organization and in the account.
+    /// The caller's permissions in the chosen organization, those of the account included.
     pub fn permissions(&self) -> PermissionSet {
         self.permissions
     }
 
-    /// Whether the credential was made for this, whatever its owner may.
+    /// Checks that the credential has a scope.
     ///
     /// # Errors
     /// [`Refusal::OutOfScope`].
@@ -153,8 +154,7 @@ impl Caller {
         if lets { Ok(()) } else { Err(Refusal::OutOfScope(scope)) }
     }
 
-    /// Refuses a worker or a host: it serves the sessions of others and has nothing of its own here, no list, no key,
-    /// no profile.
+    /// Refuses a worker or a host. It serves the sessions of others and has no lists, keys or profile of its own.
     ///
     /// # Errors
     /// [`Refusal::OutOfScope`].
@@ -165,7 +165,7 @@ impl Caller {
         }
     }
 
-    /// The same caller with a credential that lets less through.
+    /// The same caller, limited to these scopes.
     #[must_use]
     pub fn narrow(mut self, scopes: Scopes) -> Caller {
         let scopes = self.scopes.map_or(scopes, |own| own.intersection(scopes));
@@ -175,7 +175,7 @@ impl Caller {
         self
     }
 
-    /// Proves that it acts on itself.
+    /// Grants the caller access to themselves.
     ///
     /// # Errors
     /// [`Refusal::OutOfScope`].
@@ -189,38 +189,38 @@ impl Caller {
         self.organization
     }
 
-    /// Whether its key may be used from an address; so may the sessions that the key opened.
+    /// Whether the caller's key, or the key that opened their session, may be used from this address.
     pub fn accepts_address(&self, address: Option<IpAddr>) -> bool {
         self.networks.admit(address)
     }
 
-    /// All its memberships, the oldest first.
+    /// All memberships of the caller, oldest first.
     pub fn memberships(&self) -> &[Membership] {
         &self.memberships
     }
 
-    /// Whether its role in an organization lets it manage the members there.
+    /// Whether the caller's role in an organization allows managing its members.
     pub(crate) fn manages_members_of(&self, organization: OrganizationId) -> bool {
         let there = self.memberships.iter().find(|member| member.organization == organization);
         there.is_some_and(|member| member.role.permissions().has(Permission::ManageMembers))
     }
 
-    /// The request, if it may be repeated.
+    /// The idempotency scope of the request, if it has a key.
     pub fn idempotency(&self) -> Option<IdempotencyScope> {
         self.attempt
     }
 
-    /// The same caller in a request that may be repeated: what is made with its proofs is noted under the request's
-    /// key, in the same batch.
+    /// The same caller in a request with an idempotency key: batches with their grants record what they create under
+    /// it.
     #[must_use]
     pub fn with_idempotency(self, attempt: Option<IdempotencyScope>) -> Caller {
         Caller { attempt, ..self }
     }
 
-    /// Proves a right in the organization that was chosen.
+    /// Grants a permission in the chosen organization.
     ///
     /// # Errors
-    /// [`Refusal::NoOrganization`] when none was and there is no default; [`Refusal::Forbidden`];
+    /// [`Refusal::NoOrganization`] when none was chosen and there is no default; [`Refusal::Forbidden`];
     /// [`Refusal::SecondFactorRequired`].
     pub fn authorize<P: PermissionType>(&self) -> std::result::Result<Granted<P>, Refusal> {
         let organization = self.organization.ok_or(Refusal::NoOrganization)?;
@@ -237,7 +237,7 @@ impl Caller {
         })
     }
 
-    /// Proves a right in the whole account.
+    /// Grants a permission in the whole account.
     ///
     /// # Errors
     /// [`Refusal::Forbidden`]; [`Refusal::SecondFactorRequired`].
@@ -254,13 +254,13 @@ impl Caller {
     }
 }
 
-/// The proof that somebody has the right `P` in one organization.
+/// The proof that a caller has permission `P` in one organization.
 #[derive(Debug)]
 pub struct Granted<P: PermissionType> {
     organization: OrganizationId,
     pub(crate) by: Attribution,
     permissions: PermissionSet,
-    /// In all organizations.
+    /// In the account, and so in every organization.
     account: PermissionSet,
     max_key_expiry: Option<Micros>,
     right: PhantomData<P>,
@@ -273,17 +273,17 @@ impl<P: PermissionType> Clone for Granted<P> {
 }
 
 impl<P: PermissionType> Granted<P> {
-    /// The only organization that it opens.
+    /// The only organization that it gives access to.
     pub fn organization(&self) -> OrganizationId {
         self.organization
     }
 
-    /// Who has it; nobody when it is Tenure itself.
+    /// The principal; `None` for Tenure itself.
     pub fn principal(&self) -> Option<PrincipalId> {
         self.by.principal
     }
 
-    /// Who acts, as the rules see it.
+    /// The actor, for the rules.
     pub fn actor(&self) -> Actor {
         match self.by.principal {
             Some(principal) => {
@@ -293,12 +293,12 @@ impl<P: PermissionType> Granted<P> {
         }
     }
 
-    /// Whether the same caller has another right in the same organization.
+    /// Whether the same caller has another permission in the organization.
     pub fn has(&self, permission: Permission) -> bool {
         self.permissions.has(permission)
     }
 
-    /// Whether the same caller has a right in the whole account.
+    /// Whether the same caller has a permission in the whole account.
     pub fn has_in_account(&self, permission: Permission) -> bool {
         self.account.has(permission)
     }
@@ -308,13 +308,13 @@ impl<P: PermissionType> Granted<P> {
         self.max_key_expiry
     }
 
-    /// To read back what the caller has just written or is about to change, which every right to write includes.
+    /// A grant to read what the caller has just written or is about to change. Every permission to write includes it.
     pub(crate) fn to_view(&self) -> Granted<ViewSessions> {
         let Granted { organization, by, permissions, account, max_key_expiry, .. } = *self;
         Granted { organization, by, permissions, account, max_key_expiry, right: PhantomData }
     }
 
-    /// Proves another right of the same caller in the same organization.
+    /// Grants another permission to the same caller in the same organization.
     ///
     /// # Errors
     /// [`Refusal::Forbidden`].
@@ -327,18 +327,18 @@ impl<P: PermissionType> Granted<P> {
     }
 }
 
-/// The proof that somebody has the right `P` in the whole account.
+/// The proof that a caller has permission `P` in the whole account.
 #[derive(Debug, Clone)]
 pub struct GrantedAccount<P: PermissionType> {
     pub(crate) by: Attribution,
-    /// In all organizations.
+    /// In the account, and so in every organization.
     permissions: PermissionSet,
     max_key_expiry: Option<Micros>,
     right: PhantomData<P>,
 }
 
 impl<P: PermissionType> GrantedAccount<P> {
-    /// Who has it; nobody when it is Tenure itself.
+    /// The principal; `None` for Tenure itself.
     pub fn principal(&self) -> Option<PrincipalId> {
         self.by.principal
     }
@@ -353,7 +353,7 @@ impl<P: PermissionType> GrantedAccount<P> {
         self.max_key_expiry
     }
 
-    /// The same right in one of the organizations.
+    /// The same permission in one organization.
     pub fn narrow_to(&self, organization: OrganizationId) -> Granted<P> {
         let GrantedAccount { by, permissions, max_key_expiry, .. } = *self;
         let account = permissions;
@@ -361,8 +361,8 @@ impl<P: PermissionType> GrantedAccount<P> {
     }
 }
 
-/// The proof that somebody may act on one person's sessions, keys and profile: the person, who made it as a sub user,
-/// or an administrator of the account.
+/// The proof of access to one person's sessions, keys and profile. The person has it, and so do the maker of a sub
+/// user and administrators of the account.
 #[derive(Debug, Clone, Copy)]
 pub struct GrantedPerson {
     pub(crate) person: PrincipalId,
@@ -371,61 +371,61 @@ pub struct GrantedPerson {
 }
 
 impl GrantedPerson {
-    /// The only person whom it opens.
+    /// The only person that it gives access to.
     pub fn person(&self) -> PrincipalId {
         self.person
     }
 
-    /// Who acts; nobody when it is Tenure itself.
+    /// The principal who acts; `None` for Tenure itself.
     pub fn actor(&self) -> Option<PrincipalId> {
         self.by.principal
     }
 
-    /// What the actor is to the person.
+    /// How the actor stands to the person.
     pub fn standing(&self) -> Standing {
         self.standing
     }
 }
 
-/// The proof of Tenure's own errands: sweeps, hand-overs, and the administration on the command line, which whoever
-/// can open the database may use. Every place that makes one says why, and can be found by its name.
+/// The proof of access for Tenure itself: background jobs, sign-in, and administration commands, which anyone who can
+/// open the database may run. Each constructor names its purpose.
 #[derive(Debug, Clone, Copy)]
 pub struct System(pub(crate) Attribution);
 
 impl System {
-    /// For the server's own jobs and for what follows from a host's connection.
+    /// For the server's background jobs and for events of a host's connection.
     pub fn background_jobs() -> System {
         System(Attribution::TENURE)
     }
 
-    /// For the administrator at the machine.
+    /// For administration commands on the server's machine.
     pub fn administration() -> System {
         System(Attribution::TENURE)
     }
 
-    /// For whoever is not known yet: signing in, a forgotten password, the proof of an address, the keys that tokens
-    /// are checked with.
+    /// Before the caller is known: sign-in, password recovery, address verification, and the keys that check tokens.
     pub fn sign_in() -> System {
         System(Attribution::TENURE)
     }
 
-    /// For the look-up of a secret that is itself the proof: a key, or the address of a file.
+    /// For looking up a secret that is itself the proof: a key or the address of a file. Also for reads that another
+    /// grant has authorized.
     pub(crate) fn secret_lookup() -> System {
         System(Attribution::TENURE)
     }
 
-    /// A right in the whole account.
+    /// A permission in the whole account.
     pub fn grant_account<P: PermissionType>(&self) -> GrantedAccount<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
         GrantedAccount { by: self.0, permissions, max_key_expiry: None, right: PhantomData }
     }
 
-    /// Everything that may be done to one person.
+    /// Full access to one person.
     pub fn grant_person(&self, person: PrincipalId) -> GrantedPerson {
         GrantedPerson { person, by: self.0, standing: Standing::Administrator }
     }
 
-    /// Every right in one organization.
+    /// A permission in one organization.
     pub fn grant<P: PermissionType>(&self, organization: OrganizationId) -> Granted<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
         let account = permissions;

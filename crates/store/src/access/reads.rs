@@ -1,4 +1,4 @@
-//! Reads, each within what its proof opens.
+//! Reads, each limited by its grant.
 
 use crate::access::lane::ReadStatement;
 use crate::access::{Granted, GrantedAccount, PermissionType, System};
@@ -8,8 +8,8 @@ use crate::{Result, Store};
 use domain::ids::OrganizationId;
 
 impl Store {
-    /// Reads in one organization. The organization is always `$1`, and a statement that does not use it is refused:
-    /// it would show everybody's rows.
+    /// Reads in one organization, which is always `$1`. A statement that does not use `$1` is refused, because it
+    /// would read the rows of all organizations.
     pub(crate) async fn read<P: PermissionType, S: ReadStatement>(
         &self,
         granted: &Granted<P>,
@@ -23,7 +23,7 @@ impl Store {
         .await
     }
 
-    /// Reads several statements in one organization, which see the same moment.
+    /// Reads several statements in one organization and in one snapshot.
     pub(crate) async fn read_snapshot<P: PermissionType, S: ReadStatement>(
         &self,
         granted: &Granted<P>,
@@ -34,7 +34,7 @@ impl Store {
         self.read_in_lane::<S>(granted.by.scan_caller(granted.organization()), statements.collect()).await
     }
 
-    /// Reads in all organizations and in one snapshot, for somebody who has the right in the whole account.
+    /// Reads in all organizations and in one snapshot, for a caller with a permission in the whole account.
     pub(crate) async fn read_account<P: PermissionType, S: ReadStatement>(
         &self,
         granted: &GrantedAccount<P>,
@@ -44,7 +44,7 @@ impl Store {
         self.read_in_lane::<S>(granted.by.scan_caller(OrganizationId::ACCOUNT), statements.collect()).await
     }
 
-    /// Reads across organizations.
+    /// Reads without a scope.
     pub(crate) async fn read_unscoped<S: ReadStatement>(
         &self,
         system: &System,
@@ -67,7 +67,7 @@ fn scope_statement<P: PermissionType>(
     any_rows(sql, bound)
 }
 
-/// Whether `$1` stands in a statement (and not only `$10`).
+/// Whether a statement has `$1` (and not only `$10`).
 fn uses_organization(sql: &str) -> bool {
     sql.match_indices("$1").any(|(at, _)| !sql[at + 2..].starts_with(|next: char| next.is_ascii_digit()))
 }

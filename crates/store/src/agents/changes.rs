@@ -1,4 +1,4 @@
-//! What a decision on an agent session writes.
+//! The statements that write a decision on an agent session.
 
 use crate::Result;
 use crate::database::{Statement, Value};
@@ -7,20 +7,20 @@ use domain::agent::{Acus, AgentSession, Change, Event, Message, TurnState, Usage
 use domain::session::{Kind, SessionKey};
 use domain::time::Micros;
 
-/// The organization's limit of a cycle, as a decision saw it.
+/// The organization's limit of a billing cycle, as a decision saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CycleLimit {
-    /// How much all of its sessions may use in the cycle.
+    /// The limit of all its sessions in the cycle.
     pub limit: Acus,
-    /// The cycle's first day, in days since 1970.
+    /// The first day of the cycle, in days since 1970.
     pub from_day: i64,
-    /// The first day of the next one.
+    /// The first day of the next cycle.
     pub until_day: i64,
-    /// Whether it was decided that what is spent reaches the limit. If not, the batch demands that it does not.
+    /// Whether the decision found that the usage reaches the limit. If not, the batch expects that it does not.
     pub crossed: bool,
 }
 
-/// What a session is known by.
+/// The key of a session.
 pub(crate) fn key(session: &AgentSession) -> SessionKey {
     SessionKey { organization: session.organization, kind: Kind::Agent, id: session.id }
 }
@@ -68,10 +68,10 @@ fn insert_values(session: &AgentSession) -> Vec<Value> {
     ]
 }
 
-/// The rows of a session that changed. The first expects its revision.
+/// The rows of a changed session. The first statement expects its revision.
 pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 2]> {
     let (lease, fence) = lease(after);
-    // A heartbeat may have moved the lease of the same turn meanwhile, which is no new revision.
+    // A heartbeat may have extended the lease of the same turn meanwhile. It does not change the revision.
     let row = one_row(
         "UPDATE agent_sessions SET revision = $4, state = $5, archived_us = $6, updated_us = $7,
              work_us = CASE WHEN work = $8 THEN work_us ELSE $7 END, work = $8,
@@ -97,7 +97,7 @@ pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 
     Ok([row, body])
 }
 
-/// What changes beside of the session's own rows.
+/// The changes in other tables than the session's own.
 pub(crate) fn statements(
     before: &AgentSession,
     after: &AgentSession,
@@ -122,7 +122,7 @@ pub(crate) fn statements(
     Ok(statements)
 }
 
-/// When a turn is taken away because its lease ran out, no heartbeat came meanwhile.
+/// When a turn is taken away because its lease expired, expects that no heartbeat came meanwhile.
 fn expect_lease(before: &AgentSession, after: &AgentSession) -> Option<Statement> {
     let had = before.open_turn()?;
     let lost = |state| matches!(state, TurnState::Returned | TurnState::Lost);
@@ -240,7 +240,7 @@ fn add_usage(
     statements
 }
 
-/// PostgreSQL keeps no NUL, which a worker's answer may have in it.
+/// PostgreSQL cannot store NUL, which a worker's output may contain.
 fn search(session: &AgentSession) -> String {
     session.search_text().replace('\0', " ")
 }

@@ -1,4 +1,4 @@
-//! Agents: who works.
+//! Agents, and the default agent of each organization.
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
@@ -50,7 +50,7 @@ const BY_NAME: &str = concat!(
     " FROM agents WHERE organization = $1 AND name = $2 AND deleted_us IS NULL"
 );
 
-/// What nothing is looked up by.
+/// The fields that no query uses.
 #[derive(Serialize, Deserialize)]
 struct AgentBody {
     display_name: Option<String>,
@@ -62,13 +62,13 @@ struct AgentBody {
 }
 
 impl Store {
-    /// Keeps a new agent.
+    /// Stores a new agent.
     ///
     /// # Errors
-    /// [`Refusal::Exists`] when the organization has one of that name; [`Refusal::NotAMember`] when the organization
-    /// was deleted meanwhile.
+    /// [`Refusal::Exists`] when the organization has an agent with this name; [`Refusal::NotAMember`] when the
+    /// organization was deleted meanwhile.
     pub async fn create_agent(&self, granted: &Granted<UseSessions>, agent: &Agent) -> Result<()> {
-        assert_eq!(granted.organization(), agent.organization, "a proof opens its own organization only");
+        assert_eq!(granted.organization(), agent.organization, "a grant is for its own organization only");
         self.make_agent(agent, record_creation(granted, agent.id.0)).await
     }
 
@@ -85,8 +85,8 @@ impl Store {
         }
     }
 
-    /// The agents whose name, display name or description has a text in it, whatever the case; the newest first. The page
-    /// ends early when its agents are large.
+    /// The agents with a text in their name, display name or description, ignoring case; newest first. The page ends
+    /// early when its agents are large.
     pub async fn list_agents(
         &self,
         granted: &Granted<ViewSessions>,
@@ -115,7 +115,7 @@ impl Store {
         agent(granted.organization(), row)
     }
 
-    /// The agent of a name.
+    /// The agent with a name.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -125,17 +125,18 @@ impl Store {
         agent(granted.organization(), row)
     }
 
-    /// Writes what an agent has become, with a time of change after that of `before`, and gives it back.
+    /// Stores a changed agent, with a later time of change than `before`. Returns it.
     ///
     /// # Errors
-    /// [`Error::Stale`] when it was changed or deleted meanwhile; [`Refusal::Exists`] for a name that is taken.
+    /// [`Error::Stale`] when the agent was changed or deleted meanwhile; [`Refusal::Exists`] for a name that is
+    /// taken.
     pub async fn update_agent(
         &self,
         granted: &Granted<UseSessions>,
         before: &Agent,
         after: &Agent,
     ) -> Result<Agent> {
-        assert_eq!(granted.organization(), after.organization, "a proof opens its own organization only");
+        assert_eq!(granted.organization(), after.organization, "a grant is for its own organization only");
         let updated = after.updated.max(Micros(before.updated.0 + 1));
         let after = Agent { updated, ..after.clone() };
         let taken = one_row(
@@ -162,7 +163,7 @@ impl Store {
         Ok(after)
     }
 
-    /// The agent that every organization has; made with this id when it is not there.
+    /// The default agent, which every organization has. It is created with this id if it does not exist.
     pub async fn ensure_default_agent(
         &self,
         granted: &Granted<UseSessions>,
@@ -175,7 +176,7 @@ impl Store {
                 Err(Error::Refused(Refusal::NotFound(_))) => {}
                 outcome => return outcome,
             }
-            // It is not what a request is about, so nothing is noted of it.
+            // The request is about something else, so its idempotency key does not record the agent.
             match self.make_agent(&default_agent(granted.organization(), id, now), None).await {
                 // Another request was faster.
                 Err(Error::Refused(Refusal::Exists(_))) => {}
@@ -184,7 +185,7 @@ impl Store {
         }
     }
 
-    /// Deletes an agent, which frees its name. Its sessions stay.
+    /// Deletes an agent and frees its name. Its sessions stay.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted before.

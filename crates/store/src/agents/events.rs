@@ -1,4 +1,4 @@
-//! What happened in agent sessions.
+//! Events of agent sessions.
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, PermissionType, ViewSessions};
@@ -19,7 +19,7 @@ macro_rules! event_columns {
     };
 }
 
-/// Which events a page is of.
+/// The events that a page is taken from.
 macro_rules! wanted {
     () => {
         "organization = $1 AND session_us = $2 AND sequence > $3 AND sequence < $4
@@ -28,9 +28,9 @@ macro_rules! wanted {
     };
 }
 
-/// The events between two sequences: at most `$9`, and no more after their data has `$10` bytes. Kinds come as one text
-/// with a comma around each. `found` says how many there are without the second limit. Where the page ends is found by
-/// lengths alone, as it is for messages.
+/// The events between two sequences: at most `$9`, and none after their data has `$10` bytes. Kinds are one text,
+/// with a comma around each. `found` is the number of events without the limit of bytes. The end of the page is found
+/// by lengths alone, as for messages.
 macro_rules! page {
     ($order:literal, $up_to:literal, $last:literal) => {
         concat!(
@@ -67,7 +67,7 @@ macro_rules! page {
 pub(crate) const PAGE: &str = page!("ASC", "<=", "MAX");
 pub(crate) const NEWEST: &str = page!("DESC", ">=", "MIN");
 
-// Sequences have no gaps, so the newest is how many there are.
+// Sequences have no gaps, so the newest is the number of events.
 const ALL: &str = "SELECT COALESCE(MAX(sequence), 0) FROM events WHERE organization = $1 AND session_us = $2";
 
 const SOME: &str = "
@@ -83,11 +83,11 @@ const STREAMED: &str = concat!(
 );
 
 impl Store {
-    /// A stretch of what happened, and how many events of these kinds the session has in all. It is shorter than
-    /// asked for when the data of the events is large.
+    /// A page of events, and the number of all events of these kinds in the session. The page ends early when the
+    /// data of its events is large.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for a session that is not there.
+    /// [`Refusal::NotFound`] when there is no such session.
     pub async fn list_events(
         &self,
         granted: &Granted<ViewSessions>,
@@ -118,7 +118,7 @@ impl Store {
         let statements = vec![(IS_THERE, values![created, id.tail() as i64]), page, total];
         let answers = match whole {
             true => self.read_snapshot(granted, statements).await?,
-            // Events of some kinds are looked for and counted among all of the session's.
+            // Events of some kinds are searched and counted among all of the session's.
             false => {
                 let scans = statements.into_iter().map(|(sql, values)| (Scan(sql), values));
                 self.read_snapshot(granted, scans.collect()).await?
@@ -134,7 +134,7 @@ impl Store {
         Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
     }
 
-    /// The id of the event at a place, if there is one: what an id that a client brings is compared with.
+    /// The id of the event with a sequence, to compare with an id from a client.
     pub async fn load_event(
         &self,
         granted: &Granted<ViewSessions>,
@@ -148,7 +148,7 @@ impl Store {
         Ok(rows.first().map(|row| row.id(0)).transpose()?.map(EventId))
     }
 
-    /// What streamed of an answer between two places, both included, in order.
+    /// The streamed pieces of an answer between two sequences, both included, in order.
     pub async fn load_streamed_output<P: PermissionType>(
         &self,
         granted: &Granted<P>,
@@ -166,7 +166,7 @@ impl Store {
     }
 }
 
-/// Kinds as one text, to be looked into with LIKE; nothing for none. No kind has a comma in its word.
+/// Kinds as one text for LIKE; only a comma for no kind. No kind's name has a comma.
 fn words(kinds: &[EventKind]) -> String {
     match kinds.is_empty() {
         true => ",".to_owned(),

@@ -1,9 +1,9 @@
-//! [`SessionFilter`] in SQL. What [`SessionFilter::matches`] says of a session, the conditions here say of its rows.
+//! [`SessionFilter`] in SQL. The conditions select the sessions for which [`SessionFilter::matches`] is true.
 //!
-//! Lists of values are bound as one JSON text each, so that the text of a statement does not depend on how long they
-//! are; how such a text becomes rows is what differs between the databases. What leads to rows by a key (tags,
-//! sessions, organizations) has a condition only when it is asked for; all the rest are one group of conditions, which
-//! is there as a whole or not at all. So there are only a few statements, and each of them is prepared once.
+//! Each list of values is bound as one JSON text, so that the text of a statement does not depend on its length. The
+//! two databases differ in how such a text becomes rows. Conditions that lead to rows by a key (tags, sessions,
+//! organizations) are present only when the filter has them. All other conditions are one group, which is present as
+//! a whole or not at all. So there are only a few statements, and each is prepared once.
 
 use crate::access::lane::Scan;
 use crate::agents::lists::ListQuery;
@@ -15,36 +15,37 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use uuid::Uuid;
 
-/// Longer texts are in no session's title or preview.
+/// No session's title or preview is longer.
 const MAX_SEARCH_CHARS: usize = 8_000;
 
-/// Whose sessions are asked for.
+/// The sessions that a list is taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListReach {
-    /// One organization's, which is `$1`.
+    /// Those of one organization, which is `$1`.
     Organization,
-    /// The like for sessions that something else has led to, and which are judged one by one.
+    /// Those of one organization, which is `$1`, when another table leads to each session and the conditions check
+    /// it.
     Known,
-    /// Everybody's.
+    /// Those of all organizations.
     Account,
-    /// Those of the organizations of a list, each of them by its own stretch of the key: of `o.id`, before
+    /// Those of the listed organizations, each by its own range of the key: organization `o.id`, before
     /// `o.before_us`.
     Each,
 }
 
-/// Conditions on `agent_sessions s`, and what their parameters stand for.
+/// Conditions on `agent_sessions s`, and the values of their parameters.
 pub(crate) struct Conditions {
     pub(crate) sqlite: bool,
     pub(crate) reach: ListReach,
-    /// The time of a session, as it is compared and ordered by.
+    /// The expression for the time of a session, in comparisons and in the order.
     at: &'static str,
     pub(crate) sql: String,
     pub(crate) values: Vec<Value>,
-    /// The rows `o` of [`ListReach::Each`], as a query; empty elsewhere.
+    /// The rows `o` of [`ListReach::Each`], as a query; empty otherwise.
     pub(crate) each: String,
 }
 
-/// How the values of a list are written.
+/// The type of the values of a list.
 #[derive(Clone, Copy)]
 enum ListKind {
     Text,
@@ -52,7 +53,7 @@ enum ListKind {
     Id,
 }
 
-/// The conditions of a filter, for the sessions that come after a position in the list.
+/// The conditions of a filter, for the sessions after a position in the list.
 pub(crate) fn conditions(
     sqlite: bool,
     reach: ListReach,
@@ -64,8 +65,8 @@ pub(crate) fn conditions(
         ListReach::Known | ListReach::Each => false,
         ListReach::Account => filter.organizations.is_some(),
     };
-    // PostgreSQL would walk the times instead, and compare each of them with all that other keys lead to. A sum is
-    // in no index.
+    // Otherwise PostgreSQL would walk the times and compare each with all rows that the other keys lead to. No index
+    // has a sum.
     let at = if led && !sqlite { "s.created_us + 0" } else { "s.created_us" };
     let mut conditions =
         Conditions { sqlite, reach, at, sql: String::new(), values: Vec::new(), each: String::new() };
@@ -89,7 +90,7 @@ pub(crate) fn conditions(
     conditions
 }
 
-/// Whether anything of the group is asked for.
+/// Whether the filter has any condition of the group.
 fn asks_for_more(filter: &SessionFilter) -> bool {
     let by_key = SessionFilter {
         organizations: filter.organizations.clone(),
@@ -103,14 +104,14 @@ fn asks_for_more(filter: &SessionFilter) -> bool {
 }
 
 impl Conditions {
-    /// The number of a new parameter.
+    /// Adds a value. Returns its parameter.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         let before = usize::from(matches!(self.reach, ListReach::Organization | ListReach::Known));
         format!("${}", self.values.len() + before)
     }
 
-    /// What the list is ordered by.
+    /// The order of the list.
     pub(crate) fn order(&self) -> String {
         match self.reach {
             ListReach::Organization | ListReach::Known | ListReach::Each => {
@@ -127,8 +128,8 @@ impl Conditions {
         self.sql.push_str(condition);
     }
 
-    /// The stretch of the key that the list is in. Within an organization the key is compared as a whole, so that
-    /// PostgreSQL does not walk the account's index instead and leave out everybody else's rows one by one.
+    /// The range of the key. Within an organization the whole key is compared. Otherwise PostgreSQL may walk the
+    /// account's index and skip the rows of other organizations one by one.
     fn add_range(&mut self, filter: &SessionFilter, position: Option<(Micros, SessionId)>) {
         let from = filter.created.from.map_or(i64::MIN, |from| from.0);
         let mut until = filter.created.until.map_or(i64::MAX, |until| until.0);
@@ -180,7 +181,7 @@ impl Conditions {
         }
     }
 
-    /// The organizations of a list, each once, with what their stretches begin before.
+    /// The listed organizations, each once, with the time before which its range begins.
     fn organization_rows(&mut self, filter: &SessionFilter, until: &str, shown: &str) -> String {
         let list = self.bind(filter.organizations.as_ref().map(|list| json_organizations(list)));
         let ids = match self.sqlite {
@@ -192,7 +193,7 @@ impl Conditions {
         )
     }
 
-    /// The times lead to the rows, and then the rest of the ids is compared.
+    /// The times lead to the rows; then the rest of the ids is compared.
     fn add_sessions(&mut self, sessions: &[SessionId]) {
         let times: Vec<i64> = sessions.iter().map(|id| id.created().0).collect();
         let pair = |id: &SessionId| format!("{}.{}", id.created().0, id.tail());
@@ -259,7 +260,7 @@ impl Conditions {
         ));
     }
 
-    /// That a column has one of the values of a list.
+    /// Whether a column has one of the values of a list.
     fn is_in(&self, column: &str, number: String, kind: ListKind) -> String {
         if self.sqlite {
             let value = if matches!(kind, ListKind::Id) { "unhex(value)" } else { "value" };
@@ -268,14 +269,14 @@ impl Conditions {
         format!("{column} = ANY (ARRAY(SELECT {}))", elements(&number, kind))
     }
 
-    /// That a side table has one of the values of a list for the session.
+    /// Whether a side table has one of the values of a list for the session.
     fn has(&self, table: &str, column: &str, number: String) -> String {
         let within = self.is_in(&format!("t.{column}"), number, ListKind::Text);
         match self.reach {
             ListReach::Organization => format!(
                 "s.created_us IN (SELECT t.session_us FROM {table} t WHERE t.organization = $1 AND {within})"
             ),
-            // The limit keeps PostgreSQL from making a join of it.
+            // The limit keeps PostgreSQL from turning this into a join.
             ListReach::Known | ListReach::Account | ListReach::Each => format!(
                 "(SELECT t.session_us FROM {table} t WHERE t.organization = s.organization
                       AND t.session_us = s.created_us AND {within} LIMIT 1) IS NOT NULL"
@@ -283,8 +284,8 @@ impl Conditions {
         }
     }
 
-    /// That the session has one of some tags. Within an organization the tags lead to the sessions, each of them
-    /// once; PostgreSQL would rather compare every session with every row of the tags, unless these come as an array.
+    /// Whether the session has one of some tags. Within an organization the tags lead to the sessions. PostgreSQL
+    /// would compare every session with every row of the tags unless these come as an array.
     fn has_tag(&self, number: String) -> String {
         if self.sqlite || self.reach != ListReach::Organization {
             return self.has("session_tags", "tag", number);
@@ -307,7 +308,7 @@ fn elements(number: &str, kind: ListKind) -> String {
     }
 }
 
-/// Which of some tags exist in an organization: one look-up by the key for each.
+/// The tags of a list that exist in an organization: one look-up by key for each.
 pub(crate) fn existing_tags_query(sqlite: bool, tags: &[String]) -> ListQuery {
     let sql = format!(
         "SELECT w.value FROM ({}) w
@@ -317,7 +318,7 @@ pub(crate) fn existing_tags_query(sqlite: bool, tags: &[String]) -> ListQuery {
     (Scan(intern_sql(sql)), vec![json_texts(tags).into()])
 }
 
-/// Which of some tags exist in the organizations of a filter: one look-up by the key for each of both.
+/// The tags of a list that exist in the organizations of a filter: one look-up by key for each tag and organization.
 pub(crate) fn account_existing_tags_query(
     sqlite: bool,
     filter: &SessionFilter,
@@ -327,7 +328,7 @@ pub(crate) fn account_existing_tags_query(
         true => "o.id IN (SELECT unhex(value) FROM json_each($2))".to_owned(),
         false => format!("o.id = ANY (ARRAY(SELECT {}))", elements("$2", ListKind::Id)),
     };
-    // The limits keep PostgreSQL from making joins of it, which would read all tags of an organization.
+    // The limits keep PostgreSQL from turning this into joins, which would read all tags of an organization.
     let sql = format!(
         "SELECT w.value FROM ({}) w WHERE
              (SELECT o.id FROM organizations o
@@ -352,7 +353,7 @@ fn rows_of(sqlite: bool, number: &str) -> String {
     }
 }
 
-/// The one copy of a statement's text, which lives as long as the program: there are few (see above).
+/// Keeps one copy of a statement's text for the life of the program. There are few of them; see above.
 pub(crate) fn intern_sql(sql: String) -> &'static str {
     static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -365,7 +366,7 @@ pub(crate) fn intern_sql(sql: String) -> &'static str {
     new
 }
 
-/// A list of texts. One with NUL in it cannot be kept and is therefore nowhere; PostgreSQL does not take it.
+/// A list of texts as JSON. Texts with NUL are left out: no row has one, and PostgreSQL refuses them.
 fn json_texts(values: &[String]) -> String {
     let possible = values.iter().filter(|value| !value.contains('\0')).collect::<Vec<_>>();
     serde_json::json!(possible).to_string()

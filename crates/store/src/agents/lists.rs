@@ -1,4 +1,4 @@
-//! Lists of agent sessions, and what is counted of them.
+//! Lists and counts of agent sessions.
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, ViewSessions};
@@ -14,27 +14,27 @@ use domain::ids::AgentId;
 use domain::page::{Listed, Select};
 use std::collections::HashMap;
 
-/// What an organization has.
+/// Session counts of an organization.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionStats {
     /// All of its sessions.
     pub total: u64,
-    /// How many stand where; what nobody stands at is left out.
+    /// Session count per state; states with no sessions are omitted.
     pub by_state: Vec<(State, u64)>,
-    /// How many were put away.
+    /// Number of archived sessions.
     pub archived: u64,
 }
 
-/// What the sessions of a filter have, each with how many have it; the most frequent first.
+/// Session counts by agent, state, tag and origin, for the sessions of a filter; highest count first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionFacets {
-    /// Who works.
+    /// By agent.
     pub agents: Vec<(AgentId, u64)>,
-    /// Where they stand.
+    /// By state.
     pub states: Vec<(State, u64)>,
-    /// At most a hundred.
+    /// By tag; at most 100.
     pub tags: Vec<(String, u64)>,
-    /// Where they came from.
+    /// By origin.
     pub origins: Vec<(String, u64)>,
 }
 
@@ -42,8 +42,8 @@ pub struct SessionFacets {
 pub(crate) type ListQuery = (Scan, Vec<Value>);
 
 impl Store {
-    /// A stretch of the organization's agent sessions that a filter lets through, newest first, with their number, at
-    /// one moment.
+    /// A page of the organization's agent sessions that match a filter, newest first, and the number of all matches,
+    /// in one snapshot.
     pub async fn list_agent_sessions(
         &self,
         granted: &Granted<ViewSessions>,
@@ -55,7 +55,8 @@ impl Store {
         read_page(rows, &total, select).await
     }
 
-    /// The like for the whole account. Sessions of deleted organizations are there when the filter says so.
+    /// A page of all agent sessions of the account that match a filter. Sessions of deleted organizations are
+    /// included when the filter says so.
     pub async fn list_account_agent_sessions(
         &self,
         granted: &GrantedAccount<ViewSessions>,
@@ -67,7 +68,7 @@ impl Store {
         read_page(rows, &total, select).await
     }
 
-    /// What is asked of a list: its rows and its total.
+    /// The two queries of a list: its rows and its total.
     pub(crate) fn list_queries(
         &self,
         reach: ListReach,
@@ -79,7 +80,7 @@ impl Store {
             Select::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
             Select::Before { position, limit } => (position, 0, limit),
         };
-        // One more than asked for tells whether others follow.
+        // One more than requested shows whether others follow.
         let limit = i64::from(limit) + 1;
         vec![
             page_query(conditions(sqlite, page_reach(reach, filter), filter, position), limit, offset),
@@ -87,7 +88,7 @@ impl Store {
         ]
     }
 
-    /// What the organization has.
+    /// Session counts of the organization.
     pub async fn load_agent_session_stats(&self, granted: &Granted<ViewSessions>) -> Result<SessionStats> {
         let sql = "SELECT state, COUNT(*), COUNT(archived_us) FROM agent_sessions
                    WHERE organization = $1 GROUP BY state ORDER BY state";
@@ -101,7 +102,7 @@ impl Store {
         Ok(stats)
     }
 
-    /// What the sessions of a filter have in the organization, at one moment.
+    /// Counts of the organization's sessions that match a filter, in one snapshot.
     pub async fn load_agent_session_facets(
         &self,
         granted: &Granted<ViewSessions>,
@@ -130,7 +131,7 @@ impl Store {
         })
     }
 
-    /// Which of these tags some session of the organization has.
+    /// Those of the tags that some session of the organization has.
     pub async fn list_existing_tags(
         &self,
         granted: &Granted<ViewSessions>,
@@ -142,7 +143,7 @@ impl Store {
         rows.iter().map(|row| Ok(row.text(0)?)).collect()
     }
 
-    /// Which of these tags some session has of the organizations that a filter names.
+    /// Those of the tags that some session has in the organizations of a filter.
     pub async fn list_account_existing_tags(
         &self,
         granted: &GrantedAccount<ViewSessions>,
@@ -156,14 +157,14 @@ impl Store {
     }
 }
 
-/// All sessions of some organizations would be read and sorted; of each one the newest are enough.
+/// Otherwise all sessions of the organizations would be read and sorted. The newest of each are enough.
 pub(crate) fn page_reach(reach: ListReach, filter: &SessionFilter) -> ListReach {
     if reach == ListReach::Account && filter.organizations.is_some() { ListReach::Each } else { reach }
 }
 
-/// The sessions are found by what is narrow, and only those of the page get their bodies. Their leases are left where
-/// they are: no list shows them, and without them the account's index has all that is needed. The page ends early when its
-/// bodies are large; `found` says how many sessions it would have had.
+/// Narrow rows select the sessions, and only those of the page are joined with their bodies. Leases are left out: no
+/// list shows them, and without them the account's index has all columns. The page ends early when its bodies are
+/// large; `found` is the number of sessions without that limit.
 pub(crate) fn page_query(mut conditions: Conditions, limit: i64, offset: i64) -> ListQuery {
     let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
     let found = match (conditions.reach, conditions.sqlite) {
@@ -198,8 +199,8 @@ pub(crate) fn page_query(mut conditions: Conditions, limit: i64, offset: i64) ->
     (Scan(intern_sql(sql)), conditions.values)
 }
 
-/// The lists of some organizations merged into one: SQLite, which joins nothing laterally, takes the newest of what is
-/// in a recursive query's queue, and the one after it of the same organization comes into the queue.
+/// Merges the lists of some organizations. SQLite has no lateral joins, so a recursive query takes the newest session
+/// from its queue and adds the next one of the same organization.
 fn merged_organizations(conditions: &Conditions, limit: &str, offset: &str) -> String {
     let Conditions { sql, each, .. } = conditions;
     let next = format!(
@@ -219,7 +220,7 @@ pub(crate) fn count_query(Conditions { sql, values, .. }: Conditions) -> ListQue
     (Scan(intern_sql(format!("SELECT COUNT(*) FROM agent_sessions s WHERE {sql}"))), values)
 }
 
-/// How many sessions have which agent, state and origin: what is looked for is looked for once, for all three.
+/// Counts sessions by agent, state and origin in one search.
 pub(crate) fn count_by_columns(Conditions { sql, values, .. }: Conditions) -> ListQuery {
     let sql = format!(
         "SELECT s.agent, s.state, s.origin, COUNT(*) FROM agent_sessions s WHERE {sql}
@@ -239,7 +240,7 @@ pub(crate) fn count_by_tag(Conditions { sql, values, .. }: Conditions) -> ListQu
     (Scan(intern_sql(sql)), values)
 }
 
-/// The most frequent first.
+/// Highest count first.
 fn sort_counts<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
     let mut counts = counts.into_iter().collect::<Vec<_>>();
     counts.sort_by(|(one, ones), (other, others)| others.cmp(ones).then_with(|| one.cmp(other)));

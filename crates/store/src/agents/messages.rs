@@ -1,4 +1,4 @@
-//! What was said in agent sessions.
+//! Messages of agent sessions.
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, PermissionType, ViewSessions};
@@ -12,12 +12,13 @@ use domain::page::Listed;
 use domain::refusal::Thing;
 use domain::time::Micros;
 
-/// One row when the session is there.
+/// One row if the session exists.
 pub(crate) const IS_THERE: &str = "
     SELECT created_us FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND tail = $3";
 
-/// Messages between two places, in one direction: at most `$5`, and no more after their rows have `$6` bytes. Where the
-/// page ends is found by lengths alone: a database that carried the rows through that would write large ones to disk.
+/// Messages between two sequences, in one direction: at most `$5`, and none after their rows have `$6` bytes. The end
+/// of the page is found by lengths alone, because a database that carried the rows along would write large ones to
+/// disk.
 macro_rules! page {
     ($order:literal, $up_to:literal, $last:literal) => {
         concat!(
@@ -51,11 +52,11 @@ macro_rules! page {
 const PAGE: &str = page!("ASC", "<=", "MAX");
 const NEWEST: &str = page!("DESC", ">=", "MIN");
 
-// Sequences have no gaps, so the newest is how many there are.
+// Sequences have no gaps, so the newest is the number of messages.
 const TOTAL: &str = "
     SELECT COALESCE(MAX(sequence), 0) FROM messages WHERE organization = $1 AND session_us = $2";
 
-/// Messages with files; bounded as [`PAGE`] is.
+/// Messages with attachments; bounded like [`PAGE`].
 const ATTACHED: &str = "
     SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND attachments > 0
         AND sequence > $3 AND sequence <= (SELECT MAX(sequence) FROM
@@ -66,11 +67,11 @@ const ATTACHED: &str = "
     ORDER BY organization, session_us, sequence";
 
 impl Store {
-    /// What was said after a message, in order, and how many messages the session has in all: at most `limit`, and
+    /// The messages after a sequence, in order, and the number of all messages of the session. At most `limit`, and
     /// fewer when their rows are large.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for a session that is not there.
+    /// [`Refusal::NotFound`] when there is no such session.
     pub async fn list_messages(
         &self,
         granted: &Granted<ViewSessions>,
@@ -93,8 +94,7 @@ impl Store {
         Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
     }
 
-    /// What was said before a message and after another, newest first: at most `limit` messages, and fewer when their
-    /// rows are large.
+    /// The messages between two sequences, newest first. At most `limit`, and fewer when their rows are large.
     pub async fn list_newest_messages(
         &self,
         granted: &Granted<ViewSessions>,
@@ -112,10 +112,10 @@ impl Store {
         read_rows(rows, message).await
     }
 
-    /// One message.
+    /// The message with a sequence.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for a session or a message that is not there.
+    /// [`Refusal::NotFound`] when there is no such session or message.
     pub async fn load_message<P: PermissionType>(
         &self,
         granted: &Granted<P>,
@@ -129,7 +129,7 @@ impl Store {
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
     }
 
-    /// The message of an id.
+    /// The message with an id.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -144,10 +144,10 @@ impl Store {
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
     }
 
-    /// The files that came with messages, in order: from whom and when.
+    /// The attachments of all messages, in order, with their source and time.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for a session that is not there.
+    /// [`Refusal::NotFound`] when there is no such session.
     pub async fn list_session_attachments(
         &self,
         granted: &Granted<ViewSessions>,
@@ -158,8 +158,8 @@ impl Store {
         self.list_attachments(granted, id.created(), i64::MAX).await
     }
 
-    /// The files of messages before a sequence, also of a session that was deleted. The texts beside them are large:
-    /// they are read in pages, and of each page only the files are kept.
+    /// The attachments of messages before a sequence, also of a deleted session. Messages can be large, so they are
+    /// read in pages, and only the attachments of each page are kept.
     pub(crate) async fn list_attachments(
         &self,
         granted: &Granted<ViewSessions>,

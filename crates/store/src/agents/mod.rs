@@ -1,6 +1,6 @@
 //! Agents and their sessions: messages, events, turns, secrets and usage.
 //!
-//! `filter` and `changes` turn what the domain decides into SQL.
+//! `filter` and `changes` turn filters and decisions of the domain into SQL.
 
 pub(crate) mod changes;
 pub(crate) mod definitions;

@@ -1,4 +1,4 @@
-//! Which sessions somebody has on top of its lists.
+//! Pinned agent sessions.
 
 use crate::access::{Granted, ViewSessions};
 use crate::devices::sessions::read_session_id;
@@ -10,20 +10,20 @@ use domain::refusal::Thing;
 use uuid::Uuid;
 
 impl Store {
-    /// Pins a session for who asks; one that is pinned stays so.
+    /// Pins a session for the caller. Pinning again is no error.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for a session that is not there.
+    /// [`Refusal::NotFound`] when there is no such session.
     pub async fn pin_session(&self, granted: &Granted<ViewSessions>, id: SessionId) -> Result<()> {
         let insert = "INSERT INTO pins (organization, principal, session_us) VALUES ($1, $2, $3)
                       ON CONFLICT DO NOTHING";
         self.set_pin(granted, id, insert).await
     }
 
-    /// Unpins a session for who asks; one that is not pinned stays so.
+    /// Unpins a session for the caller. Unpinning again is no error.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for a session that is not there.
+    /// [`Refusal::NotFound`] when there is no such session.
     pub async fn unpin_session(&self, granted: &Granted<ViewSessions>, id: SessionId) -> Result<()> {
         let delete = "DELETE FROM pins WHERE organization = $1 AND principal = $2 AND session_us = $3";
         self.set_pin(granted, id, delete).await
@@ -37,11 +37,11 @@ impl Store {
             one_row(there, values![organization, id.created(), id.tail() as i64]),
             any_rows(sql, values![organization, pin_owner(granted), id.created()]),
         ];
-        // The organization's row is locked, so that the session is still there at the end.
+        // The organization's row is locked, so that the session still exists at the commit.
         self.apply(batch([organization], statements), |_| Refusal::NotFound(Thing::Session).into()).await
     }
 
-    /// Which of these sessions who asks has pinned.
+    /// Those of the sessions that the caller has pinned.
     pub async fn list_pinned_sessions(
         &self,
         granted: &Granted<ViewSessions>,
@@ -58,7 +58,7 @@ impl Store {
     }
 }
 
-/// Tenure itself pins under an id that nobody has.
+/// Tenure itself pins under an id that no principal has.
 fn pin_owner(granted: &Granted<ViewSessions>) -> PrincipalId {
     granted.principal().unwrap_or(PrincipalId(Uuid::nil()))
 }

@@ -1,4 +1,4 @@
-//! Secrets of agent sessions, sealed before they come here: the key is not in the database.
+//! Secrets of agent sessions. They are sealed before they reach the store: the key is not in the database.
 
 use crate::access::{Granted, PermissionType, System};
 use crate::database::{Row, Statement};
@@ -8,30 +8,30 @@ use domain::agent::AgentSession;
 use domain::ids::{OrganizationId, SessionId};
 use domain::time::Micros;
 
-/// A secret that cannot be read without the master key.
+/// A secret that can only be read with the master key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedSecret {
-    /// What it is called: the name of the variable that a worker is given.
+    /// The name of the environment variable that a worker receives.
     pub key: String,
-    /// Its sealed text.
+    /// The sealed text.
     pub ciphertext: Vec<u8>,
-    /// Whether people are not shown it again.
+    /// Whether it is hidden from people.
     pub sensitive: bool,
 }
 
-/// Where a secret is kept.
+/// The position of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretPlace {
-    /// Whose it is.
+    /// The organization.
     pub organization: OrganizationId,
-    /// When its session was created.
+    /// When the session was created.
     pub session: Micros,
-    /// What it is called.
+    /// The name of the variable.
     pub key: String,
 }
 
 impl Store {
-    /// The secrets of a session, by name; none when there is no such session.
+    /// The secrets of a session, by name; empty when there is no such session.
     pub async fn list_session_secrets<P: PermissionType>(
         &self,
         granted: &Granted<P>,
@@ -44,7 +44,7 @@ impl Store {
         rows.iter().map(|row| secret(row, 0)).collect()
     }
 
-    /// All secrets of everybody after a place, for a change of the master key.
+    /// The secrets of all sessions after a position, for a change of the master key.
     pub async fn list_all_secrets(
         &self,
         system: &System,
@@ -56,7 +56,7 @@ impl Store {
                    ORDER BY organization, session_us, name LIMIT $4";
         let values = match after {
             Some(after) => values![after.organization, after.session, after.key.as_str(), limit],
-            // Nothing is kept under the reserved id.
+            // No secret has the reserved id.
             None => values![OrganizationId::ACCOUNT, 0, "", limit],
         };
         let rows = self.read_unscoped(system, sql, values).await?;
@@ -67,7 +67,7 @@ impl Store {
         rows.iter().map(place).collect()
     }
 
-    /// Puts a secret that was sealed anew in the place of the old one.
+    /// Replaces a secret by one that is sealed with another key.
     ///
     /// # Errors
     /// [`Error::Stale`] when it is no longer `before`.

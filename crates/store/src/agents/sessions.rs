@@ -1,4 +1,4 @@
-//! Agent sessions: loading, creating, changing and deleting them. How they are listed is in `lists.rs`.
+//! Agent sessions: loading, creating, changing and deleting them. `lists.rs` lists them.
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
@@ -17,33 +17,33 @@ use domain::session::{Kind, What};
 use domain::time::Micros;
 use std::collections::BTreeSet;
 
-/// One session: its lease, which heartbeats move, and its body.
+/// One session: its lease, which heartbeats extend, and its body.
 pub(crate) const ONE: &str = "
     SELECT s.lease_us, b.body FROM agent_sessions s
     JOIN agent_bodies b ON b.organization = $1 AND b.created_us = $2
     WHERE s.organization = $1 AND s.created_us = $2 AND s.tail = $3";
 
-/// One session of anybody.
+/// One session of any organization.
 const ANYWHERE: &str = "
     SELECT s.lease_us, b.body FROM agent_sessions s
     JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us
     WHERE s.created_us = $1 AND s.tail = $2";
 
-/// The last of the run of times that begins at one which is taken.
+/// The last of the consecutive times that begin at one that is taken.
 const TAKEN: &str = "
     SELECT MAX(created_us) FROM
         (SELECT created_us, created_us - ROW_NUMBER() OVER (ORDER BY created_us) AS run
          FROM agent_sessions WHERE organization = $1 AND created_us >= $2) t
     WHERE run = $2 - 1";
 
-/// How a session comes into being, under the id that it is given.
+/// A new session, and what happens with its creation.
 #[derive(Debug, Clone)]
 pub struct NewAgentSession {
-    /// The session before anything happened to it.
+    /// The session in its initial state.
     pub session: AgentSession,
-    /// What happens to it at once: its first message, for one.
+    /// Its first changes, such as the first message.
     pub changes: Vec<Change>,
-    /// The session that started it, as it was loaded, and what that changes in it.
+    /// The parent session as it was loaded, and its changes.
     pub parent: Option<(AgentSession, Vec<Change>)>,
     /// Its secrets.
     pub secrets: Vec<SealedSecret>,
@@ -53,7 +53,7 @@ impl Store {
     /// An agent session.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], also for another organization's.
+    /// [`Refusal::NotFound`], also for a session of another organization.
     pub async fn load_agent_session(
         &self,
         granted: &Granted<ViewSessions>,
@@ -77,12 +77,12 @@ impl Store {
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| read_session(row, 0))
     }
 
-    /// Creates a session as `birth` says, at `now` or at the next microsecond that no other session of the
-    /// organization has: nobody has seen the id yet. Its parent changes in the same batch.
+    /// Creates the session that `build` returns for an id. The id has the time `now`, or the next microsecond that no
+    /// other session of the organization has: nobody has seen the id yet. The parent changes in the same batch.
     ///
     /// # Errors
-    /// [`Error::Stale`] when the parent has changed since it was loaded; [`Refusal::NotAMember`] when the organization
-    /// was deleted meanwhile; what `birth` refuses.
+    /// [`Error::Stale`] when the parent has changed since it was loaded; [`Refusal::NotAMember`] when the
+    /// organization was deleted meanwhile; the refusals of `build`.
     pub async fn create_agent_session(
         &self,
         granted: &Granted<UseSessions>,
@@ -94,7 +94,7 @@ impl Store {
         loop {
             let created = self.next_time(organization, Kind::Agent, now);
             let new = build(SessionId::new(created, tail))?;
-            assert_eq!(organization, new.session.organization, "a proof opens its own organization only");
+            assert_eq!(organization, new.session.organization, "a grant is for its own organization only");
             let (session, mut batch, free) = build_new_session(&new, now)?;
             batch.statements.extend(record_creation(granted, session.id.uuid()));
             match self.database.apply(batch).await {
@@ -110,11 +110,10 @@ impl Store {
         }
     }
 
-    /// Takes in what an import or a demonstration brings with times of its own: a session and all that happened to it
-    /// until `now`, as one batch.
+    /// Imports a session with its own times: it and all that happened to it until `now`, in one batch.
     ///
     /// # Errors
-    /// [`Error::Stale`] when another session was created at the same time; [`Refusal::NotAMember`] when there is no such
+    /// [`Error::Stale`] when another session has the same time; [`Refusal::NotAMember`] when there is no such
     /// organization.
     pub async fn import_agent_session(
         &self,
@@ -131,11 +130,11 @@ impl Store {
         }
     }
 
-    /// Writes what was decided on a session as it was loaded: all of it, or nothing. Gives the session after it.
+    /// Writes the changes that were decided on a loaded session, all or none. Returns the changed session.
     ///
     /// # Errors
-    /// [`Error::Stale`] when the session has changed meanwhile, when a heartbeat came for a turn that is to be taken
-    /// away, or when what is spent would reach the limit of the cycle and it was decided that it does not.
+    /// [`Error::Stale`] when the session has changed since it was loaded, when a heartbeat came for a turn that is
+    /// taken away, or when the usage would reach the limit of the cycle and the decision found that it does not.
     pub async fn change_agent_session<P: PermissionType>(
         &self,
         granted: &Granted<P>,
@@ -144,7 +143,7 @@ impl Store {
         now: Micros,
         limit: Option<CycleLimit>,
     ) -> Result<AgentSession> {
-        assert_eq!(granted.organization(), before.organization, "a proof opens its own organization only");
+        assert_eq!(granted.organization(), before.organization, "a grant is for its own organization only");
         if changes.is_empty() {
             return Ok(before);
         }
@@ -158,10 +157,10 @@ impl Store {
         Ok(after)
     }
 
-    /// Deletes a session: it is gone at once; what was said and what happened is removed by [`Store::purge_agents`].
+    /// Deletes a session. It disappears at once; [`Store::purge_agents`] removes its messages and events later.
     ///
     /// # Errors
-    /// [`Error::Stale`] when it has changed meanwhile.
+    /// [`Error::Stale`] when it has changed since it was loaded.
     pub async fn delete_agent_session(
         &self,
         granted: &Granted<UseSessions>,
@@ -169,7 +168,7 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let (organization, created) = (before.organization, before.id.created());
-        assert_eq!(granted.organization(), organization, "a proof opens its own organization only");
+        assert_eq!(granted.organization(), organization, "a grant is for its own organization only");
         let mut statements = vec![
             one_row(
                 "DELETE FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND revision = $3",
@@ -196,8 +195,8 @@ impl Store {
             .await
     }
 
-    /// Removes some of what deleted sessions have left: of each of a few sessions at most `rows` messages and events.
-    /// Gives whether anything is left.
+    /// Removes rows of deleted sessions: of each of a few sessions at most `rows` messages and events. Returns
+    /// whether any are left.
     pub async fn purge_agents(&self, system: &System, rows: u32, now: Micros) -> Result<bool> {
         let sql = "SELECT organization, session_us FROM agent_purges LIMIT 16";
         let purges = self.read_unscoped(system, Scan(sql), values![]).await?;
@@ -250,12 +249,11 @@ impl Store {
     }
 }
 
-/// The session that comes of a birth and what it writes; with the positions of the statements that are not met when
-/// its time is taken.
+/// Builds a new session and its batch. Also returns the positions of the statements that fail when its time is taken.
 fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession, Batch, Vec<usize>)> {
     let organization = new.session.organization;
     let mut session = new.session.clone().after(&new.changes, now);
-    // It was never seen before.
+    // Nobody has seen it, so its revision stays.
     session.revision = new.session.revision;
     let created = session.id.created();
     let mut statements = vec![one_row(
@@ -278,7 +276,7 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession
     statements.extend(written::statements(&bare, &session, &new.changes, now, None)?);
     statements.extend(session.given.repos.iter().map(|repo| written::insert_repo(&session, repo)));
     statements.extend(new.secrets.iter().map(|secret| secrets::insert(&session, secret)));
-    // Nobody can follow a session that was not there.
+    // Nobody can follow a session before it exists.
     let mut topics = work_topic(None, &session).into_iter().collect::<BTreeSet<_>>();
     if let Some((parent, changes)) = new.parent.clone().filter(|(_, changes)| !changes.is_empty()) {
         let (_, parents) = build_change(parent, &changes, now, None)?;
@@ -291,7 +289,7 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession
     Ok((session, batch, free))
 }
 
-/// The session that comes of changes and what they write.
+/// Applies changes to a session and builds their batch.
 fn build_change(
     before: AgentSession,
     changes: &[Change],
@@ -301,7 +299,7 @@ fn build_change(
     let work = before.work();
     let after = before.clone().after(changes, now);
     let mut statements = written::update(&after, before.revision)?.to_vec();
-    // Read before the row above moves it: see there.
+    // These statements read the row before the update changes it.
     let beside = written::statements(&before, &after, changes, now, limit)?;
     statements.splice(0..0, beside);
     if let Some(what) = Change::feed_line(changes) {
@@ -312,19 +310,19 @@ fn build_change(
     Ok((after, batch))
 }
 
-/// What readers of a session's events wait for.
+/// The topic of those who follow the session's events.
 fn session_topic(session: &AgentSession) -> Topic {
     Topic::Agent { organization: session.organization.0, created_us: session.id.created().0 }
 }
 
-/// What workers wait for, when a turn of the session begins to wait for one.
+/// The topic of workers, when a turn of the session begins to wait.
 fn work_topic(before: Option<Work>, after: &AgentSession) -> Option<Topic> {
     let begins = after.work() == Work::Waiting && before != Some(Work::Waiting);
     let agent = || after.given.agent_name.as_str().into();
     begins.then(|| Topic::Work { organization: after.organization.0, agent: agent() })
 }
 
-/// A session out of its lease and its body.
+/// Reads a session from its lease and its body.
 pub(crate) fn read_session(row: &Row, at: usize) -> Result<AgentSession> {
     let mut session: AgentSession = parse_json(row, at + 1)?;
     if let (Some(lease), Some(turn)) = (maybe_time(row, at)?, session.turn.as_mut()) {

@@ -1,4 +1,4 @@
-//! Which turns wait for a worker, and which workers were not heard of in time.
+//! Turns that wait for a worker, and leases that expired.
 
 use crate::access::lane::Scan;
 use crate::access::{ConnectWorkers, Granted, System, ViewSessions};
@@ -10,8 +10,8 @@ use domain::ids::{OrganizationId, SessionId};
 use domain::session::{Kind, SessionKey};
 use domain::time::Micros;
 
-/// Whether a session's agent is among some: a text with a line for each, or nothing for all. No name has a line
-/// break in it. Unlike LIKE, REPLACE takes a name as it is, in both databases.
+/// Whether the agent of a session is in a list: a text with one name per line, or an empty text for all. No name has
+/// a line break. Unlike LIKE, REPLACE takes a name literally in both databases.
 macro_rules! is_among {
     ($names:literal) => {
         concat!(
@@ -26,7 +26,7 @@ macro_rules! is_among {
     };
 }
 
-/// The next organization that has work.
+/// The next organization with a waiting turn.
 macro_rules! next_after {
     ($organization:literal) => {
         concat!(
@@ -41,8 +41,8 @@ macro_rules! next_after {
 #[cfg(test)]
 pub(crate) const NEXT: &str = next_after!("$1");
 
-/// The organizations that have work, least recently served first. From one that has work the index leads to the next,
-/// so neither those that have none nor the length of anybody's queue cost anything.
+/// The organizations with waiting turns, least recently served first. The index leads from one to the next, so
+/// organizations without waiting turns and long queues cost nothing.
 pub(crate) const ORGANIZATIONS: &str = concat!(
     "WITH RECURSIVE waiting (organization) AS (
          SELECT organization FROM
@@ -61,7 +61,7 @@ pub(crate) const ORGANIZATIONS: &str = concat!(
      ORDER BY (SELECT d.number FROM served d WHERE d.organization = w.organization), w.organization LIMIT $2"
 );
 
-/// An organization's sessions that wait, the longest waiting first.
+/// The sessions of an organization with waiting turns, longest waiting first.
 pub(crate) const WAITING: &str = concat!(
     "SELECT s.created_us, s.tail FROM agent_sessions s WHERE s.organization = $1 AND s.work = 'waiting' AND ",
     is_among!("$2"),
@@ -73,9 +73,9 @@ pub(crate) const EXPIRED: &str = "
     WHERE work = 'taken' AND lease_us <= $1 ORDER BY lease_us LIMIT $2";
 
 impl Store {
-    /// Sessions that a worker for some agents (or for any) may try to claim, best first: the oldest of each
-    /// organization, least recently served first, then the second of each, and so on. Nothing is reserved: who claims
-    /// decides on the session as it is loaded.
+    /// Sessions that a worker may try to claim, best first: the oldest of each organization, least recently served
+    /// organization first, then the second of each, and so on. `agents` limits them to some agents. Nothing is
+    /// reserved: the claim is decided on the session as it is loaded.
     pub async fn list_claim_candidates(
         &self,
         system: &System,
@@ -123,15 +123,14 @@ impl Store {
         rows.iter().map(key).collect()
     }
 
-    /// Notes that an organization was just served: all others that wait come before it now.
+    /// Moves an organization behind all others that wait.
     pub async fn record_served_organization(&self, _: &System, organization: OrganizationId) -> Result<()> {
         let sql = "UPDATE served SET number = (SELECT COALESCE(MAX(number), 0) + 1 FROM served)
                    WHERE organization = $1";
         Ok(self.database.apply(batch([], vec![any_rows(sql, values![organization])])).await?)
     }
 
-    /// A sign of life of a worker: its turn is its own until then. It is no new revision. Gives whether it has the
-    /// turn still.
+    /// Extends the lease of a turn. It does not change the revision. Returns whether the worker still has the turn.
     pub async fn renew_lease(
         &self,
         granted: &Granted<ConnectWorkers>,
@@ -149,7 +148,7 @@ impl Store {
         }
     }
 
-    /// Turns whose workers gave no sign of life until now, with the number of their claims.
+    /// Turns with expired leases, and their fencing numbers.
     pub async fn list_expired_leases(
         &self,
         system: &System,

@@ -1,4 +1,4 @@
-//! What sessions use, by day, and how much they may.
+//! Usage of agent sessions by day, and its limits.
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, PermissionType, System, ViewUsage};
@@ -13,16 +13,16 @@ use domain::refusal::Thing;
 use domain::time::Micros;
 use serde_json::json;
 
-/// What an organization used on a day.
+/// The usage of an organization on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsageDay {
-    /// Whose it is.
+    /// The organization.
     pub organization: OrganizationId,
     /// Days since 1970 (UTC).
     pub day: i64,
-    /// All of its sessions together.
+    /// The usage of all its sessions.
     pub usage: Usage,
-    /// How many sessions used something.
+    /// Number of sessions with usage.
     pub sessions: i64,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn limits(row: &Row, at: usize) -> Result<Limits> {
 }
 
 impl Store {
-    /// How much the organization's sessions may use, and what they used in the cycle that `now` lies in.
+    /// The limits of the organization, and its usage in the cycle that contains `now`.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -74,7 +74,7 @@ impl Store {
         limits(row, 0)
     }
 
-    /// Sets or lifts limits; what is `None` stays as it is.
+    /// Sets or lifts limits; the outer `None` leaves one as it is.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when the organization was deleted.
@@ -113,15 +113,15 @@ impl Store {
                 .apply(batch_with_entry([id], vec![one_row(sql, values)], &line)?, |_| Error::Stale)
                 .await
             {
-                // Changed or deleted meanwhile.
+                // The limits were changed, or the organization was deleted, meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }
         }
     }
 
-    /// What the organization used on each day from one until another (exclusive), the oldest first. Days without use
-    /// are left out.
+    /// The organization's usage on each day from `from` to `until` (exclusive), oldest first. Days without usage are
+    /// omitted.
     pub async fn list_usage_days(
         &self,
         granted: &Granted<ViewUsage>,
@@ -131,7 +131,7 @@ impl Store {
         self.read(granted, Scan(DAYS), values![from, until]).await?.iter().map(day).collect()
     }
 
-    /// The like for all organizations, also deleted ones, or for some of them.
+    /// The usage of all organizations, deleted ones included, or of some of them.
     pub async fn list_account_usage_days(
         &self,
         granted: &GrantedAccount<ViewUsage>,
@@ -163,7 +163,7 @@ fn day(row: &Row) -> Result<UsageDay> {
     })
 }
 
-/// Limits as the audit log has them, in units as people say them.
+/// Limits for the audit log, in whole units.
 fn limits_json(session: Option<Acus>, cycle: Option<Acus>) -> serde_json::Value {
     json!({ "max_session_acus": session.map(Acus::units), "max_cycle_acus": cycle.map(Acus::units) })
 }

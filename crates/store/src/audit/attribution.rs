@@ -1,4 +1,4 @@
-//! Who does something, as the audit log keeps it.
+//! Who did something, as the audit log records it.
 
 use crate::access::authentication::Authentication;
 use crate::access::idempotency::IdempotencyScope;
@@ -6,49 +6,50 @@ use crate::access::{Caller, Granted, GrantedAccount, GrantedPerson, PermissionTy
 use domain::ids::{CredentialId, PrincipalId, SessionId};
 use std::net::IpAddr;
 
-/// Who does something, with what, from where, and in which request. Nobody is whoever sits at the machine, or Tenure itself.
+/// Who did something, with which credential, from where and in which request. All fields are `None` for Tenure itself
+/// and for administration commands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attribution {
-    /// Who.
+    /// The principal.
     pub principal: Option<PrincipalId>,
-    /// The key it came with.
+    /// The key that they authenticated with.
     pub credential: Option<CredentialId>,
-    /// The login session it came with.
+    /// The login session that they authenticated with.
     pub login: Option<SessionId>,
-    /// From where the request came.
+    /// The address that the request came from.
     pub address: Option<IpAddr>,
-    /// The request, if it may be repeated: what is made with a proof is noted under it, in the same batch.
+    /// The request's idempotency scope: a batch records what it creates under it.
     pub attempt: Option<IdempotencyScope>,
 }
 
-/// What all proofs have in common; there are no others than the store's.
+/// What all grants have in common. Only the store implements it.
 pub trait Grant: SealedGrant {
-    /// Who has it, for the audit log, and in which request.
+    /// Who has the grant, for the audit log, and in which request.
     fn attribution(&self) -> Attribution;
 }
 
-/// Keeps others from calling something a proof.
+/// Keeps other crates from implementing [`Grant`].
 pub trait SealedGrant {}
 
 impl Attribution {
-    /// Nobody in particular.
+    /// Tenure itself.
     pub const TENURE: Attribution =
         Attribution { principal: None, credential: None, login: None, address: None, attempt: None };
 
-    /// Somebody who is not known, from somewhere.
+    /// An anonymous caller at an address.
     pub fn anonymous(address: Option<IpAddr>) -> Attribution {
         Attribution { address, ..Attribution::TENURE }
     }
 }
 
 impl Caller {
-    /// The same caller, with the address its request came from.
+    /// The same caller, with the address of the request.
     #[must_use]
     pub fn with_address(self, address: Option<IpAddr>) -> Caller {
         Caller { address, ..self }
     }
 
-    /// Who this is, for the audit log.
+    /// Who the caller is, for the audit log.
     pub fn attribution(&self) -> Attribution {
         let (credential, login) = match self.means {
             Authentication::Key(key) => (Some(key), None),
@@ -94,8 +95,8 @@ impl Grant for System {
 }
 
 impl System {
-    /// The same proof, used for somebody whose own right was checked: the audit log names them, and
-    /// what is made is noted under their request.
+    /// The same grant, used for a caller whose own permission was checked. The audit log names the caller, and what
+    /// is created is recorded under their request.
     #[must_use]
     pub fn attribute_to(self, by: Attribution) -> System {
         System(by)

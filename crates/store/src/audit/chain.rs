@@ -1,14 +1,14 @@
-//! How the lines of the audit log follow from one another, and the proof that none was changed.
+//! The chain of hashes over the audit log, and the check that no entry was changed.
 //!
-//! The content of a line is SHA-256 of [`DOMAIN`] and of its ten fields in this order: organization, time, principal,
-//! action, thing, details, credential, login, address, what was before. Each field is a byte that says whether it is
-//! there (1) or not (0), its length in bytes as eight bytes, and its bytes: ids are their sixteen bytes, the time is eight
-//! bytes (microseconds since 1970), texts are UTF-8 as they are kept, and details and what was before are JSON texts. A
-//! line's hash is SHA-256 of the hash of the line before it (32 zero bytes for the first), the sequence as eight bytes,
-//! and the content. All numbers have their most significant byte first.
+//! The content hash of an entry is SHA-256 of [`DOMAIN`] and its ten fields in this order: organization, time,
+//! principal, action, thing, details, credential, login, address, previous value. Each field is one byte for present
+//! (1) or absent (0), its length in eight bytes, and its bytes. Ids have sixteen bytes, the time has eight
+//! (microseconds since 1970), texts are UTF-8 as stored, and details and previous value are JSON texts. The hash of
+//! an entry is SHA-256 of the hash of the entry before it (32 zero bytes for the first), the sequence in eight bytes,
+//! and the content hash. Numbers are big-endian.
 //!
-//! Whoever can write to the database and knows this can make another chain: against that, a [`AuditHead`] is kept
-//! elsewhere from time to time. A log that still goes through it was not changed up to there.
+//! Someone who can write to the database could compute another chain. So operators keep an [`AuditHead`] elsewhere
+//! from time to time: a log that contains it was not changed up to there.
 
 use crate::access::System;
 use crate::access::lane::Scan;
@@ -22,12 +22,12 @@ use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
-/// What the first line follows.
+/// The hash before the first entry.
 pub(crate) const GENESIS: [u8; 32] = [0; 32];
 const DOMAIN: &[u8] = b"tenure audit line 1";
-/// What a head begins with when it is written down.
+/// The prefix of a written head.
 const HEAD: &str = "tenure-audit-1";
-/// Lines that are read at once.
+/// Entries in one read.
 const AT_ONCE: u32 = 1000;
 
 const FROM: &str = entries!("sequence > $1 ORDER BY sequence LIMIT $2");
@@ -36,12 +36,12 @@ const LAST: &str = entries!("sequence > 0 ORDER BY sequence DESC LIMIT 1");
 
 pub(crate) type EntryHash = [u8; 32];
 
-/// The end of the chain at some time, to be kept elsewhere. Written as `tenure-audit-1:` sequence `:` hash.
+/// The end of the chain at some time, for keeping elsewhere. Written as `tenure-audit-1:` sequence `:` hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditHead {
-    /// The sequence of its line.
+    /// The sequence of the last entry.
     pub sequence: i64,
-    /// The hash of its line.
+    /// The hash of the last entry.
     pub hash: EntryHash,
 }
 
@@ -61,45 +61,45 @@ impl FromStr for AuditHead {
             let bytes = (0..32).map(|at| byte(at * 2)).collect::<Option<Vec<u8>>>()?;
             let sequence = sequence.parse().ok().filter(|sequence: &i64| *sequence > 0)?;
             let head = AuditHead { sequence, hash: bytes.try_into().ok()? };
-            // Only what would be written like this: no sign, no capitals, nothing after it.
+            // Only the canonical form: no sign, no capitals, nothing after it.
             (head.to_string() == text.trim()).then_some(head)
         };
         head().ok_or_else(|| format!("expected what `tenure audit checkpoint` printed, {HEAD}:…"))
     }
 }
 
-/// That a log, or the end of it, is whole.
+/// The result of a check that found no error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AuditProof {
-    /// How many lines were checked.
+    /// Number of entries checked.
     pub lines: u64,
-    /// How many lines were there before the chain began; nothing proves them.
+    /// Number of entries from before the chain began; they cannot be checked.
     pub unchained: u64,
-    /// The last line.
+    /// The last entry.
     pub head: Option<AuditHead>,
 }
 
-/// The first line that is not as it should be.
+/// The first entry that fails the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenEntry {
-    /// Which.
+    /// Its sequence.
     pub sequence: i64,
-    /// Why: a sentence without its subject.
+    /// What is wrong: a predicate without its subject.
     pub why: String,
 }
 
-/// A line with its hashes, as it is exported.
+/// An entry with its hashes, for export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainedEntry {
-    /// The line.
+    /// The entry.
     pub line: AuditEntry,
-    /// The hash of the one before, in hexadecimal; none for lines from before the chain.
+    /// The hash of the entry before, in hexadecimal; `None` for entries from before the chain.
     pub previous: Option<String>,
-    /// Its own.
+    /// Its own hash.
     pub hash: Option<String>,
 }
 
-/// The hash of a line's fields, in the order of the statement that keeps them.
+/// The content hash of an entry. The fields are in the order of the INSERT statement.
 pub(crate) fn hash_content(fields: &[Value]) -> Result<EntryHash> {
     let mut hash = Sha256::new().chain_update(DOMAIN);
     for field in fields {
@@ -122,7 +122,8 @@ pub(crate) fn hash_content(fields: &[Value]) -> Result<EntryHash> {
     Ok(hash.finalize().into())
 }
 
-/// The fields of a line as they are kept, not as they are understood: two texts of the same meaning differ.
+/// The fields of an entry as stored. They are not parsed, because two texts with the same meaning have different
+/// hashes.
 fn read_fields(row: &Row) -> std::result::Result<Vec<Value>, DatabaseError> {
     let text = |column| row.maybe_text(column).map(Value::from);
     let id = |column| row.maybe_id(column).map(Value::from);
@@ -140,9 +141,9 @@ fn read_fields(row: &Row) -> std::result::Result<Vec<Value>, DatabaseError> {
     ])
 }
 
-/// What ties a line to the one before it.
+/// The fields and hashes that tie an entry to the one before it.
 pub(crate) struct ChainLink {
-    /// In the order of [`content`].
+    /// In the order of [`hash_content`].
     pub(crate) fields: Vec<Value>,
     pub(crate) previous: Option<Vec<u8>>,
     pub(crate) hash: Option<Vec<u8>>,
@@ -156,9 +157,9 @@ fn link(row: &Row) -> Option<ChainLink> {
     })
 }
 
-/// Walks along the lines.
+/// Checks entries one after another.
 pub(crate) struct ChainWalk {
-    /// The sequence and the hash that the next line follows; no hash before the first line that has one.
+    /// The sequence and hash of the last entry; no hash before the first entry that has one.
     last: i64,
     hash: Option<EntryHash>,
     proof: AuditProof,
@@ -166,7 +167,7 @@ pub(crate) struct ChainWalk {
 }
 
 impl ChainWalk {
-    /// Begins after a line, which is believed.
+    /// Begins after an entry that is trusted.
     pub(crate) fn start_after(last: i64, hash: Option<EntryHash>, against: Option<AuditHead>) -> ChainWalk {
         ChainWalk { last, hash, proof: AuditProof::default(), against }
     }
@@ -182,7 +183,7 @@ impl ChainWalk {
         }
     }
 
-    /// Takes the next line, or says why it cannot be the next one.
+    /// Checks the next entry.
     pub(crate) fn take(
         &mut self,
         sequence: i64,
@@ -206,7 +207,7 @@ impl ChainWalk {
             _ => return broken(sequence, "has no hash"),
         };
         if previous != self.hash.unwrap_or(GENESIS) {
-            return broken(sequence, "does not follow the line before it");
+            return broken(sequence, "does not follow the entry before it");
         }
         let Ok(content) = hash_content(&fields) else { return broken(sequence, "cannot be read") };
         let link =
@@ -224,7 +225,7 @@ impl ChainWalk {
     fn compare(&self, sequence: i64, hash: EntryHash) -> std::result::Result<(), BrokenEntry> {
         match self.against {
             Some(head) if head.sequence == sequence && head.hash != hash => {
-                Err(BrokenEntry { sequence, why: "is another one than when the checkpoint was made".into() })
+                Err(BrokenEntry { sequence, why: "differs from the entry at the checkpoint".into() })
             }
             _ => Ok(()),
         }
@@ -243,9 +244,9 @@ impl ChainWalk {
 }
 
 impl Store {
-    /// Walks along the audit log, or its last lines, and proves that none was changed, taken out or put in. `against` is
-    /// a head of earlier, which the log must go through; without one, lines that were cut off at the end are not missed.
-    /// Lines that were sealed are believed: see [`Store::verify_audit_after`].
+    /// Checks the audit log, or its last entries: none was changed, removed or inserted. `against` is an earlier head
+    /// that the log must contain; without one, entries that were cut off at the end are not noticed. Sealed entries
+    /// are trusted: see [`Store::verify_audit_after`].
     pub async fn verify_audit(
         &self,
         system: &System,
@@ -256,7 +257,7 @@ impl Store {
         let (from, hash) = sealed.map_or((0, None), |sealed| (sealed.sequence, Some(sealed.hash)));
         let mut walk = ChainWalk::start_after(from, hash, against);
         if let Some(head) = against.filter(|head| head.sequence < from) {
-            let why = "was sealed: say where the segments are, with --segments".to_owned();
+            let why = "was sealed: pass the segments with --segments".to_owned();
             return Ok(Err(BrokenEntry { sequence: head.sequence, why }));
         }
         if let Some(Err(broken)) = hash.map(|hash| walk.compare(from, hash)) {
@@ -268,7 +269,7 @@ impl Store {
         self.walk_on(system, walk).await
     }
 
-    /// Goes on with the log after its segments were checked, which must lead to it.
+    /// Continues with the log after its segments were checked. The segments must lead to it.
     pub async fn verify_audit_after(
         &self,
         system: &System,
@@ -277,7 +278,7 @@ impl Store {
         let SegmentWalk(walk) = segments;
         let sealed = self.load_sealed_audit_head(system).await?;
         if sealed.map(|sealed| (sealed.sequence, Some(sealed.hash))) != Some((walk.last, walk.hash)) {
-            let why = "is where the segments end, and the log does not go on from there".to_owned();
+            let why = "is the end of the segments, but the log does not continue from it".to_owned();
             return Ok(Err(BrokenEntry { sequence: walk.last, why }));
         }
         self.walk_on(system, walk).await
@@ -301,7 +302,7 @@ impl Store {
         }
     }
 
-    /// Begins a walk at the last lines: the one before them is believed.
+    /// Skips to the last entries. The entry before them is trusted.
     async fn skip(&self, system: &System, last: u32, walk: &mut ChainWalk) -> Result<()> {
         let newest = self.read_unscoped(system, LAST, values![]).await?;
         let Some(newest) = newest.first() else { return Ok(()) };
@@ -317,7 +318,7 @@ impl Store {
         Ok(())
     }
 
-    /// The end of the chain; nothing when no line has a hash yet.
+    /// The end of the chain; `None` when no entry has a hash yet.
     pub async fn load_audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
         let rows = self.read_unscoped(system, LAST, values![]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -325,7 +326,7 @@ impl Store {
         hash.map(|hash| Ok(AuditHead { sequence: row.int(1)?, hash })).transpose()
     }
 
-    /// The lines after a sequence that are of a span of time, the oldest first.
+    /// The entries after a sequence within a span of time, oldest first.
     pub async fn export_audit(
         &self,
         system: &System,

@@ -1,7 +1,7 @@
-//! What administrators and people who sign in did.
+//! The audit log: administration and changes of credentials.
 //!
-//! A line is written in the batch that does the thing, by the store itself: see [`Store::audited`]. Who did it is in
-//! the proof ([`Attribution`]). How lines follow from one another is in [`crate::audit::chain`].
+//! The store writes an entry in the batch that makes the change: see [`batch_with_entry`]. The grant says who acted
+//! ([`Attribution`]). [`crate::audit::chain`] describes the chain of hashes.
 
 use crate::access::{Granted, GrantedAccount, System, ViewAudit};
 use crate::audit::attribution::Attribution;
@@ -15,31 +15,31 @@ use domain::time::Micros;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// What is to be noted.
+/// An entry to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAuditEntry {
     /// When.
     pub at: Micros,
-    /// In which organization; none for what concerns the account.
+    /// The organization; `None` for the account.
     pub organization: Option<OrganizationId>,
-    /// Who; nobody when it was done at the machine.
+    /// Who acted.
     pub by: Attribution,
-    /// What was done: `organization.create`.
+    /// What they did, such as `organization.create`.
     pub action: String,
-    /// To what.
+    /// The id of the thing that they changed.
     pub thing: String,
-    /// What was before, where something was changed; never a secret.
+    /// The value before a change; never a secret.
     pub was: Option<Json>,
-    /// What is after, and more of it; never a secret.
+    /// The value after the change, and more details; never a secret.
     pub details: Json,
 }
 
-/// What was noted.
+/// A written entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Larger by one than that of the line before, over the whole account.
+    /// The sequence: one more than that of the entry before, in the whole account.
     pub sequence: i64,
-    /// What.
+    /// The content.
     pub line: NewAuditEntry,
 }
 
@@ -58,7 +58,7 @@ const PAGE: &str =
     entries!("organization = $1 AND sequence < $2 ORDER BY organization DESC, sequence DESC LIMIT $3");
 const ACCOUNT_PAGE: &str = entries!("sequence < $1 ORDER BY sequence DESC LIMIT $2");
 
-/// The counter of [`OrganizationId::AUDIT`] is locked by then, so what is the last line stays the last one.
+/// The counter of [`OrganizationId::AUDIT`] is locked, so the last entry stays the last until the commit.
 const INSERT: &str = "
     INSERT INTO audit (organization, sequence, at_us, principal, action, thing, details, credential, login, address,
                        was, previous, hash)
@@ -68,7 +68,7 @@ const INSERT: &str = "
                        (SELECT COALESCE(MAX(sequence), 0) + 1 FROM audit), $12))";
 
 impl NewAuditEntry {
-    /// A line about something that concerns the account and was nothing before.
+    /// An entry about the account, without a previous value.
     pub fn new(
         by: Attribution,
         action: &str,
@@ -80,14 +80,14 @@ impl NewAuditEntry {
         NewAuditEntry { at, organization: None, by, action, thing, was: None, details }
     }
 
-    /// The same in an organization.
+    /// The same entry in an organization.
     #[must_use]
     pub fn with_organization(mut self, organization: Option<OrganizationId>) -> NewAuditEntry {
         self.organization = organization;
         self
     }
 
-    /// Whose rights it may be about: what it was done to, the owner of that, and the keys that were revoked with it.
+    /// The topics of access that it may change: the thing itself, its owner, and the keys that were revoked with it.
     pub(crate) fn concerns(&self) -> impl Iterator<Item = Topic> {
         let owner = self.details.get("of").and_then(Json::as_str);
         let revoked = self.details.get("revoked").and_then(Json::as_array);
@@ -96,7 +96,7 @@ impl NewAuditEntry {
         ids.filter_map(|id| Uuid::try_parse(id).ok()).map(Topic::Access).collect::<Vec<_>>().into_iter()
     }
 
-    /// The same with what was before.
+    /// The same entry with the value before the change.
     #[must_use]
     pub fn with_previous(mut self, was: Json) -> NewAuditEntry {
         self.was = Some(was);
@@ -104,7 +104,7 @@ impl NewAuditEntry {
     }
 }
 
-/// A batch with a line of the audit log at its end.
+/// A batch that writes an audit entry at its end.
 pub(crate) fn batch_with_entry<const N: usize>(
     locks: [OrganizationId; N],
     statements: Vec<Statement>,
@@ -113,7 +113,7 @@ pub(crate) fn batch_with_entry<const N: usize>(
     batch_with_entries(locks, statements, &[line])
 }
 
-/// The like with several lines, one after another.
+/// A batch that writes several audit entries at its end, in this order.
 pub(crate) fn batch_with_entries<const N: usize>(
     locks: [OrganizationId; N],
     mut statements: Vec<Statement>,
@@ -128,7 +128,7 @@ pub(crate) fn batch_with_entries<const N: usize>(
     Ok(batch)
 }
 
-/// The statement that adds a line. Its batch must lock [`OrganizationId::AUDIT`].
+/// The statement that writes an entry. Its batch must lock [`OrganizationId::AUDIT`].
 pub(crate) fn insert_entry(line: &NewAuditEntry) -> Result<Statement> {
     let Attribution { principal, credential, login, address, .. } = line.by;
     let organization = line.organization.unwrap_or(OrganizationId::ACCOUNT);
@@ -152,12 +152,12 @@ pub(crate) fn insert_entry(line: &NewAuditEntry) -> Result<Statement> {
 }
 
 impl Store {
-    /// Notes what was done, where it is not the store that it is done in: everything else is noted with what it does.
+    /// Records something that the store does not do itself. All other entries are written with the change.
     pub async fn record_audit_entry(&self, _: &System, line: &NewAuditEntry) -> Result<()> {
         self.apply(batch_with_entry([], Vec::new(), line)?, |_| Error::Stale).await
     }
 
-    /// What was done in the organization before a line, the newest first.
+    /// The entries of the organization before a sequence, newest first.
     pub async fn list_audit_entries(
         &self,
         granted: &Granted<ViewAudit>,
@@ -168,7 +168,7 @@ impl Store {
         page(&self.read(granted, PAGE, values).await?, limit)
     }
 
-    /// What was done in the account and in all organizations before a line, the newest first.
+    /// The entries of the account and of all organizations before a sequence, newest first.
     pub async fn list_account_audit_entries(
         &self,
         granted: &GrantedAccount<ViewAudit>,
@@ -187,7 +187,7 @@ fn page(rows: &[Row], limit: u32) -> Result<Page<AuditEntry>> {
     Ok(Page { items, more: rows.len() > limit as usize })
 }
 
-/// A line out of its columns.
+/// Reads an entry from its columns.
 pub(crate) fn read_entry(row: &Row) -> Result<AuditEntry> {
     let organization = OrganizationId(row.id(0)?);
     let was = row.maybe_text(10)?.map(|_| parse_json(row, 10)).transpose()?;

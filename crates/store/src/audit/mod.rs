@@ -1,4 +1,4 @@
-//! The audit log: its entries, the chain of their hashes, sealed segments, and who an entry names.
+//! The audit log: entries, the chain of their hashes, sealed segments, and who an entry names.
 
 pub(crate) mod attribution;
 pub(crate) mod chain;

@@ -1,8 +1,8 @@
-//! Segments of the audit log that were exported, so that their lines may go.
+//! Segments of the audit log: entries that were exported to a file and may be deleted.
 //!
-//! A segment is a file with a JSON document on each line ([`SegmentEntry`]): all columns as they are kept, so that each hash can
-//! be computed again. The database keeps the number and the hash of its last line, which the log goes on from; its triggers
-//! refuse to delete a line that is in no segment.
+//! A segment is a file with one JSON document on each line ([`SegmentEntry`]). It has all columns as stored, so that
+//! each hash can be computed again. The database keeps the sequence and hash of a segment's last entry, where the log
+//! continues. Its triggers refuse to delete an entry that is in no segment.
 
 use crate::access::System;
 use crate::access::lane::Scan;
@@ -17,22 +17,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-/// Lines that are deleted in one batch.
+/// Entries deleted in one batch.
 const AT_ONCE: i64 = 1000;
 
 const BETWEEN: &str = entries!("sequence > $1 AND sequence <= $2 ORDER BY sequence LIMIT $3");
 
-/// Before the first line that is too young, and before the newest of all: the log must not become empty.
+/// Only entries that are older than `$1`, and never the newest one: the log must not become empty.
 const LAST_OLD: &str = "
     SELECT sequence FROM audit
     WHERE hash IS NOT NULL AND sequence < (SELECT MAX(sequence) FROM audit)
       AND sequence < COALESCE((SELECT sequence FROM audit WHERE at_us >= $1 ORDER BY sequence LIMIT 1), $2)
     ORDER BY sequence DESC LIMIT 1";
 
-/// A line as it stands in a segment. Ids are in their usual form, hashes in hexadecimal; `details` and `was` are JSON texts.
+/// An entry in a segment. Ids have their usual form and hashes are hexadecimal; `details` and `was` are JSON texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentEntry {
-    /// Its number.
+    /// The sequence.
     pub sequence: i64,
     organization: Uuid,
     at_us: i64,
@@ -48,45 +48,45 @@ pub struct SegmentEntry {
     hash: Option<String>,
 }
 
-/// A segment that was exported.
+/// An exported segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// The number of its first line.
+    /// The sequence of its first entry.
     pub first: i64,
-    /// Its last line.
+    /// Its last entry.
     pub head: AuditHead,
-    /// What its file is called.
+    /// The name of its file.
     pub file: String,
     /// SHA-256 of the file.
     pub digest: EntryHash,
 }
 
-/// Checks lines of segments, one after another.
+/// Checks the entries of segments one after another.
 pub struct SegmentWalk(pub(crate) ChainWalk);
 
 impl SegmentWalk {
-    /// Begins before the first line of a segment; what that line follows is believed. `against` is a head of earlier.
+    /// Begins before the first entry of a segment. The hash before it is trusted. `against` is an earlier head.
     pub fn new(first: &SegmentEntry, against: Option<AuditHead>) -> SegmentWalk {
         let previous = first.previous.as_deref().and_then(parse_hex).and_then(|hash| hash.try_into().ok());
         SegmentWalk(ChainWalk::start_after(first.sequence - 1, previous, against))
     }
 
-    /// Takes the next line.
+    /// Checks the next entry.
     ///
     /// # Errors
-    /// [`BrokenEntry`] when it was changed, or is not the next one.
+    /// [`BrokenEntry`] when the entry was changed or is not the next one.
     pub fn take(&mut self, line: &SegmentEntry) -> std::result::Result<(), BrokenEntry> {
         self.0.take(line.sequence, line.link())
     }
 
-    /// The last line so far.
+    /// The last entry so far.
     pub fn head(&self) -> Option<AuditHead> {
         self.0.head()
     }
 }
 
 impl SegmentEntry {
-    /// Whether it has a hash: lines from before the chain have none.
+    /// Whether it has a hash. Entries from before the chain have none.
     pub fn is_chained(&self) -> bool {
         self.hash.is_some()
     }
@@ -114,7 +114,7 @@ impl SegmentEntry {
 }
 
 impl Store {
-    /// The end of the last segment: the log goes on after it.
+    /// The end of the last segment, where the log continues.
     pub async fn load_sealed_audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
         let sql = "SELECT last_line, hash FROM audit_segments ORDER BY last_line DESC LIMIT 1";
         let rows = self.read_unscoped(system, Scan(sql), values![]).await?;
@@ -127,13 +127,13 @@ impl Store {
         rows.first().map(head).transpose()
     }
 
-    /// The last line that may be sealed: all lines up to it were written before a time.
+    /// The last entry that may be sealed: it and all before it were written before this time.
     pub async fn find_sealable_audit_entry(&self, system: &System, before: Micros) -> Result<Option<i64>> {
         let rows = self.read_unscoped(system, Scan(LAST_OLD), values![before, i64::MAX]).await?;
         Ok(rows.first().map(|row| row.int(0)).transpose()?)
     }
 
-    /// Lines as they stand in a segment: after one, up to another, at most so many.
+    /// At most `limit` entries in the format of a segment, from `after` (exclusive) to `through`.
     pub async fn list_audit_segment_entries(
         &self,
         system: &System,
@@ -145,7 +145,7 @@ impl Store {
         rows.iter().map(|row| Ok(segment_line(row)?)).collect()
     }
 
-    /// Notes that a segment was exported, with a line of the log. From now on its lines may go.
+    /// Records that a segment was exported, and writes an audit entry. From now on its entries may be deleted.
     ///
     /// # Errors
     /// [`Error::Stale`] when another server has sealed meanwhile.
@@ -168,7 +168,7 @@ impl Store {
         self.apply(batch_with_entry([], vec![one_row(sql, values)], &line)?, |_| Error::Stale).await
     }
 
-    /// Deletes some lines that were sealed; says whether there may be more.
+    /// Deletes some sealed entries. Returns whether there may be more.
     pub async fn delete_sealed_audit_entries(&self, system: &System) -> Result<bool> {
         let Some(sealed) = self.load_sealed_audit_head(system).await? else { return Ok(false) };
         let left = "SELECT sequence FROM audit WHERE sequence <= $1 ORDER BY sequence LIMIT 1";

@@ -1,14 +1,14 @@
-//! What the writer has done, for operators: how large the groups become.
+//! Counts of commits and batches, for metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Commits, and the batches in them.
+/// Commits and their batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteCounts {
-    /// Commits of a group.
+    /// Commits.
     pub commits: u64,
-    /// Batches of all groups, also those that were refused.
+    /// Batches in all commits, refused ones included.
     pub batches: u64,
 }
 
@@ -17,7 +17,7 @@ pub struct WriteCounts {
 pub(super) struct WriteCounters(Arc<(AtomicU64, AtomicU64)>);
 
 impl WriteCounters {
-    /// A group of this many batches was committed.
+    /// Counts a commit with this many batches.
     pub(super) fn add_commit(&self, batches: usize) {
         self.0.0.fetch_add(1, Ordering::Relaxed);
         self.0.1.fetch_add(batches as u64, Ordering::Relaxed);

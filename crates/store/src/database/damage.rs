@@ -1,23 +1,23 @@
-//! Whether a database was found damaged.
+//! Whether the database was found damaged.
 
 use super::DatabaseError;
 use std::sync::{Arc, OnceLock};
 
-/// What is done about damage, for the log and for people.
-const TODO: &str = "nothing is written any more: stop the server, keep a copy of the database, and restore the last backup \
+/// What follows from damage, and what to do about it.
+const TODO: &str = "writes are refused from now on: stop the server, keep a copy of the database, and restore the last backup \
                     with `tenure restore FILE --force`";
 
-/// The first damage that was found, kept until the program ends. Clones share it.
+/// The first damage found. It is kept until the program ends; clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Damage(Arc<OnceLock<String>>);
 
 impl Damage {
-    /// What was found, if anything was.
+    /// A description of the damage, if any.
     pub(super) fn message(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
 
-    /// Refuses what would change a damaged database.
+    /// Refuses writes to a damaged database.
     ///
     /// # Errors
     /// [`DatabaseError::Damaged`].
@@ -25,7 +25,7 @@ impl Damage {
         self.message().map_or(Ok(()), |what| Err(DatabaseError::Damaged(what.to_owned())))
     }
 
-    /// Remembers damage that an outcome tells of, and logs it the first time.
+    /// Records damage that an outcome reports, and logs it the first time.
     pub(super) fn record<T>(&self, outcome: Result<T, DatabaseError>) -> Result<T, DatabaseError> {
         if let Err(DatabaseError::Damaged(what)) = &outcome
             && self.0.set(what.clone()).is_ok()

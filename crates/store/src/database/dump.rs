@@ -1,21 +1,21 @@
-//! A database in one file, and a database out of it.
+//! Dumps of a database into a file, and restores.
 //!
-//! For SQLite the file is a copy by SQLite's own online backup. For PostgreSQL it is what `pg_dump -Fc` writes; its
-//! programs must be installed, and they are given the address in their environment, so that no password is seen in a
-//! list of processes.
+//! For SQLite, the file is a copy by SQLite's online backup. For PostgreSQL, it is the output of `pg_dump -Fc`.
+//! PostgreSQL's programs must be installed. They receive the address in environment variables, so that no list of
+//! processes shows a password.
 
 use super::location::{self, Location};
 use super::{Batch, Database, DatabaseError, OpenMode, SCHEMA_VERSION, Statement, postgres, sqlite};
 use std::path::{Path, PathBuf};
 
-/// What was dumped.
+/// A dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dump {
     /// `sqlite` or `postgres`.
     pub kind: String,
-    /// The schema of the data.
+    /// The schema version of the data.
     pub schema: i64,
-    /// In which of PostgreSQL's schemas the tables are; nothing for SQLite.
+    /// The PostgreSQL schema with the tables; empty for SQLite.
     pub place: String,
 }
 
@@ -30,10 +30,11 @@ pub fn kind(url: &str) -> Result<&'static str, DatabaseError> {
     })
 }
 
-/// Writes what a database holds at one moment into a file, which must be there and be empty. Servers go on.
+/// Writes a snapshot of a database into an existing, empty file. Servers may go on meanwhile.
 ///
 /// # Errors
-/// [`DatabaseError::Schema`] when it holds nothing of ours; [`DatabaseError::Failed`].
+/// [`DatabaseError::Schema`] when the database has no data of Tenure; [`DatabaseError::Failed`] when a file or the
+/// database cannot be used.
 pub async fn dump(url: &str, into: &Path) -> Result<Dump, DatabaseError> {
     match location::parse(url)? {
         Location::Sqlite(path) => {
@@ -48,7 +49,7 @@ pub async fn dump(url: &str, into: &Path) -> Result<Dump, DatabaseError> {
     }
 }
 
-/// The file of an SQLite database.
+/// The file of an SQLite database; `None` for PostgreSQL.
 pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     match location::parse(url) {
         Ok(Location::Sqlite(path)) => Some(path),
@@ -56,10 +57,10 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     }
 }
 
-/// Whether there is something where a dump is to be restored to.
+/// Whether a restore would replace something.
 ///
 /// # Errors
-/// [`DatabaseError::Failed`].
+/// [`DatabaseError::Failed`] when the URL is malformed or the database cannot be reached.
 pub async fn is_occupied(url: &str) -> Result<bool, DatabaseError> {
     match location::parse(url)? {
         Location::Sqlite(path) => Ok(path.exists()),
@@ -67,10 +68,10 @@ pub async fn is_occupied(url: &str) -> Result<bool, DatabaseError> {
     }
 }
 
-/// Where the file of a dump should be put that is going to be restored: for SQLite it becomes the database by a rename.
+/// Where to put the file of a dump before its restore. For SQLite it then becomes the database by a rename.
 ///
 /// # Errors
-/// [`DatabaseError::Failed`].
+/// [`DatabaseError::Failed`] when the URL is malformed.
 pub fn staging(url: &str) -> Result<Option<PathBuf>, DatabaseError> {
     Ok(match location::parse(url)? {
         Location::Sqlite(path) => Some(sibling_path(&path, "restoring")),
@@ -78,12 +79,12 @@ pub fn staging(url: &str) -> Result<Option<PathBuf>, DatabaseError> {
     })
 }
 
-/// Makes a database out of a dump, as a whole or not at all: with the migrations that it lacks, and with `after` done.
-/// What is there is replaced; an SQLite database is kept beside it, with `.replaced` at the end of its name.
+/// Restores a dump, as a whole or not at all: applies missing migrations and runs `after`. It replaces what is there;
+/// an old SQLite database is kept beside it, with `.replaced` at the end of its name.
 ///
 /// # Errors
-/// [`DatabaseError::Schema`] for a dump of a newer schema; [`DatabaseError::Failed`] also when something has the
-/// database open.
+/// [`DatabaseError::Schema`] for a dump with a newer schema; [`DatabaseError::Failed`], also when another process has
+/// the database open.
 pub async fn restore(
     url: &str,
     dump: &Dump,
@@ -110,7 +111,7 @@ pub async fn restore(
     }
 }
 
-/// Brings the file up to date before it is anybody's database.
+/// Brings the file up to date before it becomes the database.
 async fn sqlite(path: &Path, file: &Path, after: Vec<Statement>, now_us: i64) -> Result<(), DatabaseError> {
     if path.exists() {
         let path = path.to_owned();
@@ -123,7 +124,7 @@ async fn sqlite(path: &Path, file: &Path, after: Vec<Statement>, now_us: i64) ->
     outcome
 }
 
-/// A file beside another one.
+/// A path in the same folder, with a suffix.
 pub(super) fn sibling_path(path: &Path, what: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{name}.{what}"))

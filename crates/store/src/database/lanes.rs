@@ -1,8 +1,8 @@
-//! The two lanes of reads, and who may enter the lane of scans.
+//! The two lanes of reads, and the admission to the lane of scans.
 //!
-//! What is found by a key (a credential, one session, a page) takes the lane of keys. What counts, searches or walks a
-//! table is a scan. A scan is tried in the lane of keys first, with a budget of milliseconds: most are that cheap. One
-//! that needs more waits for a place in the lane of scans, which never holds all readers.
+//! A read by key (a credential, one session, a page) uses the lane of keys. A read that counts, searches or walks a
+//! table is a scan. A scan is tried in the lane of keys first, for a few milliseconds: most are that cheap. Otherwise
+//! it waits for a place in the lane of scans, which never takes all readers.
 
 use super::DatabaseError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,27 +11,27 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// How many scans of one principal are read at once.
+/// Maximum number of scans that one principal runs at one time.
 const PRINCIPAL: usize = 2;
-/// How many scans of one principal may wait.
+/// Maximum number of waiting scans of one principal.
 const WAITING: usize = 256;
-/// How long a scan of Tenure's own jobs may take.
+/// Maximum duration of a scan for Tenure's own jobs.
 const JOB: Duration = Duration::from_secs(600);
 
-/// How many questions are answered at the same time, and how long one may take.
+/// The number of readers, and the deadlines of reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Readers {
-    /// Threads that read a SQLite database; at least two are started.
+    /// Threads that read an SQLite database; at least two are started.
     pub sqlite: u32,
     /// Connections that read from PostgreSQL; at least two are opened.
     pub postgres: u32,
-    /// How long a read by a key may take, its waiting included.
+    /// Maximum duration of a read by key, waiting included.
     pub read_timeout: Duration,
-    /// How long a scan may take once it has its place.
+    /// Maximum duration of a scan after it got its place.
     pub scan_timeout: Duration,
-    /// How long a scan may wait for its turn before its caller is told to come back later.
+    /// How long a scan may wait for its place before its caller is told to come back later.
     pub scan_wait: Duration,
-    /// How long a read waits for a PostgreSQL server that is away.
+    /// How long a read waits for a PostgreSQL server that cannot be reached.
     pub away: Duration,
 }
 
@@ -49,42 +49,42 @@ impl Default for Readers {
 }
 
 impl Readers {
-    /// How many of some readers are for keys, and how many for scans.
+    /// Splits readers into those for keys and those for scans.
     pub(super) fn split(count: u32) -> (u32, u32) {
         let scans = (count / 3).max(1);
         (count.saturating_sub(scans).max(1), scans)
     }
 }
 
-/// For whom a scan is: places are shared among organizations first, then among principals.
+/// The caller of a scan. Places are shared by organizations first, then by principals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanCaller {
-    /// Tenure's own jobs and the administration on the command line.
+    /// Tenure's own jobs, and administration commands.
     Tenure,
-    /// Somebody who sent a request.
+    /// The caller of a request.
     Caller {
-        /// Who.
+        /// The principal.
         principal: Uuid,
-        /// In which organization; nil for the whole account.
+        /// Their organization; nil for the whole account.
         organization: Uuid,
     },
 }
 
-/// How a question is read.
+/// How statements are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     /// In the lane of keys.
     Key,
-    /// In the lane of keys, given up with [`DatabaseError::Slow`] when it takes more than a few milliseconds.
+    /// In the lane of keys, ended with [`DatabaseError::Slow`] after a few milliseconds.
     Brief,
-    /// In the lane of scans, for at most so long.
+    /// In the lane of scans, for at most this long.
     Scan(Duration),
 }
 
-/// Lets scans in. Clones share the places.
+/// Admits scans. Clones share the places.
 #[derive(Clone)]
 pub(super) struct Lanes {
-    /// Bounds the scans of each principal, wherever they are read.
+    /// Bounds the scans of each principal, in both lanes.
     tickets: Arc<ScanGate>,
     /// Bounds the scans in the lane of scans.
     places: Arc<ScanGate>,
@@ -93,10 +93,10 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Lanes of which the second has so many readers.
+    /// Lanes with this many readers for scans.
     pub(super) fn new(readers: &Readers, scans: u32) -> Lanes {
         let (places, wait) = (scans as usize, readers.scan_wait);
-        // No organization fills the lane, unless it has one place only.
+        // No organization can fill the lane, unless the lane has only one place.
         let shared = places.saturating_sub(1).max(1);
         let tickets = GateLimits { places: usize::MAX, organization: usize::MAX, principal: PRINCIPAL, wait };
         let places = GateLimits { places, organization: shared, principal: PRINCIPAL.min(shared), wait };
@@ -108,10 +108,10 @@ impl Lanes {
         }
     }
 
-    /// Reads a scan by `look`: briefly, or else in a place of the lane of scans.
+    /// Runs a scan by `look`: for a few milliseconds in the lane of keys, or else in the lane of scans.
     ///
     /// # Errors
-    /// [`DatabaseError::Crowded`], [`DatabaseError::Slow`], and those of `look`.
+    /// [`DatabaseError::Crowded`], [`DatabaseError::Slow`], and the errors of `look`.
     pub(super) async fn scan<T, F>(
         &self,
         asker: ScanCaller,
@@ -131,7 +131,7 @@ impl Lanes {
     }
 }
 
-/// Waits for a read until its deadline. A read that nobody waits for is ended by whoever reads it.
+/// Waits for a read until its deadline. The reader ends a read that nobody waits for.
 pub(super) async fn with_deadline<T>(
     limit: Duration,
     read: impl Future<Output = Result<T, DatabaseError>>,
@@ -142,17 +142,17 @@ pub(super) async fn with_deadline<T>(
     }
 }
 
-/// How many may be inside of a gate at once.
+/// How many scans a gate admits at one time.
 #[derive(Debug, Clone, Copy)]
 struct GateLimits {
     places: usize,
     organization: usize,
     principal: usize,
-    /// How long somebody waits to be let in.
+    /// How long a scan may wait.
     wait: Duration,
 }
 
-/// Lets a bounded number in; who waits is let in in turn by organization, then by principal.
+/// Admits a bounded number of scans. Waiting ones take turns by organization, then by principal.
 struct ScanGate {
     limits: GateLimits,
     state: Mutex<GateState>,
@@ -169,9 +169,9 @@ struct WaitingScan {
     admit: oneshot::Sender<ScanPlace>,
 }
 
-/// A place inside of a gate, which dropping it gives back.
+/// A place in a gate. Dropping it frees the place.
 struct ScanPlace {
-    /// `None` when the place was given back already.
+    /// `None` when the place is free already.
     gate: Option<Arc<ScanGate>>,
     asker: ScanCaller,
 }
@@ -221,18 +221,18 @@ impl ScanGate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the free places to those who wait.
+    /// Gives free places to waiting scans.
     fn admit(self: &Arc<ScanGate>, state: &mut GateState) {
         while let Some(next) = state.next(self.limits) {
             let WaitingScan { asker, admit } = state.waiting.remove(next);
             state.inside.push(asker);
             let place = ScanPlace { gate: Some(self.clone()), asker };
             match admit.send(place) {
-                // Others of the same organization, and of it those of the same principal, come last from now on.
+                // Others of the same organization now come last, and of these the same principal's.
                 Ok(()) => state.waiting.sort_by_key(|other| {
                     (other.asker.is_same_organization(asker), other.asker.is_same_principal(asker))
                 }),
-                // Nobody waits any more. The place must not give itself back, because the lock is held here.
+                // Nobody waits for this place. It must not free itself, because the lock is held here.
                 Err(mut place) => {
                     place.gate = None;
                     state.leave(asker);
@@ -243,7 +243,7 @@ impl ScanGate {
 }
 
 impl GateState {
-    /// The first of those who wait that may come in.
+    /// The first waiting scan that the limits allow.
     fn next(&self, limits: GateLimits) -> Option<usize> {
         let free = self.inside.len() < limits.places;
         let fits = |waiting: &WaitingScan| {
@@ -300,7 +300,7 @@ mod tests {
         }
     }
 
-    /// The places of a server of default settings on SQLite have two, on PostgreSQL five.
+    /// With default settings, SQLite has two places and PostgreSQL has five.
     fn gate(places: usize, each: usize) -> Arc<ScanGate> {
         let organization = places.saturating_sub(1).max(1);
         Arc::new(ScanGate::new(GateLimits { places, organization, principal: each, wait: Duration::ZERO }))
@@ -330,7 +330,7 @@ mod tests {
     async fn places_go_round_by_organization_and_then_by_principal() {
         let gate = gate(1, 1);
         let mut place = Some(gate.enter(scan_caller(9, 9)).await.unwrap());
-        // Eight of one principal came first, then its colleague, then another organization.
+        // Four scans of one principal came first, then one of a colleague, then two of another organization.
         let order = [(1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (2, 3), (2, 3)];
         let mut waiting = Vec::from(order.map(|(o, p)| ((o, p), gate.queue(scan_caller(o, p)).unwrap())));
         let mut served = Vec::new();
@@ -353,7 +353,7 @@ mod tests {
         drop(gone);
         drop(place);
         let place = stays.await.unwrap();
-        // Let in, but gone before it took its place.
+        // It was admitted, but was dropped before it used its place.
         let admitted = gate.queue(scan_caller(4, 4)).unwrap();
         drop(place);
         drop(admitted);

@@ -1,33 +1,33 @@
-//! The address of a database, taken apart without ever repeating a password.
+//! Parses the URL of a database. No error repeats a password.
 
 use super::DatabaseError;
 use std::path::PathBuf;
 
-/// How a connection to PostgreSQL is protected; `sslmode` of the URL.
+/// How a connection to PostgreSQL is encrypted; `sslmode` in the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protection {
     /// `disable`: never encrypted.
     Disable,
-    /// `prefer`, the default: encrypted when the server can, and plain when it cannot. Protects from nobody who
-    /// can change what is on the line.
+    /// `prefer`, the default: encrypted if the server supports it. It does not protect against an attacker who can
+    /// change traffic.
     Prefer,
-    /// `require`: always encrypted, but anybody's certificate is taken: protects from those who only listen.
+    /// `require`: always encrypted, without a check of the certificate. It protects against eavesdropping only.
     Require,
-    /// `verify-full`: always encrypted, and the certificate must be signed by an authority that this machine
-    /// trusts (or that `SSL_CERT_FILE` names) and bear the name of the host in the URL.
+    /// `verify-full`: always encrypted. The certificate must be for the host in the URL, and be signed by an
+    /// authority that this machine trusts (or that `SSL_CERT_FILE` names).
     VerifyFull,
 }
 
-/// What a database URL says.
+/// A parsed database URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Location {
     /// `sqlite:PATH`
     Sqlite(PathBuf),
-    /// `postgres://…`: the URL without `sslmode`, which holds the password, and the mode.
+    /// `postgres://…`: the URL without `sslmode`, which contains the password, and the mode.
     Postgres(SecretUrl, Protection),
 }
 
-/// Text that is never shown.
+/// A URL that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct SecretUrl(pub(super) String);
 
@@ -37,10 +37,10 @@ impl std::fmt::Debug for SecretUrl {
     }
 }
 
-/// Takes a URL apart.
+/// Parses a URL.
 ///
 /// # Errors
-/// [`DatabaseError::Failed`] with a sentence that says what a good URL looks like, and nothing of this one.
+/// [`DatabaseError::Failed`] with a description of a valid URL. It repeats nothing of this one.
 pub(super) fn parse(url: &str) -> Result<Location, DatabaseError> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         return parse_sqlite(path);
@@ -57,7 +57,7 @@ pub(super) fn parse(url: &str) -> Result<Location, DatabaseError> {
 
 fn parse_sqlite(path: &str) -> Result<Location, DatabaseError> {
     let path = match path.strip_prefix("//") {
-        // sqlite:///absolute is how several other programs write it; sqlite://relative has no meaning.
+        // Several other programs write an absolute path as sqlite:///PATH; sqlite://relative has no meaning.
         Some(absolute) if absolute.starts_with('/') => absolute,
         Some(_) => return Err(path_error("write sqlite:PATH, or sqlite:///PATH for an absolute path")),
         None => path,
@@ -90,7 +90,7 @@ fn parse_postgres(rest: &str) -> Result<Location, DatabaseError> {
     Ok(Location::Postgres(SecretUrl(format!("postgres://{address}{query}")), protection))
 }
 
-/// A password with a raw `@` or `/` would be read as a part of the host, and shown in errors as such.
+/// A password with a raw `@` or `/` would be parsed as part of the host and be shown in errors.
 fn check_credentials(rest: &str) -> Result<(), DatabaseError> {
     let mut parts = rest.split('@');
     let credentials = parts.next().unwrap_or_default();
@@ -113,7 +113,7 @@ fn parse_protection(mode: &str) -> Result<Protection, DatabaseError> {
     }
 }
 
-/// What is said of a URL that cannot be read; nothing of it is repeated, because any part may be a password.
+/// The error for a malformed URL. It repeats nothing of the URL, because any part may be a password.
 pub(super) fn postgres_url_error() -> DatabaseError {
     DatabaseError::Failed(
         "the PostgreSQL URL is malformed: write postgres://user:password@host:5432/database?sslmode=verify-full, \

@@ -1,14 +1,14 @@
-//! Migrations: forward only, in pairs, each applied in one transaction and then never changed.
+//! Migrations: forward only, in pairs, each applied in one transaction and never changed afterwards.
 
 use super::DatabaseError;
 use sha2::{Digest, Sha256};
 
-/// One step of the schema, in the words of each database.
+/// One step of the schema, with a text for each database.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
     /// 1, 2, 3, …
     pub version: i64,
-    /// What the file is called, without the number.
+    /// The name of the file, without the number.
     pub name: &'static str,
     /// For SQLite.
     pub sqlite: &'static str,
@@ -27,7 +27,7 @@ macro_rules! migrations {
     };
 }
 
-/// All of them, oldest first. A new one is a line here and a pair of files.
+/// All migrations, oldest first. A new one is an entry here and a pair of files.
 pub const MIGRATIONS: &[Migration] = migrations![
     1 "0001_house" "house",
     2 "0002_agent_sessions" "agent_sessions",
@@ -44,17 +44,17 @@ pub const MIGRATIONS: &[Migration] = migrations![
     13 "0013_wanted_addresses" "wanted_addresses",
 ];
 
-/// The schema that this program reads and writes.
+/// The schema version of this program.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
-/// What a database says of a migration that was applied to it.
+/// A migration that was applied to a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AppliedMigration {
     pub(super) version: i64,
     pub(super) checksum: String,
 }
 
-/// Which of the two texts of a migration is meant.
+/// Selects one of the two texts of a migration.
 pub(super) type MigrationText = fn(&Migration) -> &'static str;
 
 impl Migration {
@@ -72,11 +72,11 @@ pub(super) fn checksum(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The migrations still to apply, after checking those that were.
+/// The migrations still to apply. Checks those that were applied.
 ///
 /// # Errors
-/// [`DatabaseError::Schema`] when the data is newer than the program, or an applied migration is not the one
-/// that this program knows.
+/// [`DatabaseError::Schema`] when the data is newer than the program, or an applied migration differs from this
+/// program's.
 pub(super) fn pending(
     applied: &[AppliedMigration],
     text: MigrationText,
@@ -100,7 +100,7 @@ pub(super) fn pending(
     Ok(MIGRATIONS.get(applied.len()..).unwrap_or_default())
 }
 
-/// Refuses data that is not of this program's schema.
+/// Refuses data with another schema version than this program's.
 ///
 /// # Errors
 /// [`DatabaseError::Schema`] with a sentence that says what to do.

@@ -1,7 +1,7 @@
-//! The seam: one small interface over SQLite and PostgreSQL, so that every statement is written once.
+//! One interface for SQLite and PostgreSQL, so that every statement is written once.
 //!
-//! Placeholders are `$1`, `$2`, … in both databases. SQLite takes them for *names* and numbers them by
-//! first appearance, so values are always bound by name here, never by position.
+//! Placeholders are `$1`, `$2`, … in both databases. SQLite treats them as *names* and numbers them by first
+//! appearance, so values are always bound by name, never by position.
 
 mod counts;
 mod damage;
@@ -32,45 +32,45 @@ pub use sqlite::lock::ServerLock;
 pub use value::{Row, Value};
 pub use work_wait::WorkWait;
 
-/// What went wrong in a database.
+/// A database error.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// A statement of a batch that must change exactly one row changed another number of them.
+    /// A statement of a batch with [`Statement::exactly_one`] changed another number of rows.
     #[error("statement {statement} of the batch changed {rows} rows instead of one")]
     Unmet {
         /// Position of the statement in [`Batch::statements`].
         statement: usize,
-        /// How many rows it changed.
+        /// The number of rows it changed.
         rows: u64,
     },
-    /// A row with the same key is there already.
+    /// A row with the same key exists.
     #[error("statement {statement} of the batch: a row with this key exists")]
     Taken {
         /// Position of the statement in [`Batch::statements`].
         statement: usize,
     },
-    /// The data was written by another version of the program, or was never made.
+    /// Another version of the program wrote the data, or there is none.
     #[error("{0}")]
     Schema(String),
-    /// What is stored cannot be right: pages or rows are damaged. Only a backup helps.
+    /// Pages or rows are damaged. Only a backup helps.
     #[error("{0}")]
     Damaged(String),
-    /// A read took longer than it may and was ended.
+    /// A read exceeded its deadline and was ended.
     #[error("a read took longer than {seconds} s and was ended")]
     Slow {
-        /// How long it may take.
+        /// The deadline.
         seconds: u64,
     },
-    /// Too many scans are under way for another one.
+    /// Too many scans are running or waiting.
     #[error("too many lists and counts at once")]
     Crowded {
         /// Whether some of them are the caller's own.
         own: bool,
     },
-    /// The database could not be reached for a read, in spite of some tries; the text is for the log.
+    /// The database could not be reached for a read, after some attempts. The text is for the log.
     #[error("{0}")]
     Away(String),
-    /// The database cannot be reached or refused the statement; the text is for the log, not for callers.
+    /// The database cannot be reached or refused the statement. The text is for the log, not for callers.
     #[error("{0}")]
     Failed(String),
 }
@@ -80,46 +80,46 @@ pub enum DatabaseError {
 pub struct Statement {
     /// The portable SQL text.
     pub sql: &'static str,
-    /// What `$1`, `$2`, … stand for.
+    /// The values of `$1`, `$2`, …
     pub values: Vec<Value>,
-    /// Whether the statement must change exactly one row, or else the whole batch is undone.
+    /// Whether the statement must change exactly one row; otherwise the whole batch is rolled back.
     pub exactly_one: bool,
 }
 
-/// Statements that are kept all together or not at all.
+/// Statements that are written all or none.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// Organizations whose counter row is locked, in sorted order, before any statement of the group runs.
     pub locks: BTreeSet<Uuid>,
     /// The statements, in order.
     pub statements: Vec<Statement>,
-    /// What it changes, for those who wait for that. They are woken after the commit.
+    /// What it changes. Tasks that wait for these topics are woken after the commit.
     pub topics: BTreeSet<Topic>,
 }
 
 impl Batch {
-    /// The same batch, which changes this as well.
+    /// The same batch with one more topic.
     #[must_use]
     pub fn with_topic(mut self, topic: Topic) -> Batch {
         self.topics.insert(topic);
         self
     }
 
-    /// The topics of the batches that were kept.
+    /// The topics of the batches that were committed.
     fn committed_topics<'a>(outcomes: impl Iterator<Item = (&'a Batch, bool)>) -> BTreeSet<Topic> {
         outcomes.filter(|(_, kept)| *kept).flat_map(|(batch, _)| batch.topics.iter().cloned()).collect()
     }
 }
 
-/// How soon a database that is well answers the simplest question.
+/// How quickly a healthy database must answer a trivial query.
 const PING: Duration = Duration::from_secs(5);
 
 /// An open database.
 #[derive(Clone)]
 pub enum Database {
-    /// The embedded one.
+    /// An embedded SQLite database.
     Sqlite(sqlite::Sqlite),
-    /// The shared one.
+    /// A PostgreSQL database, which servers can share.
     Postgres(postgres::Postgres),
 }
 
@@ -128,36 +128,36 @@ pub enum Database {
 pub enum OpenMode {
     /// Creates what is missing and brings the schema up to date: for `serve`, `demo` and `migrate`.
     ///
-    /// On PostgreSQL the database itself must exist; its tables are made.
+    /// On PostgreSQL the database itself must exist; its tables are created.
     Migrate,
-    /// Takes the database as it is or refuses it: for the administration commands, which run beside a server.
+    /// Uses the database as it is or refuses it: for administration commands, which run beside a server.
     Existing,
 }
 
 impl Database {
     /// Opens a database.
     ///
-    /// * `sqlite:PATH`: a file. In [`OpenMode::Migrate`] it is created for its owner only (0600), and so are
-    ///   missing folders (0700).
+    /// * `sqlite:PATH`: a file. [`OpenMode::Migrate`] creates it for its owner only (0600), and missing folders too
+    ///   (0700).
     /// * `postgres://user:password@host:port/database`, with `?sslmode=` one of
     ///   * `disable`: never encrypted;
-    ///   * `prefer` (the default): encrypted when the server can, plain when not; no certificate is checked, so it
-    ///     protects from nobody who can change what is on the line;
-    ///   * `require`: always encrypted, no certificate is checked: protects from those who only listen;
-    ///   * `verify-full`: always encrypted; the certificate must be signed by an authority that this machine trusts
-    ///     (or the file in `SSL_CERT_FILE` names) and bear the host's name.
+    ///   * `prefer` (the default): encrypted if the server supports it, without a check of the certificate. It does
+    ///     not protect against an attacker who can change traffic;
+    ///   * `require`: always encrypted, without a check of the certificate. It protects against eavesdropping only;
+    ///   * `verify-full`: always encrypted. The certificate must be for the host in the URL, and be signed by an
+    ///     authority that this machine trusts (or that the file in `SSL_CERT_FILE` names).
     ///
-    /// `now_us` is the time in microseconds since 1970 and is noted beside the migrations that are applied.
+    /// `now_us` is the time in microseconds since 1970. It is stored with each migration that is applied.
     ///
     /// # Errors
-    /// [`DatabaseError::Schema`] when there is no data or it is of another version than the program may use, and
-    /// [`DatabaseError::Failed`] when the URL is malformed or the database cannot be reached. A password in the
-    /// URL is in no error.
+    /// [`DatabaseError::Schema`] when there is no data, or the program cannot use its schema version.
+    /// [`DatabaseError::Failed`] when the URL is malformed or the database cannot be reached. No error has the
+    /// password of the URL.
     pub async fn open(url: &str, mode: OpenMode, now_us: i64) -> Result<Database, DatabaseError> {
         Database::open_with(url, mode, Readers::default(), now_us).await
     }
 
-    /// The like with another number of readers.
+    /// Opens a database with a number of readers and deadlines.
     ///
     /// # Errors
     /// Those of [`Database::open`].
@@ -178,7 +178,7 @@ impl Database {
         }
     }
 
-    /// Answers one question that finds its rows by a key. It cannot write.
+    /// Runs one statement that finds its rows by key. It cannot write.
     ///
     /// # Errors
     /// [`DatabaseError::Slow`] after [`Readers::read_timeout`], [`DatabaseError::Crowded`], [`DatabaseError::Away`]
@@ -188,8 +188,8 @@ impl Database {
         Ok(answers.into_iter().next().unwrap_or_default())
     }
 
-    /// Answers several questions about one and the same state of the database, each of which finds its rows by a
-    /// key: the rows of each, in order.
+    /// Runs several statements in one snapshot, each of which finds its rows by key. Returns the rows of each, in
+    /// order.
     ///
     /// # Errors
     /// Those of [`Database::read`].
@@ -197,12 +197,12 @@ impl Database {
         lanes::with_deadline(self.lanes().read_timeout, self.read_in_lane(Lane::Key, statements)).await
     }
 
-    /// Answers questions that count, search or walk a table, about one and the same state of the database. They never
-    /// take the readers that [`Database::read`] needs, and `asker` says whose bounds they count for.
+    /// Runs statements that count, search or walk a table, in one snapshot. They never take the readers that
+    /// [`Database::read`] needs. The bounds of scans count for `caller`.
     ///
     /// # Errors
-    /// [`DatabaseError::Crowded`] when too many are under way, [`DatabaseError::Slow`] after
-    /// [`Readers::scan_timeout`], and the others of [`Database::read`].
+    /// [`DatabaseError::Crowded`] when too many scans are running, [`DatabaseError::Slow`] after
+    /// [`Readers::scan_timeout`], and the other errors of [`Database::read`].
     pub async fn scan(
         &self,
         asker: ScanCaller,
@@ -229,15 +229,16 @@ impl Database {
         }
     }
 
-    /// Does all of a batch or nothing of it. `Ok` means that it is kept for good.
+    /// Writes a batch, all or nothing. After `Ok` it is durable.
     ///
-    /// Batches of concurrent callers are committed together; a refused one does not affect the others. A caller that
-    /// stops waiting does not undo its batch.
+    /// Batches of concurrent callers are committed together. A refused batch does not affect the others. A caller
+    /// that stops waiting does not cancel its batch.
     ///
     /// # Errors
     /// [`DatabaseError::Unmet`] and [`DatabaseError::Taken`] when the data is not as expected; nothing is changed.
-    /// [`DatabaseError::Failed`] when the statement or the database failed; if that happened during the commit, it
-    /// cannot be known whether the batch was kept, and the text says so. [`DatabaseError::Damaged`] once damage was found.
+    /// [`DatabaseError::Failed`] when the statement or the database failed. If that happened during the commit,
+    /// nobody can know whether the batch was written, and the text says so. [`DatabaseError::Damaged`] once damage
+    /// was found.
     pub async fn apply(&self, batch: Batch) -> Result<(), DatabaseError> {
         if batch.statements.is_empty() {
             return Ok(());
@@ -259,7 +260,7 @@ impl Database {
         self.signals().wait_for_work(organization, agents)
     }
 
-    /// How many workers wait for a turn and read nothing meanwhile, on this server.
+    /// The number of workers on this server that wait for a turn and are not reading.
     pub fn waiting_workers(&self) -> usize {
         self.signals().waiting_workers()
     }
@@ -271,7 +272,7 @@ impl Database {
         }
     }
 
-    /// What was written through this handle and its clones since it was opened.
+    /// Counts of writes since the database was opened.
     pub fn write_counts(&self) -> WriteCounts {
         match self {
             Database::Sqlite(database) => database.write_counts(),
@@ -287,7 +288,7 @@ impl Database {
         }
     }
 
-    /// Whether the database answers now; within seconds. It waits behind no other read.
+    /// Checks within seconds that the database answers. It does not wait behind other reads.
     ///
     /// # Errors
     /// [`DatabaseError::Slow`] and [`DatabaseError::Failed`].
@@ -301,21 +302,21 @@ impl Database {
         lanes::with_deadline(PING, ping).await
     }
 
-    /// The schema of the database, when a newer program has changed it since this one opened it.
+    /// The schema version of the database, if a newer program has changed it since it was opened.
     ///
     /// # Errors
-    /// [`DatabaseError::Failed`].
+    /// [`DatabaseError::Failed`] when the database cannot be read.
     pub async fn newer_schema(&self) -> Result<Option<i64>, DatabaseError> {
         let rows = self.read("SELECT MAX(version) FROM schema_migrations", Vec::new()).await?;
         let schema = rows.first().map_or(Ok(0), |row| row.int(0))?;
         Ok(Some(schema).filter(|schema| *schema > SCHEMA_VERSION))
     }
 
-    /// Looks for damage: reads all of an SQLite database, on a thread and a connection of its own with little priority, so
-    /// that nobody waits for it. PostgreSQL checks pages itself as it reads them.
+    /// Checks for damage. Reads all of an SQLite database on a separate thread with low priority, so that nobody
+    /// waits for it. PostgreSQL checks pages itself as it reads them.
     ///
     /// # Errors
-    /// [`DatabaseError::Damaged`]; [`DatabaseError::Failed`] when it cannot be looked at.
+    /// [`DatabaseError::Damaged`]; [`DatabaseError::Failed`] when the check cannot run.
     pub async fn check(&self) -> Result<(), DatabaseError> {
         match self {
             Database::Sqlite(database) => self.damage().record(database.check().await),
@@ -323,7 +324,8 @@ impl Database {
         }
     }
 
-    /// The damage that a check, a read or a write has found since the database was opened. Nothing is written any more then.
+    /// The damage that a check, a read or a write has found since the database was opened. Writes are refused from
+    /// then on.
     pub fn found_damage(&self) -> Option<&str> {
         self.damage().message()
     }
@@ -335,8 +337,8 @@ impl Database {
         }
     }
 
-    /// Finishes the batches that were handed over, then ends the threads and connections. Every later use of any
-    /// clone fails, and all waiting for commits ends. May be called more than once.
+    /// Writes the batches that were submitted, then ends all threads and connections. Later uses of any clone fail,
+    /// and all waiting for commits ends. May be called more than once.
     pub async fn close(&self) {
         match self {
             Database::Sqlite(database) => database.close().await,

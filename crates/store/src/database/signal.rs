@@ -1,7 +1,7 @@
-//! Signals: who waits for a commit, and who is woken by it.
+//! Signals: they wake tasks that wait for a commit.
 //!
-//! A signal is a hint to read again, sent after the commit: what it speaks of can be read when it arrives. It may be
-//! sent without need; it is never left out. Only those who wait for one of a commit's [`Topic`]s are woken.
+//! A signal is a hint to read again. It is sent after the commit, so the change can be read. It may be sent without
+//! need, but is never left out. It wakes only tasks that wait for one of the commit's [`Topic`]s.
 
 use super::work_wait::{WaitingWorkers, WorkWait};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// What a commit may have changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
-    /// Devices, or who waits for one, in any organization.
+    /// Devices or waiting requests, of any organization.
     Devices,
     /// The device sessions of this organization.
     Holds(Uuid),
@@ -30,7 +30,7 @@ pub enum Topic {
         /// The name of the agent that must answer.
         agent: Arc<str>,
     },
-    /// The rights of a principal, credential, login session or organization with this id.
+    /// The permissions of a principal, credential, login session or organization with this id.
     Access(Uuid),
 }
 
@@ -46,7 +46,7 @@ impl Topic {
         }
     }
 
-    /// Reads a line of another server; `None` for one that this version does not know.
+    /// Parses a line from another server; `None` for a topic that this version does not know.
     pub(super) fn parse(line: &str) -> Option<Topic> {
         let (kind, rest) = line.split_at_checked(1)?;
         let id = || Uuid::try_parse(rest.get(..32)?).ok();
@@ -63,7 +63,7 @@ impl Topic {
     }
 }
 
-/// Waits for commits on some topics. Dropping it ends the waiting.
+/// Waits for commits on some topics. Dropping it ends the wait.
 pub struct Watch {
     id: u64,
     topics: Vec<Topic>,
@@ -72,13 +72,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Waits for the next commit on one of the topics. Commits since the last call count as one. `false` once the
-    /// database is closed. Cancelling it loses no signal.
+    /// Waits for the next commit on one of the topics. Commits since the last call count as one. Returns `false` once
+    /// the database is closed. Cancelling it loses no signal.
     pub async fn wait_for_commit(&mut self) -> bool {
         self.wake.notified().await;
         let open = self.registry.upgrade().is_some_and(|registry| !lock(&registry).closed);
         if !open {
-            // The next call is to return at once as well.
+            // The next call must return at once as well.
             self.wake.notify_one();
         }
         open
@@ -100,7 +100,7 @@ impl Drop for Watch {
     }
 }
 
-/// Everybody who waits in this process.
+/// All waiting tasks of this process.
 #[derive(Default)]
 pub(super) struct Registry {
     next: u64,
@@ -132,7 +132,7 @@ impl Drop for Registry {
     }
 }
 
-/// Where the writer and the listener tell of commits.
+/// Wakes waiting tasks, for the writer and the listener.
 #[derive(Clone, Default)]
 pub(super) struct Signals {
     registry: Arc<Mutex<Registry>>,
@@ -160,7 +160,7 @@ impl Signals {
         lock(&self.registry).workers.count_idle()
     }
 
-    /// Wakes those who wait for these topics.
+    /// Wakes the tasks that wait for these topics.
     pub(super) fn wake(&self, topics: &BTreeSet<Topic>) {
         let mut registry = lock(&self.registry);
         for topic in topics {
@@ -171,12 +171,12 @@ impl Signals {
         }
     }
 
-    /// Wakes everybody: another process wrote, or news of commits were missed.
+    /// Wakes all tasks: another process wrote, or notifications were missed.
     pub(super) fn wake_all(&self) {
         lock(&self.registry).wake_everybody();
     }
 
-    /// Ends the waiting of everybody, even while handles to the database are still about.
+    /// Ends all waiting, even while handles to the database still exist.
     pub(super) fn close(&self) {
         lock(&self.registry).close();
     }

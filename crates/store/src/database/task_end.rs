@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Tells when some workers have ended: each of them holds an [`TaskGuard`].
+/// Reports when some threads or tasks have ended. Each of them owns a [`TaskGuard`].
 #[derive(Clone)]
 pub(super) struct TaskEnd {
     gone: Arc<Semaphore>,
     workers: u32,
 }
 
-/// Says that its worker has ended, however it did.
+/// Dropped when its thread or task ends, for any reason.
 pub(super) struct TaskGuard(Arc<Semaphore>);
 
 impl Drop for TaskGuard {
@@ -28,7 +28,7 @@ impl TaskEnd {
         TaskGuard(self.gone.clone())
     }
 
-    /// Waits until all workers have ended; any number of times, by any number of callers.
+    /// Waits until all have ended. Any number of callers may wait, any number of times.
     pub(super) async fn wait(&self) {
         // The permits go back at once, and this semaphore is never closed: there is no error to handle.
         let _ = self.gone.acquire_many(self.workers).await;

@@ -1,4 +1,4 @@
-//! What goes into a statement and what comes out of it, the same for both databases.
+//! Values of parameters and columns, the same for both databases.
 //!
 //! | here    | SQLite          | PostgreSQL                            |
 //! |---------|-----------------|---------------------------------------|
@@ -10,7 +10,7 @@
 use super::DatabaseError;
 use uuid::Uuid;
 
-/// A value of a statement or of a column.
+/// The value of a parameter or a column.
 ///
 /// Times are microseconds since 1970 as `Int`; booleans are 0 and 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum Value {
     Null,
     /// A whole number.
     Int(i64),
-    /// Text, which must not contain the character NUL (PostgreSQL cannot keep it, so both refuse it).
+    /// Text. It must not contain NUL: PostgreSQL cannot store it, so both databases refuse it.
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
@@ -88,7 +88,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 impl Value {
-    /// The name of the variant, for messages that must not show the value itself.
+    /// The name of the variant, for messages that must not show the value.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Value::Null => "NULL",
@@ -100,10 +100,10 @@ impl Value {
     }
 }
 
-/// One row of an answer; columns are counted from 0.
+/// One row of a result; columns are counted from 0.
 ///
-/// Every getter fails with [`DatabaseError::Failed`] when there is no such column or it holds something else:
-/// that is a mistake in the statement or damage in the data, never something a caller of the server did.
+/// Every getter fails with [`DatabaseError::Failed`] when there is no such column or its value has another type. The
+/// cause is a mistake in the statement or damaged data, never a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     cells: Vec<Value>,
@@ -114,12 +114,12 @@ impl Row {
         Row { cells }
     }
 
-    /// How many columns the row has.
+    /// Number of columns.
     pub fn width(&self) -> usize {
         self.cells.len()
     }
 
-    /// How many bytes of text and others it holds.
+    /// Total size of texts and bytes, in bytes.
     pub fn bytes_held(&self) -> usize {
         let held = |cell: &Value| match cell {
             Value::Text(text) => text.len(),
@@ -178,7 +178,7 @@ impl Row {
         match self.cell(column)? {
             Value::Null => Ok(None),
             Value::Id(value) => Ok(Some(*value)),
-            // SQLite has no type for ids: they come back as the bytes that they were kept as.
+            // SQLite has no type for ids: they are stored as bytes.
             Value::Bytes(bytes) if bytes.len() == 16 => Ok(Uuid::from_slice(bytes).ok()),
             other => Err(mismatch(column, "an id", other)),
         }
@@ -201,7 +201,7 @@ impl Row {
         match self.cell(column)? {
             Value::Null => Ok(None),
             Value::Bytes(value) => Ok(Some(value)),
-            // So that a column of ids can be read as bytes from both databases, and not from one only.
+            // So a column of ids can be read as bytes from both databases.
             Value::Id(value) => Ok(Some(value.as_bytes())),
             other => Err(mismatch(column, "bytes", other)),
         }

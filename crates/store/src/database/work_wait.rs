@@ -1,6 +1,6 @@
-//! Workers that wait for a turn: each new turn wakes one of them, the one that waits longest and may take it.
+//! Workers that wait for a turn. Each new turn wakes the worker that waits longest and may take it.
 //!
-//! A turn is never forgotten: a worker that was woken and leaves without having looked hands its signal on.
+//! No turn is forgotten: a worker that was woken and leaves before it has looked passes its signal to another worker.
 
 use super::signal::{Registry, lock};
 use std::collections::BTreeMap;
@@ -8,25 +8,25 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// What a worker was woken for.
+/// Why a worker was woken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum WakeReason {
-    /// A turn that began to wait.
+    /// A turn began to wait.
     Turn { organization: Uuid, agent: Arc<str> },
-    /// Anything: everybody was woken.
+    /// Everybody was woken.
     Anything,
 }
 
 struct WaitingWorker {
-    /// `None` for those of all organizations.
+    /// `None` for all organizations.
     organization: Option<Uuid>,
     /// `None` for all agents.
     agents: Option<Vec<String>>,
-    /// Whether it reads the database now, to find a turn.
+    /// Whether it is reading the database to find a turn.
     looking: bool,
-    /// What it was woken for and looks at now.
+    /// The reason for its present look.
     current: Option<WakeReason>,
-    /// What it was woken for and has yet to look at.
+    /// The reason for its next look.
     next: Option<WakeReason>,
     wake: Arc<Notify>,
 }
@@ -43,13 +43,13 @@ impl WaitingWorker {
     }
 }
 
-/// The workers that wait, the longest waiting first.
+/// The waiting workers, longest waiting first.
 #[derive(Default)]
 pub(super) struct WaitingWorkers(BTreeMap<u64, WaitingWorker>);
 
 impl WaitingWorkers {
-    /// Wakes one worker for a turn. One that looks at the database already is asked to look once more only if no other
-    /// waits: it may be about to take another turn.
+    /// Wakes one worker for a turn. A worker that is looking already is asked to look once more only if no other
+    /// waits, because it may be about to take another turn.
     pub(super) fn wake_one(&mut self, organization: Uuid, agent: &Arc<str>) {
         let mut fitting: Vec<&mut WaitingWorker> = self.0.values_mut().collect();
         fitting.retain(|worker| worker.next.is_none() && worker.may_take(organization, agent));
@@ -68,7 +68,7 @@ impl WaitingWorkers {
     }
 }
 
-/// The waiting of one worker. Dropping it ends the waiting.
+/// The wait of one worker. Dropping it ends the wait.
 pub struct WorkWait {
     id: u64,
     wake: Arc<Notify>,
@@ -99,13 +99,13 @@ impl WorkWait {
         WorkWait { id, wake, registry: Arc::downgrade(registry) }
     }
 
-    /// Says that a look at the database has ended well, whether or not it found a turn.
+    /// Ends a look at the database that succeeded, whether or not it found a turn.
     pub fn finish_look(&mut self) {
         self.change(|worker| (worker.looking, worker.current) = (false, None));
     }
 
-    /// Waits for a reason to look at the database again; from then on the worker counts as looking. `false` once the
-    /// database is closed. Cancelling it loses no signal.
+    /// Waits for a reason to look at the database again. From then on the worker counts as looking. Returns `false`
+    /// once the database is closed. Cancelling it loses no signal.
     pub async fn wait_for_call(&mut self) -> bool {
         self.wake.notified().await;
         self.change(|worker| (worker.looking, worker.current) = (true, worker.next.take()));

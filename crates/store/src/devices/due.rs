@@ -1,4 +1,4 @@
-//! What is due: holds that idle, requests that nobody served, sessions that hold nothing, hosts that are gone.
+//! What the sweep must end: idle holds, expired requests, empty sessions and lost hosts.
 
 use crate::access::System;
 use crate::access::lane::Scan;
@@ -10,18 +10,18 @@ use domain::ids::{HoldId, HostId, OrganizationId};
 use domain::session::SessionKey;
 use domain::time::Micros;
 
-/// A hold or request that is to be ended.
+/// A hold or request to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueHold {
     /// Its session.
     pub session: SessionKey,
     /// The hold.
     pub hold: HoldId,
-    /// Last command, or the request itself.
+    /// When the last command came, or the request.
     pub last: Micros,
 }
 
-/// What the sweep has to do.
+/// The work of a sweep.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SweepWork {
     /// Holds without a command for too long.
@@ -32,18 +32,18 @@ pub struct SweepWork {
     pub empty: Vec<(SessionKey, Micros)>,
     /// Sessions whose owner may no longer act.
     pub ownerless: Vec<SessionKey>,
-    /// Sessions of organizations that were deleted.
+    /// Sessions of deleted organizations.
     pub orphaned: Vec<SessionKey>,
 }
 
-/// A host that no server has on the line any more.
+/// A host that is no longer connected to any server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostHost {
     /// The host.
     pub host: HostId,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// The holds that stand on its devices.
+    /// The holds of its devices.
     pub holds: Vec<DueHold>,
 }
 
@@ -70,7 +70,7 @@ const ORPHANED: &str = "
     WHERE s.kind = 'device' AND s.ended_us IS NULL AND o.deleted_us IS NOT NULL LIMIT 1000";
 
 impl Store {
-    /// What the sweep has to do, given since when things count as idle, expired and empty.
+    /// The work of a sweep. Holds are idle, requests expired and sessions empty since before these times.
     pub async fn list_due(
         &self,
         system: &System,
@@ -95,8 +95,8 @@ impl Store {
         })
     }
 
-    /// Hosts that no server has had on the line since `cutoff`, with what stands on their devices. A host that was
-    /// never seen by this schema's servers cannot be among them: only those with devices online or held are.
+    /// Hosts that have not been connected to any server since `cutoff`, with the holds of their devices. Only hosts
+    /// with a device that is online or held are included.
     pub async fn list_lost_hosts(&self, system: &System, cutoff: Micros) -> Result<Vec<LostHost>> {
         let sql = "SELECT h.id, h.name FROM hosts h
                    WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.host = h.id AND l.seen_us >= $1)
@@ -116,7 +116,7 @@ impl Store {
         Ok(lost)
     }
 
-    /// Nothing on this host can be handed over until it comes back.
+    /// Marks the devices of a host as offline, so that none is handed over until the host returns.
     pub async fn set_host_offline(&self, _: &System, host: HostId) -> Result<()> {
         let statements = vec![
             any_rows("UPDATE devices SET online = 0 WHERE host = $1", values![host]),

@@ -1,4 +1,4 @@
-//! Uploaded apps and recordings: what is known of them. The bytes are in the object store.
+//! Uploaded apps, recordings and attachments. Their bytes are in the object store.
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
@@ -11,19 +11,19 @@ use domain::ids::{FileId, OrganizationId, PrincipalId};
 use domain::refusal::Thing;
 use domain::time::Micros;
 
-/// What a file is for.
+/// The purpose of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// An app that a client sends to be installed.
+    /// An app that a client uploads for installation.
     Upload,
-    /// A recording of a screen that a host sends.
+    /// A recording of a screen, from a host.
     Recording,
-    /// A file that comes with a message.
+    /// An attachment of a message.
     Attachment,
 }
 
 impl FileKind {
-    /// The word for it.
+    /// The stored name.
     pub fn name(self) -> &'static str {
         match self {
             FileKind::Upload => "upload",
@@ -38,16 +38,16 @@ impl FileKind {
     }
 }
 
-/// A file that is announced.
+/// A file to announce.
 #[derive(Debug, Clone)]
 pub struct NewFile {
     /// Its id.
     pub id: FileId,
-    /// Whose it is.
+    /// Its owner.
     pub principal: PrincipalId,
-    /// What it is for.
+    /// Its purpose.
     pub kind: FileKind,
-    /// Its name: checked by the wire.
+    /// Its name, which the wire has checked.
     pub name: String,
     /// Announced size in bytes.
     pub size: u64,
@@ -55,28 +55,28 @@ pub struct NewFile {
     pub token_hash: [u8; 32],
     /// When it was announced.
     pub created: Micros,
-    /// Until when it is kept.
+    /// When it expires.
     pub expires: Micros,
 }
 
-/// A file that is known.
+/// A stored file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
     /// Its organization.
     pub organization: OrganizationId,
     /// Its id.
     pub id: FileId,
-    /// Whose it is.
+    /// Its owner.
     pub principal: PrincipalId,
-    /// What it is for.
+    /// Its purpose.
     pub kind: FileKind,
     /// Its name.
     pub name: String,
     /// Size in bytes: announced, and actual once it is complete.
     pub size: u64,
-    /// Whether all bytes are there.
+    /// Whether all bytes have arrived.
     pub complete: bool,
-    /// Until when it is kept.
+    /// When it expires.
     pub expires: Micros,
 }
 
@@ -91,7 +91,7 @@ macro_rules! file_columns {
 }
 
 impl Store {
-    /// Announces a file; its size counts against the quota (bytes) from now on.
+    /// Announces a file. Its size counts against the quota (bytes) from now on.
     ///
     /// # Errors
     /// [`Refusal::QuotaExceeded`].
@@ -132,12 +132,12 @@ impl Store {
         self.apply(batch([organization], statements), |_| full.clone().into()).await
     }
 
-    /// Keeps room for a file that is on its way and whose size nobody knows: it counts as so many bytes from now on, if they
-    /// fit into the quota beside everything else. Says whether they do.
+    /// Reserves `size` bytes of the quota for a file of unknown size that is being uploaded. Returns whether they
+    /// fit.
     pub async fn reserve_bytes(&self, known: &StoredFile, size: u64, quota: u64) -> Result<bool> {
         let [size, quota] = [size, quota].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
         let values = values![known.organization, known.id, size, quota.saturating_sub(size)];
-        // The organization's counter is locked by then: of two that want the last room, one sees what the other has taken.
+        // The organization's counter is locked by then, so two uploads cannot both take the last bytes.
         match self.database.apply(batch([known.organization], vec![one_row(RESERVE, values)])).await {
             Ok(()) => Ok(true),
             Err(DatabaseError::Unmet { .. }) => Ok(false),
@@ -145,9 +145,9 @@ impl Store {
         }
     }
 
-    /// How many bytes the organization's files take, announced ones included.
+    /// The total size of the organization's files in bytes, announced ones included.
     pub async fn count_used_bytes(&self, granted: &Granted<UseSessions>) -> Result<u64> {
-        // SUM gives NUMERIC in PostgreSQL; the cast keeps one type for both.
+        // SUM returns NUMERIC in PostgreSQL; the cast keeps one type for both databases.
         let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1";
         let rows = self.read(granted, Scan(sql), values![]).await?;
         rows.first().map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
@@ -172,7 +172,7 @@ impl Store {
         rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(read_file)
     }
 
-    /// The file whose address carries this token: to have it is the right to use it.
+    /// The file whose address has this token. The token is the proof of access.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it has expired.
@@ -183,7 +183,7 @@ impl Store {
         rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(read_file)
     }
 
-    /// A file for a call to a device, looked up for its host.
+    /// A file that a host needs for a call to a device.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -193,13 +193,13 @@ impl Store {
         rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(read_file)
     }
 
-    /// All bytes of a file are there: `size` of them.
+    /// Marks a file as complete, with its actual size in bytes.
     pub async fn complete_file(&self, known: &StoredFile, size: u64) -> Result<()> {
         self.complete_with(known, size, known.expires, None).await
     }
 
-    /// The same for a file that is sent in the request that announces it: nobody finds it before, and it is kept until
-    /// `expires` from now on.
+    /// Marks an attachment as complete, with its actual size and expiry. It was announced in the same request, so
+    /// nobody could find it before.
     pub async fn complete_attachment(
         &self,
         granted: &Granted<UseSessions>,
@@ -226,13 +226,13 @@ impl Store {
         self.apply(batch, |_| Refusal::NotFound(Thing::File).into()).await
     }
 
-    /// Files that are no longer kept, at most a thousand.
+    /// Expired files, at most 1000.
     pub async fn list_expired_files(&self, system: &System, now: Micros) -> Result<Vec<StoredFile>> {
         let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE expires_us <= $1 LIMIT 1000");
         self.read_unscoped(system, Scan(sql), values![now]).await?.iter().map(read_file).collect()
     }
 
-    /// Forgets a file whose bytes are gone.
+    /// Deletes the row of a file whose bytes are deleted.
     pub async fn delete_file(&self, _: &System, known: &StoredFile) -> Result<()> {
         let sql = "DELETE FROM files WHERE organization = $1 AND id = $2";
         let statement = any_rows(sql, values![known.organization, known.id]);

@@ -1,4 +1,4 @@
-//! Devices: what hangs where, and who waits for it.
+//! Devices, and the queue of requests for them.
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, ViewSessions};
@@ -19,11 +19,11 @@ use std::collections::HashSet;
 /// A device as its host reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceUpdate {
-    /// The id it gets if it was never seen before.
+    /// The id for a device that was never seen before.
     pub new: DeviceId,
-    /// What the host calls it.
+    /// The host's name for it.
     pub serial: String,
-    /// What kind of device it is.
+    /// Its platform, kind, name and version.
     pub offer: Offer,
     /// The manufacturer's model; may be empty.
     pub model: String,
@@ -31,21 +31,21 @@ pub struct DeviceUpdate {
     pub online: bool,
 }
 
-/// A waiting request and the session it belongs to.
+/// A waiting request and its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueEntry {
     /// Its session.
     pub session: SessionKey,
-    /// What the queue looks at.
+    /// The request.
     pub waiting: Waiting,
 }
 
-/// The queue and what there is to hand over, at one moment.
+/// The queue and the free devices, in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueSnapshot {
     /// In the order of the requests' commits.
     pub queue: Vec<QueueEntry>,
-    /// The devices that may be free; the rows of the others are not read.
+    /// The devices that may be free. Other devices are not read.
     pub devices: Vec<Device>,
 }
 
@@ -81,17 +81,17 @@ const ALL: &str = concat!("SELECT ", device_columns!(), " FROM devices ORDER BY 
 const BY_ID: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE id = $1");
 
 impl Store {
-    /// The devices whose last hold has ended and which their hosts have not cleaned yet.
+    /// The devices whose last hold has ended and that their hosts have not cleaned yet.
     pub async fn list_devices_to_clean(&self, system: &System) -> Result<Vec<Device>> {
         self.read_unscoped(system, Scan(TO_CLEAN), values![]).await?.iter().map(read_device).collect()
     }
 
-    /// Every device of everybody, for the operator's counts.
+    /// All devices, for metrics.
     pub async fn list_all_devices(&self, system: &System) -> Result<Vec<Device>> {
         self.read_unscoped(system, Scan(ALL), values![]).await?.iter().map(read_device).collect()
     }
 
-    /// A device, for a hold that is known to stand on it.
+    /// A device, for a hold that is known to have it.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -100,13 +100,13 @@ impl Store {
         rows.first().ok_or(Refusal::NotFound(Thing::Device).into()).and_then(read_device)
     }
 
-    /// Every device that the organization may hold, its own and the shared pool's, also those that are offline.
+    /// Every device that the organization may hold, its own and the pool's, offline ones included.
     pub async fn list_devices(&self, granted: &Granted<ViewSessions>) -> Result<Vec<Device>> {
         let rows = self.read(granted, VISIBLE, values![OrganizationId::ACCOUNT]).await?;
         rows.iter().map(read_device).collect()
     }
 
-    /// Who waits, and what is free.
+    /// The waiting requests and the free devices.
     pub async fn load_queue(&self, system: &System) -> Result<QueueSnapshot> {
         let rows = self.read_unscoped(system, Scan(QUEUE), values![]).await?;
         let queue = rows.iter().map(read_queue_entry).collect::<Result<Vec<_>>>()?;
@@ -117,12 +117,12 @@ impl Store {
         Ok(QueueSnapshot { queue, devices: devices.iter().map(read_device).collect::<Result<_>>()? })
     }
 
-    /// The devices of a host, whatever their state.
+    /// The devices of a host, in any state.
     pub async fn list_host_devices(&self, system: &System, host: HostId) -> Result<Vec<Device>> {
         self.read_unscoped(system, OF_HOST, values![host]).await?.iter().map(read_device).collect()
     }
 
-    /// Takes over what a host reports; what it no longer reports is offline.
+    /// Stores the devices that a host reports. Its other devices become offline.
     pub async fn report_devices(&self, link: &HostLink, updates: &[DeviceUpdate], now: Micros) -> Result<()> {
         loop {
             let known = self.list_host_devices(&System::background_jobs(), link.host()).await?;
@@ -145,16 +145,15 @@ impl Store {
                 .apply(batch([OrganizationId::ACCOUNT], statements).with_topic(Topic::Devices))
                 .await
             {
-                // Another report was faster: it has one of the handles, or brought one of the devices.
+                // Another report was faster: it took a handle or added a device.
                 Err(DatabaseError::Unmet { .. }) => {}
                 outcome => return Ok(outcome?),
             }
         }
     }
 
-    /// What the wires are to call the reported devices: a new one by its serial, unless one that the same people see
-    /// has that name already; then by serial and host, and a number where that is taken too. A device keeps the name
-    /// it got.
+    /// The handles of the reported devices. A new device gets its serial, or serial and host, or these with a number:
+    /// the first that no device has which the same callers see. A device keeps its handle.
     async fn choose_handles(
         &self,
         link: &HostLink,
@@ -177,7 +176,7 @@ impl Store {
         Ok(handles)
     }
 
-    /// A host has cleaned a device after the hold of this number: it may be handed over again.
+    /// Records that a host has cleaned a device after the hold with this fencing number. It can be handed over again.
     pub async fn record_device_cleaned(&self, link: &HostLink, serial: &str, fence: i64) -> Result<()> {
         let sql =
             "UPDATE devices SET cleaning = 0 WHERE host = $1 AND serial = $2 AND fence = $3 AND cleaning = 1";
@@ -189,8 +188,8 @@ impl Store {
     }
 }
 
-/// That nobody who sees the new device sees another of this name. The batch holds the pool's row, so this stays true
-/// until it is committed.
+/// Expects that no device has this handle that is visible to the same callers. The batch has locked the pool's row,
+/// so this holds until the commit.
 fn handle_is_free(link: &HostLink, handle: &str) -> Statement {
     one_row(
         "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
@@ -224,7 +223,7 @@ fn upsert_device(link: &HostLink, update: &DeviceUpdate, handle: &str, now: Micr
     )
 }
 
-/// The first name that is not taken: the serial, the serial and the host, these and a number.
+/// The first name that is not taken: the serial, the serial and the host, then these and a number.
 fn new_handle(serial: &str, host: &str, taken: &HashSet<String>) -> String {
     let with_host = format!("{serial}.{}", handle_word(host));
     let numbered = (2..).map(|number| format!("{with_host}-{number}"));
@@ -232,7 +231,7 @@ fn new_handle(serial: &str, host: &str, taken: &HashSet<String>) -> String {
     names.find(|name| !taken.contains(name)).unwrap_or(with_host)
 }
 
-/// A host's name as it can stand in a path.
+/// A host's name with only the characters that a path can contain.
 fn handle_word(name: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
     name.chars().map(safe).collect()

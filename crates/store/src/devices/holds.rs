@@ -1,4 +1,4 @@
-//! Holds: which session waits for or has which device.
+//! Holds: devices that sessions hold, and their waiting requests.
 
 use crate::access::{Granted, System, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
@@ -11,7 +11,7 @@ use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId};
 use domain::session::{Ending, SessionKey};
 use domain::time::Micros;
 
-/// The columns of a hold after those of the session's key; see [`hold`].
+/// The columns of a session's key, then those of a hold; see [`read_hold`].
 const OPEN: &str = "
     SELECT organization, session_us, session_tail,
            id, principal, filters, requested_us, granted_us, activity_us,
@@ -21,7 +21,7 @@ const OPEN: &str = "
     ORDER BY position";
 
 impl Store {
-    /// Everything that the organization holds or waits for now, in the order of the requests.
+    /// The organization's holds and waiting requests, in the order of the requests.
     pub async fn list_open_holds(&self, granted: &Granted<ViewSessions>) -> Result<Vec<(SessionKey, Hold)>> {
         let rows = self.read(granted, OPEN, values![]).await?;
         let parsed = rows.iter().map(|row| Ok((read_device_key(row, 0)?, read_hold(row, 3)?)));
@@ -30,7 +30,7 @@ impl Store {
             .collect()
     }
 
-    /// Notes that a hold was used. Callers do so at most every half minute; it is no new revision.
+    /// Records the use of a hold. Callers do so at most every 30 s. It does not change the revision.
     pub async fn record_hold_use(
         &self,
         _: &System,
@@ -44,7 +44,7 @@ impl Store {
         Ok(self.database.apply(batch([session.organization], vec![statement])).await?)
     }
 
-    /// The refusal that says what the organization's limit is.
+    /// The refusal with the organization's limit.
     pub(crate) async fn device_limit(&self, granted: &Granted<UseSessions>) -> Result<Error> {
         let sql = "SELECT max_devices FROM organizations WHERE id = $1 AND deleted_us IS NULL";
         let rows = self.read(granted, sql, values![]).await?;
@@ -55,7 +55,7 @@ impl Store {
     }
 }
 
-/// What a change of a session does to its holds and to devices.
+/// The statements for a change of a session's holds and their devices.
 pub(crate) fn statements(session: &DeviceSession, change: &Change, now: Micros) -> Vec<Statement> {
     match change {
         Change::Requested(hold) => request(session, hold),
@@ -68,7 +68,7 @@ pub(crate) fn statements(session: &DeviceSession, change: &Change, now: Micros) 
     }
 }
 
-/// The first of these is the one that checks the limit.
+/// The first statement checks the limit.
 fn request(session: &DeviceSession, hold: &Hold) -> Vec<Statement> {
     let pool = OrganizationId::ACCOUNT;
     vec![
@@ -99,7 +99,7 @@ fn request(session: &DeviceSession, hold: &Hold) -> Vec<Statement> {
     ]
 }
 
-/// Both rows say that they are still free; the device's own row is what makes holding twice impossible.
+/// Both rows must still be free. The condition on the device's row makes it impossible to hold a device twice.
 fn grant(session: &DeviceSession, hold: HoldId, held: &HeldDevice, now: Micros) -> Vec<Statement> {
     vec![
         one_row(
@@ -158,7 +158,7 @@ fn release(
     statements
 }
 
-/// A hold of an imported session, which is over.
+/// An ended hold of an imported session.
 pub(crate) fn insert_imported_hold(session: &DeviceSession, hold: &Hold) -> [Statement; 2] {
     let pool = OrganizationId::ACCOUNT;
     let held = hold.held.as_ref();
@@ -202,14 +202,14 @@ fn filters_text(wanted: &Wanted) -> String {
     serde_json::to_string(wanted.filters()).unwrap_or_default()
 }
 
-/// What a request asked for, as it was kept.
+/// The filters of a request, as stored.
 pub(crate) fn parse_filters(text: &str) -> Result<Wanted> {
     let filters: Vec<Filter> = serde_json::from_str(text)
         .map_err(|error| crate::DatabaseError::Failed(format!("a hold's filters in the store: {error}")))?;
     Ok(Wanted::new(filters)?)
 }
 
-/// A hold out of 18 columns from `at` on; none where a join found none.
+/// A hold in 18 columns from `at` on; `None` when a join found none.
 pub(crate) fn read_hold(row: &Row, at: usize) -> Result<Option<Hold>> {
     let Some(id) = row.maybe_id(at)? else { return Ok(None) };
     Ok(Some(Hold {

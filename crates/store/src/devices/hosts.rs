@@ -1,4 +1,4 @@
-//! Hosts: the machines that devices hang on, and which server has them on the line.
+//! Hosts: machines with devices, and the servers that they are connected to.
 
 use crate::access::{ConnectHosts, Granted, GrantedAccount, System};
 use crate::rows::{any_rows, batch, values};
@@ -6,7 +6,7 @@ use crate::{Result, Store};
 use domain::ids::{HostId, NodeId, OrganizationId};
 use domain::time::Micros;
 
-/// The proof that a connection is a host's, and whose: its devices are the organization's, or the shared pool's.
+/// The proof that a connection belongs to a host of an organization or of the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostLink {
     organization: OrganizationId,
@@ -20,19 +20,19 @@ impl HostLink {
         self.host
     }
 
-    /// What it calls itself, unique among its owner's.
+    /// The host's name for itself, unique for its owner.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whose its devices are; [`OrganizationId::ACCOUNT`] for the shared pool.
+    /// The owner of its devices; [`OrganizationId::ACCOUNT`] for the pool.
     pub fn organization(&self) -> OrganizationId {
         self.organization
     }
 }
 
 impl Store {
-    /// A host of an organization is on the line of this server.
+    /// Records that a host of an organization is connected to this server.
     pub async fn connect_host(
         &self,
         granted: &Granted<ConnectHosts>,
@@ -45,7 +45,7 @@ impl Store {
         self.insert_host_link(granted.organization(), new, name, version, node, now).await
     }
 
-    /// A host of the shared pool is on the line of this server.
+    /// Records that a host of the pool is connected to this server.
     pub async fn connect_pool_host(
         &self,
         _: &GrantedAccount<ConnectHosts>,
@@ -85,7 +85,7 @@ impl Store {
         Ok(HostLink { organization, host: HostId(host), name: name.to_owned() })
     }
 
-    /// These hosts are still on the line of this server.
+    /// Records that these hosts are still connected to this server.
     pub async fn renew_host_links(
         &self,
         _: &System,
@@ -102,8 +102,8 @@ impl Store {
         Ok(self.database.apply(batch([], statements)).await?)
     }
 
-    /// A host is no longer on the line of this server. Its devices stay online until it has been away from every
-    /// server for a while: it may only be reconnecting. So they keep the time at which it was last seen.
+    /// Records that a host is no longer connected to this server. It may be reconnecting, so its devices stay online,
+    /// with the time at which the host was last seen, until it has been away from every server for a while.
     pub async fn remove_host_link(&self, _: &System, node: NodeId, host: HostId) -> Result<()> {
         let seen = any_rows(
             "UPDATE devices SET seen_us = (SELECT seen_us FROM links WHERE host = $1 AND node = $2)

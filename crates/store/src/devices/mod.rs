@@ -1,4 +1,4 @@
-//! Devices, their hosts, the sessions that hold them, and files. `due` finds what time ends.
+//! Devices, their hosts, the sessions that hold them, and files.
 
 pub(crate) mod due;
 pub(crate) mod files;

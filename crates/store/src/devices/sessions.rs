@@ -16,7 +16,7 @@ use domain::refusal::Thing;
 use domain::session::{EndReason, Kind, SessionKey, What};
 use domain::time::Micros;
 
-/// The columns of a session; see [`session`].
+/// The columns of a session; see [`read_session`].
 macro_rules! session_columns {
     () => {
         "s.created_us, s.tail, s.principal, s.revision, s.released_us, s.activity_us,
@@ -24,7 +24,7 @@ macro_rules! session_columns {
     };
 }
 
-/// The columns of a hold; see [`holds::hold`].
+/// The columns of a hold; see [`holds::read_hold`].
 macro_rules! hold_columns {
     () => {
         "h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
@@ -35,9 +35,8 @@ macro_rules! hold_columns {
 
 /// The sessions of a page: a backward scan of the key.
 ///
-/// The key is compared and ordered by as a whole, so that no other index gives this order: with
-/// `organization = $1 … ORDER BY created_us`, PostgreSQL may walk the account's index and leave out everybody
-/// else's rows one by one.
+/// The whole key is compared and is the order, so that no other index gives this order. With `organization = $1 …
+/// ORDER BY created_us`, PostgreSQL may walk the account's index and skip the rows of other organizations one by one.
 macro_rules! page {
     ($columns:expr) => {
         concat!(
@@ -53,10 +52,11 @@ macro_rules! page {
 
 pub(crate) const PAGE: &str = page!(session_columns!());
 
-/// The holds of a page's sessions, which are one range of their key. Not a join: PostgreSQL guesses how many
-/// sessions a page has, and by that reads all holds there are, or all of the organization for each session.
+/// The holds of a page's sessions, which are one range of their key. A join would be slow: PostgreSQL guesses the
+/// number of sessions on a page, and then reads all holds, or all of the organization's for each session.
 ///
-/// Of each session the open ones and the newest 50: a page has hundreds of sessions, and each may have had a thousand.
+/// Only open holds and the newest 50 of each session: a page has hundreds of sessions, and each may have had a
+/// thousand holds.
 pub(crate) const PAGE_HOLDS: &str = concat!(
     "SELECT h.session_us, ",
     hold_columns!(),
@@ -78,17 +78,17 @@ pub(crate) const ONE: &str = concat!(
       ORDER BY h.position"
 );
 
-/// Where the columns of a hold begin in it.
+/// The position of a hold's columns in [`ONE`].
 const HOLD: usize = 10;
 
-/// The last of the run of times that begins at one which is taken.
+/// The last of the consecutive times that begin at one that is taken.
 const TAKEN: &str = "
     SELECT MAX(created_us) FROM
         (SELECT created_us, created_us - ROW_NUMBER() OVER (ORDER BY created_us) AS run
          FROM sessions WHERE organization = $1 AND kind = 'device' AND created_us >= $2) t
     WHERE run = $2 - 1";
 
-/// How many microseconds after its own an import looks for a free one.
+/// How many microseconds after its own time an import searches for a free one.
 const MOST_TAKEN: u32 = 1_000;
 
 impl Store {
@@ -99,7 +99,7 @@ impl Store {
         page: PageRequest,
     ) -> Result<Page<DeviceSession>> {
         let before = page.before.map_or(i64::MAX, |before| before.0);
-        // One more than asked for tells whether older ones follow.
+        // One more than requested shows whether older ones follow.
         let values = || values![before, i64::from(page.limit) + 1];
         let both = vec![(PAGE, values()), (PAGE_HOLDS, values())];
         let [rows, holds] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
@@ -114,7 +114,7 @@ impl Store {
     /// A device session with its holds.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], also for another organization's.
+    /// [`Refusal::NotFound`], also for a session of another organization.
     pub async fn load_device_session(
         &self,
         granted: &Granted<ViewSessions>,
@@ -129,8 +129,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Creates a device session at `wanted`, or at the next microsecond that no other session of the
-    /// organization has: nobody has seen the id yet.
+    /// Creates a device session at `wanted`, or at the next microsecond that no other session of the organization
+    /// has: nobody has seen the id yet.
     ///
     /// # Errors
     /// [`Refusal::NotAMember`] when the organization was deleted meanwhile.
@@ -175,8 +175,8 @@ impl Store {
         self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
     }
 
-    /// The next time for a new session: `wanted`, or right after the newest this process has given out. One that was given
-    /// out long ahead of the clock was given out by a clock that was wrong: new sessions do not follow it there.
+    /// The time for a new session: `wanted`, or right after the newest that this process has given out. A time far
+    /// ahead of the clock came from a wrong clock: new sessions do not continue from it.
     pub(crate) fn next_time(&self, organization: OrganizationId, kind: Kind, wanted: Micros) -> Micros {
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((organization, kind)).or_insert(Micros(0));
@@ -185,8 +185,7 @@ impl Store {
         *last
     }
 
-    /// After a conflict (another process, or one before a restart, took this time): goes on after the run of
-    /// taken times.
+    /// Continues after a run of taken times. Another process, or an earlier run of this server, has used them.
     pub(crate) async fn skip_taken(
         &self,
         granted: &Granted<UseSessions>,
@@ -202,10 +201,10 @@ impl Store {
         Ok(())
     }
 
-    /// Writes what was decided on a session as it was loaded: all of it, or nothing. Gives the session after it.
+    /// Writes the changes that were decided on a loaded session, all or none. Returns the changed session.
     ///
     /// # Errors
-    /// [`Error::Stale`] when the session, or a device that is to be handed over, has changed meanwhile;
+    /// [`Error::Stale`] when the session, or a device to hand over, has changed since it was loaded;
     /// [`Refusal::DeviceLimit`].
     pub async fn change_device_session(
         &self,
@@ -214,7 +213,7 @@ impl Store {
         changes: &[Change],
         now: Micros,
     ) -> Result<DeviceSession> {
-        assert_eq!(granted.organization(), before.organization, "a proof opens its own organization only");
+        assert_eq!(granted.organization(), before.organization, "a grant is for its own organization only");
         let Some(last) = changes.last() else { return Ok(before) };
         let revision = before.revision;
         let after = before.after(changes, now);
@@ -229,7 +228,7 @@ impl Store {
         }
         statements.extend(noted);
         statements.extend(session_feed_entry(&after, last.what(), now));
-        // What devices do is ordered by the pool's row, so that two servers cannot wait for each other.
+        // Changes of devices are ordered by the pool's row, so that two servers cannot deadlock.
         let batch = holds_batch(after.organization, statements);
         match self.database.apply(batch).await {
             Ok(()) => Ok(after),
@@ -240,7 +239,7 @@ impl Store {
         }
     }
 
-    /// Applies a batch and words what was not met.
+    /// Applies a batch. `unmet` gives the error for a statement whose expectation failed.
     pub(crate) async fn apply(&self, batch: Batch, unmet: impl Fn(usize) -> Error) -> Result<()> {
         match self.database.apply(batch).await {
             Err(DatabaseError::Unmet { statement, .. }) => Err(unmet(statement)),
@@ -249,8 +248,7 @@ impl Store {
         }
     }
 
-    /// The organization's sessions, oldest first, with their revisions: what a replay of the change feed is compared
-    /// with.
+    /// The organization's sessions with their revisions, oldest first, to compare with a replay of the change feed.
     pub async fn list_session_revisions(
         &self,
         granted: &Granted<ViewSessions>,
@@ -269,11 +267,11 @@ impl Store {
         rows.iter().map(|row| Ok((read_session_id(row, 0)?, row.int(2)?))).collect()
     }
 
-    /// Takes in what an import or a demonstration brings with a time of its own: the past of `session`, as one
-    /// batch. Gives it back as it was kept: at the next microsecond that no other one has.
+    /// Imports an ended session with its own times, in one batch. Returns it with the time at which it was stored:
+    /// its own, or the next free microsecond.
     ///
     /// # Errors
-    /// [`Error::Stale`] when so many in a row are taken that it must be the same import again.
+    /// [`Error::Stale`] when so many times in a row are taken that it must be a repeated import.
     pub async fn import_device_session(
         &self,
         system: &System,
@@ -300,7 +298,7 @@ impl Store {
     }
 }
 
-/// A batch that changes who holds a device, or waits for one.
+/// A batch that changes holds of devices or waiting requests.
 fn holds_batch(organization: OrganizationId, statements: Vec<Statement>) -> Batch {
     let batch = batch([organization, OrganizationId::ACCOUNT], statements);
     batch.with_topic(Topic::Devices).with_topic(Topic::Holds(organization.0))
@@ -349,8 +347,8 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
     )
 }
 
-/// A line of the change feed. The organization's row in `counters` was locked before the batch began and
-/// stays so until the commit: the sequence is gapless and in commit order.
+/// An entry of the change feed. The organization's row in `counters` is locked from before the batch until the
+/// commit, so the sequence has no gaps and follows the order of commits.
 pub(crate) fn feed_entry(key: SessionKey, revision: i64, what: What, at: Micros) -> [Statement; 2] {
     [
         one_row("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![key.organization]),
@@ -370,13 +368,13 @@ pub(crate) fn feed_entry(key: SessionKey, revision: i64, what: What, at: Micros)
     ]
 }
 
-/// A device session and its revision, as the feed names them.
+/// The entry of the change feed for a device session.
 fn session_feed_entry(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
     let key = SessionKey { organization: session.organization, kind: Kind::Device, id: session.id };
     feed_entry(key, session.revision, what, at)
 }
 
-/// What was not met, or was there already, means that something changed since it was loaded.
+/// A failed expectation, or a row that exists already, means that something has changed since it was loaded.
 pub(crate) fn to_stale(error: DatabaseError) -> Error {
     match error {
         DatabaseError::Unmet { .. } | DatabaseError::Taken { .. } => Error::Stale,
@@ -384,12 +382,12 @@ pub(crate) fn to_stale(error: DatabaseError) -> Error {
     }
 }
 
-/// A session's id out of two columns: its time and its tail.
+/// Reads a session's id from two columns: its time and its tail.
 pub(crate) fn read_session_id(row: &Row, column: usize) -> Result<SessionId> {
     Ok(SessionId::new(Micros(row.int(column)?), row.int(column + 1)? as u64))
 }
 
-/// A session's key out of four columns: organization, time, tail; all are device sessions.
+/// Reads the key of a device session from three columns: organization, time and tail.
 pub(crate) fn read_device_key(row: &Row, column: usize) -> Result<SessionKey> {
     Ok(SessionKey {
         organization: OrganizationId(row.id(column)?),
@@ -398,7 +396,7 @@ pub(crate) fn read_device_key(row: &Row, column: usize) -> Result<SessionKey> {
     })
 }
 
-/// A session out of its columns, without its holds.
+/// Reads a session from its columns, without its holds.
 fn read_session(organization: OrganizationId, row: &Row) -> Result<DeviceSession> {
     Ok(DeviceSession {
         organization,
@@ -412,7 +410,7 @@ fn read_session(organization: OrganizationId, row: &Row) -> Result<DeviceSession
     })
 }
 
-/// Gives holds to their sessions; both are in the order of the sessions, newest first.
+/// Adds holds to their sessions. Both are in the order of the sessions, newest first.
 fn join_holds(mut sessions: Vec<DeviceSession>, rows: &[Row]) -> Result<Vec<DeviceSession>> {
     let mut rest = sessions.iter_mut().peekable();
     for row in rows {

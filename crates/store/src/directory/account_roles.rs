@@ -1,4 +1,4 @@
-//! What people are in the whole account.
+//! Roles of people in the whole account.
 
 use crate::access::System;
 use crate::audit::attribution::Attribution;
@@ -20,21 +20,22 @@ const SET: &str = "
     WHERE id = $1 AND kind = 'user' AND state <> 'deleted' AND COALESCE(account_role, '') = $5
       AND account_by_groups = $6";
 
-/// Who says what somebody is in the account.
+/// Where a role in the account comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleSource {
-    /// An administrator, by hand.
+    /// An administrator.
     Hand,
-    /// The groups that an issuer says. They change what groups gave, and nothing else.
+    /// The groups that an issuer reports. They change only roles that came from groups.
     Groups,
 }
 
 impl Store {
-    /// Gives a person a role in the whole account, another one, or none. What they may do is read with each request, so
-    /// it counts at once.
+    /// Sets or removes a person's role in the whole account. Permissions are read with each request, so the change
+    /// counts at once.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for who is no person here; [`Refusal::Invalid`] for a role of machines.
+    /// [`Refusal::NotFound`] when there is no such person; [`Refusal::Invalid`] for a role that only service users
+    /// can have.
     pub async fn set_account_role(
         &self,
         system: &System,
@@ -72,7 +73,7 @@ impl Store {
             let line = NewAuditEntry::new(by, "user.account_role", person, details, now)
                 .with_previous(json!({ "role": name(was) }));
             match self.apply(batch_with_entry([], vec![one_row(SET, set)], &line)?, |_| Error::Stale).await {
-                // Changed meanwhile.
+                // The role was changed meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }

@@ -1,4 +1,4 @@
-//! Who comes by an issuer of OpenID Connect, and the memberships that their groups give.
+//! Identities at an OpenID Connect issuer, and the memberships that come from groups.
 
 use crate::access::System;
 use crate::audit::attribution::Attribution;
@@ -15,19 +15,19 @@ use domain::principal::{Membership, Person};
 use domain::time::Micros;
 use serde_json::json;
 
-/// What an issuer calls somebody.
+/// A person's identity at an issuer.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
-    /// The issuer, as it calls itself.
+    /// The issuer's identifier.
     pub issuer: &'a str,
-    /// Unique there, and never given to another.
+    /// Unique at the issuer, and never used for somebody else.
     pub subject: &'a str,
 }
 
 pub(crate) const OF_SUBJECT: &str = "SELECT principal FROM identities WHERE issuer = $1 AND subject = $2";
 pub(crate) const OF_PERSON: &str = "SELECT 1 FROM identities WHERE principal = $1 AND issuer = $2";
 
-/// A person's memberships, each with whether nobody else would look after the organization.
+/// A person's memberships, each with whether the person is the organization's only admin who can act.
 pub(crate) const HELD: &str = "
     SELECT m.organization, m.role, m.by_groups,
            CAST(CASE WHEN m.role = 'admin' AND NOT EXISTS (
@@ -38,7 +38,7 @@ pub(crate) const HELD: &str = "
     WHERE m.principal = $1 ORDER BY m.created_us, m.organization";
 
 impl Store {
-    /// Who came with an identity before.
+    /// The person with an identity.
     pub async fn find_person_by_identity(
         &self,
         system: &System,
@@ -48,16 +48,16 @@ impl Store {
         Ok(rows.first().map(|row| row.id(0)).transpose()?.map(PrincipalId))
     }
 
-    /// Whether somebody comes as a person by an issuer.
+    /// Whether a person has an identity at an issuer.
     pub async fn has_identity(&self, system: &System, person: PrincipalId, issuer: &str) -> Result<bool> {
         Ok(!self.read_unscoped(system, OF_PERSON, values![person, issuer]).await?.is_empty())
     }
 
-    /// Lets somebody come as the user who has an address that the issuer vouches for. Somebody who had not shown yet
-    /// that the address is theirs has done so, and loses a password that another may have chosen for them.
+    /// Links an identity to the user with an address that the issuer has verified. This also verifies the address of
+    /// a pending user, and removes a password that somebody else may have chosen for them.
     ///
     /// # Errors
-    /// [`Error::Stale`] when the user, its address or its identity changed meanwhile.
+    /// [`Error::Stale`] when the user, the address or the identity changed meanwhile.
     pub async fn link_identity(
         &self,
         system: &System,
@@ -78,10 +78,10 @@ impl Store {
         self.apply(batch, |_| Error::Stale).await
     }
 
-    /// Keeps a new user who comes by an issuer. Gives its number.
+    /// Creates a user with an identity. Returns the user's number.
     ///
     /// # Errors
-    /// [`domain::Refusal::Exists`] for an address or an identity that is known.
+    /// [`domain::Refusal::Exists`] for an address or an identity that is taken.
     pub async fn create_person_with_identity(
         &self,
         system: &System,
@@ -104,14 +104,14 @@ impl Store {
         self.insert_principal(system, &new, more, Some(&line)).await
     }
 
-    /// Notes that somebody came with an identity.
+    /// Records a sign-in by an identity.
     pub async fn record_identity_use(&self, _: &System, identity: Identity<'_>, now: Micros) -> Result<()> {
         let sql = "UPDATE identities SET seen_us = $3 WHERE issuer = $1 AND subject = $2";
         let seen = any_rows(sql, values![identity.issuer, identity.subject, now]);
         Ok(self.database.apply(crate::rows::batch([], vec![seen])).await?)
     }
 
-    /// The organization of an id or a name that was not deleted.
+    /// The organization with this id or name, unless it was deleted.
     pub async fn find_organization_by_name(
         &self,
         system: &System,
@@ -126,7 +126,7 @@ impl Store {
         Ok(rows.first().map(|row| row.id(0)).transpose()?.map(OrganizationId))
     }
 
-    /// A person's memberships with where they came from.
+    /// A person's memberships, and whether each came from groups.
     pub async fn list_memberships(&self, system: &System, person: PrincipalId) -> Result<Vec<Held>> {
         let held = |row: &Row| {
             let (organization, role) = (OrganizationId(row.id(0)?), parse_word(&row.text(1)?, Role::parse)?);
@@ -136,11 +136,11 @@ impl Store {
         self.read_unscoped(system, HELD, values![person]).await?.iter().map(held).collect()
     }
 
-    /// Changes a person's memberships as their groups say, all of them or none. When one ends, so does what opened that
-    /// organization alone, as wherever a membership ends.
+    /// Changes a person's memberships to match their groups, all or none. Removing a membership also ends the keys
+    /// and login sessions that are bound to the organization.
     ///
     /// # Errors
-    /// [`Error::Stale`] when one of them, or who looks after an organization, changed meanwhile.
+    /// [`Error::Stale`] when one of the memberships, or the admins of an organization, changed meanwhile.
     pub async fn apply_groups(
         &self,
         system: &System,
@@ -213,7 +213,7 @@ fn change_statements(person: PrincipalId, change: &Change, now: Micros) -> Vec<S
     }
 }
 
-/// Tenure itself changes it, as the issuer's groups say: nobody here did.
+/// The audit entry of a change. It names no principal, because the issuer's groups decided.
 fn feed_entry(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditEntry {
     let by = Attribution { principal: None, ..system.0 };
     let line = |action, details| {

@@ -16,14 +16,14 @@ use domain::refusal::Thing;
 use domain::time::Micros;
 use serde_json::{Value as Json, json};
 
-/// An invitation as the person sees it who is invited.
+/// An invitation, with details for the invited person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedInvitation {
     /// The invitation.
     pub invitation: Invitation,
-    /// What the organization is called.
+    /// The name of the organization.
     pub organization: String,
-    /// The address of who invites, if it is a person.
+    /// The address of the inviter, if they are a person.
     pub inviter: Option<String>,
 }
 
@@ -33,7 +33,7 @@ macro_rules! columns {
     };
 }
 
-/// That who invites may still do so: an invitation does not outlive its maker's right to make it.
+/// Whether the inviter may still invite: an invitation does not outlive its maker's permission.
 macro_rules! inviter_may {
     () => {
         "EXISTS (SELECT 1 FROM principals p WHERE p.id = inviter AND p.state = 'active' AND (p.account_role = 'admin'
@@ -65,7 +65,7 @@ pub(crate) const OF_PERSON: &str = concat!(
      ORDER BY i.created_us, i.id"
 );
 
-/// Accepts one; the address is the person's own at this moment.
+/// Accepts an invitation. It must be for the address that the person has at this moment.
 const ACCEPT: &str = concat!(
     "UPDATE invitations SET state = 'accepted', ended_us = $4
      WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $4
@@ -80,10 +80,11 @@ const REJECT: &str = "
       AND email = (SELECT own.email FROM principals own WHERE own.id = $3 AND own.kind = 'user')";
 
 impl Store {
-    /// Keeps an invitation.
+    /// Stores an invitation.
     ///
     /// # Errors
-    /// [`Refusal::Exists`] for a member, and for an address that has one that is open; [`Refusal::InvitationLimit`].
+    /// [`Refusal::Exists`] when the address belongs to a member or has an open invitation;
+    /// [`Refusal::InvitationLimit`].
     pub async fn create_invitation(&self, granted: &Granted<ManageMembers>, new: &Invitation) -> Result<()> {
         let organization = granted.organization();
         let email = new.email.as_str();
@@ -130,7 +131,7 @@ impl Store {
         }
     }
 
-    /// An invitation as it was made, and whether it is open.
+    /// An invitation, and whether it is open.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -147,13 +148,13 @@ impl Store {
         Ok((found, open))
     }
 
-    /// Whether an address has an invitation that is open, of any organization.
+    /// Whether an address has an open invitation from any organization.
     pub async fn is_invited(&self, system: &System, email: &str, now: Micros) -> Result<bool> {
         let sql = "SELECT 1 FROM invitations WHERE email = $1 AND state = 'open' AND expires_us > $2 LIMIT 1";
         Ok(!self.read_unscoped(system, sql, values![email, now]).await?.is_empty())
     }
 
-    /// The organization's open invitations, the oldest first.
+    /// The organization's open invitations, oldest first.
     pub async fn list_invitations(
         &self,
         granted: &Granted<ManageMembers>,
@@ -162,7 +163,7 @@ impl Store {
         self.read(granted, Scan(HERE), values![now]).await?.iter().map(invitation).collect()
     }
 
-    /// Takes an open invitation back.
+    /// Cancels an open invitation.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -182,7 +183,7 @@ impl Store {
         self.apply(batch, |_| no_such_invitation()).await
     }
 
-    /// The open invitations of the person's address, the oldest first.
+    /// The open invitations for the person's address, oldest first.
     pub async fn list_received_invitations(
         &self,
         own: &GrantedPerson,
@@ -197,10 +198,10 @@ impl Store {
         rows.iter().map(invited).collect()
     }
 
-    /// Makes the person a member as an invitation of its address says. Of many at once, one finds it open.
+    /// Accepts an invitation: the person becomes a member. It can be accepted once, even when several requests race.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], also for one of another address.
+    /// [`Refusal::NotFound`], also for an invitation to another address.
     pub async fn accept_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
         let found = self.invitation_of(own, id, now).await?;
         let organization = found.organization;
@@ -209,7 +210,7 @@ impl Store {
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
             values![organization],
         );
-        // Who became a member meanwhile stays what it is.
+        // A person who became a member meanwhile keeps their role.
         let member = any_rows(
             "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
              ON CONFLICT (organization, principal) DO NOTHING",
@@ -222,10 +223,10 @@ impl Store {
         self.apply(batch, |_| no_such_invitation()).await
     }
 
-    /// Ends an invitation that the person does not want.
+    /// Rejects an invitation.
     ///
     /// # Errors
-    /// As [`Store::accept_invitation`].
+    /// [`Refusal::NotFound`], also for an invitation to another address.
     pub async fn reject_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
         let found = self.invitation_of(own, id, now).await?;
         let reject = one_row(REJECT, values![found.organization, id, own.person(), now]);

@@ -1,4 +1,4 @@
-//! People and machines as one organization sees them, and their keys.
+//! The principals of an organization or the account, and their keys.
 
 use crate::access::credentials::{credential, credential_columns};
 use crate::access::lane::Scan;
@@ -17,7 +17,7 @@ use domain::refusal::Thing;
 use domain::time::Micros;
 use serde_json::json;
 
-/// Where the column after them is.
+/// The position of the column after those of a principal.
 pub(crate) const ROLE: usize = 9;
 
 const HERE: &str = concat!(
@@ -56,10 +56,11 @@ const KEYS: &str = concat!(
 );
 
 impl Store {
-    /// Somebody, and what it may do in the organization: by its role here and by its role in the account.
+    /// A principal, and their permissions in the organization: those of their role in it and of their role in the
+    /// account.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for who has neither, does not exist, or was deleted.
+    /// [`Refusal::NotFound`] when they have neither role, do not exist or were deleted.
     pub async fn load_principal_in_organization<P: PermissionType>(
         &self,
         granted: &Granted<P>,
@@ -77,7 +78,7 @@ impl Store {
         Ok((found, here.union(everywhere)))
     }
 
-    /// The organization's members with their roles, the oldest principal first.
+    /// The organization's members with their roles, oldest principal first.
     pub async fn list_principals_in_organization<P: PermissionType>(
         &self,
         granted: &Granted<P>,
@@ -87,7 +88,7 @@ impl Store {
         rows.iter().map(member).collect()
     }
 
-    /// The account's people with their memberships, the oldest first; one of them, if that one is named.
+    /// The account's people with their memberships, oldest first; only one person if `one` is given.
     pub async fn list_account_people(
         &self,
         granted: &GrantedAccount<ManageMembers>,
@@ -103,7 +104,7 @@ impl Store {
             if people.last().is_none_or(|(last, _)| last.id != id) {
                 people.push((principal(row)?, Vec::new()));
             }
-            // An organization that was deleted counts no more.
+            // Memberships of deleted organizations do not count.
             if let (Some(organization), Some(role), Some((_, memberships))) =
                 (row.maybe_id(ROLE)?, row.maybe_text(ROLE + 1)?, people.last_mut())
             {
@@ -114,7 +115,7 @@ impl Store {
         Ok(people)
     }
 
-    /// The keys of a principal, the oldest first.
+    /// The keys of a principal, oldest first.
     pub async fn list_principal_credentials(
         &self,
         system: &System,
@@ -123,7 +124,7 @@ impl Store {
         self.read_unscoped(system, KEYS, values![id]).await?.iter().map(credential).collect()
     }
 
-    /// Calls an organization something else.
+    /// Renames an organization.
     ///
     /// # Errors
     /// [`Refusal::NotFound`]; [`Refusal::Exists`].

@@ -1,4 +1,4 @@
-//! Members as they see each other, and organizations that their own users make.
+//! Memberships of people, and organizations that people create themselves.
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
@@ -23,11 +23,11 @@ use serde_json::json;
 /// A member of an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationMember {
-    /// Who.
+    /// The principal.
     pub principal: Principal,
-    /// As what.
+    /// Their role.
     pub role: Role,
-    /// Since when.
+    /// Since when they have been a member.
     pub joined: Micros,
 }
 
@@ -38,7 +38,8 @@ pub(crate) const MEMBERS: &str = concat!(
      WHERE m.organization = $1 AND p.kind = 'user' AND p.state <> 'deleted' ORDER BY p.number"
 );
 
-/// That the organization has an admin who can act besides `$2`, or `$2` is none itself. A machine looks after nobody.
+/// Expects that the organization has another admin who can act besides `$2`, or that `$2` is not an admin. Service
+/// users do not count.
 const ANOTHER_ADMIN: &str = "
     UPDATE organizations SET name = name
     WHERE id = $1 AND deleted_us IS NULL AND (
@@ -48,13 +49,14 @@ const ANOTHER_ADMIN: &str = "
                    WHERE m.organization = $1 AND m.role = 'admin' AND m.principal <> $2
                      AND p.kind = 'user' AND p.state = 'active'))";
 
-/// That somebody has the role `$3`, or none. What the audit log says of before is what was.
+/// Expects that a member still has the role `$3`, or none for an empty text. So the previous role in the audit log is
+/// right.
 const STILL: &str = "
     UPDATE organizations SET name = name
     WHERE id = $1 AND COALESCE((SELECT role FROM members WHERE organization = $1 AND principal = $2), '') = $3";
 
 impl Store {
-    /// The people of the organization, the oldest first.
+    /// The people of the organization, oldest first.
     pub async fn list_people_in_organization<P: PermissionType>(
         &self,
         granted: &Granted<P>,
@@ -66,10 +68,10 @@ impl Store {
         self.read(granted, Scan(MEMBERS), values![]).await?.iter().map(member).collect()
     }
 
-    /// Makes a person a member, or changes their role. A service user is a member of its home only.
+    /// Makes a person a member, or changes their role. A service user can only be a member of its home.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for an organization that does not exist or was deleted, and for who is no person here;
+    /// [`Refusal::NotFound`] when the organization does not exist or was deleted, or there is no such person;
     /// [`Refusal::LastAdmin`].
     pub async fn set_member(
         &self,
@@ -81,17 +83,17 @@ impl Store {
         loop {
             let was = self.load_role(granted.organization(), principal).await?;
             match self.set_role(granted, principal, was, role, now).await {
-                // Somebody else has changed the role meanwhile.
+                // The role was changed meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }
         }
     }
 
-    /// Changes what a member is.
+    /// Changes a member's role.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for who is no member; [`Refusal::LastAdmin`].
+    /// [`Refusal::NotFound`] when they are not a member; [`Refusal::LastAdmin`].
     pub async fn change_role(
         &self,
         granted: &Granted<ManageMembers>,
@@ -109,7 +111,7 @@ impl Store {
         }
     }
 
-    /// Sets a role that is another one, or none, before. From now on it was given by hand.
+    /// Sets the role of a person whose role is `was`. It no longer counts as given by groups.
     async fn set_role(
         &self,
         granted: &Granted<ManageMembers>,
@@ -140,7 +142,7 @@ impl Store {
             expect_role(organization, member, was),
         ];
         if role != Role::Admin {
-            // Looked at before the role is changed.
+            // Checked before the role is changed.
             statements.push(expect_another_admin(organization, member));
         }
         statements.push(any_rows(
@@ -157,8 +159,8 @@ impl Store {
         self.apply(batch_with_entry([organization], statements, &line)?, unmet).await
     }
 
-    /// Ends a person's membership, and the keys and login sessions that open this organization alone, unless nobody would look after the organization then. What
-    /// the member still holds is released by the server's next sweep.
+    /// Ends a person's membership, and the keys and login sessions that are bound to the organization. The last admin
+    /// cannot be removed. The next sweep releases the devices that the person still holds.
     ///
     /// # Errors
     /// [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
@@ -171,10 +173,10 @@ impl Store {
         self.end_membership(granted.attribution(), granted.organization(), member, now).await
     }
 
-    /// Ends a person's own membership, as [`Store::remove_member`] does.
+    /// Ends the person's own membership, as [`Store::remove_member`] does.
     ///
     /// # Errors
-    /// As there.
+    /// [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
     pub async fn leave_organization(
         &self,
         own: &GrantedPerson,
@@ -207,7 +209,7 @@ impl Store {
             let batch = batch_with_entry([organization, OrganizationId::PEOPLE], statements, &line)?;
             let unmet = |at| if at == 1 { Refusal::LastAdmin.into() } else { Error::Stale };
             match self.apply(batch, unmet).await {
-                // Somebody else has changed or removed it meanwhile.
+                // The membership was changed or removed meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }
@@ -221,11 +223,11 @@ impl Store {
         Ok(rows.first().map(|row| row.text(0)).transpose()?)
     }
 
-    /// Makes an organization with its place in the change feed. A person is its first admin; a service user, which is
-    /// the account's then, stays at home.
+    /// Creates an organization and its position in the change feed. A person becomes its first admin. A service user
+    /// of the account can create one too, but does not become a member.
     ///
     /// # Errors
-    /// [`Refusal::Exists`] when one of that name is there that was not deleted.
+    /// [`Refusal::Exists`] when an organization that was not deleted has this name.
     pub async fn create_own_organization(&self, own: &GrantedPerson, new: &Organization) -> Result<()> {
         let mut statements = vec![
             one_row(
@@ -257,8 +259,8 @@ fn expect_role(organization: OrganizationId, member: PrincipalId, was: Option<St
     one_row(STILL, values![organization, member, was.unwrap_or_default()])
 }
 
-/// Ends what acted in one organization for a person who leaves it: their keys and login sessions that are bound to it.
-/// What opens other organizations too goes on. The batch must lock [`OrganizationId::PEOPLE`].
+/// Ends the keys and login sessions of a person that are bound to an organization they leave. Those that are not
+/// bound to it stay. The batch must lock [`OrganizationId::PEOPLE`].
 pub(crate) fn leave_statements(
     person: PrincipalId,
     organization: OrganizationId,

@@ -1,4 +1,4 @@
-//! Organizations, and who belongs to them: people, service users, memberships, invitations, identities of an issuer.
+//! Organizations, people, service users, memberships, invitations, and identities at an issuer.
 
 pub(crate) mod account_roles;
 pub(crate) mod identities;

@@ -1,4 +1,4 @@
-//! Organizations and their members.
+//! Organizations.
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
@@ -18,10 +18,10 @@ use domain::time::Micros;
 use serde_json::json;
 
 impl Store {
-    /// Makes an organization and its place in the change feed.
+    /// Creates an organization and its position in the change feed.
     ///
     /// # Errors
-    /// [`Refusal::Exists`] when one of that name is there that was not deleted.
+    /// [`Refusal::Exists`] when an organization that was not deleted has this name.
     pub async fn create_organization(&self, system: &System, new: &Organization) -> Result<()> {
         let insert = one_row(
             "INSERT INTO organizations (id, name, created_us, max_devices) VALUES ($1, $2, $3, $4)",
@@ -40,14 +40,14 @@ impl Store {
         }
     }
 
-    /// All organizations, also deleted ones, the oldest first.
+    /// All organizations, deleted ones included, oldest first.
     pub async fn list_organizations(&self, system: &System) -> Result<Vec<Organization>> {
         let sql =
             "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
         self.read_unscoped(system, Scan(sql), values![]).await?.iter().map(organization).collect()
     }
 
-    /// All organizations that were not deleted, with their limits, the oldest first.
+    /// All organizations that were not deleted, with their limits, oldest first.
     pub async fn list_organizations_with_limits(
         &self,
         granted: &GrantedAccount<ManageOrganizations>,
@@ -63,7 +63,7 @@ impl Store {
         rows.iter().flatten().map(both).collect()
     }
 
-    /// The organizations that a caller may see, with its role there; the oldest first.
+    /// The organizations that the caller can see, with the caller's role in each; oldest first.
     pub async fn list_visible_organizations(
         &self,
         caller: &Caller,
@@ -80,10 +80,10 @@ impl Store {
         Ok(seen.collect())
     }
 
-    /// Sets or lifts the limit of devices held or waited for at once.
+    /// Sets or lifts the limit of devices that sessions hold or wait for at one time.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], also when it was deleted.
+    /// [`Refusal::NotFound`], also when the organization was deleted.
     pub async fn set_max_devices(
         &self,
         system: &System,
@@ -101,7 +101,7 @@ impl Store {
                 .with_organization(Some(id))
                 .with_previous(json!({ "max_devices": was }));
             match self.apply(batch_with_entry([id], vec![set], &line)?, |_| Error::Stale).await {
-                // Changed or deleted meanwhile.
+                // The organization was changed or deleted meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }
@@ -120,8 +120,8 @@ impl Store {
         rows.first().map(organization).unwrap_or(Err(Refusal::NotFound(Thing::Organization).into()))
     }
 
-    /// Deletes an organization: it keeps its row and its sessions, and nobody acts in it any more. What it still
-    /// holds is released by the server's next sweep.
+    /// Deletes an organization. Its row and its sessions stay, but nobody can act in it. The next sweep releases the
+    /// devices that it still holds.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted before.

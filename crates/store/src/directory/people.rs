@@ -1,4 +1,4 @@
-//! People: profiles, who is below whom, and passwords.
+//! People: profiles, sub users and passwords.
 
 use crate::access::key_families::KeyRoot;
 use crate::access::lane::Scan;
@@ -21,7 +21,7 @@ use domain::session::Ending;
 use domain::time::Micros;
 use serde_json::json;
 
-/// The columns of a person; see [`person`].
+/// The columns of a person; see [`read_person`].
 macro_rules! columns {
     () => {
         concat!(principal_columns!(), ", p.parent, p.first_name, p.last_name, p.updated_us")
@@ -31,7 +31,8 @@ macro_rules! columns {
 const BY_NUMBER: &str =
     concat!("SELECT ", columns!(), " FROM principals p WHERE p.number = $1 AND p.state <> 'deleted'");
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM principals p WHERE p.id = $1");
-/// A password that somebody else chose is none for whoever is more than a member of the organization it was chosen in.
+/// The hash is NULL when somebody else chose the password, in an organization, and the person has a role in the
+/// account or another membership: such a password must not give access elsewhere.
 const BY_EMAIL: &str = concat!(
     "SELECT ",
     columns!(),
@@ -48,7 +49,7 @@ const OWN: &str = concat!(
     columns!(),
     " FROM principals p WHERE (p.id = $1 OR p.parent = $1) AND p.kind = 'user' AND p.state <> 'deleted'"
 );
-/// The organizations of a person's sub users.
+/// The memberships of a person's sub users.
 const MEMBERSHIPS_BELOW: &str = "SELECT m.principal, m.organization FROM principals p
      JOIN members m ON m.principal = p.id WHERE p.parent = $1";
 const MEMBERSHIPS: &str = "SELECT m.principal, m.organization FROM members m WHERE m.principal = $1";
@@ -58,25 +59,25 @@ const EVERYBODY: &str =
 /// What a sign-in is checked against.
 #[derive(Clone)]
 pub struct SignInRecord {
-    /// Who has the address.
+    /// The person with the address.
     pub person: Person,
-    /// Of its password, if it has one.
+    /// The hash of their password, if they have one.
     pub password_hash: Option<String>,
 }
 
-/// A password that is to be set.
+/// A password to set.
 #[derive(Clone, Copy)]
 pub struct NewPassword<'a> {
-    /// The hash that was decided on; `None` where there was no password.
+    /// The hash that the change was decided on; `None` where there was no password.
     pub seen: Option<&'a str>,
-    /// The hash of the new one.
+    /// The hash of the new password.
     pub hash: &'a str,
-    /// Whether all the person's keys are revoked with it, and their families.
+    /// Whether all keys of the person and their families are revoked as well.
     pub revokes_keys: bool,
 }
 
 impl Store {
-    /// Who has an address in its one form.
+    /// The person with an address. The address must be normalized.
     pub async fn find_person_by_email(&self, system: &System, email: &str) -> Result<Option<SignInRecord>> {
         let rows = self.read_unscoped(system, BY_EMAIL, values![email]).await?;
         let known = |row: &Row| {
@@ -85,13 +86,13 @@ impl Store {
         rows.first().map(known).transpose()
     }
 
-    /// Whether a person has the address that they show; see [`Store::create_sub_user`].
+    /// Whether the address that is shown for a person is theirs; see [`Store::create_sub_user`].
     pub async fn has_own_address(&self, granted: &GrantedPerson) -> Result<bool> {
         let sql = "SELECT 1 FROM principals WHERE id = $1 AND email IS NOT NULL";
         Ok(!self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()]).await?.is_empty())
     }
 
-    /// The person that a proof opens.
+    /// The person of a grant.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -100,13 +101,13 @@ impl Store {
         rows.first().map(read_person).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
     }
 
-    /// Proves that a caller may act on the person of a number: itself, a sub user of its own (see
+    /// Grants the caller access to the person with a number: themselves, a sub user of theirs (see
     /// [`domain::login::standing`]), or anybody for an administrator of the account. `own` and `other` are the scopes
-    /// that its credential needs.
+    /// that the credential needs.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for everybody else; [`Refusal::Forbidden`] for who may see the person and not change it;
-    /// [`Refusal::OutOfScope`].
+    /// [`Refusal::NotFound`] when the caller cannot see the person; [`Refusal::Forbidden`] when they can see but not
+    /// change them; [`Refusal::OutOfScope`].
     pub async fn authorize_over_person(
         &self,
         caller: &Caller,
@@ -129,7 +130,8 @@ impl Store {
         Ok(GrantedPerson { person, by: caller.attribution(), standing })
     }
 
-    /// Whom a caller may see: itself and its sub users, or everybody for an administrator of the account.
+    /// The people whom the caller can see: themselves and their sub users, or everybody for an administrator of the
+    /// account.
     ///
     /// # Errors
     /// [`Refusal::OutOfScope`].
@@ -163,16 +165,17 @@ impl Store {
         Ok(seen)
     }
 
-    /// The parent of a person, for whoever may see the person.
+    /// The parent of a person.
     pub async fn load_parent(&self, _: &GrantedPerson, child: &Person) -> Result<Option<Person>> {
         let Some(parent) = child.parent else { return Ok(None) };
         let rows = self.read_unscoped(&System::secret_lookup(), BY_ID, values![parent]).await?;
         rows.first().map(read_person).transpose()
     }
 
-    /// Keeps a new sub user of the caller as a member of the organization it acts in. Gives its number. When another
-    /// user has the address, the new one only shows it, and nobody can sign in as it: so its maker does not learn that
-    /// the address is known.
+    /// Creates a sub user of the caller as a member of the caller's organization. Returns the number.
+    ///
+    /// When another user has the address, the new user only shows it, and nobody can sign in as them. So the maker
+    /// does not learn that the address is known.
     ///
     /// # Errors
     /// [`Refusal::Exists`] when the caller has a sub user with the address.
@@ -207,14 +210,14 @@ impl Store {
             let address_taken = self.is_taken(email).await?;
             let kept = NewPrincipal { principal: &new.principal, password_hash, member, address_taken };
             match self.insert_principal(&system, &kept, vec![more.clone()], None).await {
-                // Somebody else took it meanwhile.
+                // Somebody else took the address meanwhile.
                 Err(Error::Refused(Refusal::Exists(_))) if !address_taken => {}
                 outcome => return outcome,
             }
         }
     }
 
-    /// Changes a person's names; nothing leaves one as it is.
+    /// Changes a person's names; `None` leaves a name as it is.
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
@@ -231,14 +234,14 @@ impl Store {
         self.apply(batch([], vec![statement]), |_| Refusal::NotFound(Thing::Principal).into()).await
     }
 
-    /// The hash of the person's password, to check the old one before a new one is set.
+    /// The hash of the person's password, for checking it before a new one is set.
     pub async fn load_password_hash(&self, granted: &GrantedPerson) -> Result<Option<String>> {
         let sql = "SELECT password_hash FROM principals WHERE id = $1";
         let rows = self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()]).await?;
         Ok(rows.first().map(|row| row.maybe_text(0)).transpose()?.flatten())
     }
 
-    /// Sets a person's password and ends its sessions but for one.
+    /// Sets a person's password and ends their login sessions, except `but`.
     ///
     /// # Errors
     /// [`Error::Stale`] when the password was changed meanwhile.
@@ -267,10 +270,10 @@ impl Store {
         self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
     }
 
-    /// Keeps the same password under a new hash.
+    /// Replaces the hash of an unchanged password.
     ///
     /// # Errors
-    /// [`Error::Stale`] when the hash is not `seen` any more: another sign-in renewed it, or the password was changed.
+    /// [`Error::Stale`] when the hash is no longer `seen`: another sign-in replaced it, or the password was changed.
     pub async fn replace_password_hash(
         &self,
         _: &System,
@@ -282,8 +285,8 @@ impl Store {
         self.apply(batch([], vec![one_row(sql, values![person, seen, hash])]), |_| Error::Stale).await
     }
 
-    /// Sets a forgotten password by what was sent to the person's address, which is used up, and shows that the
-    /// address is theirs. Ends all of its sessions.
+    /// Resets a password by the token that was sent to the person's address. Uses up the token, verifies the address
+    /// and ends all login sessions of the person.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when the token is unknown, used or expired.
@@ -316,7 +319,7 @@ impl Store {
         Ok(person)
     }
 
-    /// Notes that an address is its owner's, by what was sent there. Gives the person.
+    /// Verifies an address by the token that was sent to it. Returns the person.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when the token is unknown, used or expired.
@@ -333,7 +336,7 @@ impl Store {
         rows.first().map(read_person).transpose()?.ok_or(Error::Unauthenticated)
     }
 
-    /// Keeps a token that is sent to a person, instead of those of the same purpose before.
+    /// Stores a token that is sent to a person. It replaces earlier tokens with this purpose.
     pub async fn store_one_time_token(
         &self,
         _: &System,
@@ -355,7 +358,7 @@ impl Store {
         Ok(self.database.apply(batch([], statements)).await?)
     }
 
-    /// Whose password a token restores that was sent by mail and is good still.
+    /// The person whose password a token can reset. The token stays valid.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when it is unknown, used or expired.
@@ -382,7 +385,7 @@ impl Store {
     }
 }
 
-/// What binds a person to the caller, given rows of memberships that theirs are among.
+/// How a person is tied to the caller. `memberships` must include all of the person's.
 fn build_ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<Ties> {
     let mut managed = true;
     for row in memberships {
@@ -397,12 +400,12 @@ fn build_ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<T
     })
 }
 
-/// Whoever has what was sent to a person's address is that person.
+/// Attributes an action to the person: a token from their mailbox proves who they are.
 fn attribute_to_person(system: &System, person: PrincipalId) -> Attribution {
     Attribution { principal: Some(person), ..system.0 }
 }
 
-/// Of many who use it at once, one finds it there.
+/// Uses up a token. It works once, even when several requests race.
 fn use_token_statement(purpose: &'static str, token: &SecretHash, now: Micros) -> Statement {
     one_row(
         "DELETE FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND expires_us > $3",
@@ -418,7 +421,7 @@ fn password_statements(
     now: Micros,
 ) -> Vec<Statement> {
     let mut statements = vec![set];
-    // What was sent for a password that is no longer forgotten.
+    // The password is no longer forgotten, so tokens to reset it are deleted.
     statements.push(any_rows(
         "DELETE FROM one_time_tokens WHERE principal = $1 AND purpose = 'restore'",
         values![person],
@@ -427,7 +430,7 @@ fn password_statements(
     statements
 }
 
-/// A person out of its columns.
+/// Reads a person from their columns.
 fn read_person(row: &Row) -> Result<Person> {
     let principal = principal(row)?;
     Ok(Person {

@@ -31,24 +31,24 @@ const ALL: &str = concat!("SELECT ", principal_columns!(), " FROM principals p O
 const LIVING: &str =
     concat!("SELECT ", principal_columns!(), " FROM principals p WHERE p.id = $1 AND p.state <> 'deleted'");
 
-/// A principal that is to be kept.
+/// A principal to create.
 pub(crate) struct NewPrincipal<'a> {
-    /// It itself.
+    /// The principal.
     pub principal: &'a Principal,
-    /// Of its password, if it has one.
+    /// The hash of their password, if they have one.
     pub password_hash: Option<&'a str>,
-    /// Of which organization it becomes a member.
+    /// The organization that they become a member of, and their role.
     pub member: Option<(OrganizationId, Role)>,
-    /// Whether somebody else has its address: it only shows it then.
+    /// Whether another user has the address. Then the new user only shows it.
     pub address_taken: bool,
 }
 
 impl Store {
-    /// Keeps a new user or service user and makes it a member where one is given: a service user is at home there.
-    /// Gives its number.
+    /// Creates a user or service user, and makes it a member if `member` is given. That organization is then a
+    /// service user's home. Returns the number.
     ///
     /// # Errors
-    /// [`Refusal::Exists`] for an address that is known; [`Refusal::NotFound`] for an organization that is not.
+    /// [`Refusal::Exists`] for an address that is taken; [`Refusal::NotFound`] when there is no such organization.
     pub async fn create_principal(
         &self,
         system: &System,
@@ -65,10 +65,10 @@ impl Store {
         self.insert_principal(system, &new, Vec::new(), None).await
     }
 
-    /// Keeps a new service user with its first key: it is never there without one. Gives its number.
+    /// Creates a service user and its first key in one batch. Returns the number.
     ///
     /// # Errors
-    /// As [`Store::create_principal`].
+    /// [`Refusal::NotFound`] when there is no such organization.
     pub async fn create_service_user(
         &self,
         system: &System,
@@ -82,13 +82,13 @@ impl Store {
         self.insert_principal(system, &new, key_statements(key, hash, system.0), Some(&line)).await
     }
 
-    /// Whether somebody has an address in its one form.
+    /// Whether a user has an address. The address must be normalized.
     pub(crate) async fn is_taken(&self, email: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM principals WHERE email = $1";
         Ok(!self.read_unscoped(&System::secret_lookup(), sql, values![email]).await?.is_empty())
     }
 
-    /// Keeps one with statements that follow in the same batch, and the line about them.
+    /// Creates a principal with further statements in the same batch, and a further audit entry.
     pub(crate) async fn insert_principal(
         &self,
         system: &System,
@@ -118,7 +118,7 @@ impl Store {
             new.created,
         )
         .with_organization(member.map(|(organization, _)| organization));
-        // The pool's row is locked so that two administrators cannot take the same number.
+        // The pool's row is locked, so that two administrators cannot get the same number.
         let lines = std::iter::once(&line).chain(also).collect::<Vec<_>>();
         let batch = batch_with_entries([OrganizationId::ACCOUNT], statements, &lines)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| {
@@ -132,22 +132,22 @@ impl Store {
         rows.first().map_or(Ok(0), |row| Ok(row.int(0)?))
     }
 
-    /// All of them, also deleted ones, the oldest first.
+    /// All principals, deleted ones included, oldest first.
     pub async fn list_principals(&self, system: &System) -> Result<Vec<Principal>> {
         self.read_unscoped(system, Scan(ALL), values![]).await?.iter().map(principal).collect()
     }
 
-    /// Who a caller is.
+    /// The principal of a caller.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when it is no more.
+    /// [`Error::Unauthenticated`] when it was deleted.
     pub async fn load_caller_principal(&self, caller: &Caller) -> Result<Principal> {
         let rows = self.read_unscoped(&System::secret_lookup(), LIVING, values![caller.principal()]).await?;
         rows.first().map(principal).unwrap_or(Err(Error::Unauthenticated))
     }
 
-    /// Suspends, deletes or restores a principal; deleted is final, and frees the address. What it still holds is
-    /// released by the server's next sweep; its keys are refused from now on, and its login sessions end.
+    /// Suspends, deletes or restores a principal. Deletion is final and frees the address. Keys are refused from now
+    /// on and login sessions end. The next sweep releases the devices that the principal still holds.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted before.
@@ -186,7 +186,7 @@ impl Store {
                 .with_previous(json!({ "state": was.state.name(), "name": was.name, "email": was.email }));
             let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &line)?;
             match self.apply(batch, |_| Error::Stale).await {
-                // Changed meanwhile.
+                // The principal was changed meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }
@@ -194,7 +194,7 @@ impl Store {
     }
 }
 
-/// What it is called in the audit log that somebody was made.
+/// The audit action of creating a principal.
 fn creation_action(kind: PrincipalKind) -> &'static str {
     match kind {
         PrincipalKind::User => "user.create",
@@ -202,7 +202,7 @@ fn creation_action(kind: PrincipalKind) -> &'static str {
     }
 }
 
-/// What it is called in the audit log that somebody was put into a state.
+/// The audit action of setting a principal's state.
 fn state_action(kind: PrincipalKind, state: PrincipalState) -> String {
     let what = match state {
         PrincipalState::Deleted => "delete",
@@ -217,7 +217,7 @@ fn details(new: &Principal, member: Option<(OrganizationId, Role)>) -> Json {
     json!({ "name": new.name, "email": new.email, "role": role })
 }
 
-/// How the login sessions end of somebody who may no longer act.
+/// The ending of login sessions whose owner may no longer act.
 pub(crate) fn owner_gone_ending(evidence: String) -> Ending {
     Ending { reason: EndReason::OwnerGone, actor: None, evidence }
 }

@@ -1,4 +1,4 @@
-//! Service users, as those see them who look after their home.
+//! Service users, for those who manage their home.
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, ManageServiceUsers};
@@ -40,7 +40,7 @@ macro_rules! of_account {
 }
 
 impl Store {
-    /// The service users whose home is the organization, with their roles, the oldest first; one of them, if it is named.
+    /// The service users whose home is the organization, with their roles, oldest first; only one if `one` is given.
     pub async fn list_service_users(
         &self,
         granted: &Granted<ManageServiceUsers>,
@@ -54,7 +54,7 @@ impl Store {
         rows.iter().map(member).collect()
     }
 
-    /// The service users whose home is the account, the oldest first; one of them, if it is named.
+    /// The service users whose home is the account, oldest first; only one if `one` is given.
     pub async fn list_account_service_users(
         &self,
         granted: &GrantedAccount<ManageServiceUsers>,

@@ -1,4 +1,4 @@
-//! Programs that wait until a person lets them in.
+//! Device logins: a program waits until a person approves it.
 
 use crate::access::credentials::{key_created_entry, key_statements};
 use crate::access::{GrantedPerson, ManageOwnKeys};
@@ -16,12 +16,12 @@ use domain::refusal::Thing;
 use domain::time::{Micros, Span};
 use serde_json::json;
 
-/// Who let a program in, and where.
+/// The approval of a device login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceLoginApproval {
-    /// Who.
+    /// The person who approved it.
     pub principal: PrincipalId,
-    /// The only organization that the program acts in.
+    /// The only organization that the program may act in.
     pub organization: OrganizationId,
 }
 
@@ -38,7 +38,7 @@ pub(crate) const BY_CODE: &str = concat!(
     " FROM device_logins WHERE user_code = $1 AND state = 'pending' AND expires_us > $2"
 );
 
-/// That it was approved, and that who did so is signed in still and may act.
+/// Uses an approved login, if the person is still signed in and may act.
 const USE: &str = "
     UPDATE device_logins SET state = 'used' WHERE hash = $1 AND state = 'approved' AND expires_us > $2
       AND EXISTS (SELECT 1 FROM sessions s WHERE s.organization = $3 AND s.kind = 'login'
@@ -46,7 +46,7 @@ const USE: &str = "
       AND EXISTS (SELECT 1 FROM principals p WHERE p.id = device_logins.principal AND p.state = 'active')";
 
 impl Store {
-    /// Keeps a program's question: the hash of its own code, and of the one that a person types.
+    /// Stores a device login: the hashes of the program's code and of the code that a person types.
     ///
     /// # Errors
     /// [`Error::Stale`] when one of the codes is taken.
@@ -76,7 +76,7 @@ impl Store {
         self.apply(batch([], vec![insert]), |_| Error::Stale).await
     }
 
-    /// What a program asked for, by its own code, and who let it in.
+    /// A device login by the program's code, and its approval.
     pub async fn load_device_login(
         &self,
         system: &System,
@@ -86,10 +86,10 @@ impl Store {
         rows.first().map(|row| Ok((read_device_login(row)?, read_approval(row)?))).transpose()
     }
 
-    /// Notes that a program asked, and how long it waits from now on.
+    /// Records that a program polled, and how long it must wait from now on.
     ///
     /// # Errors
-    /// [`Error::Stale`] when it asked twice at once.
+    /// [`Error::Stale`] when the program polled twice at once.
     pub async fn record_device_login_poll(
         &self,
         _: &System,
@@ -104,10 +104,10 @@ impl Store {
         self.apply(batch([], vec![one_row(sql, values)]), |_| Error::Stale).await
     }
 
-    /// The program that waits with the code that a person typed.
+    /// The pending login with the code that a person typed.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] when it is unknown, answered or expired.
+    /// [`Refusal::NotFound`] when the code is unknown, used or expired.
     pub async fn find_pending_device_login(
         &self,
         _: &GrantedPerson,
@@ -119,11 +119,11 @@ impl Store {
         rows.first().map(read_device_login).transpose()?.ok_or_else(unknown_code)
     }
 
-    /// Lets a program in: it acts as the person in the organization. `session` is the one that the person is signed in
-    /// with, without which it gets no key any more.
+    /// Approves a device login: the program will act as the person in the organization. `session` is the person's
+    /// login session. If it ends before the program takes its key, the program gets none.
     ///
     /// # Errors
-    /// As [`Store::find_pending_device_login`].
+    /// [`Refusal::NotFound`] when the code is unknown, used or expired.
     pub async fn approve_device_login(
         &self,
         granted: &Granted<ManageOwnKeys>,
@@ -142,10 +142,10 @@ impl Store {
         self.apply(batch, |_| unknown_code()).await
     }
 
-    /// Does not let a program in.
+    /// Denies a device login.
     ///
     /// # Errors
-    /// As [`Store::find_pending_device_login`].
+    /// [`Refusal::NotFound`] when the code is unknown, used or expired.
     pub async fn deny_device_login(
         &self,
         own: &GrantedPerson,
@@ -159,10 +159,11 @@ impl Store {
         self.apply(batch_with_entry([], vec![one_row(sql, values)], &line)?, |_| unknown_code()).await
     }
 
-    /// Makes the key of a program that was let in. Of many questions at once, one finds it not used yet.
+    /// Creates the key of an approved program. It can be created once, even when several polls race.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when it was used, or who let it in is no longer signed in or may not act.
+    /// [`Error::Unauthenticated`] when the login was used before, or its approver is no longer signed in or may not
+    /// act.
     pub async fn redeem_device_login(
         &self,
         system: &System,
@@ -177,13 +178,13 @@ impl Store {
         let noted = "UPDATE credentials SET updated_us = $2,
                          made_in = (SELECT d.login_us FROM device_logins d WHERE d.hash = $3) WHERE id = $1";
         statements.push(any_rows(noted, values![new.credential.id, new.updated, &hash.0[..]]));
-        // Locked, so that a session which is revoked at the same time is seen.
+        // Locked, so that a session that is revoked at the same time is noticed.
         let line = key_created_entry(system.0, &new.credential, new.scopes);
         self.apply(batch_with_entry([people], statements, &line)?, |_| Error::Unauthenticated).await
     }
 }
 
-/// Forgets the questions that expired before a time.
+/// Deletes logins that expired before a time.
 pub(crate) fn prune_statement(time: Micros) -> Statement {
     any_rows("DELETE FROM device_logins WHERE expires_us <= $1", values![time])
 }

@@ -1,4 +1,4 @@
-//! Signing in: login sessions, second factors, the logins of devices, and the keys that sign access tokens.
+//! Signing in: login sessions, second factors, device logins, and the keys that sign access tokens.
 
 pub(crate) mod device_logins;
 pub(crate) mod second_factors;

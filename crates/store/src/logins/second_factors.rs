@@ -1,4 +1,4 @@
-//! Second factors, what is half of a sign-in, and when somebody showed again who they are.
+//! Second factors, challenges, and when somebody last authenticated.
 
 use crate::access::idempotency::record_creation;
 use crate::access::{GrantedPerson, System};
@@ -17,13 +17,13 @@ use domain::time::Micros;
 /// A person's second factor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecondFactor {
-    /// What codes are made from, sealed.
+    /// The sealed secret that one-time codes are derived from.
     pub sealed: Vec<u8>,
     /// When it was proposed.
     pub created: Micros,
-    /// When a first code showed that the person's app has it; until then nobody is asked for one.
+    /// When a first code proved that the person's app has the secret. Before that, no code is required.
     pub confirmed: Option<Micros>,
-    /// How many recovery codes are left.
+    /// Number of recovery codes left.
     pub recovery_codes: i64,
 }
 
@@ -33,16 +33,16 @@ const FACTOR: &str = "
     FROM second_factors f WHERE f.principal = $1";
 
 impl Store {
-    /// The person's second factor, if there is one, confirmed or not.
+    /// The person's second factor, confirmed or not.
     pub async fn load_second_factor(&self, granted: &GrantedPerson) -> Result<Option<SecondFactor>> {
         let rows = self.read_unscoped(&System::secret_lookup(), FACTOR, values![granted.person()]).await?;
         rows.first().map(read_second_factor).transpose()
     }
 
-    /// Keeps a second factor that has to be confirmed, instead of one that never was.
+    /// Stores a second factor to be confirmed. It replaces an unconfirmed one.
     ///
     /// # Errors
-    /// [`Refusal::Exists`] when the person has one.
+    /// [`Refusal::Exists`] when the person has a confirmed one.
     pub async fn propose_second_factor(
         &self,
         granted: &GrantedPerson,
@@ -60,11 +60,11 @@ impl Store {
         self.apply(batch([], vec![keep]), exists).await
     }
 
-    /// Takes a proposed factor into use by the code of a step, with its recovery codes. `session` has shown both
-    /// factors now.
+    /// Confirms a proposed factor by the code of a time step, and stores its recovery codes. `session` counts as
+    /// authenticated with both factors now.
     ///
     /// # Errors
-    /// [`Error::Stale`] when another was proposed, it was confirmed, or the session changed meanwhile.
+    /// [`Error::Stale`] when another factor was proposed, this one was confirmed, or the session changed meanwhile.
     pub async fn confirm_second_factor(
         &self,
         granted: &GrantedPerson,
@@ -90,10 +90,10 @@ impl Store {
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
     }
 
-    /// Uses up the code of a step, and all of the steps before.
+    /// Uses up the code of a time step, and of all earlier steps.
     ///
     /// # Errors
-    /// [`Refusal::WrongCode`] when it is used up.
+    /// [`Refusal::WrongCode`] when the code is used up.
     pub async fn use_one_time_code(&self, granted: &GrantedPerson, step: i64) -> Result<()> {
         let sql = "UPDATE second_factors SET used_step = $2
                    WHERE principal = $1 AND used_step < $2 AND confirmed_us IS NOT NULL";
@@ -104,17 +104,17 @@ impl Store {
     /// Uses up a recovery code.
     ///
     /// # Errors
-    /// [`Refusal::WrongCode`] when it is none of the person's.
+    /// [`Refusal::WrongCode`] when the person has no such code.
     pub async fn use_recovery_code(&self, granted: &GrantedPerson, hash: &SecretHash) -> Result<()> {
         let sql = "DELETE FROM recovery_codes WHERE principal = $1 AND hash = $2";
         let used = one_row(sql, values![granted.person(), &hash.0[..]]);
         self.apply(batch([], vec![used]), |_| Refusal::WrongCode.into()).await
     }
 
-    /// Keeps new recovery codes instead of all before.
+    /// Replaces all recovery codes.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] when the person has no second factor.
+    /// [`Refusal::NotFound`] when the person has no confirmed second factor.
     pub async fn set_recovery_codes(&self, granted: &GrantedPerson, codes: &[SecretHash]) -> Result<()> {
         let sql = "UPDATE second_factors SET used_step = used_step
                    WHERE principal = $1 AND confirmed_us IS NOT NULL";
@@ -124,7 +124,7 @@ impl Store {
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
     }
 
-    /// Takes the person's second factor away, confirmed or not, with its recovery codes.
+    /// Removes the person's second factor, confirmed or not, with its recovery codes.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when there is none.
@@ -137,7 +137,7 @@ impl Store {
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
     }
 
-    /// Notes that the person has shown again in a session who they are.
+    /// Records that the person authenticated again in a session.
     ///
     /// # Errors
     /// [`Error::Stale`] when the session ended or changed meanwhile.
@@ -148,13 +148,13 @@ impl Store {
         methods: Vec<Method>,
         now: Micros,
     ) -> Result<()> {
-        assert_eq!(granted.person(), session.owner, "a proof opens its own person only");
+        assert_eq!(granted.person(), session.owner, "a grant is for its own person only");
         let mut statements = reauthentication_statements(session, methods, now);
         statements.extend(record_creation(granted, session.id.uuid()));
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
     }
 
-    /// Keeps what a person's sign-in goes on with when its second half comes, for the bearer of a token.
+    /// Stores a challenge: what the second half of a sign-in needs, for the bearer of a token.
     pub async fn create_challenge(
         &self,
         _: &System,
@@ -170,10 +170,10 @@ impl Store {
         Ok(self.database.apply(batch([], vec![keep])).await?)
     }
 
-    /// What was kept for the bearer of a token, which stays good.
+    /// The data of a challenge. The token stays valid.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when it is unknown, used or expired.
+    /// [`Error::Unauthenticated`] when the token is unknown, used or expired.
     pub async fn load_challenge(
         &self,
         system: &System,
@@ -188,7 +188,7 @@ impl Store {
         Ok((PrincipalId(row.id(0)?), row.text(1)?))
     }
 
-    /// Notes that something was used which may be used once until it expires.
+    /// Records the use of something that may be used once until it expires.
     ///
     /// # Errors
     /// [`Error::Stale`] when it was used before.
@@ -206,10 +206,10 @@ impl Store {
         self.apply(batch([], vec![used]), |_| Error::Stale).await
     }
 
-    /// Uses up such a token: of many at once, one does.
+    /// Ends a challenge. It can be ended once, even when several requests race.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when it is unknown or used.
+    /// [`Error::Unauthenticated`] when the token is unknown or used.
     pub async fn end_challenge(&self, _: &System, purpose: &'static str, token: &SecretHash) -> Result<()> {
         let sql = "DELETE FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND data IS NOT NULL";
         let used = one_row(sql, values![&token.0[..], purpose]);
@@ -218,7 +218,7 @@ impl Store {
 }
 
 impl Store {
-    /// Second factors of everybody after a person, confirmed or not, for a change of the master key.
+    /// Second factors of all people after a person, confirmed or not, for a change of the master key.
     pub async fn list_second_factors(
         &self,
         system: &System,
@@ -232,7 +232,7 @@ impl Store {
         rows.iter().map(|row| Ok((PrincipalId(row.id(0)?), row.bytes(1)?))).collect()
     }
 
-    /// Puts a second factor that was sealed anew in the place of the old one.
+    /// Replaces the sealed secret of a second factor.
     ///
     /// # Errors
     /// [`Error::Stale`] when it is no longer `before`.
@@ -256,8 +256,8 @@ fn replace_codes(person: PrincipalId, codes: &[SecretHash]) -> Vec<Statement> {
     statements
 }
 
-/// A session's new time and methods, its revision and its line of the feed. The batch must lock
-/// [`OrganizationId::PEOPLE`].
+/// Sets a session's time and methods of authentication, raises its revision and writes an entry of the change feed.
+/// The batch must lock [`OrganizationId::PEOPLE`].
 fn reauthentication_statements(session: &Login, mut methods: Vec<Method>, now: Micros) -> Vec<Statement> {
     methods.sort();
     methods.dedup();

@@ -1,7 +1,7 @@
-//! Login sessions: opening, looking at and ending them.
+//! Login sessions.
 //!
-//! They stand in `sessions` under [`OrganizationId::PEOPLE`] and in `logins`. Every batch that opens or ends one
-//! locks the counter of that organization, so these batches see each other's outcome and the feed is gapless.
+//! They are rows of `sessions` under [`OrganizationId::PEOPLE`] and of `logins`. Every batch that opens or ends one
+//! locks the counter of that organization. So these batches see each other's outcome, and the feed has no gaps.
 
 use crate::access::authentication::Authentication;
 use crate::access::credentials::{OrganizationChoice, build_caller};
@@ -24,7 +24,7 @@ use domain::session::{Ending, Kind, SessionKey, What};
 use domain::time::{Micros, Span};
 use serde_json::json;
 
-/// The columns of a login session; see [`login`].
+/// The columns of a login session; see [`read_login`].
 macro_rules! columns {
     () => {
         "s.created_us, s.tail, s.principal, s.revision, s.activity_us,
@@ -56,7 +56,7 @@ const OVER: &str = concat!(
       ORDER BY s.activity_us LIMIT 1000"
 );
 
-/// What is forgotten, the oldest first: a walk of the primary key, in which few are older and open still.
+/// The sessions to delete, oldest first. It walks the primary key, where few of these rows are still open.
 macro_rules! forgotten {
     () => {
         "(SELECT created_us FROM sessions WHERE organization = $1 AND kind = 'login' AND created_us < $2 AND ended_us < $2
@@ -71,7 +71,7 @@ const FORGET_SESSIONS: &str = concat!(
     forgotten!()
 );
 
-/// Of everybody. There is no index for it: administrators ask for it, and what is open is few.
+/// All open sessions. There is no index for this: only administrators ask for it, and few sessions are open.
 const ALL: &str = concat!(
     "SELECT ",
     columns!(),
@@ -79,7 +79,7 @@ const ALL: &str = concat!(
       WHERE s.organization = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
 );
 
-/// In the order that [`caller_of`] reads; see there for its joins.
+/// The columns in the order that [`build_caller`] reads them. For the joins, see the query of API keys.
 pub(crate) const CALLER: &str = "
     SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
            l.scopes, l.expires_us, s.activity_us,
@@ -95,15 +95,16 @@ pub(crate) const CALLER: &str = "
       AND COALESCE(k.created_us, $6 + 1) > $6
     ORDER BY m.created_us, m.organization";
 
-/// What ends a set of open sessions: a line of the feed for each, their number, the sessions themselves.
+/// Ends a set of open sessions: writes an entry of the feed for each, adds their number to the counter, and updates
+/// the sessions.
 pub(crate) struct EndStatements {
     pub(crate) lines: &'static str,
     pub(crate) count: &'static str,
     pub(crate) sessions: &'static str,
 }
 
-/// The sessions that `$which`, some literals, describes with `$2` and `$3`. The organization is compared so that no index is chosen for
-/// it: SQLite would walk the primary key, and with it all sessions there ever were.
+/// The sessions that the literals `$which` select by `$2` and `$3`. The organization is compared through COALESCE, so
+/// that no index is chosen for it: SQLite would walk the primary key, and with it all sessions.
 macro_rules! ends {
     ($($which:expr),+) => {
         $crate::logins::sessions::EndStatements {
@@ -133,21 +134,21 @@ macro_rules! ends {
 
 pub(crate) use ends;
 
-/// Those of a person but for one.
+/// A person's sessions, except one.
 pub(crate) const OF_PERSON: EndStatements = ends!("principal = $2 AND created_us <> $3");
-/// Those of a person that open one organization only.
+/// A person's sessions that are bound to one organization.
 pub(crate) const OF_PERSON_HERE: EndStatements = ends!(
     "principal = $2 AND EXISTS (SELECT 1 FROM logins l WHERE l.created_us = sessions.created_us AND l.organization = $3)"
 );
-/// Those of everybody.
+/// The sessions of all people.
 pub(crate) const OF_EVERYBODY: EndStatements = ends!("principal <> $2 AND created_us <> $3");
-/// Those that a key opened but for one.
+/// The sessions that a key opened, except one.
 const OF_KEY: EndStatements =
     ends!("created_us IN (SELECT l.created_us FROM logins l WHERE l.credential = $2) AND created_us <> $3");
-/// One of a person.
+/// One session of a person.
 const OF_ID: EndStatements = ends!("principal = $2 AND created_us = $3");
 
-/// No session was created then.
+/// A time that no session or key has.
 pub(crate) const NONE: Micros = Micros(-1);
 
 pub(crate) fn end_statements(
@@ -168,7 +169,7 @@ pub(crate) fn end_statements(
     ]
 }
 
-/// Ends what a person has open, but for one session. The batch must lock [`OrganizationId::PEOPLE`].
+/// Ends a person's sessions, except one. The batch must lock [`OrganizationId::PEOPLE`].
 pub(crate) fn end_all_statements(
     person: PrincipalId,
     but: Option<SessionId>,
@@ -178,26 +179,26 @@ pub(crate) fn end_all_statements(
     end_statements(&OF_PERSON, person.0, but.map_or(NONE, SessionId::created), ending, now)
 }
 
-/// Ends what a key opened. The batch must lock [`OrganizationId::PEOPLE`].
+/// Ends the sessions that a key opened. The batch must lock [`OrganizationId::PEOPLE`].
 pub(crate) fn end_key_sessions(key: CredentialId, ending: &Ending, now: Micros) -> [Statement; 3] {
     end_statements(&OF_KEY, key.0, NONE, ending, now)
 }
 
-/// What must still hold when a session is opened, and what gives way to it.
+/// What opening a session expects, and the sessions that it ends.
 #[derive(Clone, Default)]
 pub struct LoginExpectations {
-    /// The password's hash that was checked; nothing when it was another proof.
+    /// The hash of the password that was checked; `None` for another kind of proof.
     pub password_hash: Option<String>,
-    /// How many sessions were open.
+    /// Number of open sessions.
     pub open: usize,
-    /// Those that end, and how.
+    /// The sessions to end, and how.
     pub ending: Vec<(SessionId, Ending)>,
-    /// The only organization that the session opens.
+    /// The only organization that the session gives access to.
     pub bound: Option<OrganizationId>,
 }
 
 impl Store {
-    /// Opens a session as `new` says, at its time or the next free microsecond: nobody has seen the id yet.
+    /// Opens a session, at its own time or the next free microsecond: nobody has seen the id yet.
     ///
     /// # Errors
     /// [`Error::Stale`] when the password, the owner or the number of open sessions changed meanwhile.
@@ -222,10 +223,11 @@ impl Store {
         }
     }
 
-    /// Who calls with a login session: its id and the hash of the secret in its token.
+    /// Looks up the caller of a login session by its id and the hash of the secret in its token. Also returns when
+    /// the session was last used.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when it is unknown, ended or over, or its owner may not act;
+    /// [`Error::Unauthenticated`] when the session is unknown, ended or expired, or its owner may not act;
     /// [`Refusal::NotAMember`] as for keys.
     pub async fn authenticate_login(
         &self,
@@ -251,13 +253,13 @@ impl Store {
         Ok((Caller { authenticated, ..caller }, seen))
     }
 
-    /// Whether a secret with this hash opens a session.
+    /// Whether a session has a secret with this hash.
     pub async fn is_login_secret(&self, system: &System, id: SessionId, hash: &SecretHash) -> Result<bool> {
         let sql = "SELECT 1 FROM logins WHERE created_us = $1 AND hash = $2";
         Ok(!self.read_unscoped(system, sql, values![id.created(), &hash.0[..]]).await?.is_empty())
     }
 
-    /// Notes that a session was used; see [`domain::login::renewal`]. Its revision stays as it is.
+    /// Records the use of a session; see [`domain::login::renewal`]. It does not change the revision.
     pub async fn record_login_use(&self, _: &System, id: SessionId, now: Micros) -> Result<()> {
         let sql = "UPDATE sessions SET activity_us = $3
                    WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND activity_us < $3
@@ -266,14 +268,14 @@ impl Store {
         Ok(self.database.apply(batch([], vec![statement])).await?)
     }
 
-    /// What the person has open at `now`, newest first.
+    /// The person's sessions that are open at `now`, newest first.
     pub async fn list_logins(&self, granted: &GrantedPerson, now: Micros) -> Result<Vec<Login>> {
         let mut open = self.list_open_logins(&System::secret_lookup(), granted.person()).await?;
         open.retain(|login| login.alive(now));
         Ok(open)
     }
 
-    /// What a person has open, also what time has ended and no sweep yet.
+    /// A person's open sessions, including expired ones that no sweep has ended yet.
     pub async fn list_open_logins(&self, system: &System, person: PrincipalId) -> Result<Vec<Login>> {
         self.read_unscoped(system, OPEN, values![person]).await?.iter().map(read_login).collect()
     }
@@ -291,7 +293,7 @@ impl Store {
     /// Ends one of the person's sessions for ever.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] when it is none of theirs or has ended.
+    /// [`Refusal::NotFound`] when the person has no such open session.
     pub async fn end_login(
         &self,
         granted: &GrantedPerson,
@@ -313,7 +315,7 @@ impl Store {
         self.apply(batch, |_| Refusal::NotFound(Thing::Session).into()).await
     }
 
-    /// Ends all of the person's sessions but for one.
+    /// Ends all of the person's sessions, except `but`.
     pub async fn end_logins(
         &self,
         granted: &GrantedPerson,
@@ -327,7 +329,7 @@ impl Store {
         Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?).await?)
     }
 
-    /// What everybody has open at `now`, newest first.
+    /// The sessions of all people that are open at `now`, newest first.
     pub async fn list_all_logins(
         &self,
         granted: &GrantedAccount<ManageMembers>,
@@ -340,7 +342,7 @@ impl Store {
         Ok(open)
     }
 
-    /// Ends these sessions, whoever's, in one batch. Those that have ended are left as they are.
+    /// Ends these sessions of any people in one batch. Sessions that have ended stay as they are.
     pub async fn end_selected_logins(
         &self,
         granted: &GrantedAccount<ManageMembers>,
@@ -359,12 +361,12 @@ impl Store {
         Ok(self.database.apply(batch).await?)
     }
 
-    /// Sessions that time has ended, the longest unused first; at most a thousand.
+    /// Sessions that have expired, longest unused first; at most 1000.
     pub async fn list_expired_logins(&self, system: &System, now: Micros) -> Result<Vec<Login>> {
         self.read_unscoped(system, Scan(OVER), values![now]).await?.iter().map(read_login).collect()
     }
 
-    /// Forgets sessions that were opened and ended before a time, at most a thousand. The audit log keeps its lines of them.
+    /// Deletes sessions that were opened and ended before a time, at most 1000. Their audit entries stay.
     pub async fn prune_logins(&self, _: &System, before: Micros) -> Result<()> {
         let people = OrganizationId::PEOPLE;
         let statements = vec![
@@ -374,7 +376,7 @@ impl Store {
         Ok(self.database.apply(batch([people], statements)).await?)
     }
 
-    /// Ends a session that time has ended. One that has ended meanwhile is left as it is.
+    /// Ends an expired session. A session that has ended meanwhile stays as it is.
     pub async fn expire_login(&self, _: &System, login: &Login, ending: &Ending, now: Micros) -> Result<()> {
         let statements = end_statements(&OF_ID, login.owner.0, login.id.created(), ending, now).to_vec();
         Ok(self.database.apply(batch([OrganizationId::PEOPLE], statements)).await?)
@@ -418,7 +420,7 @@ fn opening_statements(
     statements
 }
 
-/// The line of the audit log about a new session. Its secret is not in there.
+/// The audit entry about a new session. It does not have the secret.
 fn opened_entry(new: &Login, opening: &LoginExpectations, now: Micros) -> NewAuditEntry {
     let methods = new.methods.iter().map(|method| method.name()).collect::<Vec<_>>();
     let ended = opening.ending.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>();
@@ -470,7 +472,7 @@ fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Sta
     ]
 }
 
-/// A session out of its columns.
+/// Reads a session from its columns.
 fn read_login(row: &Row) -> Result<Login> {
     let methods = row.text(12)?;
     let methods = methods.split_whitespace().map(|name| parse_word(name, Method::parse));

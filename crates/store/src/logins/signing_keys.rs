@@ -1,4 +1,4 @@
-//! What tokens are checked with, and how often a sign-in was tried.
+//! The public keys of access tokens, and the budgets of sign-in attempts.
 
 use crate::access::System;
 use crate::database::Row;
@@ -9,10 +9,10 @@ use domain::ids::SigningKeyId;
 use domain::password::Attempts;
 use domain::time::Micros;
 
-/// How many things [`Store::load_attempts`] is asked about at once.
+/// Maximum number of budgets in one call of [`Store::load_attempts`].
 pub const AT_ONCE: usize = 3;
 
-/// The public half of a key that tokens are signed with.
+/// The public half of a key that signs access tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     /// The `kid` of its tokens.
@@ -21,18 +21,18 @@ pub struct PublicKey {
     pub bytes: Vec<u8>,
     /// When it was made.
     pub created: Micros,
-    /// From then on nothing that it signed is good.
+    /// From then on, none of its signatures is valid.
     pub retires: Micros,
 }
 
 impl Store {
-    /// The public half of a key, if it is known.
+    /// The public half of a key.
     pub async fn load_public_key(&self, system: &System, id: SigningKeyId) -> Result<Option<PublicKey>> {
         let sql = "SELECT id, public, created_us, retires_us FROM signing_keys WHERE id = $1";
         self.read_unscoped(system, sql, values![id]).await?.first().map(read_public_key).transpose()
     }
 
-    /// Keeps the public half of a key, or of the same one again.
+    /// Stores the public half of a key. Storing it again is no error.
     pub async fn store_public_key(&self, _: &System, key: &PublicKey) -> Result<()> {
         let sql = "INSERT INTO signing_keys (id, public, created_us, retires_us) VALUES ($1, $2, $3, $4)
                    ON CONFLICT (id) DO NOTHING";
@@ -40,7 +40,7 @@ impl Store {
         Ok(self.database.apply(batch([], vec![statement])).await?)
     }
 
-    /// How often each of up to [`AT_ONCE`] things was tried, in their order.
+    /// The attempts counted in each of up to [`AT_ONCE`] budgets, in the same order.
     pub async fn load_attempts(
         &self,
         system: &System,
@@ -62,11 +62,12 @@ impl Store {
         Ok(attempts)
     }
 
-    /// Takes one attempt out of all budgets or out of none, before the outcome is known: many at once are counted as
-    /// many. A budget is what it is of, how many attempts it has, and when a window ends that begins now.
+    /// Takes one attempt out of all budgets or none, before the outcome is known, so that parallel attempts are all
+    /// counted. A budget is the hash of what it limits, its number of attempts, and the end of a window that begins
+    /// now.
     ///
     /// # Errors
-    /// [`Error::Stale`] when one of them is used up; then nothing is counted.
+    /// [`Error::Stale`] when one of the budgets is used up. Then no attempt is counted.
     pub async fn reserve_attempts(
         &self,
         _: &System,
@@ -78,7 +79,7 @@ impl Store {
                        failed = CASE WHEN sign_in_attempts.until_us <= $3 THEN 1 ELSE sign_in_attempts.failed + 1 END,
                        until_us = CASE WHEN sign_in_attempts.until_us <= $3 THEN $2 ELSE sign_in_attempts.until_us END
                    WHERE sign_in_attempts.until_us <= $3 OR sign_in_attempts.failed < $4";
-        // All servers lock the rows in one order.
+        // All servers lock the rows in the same order.
         let mut budgets = budgets.to_vec();
         budgets.sort_by_key(|(hash, ..)| hash.0);
         let take = |(hash, limit, until): &(SecretHash, u32, Micros)| {
@@ -87,7 +88,7 @@ impl Store {
         self.apply(batch([], budgets.iter().map(take).collect()), |_| Error::Stale).await
     }
 
-    /// Forgets the attempts at some things, and gives one attempt back of others.
+    /// Clears some budgets, and returns one attempt to others.
     pub async fn settle_attempts(
         &self,
         _: &System,
@@ -102,14 +103,14 @@ impl Store {
         Ok(self.database.apply(batch([], statements)).await?)
     }
 
-    /// Forgets what is of no more use: attempts whose window is over, tokens and keys that have expired, and programs
-    /// that asked before `programs`.
+    /// Deletes attempts whose window is over, expired tokens and signing keys, and device logins that expired before
+    /// `programs`.
     pub async fn prune_sign_in(&self, _: &System, programs: Micros, now: Micros) -> Result<()> {
         let statements = vec![
             any_rows("DELETE FROM sign_in_attempts WHERE until_us <= $1", values![now]),
             any_rows("DELETE FROM one_time_tokens WHERE expires_us <= $1", values![now]),
             any_rows("DELETE FROM signing_keys WHERE retires_us <= $1", values![now]),
-            // A program that asks late is still told that it is late.
+            // A program that polls late is still told that it is late.
             crate::logins::device_logins::prune_statement(programs),
         ];
         Ok(self.database.apply(batch([], statements)).await?)

@@ -6,7 +6,7 @@ use crate::{Result, Store};
 use domain::time::Micros;
 
 impl Store {
-    /// The time that a server last believed; where none did, the latest time at which something was made.
+    /// The time that a server last believed. If there is none, the latest time at which something was created.
     pub async fn load_believed_time(&self, system: &System) -> Result<Option<Micros>> {
         let rows =
             self.read_unscoped(system, "SELECT believed_us FROM clock WHERE id = 1", values![]).await?;
@@ -16,7 +16,7 @@ impl Store {
         }
     }
 
-    /// Notes a time that is believed.
+    /// Stores a believed time.
     pub async fn store_believed_time(&self, _: &System, now: Micros) -> Result<()> {
         let sql = "INSERT INTO clock (id, believed_us) VALUES (1, $1)
                    ON CONFLICT (id) DO UPDATE SET believed_us = excluded.believed_us";

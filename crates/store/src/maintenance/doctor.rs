@@ -1,4 +1,4 @@
-//! What should not be in a database, and what its clock says.
+//! Checks for `tenure doctor`.
 
 use crate::access::System;
 use crate::access::lane::Scan;
@@ -9,27 +9,27 @@ use crate::{Result, Store};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::time::Micros;
 
-/// What is wrong with what is kept: how many of each.
+/// Inconsistent rows: the number of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Orphans {
-    /// Holds that are not released, of sessions that have ended or are not there.
+    /// Holds that are not released, although their session has ended or does not exist.
     pub holds: i64,
-    /// Devices that say that a hold has them which was released or is not there.
+    /// Devices whose holder was released or does not exist.
     pub devices: i64,
-    /// Login sessions that lack a half, so that nobody can use or end them.
+    /// Open login sessions without their row in `logins`, so that nobody can use or end them.
     pub logins: i64,
-    /// Device sessions that are open in organizations that were deleted before a time, which a server would have ended.
+    /// Open device sessions of organizations that were deleted long enough ago for a sweep to end them.
     pub sessions: i64,
 }
 
-/// A service user with the role admin whose keys are good, where hosts or workers connect.
+/// A service user with the role admin and a valid key, where hosts or workers connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverprivilegedServiceUser {
-    /// Which.
+    /// Its id.
     pub id: PrincipalId,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Its home; nothing for the account.
+    /// Its home; `None` for the account.
     pub organization: Option<OrganizationId>,
     /// Whether hosts have connected there.
     pub hosts: bool,
@@ -69,7 +69,7 @@ const SESSIONS: &str = "
     SELECT COUNT(*) FROM sessions s JOIN organizations o ON o.id = s.organization
     WHERE s.kind = 'device' AND s.ended_us IS NULL AND o.deleted_us < $1";
 
-/// Each table by an index that has the newest first.
+/// Each uses an index that has the newest row first.
 const NEWEST: [&str; 4] = [
     "SELECT MAX(at_us) FROM audit",
     "SELECT created_us FROM agent_sessions ORDER BY created_us DESC LIMIT 1",
@@ -78,7 +78,8 @@ const NEWEST: [&str; 4] = [
 ];
 
 impl Store {
-    /// Service users whose keys may do more than a host or a worker needs, where hosts or workers connect.
+    /// Service users with the role admin where hosts or workers connect: their keys have more permissions than a host
+    /// or a worker needs.
     pub async fn list_overprivileged_service_users(
         &self,
         system: &System,
@@ -98,7 +99,7 @@ impl Store {
         Ok(found.into_iter().filter(|one| one.hosts || one.workers).collect())
     }
 
-    /// What is wrong with what is kept. `sweeps` is before the last time at which a server must have looked.
+    /// Counts inconsistent rows. `sweeps` is a time before which a sweep must have run.
     pub async fn count_orphans(&self, system: &System, sweeps: Micros) -> Result<Orphans> {
         let count = async |sql, values| {
             let rows = self.read_unscoped(system, Scan(sql), values).await?;
@@ -112,7 +113,8 @@ impl Store {
         })
     }
 
-    /// The latest time at which something was made: a clock that is before it was set back, or the other one was wrong.
+    /// The latest time at which something was created. A clock that is earlier was set back, or the clock at that
+    /// time was wrong.
     pub async fn load_newest_time(&self, system: &System) -> Result<Option<Micros>> {
         let mut newest = None;
         for sql in NEWEST {
@@ -122,7 +124,7 @@ impl Store {
         Ok(newest.map(Micros))
     }
 
-    /// What the database's own clock says; nothing for SQLite, which has the clock of this machine.
+    /// The clock of the database; `None` for SQLite, which uses the clock of this machine.
     pub async fn load_database_time(&self, system: &System) -> Result<Option<Micros>> {
         if self.database.kind() == "sqlite" {
             return Ok(None);
@@ -132,7 +134,7 @@ impl Store {
         Ok(rows.first().map(|row| row.int(0)).transpose()?.map(Micros))
     }
 
-    /// The public halves of all keys that tokens are checked with.
+    /// All public keys that check access tokens.
     pub async fn list_public_keys(&self, system: &System) -> Result<Vec<PublicKey>> {
         let sql = "SELECT id, public, created_us, retires_us FROM signing_keys ORDER BY id";
         self.read_unscoped(system, Scan(sql), values![])

@@ -1,4 +1,4 @@
-//! What the database needs besides requests: the last believed time, checks by `tenure doctor`, and what a restore ends.
+//! Checks by `tenure doctor`, the last believed time, and the changes that follow a restore.
 
 pub(crate) mod clock;
 pub(crate) mod doctor;

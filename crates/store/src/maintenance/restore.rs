@@ -1,4 +1,4 @@
-//! What is true no more after an old state of the database came back.
+//! The changes that follow the restore of a backup.
 
 use crate::access::System;
 use crate::access::lane::Scan;
@@ -13,20 +13,20 @@ use domain::time::Micros;
 use serde_json::json;
 use uuid::Uuid;
 
-/// How many of a backup's credentials ended with its restore.
+/// Number of credentials that a restore revoked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RestoreRevocations {
     /// Login sessions.
     pub logins: i64,
-    /// API keys, also those of hosts and workers.
+    /// API keys, including those of hosts and workers.
     pub keys: i64,
 }
 
-/// What is done to a state of an earlier time before anybody sees it. Whatever could have been revoked since ends:
-/// nobody can know what was. Whether keys end can be chosen.
+/// The statements that run on restored data before anyone uses it. Login sessions end, because nobody knows which
+/// were ended after the backup. The same holds for keys, unless `keep_keys` is set.
 ///
 /// # Errors
-/// Only internal ones.
+/// [`crate::Error::Database`] when the audit entry cannot be written as JSON.
 pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Statement>> {
     let evidence = "a backup was restored".to_owned();
     let ending = Ending { reason: EndReason::Revoked, actor: None, evidence };
@@ -39,7 +39,7 @@ pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Stat
         "DELETE FROM one_time_tokens",
         "DELETE FROM idempotency",
         "DELETE FROM signing_keys",
-        // No server has a host on its line.
+        // No server has a connected host.
         "DELETE FROM links",
     ] {
         statements.push(any_rows(sql, values![]));
@@ -50,7 +50,7 @@ pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Stat
 }
 
 impl Store {
-    /// What ended with a restore at `now`.
+    /// Counts the credentials that a restore at `now` revoked.
     pub async fn count_restore_revocations(
         &self,
         system: &System,

@@ -1,5 +1,4 @@
-//! That the databases answer the hot questions about agent sessions by their keys and the narrow indexes; see
-//! `plans.rs`.
+//! Query plans of lists, claims and events of agent sessions: they use the primary keys and the narrow indexes.
 
 use crate::access::lane::Scan;
 use crate::agents::events;
@@ -15,7 +14,7 @@ use domain::ids::{OrganizationId, SessionId};
 use domain::time::Micros;
 use uuid::Uuid;
 
-/// A statement that is put together in a test.
+/// Leaks the text of a statement that a test builds.
 fn made(sql: String) -> &'static str {
     Box::leak(sql.into_boxed_str())
 }
@@ -23,7 +22,7 @@ fn made(sql: String) -> &'static str {
 /// The organization with many sessions.
 const MANY: u128 = 1;
 
-/// The hot questions, each with what its plan must have: in SQLite, and in PostgreSQL.
+/// A frequent query, with what its plan must contain in SQLite and in PostgreSQL.
 struct Hot {
     name: &'static str,
     question: ListQuery,
@@ -117,8 +116,8 @@ async fn sqlite_answers_lists_claims_and_events_by_the_keys() {
         let rows = db.read(made(format!("EXPLAIN QUERY PLAN {sql}")), values).await.unwrap();
         let plan = rows.iter().map(|row| row.text(3).unwrap()).collect::<Vec<_>>();
         assert!(plan.iter().any(|line| line.ends_with(needed)), "{name} {needed}: {plan:#?}");
-        // What is scanned is made by the statement itself, or is what an index of few rows has, or an index from one
-        // organization to the next; or the organizations, for a tag of any of them.
+        // These scans are allowed: rows that the statement itself made, an index of few rows, one step from an
+        // organization to the next, and the organizations themselves when a tag of any of them is looked for.
         let known = ["s", "o", "w", "p", "q", "first", "json_each VIRTUAL TABLE INDEX 1:", DELETED];
         let next = "agent_sessions USING COVERING INDEX agent_sessions_waiting";
         let scans = plan.iter().filter_map(|line| line.strip_prefix("SCAN "));
@@ -140,7 +139,7 @@ async fn postgres_answers_lists_claims_and_events_by_the_keys_whatever_its_stati
             db.apply(Batch { statements: vec![analyze], ..Batch::default() }).await.unwrap();
         }
         for Hot { name, question: (Scan(sql), values), postgres: needed, .. } in hot(false) {
-            // All of these go over one line of the pool, one after the other.
+            // All of these use one connection of the pool, one after the other.
             db.read(made(format!("PREPARE x AS {sql}")), vec![]).await.unwrap();
             let values = values.iter().map(literal).collect::<Vec<_>>().join(", ");
             let explain = made(format!("EXPLAIN (COSTS OFF) EXECUTE x ({values})"));
@@ -152,7 +151,7 @@ async fn postgres_answers_lists_claims_and_events_by_the_keys_whatever_its_stati
             let costly = ["Bitmap", "Hash Join", "Merge Join", "Materialize", "Join Filter"];
             let found = costly.iter().find(|word| plan.contains(**word));
             assert_eq!(found, None, "{statistics}, {name}: {plan}");
-            // A tag of any organization is looked for in one organization after the other.
+            // A tag of any organization is looked up in one organization after the other.
             let known =
                 if name == "existing tags of all" { "Seq Scan on organizations o" } else { "nothing" };
             let strange = plan.replace(known, "").contains("Seq Scan on ");
@@ -171,7 +170,7 @@ fn literal(value: &Value) -> String {
     }
 }
 
-/// Sessions in two organizations, some of them with a tag.
+/// Creates sessions in two organizations, some of them with a tag.
 async fn fill(db: &Database) {
     let mut statements = Vec::new();
     for (organization, sessions) in [(MANY, 30_000), (2, 300)] {

@@ -1,5 +1,5 @@
-//! That the databases answer the hot questions by the key: a page must cost the same in an organization of a
-//! thousand sessions and of a million, at its beginning and at its end.
+//! Query plans of device sessions and credentials: a page costs the same in an organization with a thousand sessions
+//! or a million, at its beginning and at its end.
 
 use crate::access::credentials;
 use crate::database::{Batch, Database, Statement, Value};
@@ -8,7 +8,7 @@ use crate::logins::sessions as logins;
 use crate::testing::{fresh_postgres, fresh_sqlite};
 use uuid::Uuid;
 
-/// A statement that is put together in a test.
+/// Leaks the text of a statement that a test builds.
 fn made(sql: String) -> &'static str {
     Box::leak(sql.into_boxed_str())
 }
@@ -36,7 +36,7 @@ async fn sqlite_answers_pages_and_gets_by_the_keys() {
         "CO-ROUTINE p",
         page,
         "SEARCH p",
-        // Of the page alone, and only to put the holds of a session into order.
+        // Sorts only the page, to put the holds of a session into order.
         "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
         "SCAN (subquery-5)",
         "SCAN h",
@@ -51,7 +51,7 @@ async fn sqlite_answers_pages_and_gets_by_the_keys() {
     assert_eq!(plan(ONE, 3).await, one);
 }
 
-/// Each use of a credential asks who it is: that must not become dearer with everything there ever was.
+/// Every request looks up its caller. This must not become slower with the number of rows.
 #[tokio::test]
 async fn sqlite_answers_who_is_calling_by_the_keys() {
     let db = fresh_sqlite().await;
@@ -110,7 +110,7 @@ async fn postgres_answers_who_is_signed_in_by_the_keys() {
     }
 }
 
-/// Sessions with a hold each, in an organization of its own.
+/// Creates an organization with sessions, each with one hold.
 fn fill(organization: u128, sessions: i64) -> [Statement; 2] {
     let all = |sql| Statement {
         sql,
@@ -134,7 +134,7 @@ async fn postgres_answers_pages_by_the_keys_whatever_its_statistics_say() {
     let mut statements = fill(1, 30_000).to_vec();
     statements.extend(fill(2, 300));
     db.apply(Batch { statements, ..Batch::default() }).await.unwrap();
-    // All of these go over one line of the pool, one after the other.
+    // All of these use one connection of the pool, one after the other.
     for (name, sql) in [("page", PAGE), ("holds", PAGE_HOLDS), ("one", ONE)] {
         db.read(made(format!("PREPARE {name} (uuid, bigint, bigint) AS {sql}")), vec![]).await.unwrap();
     }
@@ -157,7 +157,7 @@ async fn postgres_answers_pages_by_the_keys_whatever_its_statistics_say() {
     }
 }
 
-/// What a plan must have, and what it must not.
+/// Checks that a plan uses the keys, and no costly step.
 fn by_the_keys(name: &str, plan: &str) -> Result<(), &'static str> {
     const COSTLY: [&str; 6] = ["Seq Scan", "Bitmap", "Hash", "Merge", "Materialize", "Join Filter"];
     let needed: &[&str] = match name {
@@ -165,7 +165,7 @@ fn by_the_keys(name: &str, plan: &str) -> Result<(), &'static str> {
         "holds" => {
             &["holds_pkey on holds h", "(session_us < ", "(session_us >= ", "Backward using sessions_pkey"]
         }
-        // Either of two keys will do: of one moment there are few sessions, also in all organizations together.
+        // Either of two keys is fine: few sessions have the same time, even over all organizations.
         _ => &["(created_us = ", "holds_pkey on holds h", "(session_us = "],
     };
     match COSTLY.into_iter().find(|word| plan.contains(word)) {

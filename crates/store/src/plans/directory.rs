@@ -1,4 +1,4 @@
-//! That invitations, members and waiting programs are found by the keys, however many there are.
+//! Query plans of invitations, members, identities and device logins: they use the keys.
 
 use crate::database::Value;
 use crate::directory::identities;

@@ -1,4 +1,4 @@
-//! Tests of query plans: both databases answer the frequent queries by an index.
+//! Tests of query plans. Both databases answer the frequent queries by an index.
 
 mod agents;
 mod device_sessions;

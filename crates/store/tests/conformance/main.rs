@@ -1,8 +1,8 @@
-//! One suite for both databases: what passes on one must pass on the other.
+//! One suite for both databases: a test that passes on one must pass on the other.
 //!
 //! PostgreSQL needs `export TENURE_TEST_POSTGRES=$(scripts/postgres start DIR)`.
 
-/// Makes of each function a test on SQLite (`sqlite::name`) and one on PostgreSQL (`postgres::name`).
+/// Turns each function into a test on SQLite (`sqlite::name`) and one on PostgreSQL (`postgres::name`).
 ///
 /// ```ignore
 /// both! {

@@ -1,4 +1,4 @@
-//! People, devices and shorthands for the tests of sessions.
+//! People, devices and helpers for the tests of sessions.
 
 use domain::credential::{Credential, Secret, Wire};
 use domain::device::{Change, Command, DeviceSession, Filter, HeldDevice, Offer, Wanted, decide};
@@ -15,7 +15,7 @@ use store::{DeviceUpdate, Error, Granted, HostLink, OrganizationChoice, Store, S
 /// 2026-01-01.
 pub const NOW: Micros = Micros(1_767_225_600_000_000);
 
-/// Bytes that differ at each call.
+/// Different bytes at each call.
 pub fn bytes() -> [u8; 10] {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let mut bytes = [0; 10];
@@ -66,7 +66,7 @@ pub async fn create(
     store.create_device_session(&user(organization), owner, at, tail).await.unwrap()
 }
 
-/// Decides and applies once.
+/// Decides a command and applies it once.
 pub async fn change(
     store: &Store,
     session: DeviceSession,
@@ -93,7 +93,7 @@ pub fn release(hold: HoldId) -> Command {
     Command::Release { hold, reason: EndReason::Released, evidence: "test".into() }
 }
 
-/// A new principal of the account, not a member of anything.
+/// A new principal without memberships or a role.
 pub async fn principal(store: &Store, account_role: Option<AccountRole>) -> Principal {
     let new = Principal {
         id: PrincipalId::new(NOW, bytes()),
@@ -110,7 +110,7 @@ pub async fn principal(store: &Store, account_role: Option<AccountRole>) -> Prin
     new
 }
 
-/// A new key, for ever unless `expires` says otherwise.
+/// A new key; without expiry unless `expires` is given.
 pub async fn key(
     store: &Store,
     principal: PrincipalId,
@@ -129,7 +129,7 @@ pub async fn key(
     (key.id, secret)
 }
 
-/// A host of an organization, or of the shared pool, on the line of a new server.
+/// A host of an organization or of the pool, connected to a new server.
 pub async fn host(store: &Store, organization: Option<OrganizationId>, name: &str) -> (HostLink, NodeId) {
     let (host, node) = (HostId::new(NOW, bytes()), NodeId::new(NOW, bytes()));
     let link = match organization {
@@ -164,7 +164,7 @@ pub fn device(serial: &str) -> DeviceUpdate {
     }
 }
 
-/// A host of the shared pool with `count` Android devices.
+/// A host of the pool with `count` Android devices.
 pub async fn pool(store: &Store, count: usize) -> (HostLink, Vec<DeviceId>) {
     let name = HostId::new(NOW, bytes()).to_string();
     let (link, _) = host(store, None, &name).await;
@@ -181,7 +181,7 @@ pub fn grant(hold: HoldId, device: DeviceId, fence: i64) -> Command {
     Command::Grant { hold, held }
 }
 
-/// What a session is known by.
+/// The key of a session.
 pub fn key_of(session: &DeviceSession) -> SessionKey {
     SessionKey { organization: session.organization, kind: Kind::Device, id: session.id }
 }

@@ -1,4 +1,4 @@
-//! Lines to a PostgreSQL server: the address, encryption, and the two ways to connect.
+//! Connections to a PostgreSQL server: address and encryption.
 
 use crate::database::DatabaseError;
 use crate::database::location::{Protection, SecretUrl, postgres_url_error};
@@ -15,13 +15,13 @@ use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// A line on which nothing is answered for about this long is given up.
+/// A connection without an answer for about this long is closed.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// The stream that a line runs on, encrypted or not.
+/// The stream of a connection, encrypted or not.
 type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
-/// Where the server is and how to speak to it. It has no `Debug`, because it holds the password.
+/// The address of the server, and how to connect. It has no `Debug`, because it contains the password.
 #[derive(Clone)]
 pub(super) struct PostgresAddress {
     pub(super) config: Config,
@@ -43,7 +43,7 @@ impl PostgresAddress {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT);
         }
-        // The defaults would notice a vanished server after two hours.
+        // With the defaults, a vanished server would be noticed after two hours.
         config.keepalives_idle(SILENCE / 2).keepalives_interval(SILENCE / 6).keepalives_retries(3);
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(SILENCE);
@@ -51,7 +51,7 @@ impl PostgresAddress {
         Ok(PostgresAddress { config, tls: MakeRustlsConnect::new(tls_config(protection)?) })
     }
 
-    /// A client, and the connection that must be polled for it to get answers.
+    /// A client, and the connection that must be polled for it to work.
     pub(super) async fn connect(&self) -> Result<(Client, Connection<Socket, Stream>), DatabaseError> {
         self.config.connect(self.tls.clone()).await.map_err(|error| {
             let DatabaseError::Failed(text) = to_database_error(&error) else {
@@ -61,7 +61,7 @@ impl PostgresAddress {
         })
     }
 
-    /// A client whose connection is polled by a task, which ends when the client is dropped.
+    /// A client whose connection is polled by a task. The task ends when the client is dropped.
     pub(super) async fn client(&self) -> Result<Client, DatabaseError> {
         let (client, connection) = self.connect().await?;
         tokio::spawn(async move {
@@ -91,7 +91,7 @@ impl PostgresAddress {
 /// A damaged page, and a damaged index.
 const DAMAGE: [SqlState; 2] = [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED];
 
-/// An error of PostgreSQL, for the log: the message and the code, without the detail, which quotes rows.
+/// Converts an error, for the log: the message and the code, without the detail, which quotes rows.
 pub(super) fn to_database_error(error: &tokio_postgres::Error) -> DatabaseError {
     let text = match error.as_db_error() {
         Some(refusal) => format!("postgres: {} ({})", refusal.message(), refusal.code().code()),
@@ -103,7 +103,7 @@ pub(super) fn to_database_error(error: &tokio_postgres::Error) -> DatabaseError 
     }
 }
 
-/// An error and what is behind it, when its own text does not say that already.
+/// An error and its causes, unless its own text includes them.
 fn describe_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -139,7 +139,7 @@ fn tls_config(protection: Protection) -> Result<ClientConfig, DatabaseError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Takes any certificate: `prefer` and `require` encrypt, and do not ask with whom.
+/// Accepts any certificate: `prefer` and `require` encrypt without checking the server's identity.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

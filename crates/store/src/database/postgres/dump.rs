@@ -1,4 +1,4 @@
-//! `pg_dump`, and a script for `psql` that does all of a restore in one transaction.
+//! `pg_dump`, and a script for `psql` that restores in one transaction.
 
 use super::connection::{PostgresAddress, to_database_error};
 use crate::database::dump::Dump;
@@ -12,7 +12,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 use tokio_postgres::config::Host;
 
-/// Tables and what else the migrations make, of the schema that the tables are in.
+/// Drops the tables and functions of the schema, as the migrations create them.
 const EMPTY: &str = "
 DO $$ DECLARE made record; BEGIN
     FOR made IN SELECT c.oid::regclass AS name FROM pg_class c
@@ -30,11 +30,11 @@ const TABLES: &str = "SELECT count(*) FROM pg_class WHERE relnamespace = current
 const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
 
-/// How often, and how far apart, it is looked whether somebody has the database open.
+/// How often, and at what interval, to check whether another process has the database open.
 const LOOKS: u32 = 20;
 const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Dumps a database; gives its schema's version and name.
+/// Dumps a database. Returns the version and the name of its schema.
 pub(in crate::database) async fn dump(
     url: &SecretUrl,
     protection: Protection,
@@ -64,7 +64,7 @@ pub(in crate::database) async fn has_tables(
     Ok(row.get::<_, i64>(0) > 0)
 }
 
-/// Restores in one transaction: what was there, what the migrations add and what is done afterwards.
+/// Restores in one transaction: the dump, missing migrations, and the statements that follow.
 pub(in crate::database) async fn restore(
     url: &SecretUrl,
     protection: Protection,
@@ -90,12 +90,12 @@ pub(in crate::database) async fn restore(
         }
         Err(error) => Err(error),
     };
-    // It has the hashes of all credentials.
+    // The script contains the hashes of all credentials.
     let _ = std::fs::remove_file(&script);
     outcome
 }
 
-/// Refuses a database that somebody else has open, after a moment for those who are about to leave.
+/// Refuses a database that other connections use, after a moment for those that are about to close.
 async fn require_unused(client: &tokio_postgres::Client) -> Result<(), DatabaseError> {
     let mut others: i64 = 0;
     for _ in 0..LOOKS {
@@ -150,7 +150,7 @@ async fn write_script(
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(|error| file_error("write", &error))
 }
 
-/// A statement with its values in it, for a program that takes no values.
+/// A statement with its values in the text, for a program that takes no values.
 fn inline_values(statement: &Statement) -> String {
     let mut text = statement.sql.to_owned();
     // The largest number first, or `$1` would be found in `$10`.
@@ -177,7 +177,7 @@ fn literal(value: &Value) -> String {
 }
 
 fn quote_text(text: &str) -> String {
-    // A dollar in it must not be taken for a place of another value: it is written as its code.
+    // A dollar sign must not be taken for another placeholder, so it is written as its code.
     let escaped = text.replace('\\', "\\\\").replace('\'', "''").replace('$', "\\044");
     format!("E'{escaped}'")
 }
@@ -230,7 +230,7 @@ async fn run_program(name: &str, mut command: Command) -> Result<(), DatabaseErr
         return Ok(());
     }
     let said = String::from_utf8_lossy(&done.stderr);
-    // Notices may come before the line that says what is wrong; those after it may quote rows.
+    // Notices may come before the line with the error; lines after it may quote rows.
     let wrong = said.lines().find(|line| line.contains("ERROR:") || line.contains("error:"));
     let said = wrong.or(said.lines().next()).unwrap_or_default();
     Err(DatabaseError::Failed(format!("{name} failed: {said}")))

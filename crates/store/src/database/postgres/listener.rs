@@ -1,4 +1,4 @@
-//! News of other servers' commits, by NOTIFY.
+//! Notifications of other servers' commits, by NOTIFY.
 
 use super::connection::{PostgresAddress, to_database_error};
 use crate::database::DatabaseError;
@@ -13,12 +13,13 @@ use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, Client};
 use uuid::Uuid;
 
-/// PostgreSQL takes less than 8,000 bytes.
+/// PostgreSQL accepts less than 8,000 bytes.
 const PAYLOAD: usize = 7_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What a server tells the others: its own id, and a line for each topic; in as many payloads as that takes.
+/// The notifications for some topics: the server's own id, then one line for each topic, in as many payloads as
+/// needed.
 pub(super) fn build_payloads(node: Uuid, topics: &BTreeSet<Topic>) -> Vec<String> {
     let mut payloads: Vec<String> = Vec::new();
     for line in topics.iter().map(Topic::to_text) {
@@ -33,26 +34,26 @@ pub(super) fn build_payloads(node: Uuid, topics: &BTreeSet<Topic>) -> Vec<String
     payloads
 }
 
-/// Tells the receivers here what another server told.
-fn pass_on(payload: &str, node: Uuid, signals: &Signals) {
+/// Wakes the tasks here that wait for the topics of another server's commit.
+fn wake_for(payload: &str, node: Uuid, signals: &Signals) {
     let (sender, lines) = payload.split_once(' ').unwrap_or_default();
     if Uuid::parse_str(sender).is_ok_and(|sender| sender == node) {
         return;
     }
-    // What cannot be read, by a newer server perhaps, may be anything.
+    // A payload that cannot be parsed, perhaps from a newer server, may be about anything.
     match lines.split('\n').map(Topic::parse).collect::<Option<BTreeSet<_>>>() {
         Some(topics) => signals.wake(&topics),
         None => signals.wake_all(),
     }
 }
 
-/// A line that listens. Dropping it hangs up.
+/// A connection that listens. Dropping it closes it.
 struct ListenConnection {
     _client: Client,
     payloads: mpsc::UnboundedReceiver<String>,
 }
 
-/// Listens until aborted, reconnecting by itself. When this returns, nothing committed later is missed.
+/// Listens until aborted, and reconnects by itself. When this returns, no later commit is missed.
 pub(super) async fn start(
     address: PostgresAddress,
     node: Uuid,
@@ -62,11 +63,11 @@ pub(super) async fn start(
     let task = tokio::spawn(async move {
         loop {
             while let Some(payload) = line.payloads.recv().await {
-                pass_on(&payload, node, &signals);
+                wake_for(&payload, node, &signals);
             }
-            tracing::warn!("news from the database are interrupted");
+            tracing::warn!("the connection for notifications of commits broke; reconnecting");
             line = reconnect(&address).await;
-            // What happened in the meantime was told to nobody.
+            // Notifications were missed in the meantime.
             signals.wake_all();
         }
     });
@@ -79,8 +80,8 @@ async fn connect(address: &PostgresAddress) -> Result<ListenConnection, Database
     tokio::spawn(async move {
         let mut messages = poll_fn(move |context| connection.poll_message(context));
         while let Some(Ok(message)) = messages.next().await {
-            if let AsyncMessage::Notification(news) = message {
-                let _ = sender.send(news.payload().to_owned());
+            if let AsyncMessage::Notification(notification) = message {
+                let _ = sender.send(notification.payload().to_owned());
             }
         }
     });
@@ -93,7 +94,9 @@ async fn reconnect(address: &PostgresAddress) -> ListenConnection {
     loop {
         match connect(address).await {
             Ok(line) => return line,
-            Err(error) => tracing::warn!(error = error.to_string(), "cannot listen for news yet"),
+            Err(error) => {
+                tracing::warn!(error = error.to_string(), "cannot reconnect for notifications of commits yet")
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -118,13 +121,13 @@ mod tests {
         let topics = (0..500).map(|id| Topic::Access(Uuid::from_u128(id))).collect();
         let told = build_payloads(there, &topics);
         assert!(told.len() > 1 && told.iter().all(|payload| payload.len() < 7_100), "it would be refused");
-        build_payloads(here, &topics).iter().for_each(|payload| pass_on(payload, here, &signals));
+        build_payloads(here, &topics).iter().for_each(|payload| wake_for(payload, here, &signals));
         assert_eq!(woken(), 0, "what this server told itself");
-        told.iter().for_each(|payload| pass_on(payload, here, &signals));
+        told.iter().for_each(|payload| wake_for(payload, here, &signals));
         assert_eq!(woken(), 500, "those who wait for it, and nobody else");
         assert!(build_payloads(there, &BTreeSet::new()).is_empty());
         for odd in ["", "x", "x y"] {
-            pass_on(odd, here, &signals);
+            wake_for(odd, here, &signals);
             assert_eq!(woken(), 1000, "{odd}");
         }
     }

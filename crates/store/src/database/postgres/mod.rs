@@ -1,4 +1,4 @@
-//! The shared database: reads over a pool for each lane, writes over one line of their own, news over another.
+//! The shared database: a pool of connections for each lane of reads, one for writes, and one for notifications.
 
 mod connection;
 pub(super) mod dump;
@@ -27,7 +27,7 @@ use tokio::task::AbortHandle;
 use uuid::Uuid;
 use writer::PostgresWriter;
 
-/// How long a brief question may take.
+/// Maximum duration of [`Lane::Brief`].
 const BRIEF: Duration = Duration::from_millis(25);
 
 /// An open PostgreSQL database; clones share it.
@@ -41,7 +41,7 @@ struct PostgresInner {
     lanes: Lanes,
     keys: PostgresReaders,
     scans: PostgresReaders,
-    /// One line of its own, so that whether the database answers is asked behind no other read.
+    /// A separate connection, so that a ping waits behind no other read.
     pings: PostgresReaders,
     writer: PostgresWriter,
     signals: Signals,
@@ -91,7 +91,7 @@ impl Postgres {
         &self.inner.lanes
     }
 
-    /// Reads all statements at one moment.
+    /// Reads all statements in one snapshot.
     pub(super) async fn read(
         &self,
         lane: Lane,
@@ -126,17 +126,17 @@ impl Postgres {
     }
 }
 
-/// Names this opening of the database, so that a server knows its own news. From the database, because
-/// randomness is not ours to make here.
+/// An id for this opening of the database, so that a server recognizes its own notifications. The database creates
+/// it, because randomness is an argument in this crate.
 async fn load_node_id(client: &tokio_postgres::Client) -> Result<Uuid, DatabaseError> {
     let row =
         client.query_one("SELECT gen_random_uuid()", &[]).await.map_err(|error| to_database_error(&error))?;
     Ok(row.get(0))
 }
 
-/// Sends all requests one after the other without waiting, then takes the answers: one round trip for all.
+/// Sends all requests one after the other without waiting, then takes the responses: one round trip for all.
 ///
-/// A request of tokio-postgres goes out when it is first polled, so the order of polling is the order on the line.
+/// tokio-postgres sends a request when it is first polled, so the order of polling is the order of sending.
 pub(super) async fn run_in_order<T>(mut steps: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     let mut first = Vec::with_capacity(steps.len());
     for step in &mut steps {

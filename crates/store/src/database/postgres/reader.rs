@@ -1,7 +1,7 @@
-//! Reading from PostgreSQL: a pool of lines for each lane.
+//! Reads from PostgreSQL: a pool of connections for each lane.
 //!
-//! A read whose caller stops waiting is cancelled at the server, and its line never goes back to the pool: it would hand
-//! out a line with a query under way.
+//! When a caller stops waiting, its query is cancelled at the server, and its connection never goes back to the pool:
+//! the pool would hand out a connection with a running query.
 
 use super::connection::{PostgresAddress, to_database_error};
 use super::run_in_order;
@@ -19,21 +19,21 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// How long a read waits for a line when all are in use.
+/// How long a read waits for a connection when all are in use.
 const WAIT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How often a read begins again that lost its line, besides once for each line of the pool.
+/// How often a read that lost its connection is repeated, in addition to once for each connection of the pool.
 const ATTEMPTS: usize = 5;
-/// How long it may take to tell the server that a query is not wanted any more.
+/// How long cancelling a query may take.
 const CANCEL: Duration = Duration::from_secs(5);
 
-/// What asks must not write, just as in SQLite.
+/// Connections for reads cannot write, just as in SQLite.
 ///
-/// And it goes by the keys, just as in SQLite: every question here is a look-up or a short walk of an index. Left to
-/// itself, PostgreSQL guesses that a page (`LIMIT $3`) is a tenth of the organization, and then reads and sorts all of
-/// it; or it takes another plan after the statistics were taken at a bad moment. One plan for each statement, whatever
-/// the values, also saves the time for planning, which was a third of all.
+/// And they use the keys, just as in SQLite: every statement is a look-up or a short walk of an index. By default,
+/// PostgreSQL guesses that a page (`LIMIT $3`) is a tenth of the organization, and then reads and sorts all of it; or
+/// it changes the plan after statistics were taken at a bad moment. One plan for each statement, whatever the values,
+/// also saves planning, which took a third of the time.
 const SETTINGS: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY;
      SET plan_cache_mode = force_generic_plan;
      SET enable_hashjoin = off;
@@ -45,27 +45,27 @@ const SETTINGS: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY;
      SET lock_timeout = '10s';
      SET idle_in_transaction_session_timeout = '30s'";
 
-/// The lines of one lane.
+/// The connections of one lane.
 pub(super) struct PostgresReaders {
     pool: Pool,
-    lines: usize,
+    connections: usize,
     away: Duration,
     tls: MakeRustlsConnect,
 }
 
-/// Why a question got no answer.
+/// Why a read failed.
 enum ReadError {
-    /// The line broke or the server is away: reading again on another line is worth a try.
+    /// The connection broke or the server cannot be reached: a retry on another connection may succeed.
     Lost(DatabaseError),
-    /// Another try would not help.
+    /// A retry would not help.
     Final(DatabaseError),
 }
 
 impl PostgresReaders {
-    /// Lines on which the server itself ends a statement that takes too long, even when this process is gone.
+    /// A pool of connections. The server itself ends a statement that takes too long, even when this process is gone.
     pub(super) fn new(
         address: &PostgresAddress,
-        lines: u32,
+        connections: u32,
         readers: &Readers,
     ) -> Result<Self, DatabaseError> {
         let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -75,25 +75,25 @@ impl PostgresReaders {
             let settings = settings.clone();
             Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
         });
-        let lines = lines as usize;
+        let connections = connections as usize;
         let pool = Pool::builder(manager)
-            .max_size(lines)
+            .max_size(connections)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT))
             .post_create(set)
             .build()
             .map_err(|error| DatabaseError::Failed(format!("cannot make a pool of connections: {error}")))?;
-        Ok(PostgresReaders { pool, lines, away: readers.away, tls: address.tls.clone() })
+        Ok(PostgresReaders { pool, connections, away: readers.away, tls: address.tls.clone() })
     }
 
-    /// Reads all statements at one moment, each of them for at most `limit`. Waits for a server that is away.
+    /// Reads all statements in one snapshot, each for at most `limit`. Waits for a server that cannot be reached.
     pub(super) async fn read(
         &self,
         statements: &[Statement],
         limit: Option<Duration>,
     ) -> Result<Vec<Vec<Row>>, DatabaseError> {
         let mut last = None;
-        for _ in 0..self.lines + ATTEMPTS {
+        for _ in 0..self.connections + ATTEMPTS {
             let line = self.line().await?;
             match line.ask(statements, limit).await {
                 Ok(answers) => return Ok(answers),
@@ -104,11 +104,11 @@ impl PostgresReaders {
         Err(away_error(last))
     }
 
-    /// Asks once whether the database answers.
+    /// Checks once whether the database answers.
     pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
         let one = [Statement { sql: "SELECT 1", values: Vec::new(), exactly_one: false }];
-        // The line may have broken since it was used last: then a new one tells.
-        for _ in 0..self.lines {
+        // The connection may have broken since its last use. Then a new one decides.
+        for _ in 0..self.connections {
             let line = self.try_line().await.map_err(ReadError::into_error)?;
             match line.ask(&one, None).await {
                 Err(ReadError::Lost(_)) => {}
@@ -123,7 +123,7 @@ impl PostgresReaders {
         self.pool.close();
     }
 
-    /// A line, which a server that is away has some time to give.
+    /// A connection. Waits for a server that cannot be reached.
     async fn line(&self) -> Result<ReadConnection, DatabaseError> {
         let mut last = None;
         let connecting = async {
@@ -148,9 +148,9 @@ impl PostgresReaders {
             Err(PoolError::Backend(error)) => Err(to_read_error(&error)),
             Err(PoolError::PostCreateHook(HookError::Backend(error))) => Err(to_read_error(&error)),
             Err(PoolError::Timeout(_)) => Err(ReadError::Final(DatabaseError::Crowded { own: false })),
-            Err(other) => {
-                Err(ReadError::Final(DatabaseError::Failed(format!("no line to the database: {other}"))))
-            }
+            Err(other) => Err(ReadError::Final(DatabaseError::Failed(format!(
+                "no connection to the database: {other}"
+            )))),
         }
     }
 }
@@ -180,26 +180,26 @@ fn to_read_error(error: &Error) -> ReadError {
         Some(code) if AWAY.contains(code) => ReadError::Lost(to_database_error(error)),
         Some(code) if ENDED.contains(code) => ReadError::Final(DatabaseError::Slow { seconds: 0 }),
         Some(_) => ReadError::Final(to_database_error(error)),
-        // Without a code it came from the line, or from us: a value that does not fit.
+        // Without a code, the error is about the connection, or about a value of ours that does not fit.
         None if error.is_closed() || is_connection_error(error) => ReadError::Lost(to_database_error(error)),
         None => ReadError::Final(to_database_error(error)),
     }
 }
 
-/// Whether the line failed while it was made or used.
+/// Whether connecting or the connection failed.
 fn is_connection_error(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
-/// A line in use.
+/// A connection in use.
 struct ReadConnection {
-    /// `None` once the line is free again.
+    /// `None` once the read is over.
     object: Option<Object>,
     tls: MakeRustlsConnect,
 }
 
 impl Drop for ReadConnection {
-    /// Ends what is still under way, and keeps the line out of the pool.
+    /// Cancels a running query, and keeps the connection out of the pool.
     fn drop(&mut self) {
         let Some(object) = self.object.take() else { return };
         let client = Object::take(object);
@@ -209,7 +209,7 @@ impl Drop for ReadConnection {
             if let Ok(Err(error)) = timeout(CANCEL, cancel.cancel_query(tls)).await {
                 tracing::debug!(error = error.to_string(), "a query that nobody waits for was not cancelled");
             }
-            // Only now: a closed line does not end its query.
+            // Not earlier: closing a connection does not end its query.
             drop(client);
         });
     }
@@ -229,7 +229,7 @@ impl ReadConnection {
         let object = self.object.take();
         match answers.map_err(|error| to_read_error(&error)) {
             Ok(answers) => answers.into_iter().map(rows).collect::<Result<_, _>>().map_err(ReadError::Final),
-            // The pool may not have noticed yet that the line is broken, and would hand it out again.
+            // The pool may not have noticed yet that the connection is broken, and would hand it out again.
             Err(ReadError::Lost(error)) => {
                 drop(object.map(Object::take));
                 Err(ReadError::Lost(error))

@@ -1,14 +1,14 @@
-//! The schema in PostgreSQL: looking at it and bringing it up to date.
+//! The schema in PostgreSQL: checks and migrations.
 
 use super::connection::to_database_error;
 use crate::database::migrate::{self, AppliedMigration, Migration};
 use crate::database::{DatabaseError, OpenMode};
 use tokio_postgres::Client;
 
-/// Held while migrating, so that servers which start together take turns. An arbitrary number of our own.
+/// Locked while migrating, so that servers that start together take turns. An arbitrary number.
 const MIGRATION_LOCK: i64 = 0x7465_6e75_7265_0001;
 
-/// Checks that the server can keep our data, and that the schema is, or becomes, the one of this program.
+/// Checks the server, and migrates or checks the schema.
 pub(super) async fn prepare(client: &mut Client, mode: OpenMode, now_us: i64) -> Result<(), DatabaseError> {
     check_server(client).await?;
     match mode {
@@ -20,15 +20,15 @@ pub(super) async fn prepare(client: &mut Client, mode: OpenMode, now_us: i64) ->
 }
 
 async fn migrate_all(client: &mut Client, now_us: i64) -> Result<(), DatabaseError> {
-    // Without the lock first: a server that only restarts needs to wait for nobody.
+    // First without the lock: a server that only restarts does not have to wait.
     if let Some(applied) = load_applied(client).await?
         && migrate::pending(&applied, Migration::postgres_text)?.is_empty()
     {
         return Ok(());
     }
-    // Of the session, and taken before the transaction that looks at the tables: a transaction that waits inside
-    // does not see tables which were made meanwhile, because names are looked up in a cache that is renewed when a
-    // transaction begins. After an error the caller hangs up, which sets it free.
+    // The lock belongs to the session and is taken before the transaction. A transaction that waits inside would not
+    // see tables that were created meanwhile, because names are looked up in a cache that is renewed when a
+    // transaction begins. After an error the caller closes the connection, which releases the lock.
     let lock = client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await;
     lock.map_err(|error| to_database_error(&error))?;
     while migrate_one(client, now_us).await? {}
@@ -66,7 +66,7 @@ async fn load_applied(
     Ok(Some(rows.iter().map(line).collect()))
 }
 
-/// Applies the next migration in a transaction of its own; false when there is none left.
+/// Applies the next migration in its own transaction. Returns `false` when there is none left.
 async fn migrate_one(client: &mut Client, now_us: i64) -> Result<bool, DatabaseError> {
     let transaction = client.transaction().await.map_err(|error| to_database_error(&error))?;
     let applied = load_applied(&transaction).await?.unwrap_or_default();

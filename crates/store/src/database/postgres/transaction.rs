@@ -1,9 +1,8 @@
 //! One transaction for a group of batches.
 //!
-//! First everything is sent at once without savepoints, which is the cheapest and nearly always succeeds. If a
-//! batch is refused, the group is done again with a savepoint before each batch: a refusal then undoes that batch
-//! and those after it, and the rest is sent anew from there. So a group costs two round trips, and one more for
-//! every refusal.
+//! First, everything is sent at once without savepoints, which is cheapest and nearly always succeeds. If a batch is
+//! refused, the group is repeated with a savepoint before each batch. A refusal then rolls back that batch and those
+//! after it, and the rest is sent again. So a group costs two round trips, and one more for every refusal.
 
 use super::connection::{PostgresAddress, to_database_error};
 use super::listener::build_payloads;
@@ -18,11 +17,11 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Statement};
 use uuid::Uuid;
 
-/// How long the work of a transaction, or its commit, may take.
+/// Maximum duration of a transaction's statements, and of its commit.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Commits are on the disk before they are answered, whatever the server's default (a stricter one stays). What a
-/// hung server of ours has locked is set free, and a statement that takes too long is ended, by PostgreSQL itself.
+/// Commits are durable before they are acknowledged, whatever the server's default (a stricter one stays). PostgreSQL
+/// itself releases the locks of a hung server of ours, and ends a statement that takes too long.
 const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
       WHERE current_setting('synchronous_commit') IN ('off', 'local');
      SET default_transaction_isolation = 'read committed';
@@ -30,22 +29,22 @@ const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
      SET idle_in_transaction_session_timeout = '30s';
      SET statement_timeout = '30s'";
 
-/// Sorted, because two servers that lock the same rows in different orders wait for each other.
+/// Sorted, because two servers that lock the same rows in different orders deadlock.
 const LOCK: &str =
     "SELECT organization FROM counters WHERE organization = ANY($1) ORDER BY organization FOR UPDATE";
 const NOTIFY: &str = "SELECT pg_notify('tenure', $1)";
 
 /// Why a group was not committed.
 pub(super) enum WriteError {
-    /// A deadlock or the like: nothing is kept, the line is well.
+    /// A deadlock or a serialization failure: nothing is written, and the connection is fine.
     Again(DatabaseError),
-    /// The line broke before the commit was asked for: nothing is kept.
+    /// The connection broke before the commit was sent: nothing is written.
     Lost(DatabaseError),
-    /// It cannot be known, or another attempt would not help.
+    /// The outcome is unknown, or a retry would not help.
     Final(DatabaseError),
 }
 
-/// The line of the writer, with the statements prepared on it.
+/// The connection of the writer, with its prepared statements.
 pub(super) struct WriteConnection {
     client: Client,
     prepared: HashMap<&'static str, Statement>,
@@ -70,7 +69,7 @@ impl WriteConnection {
         !self.client.is_closed()
     }
 
-    /// Prepares what a batch needs and is not prepared yet. Before the transaction: a mistake would end it.
+    /// Prepares missing statements of a batch. Before the transaction, because an error would end it.
     async fn prepare(&mut self, batch: &Batch) -> Result<BatchResult, WriteError> {
         for statement in &batch.statements {
             if self.prepared.contains_key(statement.sql) {
@@ -86,12 +85,12 @@ impl WriteConnection {
     }
 }
 
-/// The topics of the batches that were kept.
+/// The topics of the batches that were committed.
 pub(super) fn committed_topics(batches: &[Batch], outcomes: &[BatchResult]) -> BTreeSet<Topic> {
     Batch::committed_topics(batches.iter().zip(outcomes.iter().map(Result::is_ok)))
 }
 
-/// Does all batches and commits those that were not refused.
+/// Runs all batches and commits those that were not refused.
 pub(super) async fn run(
     line: &mut WriteConnection,
     batches: &[Batch],
@@ -113,7 +112,7 @@ pub(super) async fn run(
     }
 }
 
-/// Leaves no transaction open on a line that is to be used again.
+/// Leaves no transaction open on a connection that is used again.
 async fn roll_back_after(line: &WriteConnection, trouble: WriteError) -> WriteError {
     match trouble {
         WriteError::Again(error) => roll_back(line).await.err().unwrap_or(WriteError::Again(error)),
@@ -125,7 +124,7 @@ async fn roll_back(line: &WriteConnection) -> Result<(), WriteError> {
     line.client.batch_execute("ROLLBACK").await.map_err(|error| WriteError::Lost(to_database_error(&error)))
 }
 
-/// Begins a transaction and does all batches, leaving out those that are refused.
+/// Begins a transaction and runs all batches, except those that are refused.
 async fn run_batches(line: &mut WriteConnection, batches: &[Batch]) -> Result<Vec<BatchResult>, WriteError> {
     let mut outcomes = Vec::with_capacity(batches.len());
     for batch in batches {
@@ -147,28 +146,28 @@ async fn run_batches(line: &mut WriteConnection, batches: &[Batch]) -> Result<Ve
     Ok(outcomes)
 }
 
-/// What goes before the batches.
+/// What is sent before the batches.
 enum GroupStart {
     /// A new transaction.
     Begin,
     /// A new transaction in place of the present one.
     Again,
-    /// The same transaction, without the batch of this number and those after it.
+    /// The same transaction, without the batch with this number and those after it.
     Undo(usize),
 }
 
-/// The batches of a transaction and the line it runs on.
+/// The batches of a transaction and its connection.
 struct BatchGroup<'a> {
     line: &'a WriteConnection,
     batches: &'a [Batch],
 }
 
-/// Which batch and statement an answer belongs to; `None` for what we do around them.
+/// The batch and the statement that a response belongs to; `None` for statements around them.
 type StatementPosition = Option<(usize, usize)>;
 
 impl BatchGroup<'_> {
-    /// Sends an opening and all batches from number `from` on that were not refused already. Returns the first that
-    /// is refused now, and why.
+    /// Sends the start and all batches from number `from` on that were not refused already. Returns the first that is
+    /// refused now, and why.
     async fn send(
         &self,
         opening: GroupStart,
@@ -221,7 +220,7 @@ impl BatchGroup<'_> {
         Box::pin(async move { self.line.client.batch_execute(&sql).await.map(|()| 0) })
     }
 
-    /// Says whether an answer refuses the batch that it belongs to.
+    /// Returns the batch that a response refuses, if any.
     fn judge(
         &self,
         place: StatementPosition,
@@ -246,7 +245,7 @@ impl BatchGroup<'_> {
     }
 }
 
-/// What an error before the commit means when it is not about one batch.
+/// Classifies an error before the commit that is not about one batch.
 fn to_write_error(error: &Error) -> Option<WriteError> {
     const RETRY: [SqlState; 2] = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
     const ENDED: [SqlState; 4] = [
@@ -263,7 +262,7 @@ fn to_write_error(error: &Error) -> Option<WriteError> {
     }
 }
 
-/// Tells the other servers and commits, in one round trip.
+/// Notifies the other servers and commits, in one round trip.
 async fn commit(line: &WriteConnection, node: Uuid, changed: &BTreeSet<Topic>) -> Result<(), WriteError> {
     let told = build_payloads(node, changed);
     let mut steps: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::new();
@@ -272,7 +271,7 @@ async fn commit(line: &WriteConnection, node: Uuid, changed: &BTreeSet<Topic>) -
     }
     steps.push(Box::pin(async { line.client.batch_execute("COMMIT").await.map(|()| 0) }));
     let answers = run_in_order(steps).await;
-    // In order: had the first failed, the COMMIT would have been a rollback that calls itself a success.
+    // In order: if the first had failed, the COMMIT would have been a rollback that reports success.
     for answer in answers {
         if let Err(error) = answer {
             return Err(match to_write_error(&error) {
@@ -285,5 +284,5 @@ async fn commit(line: &WriteConnection, node: Uuid, changed: &BTreeSet<Topic>) -
 }
 
 fn unknown_outcome(why: &str) -> DatabaseError {
-    DatabaseError::Failed(format!("it is not known whether the commit was kept: {why}"))
+    DatabaseError::Failed(format!("the outcome of the commit is unknown: {why}"))
 }

@@ -1,4 +1,4 @@
-//! Values on the line to PostgreSQL, in its binary format.
+//! Values in PostgreSQL's binary format.
 
 use crate::database::Value;
 use std::error::Error;
@@ -9,14 +9,14 @@ use uuid::Uuid;
 type BoxedError = Box<dyn Error + Sync + Send>;
 
 impl ToSql for Value {
-    /// The server says which type it takes; a value that does not fit is refused, not converted.
+    /// The server says which type it expects. A value that does not fit is refused, not converted.
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {
         match (self, ty) {
             (Value::Null, _) => Ok(IsNull::Yes),
             (Value::Int(value), &Type::INT8) => value.to_sql(ty, out),
             (Value::Int(value), &Type::INT4) => i32::try_from(*value)?.to_sql(ty, out),
             (Value::Text(text), _) if text.contains('\0') => {
-                Err("text with the character NUL cannot be kept".into())
+                Err("text with the character NUL cannot be stored".into())
             }
             (Value::Text(value), &Type::TEXT | &Type::VARCHAR) => value.to_sql(ty, out),
             (Value::Bytes(value), &Type::BYTEA) => value.to_sql(ty, out),

@@ -1,4 +1,4 @@
-//! The writer task: takes all waiting batches and commits them together, over one line of its own.
+//! The writer task: commits all waiting batches together, over its own connection.
 
 use super::connection::PostgresAddress;
 use super::transaction::{self as transaction, WriteConnection, WriteError};
@@ -12,20 +12,20 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-/// Batches in one transaction, at most.
+/// Maximum number of batches in one transaction.
 const GROUP: usize = 256;
-/// Batches that may wait, at most; who comes then waits to be let in.
+/// Maximum number of waiting batches; further callers wait until there is room.
 const WAITING: usize = 4096;
-/// How long a group waits for a server that is away, before its batches are refused.
+/// How long a group waits for a server that cannot be reached before its batches fail.
 const AWAY: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How often a group is tried that came to a deadlock or lost its line before its commit.
+/// How often a group is tried after a deadlock or a lost connection before its commit.
 const ATTEMPTS: u32 = 5;
 
 pub(super) type BatchResult = Result<(), DatabaseError>;
 
-/// A batch and who waits for its outcome.
+/// A batch, and the channel for its outcome.
 struct PostgresWriteRequest {
     batch: Batch,
     reply: oneshot::Sender<BatchResult>,
@@ -33,7 +33,7 @@ struct PostgresWriteRequest {
 
 /// The writer task.
 pub(super) struct PostgresWriter {
-    /// `None` once closed. The lock is held to clone it, and never across an await.
+    /// `None` once closed. The lock is held for a clone, and never across an await.
     orders: Mutex<Option<mpsc::Sender<PostgresWriteRequest>>>,
     counts: WriteCounters,
     ended: TaskEnd,
@@ -72,7 +72,7 @@ impl PostgresWriter {
         outcome.await.unwrap_or_else(|_| Err(closed_error()))
     }
 
-    /// Lets in no more batches, and waits until those that were let in are done.
+    /// Accepts no more batches, and waits until those accepted are done.
     pub(super) async fn close(&self) {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.ended.wait().await;
@@ -83,14 +83,14 @@ fn closed_error() -> DatabaseError {
     DatabaseError::Failed("the database is closed".into())
 }
 
-/// What the task works with.
+/// The state of the task.
 struct PostgresWriteLoop {
     address: PostgresAddress,
     node: Uuid,
     signals: Signals,
     counts: WriteCounters,
     line: Option<WriteConnection>,
-    /// Whether the server could not be reached last time: then the next group does not wait for it again.
+    /// Whether the server could not be reached last time. Then the next group does not wait for it again.
     away: bool,
     _guard: TaskGuard,
 }
@@ -124,12 +124,12 @@ impl PostgresWriteLoop {
             }
         };
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
-            // Fails only when the caller has gone away.
+            // Fails only when the caller is gone.
             let _ = reply.send(outcome);
         }
     }
 
-    /// Commits a group, trying again where nothing can have been kept.
+    /// Commits a group. Retries when nothing can have been written.
     async fn commit(&mut self, batches: &[Batch]) -> Result<Vec<BatchResult>, DatabaseError> {
         let mut last = DatabaseError::Failed("not tried".into());
         for attempt in 0..ATTEMPTS {
@@ -144,11 +144,11 @@ impl PostgresWriteLoop {
                     self.line = Some(line);
                     last = error;
                 }
-                // The line is dropped, and with it whatever was begun on it.
+                // The connection is dropped, and with it any open transaction.
                 Err(WriteError::Lost(error)) => last = error,
                 Err(WriteError::Final(error)) => return Err(error),
             }
-            tracing::warn!(error = last.to_string(), attempt, "a group of batches is tried again");
+            tracing::warn!(error = last.to_string(), attempt, "retrying a group of batches");
         }
         Err(last)
     }
@@ -159,7 +159,7 @@ impl PostgresWriteLoop {
         (FIRST_PAUSE / 5 + spread) * attempt
     }
 
-    /// The line, connected again if need be, within a bounded time.
+    /// The connection. Reconnects if needed, within a bounded time.
     async fn line(&mut self) -> Result<WriteConnection, DatabaseError> {
         if let Some(line) = self.line.take().filter(WriteConnection::is_open) {
             return Ok(line);

@@ -1,4 +1,4 @@
-//! Copying an SQLite database while it is in use, and putting a copy in its place.
+//! Copies an SQLite database while it is in use, and replaces one by a copy.
 
 use super::file::require_file;
 use super::to_database_error;
@@ -12,11 +12,11 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long to wait for somebody who has the database open.
+/// How long to wait for a process that has the database open.
 const PATIENCE: Duration = Duration::from_secs(2);
 const TRIES: u32 = 10;
 
-/// Copies the state of one moment; gives its schema. The copy has passed SQLite's own check.
+/// Copies a snapshot. Returns its schema version. The copy has passed SQLite's own check.
 pub(in crate::database) fn dump(path: &Path, into: &Path) -> Result<i64, DatabaseError> {
     require_file(path)?;
     let from = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
@@ -24,7 +24,7 @@ pub(in crate::database) fn dump(path: &Path, into: &Path) -> Result<i64, Databas
     from.busy_timeout(PATIENCE).map_err(|error| to_database_error(&error))?;
     let mut to = Connection::open(into).map_err(|error| to_database_error(&error))?;
     copy_pages(&from, &mut to).map_err(|error| to_database_error(&error))?;
-    // One file that needs no other beside it.
+    // So that the copy is one file.
     let mode: String = to
         .query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))
         .map_err(|error| to_database_error(&error))?;
@@ -37,15 +37,15 @@ pub(in crate::database) fn dump(path: &Path, into: &Path) -> Result<i64, Databas
     schema(&to)
 }
 
-/// All pages in one step: within one read transaction, for which no writer waits. Step by step, it would begin again
-/// with each commit of another process.
+/// Copies all pages in one step: in one read transaction, which does not block the writer. In smaller steps it would
+/// restart with each commit of another process.
 fn copy_pages(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
     let backup = Backup::new(from, to)?;
     for _ in 0..TRIES {
         if backup.step(-1)? == StepResult::Done {
             return Ok(());
         }
-        // A server that just recovers its log: each try waits for it.
+        // A server is recovering its log. Each try waits for it.
     }
     Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None))
 }
@@ -57,7 +57,7 @@ fn schema(connection: &Connection) -> Result<i64, DatabaseError> {
     })
 }
 
-/// Refuses a database that somebody has open. One that is damaged is nobody's.
+/// Refuses a database that a process has open. A damaged one counts as unused.
 pub(in crate::database) fn require_unused(path: &Path) -> Result<(), DatabaseError> {
     match lock_exclusively(path) {
         Err(error) if is_busy(&error) => {
@@ -67,8 +67,8 @@ pub(in crate::database) fn require_unused(path: &Path) -> Result<(), DatabaseErr
     }
 }
 
-/// Takes the whole database for this process alone, and puts what is in its log into the file. Nothing has it open
-/// when the connection is given back, and nothing can open it until that is dropped.
+/// Locks the whole database for this process, and moves its log into the file. No process has it open when the
+/// connection is returned, and none can open it until that is dropped.
 fn lock_exclusively(path: &Path) -> rusqlite::Result<Connection> {
     if !is_database(path) {
         let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB);
@@ -89,7 +89,7 @@ fn lock_exclusively(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whether a file begins as databases do. SQLite does away with the log of one that does not, by opening it.
+/// Whether a file begins like a database. SQLite deletes the log of one that does not, when it opens it.
 fn is_database(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
@@ -101,14 +101,13 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code().is_some_and(|code| [DatabaseBusy, DatabaseLocked].contains(&code))
 }
 
-/// Puts a file into the place of a database by a rename, which happens or does not. The old one keeps its content under
-/// another name.
+/// Replaces a database by a file, by an atomic rename. The old file is kept under another name.
 pub(in crate::database) fn replace(path: &Path, with: &Path) -> Result<(), DatabaseError> {
     let step = |what: &str, done: std::io::Result<()>| {
         done.map_err(|error| DatabaseError::Failed(format!("cannot {what} {}: {error}", path.display())))
     };
     step("write the new database for", File::open(with).and_then(|file| file.sync_all()))?;
-    // Held until the rename, so that no server begins to write to the old one.
+    // Held until the rename, so that no server begins to write to the old file.
     let mut held = None;
     if path.exists() {
         match lock_exclusively(path) {
@@ -119,7 +118,7 @@ pub(in crate::database) fn replace(path: &Path, with: &Path) -> Result<(), Datab
                     path.display()
                 )));
             }
-            // Damaged: its log belongs to nobody else either, and must not be taken for the new one's.
+            // The old file is damaged. Its log must not be taken for the new file's.
             Err(_) => {
                 for end in ["-wal", "-shm"] {
                     let (from, to) =

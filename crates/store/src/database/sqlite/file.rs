@@ -1,4 +1,4 @@
-//! The file of an SQLite database: making it, opening it, bringing its schema up to date.
+//! The file of an SQLite database: creating it, opening it, and migrating its schema.
 
 use super::functions;
 use super::to_database_error;
@@ -18,15 +18,15 @@ const BUSY: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(10);
 /// More than the program has statements, so that each is prepared once.
 const STATEMENTS: usize = 512;
-/// SQLite maps nothing unless told to, and at most this much.
+/// Maximum number of bytes that SQLite maps into memory; by default it maps none.
 const MAPPED_BYTES: i64 = 2 * 1024 * 1024 * 1024;
-/// The write-ahead log is cut down to this after a burst.
+/// Size in bytes that the write-ahead log is truncated to after a burst.
 const LOG_BYTES: i64 = 64 * 1024 * 1024;
-/// Priority of the thread that looks for damage, as of `nice`.
+/// Priority of the thread that checks for damage, as of `nice`.
 #[cfg(target_os = "linux")]
 const LOW_PRIORITY: i32 = 15;
 
-/// Opens the connection that writes; the schema is current afterwards.
+/// Opens the connection that writes. The schema is current afterwards.
 pub(super) fn open_writer(path: &Path, mode: OpenMode, now_us: i64) -> Result<Connection, DatabaseError> {
     match mode {
         OpenMode::Migrate => create(path)?,
@@ -60,10 +60,10 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, DatabaseError> {
     connect().map_err(|error| open_error(path, &error))
 }
 
-/// Reads the whole file and says what is damaged. Beside those who work with it: this thread gets what they leave.
+/// Reads the whole file and reports damage. The thread has low priority, so it does not slow down others.
 pub(super) fn check(path: &Path) -> Result<(), DatabaseError> {
     require_file(path)?;
-    // Refused where the system has no such thing; then the check has the usual priority.
+    // Some systems refuse this; then the check has the usual priority.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOW_PRIORITY);
     let found = || -> rusqlite::Result<String> {
@@ -79,13 +79,13 @@ pub(super) fn check(path: &Path) -> Result<(), DatabaseError> {
 }
 
 fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
-    // Every commit is on the disk before it is answered: a power cut loses nothing that was acknowledged.
+    // Every commit is durable before it is acknowledged: a power cut loses nothing that was acknowledged.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)
 }
 
-/// Makes the folder and the file, for their owner only: they hold hashes of credentials and all messages.
+/// Creates the folder and the file for their owner only: they contain hashes of credentials and all messages.
 fn create(path: &Path) -> Result<(), DatabaseError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
@@ -122,7 +122,7 @@ fn prepare_schema(connection: &mut Connection, mode: OpenMode, now_us: i64) -> R
     }
     match mode {
         OpenMode::Migrate => {
-            // Before the first migration, so that a new file is never anything else.
+            // Before the first migration, so that a new file never has another mode.
             enable_wal(connection)?;
             migrate_all(connection, now_us)
         }
@@ -134,14 +134,15 @@ fn prepare_schema(connection: &mut Connection, mode: OpenMode, now_us: i64) -> R
     }
 }
 
-/// Readers and the writer must not wait for each other.
+/// With the write-ahead log, readers and the writer do not wait for each other.
 #[expect(clippy::disallowed_methods, reason = "a database is opened on a thread that may wait")]
 fn enable_wal(connection: &Connection) -> Result<(), DatabaseError> {
     let mut left = BUSY;
     let change = || connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
     let mode = loop {
         match change() {
-            // SQLite does not wait here: it reads first, and fears that two readers wait for each other to write.
+            // SQLite does not wait here: it reads first, and two readers that wait for each other to write would
+            // deadlock.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && !left.is_zero() => {
                 std::thread::sleep(AGAIN);
                 left = left.saturating_sub(AGAIN);
@@ -174,14 +175,14 @@ fn load_applied(connection: &Connection) -> Result<Option<Vec<AppliedMigration>>
 }
 
 fn migrate_all(connection: &mut Connection, now_us: i64) -> Result<(), DatabaseError> {
-    // A migration may rebuild a table that others refer to; what it leaves behind is checked instead.
+    // A migration may rebuild a table that others refer to. Dangling rows are checked afterwards instead.
     connection.pragma_update(None, "foreign_keys", false).map_err(|error| to_database_error(&error))?;
     while migrate_one(connection, now_us)? {}
     Ok(())
 }
 
-/// Applies the next migration; false when there is none left. Several processes may do this at once: who comes
-/// second waits for the lock and then finds the work done.
+/// Applies the next migration. Returns `false` when there is none left. Several processes may do this at the same
+/// time: the second one waits for the lock and then finds the work done.
 fn migrate_one(connection: &mut Connection, now_us: i64) -> Result<bool, DatabaseError> {
     if let Some(applied) = load_applied(connection)?
         && migrate::pending(&applied, Migration::sqlite_text)?.is_empty()
@@ -207,7 +208,7 @@ fn migrate_one(connection: &mut Connection, now_us: i64) -> Result<bool, Databas
     Ok(true)
 }
 
-/// Applies a migration and notes it. Gives a sentence when rows then refer to others that are not there.
+/// Applies a migration and records it. Returns a sentence when rows then refer to missing rows.
 fn run_migration_sql(
     connection: &Connection,
     migration: &Migration,
@@ -234,7 +235,7 @@ fn open_error(path: &Path, error: &rusqlite::Error) -> DatabaseError {
     add_path(path, DatabaseError::Failed(format!("{error} (its folder must be writable as well)")))
 }
 
-/// The same error with the file that it is about.
+/// The same error with the path of the file.
 fn add_path(path: &Path, error: DatabaseError) -> DatabaseError {
     let path = path.display();
     match error {

@@ -1,13 +1,13 @@
-//! What PostgreSQL can by itself, for SQLite.
+//! SQL functions that PostgreSQL has and SQLite does not.
 
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 use sha2::{Digest, Sha256};
 
-/// Adds them to a connection that writes.
+/// Registers the functions on a connection that writes.
 ///
-/// `audit_link(previous, sequence, content)` is SHA-256 of its three arguments in a row, the number as eight bytes, the
-/// most significant first. On PostgreSQL the migration `audit_chain` makes the function of that name.
+/// `audit_link(previous, sequence, content)` is the SHA-256 of its three arguments in a row. The number has eight
+/// bytes, big-endian. On PostgreSQL, the migration `audit_chain` creates the function with this name.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("audit_link", 3, flags, |arguments: &Context<'_>| {

@@ -1,4 +1,4 @@
-//! One SQLite file has one server: a lock on a file beside it says so.
+//! A lock file beside an SQLite database, so that only one server serves it.
 
 use crate::database::DatabaseError;
 use crate::database::dump::sibling_path;
@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The right to serve a database, for as long as it lives. The system takes the lock away when the process ends, however it
+/// The right to serve a database, while it lives. The system releases the lock when the process ends, however it
 /// ends; the file stays.
 #[derive(Debug)]
 pub struct ServerLock {
@@ -16,11 +16,11 @@ pub struct ServerLock {
 }
 
 impl ServerLock {
-    /// Takes the right to serve a database. Any number of servers may have one of PostgreSQL.
+    /// Takes the right to serve a database. Any number of servers may serve one PostgreSQL database.
     ///
     /// # Errors
-    /// [`DatabaseError::Failed`] with the path and the process id when another server has it, or when the lock's file
-    /// cannot be made.
+    /// [`DatabaseError::Failed`] with the path and the process id when another server has the lock, or when the lock
+    /// file cannot be created.
     pub fn take(url: &str) -> Result<ServerLock, DatabaseError> {
         match location::parse(url)? {
             Location::Sqlite(path) => lock_file(&path).map(|file| ServerLock { _file: Some(file) }),
@@ -50,7 +50,7 @@ fn lock_file(path: &Path) -> Result<File, DatabaseError> {
     Ok(file)
 }
 
-/// The path without symbolic links: two names of one file have one lock.
+/// The path without symbolic links, so that two names of one file share a lock.
 fn resolve_links(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

@@ -1,7 +1,7 @@
 //! The embedded database: one writer thread, several reader threads, one file.
 //!
-//! Nothing here blocks the asynchronous runtime and nothing uses `spawn_blocking` for a request: that was
-//! measured to cost a third of the reads (design, section 6).
+//! Nothing here blocks the asynchronous runtime, and no request uses `spawn_blocking`: that cost a third of the reads
+//! in a measurement (design, section 6).
 
 pub(super) mod dump;
 mod file;
@@ -47,7 +47,7 @@ impl Sqlite {
         now_us: i64,
     ) -> Result<Self, DatabaseError> {
         let path = path.to_owned();
-        // Opening may create, migrate and recover a file, which takes as long as it takes; it happens once.
+        // Opening may create, migrate and recover a file, which may take long. It happens once.
         tokio::task::spawn_blocking(move || Self::open_blocking(&path, mode, readers, now_us))
             .await
             .map_err(|error| DatabaseError::Failed(format!("opening the database: {error}")))?
@@ -74,7 +74,7 @@ impl Sqlite {
         &self.inner.lanes
     }
 
-    /// Reads all statements at one moment.
+    /// Reads all statements in one snapshot.
     pub(super) async fn read(
         &self,
         lane: Lane,
@@ -116,8 +116,8 @@ impl Sqlite {
     }
 
     pub(super) async fn close(&self) {
-        // The writer goes last: the last connection to go empties the write-ahead log into the file, and a
-        // reader could not.
+        // The writer closes last: the last connection moves the write-ahead log into the file, and a reader could
+        // not.
         self.inner.keys.close().await;
         self.inner.scans.close().await;
         self.inner.writer.close().await;
@@ -125,12 +125,12 @@ impl Sqlite {
     }
 }
 
-/// Gives every parameter of a prepared statement its value, by the number in its name.
+/// Binds every parameter of a prepared statement by the number in its name.
 ///
 /// SQLite numbers `$1`, `$2`, … by first appearance: in `… $2 … $1` the parameter at position 1 is called `$2`.
 ///
 /// # Errors
-/// When the statement does not use exactly `$1` to `$n` for `n` values, which PostgreSQL would refuse too.
+/// When the statement does not use exactly `$1` to `$n` for `n` values. PostgreSQL would refuse it too.
 pub(super) fn bind(statement: &mut rusqlite::Statement<'_>, values: &[Value]) -> Result<(), DatabaseError> {
     if statement.parameter_count() != values.len() {
         return Err(DatabaseError::Failed(format!(
@@ -148,7 +148,7 @@ pub(super) fn bind(statement: &mut rusqlite::Statement<'_>, values: &[Value]) ->
                 DatabaseError::Failed("parameters must be called $1, $2, … without a gap".into())
             })?;
         if matches!(value, Value::Text(text) if text.contains('\0')) {
-            return Err(DatabaseError::Failed("text with the character NUL cannot be kept".into()));
+            return Err(DatabaseError::Failed("text with the character NUL cannot be stored".into()));
         }
         statement
             .raw_bind_parameter(position, BoundValue(value))
@@ -171,7 +171,7 @@ impl rusqlite::ToSql for BoundValue<'_> {
     }
 }
 
-/// An error of SQLite, for the log. Its texts name tables and columns, never values.
+/// Converts an error of SQLite, for the log. Its texts name tables and columns, never values.
 pub(super) fn to_database_error(error: &rusqlite::Error) -> DatabaseError {
     let text = format!("sqlite: {error}");
     match error.sqlite_error_code() {

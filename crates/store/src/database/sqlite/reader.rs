@@ -1,4 +1,4 @@
-//! Reader threads: long-lived, each with a connection and its prepared statements. Each lane has threads of its own.
+//! Reader threads. Each has a connection with prepared statements. Each lane has its own threads.
 
 use super::file::open_reader;
 use super::{bind, to_database_error};
@@ -13,17 +13,17 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// How many steps SQLite takes between two looks at whether anybody still waits for the answer: some 50 µs.
+/// Number of steps that SQLite takes between two checks whether anybody still waits for the result: some 50 µs.
 const STEPS: i32 = 2_000;
-/// How many of those looks a brief question gets: some milliseconds.
+/// Number of those checks until a brief read is ended: some milliseconds.
 const BRIEF: u32 = 100;
 
-/// Questions about one state of the database, and who waits for the answers.
+/// Statements to read in one snapshot, and the channel for the result.
 struct ReadJob {
     statements: Vec<Statement>,
-    /// After how many looks it is given up.
+    /// The number of checks after which it is ended.
     budget: Option<u32>,
-    /// Set when nobody waits for the answer any more.
+    /// Set when nobody waits for the result any more.
     gone: Arc<AtomicBool>,
     reply: oneshot::Sender<ReadResult>,
 }
@@ -31,7 +31,7 @@ struct ReadJob {
 /// The rows of each statement.
 type ReadResult = Result<Vec<Vec<Row>>, DatabaseError>;
 
-/// Says, when it is dropped, that nobody waits any more: the reader then ends the question.
+/// Dropped when the caller stops waiting; the reader then ends the read.
 struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
@@ -40,13 +40,13 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// The questions that wait. Of std, because the readers are threads and the askers are tasks, which never wait
-/// here: they hold the lock for one push.
+/// The waiting reads. It uses types of std because the readers are threads. Tasks never block here: they hold the
+/// lock for one push.
 #[derive(Default)]
 struct ReadQueue {
     state: Mutex<ReadQueueState>,
     arrived: Condvar,
-    /// Set when the database is closed: what is read then ends.
+    /// Set when the database is closed: running reads then end.
     ending: Arc<AtomicBool>,
 }
 
@@ -72,7 +72,7 @@ impl ReadQueue {
         Ok(())
     }
 
-    /// Waits for the next job; `None` when the queue is closed and empty.
+    /// Waits for the next read; `None` when the queue is closed and empty.
     fn pop(&self) -> Option<ReadJob> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self
@@ -112,7 +112,7 @@ impl SqliteReaders {
                 .name(format!("sqlite-{name}-{number}"))
                 .spawn(move || {
                     serve(&mut connection, &queue);
-                    // The file is let go of before the end is told.
+                    // The file is closed before the end is reported.
                     drop(connection);
                     drop(guard);
                 })
@@ -121,12 +121,12 @@ impl SqliteReaders {
         Ok(readers)
     }
 
-    /// Reads all statements at one moment. When the caller stops waiting, the reading ends.
+    /// Reads all statements in one snapshot. The read ends when the caller stops waiting.
     pub(super) async fn read(&self, statements: Vec<Statement>, brief: bool) -> ReadResult {
         self.ask(statements, brief.then_some(BRIEF), false).await
     }
 
-    /// Asks whether a reader answers, before all questions that wait.
+    /// Checks that a reader answers, before all waiting reads.
     pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
         let one = Statement { sql: "SELECT 1", values: Vec::new(), exactly_one: false };
         self.ask(vec![one], None, true).await.map(drop)
@@ -165,15 +165,15 @@ fn serve(connection: &mut Connection, queue: &ReadQueue) {
             Ok(()) => answer(connection, &statements),
             Err(error) => Err(to_database_error(&error)),
         };
-        // A send can only fail when nobody waits for the answer any more.
+        // A send can only fail when nobody waits for the result any more.
         drop(reply.send(answers));
     }
 }
 
 fn answer(connection: &Connection, statements: &[Statement]) -> ReadResult {
-    // One statement sees one moment by itself.
+    // A single statement has its own snapshot.
     let snapshot = (statements.len() > 1).then(|| connection.unchecked_transaction()).transpose();
-    // Ends by rolling back when it is dropped, which for a reader is the same as a commit.
+    // Rolls back when it is dropped, which for a reader is the same as a commit.
     let _snapshot = snapshot.map_err(|error| to_database_error(&error))?;
     statements.iter().map(|statement| query(connection, statement.sql, &statement.values)).collect()
 }
@@ -205,7 +205,7 @@ fn cell(row: &rusqlite::Row<'_>, column: usize) -> Result<Value, DatabaseError> 
         ValueRef::Text(bytes) => String::from_utf8(bytes.to_vec())
             .map(Value::Text)
             .map_err(|_| DatabaseError::Failed(format!("column {column} is not UTF-8"))),
-        // Ids are the most frequent blobs, and as an id they take no allocation.
+        // Most blobs are ids, and an id needs no allocation.
         ValueRef::Blob(bytes) if bytes.len() == 16 => {
             Ok(Uuid::from_slice(bytes).map_or_else(|_| Value::Bytes(bytes.to_vec()), Value::Id))
         }

@@ -1,7 +1,7 @@
-//! The writer thread: takes all waiting batches and commits them together.
+//! The writer thread: commits all waiting batches together.
 //!
-//! A durable commit costs milliseconds, whatever is in it. While one is under way the next batches gather, so
-//! that the more callers there are, the larger the groups become.
+//! A durable commit costs milliseconds, whatever its size. While one is running, further batches gather. So groups
+//! grow with the number of callers.
 
 use super::{bind, to_database_error};
 use crate::database::counts::{WriteCounters, WriteCounts};
@@ -15,20 +15,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// Batches in one transaction, at most.
+/// Maximum number of batches in one transaction.
 const GROUP: usize = 256;
-/// Batches that may wait, at most; who comes then waits to be let in.
+/// Maximum number of waiting batches; further callers wait until there is room.
 const WAITING: usize = 4096;
-/// How often an idle writer looks whether another process wrote.
+/// How often an idle writer checks whether another process wrote.
 const LOOK: Duration = Duration::from_millis(200);
 
 type BatchResult = Result<(), DatabaseError>;
 
-/// A batch and who waits for its outcome.
+/// A batch, and the channel for its outcome.
 struct SqliteWriteRequest {
     batch: Batch,
     reply: oneshot::Sender<BatchResult>,
-    /// Its place in the queue, given back when it leaves.
+    /// Its place in the queue, freed when it leaves.
     _place: OwnedSemaphorePermit,
 }
 
@@ -77,7 +77,7 @@ impl SqliteWriter {
         orders.as_ref().ok_or_else(closed_error)?.send(order).map_err(|_| closed_error())
     }
 
-    /// Lets in no more batches, and waits until those that were let in are done.
+    /// Accepts no more batches, and waits until those accepted are done.
     pub(super) async fn close(&self) {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.places.close();
@@ -89,16 +89,16 @@ fn closed_error() -> DatabaseError {
     DatabaseError::Failed("the database is closed".into())
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct SqliteWriteLoop {
     connection: Connection,
     signals: Signals,
     counts: WriteCounters,
-    /// `data_version` when last looked at. On this connection it changes only by what other processes commit.
+    /// `data_version` at the last check. On this connection, only commits of other processes change it.
     seen: i64,
 }
 
-/// A committed group: what became of each batch, and whether another process wrote before it.
+/// A committed group: the outcome of each batch, and whether another process wrote before it.
 struct CommittedGroup {
     outcomes: Vec<BatchResult>,
     foreign: bool,
@@ -137,12 +137,12 @@ impl SqliteWriteLoop {
             }
         };
         for (order, outcome) in group.into_iter().zip(outcomes) {
-            // Fails only when the caller has gone away.
+            // Fails only when the caller is gone.
             let _ = order.reply.send(outcome);
         }
     }
 
-    /// One transaction for the group. An error means that none of it is known to be kept.
+    /// Writes a group in one transaction. After an error, nobody knows whether any of it was written.
     fn commit(&mut self, group: &[SqliteWriteRequest]) -> Result<CommittedGroup, DatabaseError> {
         self.execute("BEGIN IMMEDIATE")?;
         let version = data_version(&self.connection)?;
@@ -163,7 +163,7 @@ impl SqliteWriteLoop {
             if let DatabaseError::Damaged(what) = error {
                 return Err(DatabaseError::Damaged(what.clone()));
             }
-            // A full disk or a failing one may end the transaction, and the batches before this one with it.
+            // A full or failing disk may end the transaction, and with it the batches before this one.
             if self.connection.is_autocommit() {
                 return Err(DatabaseError::Failed(format!("the transaction was lost: {error}")));
             }
@@ -190,7 +190,7 @@ impl SqliteWriteLoop {
         run().map_err(|error| to_database_error(&error))
     }
 
-    /// After an error: no transaction may be left open, or nothing would be written ever again.
+    /// After an error, no transaction may stay open: nothing could be written ever again.
     fn recover(&self) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.execute("ROLLBACK")
@@ -215,7 +215,9 @@ impl SqliteWriteLoop {
                 self.seen = version;
                 self.signals.wake_all();
             }
-            Err(error) => tracing::error!(error = error.to_string(), "cannot see whether others wrote"),
+            Err(error) => {
+                tracing::error!(error = error.to_string(), "cannot check whether another process wrote")
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Families of keys, and how long and from where keys are good.
+//! Families of keys, and the age, idle time and networks of keys.
 
 use crate::world::{NOW, bytes, organization, system};
 use domain::credential::{Credential, KeyLimits, Secret, SecretHash, Wire};
@@ -8,7 +8,7 @@ use domain::network::Networks;
 use domain::time::{Micros, Span};
 use store::{Attribution, LoginExpectations, OrganizationChoice, Store, System};
 
-/// Whoever calls with a key.
+/// The caller of a key.
 fn with(key: CredentialId) -> System {
     system().attribute_to(Attribution { credential: Some(key), ..Attribution::TENURE })
 }
@@ -23,7 +23,7 @@ async fn keep(store: &Store, by: &System, owner: PrincipalId, networks: &str) ->
     (key.id, secret.hash())
 }
 
-/// A login session that a key opens; gives its id and what its token is checked with.
+/// A login session that a key opens. Returns its id and the hash of its secret.
 async fn opened(store: &Store, owner: PrincipalId, key: CredentialId) -> SessionId {
     let login = Login {
         id: SessionId::new(NOW, u64::from_be_bytes(bytes()[2..].try_into().unwrap())),
@@ -101,14 +101,14 @@ both! {
         let (root, _) = keep(&store, &system(), ana, "").await;
         let (old, old_secret) = keep(&store, &with(root), ana, "").await;
         let (_, child) = keep(&store, &with(old), ana, "").await;
-        // The key renews itself; what it made goes on.
+        // The key renews itself; the keys it made stay.
         let (new, new_secret) = keep(&store, &with(old), ana, "").await;
         for _ in 0..2 {
             store.replace_credential(&system(), old, new, NOW).await.unwrap();
         }
         assert!(!good(&store, &old_secret).await);
         assert!(good(&store, &new_secret).await && good(&store, &child).await);
-        // One that it made renews it: they are each other's family, and that ends.
+        // A key that it made renews it, so each is in the other's family. The recursion ends.
         store.replace_credential(&system(), new, root, NOW).await.unwrap();
         let (ring, ring_secret) = keep(&store, &with(root), ana, "").await;
         store.replace_credential(&system(), root, ring, NOW).await.unwrap();

@@ -1,4 +1,4 @@
-//! Proofs and keys.
+//! Grants and keys.
 
 mod key_families;
 mod people;

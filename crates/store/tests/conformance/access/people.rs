@@ -1,4 +1,4 @@
-//! Who a key stands for, where it acts, and when it is nobody's.
+//! The principal of a key, the organization that it acts in, and when it is refused.
 
 use crate::world::{NOW, key, organization, principal, system};
 use domain::Refusal;
@@ -41,7 +41,7 @@ both! {
         let (id, secret) = key(&store, owner, None, None).await;
         assert_eq!(ask(&store, &secret, OrganizationChoice::ByDefault).await.unwrap().credential(), id);
         store.revoke_credential(&system(), id, NOW).await.unwrap();
-        // Nor does it learn which organizations it could once name.
+        // A deleted principal does not learn which organizations it could once name.
         for chosen in [OrganizationChoice::ByDefault, named(acme), OrganizationChoice::Named(None)] {
             assert!(nobody(&ask(&store, &secret, chosen).await));
         }
@@ -78,12 +78,12 @@ both! {
         assert_eq!(chosen(OrganizationChoice::ByDefault).await.unwrap(), Some(acme));
         assert_eq!(chosen(named(acme)).await.unwrap(), Some(acme));
         assert_eq!(chosen(named(globex)).await.unwrap(), Some(globex));
-        // Foreign, unknown and malformed ones are the same.
+        // Foreign, unknown and malformed organizations look the same.
         let unknown = OrganizationId::new(NOW, [7; 10]);
         for other in [named(initech), named(unknown), named(OrganizationId::ACCOUNT), OrganizationChoice::Named(None)] {
             assert!(not_a_member(&ask(&store, &secret, other).await));
         }
-        // The role is the one in the organization that was chosen.
+        // The role is the one in the chosen organization.
         let caller = ask(&store, &secret, named(globex)).await.unwrap();
         assert!(caller.authorize::<ViewSessions>().is_ok() && caller.authorize::<UseSessions>().is_err());
         assert!(caller.authorize_in_account::<ViewSessions>().is_err());
@@ -108,7 +108,7 @@ both! {
         let (_, other) = organization(&store).await;
         store.set_member(&system().grant(globex), other, Role::Admin, NOW).await.unwrap();
         store.remove_member(&system().grant(globex), owner, NOW).await.unwrap();
-        // The key opened that organization alone, and ended with the membership.
+        // The key was bound to that organization and ended with the membership.
         assert!(matches!(ask(&store, &secret, OrganizationChoice::ByDefault).await, Err(Error::Unauthenticated)));
 
         let admin = principal(&store, Some(AccountRole::Admin)).await;
@@ -143,7 +143,7 @@ both! {
         assert!(not_a_member(&ask(&store, &bound, OrganizationChoice::ByDefault).await));
         let tombstone = store.list_organizations(&system()).await.unwrap();
         assert_eq!(tombstone.iter().find(|known| known.id == acme).unwrap().deleted, Some(NOW));
-        // Its name is free again.
+        // The name is free again.
         let again = Organization {
             id: OrganizationId::new(NOW, crate::world::bytes()),
             name: acme.to_string(),

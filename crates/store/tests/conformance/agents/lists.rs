@@ -1,4 +1,4 @@
-//! Lists of agent sessions: what the store says of a filter is what [`SessionFilter::matches`] says of each session.
+//! Lists of agent sessions: the store selects the sessions for which [`SessionFilter::matches`] is true.
 
 use crate::agents::world::{act, create, given};
 use crate::world::{NOW, organization, system, viewer};
@@ -21,7 +21,7 @@ const NAMES: [&str; 4] = ["first", "second", "third", "x'y"];
 const TITLES: [&str; 6] = ["Fix THE bug", "100% done", "under_score", "back\\slash", "ÜBER", "plain"];
 const SEARCHES: [&str; 10] = ["the BUG", "0%", "100", "_", "\\", "über", "%", "hello", "'", ""];
 
-/// How one session is made; every index is taken modulo what there is.
+/// The properties of a session; every index is taken modulo the number of choices.
 #[derive(Debug, Clone)]
 pub struct Made {
     organization: usize,
@@ -85,14 +85,14 @@ fn made() -> impl Strategy<Value = Made> {
         )
 }
 
-/// One thing that a filter may ask for: which, and what of it there is.
+/// One condition of a filter: its kind, and which of the choices.
 type Part = (usize, Vec<Index>);
 
 fn part() -> impl Strategy<Value = Part> {
     (0..18usize, proptest::collection::vec(any::<Index>(), 0..3))
 }
 
-/// What there is to ask for.
+/// The choices for conditions.
 pub struct World {
     pub organizations: Vec<(OrganizationId, PrincipalId)>,
     /// In the order of the account's list.
@@ -108,7 +108,7 @@ fn agent(number: u128) -> AgentId {
 }
 
 impl World {
-    /// Makes sessions; the third organization is deleted afterwards.
+    /// Creates sessions. The third organization is deleted afterwards.
     pub async fn make(store: &Store, plan: &[Made]) -> World {
         let mut organizations = Vec::new();
         for _ in 0..3 {
@@ -144,7 +144,7 @@ impl World {
         new.category = made.category.map(|pick| CATEGORIES[pick].to_owned());
         let parent = made.parent.filter(|_| !sessions.is_empty()).map(|at| at.get(sessions));
         new.parent = parent.filter(|parent| parent.organization == organization).map(|parent| parent.id);
-        // Some at the same moment, also in several organizations.
+        // Some have the same time, also in several organizations.
         let at = NOW + Span::seconds(number / 4);
         let session = create(store, organization, new, made.text.then_some("hello"), at).await;
         let later = at + Span::seconds(made.at);
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// Adds a part to a filter.
+    /// Adds a condition to a filter.
     fn ask(&self, filter: &mut SessionFilter, part: &Part) {
         let (what, picks) = (part.0, &part.1);
         let pick = |count: usize| picks.iter().map(|pick| pick.index(count)).collect::<Vec<_>>();
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// What a list should have, in order.
+    /// The sessions that a list must have, in order.
     fn expected(&self, filter: &SessionFilter, organization: Option<OrganizationId>) -> Vec<AgentSession> {
         let deleted = self.organizations[2].0;
         let seen = |session: &&AgentSession| match organization {
@@ -284,7 +284,7 @@ async fn compare(
     }
 }
 
-/// Sessions, and filters of no, one and two parts, the same in every run.
+/// Sessions, and filters of no, one and two conditions, the same in every run.
 fn plan(sessions: usize) -> (Vec<Made>, Vec<Vec<Part>>) {
     let mut runner = TestRunner::deterministic();
     let mut some = |count| proptest::collection::vec(made(), count).new_tree(&mut runner).unwrap().current();
@@ -305,7 +305,7 @@ fn plan(sessions: usize) -> (Vec<Made>, Vec<Vec<Part>>) {
     (sessions, filters)
 }
 
-/// Every filter and every pair of filters over so many sessions.
+/// Every filter and every pair of filters over this many sessions.
 pub async fn every_filter(store: &Store, sessions: usize, limit: u32) {
     let (sessions, filters) = plan(sessions);
     let world = World::make(store, &sessions).await;

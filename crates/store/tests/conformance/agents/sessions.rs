@@ -1,4 +1,4 @@
-//! Agents and their sessions, as the store keeps them.
+//! Agents and their sessions in the store.
 
 use crate::agents::world::{act, claim, create, finish, given, message, moment, report, texts};
 use crate::world::{NOW, bytes, organization, system, user, viewer};
@@ -62,7 +62,7 @@ both! {
             let found = store.list_agents(&viewer(acme), Some(search), 0, 10).await.unwrap();
             assert_eq!((found.total, found.items.len()), (count, count as usize), "{search}");
         }
-        // A change on what has changed meanwhile is not kept, though the clock stands still.
+        // A change of an outdated session is refused, even when the clock stands still.
         let renamed = Agent { name: "author".into(), ..old.clone() };
         let kept = store.update_agent(&user(acme), &old, &renamed).await.unwrap();
         assert_eq!(store.load_agent(&viewer(acme), old.id).await.unwrap(), kept);
@@ -116,7 +116,7 @@ both! {
         assert_eq!((texts(&said.items), said.total, said.more), (vec!["yes\0"], 3, false));
         assert_eq!(said.items[0].source, Source::Agent);
         assert_eq!(store.load_message(&user(acme), session.id, 3).await.unwrap(), said.items[0]);
-        // Nobody else finds it, and a wrong tail is another session.
+        // Another organization does not find it, and a wrong tail is another session.
         let other = SessionId::new(session.id.created(), session.id.tail() ^ 1);
         for (organization, id) in [(globex, session.id), (acme, other)] {
             let viewer = viewer(organization);
@@ -143,7 +143,7 @@ both! {
         assert!(matches!(store.delete_agent_session(&user(acme), &old, NOW).await, Err(Error::Stale)));
         assert_eq!(store.load_agent_session(&viewer(acme), old.id).await.unwrap(), new);
         assert_eq!(texts(&store.list_messages(&viewer(acme), old.id, 0, 9).await.unwrap().items), ["one", "two"]);
-        // Sixteen at once on the same session: one after the other, and none is lost.
+        // Sixteen changes of one session race: all are applied, one after the other.
         let posts = (0..16).map(|number| {
             let store = &store;
             async move {
@@ -328,7 +328,7 @@ both! {
         assert!(store.list_pinned_sessions(&viewer(acme), &[session.id]).await.unwrap().is_empty());
         let facets = store.load_agent_session_facets(&viewer(acme), &Default::default()).await.unwrap();
         assert_eq!(facets, Default::default());
-        // Nothing takes its place while something of it is left.
+        // No session takes its time while some of its rows are left.
         let other = Store::new(db.open_again().await);
         assert_eq!(create(&other, acme, given(owner), None, NOW).await.id.created(), NOW + Span(1));
         let mut rounds = 0;

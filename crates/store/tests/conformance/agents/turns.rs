@@ -1,4 +1,4 @@
-//! Who works next, who was lost, what was used, and what is remembered beside of sessions.
+//! Claims of turns, expired leases, usage, and what is stored beside sessions.
 
 use crate::agents::world::{act, act_within, claim, create, given, report, spent};
 use crate::world::{NOW, organization, system, user, viewer};
@@ -18,7 +18,7 @@ async fn candidates(store: &Store, agents: Option<&[&str]>, limit: u32) -> Vec<S
     store.list_claim_candidates(&system(), None, agents.as_deref(), limit).await.unwrap()
 }
 
-/// As a worker does: the first candidate is claimed and its organization noted.
+/// Claims the first candidate and records its organization, as a worker does.
 async fn work(store: &Store, now: Micros) -> Option<OrganizationId> {
     let key = candidates(store, None, 1).await.pop()?;
     let session = store.load_agent_session(&viewer(key.organization), key.id).await.unwrap();
@@ -45,7 +45,7 @@ both! {
     async fn the_least_recently_served_organization_is_next_and_in_it_the_oldest(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let mut organizations = Vec::new();
-        // One that asks for much, and two that ask for little.
+        // One organization with many turns, and two with few.
         for count in [6, 2, 1] {
             let (id, owner) = organization(&store).await;
             let mut ids = Vec::new();
@@ -129,10 +129,10 @@ both! {
         assert!(store.list_expired_leases(&system(), due, 9).await.unwrap().is_empty());
         let known = store.load_agent_session(&viewer(acme), session.id).await.unwrap();
         assert_eq!((known.revision, known.turn.as_ref().unwrap().lease), (session.revision, later));
-        // What was decided on the lease as it was before the heartbeat comes too late.
+        // A decision on the lease from before the heartbeat comes too late.
         let lost = act(&store, &session, Command::LoseLease { fence }, due).await;
         assert!(matches!(lost, Err(Error::Stale)), "{lost:?}");
-        // And what has nothing to do with the lease does not move it back.
+        // And a change that has nothing to do with the lease does not move it back.
         let said = Command::Post(crate::agents::world::message(owner, "more"));
         act(&store, &session, said, NOW).await.unwrap();
         let known = store.load_agent_session(&viewer(acme), session.id).await.unwrap();

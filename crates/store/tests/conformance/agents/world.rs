@@ -1,4 +1,4 @@
-//! Agent sessions and shorthands for their tests.
+//! Agent sessions and helpers for their tests.
 
 use crate::world::{NOW, bytes, user};
 use domain::agent::{
@@ -12,7 +12,7 @@ use domain::time::{Micros, Span};
 use serde_json::{Value, json};
 use store::{CycleLimit, Error, NewAgentSession, Store};
 
-/// What a session is created with when nothing else is said.
+/// The default properties of a new session.
 pub fn given(owner: PrincipalId) -> NewSession {
     NewSession {
         owner,
@@ -47,7 +47,7 @@ pub fn message(author: PrincipalId, text: &str) -> NewMessage {
     NewMessage { id, text: text.into(), parts: Value::Null.into(), author, attachments: vec![] }
 }
 
-/// A new session; with a first message when there is one.
+/// A new session, with a first message if one is given.
 pub async fn create(
     store: &Store,
     organization: OrganizationId,
@@ -69,7 +69,7 @@ pub async fn create(
     store.create_agent_session(&granted, at, random_tail(bytes()), birth).await.unwrap()
 }
 
-/// Decides and applies once.
+/// Decides a command and applies it once.
 pub async fn act(
     store: &Store,
     session: &AgentSession,
@@ -79,7 +79,7 @@ pub async fn act(
     act_within(store, session, command, now, None).await
 }
 
-/// The like under a limit of the cycle.
+/// Decides a command and applies it once, under a limit of the cycle.
 pub async fn act_within(
     store: &Store,
     session: &AgentSession,

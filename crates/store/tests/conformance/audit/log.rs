@@ -1,4 +1,4 @@
-//! The audit log: written with what it tells of, never changed, and found out when it was.
+//! The audit log: entries are written with the change they record, cannot be changed, and a change is detected.
 
 use crate::world::{NOW, bytes, organization, system};
 use domain::agent::Acus;
@@ -16,7 +16,7 @@ use serde_json::json;
 use store::testing::{TestDatabase, raw};
 use store::{ApiKey, Attribution, AuditEntry, AuditProof, BrokenEntry, NewAuditEntry, NewPassword, Store};
 
-/// Takes away what keeps lines as they are, as somebody does who has the database itself.
+/// Removes the triggers that protect entries, as someone with access to the database could.
 async fn disarm(db: &TestDatabase) {
     let sql = match db.kind() {
         "sqlite" => {
@@ -50,7 +50,7 @@ async fn lines(store: &Store) -> Vec<AuditEntry> {
     lines
 }
 
-/// What lines say, one under the other.
+/// The content of entries, one per line.
 fn told(lines: &[AuditEntry]) -> String {
     let told = lines.iter().map(|AuditEntry { line, .. }| {
         let was = line.was.as_ref().map(|was| format!(" instead of {was}")).unwrap_or_default();
@@ -63,7 +63,7 @@ fn revoked() -> Ending {
     Ending { reason: EndReason::Revoked, actor: None, evidence: "e".into() }
 }
 
-/// What each column can be changed to, in the words of a database.
+/// A changed value for each column, for each database.
 fn changes(kind: &str) -> Vec<String> {
     let (id, hash) = match kind {
         "sqlite" => ("X'0192f3a4000070008000000000000009'", "zeroblob(32)"),
@@ -126,7 +126,7 @@ both! {
             raw(&db.url, restore).await.unwrap();
         }
         assert_eq!(verify(&store).await, Ok(proof));
-        // What was cut off at the end is missed by a checkpoint only, and so is a chain that was made anew.
+        // Only a checkpoint detects entries that were cut off at the end, or a new chain.
         raw(&db.url, "DELETE FROM audit WHERE sequence >= 4").await.unwrap();
         assert_eq!(verify(&store).await.unwrap().lines, 3);
         let against = async |head| store.verify_audit(&system(), None, Some(head)).await.unwrap();
@@ -139,7 +139,7 @@ both! {
         let broken = against(head).await.unwrap_err();
         assert!(broken.sequence == 5 && broken.why.contains("another one"), "{broken:?}");
         assert!(against(store.load_audit_head(&system()).await.unwrap().unwrap()).await.is_ok());
-        // The last lines alone are checked faster, and believe the one before them.
+        // Checking only the last entries is faster, and trusts the entry before them.
         raw(&db.url, "UPDATE audit SET thing = 'x' WHERE sequence = 1").await.unwrap();
         assert_eq!(store.verify_audit(&system(), Some(3), None).await.unwrap().unwrap().lines, 3);
         assert!(store.verify_audit(&system(), Some(6), None).await.unwrap().is_err());
@@ -242,7 +242,7 @@ member.remove {{}} instead of {{\"role\":\"readwrite\"}}
 user.delete {{\"state\":\"deleted\"}} instead of {{\"email\":null,\"name\":\"ci\",\"state\":\"suspended\"}}
 organization.delete {{}}", ci.id, key.id));
         let of_caller = noted.iter().filter(|noted| noted.line.by == by).count();
-        // What was done with the system's own proofs was done at the machine.
+        // Actions with the system's own grants have no principal.
         assert_eq!((of_caller, noted.len()), (12, 14));
         assert_eq!(noted[1].line.organization, Some(id));
         verify(&store).await.unwrap();

@@ -1,4 +1,4 @@
-//! Sealed segments of the audit log: only what is in one may be deleted, and the log goes on after it.
+//! Sealed segments of the audit log: only their entries may be deleted, and the log continues after them.
 
 use crate::world::{NOW, system};
 use domain::time::Span;
@@ -8,7 +8,7 @@ use store::{Attribution, AuditHead, NewAuditEntry, Segment, SegmentEntry, Segmen
 
 const LATER: Span = Span::minutes(24 * 60);
 
-/// Five old lines and three young ones.
+/// Five old entries and three young ones.
 async fn lines(store: &Store) -> Vec<AuditHead> {
     let mut heads = Vec::new();
     for number in 1..=8 {
@@ -39,7 +39,7 @@ both! {
         assert_eq!(store.find_sealable_audit_entry(&system(), NOW + LATER + LATER).await.unwrap(), Some(7), "one line stays");
         assert!(!store.delete_sealed_audit_entries(&system()).await.unwrap());
         assert_eq!(count(db).await, 8);
-        // Nobody seals what is not in the log, with a hole, or all of it.
+        // A segment must be in the log, without a gap, and not the whole log.
         for wrong in [
             segment(1, AuditHead { hash: [1; 32], ..heads[4] }),
             segment(2, heads[4]),
@@ -52,7 +52,7 @@ both! {
         let exported = store.list_audit_segment_entries(&system(), 0, 5, 1000).await.unwrap();
         store.seal_audit(&system(), &segment(1, heads[4]), NOW).await.unwrap();
         assert!(store.seal_audit(&system(), &segment(1, heads[4]), NOW).await.is_err(), "twice");
-        // Sealed, and not dropped yet: the log is whole.
+        // Sealed but not deleted yet: the log is whole.
         assert!(store.verify_audit(&system(), None, None).await.unwrap().is_ok());
         assert!(!store.delete_sealed_audit_entries(&system()).await.unwrap());
         assert_eq!(count(db).await, 4, "three young lines and that of the seal");
@@ -87,7 +87,7 @@ both! {
         let changed: SegmentEntry = serde_json::from_str(&text.replace("admin", "owner")).unwrap();
         assert!(walk(&[exported[0].clone(), changed], None).err().unwrap().why.contains("was changed"));
         assert_eq!(exported[1], serde_json::from_str(&text).unwrap());
-        // And the log goes on.
+        // And the log continues.
         let line = NewAuditEntry::new(Attribution::TENURE, "member.set", 9, json!({}), NOW + LATER);
         store.record_audit_entry(&system(), &line).await.unwrap();
         assert_eq!(verify(None, None).await.unwrap().head.unwrap().sequence, 10);

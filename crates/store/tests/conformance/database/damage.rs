@@ -1,4 +1,4 @@
-//! Damage is found by whoever meets it, and ends all writes.
+//! Checks, reads and writes detect damage, and writes end then.
 
 use std::path::Path;
 use store::database::{Batch, Database, DatabaseError, OpenMode, Statement};
@@ -22,7 +22,7 @@ async fn a_damaged_page_is_found_by_a_check_and_by_a_read_and_nothing_is_written
     database.check().await.unwrap();
     database.close().await;
     destroy_page(path, "messages");
-    // What is damaged is not what is written or read, so nobody notices before somebody looks.
+    // The damaged rows are neither read nor written, so only a check notices.
     let database = Database::open(&place.url, OpenMode::Existing, 0).await.unwrap();
     database.apply(write()).await.unwrap();
     assert_eq!(database.found_damage(), None);
@@ -34,7 +34,7 @@ async fn a_damaged_page_is_found_by_a_check_and_by_a_read_and_nothing_is_written
     assert!(damaged(database.read("SELECT * FROM messages", Vec::new()).await));
     assert!(damaged(database.apply(write()).await), "no write after a read that met damage");
     database.close().await;
-    // A write that meets it.
+    // A write that touches the damage.
     let database = Database::open(&place.url, OpenMode::Existing, 0).await.unwrap();
     let statement = Statement { sql: "DELETE FROM messages", values: Vec::new(), exactly_one: false };
     let batch = Batch { statements: vec![statement], ..Batch::default() };

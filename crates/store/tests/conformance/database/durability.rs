@@ -1,4 +1,4 @@
-//! What was acknowledged is there after whatever happens to the files; nothing is there by halves.
+//! Acknowledged batches survive whatever happens to the files, and no batch is written in part.
 
 use crate::world::{NOW, bytes, system};
 use domain::ids::OrganizationId;
@@ -21,7 +21,7 @@ fn log(path: &Path) -> PathBuf {
     format!("{}-wal", path.display()).into()
 }
 
-/// How many organizations a database has, each with its line in the audit log, which is whole.
+/// The number of organizations in a database, each with its entry in a whole audit log.
 async fn whole(url: &str) -> usize {
     let readers = Readers { sqlite: 1, postgres: 1, ..Readers::default() };
     let database = Database::open_with(url, OpenMode::Migrate, readers, NOW.0).await.unwrap();
@@ -36,7 +36,7 @@ async fn whole(url: &str) -> usize {
     made.len()
 }
 
-/// A database with its log, and how long the log was after each acknowledged batch.
+/// A database with its log, and the length of the log after each acknowledged batch.
 async fn written() -> (Vec<u8>, Vec<u8>, Vec<usize>) {
     let db = fresh_sqlite().await;
     let (store, path) = (Store::new(db.database.clone()), file(&db.url));
@@ -48,7 +48,7 @@ async fn written() -> (Vec<u8>, Vec<u8>, Vec<usize>) {
     (std::fs::read(&path).unwrap(), std::fs::read(log(&path)).unwrap(), lengths)
 }
 
-/// A power cut may leave any beginning of the log, or anything at its end. The tables themselves are in it, too.
+/// A power cut may cut the log at any point, or leave anything at its end. The tables are in the log as well.
 #[tokio::test]
 async fn a_torn_log_has_everything_up_to_the_tear() {
     let (database, logged, lengths) = written().await;
@@ -61,7 +61,7 @@ async fn a_torn_log_has_everything_up_to_the_tear() {
         std::fs::write(&path, &database).unwrap();
         let mut torn = logged[..cut].to_vec();
         match number % 3 {
-            // Blocks that were made but not written are zero.
+            // Blocks that were allocated but not written are zero.
             1 => torn.resize(logged.len(), 0),
             2 if cut < logged.len() => torn.extend(logged[cut..].iter().map(|byte| byte ^ 0x55)),
             _ => {}
@@ -69,13 +69,13 @@ async fn a_torn_log_has_everything_up_to_the_tear() {
         std::fs::write(log(&path), torn).unwrap();
         let acknowledged = lengths.iter().filter(|length| **length <= cut).count();
         let found = whole(&place.url).await;
-        // The log is filled up to a whole sector after a commit: a batch may be there before its last byte is.
+        // The log is filled up to a whole sector after a commit, so a batch may be there before its last byte is.
         let whole = found == acknowledged || found == acknowledged + 1;
         assert!(whole, "{found} of {acknowledged}, cut at {cut} of {}", logged.len());
     }
 }
 
-/// Another process that writes is waited for, and nothing is lost or done twice.
+/// The server waits for another process that writes, and nothing is lost or done twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_writes_is_waited_for() {
     let db: TestDatabase = fresh_sqlite().await;
@@ -86,7 +86,7 @@ async fn whoever_writes_is_waited_for() {
         let store = store.clone();
         async move { store.create_organization(&system(), &new(0)).await }
     });
-    // Reading does not wait.
+    // Reads do not wait.
     for _ in 0..50 {
         assert!(store.list_organizations(&system()).await.unwrap().is_empty());
     }

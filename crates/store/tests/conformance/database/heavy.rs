@@ -1,4 +1,4 @@
-//! Walks and feeds under writers. Long: `.config/nextest.toml` gives tests of this module more time.
+//! Walks and feeds beside writers. These tests are long: `.config/nextest.toml` gives this module more time.
 
 use crate::world::{NOW, change, create, grant, organization, pool, release, request, viewer};
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
@@ -13,20 +13,20 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 const SESSIONS: u32 = 20_000;
-/// Of these, made while the clock stands still.
+/// Created while the clock stands still.
 const AT_ONCE: u32 = 5_000;
 const WRITERS: u32 = 8;
 const WALKS: u64 = 200;
 const WALKERS: u64 = 4;
-/// Lines of the feed that a reader sees while they are written.
+/// Entries of the feed that a reader sees while they are written.
 const LINES: i64 = 6_000;
-/// Pages that are read for each session that is written: the list must not outgrow the walks.
+/// Pages read for each session that is written: the list must not grow faster than the walks read it.
 const PAGES: usize = 4;
 
-/// All that was created, in the order in which the creators were told.
+/// All created sessions, in the order in which their creation was acknowledged.
 type Known = Arc<Mutex<Vec<SessionId>>>;
 
-/// Sessions made with several in flight; the clock stands still in the middle.
+/// Creates sessions, several at a time. The clock stands still in the middle.
 async fn fill(store: &Store, organization: OrganizationId, owner: PrincipalId, known: &Known) {
     let before = (SESSIONS - AT_ONCE) / 2;
     let made = stream::iter(0..SESSIONS).map(|number| async move {
@@ -36,8 +36,8 @@ async fn fill(store: &Store, organization: OrganizationId, owner: PrincipalId, k
     *known.lock().unwrap() = made.buffer_unordered(256).collect().await;
 }
 
-/// Creates sessions and lets them ask and release: one for each permit, until there are no more. Every other one's
-/// clock is an hour behind.
+/// Creates sessions that request and release devices: one for each permit, until there are none left. Every second
+/// creator's clock is an hour behind.
 fn writers(
     store: &Store,
     organization: OrganizationId,
@@ -73,7 +73,7 @@ async fn walk(
     let mut seen = Vec::new();
     let mut before = None;
     for number in 1.. {
-        // A generator of its own (Knuth's constants), so that a walk can be repeated.
+        // A fixed generator (Knuth's constants), so that a walk can be repeated.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let limit = [100, 499, 500][(random >> 33) as usize % 3];
         let page =
@@ -114,7 +114,7 @@ async fn all(store: &Store, organization: OrganizationId) -> Vec<(SessionId, i64
 both! {
     async fn walks_return_what_was_there_exactly_once(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
-        // A second server, which does not remember the times that the first has given out.
+        // A second server, which does not know the times that the first has given out.
         let other = Store::new(db.open_again().await);
         let (acme, owner) = organization(&store).await;
         let known = Known::default();
@@ -142,7 +142,7 @@ both! {
 
     async fn the_feed_is_gapless_and_its_replay_is_the_list(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
-        // A second server on the same database (on SQLite a second process would be one).
+        // A second server on the same database (on SQLite it would be a second process).
         let other = Store::new(db.open_again().await);
         let (acme, owner) = organization(&store).await;
         let (globex, stranger) = organization(&store).await;
@@ -151,7 +151,7 @@ both! {
         for (store, organization, owner) in [(&store, acme, owner), (&other, acme, owner), (&store, globex, stranger)] {
             tasks.extend(writers(store, organization, owner, &permits, &Known::default()));
         }
-        // A reader beside the writers: whatever it sees is in order and without a gap at any moment.
+        // A reader beside the writers: it sees the feed in order and without a gap at any moment.
         let mut position = 0;
         let mut replay = BTreeMap::new();
         while position < LINES {

@@ -1,4 +1,4 @@
-//! The lanes of reads: scans never hold what finds by a key, end in time, and are shared fairly.
+//! The lanes of reads: scans never block reads by key, end in time, and are shared fairly.
 
 use std::time::Duration;
 use store::database::{Database, DatabaseError, OpenMode, Readers, ScanCaller, Statement};
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
-/// Longer than whatever passes takes.
+/// Longer than anything that passes takes.
 const NEVER: Duration = Duration::from_secs(600);
 const PATIENT: Readers = Readers {
     sqlite: 6,
@@ -27,7 +27,7 @@ async fn open(db: &TestDatabase, readers: Readers) -> Database {
     Database::open_with(&db.url, OpenMode::Existing, readers, MADE_US).await.unwrap()
 }
 
-/// A scan that takes long enough for the lane of scans, and then ends.
+/// A scan that is too long for the lane of keys, and then ends.
 fn long(db: &Database) -> Vec<Statement> {
     let sql = match db.kind() {
         "sqlite" => {
@@ -60,7 +60,7 @@ async fn answers(db: &Database) {
     }
 }
 
-/// Waits until PostgreSQL works on no scan that never ends.
+/// Waits until PostgreSQL runs no endless scan.
 async fn none_is_active(db: &Database) {
     if db.kind() == "postgres" {
         let sql =
@@ -78,7 +78,7 @@ both! {
         let db = open(db, PATIENT).await;
         let attack = scans(&db, asker(1, 1), 8);
         answers(&db).await;
-        // Another principal of the same organization waits for its turn, another organization does not.
+        // Another principal of the same organization waits for its turn; another organization does not.
         for _ in 0..5 {
             db.scan(asker(2, 2), long(&db)).await.unwrap();
             answers(&db).await;
@@ -96,7 +96,7 @@ both! {
             let attack = scans(&db, asker(1, 1), 3);
             answers(&db).await;
             drop(attack);
-            // There is one place for scans, which is free again.
+            // There is one place for scans, and it is free again.
             db.scan(asker(1, 1), long(&db)).await.unwrap();
             none_is_active(&db).await;
         }
@@ -152,7 +152,7 @@ both! {
     }
 }
 
-/// Stands between us and PostgreSQL, and can go away and come back.
+/// A proxy before PostgreSQL that can go away and come back.
 struct Door {
     address: std::net::SocketAddr,
     target: String,

@@ -1,11 +1,11 @@
-//! Opening a database: what is made, what is refused, and that no password is told.
+//! Opening a database: what is created and what is refused. No error shows a password.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use store::database::{Database, DatabaseError, OpenMode, SCHEMA_VERSION};
 use store::testing::{empty_postgres, empty_sqlite, fresh_postgres};
 
-/// The sentence that a database was refused with for its schema.
+/// The message with which a database was refused for its schema.
 pub fn schema_error(result: Result<Database, DatabaseError>) -> String {
     match result {
         Err(DatabaseError::Schema(text)) => text,

@@ -1,4 +1,4 @@
-//! The seam itself: that both databases keep the promises of `store::database`.
+//! The interface over both databases: it keeps the promises of `store::database`.
 
 use futures_util::FutureExt;
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ fn add(key: u128, number: i64) -> Statement {
     one(ADD, [id(key).into(), number.into()])
 }
 
-/// A table of our own, so that these tests stand when the schema changes.
+/// A separate table, so that these tests stay when the schema changes.
 async fn table(db: &TestDatabase) {
     let sql = match db.kind() {
         "sqlite" => "CREATE TABLE things (id BLOB PRIMARY KEY, number INTEGER, word TEXT, raw BLOB) STRICT",
@@ -53,7 +53,7 @@ async fn sum_and_count(db: &Database) -> (i64, i64) {
     (rows[0].maybe_int(0).unwrap().unwrap_or(0), rows[0].int(1).unwrap())
 }
 
-/// How long a signal may take, which another server or process gives.
+/// How long a signal from another server or process may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn woken(watch: &mut Watch) {
@@ -63,7 +63,7 @@ async fn woken(watch: &mut Watch) {
     );
 }
 
-/// One's own commits are told before they are answered.
+/// A server signals its own commits before it acknowledges them.
 fn silence(watch: &mut Watch) {
     assert_eq!(watch.wait_for_commit().now_or_never(), None, "no signal was due");
 }
@@ -75,7 +75,7 @@ both! {
         let word = "grüße, 世界 'quoted' \"too\"";
         let full = [id(1).into(), i64::MIN.into(), word.into(), vec![0_u8, 255, 7].into()];
         let null = [id(2).into(), Value::Null, Value::Null, None::<Vec<u8>>.into()];
-        // Bytes of an id's length stay bytes, and empty values are not NULL.
+        // Bytes with the length of an id stay bytes, and empty values are not NULL.
         let edge = [id(3).into(), i64::MAX.into(), "".into(), vec![9_u8; 16].into()];
         let empty = [id(4).into(), 0.into(), "a".into(), Vec::<u8>::new().into()];
         db.apply(batch([full, null, edge, empty].map(|values| one(sql, values)))).await.unwrap();
@@ -193,7 +193,7 @@ both! {
         db.apply(batch([insert(1, 0)])).await.unwrap();
         let tasks: Vec<_> = (0..40).map(|number| {
             let database = db.database.clone();
-            // Every fourth one adds to a row that is not there, after it has added to the one that is.
+            // Every fourth batch adds to a missing row, after it has added to an existing one.
             let other = if number % 4 == 0 { vec![add(1, 1), add(9, 1)] } else { vec![add(1, 1)] };
             tokio::spawn(async move { database.apply(batch(other)).await.is_ok() })
         }).collect();
@@ -205,7 +205,7 @@ both! {
         assert_eq!(sum_and_count(db).await, (30, 1));
     }
 
-    /// A constraint that is checked at the commit refuses the whole group, and the writer goes on.
+    /// A constraint that is checked at the commit refuses the whole group, and the writer continues.
     async fn a_failed_commit_fails_the_group(db: &TestDatabase) {
         table(db).await;
         let sql = match db.kind() {
@@ -308,7 +308,7 @@ both! {
         }
         assert_eq!(sum_and_count(db).await, (1, 1), "and can be read by then");
         match db.kind() {
-            // Of another process is known only that it wrote.
+            // Of another process, only the fact that it wrote is known.
             "sqlite" => woken(&mut outsider).await,
             _ => silence(&mut outsider),
         }
@@ -390,7 +390,7 @@ both! {
     }
 }
 
-/// Several servers that start at the same moment on an empty database: one migrates, the others wait.
+/// Several servers start at the same moment on an empty database: one migrates, the others wait.
 async fn all_start_at_once(url: &str) {
     let opens: Vec<_> = (0..6)
         .map(|_| {
@@ -410,7 +410,7 @@ async fn servers_may_start_at_once_on_sqlite() {
     all_start_at_once(&empty_sqlite().url).await;
 }
 
-/// Another process that has the new file to itself for a moment, as a server that starts at the same time has.
+/// Another process has the new file for itself for a moment, like a server that starts at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_starts_waits_for_one_that_writes() {
     let place = empty_sqlite();
@@ -437,7 +437,7 @@ async fn servers_may_start_at_once_on_postgres() {
     }
 }
 
-/// Rows that no counter protects, taken in opposite orders: PostgreSQL ends one of the two, which is done again.
+/// Rows without a counter, taken in opposite orders: PostgreSQL ends one of the two, and it is retried.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadlocks_are_tried_again() {
     let Some(db) = fresh_postgres().await else { return };
@@ -473,7 +473,7 @@ async fn broken_lines_are_replaced() {
     }
 }
 
-/// Dropping every handle without closing must not leave threads or lines behind that hold on to the database.
+/// Dropping every handle without closing must leave no threads or connections behind.
 #[tokio::test]
 async fn dropped_databases_end_by_themselves() {
     let db = fresh_sqlite().await;

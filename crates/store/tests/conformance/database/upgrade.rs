@@ -1,4 +1,4 @@
-//! What an older program wrote opens, and what a newer one wrote is refused.
+//! A database of an older program opens, and one of a newer program is refused.
 
 use crate::database::opening::schema_error;
 use crate::world::{NOW, organization, system};
@@ -9,7 +9,7 @@ use store::database::{Database, MIGRATIONS, Migration, OpenMode, SCHEMA_VERSION}
 use store::testing::{TestPlace, empty_postgres, empty_sqlite, raw};
 use store::{Attribution, NewAuditEntry, Store};
 
-/// What a database is that the program of a schema wrote.
+/// A database as the program with this schema wrote it.
 fn written_by(version: i64, text: fn(&Migration) -> &'static str) -> String {
     let mut sql = String::from(
         "CREATE TABLE schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
@@ -58,8 +58,8 @@ async fn every_older_schema_opens(place: TestPlace, version: i64, text: fn(&Migr
     }
 }
 
-/// Service users as a program of schema 7 left them: one that another organization took in, one that the command line
-/// made, one that lost its membership, and one of the account that was taken in.
+/// Service users as a program with schema 7 left them: one that another organization added, one that the command line
+/// created, one that lost its membership, and one of the account that an organization added.
 fn before_homes(place: &TestPlace) -> String {
     let id = |number: u32| match place.url.starts_with("sqlite:") {
         true => format!("X'{number:032}'"),

@@ -1,4 +1,4 @@
-//! Files: the quota, and who finds one.
+//! Files: the quota, and who can find one.
 
 use crate::world::{NOW, bytes, organization, system, user};
 use domain::Refusal;

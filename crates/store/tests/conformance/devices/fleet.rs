@@ -1,4 +1,4 @@
-//! Devices: what the wires call them, and hosts that come and go.
+//! Devices: their handles, and hosts that connect and disconnect.
 
 use crate::world::{NOW, change, create, device, grant, host, organization, pool, request, system, viewer};
 use domain::time::Span;
@@ -11,7 +11,7 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
         let (globex, _) = organization(&store).await;
-        // Names that come out alike in a handle, and an organization's host named like the pool's.
+        // Names that become equal in a handle, and an organization's host with the name of the pool's.
         let hosts = [(None, "rack 1"), (None, "rack-1"), (Some(acme), "rack-1"), (Some(globex), "rack 1")];
         for (owner, name) in hosts {
             let (link, _) = host(&store, owner, name).await;
@@ -49,7 +49,7 @@ both! {
         for number in 0..6 {
             links.push(host(&store, Some(acme), &format!("host-{number}")).await.0);
         }
-        // Each host is connected to both servers, and reports to both.
+        // Each host is connected to both servers and reports to both.
         let stores = [&store, &other];
         let reports = (0..12).map(|number| {
             let (store, link) = (stores[number % 2], &links[number / 2]);
@@ -81,7 +81,7 @@ both! {
         let session = change(&store, session, ask, NOW).await.unwrap();
         let session = change(&store, session, grant(hold, device.new, 1), NOW).await.unwrap();
 
-        // An hour on the line without a new report, then the line breaks.
+        // An hour connected without a new report, then the connection breaks.
         let later = NOW + Span::minutes(60);
         let lost_since = async |cutoff| store.list_lost_hosts(&system(), cutoff).await.unwrap();
         store.renew_host_links(&system(), node, &[link.host()], later).await.unwrap();

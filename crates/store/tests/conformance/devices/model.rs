@@ -1,5 +1,4 @@
-//! Random orders of commands against a model in the plainest words: what the store says after each step is
-//! what the model says.
+//! Random orders of commands against a simple model: the store must match the model after each step.
 
 use crate::world::{
     NOW, change, create, device, grant, host, organization, release, request, system, viewer,
@@ -18,7 +17,7 @@ use store::{Error, HostLink, Store};
 
 const DEVICES: usize = 3;
 const ORGANIZATIONS: usize = 2;
-/// Of the first organization; the second has none.
+/// Of the first organization; the second has no limit.
 const LIMIT: u32 = 3;
 
 #[derive(Debug, Clone)]
@@ -29,7 +28,7 @@ enum Step {
     Release(Index),
     End(Index),
     Clean(usize),
-    /// A request that was decided on the session as it was a while ago.
+    /// A request that was decided on an older state of the session.
     Late(Index),
 }
 
@@ -50,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct ModelHold {
     id: HoldId,
     state: HoldState,
-    /// Which device, and the number of the hold.
+    /// The device, and the fencing number of the hold.
     held: Option<(usize, i64)>,
 }
 
@@ -61,7 +60,7 @@ struct ModelSession {
     revision: i64,
     ended: bool,
     holds: Vec<ModelHold>,
-    /// As the store gave it when it was created.
+    /// As the store returned it at its creation.
     first: DeviceSession,
 }
 
@@ -72,7 +71,7 @@ struct ModelDevice {
     cleaning: bool,
 }
 
-/// The model and the part of the store that it is compared with.
+/// The model and the part of the store that is compared with it.
 struct Run<'a> {
     store: &'a Store,
     organizations: Vec<(OrganizationId, PrincipalId)>,
@@ -106,7 +105,7 @@ impl<'a> Run<'a> {
         self.store.load_device_session(&granted, id).await.unwrap()
     }
 
-    /// Load, decide, apply.
+    /// Loads, decides and applies.
     async fn command(&self, session: usize, command: Command) -> Result<DeviceSession, Error> {
         change(self.store, self.load(session).await, command, NOW + Span(self.steps)).await
     }
@@ -128,7 +127,7 @@ impl<'a> Run<'a> {
 
     async fn create(&mut self, organization: usize) {
         let (id, owner) = self.organizations[organization];
-        // The clock stands still every other time.
+        // The clock stands still every second time.
         let first = create(self.store, id, owner, NOW + Span(self.steps / 2)).await;
         let new =
             ModelSession { id: first.id, organization, revision: 1, ended: false, holds: vec![], first };
@@ -215,7 +214,7 @@ impl<'a> Run<'a> {
         self.devices[number].cleaning = false;
     }
 
-    /// On a session that has changed since, nothing may be written.
+    /// Nothing may be written to a session that has changed since.
     async fn late(&mut self, session: usize) {
         let first = self.sessions[session].first.clone();
         if self.sessions[session].revision == first.revision {
@@ -242,7 +241,7 @@ impl<'a> Run<'a> {
         assert_eq!(waiting, self.holds_in_order(|_, hold| hold.state == HoldState::Pending));
     }
 
-    /// Of the requests in the order of their commits, those that `keep` says.
+    /// The requests for which `keep` is true, in the order of their commits.
     fn holds_in_order(&self, keep: impl Fn(&ModelSession, &ModelHold) -> bool) -> Vec<HoldId> {
         let found = self.asked.iter().filter(|(session, id)| {
             let session = &self.sessions[*session];

@@ -1,4 +1,4 @@
-//! Device sessions, their holds and the feed, as the store keeps them.
+//! Device sessions, their holds and the change feed in the store.
 
 use crate::world::{
     NOW, bytes, change, create, device, grant, host, organization, pool, release, request, system, user,
@@ -103,7 +103,7 @@ both! {
         assert!(store.list_changes(&viewer(globex), 0, 10).await.unwrap().lines.is_empty());
         assert_eq!(store.count_used_bytes(&user(globex)).await.unwrap(), 0);
         assert!(store.list_session_revisions(&viewer(globex), Kind::Device, 10).await.unwrap().is_empty());
-        // Of devices, each sees its own and the pool's.
+        // Each organization sees its own devices and the pool's.
         let (link, _) = host(&store, Some(acme), "rack").await;
         store.report_devices(&link, &[device("private")], NOW).await.unwrap();
         pool(&store, 1).await;
@@ -170,7 +170,7 @@ both! {
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
         assert_eq!(outcomes.iter().filter(|outcome| limited(outcome)).count(), 13);
         assert_eq!(store.list_open_holds(&viewer(acme)).await.unwrap().len(), 3);
-        // Others are not limited by it, and what is released makes room.
+        // Other organizations are not limited, and a released hold makes room.
         let session = create(&store, globex, stranger, NOW).await;
         change(&store, session, request().1, NOW).await.unwrap();
         let won = outcomes.into_iter().flatten().next().unwrap();
@@ -223,7 +223,7 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         join_all((0..200).map(|_| create(&store, acme, owner, NOW))).await;
-        // Something later, behind a free microsecond, is not a part of the run.
+        // A later time, after a free microsecond, is not part of the run.
         create(&store, acme, owner, NOW + Span(201)).await;
         let again = Store::new(db.open_again().await);
         let back = create(&again, acme, owner, NOW + Span(50)).await.id.created().0 - NOW.0;

@@ -1,4 +1,4 @@
-//! What time does: holds, requests and sessions that are due, and lines of the feed that are no longer kept.
+//! Effects of time: due holds, requests and sessions, and old entries of the feed.
 
 use crate::world::{
     NOW, bytes, change, create, grant, organization, pool, principal, release, request, system, viewer,
@@ -41,7 +41,7 @@ both! {
         };
         assert_eq!(due(LATER).await, all);
 
-        // A use puts it off, is no new revision, and does not go back.
+        // A use extends it, does not change the revision, and does not go back.
         store.record_hold_use(&system(), crate::world::key_of(&using), held, LATER).await.unwrap();
         store.record_hold_use(&system(), crate::world::key_of(&using), held, NOW).await.unwrap();
         assert_eq!(due(LATER).await.idle, []);

@@ -1,4 +1,4 @@
-//! People and those below them, their keys, what is sent to them, and how often a sign-in was tried.
+//! People and their sub users, keys, one-time tokens, and budgets of sign-in attempts.
 
 use crate::world::{NOW, bytes, key, organization, principal, system};
 use domain::Refusal;
@@ -35,7 +35,7 @@ async fn caller(store: &Store, who: PrincipalId) -> Caller {
     store.authenticate_key(&secret.hash(), OrganizationChoice::ByDefault, NOW).await.unwrap()
 }
 
-/// A new sub user; gives its id and number.
+/// A new sub user. Returns the id and the number.
 async fn sub(
     store: &Store,
     organization: OrganizationId,
@@ -113,11 +113,11 @@ both! {
         }
         assert_eq!(people(root).await, set(&[root, child, sibling]));
         assert_eq!(people(admin).await, set(&[root, foreign, child, sibling]));
-        // Verified: the maker sees them, and changes nothing.
+        // Verified: the maker sees them but cannot change them.
         store.set_principal_state(&system(), child, PrincipalState::Active, NOW).await.unwrap();
         expect(child, Ok(Standing::Itself), Ok(Standing::Itself)).await;
         expect(root, Ok(Standing::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
-        // A member elsewhere, whatever the state: nobody is their maker any more.
+        // A member elsewhere, in any state: nobody is their maker any more.
         store.set_member(&system().grant(globex), child, Role::Readwrite, NOW).await.unwrap();
         for state in [PrincipalState::Active, PrincipalState::Suspended] {
             store.set_principal_state(&system(), child, state, NOW).await.unwrap();
@@ -126,7 +126,7 @@ both! {
         assert_eq!(people(root).await, set(&[root, sibling]));
         store.remove_member(&system().grant(globex), child, NOW).await.unwrap();
         expect(root, Ok(Standing::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
-        // A maker who manages no members any more sees none of them.
+        // A maker who no longer manages members sees none of them.
         store.set_member(&system().grant(acme), foreign, Role::Admin, NOW).await.unwrap();
         store.set_member(&system().grant(acme), root, Role::Readonly, NOW).await.unwrap();
         expect(root, not_found(), not_found()).await;
@@ -148,7 +148,7 @@ both! {
         assert_eq!(known().await.as_deref(), Some("hash"), "at home");
         store.set_member(&system().grant(globex), child, Role::Readwrite, NOW).await.unwrap();
         assert_eq!(known().await, None, "elsewhere");
-        // One that they chose themselves counts everywhere.
+        // A password that they chose themselves works everywhere.
         let own = caller(&store, root).await;
         store.remove_member(&system().grant(globex), child, NOW).await.unwrap();
         let maker = store.authorize_over_person(&own, number, Reach::Change, "write:user", "write:sub-user").await.unwrap();
@@ -196,7 +196,7 @@ both! {
         assert_eq!(verified, 1);
         let own = system().grant_person(child);
         assert_eq!(store.load_person(&own).await.unwrap().principal.state, PrincipalState::Active);
-        // One for a password that was remembered, and changed, is no good any more.
+        // A token to reset a password is invalid once the password was changed.
         store.store_one_time_token(&system(), child, "restore", &hash(3), until).await.unwrap();
         store.set_password(&own, &NewPassword { seen: Some("hash"), hash: "other", revokes_keys: false }, None, &ending(), NOW).await.unwrap();
         assert!(nobody(store.restore_password(&system(), &hash(3), "new", &ending(), NOW).await));
@@ -205,7 +205,7 @@ both! {
         assert_eq!(store.load_password_hash(&own).await.unwrap().as_deref(), Some("new"));
         assert!(matches!(store.replace_password_hash(&system(), child, "older", "x").await, Err(Error::Stale)));
         assert_eq!(store.load_password_hash(&own).await.unwrap().as_deref(), Some("new"));
-        // Nor is one of somebody who may not act.
+        // So is a token of a person who may not act.
         store.store_one_time_token(&system(), child, "restore", &hash(5), until).await.unwrap();
         store.set_principal_state(&system(), child, PrincipalState::Suspended, NOW).await.unwrap();
         assert!(nobody(store.restore_password(&system(), &hash(5), "new", &ending(), NOW).await));
@@ -226,7 +226,7 @@ both! {
             let found = store.load_attempts(&system(), &[hash(1), hash(2)], now).await.unwrap();
             (found[0].count, found[1].count)
         };
-        // Of many at once as many as there is room for.
+        // Of many at once, as many as there is room for.
         let tries = (0..16).map(|_| {
             let store = store.clone();
             tokio::spawn(async move {
@@ -281,7 +281,7 @@ both! {
         let caller = store.authenticate_key(&secret.hash(), OrganizationChoice::ByDefault, NOW).await.unwrap();
         assert!(caller.authorize::<ViewSessions>().is_ok() && caller.authorize::<UseSessions>().is_err());
         assert_eq!(caller.scopes(), kept.scopes);
-        // A change expects what it was decided on, and is its owner's.
+        // A change expects the state that it was decided on, and the owner.
         let after = ApiKey { scopes: None, updated: NOW + Span(1), ..kept.clone() };
         assert!(matches!(store.change_api_key(&foreign, &kept, &after, None).await, Err(Error::Stale)));
         store.change_api_key(&own, &kept, &after, None).await.unwrap();

@@ -1,4 +1,4 @@
-//! A service user has one home, which alone looks after it.
+//! A service user has one home, which alone manages it.
 
 use crate::world::{NOW, bytes, host, key, organization, principal, system};
 use domain::Refusal;
@@ -92,7 +92,7 @@ both! {
             (Some(AccountRole::Admin), RoleSource::Groups, Some(AccountRole::Admin)),
             (None, RoleSource::Groups, None),
             (Some(AccountRole::Viewer), RoleSource::Hand, Some(AccountRole::Viewer)),
-            // Groups take and change what groups gave, and nothing else.
+            // Groups create and change only memberships that came from groups.
             (None, RoleSource::Groups, Some(AccountRole::Viewer)),
             (Some(AccountRole::Admin), RoleSource::Groups, Some(AccountRole::Viewer)),
             (None, RoleSource::Hand, None),
@@ -100,7 +100,8 @@ both! {
             set(ana, wanted, given).await.unwrap();
             assert_eq!(role().await, expected, "{wanted:?} {given:?}");
         }
-        // Where she acts by default she is what her membership says; the account's right is for who names the place.
+        // In her default organization her membership decides; her role in the account counts where a request names
+        // the organization.
         set(ana, Some(AccountRole::Admin), RoleSource::Hand).await.unwrap();
         let (_, secret) = key(&store, ana, None, None).await;
         let by_default = store.authenticate_key(&secret.hash(), OrganizationChoice::ByDefault, NOW).await.unwrap();
@@ -123,7 +124,7 @@ both! {
         assert_eq!(account.organization(), None);
         assert_eq!(account.authorize::<ViewSessions>().unwrap_err(), Refusal::NoOrganization);
         assert!(account.authorize_in_account::<ManageOrganizations>().is_ok());
-        // Whoever put a row there by hand, or with an older program, points it nowhere.
+        // A row that was added by hand, or by an older program, gives no default organization.
         let place = acme.0.simple();
         let (place, who) = match db.url.starts_with("sqlite:") {
             true => (format!("X'{place}'"), format!("X'{}'", robot.0.simple())),

@@ -1,4 +1,4 @@
-//! Who comes by an issuer, and the memberships that groups give.
+//! Identities at an issuer, and memberships from groups.
 
 use crate::world::{NOW, bytes, organization, system};
 use domain::federation::Change;
@@ -47,7 +47,7 @@ fn member(organization: OrganizationId, role: Role) -> Membership {
     Membership { organization, role }
 }
 
-/// The role in an organization, and whether groups gave it.
+/// The role in an organization, and whether it came from groups.
 async fn role(store: &Store, person: PrincipalId, organization: OrganizationId) -> Option<(Role, bool)> {
     let held = store.list_memberships(&system(), person).await.unwrap();
     let found = held.iter().find(|one| one.membership.organization == organization);
@@ -136,7 +136,7 @@ both! {
         assert_eq!((lines[0].line.action.as_str(), &was["role"]), ("member.set", &"admin".into()));
         assert_eq!(lines[0].line.details["by"], "groups");
 
-        // All or none: the second of them is no member.
+        // All or none: in the second organization they are no member.
         let two = [Change::Remove(member(other, Role::Readonly)), Change::Remove(member(acme, Role::Admin))];
         assert!(stale(&apply(&two).await));
         assert_eq!(role(&store, ana, other).await, Some((Role::Readonly, true)));
@@ -154,7 +154,7 @@ both! {
                 store.set_member(&manages(acme), ana, Role::Readwrite, NOW).await.unwrap();
             } else {
                 store.change_role(&manages(acme), ana, Role::Readwrite, NOW).await.unwrap_or_else(|error| {
-                    // Nobody is an admin here but who becomes one.
+                    // There is no admin here except a new one.
                     panic!("{error}")
                 });
             }
@@ -169,7 +169,7 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
         let called = async |text: &str| store.find_organization_by_name(&system(), text).await.unwrap();
-        // Its name is its id with hyphens here; renamed, it is found by both.
+        // Its name is its id with hyphens; after renaming, it is found by both.
         assert_eq!(called(&acme.to_string()).await, Some(acme));
         store.rename_organization(&system(), acme, "Acme & Söhne", NOW).await.unwrap();
         assert_eq!(called("Acme & Söhne").await, Some(acme));

@@ -1,4 +1,4 @@
-//! Invitations: whose they are, and when they are no good any more.
+//! Invitations: who can accept them, and when they stop working.
 
 use crate::world::{NOW, bytes, organization, system};
 use domain::Refusal;
@@ -64,7 +64,7 @@ both! {
         store.create_invitation(&manages(acme), &first).await.unwrap();
         let seen = async || store.list_received_invitations(&own, NOW).await.unwrap().len();
         assert_eq!(seen().await, 1);
-        // Who made it is no admin, is suspended, is one again.
+        // The inviter loses the role admin, is suspended, and is an admin again.
         let (_, other) = organization(&store).await;
         store.set_member(&manages(acme), other, Role::Admin, NOW).await.unwrap();
         store.set_member(&manages(acme), admin, Role::Readwrite, NOW).await.unwrap();
@@ -74,7 +74,7 @@ both! {
         assert!(seen().await == 0 && missing(store.accept_invitation(&own, first.id, NOW).await));
         store.set_principal_state(&system(), admin, PrincipalState::Active, NOW).await.unwrap();
         assert_eq!(seen().await, 1);
-        // Expired, it makes room for another; taken back and rejected ones as well.
+        // An expired invitation makes room for another; so do cancelled and rejected ones.
         let second = new(acme, eve, admin, first.expires);
         store.create_invitation(&manages(acme), &second).await.unwrap();
         store.cancel_invitation(&manages(acme), second.id, second.created).await.unwrap();

@@ -46,7 +46,7 @@ async fn open(store: &Store, login: Login) -> store::Result<Login> {
         .await
 }
 
-/// A session of somebody.
+/// A session of a person.
 pub async fn opened(store: &Store, owner: PrincipalId) -> SessionId {
     open(store, new(owner, NOW)).await.unwrap().id
 }
@@ -67,7 +67,7 @@ async fn ended(store: &Store, login: &Login) -> Option<EndReason> {
     store.load_login(&own, login.id).await.unwrap().ended.map(|(_, ending)| ending.reason)
 }
 
-/// What the feed of the people says, and that it is what their sessions are.
+/// The change feed of login sessions; checks that it matches the sessions.
 async fn feed(store: &Store) -> Vec<(SessionId, i64, What)> {
     let view = system().grant::<ViewSessions>(OrganizationId::PEOPLE);
     let feed = store.list_changes(&view, 0, 1000).await.unwrap();
@@ -83,7 +83,7 @@ async fn feed(store: &Store) -> Vec<(SessionId, i64, What)> {
     feed.lines.into_iter().map(|line| (line.session.id, line.revision, line.what)).collect()
 }
 
-/// The first password of somebody.
+/// The first password of a person.
 fn password(hash: &str) -> NewPassword<'_> {
     NewPassword { seen: None, hash, revokes_keys: false }
 }
@@ -101,10 +101,10 @@ both! {
         let own = caller.authorize_self("read:user").unwrap();
         assert_eq!(store.load_login(&own, kept.id).await.unwrap(), kept);
         assert_eq!(store.list_logins(&own, NOW).await.unwrap(), vec![kept.clone()]);
-        // Its scopes hold back what its owner may.
+        // Its scopes limit its owner's permissions.
         assert!(caller.authorize::<ViewSessions>().is_ok() && caller.authorize::<UseSessions>().is_err());
         assert!(matches!(caller.authorize_self("write:user"), Err(Refusal::OutOfScope("write:user"))));
-        // The id alone opens nothing, nor does another's secret.
+        // The id alone, or another session's secret, opens nothing.
         for (id, hash) in [
             (kept.id, SecretHash([8; 32])),
             (SessionId::new(NOW, kept.id.tail() ^ 1), HASH),
@@ -123,7 +123,7 @@ both! {
         for _ in 0..20 {
             ids.insert(open(&store, new(owner, NOW)).await.unwrap().id.created());
         }
-        // Another server, which does not know what this one gave out.
+        // Another server, which does not know the times that this one gave out.
         let again = Store::new(db.open_again().await);
         ids.insert(open(&again, new(owner, NOW)).await.unwrap().id.created());
         assert_eq!(ids.len(), 21);
@@ -210,11 +210,11 @@ both! {
         let changed = ending(EndReason::PasswordChanged);
         store.set_password(&own, &password("first"), Some(one.id), &changed, NOW).await.unwrap();
         assert!(good(&store, one.id, NOW).await && !good(&store, two.id, NOW).await);
-        // Who decided on another password decides again.
+        // A change that was decided on another password is refused.
         let stale = store.set_password(&own, &password("second"), None, &changed, NOW).await;
         assert!(matches!(stale, Err(Error::Stale)));
         assert_eq!(store.load_password_hash(&own).await.unwrap().as_deref(), Some("first"));
-        // A sign-in that checked the old password while it was changed does not come in.
+        // A sign-in that checked the old password fails when it changes meanwhile.
         let opening = LoginExpectations { password_hash: Some("older".into()), open: 1, ..LoginExpectations::default() };
         let late = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await;
         assert!(matches!(late, Err(Error::Stale)));
@@ -239,7 +239,7 @@ both! {
             }
         }
         assert_eq!(opened, 1, "all of them had decided on nothing being open");
-        // One gives way in the batch of the next.
+        // The next session ends the oldest in its own batch.
         let first = store.list_open_logins(&system(), owner).await.unwrap();
         let ending = vec![(first[0].id, ending(EndReason::Displaced))];
         let opening = LoginExpectations { open: 1, ending, ..LoginExpectations::default() };
