@@ -1,4 +1,4 @@
-//! One file for each command.
+//! One file or folder for each command.
 
 pub mod admin;
 pub mod backup;
@@ -22,30 +22,30 @@ use crate::error::{CommandError, CommandResult};
 use crate::output::Printer;
 use crate::process;
 
-/// What every command is given.
+/// The options of every command.
 #[derive(Debug)]
 pub struct Context {
     global: Global,
-    /// How to answer.
+    /// Prints to standard output.
     pub printer: Printer,
 }
 
 impl Context {
-    /// The settings of this command: `arguments` are those it takes itself, beside `--database`.
+    /// Loads the settings. `arguments` are the command's own, besides `--database`.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// A setting is unknown or malformed, or the file cannot be read.
     pub fn settings(&self, mut arguments: Vec<(&'static str, String)>) -> CommandResult<Loaded> {
         arguments.extend(self.global.database.clone().map(|database| ("database", database)));
         Ok(Settings::load(&Inputs::of_process(self.global.config.clone(), arguments))?)
     }
 
-    /// The database that was named as an argument.
+    /// The value of `--database`.
     fn database(&self) -> Option<&String> {
         self.global.database.as_ref()
     }
 
-    /// The database of the settings, for an administrator.
+    /// Opens the database for an administrator.
     ///
     /// # Errors
     /// The settings cannot be read, or there is no database.
@@ -54,12 +54,12 @@ impl Context {
     }
 }
 
-/// Does what was asked.
+/// Runs the command.
 ///
 /// # Errors
-/// What the person should read on standard error.
+/// The command failed; the error is to be printed.
 pub fn run(mut cli: Cli) -> CommandResult<()> {
-    // Before there are threads or open files.
+    // Before this process has threads or open files.
     match &mut cli.command {
         CliCommand::Host(arguments) => arguments.key.take()?,
         CliCommand::Worker(arguments) => arguments.key.take()?,
@@ -67,8 +67,8 @@ pub fn run(mut cli: Cli) -> CommandResult<()> {
         _ => {}
     }
     let context = Context { printer: Printer::new(cli.global.json), global: cli.global };
-    // A host and a worker keep their own files in folders of their own (0700); what their commands make for others is not
-    // theirs to close.
+    // A host and a worker keep their own files in private folders (0700). The commands that they start create files
+    // for others, so their mode is left alone.
     if !matches!(cli.command, CliCommand::Host(_) | CliCommand::Worker(_)) {
         process::keep_files_private();
     }
@@ -85,15 +85,11 @@ async fn run_async(context: &Context, command: CliCommand) -> CommandResult<()> 
         CliCommand::Demo(arguments) => demo::run(context, arguments).await,
         CliCommand::Host(arguments) => host::run(context, arguments).await,
         CliCommand::Worker(arguments) => worker::run(context, arguments).await,
-        CliCommand::Org(command) => admin::org::run(context, command).await,
-        CliCommand::User(command) => admin::user::run(context, command).await,
-        CliCommand::Member(command) => admin::member::run(context, command).await,
-        CliCommand::ServiceUser(command) => admin::service_user::run(context, command).await,
-        CliCommand::Key(command) => admin::key::run(context, command).await,
-        CliCommand::LoginSessions(command) => admin::login_sessions::run(context, command).await,
-        CliCommand::MasterKey(command) => admin::master_key::run(context, command).await,
-        CliCommand::Audit(command) => admin::audit::run(context, command).await,
-        CliCommand::Clock(command) => admin::clock::run(context, command).await,
+        CliCommand::Admin(command) => admin::run(context, command).await,
+        CliCommand::FormerName(former) => {
+            former.print_notice();
+            admin::run(context, former.0).await
+        }
         CliCommand::Backup(arguments) => backup::run(context, arguments).await,
         CliCommand::Restore(arguments) => restore::run(context, arguments).await,
         CliCommand::Doctor(arguments) => doctor::run(context, arguments).await,
@@ -110,28 +106,28 @@ fn runtime() -> CommandResult<tokio::runtime::Runtime> {
         .map_err(|error| CommandError::new(format!("cannot start: {error}")))
 }
 
-/// Logs to standard error as the settings say.
+/// Starts logging to standard error as the settings say.
 fn start_logging(settings: &Settings) -> CommandResult<()> {
     server::observe::start_logging(&settings.log, settings.log_format)
         .map_err(|error| CommandError::new(format!("cannot start logging: {error}")))
 }
 
-/// What is cancelled at Ctrl-C or SIGTERM. A second one ends the program at once, for who does not want to wait.
+/// A token that Ctrl-C or SIGTERM cancels. A second signal ends the program at once.
 fn stop_at_signal() -> CommandResult<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let stopping = stop.clone();
     tokio::spawn(async move {
         for _ in 0..2 {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if told.is_cancelled() {
-                end_at_once();
+            if stopping.is_cancelled() {
+                exit_at_once();
             }
-            told.cancel();
+            stopping.cancel();
         }
     });
     Ok(stop)
@@ -139,8 +135,8 @@ fn stop_at_signal() -> CommandResult<CancellationToken> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "asked for twice: nothing that still has to be written is waited for"
+    reason = "the second signal: do not wait for what is still to be written"
 )]
-fn end_at_once() {
+fn exit_at_once() {
     std::process::exit(130)
 }
