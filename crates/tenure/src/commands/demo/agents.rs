@@ -1,5 +1,5 @@
-//! The agents of the demo: what they did in the last 30 days, and what they begin with now. Their worker runs a script
-//! in the place of a model; see `agent.sh`.
+//! The agents of the demo: their sessions of the last 30 days, and those that they start with. Their worker runs a script
+//! instead of a model; see `agent.sh`.
 
 use domain::agent::Agent;
 use domain::ids::{AgentId, OrganizationId, PrincipalId};
@@ -11,13 +11,13 @@ use crate::commands::demo::past::{random_below, random_working_time};
 use crate::commands::demo::story::Story;
 use crate::error::CommandResult;
 
-/// What the demo's worker runs for each message.
+/// The script that the demo's worker runs for each message.
 pub const SCRIPT: &str = include_str!("agent.sh");
 
-/// What the demo's agents are called.
+/// The names of the demo's agents.
 pub const NAMES: [&str; 2] = ["builder (scripted)", "triage (scripted)"];
 
-/// Something that people have agents do.
+/// A task that people give to agents, with the scripted answer.
 struct ScriptedTask {
     title: &'static str,
     category: &'static str,
@@ -85,10 +85,10 @@ const TASKS: [ScriptedTask; 8] = [
     },
 ];
 
-/// Makes the agents of an organization and what they did: `count` sessions by `people`.
+/// Creates the agents of an organization and `count` past sessions, owned by `people`.
 ///
 /// # Errors
-/// Those of the store.
+/// The database refuses.
 pub async fn create_past_sessions(
     admin: &Administration,
     organization: OrganizationId,
@@ -120,10 +120,10 @@ pub async fn create_past_sessions(
     Ok(agents)
 }
 
-/// Sessions that are at work, wait, are finished or fail once the demo's worker has taken them up.
+/// Creates sessions that work, wait, finish or fail once the demo's worker has claimed them.
 ///
 /// # Errors
-/// Those of the store.
+/// The database refuses.
 pub async fn create_current_sessions(
     admin: &Administration,
     organization: OrganizationId,
@@ -163,7 +163,7 @@ fn new_agent(organization: OrganizationId, name: &str) -> Agent {
         id: AgentId::new(now(), random_bytes()),
         name: name.to_owned(),
         display_name: None,
-        description: Some("Answers from a script of the demo: no model is asked.".to_owned()),
+        description: Some("Answers from a script of the demo: no model is used.".to_owned()),
         system_prompt: String::new(),
         model: None,
         tags: vec!["demo".to_owned()],

@@ -1,4 +1,4 @@
-//! Who is in the demo: two organizations, five people, two service users, and their keys.
+//! The demo's two organizations, five people, three service users, and their keys.
 
 use domain::credential::{Credential, Secret, Wire};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -13,51 +13,51 @@ use crate::administration::{Administration, new_principal, now, random_bytes};
 use crate::commands::demo::{agents, past};
 use crate::error::{CommandError, CommandResult};
 
-/// The keys of the demo. The store has only their hashes, so they are kept here, for the second start.
+/// The keys of the demo. The database has only their hashes; a second start reads them from a file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DemoKeys {
-    /// Ana's: readwrite in Acme Mobile.
+    /// Of Ana, readwrite in Acme Mobile.
     pub ana: String,
-    /// Ben's: admin of Acme Mobile.
+    /// Of Ben, admin in Acme Mobile.
     pub ben: String,
-    /// Cleo's: readonly in Acme Mobile.
+    /// Of Cleo, readonly in Acme Mobile.
     pub cleo: String,
-    /// Dora's: readwrite in Globex.
+    /// Of Dora, readwrite in Globex.
     pub dora: String,
-    /// The simulated host's, a service user of Acme Mobile.
+    /// Of the simulated host, a service user of Acme Mobile.
     pub host: String,
-    /// The scripted worker's, a service user of the account.
+    /// Of the scripted worker, a service user of the account.
     pub worker: String,
-    /// The account's viewer's: it sees all organizations.
+    /// Of a service user of the account that sees all organizations.
     pub viewer: String,
 }
 
-/// The file that they are in.
+/// The file of the keys.
 pub struct DemoKeyFile(PathBuf);
 
 impl DemoKeyFile {
-    /// The one in the demo's folder.
+    /// The file in the demo's folder.
     pub fn new(folder: &Path) -> Self {
         Self(folder.join("keys.json"))
     }
 
-    /// The keys of an earlier start.
+    /// Reads the keys of an earlier start; `None` if there was none.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// The file cannot be read, or is malformed.
     pub fn read(&self) -> CommandResult<Option<DemoKeys>> {
         let text = match std::fs::read_to_string(&self.0) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.unusable(&error)),
+            Err(error) => return Err(self.read_error(&error)),
         };
-        serde_json::from_str(&text).map(Some).map_err(|error| self.unusable(&error))
+        serde_json::from_str(&text).map(Some).map_err(|error| self.read_error(&error))
     }
 
-    /// Keeps them where only their owner can read them.
+    /// Writes the keys so that only the owner can read them.
     ///
     /// # Errors
-    /// They cannot be written.
+    /// The file cannot be written.
     pub fn write(&self, keys: &DemoKeys) -> CommandResult<()> {
         if let Some(folder) = self.0.parent() {
             server::private_files::make_folder(folder)?;
@@ -68,16 +68,16 @@ impl DemoKeyFile {
         Ok(())
     }
 
-    fn unusable(&self, error: &dyn std::fmt::Display) -> CommandError {
+    fn read_error(&self, error: &dyn std::fmt::Display) -> CommandError {
         CommandError::new(format!("{} cannot be read: {error}", self.0.display()))
-            .hint("`tenure demo --fresh` begins again")
+            .hint("`tenure demo --fresh` starts over")
     }
 }
 
-/// Makes everybody, and what they did in the last 30 days.
+/// Creates organizations, people and service users, and their sessions of the last 30 days.
 ///
 /// # Errors
-/// Those of the store.
+/// The database refuses.
 pub async fn create_demo_data(admin: &Administration) -> CommandResult<DemoKeys> {
     let acme = admin.create_organization("Acme Mobile").await?.id;
     let globex = admin.create_organization("Globex").await?.id;

@@ -1,4 +1,4 @@
-//! `tenure demo`.
+//! `tenure demo`: a server full of examples.
 
 mod agents;
 mod data;
@@ -20,34 +20,36 @@ use crate::commands::Context;
 use crate::commands::demo::data::DemoKeys;
 use crate::error::{CommandError, CommandResult};
 
-/// Where the demo keeps its data, below the folder it is started in.
+/// The demo's folder, within the current one.
 const FOLDER: &str = "tenure-demo";
 
 /// Arguments of `tenure demo`.
 #[derive(Debug, Args)]
+#[command(mut_arg("files", |files| files.hide_short_help(true)))]
 #[command(after_help = "\
 Examples:
   tenure demo
   tenure demo --fresh --listen 127.0.0.1:8080
 
-Prints the addresses, the keys and commands worth trying. Its data stays in ./tenure-demo until --fresh.")]
+Prints the addresses, the keys and commands worth trying. The data stays in ./tenure-demo until --fresh. `--help-all` shows \
+every setting.")]
 pub struct DemoArgs {
-    /// Delete the data of the demo before and begin again
+    /// Delete the data of the earlier demo first
     #[arg(long)]
     pub fresh: bool,
-    /// Settings given as arguments.
+    /// The settings.
     #[command(flatten)]
     pub settings: SettingArguments,
 }
 
-/// Makes the examples if they are not there, and serves them until to_error to stop.
+/// Creates the examples if they do not exist, and serves them until a signal stops the demo.
 ///
 /// # Errors
-/// The settings do not fit, or the server cannot start.
+/// The settings contradict each other, the database is not the demo's, or the server cannot start.
 pub async fn run(context: &Context, arguments: DemoArgs) -> CommandResult<()> {
     let folder = PathBuf::from(FOLDER);
     let mut given = arguments.settings.0;
-    // What the demo is shown with is not for somebody else's database: only an argument can move it.
+    // The examples do not belong into a real database: only an argument can choose another one, not tenure.toml.
     let own_database = context.database().is_none();
     if own_database {
         given.push(("database", format!("sqlite:{}", folder.join("demo.db").display())));
@@ -74,49 +76,49 @@ pub async fn run(context: &Context, arguments: DemoArgs) -> CommandResult<()> {
     let serving = CancellationToken::new();
     let server = Server::start(settings, serving.clone()).await.map_err(|error| {
         CommandError::new(error.to_string())
-            .hint("is another demo running? `--listen 127.0.0.1:0` takes a free port")
+            .hint("is another demo running? `--listen 127.0.0.1:0` uses a free port")
     })?;
     let admin = Administration::from_store(server.store());
     let made = match keys.read()? {
         Some(keys) => keys,
         None => {
-            refuse_foreign(&admin).await?;
+            refuse_other_database(&admin).await?;
             let made = data::create_demo_data(&admin).await?;
             keys.write(&made)?;
             made
         }
     };
-    let host = tokio::spawn(runner::host::run(host(&server, &made, &folder)?, stop.clone()));
+    let host = tokio::spawn(runner::host::run(host_options(&server, &made, &folder)?, stop.clone()));
     let worker = tokio::spawn(runner::worker::run(
-        worker(&server, &made, &folder),
+        worker_options(&server, &made, &folder),
         Stop { gently: stop.clone(), now: stop.clone() },
     ));
     screen::print_screen(server.base_url(), &made, &admin).await?;
     stop.cancelled().await;
-    // The server last: they still have to tell it what they ended.
-    let ended = tokio::join!(host, worker);
+    // The server stops last: the host and the worker still report what they ended.
+    let (host, worker) = tokio::join!(host, worker);
     serving.cancel();
     server.wait().await;
-    ended.0.map_err(to_error)?.map_err(to_error)?;
-    ended.1.map_err(to_error)?.map_err(to_error)
+    host.map_err(command_error)?.map_err(command_error)?;
+    worker.map_err(command_error)?.map_err(command_error)
 }
 
-/// What ended the host or the worker.
-fn to_error(error: impl std::fmt::Display) -> CommandError {
+/// The error that ended the host or the worker.
+fn command_error(error: impl std::fmt::Display) -> CommandError {
     CommandError::new(error.to_string())
 }
 
-/// The host of the simulated devices.
-fn host(server: &Server, keys: &DemoKeys, folder: &Path) -> CommandResult<HostOptions> {
-    let mut host = HostOptions::new(vec![local(server)], keys.host.clone(), folder.join("host"));
+/// Options of the host of the simulated devices.
+fn host_options(server: &Server, keys: &DemoKeys, folder: &Path) -> CommandResult<HostOptions> {
+    let mut host = HostOptions::new(vec![local_url(server)], keys.host.clone(), folder.join("host"));
     "demo-host".clone_into(&mut host.name);
     host.simulate = vec!["android=4,ios=2".parse().map_err(|_| CommandError::new("the demo's devices"))?];
     Ok(host)
 }
 
-/// The worker of the scripted agents.
-fn worker(server: &Server, keys: &DemoKeys, folder: &Path) -> WorkerOptions {
-    let mut worker = WorkerOptions::new(vec![local(server)], keys.worker.clone(), agents::SCRIPT);
+/// Options of the worker of the scripted agents.
+fn worker_options(server: &Server, keys: &DemoKeys, folder: &Path) -> WorkerOptions {
+    let mut worker = WorkerOptions::new(vec![local_url(server)], keys.worker.clone(), agents::SCRIPT);
     "demo-worker".clone_into(&mut worker.name);
     worker.directory = folder.join("work");
     worker.parallel = 8;
@@ -124,8 +126,8 @@ fn worker(server: &Server, keys: &DemoKeys, folder: &Path) -> WorkerOptions {
     worker
 }
 
-/// Where the host in this process finds the server, whatever its public URL is.
-fn local(server: &Server) -> String {
+/// The URL that reaches the server from this process, whatever its public URL is.
+fn local_url(server: &Server) -> String {
     let mut address = server.address();
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
@@ -133,7 +135,7 @@ fn local(server: &Server) -> String {
     format!("http://{address}")
 }
 
-/// Removes the data of an earlier demo: only what the demo itself made.
+/// Deletes the data of an earlier demo, and nothing else.
 fn delete_demo_data(
     folder: &Path,
     own_database: bool,
@@ -144,7 +146,7 @@ fn delete_demo_data(
         return Err(CommandError::new(format!(
             "--fresh deletes only the demo's own database, not {database}"
         ))
-        .hint("empty that database yourself, or leave --database away"));
+        .hint("empty that database yourself, or omit --database"));
     }
     for name in ["demo.db", "demo.db-wal", "demo.db-shm", "keys.json"] {
         remove(&folder.join(name), |path| std::fs::remove_file(path))?;
@@ -167,11 +169,11 @@ fn remove(path: &Path, how: impl Fn(&Path) -> std::io::Result<()>) -> CommandRes
     }
 }
 
-/// A database with organizations but without the demo's keys beside it is somebody's.
-async fn refuse_foreign(admin: &Administration) -> CommandResult<()> {
+/// Refuses a database that has organizations while the demo's keys are missing: it is not the demo's.
+async fn refuse_other_database(admin: &Administration) -> CommandResult<()> {
     if admin.store.list_organizations(&admin.system).await?.is_empty() {
         return Ok(());
     }
-    Err(CommandError::new("this database has organizations already, and the demo's keys are not here")
-        .hint("`tenure demo --fresh` begins again; another database can be named with --database"))
+    Err(CommandError::new("this database already has organizations, and the demo's keys are missing")
+        .hint("`tenure demo --fresh` starts over; or choose another database with --database"))
 }

@@ -1,4 +1,4 @@
-//! What happened in the demo's organizations before it was started.
+//! Device sessions of the demo's organizations before its start.
 
 use domain::device::{DeviceSession, Filter, HeldDevice, Hold, Offer, Wanted};
 use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId, random_tail};
@@ -10,7 +10,7 @@ use crate::error::CommandResult;
 
 const DAYS: u64 = 30;
 
-/// Name, model, platform, version.
+/// Name, model, platform and version of devices.
 const MODELS: [(&str, &str, &str, &str); 10] = [
     ("Pixel 9", "Pixel 9", "android", "16"),
     ("Pixel 8a", "Pixel 8a", "android", "15"),
@@ -27,7 +27,7 @@ const MODELS: [(&str, &str, &str, &str); 10] = [
 /// Imports `count` sessions of an organization, spread over working hours of the last 30 days.
 ///
 /// # Errors
-/// Those of the store.
+/// The database refuses.
 pub async fn create_device_sessions(
     admin: &Administration,
     organization: OrganizationId,
@@ -37,7 +37,7 @@ pub async fn create_device_sessions(
     let today = now();
     for _ in 0..count {
         let owner = people[random_below(people.len() as u64) as usize];
-        let session = ended_session(organization, owner, random_working_time(today));
+        let session = random_session(organization, owner, random_working_time(today));
         admin.store.import_device_session(&admin.system, session).await?;
     }
     Ok(())
@@ -48,7 +48,7 @@ pub fn random_below(below: u64) -> u64 {
     u64::from_be_bytes(random_bytes()) % below
 }
 
-/// A moment between 8 and 18 o'clock UTC, mostly on a weekday, at least a day ago.
+/// A time between 8 and 18 o'clock UTC, mostly on a weekday, at least one day before `today`.
 pub fn random_working_time(today: Micros) -> Micros {
     const DAY: i64 = 86_400;
     let mut day = today.0 / 1_000_000 / DAY - 1 - random_below(DAYS - 1) as i64;
@@ -60,13 +60,13 @@ pub fn random_working_time(today: Micros) -> Micros {
     Micros((day * DAY + second) * 1_000_000 + random_below(1_000_000) as i64)
 }
 
-fn ended_session(organization: OrganizationId, owner: PrincipalId, created: Micros) -> DeviceSession {
+fn random_session(organization: OrganizationId, owner: PrincipalId, created: Micros) -> DeviceSession {
     let mut session =
         DeviceSession::new(organization, SessionId::new(created, random_tail(random_bytes())), owner);
     let count = [1, 1, 1, 1, 1, 1, 2, 2, 3][random_below(9) as usize];
     let mut at = created + Span::seconds(1);
     for _ in 0..count {
-        let (hold, over) = ended_hold(owner, at);
+        let (hold, over) = random_hold(owner, at);
         session.holds.push(hold);
         session.revision += 3;
         at = over + Span::seconds(random_below(120) as i64 + 1);
@@ -80,7 +80,7 @@ fn ended_session(organization: OrganizationId, owner: PrincipalId, created: Micr
     session
 }
 
-fn ended_hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
+fn random_hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
     let (name, model, platform, version) = MODELS[random_below(MODELS.len() as u64) as usize];
     let filter = Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
     let granted = requested + Span::seconds(random_below(40) as i64);
@@ -105,7 +105,7 @@ fn ended_hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
     let hold = Hold {
         id: HoldId::new(requested, random_bytes()),
         principal: owner,
-        // One filter that is known to be right.
+        // This filter is always valid.
         wanted: Wanted::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),
         requested,
         held: had_device.then_some(held),

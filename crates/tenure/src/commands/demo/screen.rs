@@ -1,4 +1,4 @@
-//! What the demo prints.
+//! The text that the demo prints.
 
 use domain::agent::SessionFilter;
 use domain::page::{PageRequest, Select};
@@ -10,10 +10,10 @@ use crate::commands::demo::data::DemoKeys;
 use crate::error::CommandResult;
 use crate::values::OrgRef;
 
-/// Prints the addresses, the keys and the commands worth trying, ready to paste.
+/// Prints the addresses, the keys and commands to paste.
 ///
 /// # Errors
-/// Those of the store.
+/// The database cannot be read.
 pub async fn print_screen(url: &str, keys: &DemoKeys, admin: &Administration) -> CommandResult<()> {
     let acme = admin.find_organization(&OrgRef::Name("Acme Mobile".to_owned())).await?;
     let granted = admin.system.grant::<ViewSessions>(acme.id);
@@ -28,8 +28,8 @@ pub async fn print_screen(url: &str, keys: &DemoKeys, admin: &Administration) ->
     let DemoKeys { ana, ben, cleo, dora, viewer, .. } = keys;
     println!(
         "\
-Tenure demo: two organizations with 300 past device sessions and 6 simulated devices, and 85 past agent sessions and
-two agents at work. A script answers for the agents: no model is asked.
+Tenure demo: two organizations with 300 past device sessions, 6 simulated devices, 85 past agent sessions and two agents
+at work. A script answers for the agents: no model is used.
 
   Mobile Next           {url}/api/v1/sessions   {websocket}/ws
   Everruns              {url}/v1/sessions
@@ -53,7 +53,7 @@ Ten commands worth trying, in another terminal:
      curl -s -H \"Authorization: Bearer $KEY\" '{url}/api/v1/sessions?limit=5&before={before}'
   3. One session
      curl -s -H \"Authorization: Bearer $KEY\" {url}/api/v1/sessions/{id}
-  4. What has happened, in the order of commits
+  4. Changes in the organization, in the order of commits
      curl -s -H \"Authorization: Bearer $KEY\" '{url}/tenure/v1/changes?limit=3'
   5. The agents' sessions, as Everruns' clients see them
      curl -s -H \"Authorization: Bearer $KEY\" '{url}/v1/sessions?limit=5'
@@ -72,13 +72,13 @@ Ten commands worth trying, in another terminal:
  10. See it, tap it, give it back (the id is in the answer)
      mobilecli devices && mobilecli screenshot --device ID -o screen.png && mobilecli remote release --device ID
 
-Ctrl-C stops it. The data stays in ./tenure-demo; `tenure demo --fresh` begins again.
+Ctrl-C stops it. The data stays in ./tenure-demo; `tenure demo --fresh` starts over.
 "
     );
     Ok(())
 }
 
-/// The session that its agent works on slowly, as Everruns' wire calls it.
+/// The Everruns id of the session that an agent is working on.
 async fn find_busy_session(admin: &Administration, granted: &Granted<ViewSessions>) -> CommandResult<String> {
     let filter = SessionFilter { search: Some("nightly build".to_owned()), ..SessionFilter::default() };
     let newest = Select::Offset { offset: 0, limit: 1 };

@@ -1,4 +1,4 @@
-//! Agent sessions of the demo, told by the rules themselves with a clock of their own.
+//! Past agent sessions of the demo. The domain's rules make them, with a simulated clock.
 
 use domain::agent::{
     Acus, Agent, AgentSession, Answer, Change, Command, Item, Moment, NewMessage, NewSession, Report,
@@ -16,7 +16,7 @@ use crate::administration::{Administration, random_bytes};
 use crate::commands::demo::past::random_below;
 use crate::error::CommandResult;
 
-/// A session and what happens to it, one thing after another.
+/// A session and its changes, one command after another.
 pub struct Story {
     beginning: AgentSession,
     session: AgentSession,
@@ -25,10 +25,10 @@ pub struct Story {
 }
 
 impl Story {
-    /// A session that `owner` creates at `created`.
+    /// Starts a session of `owner` at `created`. `more` can change what it is created with.
     ///
     /// # Errors
-    /// None is expected.
+    /// A rule of the domain refuses; the demo's sessions break none.
     pub fn begin(
         organization: OrganizationId,
         owner: PrincipalId,
@@ -72,10 +72,10 @@ impl Story {
         self.session.id
     }
 
-    /// Its owner says something.
+    /// The owner posts a message.
     ///
     /// # Errors
-    /// The rule that stands against it.
+    /// A rule of the domain refuses.
     pub fn post(&mut self, text: &str) -> CommandResult<()> {
         self.act(Command::Post(NewMessage {
             id: MessageId::new(self.clock, random_bytes()),
@@ -86,18 +86,18 @@ impl Story {
         }))
     }
 
-    /// It starts another one.
+    /// The session starts a child session.
     ///
     /// # Errors
-    /// The rule that stands against it.
+    /// A rule of the domain refuses.
     pub fn adopt(&mut self, child: SessionId) -> CommandResult<()> {
         self.act(Command::AddChild(child))
     }
 
-    /// A worker takes the message up and answers it, or fails now and then.
+    /// A worker claims the message and answers it, or fails one time in nine.
     ///
     /// # Errors
-    /// The rule that stands against it.
+    /// A rule of the domain refuses.
     pub fn answer(&mut self, text: &str) -> CommandResult<()> {
         let turn = TurnId::new(self.clock, random_bytes());
         self.clock = self.clock + Span::seconds(1 + random_below(20) as i64);
@@ -128,10 +128,10 @@ impl Story {
         self.act(Command::Finish { turn, fence: 1, answer, streamed })
     }
 
-    /// Keeps it.
+    /// Writes the session to the database.
     ///
     /// # Errors
-    /// Those of the store.
+    /// The database refuses.
     pub async fn import(self, admin: &Administration) -> CommandResult<()> {
         let birth = NewAgentSession {
             session: self.beginning,
