@@ -1,12 +1,12 @@
-//! The administrator's way to the database: straight, also while a server runs on it.
+//! Direct access to the database for an administrator. A server may run on it at the same time.
 
-use argon2::password_hash::PasswordHasher;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::organization::Organization;
 use domain::permission::Role;
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::time::Micros;
 use server::clock::{Clock, Random, SystemClock, SystemRandom};
+use server::services::password_hasher::Passwords;
 use server::settings::Settings;
 use store::{Database, OpenMode, Store, System};
 use uuid::Uuid;
@@ -14,42 +14,39 @@ use uuid::Uuid;
 use crate::error::{CommandError, CommandResult};
 use crate::values::OrgRef;
 
-/// Shorter passwords are guessed.
-const MIN_PASSWORD: usize = 8;
-
-/// An open database and the right to everything in it.
+/// An open database, with the proof that grants everything in it.
 pub struct Administration {
     /// The store.
     pub store: Store,
-    /// The right.
+    /// The proof.
     pub system: System,
 }
 
 impl Administration {
-    /// Opens the database of the settings. It must be there already, in the schema of this program.
+    /// Opens the database of the settings.
     ///
     /// # Errors
-    /// It is not.
+    /// The database does not exist, cannot be reached, or does not have the schema of this program.
     pub async fn open(settings: &Settings) -> CommandResult<Self> {
         let database =
             Database::open(settings.database.reveal(), OpenMode::Existing, SystemClock.now().0).await?;
         Ok(Self { store: Store::new(database), system: System::administration() })
     }
 
-    /// Over an open store.
+    /// Uses a store that is open already.
     pub fn from_store(store: &Store) -> Self {
         Self { store: store.clone(), system: System::administration() }
     }
 
-    /// Waits for what is written.
+    /// Closes the database once all writes are done.
     pub async fn close(self) {
         self.store.database().close().await;
     }
 
-    /// The organization that a person means; not a deleted one.
+    /// Finds an organization that is not deleted.
     ///
     /// # Errors
-    /// There is none.
+    /// No organization has this id or name.
     pub async fn find_organization(&self, wanted: &OrgRef) -> CommandResult<Organization> {
         let all = self.store.list_organizations(&self.system).await?;
         let found = all.into_iter().filter(|known| known.deleted.is_none()).find(|known| match wanted {
@@ -58,25 +55,26 @@ impl Administration {
         });
         found.ok_or_else(|| {
             CommandError::new(format!("there is no organization {wanted}"))
-                .hint("`tenure org list` shows them all")
+                .hint("`tenure admin org list` shows them all")
         })
     }
 
-    /// The person with an address.
+    /// Finds a user by e-mail address.
     ///
     /// # Errors
-    /// There is none.
+    /// No user has this address.
     pub async fn find_user(&self, email: &str) -> CommandResult<Principal> {
         let known = self.store.find_person_by_email(&self.system, email).await?;
         known.map(|known| known.person.principal).ok_or_else(|| {
-            CommandError::new(format!("there is no user {email}")).hint("`tenure user list` shows them all")
+            CommandError::new(format!("there is no user {email}"))
+                .hint("`tenure admin user list` shows them all")
         })
     }
 
-    /// The service user with an id.
+    /// Finds a service user that is not deleted.
     ///
     /// # Errors
-    /// There is none.
+    /// No service user has this id.
     pub async fn find_service_user(&self, id: Uuid) -> CommandResult<Principal> {
         let all = self.store.list_principals(&self.system).await?;
         let found = all.into_iter().find(|known| {
@@ -86,14 +84,14 @@ impl Administration {
         });
         found.ok_or_else(|| {
             CommandError::new(format!("there is no service user {id}"))
-                .hint("`tenure service-user list` shows them all")
+                .hint("`tenure admin service-user list` shows them all")
         })
     }
 
-    /// Makes an organization.
+    /// Creates an organization.
     ///
     /// # Errors
-    /// One of that name is there.
+    /// Another organization has this name.
     pub async fn create_organization(&self, name: &str) -> CommandResult<Organization> {
         let created = now();
         let id = OrganizationId::new(created, random_bytes());
@@ -102,10 +100,10 @@ impl Administration {
         Ok(new)
     }
 
-    /// Makes a user or service user; gives it with its number.
+    /// Creates a user or service user, and returns it with its number.
     ///
     /// # Errors
-    /// The address is known.
+    /// Another user has this address.
     pub async fn create_principal(
         &self,
         mut new: Principal,
@@ -117,7 +115,7 @@ impl Administration {
     }
 }
 
-/// A principal that is not kept yet.
+/// An active principal that is not in the database yet: its number is 0.
 pub fn new_principal(kind: PrincipalKind, name: &str, email: Option<&str>) -> Principal {
     let created = now();
     Principal {
@@ -133,50 +131,29 @@ pub fn new_principal(kind: PrincipalKind, name: &str, email: Option<&str>) -> Pr
     }
 }
 
-/// The time.
+/// The current time.
 pub fn now() -> Micros {
     SystemClock.now()
 }
 
-/// Random bytes, fit for secrets.
+/// Random bytes from the system, suitable for secrets.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     SystemRandom.fill(&mut bytes);
     bytes
 }
 
-/// What is kept of a password: argon2id with the parameters that its crate recommends.
+/// Hashes a new password by the server's rule and parameters.
 ///
 /// # Errors
-/// The password is too short.
-pub fn hash_password(password: &str) -> CommandResult<String> {
-    if password.chars().count() < MIN_PASSWORD {
-        return Err(CommandError::new(format!(
-            "the password is too short: expected at least {MIN_PASSWORD} characters"
-        )));
-    }
-    let hash = argon2::Argon2::default()
-        .hash_password_with_salt(password.as_bytes(), &random_bytes::<16>())
-        .map_err(|error| CommandError::new(format!("the password cannot be hashed: {error}")))?;
-    Ok(hash.to_string())
+/// The password is shorter or longer than the settings allow.
+pub async fn hash_password(settings: &Settings, password: &str) -> CommandResult<String> {
+    let passwords = Passwords::new(settings).map_err(CommandError::new)?;
+    passwords.rule.check("password", password).map_err(server::failure::Failure::from)?;
+    Ok(passwords.hash(password, random_bytes()).await?)
 }
 
-impl From<store::Error> for CommandError {
-    fn from(error: store::Error) -> Self {
-        match error {
-            store::Error::Database(error) => error.into(),
-            error => Self::new(error.to_string()),
-        }
-    }
-}
-
-impl From<store::DatabaseError> for CommandError {
-    fn from(error: store::DatabaseError) -> Self {
-        Self::new(error.to_string())
-    }
-}
-
-/// A time as RFC 3339 in UTC with six digits.
+/// A time in RFC 3339, UTC, with microseconds.
 pub fn format_time(at: Micros) -> String {
     const PRINTER: jiff::fmt::temporal::DateTimePrinter =
         jiff::fmt::temporal::DateTimePrinter::new().precision(Some(6));
@@ -184,7 +161,7 @@ pub fn format_time(at: Micros) -> String {
     PRINTER.timestamp_to_string(&timestamp)
 }
 
-/// A time for a table: to the minute.
+/// A formatted time for a table, cut to the minute; `-` for none.
 pub fn format_minute(at: Option<&String>) -> String {
     at.map_or_else(|| "-".to_owned(), |at| at.get(..16).unwrap_or(at).replace('T', " "))
 }

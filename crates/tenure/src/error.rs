@@ -1,4 +1,4 @@
-//! What a command says when it cannot do what was asked.
+//! The error of a command, as it is printed.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use server::settings::SettingsError;
 /// The result of a command.
 pub type CommandResult<T> = std::result::Result<T, CommandError>;
 
-/// One sentence that says what is wrong, and often one that says what to do.
+/// A sentence that says what is wrong, and often a hint that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandError {
     message: String,
@@ -15,19 +15,19 @@ pub struct CommandError {
 }
 
 impl CommandError {
-    /// A failure without a hint.
+    /// An error without a hint.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None }
     }
 
-    /// The same with a sentence that says what to do.
+    /// Adds a sentence that says what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Writes it to standard error, where it does not get into what a script reads.
+    /// Prints the error to standard error: scripts read standard output.
     pub fn print(&self) {
         eprintln!("{self}");
     }
@@ -52,5 +52,30 @@ impl From<SettingsError> for CommandError {
 impl From<std::io::Error> for CommandError {
     fn from(error: std::io::Error) -> Self {
         Self::new(error.to_string())
+    }
+}
+
+impl From<store::Error> for CommandError {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Database(error) => error.into(),
+            error => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<store::DatabaseError> for CommandError {
+    fn from(error: store::DatabaseError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<server::failure::Failure> for CommandError {
+    /// With the cause of an internal error, which a server does not tell its callers.
+    fn from(failure: server::failure::Failure) -> Self {
+        match failure {
+            server::failure::Failure::Internal { cause, .. } => Self::new(cause),
+            other => Self::new(other.to_string()),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What people write in arguments, read and checked before anything is opened.
+//! Parsers of arguments. They check values before anything is opened.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,12 +14,12 @@ use domain::principal::PrincipalKind;
 use domain::principal::normal_email;
 use domain::time::Micros;
 
-/// An organization as people write it.
+/// An organization, as people name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrgRef {
-    /// As a UUID, 32 hex digits, or those after `org_` or `org-`.
+    /// A UUID, or 32 hex digits, alone or after `org_` or `org-`.
     Id(OrganizationId),
-    /// By its exact name.
+    /// Its exact name.
     Name(String),
 }
 
@@ -43,26 +43,26 @@ impl fmt::Display for OrgRef {
     }
 }
 
-/// Reads a name.
+/// Parses a name.
 ///
 /// # Errors
-/// The sentence that says what a name must be.
+/// What a name must be.
 pub fn parse_name(text: &str) -> Result<String, String> {
     check_name(text, domain::name::needed)
 }
 
-/// Reads the name of an organization that is made.
+/// Parses the name of a new organization.
 ///
 /// # Errors
-/// The sentence that says what it must be.
+/// What the name must be.
 pub fn parse_organization_name(text: &str) -> Result<String, String> {
     check_name(text, domain::name::of_organization)
 }
 
-/// Reads a range of addresses.
+/// Parses a range of IP addresses.
 ///
 /// # Errors
-/// The sentence that says what it must be.
+/// What is expected.
 pub fn parse_network(text: &str) -> Result<Network, String> {
     Network::parse(text).ok_or_else(|| "expected an IP address or a range such as 192.0.2.0/24".to_owned())
 }
@@ -76,27 +76,27 @@ fn check_name(text: &str, rule: fn(&str) -> Result<(), Refusal>) -> Result<Strin
     }
 }
 
-/// Reads an e-mail address into its one form.
+/// Parses an e-mail address into its normal form.
 ///
 /// # Errors
-/// The sentence that says what is expected.
+/// What is expected.
 pub fn parse_email(text: &str) -> Result<String, String> {
     normal_email(text).ok_or_else(|| "expected an e-mail address such as ana@example.com".to_owned())
 }
 
-/// Reads how long a key is valid: `90d`, `12h`.
+/// Parses a length of time: `90d`, `12h`.
 ///
 /// # Errors
-/// The sentence that says what is expected.
+/// What is expected.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     server::settings::parse_duration(text)
         .ok_or_else(|| "expected a length of time such as 90d, 12h or 30m".to_owned())
 }
 
-/// Reads a day or a moment.
+/// Parses a day (midnight in UTC) or a moment.
 ///
 /// # Errors
-/// The sentence that says what is expected.
+/// What is expected.
 pub fn parse_moment(text: &str) -> Result<Micros, String> {
     let day = || {
         let date: jiff::civil::Date = text.parse().ok()?;
@@ -108,66 +108,66 @@ pub fn parse_moment(text: &str) -> Result<Micros, String> {
     })
 }
 
-/// Reads the role of a person.
+/// A parser of a person's role in an organization.
 pub fn role_parser() -> impl TypedValueParser<Value = Role> {
     let names = Role::names_for(PrincipalKind::User);
     PossibleValuesParser::new(names).try_map(|name| Role::parse(&name).ok_or("unknown role"))
 }
 
-/// The role of a person in the account, or none.
+/// The role of a person in the account; `None` for no role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InAccount(pub Option<AccountRole>);
+pub struct PersonAccountRole(pub Option<AccountRole>);
 
-/// Reads the role of a person in the account.
-pub fn account_role_parser() -> impl TypedValueParser<Value = InAccount> {
+/// A parser of a person's role in the account.
+pub fn account_role_parser() -> impl TypedValueParser<Value = PersonAccountRole> {
     let names = AccountRole::names_for(PrincipalKind::User).into_iter().chain(["none"]);
-    PossibleValuesParser::new(names).map(|name| InAccount(AccountRole::parse(&name)))
+    PossibleValuesParser::new(names).map(|name| PersonAccountRole(AccountRole::parse(&name)))
 }
 
-/// The role of a service user: in its organization, or in the whole account.
+/// The role of a service user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceRole {
     /// In one organization.
     Organization(Role),
-    /// In all of them.
+    /// In the whole account.
     Account(AccountRole),
 }
 
 impl ServiceRole {
-    /// The role of this name where the service user is.
+    /// The role of this name, in an organization or in the account.
     ///
     /// # Errors
-    /// The sentence that says which roles there are.
-    pub fn parse(name: &str, of_organization: bool) -> Result<Self, String> {
-        if of_organization {
+    /// The roles that are possible there.
+    pub fn parse(name: &str, in_organization: bool) -> Result<Self, String> {
+        if in_organization {
             let role = Role::parse(name).map(Self::Organization);
             role.ok_or_else(|| {
                 let names = Role::NAMES.map(|(_, name)| name).join(", ");
-                format!("{name} is a role of the whole account; with --org say one of {names}")
+                format!("{name} is a role of the whole account; with --org, choose one of {names}")
             })
         } else {
             let role = AccountRole::parse(name).map(Self::Account);
             role.ok_or_else(|| {
                 let names = AccountRole::NAMES.map(|(_, name)| name).join(", ");
-                format!("{name} is a role of an organization; without --org say one of {names}")
+                format!("{name} is a role of an organization; without --org, choose one of {names}")
             })
         }
     }
 }
 
-/// Reads the name of a service user's role; which of them fit depends on `--org`.
+/// A parser of the name of a service user's role. `--org` decides which roles fit; see [`ServiceRole::parse`].
 pub fn service_role_parser() -> impl TypedValueParser<Value = String> {
     let members = Role::NAMES.map(|(_, name)| name);
     PossibleValuesParser::new(members.into_iter().chain([AccountRole::Viewer.name()]))
 }
 
-/// Reads whose clients a key is made for. Only its prefix differs: any key works on any wire.
+/// A parser of the wire that a key is for. It only sets the prefix: any key works on any wire.
 pub fn wire_parser() -> impl TypedValueParser<Value = Wire> {
     let names = Wire::ALL.map(|(_, name, _)| name);
     PossibleValuesParser::new(names).try_map(|name| Wire::parse(&name).ok_or("unknown wire"))
 }
 
-/// How many devices an organization may hold at once.
+/// The number of devices that an organization can hold at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceLimit(
     /// `None` is no limit.
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn organizations_are_named_in_five_ways() {
+    fn organizations_are_named_by_four_forms_of_id_or_by_name() {
         let id = Uuid::from_u128(0x0198_7a6b_5c4d_7e8f_9012_3456_789a_bcde);
         let (plain, hex) = (id.to_string(), id.simple().to_string());
         let ids =
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn service_users_have_the_roles_of_their_place() {
+    fn roles_of_service_users_depend_on_where_they_belong() {
         let rows = [
             ("admin", true, Some(ServiceRole::Organization(Role::Admin))),
             ("admin", false, Some(ServiceRole::Account(AccountRole::Admin))),
@@ -241,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn every_role_and_wire_can_be_said() {
+    fn every_role_and_wire_parses() {
         let command = || {
             clap::Command::new("x")
                 .arg(clap::Arg::new("r").value_parser(role_parser()))
                 .arg(clap::Arg::new("w").value_parser(wire_parser()))
         };
         for (role, name) in Role::NAMES {
-            let said = command().try_get_matches_from(["x", name, "devin"]).is_ok();
-            assert_eq!(said, role.fits(PrincipalKind::User), "{name}");
+            let parses = command().try_get_matches_from(["x", name, "devin"]).is_ok();
+            assert_eq!(parses, role.fits(PrincipalKind::User), "{name}");
         }
         for (_, wire, _) in Wire::ALL {
             assert!(command().try_get_matches_from(["x", "admin", wire]).is_ok(), "{wire}");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn device_limits_may_be_none() {
+    fn device_limits_can_be_none() {
         let rows =
             [("5", Some(Some(5))), ("0", Some(Some(0))), ("none", Some(None)), ("-1", None), ("many", None)];
         for (text, limit) in rows {

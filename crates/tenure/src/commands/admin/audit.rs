@@ -1,4 +1,4 @@
-//! `tenure audit …`.
+//! `tenure admin audit …`: the audit log.
 
 use clap::{Args, Subcommand, ValueEnum};
 use domain::time::Micros;
@@ -13,71 +13,71 @@ use crate::commands::{Context, admin::audit_segments};
 use crate::error::{CommandError, CommandResult};
 use crate::values::parse_moment;
 
-/// Lines that are read at once.
+/// How many entries an export reads at once.
 const PAGE: u32 = 1000;
-/// The columns of a table, in the order of [`AuditRow`].
+/// The columns of CSV, in the order of the fields of [`AuditRow`].
 const HEADINGS: &str =
     "sequence,at,organization,principal,credential,login,address,action,thing,before,after,previous,hash";
 
-/// What can be done with the audit log.
+/// Commands about the audit log.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  tenure audit verify
-  tenure audit checkpoint >> /somewhere/else/audit-heads
-  tenure audit verify --against tenure-audit-1:4711:…
-  tenure audit verify --segments tenure-data/audit
-  tenure audit export --since 2026-11-01 --format csv
-  tenure audit seal --before 2026-01-01                  Export what is older, and drop it
+  tenure admin audit verify
+  tenure admin audit checkpoint >> /somewhere/else/audit-heads
+  tenure admin audit verify --against tenure-audit-1:4711:…
+  tenure admin audit verify --segments tenure-data/audit
+  tenure admin audit export --since 2026-11-01 --format csv
+  tenure admin audit seal --before 2026-01-01                  Export older entries to files and drop them
 
-A checkpoint that is kept where nobody who can write to the database can write proves later that nothing was changed, \
-and nothing cut off, up to it.")]
+Store a checkpoint where people with write access to the database cannot change it. It proves later that nothing before it \
+was changed or cut off.")]
 pub enum AuditCommand {
-    /// Check that no line was changed, taken out or put in
+    /// Check that no entry was changed, removed or inserted
     Verify {
-        /// A checkpoint of earlier, which the log must go through
+        /// An earlier checkpoint, which the log must contain
         #[arg(long, value_name = "HEAD")]
         against: Option<AuditHead>,
-        /// A folder with sealed segments, to be checked before the log that follows them
+        /// Folder of sealed segments to check before the log, which continues them
         #[arg(long, value_name = "FOLDER")]
         segments: Option<PathBuf>,
     },
-    /// Print the head of the chain, to be kept elsewhere
+    /// Print the head of the chain, to store elsewhere
     Checkpoint,
-    /// Print lines, the oldest first
+    /// Print entries, the oldest first
     Export(ExportArgs),
-    /// Move old lines into files: export them to `audit_archive`, check the files, then drop the lines
+    /// Move old entries to files: write them to `audit_archive`, verify the files, then delete the entries
     Seal {
-        /// Lines from before then: a day (2026-11-21, in UTC) or a moment (2026-11-21T12:00:00Z)
+        /// Entries before this time: a day (2026-11-21, in UTC) or a moment (2026-11-21T12:00:00Z)
         #[arg(long, value_name = "TIME", value_parser = parse_moment)]
         before: Micros,
     },
 }
 
-/// Arguments of `tenure audit export`.
+/// Arguments of `tenure admin audit export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Only from then on: a day (2026-11-21, in UTC) or a moment (2026-11-21T12:00:00Z)
+    /// Only entries from this time: a day (2026-11-21, in UTC) or a moment (2026-11-21T12:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     pub since: Option<Micros>,
-    /// Only before then
+    /// Only entries before this time
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     pub until: Option<Micros>,
-    /// How to write them
+    /// Format of the entries
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     pub format: Format,
 }
 
-/// How lines are written.
+/// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A JSON document on each line
+    /// One JSON document per line
     Jsonl,
-    /// A table with commas between the columns (RFC 4180)
+    /// Comma-separated values with a heading (RFC 4180)
     Csv,
 }
 
-/// A line as it is printed.
+/// An entry, as printed.
 #[derive(Serialize)]
 struct AuditRow {
     sequence: i64,
@@ -116,10 +116,10 @@ impl From<ChainedEntry> for AuditRow {
     }
 }
 
-/// Does one of them.
+/// Runs one of them.
 ///
 /// # Errors
-/// The log is not whole, or cannot be read.
+/// The log is not intact, or cannot be read or written.
 pub async fn run(context: &Context, command: AuditCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     let outcome = match command {
@@ -141,22 +141,24 @@ async fn verify(
     segments: Option<&Path>,
 ) -> CommandResult<()> {
     let broken = |broken: BrokenEntry| {
-        CommandError::new(format!("line {} of the audit log {}", broken.sequence, broken.why))
-            .hint("the lines before it are good; a backup has the others as they were")
+        CommandError::new(format!("entry {} of the audit log {}", broken.sequence, broken.why))
+            .hint("the entries before it are intact; restore the others from a backup")
     };
     let outcome = match segments {
         Some(folder) => {
-            let walk = audit_segments::walk(folder, against, broken)?;
+            let walk = audit_segments::verify_segments(folder, against, broken)?;
             admin.store.verify_audit_after(&admin.system, walk).await?
         }
         None => admin.store.verify_audit(&admin.system, None, against).await?,
     };
     let proof = outcome.map_err(broken)?;
     let head = proof.head.map(|head| head.to_string());
-    let mut sentence = format!("The audit log is whole: {} lines.", proof.lines);
+    let mut sentence = format!("The audit log is intact: {} entries.", proof.lines);
     if proof.unchained > 0 {
-        sentence =
-            format!("{sentence} Nothing proves the {} before them, of older versions.", proof.unchained);
+        sentence = format!(
+            "{sentence} The {} before them, from older versions, have no hash to check.",
+            proof.unchained
+        );
     }
     let document = serde_json::json!({ "lines": proof.lines, "unchained": proof.unchained, "head": head });
     context.printer.print(&sentence, &document)
@@ -166,24 +168,14 @@ async fn seal(context: &Context, admin: &Administration, before: Micros) -> Comm
     let settings = context.settings(Vec::new())?.settings;
     let archive =
         server::open_files(&settings.audit_archive).map_err(|error| CommandError::new(error.to_string()))?;
-    let sealed = audit_sealing::seal(&admin.store, &*archive, before, now())
-        .await
-        .map_err(|error| CommandError::new(internal_cause(error)))?;
+    let sealed = audit_sealing::seal(&admin.store, &*archive, before, now()).await?;
     let head = sealed.head.map(|head| head.to_string());
     let sentence = match sealed.segments {
         0 => "There is nothing to seal.".to_owned(),
-        segments => format!("Sealed {} lines in {segments} segments.", sealed.lines),
+        segments => format!("Sealed {} entries in {segments} segments.", sealed.lines),
     };
     let document = serde_json::json!({ "segments": sealed.segments, "lines": sealed.lines, "head": head });
     context.printer.print(&sentence, &document)
-}
-
-/// What went wrong, also where callers over HTTP are not told.
-fn internal_cause(failure: server::failure::Failure) -> String {
-    match failure {
-        server::failure::Failure::Internal { cause, .. } => cause,
-        other => other.to_string(),
-    }
 }
 
 async fn checkpoint(context: &Context, admin: &Administration) -> CommandResult<()> {

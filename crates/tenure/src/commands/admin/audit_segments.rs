@@ -8,17 +8,17 @@ use store::{AuditHead, BrokenEntry, SegmentEntry, SegmentWalk};
 
 use crate::error::{CommandError, CommandResult};
 
-/// Checks all segments of a folder, the oldest first.
+/// Verifies all segments of a folder, the oldest first.
 ///
 /// # Errors
-/// There is none, one cannot be read, or a line was changed.
-pub fn walk(
+/// The folder has no segment, a segment cannot be read, or an entry was changed.
+pub fn verify_segments(
     folder: &Path,
     against: Option<AuditHead>,
     broken: impl Fn(BrokenEntry) -> CommandError,
 ) -> CommandResult<SegmentWalk> {
     let mut walk: Option<SegmentWalk> = None;
-    for path in segments(folder)? {
+    for path in list_segments(folder)? {
         let wrong = |error: &dyn std::fmt::Display| CommandError::new(format!("{}: {error}", path.display()));
         for text in BufReader::new(File::open(&path).map_err(|error| wrong(&error))?).lines() {
             let text = text.map_err(|error| wrong(&error))?;
@@ -31,8 +31,8 @@ pub fn walk(
     })
 }
 
-/// The files, in the order of their lines: their names have the numbers with zeros before them.
-fn segments(folder: &Path) -> CommandResult<Vec<PathBuf>> {
+/// The files in the order of their entries: their names start with the first entry's zero-padded number.
+fn list_segments(folder: &Path) -> CommandResult<Vec<PathBuf>> {
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut found = std::fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))

@@ -1,4 +1,4 @@
-//! `tenure clock …`.
+//! `tenure admin clock …`: the time that servers trust.
 
 use clap::Subcommand;
 use domain::time::Micros;
@@ -9,23 +9,23 @@ use crate::administration::format_time;
 use crate::commands::Context;
 use crate::error::CommandResult;
 
-/// What can be said of the clock.
+/// Commands about the clock.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-A server whose clock jumps ahead deletes nothing for its age until the clock is right again: otherwise seconds of a wrong \
-clock would delete files, the feed and login sessions for good. When the jump was right (the clock was wrong before, or the \
-machine slept where that cannot be seen), `tenure clock accept` says so; the servers go on within a sweep.")]
+When its clock jumps ahead, a server stops deleting old files, feed entries and login sessions until the clock is right \
+again: a wrong clock would delete them for ever. If the new time is the right one (the clock was wrong before, or the machine \
+slept unnoticed), run `tenure admin clock accept`; the servers continue within one sweep.")]
 pub enum ClockCommand {
-    /// Show this machine's time, the database's, and the time that a server last believed
+    /// Show the time of this machine, of the database, and the last time that a server trusted
     Show,
-    /// Say that this machine's clock is right now
+    /// Confirm that this machine's clock is right
     Accept,
 }
 
-/// Does one of them.
+/// Runs one of them.
 ///
 /// # Errors
-/// Those of the database.
+/// The database cannot be read or written.
 pub async fn run(context: &Context, command: ClockCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     let (store, system) = (&admin.store, &admin.system);
@@ -51,7 +51,7 @@ pub async fn run(context: &Context, command: ClockCommand) -> CommandResult<()> 
                 NewAuditEntry::new(Attribution::TENURE, "clock.accept", "", details, now).with_previous(was);
             store.record_audit_entry(system, &line).await?;
             let document = serde_json::json!({ "believed": format_time(now) });
-            context.printer.print(&format!("{} is right.", format_time(now)), &document)
+            context.printer.print(&format!("Accepted {} as the right time.", format_time(now)), &document)
         }
     };
     admin.close().await;

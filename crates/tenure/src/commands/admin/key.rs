@@ -1,4 +1,4 @@
-//! `tenure key …`.
+//! `tenure admin key …`: API keys.
 
 use std::time::Duration;
 
@@ -22,27 +22,27 @@ use crate::values::{OrgRef, parse_duration, parse_email, parse_name, parse_netwo
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  tenure key create --user ana@example.com --wire mobilenext --name laptop --expires 90d
-  tenure key create --service-user ID --wire tenure --json
-  tenure key list --user ana@example.com
-  tenure key revoke ID
+  tenure admin key create --user ana@example.com --wire mobilenext --name laptop --expires 90d
+  tenure admin key create --service-user ID --wire tenure --json
+  tenure admin key list --user ana@example.com
+  tenure admin key revoke ID
 
-The wire chooses the prefix (mobilenext mob_, everruns evr_, devin cog_, probe prb_, tenure tnr_), which is for
-people: any key works on any wire, if its principal may.")]
+The wire sets the key's prefix (mobilenext mob_, everruns evr_, devin cog_, probe prb_, tenure tnr_), for people to
+recognize it. Any key works on every wire, with the permissions of its owner.")]
 pub enum KeyCommand {
-    /// Create a key; its secret is shown this once
+    /// Create a key; its secret is shown only this once
     Create(CreateKeyArgs),
     /// List keys, without their secrets
     List(ListKeysArgs),
-    /// Revoke a key at once and for good, and the keys that were made with it
+    /// Revoke a key for ever, and the keys that were made with it
     Revoke {
-        /// Its id, as `tenure key list` prints it
+        /// Its id, from `tenure admin key list`
         #[arg(value_name = "ID")]
         id: Uuid,
     },
 }
 
-/// Arguments of `tenure key create`.
+/// Arguments of `tenure admin key create`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("principal").required(true).args(["user", "service_user"]))]
 pub struct CreateKeyArgs {
@@ -52,38 +52,38 @@ pub struct CreateKeyArgs {
     /// The service user that will use it
     #[arg(long, value_name = "ID")]
     pub service_user: Option<Uuid>,
-    /// The only organization it works in [default: all of its principal]
+    /// The only organization it works in [default: all of its owner]
     #[arg(long, value_name = "ORG")]
     pub org: Option<OrgRef>,
-    /// Whose clients will use it: chooses the prefix
+    /// Whose clients will use it; sets the prefix
     #[arg(long, value_name = "WIRE", value_parser = wire_parser())]
     pub wire: Wire,
-    /// What it is for, in your words
+    /// What it is for, in your own words
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub name: Option<String>,
-    /// Stops working after this time, as 90d [default: never]
+    /// How long it works, such as 90d [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub expires: Option<Duration>,
-    /// A network that it may be used from, as 192.0.2.0/24; may be given more than once [default: everywhere]
+    /// A network that it can be used from, such as 192.0.2.0/24; repeat for more [default: everywhere]
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
     pub network: Vec<Network>,
 }
 
-/// Arguments of `tenure key list`.
+/// Arguments of `tenure admin key list`.
 #[derive(Debug, Args)]
 pub struct ListKeysArgs {
-    /// Only those that work in this organization
+    /// Only keys of this organization
     #[arg(long, value_name = "ORG")]
     pub org: Option<OrgRef>,
-    /// Only this person's
+    /// Only keys of this person
     #[arg(long, value_name = "EMAIL", value_parser = parse_email, conflicts_with = "service_user")]
     pub user: Option<String>,
-    /// Only this service user's
+    /// Only keys of this service user
     #[arg(long, value_name = "ID")]
     pub service_user: Option<Uuid>,
 }
 
-/// A key as it is shown. The secret is there only when it was just made.
+/// A key, as printed. The secret is present only when the key was just created.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct KeyRow {
@@ -126,10 +126,10 @@ impl KeyRow {
     }
 }
 
-/// Does one of them.
+/// Runs one of them.
 ///
 /// # Errors
-/// The database refuses, or there is no such principal, organization or key.
+/// The database refuses the change, or the owner, organization or key does not exist.
 pub async fn run(context: &Context, command: KeyCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     match command {
@@ -140,9 +140,9 @@ pub async fn run(context: &Context, command: KeyCommand) -> CommandResult<()> {
                 .store
                 .revoke_credential(&admin.system, CredentialId(id), now())
                 .await
-                .map_err(|error| CommandError::from(error).hint("`tenure key list` shows them all"))?;
+                .map_err(|error| CommandError::from(error).hint("`tenure admin key list` shows them all"))?;
             context.printer.print(
-                &format!("Revoked key {id}, and what was made with it."),
+                &format!("Revoked key {id}, and the keys that were made with it."),
                 &serde_json::json!({ "id": id }),
             )?;
         }
@@ -173,13 +173,13 @@ async fn run_create(
                 "{} is not a member of {}",
                 owner.name, organization.name
             ))
-            .hint("`tenure member add` makes them one"));
+            .hint("`tenure admin member add` adds them"));
         }
     }
     let (key, secret) =
         create_key(admin, owner.id, organization.map(|organization| organization.id), &arguments).await?;
     let sentence =
-        format!("Created key {} for {}. Its secret is shown this once:\n{secret}", key.id, owner.name);
+        format!("Created key {} for {}. Its secret is shown only this once:\n{secret}", key.id, owner.name);
     context.printer.print(&sentence, &KeyRow::new(key, owner.name, Some(secret)))
 }
 
@@ -233,5 +233,5 @@ async fn run_list(context: &Context, admin: &Administration, arguments: ListKeys
         Column::new("expires", |row| format_minute(row.expires_at.as_ref())),
         Column::new("revoked", |row| format_minute(row.revoked_at.as_ref())),
     ];
-    context.printer.print_list(&rows, &columns, "There are no keys. `tenure key create` makes one.")
+    context.printer.print_list(&rows, &columns, "There are no keys. `tenure admin key create` creates one.")
 }

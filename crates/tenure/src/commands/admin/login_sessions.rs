@@ -1,4 +1,4 @@
-//! `tenure login-sessions …`.
+//! `tenure admin login-sessions …`: who is signed in.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,49 +14,49 @@ use uuid::Uuid;
 
 use crate::administration::{Administration, format_time, now};
 use crate::commands::Context;
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandResult;
 use crate::output::Column;
 use crate::values::{parse_duration, parse_email};
 
-/// Commands about who is signed in.
+/// Commands about login sessions.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  tenure login-sessions list --user ana@example.com
-  tenure login-sessions revoke --older-than 30d
-  tenure login-sessions revoke --ip 192.0.2.7 --yes
+  tenure admin login-sessions list --user ana@example.com
+  tenure admin login-sessions revoke --older-than 30d
+  tenure admin login-sessions revoke --ip 192.0.2.7 --yes
 
-Without --yes, revoke only says how many sessions would end.")]
+Without --yes, revoke only prints how many sessions would end.")]
 pub enum LoginSessionsCommand {
-    /// List the sessions that are open, newest first
+    /// List open sessions, the newest first
     List(LoginSessionFilter),
-    /// End sessions for ever; their tokens are no good from then on
+    /// End sessions for ever: their tokens stop working at once
     Revoke {
-        /// Which.
+        /// Which sessions to end.
         #[command(flatten)]
         which: LoginSessionFilter,
-        /// End them, and do not only say how many there are
+        /// End them; without this, only print how many there are
         #[arg(long)]
         yes: bool,
     },
 }
 
-/// Which sessions; without any of these, all.
+/// Which sessions; all without any of these.
 #[derive(Debug, Args)]
 pub struct LoginSessionFilter {
-    /// Only this person's
+    /// Only sessions of this person
     #[arg(long, value_name = "EMAIL", value_parser = parse_email)]
     pub user: Option<String>,
-    /// Only those opened from this address
+    /// Only sessions opened from this address
     #[arg(long, value_name = "IP")]
     pub ip: Option<IpAddr>,
-    /// Only those opened by this kind of client, such as pc or smartphone
+    /// Only sessions opened by this kind of client, such as pc or smartphone
     #[arg(long, value_name = "TYPE")]
     pub user_agent_type: Option<String>,
-    /// Only those opened longer ago than this
+    /// Only sessions opened longer ago than this
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub older_than: Option<Duration>,
-    /// Only those opened with this method
+    /// Only sessions opened with this method
     #[arg(long, value_name = "METHOD", value_parser = method_parser())]
     pub amr: Option<String>,
 }
@@ -65,7 +65,7 @@ fn method_parser() -> impl TypedValueParser<Value = String> {
     PossibleValuesParser::new(["pwd", "otp", "mfa", "fed", "key"])
 }
 
-/// A session as it is printed.
+/// A login session, as printed.
 #[derive(Debug, Serialize)]
 struct LoginSessionRow {
     id: Uuid,
@@ -77,17 +77,17 @@ struct LoginSessionRow {
     amr: String,
 }
 
-/// What was ended, or would be.
+/// How many sessions were revoked, or would be.
 #[derive(Debug, Serialize)]
 struct RevokeReport {
     count: usize,
     revoked: bool,
 }
 
-/// Does one of them.
+/// Runs one of them.
 ///
 /// # Errors
-/// The database refuses, or there is no such person.
+/// The database cannot be read or written, or the person does not exist.
 pub async fn run(context: &Context, command: LoginSessionsCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     let granted = admin.system.grant_account::<ManageMembers>();
@@ -95,18 +95,17 @@ pub async fn run(context: &Context, command: LoginSessionsCommand) -> CommandRes
         LoginSessionsCommand::List(which) => (which, None),
         LoginSessionsCommand::Revoke { which, yes } => (which, Some(*yes)),
     };
-    let query = to_query(&admin, which).await?;
-    let found =
-        revoke_by_query::fitting(&admin.store, &granted, &query, None, now()).await.map_err(to_error)?;
+    let query = login_query(&admin, which).await?;
+    let found = revoke_by_query::fitting(&admin.store, &granted, &query, None, now()).await?;
     match yes {
         None => print_list(context, &admin, &found).await?,
         Some(yes) => {
             let count = found.len();
             let sentence = if yes {
-                revoke_by_query::end_found(&admin.store, &granted, &found, now()).await.map_err(to_error)?;
-                format!("{count} login sessions are ended.")
+                revoke_by_query::end_found(&admin.store, &granted, &found, now()).await?;
+                format!("Ended {count} login sessions.")
             } else {
-                format!("{count} login sessions would end; say --yes to end them.")
+                format!("{count} login sessions would end; add --yes to end them.")
             };
             context.printer.print(&sentence, &RevokeReport { count, revoked: yes })?;
         }
@@ -115,14 +114,7 @@ pub async fn run(context: &Context, command: LoginSessionsCommand) -> CommandRes
     Ok(())
 }
 
-fn to_error(failure: server::failure::Failure) -> CommandError {
-    match failure {
-        server::failure::Failure::Internal { cause, .. } => CommandError::new(cause),
-        other => CommandError::new(other.to_string()),
-    }
-}
-
-async fn to_query(admin: &Administration, which: &LoginSessionFilter) -> CommandResult<LoginQuery> {
+async fn login_query(admin: &Administration, which: &LoginSessionFilter) -> CommandResult<LoginQuery> {
     let owner = match &which.user {
         Some(email) => Some(admin.find_user(email).await?.id.0),
         None => None,

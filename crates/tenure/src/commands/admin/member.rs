@@ -1,4 +1,4 @@
-//! `tenure member …`.
+//! `tenure admin member …`: who belongs to an organization.
 
 use clap::{Args, Subcommand};
 use domain::permission::Role;
@@ -12,22 +12,22 @@ use crate::commands::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::values::{OrgRef, parse_email, role_parser};
 
-/// Commands about who belongs to an organization.
+/// Commands about members of an organization.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  tenure member add ana@example.com --org Acme --role readonly
-  tenure member role ana@example.com --org Acme --role admin
-  tenure member remove ana@example.com --org Acme
+  tenure admin member add ana@example.com --org Acme --role readonly
+  tenure admin member role ana@example.com --org Acme --role admin
+  tenure admin member remove ana@example.com --org Acme
 
-Roles: readonly sees all sessions of the organization; readwrite also makes, uses and ends its own;
-admin also acts on everybody's, connects hosts, and looks after members and keys.")]
+Roles: readonly sees all sessions of the organization. readwrite also creates, uses and ends its own sessions. admin
+also uses and ends the sessions of others, connects hosts, and manages members and keys.")]
 pub enum MemberCommand {
     /// Add a person to another organization
     Add(MemberRoleArgs),
     /// Change a member's role
     Role(MemberRoleArgs),
-    /// Take a person out of an organization; their devices there are released
+    /// Remove a person from an organization; the devices they hold there are released
     Remove(MemberArgs),
 }
 
@@ -45,15 +45,15 @@ pub struct MemberArgs {
 /// A person in an organization, with a role.
 #[derive(Debug, Args)]
 pub struct MemberRoleArgs {
-    /// Who and where.
+    /// The person and the organization.
     #[command(flatten)]
     pub membership: MemberArgs,
-    /// What they may do there
+    /// Their role there
     #[arg(long, value_name = "ROLE", value_parser = role_parser())]
     pub role: Role,
 }
 
-/// A membership as it is printed.
+/// A membership, as printed.
 #[derive(Debug, Serialize)]
 struct MembershipRow {
     email: String,
@@ -62,10 +62,10 @@ struct MembershipRow {
     role: Option<&'static str>,
 }
 
-/// Does one of them.
+/// Runs one of them.
 ///
 /// # Errors
-/// The database refuses, or there is no such person or organization.
+/// The database refuses the change, or the person or organization does not exist.
 pub async fn run(context: &Context, command: MemberCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     let (membership, role, new) = match command {
@@ -82,7 +82,7 @@ pub async fn run(context: &Context, command: MemberCommand) -> CommandResult<()>
     if known == new {
         let (is, hint) = if known { ("is already", "role") } else { ("is not", "add") };
         return Err(CommandError::new(format!("{email} {is} a member of {}", organization.name))
-            .hint(format!("see `tenure member {hint} --help`")));
+            .hint(format!("see `tenure admin member {hint} --help`")));
     }
     let sentence = match role {
         Some(role) => {
@@ -92,7 +92,7 @@ pub async fn run(context: &Context, command: MemberCommand) -> CommandResult<()>
         None => {
             admin.store.remove_member(&granted, user.id, now()).await?;
             format!(
-                "{email} is no longer a member of {}; what they hold there is released.",
+                "{email} is no longer a member of {}; the devices they hold there are released.",
                 organization.name
             )
         }

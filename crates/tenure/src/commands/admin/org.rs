@@ -1,4 +1,4 @@
-//! `tenure org …`.
+//! `tenure admin org …`: organizations.
 
 use clap::{Args, Subcommand};
 
@@ -12,19 +12,19 @@ use crate::error::CommandResult;
 use crate::output::Column;
 use crate::values::{DeviceLimit, OrgRef, parse_organization_name};
 
-/// Commands about organizations. ORG is an id (UUID, 32 hex digits, org_… or org-…) or an exact name.
+/// Commands about organizations.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  tenure org create Acme
-  tenure org set Acme --max-devices 5
-  tenure org list --json
+  tenure admin org create Acme
+  tenure admin org set Acme --max-devices 5
+  tenure admin org list --json
 
 ORG is an id (a UUID, 32 hex digits, org_… or org-…) or an exact name.")]
 pub enum OrgCommand {
     /// Create an organization
     Create {
-        /// Its name, which no other organization has
+        /// Its name, unique among organizations
         #[arg(value_name = "NAME", value_parser = parse_organization_name)]
         name: String,
     },
@@ -32,7 +32,7 @@ pub enum OrgCommand {
     List,
     /// Change the limits of an organization
     Set(SetOrgArgs),
-    /// Delete an organization: its keys stop working at once, its sessions are kept
+    /// Delete an organization: its keys stop working at once, its sessions stay in the database
     Delete {
         /// The organization
         #[arg(value_name = "ORG")]
@@ -40,18 +40,18 @@ pub enum OrgCommand {
     },
 }
 
-/// Arguments of `tenure org set`.
+/// Arguments of `tenure admin org set`.
 #[derive(Debug, Args)]
 pub struct SetOrgArgs {
     /// The organization
     #[arg(value_name = "ORG")]
     pub org: OrgRef,
-    /// How many devices it may hold at once; `none` for no limit
+    /// How many devices it can hold at once; `none` for no limit
     #[arg(long, value_name = "N")]
     pub max_devices: DeviceLimit,
 }
 
-/// An organization as it is printed.
+/// An organization, as printed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct OrganizationRow {
@@ -74,10 +74,10 @@ impl From<Organization> for OrganizationRow {
     }
 }
 
-/// Does one of them.
+/// Runs one of them.
 ///
 /// # Errors
-/// The database refuses, or there is no such organization.
+/// The database refuses the change, or the organization does not exist.
 pub async fn run(context: &Context, command: OrgCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     match command {
@@ -91,8 +91,8 @@ pub async fn run(context: &Context, command: OrgCommand) -> CommandResult<()> {
             found.max_devices = set.max_devices.0;
             admin.store.set_max_devices(&admin.system, found.id, found.max_devices, now()).await?;
             let sentence = match found.max_devices {
-                Some(max) => format!("{} may hold or wait for {max} devices at once.", found.name),
-                None => format!("{} may hold any number of devices.", found.name),
+                Some(max) => format!("{} can hold or wait for {max} devices at once.", found.name),
+                None => format!("{} can hold any number of devices.", found.name),
             };
             context.printer.print(&sentence, &OrganizationRow::from(found))?;
         }
@@ -102,7 +102,7 @@ pub async fn run(context: &Context, command: OrgCommand) -> CommandResult<()> {
             admin.store.delete_organization(&admin.system, found.id, at).await?;
             found.deleted = Some(at);
             let sentence =
-                format!("Deleted {}. Its sessions are kept; what it holds is released.", found.name);
+                format!("Deleted {}. Its sessions stay; the devices it holds are released.", found.name);
             context.printer.print(&sentence, &OrganizationRow::from(found))?;
         }
     }
@@ -125,6 +125,6 @@ async fn run_list(context: &Context, admin: &Administration) -> CommandResult<()
     context.printer.print_list(
         &rows,
         &columns,
-        "There are no organizations. `tenure org create NAME` makes one.",
+        "There are no organizations. `tenure admin org create NAME` creates one.",
     )
 }

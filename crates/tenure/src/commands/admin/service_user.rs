@@ -1,4 +1,4 @@
-//! `tenure service-user …`.
+//! `tenure admin service-user …`: machines that call the API.
 
 use clap::{Args, Subcommand};
 use uuid::Uuid;
@@ -17,18 +17,18 @@ use crate::values::{OrgRef, ServiceRole, parse_name, service_role_parser};
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  tenure service-user create ci --org Acme --role readwrite
-  tenure service-user create phones --org Acme --role host     Connects devices and does nothing else
-  tenure service-user create workers --role worker             Without --org: of the whole account
-  tenure service-user list --org Acme
+  tenure admin service-user create ci --org Acme --role readwrite
+  tenure admin service-user create phones --org Acme --role host     Connects devices, nothing else
+  tenure admin service-user create workers --role worker             Without --org: for the whole account
+  tenure admin service-user list --org Acme
 
-Roles: readonly sees all sessions of the organization; readwrite also makes, uses and ends its own;
-admin also acts on everybody's, connects hosts, and looks after members and keys. auditor reads the audit log and
-the usage. worker runs agents' turns, host connects devices, and neither does anything else. In the whole account:
-viewer sees the sessions of all organizations, admin may do everything in all of them; auditor, worker and host are as
-in an organization, for all of them.")]
+Roles: readonly sees all sessions of the organization. readwrite also creates, uses and ends its own sessions. admin
+also uses and ends the sessions of others, connects hosts, and manages members and keys. auditor reads the audit log
+and the usage. worker runs agents' turns, host connects devices, and neither can do anything else.
+Roles of the whole account: viewer sees the sessions of all organizations, admin can do everything in all of them.
+auditor, worker and host are as in an organization, for all organizations.")]
 pub enum ServiceUserCommand {
-    /// Create a service user of an organization, or without --org of the whole account
+    /// Create a service user of an organization, or of the whole account without --org
     Create(CreateServiceUserArgs),
     /// List service users
     List {
@@ -38,27 +38,27 @@ pub enum ServiceUserCommand {
     },
     /// Delete a service user: its keys stop working at once
     Delete {
-        /// Its id, as `tenure service-user list` prints it
+        /// Its id, from `tenure admin service-user list`
         #[arg(value_name = "ID")]
         id: Uuid,
     },
 }
 
-/// Arguments of `tenure service-user create`.
+/// Arguments of `tenure admin service-user create`.
 #[derive(Debug, Args)]
 pub struct CreateServiceUserArgs {
     /// Its name
     #[arg(value_name = "NAME", value_parser = parse_name)]
     pub name: String,
-    /// The organization it belongs to; without, the whole account
+    /// The organization it belongs to [default: the whole account]
     #[arg(long, value_name = "ORG")]
     pub org: Option<OrgRef>,
-    /// What it may do
+    /// Its role
     #[arg(long, value_name = "ROLE", value_parser = service_role_parser())]
     pub role: String,
 }
 
-/// A service user as it is printed.
+/// A service user, as printed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ServiceUserRow {
@@ -71,10 +71,10 @@ struct ServiceUserRow {
     created_at: String,
 }
 
-/// Does one of them.
+/// Runs one of them.
 ///
 /// # Errors
-/// The database refuses, or there is no such service user or organization.
+/// The role does not fit, the database refuses the change, or the service user or organization does not exist.
 pub async fn run(context: &Context, command: ServiceUserCommand) -> CommandResult<()> {
     if let ServiceUserCommand::Create(create) = &command {
         ServiceRole::parse(&create.role, create.org.is_some()).map_err(CommandError::new)?;
@@ -163,6 +163,6 @@ async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>
     context.printer.print_list(
         &rows,
         &columns,
-        "There are no service users. `tenure service-user create` makes one.",
+        "There are no service users. `tenure admin service-user create` creates one.",
     )
 }

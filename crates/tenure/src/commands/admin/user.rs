@@ -1,4 +1,4 @@
-//! `tenure user …`.
+//! `tenure admin user …`: people.
 
 use clap::{Args, Subcommand};
 use domain::permission::{AccountRole, Role};
@@ -13,21 +13,21 @@ use crate::administration::{Administration, format_minute, format_time, hash_pas
 use crate::commands::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Column;
-use crate::values::{InAccount, OrgRef, account_role_parser, parse_email, role_parser};
+use crate::values::{OrgRef, PersonAccountRole, account_role_parser, parse_email, role_parser};
 
 /// Commands about people.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  tenure user create ana@example.com --org Acme --role admin
-  pass tenure/ana | tenure user create ana@example.com --org Acme --role admin --password-stdin
-  tenure user list --org Acme
-  tenure user role ana@example.com --account admin
-  tenure user suspend ana@example.com
-  pass tenure/ana | tenure user password ana@example.com --password-stdin
+  tenure admin user create ana@example.com --org Acme --role admin
+  pass tenure/ana | tenure admin user create ana@example.com --org Acme --role admin --password-stdin
+  tenure admin user list --org Acme
+  tenure admin user role ana@example.com --account admin
+  tenure admin user suspend ana@example.com
+  pass tenure/ana | tenure admin user password ana@example.com --password-stdin
 
-Roles: readonly sees all sessions of the organization; readwrite also makes, uses and ends its own;
-admin also acts on everybody's, connects hosts, and looks after members and keys.")]
+Roles: readonly sees all sessions of the organization. readwrite also creates, uses and ends its own sessions. admin
+also uses and ends the sessions of others, connects hosts, and manages members and keys.")]
 pub enum UserCommand {
     /// Create a person as a member of an organization
     Create(CreateUserArgs),
@@ -43,7 +43,7 @@ pub enum UserCommand {
         #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
     },
-    /// Let a suspended person act again: their keys are good again, and they sign in anew
+    /// Let a suspended person act again: their keys work again, and they have to sign in again
     Resume {
         /// The person
         #[arg(value_name = "EMAIL", value_parser = parse_email)]
@@ -61,29 +61,29 @@ pub enum UserCommand {
         #[arg(long)]
         revoke_keys: bool,
     },
-    /// Say what a person may do in the whole account: viewer sees all organizations' sessions, auditor reads the audit log
-    /// and the usage, admin may do everything
+    /// Set a person's role in the whole account: viewer sees all organizations' sessions, auditor reads the audit log and
+    /// the usage, admin can do everything
     Role {
         /// The person
         #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
-        /// Their role in the account; none takes it away
+        /// Their role in the account; `none` removes it
         #[arg(long, value_name = "ROLE", value_parser = account_role_parser())]
-        account: InAccount,
+        account: PersonAccountRole,
     },
-    /// End all login sessions of a person; their keys stay good
+    /// End all login sessions of a person; their keys still work
     SignOut {
         /// The person
         #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
     },
-    /// Take a person's second factor away, who has lost both the app and the recovery codes; their login sessions end
+    /// Remove the second factor of a person who has lost both the app and the recovery codes; their login sessions end
     ForgetFactor {
         /// The person
         #[arg(value_name = "EMAIL", value_parser = parse_email)]
         email: String,
     },
-    /// Delete a person; their past sessions are kept
+    /// Delete a person; their past sessions stay in the database
     Delete {
         /// The person
         #[arg(value_name = "EMAIL", value_parser = parse_email)]
@@ -91,7 +91,7 @@ pub enum UserCommand {
     },
 }
 
-/// Arguments of `tenure user create`.
+/// Arguments of `tenure admin user create`.
 #[derive(Debug, Args)]
 pub struct CreateUserArgs {
     /// The person's e-mail address
@@ -100,7 +100,7 @@ pub struct CreateUserArgs {
     /// The organization they belong to
     #[arg(long, value_name = "ORG")]
     pub org: OrgRef,
-    /// What they may do there
+    /// Their role there
     #[arg(long, value_name = "ROLE", value_parser = role_parser())]
     pub role: Role,
     /// Read a password for signing in from standard input (one line)
@@ -108,7 +108,7 @@ pub struct CreateUserArgs {
     pub password_stdin: bool,
 }
 
-/// A person as they are rows.
+/// A person, as printed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct UserRow {
@@ -122,6 +122,7 @@ struct UserRow {
     created_at: String,
 }
 
+/// A membership of a person, as printed.
 #[derive(Debug, Serialize)]
 struct UserOrganization {
     organization: Uuid,
@@ -138,10 +139,10 @@ impl UserRow {
     }
 }
 
-/// Does one of them.
+/// Runs one of them.
 ///
 /// # Errors
-/// The database refuses, or there is no such person or organization.
+/// The database refuses the change, or the person or organization does not exist.
 pub async fn run(context: &Context, command: UserCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     match command {
@@ -170,9 +171,10 @@ async fn run_create(
 ) -> CommandResult<()> {
     let CreateUserArgs { email, org, role, password_stdin } = arguments;
     let organization = admin.find_organization(&org).await?;
-    let hash = if password_stdin { Some(hash_password(&read_password()?)?) } else { None };
+    let hash = if password_stdin { Some(hash_new_password(context).await?) } else { None };
     if admin.find_user(&email).await.is_ok() {
-        let hint = format!("tenure member add {email} --org {:?} --role {}", organization.name, role.name());
+        let hint =
+            format!("tenure admin member add {email} --org {:?} --role {}", organization.name, role.name());
         return Err(CommandError::new(format!("there is a user {email} already")).hint(hint));
     }
     let new = new_principal(PrincipalKind::User, &email, Some(&email));
@@ -190,15 +192,15 @@ async fn set_password(
     revokes_keys: bool,
 ) -> CommandResult<()> {
     let user = admin.find_user(email).await?;
-    let hash = hash_password(&read_password()?)?;
+    let hash = hash_new_password(context).await?;
     let granted = admin.system.grant_person(user.id);
     let seen = admin.store.load_password_hash(&granted).await?;
     let ending = administrator_ending(EndReason::PasswordChanged, "an administrator set the password");
     let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys };
     admin.store.set_password(&granted, &new, None, &ending, now()).await?;
-    let keys = if revokes_keys { "revoked, with the keys made with them" } else { "as before" };
+    let keys = if revokes_keys { "are revoked, with the keys made with them" } else { "still work" };
     let sentence =
-        format!("Set the password of {email}. Their login sessions have ended; their keys are {keys}.");
+        format!("Set the password of {email}. Their login sessions have ended; their keys {keys}.");
     context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
 
@@ -206,7 +208,7 @@ async fn set_account_role(
     context: &Context,
     admin: &Administration,
     email: &str,
-    InAccount(role): InAccount,
+    PersonAccountRole(role): PersonAccountRole,
 ) -> CommandResult<()> {
     let user = admin.find_user(email).await?;
     admin.store.set_account_role(&admin.system, user.id, role, RoleSource::Hand, now()).await?;
@@ -221,7 +223,7 @@ async fn sign_out(context: &Context, admin: &Administration, email: &str) -> Com
     let user = admin.find_user(email).await?;
     let ending = administrator_ending(EndReason::Revoked, "an administrator ended all of them");
     admin.store.end_logins(&admin.system.grant_person(user.id), None, &ending, now()).await?;
-    let sentence = format!("Ended all login sessions of {email}. Their keys are as before.");
+    let sentence = format!("Ended all login sessions of {email}. Their keys still work.");
     context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
 
@@ -231,7 +233,7 @@ async fn forget_factor(context: &Context, admin: &Administration, email: &str) -
     admin.store.remove_second_factor(&person).await?;
     let ending = administrator_ending(EndReason::Revoked, "an administrator took the second factor away");
     admin.store.end_logins(&person, None, &ending, now()).await?;
-    let sentence = format!("{email} signs in without a second factor. Their login sessions are ended.");
+    let sentence = format!("Removed the second factor of {email}. Their login sessions have ended.");
     context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
 
@@ -239,11 +241,12 @@ fn administrator_ending(reason: EndReason, evidence: &str) -> Ending {
     Ending { reason, actor: None, evidence: evidence.to_owned() }
 }
 
-/// The first line of standard input.
-fn read_password() -> CommandResult<String> {
+/// Reads a new password, the first line of standard input, and hashes it.
+async fn hash_new_password(context: &Context) -> CommandResult<String> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let settings = context.settings(Vec::new())?.settings;
+    hash_password(&settings, line.trim_end_matches(['\r', '\n'])).await
 }
 
 async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>) -> CommandResult<()> {
@@ -253,7 +256,7 @@ async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>
     };
     let organizations = admin.store.list_organizations(&admin.system).await?;
     let members = admin.store.list_members(&admin.system).await?;
-    let of = |user: &Principal| {
+    let memberships = |user: &Principal| {
         let own = members.iter().filter(|(_, principal, _)| *principal == user.id);
         let named = own.filter_map(|(id, _, role)| {
             let organization = organizations.iter().find(|known| known.id == *id)?;
@@ -269,7 +272,7 @@ async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>
         .into_iter()
         .filter(|known| known.kind == PrincipalKind::User && known.state != PrincipalState::Deleted);
     let rows = users.map(|user| {
-        let organizations = of(&user);
+        let organizations = memberships(&user);
         UserRow::new(user, organizations)
     });
     let within =
@@ -286,7 +289,7 @@ async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>
         Column::new("state", |row| row.state.to_owned()),
         Column::new("created", |row| format_minute(Some(&row.created_at))),
     ];
-    context.printer.print_list(&rows, &columns, "There are no users. `tenure user create` makes one.")
+    context.printer.print_list(&rows, &columns, "There are no users. `tenure admin user create` creates one.")
 }
 
 async fn set_state(
@@ -309,12 +312,12 @@ async fn set_state(
     user.state = state;
     let sentence = match state {
         PrincipalState::Deleted => {
-            format!("Deleted {email}. Their sessions are kept; what they hold is released.")
+            format!("Deleted {email}. Their past sessions stay; the devices they hold are released.")
         }
         PrincipalState::Active => {
-            format!("{email} may act again. Their keys are good; they have to sign in anew.")
+            format!("{email} can act again. Their keys work; they have to sign in again.")
         }
-        _ => format!("Suspended {email}. Their keys are refused; what they hold is released."),
+        _ => format!("Suspended {email}. Their keys are refused; the devices they hold are released."),
     };
     context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
