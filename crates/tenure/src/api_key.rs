@@ -1,10 +1,9 @@
-//! The API key of a worker or a host: where it comes from, and how it is forgotten there.
+//! The API key of a worker or a host: reading it, and removing it from where it was.
 //!
-//! A worker's command runs beside it, often as the same user. What the kernel keeps of a process is readable to that user
-//! in `/proc`: its arguments always; its first environment, its memory and its open files unless the process says
-//! otherwise. So a key is never an argument, the process says otherwise before it reads the key
-//! ([`process::keep_memory_private`]), and a key from the environment is handed to a new image of the same process
-//! that has no such variable.
+//! A worker's command often runs as the same user as the worker. That user can read in `/proc` the arguments of any of its
+//! processes, and their first environment, memory and open files unless a process forbids it. So a key is never an
+//! argument; the process forbids the rest before it reads the key ([`process::keep_memory_private`]); and a key from the
+//! environment is passed to a new image of this process that does not have the variable.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -19,39 +18,38 @@ use clap::Args;
 use crate::error::{CommandError, CommandResult};
 use crate::process;
 
-/// The variable that a key may be in.
+/// The environment variable of the key.
 const VARIABLE: &str = "TENURE_TOKEN";
 
-/// Longest text that is read, in bytes: more than any key, and less than a pipe holds.
-const LONGEST: u64 = 4096;
+/// Longest key that is read, in bytes: longer than any key, and shorter than a pipe's buffer.
+const MAX_KEY: u64 = 4096;
 
-/// Where the key is.
+/// The arguments that name the source of the key.
 #[derive(Args)]
 pub struct KeySource {
-    /// File with the API key, or - for standard input; otherwise the key is taken from TENURE_TOKEN
+    /// File with the API key, or - for standard input [default: the key is in TENURE_TOKEN]
     #[arg(long, value_name = "PATH")]
     pub token_file: Option<PathBuf>,
-    /// Refused. It is here to say why.
+    /// Always refused, with the reason.
     #[arg(long, value_name = "KEY", hide = true)]
     pub token: Option<String>,
-    /// The key, once it was taken.
+    /// The key, once it is read.
     #[arg(skip)]
     key: Option<ApiKey>,
 }
 
-/// A key that was taken from where it was.
+/// A key that was read.
 struct ApiKey {
     secret: String,
     file: Option<Metadata>,
 }
 
 impl KeySource {
-    /// Makes this process private and takes the key. Only while there are no threads and no open files of ours: what this
-    /// process inherited beside standard input, output and error is closed, and a key in the environment makes
-    /// the process start again without it.
+    /// Makes this process private and reads the key. Call it before this process has threads or open files: it closes
+    /// inherited files, and a key in the environment makes the process start again without the variable.
     ///
     /// # Errors
-    /// There is no key, or it cannot be read, or it was given where everybody can read it.
+    /// There is no key, there are two, it cannot be read, or it is an argument, which every user can read.
     pub fn take(&mut self) -> CommandResult<()> {
         process::keep_memory_private()?;
         if self.token.is_some() {
@@ -60,7 +58,7 @@ impl KeySource {
             )
             .hint("give it in TENURE_TOKEN, or in a file with --token-file PATH (- is standard input)"));
         }
-        let key = match (&self.token_file, variable()) {
+        let key = match (&self.token_file, read_variable()) {
             (Some(_), Some(_)) => {
                 return Err(CommandError::new(
                     "the key is given twice: in TENURE_TOKEN and with --token-file",
@@ -73,7 +71,7 @@ impl KeySource {
                 ));
             }
             (Some(path), None) if path.as_os_str() == "-" => {
-                // As it was opened, perhaps by another user: this one may not be allowed to open it.
+                // The open file itself: this user may lack the permission to open it again.
                 read(std::io::stdin().as_fd().try_clone_to_owned().map(File::from), "standard input")?
             }
             (Some(path), None) => read(File::open(path), &path.display().to_string())?,
@@ -83,23 +81,23 @@ impl KeySource {
         Ok(())
     }
 
-    /// The key.
+    /// The key; empty before [`KeySource::take`].
     pub fn secret(&self) -> &str {
         self.key.as_ref().map_or("", |key| &key.secret)
     }
 
-    /// Whether this user could read the file that the key came from.
+    /// Whether a user with these groups can read the file of the key.
     pub fn is_readable_by(&self, uid: u32, groups: &[u32]) -> bool {
         let file = self.key.as_ref().and_then(|key| key.file.as_ref());
         file.is_some_and(|file| {
-            // An owner may change the mode.
+            // An owner can change the mode.
             let mode = file.mode();
             file.uid() == uid || mode & 0o004 != 0 || (mode & 0o040 != 0 && groups.contains(&file.gid()))
         })
     }
 }
 
-/// Without the key.
+/// Omits the key.
 impl fmt::Debug for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeySource").field("token_file", &self.token_file).finish_non_exhaustive()
@@ -110,20 +108,19 @@ impl fmt::Debug for KeySource {
     clippy::disallowed_methods,
     reason = "not a setting: a secret that must not stay where it was found"
 )]
-fn variable() -> Option<String> {
+fn read_variable() -> Option<String> {
     std::env::var_os(VARIABLE).map(|key| key.to_string_lossy().into_owned()).filter(|key| !key.is_empty())
 }
 
 /// Starts this program again in the same process, without the variable and with the key on standard input. Removing the
-/// variable alone would leave it in `/proc/<pid>/environ`, which shows what a program was started with. Returns
-/// only when that fails.
+/// variable would leave it in `/proc/<pid>/environ`, which shows the first environment. Returns only on failure.
 fn start_without_variable(key: &str) -> CommandError {
     let cannot = |error: std::io::Error| {
         CommandError::new(format!("cannot start again without {VARIABLE} in the environment: {error}"))
             .hint("give the key on standard input: --token-file -")
     };
-    if key.len() as u64 > LONGEST {
-        return CommandError::new(format!("{VARIABLE} is no key: it has more than {LONGEST} characters"));
+    if key.len() as u64 > MAX_KEY {
+        return CommandError::new(format!("{VARIABLE} is not a key: it has more than {MAX_KEY} characters"));
     }
     let handed_over = std::io::pipe().and_then(|(reader, mut writer)| {
         writer.write_all(key.as_bytes())?;
@@ -145,7 +142,7 @@ fn read(file: std::io::Result<File>, name: &str) -> CommandResult<ApiKey> {
     let mut secret = String::new();
     let read = file.and_then(|file| {
         let about = file.metadata()?;
-        file.take(LONGEST).read_to_string(&mut secret)?;
+        file.take(MAX_KEY).read_to_string(&mut secret)?;
         Ok(about)
     });
     let about =

@@ -1,7 +1,8 @@
 //! The file of a backup.
 //!
-//! A line that says what it is, a line of JSON that says what is in it, the parts one after another, and SHA-256 of all
-//! of that. Whatever is changed, cut off or added is found; it is no signature, so keep backups where nobody can write.
+//! It consists of a line that identifies the format, the manifest as one line of JSON, the parts one after another, and the
+//! SHA-256 of all that. The checksum finds accidental changes. It is not a signature: store backups where nobody else can
+//! write.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -15,58 +16,58 @@ use crate::error::{CommandError, CommandResult};
 
 const MAGIC: &[u8] = b"tenure backup 1\n";
 const SUM_BYTES: u64 = 32;
-/// The line of JSON is no longer than this.
+/// Longest manifest, in bytes.
 const MAX_MANIFEST: usize = 64 << 10;
 
-/// What is in a backup.
+/// Describes the parts of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The version of the program that made it.
+    /// The version of the program that wrote the backup.
     pub program: String,
-    /// When, in microseconds since 1970.
+    /// When it was written, in microseconds since 1970.
     pub made_us: i64,
     /// `sqlite` or `postgres`.
     pub database: String,
-    /// The schema of the database.
+    /// The version of the database's schema.
     pub schema: i64,
-    /// In which of PostgreSQL's schemas the tables are.
+    /// The PostgreSQL schema of the tables; empty for SQLite.
     pub place: String,
-    /// The end of the audit log in it.
+    /// The head of the audit log.
     pub audit: Option<String>,
-    /// How long the dump is.
+    /// Length of the dump.
     pub dump_bytes: u64,
-    /// How long the list of files is: a JSON document for each, on a line.
+    /// Length of the list of files: one JSON document per line.
     pub files_bytes: u64,
-    /// How long the master key's file is; 0 when it is not in there.
+    /// Length of the master key's file; 0 if the backup does not contain it.
     pub master_key_bytes: u64,
 }
 
-/// A file of the files' folder.
+/// A file in the folder of uploads and recordings. A backup lists files without their content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupFile {
-    /// Where it is in the folder.
+    /// Path within the folder.
     pub path: String,
-    /// How long it is.
+    /// Length in bytes.
     pub bytes: u64,
 }
 
-/// A file that is removed again unless it is kept.
+/// A file that is removed when this is dropped, unless it was renamed.
 pub struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {
-    /// The like beside another file, hidden, under a name that nothing else has.
+    /// Creates a hidden file in the folder of another file, named after it.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The file cannot be created.
     pub fn create_beside(path: &Path, what: &str) -> CommandResult<TemporaryFile> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         TemporaryFile::create(path.with_file_name(format!(".{name}.tenure-{what}")))
     }
 
-    /// Makes an empty file for its owner only, in the place of one that an attempt before has left.
+    /// Creates an empty file that only its owner can read. It replaces one that an earlier attempt left.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The file cannot be created.
     pub fn create(path: PathBuf) -> CommandResult<TemporaryFile> {
         for end in ["", "-wal", "-shm", "-journal"] {
             let mut left = path.clone().into_os_string();
@@ -74,11 +75,11 @@ impl TemporaryFile {
             let _ = std::fs::remove_file(left);
         }
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        made.map_err(|error| CommandError::new(format!("cannot make {}: {error}", path.display())))?;
+        made.map_err(|error| CommandError::new(format!("cannot create {}: {error}", path.display())))?;
         Ok(TemporaryFile(path))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -90,10 +91,10 @@ impl Drop for TemporaryFile {
     }
 }
 
-/// Writes a backup: under another name until it is complete.
+/// Writes a backup, under a temporary name until it is complete.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub fn write_backup(
     path: &Path,
     manifest: &Manifest,
@@ -101,11 +102,12 @@ pub fn write_backup(
     files: &str,
     master_key: &[u8],
 ) -> CommandResult<()> {
-    let wrong = |error: io::Error| CommandError::new(format!("cannot write {}: {error}", path.display()));
-    let making = TemporaryFile::create_beside(path, "making")?;
-    let file = OpenOptions::new().write(true).open(making.path()).map_err(wrong)?;
+    let unwritable =
+        |error: io::Error| CommandError::new(format!("cannot write {}: {error}", path.display()));
+    let temporary = TemporaryFile::create_beside(path, "making")?;
+    let file = OpenOptions::new().write(true).open(temporary.path()).map_err(unwritable)?;
     let mut out = HashingWriter { inner: BufWriter::new(file), sum: Sha256::new() };
-    let put = |out: &mut HashingWriter<BufWriter<File>>| -> io::Result<()> {
+    let write_parts = |out: &mut HashingWriter<BufWriter<File>>| -> io::Result<()> {
         out.write_all(MAGIC)?;
         serde_json::to_writer(&mut *out, manifest)?;
         out.write_all(b"\n")?;
@@ -117,33 +119,33 @@ pub fn write_backup(
         out.inner.flush()?;
         out.inner.get_ref().sync_all()
     };
-    put(&mut out).map_err(wrong)?;
-    std::fs::rename(making.path(), path).map_err(wrong)
+    write_parts(&mut out).map_err(unwritable)?;
+    std::fs::rename(temporary.path(), path).map_err(unwritable)
 }
 
-/// A backup whose checksum is right.
+/// An open backup whose checksum is correct.
 pub struct Archive {
     file: File,
-    /// What is in it.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// Where the parts begin.
+    /// Offset of the first part.
     parts: u64,
 }
 
 impl Archive {
-    /// Opens a backup and reads all of it, to compare its checksum.
+    /// Opens a backup and reads all of it to verify its checksum.
     ///
     /// # Errors
-    /// It cannot be read, or is not as it was written.
+    /// The file cannot be read, is not a backup, or was changed.
     pub fn open(path: &Path) -> CommandResult<Archive> {
         let unreadable =
             |error: io::Error| CommandError::new(format!("cannot read {}: {error}", path.display()));
         let damaged = || {
             CommandError::new(format!(
-                "{} is no backup of tenure, or it is damaged: nothing was restored",
+                "{} is not a backup of tenure, or it is damaged: nothing was restored",
                 path.display()
             ))
-            .hint("its checksum is not right; take another copy of it")
+            .hint("its checksum is wrong; use another copy of it")
         };
         let mut file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
@@ -165,10 +167,10 @@ impl Archive {
         Ok(Archive { file, manifest, parts })
     }
 
-    /// Copies the dump into a file that is there.
+    /// Copies the dump to an existing file.
     ///
     /// # Errors
-    /// It cannot be read or written.
+    /// One of the files cannot be read or written.
     pub fn extract_dump(&mut self, into: &Path) -> CommandResult<()> {
         self.file.seek(SeekFrom::Start(self.parts))?;
         let mut out = OpenOptions::new().write(true).truncate(true).open(into)?;
@@ -176,10 +178,10 @@ impl Archive {
         Ok(out.sync_all()?)
     }
 
-    /// The list of files.
+    /// Reads the list of files.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The backup cannot be read, or the list is malformed.
     pub fn read_files(&mut self) -> CommandResult<Vec<BackupFile>> {
         let bytes = self.read_part(self.manifest.dump_bytes, self.manifest.files_bytes)?;
         let text = String::from_utf8_lossy(&bytes);
@@ -187,10 +189,10 @@ impl Archive {
         files.map_err(|error| CommandError::new(format!("the list of files in the backup: {error}")))
     }
 
-    /// The master key's file, if it is in there.
+    /// Reads the master key's file, if the backup contains it.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The backup cannot be read.
     pub fn read_master_key(&mut self) -> CommandResult<Option<Vec<u8>>> {
         let before = self.manifest.dump_bytes + self.manifest.files_bytes;
         let bytes = self.read_part(before, self.manifest.master_key_bytes)?;
@@ -205,18 +207,18 @@ impl Archive {
     }
 }
 
-/// The two lines at the beginning, and where they end.
+/// Reads the manifest and the offset of the first part. `None` if the file is not a backup.
 fn read_manifest(file: &mut File) -> io::Result<Option<(Manifest, u64)>> {
     file.seek(SeekFrom::Start(0))?;
-    let mut begin = Vec::new();
-    file.take((MAGIC.len() + MAX_MANIFEST) as u64).read_to_end(&mut begin)?;
-    let Some(rest) = begin.strip_prefix(MAGIC) else { return Ok(None) };
+    let mut start = Vec::new();
+    file.take((MAGIC.len() + MAX_MANIFEST) as u64).read_to_end(&mut start)?;
+    let Some(rest) = start.strip_prefix(MAGIC) else { return Ok(None) };
     let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
     let manifest = serde_json::from_slice(&rest[..end]).ok();
     Ok(manifest.map(|manifest| (manifest, (MAGIC.len() + end + 1) as u64)))
 }
 
-/// Adds up what is written.
+/// Hashes the bytes that pass through.
 struct HashingWriter<W> {
     inner: W,
     sum: Sha256,

@@ -1,4 +1,4 @@
-//! `tenure`: the server, its administration, and the host that drives devices, in one program.
+//! `tenure`: the server, its administration, the host of devices and the worker of agents, in one program.
 
 mod administration;
 mod api_key;
@@ -18,7 +18,7 @@ use clap::Parser;
 use crate::cli::Cli;
 
 fn main() -> ExitCode {
-    // clap itself answers --help and usage errors (exit code 2).
+    // clap prints --help and usage errors itself (exit code 2 for the latter).
     let cli = Cli::parse();
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What a command says when it did what was asked: for people, or as one JSON document.
+//! The output of a command: text for people, or one JSON document.
 
 use std::io::{self, Write};
 
@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use crate::error::CommandResult;
 
-/// How answers are written.
+/// Prints to standard output.
 #[derive(Debug, Clone, Copy)]
 pub struct Printer {
     json: bool,
 }
 
 impl Printer {
-    /// For people, or with `json` as one JSON document.
+    /// A printer of text for people, or of JSON documents.
     pub fn new(json: bool) -> Self {
         Self { json }
     }
 
-    /// Tells of something that was done: one sentence, or the document.
+    /// Prints the sentence, or the document as JSON.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -26,7 +26,7 @@ impl Printer {
         if self.json { self.print_document(document) } else { write_line(sentence) }
     }
 
-    /// Tells of a list: a table for people, or an array with one document for each row.
+    /// Prints a list: a table, or a JSON array with one document for each row. An empty list prints `when_empty`.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -43,7 +43,7 @@ impl Printer {
         }
     }
 
-    /// Writes a line as it is, of what has a form of its own.
+    /// Prints a line as it is.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -52,19 +52,19 @@ impl Printer {
     }
 
     fn print_document(self, document: &impl Serialize) -> CommandResult<()> {
-        // Straight from the struct, whose fields stand in a sensible order; a `Value` would sort them.
+        // Not through a `Value`, which would sort the fields.
         write_line(&serde_json::to_string_pretty(document).map_err(io::Error::from)?)
     }
 }
 
-/// A column of a table: its heading and what it says of a row.
+/// A column of a table: its heading, and how to get its cell from a row.
 pub struct Column<T> {
     heading: &'static str,
     cell: fn(&T) -> String,
 }
 
 impl<T> Column<T> {
-    /// A column with this heading.
+    /// A column with this heading. It is printed in upper case.
     pub fn new(heading: &'static str, cell: fn(&T) -> String) -> Self {
         Self { heading, cell }
     }
@@ -85,12 +85,12 @@ fn align_cells(cells: &[String], widths: &[usize]) -> String {
     format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
 }
 
-/// Names are people's own words: one with a line break or a terminal's escape in it must not draw over the rest.
+/// Replaces control characters: a name with a line break or an escape sequence must not corrupt the table.
 fn one_line(cell: &str) -> String {
     cell.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
-/// Writes a line. A reader that went away early (`tenure org list | head`) is no failure.
+/// Writes a line. A reader that stops early (`tenure admin org list | head`) is not an error.
 fn write_line(text: &str) -> CommandResult<()> {
     match writeln!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,17 +1,15 @@
-//! The process of a server, a host or a worker: it leaves no copy of its memory behind and hands no open file on; a server
-//! may have as many connections as the system gives it.
+//! Limits of this process: no copies of its memory, no inherited open files, and as many open files as the system allows.
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{CommandError, CommandResult};
 
-/// Sees to it that nobody gets at the keys in this process's memory: no core dump is written, and on Linux no other
-/// process of the same user may look into it (`ptrace`, `/proc/<pid>/mem`) or read how it was started
-/// (`/proc/<pid>/environ`).
+/// Keeps the keys in this process's memory private: it writes no core dump, and on Linux no other process of the same user
+/// can read its memory (`ptrace`, `/proc/<pid>/mem`) or its first environment (`/proc/<pid>/environ`).
 ///
 /// # Errors
-/// The system does not allow it.
+/// The system refuses.
 pub fn keep_memory_private() -> CommandResult<()> {
     let cannot =
         |error| CommandError::new(format!("cannot keep this process's memory out of core dumps: {error}"));
@@ -21,26 +19,26 @@ pub fn keep_memory_private() -> CommandResult<()> {
     Ok(())
 }
 
-/// Lets nobody but this user read what this process makes: also files that a library makes with its own idea of a mode.
+/// Makes all new files and folders readable by this user only, also those that a library creates.
 pub fn keep_files_private() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
 }
 
-/// Asks for as many open files as this process may have at most: each connection is one, and the usual limit is for
-/// programs that have few. Where that is refused, the usual limit stays.
-pub fn take_all_files() {
+/// Raises the limit of open files to the maximum, since each connection is an open file. If the system refuses, the limit
+/// stays.
+pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// Closes what this process inherited beside standard input, output and error: whoever started it may have left files
-/// open, and what it starts itself would have them, too. Only while this process has opened nothing itself.
+/// Closes inherited files except standard input, output and error, so that child processes do not inherit them either.
+/// Call it before this process opens a file.
 pub fn close_inherited_files() {
     let listed = std::fs::read_dir("/dev/fd").map(|files| {
         let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
         numbers.collect::<Vec<i32>>()
     });
-    // Without /dev/fd, all that there may be under the usual limit.
+    // Without /dev/fd: all numbers under the usual limit.
     for file in listed.unwrap_or_else(|_| (0..1024).collect()) {
         if file > 2 {
             let _ = nix::unistd::close(file);
@@ -56,7 +54,7 @@ impl SystemUser {
     /// Looks a user up by name.
     ///
     /// # Errors
-    /// There is none, or the system cannot say.
+    /// The user does not exist, or cannot be looked up.
     pub fn find(name: &str) -> CommandResult<SystemUser> {
         match nix::unistd::User::from_name(name) {
             Ok(Some(user)) => Ok(SystemUser(user)),
@@ -66,7 +64,6 @@ impl SystemUser {
     }
 }
 
-/// As the runner needs it.
 impl From<SystemUser> for runner::worker::ExecUser {
     fn from(SystemUser(user): SystemUser) -> Self {
         Self {

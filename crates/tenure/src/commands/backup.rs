@@ -1,4 +1,4 @@
-//! `tenure backup`.
+//! `tenure backup`: writes the database to one file.
 
 use std::path::{Path, PathBuf};
 
@@ -18,32 +18,32 @@ use crate::error::{CommandError, CommandResult};
 #[command(after_help = "\
 Examples:
   tenure backup /backups/tenure-$(date +%F).backup
-  tenure backup --with-master-key tenure.backup      For a place where only you can read
+  tenure backup --with-master-key tenure.backup      For a place that only you can read
 
-The server may run. The file holds the database, hashes of credentials included, and a list of the files that belong to \
-it, but not the files themselves: copy their folder after this. The master key, which secrets are sealed with, is not in \
-it unless you say so: keep it somewhere else. PostgreSQL needs pg_dump on this machine.")]
+Servers can run meanwhile. The backup contains the database, with the hashes of credentials, and a list of uploads and \
+recordings, but not these files: copy their folder afterwards. It does not contain the master key, which seals secrets, unless \
+you add --with-master-key: store the key somewhere else. PostgreSQL needs pg_dump on this machine.")]
 pub struct BackupArgs {
-    /// The file to write; it must not be there
+    /// File to write; it must not exist
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Put the master key into it, too: then whoever has the file has every secret
+    /// Include the master key: whoever has the file can then open every secret
     #[arg(long)]
     pub with_master_key: bool,
 }
 
-/// Does it.
+/// Writes the backup.
 ///
 /// # Errors
-/// The database cannot be read, or the file cannot be written.
+/// The file exists or cannot be written, or the database or the master key cannot be read.
 pub async fn run(context: &Context, arguments: BackupArgs) -> CommandResult<()> {
     let settings = context.settings(Vec::new())?.settings;
     let BackupArgs { file, with_master_key } = arguments;
     if file.exists() {
-        return Err(CommandError::new(format!("{} is there already", file.display())));
+        return Err(CommandError::new(format!("{} exists already", file.display())));
     }
     let admin = context.administration().await?;
-    // Noted in what is backed up, and so in what is restored.
+    // Written before the dump, so that a restored database has the entry.
     let made = now();
     let line = NewAuditEntry::new(
         Attribution::TENURE,
@@ -81,9 +81,9 @@ pub async fn run(context: &Context, arguments: BackupArgs) -> CommandResult<()> 
     archive::write_backup(&file, &manifest, copy.path(), &files, &key)?;
     let bytes = file.metadata()?.len();
     let secret = if with_master_key {
-        "The master key is in it: keep it where only you can read."
+        "It contains the master key: store it where only you can read it."
     } else {
-        "The master key is not in it: keep that, too, somewhere else."
+        "It does not contain the master key: back that up separately."
     };
     let sentence = format!("Wrote {} ({bytes} bytes, schema {}). {secret}", file.display(), manifest.schema);
     context
@@ -91,7 +91,7 @@ pub async fn run(context: &Context, arguments: BackupArgs) -> CommandResult<()> 
         .print(&sentence, &json!({ "bytes": bytes, "schema": manifest.schema, "audit": manifest.audit }))
 }
 
-/// The files of a folder, a JSON document on each line; nothing for an object store, which keeps its own books.
+/// Lists the files of a folder, one JSON document per line. Empty for an object store, which has its own backups.
 fn list_files(files: &FileStore) -> CommandResult<String> {
     let FileStore::Folder(folder) = files else { return Ok(String::new()) };
     let mut found = Vec::new();
@@ -104,7 +104,7 @@ fn list_files(files: &FileStore) -> CommandResult<String> {
 
 fn collect_files(folder: &Path, within: &Path, found: &mut Vec<BackupFile>) -> CommandResult<()> {
     let entries = match std::fs::read_dir(folder.join(within)) {
-        // No file was kept yet.
+        // No file has been uploaded yet.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };

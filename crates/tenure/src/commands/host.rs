@@ -1,4 +1,4 @@
-//! `tenure host`.
+//! `tenure host`: connects the devices of this machine.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,29 +21,29 @@ Examples:
   tenure host --server http://127.0.0.1:7420 --token-file host.key --mobilecli ~/.local/bin/mobilecli
   tenure host --server http://127.0.0.1:7420 --token-file - --simulate android=4,ios=2 < host.key
 
-The key's principal needs the role host: tenure service-user create NAME --role host [--org ORG]. With a key of the
-account the devices are shared by all organizations.
-What the host starts gets neither the key nor a way to read it from the host's process.")]
+The owner of the key needs the role host: tenure admin service-user create NAME --role host [--org ORG]. With a key of the
+account, all organizations share the devices.
+Programs that the host starts neither receive the key nor can read it from the host's process.")]
 pub struct HostArgs {
-    /// Server to connect to; say it again for each server of the deployment
+    /// Server to connect to; repeat for each server of the deployment
     #[arg(long, value_name = "URL", required = true, env = "TENURE_SERVER", hide_env_values = true, value_delimiter = ',', value_parser = parse_base_url)]
     pub server: Vec<BaseUrl>,
-    /// Where its API key is.
+    /// The source of the API key.
     #[command(flatten)]
     pub key: KeySource,
-    /// Serve this organization, by its id [default: what the key is for]
+    /// Serve this organization, by its id [default: where the key works]
     #[arg(long, value_name = "ID", value_parser = parse_organization)]
     pub org: Option<OrganizationId>,
-    /// Share the devices with all organizations; takes a key of the account
+    /// Share the devices with all organizations; needs a key of the account
     #[arg(long, conflicts_with = "org")]
     pub account: bool,
     /// Name of this host, unique in its organization [default: the name of the machine]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub name: Option<String>,
-    /// The mobilecli that drives the devices [default: mobilecli on the PATH]
+    /// The mobilecli that drives the devices [default: mobilecli in PATH]
     #[arg(long, value_name = "PATH", conflicts_with = "mobilecli_url")]
     pub mobilecli: Option<PathBuf>,
-    /// Use a `mobilecli server` that already runs, instead of starting one
+    /// Use a running `mobilecli server` instead of starting one
     #[arg(long, value_name = "URL", value_parser = parse_base_url)]
     pub mobilecli_url: Option<BaseUrl>,
     /// Serve simulated devices: N Android ones, or android=N,ios=N
@@ -52,7 +52,7 @@ pub struct HostArgs {
     /// Shell command to run after each release, with TENURE_DEVICE_SERIAL and TENURE_DEVICE_PLATFORM set
     #[arg(long, value_name = "COMMAND")]
     pub on_release: Option<String>,
-    /// Folder for what the host remembers; one for each host of a machine
+    /// Folder of the host's state; each host of a machine needs its own
     #[arg(long, value_name = "DIR", default_value = "tenure-host")]
     pub state: PathBuf,
 }
@@ -72,7 +72,7 @@ impl HostArgs {
     }
 }
 
-/// Without the token.
+/// Omits the key.
 impl fmt::Debug for HostArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostArgs")
@@ -82,23 +82,23 @@ impl fmt::Debug for HostArgs {
     }
 }
 
-/// Reads a server's address.
+/// Parses the URL of a server.
 ///
 /// # Errors
-/// The sentence that says what is expected.
+/// What is expected.
 pub fn parse_base_url(text: &str) -> std::result::Result<BaseUrl, String> {
     BaseUrl::parse(text).ok_or_else(|| "expected a URL such as https://tenure.example.com".to_owned())
 }
 
-/// Reads the id of an organization.
+/// Parses the id of an organization.
 ///
 /// # Errors
-/// The sentence that says what is expected.
+/// What is expected.
 pub fn parse_organization(text: &str) -> std::result::Result<OrganizationId, String> {
-    OrganizationId::parse(text).ok_or_else(|| "expected the id that `tenure org list` shows".to_owned())
+    OrganizationId::parse(text).ok_or_else(|| "expected an id from `tenure admin org list`".to_owned())
 }
 
-/// Connects the devices and drives them until told to stop.
+/// Connects the devices and drives them until a signal stops the host.
 ///
 /// # Errors
 /// The servers refuse the key, or `mobilecli` cannot be started.

@@ -1,4 +1,4 @@
-//! `tenure migrate`.
+//! `tenure migrate`: the schema of the database.
 
 use store::database::SCHEMA_VERSION;
 use store::{Database, OpenMode};
@@ -7,7 +7,7 @@ use crate::administration::now;
 use crate::commands::Context;
 use crate::error::CommandResult;
 
-/// Makes the database if it is not there, and brings it to the schema of this program.
+/// Creates the database if it does not exist, and upgrades its schema.
 ///
 /// # Errors
 /// The database cannot be reached, or is newer than this program.

@@ -1,4 +1,4 @@
-//! `tenure restore`.
+//! `tenure restore`: makes a database from a backup.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,24 +23,24 @@ use crate::error::{CommandError, CommandResult};
 #[command(after_help = "\
 Examples:
   tenure restore tenure.backup
-  tenure restore tenure.backup --force               Where there is a database: stop the servers first
+  tenure restore tenure.backup --force               Replaces a database: stop the servers first
 
-Somebody may have revoked anything since the backup was made, and the backup does not know. So everybody is signed out, \
-what was sent by mail is void, and all API keys end, those of hosts and workers, too. With --keep-keys keys stay: then \
-revoke again what was revoked since.")]
+The backup does not know what was revoked after it was written. So a restore ends all login sessions, voids the links that were \
+sent by mail, and revokes all API keys, those of hosts and workers too. With --keep-keys the keys stay: then revoke again those \
+that were revoked since.")]
 pub struct RestoreArgs {
     /// The file that `tenure backup` wrote
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Replace the database that is there
+    /// Replace an existing database
     #[arg(long)]
     pub force: bool,
-    /// Let the API keys of the backup open again what they opened then, also those that were revoked since
+    /// Keep the API keys of the backup, also those that were revoked since
     #[arg(long)]
     pub keep_keys: bool,
 }
 
-/// What was done.
+/// The outcome of a restore.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RestoreReport {
@@ -53,17 +53,17 @@ struct RestoreReport {
     master_key: &'static str,
 }
 
-/// Does it, as a whole or not at all.
+/// Restores the backup, as a whole or not at all.
 ///
 /// # Errors
-/// The backup is damaged or of a newer program; something is where it should go; the database cannot be written.
+/// The backup is damaged or from a newer program, the target exists, or the database cannot be written.
 pub async fn run(context: &Context, arguments: RestoreArgs) -> CommandResult<()> {
     let settings = context.settings(Vec::new())?.settings;
     let mut archive = Archive::open(&arguments.file)?;
     check_target(&settings, &archive, &arguments).await?;
     let manifest = archive.manifest.clone();
     let key = restore_master_key(&settings, &mut archive, arguments.force)?;
-    // The pair that signed what was signed before. The server makes another one.
+    // Tokens from before the restore must not verify. The server creates another key pair.
     remove_signing_key(&settings.signing_keys.join("signing-key.json"))?;
     let at = now();
     let copy = TemporaryFile::create(staging_path(&settings)?)?;
@@ -86,13 +86,13 @@ pub async fn run(context: &Context, arguments: RestoreArgs) -> CommandResult<()>
     context.printer.print(&report_text(&settings, &report), &report)
 }
 
-/// Refuses before anything is changed.
+/// Refuses a backup that does not fit the target, before anything is changed.
 async fn check_target(settings: &Settings, archive: &Archive, arguments: &RestoreArgs) -> CommandResult<()> {
     let (manifest, url) = (&archive.manifest, settings.database.reveal());
     let kind = dump::kind(url)?;
     if manifest.database != kind {
         let text = format!(
-            "the backup is of a {} database, and {} is not one",
+            "the backup is of a {} database, but {} is not one",
             manifest.database, settings.database
         );
         return Err(CommandError::new(text).hint("name the database to restore to with --database"));
@@ -105,13 +105,13 @@ async fn check_target(settings: &Settings, archive: &Archive, arguments: &Restor
         .hint("use that version or a later one"));
     }
     if dump::is_occupied(url).await? && !arguments.force {
-        return Err(CommandError::new(format!("there is a database at {} already", settings.database))
+        return Err(CommandError::new(format!("there is already a database at {}", settings.database))
             .hint("restore to another place with --database, or replace it with --force"));
     }
     Ok(())
 }
 
-/// Where the dump is put that is being restored.
+/// The path that the dump is copied to while it is restored.
 fn staging_path(settings: &Settings) -> CommandResult<PathBuf> {
     if let Some(path) = dump::staging(settings.database.reveal())? {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -123,7 +123,8 @@ fn staging_path(settings: &Settings) -> CommandResult<PathBuf> {
     Ok(std::env::temp_dir().join(format!("tenure-restore-{name}.dump")))
 }
 
-/// Puts the master key where the server looks for it, if it is in the backup.
+/// Writes the master key of the backup, if there is one, to where the server reads it. Returns the key's state for
+/// [`RestoreReport`].
 fn restore_master_key(
     settings: &Settings,
     archive: &mut Archive,
@@ -138,7 +139,7 @@ fn restore_master_key(
         Some(there) if there == key => return Ok("there"),
         Some(_) if !force => {
             return Err(CommandError::new(format!(
-                "there is another master key at {} already",
+                "there is already another master key at {}",
                 path.display()
             ))
             .hint("move it away, or replace it with --force"));
@@ -149,11 +150,11 @@ fn restore_master_key(
     if let Some(folder) = path.parent() {
         private_files::make_folder(folder)?;
     }
-    let making = TemporaryFile::create_beside(&path, "restoring")?;
-    let mut file = std::fs::OpenOptions::new().write(true).mode(0o600).open(making.path())?;
+    let temporary = TemporaryFile::create_beside(&path, "restoring")?;
+    let mut file = std::fs::OpenOptions::new().write(true).mode(0o600).open(temporary.path())?;
     file.write_all(&key)?;
     file.sync_all()?;
-    std::fs::rename(making.path(), &path)?;
+    std::fs::rename(temporary.path(), &path)?;
     Ok("restored")
 }
 
@@ -173,7 +174,7 @@ async fn count_ended(settings: &Settings, at: Micros) -> CommandResult<RestoreRe
     Ok(ended?)
 }
 
-/// How many files of the backup are not in their folder, or not as long.
+/// How many files of the backup's list are missing in their folder, or have another length.
 fn count_missing_files(files: &FileStore, known: &[BackupFile]) -> usize {
     let FileStore::Folder(folder) = files else { return 0 };
     let same =
@@ -184,34 +185,34 @@ fn count_missing_files(files: &FileStore, known: &[BackupFile]) -> usize {
 fn report_text(settings: &Settings, report: &RestoreReport) -> String {
     let mut lines = vec![format!("Restored {} as it was at {}.", settings.database, report.made_at)];
     lines.push(format!(
-        "Ended {} login sessions and all that was sent by mail: people sign in again.",
+        "Ended {} login sessions and voided the links sent by mail: people have to sign in again.",
         report.logins_ended
     ));
     lines.push(if report.keys_kept {
-        "Kept the API keys: revoke again what was revoked since (`tenure key list`, `tenure key revoke ID`)."
+        "Kept the API keys: revoke again those that were revoked since (`tenure admin key list`, `tenure admin key revoke ID`)."
             .to_owned()
     } else {
         format!(
-            "Ended {} API keys: make new ones for people, hosts and workers (`tenure key create`).",
+            "Revoked {} API keys: create new ones for people, hosts and workers (`tenure admin key create`).",
             report.keys_ended
         )
     });
     lines.push(
-        "The server makes a new signing key. On other servers, delete theirs before they start.".to_owned(),
+        "The server creates a new signing key. On other servers, delete theirs before they start.".to_owned(),
     );
     if report.files_missing > 0 {
-        lines.push(format!("{} files are not there: copy their folder back, too.", report.files_missing));
+        lines.push(format!("{} files are missing: restore their folder too.", report.files_missing));
     }
     match report.master_key {
         "missing" => lines.push(format!(
-            "The master key is not in the backup: put it at {}, or sealed secrets cannot be opened.",
+            "The backup does not contain the master key: put it at {}, or sealed secrets cannot be opened.",
             settings.master_key_path().display()
         )),
         "restored" => {
-            lines.push(format!("The master key is at {} again.", settings.master_key_path().display()))
+            lines.push(format!("Restored the master key to {}.", settings.master_key_path().display()))
         }
         _ => {}
     }
-    lines.push("Then: `tenure doctor`, and `tenure serve`.".to_owned());
+    lines.push("Next: `tenure doctor`, then `tenure serve`.".to_owned());
     lines.join("\n")
 }

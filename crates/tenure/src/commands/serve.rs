@@ -1,4 +1,4 @@
-//! `tenure serve`.
+//! `tenure serve`: the server.
 
 use clap::Args;
 
@@ -16,20 +16,21 @@ Examples:
   tenure serve --listen 0.0.0.0:443 --tls-cert /etc/tenure/cert.pem --tls-key /etc/tenure/key.pem
   tenure serve --public-url https://tenure.example.com --database 'postgres://tenure@db/tenure?sslmode=require'
 
-Makes the database if it is not there, and brings it to the schema of this program. Ctrl-C stops it gracefully.")]
+Creates the database if it does not exist, and upgrades its schema. Ctrl-C stops the server gracefully. `--help-all` shows \
+every setting.")]
 pub struct ServeArgs {
-    /// Settings given as arguments.
+    /// The settings.
     #[command(flatten)]
     pub settings: SettingArguments,
 }
 
-/// Serves until it is told to stop.
+/// Serves until a signal stops it.
 ///
 /// # Errors
-/// The settings do not fit, or the server cannot start.
+/// The settings contradict each other, or the server cannot start.
 pub async fn run(context: &Context, arguments: ServeArgs) -> CommandResult<()> {
     process::keep_memory_private()?;
-    process::take_all_files();
+    process::raise_file_limit();
     let loaded = context.settings(arguments.settings.0)?;
     loaded.settings.check_exposure()?;
     super::start_logging(&loaded.settings)?;

@@ -1,4 +1,4 @@
-//! `tenure settings`.
+//! `tenure settings`: every setting with its value.
 
 use clap::Args;
 use serde::Serialize;
@@ -16,13 +16,14 @@ Examples:
   tenure settings
   tenure settings --config /etc/tenure.toml --json
 
-Takes the arguments of `tenure serve`, to see what they would do. Passwords are not shown.")]
+Takes the arguments of `tenure serve`, to show their effect. Passwords are not shown.")]
 pub struct SettingsArgs {
-    /// Settings given as arguments.
+    /// The settings.
     #[command(flatten)]
     pub settings: SettingArguments,
 }
 
+/// A setting, as printed.
 #[derive(Serialize)]
 struct SettingRow {
     name: &'static str,
@@ -32,13 +33,13 @@ struct SettingRow {
     about: &'static str,
 }
 
-/// Prints all settings.
+/// Prints every setting.
 ///
 /// # Errors
-/// They cannot be read.
+/// A setting is unknown or malformed, or the file cannot be read.
 pub fn run(context: &Context, arguments: SettingsArgs) -> CommandResult<()> {
     let loaded = context.settings(arguments.settings.0)?;
-    let rows: Vec<SettingRow> = loaded.lines.iter().map(to_row).collect();
+    let rows: Vec<SettingRow> = loaded.lines.iter().map(setting_row).collect();
     let columns: [Column<SettingRow>; 3] = [
         Column::new("setting", |row| row.name.to_owned()),
         Column::new("value", |row| if row.value.is_empty() { "-".to_owned() } else { row.value.clone() }),
@@ -47,7 +48,7 @@ pub fn run(context: &Context, arguments: SettingsArgs) -> CommandResult<()> {
     context.printer.print_list(&rows, &columns, "There are no settings.")
 }
 
-fn to_row(line: &SettingLine) -> SettingRow {
+fn setting_row(line: &SettingLine) -> SettingRow {
     let (name, default, about) = (line.setting.name, line.setting.default, line.setting.about);
     SettingRow { name, value: line.shown(), source: line.source.to_string(), default, about }
 }

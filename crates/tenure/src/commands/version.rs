@@ -1,4 +1,4 @@
-//! `tenure version`.
+//! `tenure version`: the version of this program.
 
 use serde_json::json;
 

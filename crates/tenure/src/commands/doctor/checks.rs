@@ -1,4 +1,4 @@
-//! What is in the database, and the settings.
+//! Checks of the settings and of the database.
 
 use domain::time::Micros;
 use server::clock::{Clock, Stopwatch, SystemClock};
@@ -7,21 +7,21 @@ use server::settings::Settings;
 use super::Findings;
 use crate::administration::{Administration, format_time, now};
 
-/// The vendor of Probe.dev's wire allows shorter ones; nobody else should.
+/// Shorter passwords are only for compatibility with Probe.dev's wire.
 const MIN_PASSWORD: u32 = 8;
-/// How far two clocks may be apart before lists are in a wrong order to look at.
-const APART: i64 = 2_000_000;
-/// How far the clock may run from a steady one while the doctor looks.
-const JUMP: i64 = 500_000;
-/// How many lines at the end of the audit log are checked; `tenure audit verify` checks all.
-const LINES: u32 = 1000;
+/// The difference of two clocks from which lists look out of order, in microseconds.
+const MAX_CLOCK_DIFFERENCE: i64 = 2_000_000;
+/// The difference from a monotonic clock during the check that counts as a jump, in microseconds.
+const MAX_JUMP: i64 = 500_000;
+/// How many entries at the end of the audit log are checked; `tenure admin audit verify` checks all.
+const LAST_ENTRIES: u32 = 1000;
 
-/// What was chosen that is less safe than the default.
+/// Finds settings that are less safe than the defaults.
 pub fn check_settings(settings: &Settings, findings: &mut Findings) {
     let check = "settings";
     if settings.insecure_http && !settings.listen.ip().to_canonical().is_loopback() {
         let wrong = format!(
-            "plain HTTP is served on {}: all keys and sessions can be read on the way",
+            "plain HTTP is served on {}: anybody on the network can read keys and sessions",
             settings.listen
         );
         findings.add_problem(
@@ -31,8 +31,12 @@ pub fn check_settings(settings: &Settings, findings: &mut Findings) {
         );
     }
     if settings.probe_recoverable_tokens {
-        let wrong = "API tokens of Probe.dev's wire are kept readable (probe_recoverable_tokens)";
-        findings.add_problem(check, wrong, "unset it: clients are shown a token once, when it is made");
+        let wrong = "API tokens of Probe.dev's wire are stored readable (probe_recoverable_tokens)";
+        findings.add_problem(
+            check,
+            wrong,
+            "unset it: clients then see a token only once, when it is created",
+        );
     }
     if settings.password_min < MIN_PASSWORD {
         let wrong = format!("passwords of {} characters are allowed (password_min)", settings.password_min);
@@ -41,33 +45,33 @@ pub fn check_settings(settings: &Settings, findings: &mut Findings) {
     findings.finish_check(check);
 }
 
-/// The machine's clock against the database's, against what is kept, and against one that cannot be set.
+/// Compares the machine's clock with the database's, with stored times, and with a monotonic clock.
 pub async fn check_clock(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
     let check = "clock";
     let (watch, began) = (Stopwatch::start(), now());
-    let todo = "let NTP keep the clocks of all servers and of the database (timedatectl status)";
+    let todo = "synchronize the clocks of all servers and of the database by NTP (timedatectl status)";
     if let Some(theirs) = admin.store.load_database_time(&admin.system).await? {
         let apart = theirs.0 - SystemClock.now().0;
-        if apart.abs() > APART {
+        if apart.abs() > MAX_CLOCK_DIFFERENCE {
             let wrong = format!("the database's clock is {} ms away from this machine's", apart / 1000);
             findings.add_problem(check, wrong, todo);
         }
     }
     if let Some(newest) = admin.store.load_newest_time(&admin.system).await?
-        && newest.0 > now().0 + APART
+        && newest.0 > now().0 + MAX_CLOCK_DIFFERENCE
     {
-        let wrong = format!("something was made at {}, which is yet to come", format_time(newest));
+        let wrong = format!("the newest record is from {}, which is in the future", format_time(newest));
         findings.add_problem(check, wrong, todo);
     }
     let steady = i64::try_from(watch.elapsed().as_micros()).unwrap_or(i64::MAX);
-    if (now().0 - began.0 - steady).abs() > JUMP {
-        findings.add_problem(check, "the clock was set while the doctor looked", todo);
+    if (now().0 - began.0 - steady).abs() > MAX_JUMP {
+        findings.add_problem(check, "the clock was set during this check", todo);
     }
     findings.finish_check(check);
     Ok(())
 }
 
-/// Halves without their other half, and what a server would have ended.
+/// Finds records whose counterpart is missing, and sessions that a server should have ended.
 pub async fn check_orphans(
     settings: &Settings,
     admin: &Administration,
@@ -76,11 +80,11 @@ pub async fn check_orphans(
     let check = "holds and sessions";
     let patience = i64::try_from((settings.sweep_interval * 6).as_micros()).unwrap_or(i64::MAX);
     let orphans = admin.store.count_orphans(&admin.system, Micros(now().0.saturating_sub(patience))).await?;
-    let report = "this is a fault of Tenure: keep a backup of this state and report it";
+    let report = "this is a bug in Tenure: keep a backup of this state and report it";
     for (count, what, todo) in [
-        (orphans.holds, "holds are open in sessions that are not", report),
-        (orphans.devices, "devices are held by holds that are not there", report),
-        (orphans.logins, "login sessions lack a half", report),
+        (orphans.holds, "holds are open in sessions that have ended", report),
+        (orphans.devices, "devices are held by holds that do not exist", report),
+        (orphans.logins, "login sessions are incomplete", report),
         (
             orphans.sessions,
             "device sessions are open in deleted organizations",
@@ -95,13 +99,12 @@ pub async fn check_orphans(
     Ok(())
 }
 
-/// The end of the audit log.
+/// Verifies the end of the audit log.
 pub async fn check_audit(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
     let check = "audit log";
-    if let Err(broken) = admin.store.verify_audit(&admin.system, Some(LINES), None).await? {
-        let wrong = format!("line {} {}", broken.sequence, broken.why);
-        let todo =
-            "somebody changed the database by hand: compare with a backup, and see `tenure audit verify`";
+    if let Err(broken) = admin.store.verify_audit(&admin.system, Some(LAST_ENTRIES), None).await? {
+        let wrong = format!("entry {} {}", broken.sequence, broken.why);
+        let todo = "somebody changed the database by hand: compare with a backup, and run `tenure admin audit verify`";
         findings.add_problem(check, wrong, todo);
     }
     findings.finish_check(check);

@@ -1,4 +1,4 @@
-//! The keys: that they open what they sealed, and are not too old.
+//! Checks of keys: the master key opens every secret, the signing key is recent, machines' keys have few permissions.
 
 use domain::time::Micros;
 use serde::Deserialize;
@@ -9,14 +9,14 @@ use server::settings::Settings;
 use super::Findings;
 use crate::administration::{Administration, now};
 
-/// What is read of a signing key's file.
+/// The fields of a signing key's file that the check needs.
 #[derive(Deserialize)]
 struct SigningKeyFile {
     id: String,
     created_us: i64,
 }
 
-/// That the master key opens every secret that is kept, of sessions and of second factors.
+/// Checks that the master key opens every secret of sessions and of second factors.
 pub async fn check_master_key(
     settings: &Settings,
     admin: &Administration,
@@ -27,12 +27,13 @@ pub async fn check_master_key(
     let key = MasterKey::open(&path);
     let sealed = secrets::opened(&admin.store, &admin.system, key.as_ref().ok()).await?;
     let closed = sealed.all - sealed.opened;
-    let todo = format!("put the right file at {}; it is in no backup unless you said so", path.display());
+    let todo =
+        format!("put the right file at {}; a backup contains it only with --with-master-key", path.display());
     match &key {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             findings.add_problem(check, format!("{} cannot be read: {error}", path.display()), todo);
         }
-        // The server makes one when it starts, which would open nothing of what there is.
+        // Without the file, the server would create a new key, which opens none of these secrets.
         _ if closed > 0 => findings.add_problem(
             check,
             format!("{closed} of {} sealed secrets cannot be opened", sealed.all),
@@ -44,7 +45,7 @@ pub async fn check_master_key(
     Ok(())
 }
 
-/// That this server's signing key is known to the others, and not overdue.
+/// Checks that this server's signing key is readable and was rotated in time.
 pub async fn check_signing_keys(
     settings: &Settings,
     admin: &Administration,
@@ -59,13 +60,13 @@ pub async fn check_signing_keys(
             Err(_) => findings.add_problem(
                 check,
                 format!("{} is damaged", path.display()),
-                "delete it: the server makes another one, and everybody signs in again",
+                "delete it: the server creates another one, and everybody has to sign in again",
             ),
             Ok(kept) => {
-                // It is made anew at the next sign-in after its time; twice that without one is odd.
+                // The first sign-in after the interval rotates it. No sign-in during another interval is unlikely.
                 let overdue = Micros(kept.created_us.saturating_add(rotates.saturating_mul(2)));
                 if overdue < now() && known.iter().any(|key| key.id.to_string() == kept.id) {
-                    let todo = "is the server running, with these settings? It makes a new one when somebody signs in";
+                    let todo = "check that the server runs with these settings: it replaces the key when somebody signs in";
                     findings.add_problem(
                         check,
                         format!("{} should have been replaced", path.display()),
@@ -79,7 +80,7 @@ pub async fn check_signing_keys(
     Ok(())
 }
 
-/// Keys of workers and hosts that may do more than those need.
+/// Finds keys of workers and hosts that can do more than these need.
 pub async fn check_machine_keys(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
     let check = "keys of workers and hosts";
     for user in admin.store.list_overprivileged_service_users(&admin.system, now()).await? {
@@ -88,15 +89,15 @@ pub async fn check_machine_keys(admin: &Administration, findings: &mut Findings)
         let serves = [(user.hosts, "host"), (user.workers, "worker")];
         let roles = serves.into_iter().filter(|(is, _)| *is).map(|(_, role)| role).collect::<Vec<_>>();
         let what = format!(
-            "the service user {:?} ({}) has the role admin where a {} connects: whoever takes its key is an administrator",
+            "the service user {:?} ({}) of a {} has the role admin: whoever steals its key is an administrator",
             user.name,
             user.id,
             roles.join(" or a ")
         );
         let commands =
-            roles.iter().map(|role| format!("tenure service-user create NAME --role {role}{place}"));
+            roles.iter().map(|role| format!("tenure admin service-user create NAME --role {role}{place}"));
         let todo = format!(
-            "if that is its key, give it another one: {}, and tenure key create --service-user ID",
+            "if this key only connects it, replace it: {}, then tenure admin key create --service-user ID",
             commands.collect::<Vec<_>>().join(" or ")
         );
         findings.add_advice(check, what, todo);

@@ -1,4 +1,4 @@
-//! `tenure doctor`.
+//! `tenure doctor`: checks an installation.
 
 mod checks;
 mod keys;
@@ -18,45 +18,45 @@ use crate::error::{CommandError, CommandResult};
 /// Arguments of `tenure doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Looks at files, clock, keys, database, audit log, disks and settings, says what is wrong and what to do, and changes \
-nothing. The exit code is 1 when something is wrong. A server may run. Run it as the user that the server runs as, with \
-the same settings.")]
+Checks files, clock, keys, database, audit log, disks and settings. It prints what is wrong and how to fix it, and changes \
+nothing. The exit code is 1 if something is wrong. Servers can run meanwhile. Run it as the server's user, with the same \
+settings.")]
 pub struct DoctorArgs {
-    /// Also look at this backup
+    /// Also check this backup
     #[arg(long, value_name = "FILE")]
     pub backup: Option<PathBuf>,
 }
 
-/// Something that was looked at.
+/// The outcome of a check.
 #[derive(Debug, Serialize)]
 pub struct Finding {
-    /// What.
+    /// The name of the check.
     check: &'static str,
-    /// What is wrong with it; nothing when it is well.
+    /// What is wrong; `None` if nothing is.
     wrong: Option<String>,
-    /// What to do then.
+    /// How to fix it.
     todo: Option<String>,
-    /// Whether it could be better, and is not wrong.
+    /// Whether it works and could be better.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     advice: bool,
 }
 
-/// All that was looked at.
+/// The outcomes of all checks so far.
 #[derive(Debug, Default)]
 pub struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// Something is wrong.
+    /// Records that something is wrong.
     pub fn add_problem(&mut self, check: &'static str, wrong: impl Into<String>, todo: impl Into<String>) {
         self.0.push(Finding { check, wrong: Some(wrong.into()), todo: Some(todo.into()), advice: false });
     }
 
-    /// Something works and could be better.
+    /// Records that something works and could be better.
     pub fn add_advice(&mut self, check: &'static str, what: impl Into<String>, todo: impl Into<String>) {
         self.0.push(Finding { check, wrong: Some(what.into()), todo: Some(todo.into()), advice: true });
     }
 
-    /// Something was looked at: it is well unless something was found wrong with it.
+    /// Ends a check: records that all is well if it recorded nothing else.
     pub fn finish_check(&mut self, check: &'static str) {
         if !self.0.iter().any(|finding| finding.check == check) {
             self.0.push(Finding { check, wrong: None, todo: None, advice: false });
@@ -79,10 +79,10 @@ impl Findings {
     }
 }
 
-/// Looks at everything.
+/// Runs every check and prints the outcomes.
 ///
 /// # Errors
-/// Something is wrong.
+/// The settings cannot be read, or a check found something wrong.
 pub async fn run(context: &Context, arguments: DoctorArgs) -> CommandResult<()> {
     let settings = context.settings(Vec::new())?.settings;
     let mut findings = Findings::default();
@@ -106,7 +106,7 @@ async fn check_database(settings: &Settings, findings: &mut Findings) {
     let admin = match opened {
         Ok(database) => Administration::from_store(&Store::new(database)),
         Err(error) => {
-            let todo = "until it opens, nothing in it can be looked at: do what it says, or restore a backup";
+            let todo = "fix what it says, or restore a backup; the other checks need an open database";
             return findings.add_problem("database", error.to_string(), todo);
         }
     };
@@ -119,7 +119,7 @@ async fn check_database(settings: &Settings, findings: &mut Findings) {
         findings.add_problem(
             "database",
             error.to_string(),
-            "look at the database's own log; restore a backup if it is damaged",
+            "read the log of the database; restore a backup if it is damaged",
         );
     }
     admin.close().await;

@@ -1,4 +1,4 @@
-//! Files and folders: who may read them, and how much room there is.
+//! Checks of files and folders: who can read them, and how much space is free.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use server::settings::{FileStore, MailRoute, Settings};
 use super::Findings;
 use crate::archive::Archive;
 
-/// Others may read it.
+/// The mode bits that give the group or others any right.
 const OTHERS: u32 = 0o077;
-/// Others may write it.
+/// The mode bits that let the group or others write.
 const OTHERS_WRITE: u32 = 0o022;
-/// Less room than this is too little for a database that writes its log beside it.
-const ROOM: u64 = 512 << 20;
+/// Free space in bytes below which a database and its write-ahead log may run full.
+const MIN_FREE: u64 = 512 << 20;
 
-/// Who may read what has secrets, hashes of them, or mails with tokens in them.
+/// Finds files with secrets, hashes or mails that others can read.
 pub fn check_permissions(settings: &Settings, findings: &mut Findings) {
     let check = "permissions";
     let mut files = vec![settings.master_key_path(), settings.signing_keys.join("signing-key.json")];
@@ -27,7 +27,7 @@ pub fn check_permissions(settings: &Settings, findings: &mut Findings) {
         if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             let about = folder.metadata().ok();
             if about.is_some_and(|about| about.mode() & OTHERS_WRITE != 0 && about.mode() & 0o1000 == 0) {
-                let wrong = format!("others may put files into {}", folder.display());
+                let wrong = format!("others can create files in {}", folder.display());
                 findings.add_problem(check, wrong, format!("chmod go-w {}", folder.display()));
             }
         }
@@ -49,19 +49,19 @@ pub fn check_permissions(settings: &Settings, findings: &mut Findings) {
 fn check_private(check: &'static str, path: &Path, mode: &str, findings: &mut Findings) {
     let Ok(about) = path.metadata() else { return };
     if about.mode() & OTHERS != 0 && !is_in_private_folder(path) {
-        let wrong = format!("others may read {} (mode {:o})", path.display(), about.mode() & 0o777);
+        let wrong = format!("others can read {} (mode {:o})", path.display(), about.mode() & 0o777);
         findings.add_problem(check, wrong, format!("chmod {mode} {}", path.display()));
     }
 }
 
-/// Whether its folder lets nobody else in: then its own mode is of no matter.
+/// Whether only the owner can enter its folder. Then its own mode does not matter.
 fn is_in_private_folder(path: &Path) -> bool {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let about = folder.unwrap_or(Path::new(".")).metadata();
     about.is_ok_and(|about| about.mode() & OTHERS == 0)
 }
 
-/// How much room there is where something is written.
+/// Finds disks that are almost full.
 pub fn check_room(settings: &Settings, findings: &mut Findings) {
     let check = "disk room";
     let mut places = vec![settings.signing_keys.clone()];
@@ -72,30 +72,26 @@ pub fn check_room(settings: &Settings, findings: &mut Findings) {
     for place in places {
         let Ok(about) = rustix::fs::statvfs(place.as_path()) else { continue };
         let free = about.f_bavail.saturating_mul(about.f_frsize);
-        if free < ROOM {
-            let wrong = format!("{} MiB are free at {}", free >> 20, place.display());
-            findings.add_problem(
-                check,
-                wrong,
-                "make room: without any, nothing is written and clients are told so",
-            );
+        if free < MIN_FREE {
+            let wrong = format!("only {} MiB are free at {}", free >> 20, place.display());
+            findings.add_problem(check, wrong, "free some space: on a full disk, every write fails");
         }
         if about.f_files > 0 && about.f_favail < 1000 {
-            let wrong = format!("{} more files fit at {}", about.f_favail, place.display());
-            findings.add_problem(check, wrong, "make room: the file system has no inodes left");
+            let wrong = format!("only {} more files fit at {}", about.f_favail, place.display());
+            findings.add_problem(check, wrong, "delete files: the file system has almost no inodes left");
         }
     }
     findings.finish_check(check);
 }
 
-/// A backup: who may read it, and whether it is whole.
+/// Checks that a backup is intact and that others cannot read it.
 pub fn check_backup(path: &Path, findings: &mut Findings) {
     let check = "backup";
     check_private(check, path, "600", findings);
     if let Err(failure) = Archive::open(path) {
         let wrong =
             failure.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        findings.add_problem(check, wrong, "make another one: `tenure backup FILE`");
+        findings.add_problem(check, wrong, "make another backup: `tenure backup FILE`");
     }
     findings.finish_check(check);
 }
