@@ -152,8 +152,8 @@ class Tenure:
         return done.stdout
 
     def admin(self, *arguments, said=""):
-        """`run` with `--json`, parsed."""
-        return json.loads(self.run(*arguments, "--json", said=said))
+        """`tenure admin ARGUMENTS --json`, parsed."""
+        return json.loads(self.run("admin", *arguments, "--json", said=said))
 
     def get(self, path, key=None):
         """GET by plain HTTP: the status and the parsed body. Status 0 when nothing answers."""
@@ -213,7 +213,7 @@ class Organization:
 
     def limit(self, devices):
         """Limits how many devices the organization can hold at once."""
-        self.tenure.run("org", "set", self.id, "--max-devices", str(devices))
+        self.tenure.run("admin", "org", "set", self.id, "--max-devices", str(devices))
 
     def host(self, *arguments, name=None, **environment):
         """Starts `tenure host ARGUMENTS` for this organization in a separate home, which a host of the same name reuses."""

@@ -141,8 +141,8 @@ def browser(simulated):
     """A member of the organization at a browser, not signed in yet."""
     browser = Browser(simulated.tenure)
     browser.email = f"{simulated.id}@example.test"
-    simulated.tenure.run("user", "create", browser.email, "--org", simulated.id, "--role", "readwrite")
-    command = [harness.TENURE, "user", "password", browser.email, "--password-stdin", "--database", simulated.tenure.database]
+    simulated.tenure.run("admin", "user", "create", browser.email, "--org", simulated.id, "--role", "readwrite")
+    command = [harness.TENURE, "admin", "user", "password", browser.email, "--password-stdin", "--database", simulated.tenure.database]
     subprocess.run(
         command, input=PASSWORD + "\n", text=True, check=True, capture_output=True, timeout=60,
         cwd=simulated.tenure.folder, env=simulated.tenure.environment,

@@ -95,4 +95,4 @@ def test_a_disk_that_fails_loses_nothing_that_was_acknowledged(fault, tmp_path):
     print(f"{disk.rounds} times {fault}: {crowd}")
     assert crowd.total("revoked") > disk.rounds and crowd.total("made") > disk.rounds
     assert tenure.program.stop() == 0, tenure.program.tail()
-    assert "whole" in tenure.run("audit", "verify")
+    assert "intact" in tenure.run("admin", "audit", "verify")

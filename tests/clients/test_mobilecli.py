@@ -151,7 +151,7 @@ def test_a_filter_that_nothing_can_match_says_what_there_is(simulated):
 def test_a_wrong_key_is_refused_in_words(simulated):
     """A key with a typo, a revoked key and a malformed one: each command's error names the key."""
     good = simulated.key()
-    simulated.tenure.run("key", "revoke", good["id"])
+    simulated.tenure.run("admin", "key", "revoke", good["id"])
     typo = good["secret"][:-1] + ("a" if good["secret"][-1] != "a" else "b")
     for secret in (good["secret"], typo, "mob_nonsense"):
         person = simulated.someone_with(secret)

@@ -18,7 +18,7 @@ def ana(organization):
     """The address of a member with a password."""
     tenure, email = organization.tenure, f"ana-{next(harness._numbers)}@example.test"
     command = [
-        harness.TENURE, "user", "create", email, "--org", organization.id, "--role", "readwrite", "--password-stdin",
+        harness.TENURE, "admin", "user", "create", email, "--org", organization.id, "--role", "readwrite", "--password-stdin",
         "--database", tenure.database,
     ]
     done = subprocess.run(

@@ -140,7 +140,9 @@ pub enum HostError {
     #[error("a host needs a name: give one with --name")]
     NoName,
     /// The token is empty or has characters that no key has.
-    #[error("the key is empty or has characters that no key has: copy it again from `tenure key create`")]
+    #[error(
+        "the key is empty or has characters that no key has: copy it again from `tenure admin key create`"
+    )]
     BadToken,
     /// A server's URL is invalid.
     #[error("'{url}' is not the address of a server: it must begin with http:// or https://")]

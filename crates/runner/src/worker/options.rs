@@ -115,7 +115,9 @@ pub enum WorkerError {
     #[error("no server to connect to: give its address with --server")]
     NoServer,
     /// The token is empty or has characters that no key has.
-    #[error("the key is empty or has characters that no key has: copy it again from `tenure key create`")]
+    #[error(
+        "the key is empty or has characters that no key has: copy it again from `tenure admin key create`"
+    )]
     BadToken,
     /// The command is empty or contains NUL.
     #[error("no command to run: give the command that answers a message with --exec")]

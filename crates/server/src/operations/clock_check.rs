@@ -31,7 +31,7 @@ impl Clocks {
             Verdict::AheadOfDatabase(by) => ("the clock is ahead of the database's", by),
         };
         let minutes = by.whole_minutes();
-        Some(format!("nothing is deleted for its age: {what} by {minutes} minutes; see `tenure clock`"))
+        Some(format!("nothing is deleted for its age: {what} by {minutes} minutes; see `tenure admin clock`"))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,7 +83,7 @@ fn log_change(before: Option<Verdict>, now: Verdict) {
         (true, Verdict::Jumped(by) | Verdict::Started(by) | Verdict::AheadOfDatabase(by)) => tracing::error!(
             minutes = by.whole_minutes(),
             reason = ?now,
-            "the clock is ahead: nothing is deleted for its age until it is right again, or `tenure clock accept` says \
+            "the clock is ahead: nothing is deleted for its age until it is right again, or `tenure admin clock accept` says \
              that it is right"
         ),
     }

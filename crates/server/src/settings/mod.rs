@@ -220,7 +220,7 @@ settings! {
     password_max: u32, kinds::Count, "255",
         "The most characters of a password.";
     passwords: PasswordPolicy, access::PasswordPolicyKind, "on",
-        "Who signs in by a password: everybody (`on`), only who has no identity of `oidc_issuer` (`local-only`), or nobody (`off`); the others set and restore none either. On this machine, `tenure key create` still makes a key for an administrator.";
+        "Who signs in by a password: everybody (`on`), only who has no identity of `oidc_issuer` (`local-only`), or nobody (`off`); the others set and restore none either. On this machine, `tenure admin key create` still makes a key for an administrator.";
     second_factor_for: FactorRoles, access::FactorRolesKind, "",
         "The roles whose people need a second factor, with commas between: roles of an organization, and `account` for every role of the account. Until they have shown one, they can do nothing but set it up. A second factor that `oidc_issuer` vouches for counts (`amr` with `mfa`).";
     argon2_memory: u64, kinds::Size, "19MiB",
@@ -455,7 +455,7 @@ impl SettingsError {
             | Self::Half { .. }
             | Self::Nameless
             | Self::NoWayIn => None,
-            Self::Capturable { .. } => Some("`tenure org list` shows the ids".to_owned()),
+            Self::Capturable { .. } => Some("`tenure admin org list` shows the ids".to_owned()),
         }
     }
 }

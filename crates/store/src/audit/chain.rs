@@ -64,7 +64,7 @@ impl FromStr for AuditHead {
             // Only the canonical form: no sign, no capitals, nothing after it.
             (head.to_string() == text.trim()).then_some(head)
         };
-        head().ok_or_else(|| format!("expected what `tenure audit checkpoint` printed, {HEAD}:…"))
+        head().ok_or_else(|| format!("expected what `tenure admin audit checkpoint` printed, {HEAD}:…"))
     }
 }
 

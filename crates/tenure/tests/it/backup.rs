@@ -1,4 +1,4 @@
-//! Backups: made while servers write, restored as a whole or not at all.
+//! Backups: written while servers write, restored as a whole or not at all.
 
 use crate::shell::Shell;
 use domain::ids::OrganizationId;
@@ -18,22 +18,22 @@ fn field(document: &str, name: &str) -> String {
     document[name].as_str().unwrap().to_owned()
 }
 
-/// From a backup to a restore, as somebody types it.
-fn there_and_back(shell: &mut Shell) {
+/// Makes backups and restores them, as an operator does.
+fn back_up_and_restore(shell: &mut Shell) {
     shell.run("migrate");
-    shell.run("org create Acme");
-    shell.run("user create ana@example.com --org Acme --role admin");
-    shell.run("key create --user ana@example.com --wire tenure --name laptop");
+    shell.run("admin org create Acme");
+    shell.run("admin user create ana@example.com --org Acme --role admin");
+    shell.run("admin key create --user ana@example.com --wire tenure --name laptop");
     shell.run("backup a.backup");
     shell.run("backup a.backup");
-    shell.run("org create Later");
+    shell.run("admin org create Later");
     shell.run("restore a.backup");
     shell.run("restore a.backup --force");
-    shell.run("org list");
-    shell.run("key list");
-    shell.run("audit verify");
+    shell.run("admin org list");
+    shell.run("admin key list");
+    shell.run("admin audit verify");
     shell.run("restore a.backup --force --keep-keys");
-    shell.run("key list");
+    shell.run("admin key list");
     let path = shell.folder().join("a.backup");
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let mut bytes = std::fs::read(&path).unwrap();
@@ -41,10 +41,10 @@ fn there_and_back(shell: &mut Shell) {
     bytes[middle] ^= 1;
     std::fs::write(shell.folder().join("flipped.backup"), bytes).unwrap();
     shell.run("restore flipped.backup --force");
-    newer(&path, &shell.folder().join("newer.backup"));
+    write_newer(&path, &shell.folder().join("newer.backup"));
     shell.run("restore newer.backup --force");
     shell.run("restore nothing.backup");
-    shell.run("org list");
+    shell.run("admin org list");
     let left = std::fs::read_dir(shell.folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -53,8 +53,8 @@ fn there_and_back(shell: &mut Shell) {
     assert_eq!(left, ["a.backup", "flipped.backup", "newer.backup"]);
 }
 
-/// The same backup as a program of another year would have written it.
-fn newer(from: &Path, to: &Path) {
+/// Copies a backup as if a newer program had written it.
+fn write_newer(from: &Path, to: &Path) {
     let bytes = std::fs::read(from).unwrap();
     let end = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0;
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
@@ -70,7 +70,7 @@ fn newer(from: &Path, to: &Path) {
 #[test]
 fn backup_sqlite() {
     let mut shell = Shell::new(None);
-    there_and_back(&mut shell);
+    back_up_and_restore(&mut shell);
     let mut key = std::fs::File::create(shell.folder().join("tenure-data/master.key")).unwrap();
     std::io::Write::write_all(&mut key, format!("1 {}\n", "07".repeat(32)).as_bytes()).unwrap();
     std::fs::create_dir_all(shell.folder().join("tenure-data/files/a")).unwrap();
@@ -99,7 +99,7 @@ async fn backup_postgres() {
     let Some(place) = empty_postgres().await else { return };
     let transcript = tokio::task::spawn_blocking(move || {
         let mut shell = Shell::new(Some(&place.url));
-        there_and_back(&mut shell);
+        back_up_and_restore(&mut shell);
         shell.run("restore a.backup --database sqlite:other.db");
         shell.transcript()
     });
@@ -117,15 +117,15 @@ fn organization(number: u32) -> Organization {
     }
 }
 
-/// Backups of a database that is written to hold one moment of it: an organization and the line about it, or neither.
+/// A backup of a database that is being written is consistent: it has an organization and its audit entry, or neither.
 async fn under_load(place: TestPlace, others: Vec<TestPlace>) {
     let shell = Shell::new(Some(&place.url));
     let store = Store::new(Database::open(&place.url, OpenMode::Migrate, MADE_US).await.unwrap());
     let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
+    let stopping = stop.clone();
     let writer = tokio::spawn(async move {
         let mut number = 0;
-        while !told.load(Ordering::SeqCst) {
+        while !stopping.load(Ordering::SeqCst) {
             let many = (0..16).map(|more| organization(number + more)).collect::<Vec<_>>();
             let system = System::administration();
             let made = many.iter().map(|one| store.create_organization(&system, one));
@@ -143,11 +143,11 @@ async fn under_load(place: TestPlace, others: Vec<TestPlace>) {
             let lines = shell.run(&format!("backup {file} --json"));
             let head = field(&lines, "audit");
             shell.run(&format!("restore {file} --database {url}"));
-            let whole = shell.run(&format!("audit verify --json --against {head} --database {url}"));
+            let whole = shell.run(&format!("admin audit verify --json --against {head} --database {url}"));
             assert!(whole.contains("\"lines\""), "{}", shell.transcript());
-            let exported = shell.run(&format!("audit export --database {url}"));
+            let exported = shell.run(&format!("admin audit export --database {url}"));
             let noted = exported.matches("organization.create").count();
-            let listed = shell.run(&format!("org list --json --database {url}"));
+            let listed = shell.run(&format!("admin org list --json --database {url}"));
             assert_eq!(noted, listed.matches("\"name\"").count());
             counts.push(noted);
             (shell, counts)
@@ -172,22 +172,22 @@ async fn backup_under_load_postgres() {
     under_load(place, vec![empty_postgres().await.unwrap(), empty_postgres().await.unwrap()]).await;
 }
 
-/// Killed at several moments, a restore has happened with all that ends, or has not begun.
-fn killed(place: &TestPlace, moments: &[&dyn Fn(&Path) -> bool]) {
+/// A restore that is killed at any moment has either happened as a whole or not begun.
+fn kill_restores(place: &TestPlace, moments: &[&dyn Fn(&Path) -> bool]) {
     let mut shell = Shell::new(Some(&place.url));
     shell.run("migrate");
-    shell.run("org create Acme");
-    shell.run("user create ana@example.com --org Acme --role admin");
-    shell.run("key create --user ana@example.com --wire tenure");
+    shell.run("admin org create Acme");
+    shell.run("admin user create ana@example.com --org Acme --role admin");
+    shell.run("admin key create --user ana@example.com --wire tenure");
     for number in 0..40 {
-        shell.run(&format!("org create filler-{number}"));
+        shell.run(&format!("admin org create filler-{number}"));
     }
     shell.run("backup a.backup");
-    shell.run("org create Later");
+    shell.run("admin org create Later");
     let database = place.url.strip_prefix("sqlite:").map_or_else(|| shell.folder().to_owned(), Into::into);
     let mut outcomes = Vec::new();
     for moment in moments {
-        // What those left that were killed before.
+        // Files that earlier killed restores left.
         for entry in std::fs::read_dir(shell.folder()).unwrap().flatten() {
             if entry.file_name().to_string_lossy().starts_with("tenure-restore-") {
                 std::fs::remove_file(entry.path()).unwrap();
@@ -198,31 +198,31 @@ fn killed(place: &TestPlace, moments: &[&dyn Fn(&Path) -> bool]) {
         while running.try_wait().unwrap().is_none() && !moment(&database) {
             std::thread::yield_now();
         }
-        // With the programs that it has started.
+        // With its child processes.
         let group = format!("-{}", running.id());
         let _ = std::process::Command::new("kill").args(["-9", "--", &group]).output();
         running.wait().unwrap();
-        // PostgreSQL may still be ending what it was asked to do: until it says the same twice.
+        // PostgreSQL may still be finishing a statement: read until two results agree.
         let (later, revoked) = loop {
-            let before = shell.run("audit export");
-            let keys: serde_json::Value = serde_json::from_str(&shell.run("key list --json")).unwrap();
+            let before = shell.run("admin audit export");
+            let keys: serde_json::Value = serde_json::from_str(&shell.run("admin key list --json")).unwrap();
             let newest = keys.as_array().unwrap().last().unwrap();
-            if shell.run("audit export") == before {
+            if shell.run("admin audit export") == before {
                 break (before.contains("Later"), !newest["revokedAt"].is_null());
             }
         };
-        assert_eq!(later, !revoked, "either all of it or nothing\n{}", shell.transcript());
-        assert!(shell.run("audit verify").contains("is whole"));
+        assert_eq!(later, !revoked, "all of it or nothing\n{}", shell.transcript());
+        assert!(shell.run("admin audit verify").contains("is intact"));
         outcomes.push(later);
         if !later {
-            shell.run("org create Later");
-            shell.run("key create --user ana@example.com --wire tenure");
+            shell.run("admin org create Later");
+            shell.run("admin key create --user ana@example.com --wire tenure");
         }
     }
     assert!(outcomes[0], "the first was killed before it did anything");
     let done = shell.run("restore a.backup --force");
     assert!(done.contains("Restored"), "{}", shell.transcript());
-    assert!(!shell.run("org list").contains("Later"));
+    assert!(!shell.run("admin org list").contains("Later"));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn killed_sqlite() {
     let there =
         |end: &'static str| move |path: &Path| Path::new(&format!("{}{end}", path.display())).exists();
     let (staged, log, kept) = (there(".restoring"), there(".restoring-wal"), there(".replaced"));
-    killed(&place, &[&|_| true, &staged, &log, &kept]);
+    kill_restores(&place, &[&|_| true, &staged, &log, &kept]);
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn killed_postgres() {
         }
     };
     let (dump, script) = (scripts(".dump"), scripts(".sql"));
-    tokio::task::spawn_blocking(move || killed(&place, &[&|_| true, &dump, &script])).await.unwrap();
+    tokio::task::spawn_blocking(move || kill_restores(&place, &[&|_| true, &dump, &script])).await.unwrap();
 }
 
 #[tokio::test]
@@ -260,12 +260,12 @@ async fn a_database_in_use_is_not_replaced() {
     assert!(shell.transcript().contains("is in use: stop the server first"), "{}", shell.transcript());
     server.close().await;
     assert!(shell.run("restore a.backup --force").contains("Restored"));
-    // One that is damaged is replaced, with its log.
+    // A damaged database is replaced, with its log.
     let path = place.url.strip_prefix("sqlite:").unwrap();
-    // Not shorter than a page: SQLite would begin a new one there, and do away with the log.
+    // Longer than a page: SQLite would otherwise start a new database and delete the log.
     std::fs::write(path, "this was a database once, and is not one now".repeat(500)).unwrap();
     std::fs::write(format!("{path}-wal"), "nor is this its log").unwrap();
     assert!(shell.run("restore a.backup --force").contains("Restored"), "{}", shell.transcript());
-    assert!(shell.run("audit verify").contains("is whole"));
+    assert!(shell.run("admin audit verify").contains("is intact"));
     assert_eq!(std::fs::read(format!("{path}.replaced-wal")).unwrap(), b"nor is this its log");
 }

@@ -1,40 +1,40 @@
-//! `tenure demo`: what it makes, what a second start keeps, and what `--fresh` may delete.
+//! `tenure demo`: what it creates, what a second start keeps, and what `--fresh` deletes.
 
 use crate::shell::Shell;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command};
 
-/// The title of the first command.
+/// The title of the first printed command.
 const NEWEST: &str = "The newest device sessions of Acme Mobile";
 
-/// A demo that runs, and what it printed.
-struct Demo {
+/// A running demo, and its output.
+struct RunningDemo {
     process: Child,
     screen: String,
 }
 
-impl Demo {
-    fn start(shell: &Shell, words: &[&str]) -> Demo {
+impl RunningDemo {
+    fn start(shell: &Shell, words: &[&str]) -> RunningDemo {
         let words = [&["demo", "--listen", "127.0.0.1:0"], words].concat();
         let mut process = shell.command(&words).spawn().unwrap();
         let mut screen = String::new();
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
             screen.push_str(&line.unwrap());
             screen.push('\n');
-            if screen.ends_with("begins again.\n") {
+            if screen.ends_with("starts over.\n") {
                 break;
             }
         }
         assert!(screen.contains("Ten commands worth trying"), "{screen}");
-        Demo { process, screen }
+        RunningDemo { process, screen }
     }
 
-    /// What is said to be Ana's key.
+    /// Ana's key, as printed.
     fn key(&self) -> &str {
         self.screen.split_whitespace().find(|word| word.starts_with("mob_")).unwrap()
     }
 
-    /// Runs the command that is printed below a title, as somebody who pastes it.
+    /// Runs the command that is printed below a title.
     fn paste(&self, title: &str) -> serde_json::Value {
         let mut lines = self.screen.lines().skip_while(|line| !line.ends_with(title));
         let line = lines.nth(1).unwrap().trim();
@@ -42,7 +42,7 @@ impl Demo {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
-    /// Ctrl-C. What is at work is ended and told before the server goes, so nothing is complained about.
+    /// Presses Ctrl-C. The worker and the host report what they ended before the server stops, so nothing is logged.
     fn stop(mut self) {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
@@ -56,7 +56,7 @@ impl Demo {
 #[test]
 fn the_commands_it_prints_work_and_a_second_start_keeps_its_data() {
     let shell = Shell::new(None);
-    let first = Demo::start(&shell, &[]);
+    let first = RunningDemo::start(&shell, &[]);
     let page = first.paste(NEWEST);
     assert_eq!(page["data"].as_array().unwrap().len(), 5);
     let next = first.paste("The page after them");
@@ -69,12 +69,12 @@ fn the_commands_it_prints_work_and_a_second_start_keeps_its_data() {
     while !agents().to_string().contains(r#""status":"active""#) {}
     first.stop();
 
-    let second = Demo::start(&shell, &[]);
+    let second = RunningDemo::start(&shell, &[]);
     assert_eq!(second.key(), key);
     assert_eq!(second.paste(NEWEST)["data"], page["data"]);
     second.stop();
 
-    let fresh = Demo::start(&shell, &["--fresh"]);
+    let fresh = RunningDemo::start(&shell, &["--fresh"]);
     assert_ne!(fresh.key(), key);
     assert_ne!(fresh.paste(NEWEST)["data"], page["data"]);
     fresh.stop();
@@ -83,10 +83,10 @@ fn the_commands_it_prints_work_and_a_second_start_keeps_its_data() {
 #[test]
 fn a_demo_that_was_killed_while_it_was_made_begins_again() {
     let shell = Shell::new(None);
-    Demo::start(&shell, &[]).stop();
+    RunningDemo::start(&shell, &[]).stop();
     std::fs::remove_file(shell.folder().join("tenure-demo/keys.json")).unwrap();
     let output = shell.command(&["demo", "--listen", "127.0.0.1:0"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("--fresh"), "{said}");
-    Demo::start(&shell, &["--fresh"]).stop();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && errors.contains("--fresh"), "{errors}");
+    RunningDemo::start(&shell, &["--fresh"]).stop();
 }

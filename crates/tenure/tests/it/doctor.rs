@@ -1,4 +1,4 @@
-//! What the doctor finds.
+//! The findings of `tenure doctor`.
 
 use crate::shell::Shell;
 use std::fs::Permissions;
@@ -13,11 +13,11 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let mut shell = Shell::new(None);
     shell.run("doctor");
     shell.run("migrate");
-    shell.run("org create Acme");
+    shell.run("admin org create Acme");
     shell.run("doctor");
     shell.run("backup a.backup");
     shell.run("doctor --backup a.backup --json");
-    // One thing after the other goes wrong.
+    // Break one thing after another.
     std::fs::write(shell.folder().join("tenure-data/master.key"), "1 00\n").unwrap();
     chmod(&shell, "tenure-data", 0o777);
     chmod(&shell, "tenure-data/tenure.db", 0o644);
@@ -50,12 +50,12 @@ fn what_is_wrong_is_said_with_what_to_do() {
     command.env("TENURE_PROBE_RECOVERABLE_TOKENS", "true").env("TENURE_PASSWORD_MIN", "6");
     command.env("TENURE_INSECURE_HTTP", "true").env("TENURE_LISTEN", "0.0.0.0:7420");
     let output = command.output().unwrap();
-    shell.remember(&words, &output);
-    // That of another server.
+    shell.record(&words, &output);
+    // The master key of another server.
     std::fs::write(shell.folder().join("tenure-data/master.key"), format!("1 {}\n", "07".repeat(32)))
         .unwrap();
-    let said = shell.run("doctor");
-    assert!(said.contains("master key: 2 of 2 sealed secrets cannot be opened"), "{said}");
+    let output = shell.run("doctor");
+    assert!(output.contains("master key: 2 of 2 sealed secrets cannot be opened"), "{output}");
     insta::assert_snapshot!(shell.transcript());
 }
 
@@ -63,6 +63,6 @@ fn what_is_wrong_is_said_with_what_to_do() {
 async fn a_database_of_postgres_is_looked_at() {
     let Some(database) = store::testing::fresh_postgres().await else { return };
     let url = database.url.clone();
-    let said = tokio::task::spawn_blocking(move || Shell::new(Some(&url)).run("doctor")).await.unwrap();
-    assert!(said.lines().all(|line| line.starts_with("ok ")) && said.contains("clock"), "{said}");
+    let output = tokio::task::spawn_blocking(move || Shell::new(Some(&url)).run("doctor")).await.unwrap();
+    assert!(output.lines().all(|line| line.starts_with("ok ")) && output.contains("clock"), "{output}");
 }

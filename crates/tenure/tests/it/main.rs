@@ -1,4 +1,4 @@
-//! The commands, run as people and scripts run them: the real program, in a folder of its own.
+//! The commands as people and scripts run them: the real program, in a temporary folder.
 
 mod administration;
 mod audit;
@@ -8,6 +8,8 @@ mod damage;
 mod demo;
 mod doctor;
 mod durability;
+mod former_names;
+mod help;
 mod private;
 mod process;
 mod refusals;

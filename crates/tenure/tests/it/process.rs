@@ -1,4 +1,4 @@
-//! What can be seen of a server's process from outside.
+//! What other processes can see of a server, a host and a worker.
 
 use crate::shell::Shell;
 use std::fs;
@@ -7,20 +7,20 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Child;
 
-/// Whoever runs nothing else here.
+/// A user that runs nothing else here.
 const NOBODY: u32 = 65_534;
 
-/// A server that runs, killed at the end.
-struct Serving(Child);
+/// A running process; killed when dropped.
+struct RunningProcess(Child);
 
-impl Drop for Serving {
+impl Drop for RunningProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-impl Serving {
+impl RunningProcess {
     fn file(&self, name: &str) -> String {
         format!("/proc/{}/{name}", self.0.id())
     }
@@ -32,11 +32,11 @@ fn a_server_leaves_no_memory_behind_and_lets_nobody_look_into_it() {
     let shell = Shell::new(None);
     let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0"]);
     if rustix::process::geteuid().is_root() {
-        // Root may look into everything, so it must be somebody else's.
+        // Root can read everything, so the process must belong to another user.
         fs::set_permissions(shell.folder(), fs::Permissions::from_mode(0o777)).unwrap();
         command.uid(NOBODY).gid(NOBODY);
     }
-    let mut serving = Serving(command.spawn().unwrap());
+    let mut serving = RunningProcess(command.spawn().unwrap());
     let mut log = BufReader::new(serving.0.stderr.take().unwrap()).lines();
     assert!(log.any(|line| line.unwrap().contains("serving")), "it serves");
     let limits = fs::read_to_string(serving.file("limits")).unwrap();
@@ -48,7 +48,7 @@ fn a_server_leaves_no_memory_behind_and_lets_nobody_look_into_it() {
     assert_eq!(limit("Max core file size"), ("0".to_owned(), "0".to_owned()));
     let (files, most) = limit("Max open files");
     assert_eq!(files, most);
-    // What may be looked into belongs to its own user; what may not, to root.
+    // Linux gives the files of a private process to root.
     assert_eq!(fs::metadata(serving.file("environ")).unwrap().uid(), 0);
     drop(log);
 }
@@ -56,7 +56,7 @@ fn a_server_leaves_no_memory_behind_and_lets_nobody_look_into_it() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_worker_and_a_host_are_private() {
-    // A key that nobody has: what is looked for afterwards.
+    // The key that is searched for afterwards; nobody has it.
     let key = format!("tnr_{}", "q".repeat(52));
     let worker = ["worker", "--server", "http://127.0.0.1:9", "--exec", "cat"];
     let host = ["host", "--server", "http://127.0.0.1:9", "--simulate", "1"];
@@ -68,7 +68,7 @@ fn a_worker_and_a_host_are_private() {
             fs::set_permissions(shell.folder(), fs::Permissions::from_mode(0o777)).unwrap();
             command.uid(NOBODY).gid(NOBODY);
         }
-        let mut running = Serving(command.spawn().unwrap());
+        let mut running = RunningProcess(command.spawn().unwrap());
         let mut log = BufReader::new(running.0.stderr.take().unwrap()).lines();
         assert!(log.any(|line| line.unwrap().contains("127.0.0.1:9")), "it tries to connect with the key");
         for file in ["environ", "mem", "maps"] {
@@ -77,7 +77,7 @@ fn a_worker_and_a_host_are_private() {
         let limits = fs::read_to_string(running.file("limits")).unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
         assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
-        // Not even root finds it where the process was started.
+        // Not even root finds the key in the arguments and the first environment.
         let mut started = fs::read(running.file("cmdline")).unwrap();
         started.extend(fs::read(running.file("environ")).unwrap_or_default());
         let started = String::from_utf8_lossy(&started).into_owned();

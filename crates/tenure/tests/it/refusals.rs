@@ -1,19 +1,19 @@
-//! What cannot be done is said in a sentence, and nothing is made on the way.
+//! Errors are plain sentences, and a refused command creates nothing.
 
 use crate::shell::Shell;
 
 #[test]
 fn mistakes_are_sentences() {
     let mut shell = Shell::new(None);
-    shell.run("org list");
-    shell.run("user list --database sqlite:nowhere/tenure.db");
-    shell.run("org list --database mysql://localhost/tenure");
-    shell.run("org list --database postgres://127.0.0.1:9/tenure");
+    shell.run("admin org list");
+    shell.run("admin user list --database sqlite:nowhere/tenure.db");
+    shell.run("admin org list --database mysql://localhost/tenure");
+    shell.run("admin org list --database postgres://127.0.0.1:9/tenure");
     shell.run("serve --listen 0.0.0.0:7420");
     shell.run("serve --listen localhost");
     shell.run("serve --public-url tenure.example.com");
-    shell.run("user create ana --org Acme --role admin");
-    shell.run("key create --wire telnet --user ana@example.com");
+    shell.run("admin user create ana --org Acme --role admin");
+    shell.run("admin key create --wire telnet --user ana@example.com");
     shell.run("demo --fresh --database sqlite:precious.db");
     shell.run("worker --server http://127.0.0.1:9 --exec cat --token tnr_x");
     shell.run("worker --server http://127.0.0.1:9 --exec cat");
@@ -21,7 +21,7 @@ fn mistakes_are_sentences() {
     shell.run("host --server http://127.0.0.1:9 --token-file -");
     let made = std::fs::read_dir(shell.folder()).unwrap().map(|entry| entry.unwrap().path());
     assert_eq!(made.collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
-    // A host has a folder of its own before it looks for its devices.
+    // A host creates its folder before it looks for devices.
     std::fs::write(shell.folder().join("key"), "tnr_x\n").unwrap();
     shell.run("host --server http://127.0.0.1:9 --token-file key");
     insta::assert_snapshot!(shell.transcript());
@@ -35,7 +35,7 @@ fn settings_come_from_the_file_the_environment_and_arguments() {
         let mut command = shell.command(&words);
         command.envs(variable);
         let output = command.output().unwrap();
-        shell.remember(&words, &output)
+        shell.record(&words, &output)
     };
     let file = shell.folder().join("tenure.toml");
     std::fs::write(&file, "listen = \"127.0.0.1:1\"\nidle_hold = \"5m\"\n").unwrap();

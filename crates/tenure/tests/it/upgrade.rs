@@ -1,5 +1,5 @@
-//! A database that the program of 484978e has left behind: service users that others took in, and a worker and a host
-//! that connect with an administrator's key. `fixtures/make` made it with that program.
+//! A database that the program of commit 484978e wrote: service users with memberships in other organizations, and a worker
+//! and a host with an administrator's key. `fixtures/make` created it with that program.
 
 use crate::shell::Shell;
 use std::os::unix::fs::PermissionsExt;
@@ -8,15 +8,17 @@ use store::testing::{TestPlace, empty_postgres, empty_sqlite, raw};
 const SQLITE: &str = include_str!("../fixtures/schema-7.sqlite.sql");
 const POSTGRES: &str = include_str!("../fixtures/schema-7.postgres.sql");
 
-/// What an operator types who upgrades.
+/// Runs what an operator runs after an upgrade.
 fn upgrade(place: &TestPlace) -> String {
     let mut shell = Shell::new(Some(&place.url));
-    for line in ["migrate", "service-user list", "user list --org Acme", "user list --org Globex"] {
+    for line in
+        ["migrate", "admin service-user list", "admin user list --org Acme", "admin user list --org Globex"]
+    {
         shell.run(line);
     }
-    shell.run("key list");
+    shell.run("admin key list");
     shell.run("doctor");
-    shell.run("audit verify");
+    shell.run("admin audit verify");
     shell.transcript()
 }
 

@@ -63,7 +63,7 @@ impl<P: PermissionType> Reach<P> {
         administers.then(|| {
             format!(
                 "this {role} uses an administrator's key, which can do far more than it needs: make a better one with \
-                 `tenure service-user create NAME --role {role}{place}` and `tenure key create --service-user ID`"
+                 `tenure admin service-user create NAME --role {role}{place}` and `tenure admin key create --service-user ID`"
             )
         })
     }
