@@ -48,13 +48,15 @@ class Callers:
             return {"Authorization": f"Bearer {self.served.account_key('admin', self.wire)}"}
         return {"Authorization": f"Bearer {self.key(self.wire)}"}
 
-    def has_mobilenext(self, _):
+    def has_mobilenext(self, headers):
         if self.host:
             self.host.stop()
         self.host = self.organization.host("--simulate", "android=4,ios=4")
         key, invite = self.key("mobilenext"), "/api/v1/members/invitations"
         for _ in range(10):
             self.has("/api/v1/sessions/{session}", session=self.made("/api/v1/sessions", key, None)["id"])
+            token = headers["Authorization"].removeprefix("Bearer ")
+            self.has("/api/v1/keys/{key}", key=self.made("/api/v1/keys", token, {"name": "key"})["id"])
         for member in self.served.get("/api/v1/members", key)[1]["members"]:
             if member["email"] != self.email:
                 self.has("/members/{user}", user=member["userId"])
