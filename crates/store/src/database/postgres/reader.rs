@@ -222,20 +222,18 @@ impl ReadConnection {
         limit: Option<Duration>,
     ) -> Result<Vec<Vec<Row>>, ReadError> {
         let Some(object) = &self.object else { return Err(ReadError::Lost(away_error(None))) };
-        let answers = match (statements, limit) {
-            ([one], None) => read_once(object, one).await.map(|rows| vec![rows]),
+        let (answers, is_idle) = match (statements, limit) {
+            ([one], None) => (read_once(object, one).await.map(|rows| vec![rows]), true),
             _ => snapshot(object, statements, limit).await,
         };
         let object = self.object.take();
-        match answers.map_err(|error| to_read_error(&error)) {
-            Ok(answers) => answers.into_iter().map(rows).collect::<Result<_, _>>().map_err(ReadError::Final),
-            // The pool may not have noticed yet that the connection is broken, and would hand it out again.
-            Err(ReadError::Lost(error)) => {
-                drop(object.map(Object::take));
-                Err(ReadError::Lost(error))
-            }
-            Err(error) => Err(error),
+        let answers = answers.map_err(|error| to_read_error(&error));
+        // The pool checks neither for an open transaction nor, at once, for a broken connection: it would hand both out
+        // again.
+        if !is_idle || matches!(answers, Err(ReadError::Lost(_))) {
+            drop(object.map(Object::take));
         }
+        answers?.into_iter().map(rows).collect::<Result<_, _>>().map_err(ReadError::Final)
     }
 }
 
@@ -254,15 +252,19 @@ async fn query(
     line.query(prepared, &values).await
 }
 
-/// All statements in one snapshot and in one round trip.
+/// Reads all statements in one snapshot and in one round trip. Also says whether the transaction has ended, so that the
+/// connection can be used again.
 async fn snapshot(
     line: &Object,
     statements: &[Statement],
     limit: Option<Duration>,
-) -> Result<Vec<Vec<tokio_postgres::Row>>, Error> {
+) -> (Result<Vec<Vec<tokio_postgres::Row>>, Error>, bool) {
     let mut prepared = Vec::with_capacity(statements.len());
     for statement in statements {
-        prepared.push(line.prepare_cached(statement.sql).await?);
+        match line.prepare_cached(statement.sql).await {
+            Ok(one) => prepared.push(one),
+            Err(error) => return (Err(error), true),
+        }
     }
     let limit = limit.map(|limit| format!("; SET LOCAL statement_timeout = {}", limit.as_millis()));
     let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{}", limit.unwrap_or_default());
@@ -272,12 +274,13 @@ async fn snapshot(
     for (statement, prepared) in statements.iter().zip(&prepared) {
         steps.push(Box::pin(query(line, prepared, &statement.values)));
     }
-    // Sent along with the rest: after an error it rolls back.
+    // Sent along with the rest: after an error it rolls back. It has the time limit too, and when that ends it, an
+    // aborted transaction stays open. What was read before it is good all the same.
     steps.push(Box::pin(execute("COMMIT".to_owned())));
-    let mut answers: Vec<_> = run_in_order(steps).await.into_iter().collect::<Result<_, _>>()?;
-    answers.pop();
-    answers.remove(0);
-    Ok(answers)
+    let mut answers = run_in_order(steps).await;
+    let is_ended = answers.pop().is_some_and(|committed| committed.is_ok());
+    let answers = answers.into_iter().collect::<Result<Vec<_>, _>>();
+    (answers.map(|mut answers| answers.split_off(1)), is_ended)
 }
 
 fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, DatabaseError> {

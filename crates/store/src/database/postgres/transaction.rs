@@ -107,7 +107,8 @@ pub(super) async fn run(
     }
     let changed = committed_topics(batches, &outcomes);
     match timeout(PATIENCE, commit(line, node, &changed)).await {
-        Ok(committed) => committed.map(|()| outcomes),
+        Ok(Ok(())) => Ok(outcomes),
+        Ok(Err(error)) => Err(roll_back_after(line, error).await),
         Err(_) => Err(WriteError::Final(unknown_outcome("no answer in time"))),
     }
 }

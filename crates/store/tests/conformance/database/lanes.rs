@@ -3,7 +3,7 @@
 use std::time::Duration;
 use store::database::{Database, DatabaseError, OpenMode, Readers, ScanCaller, Statement};
 use store::testing::{ENDLESS, MADE_US, TestDatabase, endless, fresh_postgres};
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
@@ -218,4 +218,53 @@ async fn reads_wait_for_a_server_that_restarts() {
     answers(&patient).await;
     patient.close().await;
     hasty.close().await;
+}
+
+/// Forwards connections to PostgreSQL and misspells each COMMIT: it fails, and an aborted transaction stays open, as when
+/// a timeout ends the COMMIT.
+async fn misspell_commits(target: String) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&target).await.unwrap();
+            let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                (client.into_split(), server.into_split());
+            tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 64 << 10];
+                while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+                    let sent = &mut bytes[..count];
+                    if let Some(at) = sent.windows(7).position(|word| word == b"COMMIT\0") {
+                        sent[at + 5] = b'X';
+                    }
+                    if to_server.write_all(sent).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_connection_whose_commit_fails_is_not_used_again() {
+    let Some(real) = fresh_postgres().await else { return };
+    let (before, after) = real.url.split_once('@').unwrap();
+    let (target, database) = after.split_once('/').unwrap();
+    let url = format!("{before}@{}/{database}", misspell_commits(target.to_owned()).await);
+    let readers = Readers { postgres: 2, scan_timeout: Duration::from_secs(1), ..PATIENT };
+    let db = Database::open_with(&url, OpenMode::Existing, readers, MADE_US).await.unwrap();
+    let backend = "SELECT CAST(pg_backend_pid() AS BIGINT)";
+    let scan = || db.scan(asker(1, 1), vec![Statement { sql: backend, values: vec![], exactly_one: false }]);
+    // What was read before the COMMIT is good.
+    let first = scan().await.unwrap()[0][0].int(0).unwrap();
+    assert_ne!(first, scan().await.unwrap()[0][0].int(0).unwrap());
+    let ended = db.scan(asker(1, 1), vec![endless(&db)]).await.unwrap_err();
+    assert!(matches!(ended, DatabaseError::Slow { seconds: 1 }), "{ended}");
+    for _ in 0..3 {
+        db.read(backend, vec![]).await.unwrap();
+    }
+    db.close().await;
 }
