@@ -4,15 +4,15 @@ use crate::clock::{Clock, Random};
 use crate::front::Front;
 use crate::observe::Metrics;
 use crate::operations::clock_check::Clocks;
-use crate::operations::devices::queue::QueueRuns;
-use crate::operations::login::tokens::Signer;
 use crate::services::host_connections::Hosts;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
 use crate::services::master_key::MasterKey;
 use crate::services::password_hasher::Passwords;
+use crate::services::queue_runner::QueueRunner;
 use crate::services::recaptcha::Recaptcha;
 use crate::services::schema_validator::Judges;
+use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
 use crate::settings::Settings;
@@ -53,7 +53,7 @@ pub struct Parts {
     /// The hosts on this server's line.
     pub hosts: Hosts,
     /// Runs of the queue.
-    pub queue: QueueRuns,
+    pub queue: QueueRunner,
     /// This process among several servers of one database.
     pub node: NodeId,
     /// When it started.
@@ -75,7 +75,7 @@ pub struct Parts {
     /// What was noted as used lately.
     pub used: Throttle,
     /// What stands in front of the wires.
-    pub front: Front,
+    pub front: Arc<Front>,
     /// Open WebSockets and streams of events.
     pub sockets: SocketCounts,
     /// Who judges values by JSON Schemas.

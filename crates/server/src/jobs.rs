@@ -24,7 +24,7 @@ const SEAL_EVERY: Duration = Duration::from_secs(3600);
 
 /// Starts all of them.
 pub fn start(app: &App) {
-    app.tasks.spawn(queue::keep_running(app.clone()));
+    app.tasks.spawn(queue::run_queue(app.clone()));
     app.tasks.spawn(signals::follow(app.clone()));
     let every = app.settings.sweep_interval;
     repeat(app, every, |app| async move {

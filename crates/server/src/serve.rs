@@ -8,16 +8,16 @@ use crate::front::{self, Front};
 use crate::jobs;
 use crate::observe::Metrics;
 use crate::operations::clock_check::Clocks;
-use crate::operations::devices::queue::QueueRuns;
-use crate::operations::login::tokens::Signer;
 use crate::private_files;
 use crate::services::host_connections::Hosts;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
 use crate::services::master_key::MasterKey;
 use crate::services::password_hasher::Passwords;
+use crate::services::queue_runner::QueueRunner;
 use crate::services::recaptcha::Recaptcha;
 use crate::services::schema_validator::Judges;
+use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
 use crate::settings::{FileStore, Settings, SettingsError};
@@ -125,12 +125,12 @@ impl Server {
         settings.check_exposure()?;
         settings.check_issuer()?;
         front::raise_file_limit();
-        let front = Front::new(Tls::open(&settings)?, &settings);
+        let front = Arc::new(Front::new(Tls::open(&settings)?, &settings, stop.clone()));
         private_files::close_to_others(&settings);
         let files = open_files(&settings.files)?;
         let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
         let mailer = Mailer::new(&settings.mail, &settings.mail_from).map_err(ServeError::Mail)?;
-        let recaptcha = Recaptcha::of(&settings).map_err(ServeError::Recaptcha)?;
+        let recaptcha = Recaptcha::from_settings(&settings).map_err(ServeError::Recaptcha)?;
         let issuer = Issuer::new(&settings).map_err(ServeError::Issuer)?;
         // The address first: a second server on the same port must not touch the database.
         let listener = bind(settings.listen).await?;
@@ -145,11 +145,13 @@ impl Server {
         let keys = open_keys(&settings, &*random)?;
         let mut node = [0; 10];
         random.fill(&mut node);
+        let store = Store::new(database).limiting_keys(KeyLimits {
+            age: settings.key_max_age.map(Span::from),
+            idle: settings.key_idle.map(Span::from),
+        });
+        let signer = Signer::new(&settings, store.clone(), clock.clone(), random.clone());
         let app = App::new(Parts {
-            store: Store::new(database).limiting_keys(KeyLimits {
-                age: settings.key_max_age.map(Span::from),
-                idle: settings.key_idle.map(Span::from),
-            }),
+            store,
             base_url: settings.base_url(address),
             node: NodeId::new(clock.now(), node),
             started: clock.now(),
@@ -157,7 +159,7 @@ impl Server {
             clocks: Clocks::default(),
             random,
             passwords,
-            signer: Signer::new(settings.signing_keys.clone()),
+            signer,
             mailer,
             recaptcha,
             issuer,
@@ -166,7 +168,7 @@ impl Server {
             keys,
             metrics: Metrics::new(),
             hosts: Hosts::default(),
-            queue: QueueRuns::default(),
+            queue: QueueRunner::default(),
             stop,
             tasks: TaskTracker::new(),
             used: Throttle::default(),
@@ -178,7 +180,7 @@ impl Server {
         if let Some(listener) = metrics {
             app.tasks.spawn(wires::serve_metrics(app.clone(), listener));
         }
-        let serving = tokio::spawn(front::accept(app.clone(), listener));
+        let serving = tokio::spawn(front::accept(app.front.clone(), wires::router(app.clone()), listener));
         Ok(Server { app, address, serving, lock: None })
     }
 

@@ -2,7 +2,6 @@
 
 use crate::app::App;
 use crate::observe::Looking;
-use crate::operations::devices::queue;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,7 +20,7 @@ pub async fn follow(app: App) {
             open = watch.wait_for_commit() => if !open { break },
             () = app.stop.cancelled() => break,
         }
-        queue::start(&app);
+        app.queue.request_run();
     }
 }
 

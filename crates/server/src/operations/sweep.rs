@@ -6,7 +6,6 @@ use crate::operations::agents::turns;
 use crate::operations::clock_check;
 use crate::operations::devices;
 use crate::operations::devices::files;
-use crate::operations::devices::queue;
 use crate::operations::login;
 use domain::device::Command;
 use domain::session::{EndReason, SessionKey};
@@ -28,7 +27,7 @@ pub async fn sweep(app: &App) {
             tracing::error!(error = error.for_log(), "the clock could not be judged, so nothing was swept")
         }
     }
-    queue::start(app);
+    app.queue.request_run();
 }
 
 async fn end_and_delete(app: &App) {
@@ -122,7 +121,7 @@ async fn forget_keys(app: &App) -> Result<(), Failure> {
 }
 
 async fn release(app: &App, due: &DueHold, reason: EndReason, evidence: String) {
-    if let Err(error) = queue::release(app, due, reason, evidence).await {
+    if let Err(error) = devices::sessions::end_hold(app, due, reason, &evidence).await {
         tracing::error!(session = %due.session.id, error = error.for_log(), "a hold could not be ended");
     }
 }

@@ -5,6 +5,7 @@ pub mod issuer;
 pub mod mailer;
 pub mod master_key;
 pub mod password_hasher;
+pub mod queue_runner;
 pub mod recaptcha;
 pub(crate) mod ring_provider;
 pub mod schema_validator;

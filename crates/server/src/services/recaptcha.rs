@@ -1,6 +1,5 @@
-//! Asks a checker of reCAPTCHA's form whether somebody is no robot, where the settings name one.
+//! Asks the reCAPTCHA service that the settings name whether a person solved a challenge.
 
-use crate::app::App;
 use crate::failure::Failure;
 use crate::settings::{SecretText, Settings};
 use domain::Refusal;
@@ -9,45 +8,33 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, header};
 use serde::Deserialize;
 
-/// What clients send the checker's token in.
+/// The header with the token of a solved challenge.
 pub const HEADER: &str = "x-recaptcha-token";
-/// Longer answers are none.
-const MAX_ANSWER: usize = 64 << 10;
-/// Longer tokens are none.
+/// The longest response of the service, in bytes.
+const MAX_RESPONSE: usize = 64 << 10;
+/// The longest token, in bytes.
 const MAX_TOKEN: usize = 8 << 10;
 
-/// A checker.
+/// A client of a reCAPTCHA service.
 pub struct Recaptcha {
     client: Client,
     url: String,
     secret: SecretText,
-    /// Whether people come in while it cannot be asked.
+    /// Whether people may sign in while the service does not respond.
     lenient: bool,
 }
 
 #[derive(Deserialize)]
-struct Verdict {
+struct SiteVerification {
     success: bool,
 }
 
-/// That the checker takes a token, where there is a checker. Without one no token is looked at.
-///
-/// # Errors
-/// [`Refusal::Invalid`] for one that is missing or that it does not take; [`Failure::Away`] when it cannot be asked,
-/// unless the settings let people in then.
-pub async fn check(app: &App, token: Option<&str>, origin: &Origin) -> Result<(), Failure> {
-    match &app.recaptcha {
-        Some(checker) => checker.check(token, origin).await,
-        None => Ok(()),
-    }
-}
-
 impl Recaptcha {
-    /// The one that the settings name, if they do.
+    /// The service that the settings name; `None` when they name none.
     ///
     /// # Errors
-    /// What is wrong with them.
-    pub fn of(settings: &Settings) -> Result<Option<Recaptcha>, String> {
+    /// One of the two settings is missing, or no HTTP client can be made.
+    pub fn from_settings(settings: &Settings) -> Result<Option<Recaptcha>, String> {
         let (url, secret) = match (&settings.recaptcha_verify_url, &settings.recaptcha_secret) {
             (None, None) => return Ok(None),
             (Some(url), Some(secret)) => (url.to_string(), secret.clone()),
@@ -62,19 +49,24 @@ impl Recaptcha {
         Ok(Some(Recaptcha { client, url, secret, lenient: settings.recaptcha_down_lets_in }))
     }
 
-    async fn check(&self, token: Option<&str>, origin: &Origin) -> Result<(), Failure> {
+    /// Checks the token of a solved challenge.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for a token that is missing or that the service rejects. [`Failure::Away`] when the service does
+    /// not respond, unless the settings let people in then.
+    pub async fn check_token(&self, token: Option<&str>, origin: &Origin) -> Result<(), Failure> {
         let refused = |expected: &str| Err(Refusal::invalid("X-Recaptcha-Token", expected).into());
         let token = token.filter(|token| (1..=MAX_TOKEN).contains(&token.len()));
         let Some(token) = token else { return refused("the token of a solved reCAPTCHA") };
-        match self.ask(token, origin).await {
+        match self.verify(token, origin).await {
             Ok(true) => Ok(()),
             Ok(false) => refused("a token that the reCAPTCHA's checker takes: solve it again"),
             Err(error) if self.lenient => {
-                tracing::warn!(error, "the reCAPTCHA's checker cannot be asked, and people are let in");
+                tracing::warn!(error, "the reCAPTCHA service does not respond: people sign in without it");
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!(error, "the reCAPTCHA's checker cannot be asked, and nobody is let in");
+                tracing::warn!(error, "the reCAPTCHA service does not respond: nobody can sign in");
                 Err(Failure::Away("the reCAPTCHA cannot be checked at the moment: try again later"))
             }
         }
@@ -89,24 +81,24 @@ impl Recaptcha {
         form.finish()
     }
 
-    /// Errors are told without the URL, which may be nobody's business.
-    async fn ask(&self, token: &str, origin: &Origin) -> Result<bool, String> {
+    /// Asks the service. Errors leave the URL out, since it may hold a secret.
+    async fn verify(&self, token: &str, origin: &Origin) -> Result<bool, String> {
         let request = self.client.post(&self.url);
         let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let told = |error: reqwest::Error| error.without_url().to_string();
-        let mut response = request.body(self.form(token, origin)).send().await.map_err(told)?;
+        let without_url = |error: reqwest::Error| error.without_url().to_string();
+        let mut response = request.body(self.form(token, origin)).send().await.map_err(without_url)?;
         if response.status().as_u16() != 200 {
             return Err(format!("it answered {}", response.status()));
         }
         let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(told)? {
+        while let Some(part) = response.chunk().await.map_err(without_url)? {
             body.extend_from_slice(&part);
-            if body.len() > MAX_ANSWER {
+            if body.len() > MAX_RESPONSE {
                 return Err("its answer is too long".to_owned());
             }
         }
-        let verdict: Verdict =
+        let verification: SiteVerification =
             serde_json::from_slice(&body).map_err(|_| "its answer does not say `success`".to_owned())?;
-        Ok(verdict.success)
+        Ok(verification.success)
     }
 }

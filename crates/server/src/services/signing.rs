@@ -1,8 +1,9 @@
-//! This server's signing key, and everybody's public halves.
+//! The key that this server signs tokens with, and the public keys of all servers.
 
 use super::ring_provider;
-use crate::app::App;
+use crate::clock::{Clock, Random};
 use crate::failure::Failure;
+use crate::settings::Settings;
 use domain::ids::{SigningKeyId, parse_uuid};
 use domain::time::{Micros, Span};
 use jsonwebtoken::EncodingKey;
@@ -18,24 +19,32 @@ use uuid::Uuid;
 
 const FILE: &str = "signing-key.json";
 
-/// The key that this server signs with.
-pub struct OwnKey {
+/// The private key that this server signs with.
+pub struct SigningKey {
     /// The `kid` of its tokens.
     pub id: SigningKeyId,
-    /// The pair.
+    /// The key pair.
     pub secret: EncodingKey,
     created: Micros,
 }
 
-/// Keys in memory. Only keys that the store has are kept, so their number is bounded.
+/// Makes, rotates and finds signing keys. It caches only keys that the store has, so their number is bounded.
 pub struct Signer {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     folder: PathBuf,
-    making: tokio::sync::Mutex<Option<Arc<OwnKey>>>,
-    known: Mutex<HashMap<SigningKeyId, PublicKey>>,
+    /// How long a key signs before a new one takes its place.
+    rotates_after: Span,
+    /// How long the longest session lasts: a public key is needed that long after its key signed last.
+    longest_session: Span,
+    current: tokio::sync::Mutex<Option<Arc<SigningKey>>>,
+    public_keys: Mutex<HashMap<SigningKeyId, PublicKey>>,
 }
 
+/// A signing key in its file.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredSigningKey {
     id: String,
     created_us: i64,
     /// The 32 bytes that the pair is made from, in hexadecimal.
@@ -43,85 +52,88 @@ struct Kept {
 }
 
 impl Signer {
-    /// A signer whose key is, or will be, in this folder. It is made when it is first needed.
-    pub fn new(folder: PathBuf) -> Signer {
+    /// A signer that keeps its key in the folder of the settings. It makes the key when it first signs.
+    pub fn new(settings: &Settings, store: Store, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Signer {
         ring_provider::install();
-        Signer { folder, making: tokio::sync::Mutex::default(), known: Mutex::default() }
+        Signer {
+            store,
+            clock,
+            random,
+            folder: settings.signing_keys.clone(),
+            rotates_after: Span::from(settings.signing_key_rotates),
+            longest_session: Span::from(settings.login_long),
+            current: tokio::sync::Mutex::default(),
+            public_keys: Mutex::default(),
+        }
     }
 
     /// The key to sign with now: the one in memory, the one in the file, or a new one.
     ///
     /// # Errors
-    /// When the file cannot be written, or the store fails.
-    pub async fn current(&self, app: &App) -> Result<Arc<OwnKey>, Failure> {
-        let mut slot = self.making.lock().await;
-        let (now, rotates) = (app.now(), Span::from(app.settings.signing_key_rotates));
-        let fresh = |key: &OwnKey| now < key.created + rotates;
-        if let Some(key) = slot.as_ref().filter(|key| fresh(key)) {
+    /// The file cannot be written, or the store fails.
+    pub async fn current_key(&self) -> Result<Arc<SigningKey>, Failure> {
+        let mut current = self.current.lock().await;
+        let (now, rotates_after) = (self.clock.now(), self.rotates_after);
+        if let Some(key) = current.as_ref().filter(|key| now < key.created + rotates_after) {
             return Ok(key.clone());
         }
         let path = self.folder.join(FILE);
-        let kept = match read(&path).filter(|kept| now < Micros(kept.created_us) + rotates) {
-            Some(kept) => kept,
-            None => self.make(app, &path)?,
+        let stored = match read(&path).filter(|stored| now < Micros(stored.created_us) + rotates_after) {
+            Some(stored) => stored,
+            None => self.make_key(&path, now)?,
         };
-        let (key, public) = parse(&kept).ok_or_else(|| Failure::internal("the signing key is damaged"))?;
-        // Whatever it signs last lives as long as a session may.
-        let retires = key.created + rotates + Span::from(app.settings.login_long);
+        let (key, public) = parse(&stored).ok_or_else(|| Failure::internal("the signing key is damaged"))?;
+        let retires = key.created + rotates_after + self.longest_session;
         let public = PublicKey { id: key.id, bytes: public, created: key.created, retires };
-        app.store.store_public_key(&System::sign_in(), &public).await?;
+        self.store.store_public_key(&System::sign_in(), &public).await?;
         let key = Arc::new(key);
-        *slot = Some(key.clone());
+        *current = Some(key.clone());
         Ok(key)
     }
 
-    fn make(&self, app: &App, path: &Path) -> Result<Kept, Failure> {
-        let now = app.now();
-        let seed: [u8; 32] = app.random_bytes();
-        let kept = Kept {
-            id: SigningKeyId::new(now, app.random_bytes()).to_string(),
+    fn make_key(&self, path: &Path, now: Micros) -> Result<StoredSigningKey, Failure> {
+        let (mut seed, mut id) = ([0; 32], [0; 10]);
+        self.random.fill(&mut seed);
+        self.random.fill(&mut id);
+        let stored = StoredSigningKey {
+            id: SigningKeyId::new(now, id).to_string(),
             created_us: now.0,
             seed: seed.iter().map(|byte| format!("{byte:02x}")).collect(),
         };
-        let text = serde_json::to_vec(&kept).map_err(Failure::internal)?;
-        write(&self.folder, path, &kept.id, &text)
+        let text = serde_json::to_vec(&stored).map_err(Failure::internal)?;
+        write(&self.folder, path, &stored.id, &text)
             .map_err(|error| Failure::internal(format!("cannot keep a signing key: {error}")))?;
-        tracing::info!(key = kept.id, "made a signing key");
-        Ok(kept)
+        tracing::info!(key = stored.id, "made a signing key");
+        Ok(stored)
     }
 
-    /// The public half of a key, if the store has it and it is not retired.
+    /// The public key of an id, if the store has it and it is not retired.
     ///
     /// # Errors
-    /// Only those of the store.
-    pub async fn public(
-        &self,
-        store: &Store,
-        system: &System,
-        id: SigningKeyId,
-        now: Micros,
-    ) -> Result<Option<PublicKey>, Failure> {
-        let cached = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+    /// The store fails.
+    pub async fn public_key(&self, id: SigningKeyId) -> Result<Option<PublicKey>, Failure> {
+        let cached = self.public_keys.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         let key = match cached {
             Some(key) => Some(key),
-            None => store.load_public_key(system, id).await?,
+            None => self.store.load_public_key(&System::sign_in(), id).await?,
         };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, key| now < key.retires);
+        let now = self.clock.now();
+        let mut cache = self.public_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.retain(|_, key| now < key.retires);
         let key = key.filter(|key| now < key.retires);
         if let Some(key) = &key {
-            known.insert(id, key.clone());
+            cache.insert(id, key.clone());
         }
         Ok(key)
     }
 }
 
-/// What is in the file, unless others may read it: then it is not this server's own any more.
-fn read(path: &Path) -> Option<Kept> {
+/// Reads the key file. A file that other users can read is ignored: its key is no secret any more.
+fn read(path: &Path) -> Option<StoredSigningKey> {
     let text = std::fs::read(path).ok()?;
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
     if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "others may read the signing key: a new one is made");
+        tracing::warn!(path = %path.display(), "other users can read the signing key: a new one is made");
         return None;
     }
     serde_json::from_slice(&text).ok()
@@ -129,7 +141,7 @@ fn read(path: &Path) -> Option<Kept> {
 
 fn write(folder: &Path, path: &Path, id: &str, text: &[u8]) -> std::io::Result<()> {
     crate::private_files::make_folder(folder)?;
-    // Under a name of its own until it is complete: another server may share the folder.
+    // Renamed when it is complete: another server may share the folder.
     let making = folder.join(format!("{id}.making"));
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&making)?;
     file.write_all(text)?;
@@ -137,11 +149,11 @@ fn write(folder: &Path, path: &Path, id: &str, text: &[u8]) -> std::io::Result<(
     std::fs::rename(&making, path)
 }
 
-fn parse(kept: &Kept) -> Option<(OwnKey, Vec<u8>)> {
-    let digit = |at: usize| u8::from_str_radix(kept.seed.get(at..at + 2)?, 16).ok();
+fn parse(stored: &StoredSigningKey) -> Option<(SigningKey, Vec<u8>)> {
+    let digit = |at: usize| u8::from_str_radix(stored.seed.get(at..at + 2)?, 16).ok();
     let seed = (0..32).map(|byte| digit(byte * 2)).collect::<Option<Vec<u8>>>()?;
     let public = Ed25519KeyPair::from_seed_unchecked(&seed).ok()?.public_key().as_ref().to_vec();
-    let id = SigningKeyId(parse_uuid(&kept.id).filter(|id: &Uuid| !id.is_nil())?);
-    let key = OwnKey { id, secret: EncodingKey::from_ed_der(&seed), created: Micros(kept.created_us) };
+    let id = SigningKeyId(parse_uuid(&stored.id).filter(|id: &Uuid| !id.is_nil())?);
+    let key = SigningKey { id, secret: EncodingKey::from_ed_der(&seed), created: Micros(stored.created_us) };
     Some((key, public))
 }

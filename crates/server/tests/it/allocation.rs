@@ -36,7 +36,7 @@ both! {
         host.mute.store(true, Ordering::SeqCst);
         ana.release(&session, "one").await;
         assert_eq!(ana.ask(&session, "android").await.status, 202);
-        server::operations::devices::queue::run(world.app()).await;
+        world.app().queue.run().await;
         assert_eq!(ana.devices_of(&session).await[1]["status"], "provisioning");
         // The host comes back and is told again: what it missed is not lost.
         host.leave().await;
@@ -147,7 +147,7 @@ both! {
             assert_eq!((released.status.as_u16(), &released.json()["status"]), (202, &json!("released")));
         }
         ana.release(&session, "one").await;
-        server::operations::devices::queue::run(world.app()).await;
+        world.app().queue.run().await;
         assert_eq!(ana.devices_of(&session).await[1]["status"], "released");
         host.leave().await;
     }

@@ -77,7 +77,7 @@ both! {
         }
         line.send(devices(&["one"])).await;
         order(&mut line, "holds").await;
-        server::operations::devices::queue::run(world.app()).await;
+        world.app().queue.run().await;
         assert_eq!(socket.call("devices.list", json!({})).await["result"]["devices"][0]["state"], "allocating");
         line.send(json!({ "type": "cleaned", "serial": "one", "fence": 1 })).await;
         let session = waiting["sessionId"].as_str().unwrap();

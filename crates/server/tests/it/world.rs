@@ -126,7 +126,7 @@ impl World {
 
     pub async fn sweep(&self) {
         server::operations::sweep::sweep(self.app()).await;
-        server::operations::devices::queue::run(self.app()).await;
+        self.app().queue.run().await;
     }
 
     pub async fn organization(&self, name: &str) -> OrganizationId {

@@ -3,7 +3,6 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::access::reach::Reach;
-use crate::operations::devices::queue;
 use crate::services::host_connections::HostConnection;
 use domain::Refusal;
 use domain::device::Offer;
@@ -78,7 +77,7 @@ pub async fn take(app: &App, connection: &Arc<HostConnection>, frame: FromHost) 
             }
             app.store.record_device_cleaned(&connection.link, &serial, fence).await?;
             connection.cleaned(&serial, fence);
-            queue::start(app);
+            app.queue.request_run();
             Ok(())
         }
     }
@@ -127,7 +126,7 @@ async fn reported(
     for device in devices.iter().filter(|device| device.cleaning) {
         connection.clean(&device.serial, device.fence);
     }
-    queue::start(app);
+    app.queue.request_run();
     Ok(())
 }
 

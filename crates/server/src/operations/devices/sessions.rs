@@ -4,7 +4,6 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::observe::AllocationOutcome;
 use crate::operations::devices::fleet;
-use crate::operations::devices::queue;
 use domain::Refusal;
 use domain::device::{Command, DeviceSession, Hold, HoldState, Wanted, decide};
 use domain::ids::{HoldId, SessionId};
@@ -12,7 +11,7 @@ use domain::page::{Page, PageRequest};
 use domain::refusal::Thing;
 use domain::session::EndReason;
 use store::access::{UseSessions, ViewSessions};
-use store::{Granted, Store};
+use store::{DueHold, Granted, Store, System};
 
 /// How often a change is decided anew because somebody else was faster. Each time somebody did get through, so this
 /// many in a row means a loop somewhere.
@@ -99,7 +98,7 @@ async fn request(
     let hold = HoldId::new(app.now(), app.random_bytes());
     let command = Command::Request { hold, wanted };
     change(app, granted, id, |_| Ok(command.clone())).await?;
-    queue::run(app).await;
+    app.queue.run().await;
     let session = app.store.load_device_session(&view, id).await?;
     find(&session, |known| known.id == hold)
 }
@@ -124,7 +123,7 @@ pub async fn release_device(
         })
     })
     .await?;
-    queue::start(app);
+    app.queue.request_run();
     find(&session, |hold| hold.is_called(name))
 }
 
@@ -150,7 +149,7 @@ pub async fn end(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> Re
         Ok(Command::End { reason: EndReason::Released, evidence: "ended by its user".to_owned() })
     })
     .await?;
-    queue::start(app);
+    app.queue.request_run();
     Ok(session)
 }
 
@@ -176,6 +175,22 @@ pub async fn change(
         }
     }
     Err(Failure::Busy)
+}
+
+/// Ends a hold, or a request for one, in Tenure's own name.
+///
+/// # Errors
+/// Those of [`change`].
+pub(crate) async fn end_hold(
+    app: &App,
+    due: &DueHold,
+    reason: EndReason,
+    evidence: &str,
+) -> Result<(), Failure> {
+    let granted = System::background_jobs().grant::<UseSessions>(due.session.organization);
+    let command =
+        |_: &DeviceSession| Ok(Command::Release { hold: due.hold, reason, evidence: evidence.to_owned() });
+    change(app, &granted, due.session.id, command).await.map(drop)
 }
 
 /// The newest hold that fits; an open one before those that are over.

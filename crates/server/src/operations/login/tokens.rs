@@ -19,10 +19,7 @@ use domain::time::Micros;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use store::System;
 use uuid::Uuid;
-
-pub use crate::services::signing::Signer;
 
 /// Longer than any that is made here.
 const MAX_BYTES: usize = 8 << 10;
@@ -156,7 +153,7 @@ pub fn looks_signed(credential: &str) -> bool {
 /// # Errors
 /// When there is no key and none can be made.
 pub async fn sign(app: &App, usage: Use, claims: &Claims) -> Result<String, Failure> {
-    let key = app.signer.current(app).await?;
+    let key = app.signer.current_key().await?;
     let header = Header {
         typ: Some(usage.name().to_owned()),
         kid: Some(key.id.to_string()),
@@ -171,7 +168,7 @@ pub async fn sign(app: &App, usage: Use, claims: &Claims) -> Result<String, Fail
 /// [`Failure::Unauthenticated`] for whatever is no good, without a word about why.
 pub async fn read(app: &App, usage: Use, token: &str) -> Result<Claims, Failure> {
     let (kid, now) = (header_of(usage, token)?, app.now());
-    let key = app.signer.public(&app.store, &System::sign_in(), kid, now).await?;
+    let key = app.signer.public_key(kid).await?;
     verified(token, &key.ok_or(Failure::Unauthenticated)?.bytes, now)
 }
 

@@ -2,7 +2,7 @@
 
 use super::extractors::Known;
 use super::fields::{Fields, Reads};
-use super::sessions::no_robot;
+use super::sessions::check_recaptcha;
 use super::shapes::{Answer, Success, Verified, answer};
 use super::users::{UserPath, user_number};
 use crate::app::App;
@@ -14,7 +14,6 @@ use crate::http::middleware::Whole;
 use crate::operations::login;
 use crate::operations::login::passwords::AlsoEnds;
 use crate::operations::login::passwords::Changed;
-use crate::services::recaptcha;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
@@ -72,7 +71,7 @@ pub async fn forgot(
 ) -> Answer {
     let fields = Fields::read(&app, request, Reads::Both).await?;
     let email = fields.needed("email").map_err(Failure::from)?;
-    recaptcha::check(&app, no_robot(&headers), &origin).await?;
+    check_recaptcha(&app, &headers, &origin).await?;
     let browser = cookies::own(&app, &headers, Own::Browser);
     login::passwords::forgot(&app, email, &origin, browser.as_deref()).await?;
     answer(&Success { success: true })

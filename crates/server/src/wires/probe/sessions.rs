@@ -23,6 +23,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::ids::SessionId;
+use domain::login::Origin;
 use domain::login::return_url;
 use domain::refusal::Thing;
 
@@ -77,7 +78,7 @@ pub async fn sign_in(
 ) -> Answer {
     let fields = Fields::read(&app, request, Reads::Both).await?;
     let attempt = read_attempt(&fields).map_err(Failure::from)?;
-    recaptcha::check(&app, no_robot(&headers), &origin).await?;
+    check_recaptcha(&app, &headers, &origin).await?;
     let back = fields.text("ret-url").map_err(Failure::from)?;
     let back = back.and_then(|url| return_url(url, &app.base_url));
     let presented = presented(&app, &headers);
@@ -101,9 +102,14 @@ pub async fn sign_in(
     Ok(response)
 }
 
-/// What says that a person solved a puzzle; what cannot be read is none.
-pub fn no_robot(headers: &HeaderMap) -> Option<&str> {
-    headers.get(recaptcha::HEADER).and_then(|token| token.to_str().ok())
+/// Checks the reCAPTCHA token of a request where the settings name a service; without one no token is read.
+///
+/// # Errors
+/// Those of [`Recaptcha::check_token`](recaptcha::Recaptcha::check_token).
+pub async fn check_recaptcha(app: &App, headers: &HeaderMap, origin: &Origin) -> Result<(), Failure> {
+    let Some(recaptcha) = &app.recaptcha else { return Ok(()) };
+    let token = headers.get(recaptcha::HEADER).and_then(|token| token.to_str().ok());
+    recaptcha.check_token(token, origin).await
 }
 
 fn read_attempt(fields: &Fields) -> Result<Attempt<'_>, Refusal> {
