@@ -29,7 +29,7 @@ pub fn start(app: &App) {
     let every = app.settings.sweep_interval;
     repeat(app, every, |app| async move {
         sweep::sweep(&app).await;
-        if let Err(error) = fleet::count(&app).await {
+        if let Err(error) = fleet::count_devices(&app).await {
             tracing::warn!(error = error.for_log(), "devices could not be counted");
         }
     });
@@ -53,7 +53,7 @@ pub fn start(app: &App) {
         repeat(app, CERTIFICATE_EVERY, |app| async move { app.front.refresh() });
     }
     repeat(app, LINKS_EVERY, |app| async move {
-        if let Err(error) = hosts::keep_links(&app).await {
+        if let Err(error) = hosts::renew_host_links(&app).await {
             tracing::warn!(%error, "cannot note which hosts are on the line");
         }
     });
@@ -61,11 +61,11 @@ pub fn start(app: &App) {
 
 /// Seals what is old enough, unless the clock cannot be believed.
 async fn seal_audit(app: &App, kept: Duration) -> Result<(), Failure> {
-    if !clock_check::believed(app).await? {
+    if !clock_check::check_clock(app).await? {
         return Ok(());
     }
     let archive = open_files(&app.settings.audit_archive).map_err(Failure::internal)?;
-    audit_sealing::seal(&app.store, &*archive, app.now() - kept.into(), app.now()).await?;
+    audit_sealing::seal_audit_log(&app.store, &*archive, app.now() - kept.into(), app.now()).await?;
     Ok(())
 }
 

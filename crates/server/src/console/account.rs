@@ -12,9 +12,9 @@ use crate::operations::access::own_keys;
 use crate::operations::directory::users;
 use crate::operations::login;
 use crate::operations::login::oidc;
-use crate::operations::login::passwords::AlsoEnds;
+use crate::operations::login::passwords::RevocationScope;
 use crate::operations::login::second_factor;
-use crate::operations::login::sessions::Which;
+use crate::operations::login::sessions::LoginSelection;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -59,13 +59,13 @@ async fn shown(app: &App, caller: &Caller, status: StatusCode, saying: Saying) -
 }
 
 async fn account(app: &App, caller: &Caller, saying: Saying) -> Result<Account, Failure> {
-    let person = users::own(app, caller).await?.person;
-    let status = second_factor::status(app, caller).await?;
-    let current = login::sessions::current(caller);
-    let sessions = login::sessions::list(app, caller).await?;
-    let ways = oidc::ways(app, caller).await?;
+    let person = users::load_own_profile(app, caller).await?.person;
+    let status = second_factor::load_status(app, caller).await?;
+    let current = login::sessions::current_login(caller);
+    let sessions = login::sessions::list_logins(app, caller).await?;
+    let ways = oidc::load_authentication_methods(app, caller).await?;
     let proposal = match saying.enrolling {
-        true => Some(Picture::new(&second_factor::proposed(app, caller).await?)),
+        true => Some(Picture::new(&second_factor::load_proposal(app, caller).await?)),
         false => None,
     };
     Ok(Account {
@@ -110,8 +110,8 @@ pub async fn end(SignedIn(caller): SignedIn, State(app): State<App>, Whole(reque
     let ended = async {
         let form = Form::read(&app, request).await?;
         let id = SessionId::parse(form.get("session")).ok_or(Refusal::NotFound(Thing::Session))?;
-        own = login::sessions::current(&caller) == Some(id);
-        login::sessions::revoke(&app, &caller, id).await
+        own = login::sessions::current_login(&caller) == Some(id);
+        login::sessions::revoke_login(&app, &caller, id).await
     };
     let ended = ended.await;
     match ended {
@@ -122,13 +122,13 @@ pub async fn end(SignedIn(caller): SignedIn, State(app): State<App>, Whole(reque
 
 /// `POST /account/end-others`.
 pub async fn end_others(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
-    let ended = login::sessions::revoke_all(&app, &caller, Which::Others).await;
+    let ended = login::sessions::revoke_all_logins(&app, &caller, LoginSelection::Others).await;
     done(&app, &caller, ended, "others").await
 }
 
 /// `POST /account/end-all`.
 pub async fn end_all(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
-    match login::sessions::revoke_all(&app, &caller, Which::All).await {
+    match login::sessions::revoke_all_logins(&app, &caller, LoginSelection::All).await {
         Ok(()) => take_back(&app, Redirect::to("/sign-in?done=out").into_response()),
         Err(failure) => refused(&app, &caller, failure, false).await,
     }
@@ -138,15 +138,15 @@ pub async fn end_all(SignedIn(caller): SignedIn, State(app): State<App>) -> Resp
 pub async fn password(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
     let changed = async {
         let form = Form::read(&app, request).await?;
-        let ends = AlsoEnds { keys: !form.get("keys").is_empty(), own_session: false };
-        login::passwords::change_own(&app, &caller, form.get("old"), form.get("new"), ends).await
+        let ends = RevocationScope { keys: !form.get("keys").is_empty(), own_session: false };
+        login::passwords::change_own_password(&app, &caller, form.get("old"), form.get("new"), ends).await
     };
     done(&app, &caller, changed.await, "password").await
 }
 
 /// `POST /account/revoke-keys`.
 pub async fn revoke_keys(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
-    let revoked = own_keys::revoke_all(&app, &caller).await;
+    let revoked = own_keys::revoke_all_own_keys(&app, &caller).await;
     done(&app, &caller, revoked, "keys").await
 }
 
@@ -159,7 +159,7 @@ pub async fn authenticate(
     let again = async {
         let form = Form::read(&app, request).await?;
         let code = Some(form.get("code")).filter(|code| !code.is_empty());
-        second_factor::authenticate_again(&app, &caller, Some(form.get("password")), code).await
+        second_factor::reauthenticate(&app, &caller, Some(form.get("password")), code).await
     };
     match again.await {
         Ok(_) => Redirect::to("/account?done=shown").into_response(),
@@ -173,7 +173,7 @@ pub async fn authenticate(
 
 /// `POST /account/totp`.
 pub async fn propose(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
-    match second_factor::propose(&app, &caller).await {
+    match second_factor::propose_second_factor(&app, &caller).await {
         Ok(_) => shown(&app, &caller, StatusCode::OK, Saying { enrolling: true, ..Saying::default() }).await,
         Err(failure) => refused(&app, &caller, failure, false).await,
     }
@@ -183,7 +183,7 @@ pub async fn propose(SignedIn(caller): SignedIn, State(app): State<App>) -> Resp
 pub async fn confirm(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
     let confirmed = async {
         let form = Form::read(&app, request).await?;
-        second_factor::confirm(&app, &caller, form.get("code")).await
+        second_factor::confirm_second_factor(&app, &caller, form.get("code")).await
     };
     match confirmed.await {
         Ok(codes) => {
@@ -201,7 +201,7 @@ pub async fn confirm(SignedIn(caller): SignedIn, State(app): State<App>, Whole(r
 pub async fn remove(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
     let removed = async {
         let form = Form::read(&app, request).await?;
-        second_factor::remove(&app, &caller, Some(form.get("code"))).await
+        second_factor::remove_second_factor(&app, &caller, Some(form.get("code"))).await
     };
     done(&app, &caller, removed.await, "off").await
 }
@@ -214,7 +214,7 @@ pub async fn recovery_codes(
 ) -> Response {
     let made = async {
         let form = Form::read(&app, request).await?;
-        second_factor::new_recovery_codes(&app, &caller, form.get("code")).await
+        second_factor::create_recovery_codes(&app, &caller, form.get("code")).await
     };
     match made.await {
         Ok(codes) => {

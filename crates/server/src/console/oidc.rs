@@ -8,12 +8,12 @@ use crate::http::cookies;
 use crate::http::cookies::Own;
 use crate::http::credential::presented;
 use crate::http::middleware;
-use crate::operations::login::challenge::Entry;
-use crate::operations::login::challenge::Visitor;
+use crate::operations::login::challenge::SignInContext;
+use crate::operations::login::challenge::SignInOutcome;
 use crate::operations::login::oidc;
-use crate::operations::login::oidc::Returned;
-use crate::operations::login::oidc::Turned;
-use crate::operations::login::oidc::Wish;
+use crate::operations::login::oidc::OidcCallback;
+use crate::operations::login::oidc::OidcError;
+use crate::operations::login::oidc::OidcRequest;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -53,17 +53,17 @@ pub fn said(app: &App, word: &str) -> Option<String> {
     Some(format!("{first}{}", characters.as_str()))
 }
 
-fn word(turned: &Turned) -> &'static str {
+fn word(turned: &OidcError) -> &'static str {
     match turned {
-        Turned::Nobody => "nobody",
-        Turned::Down(_) => "down",
-        Turned::Denied(_) => "denied",
-        Turned::Late => "late",
-        Turned::Elsewhere => "elsewhere",
-        Turned::Untrusted(_) => "untrusted",
-        Turned::Stale => "stale",
-        Turned::Stranger { why, .. } => why.name(),
-        Turned::Failed(_) => "failed",
+        OidcError::NoIssuer => "nobody",
+        OidcError::IssuerUnavailable(_) => "down",
+        OidcError::Denied(_) => "denied",
+        OidcError::Expired => "late",
+        OidcError::OtherBrowser => "elsewhere",
+        OidcError::Untrusted(_) => "untrusted",
+        OidcError::NotFresh => "stale",
+        OidcError::NotAdmitted { why, .. } => why.name(),
+        OidcError::Failed(_) => "failed",
     }
 }
 
@@ -72,9 +72,11 @@ pub async fn away(State(app): State<App>, RawQuery(query): RawQuery) -> Response
     let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
     let next = back(&app, value("next").as_deref().unwrap_or_default());
     let again = value("again").as_deref() == Some("true");
-    let wish = Wish { next: &next, again };
-    match oidc::begin(&app, wish).await {
-        Ok(sent) => keeping(&app, Redirect::to(&sent.url).into_response(), &sent.kept, JOURNEY.0 / 1_000_000),
+    let wish = OidcRequest { next: &next, again };
+    match oidc::begin_oidc(&app, wish).await {
+        Ok(sent) => {
+            keeping(&app, Redirect::to(&sent.url).into_response(), &sent.cookie, JOURNEY.0 / 1_000_000)
+        }
         Err(turned) => refused(turned),
     }
 }
@@ -89,33 +91,33 @@ pub async fn callback(
     let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
     let [state, code, error, issuer] = ["state", "code", "error", "iss"].map(value);
     let (kept, presented) = (cookies::own(&app, &headers, Own::Journey), presented(&app, &headers));
-    let returned = Returned {
+    let returned = OidcCallback {
         state: state.as_deref(),
-        kept: kept.as_deref(),
+        cookie: kept.as_deref(),
         code: code.as_deref(),
         error: error.as_deref(),
         issuer: issuer.as_deref(),
     };
-    let visitor = Visitor { origin, presented: presented.as_deref() };
-    let response = match oidc::finish(&app, returned, visitor).await {
-        Ok((Entry::Half(half), next)) => {
+    let visitor = SignInContext { origin, presented: presented.as_deref() };
+    let response = match oidc::finish_oidc(&app, returned, visitor).await {
+        Ok((SignInOutcome::Challenge(half), next)) => {
             html(StatusCode::OK, &Code { said: None, back: back(&app, &next), challenge: half.challenge })
         }
         Ok((entry, next)) => {
             entered(&app, entry, &back(&app, &next)).unwrap_or_else(|failure| refused(failure.into()))
         }
         // The right browser may still be on its way, with what this one kept for another journey.
-        Err(turned @ (Turned::Late | Turned::Elsewhere)) => return refused(turned),
+        Err(turned @ (OidcError::Expired | OidcError::OtherBrowser)) => return refused(turned),
         Err(turned) => refused(turned),
     };
     keeping(&app, response, "", 0)
 }
 
 /// Everything that fails ends on the sign-in page, with a line in the log that has no secret.
-fn refused(turned: Turned) -> Response {
+fn refused(turned: OidcError) -> Response {
     let word = word(&turned);
     match &turned {
-        Turned::Failed(crate::failure::Failure::Internal { cause, .. }) => {
+        OidcError::Failed(crate::failure::Failure::Internal { cause, .. }) => {
             tracing::error!(cause, "a sign-in by OpenID Connect failed");
         }
         turned => tracing::warn!(why = %turned, "nobody was signed in by OpenID Connect"),

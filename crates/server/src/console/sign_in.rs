@@ -13,10 +13,10 @@ use crate::http::middleware;
 use crate::http::middleware::Whole;
 use crate::operations::login;
 use crate::operations::login::challenge;
-use crate::operations::login::challenge::Entry;
-use crate::operations::login::challenge::Visitor;
+use crate::operations::login::challenge::SignInContext;
+use crate::operations::login::challenge::SignInOutcome;
 use crate::operations::login::sign_in as entering;
-use crate::operations::login::sign_in::Attempt;
+use crate::operations::login::sign_in::SignInRequest;
 use crate::settings::PasswordPolicy;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -67,11 +67,11 @@ pub async fn sign_in(
     let back = back(&app, form.get("back"));
     let presented = presented(&app, &headers);
     let browser = cookies::own(&app, &headers, Own::Browser);
-    let attempt = Attempt {
+    let attempt = SignInRequest {
         email: form.get("email"),
         password: form.get("password"),
         long: form.get("long") == "true",
-        alone: false,
+        end_others: false,
         origin,
         browser: browser.as_deref(),
         code: None,
@@ -87,14 +87,14 @@ pub async fn sign_in(
     }
 }
 
-pub fn entered(app: &App, entry: Entry, back: &str) -> Result<Response, Failure> {
+pub fn entered(app: &App, entry: SignInOutcome, back: &str) -> Result<Response, Failure> {
     match entry {
-        Entry::In(person, issued) => {
+        SignInOutcome::SignedIn(person, issued) => {
             let mut response = Redirect::to(back).into_response();
             cookies::give_session(app, &mut response, &issued, person.principal.id)?;
             Ok(response)
         }
-        Entry::Half(half) => {
+        SignInOutcome::Challenge(half) => {
             let page = Code { said: None, back: back.to_owned(), challenge: half.challenge };
             Ok(html(StatusCode::OK, &page))
         }
@@ -115,8 +115,8 @@ pub async fn code(
     };
     let back = back(&app, form.get("back"));
     let presented = presented(&app, &headers);
-    let visitor = Visitor { origin, presented: presented.as_deref() };
-    let entry = challenge::answer(&app, form.get("challenge"), form.get("code"), visitor).await;
+    let visitor = SignInContext { origin, presented: presented.as_deref() };
+    let entry = challenge::answer_challenge(&app, form.get("challenge"), form.get("code"), visitor).await;
     match entry.and_then(|entry| entered(&app, entry, &back)) {
         Ok(response) => response,
         Err(Failure::Unauthenticated) => {
@@ -160,7 +160,7 @@ pub async fn restore(
     let browser = cookies::own(&app, &headers, Own::Browser);
     let asked = async {
         let form = Form::read(&app, request).await?;
-        login::passwords::forgot(&app, form.get("email"), &origin, browser.as_deref()).await
+        login::passwords::request_password_restore(&app, form.get("email"), &origin, browser.as_deref()).await
     };
     match asked.await {
         Ok(()) => html(StatusCode::OK, &Restore { said: None, sent: true }),
@@ -185,7 +185,7 @@ pub async fn verify(
 ) -> Response {
     let set = async {
         let form = Form::read(&app, request).await?;
-        login::passwords::restore(&app, form.get("token").trim(), form.get("new"), &origin).await
+        login::passwords::restore_password(&app, form.get("token").trim(), form.get("new"), &origin).await
     };
     match set.await {
         Ok(()) => Redirect::to("/sign-in?done=password").into_response(),

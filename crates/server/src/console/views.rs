@@ -1,6 +1,6 @@
 //! What the pages show. The templates are in `crates/server/templates/console`.
 
-use crate::operations::login::second_factor::Proposal;
+use crate::operations::login::second_factor::SecondFactorProposal;
 use askama::Template;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -171,7 +171,7 @@ pub struct Picture {
 
 impl Picture {
     /// Draws it.
-    pub fn new(proposal: &Proposal) -> Picture {
+    pub fn new(proposal: &SecondFactorProposal) -> Picture {
         let code = QrCode::with_error_correction_level(proposal.uri.as_bytes(), EcLevel::M);
         let svg = code.map(|code| {
             let drawn = code.render::<svg::Color<'_>>().quiet_zone(false).min_dimensions(184, 184).build();

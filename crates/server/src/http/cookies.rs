@@ -7,7 +7,7 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::login::known_browsers;
-use crate::operations::login::sign_in::Issued;
+use crate::operations::login::sign_in::IssuedToken;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use domain::ids::PrincipalId;
@@ -48,11 +48,11 @@ impl Own {
 pub fn give_session(
     app: &App,
     response: &mut Response,
-    issued: &Issued,
+    issued: &IssuedToken,
     person: PrincipalId,
 ) -> Result<(), Failure> {
     set(app, response, Own::Session.name(app), &issued.token, issued.expires.since(app.now()).0 / 1_000_000)?;
-    let (name, known) = (Own::Browser.name(app), known_browsers::made_known(app, person));
+    let (name, known) = (Own::Browser.name(app), known_browsers::create_browser_cookie(app, person));
     set(app, response, name, &known, known_browsers::KEPT.0 / 1_000_000)
 }
 
@@ -60,7 +60,7 @@ pub fn give_session(
 ///
 /// # Errors
 /// Only internal ones.
-pub fn give_vendors(app: &App, response: &mut Response, issued: &Issued) -> Result<(), Failure> {
+pub fn give_vendors(app: &App, response: &mut Response, issued: &IssuedToken) -> Result<(), Failure> {
     set(app, response, VENDORS, &issued.token, issued.expires.since(app.now()).0 / 1_000_000)
 }
 

@@ -9,10 +9,10 @@ use super::middleware::{self, Authorize, Wire};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::idempotency;
-use crate::operations::idempotency::Begin;
+use crate::operations::idempotency::IdempotencyDecision;
 use crate::operations::idempotency::IdempotencyScope;
+use crate::operations::idempotency::IdempotencyToken;
 use crate::operations::idempotency::StoredResponse;
-use crate::operations::idempotency::Token;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -41,7 +41,7 @@ pub struct NotKept;
 enum Going {
     /// No key, or nobody who could have one.
     Plain(Request),
-    First(Token, Request),
+    First(IdempotencyToken, Request),
     Again(StoredResponse),
     /// It was answered so, to somebody who might do something else.
     Judged(StoredResponse, Request),
@@ -89,15 +89,17 @@ async fn begin(
             (bytes.to_vec(), Body::from(bytes))
         }
     };
-    let begun = idempotency::begin(app, scope, &digested, caller.authority()).await?;
-    if let Begin::Replay(answer) = begun {
+    let begun = idempotency::begin_idempotent_request(app, scope, &digested, caller.authority()).await?;
+    if let IdempotencyDecision::Replay(answer) = begun {
         return Ok(Going::Again(answer));
     }
     parts.extensions.insert(scope);
     let request = Request::from_parts(parts, body);
     Ok(match begun {
-        Begin::New(token) => Going::First(token, request),
-        Begin::Judge(answer) | Begin::Replay(answer) => Going::Judged(answer, request),
+        IdempotencyDecision::New(token) => Going::First(token, request),
+        IdempotencyDecision::CheckFirst(answer) | IdempotencyDecision::Replay(answer) => {
+            Going::Judged(answer, request)
+        }
     })
 }
 
@@ -105,7 +107,7 @@ fn key(headers: &HeaderMap) -> Result<String, Failure> {
     let mut values = headers.get_all(KEY).iter().map(|value| value.to_str().unwrap_or_default());
     let (key, more) = (values.next().unwrap_or_default(), values.next());
     let key = if more.is_some() { "" } else { key };
-    idempotency::check(key)?;
+    idempotency::check_key(key)?;
     Ok(key.to_owned())
 }
 
@@ -125,7 +127,7 @@ fn outline(headers: &HeaderMap) -> Vec<u8> {
 
 /// Keeps an answer that would be the same again. What was refused because of who asked or when may go otherwise the
 /// next time, and so may what failed.
-async fn finish(app: &App, token: Token, response: Response) -> Result<Response, Failure> {
+async fn finish(app: &App, token: IdempotencyToken, response: Response) -> Result<Response, Failure> {
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.map_err(Failure::internal)?;
     if is_final(parts.status) && parts.extensions.get::<NotKept>().is_none() {
@@ -136,9 +138,9 @@ async fn finish(app: &App, token: Token, response: Response) -> Result<Response,
             body: instead.unwrap_or_else(|| bytes.to_vec()),
             authority: token.authority,
         };
-        idempotency::finish(app, token, &answer).await?;
+        idempotency::finish_idempotent_request(app, token, &answer).await?;
     } else {
-        idempotency::abandon(app, token).await?;
+        idempotency::abandon_idempotent_request(app, token).await?;
     }
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }

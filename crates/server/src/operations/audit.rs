@@ -9,7 +9,7 @@ use store::{Granted, GrantedAccount, System};
 
 /// Notes what is done outside of the store, or not done at all: a sign-in that failed. Everything else is noted by the
 /// store in the batch that does it. When it cannot be noted, that is logged, and the caller is not told that it failed.
-pub async fn note(app: &App, line: NewAuditEntry) {
+pub async fn record_audit_entry(app: &App, line: NewAuditEntry) {
     if let Err(error) = app.store.record_audit_entry(&System::background_jobs(), &line).await {
         tracing::error!(%error, action = line.action, "a line of the audit log is lost");
     }
@@ -19,7 +19,7 @@ pub async fn note(app: &App, line: NewAuditEntry) {
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn list(
+pub async fn list_audit_entries(
     app: &App,
     granted: &Granted<ViewAudit>,
     before: Option<i64>,
@@ -32,7 +32,7 @@ pub async fn list(
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn list_account(
+pub async fn list_account_audit_entries(
     app: &App,
     granted: &GrantedAccount<ViewAudit>,
     before: Option<i64>,

@@ -14,11 +14,11 @@ const MOST: i64 = 20_000;
 
 /// What was sealed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sealed {
+pub struct SealedSegments {
     /// How many segments were written.
     pub segments: u32,
     /// How many lines are in them.
-    pub lines: i64,
+    pub entries: i64,
     /// Where the log goes on, if anything was ever sealed.
     pub head: Option<AuditHead>,
 }
@@ -28,45 +28,46 @@ pub struct Sealed {
 ///
 /// # Errors
 /// A line is not as it should be, or a file cannot be written or is not what was written: then its lines stay.
-pub async fn seal(
+pub async fn seal_audit_log(
     store: &Store,
     archive: &dyn ObjectStore,
     before: Micros,
     now: Micros,
-) -> Result<Sealed, Failure> {
+) -> Result<SealedSegments, Failure> {
     let system = System::background_jobs();
     while store.delete_sealed_audit_entries(&system).await? {}
-    let mut sealed = Sealed { head: store.load_sealed_audit_head(&system).await?, ..Sealed::default() };
+    let mut sealed =
+        SealedSegments { head: store.load_sealed_audit_head(&system).await?, ..SealedSegments::default() };
     let Some(through) = store.find_sealable_audit_entry(&system, before).await? else { return Ok(sealed) };
     loop {
         let after = sealed.head.map_or(0, |head| head.sequence);
         if after >= through {
             return Ok(sealed);
         }
-        let segment = export(store, archive, after, through).await?;
+        let segment = export_segment(store, archive, after, through).await?;
         store.seal_audit(&system, &segment, now).await?;
         while store.delete_sealed_audit_entries(&system).await? {}
         sealed.segments += 1;
-        sealed.lines += segment.head.sequence - after;
+        sealed.entries += segment.head.sequence - after;
         sealed.head = Some(segment.head);
         tracing::info!(file = segment.file, head = %segment.head, "sealed a segment of the audit log");
     }
 }
 
 /// Writes the next segment and reads it again.
-async fn export(
+async fn export_segment(
     store: &Store,
     archive: &dyn ObjectStore,
     after: i64,
     through: i64,
 ) -> Result<Segment, Failure> {
-    let lines = lines(store, after, through).await?;
+    let lines = load_segment_entries(store, after, through).await?;
     let mut text = Vec::new();
     for line in &lines {
         serde_json::to_writer(&mut text, line).map_err(Failure::internal)?;
         text.push(b'\n');
     }
-    let head = check(&lines)?;
+    let head = check_entries(&lines)?;
     // With the start of its hash: after a restore the log may go on otherwise, and both files are kept.
     let hash = head.to_string().rsplit(':').next().map(|hash| hash[..8].to_owned()).unwrap_or_default();
     let file = format!("audit-{:012}-{:012}-{hash}.ndjson", after + 1, head.sequence);
@@ -81,7 +82,7 @@ async fn export(
 }
 
 /// The lines of the next segment. It ends at one that has a hash: lines from before the chain have none.
-async fn lines(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentEntry>, Failure> {
+async fn load_segment_entries(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentEntry>, Failure> {
     let system = System::background_jobs();
     let mut lines: Vec<SegmentEntry> = Vec::new();
     loop {
@@ -97,7 +98,7 @@ async fn lines(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentEnt
 }
 
 /// That the lines follow one another; gives the last one.
-fn check(lines: &[SegmentEntry]) -> Result<AuditHead, Failure> {
+fn check_entries(lines: &[SegmentEntry]) -> Result<AuditHead, Failure> {
     let empty = || Failure::internal("the audit log has no line to seal");
     let mut walk = SegmentWalk::new(lines.first().ok_or_else(empty)?, None);
     for line in lines {

@@ -12,10 +12,10 @@ const NOTE_EVERY: Span = Span::minutes(1);
 
 /// What this server has seen of its clock. The watch begins with the first look.
 #[derive(Default)]
-pub struct Clocks(Mutex<State>);
+pub struct Clocks(Mutex<ClockState>);
 
 #[derive(Default)]
-struct State {
+struct ClockState {
     watch: Option<ClockWatch>,
     verdict: Option<Verdict>,
     noted: Option<Micros>,
@@ -23,7 +23,7 @@ struct State {
 
 impl Clocks {
     /// Why nothing is deleted now, in a sentence; `None` while the clock is believed.
-    pub fn doubt(&self) -> Option<String> {
+    pub fn distrust_reason(&self) -> Option<String> {
         let (what, by) = match self.state().verdict? {
             Verdict::Sound => return None,
             Verdict::Jumped(by) => ("the clock jumped ahead", by),
@@ -34,7 +34,7 @@ impl Clocks {
         Some(format!("nothing is deleted for its age: {what} by {minutes} minutes; see `tenure admin clock`"))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ClockState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -43,7 +43,7 @@ impl Clocks {
 ///
 /// # Errors
 /// The database cannot be asked.
-pub async fn believed(app: &App) -> Result<bool, Failure> {
+pub async fn check_clock(app: &App) -> Result<bool, Failure> {
     let system = System::background_jobs();
     let known = app.store.load_believed_time(&system).await?;
     let database = app.store.load_database_time(&system).await?;

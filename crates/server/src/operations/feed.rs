@@ -9,7 +9,7 @@ use store::{FeedPage, Granted};
 ///
 /// # Errors
 /// [`domain::Refusal::Resync`] when lines after the position are no longer kept.
-pub async fn after(
+pub async fn list_changes(
     app: &App,
     granted: &Granted<ViewSessions>,
     after: i64,

@@ -12,19 +12,19 @@ const MAX_KEY_CHARS: usize = 255;
 
 /// How a request with a key goes on.
 #[derive(Debug)]
-pub enum Begin {
-    /// It is the first one: do it, then [`finish`] or [`abandon`].
-    New(Token),
+pub enum IdempotencyDecision {
+    /// It is the first one: do it, then [`finish_idempotent_request`] or [`abandon_idempotent_request`].
+    New(IdempotencyToken),
     /// It was answered: answer so again.
     Replay(StoredResponse),
     /// It was answered, and what its caller may do has changed since: whether they may still is to be judged first.
-    Judge(StoredResponse),
+    CheckFirst(StoredResponse),
 }
 
 /// A request that was begun and is to be finished or abandoned.
 #[derive(Debug)]
 #[must_use]
-pub struct Token {
+pub struct IdempotencyToken {
     scope: IdempotencyScope,
     /// What its caller is allowed to do.
     pub authority: [u8; 32],
@@ -34,7 +34,7 @@ pub struct Token {
 ///
 /// # Errors
 /// [`Refusal::Invalid`].
-pub fn check(key: &str) -> Result<(), Refusal> {
+pub fn check_key(key: &str) -> Result<(), Refusal> {
     let plain = !key.is_empty() && key.chars().count() <= MAX_KEY_CHARS && !key.chars().any(char::is_control);
     if plain {
         return Ok(());
@@ -50,27 +50,29 @@ pub fn check(key: &str) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// [`Refusal::KeyReused`] when the key came with another body; [`Refusal::KeyBusy`] while the first one is at work.
-pub async fn begin(
+pub async fn begin_idempotent_request(
     app: &App,
     scope: IdempotencyScope,
     body: &[u8],
     authority: [u8; 32],
-) -> Result<Begin, Failure> {
+) -> Result<IdempotencyDecision, Failure> {
     let digest: [u8; 32] = Sha256::digest(body).into();
     let now = app.now();
     let expires = now + Span::from(app.settings.idempotency_kept);
     let longest = Span::from(app.settings.request_timeout * 2);
     loop {
         match app.store.begin_idempotent_request(&scope, digest, now, expires).await? {
-            store::IdempotencyState::New => return Ok(Begin::New(Token { scope, authority })),
+            store::IdempotencyState::New => {
+                return Ok(IdempotencyDecision::New(IdempotencyToken { scope, authority }));
+            }
             store::IdempotencyState::Held { digest: other, .. } if other != digest => {
                 return Err(Refusal::KeyReused.into());
             }
             store::IdempotencyState::Held { answer: Some(answer), .. } => {
                 return Ok(if answer.authority == authority {
-                    Begin::Replay(answer)
+                    IdempotencyDecision::Replay(answer)
                 } else {
-                    Begin::Judge(answer)
+                    IdempotencyDecision::CheckFirst(answer)
                 });
             }
             store::IdempotencyState::Held { started, .. }
@@ -80,7 +82,7 @@ pub async fn begin(
             }
             store::IdempotencyState::Held { started, .. } => {
                 if app.store.restart_idempotent_request(&scope, started, now).await? {
-                    return Ok(Begin::New(Token { scope, authority }));
+                    return Ok(IdempotencyDecision::New(IdempotencyToken { scope, authority }));
                 }
             }
         }
@@ -91,7 +93,11 @@ pub async fn begin(
 ///
 /// # Errors
 /// Those of the store.
-pub async fn finish(app: &App, token: Token, answer: &StoredResponse) -> Result<(), Failure> {
+pub async fn finish_idempotent_request(
+    app: &App,
+    token: IdempotencyToken,
+    answer: &StoredResponse,
+) -> Result<(), Failure> {
     Ok(app.store.finish_idempotent_request(&token.scope, answer).await?)
 }
 
@@ -99,6 +105,6 @@ pub async fn finish(app: &App, token: Token, answer: &StoredResponse) -> Result<
 ///
 /// # Errors
 /// Those of the store.
-pub async fn abandon(app: &App, token: Token) -> Result<(), Failure> {
+pub async fn abandon_idempotent_request(app: &App, token: IdempotencyToken) -> Result<(), Failure> {
     Ok(app.store.abandon_idempotent_request(&token.scope).await?)
 }

@@ -20,7 +20,7 @@ const PURGED_ROWS: u32 = 1_000;
 /// One sweep. What fails is logged and tried again by the next one; the rest goes on. Nothing is ended or deleted while the
 /// clock cannot be believed: everything would look old.
 pub async fn sweep(app: &App) {
-    match clock_check::believed(app).await {
+    match clock_check::check_clock(app).await {
         Ok(true) => end_and_delete(app).await,
         Ok(false) => {}
         Err(error) => {
@@ -32,14 +32,14 @@ pub async fn sweep(app: &App) {
 
 async fn end_and_delete(app: &App) {
     for (what, outcome) in [
-        ("due", due(app).await),
-        ("hosts", lost_hosts(app).await),
-        ("feed", prune(app).await),
-        ("files", files::remove_expired(app).await),
-        ("leases", turns::lose_leases(app).await),
-        ("deleted sessions", purge(app).await),
-        ("idempotency keys", forget_keys(app).await),
-        ("logins", login::sessions::sweep(app).await),
+        ("due", end_due(app).await),
+        ("hosts", release_lost_hosts(app).await),
+        ("feed", prune_feed(app).await),
+        ("files", files::remove_expired_files(app).await),
+        ("leases", turns::end_expired_leases(app).await),
+        ("deleted sessions", purge_deleted_sessions(app).await),
+        ("idempotency keys", prune_idempotency(app).await),
+        ("logins", login::sessions::sweep_logins(app).await),
     ] {
         if let Err(error) = outcome {
             tracing::error!(what, error = error.for_log(), "the sweep could not be finished");
@@ -47,7 +47,7 @@ async fn end_and_delete(app: &App) {
     }
 }
 
-async fn due(app: &App) -> Result<(), Failure> {
+async fn end_due(app: &App) -> Result<(), Failure> {
     let now = app.now();
     let settings = &app.settings;
     let idle = Span::from(settings.idle_hold);
@@ -55,31 +55,38 @@ async fn due(app: &App) -> Result<(), Failure> {
     let empty = Span::from(settings.session_idle);
     let due = app.store.list_due(&System::background_jobs(), now - idle, now - expires, now - empty).await?;
     for hold in &due.idle {
-        let evidence =
-            format!("idle {} min, last command {}", now.since(hold.last).whole_minutes(), at(hold.last));
-        release(app, hold, EndReason::Idle, evidence).await;
+        let evidence = format!(
+            "idle {} min, last command {}",
+            now.since(hold.last).whole_minutes(),
+            format_time(hold.last)
+        );
+        release_hold(app, hold, EndReason::Idle, evidence).await;
     }
     for hold in &due.expired {
         let evidence =
-            format!("no device within {} min, asked for {}", expires.whole_minutes(), at(hold.last));
-        release(app, hold, EndReason::Expired, evidence).await;
+            format!("no device within {} min, asked for {}", expires.whole_minutes(), format_time(hold.last));
+        release_hold(app, hold, EndReason::Expired, evidence).await;
     }
     for (session, last) in &due.empty {
-        let evidence =
-            format!("nothing held for {} min, since {}", now.since(*last).whole_minutes(), at(*last));
-        end(app, *session, EndReason::Idle, evidence).await;
+        let evidence = format!(
+            "nothing held for {} min, since {}",
+            now.since(*last).whole_minutes(),
+            format_time(*last)
+        );
+        end_session(app, *session, EndReason::Idle, evidence).await;
     }
     for session in &due.ownerless {
         let evidence = "its owner was suspended or deleted, or left the organization".to_owned();
-        end(app, *session, EndReason::OwnerGone, evidence).await;
+        end_session(app, *session, EndReason::OwnerGone, evidence).await;
     }
     for session in &due.orphaned {
-        end(app, *session, EndReason::OrganizationDeleted, "the organization was deleted".to_owned()).await;
+        end_session(app, *session, EndReason::OrganizationDeleted, "the organization was deleted".to_owned())
+            .await;
     }
     Ok(())
 }
 
-async fn lost_hosts(app: &App) -> Result<(), Failure> {
+async fn release_lost_hosts(app: &App) -> Result<(), Failure> {
     let grace = app.settings.host_grace;
     // Whoever hung on a server that was down needs the time to come back, too.
     if app.now() - Span::from(grace) < app.started {
@@ -95,19 +102,19 @@ async fn lost_hosts(app: &App) -> Result<(), Failure> {
         app.store.set_host_offline(&system, lost.host).await?;
         for hold in &lost.holds {
             let evidence = format!("host {} away for more than {} s", lost.name, grace.as_secs());
-            release(app, hold, EndReason::HostLost, evidence).await;
+            release_hold(app, hold, EndReason::HostLost, evidence).await;
         }
     }
     Ok(())
 }
 
-async fn prune(app: &App) -> Result<(), Failure> {
+async fn prune_feed(app: &App) -> Result<(), Failure> {
     let kept = Span::from(app.settings.feed_kept);
     Ok(app.store.prune_changes(&System::background_jobs(), app.now() - kept).await?)
 }
 
 /// Removes what deleted agent sessions have left, a bounded piece at a time, so that other writes get through.
-async fn purge(app: &App) -> Result<(), Failure> {
+async fn purge_deleted_sessions(app: &App) -> Result<(), Failure> {
     for _ in 0..PURGES {
         if !app.store.purge_agents(&System::background_jobs(), PURGED_ROWS, app.now()).await? {
             break;
@@ -116,17 +123,17 @@ async fn purge(app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn forget_keys(app: &App) -> Result<(), Failure> {
+async fn prune_idempotency(app: &App) -> Result<(), Failure> {
     Ok(app.store.prune_idempotency(&System::background_jobs(), app.now()).await?)
 }
 
-async fn release(app: &App, due: &DueHold, reason: EndReason, evidence: String) {
+async fn release_hold(app: &App, due: &DueHold, reason: EndReason, evidence: String) {
     if let Err(error) = devices::sessions::end_hold(app, due, reason, &evidence).await {
         tracing::error!(session = %due.session.id, error = error.for_log(), "a hold could not be ended");
     }
 }
 
-async fn end(app: &App, session: SessionKey, reason: EndReason, evidence: String) {
+async fn end_session(app: &App, session: SessionKey, reason: EndReason, evidence: String) {
     let granted = System::background_jobs().grant::<UseSessions>(session.organization);
     let command = Command::End { reason, evidence };
     let ended = devices::sessions::change(app, &granted, session.id, |_| Ok(command.clone())).await;
@@ -136,7 +143,7 @@ async fn end(app: &App, session: SessionKey, reason: EndReason, evidence: String
 }
 
 /// A time of day for a sentence, in UTC.
-fn at(time: Micros) -> String {
+fn format_time(time: Micros) -> String {
     jiff::Timestamp::from_microsecond(time.0)
         .map_or_else(|_| "?".to_owned(), |time| time.strftime("%H:%M").to_string())
 }

@@ -64,7 +64,7 @@ async fn ready(State(app): State<App>) -> Response {
             tracing::error!(schema, "a newer tenure has changed the database: stop this one");
             unready("a newer tenure has changed the database: stop this server, and start the newer program")
         }
-        Ok(None) => match app.clocks.doubt() {
+        Ok(None) => match app.clocks.distrust_reason() {
             Some(doubt) => format!("ready\n{doubt}\n").into_response(),
             None => "ready\n".into_response(),
         },

@@ -13,16 +13,16 @@ use server::failure::Failure;
 use server::operations::access::authenticate;
 use server::operations::agents;
 use server::operations::agents::create::AgentChoice;
-use server::operations::agents::create::Create;
+use server::operations::agents::create::AgentSessionDraft;
 use server::operations::agents::create::NewSecret;
 use server::operations::agents::definitions;
-use server::operations::agents::messages::Post;
+use server::operations::agents::messages::MessageDraft;
 use server::operations::agents::turns;
-use server::operations::agents::turns::Assignment;
-use server::operations::agents::turns::Claim;
-use server::operations::agents::turns::Held;
-use server::operations::agents::turns::Reach;
+use server::operations::agents::turns::ClaimRequest;
+use server::operations::agents::turns::TurnAssignment;
 use server::operations::agents::turns::TurnKey;
+use server::operations::agents::turns::WorkerGrant;
+use server::operations::agents::turns::WorkerTurn;
 use std::time::Duration;
 use store::access::{ConnectWorkers, PermissionType, UseSessions, ViewSessions};
 use store::{Granted, OrganizationChoice};
@@ -34,47 +34,49 @@ pub async fn proof<P: PermissionType>(who: &Actor<'_>) -> Granted<P> {
     caller.await.unwrap().authorize::<P>().unwrap()
 }
 
-pub fn says(text: &str) -> Post {
-    Post { text: text.to_owned(), ..Post::default() }
+pub fn says(text: &str) -> MessageDraft {
+    MessageDraft { text: text.to_owned(), ..MessageDraft::default() }
 }
 
 /// A new session with its first message.
 pub async fn asked(who: &Actor<'_>, text: &str) -> AgentSession {
-    created(who, Create { message: Some(says(text)), ..Create::default() }).await.unwrap()
+    created(who, AgentSessionDraft { message: Some(says(text)), ..AgentSessionDraft::default() })
+        .await
+        .unwrap()
 }
 
-pub async fn created(who: &Actor<'_>, new: Create) -> Result<AgentSession, Failure> {
-    agents::create::create(who.world.app(), &proof::<UseSessions>(who).await, new).await
+pub async fn created(who: &Actor<'_>, new: AgentSessionDraft) -> Result<AgentSession, Failure> {
+    agents::create::create_agent_session(who.world.app(), &proof::<UseSessions>(who).await, new).await
 }
 
 pub async fn say(who: &Actor<'_>, id: SessionId, text: &str) -> AgentSession {
     let granted = proof::<UseSessions>(who).await;
-    agents::messages::post(who.world.app(), &granted, id, says(text)).await.unwrap().0
+    agents::messages::post_message(who.world.app(), &granted, id, says(text)).await.unwrap().0
 }
 
 pub async fn state(who: &Actor<'_>, id: SessionId) -> &'static str {
     let granted = proof::<ViewSessions>(who).await;
-    agents::sessions::get(who.world.app(), &granted, id).await.unwrap().state.name()
+    agents::sessions::load_agent_session(who.world.app(), &granted, id).await.unwrap().state.name()
 }
 
-pub async fn reach(who: &Actor<'_>) -> Reach {
-    Reach::Organization(proof::<ConnectWorkers>(who).await)
+pub async fn reach(who: &Actor<'_>) -> WorkerGrant {
+    WorkerGrant::Organization(proof::<ConnectWorkers>(who).await)
 }
 
-pub async fn claim(world: &World, reach: &Reach) -> Option<Assignment> {
-    let claim = Claim { worker: "w".to_owned(), agents: None, wait: Duration::ZERO, key: KEY };
-    turns::claim(world.app(), reach, &claim).await.unwrap()
+pub async fn claim(world: &World, reach: &WorkerGrant) -> Option<TurnAssignment> {
+    let claim = ClaimRequest { worker: "w".to_owned(), agents: None, wait: Duration::ZERO, key: KEY };
+    turns::claim_turn(world.app(), reach, &claim).await.unwrap()
 }
 
 /// What the key of these workers is kept as.
 const KEY: SecretHash = SecretHash([0; 32]);
 
 /// The turn, as its worker speaks of it.
-pub fn held(reach: &Reach, assignment: &Assignment) -> Held {
-    let Reach::Organization(worker) = reach else { panic!("a worker of one organization") };
+pub fn held(reach: &WorkerGrant, assignment: &TurnAssignment) -> WorkerTurn {
+    let WorkerGrant::Organization(worker) = reach else { panic!("a worker of one organization") };
     let (organization, session) = (assignment.session.organization, assignment.session.id);
     let key = TurnKey { organization, session, turn: assignment.turn.id, fence: assignment.turn.fence };
-    Held::by(worker, key).unwrap()
+    WorkerTurn::authorize(worker, key).unwrap()
 }
 
 pub fn output(first: i64, texts: &[&str]) -> Report {
@@ -88,12 +90,13 @@ pub fn spent(first: i64, units: i64) -> Report {
 
 pub async fn messages(who: &Actor<'_>, id: SessionId) -> Vec<Message> {
     let granted = proof::<ViewSessions>(who).await;
-    agents::messages::page(who.world.app(), &granted, id, 0, 1_000).await.unwrap().items
+    agents::messages::list_messages(who.world.app(), &granted, id, 0, 1_000).await.unwrap().items
 }
 
 pub async fn kinds(who: &Actor<'_>, id: SessionId) -> Vec<&'static str> {
     let granted = proof::<ViewSessions>(who).await;
-    let events = agents::events::page(who.world.app(), &granted, id, &EventQuery::after(0, 10_000)).await;
+    let events =
+        agents::events::list_events(who.world.app(), &granted, id, &EventQuery::after(0, 10_000)).await;
     let events = events.unwrap().items;
     assert!(events.iter().map(|event| event.sequence).eq(1..=events.len() as i64), "events have no gaps");
     events.iter().map(|event| event.kind.name()).collect()
@@ -118,17 +121,17 @@ both! {
         assert_eq!(state(&ana, session.id).await, "claimed");
         assert!(claim(world, &reach).await.is_none(), "a turn is had once");
         let app = world.app();
-        turns::report(app, &held(&reach, &turn), output(0, &["good ", "day"])).await.unwrap();
+        turns::report_turn(app, &held(&reach, &turn), output(0, &["good ", "day"])).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.working");
         // The answer to a report may be lost: the worker says it again, with more.
-        turns::report(app, &held(&reach, &turn), output(0, &["good ", "day", "!"])).await.unwrap();
+        turns::report_turn(app, &held(&reach, &turn), output(0, &["good ", "day", "!"])).await.unwrap();
         say(&ana, session.id, "and?").await;
-        let done = turns::done(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+        let done = turns::finish_turn(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
         assert_eq!(done.state.name(), "running.working", "a message waits");
-        turns::done(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+        turns::finish_turn(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
         let next = claim(world, &reach).await.unwrap();
         assert_eq!(next.message.text, "and?");
-        turns::done(app, &held(&reach, &next), Answer::Finished).await.unwrap();
+        turns::finish_turn(app, &held(&reach, &next), Answer::Finished).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.finished");
         let said = messages(&ana, session.id).await;
         let said: Vec<_> = said.iter().map(|said| (said.source, said.text.as_str(), said.answers)).collect();
@@ -149,16 +152,16 @@ both! {
         let reader = world.member(acme, Role::Readonly).await;
         let other = world.member(world.organization("Other").await, Role::Admin).await;
         let foreign = asked(&other, "x").await;
-        let new = Create::default;
-        let agent = |id| Create { agent: AgentChoice::Id(id), ..new() };
-        let of = |owner: &Actor<'_>| Create { attribute_to: Some(owner.principal), ..new() };
-        let schema = |schema: Value| Create { output_schema: Some(schema.into()), ..new() };
+        let new = AgentSessionDraft::default;
+        let agent = |id| AgentSessionDraft { agent: AgentChoice::Id(id), ..new() };
+        let of = |owner: &Actor<'_>| AgentSessionDraft { attribute_to: Some(owner.principal), ..new() };
+        let schema = |schema: Value| AgentSessionDraft { output_schema: Some(schema.into()), ..new() };
         let invalid = |refusal: &Refusal, named: &str| matches!(refusal, Refusal::Invalid { field, .. } if field == named);
         for (create, field) in [
-            (Create { category: Some("gardening".into()), ..new() }, "category"),
-            (Create { tags: (0..51).map(|n| n.to_string()).collect(), ..new() }, "tags"),
-            (Create { max_acus: Some(Acus(0)), ..new() }, "max_acu_limit"),
-            (Create { message: Some(says(" ")), ..new() }, "message"),
+            (AgentSessionDraft { category: Some("gardening".into()), ..new() }, "category"),
+            (AgentSessionDraft { tags: (0..51).map(|n| n.to_string()).collect(), ..new() }, "tags"),
+            (AgentSessionDraft { max_acus: Some(Acus(0)), ..new() }, "max_acu_limit"),
+            (AgentSessionDraft { message: Some(says(" ")), ..new() }, "message"),
             (schema(json!({ "description": "x".repeat(65_000) })), "structured_output_schema"),
             (schema(json!({ "$ref": "https://example.com/x" })), "structured_output_schema"),
         ] {
@@ -169,7 +172,7 @@ both! {
         for (who, create, expected) in [
             (&ana, agent(foreign.given.agent), not_found(Thing::Agent)),
             (&ana, agent(AgentId(foreign.id.uuid())), not_found(Thing::Agent)),
-            (&ana, Create { parent: Some(foreign.id), ..new() }, not_found(Thing::Session)),
+            (&ana, AgentSessionDraft { parent: Some(foreign.id), ..new() }, not_found(Thing::Session)),
             (&ana, of(&admin), Refusal::Forbidden(Permission::ImpersonateSessions)),
             (&admin, of(&other), not_found(Thing::Member)),
             (&admin, of(&reader), not_found(Thing::Member)),
@@ -178,7 +181,7 @@ both! {
         }
         let session = created(&admin, of(&ana)).await.unwrap();
         assert_eq!((session.given.owner, session.given.created_by), (ana.principal, admin.principal));
-        let listed = agents::sessions::list(world.app(), &proof(&ana).await, &Default::default(), offset(0, 10)).await;
+        let listed = agents::sessions::list_agent_sessions(world.app(), &proof(&ana).await, &Default::default(), offset(0, 10)).await;
         assert_eq!(listed.unwrap().total, 1, "nothing was created by what was refused");
     }
 
@@ -191,7 +194,7 @@ both! {
         let session = asked(&admin, "hello").await;
         let first = claim(world, &reach).await.unwrap();
         world.advance(Span::seconds(50));
-        let standing = turns::heartbeat(app, &held(&reach, &first)).await.unwrap();
+        let standing = turns::renew_lease(app, &held(&reach, &first)).await.unwrap();
         assert_eq!((standing.lease, standing.cancelled), (Span::seconds(60), false));
         world.advance(Span::seconds(50));
         world.sweep().await;
@@ -201,10 +204,10 @@ both! {
         world.sweep().await;
         let second = claim(world, &reach).await.unwrap();
         assert_eq!((second.turn.attempt, second.message.text.as_str()), (2, "hello"));
-        let lost = |outcome: Result<turns::Standing, Failure>| assert_eq!(refusal(outcome), Refusal::TurnLost);
-        lost(turns::heartbeat(app, &held(&reach, &first)).await);
-        lost(turns::report(app, &held(&reach, &first), output(0, &["late"])).await);
-        let late = turns::done(app, &held(&reach, &first), Answer::Finished).await;
+        let lost = |outcome: Result<turns::LeaseStatus, Failure>| assert_eq!(refusal(outcome), Refusal::TurnLost);
+        lost(turns::renew_lease(app, &held(&reach, &first)).await);
+        lost(turns::report_turn(app, &held(&reach, &first), output(0, &["late"])).await);
+        let late = turns::finish_turn(app, &held(&reach, &first), Answer::Finished).await;
         assert_eq!(refusal(late.map(|session| session.state)), Refusal::TurnLost);
         world.advance(Span::seconds(61));
         world.sweep().await;
@@ -222,14 +225,14 @@ both! {
         let granted = proof::<UseSessions>(&admin).await;
         let session = asked(&admin, "hello").await;
         let turn = claim(world, &reach).await.unwrap();
-        agents::sessions::cancel(app, &granted, session.id).await.unwrap();
-        assert!(turns::heartbeat(app, &held(&reach, &turn)).await.unwrap().cancelled);
-        turns::done(app, &held(&reach, &turn), Answer::Cancelled).await.unwrap();
+        agents::sessions::cancel_agent_session(app, &granted, session.id).await.unwrap();
+        assert!(turns::renew_lease(app, &held(&reach, &turn)).await.unwrap().cancelled);
+        turns::finish_turn(app, &held(&reach, &turn), Answer::Cancelled).await.unwrap();
         assert_eq!(state(&admin, session.id).await, "running.waiting_for_user");
         // Another organization's worker learns nothing of it.
         let other = world.member(world.organization("Other").await, Role::Admin).await;
         let foreign = proof::<ConnectWorkers>(&other).await;
-        let asked = Held::by(&foreign, held(&reach, &turn).key);
+        let asked = WorkerTurn::authorize(&foreign, held(&reach, &turn).key);
         assert!(matches!(asked, Err(Failure::Unauthenticated)), "{asked:?}");
     }
 
@@ -238,25 +241,25 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let granted = proof::<UseSessions>(&ana).await;
         let app = world.app();
-        let child_of = |parent: SessionId| Create { parent: Some(parent), ..Create::default() };
-        let parent = created(&ana, Create::default()).await.unwrap();
+        let child_of = |parent: SessionId| AgentSessionDraft { parent: Some(parent), ..AgentSessionDraft::default() };
+        let parent = created(&ana, AgentSessionDraft::default()).await.unwrap();
         let child = created(&ana, child_of(parent.id)).await.unwrap();
         let grandchild = created(&ana, child_of(child.id)).await.unwrap();
-        let archived = agents::sessions::archive(app, &granted, parent.id).await.unwrap();
+        let archived = agents::sessions::archive_agent_session(app, &granted, parent.id).await.unwrap();
         assert_eq!(archived.children, [child.id]);
         for id in [parent.id, child.id, grandchild.id] {
             assert_eq!(state(&ana, id).await, "suspended.user_request");
         }
-        let refused = agents::messages::post(app, &granted, child.id, says("x")).await;
+        let refused = agents::messages::post_message(app, &granted, child.id, says("x")).await;
         assert_eq!(refusal(refused), Refusal::SessionArchived);
-        agents::sessions::unarchive(app, &granted, parent.id).await.unwrap();
+        agents::sessions::unarchive_agent_session(app, &granted, parent.id).await.unwrap();
         assert_eq!(say(&ana, parent.id, "on").await.state.name(), "resuming");
-        assert!(agents::messages::post(app, &granted, child.id, says("x")).await.is_err());
+        assert!(agents::messages::post_message(app, &granted, child.id, says("x")).await.is_err());
         assert_eq!(refusal(created(&ana, child_of(child.id)).await), Refusal::SessionArchived);
-        let ended = agents::sessions::terminate(app, &granted, parent.id, true).await.unwrap();
+        let ended = agents::sessions::terminate_agent_session(app, &granted, parent.id, true).await.unwrap();
         assert_eq!((ended.state.name(), ended.archived.is_some()), ("exit", true));
-        agents::sessions::delete(app, &granted, parent.id).await.unwrap();
-        let gone = agents::sessions::get(app, &granted.authorize().unwrap(), parent.id).await;
+        agents::sessions::delete_agent_session(app, &granted, parent.id).await.unwrap();
+        let gone = agents::sessions::load_agent_session(app, &granted.authorize().unwrap(), parent.id).await;
         assert_eq!(refusal(gone), Refusal::NotFound(Thing::Session));
         world.sweep().await;
     }
@@ -265,21 +268,21 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let bob = world.member(acme, Role::Readwrite).await;
-        let session = created(&ana, Create::default()).await.unwrap();
-        let change = |title: &str, tags| agents::sessions::Update { title: Some(Some(title.into())), tags: Some(tags) };
+        let session = created(&ana, AgentSessionDraft::default()).await.unwrap();
+        let change = |title: &str, tags| agents::sessions::AgentSessionUpdate { title: Some(Some(title.into())), tags: Some(tags) };
         use agents::sessions::TagsUpdate::*;
         let granted = proof::<UseSessions>(&ana).await;
         let app = world.app();
-        let changed = agents::sessions::update(app, &granted, session.id, change("T", Append(vec!["a".into()]))).await;
+        let changed = agents::sessions::update_agent_session(app, &granted, session.id, change("T", Append(vec!["a".into()]))).await;
         let changed = changed.unwrap();
         assert_eq!((changed.given.title.as_deref(), changed.given.tags.as_slice()), (Some("T"), &["a".to_owned()][..]));
         let long = "x".repeat(2_000);
-        let refused = agents::sessions::update(app, &granted, session.id, change(&long, Replace(vec![]))).await;
+        let refused = agents::sessions::update_agent_session(app, &granted, session.id, change(&long, Replace(vec![]))).await;
         assert!(matches!(refusal(refused), Refusal::Invalid { .. }));
         let foreign = proof::<UseSessions>(&bob).await;
-        let refused = agents::sessions::update(app, &foreign, session.id, change("B", Replace(vec![]))).await;
+        let refused = agents::sessions::update_agent_session(app, &foreign, session.id, change("B", Replace(vec![]))).await;
         assert_eq!(refusal(refused), Refusal::NotYours(Thing::Session));
-        let kept = agents::sessions::get(app, &granted.authorize().unwrap(), session.id).await.unwrap();
+        let kept = agents::sessions::load_agent_session(app, &granted.authorize().unwrap(), session.id).await.unwrap();
         assert_eq!(kept.given, changed.given);
     }
 
@@ -290,18 +293,18 @@ both! {
         let app = world.app();
         let session = asked(&admin, "hello").await;
         let view = proof::<ViewSessions>(&admin).await;
-        let mut follow = agents::events::follow(app, view.clone(), session.id, None).await.unwrap();
+        let mut follow = agents::events::follow_events(app, view.clone(), session.id, None).await.unwrap();
         let first = follow.next().await.unwrap().unwrap();
         assert_eq!(first.iter().map(|event| event.kind.name()).collect::<Vec<_>>(), ["session.started", "input.message"]);
         let waiting = tokio::spawn(async move { (follow.next().await, follow) });
         let turn = claim(world, &reach).await.unwrap();
         let (next, _) = waiting.await.unwrap();
         assert_eq!(next.unwrap().unwrap()[0].kind.name(), "turn.started");
-        turns::report(app, &held(&reach, &turn), output(0, &["a"; 300])).await.unwrap();
-        turns::done(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
+        turns::report_turn(app, &held(&reach, &turn), output(0, &["a"; 300])).await.unwrap();
+        turns::finish_turn(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
         // Again from the second event, in pieces, with the deltas left out and without a gap.
-        let back = agents::events::follow(app, view.clone(), session.id, Some(first[0].id)).await.unwrap();
-        let mut back = back.only(None, vec![domain::agent::EventKind::OutputDelta]);
+        let back = agents::events::follow_events(app, view.clone(), session.id, Some(first[0].id)).await.unwrap();
+        let mut back = back.with_kinds(None, vec![domain::agent::EventKind::OutputDelta]);
         let mut seen = Vec::new();
         while seen.last() != Some(&"session.idled") {
             seen.extend(back.next().await.unwrap().unwrap().iter().map(|event| event.kind.name()));
@@ -312,9 +315,9 @@ both! {
         ]);
         let mut foreign = first[0].id;
         foreign.0 = uuid::Uuid::from_u128(foreign.0.as_u128() ^ (1 << 40));
-        let unknown = agents::events::follow(app, view, session.id, Some(foreign)).await;
+        let unknown = agents::events::follow_events(app, view, session.id, Some(foreign)).await;
         assert_eq!(refusal(unknown.map(|_| ())), Refusal::NotFound(Thing::Event));
-        agents::sessions::delete(app, &proof(&admin).await, session.id).await.unwrap();
+        agents::sessions::delete_agent_session(app, &proof(&admin).await, session.id).await.unwrap();
         while back.next().await.unwrap().is_some() {}
     }
 
@@ -328,16 +331,16 @@ both! {
         asked(&bob, "one").await;
         let worker = world.of_account(domain::permission::AccountRole::Admin).await;
         let caller = authenticate::authenticate(world.app(), worker.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
-        let reach = Reach::Account(caller.authorize_in_account().unwrap());
+        let reach = WorkerGrant::Account(caller.authorize_in_account().unwrap());
         let mut served = Vec::new();
         for _ in 0..5 {
             served.push(claim(world, &reach).await.unwrap().session.organization);
         }
         assert!(served[..2].contains(&few), "{served:?}");
         assert!(claim(world, &reach).await.is_none());
-        let only = Claim { worker: "w".into(), agents: Some(vec!["other".into()]), wait: Duration::ZERO, key: KEY };
+        let only = ClaimRequest { worker: "w".into(), agents: Some(vec!["other".into()]), wait: Duration::ZERO, key: KEY };
         asked(&ana, "more").await;
-        assert!(turns::claim(world.app(), &reach, &only).await.unwrap().is_none(), "it runs another agent");
+        assert!(turns::claim_turn(world.app(), &reach, &only).await.unwrap().is_none(), "it runs another agent");
     }
 
     async fn a_waiting_claim_gets_what_comes(world: &World) {
@@ -345,8 +348,8 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let reach = reach(&admin).await;
         let app = world.app().clone();
-        let wait = Claim { worker: "w".into(), agents: Some(vec!["default".into()]), wait: Duration::from_secs(20), key: KEY };
-        let waiting = tokio::spawn(async move { turns::claim(&app, &reach, &wait).await });
+        let wait = ClaimRequest { worker: "w".into(), agents: Some(vec!["default".into()]), wait: Duration::from_secs(20), key: KEY };
+        let waiting = tokio::spawn(async move { turns::claim_turn(&app, &reach, &wait).await });
         tokio::task::yield_now().await;
         let session = asked(&admin, "hello").await;
         assert_eq!(waiting.await.unwrap().unwrap().unwrap().session.id, session.id);
@@ -357,13 +360,13 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let reach = reach(&admin).await;
         let secret = |key: &str| NewSecret { key: key.into(), value: format!("v-{key}"), sensitive: true };
-        let twice = Create { secrets: vec![secret("A"), secret("A")], ..Create::default() };
+        let twice = AgentSessionDraft { secrets: vec![secret("A"), secret("A")], ..AgentSessionDraft::default() };
         assert!(created(&admin, twice).await.is_err());
-        let new = Create { secrets: vec![secret("A"), secret("B")], message: Some(says("x")), ..Create::default() };
+        let new = AgentSessionDraft { secrets: vec![secret("A"), secret("B")], message: Some(says("x")), ..AgentSessionDraft::default() };
         let session = created(&admin, new).await.unwrap();
         assert!(!format!("{session:?}").contains("v-A"));
         let keys = &world.app().keys;
-        let done = server::operations::agents::secrets::rotate(world.store(), keys, &*world.app().random, world.app().now()).await;
+        let done = server::operations::agents::secrets::rotate_master_key(world.store(), keys, &*world.app().random, world.app().now()).await;
         assert_eq!(done.unwrap(), 2);
         let turn = claim(world, &reach).await.unwrap();
         let expected = ["A", "B"].map(|key| (key.to_owned(), format!("v-{key}")));
@@ -375,14 +378,14 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let reach = reach(&admin).await;
         let schema = json!({ "type": "object", "required": ["answer"] }).into();
-        let new = Create { output_schema: Some(schema), message: Some(says("x")), ..Create::default() };
+        let new = AgentSessionDraft { output_schema: Some(schema), message: Some(says("x")), ..AgentSessionDraft::default() };
         let session = created(&admin, new).await.unwrap();
         let turn = claim(world, &reach).await.unwrap();
         let value = |value: Value| Item::StructuredOutput(value.into());
         let items = vec![value(json!({ "answer": 42 })), value(json!({ "question": 6 }))];
-        turns::report(world.app(), &held(&reach, &turn), Report { first: 0, items }).await.unwrap();
+        turns::report_turn(world.app(), &held(&reach, &turn), Report { first: 0, items }).await.unwrap();
         let view = proof::<ViewSessions>(&admin).await;
-        let kept = agents::sessions::get(world.app(), &view, session.id).await.unwrap();
+        let kept = agents::sessions::load_agent_session(world.app(), &view, session.id).await.unwrap();
         assert_eq!(kept.structured_output, Some(json!({ "answer": 42 }).into()));
         assert!(kinds(&admin, session.id).await.contains(&"worker.log"));
     }
@@ -394,19 +397,19 @@ both! {
         let view = proof::<ViewSessions>(&ana).await;
         let app = world.app();
         let named = |name: &str| definitions::NewAgent { name: name.into(), ..Default::default() };
-        let made = definitions::create(app, &granted, named("coder")).await.unwrap();
-        assert!(matches!(refusal(definitions::create(app, &granted, named("coder")).await), Refusal::Exists(_)));
-        assert!(matches!(refusal(definitions::create(app, &granted, named("")).await), Refusal::Invalid { .. }));
+        let made = definitions::create_agent(app, &granted, named("coder")).await.unwrap();
+        assert!(matches!(refusal(definitions::create_agent(app, &granted, named("coder")).await), Refusal::Exists(_)));
+        assert!(matches!(refusal(definitions::create_agent(app, &granted, named("")).await), Refusal::Invalid { .. }));
         let update = definitions::AgentUpdate { description: Some(Some("codes".into())), ..Default::default() };
-        let changed = definitions::update(app, &granted, made.id, update).await.unwrap();
+        let changed = definitions::update_agent(app, &granted, made.id, update).await.unwrap();
         assert_eq!((changed.description.as_deref(), changed.name.as_str()), (Some("codes"), "coder"));
         let query = definitions::AgentQuery { search: Some("CODES".into()), offset: 0, limit: 10 };
-        assert_eq!(definitions::list(app, &view, &query).await.unwrap().items, [changed]);
-        definitions::delete(app, &granted, made.id).await.unwrap();
-        assert_eq!(refusal(definitions::get(app, &view, made.id).await), Refusal::NotFound(Thing::Agent));
-        definitions::create(app, &granted, named("coder")).await.unwrap();
-        let first = definitions::default(app, &granted).await.unwrap();
-        assert_eq!(definitions::default(app, &granted).await.unwrap().id, first.id);
+        assert_eq!(definitions::list_agents(app, &view, &query).await.unwrap().items, [changed]);
+        definitions::delete_agent(app, &granted, made.id).await.unwrap();
+        assert_eq!(refusal(definitions::load_agent(app, &view, made.id).await), Refusal::NotFound(Thing::Agent));
+        definitions::create_agent(app, &granted, named("coder")).await.unwrap();
+        let first = definitions::ensure_default_agent(app, &granted).await.unwrap();
+        assert_eq!(definitions::ensure_default_agent(app, &granted).await.unwrap().id, first.id);
     }
 }
 

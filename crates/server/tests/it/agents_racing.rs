@@ -13,16 +13,16 @@ use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
 use server::failure::Failure;
 use server::operations::access::authenticate;
 use server::operations::access::service_users;
-use server::operations::access::service_users::Of;
-use server::operations::access::service_users::RoleOf;
+use server::operations::access::service_users::ServiceUserHome;
+use server::operations::access::service_users::ServiceUserRole;
 use server::operations::agents::attachments;
-use server::operations::agents::create::Create;
+use server::operations::agents::create::AgentSessionDraft;
 use server::operations::agents::turns;
 use server::operations::agents::usage;
 use server::operations::audit;
 use server::operations::directory::administration;
 use server::operations::idempotency;
-use server::operations::idempotency::Begin;
+use server::operations::idempotency::IdempotencyDecision;
 use server::operations::idempotency::IdempotencyScope;
 use server::operations::idempotency::StoredResponse;
 use std::collections::HashMap;
@@ -44,27 +44,27 @@ both! {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let reach = reach(&admin).await;
-        let new = Create { max_acus: Some(Acus::whole(5)), message: Some(says("x")), ..Create::default() };
+        let new = AgentSessionDraft { max_acus: Some(Acus::whole(5)), message: Some(says("x")), ..AgentSessionDraft::default() };
         let session = created(&admin, new).await.unwrap();
         let turn = claim(world, &reach).await.unwrap();
         let app = world.app();
         // The same report many times at once is one report.
         let held_turn = held(&reach, &turn);
-        let racing = (0..8).map(|_| turns::report(app, &held_turn, spent(0, 2)));
+        let racing = (0..8).map(|_| turns::report_turn(app, &held_turn, spent(0, 2)));
         assert!(join_all(racing).await.iter().all(Result::is_ok));
-        let racing = (0..3).map(|first| turns::report(app, &held_turn, spent(first, 2)));
+        let racing = (0..3).map(|first| turns::report_turn(app, &held_turn, spent(first, 2)));
         for outcome in join_all(racing).await {
             assert!(matches!(outcome, Ok(_) | Err(Failure::Refused(Refusal::Invalid { .. }))), "{outcome:?}");
         }
-        turns::report(app, &held(&reach, &turn), spent(1, 2)).await.unwrap();
-        let standing = turns::report(app, &held(&reach, &turn), spent(2, 2)).await.unwrap();
+        turns::report_turn(app, &held(&reach, &turn), spent(1, 2)).await.unwrap();
+        let standing = turns::report_turn(app, &held(&reach, &turn), spent(2, 2)).await.unwrap();
         assert!(standing.cancelled, "the worker is told to stop");
         assert_eq!(state(&admin, session.id).await, "suspended.usage_limit_exceeded");
-        let done = turns::done(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
+        let done = turns::finish_turn(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
         assert_eq!((done.state.name(), done.usage.acus), ("suspended.usage_limit_exceeded", Acus::whole(6)));
         assert_eq!(say(&admin, session.id, "more").await.state.name(), "suspended.usage_limit_exceeded");
         assert!(claim(world, &reach).await.is_none());
-        let days = usage::daily(app, &proof::<ViewUsage>(&admin).await, 0, 100_000).await.unwrap();
+        let days = usage::list_usage_days(app, &proof::<ViewUsage>(&admin).await, 0, 100_000).await.unwrap();
         assert_eq!((days.len(), days[0].usage.acus, days[0].usage.input_tokens), (1, Acus::whole(6), 30));
     }
 
@@ -80,7 +80,7 @@ both! {
         }
         let app = world.app();
         let all = turns.iter().map(|turn| held(&reach, turn)).collect::<Vec<_>>();
-        let reports = all.iter().map(|turn| turns::report(app, turn, spent(0, 1)));
+        let reports = all.iter().map(|turn| turns::report_turn(app, turn, spent(0, 1)));
         let outcomes = join_all(reports).await.into_iter().map(Result::unwrap).collect::<Vec<_>>();
         let stopped = outcomes.iter().filter(|standing| standing.cancelled).count();
         assert_eq!(stopped, 4, "the seventh reaches the limit, and so do the three after it");
@@ -114,8 +114,8 @@ both! {
             let mut answered = 0;
             while let Some(turn) = claim(world, &reach).await {
                 let text = format!("to {}", turn.message.text);
-                turns::report(world.app(), &held(&reach, &turn), output(0, &[&text])).await.unwrap();
-                turns::done(world.app(), &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+                turns::report_turn(world.app(), &held(&reach, &turn), output(0, &[&text])).await.unwrap();
+                turns::finish_turn(world.app(), &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
                 answered += 1;
             }
             answered
@@ -123,7 +123,7 @@ both! {
         asking.await;
         let answered: usize = join_all(working).await.into_iter().sum();
         assert_eq!(answered, sessions * each);
-        let all = server::operations::agents::sessions::list(
+        let all = server::operations::agents::sessions::list_agent_sessions(
             world.app(), &proof(&admin).await, &Default::default(), crate::agents::offset(0, 100),
         ).await.unwrap();
         assert_eq!(all.items.len(), sessions);
@@ -148,26 +148,26 @@ both! {
         let app = world.app();
         let granted = proof::<UseSessions>(&ana).await;
         let scope = || IdempotencyScope::new(&granted, "devin", "POST /sessions", "k1");
-        let Begin::New(token) = idempotency::begin(app, scope(), b"one", [1; 32]).await.unwrap() else { panic!() };
-        let busy = idempotency::begin(app, scope(), b"one", [1; 32]).await;
+        let IdempotencyDecision::New(token) = idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await.unwrap() else { panic!() };
+        let busy = idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await;
         assert!(matches!(busy, Err(Failure::Refused(Refusal::KeyBusy))));
         let answer = StoredResponse { status: 200, headers: "{}".into(), body: b"done".to_vec(), authority: [1; 32] };
-        idempotency::finish(app, token, &answer).await.unwrap();
-        assert!(matches!(idempotency::begin(app, scope(), b"one", [1; 32]).await, Ok(Begin::Replay(same)) if same == answer));
-        let judged = idempotency::begin(app, scope(), b"one", [2; 32]).await;
-        assert!(matches!(judged, Ok(Begin::Judge(same)) if same == answer), "the caller may do something else by now");
-        let other = idempotency::begin(app, scope(), b"two", [1; 32]).await;
+        idempotency::finish_idempotent_request(app, token, &answer).await.unwrap();
+        assert!(matches!(idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await, Ok(IdempotencyDecision::Replay(same)) if same == answer));
+        let judged = idempotency::begin_idempotent_request(app, scope(), b"one", [2; 32]).await;
+        assert!(matches!(judged, Ok(IdempotencyDecision::CheckFirst(same)) if same == answer), "the caller may do something else by now");
+        let other = idempotency::begin_idempotent_request(app, scope(), b"two", [1; 32]).await;
         assert!(matches!(other, Err(Failure::Refused(Refusal::KeyReused))));
         let bobs = IdempotencyScope::new(&proof::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
-        let Begin::New(token) = idempotency::begin(app, bobs, b"two", [1; 32]).await.unwrap() else { panic!() };
-        idempotency::abandon(app, token).await.unwrap();
-        assert!(matches!(idempotency::begin(app, bobs, b"two", [1; 32]).await, Ok(Begin::New(_))));
+        let IdempotencyDecision::New(token) = idempotency::begin_idempotent_request(app, bobs, b"two", [1; 32]).await.unwrap() else { panic!() };
+        idempotency::abandon_idempotent_request(app, token).await.unwrap();
+        assert!(matches!(idempotency::begin_idempotent_request(app, bobs, b"two", [1; 32]).await, Ok(IdempotencyDecision::New(_))));
         // That one's server dies: it is begun again when it can no longer be at work.
         world.advance(Span::minutes(2));
-        assert!(matches!(idempotency::begin(app, bobs, b"two", [1; 32]).await, Ok(Begin::New(_))));
+        assert!(matches!(idempotency::begin_idempotent_request(app, bobs, b"two", [1; 32]).await, Ok(IdempotencyDecision::New(_))));
         world.advance(Span::minutes(60 * 24));
         world.sweep().await;
-        assert!(matches!(idempotency::begin(app, scope(), b"two", [1; 32]).await, Ok(Begin::New(_))));
+        assert!(matches!(idempotency::begin_idempotent_request(app, scope(), b"two", [1; 32]).await, Ok(IdempotencyDecision::New(_))));
     }
 
     async fn attachments_are_kept_and_found(world: &World) {
@@ -177,24 +177,24 @@ both! {
         let app = world.app();
         let body = || stream::iter([Ok::<_, String>(Bytes::from_static(b"hel")), Ok(Bytes::from_static(b"lo"))]);
         let granted = proof::<UseSessions>(&ana).await;
-        let file = attachments::upload(app, &granted, "a b.txt", body()).await.unwrap();
+        let file = attachments::upload_attachment(app, &granted, "a b.txt", body()).await.unwrap();
         assert_eq!((file.size, file.complete), (5, true));
         for name in ["", "a/b", "a\nb"] {
-            assert!(attachments::upload(app, &granted, name, body()).await.is_err());
+            assert!(attachments::upload_attachment(app, &granted, name, body()).await.is_err());
         }
         let broken = stream::iter([Err::<Bytes, _>("gone")]);
-        assert!(attachments::upload(app, &granted, "b", broken).await.is_err());
-        let (_, bytes) = attachments::fetch(app, &proof(&ana).await, file.id).await.unwrap();
+        assert!(attachments::upload_attachment(app, &granted, "b", broken).await.is_err());
+        let (_, bytes) = attachments::fetch_attachment(app, &proof(&ana).await, file.id).await.unwrap();
         let bytes: Vec<Bytes> = bytes.boxed().try_collect().await.unwrap();
         assert_eq!(bytes.concat(), b"hello");
-        let foreign = attachments::fetch(app, &proof(&other).await, file.id).await;
+        let foreign = attachments::fetch_attachment(app, &proof(&other).await, file.id).await;
         assert!(matches!(foreign.map(|_| ()), Err(Failure::Refused(Refusal::NotFound(Thing::File)))));
         let attachment = domain::agent::Attachment {
             id: Some(file.id), name: file.name.clone(), url: "/x".into(), content_type: None, size: Some(5),
         };
-        let post = server::operations::agents::messages::Post { attachments: vec![attachment.clone()], ..says("see") };
-        let session = created(&ana, Create { message: Some(post), ..Create::default() }).await.unwrap();
-        let listed = attachments::list(app, &proof::<ViewSessions>(&ana).await, session.id).await.unwrap();
+        let post = server::operations::agents::messages::MessageDraft { attachments: vec![attachment.clone()], ..says("see") };
+        let session = created(&ana, AgentSessionDraft { message: Some(post), ..AgentSessionDraft::default() }).await.unwrap();
+        let listed = attachments::list_session_attachments(app, &proof::<ViewSessions>(&ana).await, session.id).await.unwrap();
         assert_eq!(listed.iter().map(|(_, listed, _)| listed).collect::<Vec<_>>(), [&attachment]);
     }
 
@@ -203,26 +203,26 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let root = world.of_account(AccountRole::Admin).await;
         let app = world.app();
-        let of = Of::Organization(proof(&admin).await);
-        let role = RoleOf::Organization(Role::Readwrite);
-        let (user, first) = service_users::create(app, &of, "ci", role, Wire::Devin, None).await.unwrap();
+        let of = ServiceUserHome::Organization(proof(&admin).await);
+        let role = ServiceUserRole::Organization(Role::Readwrite);
+        let (user, first) = service_users::create_service_user(app, &of, "ci", role, Wire::Devin, None).await.unwrap();
         let knows = async |secret: &str| {
             authenticate::authenticate(app, Some(secret), OrganizationChoice::ByDefault).await.map(|caller| caller.principal())
         };
         let (first, first_secret) = (first.credential, first.secret.unwrap());
         assert_eq!(knows(first_secret.reveal()).await.unwrap(), user.principal.id);
-        let second = service_users::rotate_key(app, &of, user.principal.id, first.id).await.unwrap().secret.unwrap();
+        let second = service_users::rotate_service_user_key(app, &of, user.principal.id, first.id).await.unwrap().secret.unwrap();
         assert!(knows(first_secret.reveal()).await.is_err());
         assert!(knows(second.reveal()).await.is_ok());
-        assert_eq!(service_users::list(app, &of).await.unwrap(), std::slice::from_ref(&user));
-        let account = RoleOf::Account(AccountRole::Admin);
-        assert!(service_users::create(app, &of, "x", account, Wire::Devin, None).await.is_err());
+        assert_eq!(service_users::list_service_users(app, &of).await.unwrap(), std::slice::from_ref(&user));
+        let account = ServiceUserRole::Account(AccountRole::Admin);
+        assert!(service_users::create_service_user(app, &of, "x", account, Wire::Devin, None).await.is_err());
         let caller = authenticate::authenticate(app, root.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
-        let everywhere = Of::Account(caller.authorize_in_account().unwrap());
-        assert!(service_users::create(app, &everywhere, "x", account, Wire::Devin, None).await.is_ok());
-        let foreign = service_users::delete(app, &everywhere, user.principal.id).await;
+        let everywhere = ServiceUserHome::Account(caller.authorize_in_account().unwrap());
+        assert!(service_users::create_service_user(app, &everywhere, "x", account, Wire::Devin, None).await.is_ok());
+        let foreign = service_users::delete_service_user(app, &everywhere, user.principal.id).await;
         assert!(matches!(foreign, Err(Failure::Refused(Refusal::NotFound(Thing::Principal)))));
-        service_users::delete(app, &of, user.principal.id).await.unwrap();
+        service_users::delete_service_user(app, &of, user.principal.id).await.unwrap();
         assert!(knows(second.reveal()).await.is_err());
 
         let all = caller.authorize_in_account().unwrap();
@@ -240,9 +240,9 @@ both! {
         let taken = administration::update_organization(app, &all, made.id, taken).await;
         assert!(matches!(taken, Err(Failure::Refused(Refusal::Exists(_)))));
         administration::delete_organization(app, &all, made.id).await.unwrap();
-        let gone = administration::organization(app, &all, made.id).await;
+        let gone = administration::load_organization(app, &all, made.id).await;
         assert!(matches!(gone, Err(Failure::Refused(Refusal::NotFound(Thing::Organization)))));
-        let lines = audit::list_account(app, &caller.authorize_in_account::<ViewAudit>().unwrap(), None, 100).await.unwrap();
+        let lines = audit::list_account_audit_entries(app, &caller.authorize_in_account::<ViewAudit>().unwrap(), None, 100).await.unwrap();
         let actions: Vec<&str> = lines.items.iter().map(|line| line.line.action.as_str()).collect();
         assert_eq!(actions[..2], ["organization.delete", "organization.update"]);
         assert!(actions.contains(&"key.revoke"));

@@ -156,7 +156,7 @@ both! {
         assert_eq!(late.told().await, "expired_token");
         world.advance(Span::minutes(20));
         world.sweep().await;
-        server::operations::login::sessions::sweep(world.app()).await.unwrap();
+        server::operations::login::sessions::sweep_logins(world.app()).await.unwrap();
         assert_eq!(late.told().await, "invalid_grant", "it is forgotten");
     }
 

@@ -8,7 +8,7 @@ use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};
 use server::operations::agents::secrets;
-use server::operations::agents::secrets::Opened;
+use server::operations::agents::secrets::SecretCounts;
 use server::services::master_key::MasterKey;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::System;
@@ -162,7 +162,7 @@ both! {
         };
         let rotated = async |random: Dying| {
             let app = app.clone();
-            let rotating = async move { secrets::rotate(&app.store, &app.keys, &random, app.now()).await };
+            let rotating = async move { secrets::rotate_master_key(&app.store, &app.keys, &random, app.now()).await };
             tokio::spawn(rotating).await
         };
         assert_eq!(newest().await, 3);
@@ -178,8 +178,8 @@ both! {
         let other = tempfile::tempdir().unwrap();
         let other = MasterKey::open_or_make(&other.path().join("master.key"), [7; 32]).unwrap();
         for (keys, opened) in [(Some(&app.keys), 3), (Some(&other), 0), (None, 0)] {
-            let found = secrets::opened(&app.store, &System::background_jobs(), keys).await.unwrap();
-            assert_eq!(found, Opened { all: 3, opened });
+            let found = secrets::count_secrets(&app.store, &System::background_jobs(), keys).await.unwrap();
+            assert_eq!(found, SecretCounts { all: 3, opened });
         }
         let (email, signed, phone) = &phones[2];
         assert_eq!(post(signed, "totp/confirm", json!({ "code": phone.code(world, 0) })).await.status, 200, "{email}");

@@ -212,7 +212,7 @@ both! {
         world.advance(Span::minutes(15));
         assert_eq!(office.tries(&many[1], PASSWORD).await, 200);
         world.advance(Span::minutes(60));
-        login::sessions::sweep(world.app()).await.unwrap();
+        login::sessions::sweep_logins(world.app()).await.unwrap();
         assert!(rows_of_strangers(world.store()).await.unwrap() < 10, "it is forgotten");
     }
 

@@ -14,7 +14,7 @@ use store::{OrganizationChoice, System};
 async fn tap(world: &World, key: Option<&str>, device: &str) -> Result<Value, server::failure::Failure> {
     let caller = authenticate::authenticate(world.app(), key, OrganizationChoice::ByDefault).await?;
     let granted = caller.authorize::<store::access::UseSessions>()?;
-    driving::start(world.app(), &granted, device, "device.io.tap", Map::new()).await?.finish().await
+    driving::start_command(world.app(), &granted, device, "device.io.tap", Map::new()).await?.finish().await
 }
 
 both! {
@@ -29,13 +29,13 @@ both! {
         world.advance(Span::minutes(6));
         let answer = tap(world, ana.key.as_deref(), "one").await.unwrap();
         assert_eq!((&answer["serial"], &answer["method"]), (&json!("one"), &json!("device.io.tap")));
-        hosts::keep_links(world.app()).await.unwrap();
+        hosts::renew_host_links(world.app()).await.unwrap();
         crate::world::until("the use is noted", || async {
             let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
             open.iter().any(|(_, hold)| hold.activity > hold.requested)
         }).await;
         world.advance(Span::minutes(5));
-        hosts::keep_links(world.app()).await.unwrap();
+        hosts::renew_host_links(world.app()).await.unwrap();
         world.sweep().await;
         let holds = ana.devices_of(&session).await;
         assert_eq!(holds[0]["status"], "in_use", "it was used 5 minutes ago");
@@ -196,7 +196,7 @@ both! {
             open.iter().any(|(_, hold)| hold.activity > hold.requested)
         }).await;
         world.advance(Span::minutes(3));
-        hosts::keep_links(world.app()).await.unwrap();
+        hosts::renew_host_links(world.app()).await.unwrap();
         world.sweep().await;
         assert_eq!(ana.devices_of(&of_ana).await[0]["status"], "in_use", "its owner sent bytes 3 minutes ago");
         assert_eq!(ben.devices_of(&of_ben).await[0]["releaseReason"], "idle", "who sent none");
@@ -213,7 +213,7 @@ both! {
         for _ in 0..5 {
             world.advance(Span::minutes(5));
             tap(world, ana.key.as_deref(), "one").await.unwrap();
-            hosts::keep_links(world.app()).await.unwrap();
+            hosts::renew_host_links(world.app()).await.unwrap();
             let used = server::clock::Clock::now(&*world.clock);
             crate::world::until("the use is noted", || async {
                 let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
@@ -224,7 +224,7 @@ both! {
         assert_eq!(ana.devices_of(&session).await[0]["status"], "in_use", "after 25 minutes of use");
         ana.release(&session, "one").await;
         let ended = async || {
-            hosts::keep_links(world.app()).await.unwrap();
+            hosts::renew_host_links(world.app()).await.unwrap();
             world.sweep().await;
             let id = domain::ids::SessionId::parse(&session).unwrap();
             let kept = world.store().load_device_session(&System::administration().grant(acme), id).await.unwrap();

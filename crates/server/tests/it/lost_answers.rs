@@ -17,9 +17,9 @@ use domain::time::Span;
 use serde_json::{Value, json};
 use server::operations::access::authenticate::authenticate;
 use server::operations::access::service_users;
-use server::operations::access::service_users::Of;
+use server::operations::access::service_users::ServiceUserHome;
 use server::operations::idempotency;
-use server::operations::idempotency::Begin;
+use server::operations::idempotency::IdempotencyDecision;
 use server::operations::idempotency::IdempotencyScope;
 use store::testing::lose_answers;
 use store::{Caller, OrganizationChoice, System};
@@ -81,8 +81,10 @@ pub async fn begun(actor: &Actor<'_>, wire: &str, path: &str, body: &Value) -> C
     let caller = authenticate(app, actor.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
     let scope = IdempotencyScope::new_for_caller(&caller, wire, path, "k");
     let begun =
-        idempotency::begin(app, scope, body.to_string().as_bytes(), caller.authority()).await.unwrap();
-    assert!(matches!(begun, Begin::New(_)), "the first one");
+        idempotency::begin_idempotent_request(app, scope, body.to_string().as_bytes(), caller.authority())
+            .await
+            .unwrap();
+    assert!(matches!(begun, IdempotencyDecision::New(_)), "the first one");
     caller.with_idempotency(Some(scope))
 }
 
@@ -124,9 +126,9 @@ both! {
         let old = admin.get(&keys_path).await.json()["items"][0]["api_key_id"].as_str().unwrap().to_owned();
         let rotate = format!("{keys_path}/{old}/rotate");
         // The new key is there, and the old one is not revoked.
-        let of = Of::Organization(begun(&admin, "devin", &rotate, &json!({})).await.authorize().unwrap());
-        let service = service_users::list(world.app(), &of).await.unwrap()[0].principal.id;
-        let new = service_users::create_key(world.app(), &of, service, "bot", Wire::Devin, None).await.unwrap();
+        let of = ServiceUserHome::Organization(begun(&admin, "devin", &rotate, &json!({})).await.authorize().unwrap());
+        let service = service_users::list_service_users(world.app(), &of).await.unwrap()[0].principal.id;
+        let new = service_users::create_service_user_key(world.app(), &of, service, "bot", Wire::Devin, None).await.unwrap();
         // The organization is there, and has no limits.
         let enterprise = "/v3/enterprise/organizations";
         let body = json!({ "name": "Globex", "max_cycle_acu_limit": 9 });
@@ -171,7 +173,7 @@ both! {
         let made = survives(&account, "/api/v1/organizations", json!({ "name": "Initech" })).await;
         assert_eq!(made["name"], "Initech");
         assert_eq!(total(&account, enterprise).await, 3);
-        // Of a file the length is compared.
+        // For a file, only the length is compared.
         let form = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a b.txt\"\r\n\r\nhello\r\n--x--\r\n";
         let kind = "multipart/form-data; boundary=x";
         let request = Keyed { actor: &ana, path: at(acme, "/attachments"), kind, body: form.into() };

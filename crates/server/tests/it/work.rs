@@ -68,19 +68,19 @@ impl<'a, 'w> Turn<'a, 'w> {
 /// Who said what.
 pub async fn said(ana: &Actor<'_>, session: SessionId) -> Vec<(Source, String)> {
     let view = ana.granted::<ViewSessions>().await;
-    let page = agents::messages::page(ana.world.app(), &view, session, 0, 1_000).await.unwrap();
+    let page = agents::messages::list_messages(ana.world.app(), &view, session, 0, 1_000).await.unwrap();
     page.items.into_iter().map(|message| (message.source, message.text)).collect()
 }
 
 async fn events(ana: &Actor<'_>, session: SessionId, kind: EventKind) -> Vec<Value> {
     let view = ana.granted::<ViewSessions>().await;
     let query = EventQuery { kinds: Some(vec![kind]), ..EventQuery::after(0, 1_000) };
-    let page = agents::events::page(ana.world.app(), &view, session, &query).await.unwrap();
+    let page = agents::events::list_events(ana.world.app(), &view, session, &query).await.unwrap();
     page.items.into_iter().map(|event| event.data.value()).collect()
 }
 
 async fn session(ana: &Actor<'_>, session: SessionId) -> domain::agent::AgentSession {
-    agents::sessions::get(ana.world.app(), &ana.granted().await, session).await.unwrap()
+    agents::sessions::load_agent_session(ana.world.app(), &ana.granted().await, session).await.unwrap()
 }
 
 both! {
@@ -88,13 +88,13 @@ both! {
         let (organization, ana, worker) = acme(world).await;
         assert_eq!(worker.post(CLAIM, json!({ "worker": "w1" })).await.status, 204);
         let secret = agents::create::NewSecret { key: "TOKEN".into(), value: "s3cret".into(), sensitive: true };
-        let message = agents::messages::Post { text: "hello".into(), parts: json!([{ "type": "text", "text": "hello" }]).into(), ..Default::default() };
-        let new = agents::create::Create {
+        let message = agents::messages::MessageDraft { text: "hello".into(), parts: json!([{ "type": "text", "text": "hello" }]).into(), ..Default::default() };
+        let new = agents::create::AgentSessionDraft {
             title: Some("Greeting".into()), model: Some("large".into()), repos: vec!["acme/site".into()],
             output_schema: Some(json!({ "type": "object" }).into()), secrets: vec![secret], message: Some(message),
             ..Default::default()
         };
-        let id = agents::create::create(world.app(), &ana.granted().await, new).await.unwrap().id;
+        let id = agents::create::create_agent_session(world.app(), &ana.granted().await, new).await.unwrap().id;
 
         let turn = Turn::claim(&worker).await;
         let mut given = turn.given.clone();
@@ -178,7 +178,7 @@ both! {
         let id = ana.agent_session(Some("hello")).await.id;
         let turn = Turn::claim(&worker).await;
         turn.report(0, json!([{ "type": "output", "text": "so far" }])).await;
-        agents::sessions::cancel(world.app(), &ana.granted().await, id).await.unwrap();
+        agents::sessions::cancel_agent_session(world.app(), &ana.granted().await, id).await.unwrap();
         assert_eq!(turn.say("heartbeat", json!({})).await.json()["cancelled"], true);
         assert_eq!(turn.report(1, json!([{ "type": "output", "text": "late" }])).await.json()["cancelled"], true);
         for _ in 0..2 {
@@ -277,15 +277,15 @@ both! {
     async fn an_agent_that_is_deleted_still_has_its_name(world: &World) {
         let (_, ana, worker) = acme(world).await;
         let new = definitions::NewAgent { id: None, name: "echo".into(), display_name: None, description: None, system_prompt: "Echo.".into(), model: Some("m".into()), tags: Vec::new(), capabilities: Default::default() };
-        let agent = definitions::create(world.app(), &ana.granted().await, new).await.unwrap();
+        let agent = definitions::create_agent(world.app(), &ana.granted().await, new).await.unwrap();
         for _ in 0..2 {
-            let message = agents::messages::Post { text: "hello".into(), ..Default::default() };
-            let new = agents::create::Create { agent: agents::create::AgentChoice::Id(agent.id), message: Some(message), ..Default::default() };
-            agents::create::create(world.app(), &ana.granted().await, new).await.unwrap();
+            let message = agents::messages::MessageDraft { text: "hello".into(), ..Default::default() };
+            let new = agents::create::AgentSessionDraft { agent: agents::create::AgentChoice::Id(agent.id), message: Some(message), ..Default::default() };
+            agents::create::create_agent_session(world.app(), &ana.granted().await, new).await.unwrap();
         }
         let brief = Turn::claim(&worker).await.given["agent"].clone();
         assert_eq!(brief, json!({ "name": "echo", "system_prompt": "Echo.", "model": "m" }));
-        definitions::delete(world.app(), &ana.granted().await, agent.id).await.unwrap();
+        definitions::delete_agent(world.app(), &ana.granted().await, agent.id).await.unwrap();
         until("the work is given out or gone", || async {
             let answer = worker.post(CLAIM, json!({ "worker": "w" })).await;
             answer.status == 204 || answer.json()["agent"]["name"] == "echo"

@@ -39,7 +39,7 @@ impl Worker {
 
 async fn state(ana: &Actor<'_>, session: domain::ids::SessionId) -> State {
     let view = ana.granted::<ViewSessions>().await;
-    agents::sessions::get(ana.world.app(), &view, session).await.unwrap().state
+    agents::sessions::load_agent_session(ana.world.app(), &view, session).await.unwrap().state
 }
 
 both! {
@@ -83,11 +83,11 @@ both! {
         let worker = Worker::start(&key, "trap 'exit 1' TERM; yes & echo begun; wait", |_| {});
         let session = ana.agent_session(Some("go")).await.id;
         until("it is at work", || async { state(&ana, session).await == State::Running(Doing::Working) }).await;
-        agents::sessions::cancel(world.app(), &ana.granted().await, session).await.unwrap();
+        agents::sessions::cancel_agent_session(world.app(), &ana.granted().await, session).await.unwrap();
         // Its only slot is free again.
         let next = ana.agent_session(Some("go")).await.id;
         until("the next is at work", || async { state(&ana, next).await == State::Running(Doing::Working) }).await;
-        agents::sessions::cancel(world.app(), &ana.granted().await, next).await.unwrap();
+        agents::sessions::cancel_agent_session(world.app(), &ana.granted().await, next).await.unwrap();
         worker.stop().await;
     }
 }

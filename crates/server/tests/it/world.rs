@@ -14,8 +14,8 @@ use protocol::{DeviceReport, FromHost, ToHost};
 use serde_json::{Value, json};
 use server::clock::{ManualClock, SeededRandom};
 use server::operations::access::authenticate;
-use server::operations::access::reach::Reach;
-use server::operations::access::reach::Serves;
+use server::operations::access::reach::MachineGrant;
+use server::operations::access::reach::ServeRequest;
 use server::operations::agents;
 use server::operations::devices::hosts;
 use server::settings::{FileStore, MailRoute, Settings};
@@ -208,8 +208,8 @@ impl World {
     pub async fn host(&self, owner: &Actor<'_>, name: &str, devices: &[(&str, &str)]) -> Host {
         let chosen = OrganizationChoice::ByDefault;
         let caller = authenticate::authenticate(self.app(), owner.key.as_deref(), chosen).await.unwrap();
-        let reach = Reach::of(&caller, Serves::ByKey).unwrap();
-        let (connection, mut orders) = hosts::connect(self.app(), &reach, name, "test").await.unwrap();
+        let reach = MachineGrant::from_caller(&caller, ServeRequest::ByKey).unwrap();
+        let (connection, mut orders) = hosts::connect_host(self.app(), &reach, name, "test").await.unwrap();
         let mute = Arc::new(AtomicBool::new(false));
         let (app, link, silent) = (self.app().clone(), connection.clone(), mute.clone());
         let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -232,7 +232,7 @@ impl World {
                     }
                     _ => continue,
                 };
-                let _ = hosts::take(&app, &link, answer).await;
+                let _ = hosts::handle_frame(&app, &link, answer).await;
             }
         });
         let host = Host { app: self.app().clone(), connection, task, mute, calls, heard };
@@ -265,7 +265,7 @@ impl Host {
             online: true,
         };
         let devices = devices.iter().map(report).collect();
-        hosts::take(&self.app, &self.connection, FromHost::Devices { devices }).await.unwrap();
+        hosts::handle_frame(&self.app, &self.connection, FromHost::Devices { devices }).await.unwrap();
     }
 
     /// Waits for the call of a method, which a mute host leaves to the test to answer; gives its id and file.
@@ -283,11 +283,11 @@ impl Host {
 
     /// Says a frame of its own, as after [`Host::called`].
     pub async fn say(&self, frame: FromHost) {
-        hosts::take(&self.app, &self.connection, frame).await.unwrap();
+        hosts::handle_frame(&self.app, &self.connection, frame).await.unwrap();
     }
 
     pub async fn leave(self) {
-        hosts::gone(&self.app, &self.connection).await;
+        hosts::disconnect_host(&self.app, &self.connection).await;
         self.task.abort();
     }
 }
@@ -396,15 +396,16 @@ impl<'w> Actor<'w> {
 
     /// A new session of the agent `default`, with a message or without.
     pub async fn agent_session(&self, text: Option<&str>) -> domain::agent::AgentSession {
-        let post = |text: &str| agents::messages::Post { text: text.to_owned(), ..Default::default() };
-        let new = agents::create::Create { message: text.map(post), ..Default::default() };
-        agents::create::create(self.world.app(), &self.granted().await, new).await.unwrap()
+        let post =
+            |text: &str| agents::messages::MessageDraft { text: text.to_owned(), ..Default::default() };
+        let new = agents::create::AgentSessionDraft { message: text.map(post), ..Default::default() };
+        agents::create::create_agent_session(self.world.app(), &self.granted().await, new).await.unwrap()
     }
 
     /// Says something in an agent session.
     pub async fn says(&self, session: domain::ids::SessionId, text: &str) {
-        let post = agents::messages::Post { text: text.to_owned(), ..Default::default() };
-        agents::messages::post(self.world.app(), &self.granted().await, session, post).await.unwrap();
+        let post = agents::messages::MessageDraft { text: text.to_owned(), ..Default::default() };
+        agents::messages::post_message(self.world.app(), &self.granted().await, session, post).await.unwrap();
     }
 
     /// Asks for a device of a platform in a session.

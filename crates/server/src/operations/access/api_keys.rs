@@ -2,9 +2,9 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::access::own_keys::makes_keys;
+use crate::operations::access::own_keys::authorize_key_creation;
 use crate::operations::access::service_users;
-use crate::operations::login::sign_in::narrower;
+use crate::operations::login::sign_in::check_scopes;
 use domain::Refusal;
 use domain::credential::{Credential, Secret, Wire};
 use domain::ids::{CredentialId, parse_uuid};
@@ -17,16 +17,16 @@ use store::{ApiKeyName, Authentication, Caller, GrantedPerson};
 pub use store::ApiKey;
 
 /// A key with its secret, where it may be shown: when it was just made, or the settings say that it is kept.
-pub struct Shown {
+pub struct ApiKeyDetails {
     /// The key.
-    pub token: ApiKey,
+    pub key: ApiKey,
     /// The secret.
     pub secret: Option<String>,
 }
 
 /// What is to be changed of a key. Nothing at all means a new secret.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Change {
+pub struct ApiKeyUpdate {
     /// How long it is good from now on, in seconds; 0 is for ever.
     pub ttl: Option<i64>,
     /// What it may at most.
@@ -39,75 +39,90 @@ pub struct Change {
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
-pub async fn list(app: &App, caller: &Caller, expired: bool) -> Result<Vec<Shown>, Failure> {
+pub async fn list_api_keys(app: &App, caller: &Caller, expired: bool) -> Result<Vec<ApiKeyDetails>, Failure> {
     let own = caller.authorize_self("read:user")?;
     let now = app.now();
     let all = app.store.list_api_keys(&own).await?.into_iter();
-    Ok(all.filter(|token| expired || !has_expired(token, now)).map(shown).collect())
+    Ok(all.filter(|key| expired || !has_expired(key, now)).map(to_details).collect())
 }
 
 /// One of them by its id or its secret.
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also for somebody else's and for one that has expired, unless those are asked for.
-pub async fn get(app: &App, caller: &Caller, name: &str, expired: bool) -> Result<Shown, Failure> {
-    let token = find(app, &caller.authorize_self("read:user")?, name).await?;
-    if has_expired(&token, app.now()) && !expired {
+pub async fn load_api_key(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    expired: bool,
+) -> Result<ApiKeyDetails, Failure> {
+    let key = find_own_key(app, &caller.authorize_self("read:user")?, name).await?;
+    if has_expired(&key, app.now()) && !expired {
         return Err(Refusal::NotFound(Thing::Credential).into());
     }
-    Ok(shown(token))
+    Ok(to_details(key))
 }
 
 /// Makes a key for who has signed in themselves and lately. It may no more than the session it is made in. Repeated, it
 /// is the one that was made before, without its secret.
 ///
 /// # Errors
-/// As [`makes_keys`]; [`Refusal::OutOfScope`] for more than the session may.
-pub async fn create(app: &App, caller: &Caller, ttl: i64, scopes: Option<Scopes>) -> Result<Shown, Failure> {
-    let own = makes_keys(app, caller).await?;
-    narrower(caller.scopes(), scopes)?;
+/// As [`authorize_key_creation`]; [`Refusal::OutOfScope`] for more than the session may.
+pub async fn create_api_key(
+    app: &App,
+    caller: &Caller,
+    ttl: i64,
+    scopes: Option<Scopes>,
+) -> Result<ApiKeyDetails, Failure> {
+    let own = authorize_key_creation(app, caller).await?;
+    check_scopes(caller.scopes(), scopes)?;
     if let Some(made) = app.store.find_earlier_creation(&own).await? {
-        let token = app.store.load_api_key(&own, ApiKeyName::Id(CredentialId(made))).await?;
-        return Ok(Shown { token, secret: None });
+        let key = app.store.load_api_key(&own, ApiKeyName::Id(CredentialId(made))).await?;
+        return Ok(ApiKeyDetails { key, secret: None });
     }
     let now = app.now();
     let secret = Secret::new(Wire::Probe, app.random_bytes());
     let credential = Credential {
         organization: caller.bound_organization(),
-        expires: expiry(caller, ttl, now),
+        expires: key_expiry(caller, ttl, now),
         ..Credential::new(&secret, Wire::Probe, own.person(), now, app.random_bytes())
     };
     let recoverable = app.settings.probe_recoverable_tokens.then(|| secret.reveal().to_owned());
-    let token = ApiKey { credential, scopes: scopes.or(caller.scopes()), updated: now, recoverable };
-    app.store.create_api_key(&own, &token, &secret.hash()).await?;
-    Ok(Shown { token, secret: Some(secret.reveal().to_owned()) })
+    let key = ApiKey { credential, scopes: scopes.or(caller.scopes()), updated: now, recoverable };
+    app.store.create_api_key(&own, &key, &secret.hash()).await?;
+    Ok(ApiKeyDetails { key, secret: Some(secret.reveal().to_owned()) })
 }
 
 /// Changes a key, or gives it a new secret; the old one is no good from then on. With a key, that is possible for
 /// itself alone: who found one key must not get another one of its owner.
 ///
 /// # Errors
-/// As [`create`] and [`get`].
-pub async fn change(app: &App, caller: &Caller, name: &str, change: Change) -> Result<Shown, Failure> {
+/// As [`create_api_key`] and [`load_api_key`].
+pub async fn change_api_key(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    change: ApiKeyUpdate,
+) -> Result<ApiKeyDetails, Failure> {
     let own = caller.authorize_self("write:user")?;
     caller.authorize::<ManageOwnKeys>()?;
-    let before = find(app, &own, name).await?;
+    let before = find_own_key(app, &own, name).await?;
     if caller.authentication() != Authentication::Key(before.credential.id) {
-        makes_keys(app, caller).await?;
+        authorize_key_creation(app, caller).await?;
     }
     let wanted = if change.reset_scopes { None } else { change.scopes.or(before.scopes) };
-    narrower(caller.scopes(), wanted)?;
+    check_scopes(caller.scopes(), wanted)?;
     let mut after = before.clone();
     // Also where a scoped caller lets it be "whatever": no more than it may itself.
     after.scopes = wanted.or(caller.scopes());
     after.updated = Micros(app.now().0.max(before.updated.0 + 1));
     if let Some(ttl) = change.ttl {
-        after.credential.expires = expiry(caller, ttl, app.now());
+        after.credential.expires = key_expiry(caller, ttl, app.now());
     }
     let renews = change.ttl.is_none() && change.scopes.is_none() && !change.reset_scopes;
     if !renews {
         app.store.change_api_key(&own, &before, &after, None).await?;
-        return Ok(shown(after));
+        return Ok(to_details(after));
     }
     if has_expired(&before, app.now()) {
         return Err(Refusal::NotFound(Thing::Credential).into());
@@ -116,25 +131,25 @@ pub async fn change(app: &App, caller: &Caller, name: &str, change: Change) -> R
     after.credential.suffix = secret.suffix().to_owned();
     after.recoverable = app.settings.probe_recoverable_tokens.then(|| secret.reveal().to_owned());
     app.store.change_api_key(&own, &before, &after, Some((&secret.hash(), secret.suffix()))).await?;
-    Ok(Shown { token: after, secret: Some(secret.reveal().to_owned()) })
+    Ok(ApiKeyDetails { key: after, secret: Some(secret.reveal().to_owned()) })
 }
 
 /// Revokes a key and its family for ever, also the one that the caller calls with.
 ///
 /// # Errors
-/// As [`get`].
-pub async fn revoke(app: &App, caller: &Caller, name: &str) -> Result<(), Failure> {
+/// As [`load_api_key`].
+pub async fn revoke_api_key(app: &App, caller: &Caller, name: &str) -> Result<(), Failure> {
     let own = caller.authorize_self("write:user")?;
-    let token = find(app, &own, name).await?;
-    Ok(app.store.revoke_api_key(&own, token.credential.id, app.now()).await?)
+    let key = find_own_key(app, &own, name).await?;
+    Ok(app.store.revoke_api_key(&own, key.credential.id, app.now()).await?)
 }
 
 /// Whether a key is good no longer.
-pub fn has_expired(token: &ApiKey, now: Micros) -> bool {
-    token.credential.expires.is_some_and(|expires| expires <= now)
+pub fn has_expired(key: &ApiKey, now: Micros) -> bool {
+    key.credential.expires.is_some_and(|expires| expires <= now)
 }
 
-async fn find(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiKey, Failure> {
+async fn find_own_key(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiKey, Failure> {
     let by_id = || parse_uuid(name).map(|id| ApiKeyName::Id(CredentialId(id)));
     let named = Secret::parse(name).map(|secret| ApiKeyName::Secret(secret.hash())).or_else(by_id);
     let named = named.ok_or(Refusal::NotFound(Thing::Credential))?;
@@ -142,12 +157,12 @@ async fn find(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiKey, Fail
 }
 
 /// When a key expires that a caller gives so many seconds.
-fn expiry(caller: &Caller, ttl: i64, now: Micros) -> Option<Micros> {
+fn key_expiry(caller: &Caller, ttl: i64, now: Micros) -> Option<Micros> {
     let asked = (ttl > 0).then(|| now + Span(ttl.saturating_mul(1_000_000)));
-    service_users::expiry(asked, caller.max_key_expiry())
+    service_users::limit_expiry(asked, caller.max_key_expiry())
 }
 
-fn shown(token: ApiKey) -> Shown {
-    let secret = token.recoverable.clone();
-    Shown { token, secret }
+fn to_details(key: ApiKey) -> ApiKeyDetails {
+    let secret = key.recoverable.clone();
+    ApiKeyDetails { key, secret }
 }

@@ -26,17 +26,17 @@ pub async fn authenticate_from(
 ) -> Result<Caller, Failure> {
     let credential = credential.ok_or(Failure::Unauthenticated)?;
     if tokens::looks_signed(credential) {
-        return signed_in(app, credential, chosen, address).await;
+        return authenticate_login(app, credential, chosen, address).await;
     }
     let secret = Secret::parse(credential).ok_or(Failure::Unauthenticated)?;
-    owner_of(app, &secret.hash(), chosen, address).await
+    authenticate_key(app, &secret.hash(), chosen, address).await
 }
 
 /// Looks up whose API key has this hash when it is used from an address, and notes that the key was used.
 ///
 /// # Errors
 /// As [`authenticate_from`].
-pub async fn owner_of(
+pub async fn authenticate_key(
     app: &App,
     key: &SecretHash,
     chosen: OrganizationChoice,
@@ -44,10 +44,10 @@ pub async fn owner_of(
 ) -> Result<Caller, Failure> {
     let now = app.now();
     let caller = app.store.authenticate_key(key, chosen, now).await?;
-    from_allowed_network(&caller, address)?;
-    let caller = policies::weighed(app, caller).await?;
+    check_network(&caller, address)?;
+    let caller = policies::apply_second_factor_policy(app, caller).await?;
     if app.used.due(caller.credential().0, now) {
-        note(app, caller.authentication());
+        record_use(app, caller.authentication());
     }
     Ok(caller)
 }
@@ -65,11 +65,11 @@ pub async fn authenticate(
 }
 
 /// Nobody is told that the key is good elsewhere.
-fn from_allowed_network(caller: &Caller, address: Option<IpAddr>) -> Result<(), Failure> {
+fn check_network(caller: &Caller, address: Option<IpAddr>) -> Result<(), Failure> {
     if caller.accepts_address(address) { Ok(()) } else { Err(Failure::Unauthenticated) }
 }
 
-async fn signed_in(
+async fn authenticate_login(
     app: &App,
     token: &str,
     chosen: OrganizationChoice,
@@ -83,11 +83,11 @@ async fn signed_in(
     if caller.principal().0 != claims.sub {
         return Err(Failure::Unauthenticated);
     }
-    from_allowed_network(&caller, address)?;
+    check_network(&caller, address)?;
     if renewal(seen, now).is_some() && app.used.due(session.uuid(), now) {
-        note(app, caller.authentication());
+        record_use(app, caller.authentication());
     }
-    let caller = policies::weighed(app, caller).await?;
+    let caller = policies::apply_second_factor_policy(app, caller).await?;
     Ok(match scopes {
         Some(scopes) => caller.narrow(scopes),
         None => caller,
@@ -95,7 +95,7 @@ async fn signed_in(
 }
 
 /// Notes that a credential was used. Nobody waits for it.
-fn note(app: &App, means: Authentication) {
+fn record_use(app: &App, means: Authentication) {
     let app = app.clone();
     let noting = async move {
         let (system, now) = (System::background_jobs(), app.now());

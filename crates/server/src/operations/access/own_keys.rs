@@ -14,7 +14,8 @@ use store::access::ManageOwnKeys;
 use store::{ApiKey, ApiKeyName, Authentication, Caller, GrantedPerson};
 
 /// A key with its secret, which is shown once and kept nowhere.
-pub struct NewKey {
+#[derive(Debug, Clone)]
+pub struct CreatedKey {
     /// What is known of it.
     pub credential: Credential,
     /// The secret; nothing where an earlier attempt at the same request has made the key.
@@ -26,7 +27,11 @@ pub struct NewKey {
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
-pub async fn interactive(app: &App, caller: &Caller, scope: &'static str) -> Result<GrantedPerson, Failure> {
+pub async fn authorize_interactive(
+    app: &App,
+    caller: &Caller,
+    scope: &'static str,
+) -> Result<GrantedPerson, Failure> {
     let refusal = Refusal::OutOfScope("a login session");
     let Authentication::Login(session) = caller.authentication() else { return Err(refusal.into()) };
     let own = caller.authorize_self(scope)?;
@@ -40,8 +45,8 @@ pub async fn interactive(app: &App, caller: &Caller, scope: &'static str) -> Res
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`]; [`Refusal::StaleAuthentication`]; [`Refusal::Forbidden`] for a role that has no keys.
-pub async fn makes_keys(app: &App, caller: &Caller) -> Result<GrantedPerson, Failure> {
-    let own = interactive(app, caller, "write:user").await?;
+pub async fn authorize_key_creation(app: &App, caller: &Caller) -> Result<GrantedPerson, Failure> {
+    let own = authorize_interactive(app, caller, "write:user").await?;
     caller.authorize::<ManageOwnKeys>()?;
     demand_fresh(app, caller)?;
     Ok(own)
@@ -51,8 +56,8 @@ pub async fn makes_keys(app: &App, caller: &Caller) -> Result<GrantedPerson, Fai
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
-pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Credential>, Failure> {
-    let own = interactive(app, caller, "read:user").await?;
+pub async fn list_own_keys(app: &App, caller: &Caller) -> Result<Vec<Credential>, Failure> {
+    let own = authorize_interactive(app, caller, "read:user").await?;
     let now = app.now();
     let good = |token: &ApiKey| token.credential.expires.is_none_or(|expires| expires > now);
     Ok(app.store.list_api_keys(&own).await?.into_iter().filter(good).map(|token| token.credential).collect())
@@ -61,23 +66,23 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Credential>, Failure
 /// Makes a key for the organization that the caller acts in. Repeated, it is the one that was made before.
 ///
 /// # Errors
-/// As [`makes_keys`]; [`Refusal::Invalid`] for the name.
-pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<NewKey, Failure> {
-    let own = makes_keys(app, caller).await?;
+/// As [`authorize_key_creation`]; [`Refusal::Invalid`] for the name.
+pub async fn create_own_key(app: &App, caller: &Caller, name: &str) -> Result<CreatedKey, Failure> {
+    let own = authorize_key_creation(app, caller).await?;
     let granted = caller.authorize::<ManageOwnKeys>()?;
     if let Some(made) = app.store.find_earlier_creation(&own).await? {
         let made = app.store.load_api_key(&own, ApiKeyName::Id(CredentialId(made))).await?;
-        return Ok(NewKey { credential: made.credential, secret: None });
+        return Ok(CreatedKey { credential: made.credential, secret: None });
     }
     name::one_line("name", name, MAX_NAME_CHARS)?;
     let organization = granted.organization();
-    let (token, secret) = prepare(app, own.person(), Some(organization), name, caller.scopes(), None);
+    let (token, secret) = build_key(app, own.person(), Some(organization), name, caller.scopes(), None);
     app.store.create_api_key(&own, &token, &secret.hash()).await?;
-    Ok(NewKey { credential: token.credential, secret: Some(secret) })
+    Ok(CreatedKey { credential: token.credential, secret: Some(secret) })
 }
 
 /// A new key, not kept yet.
-pub(crate) fn prepare(
+pub(crate) fn build_key(
     app: &App,
     principal: PrincipalId,
     organization: Option<OrganizationId>,
@@ -100,17 +105,17 @@ pub(crate) fn prepare(
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`] for who has not signed in itself: whoever finds a key cannot take the others away.
-pub async fn revoke_all(app: &App, caller: &Caller) -> Result<(), Failure> {
-    let own = interactive(app, caller, "write:user").await?;
+pub async fn revoke_all_own_keys(app: &App, caller: &Caller) -> Result<(), Failure> {
+    let own = authorize_interactive(app, caller, "write:user").await?;
     Ok(app.store.revoke_all_api_keys(&own, app.now()).await?)
 }
 
 /// Revokes one of the caller's keys and its family for ever.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also for somebody else's; otherwise as [`create`].
-pub async fn revoke(app: &App, caller: &Caller, id: Option<CredentialId>) -> Result<(), Failure> {
-    let own = interactive(app, caller, "write:user").await?;
+/// [`Refusal::NotFound`], also for somebody else's; otherwise as [`create_own_key`].
+pub async fn revoke_own_key(app: &App, caller: &Caller, id: Option<CredentialId>) -> Result<(), Failure> {
+    let own = authorize_interactive(app, caller, "write:user").await?;
     caller.authorize::<ManageOwnKeys>()?;
     let id = id.ok_or(Refusal::NotFound(Thing::Credential))?;
     app.store.revoke_api_key(&own, id, app.now()).await?;

@@ -8,7 +8,7 @@ use store::{Caller, Granted, GrantedAccount};
 
 /// The proof of whom a worker or a host serves.
 #[derive(Debug, Clone)]
-pub enum Reach<P: PermissionType> {
+pub enum MachineGrant<P: PermissionType> {
     /// One organization.
     Organization(Granted<P>),
     /// All organizations.
@@ -17,7 +17,7 @@ pub enum Reach<P: PermissionType> {
 
 /// Whom a worker or a host asks to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Serves {
+pub enum ServeRequest {
     /// What its key is for: the account with a key of the account, otherwise one organization.
     ByKey,
     /// One organization: the one that the request names, or the caller's default.
@@ -26,29 +26,29 @@ pub enum Serves {
     Account,
 }
 
-impl<P: PermissionType> Reach<P> {
+impl<P: PermissionType> MachineGrant<P> {
     /// What a caller reaches who asks to serve this.
     ///
     /// # Errors
     /// [`Refusal::Forbidden`]; [`Refusal::NoOrganization`]; [`Refusal::OutOfScope`] for the account with a key of one
     /// organization.
-    pub fn of(caller: &Caller, serves: Serves) -> Result<Reach<P>, Refusal> {
+    pub fn from_caller(caller: &Caller, serves: ServeRequest) -> Result<MachineGrant<P>, Refusal> {
         let account = caller.authorize_in_account::<P>();
         match (serves, account) {
-            (Serves::ByKey | Serves::Account, Ok(granted)) => Ok(Reach::Account(granted)),
-            (Serves::Account, Err(_)) if caller.permissions().has(P::PERMISSION) => {
+            (ServeRequest::ByKey | ServeRequest::Account, Ok(granted)) => Ok(MachineGrant::Account(granted)),
+            (ServeRequest::Account, Err(_)) if caller.permissions().has(P::PERMISSION) => {
                 Err(Refusal::OutOfScope("a key of the account, because it asks to serve the account"))
             }
-            (Serves::Account, Err(refusal)) => Err(refusal),
-            _ => caller.authorize::<P>().map(Reach::Organization),
+            (ServeRequest::Account, Err(refusal)) => Err(refusal),
+            _ => caller.authorize::<P>().map(MachineGrant::Organization),
         }
     }
 
     /// The only organization that it reaches.
-    pub fn only(&self) -> Option<OrganizationId> {
+    pub fn organization(&self) -> Option<OrganizationId> {
         match self {
-            Reach::Organization(granted) => Some(granted.organization()),
-            Reach::Account(_) => None,
+            MachineGrant::Organization(granted) => Some(granted.organization()),
+            MachineGrant::Account(_) => None,
         }
     }
 
@@ -56,10 +56,11 @@ impl<P: PermissionType> Reach<P> {
     /// `role` is the role that is enough.
     pub fn warning(&self, role: &str) -> Option<String> {
         let administers = match self {
-            Reach::Organization(granted) => granted.has(Permission::ManageServiceUsers),
-            Reach::Account(granted) => granted.has(Permission::ManageServiceUsers),
+            MachineGrant::Organization(granted) => granted.has(Permission::ManageServiceUsers),
+            MachineGrant::Account(granted) => granted.has(Permission::ManageServiceUsers),
         };
-        let place = self.only().map_or_else(String::new, |organization| format!(" --org {organization}"));
+        let place =
+            self.organization().map_or_else(String::new, |organization| format!(" --org {organization}"));
         administers.then(|| {
             format!(
                 "this {role} uses an administrator's key, which can do far more than it needs: make a better one with \

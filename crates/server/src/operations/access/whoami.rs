@@ -10,7 +10,7 @@ use store::{Caller, System};
 ///
 /// # Errors
 /// Those of the store; [`Failure::Unauthenticated`] for who was deleted meanwhile.
-pub async fn principal(app: &App, caller: &Caller) -> Result<Principal, Failure> {
+pub async fn load_caller_principal(app: &App, caller: &Caller) -> Result<Principal, Failure> {
     Ok(app.store.load_caller_principal(caller).await?)
 }
 
@@ -18,7 +18,7 @@ pub async fn principal(app: &App, caller: &Caller) -> Result<Principal, Failure>
 ///
 /// # Errors
 /// Those of the store; [`Failure::Unauthenticated`] for one that is no more.
-pub async fn key(app: &App, caller: &Caller) -> Result<Credential, Failure> {
+pub async fn load_caller_key(app: &App, caller: &Caller) -> Result<Credential, Failure> {
     // The caller is the proof, of itself only.
     let keys = app.store.list_principal_credentials(&System::background_jobs(), caller.principal()).await?;
     keys.into_iter().find(|key| key.id == caller.credential()).ok_or(Failure::Unauthenticated)

@@ -27,9 +27,13 @@ const CODE: usize = 32;
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn make(app: &App, granted: &Granted<ViewSessions>, id: FileId) -> Result<String, Failure> {
+pub async fn create_attachment_link(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: FileId,
+) -> Result<String, Failure> {
     // There must be something to read.
-    let _ = attachments::fetch(app, granted, id).await?;
+    let _ = attachments::fetch_attachment(app, granted, id).await?;
     let mut bytes = Vec::with_capacity(SAID + CODE);
     bytes.extend(granted.organization().0.as_bytes());
     bytes.extend(id.0.as_bytes());
@@ -43,7 +47,7 @@ pub async fn make(app: &App, granted: &Granted<ViewSessions>, id: FileId) -> Res
 ///
 /// # Errors
 /// [`Refusal::NotFound`] for an address that was not given out, or is no longer good.
-pub async fn open(
+pub async fn open_attachment_link(
     app: &App,
     token: &str,
 ) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
@@ -61,7 +65,7 @@ pub async fn open(
     }
     // The address is the proof.
     let granted = System::background_jobs().grant::<ViewSessions>(OrganizationId(id(0)?));
-    attachments::fetch(app, &granted, FileId(id(16)?)).await
+    attachments::fetch_attachment(app, &granted, FileId(id(16)?)).await
 }
 
 fn mac(app: &App, said: &[u8]) -> Result<Hmac<Sha256>, Failure> {

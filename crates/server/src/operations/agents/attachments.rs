@@ -12,26 +12,26 @@ use store::access::{UseSessions, ViewSessions};
 use store::{Granted, StoredFile};
 
 /// An attachment of a session, with who sent it and when.
-pub type Sent = (Source, Attachment, Micros);
+pub type SessionAttachment = (Source, Attachment, Micros);
 
 /// Takes a file in. Its length counts against the organization's storage.
 ///
 /// # Errors
 /// `Invalid` for its name; `QuotaExceeded`; what is wrong with the body.
-pub async fn upload<E: std::fmt::Display>(
+pub async fn upload_attachment<E: std::fmt::Display>(
     app: &App,
     granted: &Granted<UseSessions>,
     name: &str,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<StoredFile, Failure> {
-    files::keep_attachment(app, granted, name, body).await
+    files::store_attachment(app, granted, name, body).await
 }
 
 /// What is known of an attachment of the organization, and its bytes.
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn fetch(
+pub async fn fetch_attachment(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: FileId,
@@ -43,6 +43,10 @@ pub async fn fetch(
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn list(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<Vec<Sent>, Failure> {
+pub async fn list_session_attachments(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+) -> Result<Vec<SessionAttachment>, Failure> {
     Ok(app.store.list_session_attachments(granted, id).await?)
 }

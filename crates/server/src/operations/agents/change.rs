@@ -13,7 +13,7 @@ use store::{CycleLimit, Granted};
 pub const ATTEMPTS: u32 = 100;
 
 /// What a command did.
-pub struct Changed {
+pub struct ChangeOutcome {
     /// The session after it.
     pub session: AgentSession,
     /// What happened; nothing when it was so already.
@@ -24,17 +24,17 @@ pub struct Changed {
 ///
 /// # Errors
 /// What `command` and the rules say; [`Failure::Busy`] after too many tries.
-pub async fn change<P: PermissionType>(
+pub async fn change_agent_session<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
     id: SessionId,
     command: impl Fn(&AgentSession) -> Result<Command, Failure>,
-) -> Result<Changed, Failure> {
+) -> Result<ChangeOutcome, Failure> {
     let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
         let session = app.store.load_agent_session(&view, id).await?;
         let command = command(&session)?;
-        if let Some(changed) = attempt(app, granted, session, command).await? {
+        if let Some(changed) = try_change(app, granted, session, command).await? {
             return Ok(changed);
         }
     }
@@ -45,26 +45,26 @@ pub async fn change<P: PermissionType>(
 ///
 /// # Errors
 /// What the rules say.
-pub async fn attempt<P: PermissionType>(
+pub async fn try_change<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
     session: AgentSession,
     command: Command,
-) -> Result<Option<Changed>, Failure> {
+) -> Result<Option<ChangeOutcome>, Failure> {
     let now = app.now();
-    let limits = limits(app, granted, &command, now).await?;
-    let moment = moment(app, now, &limits);
+    let limits = load_limits(app, granted, &command, now).await?;
+    let moment = decision_moment(app, now, &limits);
     let changes = agent::decide(&session, granted.actor(), command, &moment)?;
     let limit = cycle_limit(&limits, &changes, now);
     match app.store.change_agent_session(granted, session, &changes, now, limit).await {
-        Ok(session) => Ok(Some(Changed { session, changes })),
+        Ok(session) => Ok(Some(ChangeOutcome { session, changes })),
         Err(store::Error::Stale) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
 /// What a decision needs of this moment.
-pub fn moment(app: &App, now: Micros, limits: &Limits) -> Moment {
+pub fn decision_moment(app: &App, now: Micros, limits: &Limits) -> Moment {
     Moment {
         now,
         random: app.random_bytes(),
@@ -74,7 +74,7 @@ pub fn moment(app: &App, now: Micros, limits: &Limits) -> Moment {
 }
 
 /// Only what starts or spends something asks for the limits.
-async fn limits<P: PermissionType>(
+async fn load_limits<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
     command: &Command,

@@ -3,9 +3,9 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::agents;
-use crate::operations::agents::change::moment;
+use crate::operations::agents::change::decision_moment;
 use crate::operations::agents::definitions;
-use crate::operations::agents::messages::Post;
+use crate::operations::agents::messages::MessageDraft;
 use crate::operations::agents::secrets;
 use domain::Refusal;
 use domain::agent::{self, Acus, Agent, AgentSession, CATEGORIES, Command, NewMessage, NewSession, decide};
@@ -50,7 +50,7 @@ pub struct NewSecret {
 
 /// A session that somebody wants to have.
 #[derive(Clone, Default)]
-pub struct Create {
+pub struct AgentSessionDraft {
     /// Who works in it.
     pub agent: AgentChoice,
     /// What people call it.
@@ -88,7 +88,7 @@ pub struct Create {
     /// Its secrets.
     pub secrets: Vec<NewSecret>,
     /// What is said in it at once.
-    pub message: Option<Post>,
+    pub message: Option<MessageDraft>,
 }
 
 /// Creates a session.
@@ -96,38 +96,42 @@ pub struct Create {
 /// # Errors
 /// [`Refusal::NotFound`] for an agent or parent that is not in the organization; [`Refusal::Invalid`];
 /// [`Refusal::Forbidden`] for who may not act in another's name; what stands against a child of the parent.
-pub async fn create(app: &App, granted: &Granted<UseSessions>, new: Create) -> Result<AgentSession, Failure> {
+pub async fn create_agent_session(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    new: AgentSessionDraft,
+) -> Result<AgentSession, Failure> {
     if let Some(made) = app.store.find_earlier_creation(granted).await?.and_then(SessionId::from_uuid) {
         if granted.principal() != new.attribute_to.or(granted.principal()) {
             granted.authorize::<ImpersonateSessions>()?;
         }
         return Ok(app.store.load_agent_session(&granted.authorize()?, made).await?);
     }
-    let worker = choose(app, granted, &new.agent).await?;
-    let (owner, owner_kind) = owner(app, granted, new.attribute_to).await?;
+    let worker = load_chosen_agent(app, granted, &new.agent).await?;
+    let (owner, owner_kind) = resolve_owner(app, granted, new.attribute_to).await?;
     let message = match new.message.clone() {
-        Some(post) => Some(agents::messages::prepare(app, granted, post, owner).await?),
+        Some(post) => Some(agents::messages::prepare_message(app, granted, post, owner).await?),
         None => None,
     };
-    let sealed = seal(app, &new.secrets)?;
+    let sealed = seal_secrets(app, &new.secrets)?;
     let parent = new.parent;
     let caller = granted.principal().unwrap_or(owner);
     let limits = app.store.load_organization_limits(granted, app.now()).await?;
     if let Some(schema) = &new.output_schema {
         app.judges.check(schema).await?;
     }
-    let mut given = checked(new, &worker, caller)?;
+    let mut given = build_session(new, &worker, caller)?;
     (given.owner, given.owner_kind) = (owner, owner_kind);
     given.max_acus = match (given.max_acus, limits.max_session_acus) {
         (Some(wanted), Some(most)) => Some(wanted.min(most)),
         (wanted, most) => wanted.or(most),
     };
-    let session = born(app, granted, &given, parent, message.as_ref(), &sealed, &limits).await?;
+    let session = insert_session(app, granted, &given, parent, message.as_ref(), &sealed, &limits).await?;
     app.metrics.session_created("agent");
     Ok(session)
 }
 
-async fn born(
+async fn insert_session(
     app: &App,
     granted: &Granted<UseSessions>,
     given: &NewSession,
@@ -144,7 +148,7 @@ async fn born(
             None => None,
         };
         let now = app.now();
-        let moment = moment(app, now, limits);
+        let moment = decision_moment(app, now, limits);
         let birth = |id: SessionId| {
             let session = AgentSession::new(organization, id, given.clone());
             // The owner may be somebody else, in whose name the caller may create; the rules see Tenure.
@@ -170,12 +174,16 @@ async fn born(
     Err(Failure::Busy)
 }
 
-async fn choose(app: &App, granted: &Granted<UseSessions>, choice: &AgentChoice) -> Result<Agent, Failure> {
+async fn load_chosen_agent(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    choice: &AgentChoice,
+) -> Result<Agent, Failure> {
     let view = granted.authorize::<ViewSessions>()?;
     match choice {
-        AgentChoice::Default => definitions::default(app, granted).await,
-        AgentChoice::Id(id) => definitions::get(app, &view, *id).await,
-        AgentChoice::Name(name) => definitions::by_name(app, &view, name).await,
+        AgentChoice::Default => definitions::ensure_default_agent(app, granted).await,
+        AgentChoice::Id(id) => definitions::load_agent(app, &view, *id).await,
+        AgentChoice::Name(name) => definitions::load_agent_by_name(app, &view, name).await,
     }
 }
 
@@ -184,7 +192,7 @@ async fn choose(app: &App, granted: &Granted<UseSessions>, choice: &AgentChoice)
 ///
 /// # Errors
 /// [`Refusal::Forbidden`]; [`Refusal::NotFound`] for somebody who is no member, may not use sessions or is suspended.
-pub async fn owner(
+pub async fn resolve_owner(
     app: &App,
     granted: &Granted<UseSessions>,
     other: Option<PrincipalId>,
@@ -202,7 +210,7 @@ pub async fn owner(
     Ok((principal.id, principal.kind))
 }
 
-fn checked(new: Create, worker: &Agent, caller: PrincipalId) -> Result<NewSession, Failure> {
+fn build_session(new: AgentSessionDraft, worker: &Agent, caller: PrincipalId) -> Result<NewSession, Failure> {
     let origin = new.origin.unwrap_or_else(|| "api".to_owned());
     for (field, word) in [
         ("origin", Some(&origin)),
@@ -212,7 +220,7 @@ fn checked(new: Create, worker: &Agent, caller: PrincipalId) -> Result<NewSessio
         ("schedule_id", new.schedule.as_ref()),
         ("automation_id", new.automation.as_ref()),
     ] {
-        word.map_or(Ok(()), |word| fits(field, word))?;
+        word.map_or(Ok(()), |word| check_text(field, word))?;
     }
     if new.category.as_ref().is_some_and(|category| !CATEGORIES.contains(&category.as_str())) {
         return Err(Refusal::invalid("category", format!("one of {}", CATEGORIES.join(", "))).into());
@@ -236,7 +244,7 @@ fn checked(new: Create, worker: &Agent, caller: PrincipalId) -> Result<NewSessio
         playbook: new.playbook,
         schedule: new.schedule,
         automation: new.automation,
-        repos: repos(new.repos)?,
+        repos: check_repos(new.repos)?,
         parent: new.parent,
         output_schema: new.output_schema,
         max_acus: new.max_acus,
@@ -244,10 +252,10 @@ fn checked(new: Create, worker: &Agent, caller: PrincipalId) -> Result<NewSessio
     })
 }
 
-fn repos(repos: Vec<String>) -> Result<Vec<String>, Refusal> {
+fn check_repos(repos: Vec<String>) -> Result<Vec<String>, Refusal> {
     let mut kept: Vec<String> = Vec::new();
     for repo in repos {
-        fits("repos", &repo)?;
+        check_text("repos", &repo)?;
         if !kept.contains(&repo) {
             kept.push(repo);
         }
@@ -258,7 +266,7 @@ fn repos(repos: Vec<String>) -> Result<Vec<String>, Refusal> {
     Ok(kept)
 }
 
-fn fits(field: &str, word: &str) -> Result<(), Refusal> {
+fn check_text(field: &str, word: &str) -> Result<(), Refusal> {
     let plain = !word.trim().is_empty() && word.chars().count() <= MAX_WORD_CHARS && !word.contains('\0');
     if plain {
         return Ok(());
@@ -266,13 +274,13 @@ fn fits(field: &str, word: &str) -> Result<(), Refusal> {
     Err(Refusal::invalid(field, format!("1 to {MAX_WORD_CHARS} characters")))
 }
 
-fn seal(app: &App, new: &[NewSecret]) -> Result<Vec<SealedSecret>, Failure> {
+fn seal_secrets(app: &App, new: &[NewSecret]) -> Result<Vec<SealedSecret>, Failure> {
     if new.len() > MAX_SECRETS {
         return Err(Refusal::invalid("session_secrets", format!("at most {MAX_SECRETS} secrets")).into());
     }
     let twice = |at: usize, key: &str| new[..at].iter().any(|earlier| earlier.key == key);
     let sealed = new.iter().enumerate().map(|(at, secret)| {
-        secrets::check(&secret.key, &secret.value)?;
+        secrets::check_secret(&secret.key, &secret.value)?;
         if twice(at, &secret.key) {
             return Err(Refusal::invalid("session_secrets", "each key once").into());
         }

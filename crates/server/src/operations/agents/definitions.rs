@@ -75,9 +75,9 @@ pub struct AgentQuery {
 ///
 /// # Errors
 /// `NotFound` when it was deleted since.
-pub async fn made(app: &App, granted: &Granted<UseSessions>) -> Result<Option<Agent>, Failure> {
+pub async fn find_created_agent(app: &App, granted: &Granted<UseSessions>) -> Result<Option<Agent>, Failure> {
     match app.store.find_earlier_creation(granted).await? {
-        Some(made) => get(app, &granted.authorize()?, AgentId(made)).await.map(Some),
+        Some(made) => load_agent(app, &granted.authorize()?, AgentId(made)).await.map(Some),
         None => Ok(None),
     }
 }
@@ -86,12 +86,16 @@ pub async fn made(app: &App, granted: &Granted<UseSessions>) -> Result<Option<Ag
 ///
 /// # Errors
 /// [`Refusal::Exists`] for a name that another has; [`Refusal::Invalid`].
-pub async fn create(app: &App, granted: &Granted<UseSessions>, new: NewAgent) -> Result<Agent, Failure> {
-    if let Some(made) = made(app, granted).await? {
+pub async fn create_agent(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    new: NewAgent,
+) -> Result<Agent, Failure> {
+    if let Some(made) = find_created_agent(app, granted).await? {
         return Ok(made);
     }
     let now = app.now();
-    let made = checked(Agent {
+    let made = check_agent(Agent {
         organization: granted.organization(),
         id: new.id.unwrap_or_else(|| AgentId::new(now, app.random_bytes())),
         name: new.name,
@@ -112,7 +116,7 @@ pub async fn create(app: &App, granted: &Granted<UseSessions>, new: NewAgent) ->
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for what cannot be searched for.
-pub async fn list(
+pub async fn list_agents(
     app: &App,
     granted: &Granted<ViewSessions>,
     query: &AgentQuery,
@@ -128,7 +132,7 @@ pub async fn list(
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also when it was deleted.
-pub async fn get(app: &App, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent, Failure> {
+pub async fn load_agent(app: &App, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent, Failure> {
     Ok(app.store.load_agent(granted, id).await?)
 }
 
@@ -136,7 +140,11 @@ pub async fn get(app: &App, granted: &Granted<ViewSessions>, id: AgentId) -> Res
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn by_name(app: &App, granted: &Granted<ViewSessions>, name: &str) -> Result<Agent, Failure> {
+pub async fn load_agent_by_name(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    name: &str,
+) -> Result<Agent, Failure> {
     // What can be no name is the name of nobody.
     agent::agent_name(name).map_err(|_| Refusal::NotFound(Thing::Agent))?;
     Ok(app.store.load_agent_by_name(granted, name).await?)
@@ -146,7 +154,7 @@ pub async fn by_name(app: &App, granted: &Granted<ViewSessions>, name: &str) -> 
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn default(app: &App, granted: &Granted<UseSessions>) -> Result<Agent, Failure> {
+pub async fn ensure_default_agent(app: &App, granted: &Granted<UseSessions>) -> Result<Agent, Failure> {
     let now = app.now();
     Ok(app.store.ensure_default_agent(granted, AgentId::new(now, app.random_bytes()), now).await?)
 }
@@ -155,7 +163,7 @@ pub async fn default(app: &App, granted: &Granted<UseSessions>) -> Result<Agent,
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::Exists`]; [`Refusal::Invalid`]; [`Failure::Busy`] after too many tries.
-pub async fn update(
+pub async fn update_agent(
     app: &App,
     granted: &Granted<UseSessions>,
     id: AgentId,
@@ -164,7 +172,7 @@ pub async fn update(
     let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
         let before = app.store.load_agent(&view, id).await?;
-        let after = checked(changed(&before, update.clone(), app.now()))?;
+        let after = check_agent(apply_update(&before, update.clone(), app.now()))?;
         match app.store.update_agent(granted, &before, &after).await {
             Err(store::Error::Stale) => {}
             outcome => return Ok(outcome?),
@@ -177,11 +185,11 @@ pub async fn update(
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn delete(app: &App, granted: &Granted<UseSessions>, id: AgentId) -> Result<(), Failure> {
+pub async fn delete_agent(app: &App, granted: &Granted<UseSessions>, id: AgentId) -> Result<(), Failure> {
     Ok(app.store.delete_agent(granted, id, app.now()).await?)
 }
 
-fn changed(before: &Agent, update: AgentUpdate, now: domain::time::Micros) -> Agent {
+fn apply_update(before: &Agent, update: AgentUpdate, now: domain::time::Micros) -> Agent {
     let mut after = before.clone();
     let AgentUpdate { name, display_name, description, system_prompt, model, tags, capabilities } = update;
     after.name = name.unwrap_or(after.name);
@@ -195,7 +203,7 @@ fn changed(before: &Agent, update: AgentUpdate, now: domain::time::Micros) -> Ag
     after
 }
 
-fn checked(mut made: Agent) -> Result<Agent, Refusal> {
+fn check_agent(mut made: Agent) -> Result<Agent, Refusal> {
     agent::agent_name(&made.name)?;
     made.tags = agent::tags(made.tags)?;
     if made.system_prompt.len() > MAX_PROMPT_BYTES || made.system_prompt.contains('\0') {

@@ -21,7 +21,7 @@ const BYTES_AT_ONCE: u32 = 256 << 10;
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn page(
+pub async fn list_events(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
@@ -34,7 +34,7 @@ pub async fn page(
 ///
 /// # Errors
 /// `NotFound` for an id that is not one of the session's events.
-pub async fn place(
+pub async fn load_event_position(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
@@ -48,27 +48,27 @@ pub async fn place(
 ///
 /// # Errors
 /// `NotFound` for the session or the event.
-pub async fn follow(
+pub async fn follow_events(
     app: &App,
     granted: Granted<ViewSessions>,
     id: SessionId,
     since: Option<EventId>,
-) -> Result<Follow, Failure> {
+) -> Result<EventFollower, Failure> {
     // Before anything is read, so that what happens in between is not missed.
     let organization = granted.organization().0;
     let topic = Topic::Agent { organization, created_us: id.created().0 };
     let looks = Looks::follow(app, Looking::Stream, [topic]);
     app.store.load_agent_session(&granted, id).await?;
     let after = match since {
-        Some(event) => place(app, &granted, id, event).await?,
+        Some(event) => load_event_position(app, &granted, id, event).await?,
         None => 0,
     };
-    Ok(Follow { app: app.clone(), granted, id, after, looks, kinds: None, exclude: Vec::new() })
+    Ok(EventFollower { app: app.clone(), granted, id, after, looks, kinds: None, exclude: Vec::new() })
 }
 
 /// A reader of a session's events. It keeps a position and nothing else: one that is slow costs no memory and misses
 /// nothing.
-pub struct Follow {
+pub struct EventFollower {
     app: App,
     granted: Granted<ViewSessions>,
     id: SessionId,
@@ -78,11 +78,11 @@ pub struct Follow {
     exclude: Vec<EventKind>,
 }
 
-impl Follow {
+impl EventFollower {
     /// The same for some kinds of events only.
     #[must_use]
-    pub fn only(self, kinds: Option<Vec<EventKind>>, exclude: Vec<EventKind>) -> Follow {
-        Follow { kinds, exclude, ..self }
+    pub fn with_kinds(self, kinds: Option<Vec<EventKind>>, exclude: Vec<EventKind>) -> EventFollower {
+        EventFollower { kinds, exclude, ..self }
     }
 
     /// The sequence of the last event that was read.
@@ -102,10 +102,10 @@ impl Follow {
                 read => read?.items,
             };
             let Some(last) = read.last() else {
-                if self.changed().await { continue } else { return Ok(None) }
+                if self.wait_for_change().await { continue } else { return Ok(None) }
             };
             self.after = last.sequence;
-            let wanted: Vec<Event> = read.into_iter().filter(|event| self.wants(event.kind)).collect();
+            let wanted: Vec<Event> = read.into_iter().filter(|event| self.is_wanted(event.kind)).collect();
             if !wanted.is_empty() {
                 return Ok(Some(wanted));
             }
@@ -116,12 +116,12 @@ impl Follow {
         EventQuery { bytes: BYTES_AT_ONCE, ..EventQuery::after(self.after, AT_ONCE) }
     }
 
-    fn wants(&self, kind: EventKind) -> bool {
+    fn is_wanted(&self, kind: EventKind) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind)) && !self.exclude.contains(&kind)
     }
 
     /// Waits until the session has changed; false when the server stops.
-    async fn changed(&mut self) -> bool {
+    async fn wait_for_change(&mut self) -> bool {
         tokio::select! {
             open = self.looks.due() => open,
             () = self.app.stop.cancelled() => false,

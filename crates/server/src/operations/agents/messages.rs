@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agents::change::change;
-use crate::operations::agents::create::owner;
+use crate::operations::agents::change::change_agent_session;
+use crate::operations::agents::create::resolve_owner;
 use domain::agent::{AgentSession, Attachment, Change, Command, Message, NewMessage, may_act_on};
 use domain::ids::{MessageId, PrincipalId, SessionId};
 use domain::json::Json;
@@ -14,7 +14,7 @@ pub use store::blocking::run_by_size;
 
 /// A message that a caller wants to send.
 #[derive(Debug, Clone, Default)]
-pub struct Post {
+pub struct MessageDraft {
     /// Its text.
     pub text: String,
     /// All of its parts, as the client wrote them; `null` when it is only the text.
@@ -29,11 +29,11 @@ pub struct Post {
 ///
 /// # Errors
 /// `NotFound`; `NotYours`; `SessionEnded`; `SessionArchived`; `Backlog`; `Invalid`; `Forbidden` for another's name.
-pub async fn post(
+pub async fn post_message(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
-    post: Post,
+    post: MessageDraft,
 ) -> Result<(AgentSession, Message), Failure> {
     let caller = granted.principal().ok_or_else(|| Failure::internal("a message needs an author"))?;
     if let Some(made) = app.store.find_earlier_creation(granted).await? {
@@ -41,8 +41,8 @@ pub async fn post(
         may_act_on(&session, granted.actor())?;
         return Ok((session, app.store.find_message(granted, id, MessageId(made)).await?));
     }
-    let message = prepare(app, granted, post, caller).await?;
-    let changed = change(app, granted, id, |_| Ok(Command::Post(message.clone()))).await?;
+    let message = prepare_message(app, granted, post, caller).await?;
+    let changed = change_agent_session(app, granted, id, |_| Ok(Command::Post(message.clone()))).await?;
     let said = changed.changes.into_iter().find_map(|change| match change {
         Change::Said(message) => Some(message),
         _ => None,
@@ -55,7 +55,7 @@ pub async fn post(
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn page(
+pub async fn list_messages(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
@@ -69,7 +69,7 @@ pub async fn page(
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn page_back(
+pub async fn list_newest_messages(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
@@ -84,14 +84,14 @@ pub async fn page_back(
 ///
 /// # Errors
 /// `Forbidden`; `NotFound` for somebody who is no member; `Invalid`.
-pub async fn prepare(
+pub async fn prepare_message(
     app: &App,
     granted: &Granted<UseSessions>,
-    post: Post,
+    post: MessageDraft,
     owner_of: PrincipalId,
 ) -> Result<NewMessage, Failure> {
     let author = match post.as_principal {
-        Some(other) => owner(app, granted, Some(other)).await?.0,
+        Some(other) => resolve_owner(app, granted, Some(other)).await?.0,
         None => owner_of,
     };
     let id = MessageId::new(app.now(), app.random_bytes());

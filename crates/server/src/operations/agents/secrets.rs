@@ -25,7 +25,7 @@ const AT_ONCE: u32 = 256;
 ///
 /// # Errors
 /// [`Refusal::Invalid`]; it does not say the value.
-pub fn check(key: &str, value: &str) -> Result<(), Refusal> {
+pub fn check_secret(key: &str, value: &str) -> Result<(), Refusal> {
     let named = !key.is_empty() && key.chars().count() <= MAX_KEY_CHARS;
     if !named || key.contains('=') || key.chars().any(char::is_control) {
         let expected = format!("a key of 1 to {MAX_KEY_CHARS} characters without `=` and control characters");
@@ -41,7 +41,7 @@ pub fn check(key: &str, value: &str) -> Result<(), Refusal> {
 }
 
 /// The secrets of a session: for the worker that has its turn, and nobody else.
-pub(crate) async fn reveal(
+pub(crate) async fn unseal_session_secrets(
     app: &App,
     organization: OrganizationId,
     id: SessionId,
@@ -61,7 +61,7 @@ pub(crate) async fn reveal(
 ///
 /// # Errors
 /// Those of the store, and of the file.
-pub async fn rotate(
+pub async fn rotate_master_key(
     store: &Store,
     keys: &MasterKey,
     random: &dyn Random,
@@ -75,9 +75,9 @@ pub async fn rotate(
     store.record_audit_entry(&system, &line).await?;
     let (mut done, mut after) = (0, None);
     loop {
-        let some = sealed_after(store, &system, after.as_ref()).await?;
+        let some = list_sealed_items(store, &system, after.as_ref()).await?;
         for sealed in some.iter().filter(|sealed| !keys.is_newest(&sealed.ciphertext)) {
-            done += u64::from(seal_anew(store, &system, keys, random, sealed).await?);
+            done += u64::from(reseal(store, &system, keys, random, sealed).await?);
         }
         let Some(last) = some.into_iter().last() else { return Ok(done) };
         after = Some(last.place);
@@ -88,12 +88,17 @@ pub async fn rotate(
 ///
 /// # Errors
 /// Those of the store.
-pub async fn opened(store: &Store, system: &System, keys: Option<&MasterKey>) -> store::Result<Opened> {
-    let (mut found, mut after) = (Opened::default(), None);
+pub async fn count_secrets(
+    store: &Store,
+    system: &System,
+    keys: Option<&MasterKey>,
+) -> store::Result<SecretCounts> {
+    let (mut found, mut after) = (SecretCounts::default(), None);
     loop {
-        let some = sealed_after(store, system, after.as_ref()).await?;
-        let opens =
-            |sealed: &&Sealed| keys.is_some_and(|keys| keys.unseal(&sealed.of, &sealed.ciphertext).is_ok());
+        let some = list_sealed_items(store, system, after.as_ref()).await?;
+        let opens = |sealed: &&SealedItem| {
+            keys.is_some_and(|keys| keys.unseal(&sealed.of, &sealed.ciphertext).is_ok())
+        };
         found.all += some.len();
         found.opened += some.iter().filter(opens).count();
         let Some(last) = some.into_iter().last() else { return Ok(found) };
@@ -103,7 +108,7 @@ pub async fn opened(store: &Store, system: &System, keys: Option<&MasterKey>) ->
 
 /// How many of the secrets that are kept can be opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Opened {
+pub struct SecretCounts {
     /// How many there are.
     pub all: usize,
     /// How many of them can be opened.
@@ -111,31 +116,35 @@ pub struct Opened {
 }
 
 /// Something that is sealed with the master key.
-struct Sealed {
-    place: Place,
+struct SealedItem {
+    place: SealedItemKey,
     /// What it is sealed as.
     of: String,
     ciphertext: Vec<u8>,
 }
 
 /// Where it is kept.
-enum Place {
+enum SealedItemKey {
     Session(SecretPlace),
     SecondFactor(PrincipalId),
 }
 
 /// The next ones after a place: those of sessions, and then second factors.
-async fn sealed_after(store: &Store, system: &System, after: Option<&Place>) -> store::Result<Vec<Sealed>> {
+async fn list_sealed_items(
+    store: &Store,
+    system: &System,
+    after: Option<&SealedItemKey>,
+) -> store::Result<Vec<SealedItem>> {
     let (of_session, person) = match after {
         None => (None, None),
-        Some(Place::Session(place)) => (Some(place), None),
-        Some(Place::SecondFactor(person)) => (None, Some(*person)),
+        Some(SealedItemKey::Session(place)) => (Some(place), None),
+        Some(SealedItemKey::SecondFactor(person)) => (None, Some(*person)),
     };
     if person.is_none() {
         let some = store.list_all_secrets(system, of_session, AT_ONCE).await?;
         if !some.is_empty() {
-            let sealed = |(place, secret): (SecretPlace, SealedSecret)| Sealed {
-                place: Place::Session(place),
+            let sealed = |(place, secret): (SecretPlace, SealedSecret)| SealedItem {
+                place: SealedItemKey::Session(place),
                 of: secret.key,
                 ciphertext: secret.ciphertext,
             };
@@ -143,29 +152,31 @@ async fn sealed_after(store: &Store, system: &System, after: Option<&Place>) -> 
         }
     }
     let some = store.list_second_factors(system, person, AT_ONCE).await?;
-    let sealed = |(person, ciphertext)| Sealed {
-        place: Place::SecondFactor(person),
-        of: second_factor::place(person),
+    let sealed = |(person, ciphertext)| SealedItem {
+        place: SealedItemKey::SecondFactor(person),
+        of: second_factor::seal_context(person),
         ciphertext,
     };
     Ok(some.into_iter().map(sealed).collect())
 }
 
 /// Whether it was still there to be replaced.
-async fn seal_anew(
+async fn reseal(
     store: &Store,
     system: &System,
     keys: &MasterKey,
     random: &dyn Random,
-    sealed: &Sealed,
+    sealed: &SealedItem,
 ) -> Result<bool, Failure> {
-    let Sealed { place, of, ciphertext: before } = sealed;
+    let SealedItem { place, of, ciphertext: before } = sealed;
     let mut nonce = [0; NONCE];
     random.fill(&mut nonce);
     let after = keys.seal(of, &keys.unseal(of, before)?, nonce)?;
     let replaced = match place {
-        Place::Session(place) => store.replace_secret(system, place, before, &after).await,
-        Place::SecondFactor(person) => store.replace_second_factor(system, *person, before, &after).await,
+        SealedItemKey::Session(place) => store.replace_secret(system, place, before, &after).await,
+        SealedItemKey::SecondFactor(person) => {
+            store.replace_second_factor(system, *person, before, &after).await
+        }
     };
     match replaced {
         // Taken away or given anew meanwhile.

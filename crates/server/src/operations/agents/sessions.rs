@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::agents::change::change;
+use crate::operations::agents::change::change_agent_session;
 use domain::agent::{self, AgentSession, Command, SessionFilter};
 use domain::ids::SessionId;
 use domain::page::{Listed, Select};
@@ -16,7 +16,7 @@ const MOST_PUT_AWAY: usize = 10_000;
 
 /// What is to change in a session.
 #[derive(Debug, Clone, Default)]
-pub struct Update {
+pub struct AgentSessionUpdate {
     /// A new title, or none.
     pub title: Option<Option<String>>,
     /// Other tags.
@@ -36,7 +36,7 @@ pub enum TagsUpdate {
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn list(
+pub async fn list_agent_sessions(
     app: &App,
     granted: &Granted<ViewSessions>,
     filter: &SessionFilter,
@@ -49,7 +49,7 @@ pub async fn list(
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn list_account(
+pub async fn list_account_agent_sessions(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
     filter: &SessionFilter,
@@ -62,7 +62,7 @@ pub async fn list_account(
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn existing_tags(
+pub async fn list_existing_tags(
     app: &App,
     granted: &Granted<ViewSessions>,
     tags: &[String],
@@ -74,7 +74,7 @@ pub async fn existing_tags(
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn existing_tags_account(
+pub async fn list_account_existing_tags(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
     filter: &SessionFilter,
@@ -87,7 +87,11 @@ pub async fn existing_tags_account(
 ///
 /// # Errors
 /// [`Refusal::NotFound`](domain::Refusal::NotFound).
-pub async fn get(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<AgentSession, Failure> {
+pub async fn load_agent_session(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: SessionId,
+) -> Result<AgentSession, Failure> {
     Ok(app.store.load_agent_session(granted, id).await?)
 }
 
@@ -95,7 +99,7 @@ pub async fn get(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> R
 ///
 /// # Errors
 /// [`Refusal::NotFound`](domain::Refusal::NotFound).
-pub async fn find(
+pub async fn find_agent_session(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
     id: SessionId,
@@ -107,11 +111,11 @@ pub async fn find(
 ///
 /// # Errors
 /// [`Refusal`](domain::Refusal) `NotFound`, `NotYours`, `Invalid`.
-pub async fn update(
+pub async fn update_agent_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
-    update: Update,
+    update: AgentSessionUpdate,
 ) -> Result<AgentSession, Failure> {
     let mut commands = Vec::new();
     commands.extend(update.tags.map(|tags| match tags {
@@ -122,9 +126,9 @@ pub async fn update(
     update.title.clone().map(agent::title).transpose()?;
     commands.extend(update.title.map(Command::SetTitle));
     // Whether the caller may is asked even when there is nothing to do.
-    let mut session = run(app, granted, id, Command::AddTags(Vec::new())).await?;
+    let mut session = run_command(app, granted, id, Command::AddTags(Vec::new())).await?;
     for command in commands {
-        session = run(app, granted, id, command).await?;
+        session = run_command(app, granted, id, command).await?;
     }
     Ok(session)
 }
@@ -134,12 +138,16 @@ pub async fn update(
 ///
 /// # Errors
 /// `NotFound`; `NotYours`; [`Failure::Busy`] after too many tries.
-pub async fn delete(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> Result<(), Failure> {
+pub async fn delete_agent_session(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    id: SessionId,
+) -> Result<(), Failure> {
     if app.store.find_earlier_creation(granted).await?.is_some() {
         return Ok(());
     }
     for _ in 0..50 {
-        let ended = end(app, granted, id, "deleted by its user").await?;
+        let ended = end_session(app, granted, id, "deleted by its user").await?;
         match app.store.delete_agent_session(granted, &ended, app.now()).await {
             Err(store::Error::Stale) => {}
             outcome => return Ok(outcome?),
@@ -152,28 +160,28 @@ pub async fn delete(app: &App, granted: &Granted<UseSessions>, id: SessionId) ->
 ///
 /// # Errors
 /// `NotFound`; `NotYours`.
-pub async fn cancel(
+pub async fn cancel_agent_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
 ) -> Result<AgentSession, Failure> {
-    run(app, granted, id, Command::Cancel).await
+    run_command(app, granted, id, Command::Cancel).await
 }
 
 /// Puts a session away, and all that it started; what is at work in them is stopped.
 ///
 /// # Errors
 /// `NotFound`; `NotYours`.
-pub async fn archive(
+pub async fn archive_agent_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
 ) -> Result<AgentSession, Failure> {
-    let session = run(app, granted, id, Command::Archive).await?;
+    let session = run_command(app, granted, id, Command::Archive).await?;
     let mut family = session.children.clone();
     let mut next = 0;
     while next < family.len().min(MOST_PUT_AWAY) {
-        match run(app, granted, family[next], Command::Archive).await {
+        match run_command(app, granted, family[next], Command::Archive).await {
             Ok(child) => family.extend(child.children),
             // A child that was deleted, or that is another member's.
             Err(Failure::Refused(_)) => {}
@@ -188,33 +196,33 @@ pub async fn archive(
 ///
 /// # Errors
 /// `NotFound`; `NotYours`.
-pub async fn unarchive(
+pub async fn unarchive_agent_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
 ) -> Result<AgentSession, Failure> {
-    run(app, granted, id, Command::Unarchive).await
+    run_command(app, granted, id, Command::Unarchive).await
 }
 
 /// Ends a session for good, and puts it away too when that is asked for.
 ///
 /// # Errors
 /// `NotFound`; `NotYours`.
-pub async fn terminate(
+pub async fn terminate_agent_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
     and_archive: bool,
 ) -> Result<AgentSession, Failure> {
-    let ended = end(app, granted, id, "ended by its user").await?;
-    if and_archive { archive(app, granted, id).await } else { Ok(ended) }
+    let ended = end_session(app, granted, id, "ended by its user").await?;
+    if and_archive { archive_agent_session(app, granted, id).await } else { Ok(ended) }
 }
 
 /// Puts a session on top of the caller's own lists.
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn pin(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<(), Failure> {
+pub async fn pin_session(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<(), Failure> {
     Ok(app.store.pin_session(granted, id).await?)
 }
 
@@ -222,7 +230,7 @@ pub async fn pin(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> R
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn unpin(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<(), Failure> {
+pub async fn unpin_session(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<(), Failure> {
     Ok(app.store.unpin_session(granted, id).await?)
 }
 
@@ -230,7 +238,7 @@ pub async fn unpin(app: &App, granted: &Granted<ViewSessions>, id: SessionId) ->
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn pinned(
+pub async fn list_pinned_sessions(
     app: &App,
     granted: &Granted<ViewSessions>,
     ids: &[SessionId],
@@ -242,7 +250,10 @@ pub async fn pinned(
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn stats(app: &App, granted: &Granted<ViewSessions>) -> Result<SessionStats, Failure> {
+pub async fn load_agent_session_stats(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+) -> Result<SessionStats, Failure> {
     Ok(app.store.load_agent_session_stats(granted).await?)
 }
 
@@ -250,7 +261,7 @@ pub async fn stats(app: &App, granted: &Granted<ViewSessions>) -> Result<Session
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn facets(
+pub async fn load_agent_session_facets(
     app: &App,
     granted: &Granted<ViewSessions>,
     filter: &SessionFilter,
@@ -258,21 +269,21 @@ pub async fn facets(
     Ok(app.store.load_agent_session_facets(granted, filter).await?)
 }
 
-async fn end(
+async fn end_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
     evidence: &str,
 ) -> Result<AgentSession, Failure> {
     let command = Command::End { reason: EndReason::Released, evidence: evidence.to_owned() };
-    run(app, granted, id, command).await
+    run_command(app, granted, id, command).await
 }
 
-async fn run(
+async fn run_command(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
     command: Command,
 ) -> Result<AgentSession, Failure> {
-    Ok(change(app, granted, id, |_| Ok(command.clone())).await?.session)
+    Ok(change_agent_session(app, granted, id, |_| Ok(command.clone())).await?.session)
 }

@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::observe::Looking;
 use crate::operations::agents::change::ATTEMPTS;
-use crate::operations::agents::change::attempt;
-use crate::operations::agents::change::change;
+use crate::operations::agents::change::change_agent_session;
+use crate::operations::agents::change::try_change;
 use crate::operations::agents::secrets;
 use domain::Refusal;
 use domain::agent::{
@@ -30,11 +30,11 @@ const MOST_OUTPUTS: usize = 8;
 const LEASES_AT_ONCE: u32 = 100;
 
 /// Whose turns a worker may run.
-pub type Reach = crate::operations::access::reach::Reach<ConnectWorkers>;
+pub type WorkerGrant = crate::operations::access::reach::MachineGrant<ConnectWorkers>;
 
 /// A worker that wants something to do.
 #[derive(Debug, Clone)]
-pub struct Claim {
+pub struct ClaimRequest {
     /// What it calls itself.
     pub worker: String,
     /// The names of the agents that it runs; nothing for all.
@@ -47,7 +47,7 @@ pub struct Claim {
 
 /// A turn for a worker.
 #[derive(Clone)]
-pub struct Assignment {
+pub struct TurnAssignment {
     /// The session, with the turn in it.
     pub session: AgentSession,
     /// The turn.
@@ -79,7 +79,7 @@ pub struct TurnKey {
 
 /// How a worker stands to its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct LeaseStatus {
     /// For how long it is the worker's without a sign of life.
     pub lease: Span,
     /// Whether it is to stop.
@@ -88,22 +88,22 @@ pub struct Standing {
 
 /// A turn whose worker may speak of it.
 #[derive(Debug)]
-pub struct Held {
+pub struct WorkerTurn {
     /// Which.
     pub key: TurnKey,
     granted: Granted<UseSessions>,
 }
 
-impl Held {
+impl WorkerTurn {
     /// The server changes the session for the worker, whose proof of [`ConnectWorkers`] is the reason for that.
     ///
     /// # Errors
     /// [`Failure::Unauthenticated`] when the worker is another organization's.
-    pub fn by(worker: &Granted<ConnectWorkers>, key: TurnKey) -> Result<Held, Failure> {
+    pub fn authorize(worker: &Granted<ConnectWorkers>, key: TurnKey) -> Result<WorkerTurn, Failure> {
         if worker.organization() != key.organization {
             return Err(Failure::Unauthenticated);
         }
-        Ok(Held { key, granted: System::background_jobs().grant(key.organization) })
+        Ok(WorkerTurn { key, granted: System::background_jobs().grant(key.organization) })
     }
 }
 
@@ -111,7 +111,7 @@ impl Held {
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] when it is not the token of the session's turn or the one before it.
-pub async fn turn_of(
+pub async fn authenticate_turn(
     app: &App,
     token: &TurnToken,
     session: SessionId,
@@ -132,16 +132,20 @@ pub async fn turn_of(
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for the worker's name.
-pub async fn claim(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignment>, Failure> {
+pub async fn claim_turn(
+    app: &App,
+    reach: &WorkerGrant,
+    claim: &ClaimRequest,
+) -> Result<Option<TurnAssignment>, Failure> {
     domain::agent::agent_name(&claim.worker)
         .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
     // Before the first look, so that what comes right after it is not missed.
-    let only = reach.only().map(|organization| organization.0);
+    let only = reach.organization().map(|organization| organization.0);
     let mut work = app.store.database().wait_for_work(only, claim.agents.clone());
     // Only the waiting is cut short: a claim that is under way is not given up, or its turn would be nobody's.
     let mut time = std::pin::pin!(tokio::time::sleep(claim.wait.min(MAX_WAIT)));
     loop {
-        let taken = take(app, reach, claim).await?;
+        let taken = claim_waiting_turn(app, reach, claim).await?;
         work.finish_look();
         if taken.is_some() {
             return Ok(taken);
@@ -159,12 +163,16 @@ pub async fn claim(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Ass
 }
 
 /// Takes one of the turns that wait now.
-async fn take(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignment>, Failure> {
+async fn claim_waiting_turn(
+    app: &App,
+    reach: &WorkerGrant,
+    claim: &ClaimRequest,
+) -> Result<Option<TurnAssignment>, Failure> {
     let system = System::background_jobs();
     loop {
         let agents = claim.agents.as_deref();
         let mut candidates =
-            app.store.list_claim_candidates(&system, reach.only(), agents, CANDIDATES).await?;
+            app.store.list_claim_candidates(&system, reach.organization(), agents, CANDIDATES).await?;
         if candidates.is_empty() {
             return Ok(None);
         }
@@ -173,19 +181,19 @@ async fn take(app: &App, reach: &Reach, claim: &Claim) -> Result<Option<Assignme
             let key = candidates.remove(next % candidates.len());
             // Whoever lost a race goes elsewhere: many workers would go on losing to each other in the same order.
             next = usize::from(u16::from_be_bytes(app.random_bytes()));
-            if let Some((session, token)) = try_claim(app, key, claim).await? {
+            if let Some((session, token)) = try_claim_turn(app, key, claim).await? {
                 app.store.record_served_organization(&system, key.organization).await?;
-                return assignment(app, session, token).await.map(Some);
+                return build_assignment(app, session, token).await.map(Some);
             }
         }
     }
 }
 
 /// Nothing when somebody was faster, or the session sleeps now because a limit is reached.
-async fn try_claim(
+async fn try_claim_turn(
     app: &App,
     key: SessionKey,
-    claim: &Claim,
+    claim: &ClaimRequest,
 ) -> Result<Option<(AgentSession, TurnToken)>, Failure> {
     let granted = System::background_jobs().grant::<UseSessions>(key.organization);
     let session = match app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.id).await {
@@ -196,12 +204,16 @@ async fn try_claim(
     let token = TurnToken::new(key.organization, app.random_bytes());
     let grant = TurnGrant { token: token.hash(), key: claim.key };
     let command = Command::Claim { worker: claim.worker.clone(), turn, grant };
-    let Some(changed) = attempt(app, &granted, session, command).await? else { return Ok(None) };
+    let Some(changed) = try_change(app, &granted, session, command).await? else { return Ok(None) };
     let claimed = changed.changes.iter().any(|change| matches!(change, Change::Turn(_)));
     Ok(claimed.then_some((changed.session, token)))
 }
 
-async fn assignment(app: &App, session: AgentSession, token: TurnToken) -> Result<Assignment, Failure> {
+async fn build_assignment(
+    app: &App,
+    session: AgentSession,
+    token: TurnToken,
+) -> Result<TurnAssignment, Failure> {
     let system = System::background_jobs();
     let view = system.grant::<ViewSessions>(session.organization);
     let turn = session.turn.clone().ok_or_else(|| Failure::internal("a claim without a turn"))?;
@@ -210,23 +222,31 @@ async fn assignment(app: &App, session: AgentSession, token: TurnToken) -> Resul
         Err(store::Error::Refused(Refusal::NotFound(_))) => None,
         agent => Some(agent?),
     };
-    let secrets = secrets::reveal(app, session.organization, session.id).await?;
-    Ok(Assignment { turn, message, agent, secrets, token, lease: app.settings.worker_lease.into(), session })
+    let secrets = secrets::unseal_session_secrets(app, session.organization, session.id).await?;
+    Ok(TurnAssignment {
+        turn,
+        message,
+        agent,
+        secrets,
+        token,
+        lease: app.settings.worker_lease.into(),
+        session,
+    })
 }
 
 /// A sign of life, which prolongs the lease.
 ///
 /// # Errors
 /// [`Refusal::TurnLost`] when the turn is another's, or over.
-pub async fn heartbeat(app: &App, held: &Held) -> Result<Standing, Failure> {
-    let Held { key, granted } = held;
+pub async fn renew_lease(app: &App, held: &WorkerTurn) -> Result<LeaseStatus, Failure> {
+    let WorkerTurn { key, granted } = held;
     let session = app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.session).await?;
-    let found = standing(app, &session, *key)?;
+    let found = lease_status(app, &session, *key)?;
     if !found.cancelled {
         let until = app.now() + found.lease;
         let workers = System::background_jobs().grant::<ConnectWorkers>(key.organization);
         if !app.store.renew_lease(&workers, key.session, key.fence, until).await? {
-            return standing_now(app, granted, *key).await;
+            return load_lease_status(app, granted, *key).await;
         }
     }
     Ok(found)
@@ -236,18 +256,18 @@ pub async fn heartbeat(app: &App, held: &Held) -> Result<Standing, Failure> {
 ///
 /// # Errors
 /// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or are not a worker's to report.
-pub async fn report(app: &App, held: &Held, report: Report) -> Result<Standing, Failure> {
-    let Held { key, granted } = held;
-    let report = Report { items: fitting(app, granted, key.session, report.items).await?, ..report };
-    let changed = change(app, granted, key.session, |_| {
+pub async fn report_turn(app: &App, held: &WorkerTurn, report: Report) -> Result<LeaseStatus, Failure> {
+    let WorkerTurn { key, granted } = held;
+    let report = Report { items: check_outputs(app, granted, key.session, report.items).await?, ..report };
+    let changed = change_agent_session(app, granted, key.session, |_| {
         Ok(Command::Report { turn: key.turn, fence: key.fence, report: report.clone() })
     })
     .await?;
-    standing(app, &changed.session, *key)
+    lease_status(app, &changed.session, *key)
 }
 
 /// A structured output that does not fit its schema becomes a line of the log: the worker's other reports are good.
-async fn fitting(
+async fn check_outputs(
     app: &App,
     granted: &Granted<UseSessions>,
     session: SessionId,
@@ -275,14 +295,14 @@ async fn fitting(
 ///
 /// # Errors
 /// [`Refusal::TurnLost`].
-pub async fn done(app: &App, held: &Held, answer: Answer) -> Result<AgentSession, Failure> {
-    let Held { key, granted } = held;
+pub async fn finish_turn(app: &App, held: &WorkerTurn, answer: Answer) -> Result<AgentSession, Failure> {
+    let WorkerTurn { key, granted } = held;
     let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
         let session = app.store.load_agent_session(&view, key.session).await?;
-        let streamed = streamed(app, &view, &session, *key).await?;
+        let streamed = load_streamed_text(app, &view, &session, *key).await?;
         let command = Command::Finish { turn: key.turn, fence: key.fence, answer: answer.clone(), streamed };
-        if let Some(changed) = attempt(app, granted, session, command).await? {
+        if let Some(changed) = try_change(app, granted, session, command).await? {
             return Ok(changed.session);
         }
     }
@@ -290,7 +310,7 @@ pub async fn done(app: &App, held: &Held, answer: Answer) -> Result<AgentSession
 }
 
 /// What the turn has streamed that is in no message yet.
-async fn streamed(
+async fn load_streamed_text(
     app: &App,
     view: &Granted<ViewSessions>,
     session: &AgentSession,
@@ -299,11 +319,11 @@ async fn streamed(
     let own = session.open_turn().filter(|turn| turn.id == key.turn && turn.fence == key.fence);
     let Some(turn) = own.filter(|turn| turn.streamed > 0) else { return Ok(String::new()) };
     let events = app.store.load_streamed_output(view, session.id, turn.streamed_from, session.events).await?;
-    Ok(events.iter().map(delta).collect())
+    Ok(events.iter().map(delta_text).collect())
 }
 
 /// What an event added to the answer.
-fn delta(event: &Event) -> String {
+fn delta_text(event: &Event) -> String {
     #[derive(Deserialize)]
     struct Piece {
         delta: String,
@@ -311,12 +331,16 @@ fn delta(event: &Event) -> String {
     event.data.read::<Piece>().map(|piece| piece.delta).unwrap_or_default()
 }
 
-async fn standing_now(app: &App, granted: &Granted<UseSessions>, key: TurnKey) -> Result<Standing, Failure> {
+async fn load_lease_status(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    key: TurnKey,
+) -> Result<LeaseStatus, Failure> {
     let session = app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.session).await?;
-    standing(app, &session, key)
+    lease_status(app, &session, key)
 }
 
-fn standing(app: &App, session: &AgentSession, key: TurnKey) -> Result<Standing, Failure> {
+fn lease_status(app: &App, session: &AgentSession, key: TurnKey) -> Result<LeaseStatus, Failure> {
     let own = session.turn.as_ref().filter(|turn| turn.id == key.turn && turn.fence == key.fence);
     let turn = own.ok_or(Refusal::TurnLost)?;
     let cancelled = match turn.state {
@@ -326,7 +350,7 @@ fn standing(app: &App, session: &AgentSession, key: TurnKey) -> Result<Standing,
             return Err(Refusal::TurnLost.into());
         }
     };
-    Ok(Standing { lease: app.settings.worker_lease.into(), cancelled })
+    Ok(LeaseStatus { lease: app.settings.worker_lease.into(), cancelled })
 }
 
 /// Takes turns away from workers that gave no sign of life. After a start they get the time to come back first: the
@@ -334,7 +358,7 @@ fn standing(app: &App, session: &AgentSession, key: TurnKey) -> Result<Standing,
 ///
 /// # Errors
 /// Those of the store.
-pub async fn lose_leases(app: &App) -> Result<(), Failure> {
+pub async fn end_expired_leases(app: &App) -> Result<(), Failure> {
     let now: Micros = app.now();
     if now - Span::from(app.settings.worker_lease) < app.started {
         return Ok(());
@@ -344,7 +368,9 @@ pub async fn lose_leases(app: &App) -> Result<(), Failure> {
         let expired = app.store.list_expired_leases(&system, now, LEASES_AT_ONCE).await?;
         for (key, fence) in &expired {
             let granted = system.grant::<UseSessions>(key.organization);
-            let lost = change(app, &granted, key.id, |_| Ok(Command::LoseLease { fence: *fence })).await;
+            let lost =
+                change_agent_session(app, &granted, key.id, |_| Ok(Command::LoseLease { fence: *fence }))
+                    .await;
             match lost {
                 Ok(_) | Err(Failure::Refused(Refusal::NotFound(_))) => {}
                 Err(failure) => return Err(failure),

@@ -13,7 +13,7 @@ use store::{Granted, GrantedAccount};
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn daily(
+pub async fn list_usage_days(
     app: &App,
     granted: &Granted<ViewUsage>,
     from: i64,
@@ -26,7 +26,7 @@ pub async fn daily(
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn daily_account(
+pub async fn list_account_usage_days(
     app: &App,
     granted: &GrantedAccount<ViewUsage>,
     organizations: Option<&[OrganizationId]>,
@@ -40,6 +40,6 @@ pub async fn daily_account(
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn limits(app: &App, granted: &Granted<ViewSessions>) -> Result<Limits, Failure> {
+pub async fn load_organization_limits(app: &App, granted: &Granted<ViewSessions>) -> Result<Limits, Failure> {
     Ok(app.store.load_organization_limits(granted, app.now()).await?)
 }

@@ -19,7 +19,7 @@ use store::{Granted, System};
 use tracing::Instrument;
 
 /// A command that is on its way to the host, to be waited for.
-pub struct Underway {
+pub struct PendingCommand {
     answer: std::pin::Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>,
     /// The address where the recording will be, for the command that ends one.
     recording: Option<String>,
@@ -29,27 +29,27 @@ pub struct Underway {
 }
 
 /// Sends a `device.*` command to the device `name` that the caller holds. It is in the host's queue when this
-/// returns, so that commands keep their order; [`Underway::finish`] waits for the answer.
+/// returns, so that commands keep their order; [`PendingCommand::finish`] waits for the answer.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] for a device that the caller does not hold; [`Refusal::NotYours`] for one that somebody else of the
 /// organization does; [`Refusal::DeviceUnavailable`].
-pub async fn start(
+pub async fn start_command(
     app: &App,
     granted: &Granted<UseSessions>,
     name: &str,
     method: &str,
     mut params: Map<String, Value>,
-) -> Result<Underway, Failure> {
-    let (session, hold, held) = held_device(app, granted, name).await?;
-    let (host, serial) = reach(app, &held).await?;
+) -> Result<PendingCommand, Failure> {
+    let (session, hold, held) = find_held_device(app, granted, name).await?;
+    let (host, serial) = find_host(app, &held).await?;
     let mut timeout = app.settings.call_timeout;
     let mut recording = None;
     let file = match method {
         "device.apps.install" => {
             timeout = app.settings.install_timeout;
             let upload = params.remove("uploadId");
-            Some(uploaded(app, granted, upload.as_ref()).await?)
+            Some(load_uploaded_app(app, granted, upload.as_ref()).await?)
         }
         "device.screenrecord.stop" => {
             timeout = app.settings.install_timeout;
@@ -60,7 +60,7 @@ pub async fn start(
         _ => None,
     };
     params.remove("deviceId");
-    used(app, session, &hold);
+    record_hold_use(app, session, &hold);
     let call = DeviceCall {
         serial,
         fence: held.fence,
@@ -69,10 +69,10 @@ pub async fn start(
         file,
         timeout,
     };
-    Ok(Underway { answer: Box::pin(host.call(call)), recording, app: app.clone(), session, hold })
+    Ok(PendingCommand { answer: Box::pin(host.call(call)), recording, app: app.clone(), session, hold })
 }
 
-impl Underway {
+impl PendingCommand {
     /// Waits for the device's answer.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Underway {
     pub async fn finish(self) -> Result<Value, Failure> {
         let mut result = self.answer.await?;
         // Once more: a command may take longer than a hold may idle.
-        used(&self.app, self.session, &self.hold);
+        record_hold_use(&self.app, self.session, &self.hold);
         if let (Some(url), Value::Object(fields)) = (self.recording, &mut result) {
             fields.insert("url".to_owned(), Value::String(url));
         }
@@ -90,7 +90,7 @@ impl Underway {
 }
 
 /// The caller's hold of a device.
-async fn held_device(
+async fn find_held_device(
     app: &App,
     granted: &Granted<UseSessions>,
     name: &str,
@@ -111,13 +111,13 @@ async fn held_device(
     Ok((session, hold, held))
 }
 
-async fn reach(app: &App, held: &HeldDevice) -> Result<(Arc<HostConnection>, String), Failure> {
+async fn find_host(app: &App, held: &HeldDevice) -> Result<(Arc<HostConnection>, String), Failure> {
     let device = app.store.load_device(&System::background_jobs(), held.device).await?;
     let host = app.hosts.get(device.host).ok_or_else(unreachable_host)?;
     Ok((host, device.serial))
 }
 
-async fn uploaded(
+async fn load_uploaded_app(
     app: &App,
     granted: &Granted<UseSessions>,
     upload: Option<&Value>,
@@ -135,7 +135,7 @@ async fn uploaded(
 }
 
 /// Notes that a hold was used: it does not idle.
-pub(crate) fn used(app: &App, session: SessionKey, hold: &Hold) {
+pub(crate) fn record_hold_use(app: &App, session: SessionKey, hold: &Hold) {
     let now = app.now();
     if !app.used.due(hold.id.0, now) {
         return;

@@ -53,7 +53,7 @@ pub async fn announce_upload(
     }
     let owner = granted.principal().ok_or_else(|| Failure::internal("an upload needs an owner"))?;
     let kept = Span::from(app.settings.upload_expires);
-    let (file, url) = announce(app, granted, owner, FileKind::Upload, name, size, kept).await?;
+    let (file, url) = announce_file(app, granted, owner, FileKind::Upload, name, size, kept).await?;
     Ok(Upload { id: file.id, url, expires: file.expires })
 }
 
@@ -68,11 +68,11 @@ pub async fn announce_recording(
 ) -> Result<(CallFile, String), Failure> {
     let kept = Span::from(app.settings.recording_kept);
     let name = "recording.mp4";
-    let (file, url) = announce(app, granted, owner, FileKind::Recording, name, 0, kept).await?;
+    let (file, url) = announce_file(app, granted, owner, FileKind::Recording, name, 0, kept).await?;
     Ok((CallFile { id: file.id.0, name: name.to_owned() }, url))
 }
 
-async fn announce(
+async fn announce_file(
     app: &App,
     granted: &Granted<UseSessions>,
     principal: PrincipalId,
@@ -121,9 +121,9 @@ pub async fn receive_upload<E: std::fmt::Display>(
     if length.is_some_and(|length| length > file.size) {
         return Err(RequestFailure::BodyTooLarge { limit: file.size }.into());
     }
-    let size = keep(app, &file, Room::Announced, body).await?;
+    let size = store_bytes(app, &file, FileSize::Announced, body).await?;
     if size != file.size {
-        let _ = app.files.delete(&path(&file)).await;
+        let _ = app.files.delete(&object_path(&file)).await;
         let sentence = format!("expected the {} bytes that were announced, got {size}", file.size);
         return Err(RequestFailure::Body(sentence).into());
     }
@@ -141,11 +141,11 @@ pub async fn receive_recording<E: std::fmt::Display>(
     id: FileId,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<(), Failure> {
-    let file = for_host(app, host, id).await?;
+    let file = load_file_for_host(app, host, id).await?;
     if file.kind != FileKind::Recording || file.complete {
         return Err(Refusal::NotFound(Thing::File).into());
     }
-    match keep(app, &file, Room::Grows, body).await {
+    match store_bytes(app, &file, FileSize::Unknown, body).await {
         Ok(size) => Ok(app.store.complete_file(&file, size).await?),
         Err(failure) => {
             // The host may try again; until then the recording takes no room.
@@ -161,7 +161,7 @@ pub async fn receive_recording<E: std::fmt::Display>(
 /// # Errors
 /// [`Refusal::Invalid`] for its name; [`Refusal::QuotaExceeded`]; [`RequestFailure`] for a body that ends early or is
 /// too long.
-pub async fn keep_attachment<E: std::fmt::Display>(
+pub async fn store_attachment<E: std::fmt::Display>(
     app: &App,
     granted: &Granted<UseSessions>,
     name: &str,
@@ -177,9 +177,9 @@ pub async fn keep_attachment<E: std::fmt::Display>(
     let owner = granted.principal().ok_or_else(|| Failure::internal("an upload needs an owner"))?;
     // What a server that fails has left of it is gone after an hour, with the room that was kept for it.
     let arrives = Span::from(app.settings.upload_expires);
-    let (new, _) = announce(app, granted, owner, FileKind::Attachment, name, 0, arrives).await?;
+    let (new, _) = announce_file(app, granted, owner, FileKind::Attachment, name, 0, arrives).await?;
     let file = app.store.load_file(granted, new.id, app.now()).await?;
-    match keep(app, &file, Room::Grows, body).await {
+    match store_bytes(app, &file, FileSize::Unknown, body).await {
         Ok(size) => {
             let expires = new.created + Span::from(app.settings.attachment_kept);
             app.store.complete_attachment(granted, &file, size, expires).await?;
@@ -205,23 +205,23 @@ pub async fn fetch_attachment(
     if file.kind != FileKind::Attachment || !file.complete {
         return Err(Refusal::NotFound(Thing::File).into());
     }
-    fetch(app, file).await
+    fetch_file(app, file).await
 }
 
 /// Where the room comes from that bytes need in the organization's quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Room {
+enum FileSize {
     /// The size was announced, and counts since.
     Announced,
     /// Nobody knows the size: room is reserved before the bytes are kept, piece by piece.
-    Grows,
+    Unknown,
 }
 
 /// How much room is reserved at first.
 const FIRST_ROOM: u64 = 1 << 20;
 
 /// Reserves room for `needed` bytes, and for as many again where there is room: each piece is a write. Gives how much.
-async fn reserve(app: &App, file: &StoredFile, needed: u64, limit: u64) -> Result<u64, Failure> {
+async fn reserve_bytes(app: &App, file: &StoredFile, needed: u64, limit: u64) -> Result<u64, Failure> {
     let quota = app.settings.org_storage_quota;
     for wanted in [needed.saturating_mul(2).max(FIRST_ROOM).min(limit), needed] {
         if app.store.reserve_bytes(file, wanted, quota).await? {
@@ -234,24 +234,24 @@ async fn reserve(app: &App, file: &StoredFile, needed: u64, limit: u64) -> Resul
 }
 
 /// Streams bytes into the object store; gives their number.
-async fn keep<E: std::fmt::Display>(
+async fn store_bytes<E: std::fmt::Display>(
     app: &App,
     file: &StoredFile,
-    room: Room,
+    expected: FileSize,
     mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<u64, Failure> {
-    let upload = app.files.put_multipart(&path(file)).await.map_err(Failure::internal)?;
+    let upload = app.files.put_multipart(&object_path(file)).await.map_err(Failure::internal)?;
     let mut writer = WriteMultipart::new(upload);
-    let (mut reserved, limit) = match room {
-        Room::Announced => (file.size, file.size),
-        Room::Grows => (0, app.settings.upload_limit),
+    let (mut reserved, limit) = match expected {
+        FileSize::Announced => (file.size, file.size),
+        FileSize::Unknown => (0, app.settings.upload_limit),
     };
     let mut size = 0;
     while let Some(chunk) = body.next().await {
         let outcome = match chunk {
             Ok(chunk) if size + chunk.len() as u64 <= reserved => Ok(chunk),
             Ok(chunk) if size + chunk.len() as u64 <= limit => {
-                let more = reserve(app, file, size + chunk.len() as u64, limit).await;
+                let more = reserve_bytes(app, file, size + chunk.len() as u64, limit).await;
                 more.map(|bytes| {
                     reserved = bytes;
                     chunk
@@ -265,7 +265,7 @@ async fn keep<E: std::fmt::Display>(
                 size += chunk.len() as u64;
                 writer.wait_for_capacity(4).await.map_err(Failure::internal)?;
                 writer.write(&chunk);
-                uploading(app, file).await;
+                record_upload_activity(app, file).await;
             }
             Err(failure) => {
                 let _ = writer.abort().await;
@@ -279,14 +279,14 @@ async fn keep<E: std::fmt::Display>(
 
 /// An upload counts as activity of what its sender holds: nobody's device is taken away while the app for it is
 /// on its way.
-async fn uploading(app: &App, file: &StoredFile) {
+async fn record_upload_activity(app: &App, file: &StoredFile) {
     if !app.used.due(file.id.0, app.now()) {
         return;
     }
     let granted = System::background_jobs().grant(file.organization);
     if let Ok(open) = app.store.list_open_holds(&granted).await {
         for (session, hold) in open.iter().filter(|(_, hold)| hold.principal == file.principal) {
-            driving::used(app, *session, hold);
+            driving::record_hold_use(app, *session, hold);
         }
     }
 }
@@ -295,7 +295,7 @@ async fn uploading(app: &App, file: &StoredFile) {
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn fetch_by_token(
+pub async fn fetch_recording(
     app: &App,
     token: &str,
 ) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
@@ -303,35 +303,39 @@ pub async fn fetch_by_token(
     if file.kind != FileKind::Recording || !file.complete {
         return Err(Refusal::NotFound(Thing::File).into());
     }
-    fetch(app, file).await
+    fetch_file(app, file).await
 }
 
 /// The bytes of an uploaded app, for a host that is to install it.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn fetch_for_host(
+pub async fn fetch_upload(
     app: &App,
     host: Option<OrganizationId>,
     id: FileId,
 ) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
-    let file = for_host(app, host, id).await?;
+    let file = load_file_for_host(app, host, id).await?;
     if file.kind != FileKind::Upload || !file.complete {
         return Err(Refusal::NotFound(Thing::File).into());
     }
-    fetch(app, file).await
+    fetch_file(app, file).await
 }
 
-async fn fetch(
+async fn fetch_file(
     app: &App,
     file: StoredFile,
 ) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
-    let found = app.files.get(&path(&file)).await.map_err(Failure::internal)?;
+    let found = app.files.get(&object_path(&file)).await.map_err(Failure::internal)?;
     Ok((file, found.into_stream()))
 }
 
 /// A host of an organization sees that organization's files; one of the shared pool may have to serve any.
-async fn for_host(app: &App, host: Option<OrganizationId>, id: FileId) -> Result<StoredFile, Failure> {
+async fn load_file_for_host(
+    app: &App,
+    host: Option<OrganizationId>,
+    id: FileId,
+) -> Result<StoredFile, Failure> {
     let file = app.store.load_file_for_host(&System::background_jobs(), id, app.now()).await?;
     match host {
         Some(organization) if organization != file.organization => Err(Refusal::NotFound(Thing::File).into()),
@@ -343,10 +347,10 @@ async fn for_host(app: &App, host: Option<OrganizationId>, id: FileId) -> Result
 ///
 /// # Errors
 /// Those of the store and the object store.
-pub async fn remove_expired(app: &App) -> Result<(), Failure> {
+pub async fn remove_expired_files(app: &App) -> Result<(), Failure> {
     let system = System::background_jobs();
     for file in app.store.list_expired_files(&system, app.now()).await? {
-        match app.files.delete(&path(&file)).await {
+        match app.files.delete(&object_path(&file)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(Failure::internal(error)),
         }
@@ -355,7 +359,7 @@ pub async fn remove_expired(app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-fn path(file: &StoredFile) -> Path {
+fn object_path(file: &StoredFile) -> Path {
     Path::from_iter([file.organization.to_string(), file.id.to_string()])
 }
 

@@ -17,7 +17,7 @@ const LISTED: usize = 12;
 ///
 /// # Errors
 /// [`Refusal::NoMatch`], which says what there is.
-pub async fn could_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wanted) -> Result<(), Failure> {
+pub async fn check_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wanted) -> Result<(), Failure> {
     let devices = app.store.list_devices(granted).await?;
     if devices.iter().any(|device| wanted.matches(&device.offer)) {
         return Ok(());
@@ -35,7 +35,7 @@ pub async fn could_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wa
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn offers(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Offer>, Failure> {
+pub async fn list_offers(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Offer>, Failure> {
     let devices = app.store.list_devices(granted).await?;
     let free = devices.into_iter().filter(Device::free).map(|device| device.offer);
     Ok(free.collect::<BTreeSet<_>>().into_iter().collect())
@@ -45,7 +45,7 @@ pub async fn offers(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Of
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn held_by_caller(
+pub async fn list_caller_holds(
     app: &App,
     granted: &Granted<ViewSessions>,
 ) -> Result<Vec<(SessionKey, Hold, HoldState)>, Failure> {
@@ -58,7 +58,7 @@ pub async fn held_by_caller(
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn count(app: &App) -> Result<(), Failure> {
+pub async fn count_devices(app: &App) -> Result<(), Failure> {
     let system = System::background_jobs();
     let mut counts = DeviceCounts::default();
     for device in app.store.list_all_devices(&system).await? {

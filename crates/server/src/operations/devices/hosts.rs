@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::access::reach::Reach;
+use crate::operations::access::reach::MachineGrant;
 use crate::services::host_connections::HostConnection;
 use domain::Refusal;
 use domain::device::Offer;
@@ -21,13 +21,13 @@ const MAX_TEXT_BYTES: usize = 200;
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for an unusable name.
-pub async fn connect(
+pub async fn connect_host(
     app: &App,
-    reach: &Reach<ConnectHosts>,
+    reach: &MachineGrant<ConnectHosts>,
     name: &str,
     version: &str,
 ) -> Result<(Arc<HostConnection>, mpsc::Receiver<ToHost>), Failure> {
-    if !usable(name) {
+    if !is_usable(name) {
         return Err(Refusal::invalid(
             "name",
             format!("1 to {MAX_TEXT_BYTES} bytes without control characters"),
@@ -37,11 +37,11 @@ pub async fn connect(
     let now = app.now();
     let new = HostId::new(now, app.random_bytes());
     let link: HostLink = match reach {
-        Reach::Organization(granted) => {
+        MachineGrant::Organization(granted) => {
             app.store.connect_host(granted, new, name, version, app.node, now).await?
         }
         // Its devices are everybody's.
-        Reach::Account(granted) => {
+        MachineGrant::Account(granted) => {
             app.store.connect_pool_host(granted, new, name, version, app.node, now).await?
         }
     };
@@ -59,10 +59,14 @@ pub async fn connect(
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for a frame that a host cannot send now; those of the store.
-pub async fn take(app: &App, connection: &Arc<HostConnection>, frame: FromHost) -> Result<(), Failure> {
+pub async fn handle_frame(
+    app: &App,
+    connection: &Arc<HostConnection>,
+    frame: FromHost,
+) -> Result<(), Failure> {
     match frame {
         FromHost::Hello { .. } => Err(Refusal::invalid("type", "no second hello").into()),
-        FromHost::Devices { devices } => reported(app, connection, devices).await,
+        FromHost::Devices { devices } => report_devices(app, connection, devices).await,
         FromHost::Answer { id, result, error } => {
             let answer = match (result, error) {
                 (_, Some(error)) => Err(error),
@@ -83,7 +87,7 @@ pub async fn take(app: &App, connection: &Arc<HostConnection>, frame: FromHost) 
     }
 }
 
-async fn reported(
+async fn report_devices(
     app: &App,
     connection: &Arc<HostConnection>,
     devices: Vec<DeviceReport>,
@@ -94,7 +98,8 @@ async fn reported(
     let now = app.now();
     let known = |report: &DeviceReport| {
         let words = [&report.serial, &report.name, &report.platform, &report.kind];
-        words.into_iter().all(|text| usable(text)) && ["android", "ios"].contains(&report.platform.as_str())
+        words.into_iter().all(|text| is_usable(text))
+            && ["android", "ios"].contains(&report.platform.as_str())
     };
     let mut updates: Vec<DeviceUpdate> = Vec::new();
     for report in devices.into_iter().filter(known) {
@@ -131,7 +136,7 @@ async fn reported(
 }
 
 /// A host's connection has ended.
-pub async fn gone(app: &App, connection: &Arc<HostConnection>) {
+pub async fn disconnect_host(app: &App, connection: &Arc<HostConnection>) {
     let host = connection.link.host();
     if !app.hosts.remove(connection) {
         return;
@@ -146,11 +151,11 @@ pub async fn gone(app: &App, connection: &Arc<HostConnection>) {
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn keep_links(app: &App) -> Result<(), Failure> {
+pub async fn renew_host_links(app: &App) -> Result<(), Failure> {
     let hosts = app.hosts.all().iter().map(|host| host.link.host()).collect::<Vec<_>>();
     Ok(app.store.renew_host_links(&System::background_jobs(), app.node, &hosts, app.now()).await?)
 }
 
-fn usable(text: &str) -> bool {
+fn is_usable(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control)
 }

@@ -94,7 +94,7 @@ async fn request(
         granted.actor().may_act_on(session.owner, Thing::Session)?;
         return find(&session, |known| known.id == HoldId(made));
     }
-    fleet::could_match(app, &view, &wanted).await?;
+    fleet::check_match(app, &view, &wanted).await?;
     let hold = HoldId::new(app.now(), app.random_bytes());
     let command = Command::Request { hold, wanted };
     change(app, granted, id, |_| Ok(command.clone())).await?;

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::directory::members::may_give;
+use crate::operations::directory::members::check_role;
 use domain::Refusal;
 use domain::agent::{Acus, Limits};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -29,7 +29,10 @@ pub struct OrganizationUpdate {
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn members(app: &App, granted: &Granted<ManageMembers>) -> Result<Vec<(Principal, Role)>, Failure> {
+pub async fn list_members(
+    app: &App,
+    granted: &Granted<ManageMembers>,
+) -> Result<Vec<(Principal, Role)>, Failure> {
     Ok(app.store.list_principals_in_organization(granted).await?)
 }
 
@@ -37,7 +40,7 @@ pub async fn members(app: &App, granted: &Granted<ManageMembers>) -> Result<Vec<
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn people(
+pub async fn list_people(
     app: &App,
     granted: &GrantedAccount<ManageMembers>,
 ) -> Result<Vec<(Principal, Vec<Membership>)>, Failure> {
@@ -48,7 +51,7 @@ pub async fn people(
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn person(
+pub async fn load_person(
     app: &App,
     granted: &GrantedAccount<ManageMembers>,
     id: Option<PrincipalId>,
@@ -71,7 +74,7 @@ pub async fn set_member(
     id: Option<PrincipalId>,
     role: Role,
 ) -> Result<(Principal, Role), Failure> {
-    may_give(granted, role)?;
+    check_role(granted, role)?;
     let at_once = granted.has_in_account(Permission::ManageMembers);
     let set = match id {
         Some(id) if at_once => app.store.set_member(granted, id, role, app.now()).await,
@@ -86,7 +89,7 @@ pub async fn set_member(
         }
         outcome => outcome?,
     }
-    let all = members(app, granted).await?;
+    let all = list_members(app, granted).await?;
     let found = all.into_iter().find(|(principal, _)| Some(principal.id) == id);
     // Removed by somebody else meanwhile.
     found.ok_or_else(|| Refusal::NotFound(Thing::Member).into())
@@ -108,7 +111,7 @@ pub async fn remove_member(
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn organizations(
+pub async fn list_organizations(
     app: &App,
     granted: &GrantedAccount<ManageOrganizations>,
 ) -> Result<Vec<(Organization, Limits)>, Failure> {
@@ -119,26 +122,26 @@ pub async fn organizations(
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also when it was deleted.
-pub async fn organization(
+pub async fn load_organization(
     app: &App,
     granted: &GrantedAccount<ManageOrganizations>,
     id: OrganizationId,
 ) -> Result<(Organization, Limits), Failure> {
-    known(app, id).await?;
+    find_organization(app, id).await?;
     let limits = app.store.load_organization_limits(&granted.narrow_to(id), app.now()).await?;
-    Ok((known(app, id).await?, limits))
+    Ok((find_organization(app, id).await?, limits))
 }
 
 /// The caller's own organization with its limits.
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn own_organization(
+pub async fn load_own_organization(
     app: &App,
     granted: &Granted<ViewSessions>,
 ) -> Result<(Organization, Limits), Failure> {
     let limits = app.store.load_organization_limits(granted, app.now()).await?;
-    Ok((known(app, granted.organization()).await?, limits))
+    Ok((find_organization(app, granted.organization()).await?, limits))
 }
 
 /// Makes an organization. Repeated, it is the one that was made before, which gets its limits if it had none yet.
@@ -151,7 +154,7 @@ pub async fn create_organization(
     name: &str,
     limits: OrganizationUpdate,
 ) -> Result<(Organization, Limits), Failure> {
-    let acting = acting(granted);
+    let acting = acting_system(granted);
     let id = match app.store.find_earlier_creation(&acting).await? {
         Some(made) => OrganizationId(made),
         None => {
@@ -176,7 +179,7 @@ pub async fn update_organization(
     id: OrganizationId,
     update: OrganizationUpdate,
 ) -> Result<(Organization, Limits), Failure> {
-    let system = acting(granted);
+    let system = acting_system(granted);
     let OrganizationUpdate { name, max_session_acus, max_cycle_acus } = update;
     for (field, limit) in
         [("max_session_acu_limit", max_session_acus), ("max_cycle_acu_limit", max_cycle_acus)]
@@ -192,7 +195,7 @@ pub async fn update_organization(
     if max_session_acus.is_some() || max_cycle_acus.is_some() {
         app.store.set_organization_limits(&system, id, max_session_acus, max_cycle_acus, app.now()).await?;
     }
-    organization(app, granted, id).await
+    load_organization(app, granted, id).await
 }
 
 /// Deletes an organization: it keeps its sessions, and nobody acts in it any more.
@@ -204,15 +207,15 @@ pub async fn delete_organization(
     granted: &GrantedAccount<ManageOrganizations>,
     id: OrganizationId,
 ) -> Result<(), Failure> {
-    Ok(app.store.delete_organization(&acting(granted), id, app.now()).await?)
+    Ok(app.store.delete_organization(&acting_system(granted), id, app.now()).await?)
 }
 
 /// The store's own right, used for who may manage organizations.
-fn acting(granted: &GrantedAccount<ManageOrganizations>) -> System {
+fn acting_system(granted: &GrantedAccount<ManageOrganizations>) -> System {
     System::administration().attribute_to(granted.attribution())
 }
 
-async fn known(app: &App, id: OrganizationId) -> Result<Organization, Failure> {
+async fn find_organization(app: &App, id: OrganizationId) -> Result<Organization, Failure> {
     let all = app.store.list_organizations(&System::administration()).await?;
     let found = all.into_iter().find(|one| one.id == id && one.deleted.is_none());
     found.ok_or_else(|| Refusal::NotFound(Thing::Organization).into())

@@ -2,10 +2,10 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::access::own_keys::interactive;
-use crate::operations::directory::members::may_give;
+use crate::operations::access::own_keys::authorize_interactive;
+use crate::operations::directory::members::check_role;
 use crate::operations::login::attempt_budgets;
-use crate::operations::login::attempt_budgets::Budget;
+use crate::operations::login::attempt_budgets::AttemptBudget;
 use crate::services::mailer;
 use domain::Refusal;
 use domain::ids::{InvitationId, PrincipalId};
@@ -24,7 +24,10 @@ pub use store::ReceivedInvitation;
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn list_here(app: &App, granted: &Granted<ManageMembers>) -> Result<Vec<Invitation>, Failure> {
+pub async fn list_invitations(
+    app: &App,
+    granted: &Granted<ManageMembers>,
+) -> Result<Vec<Invitation>, Failure> {
     Ok(app.store.list_invitations(granted, app.now()).await?)
 }
 
@@ -35,17 +38,17 @@ pub async fn list_here(app: &App, granted: &Granted<ManageMembers>) -> Result<Ve
 /// [`Refusal::Invalid`]; [`Refusal::Forbidden`] for a role that may more than the caller; [`Refusal::Exists`] for a
 /// member, and for an address that was invited already; [`Refusal::InvitationLimit`]; [`Refusal::TooManyAttempts`] for who
 /// invites too many people in a while.
-pub async fn invite(
+pub async fn create_invitation(
     app: &App,
     granted: &Granted<ManageMembers>,
     email: &str,
     role: Role,
 ) -> Result<Invitation, Failure> {
-    may_give(granted, role)?;
+    check_role(granted, role)?;
     if let Some(made) = app.store.find_earlier_creation(granted).await? {
         let (made, open) = app.store.load_invitation(granted, InvitationId(made), app.now()).await?;
         if open {
-            announce(app, &made);
+            spawn_invitation_mail(app, &made);
         }
         return Ok(made);
     }
@@ -61,20 +64,20 @@ pub async fn invite(
         created: now,
         expires: now + Span::from(app.settings.invitation_expires),
     };
-    let mails = Budget::of_inviter(app, inviter);
-    attempt_budgets::reserve(app, [mails]).await?;
+    let mails = AttemptBudget::per_inviter(app, inviter);
+    attempt_budgets::reserve_attempts(app, [mails]).await?;
     if let Err(error) = app.store.create_invitation(granted, &invitation).await {
-        attempt_budgets::give_back(app, [mails]).await?;
+        attempt_budgets::return_attempts(app, [mails]).await?;
         return Err(error.into());
     }
-    announce(app, &invitation);
+    spawn_invitation_mail(app, &invitation);
     Ok(invitation)
 }
 
-fn announce(app: &App, invitation: &Invitation) {
+fn spawn_invitation_mail(app: &App, invitation: &Invitation) {
     let (sending, about) = (app.clone(), invitation.clone());
     app.spawn(async move {
-        if let Err(error) = tell(&sending, &about).await {
+        if let Err(error) = send_invitation_mail(&sending, &about).await {
             tracing::error!(error = error.for_log(), "a mail about an invitation was not sent");
         }
     });
@@ -110,10 +113,13 @@ pub(crate) async fn make_invited_user(app: &App, email: &str) -> Result<(), Fail
 
 /// Sends the mail, unless the address had one of this organization lately, or enough of others: who takes an
 /// invitation back and invites again sends no second one.
-async fn tell(app: &App, invitation: &Invitation) -> Result<(), Failure> {
-    if attempt_budgets::try_reserve(app, &Budget::of_invited(invitation.organization, &invitation.email))
-        .await?
-        .is_err()
+async fn send_invitation_mail(app: &App, invitation: &Invitation) -> Result<(), Failure> {
+    if attempt_budgets::try_reserve(
+        app,
+        &AttemptBudget::per_invited_address(invitation.organization, &invitation.email),
+    )
+    .await?
+    .is_err()
     {
         return Ok(());
     }
@@ -135,7 +141,7 @@ async fn tell(app: &App, invitation: &Invitation) -> Result<(), Failure> {
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn take_back(
+pub async fn cancel_invitation(
     app: &App,
     granted: &Granted<ManageMembers>,
     id: Option<InvitationId>,
@@ -148,8 +154,11 @@ pub async fn take_back(
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`] for who has not signed in.
-pub async fn list_own(app: &App, caller: &Caller) -> Result<Vec<ReceivedInvitation>, Failure> {
-    let own = interactive(app, caller, "read:user").await?;
+pub async fn list_received_invitations(
+    app: &App,
+    caller: &Caller,
+) -> Result<Vec<ReceivedInvitation>, Failure> {
+    let own = authorize_interactive(app, caller, "read:user").await?;
     Ok(app.store.list_received_invitations(&own, app.now()).await?)
 }
 
@@ -157,8 +166,8 @@ pub async fn list_own(app: &App, caller: &Caller) -> Result<Vec<ReceivedInvitati
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also for an invitation of somebody else; [`Refusal::OutOfScope`].
-pub async fn accept(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
-    let own = interactive(app, caller, "write:user").await?;
+pub async fn accept_invitation(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
+    let own = authorize_interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
     if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(());
@@ -169,9 +178,9 @@ pub async fn accept(app: &App, caller: &Caller, id: Option<InvitationId>) -> Res
 /// Ends an invitation that the caller does not want. Repeated, it was rejected before.
 ///
 /// # Errors
-/// As [`accept`].
-pub async fn reject(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
-    let own = interactive(app, caller, "write:user").await?;
+/// As [`accept_invitation`].
+pub async fn reject_invitation(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
+    let own = authorize_interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
     if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(());

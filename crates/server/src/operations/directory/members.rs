@@ -18,7 +18,10 @@ pub use store::OrganizationMember;
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn list(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<OrganizationMember>, Failure> {
+pub async fn list_people_in_organization(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+) -> Result<Vec<OrganizationMember>, Failure> {
     Ok(app.store.list_people_in_organization(granted).await?)
 }
 
@@ -26,7 +29,7 @@ pub async fn list(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Orga
 ///
 /// # Errors
 /// [`Refusal::Invalid`]; [`Refusal::Forbidden`].
-pub fn may_give(granted: &Granted<ManageMembers>, role: Role) -> Result<(), Refusal> {
+pub fn check_role(granted: &Granted<ManageMembers>, role: Role) -> Result<(), Refusal> {
     Role::read(role.name(), PrincipalKind::User, "role")?;
     let given = role.permissions();
     let lacking = Permission::ALL.into_iter().find(|one| given.has(*one) && !granted.has(*one));
@@ -44,7 +47,7 @@ pub async fn change_role(
     member: PrincipalId,
     role: Role,
 ) -> Result<OrganizationMember, Failure> {
-    may_give(granted, role)?;
+    check_role(granted, role)?;
     let all = app.store.list_people_in_organization(granted).await?;
     // Machines are no people, and not shown here.
     let found = all.into_iter().find(|one| one.principal.id == member);
@@ -57,7 +60,7 @@ pub async fn change_role(
 ///
 /// # Errors
 /// [`Refusal::Forbidden`]; [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
-pub async fn remove(app: &App, caller: &Caller, member: Option<PrincipalId>) -> Result<(), Failure> {
+pub async fn remove_member(app: &App, caller: &Caller, member: Option<PrincipalId>) -> Result<(), Failure> {
     let organization = caller.authorize::<ViewSessions>()?.organization();
     let missing = || Refusal::NotFound(Thing::Member);
     match (member, caller.authorize::<ManageMembers>()) {
@@ -77,7 +80,11 @@ pub async fn remove(app: &App, caller: &Caller, member: Option<PrincipalId>) -> 
 /// # Errors
 /// [`Refusal::Forbidden`] unless the caller looks after the account or the settings let any user;
 /// [`Refusal::OutOfScope`] for a key of one organization; [`Refusal::Exists`]; [`Refusal::Invalid`].
-pub async fn found(app: &App, caller: &Caller, name: &str) -> Result<Organization, Failure> {
+pub async fn create_own_organization(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+) -> Result<Organization, Failure> {
     let own = caller.authorize_self("write:admin")?;
     if caller.bound_organization().is_some() {
         return Err(Refusal::OutOfScope("a credential that is not bound to one organization").into());

@@ -10,6 +10,9 @@ use store::Caller;
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn list(app: &App, caller: &Caller) -> Result<Vec<(Organization, Option<Role>)>, Failure> {
+pub async fn list_visible_organizations(
+    app: &App,
+    caller: &Caller,
+) -> Result<Vec<(Organization, Option<Role>)>, Failure> {
     Ok(app.store.list_visible_organizations(caller).await?)
 }

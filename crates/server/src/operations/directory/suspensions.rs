@@ -13,7 +13,7 @@ use store::{Caller, System};
 /// # Errors
 /// As [`users::find_person`]; [`domain::Refusal::StaleAuthentication`]; [`RequestFailure::Conflict`] for the
 /// caller itself, and for who has not shown yet that the address is theirs.
-pub async fn suspend(app: &App, caller: &Caller, named: &str) -> Result<(), Failure> {
+pub async fn suspend_person(app: &App, caller: &Caller, named: &str) -> Result<(), Failure> {
     let person = users::find_person(app, caller, named).await?;
     let conflict = |why: &str| Err(RequestFailure::Conflict(why.to_owned()).into());
     match person.state {
@@ -21,7 +21,7 @@ pub async fn suspend(app: &App, caller: &Caller, named: &str) -> Result<(), Fail
             conflict("nobody can suspend themselves: ask another administrator")
         }
         PrincipalState::Suspended => Ok(()),
-        state if state.can_be_suspended() => put(app, caller, &person, PrincipalState::Suspended).await,
+        state if state.can_be_suspended() => set_state(app, caller, &person, PrincipalState::Suspended).await,
         _ => conflict("this person cannot act yet: their address is not confirmed"),
     }
 }
@@ -30,15 +30,20 @@ pub async fn suspend(app: &App, caller: &Caller, named: &str) -> Result<(), Fail
 ///
 /// # Errors
 /// As [`users::find_person`]; [`domain::Refusal::StaleAuthentication`].
-pub async fn resume(app: &App, caller: &Caller, named: &str) -> Result<(), Failure> {
+pub async fn resume_person(app: &App, caller: &Caller, named: &str) -> Result<(), Failure> {
     let person = users::find_person(app, caller, named).await?;
     match person.state {
-        PrincipalState::Suspended => put(app, caller, &person, PrincipalState::Active).await,
+        PrincipalState::Suspended => set_state(app, caller, &person, PrincipalState::Active).await,
         _ => Ok(()),
     }
 }
 
-async fn put(app: &App, caller: &Caller, person: &Principal, state: PrincipalState) -> Result<(), Failure> {
+async fn set_state(
+    app: &App,
+    caller: &Caller,
+    person: &Principal,
+    state: PrincipalState,
+) -> Result<(), Failure> {
     caller.require_scope("write:sub-user")?;
     demand_fresh(app, caller)?;
     let system = System::administration().attribute_to(caller.attribution());

@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::login;
 use crate::operations::login::attempt_budgets;
-use crate::operations::login::attempt_budgets::Budget;
-use crate::operations::login::passwords::Mail;
+use crate::operations::login::attempt_budgets::AttemptBudget;
+use crate::operations::login::passwords::AddressMail;
 use crate::operations::login::policies;
 use crate::operations::login::second_factor::demand_fresh;
 use crate::services::mailer;
@@ -51,7 +51,7 @@ pub enum SortBy {
 
 /// Which of a list.
 #[derive(Debug, Clone)]
-pub struct Listing {
+pub struct PeopleQuery {
     /// Only those in these states; none is any.
     pub states: Vec<PrincipalState>,
     /// By what it is sorted.
@@ -65,7 +65,7 @@ pub struct Listing {
 }
 
 /// A page of people, and how many there are in all.
-pub struct PageOfPeople {
+pub struct PeoplePage {
     /// The page.
     pub people: Vec<Person>,
     /// How many the same filter gives.
@@ -76,23 +76,23 @@ pub struct PageOfPeople {
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
-pub async fn list(app: &App, caller: &Caller, listing: &Listing) -> Result<PageOfPeople, Failure> {
+pub async fn list_people(app: &App, caller: &Caller, listing: &PeopleQuery) -> Result<PeoplePage, Failure> {
     let mut people = app.store.list_people(caller).await?;
     let wanted =
         |person: &Person| listing.states.is_empty() || listing.states.contains(&person.principal.state);
     people.retain(wanted);
-    people.sort_by_cached_key(|person| key(person, listing.sort));
+    people.sort_by_cached_key(|person| sort_key(person, listing.sort));
     if listing.descending {
         people.reverse();
     }
     let total = people.len();
     let skipped = (listing.page as usize - 1).saturating_mul(listing.limit as usize);
     let people = people.into_iter().skip(skipped).take(listing.limit as usize).collect();
-    Ok(PageOfPeople { people, total })
+    Ok(PeoplePage { people, total })
 }
 
 /// What is compared; the number last, so that no two are the same.
-fn key(person: &Person, by: SortBy) -> (String, i64, i64) {
+fn sort_key(person: &Person, by: SortBy) -> (String, i64, i64) {
     let who = &person.principal;
     let (text, time) = match by {
         SortBy::Id => (String::new(), 0),
@@ -109,20 +109,20 @@ fn key(person: &Person, by: SortBy) -> (String, i64, i64) {
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
-pub async fn own(app: &App, caller: &Caller) -> Result<Profile, Failure> {
+pub async fn load_own_profile(app: &App, caller: &Caller) -> Result<Profile, Failure> {
     let granted = caller.authorize_self("read:user")?;
-    profile(app, &granted, Some(caller.permissions())).await
+    build_profile(app, &granted, Some(caller.permissions())).await
 }
 
 /// The person of a number.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] for whom the caller may not know.
-pub async fn get(app: &App, caller: &Caller, number: i64) -> Result<Profile, Failure> {
+pub async fn load_profile(app: &App, caller: &Caller, number: i64) -> Result<Profile, Failure> {
     let granted =
         app.store.authorize_over_person(caller, number, Reach::See, "read:user", "read:sub-user").await?;
     let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
-    profile(app, &granted, permissions).await
+    build_profile(app, &granted, permissions).await
 }
 
 /// The person of a number, an address or an id, for an administrator of the account.
@@ -165,7 +165,7 @@ pub async fn rename_own(app: &App, caller: &Caller, names: Names<'_>) -> Result<
 /// # Errors
 /// [`Refusal::Invalid`]; [`Refusal::NotFound`] for whom the caller may not know; [`Refusal::Forbidden`] for a sub user
 /// who has shown that the address is their own.
-pub async fn rename_of(
+pub async fn rename_user(
     app: &App,
     caller: &Caller,
     number: i64,
@@ -189,7 +189,7 @@ async fn rename(
         name::one_line(field, name.unwrap_or_default(), MAX_NAME)?;
     }
     app.store.set_names(granted, names.first, names.last, app.now()).await?;
-    profile(app, granted, permissions).await
+    build_profile(app, granted, permissions).await
 }
 
 /// A new sub user.
@@ -212,12 +212,12 @@ pub struct NewUser<'a> {
 /// [`Refusal::Forbidden`] for who may not manage members; [`Refusal::StaleAuthentication`]; [`Refusal::Exists`] for an
 /// address of another sub user of the caller; [`Refusal::Invalid`]; [`Refusal::TooManyAttempts`] for who makes or invites
 /// too many people in a while.
-pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Profile, Failure> {
+pub async fn create_sub_user(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Profile, Failure> {
     caller.require_scope("write:sub-user")?;
     let granted = caller.authorize::<ManageMembers>()?;
     demand_fresh(app, caller)?;
     if let Some(made) = app.store.find_earlier_creation(&granted).await? {
-        return told(app, caller, PrincipalId(made)).await;
+        return welcome_created_user(app, caller, PrincipalId(made)).await;
     }
     let email = mailer::address(new.email)?;
     for (field, name) in
@@ -254,21 +254,21 @@ pub async fn create(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Prof
     };
     let parent = caller.principal();
     let role = Role::Readwrite;
-    let mails = Budget::of_inviter(app, parent);
-    attempt_budgets::reserve(app, [mails]).await?;
+    let mails = AttemptBudget::per_inviter(app, parent);
+    attempt_budgets::reserve_attempts(app, [mails]).await?;
     match app.store.create_sub_user(&granted, parent, &person, hash.as_deref(), role).await {
         Ok(number) => person.principal.number = number,
         Err(error) => {
-            attempt_budgets::give_back(app, [mails]).await?;
+            attempt_budgets::return_attempts(app, [mails]).await?;
             return Err(error.into());
         }
     }
-    tell(app, caller, person).await
+    welcome_user(app, caller, person).await
 }
 
 /// Sends a new user its mail, and says who it is.
-async fn tell(app: &App, caller: &Caller, person: Person) -> Result<Profile, Failure> {
-    if let Err(error) = mail_to_new(app, &person).await {
+async fn welcome_user(app: &App, caller: &Caller, person: Person) -> Result<Profile, Failure> {
+    if let Err(error) = mail_new_user(app, &person).await {
         // The user is there; "password forgotten" sends another mail, which shows the same.
         tracing::error!(error = error.for_log(), "a mail to a new user was not sent");
     }
@@ -277,30 +277,36 @@ async fn tell(app: &App, caller: &Caller, person: Person) -> Result<Profile, Fai
 }
 
 /// Sends the mail, unless the address had one from this organization lately, or enough from others: see
-/// [`Budget::of_invited`].
-async fn mail_to_new(app: &App, person: &Person) -> Result<(), Failure> {
+/// [`AttemptBudget::per_invited_address`].
+async fn mail_new_user(app: &App, person: &Person) -> Result<(), Failure> {
     let Principal { id, state, email, default_organization, .. } = &person.principal;
     let (PrincipalState::Pending, Some(email), Some(home)) = (state, email, default_organization) else {
         return Ok(());
     };
-    if attempt_budgets::try_reserve(app, &Budget::of_invited(*home, email)).await?.is_err() {
+    if attempt_budgets::try_reserve(app, &AttemptBudget::per_invited_address(*home, email)).await?.is_err() {
         return Ok(());
     }
     let has_own = app.store.has_own_address(&System::administration().grant_person(*id)).await?;
-    login::passwords::send(app, if has_own { Mail::Verify } else { Mail::Known }, *id, email).await
+    login::passwords::send_address_mail(
+        app,
+        if has_own { AddressMail::Verify } else { AddressMail::AlreadyKnown },
+        *id,
+        email,
+    )
+    .await
 }
 
 /// The user that an earlier attempt at the same request has made.
-async fn told(app: &App, caller: &Caller, made: PrincipalId) -> Result<Profile, Failure> {
+async fn welcome_created_user(app: &App, caller: &Caller, made: PrincipalId) -> Result<Profile, Failure> {
     // Who has made it may see it.
     let person = app.store.load_person(&System::administration().grant_person(made)).await?;
     if person.principal.state == PrincipalState::Deleted {
         return Err(Refusal::NotFound(Thing::Principal).into());
     }
-    tell(app, caller, person).await
+    welcome_user(app, caller, person).await
 }
 
-async fn profile(
+async fn build_profile(
     app: &App,
     granted: &GrantedPerson,
     permissions: Option<PermissionSet>,

@@ -23,66 +23,66 @@ use store::{Attribution, Error, System};
 
 /// So many attempts at one thing in a window.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Budget {
+pub(crate) struct AttemptBudget {
     /// Of what.
-    pub what: SecretHash,
+    pub key: SecretHash,
     limit: u32,
     window: Span,
 }
 
 /// A budget that is used up.
-pub(crate) struct Full {
+pub(crate) struct ExhaustedBudget {
     /// Which of those that were asked for.
     at: usize,
     wait: Span,
 }
 
-impl From<Full> for Failure {
-    fn from(full: Full) -> Failure {
+impl From<ExhaustedBudget> for Failure {
+    fn from(full: ExhaustedBudget) -> Failure {
         Refusal::TooManyAttempts { seconds: (full.wait.0 + 999_999) / 1_000_000 }.into()
     }
 }
 
-impl Budget {
+impl AttemptBudget {
     /// A budget of whatever the text says.
-    pub(crate) fn new(what: &str, limit: u32, window: Span) -> Budget {
-        Budget { what: SecretHash(Sha256::digest(what.as_bytes()).into()), limit, window }
+    pub(crate) fn new(what: &str, limit: u32, window: Span) -> AttemptBudget {
+        AttemptBudget { key: SecretHash(Sha256::digest(what.as_bytes()).into()), limit, window }
     }
 
     /// The budget that one person has for showing who they are, once they are known.
-    pub(crate) fn of_person(app: &App, what: &str, person: PrincipalId) -> Budget {
-        let (limits, window) = limits(app);
-        Budget::new(&format!("{what} {person}"), limits.of_user(), window)
+    pub(crate) fn per_person(app: &App, what: &str, person: PrincipalId) -> AttemptBudget {
+        let (limits, window) = attempt_limits(app);
+        AttemptBudget::new(&format!("{what} {person}"), limits.of_user(), window)
     }
 
     /// The budget that all of one network have together for something; none where the address is not known.
-    pub(crate) fn of_network(app: &App, what: &str, origin: &Origin) -> Option<Budget> {
-        let ((limits, window), ip) = (limits(app), origin.remote_ip?);
-        Some(Budget::new(&format!("{what} from {}", network(ip)), limits.of_network(), window))
+    pub(crate) fn per_network(app: &App, what: &str, origin: &Origin) -> Option<AttemptBudget> {
+        let ((limits, window), ip) = (attempt_limits(app), origin.remote_ip?);
+        Some(AttemptBudget::new(&format!("{what} from {}", network(ip)), limits.of_network(), window))
     }
 
     /// How many people somebody may invite, or make users of, in a while.
-    pub(crate) fn of_inviter(app: &App, inviter: PrincipalId) -> Budget {
-        let (limits, window) = limits(app);
-        Budget::new(&format!("invitations by {inviter}"), limits.of_network(), window)
+    pub(crate) fn per_inviter(app: &App, inviter: PrincipalId) -> AttemptBudget {
+        let (limits, window) = attempt_limits(app);
+        AttemptBudget::new(&format!("invitations by {inviter}"), limits.of_network(), window)
     }
 
     /// How many mails an address gets about invitations, and about users that are made of it: one an hour from one
     /// organization, and three a day from all.
-    pub(crate) fn of_invited(organization: OrganizationId, email: &str) -> [Budget; 2] {
+    pub(crate) fn per_invited_address(organization: OrganizationId, email: &str) -> [AttemptBudget; 2] {
         [
-            Budget::new(&format!("invited to {organization} {email}"), 1, Span::minutes(60)),
-            Budget::new(&format!("invited {email}"), 3, Span::minutes(24 * 60)),
+            AttemptBudget::new(&format!("invited to {organization} {email}"), 1, Span::minutes(60)),
+            AttemptBudget::new(&format!("invited {email}"), 3, Span::minutes(24 * 60)),
         ]
     }
 
     /// The same with room for so many times as many.
-    pub(crate) fn times(self, times: u32) -> Budget {
-        Budget { limit: self.limit.saturating_mul(times), ..self }
+    pub(crate) fn scale(self, times: u32) -> AttemptBudget {
+        AttemptBudget { limit: self.limit.saturating_mul(times), ..self }
     }
 }
 
-fn limits(app: &App) -> (AttemptLimits, Span) {
+fn attempt_limits(app: &App) -> (AttemptLimits, Span) {
     (AttemptLimits(app.settings.sign_in_attempts), app.settings.sign_in_window.into())
 }
 
@@ -90,28 +90,33 @@ fn limits(app: &App) -> (AttemptLimits, Span) {
 ///
 /// # Errors
 /// Only those of the store.
-pub(crate) async fn try_reserve(app: &App, budgets: &[Budget]) -> Result<Result<(), Full>, Failure> {
+pub(crate) async fn try_reserve(
+    app: &App,
+    budgets: &[AttemptBudget],
+) -> Result<Result<(), ExhaustedBudget>, Failure> {
     let (system, now) = (System::sign_in(), app.now());
     if budgets.is_empty() {
         return Ok(Ok(()));
     }
-    let hashes = budgets.iter().map(|budget| budget.what).collect::<Vec<_>>();
-    let full = async || -> Result<Option<Full>, Failure> {
+    let hashes = budgets.iter().map(|budget| budget.key).collect::<Vec<_>>();
+    let full = async || -> Result<Option<ExhaustedBudget>, Failure> {
         let attempts = app.store.load_attempts(&system, &hashes, now).await?;
         let mut each = attempts.iter().zip(budgets).enumerate();
         let full = each.find_map(|(at, (attempts, budget))| {
-            attempts.locked(budget.limit, now).map(|wait| Full { at, wait })
+            attempts.locked(budget.limit, now).map(|wait| ExhaustedBudget { at, wait })
         });
         Ok(full)
     };
     if let Some(full) = full().await? {
         return Ok(Err(full));
     }
-    let taken = budgets.iter().map(|budget| (budget.what, budget.limit, now + budget.window));
+    let taken = budgets.iter().map(|budget| (budget.key, budget.limit, now + budget.window));
     match app.store.reserve_attempts(&system, &taken.collect::<Vec<_>>(), now).await {
         Ok(()) => Ok(Ok(())),
         // Others took the last ones meanwhile, and some may have been given back since.
-        Err(Error::Stale) => Ok(Err(full().await?.unwrap_or(Full { at: 0, wait: Span::seconds(1) }))),
+        Err(Error::Stale) => {
+            Ok(Err(full().await?.unwrap_or(ExhaustedBudget { at: 0, wait: Span::seconds(1) })))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -120,7 +125,10 @@ pub(crate) async fn try_reserve(app: &App, budgets: &[Budget]) -> Result<Result<
 ///
 /// # Errors
 /// [`Refusal::TooManyAttempts`] when one of them is used up; then nothing is written.
-pub(crate) async fn reserve(app: &App, budgets: impl IntoIterator<Item = Budget>) -> Result<(), Failure> {
+pub(crate) async fn reserve_attempts(
+    app: &App,
+    budgets: impl IntoIterator<Item = AttemptBudget>,
+) -> Result<(), Failure> {
     let budgets = budgets.into_iter().collect::<Vec<_>>();
     Ok(try_reserve(app, &budgets).await??)
 }
@@ -129,8 +137,11 @@ pub(crate) async fn reserve(app: &App, budgets: impl IntoIterator<Item = Budget>
 ///
 /// # Errors
 /// Only those of the store.
-pub(crate) async fn give_back(app: &App, budgets: impl IntoIterator<Item = Budget>) -> Result<(), Failure> {
-    let back = budgets.into_iter().map(|budget| budget.what).collect::<Vec<_>>();
+pub(crate) async fn return_attempts(
+    app: &App,
+    budgets: impl IntoIterator<Item = AttemptBudget>,
+) -> Result<(), Failure> {
+    let back = budgets.into_iter().map(|budget| budget.key).collect::<Vec<_>>();
     Ok(app.store.settle_attempts(&System::sign_in(), &[], &back).await?)
 }
 
@@ -138,27 +149,27 @@ pub(crate) async fn give_back(app: &App, budgets: impl IntoIterator<Item = Budge
 ///
 /// # Errors
 /// Only those of the store.
-pub(crate) async fn forget(app: &App, budget: Budget) -> Result<(), Failure> {
-    Ok(app.store.settle_attempts(&System::sign_in(), &[budget.what], &[]).await?)
+pub(crate) async fn forget_attempts(app: &App, budget: AttemptBudget) -> Result<(), Failure> {
+    Ok(app.store.settle_attempts(&System::sign_in(), &[budget.key], &[]).await?)
 }
 
 /// Whether something happens for the first time in a window: what is noted once in a while asks this.
 ///
 /// # Errors
 /// Only those of the store.
-pub(crate) async fn is_first(app: &App, what: &str, window: Span) -> Result<bool, Failure> {
-    Ok(try_reserve(app, &[Budget::new(what, 1, window)]).await?.is_ok())
+pub(crate) async fn is_first_in_window(app: &App, what: &str, window: Span) -> Result<bool, Failure> {
+    Ok(try_reserve(app, &[AttemptBudget::new(what, 1, window)]).await?.is_ok())
 }
 
 /// An attempt to sign in by a password, taken out of its budgets.
-pub(crate) struct Trial {
+pub(crate) struct ReservedAttempt {
     /// Of the user from this network, or in this browser; forgotten after a success.
-    own: Budget,
+    own: AttemptBudget,
     /// Of the user from everywhere, and of the network.
-    shared: Vec<Budget>,
+    shared: Vec<AttemptBudget>,
 }
 
-impl Trial {
+impl ReservedAttempt {
     /// Takes an attempt at signing in out of its budgets. A browser that the person was signed in with before has a
     /// budget of its own, so that strangers cannot keep the person out of it. `email` is as it was typed.
     ///
@@ -170,32 +181,36 @@ impl Trial {
         person: Option<PrincipalId>,
         origin: &Origin,
         browser: Option<&str>,
-    ) -> Result<Trial, Failure> {
-        let (limits, window) = limits(app);
-        let known = known_browsers::read(app, browser).filter(|known| person == Some(known.person));
+    ) -> Result<ReservedAttempt, Failure> {
+        let (limits, window) = attempt_limits(app);
+        let known =
+            known_browsers::read_browser_cookie(app, browser).filter(|known| person == Some(known.person));
         let trial = match known {
             Some(known) => {
                 let what = format!("sign-in in browser {}", known.name);
-                Trial { own: Budget::new(&what, limits.of_user(), window), shared: Vec::new() }
+                ReservedAttempt {
+                    own: AttemptBudget::new(&what, limits.of_user(), window),
+                    shared: Vec::new(),
+                }
             }
-            None => Trial::of_stranger(app, email, origin).await?,
+            None => ReservedAttempt::begin_anonymous(app, email, origin).await?,
         };
         let budgets = [trial.own].into_iter().chain(trial.shared.clone()).collect::<Vec<_>>();
         match try_reserve(app, &budgets).await? {
             Ok(()) => Ok(trial),
             Err(full) => {
                 let email = if full.at == NETWORK { "" } else { email };
-                note(app, "login.lock", &budgets[full.at], email, origin).await?;
+                audit_once(app, "login.lock", &budgets[full.at], email, origin).await?;
                 Err(full.into())
             }
         }
     }
 
-    async fn of_stranger(app: &App, email: &str, origin: &Origin) -> Result<Trial, Failure> {
-        let (limits, window) = limits(app);
+    async fn begin_anonymous(app: &App, email: &str, origin: &Origin) -> Result<ReservedAttempt, Failure> {
+        let (limits, window) = attempt_limits(app);
         let email = normal_email(email).unwrap_or_else(|| email.to_owned());
         let from = origin.remote_ip.map(network);
-        let everywhere = Budget::new(
+        let everywhere = AttemptBudget::new(
             &format!("sign-in everywhere {email}"),
             limits.of_user_everywhere(),
             Span(window.0.saturating_mul(4)),
@@ -203,41 +218,50 @@ impl Trial {
         let mut shared = vec![everywhere];
         let mut of_user = limits.of_user();
         if let Some(ip) = from {
-            let crowd = Budget::new(&format!("sign-in from {ip}"), limits.of_crowd(), window);
-            let attempts = app.store.load_attempts(&System::sign_in(), &[crowd.what], app.now()).await?;
+            let crowd = AttemptBudget::new(&format!("sign-in from {ip}"), limits.of_crowd(), window);
+            let attempts = app.store.load_attempts(&System::sign_in(), &[crowd.key], app.now()).await?;
             if attempts.iter().any(|attempts| attempts.locked(limits.of_network(), app.now()).is_some()) {
                 of_user = limits.of_user_in_a_crowd();
             }
             shared.push(crowd);
         }
         let from = from.map_or_else(String::new, |ip| ip.to_string());
-        Ok(Trial { own: Budget::new(&format!("sign-in from {from} {email}"), of_user, window), shared })
+        Ok(ReservedAttempt {
+            own: AttemptBudget::new(&format!("sign-in from {from} {email}"), of_user, window),
+            shared,
+        })
     }
 
     /// Settles an attempt that got in, or halfway in.
     pub(crate) async fn succeed(self, app: &App) -> Result<(), Failure> {
-        let back = self.shared.iter().map(|budget| budget.what).collect::<Vec<_>>();
-        Ok(app.store.settle_attempts(&System::sign_in(), &[self.own.what], &back).await?)
+        let back = self.shared.iter().map(|budget| budget.key).collect::<Vec<_>>();
+        Ok(app.store.settle_attempts(&System::sign_in(), &[self.own.key], &back).await?)
     }
 
     /// Notes the first failure of a window.
     pub(crate) async fn fail(self, app: &App, email: &str, origin: &Origin) -> Result<(), Failure> {
-        note(app, "login.fail", &self.own, email, origin).await
+        audit_once(app, "login.fail", &self.own, email, origin).await
     }
 }
 
 /// Notes something of a budget once in a window: a line for each try would let anybody fill the log. What was typed is
 /// noted only where it is the address of a user: people type their password there, too, and what stands in the log stays.
-async fn note(app: &App, action: &str, budget: &Budget, email: &str, origin: &Origin) -> Result<(), Failure> {
-    let what = budget.what.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    if !is_first(app, &format!("{action} {what}"), budget.window).await? {
+async fn audit_once(
+    app: &App,
+    action: &str,
+    budget: &AttemptBudget,
+    email: &str,
+    origin: &Origin,
+) -> Result<(), Failure> {
+    let what = budget.key.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    if !is_first_in_window(app, &format!("{action} {what}"), budget.window).await? {
         return Ok(());
     }
     let email = normal_email(email).unwrap_or_default();
     let known = app.store.find_person_by_email(&System::sign_in(), &email).await?;
     let target = if known.is_some() { email } else { String::new() };
     let by = Attribution::anonymous(origin.remote_ip);
-    audit::note(app, NewAuditEntry::new(by, action, target, json!({}), app.now())).await;
+    audit::record_audit_entry(app, NewAuditEntry::new(by, action, target, json!({}), app.now())).await;
     Ok(())
 }
 

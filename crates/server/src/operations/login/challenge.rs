@@ -5,8 +5,8 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::login::second_factor;
 use crate::operations::login::sign_in;
-use crate::operations::login::sign_in::Issued;
-use crate::operations::login::sign_in::New;
+use crate::operations::login::sign_in::IssuedToken;
+use crate::operations::login::sign_in::NewLogin;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::Refusal;
@@ -22,28 +22,28 @@ use store::System;
 const PURPOSE: &str = "challenge";
 
 /// How far somebody came.
-pub enum Entry {
+pub enum SignInOutcome {
     /// Signed in.
-    In(Box<Person>, Issued),
+    SignedIn(Box<Person>, IssuedToken),
     /// A second factor is missing.
-    Half(Half),
+    Challenge(LoginChallenge),
 }
 
-impl Entry {
+impl SignInOutcome {
     /// Who signed in, for those who have no second half.
     ///
     /// # Errors
     /// [`Refusal::SecondFactorNeeded`].
-    pub fn whole(self) -> Result<(Person, Issued), Refusal> {
+    pub fn into_complete(self) -> Result<(Person, IssuedToken), Refusal> {
         match self {
-            Entry::In(person, issued) => Ok((*person, issued)),
-            Entry::Half(_) => Err(Refusal::SecondFactorNeeded),
+            SignInOutcome::SignedIn(person, issued) => Ok((*person, issued)),
+            SignInOutcome::Challenge(_) => Err(Refusal::SecondFactorNeeded),
         }
     }
 }
 
 /// What the second half goes on from.
-pub struct Half {
+pub struct LoginChallenge {
     /// A secret that can be used once. By itself it opens nothing.
     pub challenge: String,
     /// When it is too late.
@@ -51,11 +51,11 @@ pub struct Half {
 }
 
 /// What was shown in the first half, and what was asked for.
-pub struct Shown<'a> {
+pub struct FirstFactor<'a> {
     /// Whether the session is to last.
     pub long: bool,
     /// Whether all other sessions of the person end.
-    pub alone: bool,
+    pub end_others: bool,
     /// The password, if it came with this request.
     pub password: Option<&'a str>,
     /// The hash of the password that was right: another one since then ends the sign-in.
@@ -67,16 +67,16 @@ pub struct Shown<'a> {
 }
 
 /// Who stands at the door.
-pub struct Visitor<'a> {
+pub struct SignInContext<'a> {
     /// From where.
     pub origin: Origin,
-    /// The token that came along: see [`sign_in::Attempt::presented`].
+    /// The token that came along: see [`sign_in::SignInRequest::presented`].
     pub presented: Option<&'a str>,
 }
 
-/// [`Shown`] as it is kept.
+/// [`FirstFactor`] as it is kept.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredFirstFactor {
     long: bool,
     alone: bool,
     password_hash: Option<String>,
@@ -87,21 +87,23 @@ struct Kept {
 ///
 /// # Errors
 /// [`Refusal::WrongCode`], [`Refusal::TooManyAttempts`].
-pub async fn go_on(
+pub async fn continue_sign_in(
     app: &App,
     person: Person,
-    mut shown: Shown<'_>,
+    mut shown: FirstFactor<'_>,
     code: Option<&str>,
-    visitor: Visitor<'_>,
-) -> Result<Entry, Failure> {
+    visitor: SignInContext<'_>,
+) -> Result<SignInOutcome, Failure> {
     let id = person.principal.id;
-    if second_factor::has(app, id).await? {
-        let Some(code) = code else { return Ok(Entry::Half(challenge(app, &person, &shown).await?)) };
-        second_factor::check(app, id, code).await?;
+    if second_factor::has_second_factor(app, id).await? {
+        let Some(code) = code else {
+            return Ok(SignInOutcome::Challenge(create_challenge(app, &person, &shown).await?));
+        };
+        second_factor::check_code(app, id, code).await?;
         shown.authenticated = None;
         shown.methods.extend([Method::OneTime, Method::MultiFactor]);
     }
-    enter(app, person, shown, visitor).await
+    open_session(app, person, shown, visitor).await
 }
 
 /// The second half: a code for the bearer of a challenge. A wrong one can be tried again, as often as the limit
@@ -110,42 +112,56 @@ pub async fn go_on(
 /// # Errors
 /// [`Failure::Unauthenticated`] for a challenge that is unknown, used or too old; [`Refusal::WrongCode`];
 /// [`Refusal::TooManyAttempts`].
-pub async fn answer(app: &App, challenge: &str, code: &str, visitor: Visitor<'_>) -> Result<Entry, Failure> {
-    let (system, hash) = (System::sign_in(), hash(challenge));
+pub async fn answer_challenge(
+    app: &App,
+    challenge: &str,
+    code: &str,
+    visitor: SignInContext<'_>,
+) -> Result<SignInOutcome, Failure> {
+    let (system, hash) = (System::sign_in(), hash_challenge(challenge));
     let (id, data) = app.store.load_challenge(&system, PURPOSE, &hash, app.now()).await?;
-    let kept: Kept = serde_json::from_str(&data).map_err(Failure::internal)?;
+    let kept: StoredFirstFactor = serde_json::from_str(&data).map_err(Failure::internal)?;
     let person = app.store.load_person(&system.grant_person(id)).await?;
     if person.principal.state != PrincipalState::Active {
         return Err(Failure::Unauthenticated);
     }
     // Not where the factor was taken away meanwhile: there is nothing that a code could be of.
-    second_factor::check(app, id, code).await?;
+    second_factor::check_code(app, id, code).await?;
     app.store.end_challenge(&system, PURPOSE, &hash).await?;
     let mut methods = kept.methods.iter().filter_map(|name| Method::parse(name)).collect::<Vec<_>>();
     methods.extend([Method::OneTime, Method::MultiFactor]);
-    let (long, alone, password_hash) = (kept.long, kept.alone, kept.password_hash);
+    let (long, end_others, password_hash) = (kept.long, kept.alone, kept.password_hash);
     // Whoever knows a code of it is there now.
-    let shown = Shown { long, alone, password: None, password_hash, methods, authenticated: None };
-    enter(app, person, shown, visitor).await
+    let shown = FirstFactor { long, end_others, password: None, password_hash, methods, authenticated: None };
+    open_session(app, person, shown, visitor).await
 }
 
-async fn challenge(app: &App, person: &Person, shown: &Shown<'_>) -> Result<Half, Failure> {
+async fn create_challenge(
+    app: &App,
+    person: &Person,
+    shown: &FirstFactor<'_>,
+) -> Result<LoginChallenge, Failure> {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>());
     let expires = app.now() + CHALLENGE;
-    let kept = Kept {
+    let kept = StoredFirstFactor {
         long: shown.long,
-        alone: shown.alone,
+        alone: shown.end_others,
         password_hash: shown.password_hash.clone(),
         methods: shown.methods.iter().map(|method| method.name().to_owned()).collect(),
     };
     let data = serde_json::to_string(&kept).map_err(Failure::internal)?;
     let (system, id) = (System::sign_in(), person.principal.id);
-    app.store.create_challenge(&system, id, PURPOSE, &hash(&challenge), &data, expires).await?;
-    Ok(Half { challenge, expires })
+    app.store.create_challenge(&system, id, PURPOSE, &hash_challenge(&challenge), &data, expires).await?;
+    Ok(LoginChallenge { challenge, expires })
 }
 
-async fn enter(app: &App, person: Person, shown: Shown<'_>, visitor: Visitor<'_>) -> Result<Entry, Failure> {
-    let new = New {
+async fn open_session(
+    app: &App,
+    person: Person,
+    shown: FirstFactor<'_>,
+    visitor: SignInContext<'_>,
+) -> Result<SignInOutcome, Failure> {
+    let new = NewLogin {
         person: &person,
         long: shown.long,
         password: shown.password,
@@ -153,17 +169,17 @@ async fn enter(app: &App, person: Person, shown: Shown<'_>, visitor: Visitor<'_>
         methods: shown.methods,
         authenticated: shown.authenticated,
         origin: visitor.origin,
-        alone: shown.alone,
+        end_others: shown.end_others,
         by: None,
         scopes: None,
     };
-    let issued = sign_in::open(app, new).await?;
+    let issued = sign_in::open_session(app, new).await?;
     if let Some(presented) = visitor.presented {
-        sign_in::end_presented(app, presented, &issued).await?;
+        sign_in::end_presented_session(app, presented, &issued).await?;
     }
-    Ok(Entry::In(Box::new(person), issued))
+    Ok(SignInOutcome::SignedIn(Box::new(person), issued))
 }
 
-fn hash(challenge: &str) -> SecretHash {
+fn hash_challenge(challenge: &str) -> SecretHash {
     SecretHash(Sha256::digest(challenge.as_bytes()).into())
 }

@@ -3,11 +3,11 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::access::own_keys::interactive;
-use crate::operations::access::own_keys::prepare;
+use crate::operations::access::own_keys::authorize_interactive;
+use crate::operations::access::own_keys::build_key;
 use crate::operations::directory::organizations;
 use crate::operations::login::attempt_budgets;
-use crate::operations::login::attempt_budgets::Budget;
+use crate::operations::login::attempt_budgets::AttemptBudget;
 use crate::operations::login::second_factor::demand_fresh;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -31,7 +31,7 @@ const TRIES: u32 = 8;
 const CODES: u32 = 5;
 
 /// What a program is told when it begins.
-pub struct Begun {
+pub struct DeviceCodes {
     /// Its own code, which is as good as a key once somebody let it in.
     pub device_code: String,
     /// The code that it shows.
@@ -43,9 +43,9 @@ pub struct Begun {
 }
 
 /// What a program is told when it asks.
-pub enum Asked {
+pub enum DeviceLoginReply {
     /// Not yet, or not any more.
-    Told(Answer),
+    Status(Answer),
     /// Its key.
     Key(Secret),
 }
@@ -54,11 +54,11 @@ pub enum Asked {
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for its id; [`Refusal::TooManyAttempts`] from one address.
-pub async fn begin(app: &App, client: &str, origin: Origin) -> Result<Begun, Failure> {
+pub async fn begin_device_login(app: &App, client: &str, origin: Origin) -> Result<DeviceCodes, Failure> {
     if !(1..=100).contains(&client.len()) || !client.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Refusal::invalid("client_id", "1 to 100 plain characters").into());
     }
-    attempt_budgets::reserve(app, Budget::of_network(app, BEGUN, &origin)).await?;
+    attempt_budgets::reserve_attempts(app, AttemptBudget::per_network(app, BEGUN, &origin)).await?;
     let expires = Span::from(app.settings.device_login_expires);
     for _ in 0..TRIES {
         let now = app.now();
@@ -74,12 +74,16 @@ pub async fn begin(app: &App, client: &str, origin: Origin) -> Result<Begun, Fai
             state: State::Pending,
         };
         let system = System::sign_in();
-        match app.store.create_device_login(&system, &new, &hash(&device_code), &hash(&user_code)).await {
+        match app
+            .store
+            .create_device_login(&system, &new, &hash_code(&device_code), &hash_code(&user_code))
+            .await
+        {
             Err(Error::Stale) => {}
             outcome => {
                 outcome?;
                 let user_code = device_login::shown(&user_code);
-                return Ok(Begun { device_code, user_code, expires, interval: INTERVAL });
+                return Ok(DeviceCodes { device_code, user_code, expires, interval: INTERVAL });
             }
         }
     }
@@ -90,24 +94,30 @@ pub async fn begin(app: &App, client: &str, origin: Origin) -> Result<Begun, Fai
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<Asked>, Failure> {
-    let (system, code, now) = (System::sign_in(), hash(device_code), app.now());
+pub async fn poll_device_login(
+    app: &App,
+    client: &str,
+    device_code: &str,
+) -> Result<Option<DeviceLoginReply>, Failure> {
+    let (system, code, now) = (System::sign_in(), hash_code(device_code), app.now());
     let found = app.store.load_device_login(&system, &code).await?;
     let Some((login, approval)) = found.filter(|(login, _)| login.client == client) else { return Ok(None) };
     let answer = login.answer(now);
     let interval = match answer {
         Answer::Pending => login.interval,
         // Nothing is written for a program that asks without end.
-        Answer::SlowDown(interval) if interval == login.interval => return Ok(Some(Asked::Told(answer))),
+        Answer::SlowDown(interval) if interval == login.interval => {
+            return Ok(Some(DeviceLoginReply::Status(answer)));
+        }
         Answer::SlowDown(interval) => interval,
-        Answer::Denied | Answer::Expired => return Ok(Some(Asked::Told(answer))),
+        Answer::Denied | Answer::Expired => return Ok(Some(DeviceLoginReply::Status(answer))),
         Answer::Ready => {
             let approval = approval.ok_or_else(|| Failure::internal("a program that nobody let in"))?;
             let place = login.origin.remote_ip.map_or_else(String::new, |ip| format!(" at {ip}"));
-            let name = format!("{}{place}", program(&login));
+            let name = format!("{}{place}", program_name(&login));
             let until = now + Span::from(app.settings.device_key_expires);
             let organization = Some(approval.organization);
-            let (token, secret) = prepare(app, approval.principal, organization, &name, None, Some(until));
+            let (token, secret) = build_key(app, approval.principal, organization, &name, None, Some(until));
             let by = Attribution {
                 principal: Some(approval.principal),
                 ..Attribution::anonymous(login.origin.remote_ip)
@@ -115,25 +125,29 @@ pub async fn ask(app: &App, client: &str, device_code: &str) -> Result<Option<As
             let system = system.attribute_to(by);
             return match app.store.redeem_device_login(&system, &code, &token, &secret.hash(), now).await {
                 Ok(()) => {
-                    attempt_budgets::give_back(app, Budget::of_network(app, BEGUN, &login.origin)).await?;
-                    Ok(Some(Asked::Key(secret)))
+                    attempt_budgets::return_attempts(
+                        app,
+                        AttemptBudget::per_network(app, BEGUN, &login.origin),
+                    )
+                    .await?;
+                    Ok(Some(DeviceLoginReply::Key(secret)))
                 }
                 // Used by another question, or who let it in has gone.
-                Err(Error::Unauthenticated) => Ok(Some(Asked::Told(Answer::Denied))),
+                Err(Error::Unauthenticated) => Ok(Some(DeviceLoginReply::Status(Answer::Denied))),
                 Err(error) => Err(error.into()),
             };
         }
     };
     match app.store.record_device_login_poll(&system, &code, login.polled, interval, now).await {
-        Ok(()) => Ok(Some(Asked::Told(answer))),
+        Ok(()) => Ok(Some(DeviceLoginReply::Status(answer))),
         // It asks several times at once.
-        Err(Error::Stale) => Ok(Some(Asked::Told(Answer::SlowDown(interval)))),
+        Err(Error::Stale) => Ok(Some(DeviceLoginReply::Status(Answer::SlowDown(interval)))),
         Err(error) => Err(error.into()),
     }
 }
 
 /// What a program calls itself, as people are shown it.
-pub fn program(login: &DeviceLogin) -> String {
+pub fn program_name(login: &DeviceLogin) -> String {
     let agent = login.origin.agent.split_whitespace().next().unwrap_or_default();
     if agent.is_empty() { "a program without a name".to_owned() } else { agent.chars().take(60).collect() }
 }
@@ -144,73 +158,89 @@ pub fn program(login: &DeviceLogin) -> String {
 /// [`Refusal::NotFound`] when it is unknown, answered or expired; [`Refusal::TooManyAttempts`];
 /// [`Refusal::OutOfScope`] for who has not signed in itself; [`Refusal::StaleAuthentication`] for who did so too long
 /// ago: they could not let it in.
-pub async fn waiting(app: &App, caller: &Caller, typed: &str) -> Result<DeviceLogin, Failure> {
+pub async fn find_pending_device_login(
+    app: &App,
+    caller: &Caller,
+    typed: &str,
+) -> Result<DeviceLogin, Failure> {
     demand_fresh(app, caller)?;
-    let (own, code, codes_tried) = tried(app, caller, typed).await?;
-    found(app, codes_tried, app.store.find_pending_device_login(&own, &code, app.now()).await).await
+    let (own, code, codes_tried) = reserve_code_attempt(app, caller, typed).await?;
+    settle_code_attempt(app, codes_tried, app.store.find_pending_device_login(&own, &code, app.now()).await)
+        .await
 }
 
 /// The organizations that a person may let programs into, the oldest first.
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn choices(app: &App, caller: &Caller) -> Result<Vec<(OrganizationId, String)>, Failure> {
+pub async fn list_approvable_organizations(
+    app: &App,
+    caller: &Caller,
+) -> Result<Vec<(OrganizationId, String)>, Failure> {
     let account = caller.authorize_in_account::<UseSessions>().is_ok();
     let may = |role: Option<Role>| {
         account || role.is_some_and(|role| role.permissions().has(Permission::ManageOwnKeys))
     };
-    let all = organizations::list(app, caller).await?.into_iter();
+    let all = organizations::list_visible_organizations(app, caller).await?.into_iter();
     Ok(all.filter(|(_, role)| may(*role)).map(|(one, _)| (one.id, one.name)).collect())
 }
 
 /// Lets the program that waits with a code act as the caller, in the organization that the caller acts in.
 ///
 /// # Errors
-/// As [`waiting`], and [`Refusal::Forbidden`] for a role that has no keys.
-pub async fn let_in(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
-    let (own, code, codes_tried) = tried(app, caller, typed).await?;
+/// As [`find_pending_device_login`], and [`Refusal::Forbidden`] for a role that has no keys.
+pub async fn approve_device_login(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
+    let (own, code, codes_tried) = reserve_code_attempt(app, caller, typed).await?;
     let granted = caller.authorize::<ManageOwnKeys>()?;
     demand_fresh(app, caller)?;
     let Authentication::Login(session) = caller.authentication() else {
         return Err(Failure::Unauthenticated);
     };
-    found(app, codes_tried, app.store.approve_device_login(&granted, &own, session, &code, app.now()).await)
-        .await
+    settle_code_attempt(
+        app,
+        codes_tried,
+        app.store.approve_device_login(&granted, &own, session, &code, app.now()).await,
+    )
+    .await
 }
 
 /// Does not let it in.
 ///
 /// # Errors
-/// As [`waiting`].
-pub async fn keep_out(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
-    let (own, code, codes_tried) = tried(app, caller, typed).await?;
-    found(app, codes_tried, app.store.deny_device_login(&own, &code, app.now()).await).await
+/// As [`find_pending_device_login`].
+pub async fn deny_device_login(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
+    let (own, code, codes_tried) = reserve_code_attempt(app, caller, typed).await?;
+    settle_code_attempt(app, codes_tried, app.store.deny_device_login(&own, &code, app.now()).await).await
 }
 
 /// Takes an attempt at a code out of the caller's budget. Gives what finds the program, and the budget for
-/// [`found`]. A session that may do less than its owner lets in no program, which could do more.
-async fn tried(
+/// [`settle_code_attempt`]. A session that may do less than its owner lets in no program, which could do more.
+async fn reserve_code_attempt(
     app: &App,
     caller: &Caller,
     typed: &str,
-) -> Result<(GrantedPerson, SecretHash, Budget), Failure> {
-    let own = interactive(app, caller, "write:user").await?;
+) -> Result<(GrantedPerson, SecretHash, AttemptBudget), Failure> {
+    let own = authorize_interactive(app, caller, "write:user").await?;
     if caller.scopes().is_some() {
         return Err(Refusal::OutOfScope("a session that may whatever its owner may").into());
     }
-    let codes_tried = Budget::of_person(app, "device login by", own.person()).times(CODES);
-    attempt_budgets::reserve(app, [codes_tried]).await?;
+    let codes_tried = AttemptBudget::per_person(app, "device login by", own.person()).scale(CODES);
+    attempt_budgets::reserve_attempts(app, [codes_tried]).await?;
     let code = device_login::typed_code(typed).ok_or(Refusal::NotFound(Thing::Program))?;
-    Ok((own, hash(&code), codes_tried))
+    Ok((own, hash_code(&code), codes_tried))
 }
 
 /// Gives the attempt back where the code was a program's.
-async fn found<T>(app: &App, codes_tried: Budget, outcome: store::Result<T>) -> Result<T, Failure> {
+async fn settle_code_attempt<T>(
+    app: &App,
+    codes_tried: AttemptBudget,
+    outcome: store::Result<T>,
+) -> Result<T, Failure> {
     let found = outcome?;
-    attempt_budgets::give_back(app, [codes_tried]).await?;
+    attempt_budgets::return_attempts(app, [codes_tried]).await?;
     Ok(found)
 }
 
-fn hash(text: &str) -> SecretHash {
+fn hash_code(text: &str) -> SecretHash {
     SecretHash(Sha256::digest(text.as_bytes()).into())
 }

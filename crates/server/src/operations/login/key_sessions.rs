@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::rates::{Key, LOGINS_OF_KEYS};
-use crate::operations::login::sign_in::Issued;
+use crate::operations::login::sign_in::IssuedToken;
 use crate::operations::login::sign_in::lifetime;
 use crate::operations::login::tokens;
 use crate::operations::login::tokens::Claims;
@@ -21,7 +21,12 @@ const PURPOSE: &str = "login sessions of keys";
 
 /// The secret of a session that a key opens. It follows from what the store knows of the session, so that another token of
 /// the session can be made: the store itself has its hash only.
-pub(crate) fn secret(app: &App, key: CredentialId, scopes: Option<Scopes>, expires: Micros) -> [u8; 32] {
+pub(crate) fn derive_secret(
+    app: &App,
+    key: CredentialId,
+    scopes: Option<Scopes>,
+    expires: Micros,
+) -> [u8; 32] {
     let scopes = scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "));
     Sha256::new()
         .chain_update(app.keys.derived(PURPOSE))
@@ -35,14 +40,14 @@ pub(crate) fn secret(app: &App, key: CredentialId, scopes: Option<Scopes>, expir
 
 /// A token of the session that a key has opened before with these scopes, if it is good for at least half of the time that
 /// a new one would be.
-pub(crate) async fn reuse(
+pub(crate) async fn reuse_session(
     app: &App,
     caller: &Caller,
     own: &GrantedPerson,
     key: CredentialId,
     scopes: Option<Scopes>,
     long: bool,
-) -> Result<Option<Issued>, Failure> {
+) -> Result<Option<IssuedToken>, Failure> {
     let (now, life) = (app.now(), lifetime(app, long));
     let longest = caller.expires().map_or(now + life, |until| until.min(now + life));
     let enough = longest.min(now + Span(life.0 / 2));
@@ -54,12 +59,13 @@ pub(crate) async fn reuse(
     };
     for login in app.store.list_logins(own, now).await?.into_iter().filter(fits) {
         let until = longest.min(login.expires);
-        let mut claims = Claims::new(login.owner.0, now, until, secret(app, key, scopes, login.expires));
+        let mut claims =
+            Claims::new(login.owner.0, now, until, derive_secret(app, key, scopes, login.expires));
         // One that an earlier version opened has another secret.
         if app.store.is_login_secret(&System::sign_in(), login.id, &claims.hash()).await? {
             claims.of_session(&login);
             let token = tokens::sign(app, Use::Session, &claims).await?;
-            return Ok(Some(Issued { token, expires: claims.expires() }));
+            return Ok(Some(IssuedToken { token, expires: claims.expires() }));
         }
     }
     Ok(None)
@@ -69,7 +75,7 @@ pub(crate) async fn reuse(
 ///
 /// # Errors
 /// [`RequestFailure::TooManyRequests`] beyond [`LOGINS_OF_KEYS`].
-pub(crate) fn count(app: &App, principal: PrincipalId) -> Result<(), Failure> {
+pub(crate) fn count_session(app: &App, principal: PrincipalId) -> Result<(), Failure> {
     match app.front.rates.spend(Key::Logins(principal.0), LOGINS_OF_KEYS, app.now()).wait {
         Some(seconds) => Err(RequestFailure::TooManyRequests { seconds }.into()),
         None => Ok(()),

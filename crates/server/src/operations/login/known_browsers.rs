@@ -14,7 +14,7 @@ use sha2::Sha256;
 pub const KEPT: Span = Span::minutes(365 * 24 * 60);
 
 /// A browser that is known.
-pub(crate) struct Known {
+pub(crate) struct KnownBrowser {
     /// Whose it is.
     pub person: PrincipalId,
     /// What tells it from the person's other browsers.
@@ -22,25 +22,25 @@ pub(crate) struct Known {
 }
 
 /// What a browser keeps after somebody signed in: `PERSON.NAME.SECOND.CODE`.
-pub fn made_known(app: &App, person: PrincipalId) -> String {
+pub fn create_browser_cookie(app: &App, person: PrincipalId) -> String {
     let name = BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<16>());
     let text = format!("{}.{name}.{}", person.0.simple(), app.now().0 / 1_000_000);
-    let code = code(app, &text).map(|mac| BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
+    let code = cookie_mac(app, &text).map(|mac| BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
     format!("{text}.{}", code.unwrap_or_default())
 }
 
 /// The browser that kept something, if it was made here and is not too old.
-pub(crate) fn read(app: &App, kept: Option<&str>) -> Option<Known> {
+pub(crate) fn read_browser_cookie(app: &App, kept: Option<&str>) -> Option<KnownBrowser> {
     let (text, given) = kept?.rsplit_once('.')?;
-    code(app, text)?.verify_slice(&BASE64_URL_SAFE_NO_PAD.decode(given).ok()?).ok()?;
+    cookie_mac(app, text)?.verify_slice(&BASE64_URL_SAFE_NO_PAD.decode(given).ok()?).ok()?;
     let mut parts = text.split('.');
     let (person, name, second) = (parts.next()?, parts.next()?, parts.next()?.parse::<i64>().ok()?);
     let until = Micros(second.checked_mul(1_000_000)?) + KEPT;
-    let known = Known { person: PrincipalId(parse_uuid(person)?), name: name.to_owned() };
+    let known = KnownBrowser { person: PrincipalId(parse_uuid(person)?), name: name.to_owned() };
     (app.now() < until).then_some(known)
 }
 
-fn code(app: &App, text: &str) -> Option<Hmac<Sha256>> {
+fn cookie_mac(app: &App, text: &str) -> Option<Hmac<Sha256>> {
     let key = app.keys.derived("known browsers");
     Some(Hmac::<Sha256>::new_from_slice(&key).ok()?.chain_update(text))
 }

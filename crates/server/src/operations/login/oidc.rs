@@ -9,11 +9,11 @@ use crate::failure::Failure;
 use crate::operations::audit;
 use crate::operations::audit::NewAuditEntry;
 use crate::operations::login::attempt_budgets;
-use crate::operations::login::attempt_budgets::Budget;
+use crate::operations::login::attempt_budgets::AttemptBudget;
 use crate::operations::login::challenge;
-use crate::operations::login::challenge::Entry;
-use crate::operations::login::challenge::Shown;
-use crate::operations::login::challenge::Visitor;
+use crate::operations::login::challenge::FirstFactor;
+use crate::operations::login::challenge::SignInContext;
+use crate::operations::login::challenge::SignInOutcome;
 use crate::operations::login::policies;
 use crate::operations::login::sign_in::TRIES;
 use crate::services::issuer::Issuer;
@@ -42,31 +42,31 @@ const MAX_NEXT: usize = 1_500;
 
 /// Why somebody did not get in.
 #[derive(Debug, thiserror::Error)]
-pub enum Turned {
+pub enum OidcError {
     /// There is no issuer.
     #[error("no issuer is set")]
-    Nobody,
+    NoIssuer,
     /// The issuer does not answer, or what it says cannot be used.
     #[error("{0}")]
-    Down(Trouble),
+    IssuerUnavailable(Trouble),
     /// The issuer let them not in, or they did not want to.
     #[error("the issuer let nobody in: {0:?}")]
     Denied(String),
     /// This browser was not sent away, or too long ago, or it came back before.
     #[error("the state is unknown, used or too old")]
-    Late,
+    Expired,
     /// The browser was sent away with another state: by another tab, or it is another browser that was sent.
     #[error("the state is another browser's")]
-    Elsewhere,
+    OtherBrowser,
     /// What the issuer said is not good.
     #[error("{0}")]
     Untrusted(Trouble),
     /// They were to show again who they are, and did not.
     #[error("the issuer asked for nothing again")]
-    Stale,
+    NotFresh,
     /// They are known, and may not come in.
     #[error("{subject:?} may not come in: {why:?}")]
-    Stranger {
+    NotAdmitted {
         /// What the issuer calls them.
         subject: String,
         /// Why.
@@ -77,23 +77,23 @@ pub enum Turned {
     Failed(#[from] Failure),
 }
 
-impl From<Trouble> for Turned {
-    fn from(trouble: Trouble) -> Turned {
+impl From<Trouble> for OidcError {
+    fn from(trouble: Trouble) -> OidcError {
         match trouble {
-            Trouble::Down(_) => Turned::Down(trouble),
-            Trouble::Refused(_) | Trouble::Untrusted(_) => Turned::Untrusted(trouble),
+            Trouble::Down(_) => OidcError::IssuerUnavailable(trouble),
+            Trouble::Refused(_) | Trouble::Untrusted(_) => OidcError::Untrusted(trouble),
         }
     }
 }
 
-impl From<Error> for Turned {
-    fn from(error: Error) -> Turned {
-        Turned::Failed(error.into())
+impl From<Error> for OidcError {
+    fn from(error: Error) -> OidcError {
+        OidcError::Failed(error.into())
     }
 }
 
 /// What somebody wants.
-pub struct Wish<'a> {
+pub struct OidcRequest<'a> {
     /// Where they go on to; a path of this server.
     pub next: &'a str,
     /// Whether they have to show the issuer again who they are.
@@ -101,19 +101,19 @@ pub struct Wish<'a> {
 }
 
 /// Somebody is sent away.
-pub struct Sent {
+pub struct OidcRedirect {
     /// Where to.
     pub url: String,
     /// What their browser keeps meanwhile, sealed.
-    pub kept: String,
+    pub cookie: String,
 }
 
 /// Somebody comes back.
-pub struct Returned<'a> {
+pub struct OidcCallback<'a> {
     /// Which journey.
     pub state: Option<&'a str>,
     /// What their browser kept.
-    pub kept: Option<&'a str>,
+    pub cookie: Option<&'a str>,
     /// What tells who they are.
     pub code: Option<&'a str>,
     /// Why there is no code.
@@ -124,7 +124,7 @@ pub struct Returned<'a> {
 
 /// What a browser keeps of a journey.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct OidcState {
     state: String,
     nonce: String,
     verifier: String,
@@ -136,9 +136,9 @@ struct Kept {
 /// Sends somebody to the issuer.
 ///
 /// # Errors
-/// [`Turned`].
-pub async fn begin(app: &App, wish: Wish<'_>) -> Result<Sent, Turned> {
-    let issuer = app.issuer.as_ref().ok_or(Turned::Nobody)?;
+/// [`OidcError`].
+pub async fn begin_oidc(app: &App, wish: OidcRequest<'_>) -> Result<OidcRedirect, OidcError> {
+    let issuer = app.issuer.as_ref().ok_or(OidcError::NoIssuer)?;
     let [state, nonce, verifier] =
         [(), (), ()].map(|()| BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>()));
     let now = app.now();
@@ -146,91 +146,93 @@ pub async fn begin(app: &App, wish: Wish<'_>) -> Result<Sent, Turned> {
     let journey = Journey { back: &back, state: &state, nonce: &nonce, verifier: &verifier };
     let url = issuer.door(now, &journey, wish.again.then_some(app.settings.fresh_auth)).await?;
     let next = if wish.next.len() <= MAX_NEXT { wish.next.to_owned() } else { String::new() };
-    let kept = Kept { state, nonce, verifier, next, again: wish.again, until_us: (now + JOURNEY).0 };
+    let kept = OidcState { state, nonce, verifier, next, again: wish.again, until_us: (now + JOURNEY).0 };
     let text = serde_json::to_string(&kept).map_err(Failure::internal)?;
     let sealed = app.keys.seal(PURPOSE, &text, app.random_bytes::<NONCE>())?;
-    Ok(Sent { url, kept: BASE64_URL_SAFE_NO_PAD.encode(sealed) })
+    Ok(OidcRedirect { url, cookie: BASE64_URL_SAFE_NO_PAD.encode(sealed) })
 }
 
 /// Lets somebody in who comes back, as far as the issuer's word goes: a second factor may be missing. Says where they
 /// go on to.
 ///
 /// # Errors
-/// [`Turned`].
-pub async fn finish(
+/// [`OidcError`].
+pub async fn finish_oidc(
     app: &App,
-    returned: Returned<'_>,
-    visitor: Visitor<'_>,
-) -> Result<(Entry, String), Turned> {
-    let issuer = app.issuer.as_ref().ok_or(Turned::Nobody)?;
-    let kept = arrived(app, returned.state, returned.kept)?;
+    returned: OidcCallback<'_>,
+    visitor: SignInContext<'_>,
+) -> Result<(SignInOutcome, String), OidcError> {
+    let issuer = app.issuer.as_ref().ok_or(OidcError::NoIssuer)?;
+    let kept = read_state(app, returned.state, returned.cookie)?;
     issuer.answered(app.now(), returned.issuer).await?;
     if let Some(error) = returned.error {
-        return Err(denied(error));
+        return Err(denial(error));
     }
-    let code = returned.code.ok_or_else(|| Turned::Denied("there is no code".to_owned()))?;
+    let code = returned.code.ok_or_else(|| OidcError::Denied("there is no code".to_owned()))?;
     let back = format!("{}{CALLBACK}", app.base_url);
     let journey = Journey { back: &back, state: &kept.state, nonce: &kept.nonce, verifier: &kept.verifier };
     // The issuer is asked for strangers as often as it may refuse them.
-    let network = Budget::of_network(app, "issuer asked", &visitor.origin).map(|budget| budget.times(10));
-    attempt_budgets::reserve(app, network).await?;
+    let network =
+        AttemptBudget::per_network(app, "issuer asked", &visitor.origin).map(|budget| budget.scale(10));
+    attempt_budgets::reserve_attempts(app, network).await?;
     let claimed = issuer.redeem(app.now(), code, &journey).await?;
-    attempt_budgets::give_back(app, network).await?;
+    attempt_budgets::return_attempts(app, network).await?;
     let now = app.now();
-    let (system, used) = (System::sign_in(), hash(&kept.state));
+    let (system, used) = (System::sign_in(), hash_state(&kept.state));
     match app.store.use_once(&system, PURPOSE, &used, Micros(kept.until_us)).await {
-        Err(Error::Stale) => return Err(Turned::Late),
+        Err(Error::Stale) => return Err(OidcError::Expired),
         outcome => outcome?,
     }
     let authenticated = claimed.authenticated.map(|at| at.min(now));
     if kept.again && authenticated.is_none_or(|at| now >= at + Span::from(app.settings.fresh_auth)) {
-        return Err(Turned::Stale);
+        return Err(OidcError::NotFresh);
     }
     let by = Attribution::anonymous(visitor.origin.remote_ip);
-    let person = match recognized(app, issuer, &claimed, by).await {
-        Err(Turned::Stranger { subject, why }) => {
-            note_refused(app, issuer, &subject, why, by).await?;
-            return Err(Turned::Stranger { subject, why });
+    let person = match find_or_create_person(app, issuer, &claimed, by).await {
+        Err(OidcError::NotAdmitted { subject, why }) => {
+            audit_refusal(app, issuer, &subject, why, by).await?;
+            return Err(OidcError::NotAdmitted { subject, why });
         }
         outcome => outcome?,
     };
-    join(app, person.principal.id, &claimed, by).await?;
+    apply_groups(app, person.principal.id, &claimed, by).await?;
     let mut methods = vec![Method::Federated];
     methods.extend(claimed.multi_factor.then_some(Method::MultiFactor));
     let (password, password_hash) = (None, None);
-    let shown = Shown { long: false, alone: false, password, password_hash, methods, authenticated };
-    let entry = challenge::go_on(app, person, shown, None, visitor).await?;
+    let shown =
+        FirstFactor { long: false, end_others: false, password, password_hash, methods, authenticated };
+    let entry = challenge::continue_sign_in(app, person, shown, None, visitor).await?;
     Ok((entry, kept.next))
 }
 
 /// Reads what the browser kept of the journey that it comes back from.
-fn arrived(app: &App, state: Option<&str>, kept: Option<&str>) -> Result<Kept, Turned> {
-    let (state, kept) = (state.ok_or(Turned::Late)?, kept.ok_or(Turned::Late)?);
-    let sealed = BASE64_URL_SAFE_NO_PAD.decode(kept).map_err(|_| Turned::Elsewhere)?;
-    let text = app.keys.unseal(PURPOSE, &sealed).map_err(|_| Turned::Elsewhere)?;
-    let kept: Kept = serde_json::from_str(&text).map_err(|_| Turned::Elsewhere)?;
+fn read_state(app: &App, state: Option<&str>, kept: Option<&str>) -> Result<OidcState, OidcError> {
+    let (state, kept) = (state.ok_or(OidcError::Expired)?, kept.ok_or(OidcError::Expired)?);
+    let sealed = BASE64_URL_SAFE_NO_PAD.decode(kept).map_err(|_| OidcError::OtherBrowser)?;
+    let text = app.keys.unseal(PURPOSE, &sealed).map_err(|_| OidcError::OtherBrowser)?;
+    let kept: OidcState = serde_json::from_str(&text).map_err(|_| OidcError::OtherBrowser)?;
     if kept.state != state {
-        return Err(Turned::Elsewhere);
+        return Err(OidcError::OtherBrowser);
     }
-    if app.now() >= Micros(kept.until_us) { Err(Turned::Late) } else { Ok(kept) }
+    if app.now() >= Micros(kept.until_us) { Err(OidcError::Expired) } else { Ok(kept) }
 }
 
 /// The words of RFC 6749, section 4.1.2.1, and of OpenID Connect.
-fn denied(error: &str) -> Turned {
+fn denial(error: &str) -> OidcError {
     let error = error.chars().filter(char::is_ascii_graphic).take(64).collect::<String>();
     match error.as_str() {
-        "temporarily_unavailable" | "server_error" => Turned::Down(Trouble::Refused(error)),
-        _ => Turned::Denied(error),
+        "temporarily_unavailable" | "server_error" => OidcError::IssuerUnavailable(Trouble::Refused(error)),
+        _ => OidcError::Denied(error),
     }
 }
 
 /// Who somebody is here, from now on.
-async fn recognized(
+async fn find_or_create_person(
     app: &App,
     issuer: &Issuer,
     claimed: &Claimed,
     by: Attribution,
-) -> Result<Person, Turned> {
+) -> Result<Person, OidcError> {
     let system = System::sign_in().attribute_to(by);
     let identity = Identity { issuer: issuer.name(), subject: &claimed.subject };
     for _ in 0..TRIES {
@@ -257,8 +259,8 @@ async fn recognized(
         };
         let may_create = app.settings.oidc_create_users
             || invited
-            || wanted_in_account(app, claimed).is_some()
-            || !wanted(app, claimed).await?.is_empty();
+            || group_account_role(app, claimed).is_some()
+            || !list_group_memberships(app, claimed).await?.is_empty();
         let state = known.as_ref().map(|person| person.principal.state);
         let outcome = match (admit(state, claimed.verified, owner, may_create), known, namesake) {
             (Admission::Enter, Some(person), _) => {
@@ -269,11 +271,11 @@ async fn recognized(
                 app.store.link_identity(&system, &person, identity, now).await
             }
             (Admission::Create, ..) => {
-                let new = newcomer(app, claimed, now);
+                let new = new_person(app, claimed, now);
                 app.store.create_person_with_identity(&system, &new, identity).await.map(drop)
             }
             (Admission::Refuse(why), ..) => {
-                return Err(Turned::Stranger { subject: claimed.subject.clone(), why });
+                return Err(OidcError::NotAdmitted { subject: claimed.subject.clone(), why });
             }
             // As what is not there; the rule never says so.
             (Admission::Enter | Admission::Link, ..) => return Err(Failure::Unauthenticated.into()),
@@ -288,22 +290,26 @@ async fn recognized(
 }
 
 /// Notes that somebody whom the issuer knows did not come in: the first time in a while, as with passwords.
-async fn note_refused(
+async fn audit_refusal(
     app: &App,
     issuer: &Issuer,
     subject: &str,
     why: Stranger,
     by: Attribution,
-) -> Result<(), Turned> {
+) -> Result<(), OidcError> {
     let window = Span::from(app.settings.sign_in_window);
-    if attempt_budgets::is_first(app, &format!("oidc {why:?} {subject}"), window).await? {
+    if attempt_budgets::is_first_in_window(app, &format!("oidc {why:?} {subject}"), window).await? {
         let details = json!({ "issuer": issuer.name(), "subject": subject, "why": why.name() });
-        audit::note(app, NewAuditEntry::new(by, "login.fail", String::new(), details, app.now())).await;
+        audit::record_audit_entry(
+            app,
+            NewAuditEntry::new(by, "login.fail", String::new(), details, app.now()),
+        )
+        .await;
     }
     Ok(())
 }
 
-fn newcomer(app: &App, claimed: &Claimed, now: Micros) -> Person {
+fn new_person(app: &App, claimed: &Claimed, now: Micros) -> Person {
     let email = claimed.email.clone();
     let name = claimed.name.clone().or_else(|| email.clone()).unwrap_or_else(|| claimed.subject.clone());
     Person {
@@ -326,7 +332,7 @@ fn newcomer(app: &App, claimed: &Claimed, now: Micros) -> Person {
 }
 
 /// What somebody's groups make them.
-async fn wanted(app: &App, claimed: &Claimed) -> Result<Vec<Membership>, Turned> {
+async fn list_group_memberships(app: &App, claimed: &Claimed) -> Result<Vec<Membership>, OidcError> {
     let groups = claimed.groups.as_deref().unwrap_or_default();
     let mut wanted = Vec::new();
     for rule in app.settings.oidc_roles.iter().filter(|rule| groups.contains(&rule.group)) {
@@ -339,7 +345,7 @@ async fn wanted(app: &App, claimed: &Claimed) -> Result<Vec<Membership>, Turned>
 }
 
 /// What somebody's groups make them in the account.
-fn wanted_in_account(app: &App, claimed: &Claimed) -> Option<AccountRole> {
+fn group_account_role(app: &App, claimed: &Claimed) -> Option<AccountRole> {
     let groups = claimed.groups.as_deref().unwrap_or_default();
     let rules = app.settings.oidc_account_roles.iter().filter(|rule| groups.contains(&rule.group));
     AccountRole::greatest(rules.map(|rule| rule.role))
@@ -347,7 +353,12 @@ fn wanted_in_account(app: &App, claimed: &Claimed) -> Option<AccountRole> {
 
 /// Gives somebody the roles that their groups say, in organizations and in the account. Nothing is changed where no group means anything here, or the issuer
 /// does not say all of them.
-async fn join(app: &App, person: PrincipalId, claimed: &Claimed, by: Attribution) -> Result<(), Turned> {
+async fn apply_groups(
+    app: &App,
+    person: PrincipalId,
+    claimed: &Claimed,
+    by: Attribution,
+) -> Result<(), OidcError> {
     if !app.settings.groups_count() {
         return Ok(());
     }
@@ -356,10 +367,10 @@ async fn join(app: &App, person: PrincipalId, claimed: &Claimed, by: Attribution
         return Ok(());
     }
     let system = System::sign_in().attribute_to(by);
-    let role = wanted_in_account(app, claimed);
+    let role = group_account_role(app, claimed);
     app.store.set_account_role(&system, person, role, RoleSource::Groups, app.now()).await?;
     for _ in 0..TRIES {
-        let wanted = wanted(app, claimed).await?;
+        let wanted = list_group_memberships(app, claimed).await?;
         let changes = changes(&app.store.list_memberships(&system, person).await?, &wanted);
         match app.store.apply_groups(&system, person, &changes, app.now()).await {
             Err(Error::Stale) => {}
@@ -370,7 +381,7 @@ async fn join(app: &App, person: PrincipalId, claimed: &Claimed, by: Attribution
 }
 
 /// How a caller can show who they are.
-pub struct Ways {
+pub struct AuthenticationMethods {
     /// By a password.
     pub password: bool,
     /// Whether they may have a password at all.
@@ -383,14 +394,17 @@ pub struct Ways {
 ///
 /// # Errors
 /// [`domain::Refusal::OutOfScope`].
-pub async fn ways(app: &App, caller: &Caller) -> Result<Ways, Failure> {
+pub async fn load_authentication_methods(
+    app: &App,
+    caller: &Caller,
+) -> Result<AuthenticationMethods, Failure> {
     let own = caller.authorize_self("read:user")?;
     let may_have_password = policies::may_have_password(app, own.person()).await?;
     let password = may_have_password && app.store.load_password_hash(&own).await?.is_some();
     let issuer = policies::is_federated(app, own.person()).await?;
-    Ok(Ways { password, may_have_password, issuer })
+    Ok(AuthenticationMethods { password, may_have_password, issuer })
 }
 
-fn hash(state: &str) -> SecretHash {
+fn hash_state(state: &str) -> SecretHash {
     SecretHash(Sha256::digest(state.as_bytes()).into())
 }

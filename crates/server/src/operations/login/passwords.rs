@@ -6,11 +6,11 @@ use crate::operations::audit;
 use crate::operations::audit::NewAuditEntry;
 use crate::operations::directory::invitations;
 use crate::operations::login::attempt_budgets;
-use crate::operations::login::attempt_budgets::Budget;
+use crate::operations::login::attempt_budgets::AttemptBudget;
 use crate::operations::login::known_browsers;
 use crate::operations::login::policies;
 use crate::operations::login::second_factor::PASSWORD;
-use crate::operations::login::sessions::ended;
+use crate::operations::login::sessions::build_ending;
 use crate::operations::login::sign_in::TRIES;
 use crate::operations::login::tokens;
 use crate::operations::login::tokens::Claims;
@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 /// What a new password ends besides the person's other sessions.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct AlsoEnds {
+pub struct RevocationScope {
     /// The session that the caller calls with.
     pub own_session: bool,
     /// All keys of the person, and what was made with them.
@@ -38,7 +38,7 @@ pub struct AlsoEnds {
 
 /// What became of a request to set a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Changed {
+pub enum PasswordChangeOutcome {
     /// The password is set.
     Set,
     /// The person was sent a mail to set one by themselves.
@@ -50,15 +50,15 @@ pub enum Changed {
 /// # Errors
 /// [`Refusal::Invalid`] for a wrong old password, and for a new one that is too short or too long;
 /// [`Refusal::TooManyAttempts`].
-pub async fn change_own(
+pub async fn change_own_password(
     app: &App,
     caller: &Caller,
     old: &str,
     new: &str,
-    ends: AlsoEnds,
+    ends: RevocationScope,
 ) -> Result<(), Failure> {
     let own = caller.authorize_self("write:user")?;
-    change(app, caller, &own, old, new, ends).await
+    change_password(app, caller, &own, old, new, ends).await
 }
 
 /// Sets the password of the person of a number, who may be the caller. `old` is the password of the caller itself: it
@@ -66,44 +66,49 @@ pub async fn change_own(
 /// until they have shown that their address is their own; everybody else who may ask for it has a mail sent to them.
 ///
 /// # Errors
-/// As [`change_own`], and [`Refusal::NotFound`] for whom the caller may not know.
-pub async fn change_of(
+/// As [`change_own_password`], and [`Refusal::NotFound`] for whom the caller may not know.
+pub async fn change_user_password(
     app: &App,
     caller: &Caller,
     number: i64,
     old: &str,
     new: &str,
-    ends: AlsoEnds,
-) -> Result<Changed, Failure> {
+    ends: RevocationScope,
+) -> Result<PasswordChangeOutcome, Failure> {
     let over = async |reach| {
         app.store.authorize_over_person(caller, number, reach, "write:user", "write:sub-user").await
     };
     let seen = over(Reach::See).await?;
     match over(Reach::Change).await {
         Ok(granted) if granted.standing() != Standing::Administrator => {
-            change(app, caller, &granted, old, new, ends).await?;
-            Ok(Changed::Set)
+            change_password(app, caller, &granted, old, new, ends).await?;
+            Ok(PasswordChangeOutcome::Set)
         }
         Ok(_) | Err(Error::Refused(Refusal::Forbidden(_))) => {
-            restore_for(app, caller, &seen, old).await?;
-            Ok(Changed::Mailed)
+            send_restore_mail(app, caller, &seen, old).await?;
+            Ok(PasswordChangeOutcome::Mailed)
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Sends somebody what sets a forgotten password, for a caller who may ask for it.
-async fn restore_for(app: &App, caller: &Caller, granted: &GrantedPerson, old: &str) -> Result<(), Failure> {
-    let (_, passwords_tried) = shows_password(app, caller, "write:sub-user", old).await?;
-    attempt_budgets::forget(app, passwords_tried).await?;
-    policies::demand_password_of(app, granted.person()).await?;
+async fn send_restore_mail(
+    app: &App,
+    caller: &Caller,
+    granted: &GrantedPerson,
+    old: &str,
+) -> Result<(), Failure> {
+    let (_, passwords_tried) = check_own_password(app, caller, "write:sub-user", old).await?;
+    attempt_budgets::forget_attempts(app, passwords_tried).await?;
+    policies::demand_password_allowed(app, granted.person()).await?;
     let person = app.store.load_person(granted).await?;
-    let restorable = restorable(&person);
+    let restorable = can_restore(&person);
     let Some(email) = person.principal.email.filter(|_| restorable) else {
         return Err(Refusal::NotFound(Thing::Principal).into());
     };
     // Who asks is told that a mail is on its way already; the person may ask by themselves at any time.
-    attempt_budgets::reserve(app, [mailed(app, granted.person())]).await?;
+    attempt_budgets::reserve_attempts(app, [restore_mail_budget(app, granted.person())]).await?;
     let line = NewAuditEntry::new(
         granted.attribution(),
         "password.send_restore",
@@ -111,21 +116,25 @@ async fn restore_for(app: &App, caller: &Caller, granted: &GrantedPerson, old: &
         json!({}),
         app.now(),
     );
-    audit::note(app, line).await;
-    let mail = if app.store.has_own_address(granted).await? { Mail::Restore } else { Mail::Known };
-    send(app, mail, granted.person(), &email).await
+    audit::record_audit_entry(app, line).await;
+    let mail = if app.store.has_own_address(granted).await? {
+        AddressMail::Restore
+    } else {
+        AddressMail::AlreadyKnown
+    };
+    send_address_mail(app, mail, granted.person(), &email).await
 }
 
 /// Checks the caller's own password. Gives its hash, and the budget that the attempt was taken out of.
-async fn shows_password(
+async fn check_own_password(
     app: &App,
     caller: &Caller,
     scope: &'static str,
     old: &str,
-) -> Result<(Option<String>, Budget), Failure> {
+) -> Result<(Option<String>, AttemptBudget), Failure> {
     let own = caller.authorize_self(scope)?;
-    let passwords_tried = Budget::of_person(app, PASSWORD, own.person());
-    attempt_budgets::reserve(app, [passwords_tried]).await?;
+    let passwords_tried = AttemptBudget::per_person(app, PASSWORD, own.person());
+    attempt_budgets::reserve_attempts(app, [passwords_tried]).await?;
     let shown = app.store.load_password_hash(&own).await?;
     if !app.passwords.check(old, shown.as_deref()).await? {
         return Err(Refusal::invalid("old-password", "your own password").into());
@@ -133,21 +142,21 @@ async fn shows_password(
     Ok((shown, passwords_tried))
 }
 
-async fn change(
+async fn change_password(
     app: &App,
     caller: &Caller,
     granted: &GrantedPerson,
     old: &str,
     new: &str,
-    ends: AlsoEnds,
+    ends: RevocationScope,
 ) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
-    policies::demand_password_of(app, granted.person()).await?;
+    policies::demand_password_allowed(app, granted.person()).await?;
     let itself = granted.standing() == Standing::Itself;
     let scope = if itself { "write:user" } else { "write:sub-user" };
-    let (mut shown, passwords_tried) = shows_password(app, caller, scope, old).await?;
+    let (mut shown, passwords_tried) = check_own_password(app, caller, scope, old).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
-    let ending = ended(granted, EndReason::PasswordChanged, "the password was changed");
+    let ending = build_ending(granted, EndReason::PasswordChanged, "the password was changed");
     let but = match caller.authentication() {
         Authentication::Login(session) if itself && !ends.own_session => Some(session),
         _ => None,
@@ -165,7 +174,7 @@ async fn change(
         match app.store.set_password(granted, &new, but, &ending, app.now()).await {
             Err(Error::Stale) => {}
             outcome => {
-                attempt_budgets::forget(app, passwords_tried).await?;
+                attempt_budgets::forget_attempts(app, passwords_tried).await?;
                 return Ok(outcome?);
             }
         }
@@ -185,15 +194,20 @@ const RESTORE: &str = "restore";
 /// # Errors
 /// [`Refusal::TooManyAttempts`] for a network that asked too often, unless the browser is known to be the person's;
 /// [`Refusal::Invalid`] for what can be no address; [`Refusal::PasswordsOff`].
-pub async fn forgot(app: &App, email: &str, origin: &Origin, browser: Option<&str>) -> Result<(), Failure> {
+pub async fn request_password_restore(
+    app: &App,
+    email: &str,
+    origin: &Origin,
+    browser: Option<&str>,
+) -> Result<(), Failure> {
     policies::demand_passwords(app)?;
     let email = mailer::address(email)?;
     if !is_own_browser(app, &email, browser).await? {
-        attempt_budgets::reserve(app, Budget::of_network(app, RESTORE, origin)).await?;
+        attempt_budgets::reserve_attempts(app, AttemptBudget::per_network(app, RESTORE, origin)).await?;
     }
     let sending = app.clone();
     app.spawn(async move {
-        if let Err(error) = send_once(&sending, &email).await {
+        if let Err(error) = send_restore_mail_once(&sending, &email).await {
             tracing::error!(error = error.for_log(), "a mail about a forgotten password was not sent");
         }
     });
@@ -201,40 +215,40 @@ pub async fn forgot(app: &App, email: &str, origin: &Origin, browser: Option<&st
 }
 
 async fn is_own_browser(app: &App, email: &str, browser: Option<&str>) -> Result<bool, Failure> {
-    let Some(known) = known_browsers::read(app, browser) else { return Ok(false) };
+    let Some(known) = known_browsers::read_browser_cookie(app, browser) else { return Ok(false) };
     let person = app.store.load_person(&System::sign_in().grant_person(known.person)).await?;
     Ok(person.principal.email.as_deref() == Some(email))
 }
 
 /// Sends a mail about a forgotten password, unless its owner has one that is nearly new.
-async fn send_once(app: &App, email: &str) -> Result<(), Failure> {
+async fn send_restore_mail_once(app: &App, email: &str) -> Result<(), Failure> {
     let mut known = app.store.find_person_by_email(&System::sign_in(), email).await?;
     if known.is_none() {
         invitations::make_invited_user(app, email).await?;
         known = app.store.find_person_by_email(&System::sign_in(), email).await?;
     }
-    let Some(person) = known.map(|known| known.person).filter(restorable) else { return Ok(()) };
+    let Some(person) = known.map(|known| known.person).filter(can_restore) else { return Ok(()) };
     if !policies::may_have_password(app, person.principal.id).await? {
         return Ok(());
     }
-    let mailed = mailed(app, person.principal.id);
+    let mailed = restore_mail_budget(app, person.principal.id);
     if attempt_budgets::try_reserve(app, &[mailed]).await?.is_err() {
         return Ok(());
     }
-    let sent = send(app, Mail::Restore, person.principal.id, email).await;
+    let sent = send_address_mail(app, AddressMail::Restore, person.principal.id, email).await;
     if sent.is_err() {
-        attempt_budgets::forget(app, mailed).await?;
+        attempt_budgets::forget_attempts(app, mailed).await?;
     }
     sent
 }
 
 /// One mail in ten minutes, or in half the time that its token is good: so the one that came is good for a while.
-fn mailed(app: &App, person: PrincipalId) -> Budget {
+fn restore_mail_budget(app: &App, person: PrincipalId) -> AttemptBudget {
     let expires = Span::from(app.settings.one_time_expires);
-    Budget::new(&format!("restore mail to {person}"), 1, Span::minutes(10).min(Span(expires.0 / 2)))
+    AttemptBudget::new(&format!("restore mail to {person}"), 1, Span::minutes(10).min(Span(expires.0 / 2)))
 }
 
-fn restorable(person: &Person) -> bool {
+fn can_restore(person: &Person) -> bool {
     matches!(person.principal.state, PrincipalState::Active | PrincipalState::Pending)
 }
 
@@ -242,27 +256,27 @@ fn restorable(person: &Person) -> bool {
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired; [`Refusal::Invalid`] for the password.
-pub async fn restore(app: &App, token: &str, new: &str, origin: &Origin) -> Result<(), Failure> {
+pub async fn restore_password(app: &App, token: &str, new: &str, origin: &Origin) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
     let claims = tokens::read(app, Use::Restore, token).await?;
     let system = System::sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
     // Before the password is hashed, which takes long: a token that was used is signed well, too.
     let person = app.store.find_restore_token_owner(&system, &claims.hash(), app.now()).await?;
-    policies::demand_password_of(app, person).await?;
+    policies::demand_password_allowed(app, person).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
     let evidence = "the password was forgotten and set anew".to_owned();
     let actor = Some(person);
     let ending = Ending { reason: EndReason::PasswordChanged, actor, evidence };
     app.store.restore_password(&system, &claims.hash(), &hash, &ending, app.now()).await?;
-    attempt_budgets::forget(app, mailed(app, person)).await?;
-    attempt_budgets::give_back(app, Budget::of_network(app, RESTORE, origin)).await
+    attempt_budgets::forget_attempts(app, restore_mail_budget(app, person)).await?;
+    attempt_budgets::return_attempts(app, AttemptBudget::per_network(app, RESTORE, origin)).await
 }
 
 /// Takes an address for its owner's, by what was sent there.
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired.
-pub async fn verify(app: &App, token: &str, origin: &Origin) -> Result<Person, Failure> {
+pub async fn verify_address(app: &App, token: &str, origin: &Origin) -> Result<Person, Failure> {
     let claims = tokens::read(app, Use::Verify, token).await?;
     let system = System::sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
     Ok(app.store.verify_address(&system, &claims.hash(), app.now()).await?)
@@ -270,36 +284,41 @@ pub async fn verify(app: &App, token: &str, origin: &Origin) -> Result<Person, F
 
 /// What somebody is written about their address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mail {
+pub enum AddressMail {
     /// How to set a forgotten password.
     Restore,
     /// How to show that the address is theirs.
     Verify,
     /// That somebody made another user of their address. Its token is not told: nothing opens that user.
-    Known,
+    AlreadyKnown,
 }
 
 /// Sends a mail about an address. Whichever it is, the same is written to the database.
 ///
 /// # Errors
 /// When it cannot be kept or sent.
-pub async fn send(app: &App, mail: Mail, person: PrincipalId, email: &str) -> Result<(), Failure> {
+pub async fn send_address_mail(
+    app: &App,
+    mail: AddressMail,
+    person: PrincipalId,
+    email: &str,
+) -> Result<(), Failure> {
     let (usage, purpose, subject, sentence, page) = match mail {
-        Mail::Restore => (
+        AddressMail::Restore => (
             Use::Restore,
             "restore",
             "Your password for Tenure",
             "Somebody, probably you, asked to set a new password. If it was not you, nothing has to be done.",
             "/restore/verify",
         ),
-        Mail::Verify => (
+        AddressMail::Verify => (
             Use::Verify,
             "verify",
             "Your address for Tenure",
             "Somebody made you a user of Tenure with this address. If you expected that, confirm it.",
             "",
         ),
-        Mail::Known => (
+        AddressMail::AlreadyKnown => (
             Use::Verify,
             "verify",
             "Your address for Tenure",
@@ -315,7 +334,7 @@ pub async fn send(app: &App, mail: Mail, person: PrincipalId, email: &str) -> Re
     let token = tokens::sign(app, usage, &claims).await?;
     let minutes = Span::from(app.settings.one_time_expires).whole_minutes();
     let text = match mail {
-        Mail::Known => format!("{sentence}\n"),
+        AddressMail::AlreadyKnown => format!("{sentence}\n"),
         _ => format!(
             "{sentence}\n\nThis can be used once, within {minutes} minutes, at {}{page}:\n\n{token}\n",
             app.base_url

@@ -25,7 +25,7 @@ pub(crate) fn demand_passwords(app: &App) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// [`Refusal::PasswordsOff`].
-pub(crate) async fn demand_password_of(app: &App, person: PrincipalId) -> Result<(), Failure> {
+pub(crate) async fn demand_password_allowed(app: &App, person: PrincipalId) -> Result<(), Failure> {
     if may_have_password(app, person).await? { Ok(()) } else { Err(Refusal::PasswordsOff.into()) }
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn is_federated(app: &App, person: PrincipalId) -> Result<bool,
 ///
 /// # Errors
 /// Only those of the store.
-pub(crate) async fn weighed(app: &App, caller: Caller) -> Result<Caller, Failure> {
+pub(crate) async fn apply_second_factor_policy(app: &App, caller: Caller) -> Result<Caller, Failure> {
     let demanded = app.settings.second_factor_for.demand(caller.role(), caller.has_account_role());
     if !demanded || caller.kind() != PrincipalKind::User || has_shown_factor(app, &caller).await? {
         return Ok(caller);
@@ -73,5 +73,5 @@ async fn has_shown_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
             return Ok(login.methods.contains(&Method::MultiFactor));
         }
     }
-    Ok(second_factor::has(app, person).await? || is_federated(app, person).await?)
+    Ok(second_factor::has_second_factor(app, person).await? || is_federated(app, person).await?)
 }

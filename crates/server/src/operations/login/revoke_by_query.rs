@@ -23,7 +23,7 @@ const SEALED_AS: &str = "preview of login sessions";
 const AT_ONCE: usize = 100;
 
 /// What a query found.
-pub struct Found {
+pub struct LoginQueryResult {
     /// Newest first.
     pub logins: Vec<Login>,
     /// What ends them; nothing once they are ended.
@@ -32,7 +32,7 @@ pub struct Found {
 
 /// What a token says: that somebody has seen what a query found, and when.
 #[derive(Serialize, Deserialize)]
-struct Preview {
+struct PreviewToken {
     query: LoginQuery,
     by: uuid::Uuid,
     at: i64,
@@ -42,57 +42,68 @@ struct Preview {
 ///
 /// # Errors
 /// [`Refusal::Forbidden`] for whoever is no administrator of the account; [`Refusal::StaleAuthentication`].
-pub async fn preview(app: &App, caller: &Caller, query: LoginQuery) -> Result<Found, Failure> {
-    let granted = granted(app, caller)?;
+pub async fn preview_logins(
+    app: &App,
+    caller: &Caller,
+    query: LoginQuery,
+) -> Result<LoginQueryResult, Failure> {
+    let granted = authorize(app, caller)?;
     let now = app.now();
-    let logins = fitting(&app.store, &granted, &query, login::sessions::current(caller), now).await?;
-    let preview = Preview { query, by: caller.principal().0, at: now.0 };
+    let logins =
+        find_logins(&app.store, &granted, &query, login::sessions::current_login(caller), now).await?;
+    let preview = PreviewToken { query, by: caller.principal().0, at: now.0 };
     let text = serde_json::to_string(&preview).map_err(Failure::internal)?;
     let sealed = app.keys.seal(SEALED_AS, &text, app.random_bytes::<NONCE>())?;
-    Ok(Found { logins, token: Some(BASE64_URL_SAFE_NO_PAD.encode(sealed)) })
+    Ok(LoginQueryResult { logins, token: Some(BASE64_URL_SAFE_NO_PAD.encode(sealed)) })
 }
 
 /// Ends what a query found when its preview was made. What was opened since stays.
 ///
 /// # Errors
-/// As [`preview`], and [`RequestFailure::Conflict`] for a token of another query, of somebody else, or of long ago.
-pub async fn revoke(app: &App, caller: &Caller, query: LoginQuery, token: &str) -> Result<Found, Failure> {
-    let granted = granted(app, caller)?;
+/// As [`preview_logins`], and [`RequestFailure::Conflict`] for a token of another query, of somebody else, or of long ago.
+pub async fn revoke_logins(
+    app: &App,
+    caller: &Caller,
+    query: LoginQuery,
+    token: &str,
+) -> Result<LoginQueryResult, Failure> {
+    let granted = authorize(app, caller)?;
     let now = app.now();
     let other =
         || RequestFailure::Conflict("the preview is of another query, or too old: make it again".to_owned());
     let sealed = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| other())?;
     let text = app.keys.unseal(SEALED_AS, &sealed).map_err(|_| other())?;
-    let preview: Preview = serde_json::from_str(&text).map_err(|_| other())?;
+    let preview: PreviewToken = serde_json::from_str(&text).map_err(|_| other())?;
     let at = Micros(preview.at);
     if preview.query != query || preview.by != caller.principal().0 || now >= at + GOOD_FOR {
         return Err(other().into());
     }
-    let mut found = fitting(&app.store, &granted, &query, login::sessions::current(caller), now).await?;
+    let mut found =
+        find_logins(&app.store, &granted, &query, login::sessions::current_login(caller), now).await?;
     found.retain(|login| login.id.created() <= at);
-    let ending = ending(granted.principal());
-    end(&app.store, &granted, &found, &ending, now).await?;
-    Ok(Found { logins: found, token: None })
+    let ending = revocation_ending(granted.principal());
+    end_in_batches(&app.store, &granted, &found, &ending, now).await?;
+    Ok(LoginQueryResult { logins: found, token: None })
 }
 
 /// The like for the administrator at the machine.
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn end_found(
+pub async fn end_found_logins(
     store: &Store,
     granted: &GrantedAccount<ManageMembers>,
     found: &[Login],
     now: Micros,
 ) -> Result<(), Failure> {
-    end(store, granted, found, &ending(None), now).await
+    end_in_batches(store, granted, found, &revocation_ending(None), now).await
 }
 
 /// What a query finds, newest first.
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn fitting(
+pub async fn find_logins(
     store: &Store,
     granted: &GrantedAccount<ManageMembers>,
     query: &LoginQuery,
@@ -104,18 +115,18 @@ pub async fn fitting(
     Ok(found)
 }
 
-fn granted(app: &App, caller: &Caller) -> Result<GrantedAccount<ManageMembers>, Failure> {
+fn authorize(app: &App, caller: &Caller) -> Result<GrantedAccount<ManageMembers>, Failure> {
     let granted = caller.authorize_in_account::<ManageMembers>()?;
     demand_fresh(app, caller)?;
     Ok(granted)
 }
 
-fn ending(actor: Option<PrincipalId>) -> Ending {
+fn revocation_ending(actor: Option<PrincipalId>) -> Ending {
     let evidence = "revoked together with others by an administrator".to_owned();
     Ending { reason: EndReason::Revoked, actor, evidence }
 }
 
-async fn end(
+async fn end_in_batches(
     store: &Store,
     granted: &GrantedAccount<ManageMembers>,
     found: &[Login],

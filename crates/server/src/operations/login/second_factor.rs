@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::login::attempt_budgets;
-use crate::operations::login::attempt_budgets::Budget;
+use crate::operations::login::attempt_budgets::AttemptBudget;
 use crate::operations::login::policies;
 use crate::operations::login::sign_in::TRIES;
 use crate::services::master_key::NONCE;
@@ -29,7 +29,7 @@ const CODE: &str = "code";
 pub(crate) const PASSWORD: &str = "password";
 
 /// A second factor that waits for its first code.
-pub struct Proposal {
+pub struct SecondFactorProposal {
     /// What the app makes codes from, in base 32, for those who type it.
     pub secret: String,
     /// The same as a URI, for those who scan it.
@@ -37,7 +37,7 @@ pub struct Proposal {
 }
 
 /// What somebody has, as they see it themselves.
-pub struct Status {
+pub struct SecondFactorStatus {
     /// Since when; nothing while there is none.
     pub since: Option<Micros>,
     /// How many recovery codes are left.
@@ -60,7 +60,12 @@ pub fn demand_fresh(app: &App, caller: &Caller) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// [`Refusal::StaleAuthentication`].
-pub fn demand_for(app: &App, caller: &Caller, permission: Permission, changes: bool) -> Result<(), Refusal> {
+pub fn demand_fresh_for(
+    app: &App,
+    caller: &Caller,
+    permission: Permission,
+    changes: bool,
+) -> Result<(), Refusal> {
     use Permission::{ManageMembers, ManageOrganizations, ManageServiceUsers};
     let who = matches!(permission, ManageMembers | ManageServiceUsers | ManageOrganizations);
     if changes && who { demand_fresh(app, caller) } else { Ok(()) }
@@ -68,7 +73,7 @@ pub fn demand_for(app: &App, caller: &Caller, permission: Permission, changes: b
 
 /// The caller's proof to change its own factors, and its session: a key may not, since whoever finds one could lock
 /// its owner out.
-fn own(caller: &Caller) -> Result<(GrantedPerson, SessionId), Refusal> {
+fn authorize_own(caller: &Caller) -> Result<(GrantedPerson, SessionId), Refusal> {
     let own = caller.authorize_self("write:user")?;
     match (caller.authentication(), caller.last_authentication()) {
         (Authentication::Login(session), Some(_)) => Ok((own, session)),
@@ -80,73 +85,78 @@ fn own(caller: &Caller) -> Result<(GrantedPerson, SessionId), Refusal> {
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
-pub async fn status(app: &App, caller: &Caller) -> Result<Status, Failure> {
+pub async fn load_status(app: &App, caller: &Caller) -> Result<SecondFactorStatus, Failure> {
     let factor = app.store.load_second_factor(&caller.authorize_self("read:user")?).await?;
     let factor = factor.filter(|factor| factor.confirmed.is_some());
     let recovery_codes = factor.as_ref().map_or(0, |factor| factor.recovery_codes);
-    Ok(Status { since: factor.and_then(|factor| factor.confirmed), recovery_codes })
+    Ok(SecondFactorStatus { since: factor.and_then(|factor| factor.confirmed), recovery_codes })
 }
 
 /// Proposes a second factor to the caller, in place of one that never was confirmed.
 ///
 /// # Errors
 /// [`Refusal::StaleAuthentication`]; [`Refusal::Exists`]; [`Refusal::OutOfScope`] for whoever did not sign in.
-pub async fn propose(app: &App, caller: &Caller) -> Result<Proposal, Failure> {
-    let (own, _) = own(caller)?;
+pub async fn propose_second_factor(app: &App, caller: &Caller) -> Result<SecondFactorProposal, Failure> {
+    let (own, _) = authorize_own(caller)?;
     demand_fresh(app, caller)?;
     let secret = Secret::from(app.random_bytes::<SECRET_BYTES>().to_vec());
-    let sealed = app.keys.seal(&place(own.person()), &secret.to_base32(), app.random_bytes::<NONCE>())?;
+    let sealed =
+        app.keys.seal(&seal_context(own.person()), &secret.to_base32(), app.random_bytes::<NONCE>())?;
     app.store.propose_second_factor(&own, &sealed, app.now()).await?;
-    proposal(app, &own, secret).await
+    build_proposal(app, &own, secret).await
 }
 
 /// What was proposed to the caller and not confirmed yet.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::StaleAuthentication`].
-pub async fn proposed(app: &App, caller: &Caller) -> Result<Proposal, Failure> {
-    let (own, _) = own(caller)?;
+pub async fn load_proposal(app: &App, caller: &Caller) -> Result<SecondFactorProposal, Failure> {
+    let (own, _) = authorize_own(caller)?;
     demand_fresh(app, caller)?;
     let factor = app.store.load_second_factor(&own).await?.filter(|factor| factor.confirmed.is_none());
     let factor = factor.ok_or(Refusal::NotFound(Thing::SecondFactor))?;
-    let secret = unsealed(app, own.person(), &factor)?;
-    proposal(app, &own, secret).await
+    let secret = unseal_secret(app, own.person(), &factor)?;
+    build_proposal(app, &own, secret).await
 }
 
-async fn proposal(app: &App, own: &GrantedPerson, secret: Secret) -> Result<Proposal, Failure> {
+async fn build_proposal(
+    app: &App,
+    own: &GrantedPerson,
+    secret: Secret,
+) -> Result<SecondFactorProposal, Failure> {
     let person = app.store.load_person(own).await?;
     let text = secret.to_base32();
     // A colon would end the name for whoever reads the URI.
     let name = person.principal.email.unwrap_or(person.principal.name).replace(':', "_");
     let totp = Builder::new().with_secret(secret).with_account_name(name).with_issuer(Some(ISSUER)).build();
     let uri = totp.and_then(|totp| totp.to_url()).map_err(Failure::internal)?;
-    Ok(Proposal { secret: text, uri })
+    Ok(SecondFactorProposal { secret: text, uri })
 }
 
 /// Takes what was proposed into use, by a code of it. Gives the recovery codes, which are shown once: repeated, none.
 ///
 /// # Errors
 /// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`]; [`Refusal::NotFound`] when nothing is proposed.
-pub async fn confirm(app: &App, caller: &Caller, typed: &str) -> Result<Vec<String>, Failure> {
-    let (own, session) = own(caller)?;
+pub async fn confirm_second_factor(app: &App, caller: &Caller, typed: &str) -> Result<Vec<String>, Failure> {
+    let (own, session) = authorize_own(caller)?;
     if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(Vec::new());
     }
     demand_fresh(app, caller)?;
-    let codes_tried = Budget::of_person(app, CODE, own.person());
-    attempt_budgets::reserve(app, [codes_tried]).await?;
+    let codes_tried = AttemptBudget::per_person(app, CODE, own.person());
+    attempt_budgets::reserve_attempts(app, [codes_tried]).await?;
     let (codes, hashes) = recovery_codes(app, own.person());
     for _ in 0..TRIES {
         let factor = app.store.load_second_factor(&own).await?.filter(|factor| factor.confirmed.is_none());
         let factor = factor.ok_or(Refusal::NotFound(Thing::SecondFactor))?;
         let Some(Code::Time(digits)) = Code::read(typed) else { return Err(Refusal::WrongCode.into()) };
-        let step = step(app, own.person(), &factor, &digits)?.ok_or(Refusal::WrongCode)?;
+        let step = find_time_step(app, own.person(), &factor, &digits)?.ok_or(Refusal::WrongCode)?;
         let login = app.store.load_login(&own, session).await?;
         match app.store.confirm_second_factor(&own, &factor, step, &hashes, Some(&login), app.now()).await {
             Err(Error::Stale) => {}
             outcome => {
                 outcome?;
-                attempt_budgets::forget(app, codes_tried).await?;
+                attempt_budgets::forget_attempts(app, codes_tried).await?;
                 return Ok(codes);
             }
         }
@@ -158,15 +168,15 @@ pub async fn confirm(app: &App, caller: &Caller, typed: &str) -> Result<Vec<Stri
 /// they are not shown again.
 ///
 /// # Errors
-/// As [`remove`].
-pub async fn new_recovery_codes(app: &App, caller: &Caller, typed: &str) -> Result<Vec<String>, Failure> {
-    let (own, _) = own(caller)?;
+/// As [`remove_second_factor`].
+pub async fn create_recovery_codes(app: &App, caller: &Caller, typed: &str) -> Result<Vec<String>, Failure> {
+    let (own, _) = authorize_own(caller)?;
     if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(Vec::new());
     }
     demand_fresh(app, caller)?;
-    confirmed(app, &own).await?;
-    check(app, own.person(), typed).await?;
+    is_confirmed(app, &own).await?;
+    check_code(app, own.person(), typed).await?;
     let (codes, hashes) = recovery_codes(app, own.person());
     app.store.set_recovery_codes(&own, &hashes).await?;
     Ok(codes)
@@ -177,25 +187,25 @@ pub async fn new_recovery_codes(app: &App, caller: &Caller, typed: &str) -> Resu
 ///
 /// # Errors
 /// [`Refusal::StaleAuthentication`]; [`Refusal::WrongCode`]; [`Refusal::NotFound`].
-pub async fn remove(app: &App, caller: &Caller, typed: Option<&str>) -> Result<(), Failure> {
-    let (own, _) = own(caller)?;
+pub async fn remove_second_factor(app: &App, caller: &Caller, typed: Option<&str>) -> Result<(), Failure> {
+    let (own, _) = authorize_own(caller)?;
     if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(());
     }
     demand_fresh(app, caller)?;
-    if confirmed(app, &own).await? {
-        check(app, own.person(), typed.unwrap_or_default()).await?;
+    if is_confirmed(app, &own).await? {
+        check_code(app, own.person(), typed.unwrap_or_default()).await?;
     }
     Ok(app.store.remove_second_factor(&own).await?)
 }
 
-async fn confirmed(app: &App, own: &GrantedPerson) -> Result<bool, Failure> {
+async fn is_confirmed(app: &App, own: &GrantedPerson) -> Result<bool, Failure> {
     let factor = app.store.load_second_factor(own).await?.ok_or(Refusal::NotFound(Thing::SecondFactor))?;
     Ok(factor.confirmed.is_some())
 }
 
 /// Whether a person is asked for a second factor.
-pub(crate) async fn has(app: &App, person: PrincipalId) -> Result<bool, Failure> {
+pub(crate) async fn has_second_factor(app: &App, person: PrincipalId) -> Result<bool, Failure> {
     let factor = app.store.load_second_factor(&System::sign_in().grant_person(person)).await?;
     Ok(factor.is_some_and(|factor| factor.confirmed.is_some()))
 }
@@ -205,20 +215,22 @@ pub(crate) async fn has(app: &App, person: PrincipalId) -> Result<bool, Failure>
 ///
 /// # Errors
 /// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`].
-pub(crate) async fn check(app: &App, person: PrincipalId, typed: &str) -> Result<(), Failure> {
+pub(crate) async fn check_code(app: &App, person: PrincipalId, typed: &str) -> Result<(), Failure> {
     let granted = System::sign_in().grant_person(person);
-    let codes_tried = Budget::of_person(app, CODE, person);
-    attempt_budgets::reserve(app, [codes_tried]).await?;
+    let codes_tried = AttemptBudget::per_person(app, CODE, person);
+    attempt_budgets::reserve_attempts(app, [codes_tried]).await?;
     let factor = app.store.load_second_factor(&granted).await?.filter(|factor| factor.confirmed.is_some());
     let factor = factor.ok_or(Refusal::WrongCode)?;
     match Code::read(typed).ok_or(Refusal::WrongCode)? {
         Code::Time(digits) => {
-            let step = step(app, person, &factor, &digits)?.ok_or(Refusal::WrongCode)?;
+            let step = find_time_step(app, person, &factor, &digits)?.ok_or(Refusal::WrongCode)?;
             app.store.use_one_time_code(&granted, step).await?;
         }
-        Code::Recovery(code) => app.store.use_recovery_code(&granted, &hash(person, &code)).await?,
+        Code::Recovery(code) => {
+            app.store.use_recovery_code(&granted, &hash_recovery_code(person, &code)).await?
+        }
     }
-    attempt_budgets::forget(app, codes_tried).await
+    attempt_budgets::forget_attempts(app, codes_tried).await
 }
 
 /// Shows again who the caller is: with the password, and with a code where there is a second factor. Whoever has no
@@ -227,21 +239,21 @@ pub(crate) async fn check(app: &App, person: PrincipalId, typed: &str) -> Result
 /// # Errors
 /// [`Refusal::Invalid`] for a wrong password; [`Refusal::SecondFactorNeeded`]; [`Refusal::WrongCode`];
 /// [`Refusal::TooManyAttempts`]; [`Refusal::OutOfScope`] for a key.
-pub async fn authenticate_again(
+pub async fn reauthenticate(
     app: &App,
     caller: &Caller,
     password: Option<&str>,
     code: Option<&str>,
 ) -> Result<Login, Failure> {
-    let (own, session) = own(caller)?;
+    let (own, session) = authorize_own(caller)?;
     if app.store.find_earlier_creation(&own).await?.is_some() {
         return Ok(app.store.load_login(&own, session).await?);
     }
     let person = own.person();
     let mut shown = Vec::new();
     let wrong = || Refusal::invalid("password", "your own password");
-    let passwords_tried = Budget::of_person(app, PASSWORD, person);
-    attempt_budgets::reserve(app, [passwords_tried]).await?;
+    let passwords_tried = AttemptBudget::per_person(app, PASSWORD, person);
+    attempt_budgets::reserve_attempts(app, [passwords_tried]).await?;
     let hash = match policies::may_have_password(app, person).await? {
         true => app.store.load_password_hash(&own).await?,
         false => None,
@@ -252,14 +264,14 @@ pub async fn authenticate_again(
         }
         shown.push(Method::Password);
     }
-    if has(app, person).await? {
-        check(app, person, code.ok_or(Refusal::SecondFactorNeeded)?).await?;
+    if has_second_factor(app, person).await? {
+        check_code(app, person, code.ok_or(Refusal::SecondFactorNeeded)?).await?;
         shown.extend([Method::OneTime, Method::MultiFactor]);
     }
     if shown.is_empty() {
         return Err(wrong().into());
     }
-    attempt_budgets::forget(app, passwords_tried).await?;
+    attempt_budgets::forget_attempts(app, passwords_tried).await?;
     for _ in 0..TRIES {
         let login = app.store.load_login(&own, session).await?;
         match app.store.record_reauthentication(&own, &login, shown.clone(), app.now()).await {
@@ -274,30 +286,35 @@ pub async fn authenticate_again(
 }
 
 /// The step of a code that is right now, half a minute earlier or later.
-fn step(app: &App, person: PrincipalId, factor: &SecondFactor, digits: &str) -> Result<Option<i64>, Failure> {
+fn find_time_step(
+    app: &App,
+    person: PrincipalId,
+    factor: &SecondFactor,
+    digits: &str,
+) -> Result<Option<i64>, Failure> {
     let seconds = u64::try_from(app.now().0 / 1_000_000).unwrap_or(0);
     let totp =
-        Builder::new().with_secret(unsealed(app, person, factor)?).build().map_err(Failure::internal)?;
+        Builder::new().with_secret(unseal_secret(app, person, factor)?).build().map_err(Failure::internal)?;
     Ok(Totp::check(&totp, digits, seconds).and_then(|step| i64::try_from(step).ok()))
 }
 
-fn unsealed(app: &App, person: PrincipalId, factor: &SecondFactor) -> Result<Secret, Failure> {
-    let text = app.keys.unseal(&place(person), &factor.sealed)?;
+fn unseal_secret(app: &App, person: PrincipalId, factor: &SecondFactor) -> Result<Secret, Failure> {
+    let text = app.keys.unseal(&seal_context(person), &factor.sealed)?;
     Secret::try_from_base32(text).map_err(|_| Failure::internal("a second factor is no base 32"))
 }
 
 /// What it is sealed as: one person's can be opened as no other's.
-pub(crate) fn place(person: PrincipalId) -> String {
+pub(crate) fn seal_context(person: PrincipalId) -> String {
     format!("second factor of {person}")
 }
 
 fn recovery_codes(app: &App, person: PrincipalId) -> (Vec<String>, Vec<SecretHash>) {
     let code = |_| recovery_code(app.random_bytes());
     let codes = (0..RECOVERY_CODES).map(code).collect::<Vec<_>>();
-    let hashes = codes.iter().map(|code| hash(person, &code.replace('-', ""))).collect();
+    let hashes = codes.iter().map(|code| hash_recovery_code(person, &code.replace('-', ""))).collect();
     (codes, hashes)
 }
 
-fn hash(person: PrincipalId, code: &str) -> SecretHash {
+fn hash_recovery_code(person: PrincipalId, code: &str) -> SecretHash {
     SecretHash(Sha256::digest(format!("recovery {person} {code}").as_bytes()).into())
 }

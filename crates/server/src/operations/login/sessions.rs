@@ -13,7 +13,7 @@ use store::{Authentication, Caller, GrantedPerson, System};
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
-pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Login>, Failure> {
+pub async fn list_logins(app: &App, caller: &Caller) -> Result<Vec<Login>, Failure> {
     Ok(app.store.list_logins(&caller.authorize_self("read:user")?, app.now()).await?)
 }
 
@@ -21,7 +21,7 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Login>, Failure> {
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also for somebody else's.
-pub async fn get(app: &App, caller: &Caller, id: SessionId) -> Result<Login, Failure> {
+pub async fn load_login(app: &App, caller: &Caller, id: SessionId) -> Result<Login, Failure> {
     let login = app.store.load_login(&caller.authorize_self("read:user")?, id).await?;
     let alive = login.alive(app.now());
     if alive { Ok(login) } else { Err(Refusal::NotFound(Thing::Session).into()) }
@@ -31,19 +31,19 @@ pub async fn get(app: &App, caller: &Caller, id: SessionId) -> Result<Login, Fai
 ///
 /// # Errors
 /// [`Refusal::NotFound`] when it is somebody else's, has ended, or never was.
-pub async fn revoke(app: &App, caller: &Caller, id: SessionId) -> Result<(), Failure> {
+pub async fn revoke_login(app: &App, caller: &Caller, id: SessionId) -> Result<(), Failure> {
     let own = caller.authorize_self("write:user")?;
     let now = app.now();
     if !app.store.load_login(&own, id).await?.alive(now) {
         return Err(Refusal::NotFound(Thing::Session).into());
     }
-    let ending = ended(&own, EndReason::Revoked, "revoked one by one");
+    let ending = build_ending(&own, EndReason::Revoked, "revoked one by one");
     Ok(app.store.end_login(&own, id, &ending, now).await?)
 }
 
-/// Which sessions end.
+/// LoginSelection sessions end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum LoginSelection {
     /// All.
     All,
     /// All but the one that the caller calls with.
@@ -54,18 +54,18 @@ pub enum Which {
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
-pub async fn revoke_all(app: &App, caller: &Caller, which: Which) -> Result<(), Failure> {
+pub async fn revoke_all_logins(app: &App, caller: &Caller, which: LoginSelection) -> Result<(), Failure> {
     let own = caller.authorize_self("write:user")?;
     let but = match (which, caller.authentication()) {
-        (Which::Others, Authentication::Login(session)) => Some(session),
+        (LoginSelection::Others, Authentication::Login(session)) => Some(session),
         _ => None,
     };
-    let ending = ended(&own, EndReason::Revoked, "revoked together");
+    let ending = build_ending(&own, EndReason::Revoked, "revoked together");
     Ok(app.store.end_logins(&own, but, &ending, app.now()).await?)
 }
 
 /// The session that a caller calls with.
-pub fn current(caller: &Caller) -> Option<SessionId> {
+pub fn current_login(caller: &Caller) -> Option<SessionId> {
     match caller.authentication() {
         Authentication::Login(session) => Some(session),
         Authentication::Key(_) => None,
@@ -73,7 +73,7 @@ pub fn current(caller: &Caller) -> Option<SessionId> {
 }
 
 /// How somebody with a proof ends something.
-pub fn ended(granted: &GrantedPerson, reason: EndReason, evidence: &str) -> Ending {
+pub fn build_ending(granted: &GrantedPerson, reason: EndReason, evidence: &str) -> Ending {
     Ending { reason, actor: granted.actor(), evidence: evidence.to_owned() }
 }
 
@@ -81,7 +81,7 @@ pub fn ended(granted: &GrantedPerson, reason: EndReason, evidence: &str) -> Endi
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn sweep(app: &App) -> Result<(), Failure> {
+pub async fn sweep_logins(app: &App) -> Result<(), Failure> {
     let (system, now) = (System::background_jobs(), app.now());
     for login in app.store.list_expired_logins(&system, now).await? {
         let reason = login.over(now).unwrap_or(EndReason::Expired);

@@ -2,14 +2,14 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::login::attempt_budgets::Trial;
+use crate::operations::login::attempt_budgets::ReservedAttempt;
 use crate::operations::login::challenge;
-use crate::operations::login::challenge::Entry;
-use crate::operations::login::challenge::Shown;
-use crate::operations::login::challenge::Visitor;
+use crate::operations::login::challenge::FirstFactor;
+use crate::operations::login::challenge::SignInContext;
+use crate::operations::login::challenge::SignInOutcome;
 use crate::operations::login::key_sessions;
 use crate::operations::login::policies;
-use crate::operations::login::sessions::ended;
+use crate::operations::login::sessions::build_ending;
 use crate::operations::login::tokens;
 use crate::operations::login::tokens::Claims;
 use crate::operations::login::tokens::Use;
@@ -26,7 +26,7 @@ use store::{Authentication, Caller, Error, GrantedPerson, LoginExpectations, Sys
 pub const TRIES: u32 = 8;
 
 /// What somebody signs in with.
-pub struct Attempt<'a> {
+pub struct SignInRequest<'a> {
     /// As it was typed.
     pub email: &'a str,
     /// As it was typed.
@@ -34,7 +34,7 @@ pub struct Attempt<'a> {
     /// Whether the session is to last.
     pub long: bool,
     /// Whether all other sessions of the person end.
-    pub alone: bool,
+    pub end_others: bool,
     /// From where.
     pub origin: Origin,
     /// What the browser kept of an earlier sign-in: see [`crate::operations::login::known_browsers`].
@@ -47,7 +47,7 @@ pub struct Attempt<'a> {
 
 /// A token and when it expires.
 #[derive(Clone)]
-pub struct Issued {
+pub struct IssuedToken {
     /// The token. It is shown once.
     pub token: String,
     /// Less what is finer than a second.
@@ -61,7 +61,7 @@ pub struct Issued {
 /// time, with the same words. [`Refusal::TooManyAttempts`] also counts addresses that nobody has.
 /// [`Refusal::WrongCode`] after a right password only; so is [`Refusal::PasswordsOff`] for one person, while it is told
 /// to everybody where passwords are off.
-pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<Entry, Failure> {
+pub async fn sign_in(app: &App, attempt: SignInRequest<'_>) -> Result<SignInOutcome, Failure> {
     policies::demand_passwords(app)?;
     let (email, origin) = (attempt.email, &attempt.origin);
     let known = match normal_email(email) {
@@ -69,7 +69,7 @@ pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<Entry, Failure> 
         None => None,
     };
     let id = known.as_ref().map(|known| known.person.principal.id);
-    let trial = Trial::begin(app, email, id, origin, attempt.browser).await?;
+    let trial = ReservedAttempt::begin(app, email, id, origin, attempt.browser).await?;
     let hash = known.as_ref().and_then(|known| known.password_hash.clone());
     let good = app.passwords.check(attempt.password, hash.as_deref()).await?;
     let known = known.filter(|known| good && known.person.principal.state == PrincipalState::Active);
@@ -78,46 +78,54 @@ pub async fn sign_in(app: &App, attempt: Attempt<'_>) -> Result<Entry, Failure> 
         return Err(Failure::Unauthenticated);
     };
     let person = known.person;
-    let hash = renewed(app, person.principal.id, attempt.password, hash).await?;
+    let hash = renew_hash(app, person.principal.id, attempt.password, hash).await?;
     // From here on the password was no guess; a code has a budget of its own.
     trial.succeed(app).await?;
     // Not before the password was right: it would tell who comes by the issuer.
-    policies::demand_password_of(app, person.principal.id).await?;
-    let shown = Shown {
+    policies::demand_password_allowed(app, person.principal.id).await?;
+    let shown = FirstFactor {
         long: attempt.long,
-        alone: attempt.alone,
+        end_others: attempt.end_others,
         password: Some(attempt.password),
         password_hash: Some(hash),
         methods: vec![Method::Password],
         authenticated: None,
     };
-    let visitor = Visitor { origin: attempt.origin, presented: attempt.presented };
-    challenge::go_on(app, person, shown, attempt.code, visitor).await
+    let visitor = SignInContext { origin: attempt.origin, presented: attempt.presented };
+    challenge::continue_sign_in(app, person, shown, attempt.code, visitor).await
 }
 
 /// The hash of a right password, made anew if it is not as the settings say. Another sign-in may renew it at the same
 /// time: then the other's hash is the one that is kept.
-async fn renewed(app: &App, person: PrincipalId, password: &str, hash: String) -> Result<String, Failure> {
+async fn renew_hash(app: &App, person: PrincipalId, password: &str, hash: String) -> Result<String, Failure> {
     if !app.passwords.outdated(&hash) {
         return Ok(hash);
     }
     let anew = app.passwords.hash(password, app.random_bytes()).await?;
     match app.store.replace_password_hash(&System::sign_in(), person, &hash, &anew).await {
         Ok(()) => Ok(anew),
-        Err(Error::Stale) => kept_hash(app, person, password).await?.ok_or(Failure::Unauthenticated),
+        Err(Error::Stale) => load_matching_hash(app, person, password).await?.ok_or(Failure::Unauthenticated),
         Err(error) => Err(error.into()),
     }
 }
 
 /// The hash that is kept of a person's password now, if the password is the right one.
-async fn kept_hash(app: &App, person: PrincipalId, password: &str) -> Result<Option<String>, Failure> {
+async fn load_matching_hash(
+    app: &App,
+    person: PrincipalId,
+    password: &str,
+) -> Result<Option<String>, Failure> {
     let hash = app.store.load_password_hash(&System::sign_in().grant_person(person)).await?;
     let good = app.passwords.check(password, hash.as_deref()).await?;
     Ok(hash.filter(|_| good))
 }
 
 /// Ends the session of a token that came with a sign-in. One that is no good is none.
-pub(crate) async fn end_presented(app: &App, presented: &str, new: &Issued) -> Result<(), Failure> {
+pub(crate) async fn end_presented_session(
+    app: &App,
+    presented: &str,
+    new: &IssuedToken,
+) -> Result<(), Failure> {
     let Ok(claims) = tokens::read(app, Use::Session, presented).await else { return Ok(()) };
     let Some(session) = claims.session().filter(|_| presented != new.token) else { return Ok(()) };
     let now = app.now();
@@ -128,7 +136,7 @@ pub(crate) async fn end_presented(app: &App, presented: &str, new: &Issued) -> R
     // In no organization, or no good any more.
     let Ok((caller, _)) = found else { return Ok(()) };
     let Ok(own) = caller.authorize_self("write:user") else { return Ok(()) };
-    let ending = ended(&own, EndReason::SignedOut, "signed in again with it");
+    let ending = build_ending(&own, EndReason::SignedOut, "signed in again with it");
     match app.store.end_login(&own, session, &ending, now).await {
         Ok(()) | Err(Error::Refused(_)) => Ok(()),
         Err(error) => Err(error.into()),
@@ -136,7 +144,7 @@ pub(crate) async fn end_presented(app: &App, presented: &str, new: &Issued) -> R
 }
 
 /// A session that is to be opened.
-pub(crate) struct New<'a> {
+pub(crate) struct NewLogin<'a> {
     pub person: &'a Person,
     pub long: bool,
     /// The password, if it came with this request.
@@ -147,14 +155,14 @@ pub(crate) struct New<'a> {
     /// When that was, if not just now.
     pub authenticated: Option<Micros>,
     pub origin: Origin,
-    pub alone: bool,
+    pub end_others: bool,
     /// The caller whose key opens it.
     pub by: Option<&'a Caller>,
     pub scopes: Option<Scopes>,
 }
 
 /// Opens a session and signs its token.
-pub(crate) async fn open(app: &App, mut new: New<'_>) -> Result<Issued, Failure> {
+pub(crate) async fn open_session(app: &App, mut new: NewLogin<'_>) -> Result<IssuedToken, Failure> {
     let system = System::sign_in();
     let owner = new.person.principal.id;
     for _ in 0..TRIES {
@@ -167,7 +175,7 @@ pub(crate) async fn open(app: &App, mut new: New<'_>) -> Result<Issued, Failure>
         };
         let mut claims = Claims::new(owner.0, now, until, app.random_bytes());
         if let Some(key) = key {
-            let secret = key_sessions::secret(app, key, new.scopes, claims.expires());
+            let secret = key_sessions::derive_secret(app, key, new.scopes, claims.expires());
             claims = Claims::new(owner.0, now, until, secret);
         }
         let login = Login {
@@ -188,16 +196,16 @@ pub(crate) async fn open(app: &App, mut new: New<'_>) -> Result<Issued, Failure>
         let opening = LoginExpectations {
             password_hash: new.password_hash.clone(),
             open: open.len(),
-            ending: endings(app, &open, new.alone, now),
+            ending: endings(app, &open, new.end_others, now),
             bound: new.by.and_then(Caller::bound_organization),
         };
         match app.store.open_login(&system, login, &claims.hash(), &opening).await {
             Ok(login) => {
                 claims.of_session(&login);
                 let token = tokens::sign(app, Use::Session, &claims).await?;
-                return Ok(Issued { token, expires: claims.expires() });
+                return Ok(IssuedToken { token, expires: claims.expires() });
             }
-            Err(Error::Stale) => judge_again(app, &mut new).await?,
+            Err(Error::Stale) => recheck(app, &mut new).await?,
             Err(error) => return Err(error.into()),
         }
     }
@@ -205,7 +213,7 @@ pub(crate) async fn open(app: &App, mut new: New<'_>) -> Result<Issued, Failure>
 }
 
 /// Judges again what was shown, after something changed. Another hash of the same password is no other password.
-async fn judge_again(app: &App, new: &mut New<'_>) -> Result<(), Failure> {
+async fn recheck(app: &App, new: &mut NewLogin<'_>) -> Result<(), Failure> {
     // By its id: not everybody has an address.
     let person = new.person.principal.id;
     let granted = System::sign_in().grant_person(person);
@@ -216,7 +224,8 @@ async fn judge_again(app: &App, new: &mut New<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let password = new.password.ok_or(Failure::Unauthenticated)?;
-    new.password_hash = Some(kept_hash(app, person, password).await?.ok_or(Failure::Unauthenticated)?);
+    new.password_hash =
+        Some(load_matching_hash(app, person, password).await?.ok_or(Failure::Unauthenticated)?);
     Ok(())
 }
 
@@ -226,14 +235,14 @@ pub(crate) fn lifetime(app: &App, long: bool) -> Span {
 }
 
 /// What of the open sessions ends when one more is opened.
-fn endings(app: &App, open: &[Login], alone: bool, now: Micros) -> Vec<(SessionId, Ending)> {
+fn endings(app: &App, open: &[Login], end_others: bool, now: Micros) -> Vec<(SessionId, Ending)> {
     let end = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
     let (over, alive): (Vec<_>, Vec<_>) = open.iter().cloned().partition(|login| login.over(now).is_some());
     let over = over.iter().map(|login| {
         let reason = login.over(now).unwrap_or(EndReason::Expired);
         (login.id, end(reason, "found to be over at a sign-in"))
     });
-    let gone = if alone {
+    let gone = if end_others {
         alive.iter().map(|login| (login.id, end(EndReason::SignedOut, "signed in alone elsewhere"))).collect()
     } else {
         let limit = app.settings.logins_per_user;
@@ -245,7 +254,7 @@ fn endings(app: &App, open: &[Login], alone: bool, now: Micros) -> Vec<(SessionI
 }
 
 /// What a token is asked for.
-pub struct Wanted {
+pub struct TokenRequest {
     /// Whether it is to last.
     pub long: bool,
     /// What it may at most; nothing is what the caller's credential may.
@@ -262,20 +271,26 @@ pub struct Wanted {
 /// # Errors
 /// [`Refusal::OutOfScope`] for more than the caller's credential may; [`RequestFailure::TooManyRequests`] when the keys of
 /// the principal have opened too many sessions lately.
-pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) -> Result<Issued, Failure> {
+pub async fn issue_token(
+    app: &App,
+    caller: &Caller,
+    presented: &str,
+    wanted: TokenRequest,
+) -> Result<IssuedToken, Failure> {
     let own = caller.authorize_self("write:user")?;
-    narrower(caller.scopes(), wanted.scopes)?;
+    check_scopes(caller.scopes(), wanted.scopes)?;
     let scopes = wanted.scopes.or(caller.scopes());
     if let Authentication::Key(key) = caller.authentication() {
-        if let Some(issued) = key_sessions::reuse(app, caller, &own, key, scopes, wanted.long).await? {
+        if let Some(issued) = key_sessions::reuse_session(app, caller, &own, key, scopes, wanted.long).await?
+        {
             return Ok(issued);
         }
-        key_sessions::count(app, caller.principal())?;
+        key_sessions::count_session(app, caller.principal())?;
         let person = app.store.load_person(&own).await?;
         let (long, origin) = (wanted.long, wanted.origin);
         let (by, methods) = (Some(caller), vec![Method::Key]);
         let (password, password_hash, authenticated) = (None, None, None);
-        let new = New {
+        let new = NewLogin {
             person: &person,
             long,
             password,
@@ -283,11 +298,11 @@ pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) 
             methods,
             authenticated,
             origin,
-            alone: false,
+            end_others: false,
             by,
             scopes,
         };
-        return open(app, new).await;
+        return open_session(app, new).await;
     }
     let mut claims = tokens::read(app, Use::Session, presented).await?;
     if let Authentication::Login(session) = caller.authentication() {
@@ -300,14 +315,14 @@ pub async fn token(app: &App, caller: &Caller, presented: &str, wanted: Wanted) 
     claims.iat = now.0 / 1_000_000;
     claims.scope = scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "));
     claims.claims = wanted.claims;
-    Ok(Issued { token: tokens::sign(app, Use::Session, &claims).await?, expires: claims.expires() })
+    Ok(IssuedToken { token: tokens::sign(app, Use::Session, &claims).await?, expires: claims.expires() })
 }
 
 /// That nothing is made that lets more through than what it is made with.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`] with the first scope that is missing.
-pub fn narrower(own: Option<Scopes>, wanted: Option<Scopes>) -> Result<(), Refusal> {
+pub fn check_scopes(own: Option<Scopes>, wanted: Option<Scopes>) -> Result<(), Refusal> {
     let (Some(own), Some(wanted)) = (own, wanted) else { return Ok(()) };
     match wanted.names().find(|name| !own.has(name)) {
         Some(missing) => Err(Refusal::OutOfScope(missing)),
@@ -321,7 +336,7 @@ pub fn narrower(own: Option<Scopes>, wanted: Option<Scopes>) -> Result<(), Refus
 /// Only those of the store.
 pub async fn sign_out(app: &App, caller: &Caller, everywhere: bool) -> Result<bool, Failure> {
     let own: GrantedPerson = caller.authorize_self("write:user")?;
-    let (now, ending) = (app.now(), ended(&own, EndReason::SignedOut, "signed out"));
+    let (now, ending) = (app.now(), build_ending(&own, EndReason::SignedOut, "signed out"));
     if everywhere {
         app.store.end_logins(&own, None, &ending, now).await?;
         return Ok(true);

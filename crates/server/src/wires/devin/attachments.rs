@@ -33,7 +33,7 @@ pub async fn list(May(granted): May<ViewSessions>, State(app): State<App>, path:
 
 /// What came with the messages of a session.
 pub async fn of(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Answer {
-    let found = attachments::list(app, granted, id).await?;
+    let found = attachments::list_session_attachments(app, granted, id).await?;
     answer(&found.iter().map(|(by, attachment, _)| Attached::new(*by, attachment)).collect::<Vec<_>>())
 }
 
@@ -51,7 +51,7 @@ pub async fn upload(
             continue;
         }
         let name = field.file_name().map(last_part).unwrap_or_default();
-        let file = attachments::upload(&app, &granted, &name, Box::pin(field)).await?;
+        let file = attachments::upload_attachment(&app, &granted, &name, Box::pin(field)).await?;
         let url = url_of(&app, granted.organization(), file.id, &file.name);
         return answer(&json!({ "attachment_id": file_id(file.id), "name": file.name, "url": url }));
     }
@@ -71,7 +71,7 @@ fn last_part(name: &str) -> String {
 /// `GET /attachments/{uuid}/{name}`: sends the client on to an address that needs no credential, as the vendor does.
 pub async fn fetch(May(granted): May<ViewSessions>, State(app): State<App>, path: Texts) -> Answer {
     let id = parse_uuid(path.get("uuid")).map(FileId).ok_or(Refusal::NotFound(Thing::File));
-    let link = attachment_links::make(&app, &granted, id.map_err(Failure::from)?).await?;
+    let link = attachment_links::create_attachment_link(&app, &granted, id.map_err(Failure::from)?).await?;
     let location = format!("{}{LINKS}/{link}", app.base_url);
     let location = HeaderValue::from_str(&location).map_err(Failure::internal)?;
     Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response())
@@ -79,7 +79,7 @@ pub async fn fetch(May(granted): May<ViewSessions>, State(app): State<App>, path
 
 /// `GET /v3/attachments/{link}`: the bytes.
 pub async fn open(State(app): State<App>, path: Texts) -> Answer {
-    let (file, bytes) = attachment_links::open(&app, path.get("link")).await?;
+    let (file, bytes) = attachment_links::open_attachment_link(&app, path.get("link")).await?;
     let mut response = Response::new(Body::from_stream(bytes));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(file.size));

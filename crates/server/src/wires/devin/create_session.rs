@@ -6,9 +6,9 @@ use super::shapes::{ORIGINS, read_principal_id, read_session_id};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::agents::create::AgentChoice;
-use crate::operations::agents::create::Create;
+use crate::operations::agents::create::AgentSessionDraft;
 use crate::operations::agents::create::NewSecret;
-use crate::operations::agents::messages::Post;
+use crate::operations::agents::messages::MessageDraft;
 use domain::Refusal;
 use domain::agent::{Acus, Attachment, CATEGORIES, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, MAX_TITLE_CHARS};
 use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId, parse_uuid};
@@ -54,11 +54,11 @@ const KEPT: [&str; 10] = [
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the field; [`Refusal::Forbidden`] for another's name without the right to use it.
-pub fn read(app: &App, granted: &Granted<UseSessions>, body: &Body) -> Result<Create, Failure> {
+pub fn read(app: &App, granted: &Granted<UseSessions>, body: &Body) -> Result<AgentSessionDraft, Failure> {
     let attribute_to = in_name_of(granted, body, "create_as_user_id")?;
     let message = message(app, granted.organization(), body, "prompt", None)?;
     let id = |name| body.text(name, 1..=MAX_TEXT);
-    Ok(Create {
+    Ok(AgentSessionDraft {
         agent: agent(body)?,
         title: body.text("title", 0..=MAX_TITLE_CHARS)?,
         tags: tags(body)?.unwrap_or_default(),
@@ -91,14 +91,14 @@ pub fn message(
     body: &Body,
     field: &str,
     as_principal: Option<PrincipalId>,
-) -> Result<Post, Refusal> {
+) -> Result<MessageDraft, Refusal> {
     let text = body.needed(field, 1..=MAX_MESSAGE_BYTES)?;
     if text.trim().is_empty() || text.len() > MAX_MESSAGE_BYTES {
         let expected = format!("a text that is not blank, of at most {MAX_MESSAGE_BYTES} bytes");
         return Err(Refusal::invalid(field, expected));
     }
     let attachments = attachments_of(app, organization, body)?;
-    Ok(Post { text, parts: Json::default(), attachments, as_principal })
+    Ok(MessageDraft { text, parts: Json::default(), attachments, as_principal })
 }
 
 /// In whose name this is asked for.

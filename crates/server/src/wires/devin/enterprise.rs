@@ -48,7 +48,7 @@ async fn found(
 ) -> Result<AgentSession, Failure> {
     let query = Query::read(query)?;
     let named = query.one("org_id")?.map(OrganizationId::parse);
-    let session = agents::sessions::find(app, granted, path.session()?).await?;
+    let session = agents::sessions::find_agent_session(app, granted, path.session()?).await?;
     match named {
         Some(named) if named != Some(session.organization) => Err(Refusal::NotFound(Thing::Session).into()),
         _ => Ok(session),

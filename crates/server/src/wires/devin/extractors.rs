@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::http::credential;
 use crate::http::middleware;
 use crate::operations::access::authenticate::authenticate_from;
-use crate::operations::login::second_factor::demand_for;
+use crate::operations::login::second_factor::demand_fresh_for;
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use domain::ids::OrganizationId;
@@ -73,7 +73,7 @@ impl<P: PermissionType> FromRequestParts<App> for May<P> {
 /// # Errors
 /// [`Refusal::StaleAuthentication`].
 pub fn fresh<P: PermissionType>(parts: &Parts, app: &App, caller: &Caller) -> Result<(), Failure> {
-    Ok(demand_for(app, caller, P::PERMISSION, !parts.method.is_safe())?)
+    Ok(demand_fresh_for(app, caller, P::PERMISSION, !parts.method.is_safe())?)
 }
 
 /// A caller that has the right `P` in the whole account.

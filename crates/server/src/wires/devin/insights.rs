@@ -24,7 +24,7 @@ pub async fn list(
 
 /// `GET /sessions/{devin}/insights`.
 pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, path: Texts) -> Answer {
-    let session = agents::sessions::get(&app, &granted, path.session()?).await?;
+    let session = agents::sessions::load_agent_session(&app, &granted, path.session()?).await?;
     answer(&Insights::new(&session, &app.base_url))
 }
 
@@ -36,6 +36,6 @@ pub async fn generate(May(granted): May<UseSessions>, State(app): State<App>, pa
 /// What a request to generate insights is answered with.
 pub async fn generated(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> Answer {
     let view = granted.authorize::<ViewSessions>().map_err(crate::failure::Failure::from)?;
-    let session = agents::sessions::get(app, &view, id).await?;
+    let session = agents::sessions::load_agent_session(app, &view, id).await?;
     answer(&json!({ "session_id": session_id(session.id), "status": "already_exists" }))
 }

@@ -24,7 +24,8 @@ use store::access::ManageMembers;
 
 /// `GET /self`: the shapes differ by what calls, as with the vendor.
 pub async fn myself(Known(caller): Known, State(app): State<App>) -> Answer {
-    let (principal, key) = (whoami::principal(&app, &caller).await?, whoami::key(&app, &caller).await?);
+    let (principal, key) =
+        (whoami::load_caller_principal(&app, &caller).await?, whoami::load_caller_key(&app, &caller).await?);
     let id = principal_id(principal.id, principal.kind);
     let organization = caller.organization().map(organization_id);
     answer(&match principal.kind {
@@ -70,7 +71,7 @@ pub async fn list_in_account(
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Answer {
-    let all = administration::people(&app, &account.granted).await?;
+    let all = administration::list_people(&app, &account.granted).await?;
     let reader = Reader { list: "users", principal: Some(account.caller.principal()), organization: None };
     short_lists::page(&app, &reader, query.as_deref(), all, |(principal, _)| principal.id.0, account_user)
 }
@@ -81,7 +82,7 @@ pub async fn get_in_account(
     State(app): State<App>,
     path: Texts,
 ) -> Answer {
-    let found = administration::person(&app, &account.granted, user_id(path.get("user"))).await?;
+    let found = administration::load_person(&app, &account.granted, user_id(path.get("user"))).await?;
     answer(&account_user(&found))
 }
 
@@ -95,7 +96,7 @@ pub async fn list(
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Answer {
-    let all = administration::members(&app, &granted).await?;
+    let all = administration::list_members(&app, &granted).await?;
     let people = all.into_iter().filter(|(principal, _)| principal.kind == PrincipalKind::User).collect();
     let here = Some(granted.organization());
     let reader = Reader { list: "members", principal: granted.principal(), organization: here };

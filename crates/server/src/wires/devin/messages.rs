@@ -41,7 +41,7 @@ pub async fn page(app: &App, granted: &Granted<ViewSessions>, id: SessionId, que
     let binding = Binding::new(cursor::key(app), "messages", reader, place, &id.to_string());
     let after = paging.after.map(|after| binding.read(&after)).transpose()?.unwrap_or(0);
     let after = i64::try_from(after).map_err(Failure::internal)?;
-    let found = agents::messages::page(app, granted, id, after, paging.first).await?;
+    let found = agents::messages::list_messages(app, granted, id, after, paging.first).await?;
     let last = found.items.last().filter(|_| found.more).map(|last| last.sequence);
     let position = last.map(u128::try_from).transpose().map_err(Failure::internal)?;
     let end_cursor = position.map(|position| binding.write(position)).transpose()?;
@@ -74,6 +74,6 @@ pub async fn say(
     let other = create_session::in_name_of(granted, &body, "message_as_user_id")?;
     let message = create_session::message(app, granted.organization(), &body, "message", other)
         .map_err(Failure::from)?;
-    let (session, _) = agents::messages::post(app, granted, id, message).await?;
+    let (session, _) = agents::messages::post_message(app, granted, id, message).await?;
     shown(app, &session, Seen::Acted)
 }

@@ -60,7 +60,7 @@ fn update(body: &Body) -> Result<OrganizationUpdate, Refusal> {
 
 /// `GET /enterprise/organizations`.
 pub async fn list(admin: Admin, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
-    let all = administration::organizations(&app, &admin.granted).await?;
+    let all = administration::list_organizations(&app, &admin.granted).await?;
     let reader =
         Reader { list: "organizations", principal: Some(admin.caller.principal()), organization: None };
     short_lists::page(&app, &reader, query.as_deref(), all, |(organization, _)| organization.id.0, shown)
@@ -76,7 +76,7 @@ pub async fn create(admin: Admin, State(app): State<App>, Whole(request): Whole)
 
 /// `GET /enterprise/organizations/{org}`.
 pub async fn get(admin: Admin, State(app): State<App>, path: Texts) -> Answer {
-    answer(&shown(&administration::organization(&app, &admin.granted, id(&path)?).await?))
+    answer(&shown(&administration::load_organization(&app, &admin.granted, id(&path)?).await?))
 }
 
 /// `PATCH /enterprise/organizations/{org}`.

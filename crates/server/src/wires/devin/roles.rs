@@ -4,7 +4,7 @@ use super::body::Body;
 use super::extractors::MayInAccount;
 use super::sessions::{Answer, answer};
 use super::shapes::Page;
-use crate::operations::access::service_users::RoleOf;
+use crate::operations::access::service_users::ServiceUserRole;
 use domain::Refusal;
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalKind;
@@ -55,11 +55,11 @@ impl From<AccountRole> for RoleShape {
     }
 }
 
-impl From<RoleOf> for RoleShape {
-    fn from(role: RoleOf) -> RoleShape {
+impl From<ServiceUserRole> for RoleShape {
+    fn from(role: ServiceUserRole) -> RoleShape {
         match role {
-            RoleOf::Organization(role) => role.into(),
-            RoleOf::Account(role) => role.into(),
+            ServiceUserRole::Organization(role) => role.into(),
+            ServiceUserRole::Account(role) => role.into(),
         }
     }
 }

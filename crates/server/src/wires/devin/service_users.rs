@@ -11,11 +11,11 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::KeptInstead;
 use crate::http::middleware::Whole;
+use crate::operations::access::own_keys::CreatedKey;
 use crate::operations::access::service_users;
-use crate::operations::access::service_users::NewKey;
-use crate::operations::access::service_users::Of;
-use crate::operations::access::service_users::RoleOf;
 use crate::operations::access::service_users::ServiceUser;
+use crate::operations::access::service_users::ServiceUserHome;
+use crate::operations::access::service_users::ServiceUserRole;
 use axum::extract::{FromRequestParts, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -34,7 +34,7 @@ const MAX_NAME: usize = 256;
 
 /// Whose service users a path is about, and who asks.
 pub struct Place {
-    of: Of,
+    of: ServiceUserHome,
     principal: PrincipalId,
 }
 
@@ -45,20 +45,23 @@ impl FromRequestParts<App> for Place {
         // Below the prefix of the wire, which was taken off.
         if parts.uri.path().starts_with("/enterprise/") {
             let account = MayInAccount::<ManageServiceUsers>::from_request_parts(parts, app).await?;
-            return Ok(Place { principal: account.caller.principal(), of: Of::Account(account.granted) });
+            return Ok(Place {
+                principal: account.caller.principal(),
+                of: ServiceUserHome::Account(account.granted),
+            });
         }
         let Known(caller) = Known::from_request_parts(parts, app).await?;
         let granted = caller.authorize::<ManageServiceUsers>().map_err(Failure::from)?;
         extractors::fresh::<ManageServiceUsers>(parts, app, &caller)?;
-        Ok(Place { of: Of::Organization(granted), principal: caller.principal() })
+        Ok(Place { of: ServiceUserHome::Organization(granted), principal: caller.principal() })
     }
 }
 
 impl Place {
     fn organization(&self) -> Option<OrganizationId> {
         match &self.of {
-            Of::Organization(granted) => Some(granted.organization()),
-            Of::Account(_) => None,
+            ServiceUserHome::Organization(granted) => Some(granted.organization()),
+            ServiceUserHome::Account(_) => None,
         }
     }
 
@@ -78,7 +81,7 @@ impl Place {
     }
 
     async fn user(&self, app: &App, path: &Texts) -> Result<ServiceUser, Failure> {
-        service_users::own(app, &self.of, user_id(path)?).await
+        service_users::load_service_user(app, &self.of, user_id(path)?).await
     }
 }
 
@@ -105,7 +108,7 @@ fn key_shape(key: &Credential) -> Value {
 }
 
 /// What was asked for, with the secret beside it; what is kept for a repeated request has none.
-fn with_secret(mut shown: Value, new: &NewKey) -> Answer {
+fn with_secret(mut shown: Value, new: &CreatedKey) -> Answer {
     shown["token"] = Value::Null;
     let kept = KeptInstead(shown.to_string().into_bytes());
     shown["token"] = json!(new.secret.as_ref().map(|secret| secret.reveal()));
@@ -122,7 +125,7 @@ fn expires(app: &App, body: &Body) -> Result<Option<Micros>, Refusal> {
 
 /// `GET /service-users`, `GET /members/service-users`.
 pub async fn list(place: Place, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
-    let all = service_users::list(&app, &place.of).await?;
+    let all = service_users::list_service_users(&app, &place.of).await?;
     let reader = place.reader("service-users");
     short_lists::page(
         &app,
@@ -139,14 +142,15 @@ pub async fn create(place: Place, State(app): State<App>, Whole(request): Whole)
     let body = Body::read(&app, request).await?;
     let name = body.needed("name", 1..=MAX_NAME).map_err(Failure::from)?;
     let role = match &place.of {
-        Of::Organization(_) => {
-            roles::in_organization(&body, PrincipalKind::ServiceUser).map(RoleOf::Organization)
+        ServiceUserHome::Organization(_) => {
+            roles::in_organization(&body, PrincipalKind::ServiceUser).map(ServiceUserRole::Organization)
         }
-        Of::Account(_) => roles::in_account(&body).map(RoleOf::Account),
+        ServiceUserHome::Account(_) => roles::in_account(&body).map(ServiceUserRole::Account),
     };
     let expires = expires(&app, &body).map_err(Failure::from)?;
     let role = role.map_err(Failure::from)?;
-    let (user, key) = service_users::create(&app, &place.of, &name, role, Wire::Devin, expires).await?;
+    let (user, key) =
+        service_users::create_service_user(&app, &place.of, &name, role, Wire::Devin, expires).await?;
     let mut shown = place.shown(&user);
     shown["expires_at"] = json!(key.credential.expires.map(seconds));
     with_secret(json!({ "service_user": shown }), &key)
@@ -159,7 +163,7 @@ pub async fn get(place: Place, State(app): State<App>, path: Texts) -> Answer {
 
 /// `DELETE /service-users/{user}`.
 pub async fn delete(place: Place, State(app): State<App>, path: Texts) -> Result<StatusCode, DevinError> {
-    service_users::delete(&app, &place.of, user_id(&path).map_err(Failure::from)?).await?;
+    service_users::delete_service_user(&app, &place.of, user_id(&path).map_err(Failure::from)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -170,7 +174,8 @@ pub async fn list_keys(
     path: Texts,
     RawQuery(query): RawQuery,
 ) -> Answer {
-    let all = service_users::keys(&app, &place.of, user_id(&path).map_err(Failure::from)?).await?;
+    let all = service_users::list_service_user_keys(&app, &place.of, user_id(&path).map_err(Failure::from)?)
+        .await?;
     short_lists::page(&app, &place.reader("keys"), query.as_deref(), all, |key| key.id.0, key_shape)
 }
 
@@ -180,14 +185,16 @@ pub async fn create_key(place: Place, State(app): State<App>, path: Texts, Whole
     let body = Body::read(&app, request).await?;
     let name = body.needed("name", 1..=MAX_NAME).map_err(Failure::from)?;
     let expires = expires(&app, &body).map_err(Failure::from)?;
-    let key = service_users::create_key(&app, &place.of, id, &name, Wire::Devin, expires).await?;
+    let key =
+        service_users::create_service_user_key(&app, &place.of, id, &name, Wire::Devin, expires).await?;
     with_secret(key_shape(&key.credential), &key)
 }
 
 /// `DELETE /service-users/{user}/api-keys/{key}`.
 pub async fn revoke_key(place: Place, State(app): State<App>, path: Texts) -> Result<StatusCode, DevinError> {
     let user = user_id(&path).map_err(Failure::from)?;
-    service_users::revoke_key(&app, &place.of, user, key_id(&path).map_err(Failure::from)?).await?;
+    service_users::revoke_service_user_key(&app, &place.of, user, key_id(&path).map_err(Failure::from)?)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -195,6 +202,6 @@ pub async fn revoke_key(place: Place, State(app): State<App>, path: Texts) -> Re
 pub async fn rotate_key(place: Place, State(app): State<App>, path: Texts) -> Answer {
     let user = user_id(&path).map_err(Failure::from)?;
     let key = key_id(&path).map_err(Failure::from)?;
-    let key = service_users::rotate_key(&app, &place.of, user, key).await?;
+    let key = service_users::rotate_service_user_key(&app, &place.of, user, key).await?;
     with_secret(key_shape(&key.credential), &key)
 }

@@ -51,8 +51,12 @@ impl Scope<'_> {
         select: Select,
     ) -> Result<Listed<AgentSession>, Failure> {
         match self {
-            Scope::Organization(granted) => agents::sessions::list(app, granted, filter, select).await,
-            Scope::Account(granted) => agents::sessions::list_account(app, granted, filter, select).await,
+            Scope::Organization(granted) => {
+                agents::sessions::list_agent_sessions(app, granted, filter, select).await
+            }
+            Scope::Account(granted) => {
+                agents::sessions::list_account_agent_sessions(app, granted, filter, select).await
+            }
         }
     }
 
@@ -93,9 +97,11 @@ impl Scope<'_> {
             return Ok(wanted.with_tags(&[]));
         }
         let existing = match self {
-            Scope::Organization(granted) => agents::sessions::existing_tags(app, granted, &doubtful).await?,
+            Scope::Organization(granted) => {
+                agents::sessions::list_existing_tags(app, granted, &doubtful).await?
+            }
             Scope::Account(granted) => {
-                agents::sessions::existing_tags_account(app, granted, &wanted.filter, &doubtful).await?
+                agents::sessions::list_account_existing_tags(app, granted, &wanted.filter, &doubtful).await?
             }
         };
         Ok(wanted.with_tags(&existing))

@@ -87,13 +87,13 @@ pub async fn list(
 pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body = Body::read(&app, request).await?;
     let new = create_session::read(&app, &granted, &body)?;
-    let session = agents::create::create(&app, &granted, new).await?;
+    let session = agents::create::create_agent_session(&app, &granted, new).await?;
     shown(&app, &session, Seen::Acted)
 }
 
 /// `GET /sessions/{devin}`.
 pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, path: Texts) -> Answer {
-    let session = agents::sessions::get(&app, &granted, path.session()?).await?;
+    let session = agents::sessions::load_agent_session(&app, &granted, path.session()?).await?;
     shown(&app, &session, Seen::Read)
 }
 
@@ -106,19 +106,19 @@ pub async fn terminate(
 ) -> Answer {
     let query = Query::read(query.as_deref()).map_err(Failure::from)?;
     let archive = query.flag("archive").map_err(Failure::from)?.unwrap_or(false);
-    let session = agents::sessions::terminate(&app, &granted, path.session()?, archive).await?;
+    let session = agents::sessions::terminate_agent_session(&app, &granted, path.session()?, archive).await?;
     shown(&app, &session, Seen::Acted)
 }
 
 /// `POST /sessions/{devin}/archive`: puts it to sleep and away, and its children with it. Clients send no body, or
 /// an empty one that says that it is JSON: none is read.
 pub async fn archive(May(granted): May<UseSessions>, State(app): State<App>, path: Texts) -> Answer {
-    let session = agents::sessions::archive(&app, &granted, path.session()?).await?;
+    let session = agents::sessions::archive_agent_session(&app, &granted, path.session()?).await?;
     shown(&app, &session, Seen::Acted)
 }
 
 /// `POST /sessions/{devin}/unarchive`: not its children.
 pub async fn unarchive(May(granted): May<UseSessions>, State(app): State<App>, path: Texts) -> Answer {
-    let session = agents::sessions::unarchive(&app, &granted, path.session()?).await?;
+    let session = agents::sessions::unarchive_agent_session(&app, &granted, path.session()?).await?;
     shown(&app, &session, Seen::Acted)
 }

@@ -8,8 +8,8 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::Whole;
 use crate::operations::agents;
+use crate::operations::agents::sessions::AgentSessionUpdate;
 use crate::operations::agents::sessions::TagsUpdate;
-use crate::operations::agents::sessions::Update;
 use axum::extract::{Request, State};
 use domain::Refusal;
 use domain::agent::{AgentSession, MAX_TAGS};
@@ -34,13 +34,13 @@ pub async fn change(
     let body = Body::read(app, request).await?;
     let needed = || Refusal::invalid("tags", format!("a list of at most {MAX_TAGS} texts"));
     let tags = create_session::tags(&body).and_then(|tags| tags.ok_or_else(needed)).map_err(Failure::from)?;
-    let update = Update { tags: Some(update(tags)), ..Update::default() };
-    of(&agents::sessions::update(app, granted, id, update).await?)
+    let update = AgentSessionUpdate { tags: Some(update(tags)), ..AgentSessionUpdate::default() };
+    of(&agents::sessions::update_agent_session(app, granted, id, update).await?)
 }
 
 /// `GET`.
 pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, path: Texts) -> Answer {
-    of(&agents::sessions::get(&app, &granted, path.session()?).await?)
+    of(&agents::sessions::load_agent_session(&app, &granted, path.session()?).await?)
 }
 
 /// `POST`: those that it has, and these.

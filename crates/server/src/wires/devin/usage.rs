@@ -67,7 +67,7 @@ pub async fn daily(
 ) -> Answer {
     let query = Query::read(query.as_deref()).map_err(Failure::from)?;
     let (from, until) = days(&app, &query).map_err(Failure::from)?;
-    answer(&consumption(&usage::daily(&app, &granted, from, until).await?))
+    answer(&consumption(&usage::list_usage_days(&app, &granted, from, until).await?))
 }
 
 /// `GET /enterprise/consumption/daily`: of all organizations together, or of some.
@@ -80,7 +80,7 @@ pub async fn daily_in_account(
     let (from, until) = days(&app, &query).map_err(Failure::from)?;
     let some = query.list("org_ids");
     let some = some.map(|some| some.iter().filter_map(|id| OrganizationId::parse(id)).collect::<Vec<_>>());
-    let found = usage::daily_account(&app, &account.granted, some.as_deref(), from, until).await?;
+    let found = usage::list_account_usage_days(&app, &account.granted, some.as_deref(), from, until).await?;
     answer(&consumption(&found))
 }
 
@@ -89,8 +89,13 @@ pub async fn queue(account: MayInAccount<ViewUsage>, State(app): State<App>) -> 
     let view = account.caller.authorize_in_account::<ViewSessions>().map_err(Failure::from)?;
     let states = Some(vec![SessionState::New, SessionState::Resuming]);
     let filter = SessionFilter { states, archived: Some(false), ..SessionFilter::default() };
-    let waiting =
-        agents::sessions::list_account(&app, &view, &filter, Select::Offset { offset: 0, limit: 0 }).await?;
+    let waiting = agents::sessions::list_account_agent_sessions(
+        &app,
+        &view,
+        &filter,
+        Select::Offset { offset: 0, limit: 0 },
+    )
+    .await?;
     let status = match waiting.total {
         0..ELEVATED => "normal",
         ELEVATED..HIGH => "elevated",
@@ -149,7 +154,7 @@ pub async fn audit_logs(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let asked = asked(&app, granted.principal(), granted.organization(), query.as_deref())?;
-    lines(&asked, &audit::list(&app, &granted, asked.before, asked.first).await?)
+    lines(&asked, &audit::list_audit_entries(&app, &granted, asked.before, asked.first).await?)
 }
 
 /// `GET /enterprise/audit-logs`: newest first.
@@ -160,7 +165,10 @@ pub async fn audit_logs_in_account(
 ) -> Answer {
     let reader = Some(account.caller.principal());
     let asked = asked(&app, reader, OrganizationId::ACCOUNT, query.as_deref())?;
-    lines(&asked, &audit::list_account(&app, &account.granted, asked.before, asked.first).await?)
+    lines(
+        &asked,
+        &audit::list_account_audit_entries(&app, &account.granted, asked.before, asked.first).await?,
+    )
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ pub async fn list(
     let search = query.text("search")?.map(str::trim).filter(|search| !search.is_empty());
     let offset = u32::try_from(paging.offset).unwrap_or(u32::MAX);
     let asked = AgentQuery { search: search.map(str::to_owned), offset, limit: paging.limit };
-    let found = definitions::list(&app, &granted, &asked).await?;
+    let found = definitions::list_agents(&app, &granted, &asked).await?;
     let shown = found.items.iter().map(AgentShape::from).collect::<Vec<_>>();
     // A page that ends early says so by its limit: clients go on from there.
     let limit = if found.more { shown.len() as u64 } else { paging.limit.into() };
@@ -114,19 +114,19 @@ pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whol
     let body: Map<String, Value> = middleware::json(&app, body).await?;
     // Read before anything is looked up: what is wrong is told first.
     fields::<Said>(&body)?.new_agent(None)?;
-    if let Some(made) = definitions::made(&app, &granted).await? {
+    if let Some(made) = definitions::find_created_agent(&app, &granted).await? {
         return shown(StatusCode::CREATED, &made);
     }
     for _ in 0..ATTEMPTS {
         if let Some(known) = same(&app, &granted, &fields(&body)?).await? {
-            match definitions::update(&app, &granted, known, fields::<Said>(&body)?.update()).await {
+            match definitions::update_agent(&app, &granted, known, fields::<Said>(&body)?.update()).await {
                 Err(Failure::Refused(Refusal::NotFound(_))) => continue,
                 changed => return shown(StatusCode::OK, &changed?),
             }
         }
         let said = fields::<Said>(&body)?;
         let chosen = said.id.as_deref().map(ids::read_agent).transpose()?;
-        match definitions::create(&app, &granted, said.new_agent(chosen)?).await {
+        match definitions::create_agent(&app, &granted, said.new_agent(chosen)?).await {
             // Somebody else was faster, unless the id is new and the name is not.
             Err(Failure::Refused(Refusal::Exists(_))) if chosen.is_none() => {}
             made => return shown(StatusCode::CREATED, &made?),
@@ -139,8 +139,8 @@ pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whol
 async fn same(app: &App, granted: &Granted<UseSessions>, said: &Said) -> Result<Option<AgentId>, Failure> {
     let view = granted.authorize::<ViewSessions>()?;
     let found = match &said.id {
-        Some(id) => definitions::get(app, &view, ids::read_agent(id)?).await,
-        None => definitions::by_name(app, &view, said.name.as_deref().unwrap_or_default()).await,
+        Some(id) => definitions::load_agent(app, &view, ids::read_agent(id)?).await,
+        None => definitions::load_agent_by_name(app, &view, said.name.as_deref().unwrap_or_default()).await,
     };
     match found {
         Ok(agent) => Ok(Some(agent.id)),
@@ -152,7 +152,7 @@ async fn same(app: &App, granted: &Granted<UseSessions>, said: &Said) -> Result<
 /// `GET /agents/{agent}`.
 pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, agent: PathText) -> Answer {
     let id = ids::read_agent(&text(agent))?;
-    shown(StatusCode::OK, &definitions::get(&app, &granted, id).await?)
+    shown(StatusCode::OK, &definitions::load_agent(&app, &granted, id).await?)
 }
 
 /// `PATCH /agents/{agent}`. Archiving an agent deletes it, as it does with the vendor.
@@ -166,16 +166,16 @@ pub async fn update(
     let body: Map<String, Value> = middleware::json(&app, body).await?;
     let said: Said = fields(&body)?;
     let archived = said.status == Some(Status::Archived);
-    let changed = definitions::update(&app, &granted, id, said.update()).await?;
+    let changed = definitions::update_agent(&app, &granted, id, said.update()).await?;
     if archived {
-        definitions::delete(&app, &granted, id).await?;
+        definitions::delete_agent(&app, &granted, id).await?;
     }
     shown(StatusCode::OK, &changed)
 }
 
 /// `DELETE /agents/{agent}`: frees its name.
 pub async fn delete(May(granted): May<UseSessions>, State(app): State<App>, agent: PathText) -> Answer {
-    definitions::delete(&app, &granted, ids::read_agent(&text(agent))?).await?;
+    definitions::delete_agent(&app, &granted, ids::read_agent(&text(agent))?).await?;
     Ok(Output::nothing())
 }
 

@@ -34,8 +34,8 @@ struct Entry<'a> {
 pub async fn me(Known(caller): Known, State(app): State<App>) -> Answer {
     let account =
         if caller.authorize_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
-    let principal = whoami::principal(&app, &caller).await?;
-    let found = organizations::list(&app, &caller).await?;
+    let principal = whoami::load_caller_principal(&app, &caller).await?;
+    let found = organizations::list_visible_organizations(&app, &caller).await?;
     let organizations = found.iter().map(|known| Entry {
         public_id: ids::organization(known.0.id),
         name: &known.0.name,

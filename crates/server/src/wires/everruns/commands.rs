@@ -58,15 +58,17 @@ async fn carry_out(
         "archive_session" => sessions::put_away(app, &caller.authorize()?, session()?, true).await,
         "unarchive_session" => sessions::put_away(app, &caller.authorize()?, session()?, false).await,
         "delete_session" => {
-            agents::sessions::delete(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
+            agents::sessions::delete_agent_session(app, &caller.authorize()?, ids::read_session(session()?)?)
+                .await?;
             Ok(Output::nothing())
         }
         "pin_session" => {
-            agents::sessions::pin(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
+            agents::sessions::pin_session(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
             Ok(Output::nothing())
         }
         "unpin_session" => {
-            agents::sessions::unpin(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
+            agents::sessions::unpin_session(app, &caller.authorize()?, ids::read_session(session()?)?)
+                .await?;
             Ok(Output::nothing())
         }
         "get_session_stats" => stats::count(app, &caller.authorize()?).await,

@@ -173,7 +173,7 @@ pub async fn page(
     let limit = asked.query.limit;
     let (mut events, total) = match asked.more.is_nothing() {
         true => {
-            let found = agents::events::page(app, granted, id, &asked.query).await?;
+            let found = agents::events::list_events(app, granted, id, &asked.query).await?;
             (found.items, found.total)
         }
         false => search(app, granted, id, &asked).await?,
@@ -213,11 +213,11 @@ async fn read(
     let turn = query.text("turn_id")?.map(ids::read_turn).transpose()?;
     let more = More::read(query)?;
     if let Some(since) = since {
-        let place = agents::events::place(app, granted, id, since).await?;
+        let place = agents::events::load_event_position(app, granted, id, since).await?;
         after = Some(after.unwrap_or(0).max(place));
     }
     if let Some(around) = around {
-        let place = agents::events::place(app, granted, id, around).await?;
+        let place = agents::events::load_event_position(app, granted, id, around).await?;
         after = Some(after.unwrap_or(0).max(place - window - 1));
         before = Some(before.unwrap_or(i64::MAX).min(place + window + 1));
     }
@@ -247,7 +247,7 @@ async fn search(
     let mut step = EventQuery { limit: AT_ONCE, ..asked.query.clone() };
     let (mut kept, mut total, mut bytes) = (Vec::new(), 0, 0);
     loop {
-        let read = agents::events::page(app, granted, id, &step).await?.items;
+        let read = agents::events::list_events(app, granted, id, &step).await?.items;
         let Some(last) = read.last().map(|event| event.sequence) else { break };
         for event in read.into_iter().filter(|event| asked.more.lets(event)) {
             total += 1;
@@ -311,7 +311,7 @@ pub async fn catch_up(
     };
     let mut missed = Vec::new();
     'back: loop {
-        let read = agents::events::page(app, granted, id, &query).await?.items;
+        let read = agents::events::list_events(app, granted, id, &query).await?.items;
         let Some(last) = read.last() else { break };
         query.before = Some(last.sequence);
         for piece in read {

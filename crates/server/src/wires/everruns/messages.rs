@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::http::middleware;
 use crate::http::middleware::Whole;
 use crate::operations::agents;
-use crate::operations::agents::messages::Post;
+use crate::operations::agents::messages::MessageDraft;
 use crate::operations::agents::messages::run_by_size;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
@@ -56,7 +56,7 @@ pub async fn newest(
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
     let limit = query.number("limit", 1..=MAX_MESSAGES)?;
-    let total = agents::sessions::get(app, granted, id).await?.messages();
+    let total = agents::sessions::load_agent_session(app, granted, id).await?.messages();
     let first = (total - limit.unwrap_or(MAX_MESSAGES)).max(0);
     let (messages, bytes) = between(app, granted, id, first, total).await?;
     let left_out = total - i64::try_from(messages.len()).unwrap_or(0);
@@ -81,7 +81,7 @@ async fn between(
 ) -> Result<(Vec<Message>, usize), Failure> {
     let (mut found, mut before, mut bytes) = (Vec::new(), last + 1, 0);
     while before > after + 1 && bytes < MAX_BYTES {
-        let page = agents::messages::page_back(app, granted, id, after, before, AT_ONCE).await?;
+        let page = agents::messages::list_newest_messages(app, granted, id, after, before, AT_ONCE).await?;
         let Some(oldest) = page.last() else { break };
         before = oldest.sequence;
         bytes += page.iter().map(Message::bytes).sum::<usize>();
@@ -116,8 +116,8 @@ pub async fn say(
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
     let (text, parts) = fields::<Sent>(body)?.read()?;
-    let post = Post { text, parts, ..Post::default() };
-    let (_, message) = agents::messages::post(app, granted, id, post).await?;
+    let post = MessageDraft { text, parts, ..MessageDraft::default() };
+    let (_, message) = agents::messages::post_message(app, granted, id, post).await?;
     Output::json(StatusCode::CREATED, &Shown::new(id, message))
 }
 
@@ -133,14 +133,15 @@ pub async fn export(
     if !matches!(query.text("format")?, None | Some("jsonl")) {
         return Err(Failure::from(Refusal::invalid("format", "jsonl")).into());
     }
-    let total = agents::sessions::get(&app, &granted, id).await?.messages();
+    let total = agents::sessions::load_agent_session(&app, &granted, id).await?.messages();
     let lines = stream::try_unfold(0, move |after| {
         let (app, granted) = (app.clone(), granted.clone());
         async move {
             if after >= total {
                 return Ok::<_, std::io::Error>(None);
             }
-            let page = agents::messages::page(&app, &granted, id, after, AT_ONCE).await.map_err(cut)?;
+            let page =
+                agents::messages::list_messages(&app, &granted, id, after, AT_ONCE).await.map_err(cut)?;
             let Some(last) = page.items.last().map(|message| message.sequence) else { return Ok(None) };
             Ok(Some((lines(id, page.items).map_err(cut)?, last)))
         }

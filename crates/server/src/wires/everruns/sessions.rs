@@ -13,9 +13,9 @@ use crate::http::middleware::Whole;
 use crate::http::object;
 use crate::operations::agents;
 use crate::operations::agents::create::AgentChoice;
-use crate::operations::agents::create::Create;
+use crate::operations::agents::create::AgentSessionDraft;
+use crate::operations::agents::sessions::AgentSessionUpdate;
 use crate::operations::agents::sessions::TagsUpdate;
-use crate::operations::agents::sessions::Update;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::agent::AgentSession;
@@ -70,9 +70,9 @@ pub async fn page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> 
     let paging = query.paging()?;
     let filter = filter::read(query, granted.principal())?;
     let select = Select::Offset { offset: paging.offset, limit: paging.limit };
-    let found = agents::sessions::list(app, granted, &filter, select).await?;
+    let found = agents::sessions::list_agent_sessions(app, granted, &filter, select).await?;
     let all = found.items.iter().map(|session| session.id).collect::<Vec<_>>();
-    let pinned = agents::sessions::pinned(app, granted, &all).await?;
+    let pinned = agents::sessions::list_pinned_sessions(app, granted, &all).await?;
     let shown = found.items.iter().map(|session| Session::new(session, pinned.contains(&session.id)));
     let shown = shown.collect::<Vec<_>>();
     // A page that ends early says so by its limit: clients go on from there.
@@ -107,7 +107,7 @@ pub async fn begin(
             return Err(RequestFailure::Body("expected agent_id or agent_name, got both".to_owned()).into());
         }
     };
-    let new = Create {
+    let new = AgentSessionDraft {
         agent,
         title: wanted.title,
         tags: wanted.tags.unwrap_or_default(),
@@ -116,9 +116,9 @@ pub async fn begin(
         origin: wanted.source,
         parent: wanted.parent_session_id.as_deref().map(ids::read_session).transpose()?,
         extra: kept.extra()?,
-        ..Create::default()
+        ..AgentSessionDraft::default()
     };
-    shown(StatusCode::CREATED, &agents::create::create(app, granted, new).await?, false)
+    shown(StatusCode::CREATED, &agents::create::create_agent_session(app, granted, new).await?, false)
 }
 
 /// `GET /sessions/{session}`.
@@ -131,7 +131,7 @@ pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, sessio
 /// # Errors
 /// What is no id; what is not there.
 pub async fn one(app: &App, granted: &Granted<ViewSessions>, id: &str) -> Result<Output, Failure> {
-    let session = agents::sessions::get(app, granted, ids::read_session(id)?).await?;
+    let session = agents::sessions::load_agent_session(app, granted, ids::read_session(id)?).await?;
     shown(StatusCode::OK, &session, is_pinned(app, granted, session.id).await?)
 }
 
@@ -160,17 +160,17 @@ pub async fn change(
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
     let changes: Changes = fields(body)?;
-    let update = Update {
+    let update = AgentSessionUpdate {
         title: changes.title.map(|title| Some(title).filter(|title| !title.is_empty())),
         tags: changes.tags.map(TagsUpdate::Replace),
     };
-    let session = agents::sessions::update(app, granted, id, update).await?;
+    let session = agents::sessions::update_agent_session(app, granted, id, update).await?;
     shown(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
 /// `DELETE /sessions/{session}`: with all that was said in it.
 pub async fn delete(May(granted): May<UseSessions>, State(app): State<App>, session: PathText) -> Answer {
-    agents::sessions::delete(&app, &granted, ids::read_session(&text(session))?).await?;
+    agents::sessions::delete_agent_session(&app, &granted, ids::read_session(&text(session))?).await?;
     Ok(Output::nothing())
 }
 
@@ -185,8 +185,8 @@ pub async fn cancel(May(granted): May<UseSessions>, State(app): State<App>, sess
 /// What is no id; what is not there or not the caller's.
 pub async fn stop(app: &App, granted: &Granted<UseSessions>, id: &str) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
-    let before = agents::sessions::get(app, &granted.authorize()?, id).await?;
-    let after = agents::sessions::cancel(app, granted, id).await?;
+    let before = agents::sessions::load_agent_session(app, &granted.authorize()?, id).await?;
+    let after = agents::sessions::cancel_agent_session(app, granted, id).await?;
     let body = match after.revision > before.revision {
         true => json!({ "status": "cancelled", "message": "Turn cancelled" }),
         false => json!({ "status": "no_op", "message": "No turn is running" }),
@@ -196,13 +196,13 @@ pub async fn stop(app: &App, granted: &Granted<UseSessions>, id: &str) -> Result
 
 /// `PUT /sessions/{session}/pin`: for the caller alone.
 pub async fn pin(May(granted): May<ViewSessions>, State(app): State<App>, session: PathText) -> Answer {
-    agents::sessions::pin(&app, &granted, ids::read_session(&text(session))?).await?;
+    agents::sessions::pin_session(&app, &granted, ids::read_session(&text(session))?).await?;
     Ok(Output::nothing())
 }
 
 /// `DELETE /sessions/{session}/pin`.
 pub async fn unpin(May(granted): May<ViewSessions>, State(app): State<App>, session: PathText) -> Answer {
-    agents::sessions::unpin(&app, &granted, ids::read_session(&text(session))?).await?;
+    agents::sessions::unpin_session(&app, &granted, ids::read_session(&text(session))?).await?;
     Ok(Output::nothing())
 }
 
@@ -228,14 +228,14 @@ pub async fn put_away(
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
     let session = match away {
-        true => agents::sessions::archive(app, granted, id).await?,
-        false => agents::sessions::unarchive(app, granted, id).await?,
+        true => agents::sessions::archive_agent_session(app, granted, id).await?,
+        false => agents::sessions::unarchive_agent_session(app, granted, id).await?,
     };
     shown(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
 async fn is_pinned(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<bool, Failure> {
-    Ok(agents::sessions::pinned(app, granted, &[id]).await?.contains(&id))
+    Ok(agents::sessions::list_pinned_sessions(app, granted, &[id]).await?.contains(&id))
 }
 
 fn shown(status: StatusCode, session: &AgentSession, pinned: bool) -> Result<Output, Failure> {

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::observe::Looking;
 use crate::operations::agents;
-use crate::operations::agents::events::Follow;
+use crate::operations::agents::events::EventFollower;
 use crate::services::throttle::OpenSocket;
 use crate::signals::{self, Looks};
 use axum::body::{Body, Bytes};
@@ -59,7 +59,8 @@ pub async fn open(
     let since = query.text("since_id")?.or_else(|| last_event(&headers)).map(ids::read_event).transpose()?;
     let Kinds { only, exclude } = Kinds::read(&query)?;
     let counted = app.sockets.open_for(&caller, &app.settings)?;
-    let follow = agents::events::follow(&app, granted.clone(), id, since).await?.only(only, exclude);
+    let follow =
+        agents::events::follow_events(&app, granted.clone(), id, since).await?.with_kinds(only, exclude);
     let (out, frames) = mpsc::channel(FRAMES_WAITING);
     let organization = granted.organization();
     let visitor = Visitor::of(&app, &Method::GET, &headers, caller.attribution().address)?;
@@ -131,7 +132,7 @@ enum End {
 }
 
 impl Stream {
-    async fn run(mut self, follow: Follow, _counted: OpenSocket) {
+    async fn run(mut self, follow: EventFollower, _counted: OpenSocket) {
         let _open = self.app.metrics.websocket_opened("everruns");
         let end = self.tell(follow).await.err().unwrap_or(End::Gone);
         let (reason, retry) = match end {
@@ -147,7 +148,7 @@ impl Stream {
     }
 
     /// Tells what happens until there is a reason to end.
-    async fn tell(&mut self, mut follow: Follow) -> Result<Infallible, End> {
+    async fn tell(&mut self, mut follow: EventFollower) -> Result<Infallible, End> {
         self.send("event: connected\ndata: {\"status\":\"connected\"}\n\n".to_owned()).await?;
         let stop = self.app.stop.clone();
         let mut beats = interval(self.app.settings.stream_heartbeat.max(SHORTEST_HEARTBEAT));

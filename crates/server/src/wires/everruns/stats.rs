@@ -58,7 +58,7 @@ pub async fn stats(May(granted): May<ViewSessions>, State(app): State<App>) -> A
 /// # Errors
 /// Only those of the store.
 pub async fn count(app: &App, granted: &Granted<ViewSessions>) -> Result<Output, Failure> {
-    let found = agents::sessions::stats(app, granted).await?;
+    let found = agents::sessions::load_agent_session_stats(app, granted).await?;
     let stats = Stats {
         session_count: found.total,
         started_session_count: of_group(&found.by_state, Group::Started),
@@ -85,7 +85,7 @@ pub async fn facets(
 /// What cannot be read of the query.
 pub async fn divide(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> Result<Output, Failure> {
     let filter = filter::read(query, granted.principal())?;
-    let found = agents::sessions::facets(app, granted, &filter).await?;
+    let found = agents::sessions::load_agent_session_facets(app, granted, &filter).await?;
     let groups =
         [Group::Started, Group::Active, Group::Idle].map(|group| (group, of_group(&found.states, group)));
     let groups = groups.into_iter().filter(|(_, count)| *count > 0);

@@ -10,7 +10,7 @@ use crate::http::middleware;
 use crate::http::middleware::NotKept;
 use crate::http::middleware::Whole;
 use crate::operations::login::device_code;
-use crate::operations::login::device_code::Asked;
+use crate::operations::login::device_code::DeviceLoginReply;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
@@ -69,7 +69,7 @@ pub async fn begin(
         Ok(ask) => ask,
         Err(failure) => return unreadable(failure),
     };
-    let begun = match device_code::begin(&app, &ask.client_id, origin).await {
+    let begun = match device_code::begin_device_login(&app, &ask.client_id, origin).await {
         Ok(begun) => begun,
         Err(failure) => return unreadable(failure),
     };
@@ -106,17 +106,19 @@ async fn told(app: &App, ask: &Ask) -> Result<Response, MobileError> {
     if ask.grant_type != GRANT {
         return refused("unsupported_grant_type", &format!("grant_type: expected {GRANT}"));
     }
-    match device_code::ask(app, &ask.client_id, &ask.device_code).await? {
-        Some(Asked::Key(key)) => {
+    match device_code::poll_device_login(app, &ask.client_id, &ask.device_code).await? {
+        Some(DeviceLoginReply::Key(key)) => {
             answer(StatusCode::OK, &Token { access_token: key.reveal(), token_type: "Bearer" })
         }
-        Some(Asked::Told(Answer::Pending)) => refused("authorization_pending", "nobody has answered yet"),
-        Some(Asked::Told(Answer::SlowDown(interval))) => {
+        Some(DeviceLoginReply::Status(Answer::Pending)) => {
+            refused("authorization_pending", "nobody has answered yet")
+        }
+        Some(DeviceLoginReply::Status(Answer::SlowDown(interval))) => {
             let wait = format!("ask every {} s from now on", interval.0 / 1_000_000);
             refused("slow_down", &wait)
         }
-        Some(Asked::Told(Answer::Denied)) => refused("access_denied", "it was not let in"),
-        Some(Asked::Told(Answer::Expired | Answer::Ready)) => {
+        Some(DeviceLoginReply::Status(Answer::Denied)) => refused("access_denied", "it was not let in"),
+        Some(DeviceLoginReply::Status(Answer::Expired | Answer::Ready)) => {
             refused("expired_token", "the code has expired or was used: begin again")
         }
         None => refused("invalid_grant", "device_code: expected one that this client was given"),

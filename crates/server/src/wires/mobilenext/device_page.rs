@@ -13,7 +13,7 @@ use crate::http::middleware::Whole;
 use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::access::whoami;
 use crate::operations::login::device_code;
-use crate::operations::login::device_code::program;
+use crate::operations::login::device_code::program_name;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
@@ -109,7 +109,7 @@ async fn signed_in(
 ) -> Result<SignedIn, Failure> {
     let token = own_cookie(app, headers);
     let caller = authenticate_from(app, token.as_deref(), chosen, address).await?;
-    let own = whoami::principal(app, &caller).await?;
+    let own = whoami::load_caller_principal(app, &caller).await?;
     Ok(SignedIn { caller, name: own.email.unwrap_or(own.name) })
 }
 
@@ -140,13 +140,13 @@ pub async fn show(
 }
 
 async fn waiting(app: &App, caller: &Caller, code: &str) -> Result<Waiting, Failure> {
-    let login = device_code::waiting(app, caller, code).await?;
-    let choices = device_code::choices(app, caller).await?;
+    let login = device_code::find_pending_device_login(app, caller, code).await?;
+    let choices = device_code::list_approvable_organizations(app, caller).await?;
     let DeviceLogin { origin, created, .. } = &login;
     let from = origin.remote_ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
     let minutes = app.now().since(*created).whole_minutes();
     let since = if minutes == 0 { "just now".to_owned() } else { format!("{minutes} min ago") };
-    Ok(Waiting { program: program(&login), from, agent: origin.agent.clone(), since, choices })
+    Ok(Waiting { program: program_name(&login), from, agent: origin.agent.clone(), since, choices })
 }
 
 /// The fields of the page's forms.
@@ -208,10 +208,10 @@ async fn decide(app: &App, headers: &HeaderMap, address: Address, form: &Form) -
     let page = Page::of(Some(&signed.name), &form.code);
     let (decided, done) = if allows {
         let done = "It is let in. You can close this page and go back to the program.";
-        (device_code::let_in(app, &signed.caller, &form.code).await, done)
+        (device_code::approve_device_login(app, &signed.caller, &form.code).await, done)
     } else {
         let done = "It is not let in. If you did not start it yourself, nothing else has to be done.";
-        (device_code::keep_out(app, &signed.caller, &form.code).await, done)
+        (device_code::deny_device_login(app, &signed.caller, &form.code).await, done)
     };
     match decided {
         Ok(()) => Page { done: Some(done), ..page }.answer(StatusCode::OK),

@@ -10,7 +10,7 @@ use crate::http::middleware;
 use crate::http::middleware::KeptInstead;
 use crate::http::middleware::Whole;
 use crate::operations::access::own_keys;
-use crate::operations::access::own_keys::NewKey;
+use crate::operations::access::own_keys::CreatedKey;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -62,8 +62,8 @@ struct Created<'a> {
 }
 
 impl<'a> Created<'a> {
-    fn new(key: &'a NewKey, secret: Option<&'a str>) -> Created<'a> {
-        let NewKey { credential, .. } = key;
+    fn new(key: &'a CreatedKey, secret: Option<&'a str>) -> Created<'a> {
+        let CreatedKey { credential, .. } = key;
         let created_at = Time(credential.created);
         Created { id: credential.id.0, api_key: secret, name: name(credential), created_at }
     }
@@ -78,7 +78,7 @@ struct Ask {
 
 /// `GET /keys`: those that are good, the oldest first.
 pub async fn list(Known(caller): Known, State(app): State<App>) -> Result<Response, MobileError> {
-    let keys = own_keys::list(&app, &caller).await?;
+    let keys = own_keys::list_own_keys(&app, &caller).await?;
     answer(StatusCode::OK, &List::new(keys.iter().map(Key::from).collect(), None))
 }
 
@@ -89,7 +89,7 @@ pub async fn create(
     Whole(request): Whole,
 ) -> Result<Response, MobileError> {
     let ask: Ask = middleware::json(&app, request).await?;
-    let made = own_keys::create(&app, &caller, ask.name.as_deref().unwrap_or_default()).await?;
+    let made = own_keys::create_own_key(&app, &caller, ask.name.as_deref().unwrap_or_default()).await?;
     let mut response = answer(
         StatusCode::CREATED,
         &Created::new(&made, made.secret.as_ref().map(|secret| secret.reveal())),
@@ -105,7 +105,7 @@ pub async fn revoke(
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    own_keys::revoke(&app, &caller, id(path).map(CredentialId)).await?;
+    own_keys::revoke_own_key(&app, &caller, id(path).map(CredentialId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

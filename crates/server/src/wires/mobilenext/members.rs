@@ -86,9 +86,9 @@ struct Members<'a> {
 
 /// `GET /members`: the people of the organization; who manages them sees who is invited as well.
 pub async fn list(May(granted): May<ViewSessions>, State(app): State<App>) -> Result<Response, MobileError> {
-    let members = members::list(&app, &granted).await?;
+    let members = members::list_people_in_organization(&app, &granted).await?;
     let open = match granted.authorize::<ManageMembers>() {
-        Ok(granted) => invitations::list_here(&app, &granted).await?,
+        Ok(granted) => invitations::list_invitations(&app, &granted).await?,
         Err(_) => Vec::new(),
     };
     let members = members.iter().map(MemberEntry::from).collect();
@@ -129,7 +129,7 @@ pub async fn remove(
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    members::remove(&app, &caller, id(path).map(PrincipalId)).await?;
+    members::remove_member(&app, &caller, id(path).map(PrincipalId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -147,7 +147,7 @@ pub async fn invite(
     Whole(request): Whole,
 ) -> Result<Response, MobileError> {
     let ask: Invite = middleware::json(&app, request).await?;
-    let invitation = invitations::invite(&app, &granted, &ask.email, role(&ask.role)?).await?;
+    let invitation = invitations::create_invitation(&app, &granted, &ask.email, role(&ask.role)?).await?;
     answer(StatusCode::CREATED, &InvitationEntry::from(&invitation))
 }
 
@@ -157,7 +157,7 @@ pub async fn take_back(
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    invitations::take_back(&app, &granted, id(path).map(InvitationId)).await?;
+    invitations::cancel_invitation(&app, &granted, id(path).map(InvitationId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -195,7 +195,7 @@ struct OwnInvitations<'a> {
 
 /// `GET /invitations`: those of the caller's address.
 pub async fn list_own(Known(caller): Known, State(app): State<App>) -> Result<Response, MobileError> {
-    let found = invitations::list_own(&app, &caller).await?;
+    let found = invitations::list_received_invitations(&app, &caller).await?;
     answer(StatusCode::OK, &OwnInvitations { invitations: found.iter().map(OwnInvitation::from).collect() })
 }
 
@@ -205,7 +205,7 @@ pub async fn accept(
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    invitations::accept(&app, &caller, id(path).map(InvitationId)).await?;
+    invitations::accept_invitation(&app, &caller, id(path).map(InvitationId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -215,6 +215,6 @@ pub async fn reject(
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    invitations::reject(&app, &caller, id(path).map(InvitationId)).await?;
+    invitations::reject_invitation(&app, &caller, id(path).map(InvitationId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -22,7 +22,7 @@ pub async fn list(Known(caller): Known, State(app): State<App>) -> Result<Respon
     caller.refuse_connector().map_err(Failure::from)?;
     let account =
         if caller.authorize_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
-    let found = organizations::list(&app, &caller).await?;
+    let found = organizations::list_visible_organizations(&app, &caller).await?;
     let entries =
         found.iter().map(|(organization, role)| OrganizationEntry::new(organization, *role, account));
     answer(StatusCode::OK, &List::new(entries.collect(), None))
@@ -41,6 +41,6 @@ pub async fn create(
     Whole(request): Whole,
 ) -> Result<Response, MobileError> {
     let ask: Found = middleware::json(&app, request).await?;
-    let made = members::found(&app, &caller, &ask.name).await?;
+    let made = members::create_own_organization(&app, &caller, &ask.name).await?;
     answer(StatusCode::CREATED, &OrganizationEntry::new(&made, Some(Role::Admin), Role::Admin))
 }

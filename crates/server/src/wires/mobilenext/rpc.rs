@@ -137,7 +137,7 @@ pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<Under
         command if command.starts_with("device.") => {
             let granted = caller.authorize::<UseSessions>()?;
             let device = device_id(&params)?;
-            let underway = driving::start(app, &granted, &device, command, params).await?;
+            let underway = driving::start_command(app, &granted, &device, command, params).await?;
             return Ok(underway.finish().boxed());
         }
         _ => {
@@ -153,12 +153,12 @@ pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<Under
 
 /// What the caller holds or waits for.
 async fn held(app: &App, caller: &Caller) -> Result<Value, Failure> {
-    let open = fleet::held_by_caller(app, &caller.authorize::<ViewSessions>()?).await?;
+    let open = fleet::list_caller_holds(app, &caller.authorize::<ViewSessions>()?).await?;
     serde_json::to_value(RemoteDevice::all(&open)).map_err(Failure::internal)
 }
 
 async fn offers(app: &App, caller: &Caller) -> Result<Value, Failure> {
-    let offers = fleet::offers(app, &caller.authorize::<ViewSessions>()?).await?;
+    let offers = fleet::list_offers(app, &caller.authorize::<ViewSessions>()?).await?;
     Ok(json!({ "devices": offers.iter().map(FleetDevice::from).collect::<Vec<_>>() }))
 }
 
@@ -167,7 +167,7 @@ async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Res
     let granted = caller.authorize::<UseSessions>()?;
     let ask: Ask = read_params(params)?;
     let wanted = Wanted::new(ask.filters)?;
-    fleet::could_match(app, &granted.authorize()?, &wanted).await?;
+    fleet::check_match(app, &granted.authorize()?, &wanted).await?;
     let session = devices::sessions::create(app, &granted).await?;
     match devices::sessions::request_device(app, &granted, session.id, wanted).await {
         Ok(hold) => serde_json::to_value(Allocated::new(session.id, &hold)).map_err(Failure::internal),

@@ -354,7 +354,7 @@ impl Conversation {
     }
 
     async fn devices(&self, caller: &Caller) -> Result<Vec<Value>, Failure> {
-        let held = fleet::held_by_caller(&self.app, &caller.authorize::<ViewSessions>()?).await?;
+        let held = fleet::list_caller_holds(&self.app, &caller.authorize::<ViewSessions>()?).await?;
         RemoteDevice::all(&held)
             .iter()
             .map(|device| serde_json::to_value(device).map_err(Failure::internal))

@@ -12,8 +12,8 @@ use crate::http::cookies;
 use crate::http::cookies::Own;
 use crate::http::middleware::Whole;
 use crate::operations::login;
-use crate::operations::login::passwords::AlsoEnds;
-use crate::operations::login::passwords::Changed;
+use crate::operations::login::passwords::PasswordChangeOutcome;
+use crate::operations::login::passwords::RevocationScope;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
@@ -28,7 +28,7 @@ pub async fn change_own(
     let ends = also_ends(query.as_deref())?;
     let fields = Fields::read(&app, request, Reads::Form).await?;
     let (old, new) = both(&fields)?;
-    login::passwords::change_own(&app, &known.caller, old, new, ends).await?;
+    login::passwords::change_own_password(&app, &known.caller, old, new, ends).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -45,17 +45,21 @@ pub async fn change_of(
     let ends = also_ends(query.as_deref())?;
     let fields = Fields::read(&app, request, Reads::Form).await?;
     let (old, new) = both(&fields)?;
-    let status = match login::passwords::change_of(&app, &known.caller, number, old, new, ends).await? {
-        Changed::Set => StatusCode::NO_CONTENT,
-        Changed::Mailed => StatusCode::ACCEPTED,
-    };
+    let status =
+        match login::passwords::change_user_password(&app, &known.caller, number, old, new, ends).await? {
+            PasswordChangeOutcome::Set => StatusCode::NO_CONTENT,
+            PasswordChangeOutcome::Mailed => StatusCode::ACCEPTED,
+        };
     Ok(status.into_response())
 }
 
 /// `logout-all` is the vendor's; `revoke-keys` is Tenure's.
-fn also_ends(query: Option<&str>) -> Result<AlsoEnds, Failure> {
+fn also_ends(query: Option<&str>) -> Result<RevocationScope, Failure> {
     let fields = Fields::query(query);
-    Ok(AlsoEnds { own_session: fields.flag("logout-all", false)?, keys: fields.flag("revoke-keys", false)? })
+    Ok(RevocationScope {
+        own_session: fields.flag("logout-all", false)?,
+        keys: fields.flag("revoke-keys", false)?,
+    })
 }
 
 fn both(fields: &Fields) -> Result<(&str, &str), Failure> {
@@ -73,7 +77,7 @@ pub async fn forgot(
     let email = fields.needed("email").map_err(Failure::from)?;
     check_recaptcha(&app, &headers, &origin).await?;
     let browser = cookies::own(&app, &headers, Own::Browser);
-    login::passwords::forgot(&app, email, &origin, browser.as_deref()).await?;
+    login::passwords::request_password_restore(&app, email, &origin, browser.as_deref()).await?;
     answer(&Success { success: true })
 }
 
@@ -83,7 +87,7 @@ pub async fn restore(CameFrom(origin): CameFrom, State(app): State<App>, Whole(r
     let fields = Fields::read(&app, request, Reads::Json).await?;
     let token = fields.needed("verify-token").map_err(Failure::from)?;
     let new = fields.needed("new-password").map_err(Failure::from)?;
-    login::passwords::restore(&app, token, new, &origin).await?;
+    login::passwords::restore_password(&app, token, new, &origin).await?;
     answer(&Success { success: true })
 }
 
@@ -91,7 +95,7 @@ pub async fn restore(CameFrom(origin): CameFrom, State(app): State<App>, Whole(r
 pub async fn verify(CameFrom(origin): CameFrom, State(app): State<App>, Whole(request): Whole) -> Answer {
     let fields = Fields::read(&app, request, Reads::Json).await?;
     let token = fields.needed("verify-token").map_err(Failure::from)?;
-    let person = login::passwords::verify(&app, token, &origin).await?;
+    let person = login::passwords::verify_address(&app, token, &origin).await?;
     answer(&Verified {
         email: person.principal.email.unwrap_or_default(),
         status: person.principal.state.name(),

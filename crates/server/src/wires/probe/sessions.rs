@@ -12,10 +12,10 @@ use crate::http::credential::presented;
 use crate::http::middleware::NotKept;
 use crate::http::middleware::Whole;
 use crate::operations::login;
-use crate::operations::login::sessions::Which;
+use crate::operations::login::sessions::LoginSelection;
 use crate::operations::login::sign_in;
-use crate::operations::login::sign_in::Attempt;
-use crate::operations::login::sign_in::Wanted;
+use crate::operations::login::sign_in::SignInRequest;
+use crate::operations::login::sign_in::TokenRequest;
 use crate::services::recaptcha;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -29,32 +29,32 @@ use domain::refusal::Thing;
 
 /// `GET /auth/session`: the caller's, newest first.
 pub async fn list(known: Known, State(app): State<App>) -> Answer {
-    let found = login::sessions::list(&app, &known.caller).await?;
-    let current = login::sessions::current(&known.caller);
+    let found = login::sessions::list_logins(&app, &known.caller).await?;
+    let current = login::sessions::current_login(&known.caller);
     let sessions = found.iter().map(|login| Session::new(login, current)).collect::<Vec<_>>();
     answer(&Sessions { sessions: (!sessions.is_empty()).then_some(sessions) })
 }
 
 /// `GET /auth/session/{session-id}`.
 pub async fn get(known: Known, State(app): State<App>, id: SessionPath) -> Answer {
-    let login = login::sessions::get(&app, &known.caller, session_id(id)?).await?;
-    answer(&Session::new(&login, login::sessions::current(&known.caller)))
+    let login = login::sessions::load_login(&app, &known.caller, session_id(id)?).await?;
+    answer(&Session::new(&login, login::sessions::current_login(&known.caller)))
 }
 
 /// `DELETE /auth/session`: ends all of the caller's, also the one it calls with; `?keep-current=true`, which the vendor
 /// has not, leaves that one.
 pub async fn end_all(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
     let keep = Fields::query(query.as_deref()).flag("keep-current", false).map_err(Failure::from)?;
-    let which = if keep { Which::Others } else { Which::All };
-    login::sessions::revoke_all(&app, &known.caller, which).await?;
+    let which = if keep { LoginSelection::Others } else { LoginSelection::All };
+    login::sessions::revoke_all_logins(&app, &known.caller, which).await?;
     Ok(signed_out(&app, StatusCode::NO_CONTENT.into_response(), !keep))
 }
 
 /// `DELETE /auth/session/{session-id}`: also the one that the caller calls with.
 pub async fn end(known: Known, State(app): State<App>, id: SessionPath) -> Answer {
     let id = session_id(id)?;
-    login::sessions::revoke(&app, &known.caller, id).await?;
-    let own = login::sessions::current(&known.caller) == Some(id);
+    login::sessions::revoke_login(&app, &known.caller, id).await?;
+    let own = login::sessions::current_login(&known.caller) == Some(id);
     Ok(signed_out(&app, StatusCode::NO_CONTENT.into_response(), own))
 }
 
@@ -83,8 +83,9 @@ pub async fn sign_in(
     let back = back.and_then(|url| return_url(url, &app.base_url));
     let presented = presented(&app, &headers);
     let browser = cookies::own(&app, &headers, Own::Browser);
-    let attempt = Attempt { origin, presented: presented.as_deref(), browser: browser.as_deref(), ..attempt };
-    let (person, issued) = sign_in::sign_in(&app, attempt).await?.whole().map_err(Failure::from)?;
+    let attempt =
+        SignInRequest { origin, presented: presented.as_deref(), browser: browser.as_deref(), ..attempt };
+    let (person, issued) = sign_in::sign_in(&app, attempt).await?.into_complete().map_err(Failure::from)?;
     let email = person.principal.email.clone().unwrap_or_default();
     let mut response = answer(&SignedIn {
         api_token: None,
@@ -112,12 +113,12 @@ pub async fn check_recaptcha(app: &App, headers: &HeaderMap, origin: &Origin) ->
     recaptcha.check_token(token, origin).await
 }
 
-fn read_attempt(fields: &Fields) -> Result<Attempt<'_>, Refusal> {
-    Ok(Attempt {
+fn read_attempt(fields: &Fields) -> Result<SignInRequest<'_>, Refusal> {
+    Ok(SignInRequest {
         email: fields.needed("email")?,
         password: fields.needed("password")?,
         long: fields.flag("long-term-token", true)?,
-        alone: fields.flag("logout-other", false)?,
+        end_others: fields.flag("logout-other", false)?,
         code: fields.text("totp")?,
         origin: Default::default(),
         browser: None,
@@ -145,7 +146,7 @@ pub async fn jwt(
 ) -> Answer {
     let fields = Fields::read(&app, request, Reads::Both).await?;
     let wanted = wanted(&fields, origin).map_err(Failure::from)?;
-    let issued = sign_in::token(&app, &known.caller, &known.credential, wanted).await?;
+    let issued = sign_in::issue_token(&app, &known.caller, &known.credential, wanted).await?;
     let mut response = answer(&Token::from(issued))?;
     response.extensions_mut().insert(NotKept);
     Ok(response)
@@ -154,14 +155,14 @@ pub async fn jwt(
 /// Bytes of a caller's own claims.
 const MAX_CLAIMS: usize = 1024;
 
-fn wanted(fields: &Fields, origin: domain::login::Origin) -> Result<Wanted, Refusal> {
+fn wanted(fields: &Fields, origin: domain::login::Origin) -> Result<TokenRequest, Refusal> {
     let claims = fields.object("claims")?;
     let bytes =
         claims.as_ref().and_then(|claims| serde_json::to_vec(claims).ok()).map_or(0, |json| json.len());
     if bytes > MAX_CLAIMS {
         return Err(fields.invalid("claims", format!("at most {MAX_CLAIMS} bytes")));
     }
-    Ok(Wanted {
+    Ok(TokenRequest {
         long: fields.flag("long-term-token", true)?,
         scopes: fields.scopes("permissions")?,
         claims: claims.filter(|claims| !claims.is_empty()),

@@ -3,10 +3,10 @@
 use super::errors::ProbeError;
 use crate::failure::Failure;
 use crate::http::middleware::json_response;
-use crate::operations::access::api_keys::Shown;
+use crate::operations::access::api_keys::ApiKeyDetails;
 use crate::operations::access::api_keys::has_expired;
 use crate::operations::directory::users::Profile;
-use crate::operations::login::sign_in::Issued;
+use crate::operations::login::sign_in::IssuedToken;
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::ids::SessionId;
@@ -76,8 +76,8 @@ pub struct Token {
     token: String,
 }
 
-impl From<Issued> for Token {
-    fn from(issued: Issued) -> Token {
+impl From<IssuedToken> for Token {
+    fn from(issued: IssuedToken) -> Token {
         Token { expire: time(issued.expires), token: issued.token }
     }
 }
@@ -152,8 +152,8 @@ pub struct ApiKey {
 
 impl ApiKey {
     /// A key as its owner sees it, who may `own`.
-    pub fn new(shown: Shown, own: PermissionSet, now: Micros) -> ApiKey {
-        let Shown { token, secret } = shown;
+    pub fn new(shown: ApiKeyDetails, own: PermissionSet, now: Micros) -> ApiKey {
+        let ApiKeyDetails { key: token, secret } = shown;
         let expired = has_expired(&token, now);
         ApiKey {
             id: token.credential.id.0,

@@ -8,8 +8,8 @@ use crate::failure::Failure;
 use crate::http::middleware::KeptInstead;
 use crate::http::middleware::Whole;
 use crate::operations::access::api_keys;
-use crate::operations::access::api_keys::Change;
-use crate::operations::access::api_keys::Shown;
+use crate::operations::access::api_keys::ApiKeyDetails;
+use crate::operations::access::api_keys::ApiKeyUpdate;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -22,7 +22,7 @@ const MAX_TTL: i64 = 3_155_760_000;
 /// `GET /auth/api-token`.
 pub async fn list(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
     let expired = include_expired(query.as_deref())?;
-    let found = api_keys::list(&app, &known.caller, expired).await?;
+    let found = api_keys::list_api_keys(&app, &known.caller, expired).await?;
     let shape = |shown| ApiKey::new(shown, known.caller.permissions(), app.now());
     let tokens = found.into_iter().map(shape).collect::<Vec<_>>();
     answer(&ApiTokens { api_tokens: (!tokens.is_empty()).then_some(tokens) })
@@ -34,7 +34,7 @@ pub async fn create(known: Known, State(app): State<App>, Whole(request): Whole)
     unrestricted(&fields)?;
     let ttl = fields.number("ttl", 0..=MAX_TTL).map_err(Failure::from)?.unwrap_or(0);
     let scopes = fields.scopes("permissions").map_err(Failure::from)?;
-    let made = api_keys::create(&app, &known.caller, ttl, scopes).await?;
+    let made = api_keys::create_api_key(&app, &known.caller, ttl, scopes).await?;
     let made = ApiKey::new(made, known.caller.permissions(), app.now());
     let mut response = answer(&made)?;
     let mut kept = serde_json::to_vec(&made.hidden()).map_err(Failure::internal)?;
@@ -46,7 +46,7 @@ pub async fn create(known: Known, State(app): State<App>, Whole(request): Whole)
 /// `GET /auth/api-token/{token}`.
 pub async fn get(known: Known, State(app): State<App>, name: TokenPath, RawQuery(query): RawQuery) -> Answer {
     let expired = include_expired(query.as_deref())?;
-    shown(&app, &known, api_keys::get(&app, &known.caller, &token_name(name)?, expired).await?)
+    shown(&app, &known, api_keys::load_api_key(&app, &known.caller, &token_name(name)?, expired).await?)
 }
 
 /// `PUT /auth/api-token/{token}`: changes what is named; when nothing is, the key gets a new secret.
@@ -55,11 +55,11 @@ pub async fn change(known: Known, State(app): State<App>, name: TokenPath, Whole
     let fields = Fields::read(&app, request, Reads::Both).await?;
     unrestricted(&fields)?;
     let change = read_change(&fields).map_err(Failure::from)?;
-    shown(&app, &known, api_keys::change(&app, &known.caller, &name, change).await?)
+    shown(&app, &known, api_keys::change_api_key(&app, &known.caller, &name, change).await?)
 }
 
-fn read_change(fields: &Fields) -> Result<Change, Refusal> {
-    Ok(Change {
+fn read_change(fields: &Fields) -> Result<ApiKeyUpdate, Refusal> {
+    Ok(ApiKeyUpdate {
         ttl: fields.number("ttl", 0..=MAX_TTL)?,
         scopes: fields.scopes("permissions")?,
         reset_scopes: fields.flag("reset-permissions", false)?,
@@ -68,7 +68,7 @@ fn read_change(fields: &Fields) -> Result<Change, Refusal> {
 
 /// `DELETE /auth/api-token/{token}`.
 pub async fn revoke(known: Known, State(app): State<App>, name: TokenPath) -> Answer {
-    api_keys::revoke(&app, &known.caller, &token_name(name)?).await?;
+    api_keys::revoke_api_key(&app, &known.caller, &token_name(name)?).await?;
     Ok(axum::response::IntoResponse::into_response(StatusCode::NO_CONTENT))
 }
 
@@ -92,6 +92,6 @@ fn unrestricted(fields: &Fields) -> Result<(), Failure> {
     }
 }
 
-fn shown(app: &App, known: &Known, shown: Shown) -> Answer {
+fn shown(app: &App, known: &Known, shown: ApiKeyDetails) -> Answer {
     answer(&ApiKey::new(shown, known.caller.permissions(), app.now()))
 }

@@ -7,9 +7,9 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::Whole;
 use crate::operations::directory::users;
-use crate::operations::directory::users::Listing;
 use crate::operations::directory::users::Names;
 use crate::operations::directory::users::NewUser;
+use crate::operations::directory::users::PeopleQuery;
 use crate::operations::directory::users::SortBy;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -33,7 +33,7 @@ const SORTS: [(&str, SortBy); 6] = [
 pub async fn list(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
     let fields = Fields::query(query.as_deref());
     let listing = listing(&fields).map_err(Failure::from)?;
-    let page = users::list(&app, &known.caller, &listing).await?;
+    let page = users::list_people(&app, &known.caller, &listing).await?;
     let users = page.people.iter().map(UserShort::from).collect::<Vec<_>>();
     let field = SORTS.iter().find(|(_, sort)| *sort == listing.sort).map_or("id", |(name, _)| name);
     answer(&Users {
@@ -49,7 +49,7 @@ pub async fn list(known: Known, State(app): State<App>, RawQuery(query): RawQuer
     })
 }
 
-fn listing(fields: &Fields) -> Result<Listing, Refusal> {
+fn listing(fields: &Fields) -> Result<PeopleQuery, Refusal> {
     let number = |name, most, default| -> Result<u32, Refusal> {
         let number = fields.number(name, 1..=most)?;
         Ok(number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default))
@@ -73,7 +73,7 @@ fn listing(fields: &Fields) -> Result<Listing, Refusal> {
         Some("desc") => true,
         Some(_) => return Err(fields.invalid("sort[order]", "asc or desc")),
     };
-    Ok(Listing {
+    Ok(PeopleQuery {
         states: states.collect::<Result<_, _>>()?,
         sort,
         descending,
@@ -85,7 +85,7 @@ fn listing(fields: &Fields) -> Result<Listing, Refusal> {
 /// `GET /user/current`: whoever sends no credential is anonymous.
 pub async fn current(Maybe(known): Maybe, State(app): State<App>) -> Answer {
     match known {
-        Some(known) => answer(&User::from(users::own(&app, &known.caller).await?)),
+        Some(known) => answer(&User::from(users::load_own_profile(&app, &known.caller).await?)),
         None => answer(&Anonymous { id: 0, status: "anonymous" }),
     }
 }
@@ -101,7 +101,7 @@ pub async fn change_own(known: Known, State(app): State<App>, Whole(request): Wh
 pub async fn create(known: Known, State(app): State<App>, Whole(request): Whole) -> Answer {
     let fields = Fields::read(&app, request, Reads::Both).await?;
     let new = new_user(&fields).map_err(Failure::from)?;
-    answer(&User::from(users::create(&app, &known.caller, new).await?))
+    answer(&User::from(users::create_sub_user(&app, &known.caller, new).await?))
 }
 
 fn new_user(fields: &Fields) -> Result<NewUser<'_>, Refusal> {
@@ -115,7 +115,7 @@ fn new_user(fields: &Fields) -> Result<NewUser<'_>, Refusal> {
 
 /// `GET /user/{user-id}`.
 pub async fn get(known: Known, State(app): State<App>, user: UserPath) -> Answer {
-    answer(&User::from(users::get(&app, &known.caller, user_number(user)?).await?))
+    answer(&User::from(users::load_profile(&app, &known.caller, user_number(user)?).await?))
 }
 
 /// `PUT /user/{user-id}`.
@@ -128,7 +128,7 @@ pub async fn change_of(
     let number = user_number(user)?;
     let fields = Fields::read(&app, request, Reads::Json).await?;
     let names = names(&fields).map_err(Failure::from)?;
-    answer(&User::from(users::rename_of(&app, &known.caller, number, names).await?))
+    answer(&User::from(users::rename_user(&app, &known.caller, number, names).await?))
 }
 
 fn names(fields: &Fields) -> Result<Names<'_>, Refusal> {

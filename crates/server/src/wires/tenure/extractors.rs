@@ -6,8 +6,8 @@ use crate::failure::Failure;
 use crate::http::credential;
 use crate::http::middleware;
 use crate::operations::access::authenticate::authenticate_from;
-use crate::operations::access::reach::Reach;
-use crate::operations::access::reach::Serves;
+use crate::operations::access::reach::MachineGrant;
+use crate::operations::access::reach::ServeRequest;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
@@ -39,12 +39,12 @@ impl FromRequestParts<App> for Known {
 ///
 /// # Errors
 /// [`Refusal::Invalid`].
-pub fn serves(headers: &HeaderMap) -> Result<Serves, Refusal> {
+pub fn serves(headers: &HeaderMap) -> Result<ServeRequest, Refusal> {
     let named = headers.contains_key(ORGANIZATION);
     match (headers.get(SERVES).map(HeaderValue::as_bytes), named) {
-        (None, false) => Ok(Serves::ByKey),
-        (None | Some(b"organization"), _) => Ok(Serves::Organization),
-        (Some(b"account"), false) => Ok(Serves::Account),
+        (None, false) => Ok(ServeRequest::ByKey),
+        (None | Some(b"organization"), _) => Ok(ServeRequest::Organization),
+        (Some(b"account"), false) => Ok(ServeRequest::Account),
         (Some(b"account"), true) => {
             Err(Refusal::invalid(SERVES, format!("no {ORGANIZATION} beside account")))
         }
@@ -53,7 +53,7 @@ pub fn serves(headers: &HeaderMap) -> Result<Serves, Refusal> {
 }
 
 /// A worker or a host that may serve whom it asks to.
-pub struct Serving<P: PermissionType>(pub Reach<P>);
+pub struct Serving<P: PermissionType>(pub MachineGrant<P>);
 
 impl<P: PermissionType> FromRequestParts<App> for Serving<P> {
     type Rejection = TenureError;
@@ -61,7 +61,7 @@ impl<P: PermissionType> FromRequestParts<App> for Serving<P> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Serving<P>, TenureError> {
         let Known(caller) = Known::from_request_parts(parts, app).await?;
         let serves = serves(&parts.headers).map_err(Failure::from)?;
-        Ok(Serving(Reach::of(&caller, serves).map_err(Failure::from)?))
+        Ok(Serving(MachineGrant::from_caller(&caller, serves).map_err(Failure::from)?))
     }
 }
 

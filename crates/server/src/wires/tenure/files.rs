@@ -39,7 +39,7 @@ pub async fn receive(
 
 /// `GET /files/{token}`: a recording.
 pub async fn fetch(State(app): State<App>, token: PathText) -> Result<Response, TenureError> {
-    let (file, bytes) = files::fetch_by_token(&app, &text(token)?).await?;
+    let (file, bytes) = files::fetch_recording(&app, &text(token)?).await?;
     Ok(download(&file, bytes))
 }
 
@@ -49,7 +49,7 @@ pub async fn for_host(
     State(app): State<App>,
     file: PathText,
 ) -> Result<Response, TenureError> {
-    let (file, bytes) = files::fetch_for_host(&app, reach.only(), file_id(file)?).await?;
+    let (file, bytes) = files::fetch_upload(&app, reach.organization(), file_id(file)?).await?;
     Ok(download(&file, bytes))
 }
 
@@ -60,8 +60,13 @@ pub async fn from_host(
     file: PathText,
     Whole(request): Whole,
 ) -> Result<StatusCode, TenureError> {
-    files::receive_recording(&app, reach.only(), file_id(file)?, request.into_body().into_data_stream())
-        .await?;
+    files::receive_recording(
+        &app,
+        reach.organization(),
+        file_id(file)?,
+        request.into_body().into_data_stream(),
+    )
+    .await?;
     Ok(StatusCode::OK)
 }
 

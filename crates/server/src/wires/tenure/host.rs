@@ -9,8 +9,8 @@ use crate::front::connections::Intake;
 use crate::http::credential;
 use crate::http::middleware;
 use crate::operations::access::authenticate::authenticate_from;
-use crate::operations::access::reach::Reach;
-use crate::operations::access::reach::Serves;
+use crate::operations::access::reach::MachineGrant;
+use crate::operations::access::reach::ServeRequest;
 use crate::operations::devices::hosts;
 use crate::services::host_connections::HostConnection;
 use axum::extract::State;
@@ -54,7 +54,7 @@ pub async fn open(
         Ok(serves) => serves,
         Err(refusal) => return TenureError::from(Failure::from(refusal)).into_response(),
     };
-    if let Err(refusal) = Reach::<ConnectHosts>::of(&caller, serves) {
+    if let Err(refusal) = MachineGrant::<ConnectHosts>::of(&caller, serves) {
         return TenureError::from(Failure::from(refusal)).into_response();
     }
     let upgrade = match upgrade {
@@ -89,7 +89,7 @@ struct Link {
     app: App,
     credential: String,
     chosen: OrganizationChoice,
-    serves: Serves,
+    serves: ServeRequest,
     address: Option<IpAddr>,
     /// What counts the bytes of frames that are under way.
     intake: Intake,
@@ -103,13 +103,13 @@ impl Link {
         };
         let _counted = self.app.metrics.host_connected();
         let (code, reason) = self.converse(&mut socket, &connection, orders).await;
-        hosts::gone(&self.app, &connection).await;
+        hosts::disconnect_host(&self.app, &connection).await;
         close(&mut socket, code, &reason).await;
     }
 
-    async fn reach(&self) -> Result<Reach<ConnectHosts>, Failure> {
+    async fn reach(&self) -> Result<MachineGrant<ConnectHosts>, Failure> {
         let caller = authenticate_from(&self.app, Some(&self.credential), self.chosen, self.address).await?;
-        Ok(Reach::of(&caller, self.serves)?)
+        Ok(MachineGrant::from_caller(&caller, self.serves)?)
     }
 
     async fn hello(
@@ -124,7 +124,7 @@ impl Link {
         self.intake.taken();
         match read(&text) {
             Ok(FromHost::Hello { protocol: PROTOCOL_VERSION, name, version }) => {
-                hosts::connect(&self.app, &self.reach().await?, &name, &version).await
+                hosts::connect_host(&self.app, &self.reach().await?, &name, &version).await
             }
             Ok(FromHost::Hello { protocol, .. }) => Err(wrong(&format!(
                 "protocol {PROTOCOL_VERSION}, got {protocol}: use the same version of tenure on both sides"
@@ -183,7 +183,7 @@ impl Link {
 
     async fn take(&self, connection: &Arc<HostConnection>, text: &str) -> Result<(), String> {
         let frame = read(text).map_err(|error| format!("a frame that cannot be read: {error}"))?;
-        match hosts::take(&self.app, connection, frame).await {
+        match hosts::handle_frame(&self.app, connection, frame).await {
             Ok(()) => Ok(()),
             Err(failure) => {
                 if let Failure::Internal { cause, .. } = &failure {

@@ -61,14 +61,14 @@ pub async fn revoke(
         query.owner = Some(users::find_person(&app, &caller, user).await?.id.0);
     }
     let found = match (body.dry_run, &body.token) {
-        (true, _) => revoke_by_query::preview(&app, &caller, query).await?,
-        (false, Some(token)) => revoke_by_query::revoke(&app, &caller, query, token).await?,
+        (true, _) => revoke_by_query::preview_logins(&app, &caller, query).await?,
+        (false, Some(token)) => revoke_by_query::revoke_logins(&app, &caller, query, token).await?,
         (false, None) => {
             let refusal = Refusal::invalid("token", "what the same query answers with \"dry_run\": true");
             return Err(Failure::from(refusal).into());
         }
     };
-    let current = login::sessions::current(&caller);
+    let current = login::sessions::current_login(&caller);
     let sessions = found.logins.iter().take(SHOWN).map(|login| Session::new(login, current)).collect();
     Ok(Json(Answer { count: found.logins.len(), sessions, token: found.token }))
 }

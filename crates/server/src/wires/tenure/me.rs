@@ -10,9 +10,9 @@ use crate::http::middleware::Whole;
 use crate::operations::access::own_keys;
 use crate::operations::directory::users;
 use crate::operations::login;
-use crate::operations::login::passwords::AlsoEnds;
+use crate::operations::login::passwords::RevocationScope;
 use crate::operations::login::second_factor;
-use crate::operations::login::sessions::Which;
+use crate::operations::login::sessions::LoginSelection;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -83,8 +83,8 @@ type Answer = Result<Response, TenureError>;
 
 /// `GET /tenure/v1/me`.
 pub async fn get(Known(caller): Known, State(app): State<App>) -> Answer {
-    let profile = users::own(&app, &caller).await?;
-    let status = second_factor::status(&app, &caller).await?;
+    let profile = users::load_own_profile(&app, &caller).await?;
+    let status = second_factor::load_status(&app, &caller).await?;
     let principal = profile.person.principal;
     Ok(Json(Me {
         id: principal.id.0,
@@ -102,8 +102,8 @@ pub async fn get(Known(caller): Known, State(app): State<App>) -> Answer {
 
 /// `GET /tenure/v1/me/sessions`, newest first.
 pub async fn sessions(Known(caller): Known, State(app): State<App>) -> Answer {
-    let current = login::sessions::current(&caller);
-    let found = login::sessions::list(&app, &caller).await?;
+    let current = login::sessions::current_login(&caller);
+    let found = login::sessions::list_logins(&app, &caller).await?;
     let sessions = found.iter().map(|login| Session::new(login, current)).collect::<Vec<_>>();
     Ok(Json(json!({ "sessions": sessions })).into_response())
 }
@@ -111,11 +111,11 @@ pub async fn sessions(Known(caller): Known, State(app): State<App>) -> Answer {
 /// `DELETE /tenure/v1/me/sessions`: ends all others, and with `?all=true` the one that the caller calls with too.
 pub async fn end_sessions(Known(caller): Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
     let which = match middleware::query_value(query.as_deref(), "all")?.as_deref() {
-        None | Some("false") => Which::Others,
-        Some("true") => Which::All,
+        None | Some("false") => LoginSelection::Others,
+        Some("true") => LoginSelection::All,
         Some(_) => return Err(Failure::from(Refusal::invalid("all", "true or false")).into()),
     };
-    login::sessions::revoke_all(&app, &caller, which).await?;
+    login::sessions::revoke_all_logins(&app, &caller, which).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -128,7 +128,7 @@ pub async fn end_session(
     // What can be no id is an id that nothing has.
     let id = path.ok().and_then(|Path(text)| SessionId::parse(&text));
     let id = id.ok_or_else(|| Failure::from(Refusal::NotFound(Thing::Session)))?;
-    login::sessions::revoke(&app, &caller, id).await?;
+    login::sessions::revoke_login(&app, &caller, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -143,14 +143,14 @@ struct Passwords {
 /// `PUT /tenure/v1/me/password`: ends all other sessions, and revokes all the caller's keys if it says so.
 pub async fn password(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body: Passwords = middleware::json(&app, request).await?;
-    let ends = AlsoEnds { keys: body.revoke_keys, own_session: false };
-    login::passwords::change_own(&app, &caller, &body.old, &body.new, ends).await?;
+    let ends = RevocationScope { keys: body.revoke_keys, own_session: false };
+    login::passwords::change_own_password(&app, &caller, &body.old, &body.new, ends).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `DELETE /tenure/v1/me/keys`: revokes all the caller's keys, and what was made with them.
 pub async fn revoke_keys(Known(caller): Known, State(app): State<App>) -> Answer {
-    own_keys::revoke_all(&app, &caller).await?;
+    own_keys::revoke_all_own_keys(&app, &caller).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -166,13 +166,13 @@ struct Again {
 pub async fn authenticate(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body: Again = middleware::json(&app, request).await?;
     let (password, code) = (body.password.as_deref(), body.code.as_deref());
-    let login = second_factor::authenticate_again(&app, &caller, password, code).await?;
+    let login = second_factor::reauthenticate(&app, &caller, password, code).await?;
     Ok(Json(Session::new(&login, Some(login.id))).into_response())
 }
 
 /// `POST /tenure/v1/me/totp`: proposes a second factor, which is asked for once it is confirmed.
 pub async fn propose(Known(caller): Known, State(app): State<App>) -> Answer {
-    let proposal = second_factor::propose(&app, &caller).await?;
+    let proposal = second_factor::propose_second_factor(&app, &caller).await?;
     Ok(once(
         json!({ "secret": proposal.secret, "uri": proposal.uri }),
         json!({ "secret": null, "uri": null }),
@@ -187,7 +187,7 @@ struct Code {
 /// `POST /tenure/v1/me/totp/confirm`: gives the recovery codes.
 pub async fn confirm(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body: Code = middleware::json(&app, request).await?;
-    Ok(codes(second_factor::confirm(&app, &caller, &body.code).await?))
+    Ok(codes(second_factor::confirm_second_factor(&app, &caller, &body.code).await?))
 }
 
 #[derive(Deserialize)]
@@ -199,14 +199,14 @@ struct MaybeCode {
 /// `POST /tenure/v1/me/totp/remove`: with a code, unless it never was confirmed.
 pub async fn remove(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body: MaybeCode = middleware::json(&app, request).await?;
-    second_factor::remove(&app, &caller, body.code.as_deref()).await?;
+    second_factor::remove_second_factor(&app, &caller, body.code.as_deref()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST /tenure/v1/me/recovery-codes`: new ones, in place of all before.
 pub async fn recovery_codes(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
     let body: Code = middleware::json(&app, request).await?;
-    Ok(codes(second_factor::new_recovery_codes(&app, &caller, &body.code).await?))
+    Ok(codes(second_factor::create_recovery_codes(&app, &caller, &body.code).await?))
 }
 
 fn codes(codes: Vec<String>) -> Response {

@@ -7,10 +7,10 @@ use crate::http::middleware;
 use crate::http::middleware::NotKept;
 use crate::http::middleware::Whole;
 use crate::operations::login::challenge;
-use crate::operations::login::challenge::Entry;
-use crate::operations::login::challenge::Visitor;
+use crate::operations::login::challenge::SignInContext;
+use crate::operations::login::challenge::SignInOutcome;
 use crate::operations::login::sign_in;
-use crate::operations::login::sign_in::Attempt;
+use crate::operations::login::sign_in::SignInRequest;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -56,11 +56,11 @@ pub async fn sign_in(
     Whole(request): Whole,
 ) -> Result<Response, TenureError> {
     let body: SignIn = middleware::json(&app, request).await?;
-    let attempt = Attempt {
+    let attempt = SignInRequest {
         email: &body.email,
         password: &body.password,
         long: body.long,
-        alone: body.alone,
+        end_others: body.alone,
         origin,
         browser: None,
         code: body.code.as_deref(),
@@ -76,17 +76,17 @@ pub async fn code(
     Whole(request): Whole,
 ) -> Result<Response, TenureError> {
     let body: Code = middleware::json(&app, request).await?;
-    let visitor = Visitor { origin, presented: None };
-    Ok(entered(challenge::answer(&app, &body.challenge, &body.code, visitor).await?))
+    let visitor = SignInContext { origin, presented: None };
+    Ok(entered(challenge::answer_challenge(&app, &body.challenge, &body.code, visitor).await?))
 }
 
-fn entered(entry: Entry) -> Response {
+fn entered(entry: SignInOutcome) -> Response {
     let mut response = match entry {
-        Entry::In(person, issued) => {
+        SignInOutcome::SignedIn(person, issued) => {
             let user = person.principal.number;
             Json(SignedIn { token: issued.token, expires_us: issued.expires.0, user }).into_response()
         }
-        Entry::Half(half) => {
+        SignInOutcome::Challenge(half) => {
             let body = Challenge { challenge: half.challenge, expires_us: half.expires.0 };
             (StatusCode::ACCEPTED, Json(body)).into_response()
         }

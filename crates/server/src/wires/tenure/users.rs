@@ -17,7 +17,7 @@ pub async fn suspend(
     State(app): State<App>,
     user: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, TenureError> {
-    suspensions::suspend(&app, &caller, &named(user)?).await?;
+    suspensions::suspend_person(&app, &caller, &named(user)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -27,7 +27,7 @@ pub async fn resume(
     State(app): State<App>,
     user: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, TenureError> {
-    suspensions::resume(&app, &caller, &named(user)?).await?;
+    suspensions::resume_person(&app, &caller, &named(user)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -10,12 +10,12 @@ use crate::http::middleware::NotKept;
 use crate::http::middleware::Whole;
 use crate::http::middleware::json;
 use crate::http::middleware::json_within;
-use crate::operations::access::authenticate::owner_of;
+use crate::operations::access::authenticate::authenticate_key;
 use crate::operations::agents::turns;
-use crate::operations::agents::turns::Held;
-use crate::operations::agents::turns::Reach;
-use crate::operations::agents::turns::Standing;
+use crate::operations::agents::turns::LeaseStatus;
 use crate::operations::agents::turns::TurnKey;
+use crate::operations::agents::turns::WorkerGrant;
+use crate::operations::agents::turns::WorkerTurn;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -59,8 +59,8 @@ pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Resp
     let mut left = Duration::from_secs(asked.wait_seconds.min(said::MOST_WAIT_SECONDS));
     loop {
         let wait = left.min(KEY_HOLDS);
-        let claim = turns::Claim { worker: asked.worker.clone(), agents: agents.clone(), wait, key };
-        if let Some(assignment) = turns::claim(&app, &reach, &claim).await? {
+        let claim = turns::ClaimRequest { worker: asked.worker.clone(), agents: agents.clone(), wait, key };
+        if let Some(assignment) = turns::claim_turn(&app, &reach, &claim).await? {
             return Ok(answer(&reach, Json(to_worker(assignment)).into_response()));
         }
         left -= wait;
@@ -72,7 +72,7 @@ pub async fn claim(State(app): State<App>, Whole(request): Whole) -> Result<Resp
 }
 
 /// An answer to a claim: never kept, and with a warning for a key that can do too much.
-fn answer(reach: &Reach, mut response: Response) -> Response {
+fn answer(reach: &WorkerGrant, mut response: Response) -> Response {
     response.extensions_mut().insert(NotKept);
     if let Some(warning) = reach.warning("worker").and_then(|text| HeaderValue::try_from(text).ok()) {
         response.headers_mut().insert(WARNING_HEADER, warning);
@@ -88,7 +88,7 @@ pub async fn heartbeat(
 ) -> Result<Json<said::Beat>, TenureError> {
     let (held, said::Heartbeat { claimed }) = asked(&app, session, request).await?;
     is_of(&held, claimed)?;
-    Ok(Json(beat(turns::heartbeat(&app, &held).await?)))
+    Ok(Json(beat(turns::renew_lease(&app, &held).await?)))
 }
 
 /// `POST /work/{session}/report`: what happened in a turn.
@@ -105,9 +105,9 @@ pub async fn report(
     is_of(&held, report.claimed)?;
     let first = i64::try_from(report.first).unwrap_or(i64::MAX);
     let report = Report { first, items: report.items.into_iter().map(item).collect() };
-    let standing = match turns::report(&app, &held, report).await {
+    let standing = match turns::report_turn(&app, &held, report).await {
         // A cancelled turn takes nothing more, and its worker is told to end it rather than that it is lost.
-        Err(Failure::Refused(Refusal::TurnLost)) => turns::heartbeat(&app, &held).await?,
+        Err(Failure::Refused(Refusal::TurnLost)) => turns::renew_lease(&app, &held).await?,
         reported => reported?,
     };
     Ok(Json(beat(standing)))
@@ -130,12 +130,12 @@ pub async fn done(
         }
         said::Outcome::Cancelled => Answer::Cancelled,
     };
-    turns::done(&app, &held, answer).await?;
+    turns::finish_turn(&app, &held, answer).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Whose turns the caller may run, and asks to.
-async fn reach(app: &App, parts: &mut Parts) -> Result<Reach, TenureError> {
+async fn reach(app: &App, parts: &mut Parts) -> Result<WorkerGrant, TenureError> {
     let Serving(reach) = Serving::<ConnectWorkers>::from_request_parts(parts, app).await?;
     Ok(reach)
 }
@@ -152,7 +152,7 @@ async fn asked<T: DeserializeOwned>(
     app: &App,
     session: Session,
     request: Request,
-) -> Result<(Held, T), TenureError> {
+) -> Result<(WorkerTurn, T), TenureError> {
     let (parts, body) = request.into_parts();
     let held = held(app, session, &parts).await?;
     Ok((held, json_within(app, Request::from_parts(parts, body), REPORTED).await?))
@@ -160,24 +160,24 @@ async fn asked<T: DeserializeOwned>(
 
 /// Judges the token of a turn. The key that claimed the turn must still be good, from this address
 /// too, and its owner a worker there.
-async fn held(app: &App, session: Session, parts: &Parts) -> Result<Held, Failure> {
+async fn held(app: &App, session: Session, parts: &Parts) -> Result<WorkerTurn, Failure> {
     let credential = credential::of(app, parts)?;
     let token = credential.as_deref().and_then(TurnToken::parse).ok_or(Failure::Unauthenticated)?;
     let session = session.ok().and_then(|Path(text)| SessionId::parse(&text));
-    let (turn, key) = turns::turn_of(app, &token, session.ok_or(Failure::Unauthenticated)?).await?;
+    let (turn, key) = turns::authenticate_turn(app, &token, session.ok_or(Failure::Unauthenticated)?).await?;
     let chosen = OrganizationChoice::Named(Some(turn.organization));
-    let caller = owner_of(app, &key, chosen, middleware::address(&parts.extensions)).await?;
-    Held::by(&middleware::recognized(app, parts, caller)?.authorize::<ConnectWorkers>()?, turn)
+    let caller = authenticate_key(app, &key, chosen, middleware::address(&parts.extensions)).await?;
+    WorkerTurn::authorize(&middleware::recognized(app, parts, caller)?.authorize::<ConnectWorkers>()?, turn)
 }
 
 /// That the body is about the turn of the token.
-fn is_of(held: &Held, claimed: said::Claimed) -> Result<(), Failure> {
+fn is_of(held: &WorkerTurn, claimed: said::Claimed) -> Result<(), Failure> {
     let TurnKey { organization, turn, fence, .. } = held.key;
     let told = said::Claimed { organization: organization.0, turn: turn.0, fence };
     if claimed == told { Ok(()) } else { Err(Refusal::TurnLost.into()) }
 }
 
-fn beat(standing: Standing) -> said::Beat {
+fn beat(standing: LeaseStatus) -> said::Beat {
     said::Beat { lease_seconds: seconds(standing.lease), cancelled: standing.cancelled }
 }
 
@@ -185,8 +185,8 @@ fn seconds(lease: domain::time::Span) -> u64 {
     u64::try_from(lease.0 / 1_000_000).unwrap_or(0).max(1)
 }
 
-fn to_worker(assignment: turns::Assignment) -> said::Assignment {
-    let turns::Assignment { session, turn, message, agent, secrets, token, lease } = assignment;
+fn to_worker(assignment: turns::TurnAssignment) -> said::Assignment {
+    let turns::TurnAssignment { session, turn, message, agent, secrets, token, lease } = assignment;
     let lease_seconds = seconds(lease);
     let prompt = agent.as_ref().map(|agent| agent.system_prompt.clone()).filter(|prompt| !prompt.is_empty());
     let agent = said::AgentBrief {

@@ -9,10 +9,10 @@ use domain::permission::Role;
 use domain::time::Span;
 use serde_json::{Value, json};
 use server::operations::agents;
-use server::operations::agents::create::Create;
+use server::operations::agents::create::AgentSessionDraft;
 use server::operations::agents::definitions;
 use server::operations::agents::definitions::NewAgent;
-use server::operations::agents::messages::Post;
+use server::operations::agents::messages::MessageDraft;
 use server::operations::devices;
 
 async fn keyed(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> Answer {
@@ -30,19 +30,19 @@ both! {
         let agents = json!({ "name": "builder", "system_prompt": "" });
         let granted = begun(&ana, "everruns", "/v1/agents", &agents).await.authorize().unwrap();
         let new = NewAgent { name: "builder".into(), ..NewAgent::default() };
-        let agent = definitions::create(world.app(), &granted, new).await.unwrap();
+        let agent = definitions::create_agent(world.app(), &granted, new).await.unwrap();
 
         let sessions = json!({ "prompt": "Once" });
         let path = at(acme, "/sessions");
         let granted = begun(&ana, "devin", &path, &sessions).await.authorize().unwrap();
-        let post = Post { text: "Once".into(), ..Post::default() };
-        let create = Create { message: Some(post.clone()), ..Create::default() };
-        let session = agents::create::create(world.app(), &granted, create).await.unwrap();
+        let post = MessageDraft { text: "Once".into(), ..MessageDraft::default() };
+        let create = AgentSessionDraft { message: Some(post.clone()), ..AgentSessionDraft::default() };
+        let session = agents::create::create_agent_session(world.app(), &granted, create).await.unwrap();
 
         let said = json!({ "message": "Twice?" });
         let messages = format!("{path}/{}/messages", session.id.uuid().simple());
         let granted = begun(&ana, "devin", &messages, &said).await.authorize().unwrap();
-        agents::messages::post(world.app(), &granted, session.id, Post { text: "Twice?".into(), ..post }).await.unwrap();
+        agents::messages::post_message(world.app(), &granted, session.id, MessageDraft { text: "Twice?".into(), ..post }).await.unwrap();
 
         let devices = json!({});
         let granted = begun(&ana, "mobilenext", "/api/v1/sessions", &devices).await.authorize().unwrap();

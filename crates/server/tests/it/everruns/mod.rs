@@ -18,10 +18,10 @@ use domain::credential::SecretHash;
 use serde_json::{Value, json};
 use server::operations::access::authenticate::authenticate;
 use server::operations::agents::turns;
-use server::operations::agents::turns::Claim;
-use server::operations::agents::turns::Held;
-use server::operations::agents::turns::Reach;
+use server::operations::agents::turns::ClaimRequest;
 use server::operations::agents::turns::TurnKey;
+use server::operations::agents::turns::WorkerGrant;
+use server::operations::agents::turns::WorkerTurn;
 use std::time::Duration;
 use store::OrganizationChoice;
 
@@ -60,7 +60,7 @@ impl Actor<'_> {
 /// A worker of a test, which does what the test says.
 pub struct Worker<'w> {
     world: &'w World,
-    held: Held,
+    held: WorkerTurn,
     reported: i64,
 }
 
@@ -70,23 +70,23 @@ impl<'w> Worker<'w> {
         let app = admin.world.app();
         let caller = authenticate(app, admin.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
         let worker = caller.authorize().unwrap();
-        let reach = Reach::Organization(worker.clone());
+        let reach = WorkerGrant::Organization(worker.clone());
         let key = SecretHash([0; 32]);
-        let claim = Claim { worker: "test".into(), agents: None, wait: Duration::ZERO, key };
-        let assignment = turns::claim(app, &reach, &claim).await.unwrap().expect("something to do");
+        let claim = ClaimRequest { worker: "test".into(), agents: None, wait: Duration::ZERO, key };
+        let assignment = turns::claim_turn(app, &reach, &claim).await.unwrap().expect("something to do");
         let key = TurnKey {
             organization: assignment.session.organization,
             session: assignment.session.id,
             turn: assignment.turn.id,
             fence: assignment.turn.fence,
         };
-        Worker { world: admin.world, held: Held::by(&worker, key).unwrap(), reported: 0 }
+        Worker { world: admin.world, held: WorkerTurn::authorize(&worker, key).unwrap(), reported: 0 }
     }
 
     pub async fn report(&mut self, items: Vec<Item>) {
         let first = self.reported;
         self.reported += i64::try_from(items.len()).unwrap();
-        turns::report(self.world.app(), &self.held, Report { first, items }).await.unwrap();
+        turns::report_turn(self.world.app(), &self.held, Report { first, items }).await.unwrap();
     }
 
     pub async fn stream(&mut self, text: &str) {
@@ -94,7 +94,7 @@ impl<'w> Worker<'w> {
     }
 
     pub async fn done(self, outcome: Outcome) {
-        turns::done(self.world.app(), &self.held, outcome).await.unwrap();
+        turns::finish_turn(self.world.app(), &self.held, outcome).await.unwrap();
     }
 
     /// Answers the message that waits longest.

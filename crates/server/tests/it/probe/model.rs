@@ -260,7 +260,7 @@ impl<'w> Run<'w> {
             Step::Activate(person) => self.state(person, true).await,
             Step::LeaveAndReturn(person) => self.leave_and_return(person).await,
             Step::Wait(span) => self.world.advance(span),
-            Step::Sweep => login::sessions::sweep(self.world.app()).await.unwrap(),
+            Step::Sweep => login::sessions::sweep_logins(self.world.app()).await.unwrap(),
             _ if count == 0 => {}
             Step::Use(by) => {
                 if let (200, Some(_)) = self.with(at(by), "GET", SESSIONS, "").await {

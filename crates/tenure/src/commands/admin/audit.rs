@@ -168,13 +168,13 @@ async fn seal(context: &Context, admin: &Administration, before: Micros) -> Comm
     let settings = context.settings(Vec::new())?.settings;
     let archive =
         server::open_files(&settings.audit_archive).map_err(|error| CommandError::new(error.to_string()))?;
-    let sealed = audit_sealing::seal(&admin.store, &*archive, before, now()).await?;
+    let sealed = audit_sealing::seal_audit_log(&admin.store, &*archive, before, now()).await?;
     let head = sealed.head.map(|head| head.to_string());
     let sentence = match sealed.segments {
         0 => "There is nothing to seal.".to_owned(),
-        segments => format!("Sealed {} entries in {segments} segments.", sealed.lines),
+        segments => format!("Sealed {} entries in {segments} segments.", sealed.entries),
     };
-    let document = serde_json::json!({ "segments": sealed.segments, "lines": sealed.lines, "head": head });
+    let document = serde_json::json!({ "segments": sealed.segments, "lines": sealed.entries, "head": head });
     context.printer.print(&sentence, &document)
 }
 

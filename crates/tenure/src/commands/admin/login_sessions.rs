@@ -96,13 +96,13 @@ pub async fn run(context: &Context, command: LoginSessionsCommand) -> CommandRes
         LoginSessionsCommand::Revoke { which, yes } => (which, Some(*yes)),
     };
     let query = login_query(&admin, which).await?;
-    let found = revoke_by_query::fitting(&admin.store, &granted, &query, None, now()).await?;
+    let found = revoke_by_query::find_logins(&admin.store, &granted, &query, None, now()).await?;
     match yes {
         None => print_list(context, &admin, &found).await?,
         Some(yes) => {
             let count = found.len();
             let sentence = if yes {
-                revoke_by_query::end_found(&admin.store, &granted, &found, now()).await?;
+                revoke_by_query::end_found_logins(&admin.store, &granted, &found, now()).await?;
                 format!("Ended {count} login sessions.")
             } else {
                 format!("{count} login sessions would end; add --yes to end them.")

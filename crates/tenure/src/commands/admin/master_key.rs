@@ -31,7 +31,7 @@ pub async fn run(context: &Context, command: MasterKeyCommand) -> CommandResult<
             .hint("`tenure serve` creates it at its first start")
     })?;
     let administration = context.administration().await?;
-    let outcome = secrets::rotate(&administration.store, &key, &SystemRandom, now()).await;
+    let outcome = secrets::rotate_master_key(&administration.store, &key, &SystemRandom, now()).await;
     administration.close().await;
     let sealed = outcome?;
     let sentence = format!("{} has a new key; {sealed} secrets are sealed with it.", path.display());

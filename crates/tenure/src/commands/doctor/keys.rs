@@ -25,7 +25,7 @@ pub async fn check_master_key(
     let check = "master key";
     let path = settings.master_key_path();
     let key = MasterKey::open(&path);
-    let sealed = secrets::opened(&admin.store, &admin.system, key.as_ref().ok()).await?;
+    let sealed = secrets::count_secrets(&admin.store, &admin.system, key.as_ref().ok()).await?;
     let closed = sealed.all - sealed.opened;
     let todo =
         format!("put the right file at {}; a backup contains it only with --with-master-key", path.display());
