@@ -2,7 +2,7 @@
 
 pub mod api_keys;
 pub mod authenticate;
+pub mod machine_grant;
 pub mod own_keys;
-pub mod reach;
 pub mod service_users;
 pub mod whoami;

@@ -30,7 +30,7 @@ const MOST_OUTPUTS: usize = 8;
 const LEASES_AT_ONCE: u32 = 100;
 
 /// Whose turns a worker may run.
-pub type WorkerGrant = crate::operations::access::reach::MachineGrant<ConnectWorkers>;
+pub type WorkerGrant = crate::operations::access::machine_grant::MachineGrant<ConnectWorkers>;
 
 /// A worker that wants something to do.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::access::reach::MachineGrant;
+use crate::operations::access::machine_grant::MachineGrant;
 use crate::services::host_connections::HostConnection;
 use domain::Refusal;
 use domain::device::Offer;
