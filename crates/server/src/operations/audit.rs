@@ -1,4 +1,4 @@
-//! The audit log: what administrators and people who sign in did.
+//! The audit log: what administrators did, and sign-ins.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -7,18 +7,15 @@ use store::access::ViewAudit;
 pub use store::{AuditEntry, NewAuditEntry};
 use store::{Granted, GrantedAccount, System};
 
-/// Notes what is done outside of the store, or not done at all: a sign-in that failed. Everything else is noted by the
-/// store in the batch that does it. When it cannot be noted, that is logged, and the caller is not told that it failed.
-pub async fn record_audit_entry(app: &App, line: NewAuditEntry) {
-    if let Err(error) = app.store.record_audit_entry(&System::background_jobs(), &line).await {
-        tracing::error!(%error, action = line.action, "a line of the audit log is lost");
+/// Records an action that changes no row of the store, such as a failed sign-in. The store records every other action
+/// in the batch that writes it. When recording fails, the error is logged and the caller does not learn of it.
+pub async fn record_audit_entry(app: &App, entry: NewAuditEntry) {
+    if let Err(error) = app.store.record_audit_entry(&System::background_jobs(), &entry).await {
+        tracing::error!(%error, action = entry.action, "an audit entry is lost");
     }
 }
 
-/// What was done in an organization before a line, newest first.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the audit entries of an organization before a position, newest first.
 pub async fn list_audit_entries(
     app: &App,
     granted: &Granted<ViewAudit>,
@@ -28,10 +25,7 @@ pub async fn list_audit_entries(
     Ok(app.store.list_audit_entries(granted, before, limit).await?)
 }
 
-/// The like for the whole account.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the audit entries of the whole account before a position, newest first.
 pub async fn list_account_audit_entries(
     app: &App,
     granted: &GrantedAccount<ViewAudit>,

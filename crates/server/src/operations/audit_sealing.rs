@@ -1,4 +1,5 @@
-//! Sealing old lines of the audit log: they are exported, checked where they are kept then, and dropped.
+//! Seals old audit entries: exports them to a file, reads the file again to check it, and deletes them from the
+//! database.
 
 use crate::failure::Failure;
 use domain::time::Micros;
@@ -7,27 +8,27 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 use store::{AuditHead, Segment, SegmentEntry, SegmentWalk, Store, System};
 
-/// Lines that are read at once.
+/// How many entries are read at once.
 const AT_ONCE: u32 = 1000;
-/// Lines of a segment, at most: its file is held in memory while it is made.
+/// About how many entries a segment has at most: its file is built in memory.
 const MOST: i64 = 20_000;
 
 /// What was sealed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SealedSegments {
-    /// How many segments were written.
+    /// Number of segments.
     pub segments: u32,
-    /// How many lines are in them.
+    /// Number of entries in them.
     pub entries: i64,
-    /// Where the log goes on, if anything was ever sealed.
+    /// The last sealed entry, if anything was ever sealed.
     pub head: Option<AuditHead>,
 }
 
-/// Exports the lines from before a time into files of their own, and drops them. What was exported and not dropped yet, by
-/// one that was interrupted, is dropped first.
+/// Exports the entries from before a time to files and deletes them. First it deletes entries that an interrupted run
+/// exported but did not delete.
 ///
 /// # Errors
-/// A line is not as it should be, or a file cannot be written or is not what was written: then its lines stay.
+/// An entry is damaged, or a file cannot be written or differs from what was written. Then its entries stay.
 pub async fn seal_audit_log(
     store: &Store,
     archive: &dyn ObjectStore,
@@ -68,7 +69,8 @@ async fn export_segment(
         text.push(b'\n');
     }
     let head = check_entries(&lines)?;
-    // With the start of its hash: after a restore the log may go on otherwise, and both files are kept.
+    // The name has the start of the hash. After a restore the log may continue differently, and then both files are
+    // kept.
     let hash = head.to_string().rsplit(':').next().map(|hash| hash[..8].to_owned()).unwrap_or_default();
     let file = format!("audit-{:012}-{:012}-{hash}.ndjson", after + 1, head.sequence);
     let path = Path::from(file.as_str());
@@ -76,12 +78,14 @@ async fn export_segment(
     let kept =
         archive.get(&path).await.map_err(Failure::internal)?.bytes().await.map_err(Failure::internal)?;
     if kept != text {
-        return Err(Failure::internal(format!("{file} is not what was written: its lines stay in the log")));
+        return Err(Failure::internal(format!(
+            "{file} differs from what was written: its entries stay in the log"
+        )));
     }
     Ok(Segment { first: after + 1, head, file, digest: Sha256::digest(&text).into() })
 }
 
-/// The lines of the next segment. It ends at one that has a hash: lines from before the chain have none.
+/// The entries of the next segment. It ends at an entry with a hash: entries from before the chain have none.
 async fn load_segment_entries(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentEntry>, Failure> {
     let system = System::background_jobs();
     let mut lines: Vec<SegmentEntry> = Vec::new();
@@ -97,13 +101,13 @@ async fn load_segment_entries(store: &Store, after: i64, through: i64) -> Result
     }
 }
 
-/// That the lines follow one another; gives the last one.
+/// Checks that the entries form a chain; returns the last one.
 fn check_entries(lines: &[SegmentEntry]) -> Result<AuditHead, Failure> {
-    let empty = || Failure::internal("the audit log has no line to seal");
+    let empty = || Failure::internal("the audit log has no entry to seal");
     let mut walk = SegmentWalk::new(lines.first().ok_or_else(empty)?, None);
     for line in lines {
         walk.take(line).map_err(|broken| {
-            Failure::internal(format!("line {} of the audit log {}", broken.sequence, broken.why))
+            Failure::internal(format!("entry {} of the audit log {}", broken.sequence, broken.why))
         })?;
     }
     walk.head().ok_or_else(empty)

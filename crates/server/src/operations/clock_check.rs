@@ -1,4 +1,4 @@
-//! Whether the clock can be believed, before the sweep deletes what is old.
+//! Checks that the clock is right before the sweep deletes what is old.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -7,10 +7,10 @@ use domain::time::{Micros, Span};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::System;
 
-/// How often a time that is believed is noted for the next start.
+/// How often a trusted time is stored for the next start.
 const NOTE_EVERY: Span = Span::minutes(1);
 
-/// What this server has seen of its clock. The watch begins with the first look.
+/// What this server knows of its clock. Watching begins with the first check.
 #[derive(Default)]
 pub struct Clocks(Mutex<ClockState>);
 
@@ -22,7 +22,7 @@ struct ClockState {
 }
 
 impl Clocks {
-    /// Why nothing is deleted now, in a sentence; `None` while the clock is believed.
+    /// Why nothing is deleted now, as a sentence; `None` while the clock is trusted.
     pub fn distrust_reason(&self) -> Option<String> {
         let (what, by) = match self.state().verdict? {
             Verdict::Sound => return None,
@@ -39,10 +39,10 @@ impl Clocks {
     }
 }
 
-/// Compares the clocks; says whether what is old may be deleted. Logs when that changes.
+/// Compares the clocks; true when the sweep may delete what is old. Logs each change of the result.
 ///
 /// # Errors
-/// The database cannot be asked.
+/// The database cannot be read or written.
 pub async fn check_clock(app: &App) -> Result<bool, Failure> {
     let system = System::background_jobs();
     let known = app.store.load_believed_time(&system).await?;
@@ -52,7 +52,7 @@ pub async fn check_clock(app: &App) -> Result<bool, Failure> {
         let mut state = app.clocks.state();
         let mut watch = state.watch.take().unwrap_or_else(|| ClockWatch::new(wall, steady, known));
         let mut verdict = watch.look(wall, steady, database);
-        // An operator's word, or another server of the database that believes about the same time.
+        // An operator has accepted the time, or another server of the database trusts about the same time.
         let vouched = known.is_some_and(|known| wall.since(known) <= AGREES && known.since(wall) <= AGREES);
         if matches!(verdict, Verdict::Jumped(_) | Verdict::Started(_)) && vouched {
             watch.accept(wall, steady);
@@ -78,13 +78,15 @@ fn log_change(before: Option<Verdict>, now: Verdict) {
     let sound = |verdict| verdict == Verdict::Sound;
     match (before.is_none_or(sound), now) {
         (true, Verdict::Sound) => {}
-        (false, Verdict::Sound) => tracing::info!("the clock is believed again: what is old is deleted"),
+        (false, Verdict::Sound) => {
+            tracing::info!("the clock is trusted again: the sweep deletes again what is old")
+        }
         (false, _) => {}
         (true, Verdict::Jumped(by) | Verdict::Started(by) | Verdict::AheadOfDatabase(by)) => tracing::error!(
             minutes = by.whole_minutes(),
             reason = ?now,
-            "the clock is ahead: nothing is deleted for its age until it is right again, or `tenure admin clock accept` says \
-             that it is right"
+            "the clock is ahead: nothing is deleted for its age until it is right again, or until \
+             `tenure admin clock accept`"
         ),
     }
 }

@@ -5,10 +5,10 @@ use crate::failure::Failure;
 use store::access::ViewSessions;
 use store::{FeedPage, Granted};
 
-/// The lines of an organization's change feed after a position, at most `limit`.
+/// Lists at most `limit` entries of an organization's change feed after a position.
 ///
 /// # Errors
-/// [`domain::Refusal::Resync`] when lines after the position are no longer kept.
+/// [`domain::Refusal::Resync`] when entries after the position were deleted for their age.
 pub async fn list_changes(
     app: &App,
     granted: &Granted<ViewSessions>,

@@ -1,4 +1,4 @@
-//! Requests that are repeated with the same idempotency key: they are done once and answered alike.
+//! Idempotency keys: a repeated request runs once and gets the same response.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -7,30 +7,30 @@ use domain::time::Span;
 use sha2::{Digest, Sha256};
 pub use store::{IdempotencyScope, StoredResponse};
 
-/// How long a key may be, in characters.
+/// Maximum length of a key, in characters.
 const MAX_KEY_CHARS: usize = 255;
 
-/// How a request with a key goes on.
+/// What to do with a request that has a key.
 #[derive(Debug)]
 pub enum IdempotencyDecision {
-    /// It is the first one: do it, then [`finish_idempotent_request`] or [`abandon_idempotent_request`].
+    /// It is new: run it, then call [`finish_idempotent_request`] or [`abandon_idempotent_request`].
     New(IdempotencyToken),
-    /// It was answered: answer so again.
+    /// It was answered: send this response again.
     Replay(StoredResponse),
-    /// It was answered, and what its caller may do has changed since: whether they may still is to be judged first.
+    /// It was answered, but its caller's permissions have changed since: check them before sending this response.
     CheckFirst(StoredResponse),
 }
 
-/// A request that was begun and is to be finished or abandoned.
+/// A request that has begun and must be finished or abandoned.
 #[derive(Debug)]
 #[must_use]
 pub struct IdempotencyToken {
     scope: IdempotencyScope,
-    /// What its caller is allowed to do.
+    /// Identifies the caller's permissions: see [`store::Caller::authority`].
     pub authority: [u8; 32],
 }
 
-/// Checks a key as a client sent it.
+/// Checks a key that a client sent.
 ///
 /// # Errors
 /// [`Refusal::Invalid`].
@@ -42,14 +42,14 @@ pub fn check_key(key: &str) -> Result<(), Refusal> {
     Err(Refusal::invalid("Idempotency-Key", format!("1 to {MAX_KEY_CHARS} characters")))
 }
 
-/// Begins a request. `authority` says what its caller may do: see [`store::Caller::authority`].
+/// Begins a request. `authority` identifies the caller's permissions: see [`store::Caller::authority`].
 ///
-/// One that was begun and never answered, because its server died, is begun again once it can no longer be at work:
-/// after twice the time that a request may take, or at once on a database that has one server only, which has started
-/// since. What it had made by then is found by [`store::Store::find_earlier_creation`] and not made twice.
+/// A request whose server died before answering begins again when the first attempt can no longer be running: after
+/// twice the request timeout, or at once when the database has a single server that has restarted since.
+/// [`store::Store::find_earlier_creation`] finds what the first attempt created, so nothing is created twice.
 ///
 /// # Errors
-/// [`Refusal::KeyReused`] when the key came with another body; [`Refusal::KeyBusy`] while the first one is at work.
+/// [`Refusal::KeyReused`] when the key came with another body; [`Refusal::KeyBusy`] while the first attempt runs.
 pub async fn begin_idempotent_request(
     app: &App,
     scope: IdempotencyScope,
@@ -89,10 +89,7 @@ pub async fn begin_idempotent_request(
     }
 }
 
-/// Keeps the answer. What is shown once only must not be in it.
-///
-/// # Errors
-/// Those of the store.
+/// Stores the response. It must not contain a secret that is shown only once.
 pub async fn finish_idempotent_request(
     app: &App,
     token: IdempotencyToken,
@@ -101,10 +98,7 @@ pub async fn finish_idempotent_request(
     Ok(app.store.finish_idempotent_request(&token.scope, answer).await?)
 }
 
-/// Forgets a request that came to nothing: one that the server failed at may be tried again with the same key.
-///
-/// # Errors
-/// Those of the store.
+/// Forgets a request that failed, so that its key can be used again.
 pub async fn abandon_idempotent_request(app: &App, token: IdempotencyToken) -> Result<(), Failure> {
     Ok(app.store.abandon_idempotent_request(&token.scope).await?)
 }

@@ -1,4 +1,4 @@
-//! The use cases, a folder for each subject: load, decide, apply, notify. There is no HTTP and no SQL here.
+//! The use cases, a folder for each subject: load, decide, write, notify. They know neither HTTP nor SQL.
 
 pub mod access;
 pub mod agents;

@@ -1,4 +1,5 @@
-//! What time does: idle holds, expired requests, empty sessions, lost hosts, old lines and files.
+//! The sweep: ends idle holds, expired requests, empty sessions and the holds of lost hosts, and deletes old entries
+//! and files.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -13,18 +14,18 @@ use domain::time::{Micros, Span};
 use store::access::UseSessions;
 use store::{DueHold, System};
 
-/// How many pieces of deleted sessions one sweep removes, and how many rows a piece has at most.
+/// How many batches of deleted sessions one sweep purges, and the most rows of a batch.
 const PURGES: u32 = 100;
 const PURGED_ROWS: u32 = 1_000;
 
-/// One sweep. What fails is logged and tried again by the next one; the rest goes on. Nothing is ended or deleted while the
-/// clock cannot be believed: everything would look old.
+/// Runs one sweep. A failed step is logged and tried again by the next sweep; the other steps run. Nothing is ended
+/// or deleted while the clock is not trusted: everything would look old.
 pub async fn sweep(app: &App) {
     match clock_check::check_clock(app).await {
         Ok(true) => end_and_delete(app).await,
         Ok(false) => {}
         Err(error) => {
-            tracing::error!(error = error.for_log(), "the clock could not be judged, so nothing was swept")
+            tracing::error!(error = error.for_log(), "cannot check the clock, so nothing was swept")
         }
     }
     app.queue.request_run();
@@ -42,7 +43,7 @@ async fn end_and_delete(app: &App) {
         ("logins", login::sessions::sweep_logins(app).await),
     ] {
         if let Err(error) = outcome {
-            tracing::error!(what, error = error.for_log(), "the sweep could not be finished");
+            tracing::error!(what, error = error.for_log(), "a step of the sweep failed");
         }
     }
 }
@@ -88,13 +89,13 @@ async fn end_due(app: &App) -> Result<(), Failure> {
 
 async fn release_lost_hosts(app: &App) -> Result<(), Failure> {
     let grace = app.settings.host_grace;
-    // Whoever hung on a server that was down needs the time to come back, too.
+    // The hosts of a server that was down need time to reconnect.
     if app.now() - Span::from(grace) < app.started {
         return Ok(());
     }
     let system = System::background_jobs();
     for lost in app.store.list_lost_hosts(&system, app.now() - Span::from(grace)).await? {
-        // It may have come back between the two: then its own server notes so, and this one must not.
+        // The host may have reconnected since the list was read. Then its server has recorded that.
         if app.hosts.get(lost.host).is_some() {
             continue;
         }
@@ -113,7 +114,7 @@ async fn prune_feed(app: &App) -> Result<(), Failure> {
     Ok(app.store.prune_changes(&System::background_jobs(), app.now() - kept).await?)
 }
 
-/// Removes what deleted agent sessions have left, a bounded piece at a time, so that other writes get through.
+/// Purges deleted agent sessions in small batches, so that other writes get through.
 async fn purge_deleted_sessions(app: &App) -> Result<(), Failure> {
     for _ in 0..PURGES {
         if !app.store.purge_agents(&System::background_jobs(), PURGED_ROWS, app.now()).await? {
@@ -129,7 +130,7 @@ async fn prune_idempotency(app: &App) -> Result<(), Failure> {
 
 async fn release_hold(app: &App, due: &DueHold, reason: EndReason, evidence: String) {
     if let Err(error) = devices::sessions::end_hold(app, due, reason, &evidence).await {
-        tracing::error!(session = %due.session.id, error = error.for_log(), "a hold could not be ended");
+        tracing::error!(session = %due.session.id, error = error.for_log(), "cannot end a hold");
     }
 }
 
@@ -138,11 +139,11 @@ async fn end_session(app: &App, session: SessionKey, reason: EndReason, evidence
     let command = Command::End { reason, evidence };
     let ended = devices::sessions::change(app, &granted, session.id, |_| Ok(command.clone())).await;
     if let Err(error) = ended {
-        tracing::error!(session = %session.id, error = error.for_log(), "a session could not be ended");
+        tracing::error!(session = %session.id, error = error.for_log(), "cannot end a session");
     }
 }
 
-/// A time of day for a sentence, in UTC.
+/// The time of day, in UTC, for a sentence.
 fn format_time(time: Micros) -> String {
     jiff::Timestamp::from_microsecond(time.0)
         .map_or_else(|_| "?".to_owned(), |time| time.strftime("%H:%M").to_string())

@@ -1,4 +1,4 @@
-//! A person's own API keys. Every wire's keys are the same keys.
+//! A person's own API keys. The keys of all wires are the same keys.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ use store::{ApiKeyName, Authentication, Caller, GrantedPerson};
 
 pub use store::ApiKey;
 
-/// A key with its secret, where it may be shown: when it was just made, or the settings say that it is kept.
+/// A key with its secret. The secret is known when the key was just created, or when the settings keep secrets.
 pub struct ApiKeyDetails {
     /// The key.
     pub key: ApiKey,
@@ -24,18 +24,18 @@ pub struct ApiKeyDetails {
     pub secret: Option<String>,
 }
 
-/// What is to be changed of a key. Nothing at all means a new secret.
+/// What to change in a key. When everything is empty, the key gets a new secret.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ApiKeyUpdate {
-    /// How long it is good from now on, in seconds; 0 is for ever.
+    /// Lifetime from now on, in seconds; 0 means that the key does not expire.
     pub ttl: Option<i64>,
-    /// What it may at most.
+    /// The scopes that the key is limited to.
     pub scopes: Option<Scopes>,
-    /// Whether it may again whatever its maker may.
+    /// Whether to lift the limit to scopes.
     pub reset_scopes: bool,
 }
 
-/// The caller's keys, the oldest first.
+/// Lists the caller's keys, oldest first. `expired` includes the expired ones.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
@@ -46,10 +46,10 @@ pub async fn list_api_keys(app: &App, caller: &Caller, expired: bool) -> Result<
     Ok(all.filter(|key| expired || !has_expired(key, now)).map(to_details).collect())
 }
 
-/// One of them by its id or its secret.
+/// Loads one of the caller's keys by its id or its secret.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also for somebody else's and for one that has expired, unless those are asked for.
+/// [`Refusal::NotFound`], also for another person's key, and for an expired one unless `expired` is set.
 pub async fn load_api_key(
     app: &App,
     caller: &Caller,
@@ -63,11 +63,11 @@ pub async fn load_api_key(
     Ok(to_details(key))
 }
 
-/// Makes a key for who has signed in themselves and lately. It may no more than the session it is made in. Repeated, it
-/// is the one that was made before, without its secret.
+/// Creates a key. The caller must have signed in recently. The key has at most the scopes of the caller's session.
+/// When the request is repeated, the answer is the key that was created before, without its secret.
 ///
 /// # Errors
-/// As [`authorize_key_creation`]; [`Refusal::OutOfScope`] for more than the session may.
+/// Those of [`authorize_key_creation`]; [`Refusal::OutOfScope`] for scopes that the session lacks.
 pub async fn create_api_key(
     app: &App,
     caller: &Caller,
@@ -93,11 +93,11 @@ pub async fn create_api_key(
     Ok(ApiKeyDetails { key, secret: Some(secret.reveal().to_owned()) })
 }
 
-/// Changes a key, or gives it a new secret; the old one is no good from then on. With a key, that is possible for
-/// itself alone: who found one key must not get another one of its owner.
+/// Changes a key, or replaces its secret; the old secret stops working. A caller with an API key can change only that
+/// key: a lost key must not give access to the owner's other keys.
 ///
 /// # Errors
-/// As [`create_api_key`] and [`load_api_key`].
+/// Those of [`create_api_key`] and [`load_api_key`].
 pub async fn change_api_key(
     app: &App,
     caller: &Caller,
@@ -113,7 +113,7 @@ pub async fn change_api_key(
     let wanted = if change.reset_scopes { None } else { change.scopes.or(before.scopes) };
     check_scopes(caller.scopes(), wanted)?;
     let mut after = before.clone();
-    // Also where a scoped caller lets it be "whatever": no more than it may itself.
+    // When the limit is lifted, the caller's own scopes still limit the key.
     after.scopes = wanted.or(caller.scopes());
     after.updated = Micros(app.now().0.max(before.updated.0 + 1));
     if let Some(ttl) = change.ttl {
@@ -134,17 +134,17 @@ pub async fn change_api_key(
     Ok(ApiKeyDetails { key: after, secret: Some(secret.reveal().to_owned()) })
 }
 
-/// Revokes a key and its family for ever, also the one that the caller calls with.
+/// Revokes a key and its family, permanently. The key may be the one that the caller uses.
 ///
 /// # Errors
-/// As [`load_api_key`].
+/// Those of [`load_api_key`].
 pub async fn revoke_api_key(app: &App, caller: &Caller, name: &str) -> Result<(), Failure> {
     let own = caller.authorize_self("write:user")?;
     let key = find_own_key(app, &own, name).await?;
     Ok(app.store.revoke_api_key(&own, key.credential.id, app.now()).await?)
 }
 
-/// Whether a key is good no longer.
+/// Whether a key has expired.
 pub fn has_expired(key: &ApiKey, now: Micros) -> bool {
     key.credential.expires.is_some_and(|expires| expires <= now)
 }
@@ -156,7 +156,7 @@ async fn find_own_key(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiK
     Ok(app.store.load_api_key(own, named).await?)
 }
 
-/// When a key expires that a caller gives so many seconds.
+/// When a key with a lifetime of `ttl` seconds expires.
 fn key_expiry(caller: &Caller, ttl: i64, now: Micros) -> Option<Micros> {
     let asked = (ttl > 0).then(|| now + Span(ttl.saturating_mul(1_000_000)));
     service_users::limit_expiry(asked, caller.max_key_expiry())

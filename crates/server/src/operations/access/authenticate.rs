@@ -1,4 +1,4 @@
-//! Who is calling.
+//! Who calls.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -11,13 +11,12 @@ use std::net::IpAddr;
 use store::{Authentication, Caller, OrganizationChoice, System};
 use tracing::Instrument;
 
-/// Looks up who calls with a credential, an API key or the token of a login session, from an address, and notes that it
-/// was used.
-/// Both are read from the store at every use, so that a revoke counts at once.
+/// Reads a credential, an API key or a session token, used from an address, and records the use. It is read from the
+/// store at every use, so that a revoked credential stops working at once.
 ///
 /// # Errors
-/// [`Failure::Unauthenticated`] for whatever is no good credential, or none that may be used from there, without a look-up when it cannot be one;
-/// [`domain::Refusal::NotAMember`] for an organization that is not the caller's.
+/// [`Failure::Unauthenticated`] for a credential that is malformed, unknown, expired, revoked or not allowed from
+/// this address; [`domain::Refusal::NotAMember`] for an organization that the caller cannot act in.
 pub async fn authenticate_from(
     app: &App,
     credential: Option<&str>,
@@ -32,10 +31,10 @@ pub async fn authenticate_from(
     authenticate_key(app, &secret.hash(), chosen, address).await
 }
 
-/// Looks up whose API key has this hash when it is used from an address, and notes that the key was used.
+/// Authenticates the owner of the API key with this hash, used from an address, and records the use.
 ///
 /// # Errors
-/// As [`authenticate_from`].
+/// Those of [`authenticate_from`].
 pub async fn authenticate_key(
     app: &App,
     key: &SecretHash,
@@ -52,10 +51,10 @@ pub async fn authenticate_key(
     Ok(caller)
 }
 
-/// Looks up who calls from an unknown address, where a key that is bound to networks opens nothing.
+/// Authenticates a caller whose address is unknown. A key that is bound to networks is refused.
 ///
 /// # Errors
-/// As [`authenticate_from`].
+/// Those of [`authenticate_from`].
 pub async fn authenticate(
     app: &App,
     credential: Option<&str>,
@@ -64,7 +63,7 @@ pub async fn authenticate(
     authenticate_from(app, credential, chosen, None).await
 }
 
-/// Nobody is told that the key is good elsewhere.
+/// The error does not reveal that the key works from other addresses.
 fn check_network(caller: &Caller, address: Option<IpAddr>) -> Result<(), Failure> {
     if caller.accepts_address(address) { Ok(()) } else { Err(Failure::Unauthenticated) }
 }
@@ -94,18 +93,18 @@ async fn authenticate_login(
     })
 }
 
-/// Notes that a credential was used. Nobody waits for it.
-fn record_use(app: &App, means: Authentication) {
+/// Records that a credential was used, in the background.
+fn record_use(app: &App, authentication: Authentication) {
     let app = app.clone();
-    let noting = async move {
+    let recording = async move {
         let (system, now) = (System::background_jobs(), app.now());
-        let noted = match means {
+        let recorded = match authentication {
             Authentication::Key(key) => app.store.record_credential_use(&system, key, now).await,
             Authentication::Login(session) => app.store.record_login_use(&system, session, now).await,
         };
-        if let Err(error) = noted {
-            tracing::warn!(%error, "cannot note that a credential was used");
+        if let Err(error) = recorded {
+            tracing::warn!(%error, "cannot record that a credential was used");
         }
     };
-    tokio::spawn(noting.in_current_span());
+    tokio::spawn(recording.in_current_span());
 }

@@ -1,4 +1,4 @@
-//! Whom a worker or a host serves: one organization, or all of them.
+//! What a worker or a host serves: one organization, or the account.
 
 use domain::Refusal;
 use domain::ids::OrganizationId;
@@ -6,7 +6,7 @@ use domain::permission::Permission;
 use store::access::PermissionType;
 use store::{Caller, Granted, GrantedAccount};
 
-/// The proof of whom a worker or a host serves.
+/// The proof of what a worker or a host may serve.
 #[derive(Debug, Clone)]
 pub enum MachineGrant<P: PermissionType> {
     /// One organization.
@@ -15,7 +15,7 @@ pub enum MachineGrant<P: PermissionType> {
     Account(GrantedAccount<P>),
 }
 
-/// Whom a worker or a host asks to serve.
+/// What a worker or a host asks to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServeRequest {
     /// What its key is for: the account with a key of the account, otherwise one organization.
@@ -27,11 +27,11 @@ pub enum ServeRequest {
 }
 
 impl<P: PermissionType> MachineGrant<P> {
-    /// What a caller reaches who asks to serve this.
+    /// Authorizes a caller to serve what it asks for.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`]; [`Refusal::NoOrganization`]; [`Refusal::OutOfScope`] for the account with a key of one
-    /// organization.
+    /// [`Refusal::Forbidden`]; [`Refusal::NoOrganization`]; [`Refusal::OutOfScope`] when a key of one organization
+    /// asks to serve the account.
     pub fn from_caller(caller: &Caller, serves: ServeRequest) -> Result<MachineGrant<P>, Refusal> {
         let account = caller.authorize_in_account::<P>();
         match (serves, account) {
@@ -44,7 +44,7 @@ impl<P: PermissionType> MachineGrant<P> {
         }
     }
 
-    /// The only organization that it reaches.
+    /// The organization, when it serves only one.
     pub fn organization(&self) -> Option<OrganizationId> {
         match self {
             MachineGrant::Organization(granted) => Some(granted.organization()),
@@ -52,8 +52,8 @@ impl<P: PermissionType> MachineGrant<P> {
         }
     }
 
-    /// What is wrong with a key that can do far more than a worker or a host needs, and how to make a better one.
-    /// `role` is the role that is enough.
+    /// A warning when the key can do far more than a worker or a host needs, with the commands that make a better
+    /// key. `role` is the role that is enough.
     pub fn warning(&self, role: &str) -> Option<String> {
         let administers = match self {
             MachineGrant::Organization(granted) => granted.has(Permission::ManageServiceUsers),

@@ -1,4 +1,4 @@
-//! Who is calling, and the API keys that callers use.
+//! Authentication of callers, API keys, and service users.
 
 pub mod api_keys;
 pub mod authenticate;

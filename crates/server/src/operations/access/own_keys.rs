@@ -1,4 +1,4 @@
-//! A person's own keys as Mobile Next knows them: looked after only by who has signed in, never with a key.
+//! A person's own keys, as Mobile Next manages them: only after a sign-in, never with a key.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -13,17 +13,17 @@ use domain::time::Micros;
 use store::access::ManageOwnKeys;
 use store::{ApiKey, ApiKeyName, Authentication, Caller, GrantedPerson};
 
-/// A key with its secret, which is shown once and kept nowhere.
+/// A new key with its secret. The secret is shown once and not stored.
 #[derive(Debug, Clone)]
 pub struct CreatedKey {
-    /// What is known of it.
+    /// The key.
     pub credential: Credential,
-    /// The secret; nothing where an earlier attempt at the same request has made the key.
+    /// The secret; `None` when an earlier attempt at the same request created the key.
     pub secret: Option<Secret>,
 }
 
-/// The caller's own proof, if it has signed in itself. Somebody with a key has not, nor has who opened a session with
-/// one: a key that was lost must not make others.
+/// Authorizes a caller who has signed in. A caller with an API key is refused, and so is a session that was opened
+/// with a key: a lost key must not create others.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
@@ -41,10 +41,11 @@ pub async fn authorize_interactive(
     }
 }
 
-/// The caller's own proof to make or change keys, if it has signed in itself and lately enough.
+/// Authorizes a caller who has signed in recently to create and change keys.
 ///
 /// # Errors
-/// [`Refusal::OutOfScope`]; [`Refusal::StaleAuthentication`]; [`Refusal::Forbidden`] for a role that has no keys.
+/// [`Refusal::OutOfScope`]; [`Refusal::StaleAuthentication`]; [`Refusal::Forbidden`] when the caller's role cannot
+/// have keys.
 pub async fn authorize_key_creation(app: &App, caller: &Caller) -> Result<GrantedPerson, Failure> {
     let own = authorize_interactive(app, caller, "write:user").await?;
     caller.authorize::<ManageOwnKeys>()?;
@@ -52,7 +53,7 @@ pub async fn authorize_key_creation(app: &App, caller: &Caller) -> Result<Grante
     Ok(own)
 }
 
-/// The caller's keys that are good, the oldest first.
+/// Lists the caller's keys that have not expired, oldest first.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
@@ -63,10 +64,11 @@ pub async fn list_own_keys(app: &App, caller: &Caller) -> Result<Vec<Credential>
     Ok(app.store.list_api_keys(&own).await?.into_iter().filter(good).map(|token| token.credential).collect())
 }
 
-/// Makes a key for the organization that the caller acts in. Repeated, it is the one that was made before.
+/// Creates a key for the organization that the caller acts in. When the request is repeated, the answer is the key
+/// that was created before.
 ///
 /// # Errors
-/// As [`authorize_key_creation`]; [`Refusal::Invalid`] for the name.
+/// Those of [`authorize_key_creation`]; [`Refusal::Invalid`] for the name.
 pub async fn create_own_key(app: &App, caller: &Caller, name: &str) -> Result<CreatedKey, Failure> {
     let own = authorize_key_creation(app, caller).await?;
     let granted = caller.authorize::<ManageOwnKeys>()?;
@@ -81,7 +83,7 @@ pub async fn create_own_key(app: &App, caller: &Caller, name: &str) -> Result<Cr
     Ok(CreatedKey { credential: token.credential, secret: Some(secret) })
 }
 
-/// A new key, not kept yet.
+/// Builds a key; the caller stores it.
 pub(crate) fn build_key(
     app: &App,
     principal: PrincipalId,
@@ -101,19 +103,19 @@ pub(crate) fn build_key(
     (ApiKey { credential, scopes, updated: now, recoverable: None }, secret)
 }
 
-/// Revokes all of the caller's keys and their families for ever.
+/// Revokes all of the caller's keys and their families, permanently.
 ///
 /// # Errors
-/// [`Refusal::OutOfScope`] for who has not signed in itself: whoever finds a key cannot take the others away.
+/// [`Refusal::OutOfScope`] for a caller who has not signed in: whoever finds a key cannot revoke the others.
 pub async fn revoke_all_own_keys(app: &App, caller: &Caller) -> Result<(), Failure> {
     let own = authorize_interactive(app, caller, "write:user").await?;
     Ok(app.store.revoke_all_api_keys(&own, app.now()).await?)
 }
 
-/// Revokes one of the caller's keys and its family for ever.
+/// Revokes one of the caller's keys and its family, permanently.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also for somebody else's; otherwise as [`create_own_key`].
+/// [`Refusal::NotFound`], also for another person's key; those of [`authorize_interactive`]; [`Refusal::Forbidden`].
 pub async fn revoke_own_key(app: &App, caller: &Caller, id: Option<CredentialId>) -> Result<(), Failure> {
     let own = authorize_interactive(app, caller, "write:user").await?;
     caller.authorize::<ManageOwnKeys>()?;

@@ -15,19 +15,19 @@ use domain::time::Micros;
 use store::access::ManageServiceUsers;
 use store::{Grant, Granted, GrantedAccount, System};
 
-/// Whose service users are looked after.
+/// The home whose service users are managed.
 #[derive(Debug, Clone)]
 pub enum ServiceUserHome {
-    /// Those of one organization.
+    /// An organization.
     Organization(Granted<ManageServiceUsers>),
-    /// Those of the account.
+    /// The account.
     Account(GrantedAccount<ManageServiceUsers>),
 }
 
-/// What a service user is.
+/// The role of a service user in its home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceUserRole {
-    /// In its organization.
+    /// In an organization.
     Organization(Role),
     /// In the account.
     Account(AccountRole),
@@ -36,9 +36,9 @@ pub enum ServiceUserRole {
 /// A service user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceUser {
-    /// What is known of it.
+    /// The principal.
     pub principal: Principal,
-    /// What it is.
+    /// The role in its home.
     pub role: ServiceUserRole,
 }
 
@@ -50,7 +50,7 @@ impl ServiceUserHome {
         }
     }
 
-    /// The store's own right, used for who looks after them.
+    /// The store's grant for the changes, attributed to the caller.
     fn acting_system(&self) -> System {
         System::administration().attribute_to(match self {
             ServiceUserHome::Organization(granted) => granted.attribution(),
@@ -72,25 +72,22 @@ impl ServiceUserHome {
         }
     }
 
-    /// Nobody gives what it does not have.
+    /// Nobody can grant permissions that they lack.
     fn check_permissions(&self, wanted: PermissionSet) -> Result<(), Refusal> {
         let lacking = Permission::ALL.into_iter().find(|one| wanted.has(*one) && !self.has(*one));
         lacking.map_or(Ok(()), |permission| Err(Refusal::Forbidden(permission)))
     }
 }
 
-/// The service users whose home this is, the oldest first.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the service users of a home, oldest first.
 pub async fn list_service_users(app: &App, home: &ServiceUserHome) -> Result<Vec<ServiceUser>, Failure> {
     find_service_users(app, home, None).await
 }
 
-/// One of them.
+/// Loads a service user of a home.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also for one whose home is elsewhere.
+/// [`Refusal::NotFound`], also for a service user with another home.
 pub async fn load_service_user(
     app: &App,
     home: &ServiceUserHome,
@@ -123,16 +120,17 @@ async fn find_service_users(
     })
 }
 
-/// The sooner of when a key was asked to expire and until when its maker's credential lends it anything.
+/// The earlier of the requested expiry and the expiry of the creator's own credential.
 pub(crate) fn limit_expiry(asked: Option<Micros>, most: Option<Micros>) -> Option<Micros> {
     asked.into_iter().chain(most).min()
 }
 
-/// Makes a service user with its first key. No key outlives the one that it is made with. Repeated, it is the one that
-/// was made before.
+/// Creates a service user with its first key, which expires no later than the caller's credential. When the request
+/// is repeated, the answer is the service user that was created before.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for its name; [`Refusal::Forbidden`] for a role that may more than the caller.
+/// [`Refusal::Invalid`] for the name, and for a role that does not fit the home; [`Refusal::Forbidden`] for a role
+/// with permissions that the caller lacks.
 pub async fn create_service_user(
     app: &App,
     home: &ServiceUserHome,
@@ -150,7 +148,7 @@ pub async fn create_service_user(
             home.check_permissions(role.permissions())?;
             (Some(role), None)
         }
-        _ => return Err(Refusal::invalid("role_id", "a role of the place that the user is made in").into()),
+        _ => return Err(Refusal::invalid("role_id", "a role of the service user's home").into()),
     };
     if let Some(made) = app.store.find_earlier_creation(&home.acting_system()).await? {
         return load_created_service_user(app, home, PrincipalId(made)).await;
@@ -174,7 +172,7 @@ pub async fn create_service_user(
     Ok((ServiceUser { principal, role }, CreatedKey { credential, secret: Some(secret) }))
 }
 
-/// A service user that was made before, with the key it was made with.
+/// Loads the service user that an earlier attempt created, with its first key.
 async fn load_created_service_user(
     app: &App,
     home: &ServiceUserHome,
@@ -186,16 +184,16 @@ async fn load_created_service_user(
     Ok((user, CreatedKey { credential, secret: None }))
 }
 
-/// Deletes a service user for ever; its keys are refused from now on.
+/// Deletes a service user permanently. Its keys stop working.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also for one of another place.
+/// [`Refusal::NotFound`], also for a service user with another home.
 pub async fn delete_service_user(app: &App, home: &ServiceUserHome, id: PrincipalId) -> Result<(), Failure> {
     load_service_user(app, home, id).await?;
     Ok(app.store.set_principal_state(&home.acting_system(), id, PrincipalState::Deleted, app.now()).await?)
 }
 
-/// The keys of a service user, the oldest first.
+/// Lists the keys of a service user, oldest first.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -208,7 +206,7 @@ pub async fn list_service_user_keys(
     Ok(app.store.list_principal_credentials(&System::administration(), id).await?)
 }
 
-/// What a new key is to be.
+/// The properties of a new key.
 struct KeyTerms<'a> {
     name: &'a str,
     wire: Wire,
@@ -222,12 +220,12 @@ impl<'a> KeyTerms<'a> {
     }
 }
 
-/// Makes another key of a service user. It belongs to the family of the key that it is made with, may no more and lasts
-/// no longer. Repeated, it is the one that was made before.
+/// Creates another key of a service user. It belongs to the family of the caller's key and expires no later. When the
+/// request is repeated, the answer is the key that was created before.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::Invalid`] for its name; [`Refusal::Forbidden`] for one that may more than the
-/// caller.
+/// [`Refusal::NotFound`]; [`Refusal::Invalid`] for the name; [`Refusal::Forbidden`] for a service user with
+/// permissions that the caller lacks.
 pub async fn create_service_user_key(
     app: &App,
     home: &ServiceUserHome,
@@ -264,10 +262,10 @@ async fn add_key(
     Ok(CreatedKey { credential, secret: Some(secret) })
 }
 
-/// Revokes a key and its family for ever.
+/// Revokes a key and its family, permanently.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also for a key of somebody else.
+/// [`Refusal::NotFound`], also for another user's key.
 pub async fn revoke_service_user_key(
     app: &App,
     home: &ServiceUserHome,
@@ -281,11 +279,11 @@ pub async fn revoke_service_user_key(
     Ok(app.store.revoke_credential(&home.acting_system(), key, app.now()).await?)
 }
 
-/// Makes a new key in the place of another, which is revoked alone: what was made with it goes on. The new one is there
-/// first, so that a failure in between leaves nobody without.
+/// Replaces a key with a new one. Only that key is revoked, not the keys that were made with it. The new key is
+/// stored first, so that a failure in between leaves the service user with a key.
 ///
 /// # Errors
-/// As [`create_service_user_key`] and [`revoke_service_user_key`].
+/// Those of [`create_service_user_key`] and [`revoke_service_user_key`].
 pub async fn rotate_service_user_key(
     app: &App,
     home: &ServiceUserHome,
@@ -301,7 +299,7 @@ pub async fn rotate_service_user_key(
     Ok(new)
 }
 
-/// A new key, not kept yet.
+/// Builds a key; the caller stores it.
 fn build_key(
     app: &App,
     home: &ServiceUserHome,

@@ -1,4 +1,4 @@
-//! What a caller is told of itself.
+//! What a caller can learn about itself.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -6,20 +6,20 @@ use domain::credential::Credential;
 use domain::principal::Principal;
 use store::{Caller, System};
 
-/// Who calls.
+/// The caller's principal.
 ///
 /// # Errors
-/// Those of the store; [`Failure::Unauthenticated`] for who was deleted meanwhile.
+/// [`Failure::Unauthenticated`] when it was deleted meanwhile.
 pub async fn load_caller_principal(app: &App, caller: &Caller) -> Result<Principal, Failure> {
     Ok(app.store.load_caller_principal(caller).await?)
 }
 
-/// With which key.
+/// The caller's API key.
 ///
 /// # Errors
-/// Those of the store; [`Failure::Unauthenticated`] for one that is no more.
+/// [`Failure::Unauthenticated`] when it was revoked meanwhile.
 pub async fn load_caller_key(app: &App, caller: &Caller) -> Result<Credential, Failure> {
-    // The caller is the proof, of itself only.
+    // A caller may always see its own keys.
     let keys = app.store.list_principal_credentials(&System::background_jobs(), caller.principal()).await?;
     keys.into_iter().find(|key| key.id == caller.credential()).ok_or(Failure::Unauthenticated)
 }

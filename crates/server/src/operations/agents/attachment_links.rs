@@ -1,5 +1,5 @@
-//! Addresses of attachments that need no credential: whoever has one may read that file for a few minutes. Nothing is
-//! kept of them; they carry what they open and a code over it.
+//! Links to attachments that need no credential: whoever has a link can read the file for a few minutes. Links are
+//! not stored: each carries the organization, the file, the expiry and a MAC over them.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -18,12 +18,12 @@ use store::access::ViewSessions;
 use store::{Granted, StoredFile, System};
 use uuid::Uuid;
 
-/// How long an address is good for.
+/// How long a link works.
 const GOOD_FOR: Span = Span::minutes(10);
 const SAID: usize = 16 + 16 + 8;
 const CODE: usize = 32;
 
-/// The last part of an address for a file of the caller's organization.
+/// Creates a link to a file of the caller's organization: the last part of its URL.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -32,7 +32,7 @@ pub async fn create_attachment_link(
     granted: &Granted<ViewSessions>,
     id: FileId,
 ) -> Result<String, Failure> {
-    // There must be something to read.
+    // The file must exist.
     let _ = attachments::fetch_attachment(app, granted, id).await?;
     let mut bytes = Vec::with_capacity(SAID + CODE);
     bytes.extend(granted.organization().0.as_bytes());
@@ -43,10 +43,10 @@ pub async fn create_attachment_link(
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// The file that an address opens.
+/// Opens the file of a link.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for an address that was not given out, or is no longer good.
+/// [`Refusal::NotFound`] for a link that is forged or has expired.
 pub async fn open_attachment_link(
     app: &App,
     token: &str,
@@ -63,7 +63,7 @@ pub async fn open_attachment_link(
     if app.now() >= Micros(until) {
         return Err(unknown());
     }
-    // The address is the proof.
+    // The link is the proof.
     let granted = System::background_jobs().grant::<ViewSessions>(OrganizationId(id(0)?));
     attachments::fetch_attachment(app, &granted, FileId(id(16)?)).await
 }

@@ -1,4 +1,4 @@
-//! Files that come with messages.
+//! Attachments of messages.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -11,13 +11,14 @@ use futures_util::Stream;
 use store::access::{UseSessions, ViewSessions};
 use store::{Granted, StoredFile};
 
-/// An attachment of a session, with who sent it and when.
+/// An attachment of a session, with its sender and time.
 pub type SessionAttachment = (Source, Attachment, Micros);
 
-/// Takes a file in. Its length counts against the organization's storage.
+/// Stores a file. Its length counts against the organization's quota.
 ///
 /// # Errors
-/// `Invalid` for its name; `QuotaExceeded`; what is wrong with the body.
+/// [`domain::Refusal::Invalid`] for the name; [`domain::Refusal::QuotaExceeded`]; [`crate::failure::RequestFailure`]
+/// for a body that ends early or is too long.
 pub async fn upload_attachment<E: std::fmt::Display>(
     app: &App,
     granted: &Granted<UseSessions>,
@@ -27,10 +28,10 @@ pub async fn upload_attachment<E: std::fmt::Display>(
     files::store_attachment(app, granted, name, body).await
 }
 
-/// What is known of an attachment of the organization, and its bytes.
+/// An attachment of the organization with its bytes.
 ///
 /// # Errors
-/// `NotFound`.
+/// [`domain::Refusal::NotFound`].
 pub async fn fetch_attachment(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -39,10 +40,10 @@ pub async fn fetch_attachment(
     files::fetch_attachment(app, granted, id).await
 }
 
-/// What came with the messages of a session, in their order.
+/// Lists the attachments of a session's messages, in the order of the messages.
 ///
 /// # Errors
-/// `NotFound`.
+/// [`domain::Refusal::NotFound`].
 pub async fn list_session_attachments(
     app: &App,
     granted: &Granted<ViewSessions>,

@@ -1,4 +1,4 @@
-//! How every command of an agent session is carried out: load, decide, apply.
+//! How every command of an agent session runs: load, decide, write.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -8,22 +8,23 @@ use domain::time::{Micros, Span};
 use store::access::{PermissionType, ViewSessions};
 use store::{CycleLimit, Granted};
 
-/// How often a change is decided anew because somebody else was faster. Each time somebody did get through, so this
-/// many in a row means a loop somewhere.
+/// How often a change is decided again because another request changed the session first. Each time another request
+/// succeeded, so this many in a row mean an endless loop.
 pub const ATTEMPTS: u32 = 100;
 
-/// What a command did.
+/// What a command changed.
 pub struct ChangeOutcome {
-    /// The session after it.
+    /// The session after the command.
     pub session: AgentSession,
-    /// What happened; nothing when it was so already.
+    /// The changes; empty when the command changed nothing.
     pub changes: Vec<Change>,
 }
 
-/// Load, decide, apply; again when somebody else was faster.
+/// Loads the session, decides the command and writes the changes. When another request changed the session first, it
+/// starts again.
 ///
 /// # Errors
-/// What `command` and the rules say; [`Failure::Busy`] after too many tries.
+/// Those of `command`; the refusals of the rules; [`Failure::Busy`] after [`ATTEMPTS`] attempts.
 pub async fn change_agent_session<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
@@ -41,10 +42,10 @@ pub async fn change_agent_session<P: PermissionType>(
     Err(Failure::Busy)
 }
 
-/// Decides and applies once; nothing when the session has changed since it was loaded.
+/// Decides and writes once; `None` when the session has changed since it was loaded.
 ///
 /// # Errors
-/// What the rules say.
+/// The refusals of the rules.
 pub async fn try_change<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
@@ -63,7 +64,7 @@ pub async fn try_change<P: PermissionType>(
     }
 }
 
-/// What a decision needs of this moment.
+/// The time, randomness and limits that a decision needs.
 pub fn decision_moment(app: &App, now: Micros, limits: &Limits) -> Moment {
     Moment {
         now,
@@ -73,7 +74,7 @@ pub fn decision_moment(app: &App, now: Micros, limits: &Limits) -> Moment {
     }
 }
 
-/// Only what starts or spends something asks for the limits.
+/// Only commands that start work or spend ACUs need the limits.
 async fn load_limits<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,

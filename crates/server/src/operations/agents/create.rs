@@ -1,4 +1,4 @@
-//! How an agent session is created: with its first message, its secrets and its place in its parent, all at once.
+//! Creates an agent session with its first message, its secrets and its entry in the parent, in one batch.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -16,86 +16,87 @@ use domain::refusal::Thing;
 use store::access::{ImpersonateSessions, UseSessions, ViewSessions};
 use store::{Granted, NewAgentSession, SealedSecret};
 
-/// How often a parent is loaded anew because it has changed meanwhile.
+/// How often creation is tried again because the parent has changed meanwhile.
 const ATTEMPTS: u32 = 50;
-/// How long the other words of a session may be, in characters.
+/// Maximum length of a short text of a session, such as its origin, in characters.
 const MAX_WORD_CHARS: usize = 512;
-/// In how many repositories one session may work.
+/// Maximum number of repositories of a session.
 const MAX_REPOS: usize = 100;
-/// How many secrets one session may have.
+/// Maximum number of secrets of a session.
 const MAX_SECRETS: usize = 100;
 
-/// Who is to work in a new session.
+/// Which agent works in a new session.
 #[derive(Debug, Clone, Default)]
 pub enum AgentChoice {
-    /// The agent that every organization has.
+    /// The organization's default agent.
     #[default]
     Default,
-    /// This one.
+    /// The agent with this id.
     Id(AgentId),
-    /// The one of this name.
+    /// The agent with this name.
     Name(String),
 }
 
-/// A secret of a session, for its worker only.
+/// A secret of a session. Only its worker receives it.
 #[derive(Clone)]
 pub struct NewSecret {
-    /// The name of the variable.
+    /// The name of the environment variable.
     pub key: String,
-    /// What nobody is answered with.
+    /// The secret value; never included in a response.
     pub value: String,
-    /// Whether people are not shown it again.
+    /// Whether to hide it from people.
     pub sensitive: bool,
 }
 
-/// A session that somebody wants to have.
+/// A session to be created.
 #[derive(Clone, Default)]
 pub struct AgentSessionDraft {
-    /// Who works in it.
+    /// The agent that works in it.
     pub agent: AgentChoice,
-    /// What people call it.
+    /// The title.
     pub title: Option<String>,
-    /// What people sort it by.
+    /// The tags.
     pub tags: Vec<String>,
-    /// The model it prefers; the agent's when nothing is said.
+    /// The preferred model; `None` means the agent's.
     pub model: Option<String>,
     /// What the agent can do in it.
     pub capabilities: Json,
-    /// Where it came from; `api` when nothing is said.
+    /// Where the session comes from; `None` means `api`.
     pub origin: Option<String>,
-    /// What it is about.
+    /// One of [`CATEGORIES`].
     pub category: Option<String>,
-    /// What it is about, more closely.
+    /// A more specific category.
     pub subcategory: Option<String>,
-    /// The playbook that it follows.
+    /// Id of the playbook that the session follows.
     pub playbook: Option<String>,
-    /// The schedule that started it.
+    /// Id of the schedule that started the session.
     pub schedule: Option<String>,
-    /// The automation that started it.
+    /// Id of the automation that started the session.
     pub automation: Option<String>,
     /// The repositories that it works in.
     pub repos: Vec<String>,
-    /// The session that started it.
+    /// The session that started this one.
     pub parent: Option<SessionId>,
-    /// The JSON Schema of its structured output.
+    /// JSON Schema of the structured output.
     pub output_schema: Option<Json>,
-    /// How much it may use.
+    /// Limit of usage.
     pub max_acus: Option<Acus>,
-    /// What else the wire was given and gives back.
+    /// Fields of the wire that Tenure stores and returns unchanged.
     pub extra: Json,
-    /// Whose it is to be, when not the caller's.
+    /// The owner; `None` means the caller.
     pub attribute_to: Option<PrincipalId>,
     /// Its secrets.
     pub secrets: Vec<NewSecret>,
-    /// What is said in it at once.
+    /// The first message.
     pub message: Option<MessageDraft>,
 }
 
-/// Creates a session.
+/// Creates a session. When the request is repeated, the answer is the session that was created before.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] for an agent or parent that is not in the organization; [`Refusal::Invalid`];
-/// [`Refusal::Forbidden`] for who may not act in another's name; what stands against a child of the parent.
+/// [`Refusal::Forbidden`] when the caller may not act for the owner; the refusals of the parent, such as
+/// [`Refusal::NotYours`].
 pub async fn create_agent_session(
     app: &App,
     granted: &Granted<UseSessions>,
@@ -151,7 +152,7 @@ async fn insert_session(
         let moment = decision_moment(app, now, limits);
         let birth = |id: SessionId| {
             let session = AgentSession::new(organization, id, given.clone());
-            // The owner may be somebody else, in whose name the caller may create; the rules see Tenure.
+            // The rules would refuse a caller who creates the session for another owner, so Tenure is the actor.
             let begin = |session: &AgentSession, command| {
                 decide(session, domain::device::Actor::Tenure, command, &moment)
             };
@@ -187,11 +188,12 @@ async fn load_chosen_agent(
     }
 }
 
-/// Whose a session is to be. In another's name only who may impersonate acts, and only for members who could do it
-/// themselves.
+/// The owner of a new session or the author of a message. Acting for somebody else needs [`ImpersonateSessions`], and
+/// works only for members who may use sessions themselves.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`]; [`Refusal::NotFound`] for somebody who is no member, may not use sessions or is suspended.
+/// [`Refusal::Forbidden`]; [`Refusal::NotFound`] for a principal who is not a member, may not use sessions or is
+/// suspended.
 pub async fn resolve_owner(
     app: &App,
     granted: &Granted<UseSessions>,
@@ -226,7 +228,7 @@ fn build_session(new: AgentSessionDraft, worker: &Agent, caller: PrincipalId) ->
         return Err(Refusal::invalid("category", format!("one of {}", CATEGORIES.join(", "))).into());
     }
     if new.max_acus.is_some_and(|max| max.0 <= 0) {
-        return Err(Refusal::invalid("max_acu_limit", "a number above zero").into());
+        return Err(Refusal::invalid("max_acu_limit", "a number greater than zero").into());
     }
     Ok(NewSession {
         owner: caller,

@@ -1,4 +1,4 @@
-//! Agents: who works in sessions.
+//! Agents: the names that sessions are addressed to.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -11,70 +11,70 @@ use domain::refusal::Thing;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 
-/// How often a change is decided anew because somebody else was faster.
+/// How often a change is tried again because the agent has changed meanwhile.
 const ATTEMPTS: u32 = 50;
-/// How long a system prompt may be, in bytes.
+/// Maximum length of a system prompt, in bytes.
 const MAX_PROMPT_BYTES: usize = 256 << 10;
-/// How long the other texts of an agent may be, in characters.
+/// Maximum length of the other texts of an agent, in characters.
 const MAX_TEXT_CHARS: usize = 10_000;
-/// How long a search may be, in characters.
+/// Maximum length of a search, in characters.
 const MAX_SEARCH_CHARS: usize = 1_000;
 
-/// An agent that somebody wants to have.
+/// An agent to be created.
 #[derive(Debug, Clone, Default)]
 pub struct NewAgent {
-    /// Its id, when the client has chosen one; one that is taken is refused as its name would be.
+    /// The id, when the client chooses it. An id in use is refused like a name in use.
     pub id: Option<AgentId>,
-    /// What workers know it by.
+    /// The name that workers claim turns for.
     pub name: String,
-    /// What people call it.
+    /// The name that people see.
     pub display_name: Option<String>,
-    /// What it is for.
+    /// What the agent is for.
     pub description: Option<String>,
-    /// What it is told before every conversation.
+    /// Instructions for every conversation.
     pub system_prompt: String,
-    /// The model it prefers.
+    /// The preferred model.
     pub model: Option<String>,
-    /// What people sort agents by.
+    /// The tags.
     pub tags: Vec<String>,
-    /// What it can do, as the client wrote it.
+    /// What the agent can do, as the client wrote it.
     pub capabilities: Json,
 }
 
-/// What is to change in an agent; what is `None` stays, and of an inner `None` nothing is left.
+/// Changes to an agent. `None` keeps a value, an inner `None` removes it.
 #[derive(Debug, Clone, Default)]
 pub struct AgentUpdate {
-    /// What workers know it by.
+    /// The name that workers claim turns for.
     pub name: Option<String>,
-    /// What people call it.
+    /// The name that people see.
     pub display_name: Option<Option<String>>,
-    /// What it is for.
+    /// What the agent is for.
     pub description: Option<Option<String>>,
-    /// What it is told before every conversation.
+    /// Instructions for every conversation.
     pub system_prompt: Option<String>,
-    /// The model it prefers.
+    /// The preferred model.
     pub model: Option<Option<String>>,
-    /// What people sort agents by.
+    /// The tags.
     pub tags: Option<Vec<String>>,
-    /// What it can do.
+    /// What the agent can do, as the client wrote it.
     pub capabilities: Option<Json>,
 }
 
-/// Which agents are asked for.
+/// Which agents to list.
 #[derive(Debug, Clone, Default)]
 pub struct AgentQuery {
-    /// A part of a name or description, whatever the case.
+    /// A part of the name or description, in any case.
     pub search: Option<String>,
-    /// After so many.
+    /// How many to skip.
     pub offset: u32,
-    /// At most this many.
+    /// The most to return.
     pub limit: u32,
 }
 
-/// The agent that an earlier attempt at the same request has made.
+/// The agent that an earlier attempt at the same request created.
 ///
 /// # Errors
-/// `NotFound` when it was deleted since.
+/// [`Refusal::NotFound`] when it was deleted since.
 pub async fn find_created_agent(app: &App, granted: &Granted<UseSessions>) -> Result<Option<Agent>, Failure> {
     match app.store.find_earlier_creation(granted).await? {
         Some(made) => load_agent(app, &granted.authorize()?, AgentId(made)).await.map(Some),
@@ -82,10 +82,10 @@ pub async fn find_created_agent(app: &App, granted: &Granted<UseSessions>) -> Re
     }
 }
 
-/// Makes an agent.
+/// Creates an agent.
 ///
 /// # Errors
-/// [`Refusal::Exists`] for a name that another has; [`Refusal::Invalid`].
+/// [`Refusal::Exists`] for a name in use; [`Refusal::Invalid`].
 pub async fn create_agent(
     app: &App,
     granted: &Granted<UseSessions>,
@@ -112,10 +112,10 @@ pub async fn create_agent(
     Ok(made)
 }
 
-/// The organization's agents, newest first.
+/// Lists the organization's agents, newest first.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for what cannot be searched for.
+/// [`Refusal::Invalid`] for a search that is too long or contains a null character.
 pub async fn list_agents(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -128,15 +128,15 @@ pub async fn list_agents(
     Ok(app.store.list_agents(granted, query.search.as_deref(), query.offset, query.limit).await?)
 }
 
-/// One agent.
+/// Loads an agent.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also when it was deleted.
+/// [`Refusal::NotFound`], also for a deleted agent.
 pub async fn load_agent(app: &App, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent, Failure> {
     Ok(app.store.load_agent(granted, id).await?)
 }
 
-/// The agent of a name.
+/// Loads an agent by its name.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -145,24 +145,21 @@ pub async fn load_agent_by_name(
     granted: &Granted<ViewSessions>,
     name: &str,
 ) -> Result<Agent, Failure> {
-    // What can be no name is the name of nobody.
+    // An invalid name matches no agent.
     agent::agent_name(name).map_err(|_| Refusal::NotFound(Thing::Agent))?;
     Ok(app.store.load_agent_by_name(granted, name).await?)
 }
 
-/// The agent that every organization has.
-///
-/// # Errors
-/// Only those of the store.
+/// Loads the organization's default agent, and creates it first if needed.
 pub async fn ensure_default_agent(app: &App, granted: &Granted<UseSessions>) -> Result<Agent, Failure> {
     let now = app.now();
     Ok(app.store.ensure_default_agent(granted, AgentId::new(now, app.random_bytes()), now).await?)
 }
 
-/// Changes an agent. Sessions that it works in keep the name by which workers were asked for it.
+/// Changes an agent. Its sessions keep the name that workers already claim turns for.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::Exists`]; [`Refusal::Invalid`]; [`Failure::Busy`] after too many tries.
+/// [`Refusal::NotFound`]; [`Refusal::Exists`]; [`Refusal::Invalid`]; [`Failure::Busy`] after too many attempts.
 pub async fn update_agent(
     app: &App,
     granted: &Granted<UseSessions>,
@@ -181,7 +178,7 @@ pub async fn update_agent(
     Err(Failure::Busy)
 }
 
-/// Deletes an agent, which frees its name. Its sessions stay, and what waits in them waits on.
+/// Deletes an agent and frees its name. Its sessions stay, and their turns go on waiting for a worker.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].

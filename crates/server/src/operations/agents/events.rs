@@ -1,4 +1,4 @@
-//! What happens in agent sessions, read and followed.
+//! Events of agent sessions: reads and follows them.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -12,15 +12,15 @@ use domain::refusal::Thing;
 use store::access::ViewSessions;
 use store::{Granted, Topic};
 
-/// How many events are read at once: what a reader that is behind costs in memory.
+/// How many events are read at once. This bounds the memory of a reader that is behind.
 const AT_ONCE: u32 = 256;
-/// And how many bytes of their data, beside of one event.
+/// How many bytes of event data are read at once. A single event may be larger.
 const BYTES_AT_ONCE: u32 = 256 << 10;
 
-/// A stretch of a session's events.
+/// Lists a page of a session's events.
 ///
 /// # Errors
-/// `NotFound`.
+/// [`Refusal::NotFound`].
 pub async fn list_events(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -30,10 +30,10 @@ pub async fn list_events(
     Ok(app.store.list_events(granted, id, query).await?)
 }
 
-/// The place of an event in its session, to go on from.
+/// The sequence of an event in its session.
 ///
 /// # Errors
-/// `NotFound` for an id that is not one of the session's events.
+/// [`Refusal::NotFound`] for an id that is not one of the session's events.
 pub async fn load_event_position(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -44,17 +44,17 @@ pub async fn load_event_position(
     if there == Some(event) { Ok(event.sequence()) } else { Err(Refusal::NotFound(Thing::Event).into()) }
 }
 
-/// Follows a session's events from its first one, or from the one after `since`.
+/// Follows a session's events from the first one, or from the one after `since`.
 ///
 /// # Errors
-/// `NotFound` for the session or the event.
+/// [`Refusal::NotFound`] for the session or the event.
 pub async fn follow_events(
     app: &App,
     granted: Granted<ViewSessions>,
     id: SessionId,
     since: Option<EventId>,
 ) -> Result<EventFollower, Failure> {
-    // Before anything is read, so that what happens in between is not missed.
+    // Subscribes before the first read, so that no event in between is missed.
     let organization = granted.organization().0;
     let topic = Topic::Agent { organization, created_us: id.created().0 };
     let looks = Looks::follow(app, Looking::Stream, [topic]);
@@ -66,8 +66,7 @@ pub async fn follow_events(
     Ok(EventFollower { app: app.clone(), granted, id, after, looks, kinds: None, exclude: Vec::new() })
 }
 
-/// A reader of a session's events. It keeps a position and nothing else: one that is slow costs no memory and misses
-/// nothing.
+/// A reader of a session's events. It holds only a position, so a slow reader costs no memory and misses no event.
 pub struct EventFollower {
     app: App,
     granted: Granted<ViewSessions>,
@@ -79,22 +78,19 @@ pub struct EventFollower {
 }
 
 impl EventFollower {
-    /// The same for some kinds of events only.
+    /// Limits the reader to some kinds of events.
     #[must_use]
     pub fn with_kinds(self, kinds: Option<Vec<EventKind>>, exclude: Vec<EventKind>) -> EventFollower {
         EventFollower { kinds, exclude, ..self }
     }
 
-    /// The sequence of the last event that was read.
+    /// The sequence of the last event read.
     pub fn position(&self) -> i64 {
         self.after
     }
 
-    /// The next events, as soon as there are any; nothing when the session was deleted or the server stops. May be
-    /// cancelled without losing one. It knows nothing of credentials: its caller looks at them from time to time.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Waits for the next events; `None` when the session was deleted or the server stops. Cancelling it loses no
+    /// event. It does not check credentials: the caller does so regularly.
     pub async fn next(&mut self) -> Result<Option<Vec<Event>>, Failure> {
         loop {
             let read = match self.app.store.list_events(&self.granted, self.id, &self.query()).await {

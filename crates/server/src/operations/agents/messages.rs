@@ -1,4 +1,4 @@
-//! What is said in agent sessions.
+//! Messages of agent sessions.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -12,23 +12,24 @@ use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 pub use store::blocking::run_by_size;
 
-/// A message that a caller wants to send.
+/// A message to be sent.
 #[derive(Debug, Clone, Default)]
 pub struct MessageDraft {
-    /// Its text.
+    /// The text.
     pub text: String,
-    /// All of its parts, as the client wrote them; `null` when it is only the text.
+    /// All parts, as the client wrote them; `null` when there is only text.
     pub parts: Json,
-    /// What comes with it.
+    /// The attachments.
     pub attachments: Vec<Attachment>,
-    /// In whose name it is sent, when not the caller's.
+    /// The author; `None` means the caller.
     pub as_principal: Option<PrincipalId>,
 }
 
-/// Says something in a session, which wakes it when it sleeps.
+/// Posts a message, which wakes a sleeping session.
 ///
 /// # Errors
-/// `NotFound`; `NotYours`; `SessionEnded`; `SessionArchived`; `Backlog`; `Invalid`; `Forbidden` for another's name.
+/// [`domain::Refusal`]: `NotFound`, `NotYours`, `SessionEnded`, `SessionArchived`, `Backlog`, `Invalid`; `Forbidden`
+/// when the caller may not act for the author.
 pub async fn post_message(
     app: &App,
     granted: &Granted<UseSessions>,
@@ -47,14 +48,14 @@ pub async fn post_message(
         Change::Said(message) => Some(message),
         _ => None,
     });
-    let said = said.ok_or_else(|| Failure::internal("a message that was taken was not said"))?;
+    let said = said.ok_or_else(|| Failure::internal("a posted message is missing from the changes"))?;
     Ok((changed.session, said))
 }
 
-/// A stretch of what was said, in its order, after the message at `after` (0 for the beginning).
+/// Lists messages in their order, after the sequence `after` (0 for the beginning).
 ///
 /// # Errors
-/// `NotFound`.
+/// [`domain::Refusal::NotFound`].
 pub async fn list_messages(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -65,10 +66,11 @@ pub async fn list_messages(
     Ok(app.store.list_messages(granted, id, after, limit).await?)
 }
 
-/// What was said after one message and before another, newest first; fewer than `limit` when their rows are large.
+/// Lists the messages between the sequences `after` and `before`, newest first. There may be fewer than `limit` when
+/// they are large.
 ///
 /// # Errors
-/// `NotFound`.
+/// [`domain::Refusal::NotFound`].
 pub async fn list_newest_messages(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -80,10 +82,10 @@ pub async fn list_newest_messages(
     Ok(app.store.list_newest_messages(granted, id, after, before, limit).await?)
 }
 
-/// Gives a message its id and author: `owner` when no other is named.
+/// Gives a message its id and its author: `owner` when the draft names no author.
 ///
 /// # Errors
-/// `Forbidden`; `NotFound` for somebody who is no member; `Invalid`.
+/// [`domain::Refusal`]: `Forbidden`, `Invalid`; `NotFound` for an author who is not a member.
 pub async fn prepare_message(
     app: &App,
     granted: &Granted<UseSessions>,

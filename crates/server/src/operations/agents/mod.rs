@@ -1,4 +1,4 @@
-//! Agent sessions: created, talked to, worked on by workers in turns, listed and ended.
+//! Agent sessions, their messages and events, and the turns that workers run.
 
 pub mod attachment_links;
 pub mod attachments;

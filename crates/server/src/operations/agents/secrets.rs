@@ -1,5 +1,5 @@
-//! Secrets of agent sessions: sealed when they come and opened for the session's worker; and, with second factors, sealed
-//! anew when the master key is changed.
+//! Secrets of agent sessions: sealed when they arrive and unsealed for the session's worker. When the master key is
+//! rotated, they and the second factors are sealed again.
 
 use crate::app::App;
 use crate::clock::Random;
@@ -14,17 +14,17 @@ use serde_json::json;
 use store::access::UseSessions;
 use store::{Attribution, NewAuditEntry, SealedSecret, SecretPlace, Store, System};
 
-/// How long the name of a secret may be, in characters.
+/// Maximum length of the name of a secret, in characters.
 const MAX_KEY_CHARS: usize = 256;
-/// How long a secret may be, in bytes.
+/// Maximum length of a secret, in bytes.
 const MAX_VALUE_BYTES: usize = 65_536;
-/// How many are read at once.
+/// How many secrets are read at once.
 const AT_ONCE: u32 = 256;
 
-/// Checks a secret.
+/// Checks the name and value of a secret.
 ///
 /// # Errors
-/// [`Refusal::Invalid`]; it does not say the value.
+/// [`Refusal::Invalid`], which does not reveal the value.
 pub fn check_secret(key: &str, value: &str) -> Result<(), Refusal> {
     let named = !key.is_empty() && key.chars().count() <= MAX_KEY_CHARS;
     if !named || key.contains('=') || key.chars().any(char::is_control) {
@@ -40,7 +40,7 @@ pub fn check_secret(key: &str, value: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The secrets of a session: for the worker that has its turn, and nobody else.
+/// The secrets of a session, for the worker of its turn only.
 pub(crate) async fn unseal_session_secrets(
     app: &App,
     organization: OrganizationId,
@@ -55,12 +55,12 @@ pub(crate) async fn unseal_session_secrets(
     sealed.into_iter().map(open).collect()
 }
 
-/// Adds a new master key and seals every secret with it, of sessions and of second factors; gives how many. May be
-/// interrupted and begun again. The old keys stay in the file: a server that runs may seal with one of them until it has
-/// seen the new one.
+/// Adds a master key to the file and seals every secret of sessions and second factors with it; returns their number.
+/// It can be interrupted and repeated. The old keys stay in the file: a running server may seal with one of them
+/// until it has read the new key.
 ///
 /// # Errors
-/// Those of the store, and of the file.
+/// The database or the key file cannot be read or written, or a secret cannot be unsealed.
 pub async fn rotate_master_key(
     store: &Store,
     keys: &MasterKey,
@@ -84,10 +84,10 @@ pub async fn rotate_master_key(
     }
 }
 
-/// Looks at every secret, of sessions and of second factors; says how many of them these keys open.
+/// Counts the secrets of sessions and second factors, and those that these keys can unseal.
 ///
 /// # Errors
-/// Those of the store.
+/// The database cannot be read.
 pub async fn count_secrets(
     store: &Store,
     system: &System,
@@ -106,30 +106,30 @@ pub async fn count_secrets(
     }
 }
 
-/// How many of the secrets that are kept can be opened.
+/// How many secrets are stored, and how many can be unsealed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SecretCounts {
-    /// How many there are.
+    /// All secrets.
     pub all: usize,
-    /// How many of them can be opened.
+    /// Those that can be unsealed.
     pub opened: usize,
 }
 
-/// Something that is sealed with the master key.
+/// A stored ciphertext that is sealed with the master key.
 struct SealedItem {
     place: SealedItemKey,
-    /// What it is sealed as.
+    /// The context that it is sealed in.
     of: String,
     ciphertext: Vec<u8>,
 }
 
-/// Where it is kept.
+/// The key of its row.
 enum SealedItemKey {
     Session(SecretPlace),
     SecondFactor(PrincipalId),
 }
 
-/// The next ones after a place: those of sessions, and then second factors.
+/// The next items after a key: first the secrets of sessions, then the second factors.
 async fn list_sealed_items(
     store: &Store,
     system: &System,
@@ -160,7 +160,7 @@ async fn list_sealed_items(
     Ok(some.into_iter().map(sealed).collect())
 }
 
-/// Whether it was still there to be replaced.
+/// Seals an item with the newest key; false when it was changed or removed meanwhile.
 async fn reseal(
     store: &Store,
     system: &System,
@@ -179,7 +179,6 @@ async fn reseal(
         }
     };
     match replaced {
-        // Taken away or given anew meanwhile.
         Err(store::Error::Stale) => Ok(false),
         outcome => Ok(outcome.map(|()| true)?),
     }

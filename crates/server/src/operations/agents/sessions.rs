@@ -1,4 +1,4 @@
-//! Agent sessions: list, get, change, put away, end. How they are created is in `agent_create.rs`.
+//! Agent sessions: list, load, change, archive, end. `create.rs` creates them.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -11,31 +11,28 @@ use std::collections::HashSet;
 use store::access::{UseSessions, ViewSessions};
 use store::{Granted, GrantedAccount, SessionFacets, SessionStats};
 
-/// How many sessions of one family are put away together: a family has no loops, so this is only a bound.
+/// How many sessions of one family are archived together. This is only a safety bound: families have no cycles.
 const MOST_PUT_AWAY: usize = 10_000;
 
-/// What is to change in a session.
+/// Changes to a session.
 #[derive(Debug, Clone, Default)]
 pub struct AgentSessionUpdate {
-    /// A new title, or none.
+    /// A new title; an inner `None` removes it.
     pub title: Option<Option<String>>,
-    /// Other tags.
+    /// Changes to the tags.
     pub tags: Option<TagsUpdate>,
 }
 
-/// What is to change in a session's tags.
+/// Changes to a session's tags.
 #[derive(Debug, Clone)]
 pub enum TagsUpdate {
-    /// These and no others.
+    /// Replaces all tags.
     Replace(Vec<String>),
-    /// These too.
+    /// Adds tags.
     Append(Vec<String>),
 }
 
-/// A stretch of the organization's agent sessions, newest first, and how many there are.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists a page of the organization's agent sessions, newest first, with the total.
 pub async fn list_agent_sessions(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -45,10 +42,7 @@ pub async fn list_agent_sessions(
     Ok(app.store.list_agent_sessions(granted, filter, select).await?)
 }
 
-/// The like over all organizations.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists agent sessions of all organizations, newest first, with the total.
 pub async fn list_account_agent_sessions(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
@@ -58,10 +52,7 @@ pub async fn list_account_agent_sessions(
     Ok(app.store.list_account_agent_sessions(granted, filter, select).await?)
 }
 
-/// Which of these tags some session of the organization has.
-///
-/// # Errors
-/// Only those of the store.
+/// Those of `tags` that a session of the organization has.
 pub async fn list_existing_tags(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -70,10 +61,7 @@ pub async fn list_existing_tags(
     Ok(app.store.list_existing_tags(granted, tags).await?)
 }
 
-/// Which of these tags some session has of the organizations that a filter names.
-///
-/// # Errors
-/// Only those of the store.
+/// Those of `tags` that a session has in the organizations that the filter names.
 pub async fn list_account_existing_tags(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
@@ -83,7 +71,7 @@ pub async fn list_account_existing_tags(
     Ok(app.store.list_account_existing_tags(granted, filter, tags).await?)
 }
 
-/// One agent session.
+/// Loads an agent session.
 ///
 /// # Errors
 /// [`Refusal::NotFound`](domain::Refusal::NotFound).
@@ -95,7 +83,7 @@ pub async fn load_agent_session(
     Ok(app.store.load_agent_session(granted, id).await?)
 }
 
-/// One agent session, whatever its organization, which is in it.
+/// Loads an agent session of any organization.
 ///
 /// # Errors
 /// [`Refusal::NotFound`](domain::Refusal::NotFound).
@@ -122,10 +110,10 @@ pub async fn update_agent_session(
         TagsUpdate::Replace(tags) => Command::SetTags(tags),
         TagsUpdate::Append(tags) => Command::AddTags(tags),
     }));
-    // What is wrong with the title is said before the tags are changed: nothing should be done by half.
+    // Checks the title before it changes the tags, so that an invalid title changes nothing.
     update.title.clone().map(agent::title).transpose()?;
     commands.extend(update.title.map(Command::SetTitle));
-    // Whether the caller may is asked even when there is nothing to do.
+    // Checks the caller's permission even when there is nothing to change.
     let mut session = run_command(app, granted, id, Command::AddTags(Vec::new())).await?;
     for command in commands {
         session = run_command(app, granted, id, command).await?;
@@ -133,11 +121,11 @@ pub async fn update_agent_session(
     Ok(session)
 }
 
-/// Deletes a session and all that was said in it. A turn under way is stopped first, so that its worker is told.
-/// Repeated, it was deleted before.
+/// Deletes a session with its messages. A running turn is stopped first, so that its worker learns of it. When the
+/// request is repeated, the session is deleted already.
 ///
 /// # Errors
-/// `NotFound`; `NotYours`; [`Failure::Busy`] after too many tries.
+/// `NotFound`; `NotYours`; [`Failure::Busy`] after too many attempts.
 pub async fn delete_agent_session(
     app: &App,
     granted: &Granted<UseSessions>,
@@ -156,7 +144,7 @@ pub async fn delete_agent_session(
     Err(Failure::Busy)
 }
 
-/// Stops the turn that somebody works on; when nobody does, lets go of the messages that wait.
+/// Stops the running turn. When no worker has claimed it, drops the waiting messages.
 ///
 /// # Errors
 /// `NotFound`; `NotYours`.
@@ -168,7 +156,7 @@ pub async fn cancel_agent_session(
     run_command(app, granted, id, Command::Cancel).await
 }
 
-/// Puts a session away, and all that it started; what is at work in them is stopped.
+/// Archives a session and the sessions that it started, and stops their turns.
 ///
 /// # Errors
 /// `NotFound`; `NotYours`.
@@ -183,7 +171,7 @@ pub async fn archive_agent_session(
     while next < family.len().min(MOST_PUT_AWAY) {
         match run_command(app, granted, family[next], Command::Archive).await {
             Ok(child) => family.extend(child.children),
-            // A child that was deleted, or that is another member's.
+            // The child was deleted, or belongs to another member.
             Err(Failure::Refused(_)) => {}
             Err(failure) => return Err(failure),
         }
@@ -192,7 +180,7 @@ pub async fn archive_agent_session(
     Ok(session)
 }
 
-/// Brings a session back; what it started stays away.
+/// Restores an archived session; the sessions that it started stay archived.
 ///
 /// # Errors
 /// `NotFound`; `NotYours`.
@@ -204,7 +192,7 @@ pub async fn unarchive_agent_session(
     run_command(app, granted, id, Command::Unarchive).await
 }
 
-/// Ends a session for good, and puts it away too when that is asked for.
+/// Ends a session, and archives it if `and_archive` is set.
 ///
 /// # Errors
 /// `NotFound`; `NotYours`.
@@ -218,7 +206,7 @@ pub async fn terminate_agent_session(
     if and_archive { archive_agent_session(app, granted, id).await } else { Ok(ended) }
 }
 
-/// Puts a session on top of the caller's own lists.
+/// Pins a session to the top of the caller's lists.
 ///
 /// # Errors
 /// `NotFound`.
@@ -226,7 +214,7 @@ pub async fn pin_session(app: &App, granted: &Granted<ViewSessions>, id: Session
     Ok(app.store.pin_session(granted, id).await?)
 }
 
-/// Takes it off again. What is not pinned stays so.
+/// Unpins a session. A session that is not pinned stays so.
 ///
 /// # Errors
 /// `NotFound`.
@@ -234,10 +222,7 @@ pub async fn unpin_session(app: &App, granted: &Granted<ViewSessions>, id: Sessi
     Ok(app.store.unpin_session(granted, id).await?)
 }
 
-/// Which of these the caller has pinned.
-///
-/// # Errors
-/// Only those of the store.
+/// Those of `ids` that the caller has pinned.
 pub async fn list_pinned_sessions(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -246,10 +231,7 @@ pub async fn list_pinned_sessions(
     Ok(app.store.list_pinned_sessions(granted, ids).await?.into_iter().collect())
 }
 
-/// How many sessions of the organization stand where.
-///
-/// # Errors
-/// Only those of the store.
+/// Counts the organization's sessions by state.
 pub async fn load_agent_session_stats(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -257,10 +239,7 @@ pub async fn load_agent_session_stats(
     Ok(app.store.load_agent_session_stats(granted).await?)
 }
 
-/// Which values the sessions of a list have, and how often.
-///
-/// # Errors
-/// Only those of the store.
+/// Counts the values that the sessions of a list have.
 pub async fn load_agent_session_facets(
     app: &App,
     granted: &Granted<ViewSessions>,

@@ -1,4 +1,4 @@
-//! What workers do: claim a turn, give signs of life, report, and be done.
+//! What workers do: claim a turn, renew its lease, report and finish.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -20,85 +20,85 @@ use std::time::Duration;
 use store::access::{ConnectWorkers, UseSessions, ViewSessions};
 use store::{Granted, System};
 
-/// How many sessions a claim tries before it looks anew which there are.
+/// How many sessions a claim tries before it reads the list again.
 const CANDIDATES: u32 = 16;
-/// The longest that a claim may wait.
+/// The longest time that a claim may wait.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
-/// How many structured outputs of one report are judged; the last one counts.
+/// How many structured outputs of one report are checked; the last one counts.
 const MOST_OUTPUTS: usize = 8;
-/// How many expired leases one sweep takes up at once.
+/// How many expired leases are read at once.
 const LEASES_AT_ONCE: u32 = 100;
 
-/// Whose turns a worker may run.
+/// The proof of whose turns a worker may run.
 pub type WorkerGrant = crate::operations::access::machine_grant::MachineGrant<ConnectWorkers>;
 
-/// A worker that wants something to do.
+/// A worker's request for a turn.
 #[derive(Debug, Clone)]
 pub struct ClaimRequest {
-    /// What it calls itself.
+    /// The worker's name.
     pub worker: String,
-    /// The names of the agents that it runs; nothing for all.
+    /// The names of the agents that it runs; `None` means all.
     pub agents: Option<Vec<String>>,
     /// How long it waits; at most [`MAX_WAIT`].
     pub wait: Duration,
-    /// The hash of the API key that it claims with.
+    /// The hash of the worker's API key.
     pub key: SecretHash,
 }
 
-/// A turn for a worker.
+/// A turn and all that its worker needs.
 #[derive(Clone)]
 pub struct TurnAssignment {
     /// The session, with the turn in it.
     pub session: AgentSession,
     /// The turn.
     pub turn: Turn,
-    /// What is to be answered.
+    /// The message to answer.
     pub message: Message,
-    /// Who answers; nothing when the agent was deleted.
+    /// The agent; `None` when it was deleted.
     pub agent: Option<Agent>,
-    /// The session's secrets: names and values.
+    /// Names and values of the session's secrets.
     pub secrets: Vec<(String, String)>,
-    /// What the worker shows when it speaks of the turn.
+    /// The worker's credential for this turn.
     pub token: TurnToken,
-    /// For how long it is the worker's without a sign of life.
+    /// How long the lease lasts without a heartbeat.
     pub lease: Span,
 }
 
-/// Which turn a worker speaks of.
+/// A turn that was claimed.
 #[derive(Debug, Clone, Copy)]
 pub struct TurnKey {
-    /// Whose it is.
+    /// The organization of its session.
     pub organization: OrganizationId,
-    /// In which session.
+    /// Its session.
     pub session: SessionId,
-    /// Which.
+    /// The turn.
     pub turn: TurnId,
-    /// The number that its claim was given.
+    /// The fencing number of the claim.
     pub fence: i64,
 }
 
-/// How a worker stands to its turn.
+/// The state of a worker's lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseStatus {
-    /// For how long it is the worker's without a sign of life.
+    /// How long the lease lasts without another heartbeat.
     pub lease: Span,
-    /// Whether it is to stop.
+    /// Whether the worker must stop.
     pub cancelled: bool,
 }
 
-/// A turn whose worker may speak of it.
+/// A turn that its worker may report on.
 #[derive(Debug)]
 pub struct WorkerTurn {
-    /// Which.
+    /// Identifies the turn.
     pub key: TurnKey,
     granted: Granted<UseSessions>,
 }
 
 impl WorkerTurn {
-    /// The server changes the session for the worker, whose proof of [`ConnectWorkers`] is the reason for that.
+    /// Authorizes the worker to change the turn's session, based on its grant of [`ConnectWorkers`].
     ///
     /// # Errors
-    /// [`Failure::Unauthenticated`] when the worker is another organization's.
+    /// [`Failure::Unauthenticated`] when the worker belongs to another organization.
     pub fn authorize(worker: &Granted<ConnectWorkers>, key: TurnKey) -> Result<WorkerTurn, Failure> {
         if worker.organization() != key.organization {
             return Err(Failure::Unauthenticated);
@@ -107,10 +107,10 @@ impl WorkerTurn {
     }
 }
 
-/// The turn that a token was given out for, and the hash of the API key that claimed it.
+/// The turn of a token, and the hash of the API key that claimed it.
 ///
 /// # Errors
-/// [`Failure::Unauthenticated`] when it is not the token of the session's turn or the one before it.
+/// [`Failure::Unauthenticated`] unless it is the token of the session's current or previous turn.
 pub async fn authenticate_turn(
     app: &App,
     token: &TurnToken,
@@ -127,8 +127,8 @@ pub async fn authenticate_turn(
     Ok((TurnKey { organization, session, turn, fence }, key))
 }
 
-/// Gives a turn, as soon as there is one; nothing when none came in time. Organizations are served in turn, the one
-/// that was served longest ago first.
+/// Claims a turn, and waits for one if needed; `None` when the wait is over. The organization that was served longest
+/// ago comes first.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for the worker's name.
@@ -139,10 +139,10 @@ pub async fn claim_turn(
 ) -> Result<Option<TurnAssignment>, Failure> {
     domain::agent::agent_name(&claim.worker)
         .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
-    // Before the first look, so that what comes right after it is not missed.
+    // Subscribes before the first read, so that no turn in between is missed.
     let only = reach.organization().map(|organization| organization.0);
     let mut work = app.store.database().wait_for_work(only, claim.agents.clone());
-    // Only the waiting is cut short: a claim that is under way is not given up, or its turn would be nobody's.
+    // Only the waiting is cut short. A claim that has begun is finished, or its turn would have no worker.
     let mut time = std::pin::pin!(tokio::time::sleep(claim.wait.min(MAX_WAIT)));
     loop {
         let taken = claim_waiting_turn(app, reach, claim).await?;
@@ -162,7 +162,7 @@ pub async fn claim_turn(
     }
 }
 
-/// Takes one of the turns that wait now.
+/// Claims one of the turns that wait now.
 async fn claim_waiting_turn(
     app: &App,
     reach: &WorkerGrant,
@@ -179,7 +179,8 @@ async fn claim_waiting_turn(
         let mut next = 0;
         while !candidates.is_empty() {
             let key = candidates.remove(next % candidates.len());
-            // Whoever lost a race goes elsewhere: many workers would go on losing to each other in the same order.
+            // After a lost race, continues at a random candidate: otherwise many workers would go on colliding in the
+            // same order.
             next = usize::from(u16::from_be_bytes(app.random_bytes()));
             if let Some((session, token)) = try_claim_turn(app, key, claim).await? {
                 app.store.record_served_organization(&system, key.organization).await?;
@@ -189,7 +190,7 @@ async fn claim_waiting_turn(
     }
 }
 
-/// Nothing when somebody was faster, or the session sleeps now because a limit is reached.
+/// `None` when another worker was faster, or when the session now sleeps because a limit is reached.
 async fn try_claim_turn(
     app: &App,
     key: SessionKey,
@@ -216,7 +217,7 @@ async fn build_assignment(
 ) -> Result<TurnAssignment, Failure> {
     let system = System::background_jobs();
     let view = system.grant::<ViewSessions>(session.organization);
-    let turn = session.turn.clone().ok_or_else(|| Failure::internal("a claim without a turn"))?;
+    let turn = session.turn.clone().ok_or_else(|| Failure::internal("a claimed session has no turn"))?;
     let message = app.store.load_message(&view, session.id, turn.message).await?;
     let agent = match app.store.load_agent(&view, session.given.agent).await {
         Err(store::Error::Refused(Refusal::NotFound(_))) => None,
@@ -234,10 +235,10 @@ async fn build_assignment(
     })
 }
 
-/// A sign of life, which prolongs the lease.
+/// Renews the lease of a turn.
 ///
 /// # Errors
-/// [`Refusal::TurnLost`] when the turn is another's, or over.
+/// [`Refusal::TurnLost`] when another worker has the turn, or it has ended.
 pub async fn renew_lease(app: &App, held: &WorkerTurn) -> Result<LeaseStatus, Failure> {
     let WorkerTurn { key, granted } = held;
     let session = app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.session).await?;
@@ -252,10 +253,10 @@ pub async fn renew_lease(app: &App, held: &WorkerTurn) -> Result<LeaseStatus, Fa
     Ok(found)
 }
 
-/// Takes what a worker has to say. What it said before is taken once, however often it says it.
+/// Stores a worker's report. Repeated items are stored once.
 ///
 /// # Errors
-/// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or are not a worker's to report.
+/// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or that a worker cannot report.
 pub async fn report_turn(app: &App, held: &WorkerTurn, report: Report) -> Result<LeaseStatus, Failure> {
     let WorkerTurn { key, granted } = held;
     let report = Report { items: check_outputs(app, granted, key.session, report.items).await?, ..report };
@@ -266,7 +267,7 @@ pub async fn report_turn(app: &App, held: &WorkerTurn, report: Report) -> Result
     lease_status(app, &changed.session, *key)
 }
 
-/// A structured output that does not fit its schema becomes a line of the log: the worker's other reports are good.
+/// Replaces a structured output that does not fit its schema by a log entry, so that the rest of the report is kept.
 async fn check_outputs(
     app: &App,
     granted: &Granted<UseSessions>,
@@ -280,7 +281,7 @@ async fn check_outputs(
             match app.store.load_agent_session(&granted.authorize()?, session).await?.given.output_schema {
                 None => None,
                 Some(_) if number >= MOST_OUTPUTS => {
-                    Some(format!("only {MOST_OUTPUTS} are judged in one report"))
+                    Some(format!("only {MOST_OUTPUTS} are checked in one report"))
                 }
                 Some(schema) => app.judges.problem(&schema, value).await?,
             };
@@ -291,7 +292,7 @@ async fn check_outputs(
     Ok(items)
 }
 
-/// Ends a turn. The same once more changes nothing.
+/// Ends a turn. Repeating it changes nothing.
 ///
 /// # Errors
 /// [`Refusal::TurnLost`].
@@ -309,7 +310,7 @@ pub async fn finish_turn(app: &App, held: &WorkerTurn, answer: Answer) -> Result
     Err(Failure::Busy)
 }
 
-/// What the turn has streamed that is in no message yet.
+/// The text that the turn has streamed and that is in no message yet.
 async fn load_streamed_text(
     app: &App,
     view: &Granted<ViewSessions>,
@@ -322,7 +323,7 @@ async fn load_streamed_text(
     Ok(events.iter().map(delta_text).collect())
 }
 
-/// What an event added to the answer.
+/// The text that an event adds to the answer.
 fn delta_text(event: &Event) -> String {
     #[derive(Deserialize)]
     struct Piece {
@@ -353,11 +354,8 @@ fn lease_status(app: &App, session: &AgentSession, key: TurnKey) -> Result<Lease
     Ok(LeaseStatus { lease: app.settings.worker_lease.into(), cancelled })
 }
 
-/// Takes turns away from workers that gave no sign of life. After a start they get the time to come back first: the
-/// server may have been down for longer than a lease.
-///
-/// # Errors
-/// Those of the store.
+/// Takes turns away from workers that sent no heartbeat in time. After a start, workers first get the time of one
+/// lease: the server may have been down for longer.
 pub async fn end_expired_leases(app: &App) -> Result<(), Failure> {
     let now: Micros = app.now();
     if now - Span::from(app.settings.worker_lease) < app.started {

@@ -1,4 +1,4 @@
-//! What was used, by day.
+//! Usage by day.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -8,11 +8,8 @@ pub use store::UsageDay;
 use store::access::{ViewSessions, ViewUsage};
 use store::{Granted, GrantedAccount};
 
-/// What an organization used on each day of a stretch, in days since 1970 (UTC), the last one not included. Days on
-/// which nothing was used are left out.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists what an organization used on each day from `from` up to, not including, `until`, in days since 1970 (UTC).
+/// Days without usage are omitted.
 pub async fn list_usage_days(
     app: &App,
     granted: &Granted<ViewUsage>,
@@ -22,10 +19,7 @@ pub async fn list_usage_days(
     Ok(app.store.list_usage_days(granted, from, until).await?)
 }
 
-/// The like for some or all organizations.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists what some or all organizations used on each day.
 pub async fn list_account_usage_days(
     app: &App,
     granted: &GrantedAccount<ViewUsage>,
@@ -36,10 +30,7 @@ pub async fn list_account_usage_days(
     Ok(app.store.list_account_usage_days(granted, organizations, from, until).await?)
 }
 
-/// What the organization may use, and has used in this cycle.
-///
-/// # Errors
-/// Only those of the store.
+/// The organization's limits, and its usage in this cycle.
 pub async fn load_organization_limits(app: &App, granted: &Granted<ViewSessions>) -> Result<Limits, Failure> {
     Ok(app.store.load_organization_limits(granted, app.now()).await?)
 }

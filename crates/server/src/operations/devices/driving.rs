@@ -1,4 +1,4 @@
-//! Driving a device that one holds.
+//! Drives devices that the caller holds.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -18,22 +18,22 @@ use store::access::UseSessions;
 use store::{Granted, System};
 use tracing::Instrument;
 
-/// A command that is on its way to the host, to be waited for.
+/// A command that was sent to the host.
 pub struct PendingCommand {
     answer: std::pin::Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>,
-    /// The address where the recording will be, for the command that ends one.
+    /// The URL of the recording, when the command ends one.
     recording: Option<String>,
     app: App,
     session: SessionKey,
     hold: Hold,
 }
 
-/// Sends a `device.*` command to the device `name` that the caller holds. It is in the host's queue when this
-/// returns, so that commands keep their order; [`PendingCommand::finish`] waits for the answer.
+/// Sends a `device.*` command to the device `name` that the caller holds. On return it is in the host's queue, so
+/// that commands keep their order; [`PendingCommand::finish`] waits for the response.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for a device that the caller does not hold; [`Refusal::NotYours`] for one that somebody else of the
-/// organization does; [`Refusal::DeviceUnavailable`].
+/// [`Refusal::NotFound`] for a device that nobody in the organization holds; [`Refusal::NotYours`] for a device that
+/// another member holds; [`Refusal::DeviceUnavailable`].
 pub async fn start_command(
     app: &App,
     granted: &Granted<UseSessions>,
@@ -73,14 +73,13 @@ pub async fn start_command(
 }
 
 impl PendingCommand {
-    /// Waits for the device's answer.
+    /// Waits for the device's response.
     ///
     /// # Errors
-    /// [`Failure::Device`] as the device's driver words it; [`Refusal::DeviceTimeout`];
-    /// [`Refusal::DeviceUnavailable`].
+    /// [`Failure::Device`] with the driver's own error; [`Refusal::DeviceTimeout`]; [`Refusal::DeviceUnavailable`].
     pub async fn finish(self) -> Result<Value, Failure> {
         let mut result = self.answer.await?;
-        // Once more: a command may take longer than a hold may idle.
+        // Recorded again, because a command may run longer than a hold may be idle.
         record_hold_use(&self.app, self.session, &self.hold);
         if let (Some(url), Value::Object(fields)) = (self.recording, &mut result) {
             fields.insert("url".to_owned(), Value::String(url));
@@ -103,7 +102,8 @@ async fn find_held_device(
             Some((session, hold, held))
         })
         .collect::<Vec<_>>();
-    // The same id can stand for a device of one's own host and one of the pool: one's own hold is meant.
+    // A device of the organization's own host and one of the pool may have the same id. The caller's own hold comes
+    // first.
     named.sort_by_key(|(_, hold, _)| Some(hold.principal) != granted.principal());
     let (session, hold, held) = named.into_iter().next().ok_or(Refusal::NotFound(Thing::Device))?;
     let actor: Actor = granted.actor();
@@ -134,17 +134,17 @@ async fn load_uploaded_app(
     Ok(CallFile { id: file.id.0, name: file.name })
 }
 
-/// Notes that a hold was used: it does not idle.
+/// Records in the background that a hold was used, so that it does not become idle.
 pub(crate) fn record_hold_use(app: &App, session: SessionKey, hold: &Hold) {
     let now = app.now();
     if !app.used.due(hold.id.0, now) {
         return;
     }
     let (app, hold) = (app.clone(), hold.id);
-    let noting = async move {
+    let recording = async move {
         if let Err(error) = app.store.record_hold_use(&System::background_jobs(), session, hold, now).await {
-            tracing::warn!(%error, "cannot note that a device was used");
+            tracing::warn!(%error, "cannot record that a device was used");
         }
     };
-    tokio::spawn(noting.in_current_span());
+    tokio::spawn(recording.in_current_span());
 }

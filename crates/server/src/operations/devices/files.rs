@@ -1,4 +1,4 @@
-//! Uploads and recordings.
+//! Uploads, recordings and attachments.
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
@@ -20,14 +20,14 @@ use store::{FileKind, Granted, NewFile, StoredFile, System};
 /// The path below which files are addressed by their token.
 pub const FILES_PATH: &str = "/tenure/v1/files";
 
-/// An upload that was announced.
+/// An announced upload.
 #[derive(Debug)]
 pub struct Upload {
-    /// What to name it by in a later command.
+    /// The id for later commands.
     pub id: FileId,
-    /// Where to PUT the bytes. Whoever has it may, until it expires.
+    /// The URL to PUT the bytes to, until it expires. It needs no other credential.
     pub url: String,
-    /// Until when.
+    /// When the upload expires.
     pub expires: Micros,
 }
 
@@ -57,7 +57,7 @@ pub async fn announce_upload(
     Ok(Upload { id: file.id, url, expires: file.expires })
 }
 
-/// Announces a recording that a host is about to send, and says where it will be.
+/// Announces a recording that a host will send; returns its future URL too.
 ///
 /// # Errors
 /// [`Refusal::QuotaExceeded`].
@@ -100,11 +100,11 @@ async fn announce_file(
     Ok((file, format!("{}{FILES_PATH}/{token}", app.base_url)))
 }
 
-/// Takes the bytes of an announced upload at its address.
+/// Receives the bytes of an announced upload.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for an address that is unknown or has expired; [`RequestFailure`] when the number of
-/// bytes is not what was announced, or they were sent before.
+/// [`Refusal::NotFound`] for a URL that is unknown or has expired; [`RequestFailure`] when the number of bytes
+/// differs from the announced size, or the bytes were sent before.
 pub async fn receive_upload<E: std::fmt::Display>(
     app: &App,
     token: &str,
@@ -130,11 +130,11 @@ pub async fn receive_upload<E: std::fmt::Display>(
     Ok(app.store.complete_file(&file, size).await?)
 }
 
-/// Takes a recording from the host that made it.
+/// Receives a recording from a host.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for one that was not announced to a host of this organization;
-/// [`Refusal::QuotaExceeded`]; [`RequestFailure::BodyTooLarge`] beyond the limit of a file.
+/// [`Refusal::NotFound`] for a recording that was not announced to a host of this organization;
+/// [`Refusal::QuotaExceeded`]; [`RequestFailure::BodyTooLarge`] above the size limit of a file.
 pub async fn receive_recording<E: std::fmt::Display>(
     app: &App,
     host: Option<OrganizationId>,
@@ -148,18 +148,17 @@ pub async fn receive_recording<E: std::fmt::Display>(
     match store_bytes(app, &file, FileSize::Unknown, body).await {
         Ok(size) => Ok(app.store.complete_file(&file, size).await?),
         Err(failure) => {
-            // The host may try again; until then the recording takes no room.
+            // The host may try again. Until then the recording reserves nothing.
             app.store.reserve_bytes(&file, 0, u64::MAX).await?;
             Err(failure)
         }
     }
 }
 
-/// Takes in a file that is to come with a message: as long as the organization has room for. Repeated, it is the one
-/// that was taken in before.
+/// Stores an attachment for a message. When the request is repeated, the answer is the file that was stored before.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for its name; [`Refusal::QuotaExceeded`]; [`RequestFailure`] for a body that ends early or is
+/// [`Refusal::Invalid`] for the name; [`Refusal::QuotaExceeded`]; [`RequestFailure`] for a body that ends early or is
 /// too long.
 pub async fn store_attachment<E: std::fmt::Display>(
     app: &App,
@@ -175,7 +174,7 @@ pub async fn store_attachment<E: std::fmt::Display>(
         return Err(Refusal::invalid("file", "a name of 1 to 255 characters without slashes").into());
     }
     let owner = granted.principal().ok_or_else(|| Failure::internal("an upload needs an owner"))?;
-    // What a server that fails has left of it is gone after an hour, with the room that was kept for it.
+    // If the server fails now, the file and its reserved bytes are deleted after this time.
     let arrives = Span::from(app.settings.upload_expires);
     let (new, _) = announce_file(app, granted, owner, FileKind::Attachment, name, 0, arrives).await?;
     let file = app.store.load_file(granted, new.id, app.now()).await?;
@@ -192,7 +191,7 @@ pub async fn store_attachment<E: std::fmt::Display>(
     }
 }
 
-/// The bytes of an attachment of the organization.
+/// Fetches an attachment of the organization.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -208,19 +207,20 @@ pub async fn fetch_attachment(
     fetch_file(app, file).await
 }
 
-/// Where the room comes from that bytes need in the organization's quota.
+/// Whether the size of a file is known before its bytes arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileSize {
-    /// The size was announced, and counts since.
+    /// The size was announced, and counts against the quota since then.
     Announced,
-    /// Nobody knows the size: room is reserved before the bytes are kept, piece by piece.
+    /// The size is unknown: bytes of the quota are reserved while they arrive.
     Unknown,
 }
 
-/// How much room is reserved at first.
+/// How many bytes are reserved at first.
 const FIRST_ROOM: u64 = 1 << 20;
 
-/// Reserves room for `needed` bytes, and for as many again where there is room: each piece is a write. Gives how much.
+/// Reserves twice the needed bytes of the quota if possible, else the needed ones: each reservation is a write.
+/// Returns how many.
 async fn reserve_bytes(app: &App, file: &StoredFile, needed: u64, limit: u64) -> Result<u64, Failure> {
     let quota = app.settings.org_storage_quota;
     for wanted in [needed.saturating_mul(2).max(FIRST_ROOM).min(limit), needed] {
@@ -233,7 +233,7 @@ async fn reserve_bytes(app: &App, file: &StoredFile, needed: u64, limit: u64) ->
     Err(Refusal::QuotaExceeded { wanted: needed, left, quota }.into())
 }
 
-/// Streams bytes into the object store; gives their number.
+/// Streams bytes into the object store; returns their number.
 async fn store_bytes<E: std::fmt::Display>(
     app: &App,
     file: &StoredFile,
@@ -277,8 +277,7 @@ async fn store_bytes<E: std::fmt::Display>(
     Ok(size)
 }
 
-/// An upload counts as activity of what its sender holds: nobody's device is taken away while the app for it is
-/// on its way.
+/// Counts an upload as use of its sender's devices, so that no device is released while the app for it is on its way.
 async fn record_upload_activity(app: &App, file: &StoredFile) {
     if !app.used.due(file.id.0, app.now()) {
         return;
@@ -291,7 +290,7 @@ async fn record_upload_activity(app: &App, file: &StoredFile) {
     }
 }
 
-/// The bytes of a recording, for whoever has its address.
+/// Fetches a recording by the token of its URL.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -306,7 +305,7 @@ pub async fn fetch_recording(
     fetch_file(app, file).await
 }
 
-/// The bytes of an uploaded app, for a host that is to install it.
+/// Fetches an uploaded app for a host that installs it.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -330,7 +329,7 @@ async fn fetch_file(
     Ok((file, found.into_stream()))
 }
 
-/// A host of an organization sees that organization's files; one of the shared pool may have to serve any.
+/// A host of an organization sees only that organization's files. A host of the shared pool serves all.
 async fn load_file_for_host(
     app: &App,
     host: Option<OrganizationId>,
@@ -343,10 +342,10 @@ async fn load_file_for_host(
     }
 }
 
-/// Removes what is no longer kept: the bytes first, so that nothing is left behind that nobody knows of.
+/// Deletes expired files. The bytes go first, so that no bytes are left without a row.
 ///
 /// # Errors
-/// Those of the store and the object store.
+/// The database or the object store fails.
 pub async fn remove_expired_files(app: &App) -> Result<(), Failure> {
     let system = System::background_jobs();
     for file in app.store.list_expired_files(&system, app.now()).await? {

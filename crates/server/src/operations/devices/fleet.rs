@@ -1,4 +1,4 @@
-//! What devices there are, and which of them are held.
+//! The devices of the fleet, and who holds them.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 use store::access::ViewSessions;
 use store::{Granted, System};
 
-/// How many device models a refusal lists; more would not help a person.
+/// Most device models that a refusal lists.
 const LISTED: usize = 12;
 
-/// Checks that waiting makes sense: some device that was ever seen matches.
+/// Checks that some known device matches, so that waiting makes sense.
 ///
 /// # Errors
-/// [`Refusal::NoMatch`], which says what there is.
+/// [`Refusal::NoMatch`], which lists the known models.
 pub async fn check_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wanted) -> Result<(), Failure> {
     let devices = app.store.list_devices(granted).await?;
     if devices.iter().any(|device| wanted.matches(&device.offer)) {
@@ -31,20 +31,14 @@ pub async fn check_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wa
     Err(Refusal::NoMatch { wanted: wanted.describe(), known }.into())
 }
 
-/// The kinds of device that can be had now: those of devices that nobody holds, each once.
-///
-/// # Errors
-/// Only those of the store.
+/// The kinds of device that are free now, without duplicates.
 pub async fn list_offers(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Offer>, Failure> {
     let devices = app.store.list_devices(granted).await?;
     let free = devices.into_iter().filter(Device::free).map(|device| device.offer);
     Ok(free.collect::<BTreeSet<_>>().into_iter().collect())
 }
 
-/// What the caller itself holds or waits for, in the order it asked.
-///
-/// # Errors
-/// Only those of the store.
+/// The caller's holds and waiting requests, in the order of the requests.
 pub async fn list_caller_holds(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -55,9 +49,6 @@ pub async fn list_caller_holds(
 }
 
 /// Counts devices and holds for the metrics.
-///
-/// # Errors
-/// Only those of the store.
 pub async fn count_devices(app: &App) -> Result<(), Failure> {
     let system = System::background_jobs();
     let mut counts = DeviceCounts::default();

@@ -1,4 +1,4 @@
-//! Hosts come and go, and say what hangs on them.
+//! Hosts connect, report their devices and disconnect.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -13,11 +13,11 @@ use store::access::ConnectHosts;
 use store::{DeviceUpdate, HostLink, System};
 use tokio::sync::mpsc;
 
-/// More than any machine has ports for.
+/// More than a machine has ports for.
 const MAX_DEVICES: usize = 1_000;
 const MAX_TEXT_BYTES: usize = 200;
 
-/// A host has said hello: it is on the line from now on. Gives the connection and the orders to send.
+/// Connects a host that has said hello; returns the connection and the orders to send.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for an unusable name.
@@ -40,7 +40,7 @@ pub async fn connect_host(
         MachineGrant::Organization(granted) => {
             app.store.connect_host(granted, new, name, version, app.node, now).await?
         }
-        // Its devices are everybody's.
+        // The devices of a pool host serve all organizations.
         MachineGrant::Account(granted) => {
             app.store.connect_pool_host(granted, new, name, version, app.node, now).await?
         }
@@ -48,17 +48,17 @@ pub async fn connect_host(
     let host = link.host();
     let (connection, orders) = HostConnection::new(link);
     connection.order(ToHost::Welcome { protocol: protocol::PROTOCOL_VERSION, host: host.0 });
-    tracing::info!(%host, name, "a host is on the line");
+    tracing::info!(%host, name, "a host has connected");
     if let Some(warning) = reach.warning("host") {
         tracing::warn!(%host, name, "{warning}");
     }
     Ok((connection, orders))
 }
 
-/// Does what a frame of a host asks for.
+/// Handles a frame from a host.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for a frame that a host cannot send now; those of the store.
+/// [`Refusal::Invalid`] for a second hello, or for too many devices.
 pub async fn handle_frame(
     app: &App,
     connection: &Arc<HostConnection>,
@@ -77,7 +77,7 @@ pub async fn handle_frame(
         }
         FromHost::Cleaned { serial, fence, problem } => {
             if let Some(problem) = problem {
-                tracing::warn!(host = %connection.link.host(), serial, problem, "a device could not be cleaned fully");
+                tracing::warn!(host = %connection.link.host(), serial, problem, "a device was not fully cleaned");
             }
             app.store.record_device_cleaned(&connection.link, &serial, fence).await?;
             connection.cleaned(&serial, fence);
@@ -103,7 +103,7 @@ async fn report_devices(
     };
     let mut updates: Vec<DeviceUpdate> = Vec::new();
     for report in devices.into_iter().filter(known) {
-        // A host that names a device twice means one device.
+        // A host may report a device twice.
         if updates.iter().any(|update| update.serial == report.serial) {
             continue;
         }
@@ -121,7 +121,7 @@ async fn report_devices(
         });
     }
     app.store.report_devices(&connection.link, &updates, now).await?;
-    // Only now may its devices be handed over: before, the store might have shown what an earlier connection said.
+    // Only now may its devices be handed over: before, the store had the report of an earlier connection.
     app.hosts.add(connection);
     let devices = app.store.list_host_devices(&System::background_jobs(), connection.link.host()).await?;
     let held = devices.iter().filter(|device| device.holder.is_some());
@@ -135,22 +135,19 @@ async fn report_devices(
     Ok(())
 }
 
-/// A host's connection has ended.
+/// Handles the end of a host's connection.
 pub async fn disconnect_host(app: &App, connection: &Arc<HostConnection>) {
     let host = connection.link.host();
     if !app.hosts.remove(connection) {
         return;
     }
-    tracing::info!(host = %host, "a host is off the line");
+    tracing::info!(host = %host, "a host has disconnected");
     if let Err(error) = app.store.remove_host_link(&System::background_jobs(), app.node, host).await {
-        tracing::warn!(%error, "cannot note that a host is off the line");
+        tracing::warn!(%error, "cannot record that a host has disconnected");
     }
 }
 
-/// Says in the store that this server's hosts are still on the line.
-///
-/// # Errors
-/// Only those of the store.
+/// Renews the links of this server's hosts in the store, so that they do not count as lost.
 pub async fn renew_host_links(app: &App) -> Result<(), Failure> {
     let hosts = app.hosts.all().iter().map(|host| host.link.host()).collect::<Vec<_>>();
     Ok(app.store.renew_host_links(&System::background_jobs(), app.node, &hosts, app.now()).await?)

@@ -1,4 +1,4 @@
-//! Device sessions, the queue for devices, and the hosts that devices hang on.
+//! Device sessions, the queue for devices, and the hosts of the devices.
 
 pub mod driving;
 pub mod files;

@@ -1,4 +1,4 @@
-//! Members and organizations, for the wires that manage them.
+//! Members and organizations, for administrators.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -14,21 +14,18 @@ use domain::refusal::Thing;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
 use store::{Grant, Granted, GrantedAccount, System};
 
-/// What is to change in an organization; what is `None` stays, and an inner `None` lifts a limit.
+/// Changes to an organization. `None` keeps a value; an inner `None` removes a limit.
 #[derive(Debug, Clone, Default)]
 pub struct OrganizationUpdate {
-    /// Its name.
+    /// The name.
     pub name: Option<String>,
-    /// How much one session may use.
+    /// Limit of usage of one session.
     pub max_session_acus: Option<Option<Acus>>,
-    /// How much all of them may use in a cycle.
+    /// Limit of usage of all sessions in a billing cycle.
     pub max_cycle_acus: Option<Option<Acus>>,
 }
 
-/// The organization's members, the oldest first.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the organization's members, oldest first.
 pub async fn list_members(
     app: &App,
     granted: &Granted<ManageMembers>,
@@ -36,10 +33,7 @@ pub async fn list_members(
     Ok(app.store.list_principals_in_organization(granted).await?)
 }
 
-/// The account's people with their memberships, the oldest first.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the account's people with their memberships, oldest first.
 pub async fn list_people(
     app: &App,
     granted: &GrantedAccount<ManageMembers>,
@@ -47,7 +41,7 @@ pub async fn list_people(
     Ok(app.store.list_account_people(granted, None).await?)
 }
 
-/// One of the account's people with their memberships.
+/// Loads one of the account's people with their memberships.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -61,12 +55,12 @@ pub async fn load_person(
     found.into_iter().next().ok_or_else(missing)
 }
 
-/// Changes what a member is. The account's administrators make anybody a member at once; others invite people, who
-/// become members when they accept. Whether somebody of the id exists is not told.
+/// Changes a member's role. An administrator of the account can make anybody a member at once; others invite people,
+/// who become members when they accept. The error does not reveal whether the id exists.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] or, for whoever has to invite, [`Refusal::Invalid`] of `field`; [`Refusal::Forbidden`] for a
-/// role that may do more than the caller; [`Refusal::LastAdmin`].
+/// [`Refusal::NotFound`] or, for a caller who has to invite, [`Refusal::Invalid`] for `field`; [`Refusal::Forbidden`]
+/// for a role with permissions that the caller lacks; [`Refusal::LastAdmin`].
 pub async fn set_member(
     app: &App,
     granted: &Granted<ManageMembers>,
@@ -91,7 +85,7 @@ pub async fn set_member(
     }
     let all = list_members(app, granted).await?;
     let found = all.into_iter().find(|(principal, _)| Some(principal.id) == id);
-    // Removed by somebody else meanwhile.
+    // Somebody may have removed the member meanwhile.
     found.ok_or_else(|| Refusal::NotFound(Thing::Member).into())
 }
 
@@ -107,10 +101,7 @@ pub async fn remove_member(
     Ok(app.store.remove_member(granted, id, app.now()).await?)
 }
 
-/// The account's organizations with their limits, the oldest first; not those that were deleted.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the account's organizations with their limits, oldest first, without the deleted ones.
 pub async fn list_organizations(
     app: &App,
     granted: &GrantedAccount<ManageOrganizations>,
@@ -118,10 +109,10 @@ pub async fn list_organizations(
     Ok(app.store.list_organizations_with_limits(granted, app.now()).await?)
 }
 
-/// One organization with its limits.
+/// Loads an organization with its limits.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also when it was deleted.
+/// [`Refusal::NotFound`], also for a deleted one.
 pub async fn load_organization(
     app: &App,
     granted: &GrantedAccount<ManageOrganizations>,
@@ -132,10 +123,7 @@ pub async fn load_organization(
     Ok((find_organization(app, id).await?, limits))
 }
 
-/// The caller's own organization with its limits.
-///
-/// # Errors
-/// Only those of the store.
+/// Loads the caller's organization with its limits.
 pub async fn load_own_organization(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -144,7 +132,8 @@ pub async fn load_own_organization(
     Ok((find_organization(app, granted.organization()).await?, limits))
 }
 
-/// Makes an organization. Repeated, it is the one that was made before, which gets its limits if it had none yet.
+/// Creates an organization. When the request is repeated, the answer is the organization that was created before; it
+/// gets its limits if the first attempt did not set them.
 ///
 /// # Errors
 /// [`Refusal::Exists`]; [`Refusal::Invalid`].
@@ -169,7 +158,7 @@ pub async fn create_organization(
     update_organization(app, granted, id, OrganizationUpdate { name: None, ..limits }).await
 }
 
-/// Changes name and limits.
+/// Changes the name and the limits.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::Exists`]; [`Refusal::Invalid`].
@@ -185,7 +174,7 @@ pub async fn update_organization(
         [("max_session_acu_limit", max_session_acus), ("max_cycle_acu_limit", max_cycle_acus)]
     {
         if limit.flatten().is_some_and(|limit| limit.0 < 0) {
-            return Err(Refusal::invalid(field, "a number that is not below zero").into());
+            return Err(Refusal::invalid(field, "zero or a greater number").into());
         }
     }
     if let Some(name) = &name {
@@ -198,7 +187,7 @@ pub async fn update_organization(
     load_organization(app, granted, id).await
 }
 
-/// Deletes an organization: it keeps its sessions, and nobody acts in it any more.
+/// Deletes an organization. Its sessions stay, but nobody can act in it any more.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -210,7 +199,7 @@ pub async fn delete_organization(
     Ok(app.store.delete_organization(&acting_system(granted), id, app.now()).await?)
 }
 
-/// The store's own right, used for who may manage organizations.
+/// The store's grant for the changes, attributed to the caller.
 fn acting_system(granted: &GrantedAccount<ManageOrganizations>) -> System {
     System::administration().attribute_to(granted.attribution())
 }

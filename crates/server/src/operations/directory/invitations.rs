@@ -1,4 +1,4 @@
-//! Invitations into an organization, by address.
+//! Invitations to an organization, by email address.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -20,10 +20,7 @@ use uuid::Uuid;
 
 pub use store::ReceivedInvitation;
 
-/// The organization's open invitations, the oldest first.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the organization's open invitations, oldest first.
 pub async fn list_invitations(
     app: &App,
     granted: &Granted<ManageMembers>,
@@ -31,13 +28,14 @@ pub async fn list_invitations(
     Ok(app.store.list_invitations(granted, app.now()).await?)
 }
 
-/// Invites whoever has an address. Whether somebody has it is not told, not by time either: what is different happens
-/// afterwards. Repeated, it is the invitation that was made before, about which a mail is sent again while it is open.
+/// Invites the owner of an address. Neither the answer nor its timing reveals whether a user has the address: the
+/// mail is sent in the background. When the request is repeated, the answer is the invitation that was created
+/// before, and while it is open, another mail is sent.
 ///
 /// # Errors
-/// [`Refusal::Invalid`]; [`Refusal::Forbidden`] for a role that may more than the caller; [`Refusal::Exists`] for a
-/// member, and for an address that was invited already; [`Refusal::InvitationLimit`]; [`Refusal::TooManyAttempts`] for who
-/// invites too many people in a while.
+/// [`Refusal::Invalid`]; [`Refusal::Forbidden`] for a role with permissions that the caller lacks;
+/// [`Refusal::Exists`] for a member, and for an address that is invited already; [`Refusal::InvitationLimit`];
+/// [`Refusal::TooManyAttempts`] for a caller who has invited too many people recently.
 pub async fn create_invitation(
     app: &App,
     granted: &Granted<ManageMembers>,
@@ -78,16 +76,13 @@ fn spawn_invitation_mail(app: &App, invitation: &Invitation) {
     let (sending, about) = (app.clone(), invitation.clone());
     app.spawn(async move {
         if let Err(error) = send_invitation_mail(&sending, &about).await {
-            tracing::error!(error = error.for_log(), "a mail about an invitation was not sent");
+            tracing::error!(error = error.for_log(), "cannot send a mail about an invitation");
         }
     });
 }
 
-/// Makes a user of an address that nobody has and that is invited, when its owner asks for a password or comes by the
-/// issuer: an invitation alone leaves nobody behind. They have to show that the address is theirs.
-///
-/// # Errors
-/// Only those of the store.
+/// Creates a user for an invited address that has none, when its owner asks for a password or signs in by the issuer.
+/// An invitation alone creates no user. The new user must confirm the address.
 pub(crate) async fn make_invited_user(app: &App, email: &str) -> Result<(), Failure> {
     let (system, now) = (System::sign_in(), app.now());
     if !app.store.is_invited(&system, email, now).await? {
@@ -105,14 +100,14 @@ pub(crate) async fn make_invited_user(app: &App, email: &str) -> Result<(), Fail
         default_organization: None,
     };
     match app.store.create_principal(&system, &new, None, None).await {
-        // Made by somebody else meanwhile.
+        // Another request has created the user meanwhile.
         Ok(_) | Err(store::Error::Refused(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Sends the mail, unless the address had one of this organization lately, or enough of others: who takes an
-/// invitation back and invites again sends no second one.
+/// Sends the mail, unless the address recently got one from this organization, or several from others. So cancelling
+/// an invitation and inviting again sends no second mail.
 async fn send_invitation_mail(app: &App, invitation: &Invitation) -> Result<(), Failure> {
     if attempt_budgets::try_reserve(
         app,
@@ -137,7 +132,7 @@ async fn send_invitation_mail(app: &App, invitation: &Invitation) -> Result<(), 
     sent.map_err(Failure::internal)
 }
 
-/// Takes an invitation back.
+/// Cancels an invitation.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -150,10 +145,10 @@ pub async fn cancel_invitation(
     Ok(app.store.cancel_invitation(granted, id, app.now()).await?)
 }
 
-/// The caller's own open invitations, the oldest first.
+/// Lists the open invitations to the caller, oldest first.
 ///
 /// # Errors
-/// [`Refusal::OutOfScope`] for who has not signed in.
+/// [`Refusal::OutOfScope`] for a caller who has not signed in.
 pub async fn list_received_invitations(
     app: &App,
     caller: &Caller,
@@ -162,10 +157,10 @@ pub async fn list_received_invitations(
     Ok(app.store.list_received_invitations(&own, app.now()).await?)
 }
 
-/// Makes the caller a member. Repeated, it was accepted before.
+/// Makes the caller a member. When the request is repeated, the invitation is accepted already.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also for an invitation of somebody else; [`Refusal::OutOfScope`].
+/// [`Refusal::NotFound`], also for another person's invitation; [`Refusal::OutOfScope`].
 pub async fn accept_invitation(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
     let own = authorize_interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;
@@ -175,10 +170,10 @@ pub async fn accept_invitation(app: &App, caller: &Caller, id: Option<Invitation
     Ok(app.store.accept_invitation(&own, id, app.now()).await?)
 }
 
-/// Ends an invitation that the caller does not want. Repeated, it was rejected before.
+/// Rejects an invitation. When the request is repeated, the invitation is rejected already.
 ///
 /// # Errors
-/// As [`accept_invitation`].
+/// Those of [`accept_invitation`].
 pub async fn reject_invitation(app: &App, caller: &Caller, id: Option<InvitationId>) -> Result<(), Failure> {
     let own = authorize_interactive(app, caller, "write:user").await?;
     let id = id.ok_or(Refusal::NotFound(Thing::Invitation))?;

@@ -1,4 +1,4 @@
-//! Members of an organization as they see and change each other, and organizations that users make.
+//! Members of an organization as they see and change each other, and organizations that users create.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -14,10 +14,7 @@ use store::{Caller, Granted};
 
 pub use store::OrganizationMember;
 
-/// The people of the organization, the oldest first.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the people of the organization, oldest first.
 pub async fn list_people_in_organization(
     app: &App,
     granted: &Granted<ViewSessions>,
@@ -25,7 +22,7 @@ pub async fn list_people_in_organization(
     Ok(app.store.list_people_in_organization(granted).await?)
 }
 
-/// Refuses a role that is none for a person, and one that may do more than the caller may.
+/// Checks that a person can have the role and that the caller can grant it. Nobody can grant a role above their own.
 ///
 /// # Errors
 /// [`Refusal::Invalid`]; [`Refusal::Forbidden`].
@@ -36,11 +33,11 @@ pub fn check_role(granted: &Granted<ManageMembers>, role: Role) -> Result<(), Re
     lacking.map_or(Ok(()), |permission| Err(Refusal::Forbidden(permission)))
 }
 
-/// Changes what a member is.
+/// Changes a member's role.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for who is no member; [`Refusal::Forbidden`] for a role that may more than the caller;
-/// [`Refusal::LastAdmin`].
+/// [`Refusal::NotFound`] for somebody who is not a member; [`Refusal::Forbidden`] for a role with permissions that
+/// the caller lacks; [`Refusal::LastAdmin`].
 pub async fn change_role(
     app: &App,
     granted: &Granted<ManageMembers>,
@@ -49,14 +46,14 @@ pub async fn change_role(
 ) -> Result<OrganizationMember, Failure> {
     check_role(granted, role)?;
     let all = app.store.list_people_in_organization(granted).await?;
-    // Machines are no people, and not shown here.
+    // Service users are not listed here.
     let found = all.into_iter().find(|one| one.principal.id == member);
     let found = found.ok_or(Refusal::NotFound(Thing::Member))?;
     app.store.change_role(granted, member, role, app.now()).await?;
     Ok(OrganizationMember { role, ..found })
 }
 
-/// Ends a membership: anybody's by who manages members, and one's own.
+/// Ends a membership. Callers can end their own; others need [`ManageMembers`].
 ///
 /// # Errors
 /// [`Refusal::Forbidden`]; [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
@@ -75,10 +72,11 @@ pub async fn remove_member(app: &App, caller: &Caller, member: Option<PrincipalI
     }
 }
 
-/// Makes an organization, whose first admin is the caller. Repeated, it is the one that was made before.
+/// Creates an organization with the caller as its first admin. When the request is repeated, the answer is the
+/// organization that was created before.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`] unless the caller looks after the account or the settings let any user;
+/// [`Refusal::Forbidden`] unless the caller manages the account or the settings allow it to all users;
 /// [`Refusal::OutOfScope`] for a key of one organization; [`Refusal::Exists`]; [`Refusal::Invalid`].
 pub async fn create_own_organization(
     app: &App,
@@ -90,7 +88,7 @@ pub async fn create_own_organization(
         return Err(Refusal::OutOfScope("a credential that is not bound to one organization").into());
     }
     let manages = caller.authorize_in_account::<ManageOrganizations>();
-    // A service user would be no member of what it makes: its home is fixed.
+    // A service user could not become a member, because its home is fixed.
     if !app.settings.users_make_organizations || caller.kind() == PrincipalKind::ServiceUser {
         manages?;
     }

@@ -1,4 +1,4 @@
-//! A caller's organizations.
+//! The organizations that a caller sees.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -6,10 +6,7 @@ use domain::organization::Organization;
 use domain::permission::Role;
 use store::Caller;
 
-/// The organizations that a caller may act in, and its role there; none where it is the account's.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the organizations that a caller may act in, with the caller's role; `None` when the role is the account's.
 pub async fn list_visible_organizations(
     app: &App,
     caller: &Caller,

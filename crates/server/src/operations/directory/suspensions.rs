@@ -1,4 +1,4 @@
-//! People who may not act for a while: an administrator of the account suspends them and lets them back in.
+//! Administrators of the account suspend people and resume them.
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
@@ -7,12 +7,12 @@ use crate::operations::login::second_factor::demand_fresh;
 use domain::principal::{Principal, PrincipalState};
 use store::{Caller, System};
 
-/// Suspends a person: their keys and login sessions are refused from now on, and what they hold is released. Whoever is
-/// suspended already stays so.
+/// Suspends a person: their keys and login sessions stop working, and their devices are released. Repeating it
+/// changes nothing.
 ///
 /// # Errors
-/// As [`users::find_person`]; [`domain::Refusal::StaleAuthentication`]; [`RequestFailure::Conflict`] for the
-/// caller itself, and for who has not shown yet that the address is theirs.
+/// Those of [`users::find_person`]; [`domain::Refusal::StaleAuthentication`]; [`RequestFailure::Conflict`] for the
+/// caller, and for a person who has not confirmed their address.
 pub async fn suspend_person(app: &App, caller: &Caller, named: &str) -> Result<(), Failure> {
     let person = users::find_person(app, caller, named).await?;
     let conflict = |why: &str| Err(RequestFailure::Conflict(why.to_owned()).into());
@@ -26,10 +26,10 @@ pub async fn suspend_person(app: &App, caller: &Caller, named: &str) -> Result<(
     }
 }
 
-/// Lets a suspended person act again. Their keys are good again; they have to sign in anew.
+/// Lets a suspended person act again. Their keys work again; they have to sign in again.
 ///
 /// # Errors
-/// As [`users::find_person`]; [`domain::Refusal::StaleAuthentication`].
+/// Those of [`users::find_person`]; [`domain::Refusal::StaleAuthentication`].
 pub async fn resume_person(app: &App, caller: &Caller, named: &str) -> Result<(), Failure> {
     let person = users::find_person(app, caller, named).await?;
     match person.state {

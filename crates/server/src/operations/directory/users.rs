@@ -1,4 +1,4 @@
-//! People as they see each other: themselves, and the sub users below them.
+//! Users as they see themselves and their sub users.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -19,60 +19,60 @@ use domain::refusal::Thing;
 use store::access::ManageMembers;
 use store::{Caller, GrantedPerson, System};
 
-/// Longer names are cut by whoever shows them.
+/// Maximum length of a name, in characters.
 const MAX_NAME: usize = 100;
 
-/// A person as another one, or itself, sees it.
+/// A user as they see themselves, or as another user sees them.
 pub struct Profile {
-    /// The person.
+    /// The user.
     pub person: Person,
-    /// Whose sub user it is.
+    /// The user whose sub user it is.
     pub parent: Option<Person>,
-    /// What it may, where the caller is that person.
+    /// The user's permissions, when the caller is the user.
     pub permissions: Option<PermissionSet>,
 }
 
-/// By what a list is sorted.
+/// What a list of users is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortBy {
     /// The number.
     Id,
-    /// What people call it.
+    /// The name.
     Name,
     /// The address.
     Email,
-    /// The state's word.
+    /// The name of the state.
     Status,
-    /// When it was made.
+    /// The time of creation.
     Created,
-    /// When it last changed.
+    /// The time of the last change.
     Updated,
 }
 
-/// Which of a list.
+/// Which users to list.
 #[derive(Debug, Clone)]
 pub struct PeopleQuery {
-    /// Only those in these states; none is any.
+    /// Only users in these states; empty means all.
     pub states: Vec<PrincipalState>,
-    /// By what it is sorted.
+    /// What to sort by.
     pub sort: SortBy,
-    /// Whether the other way round.
+    /// Whether to reverse the order.
     pub descending: bool,
-    /// Which page, from 1.
+    /// The page, from 1.
     pub page: u32,
-    /// How many of them.
+    /// The most users of a page.
     pub limit: u32,
 }
 
-/// A page of people, and how many there are in all.
+/// A page of users, with the total.
 pub struct PeoplePage {
-    /// The page.
+    /// The users of the page.
     pub people: Vec<Person>,
-    /// How many the same filter gives.
+    /// How many users match.
     pub total: usize,
 }
 
-/// The people whom a caller may see.
+/// Lists the users that a caller may see.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
@@ -91,7 +91,7 @@ pub async fn list_people(app: &App, caller: &Caller, listing: &PeopleQuery) -> R
     Ok(PeoplePage { people, total })
 }
 
-/// What is compared; the number last, so that no two are the same.
+/// The sort key. The number comes last, so that no two keys are equal.
 fn sort_key(person: &Person, by: SortBy) -> (String, i64, i64) {
     let who = &person.principal;
     let (text, time) = match by {
@@ -105,7 +105,7 @@ fn sort_key(person: &Person, by: SortBy) -> (String, i64, i64) {
     (text, time, who.number)
 }
 
-/// The caller itself.
+/// The caller's own profile.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
@@ -114,10 +114,10 @@ pub async fn load_own_profile(app: &App, caller: &Caller) -> Result<Profile, Fai
     build_profile(app, &granted, Some(caller.permissions())).await
 }
 
-/// The person of a number.
+/// The profile of the user with this number.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for whom the caller may not know.
+/// [`Refusal::NotFound`], also for a user whom the caller may not see.
 pub async fn load_profile(app: &App, caller: &Caller, number: i64) -> Result<Profile, Failure> {
     let granted =
         app.store.authorize_over_person(caller, number, Reach::See, "read:user", "read:sub-user").await?;
@@ -125,7 +125,7 @@ pub async fn load_profile(app: &App, caller: &Caller, number: i64) -> Result<Pro
     build_profile(app, &granted, permissions).await
 }
 
-/// The person of a number, an address or an id, for an administrator of the account.
+/// Finds a user by number, address or id, for an administrator of the account.
 ///
 /// # Errors
 /// [`Refusal::Forbidden`]; [`Refusal::OutOfScope`]; [`Refusal::NotFound`].
@@ -142,12 +142,12 @@ pub async fn find_person(app: &App, caller: &Caller, named: &str) -> Result<Prin
     found.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
 }
 
-/// New names; nothing leaves one as it is.
+/// New names; `None` keeps a name.
 #[derive(Debug, Default)]
 pub struct Names<'a> {
-    /// The first one.
+    /// The first name.
     pub first: Option<&'a str>,
-    /// The last one.
+    /// The last name.
     pub last: Option<&'a str>,
 }
 
@@ -160,11 +160,11 @@ pub async fn rename_own(app: &App, caller: &Caller, names: Names<'_>) -> Result<
     rename(app, &granted, names, Some(caller.permissions())).await
 }
 
-/// Changes the names of the person of a number.
+/// Changes the names of the user with this number.
 ///
 /// # Errors
-/// [`Refusal::Invalid`]; [`Refusal::NotFound`] for whom the caller may not know; [`Refusal::Forbidden`] for a sub user
-/// who has shown that the address is their own.
+/// [`Refusal::Invalid`]; [`Refusal::NotFound`], also for a user whom the caller may not see; [`Refusal::Forbidden`]
+/// for a sub user who has confirmed their address.
 pub async fn rename_user(
     app: &App,
     caller: &Caller,
@@ -192,26 +192,27 @@ async fn rename(
     build_profile(app, granted, permissions).await
 }
 
-/// A new sub user.
+/// A sub user to be created.
 pub struct NewUser<'a> {
-    /// Its address, which it has to show to be its own.
+    /// The address, which the user must confirm.
     pub email: &'a str,
-    /// A password to begin with; without one it sets one by "password forgotten".
+    /// The first password; without one, the user sets it by "password forgotten".
     pub password: Option<&'a str>,
-    /// What people call it; the address if it is nothing.
+    /// The display name; the address when it is empty.
     pub name: Option<&'a str>,
-    /// Its names.
+    /// First and last name.
     pub names: Names<'a>,
 }
 
-/// Makes a sub user of the caller, a member of the organization that the caller acts in who may work there, and sends
-/// it a mail. It may not sign in before it showed that the address is its own. Whether the address is known is not told:
-/// its owner learns by the mail that somebody wanted it. Repeated, it is the one that was made before.
+/// Creates a sub user of the caller, with role `readwrite` in the caller's organization, and sends them a mail. They
+/// cannot sign in until they have confirmed the address. The answer does not reveal whether another user has the
+/// address: its owner learns by the mail. When the request is repeated, the answer is the user that was created
+/// before.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`] for who may not manage members; [`Refusal::StaleAuthentication`]; [`Refusal::Exists`] for an
-/// address of another sub user of the caller; [`Refusal::Invalid`]; [`Refusal::TooManyAttempts`] for who makes or invites
-/// too many people in a while.
+/// [`Refusal::Forbidden`] for a caller who may not manage members; [`Refusal::StaleAuthentication`];
+/// [`Refusal::Exists`] for the address of another sub user of the caller; [`Refusal::Invalid`];
+/// [`Refusal::TooManyAttempts`] for a caller who has created or invited too many people recently.
 pub async fn create_sub_user(app: &App, caller: &Caller, new: NewUser<'_>) -> Result<Profile, Failure> {
     caller.require_scope("write:sub-user")?;
     let granted = caller.authorize::<ManageMembers>()?;
@@ -266,17 +267,17 @@ pub async fn create_sub_user(app: &App, caller: &Caller, new: NewUser<'_>) -> Re
     welcome_user(app, caller, person).await
 }
 
-/// Sends a new user its mail, and says who it is.
+/// Sends the mail to a new user; returns their profile.
 async fn welcome_user(app: &App, caller: &Caller, person: Person) -> Result<Profile, Failure> {
     if let Err(error) = mail_new_user(app, &person).await {
-        // The user is there; "password forgotten" sends another mail, which shows the same.
-        tracing::error!(error = error.for_log(), "a mail to a new user was not sent");
+        // The user exists. "Password forgotten" sends them another mail, which confirms the address as well.
+        tracing::error!(error = error.for_log(), "cannot send a mail to a new user");
     }
     let parent = app.store.load_person(&caller.authorize_self("write:sub-user")?).await?;
     Ok(Profile { person, parent: Some(parent), permissions: None })
 }
 
-/// Sends the mail, unless the address had one from this organization lately, or enough from others: see
+/// Sends the mail, unless the address recently got one from this organization, or several from others: see
 /// [`AttemptBudget::per_invited_address`].
 async fn mail_new_user(app: &App, person: &Person) -> Result<(), Failure> {
     let Principal { id, state, email, default_organization, .. } = &person.principal;
@@ -296,9 +297,9 @@ async fn mail_new_user(app: &App, person: &Person) -> Result<(), Failure> {
     .await
 }
 
-/// The user that an earlier attempt at the same request has made.
+/// The user that an earlier attempt at the same request created.
 async fn welcome_created_user(app: &App, caller: &Caller, made: PrincipalId) -> Result<Profile, Failure> {
-    // Who has made it may see it.
+    // The creator may see the user.
     let person = app.store.load_person(&System::administration().grant_person(made)).await?;
     if person.principal.state == PrincipalState::Deleted {
         return Err(Refusal::NotFound(Thing::Principal).into());

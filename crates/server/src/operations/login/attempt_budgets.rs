@@ -1,8 +1,8 @@
-//! Budgets of attempts: how often a password, a code or a mail may be tried, and by whom. They are counted in the
-//! database, so that all servers count together.
+//! Attempt budgets limit how often a password, a code or a mail may be tried, and by whom. They are counted in the
+//! database, for all servers together.
 //!
-//! An attempt is taken out of its budgets before its outcome is known, so that many at once are counted as many, and
-//! given back when it succeeds. When a budget is used up nothing is written and no password is hashed.
+//! An attempt is reserved before its outcome is known, so that concurrent attempts all count, and returned when it
+//! succeeds. When a budget is exhausted, nothing is written and no password is hashed.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -21,18 +21,18 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::{Attribution, Error, System};
 
-/// So many attempts at one thing in a window.
+/// A limit of attempts for one purpose within a window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AttemptBudget {
-    /// Of what.
+    /// The hash of the purpose, such as "sign-in from 192.0.2.1".
     pub key: SecretHash,
     limit: u32,
     window: Span,
 }
 
-/// A budget that is used up.
+/// A budget that is exhausted.
 pub(crate) struct ExhaustedBudget {
-    /// Which of those that were asked for.
+    /// Its index among the requested budgets.
     at: usize,
     wait: Span,
 }
@@ -44,31 +44,31 @@ impl From<ExhaustedBudget> for Failure {
 }
 
 impl AttemptBudget {
-    /// A budget of whatever the text says.
+    /// A budget for the purpose that the text names.
     pub(crate) fn new(what: &str, limit: u32, window: Span) -> AttemptBudget {
         AttemptBudget { key: SecretHash(Sha256::digest(what.as_bytes()).into()), limit, window }
     }
 
-    /// The budget that one person has for showing who they are, once they are known.
+    /// The attempts of a known person to prove who they are.
     pub(crate) fn per_person(app: &App, what: &str, person: PrincipalId) -> AttemptBudget {
         let (limits, window) = attempt_limits(app);
         AttemptBudget::new(&format!("{what} {person}"), limits.of_user(), window)
     }
 
-    /// The budget that all of one network have together for something; none where the address is not known.
+    /// The attempts of a network for a purpose; `None` when the address is unknown.
     pub(crate) fn per_network(app: &App, what: &str, origin: &Origin) -> Option<AttemptBudget> {
         let ((limits, window), ip) = (attempt_limits(app), origin.remote_ip?);
         Some(AttemptBudget::new(&format!("{what} from {}", network(ip)), limits.of_network(), window))
     }
 
-    /// How many people somebody may invite, or make users of, in a while.
+    /// How many people a user may invite or create.
     pub(crate) fn per_inviter(app: &App, inviter: PrincipalId) -> AttemptBudget {
         let (limits, window) = attempt_limits(app);
         AttemptBudget::new(&format!("invitations by {inviter}"), limits.of_network(), window)
     }
 
-    /// How many mails an address gets about invitations, and about users that are made of it: one an hour from one
-    /// organization, and three a day from all.
+    /// The mails to an address about invitations and new users: one an hour from one organization, three a day from
+    /// all.
     pub(crate) fn per_invited_address(organization: OrganizationId, email: &str) -> [AttemptBudget; 2] {
         [
             AttemptBudget::new(&format!("invited to {organization} {email}"), 1, Span::minutes(60)),
@@ -76,7 +76,7 @@ impl AttemptBudget {
         ]
     }
 
-    /// The same with room for so many times as many.
+    /// The budget with `times` as many attempts.
     pub(crate) fn scale(self, times: u32) -> AttemptBudget {
         AttemptBudget { limit: self.limit.saturating_mul(times), ..self }
     }
@@ -86,10 +86,7 @@ fn attempt_limits(app: &App) -> (AttemptLimits, Span) {
     (AttemptLimits(app.settings.sign_in_attempts), app.settings.sign_in_window.into())
 }
 
-/// Takes an attempt out of all budgets, or says which of them is used up.
-///
-/// # Errors
-/// Only those of the store.
+/// Reserves an attempt in all budgets, or returns an exhausted one.
 pub(crate) async fn try_reserve(
     app: &App,
     budgets: &[AttemptBudget],
@@ -113,7 +110,7 @@ pub(crate) async fn try_reserve(
     let taken = budgets.iter().map(|budget| (budget.key, budget.limit, now + budget.window));
     match app.store.reserve_attempts(&system, &taken.collect::<Vec<_>>(), now).await {
         Ok(()) => Ok(Ok(())),
-        // Others took the last ones meanwhile, and some may have been given back since.
+        // Other requests took the last attempts meanwhile; some may have been returned since.
         Err(Error::Stale) => {
             Ok(Err(full().await?.unwrap_or(ExhaustedBudget { at: 0, wait: Span::seconds(1) })))
         }
@@ -121,10 +118,10 @@ pub(crate) async fn try_reserve(
     }
 }
 
-/// Takes an attempt out of all budgets.
+/// Reserves an attempt in all budgets.
 ///
 /// # Errors
-/// [`Refusal::TooManyAttempts`] when one of them is used up; then nothing is written.
+/// [`Refusal::TooManyAttempts`] when one of them is exhausted; then nothing is written.
 pub(crate) async fn reserve_attempts(
     app: &App,
     budgets: impl IntoIterator<Item = AttemptBudget>,
@@ -133,10 +130,7 @@ pub(crate) async fn reserve_attempts(
     Ok(try_reserve(app, &budgets).await??)
 }
 
-/// Gives an attempt back that was no failure.
-///
-/// # Errors
-/// Only those of the store.
+/// Returns an attempt that did not fail.
 pub(crate) async fn return_attempts(
     app: &App,
     budgets: impl IntoIterator<Item = AttemptBudget>,
@@ -145,33 +139,27 @@ pub(crate) async fn return_attempts(
     Ok(app.store.settle_attempts(&System::sign_in(), &[], &back).await?)
 }
 
-/// Forgets all attempts at something.
-///
-/// # Errors
-/// Only those of the store.
+/// Forgets all attempts of a budget.
 pub(crate) async fn forget_attempts(app: &App, budget: AttemptBudget) -> Result<(), Failure> {
     Ok(app.store.settle_attempts(&System::sign_in(), &[budget.key], &[]).await?)
 }
 
-/// Whether something happens for the first time in a window: what is noted once in a while asks this.
-///
-/// # Errors
-/// Only those of the store.
+/// Whether something happens for the first time within a window. It limits what is recorded repeatedly.
 pub(crate) async fn is_first_in_window(app: &App, what: &str, window: Span) -> Result<bool, Failure> {
     Ok(try_reserve(app, &[AttemptBudget::new(what, 1, window)]).await?.is_ok())
 }
 
-/// An attempt to sign in by a password, taken out of its budgets.
+/// A reserved attempt to sign in by password.
 pub(crate) struct ReservedAttempt {
-    /// Of the user from this network, or in this browser; forgotten after a success.
+    /// The user's budget from this network or in this browser; forgotten after a success.
     own: AttemptBudget,
-    /// Of the user from everywhere, and of the network.
+    /// The user's budget from everywhere, and the network's.
     shared: Vec<AttemptBudget>,
 }
 
 impl ReservedAttempt {
-    /// Takes an attempt at signing in out of its budgets. A browser that the person was signed in with before has a
-    /// budget of its own, so that strangers cannot keep the person out of it. `email` is as it was typed.
+    /// Reserves an attempt to sign in. A browser that the user has signed in with before has a separate budget, so
+    /// that anonymous callers cannot lock the user out of it. `email` is as typed.
     ///
     /// # Errors
     /// [`Refusal::TooManyAttempts`].
@@ -232,20 +220,21 @@ impl ReservedAttempt {
         })
     }
 
-    /// Settles an attempt that got in, or halfway in.
+    /// Returns the attempt after the right password, even when a second factor is still missing.
     pub(crate) async fn succeed(self, app: &App) -> Result<(), Failure> {
         let back = self.shared.iter().map(|budget| budget.key).collect::<Vec<_>>();
         Ok(app.store.settle_attempts(&System::sign_in(), &[self.own.key], &back).await?)
     }
 
-    /// Notes the first failure of a window.
+    /// Records the first failure of a window in the audit log.
     pub(crate) async fn fail(self, app: &App, email: &str, origin: &Origin) -> Result<(), Failure> {
         audit_once(app, "login.fail", &self.own, email, origin).await
     }
 }
 
-/// Notes something of a budget once in a window: a line for each try would let anybody fill the log. What was typed is
-/// noted only where it is the address of a user: people type their password there, too, and what stands in the log stays.
+/// Records an action in the audit log once per window: an entry for each attempt would let anybody fill the log. The
+/// email is recorded only when a user has it, because people also type passwords in that field, and audit entries
+/// stay.
 async fn audit_once(
     app: &App,
     action: &str,
@@ -265,5 +254,5 @@ async fn audit_once(
     Ok(())
 }
 
-/// Where the network stands among a trial's budgets.
+/// The index of the network's budget among those of an attempt.
 const NETWORK: usize = 2;

@@ -1,5 +1,5 @@
-//! Signing in has up to two halves: a password or an issuer, and then a second factor where there is one. What goes on
-//! from the first half is kept in the store for the bearer of a challenge, which is good for a few minutes.
+//! Signing in has two halves for a user with a second factor: first a password or the issuer, then a code. The first
+//! half is stored under a challenge, which is valid for a few minutes.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -21,16 +21,16 @@ use store::System;
 
 const PURPOSE: &str = "challenge";
 
-/// How far somebody came.
+/// How far a sign-in came.
 pub enum SignInOutcome {
-    /// Signed in.
+    /// The user is signed in.
     SignedIn(Box<Person>, IssuedToken),
     /// A second factor is missing.
     Challenge(LoginChallenge),
 }
 
 impl SignInOutcome {
-    /// Who signed in, for those who have no second half.
+    /// The user and the token, for clients that cannot answer a challenge.
     ///
     /// # Errors
     /// [`Refusal::SecondFactorNeeded`].
@@ -42,39 +42,39 @@ impl SignInOutcome {
     }
 }
 
-/// What the second half goes on from.
+/// The challenge that the second half answers.
 pub struct LoginChallenge {
     /// A secret that can be used once. By itself it opens nothing.
     pub challenge: String,
-    /// When it is too late.
+    /// When the challenge expires.
     pub expires: Micros,
 }
 
-/// What was shown in the first half, and what was asked for.
+/// What the first half proved, and what the caller asked for.
 pub struct FirstFactor<'a> {
-    /// Whether the session is to last.
+    /// Whether the session is long-lived.
     pub long: bool,
-    /// Whether all other sessions of the person end.
+    /// Whether to end the user's other sessions.
     pub end_others: bool,
-    /// The password, if it came with this request.
+    /// The password, when it came with this request.
     pub password: Option<&'a str>,
-    /// The hash of the password that was right: another one since then ends the sign-in.
+    /// The hash of the password that was checked. The sign-in fails when the password changes before it is complete.
     pub password_hash: Option<String>,
-    /// How.
+    /// How the user authenticated.
     pub methods: Vec<Method>,
-    /// When, if not just now.
+    /// When the user authenticated; `None` means now.
     pub authenticated: Option<Micros>,
 }
 
-/// Who stands at the door.
+/// The request that a sign-in comes with.
 pub struct SignInContext<'a> {
-    /// From where.
+    /// Where the request comes from.
     pub origin: Origin,
-    /// The token that came along: see [`sign_in::SignInRequest::presented`].
+    /// The session token that the request presented: see [`sign_in::SignInRequest::presented`].
     pub presented: Option<&'a str>,
 }
 
-/// [`FirstFactor`] as it is kept.
+/// The stored form of [`FirstFactor`].
 #[derive(Serialize, Deserialize)]
 struct StoredFirstFactor {
     long: bool,
@@ -83,10 +83,10 @@ struct StoredFirstFactor {
     methods: Vec<String>,
 }
 
-/// Goes on from a first half that was good: asks for the second factor of a person who has one.
+/// Continues after a successful first half. A user with a second factor gets a challenge, unless the code came along.
 ///
 /// # Errors
-/// [`Refusal::WrongCode`], [`Refusal::TooManyAttempts`].
+/// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`].
 pub async fn continue_sign_in(
     app: &App,
     person: Person,
@@ -106,11 +106,11 @@ pub async fn continue_sign_in(
     open_session(app, person, shown, visitor).await
 }
 
-/// The second half: a code for the bearer of a challenge. A wrong one can be tried again, as often as the limit
-/// allows.
+/// Answers a challenge with a code. After a wrong code the challenge can be answered again, within the limit of
+/// attempts.
 ///
 /// # Errors
-/// [`Failure::Unauthenticated`] for a challenge that is unknown, used or too old; [`Refusal::WrongCode`];
+/// [`Failure::Unauthenticated`] for a challenge that is unknown, used or expired; [`Refusal::WrongCode`];
 /// [`Refusal::TooManyAttempts`].
 pub async fn answer_challenge(
     app: &App,
@@ -125,13 +125,13 @@ pub async fn answer_challenge(
     if person.principal.state != PrincipalState::Active {
         return Err(Failure::Unauthenticated);
     }
-    // Not where the factor was taken away meanwhile: there is nothing that a code could be of.
+    // Refused when the second factor was removed meanwhile.
     second_factor::check_code(app, id, code).await?;
     app.store.end_challenge(&system, PURPOSE, &hash).await?;
     let mut methods = kept.methods.iter().filter_map(|name| Method::parse(name)).collect::<Vec<_>>();
     methods.extend([Method::OneTime, Method::MultiFactor]);
     let (long, end_others, password_hash) = (kept.long, kept.alone, kept.password_hash);
-    // Whoever knows a code of it is there now.
+    // The code proves that the user is present now, whenever the first half was.
     let shown = FirstFactor { long, end_others, password: None, password_hash, methods, authenticated: None };
     open_session(app, person, shown, visitor).await
 }

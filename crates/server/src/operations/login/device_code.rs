@@ -1,5 +1,5 @@
-//! Letting in programs that have no browser (RFC 8628): they get an API key of the person who lets them in, which
-//! stands among its keys.
+//! Sign-in of programs without a browser (RFC 8628). A user approves the program, which gets one of the user's API
+//! keys.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -23,37 +23,38 @@ use sha2::{Digest, Sha256};
 use store::access::{ManageOwnKeys, UseSessions};
 use store::{Attribution, Authentication, Caller, Error, GrantedPerson, System};
 
-/// What is counted of a network whose programs nobody lets in.
+/// The purpose of a network's budget for logins that nobody approves.
 const BEGUN: &str = "device login";
-/// How often new codes are made when they are taken.
+/// How often new codes are generated when they are in use.
 const TRIES: u32 = 8;
-/// How many codes may be tried for each sign-in that may fail: a person looks at a code and then answers it.
+/// Code attempts per allowed sign-in attempt: a user first looks a code up and then answers it.
 const CODES: u32 = 5;
 
-/// What a program is told when it begins.
+/// The codes of a new device login.
 pub struct DeviceCodes {
-    /// Its own code, which is as good as a key once somebody let it in.
+    /// The program's code. Once approved, it is worth an API key.
     pub device_code: String,
-    /// The code that it shows.
+    /// The code that the program shows to the user.
     pub user_code: String,
-    /// How long both are good.
+    /// How long both codes are valid.
     pub expires: Span,
-    /// How long it waits between two questions.
+    /// How long the program waits between two polls.
     pub interval: Span,
 }
 
-/// What a program is told when it asks.
+/// The reply to a poll.
 pub enum DeviceLoginReply {
-    /// Not yet, or not any more.
+    /// There is no key: the login is pending, denied or expired.
     Status(Answer),
-    /// Its key.
+    /// The program's key.
     Key(Secret),
 }
 
-/// Begins to let a program in.
+/// Begins a device login.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for its id; [`Refusal::TooManyAttempts`] from one address.
+/// [`Refusal::Invalid`] for the client id; [`Refusal::TooManyAttempts`] for a network with too many unapproved
+/// logins.
 pub async fn begin_device_login(app: &App, client: &str, origin: Origin) -> Result<DeviceCodes, Failure> {
     if !(1..=100).contains(&client.len()) || !client.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Refusal::invalid("client_id", "1 to 100 plain characters").into());
@@ -90,10 +91,7 @@ pub async fn begin_device_login(app: &App, client: &str, origin: Origin) -> Resu
     Err(Failure::Busy)
 }
 
-/// Answers a program's question. A code that is unknown, or another program's, is nothing.
-///
-/// # Errors
-/// Only those of the store.
+/// Answers a poll; `None` for an unknown code, and for the code of another client.
 pub async fn poll_device_login(
     app: &App,
     client: &str,
@@ -105,14 +103,15 @@ pub async fn poll_device_login(
     let answer = login.answer(now);
     let interval = match answer {
         Answer::Pending => login.interval,
-        // Nothing is written for a program that asks without end.
+        // A program that polls without end causes no writes.
         Answer::SlowDown(interval) if interval == login.interval => {
             return Ok(Some(DeviceLoginReply::Status(answer)));
         }
         Answer::SlowDown(interval) => interval,
         Answer::Denied | Answer::Expired => return Ok(Some(DeviceLoginReply::Status(answer))),
         Answer::Ready => {
-            let approval = approval.ok_or_else(|| Failure::internal("a program that nobody let in"))?;
+            let approval =
+                approval.ok_or_else(|| Failure::internal("a device login is ready without an approval"))?;
             let place = login.origin.remote_ip.map_or_else(String::new, |ip| format!(" at {ip}"));
             let name = format!("{}{place}", program_name(&login));
             let until = now + Span::from(app.settings.device_key_expires);
@@ -132,7 +131,7 @@ pub async fn poll_device_login(
                     .await?;
                     Ok(Some(DeviceLoginReply::Key(secret)))
                 }
-                // Used by another question, or who let it in has gone.
+                // Another poll has redeemed it, or the approver can no longer act.
                 Err(Error::Unauthenticated) => Ok(Some(DeviceLoginReply::Status(Answer::Denied))),
                 Err(error) => Err(error.into()),
             };
@@ -140,24 +139,24 @@ pub async fn poll_device_login(
     };
     match app.store.record_device_login_poll(&system, &code, login.polled, interval, now).await {
         Ok(()) => Ok(Some(DeviceLoginReply::Status(answer))),
-        // It asks several times at once.
+        // The program polls concurrently.
         Err(Error::Stale) => Ok(Some(DeviceLoginReply::Status(Answer::SlowDown(interval)))),
         Err(error) => Err(error.into()),
     }
 }
 
-/// What a program calls itself, as people are shown it.
+/// The program's name as shown to people.
 pub fn program_name(login: &DeviceLogin) -> String {
     let agent = login.origin.agent.split_whitespace().next().unwrap_or_default();
     if agent.is_empty() { "a program without a name".to_owned() } else { agent.chars().take(60).collect() }
 }
 
-/// The program that waits with the code that a person typed.
+/// The pending login of a code that a user typed.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] when it is unknown, answered or expired; [`Refusal::TooManyAttempts`];
-/// [`Refusal::OutOfScope`] for who has not signed in itself; [`Refusal::StaleAuthentication`] for who did so too long
-/// ago: they could not let it in.
+/// [`Refusal::OutOfScope`] for a caller who has not signed in; [`Refusal::StaleAuthentication`] for a sign-in that is
+/// too old to approve anything.
 pub async fn find_pending_device_login(
     app: &App,
     caller: &Caller,
@@ -169,10 +168,7 @@ pub async fn find_pending_device_login(
         .await
 }
 
-/// The organizations that a person may let programs into, the oldest first.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the organizations in which the caller may approve programs, oldest first.
 pub async fn list_approvable_organizations(
     app: &App,
     caller: &Caller,
@@ -185,10 +181,10 @@ pub async fn list_approvable_organizations(
     Ok(all.filter(|(_, role)| may(*role)).map(|(one, _)| (one.id, one.name)).collect())
 }
 
-/// Lets the program that waits with a code act as the caller, in the organization that the caller acts in.
+/// Approves the login of a code: the program may act as the caller, in the organization that the caller acts in.
 ///
 /// # Errors
-/// As [`find_pending_device_login`], and [`Refusal::Forbidden`] for a role that has no keys.
+/// Those of [`find_pending_device_login`]; [`Refusal::Forbidden`] when the caller's role cannot have keys.
 pub async fn approve_device_login(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
     let (own, code, codes_tried) = reserve_code_attempt(app, caller, typed).await?;
     let granted = caller.authorize::<ManageOwnKeys>()?;
@@ -204,17 +200,17 @@ pub async fn approve_device_login(app: &App, caller: &Caller, typed: &str) -> Re
     .await
 }
 
-/// Does not let it in.
+/// Denies the login of a code.
 ///
 /// # Errors
-/// As [`find_pending_device_login`].
+/// Those of [`find_pending_device_login`].
 pub async fn deny_device_login(app: &App, caller: &Caller, typed: &str) -> Result<(), Failure> {
     let (own, code, codes_tried) = reserve_code_attempt(app, caller, typed).await?;
     settle_code_attempt(app, codes_tried, app.store.deny_device_login(&own, &code, app.now()).await).await
 }
 
-/// Takes an attempt at a code out of the caller's budget. Gives what finds the program, and the budget for
-/// [`settle_code_attempt`]. A session that may do less than its owner lets in no program, which could do more.
+/// Reserves a code attempt. Returns the caller's grant, the hash of the code, and the budget for
+/// [`settle_code_attempt`]. A scoped-down session cannot approve a login that would get its owner's full rights.
 async fn reserve_code_attempt(
     app: &App,
     caller: &Caller,
@@ -222,7 +218,7 @@ async fn reserve_code_attempt(
 ) -> Result<(GrantedPerson, SecretHash, AttemptBudget), Failure> {
     let own = authorize_interactive(app, caller, "write:user").await?;
     if caller.scopes().is_some() {
-        return Err(Refusal::OutOfScope("a session that may whatever its owner may").into());
+        return Err(Refusal::OutOfScope("a session that is not limited to scopes").into());
     }
     let codes_tried = AttemptBudget::per_person(app, "device login by", own.person()).scale(CODES);
     attempt_budgets::reserve_attempts(app, [codes_tried]).await?;
@@ -230,7 +226,7 @@ async fn reserve_code_attempt(
     Ok((own, hash_code(&code), codes_tried))
 }
 
-/// Gives the attempt back where the code was a program's.
+/// Returns the attempt when the code was right.
 async fn settle_code_attempt<T>(
     app: &App,
     codes_tried: AttemptBudget,

@@ -1,5 +1,5 @@
-//! Login sessions that keys open. A key has one for each set of scopes, which is used again while it lasts: however often a
-//! program asks for a token, there is no session, no line of the audit log and no row for each.
+//! Login sessions that API keys open. A key has one session for each set of scopes and uses it again. So frequent
+//! requests for tokens create neither sessions nor audit entries.
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
@@ -16,11 +16,11 @@ use domain::time::{Micros, Span};
 use sha2::{Digest, Sha256};
 use store::{Caller, GrantedPerson, System};
 
-/// What the secrets are derived for.
+/// The context that the secrets are derived in.
 const PURPOSE: &str = "login sessions of keys";
 
-/// The secret of a session that a key opens. It follows from what the store knows of the session, so that another token of
-/// the session can be made: the store itself has its hash only.
+/// The secret of a session that a key opens. It is derived from the session, so that another token of the session can
+/// be made: the store has only its hash.
 pub(crate) fn derive_secret(
     app: &App,
     key: CredentialId,
@@ -38,8 +38,8 @@ pub(crate) fn derive_secret(
         .into()
 }
 
-/// A token of the session that a key has opened before with these scopes, if it is good for at least half of the time that
-/// a new one would be.
+/// A token of the session that the key has opened before with these scopes, if it is valid for at least half of the
+/// lifetime of a new one.
 pub(crate) async fn reuse_session(
     app: &App,
     caller: &Caller,
@@ -53,7 +53,7 @@ pub(crate) async fn reuse_session(
     let enough = longest.min(now + Span(life.0 / 2));
     let fits = |login: &Login| {
         let used_lately = login.seen + Span(login.idle.0 / 2) >= now;
-        // Ends of sessions have no fractions of a second.
+        // Tokens expire at full seconds.
         let lasts = login.expires + Span::seconds(1) > enough;
         login.credential == Some(key) && login.scopes == scopes && lasts && used_lately
     };
@@ -61,7 +61,7 @@ pub(crate) async fn reuse_session(
         let until = longest.min(login.expires);
         let mut claims =
             Claims::new(login.owner.0, now, until, derive_secret(app, key, scopes, login.expires));
-        // One that an earlier version opened has another secret.
+        // A session that an earlier version opened has another secret.
         if app.store.is_login_secret(&System::sign_in(), login.id, &claims.hash()).await? {
             claims.of_session(&login);
             let token = tokens::sign(app, Use::Session, &claims).await?;
@@ -71,7 +71,7 @@ pub(crate) async fn reuse_session(
     Ok(None)
 }
 
-/// Counts a session that a key is about to open.
+/// Counts a session that a key opens.
 ///
 /// # Errors
 /// [`RequestFailure::TooManyRequests`] beyond [`LOGINS_OF_KEYS`].

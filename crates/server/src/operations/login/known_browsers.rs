@@ -1,6 +1,6 @@
-//! Browsers that a person was signed in with before. Each keeps a cookie that says so, which only this deployment can
-//! make; it opens nothing. Attempts of a known browser have a budget of their own: strangers who fail on purpose do not
-//! keep a person out of it (OWASP calls it a device cookie).
+//! Browsers that a user has signed in with before. Each has a cookie that only this deployment can create; it opens
+//! nothing. Sign-ins in a known browser have a separate attempt budget, so that anonymous callers cannot lock the
+//! user out of it (OWASP calls it a device cookie).
 
 use crate::app::App;
 use base64::Engine;
@@ -10,18 +10,18 @@ use domain::time::{Micros, Span};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// How long a browser is known after the last sign-in.
+/// How long a browser stays known after the last sign-in.
 pub const KEPT: Span = Span::minutes(365 * 24 * 60);
 
-/// A browser that is known.
+/// A known browser.
 pub(crate) struct KnownBrowser {
-    /// Whose it is.
+    /// Its user.
     pub person: PrincipalId,
-    /// What tells it from the person's other browsers.
+    /// Distinguishes it from the user's other browsers.
     pub name: String,
 }
 
-/// What a browser keeps after somebody signed in: `PERSON.NAME.SECOND.CODE`.
+/// The cookie of a browser that a user signs in with: `PERSON.NAME.SECOND.MAC`.
 pub fn create_browser_cookie(app: &App, person: PrincipalId) -> String {
     let name = BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<16>());
     let text = format!("{}.{name}.{}", person.0.simple(), app.now().0 / 1_000_000);
@@ -29,7 +29,7 @@ pub fn create_browser_cookie(app: &App, person: PrincipalId) -> String {
     format!("{text}.{}", code.unwrap_or_default())
 }
 
-/// The browser that kept something, if it was made here and is not too old.
+/// The browser of a cookie; `None` when the cookie is forged or too old.
 pub(crate) fn read_browser_cookie(app: &App, kept: Option<&str>) -> Option<KnownBrowser> {
     let (text, given) = kept?.rsplit_once('.')?;
     cookie_mac(app, text)?.verify_slice(&BASE64_URL_SAFE_NO_PAD.decode(given).ok()?).ok()?;

@@ -1,4 +1,4 @@
-//! People sign in, stay signed in, and sign out.
+//! Signing in, login sessions, and signing out.
 
 pub(crate) mod attempt_budgets;
 pub mod challenge;

@@ -1,8 +1,8 @@
-//! Signing in by an issuer of OpenID Connect: there with a state, back with a code.
+//! Sign-in by an OpenID Connect issuer: the browser goes there with a state and returns with a code.
 //!
-//! Nothing is kept here meanwhile: the browser keeps what the way back is checked with, sealed, in a cookie. So whoever
-//! sends strangers away writes nothing, and whoever has only the address that somebody came back to can go on with
-//! nothing. A way back that ended in a sign-in ends in no second one.
+//! The server stores nothing meanwhile. What it needs to check the return is sealed in a cookie, so anonymous callers
+//! cause no writes, and a stolen callback URL is useless without the cookie. A state that has led to a sign-in cannot
+//! be used again.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -34,45 +34,45 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::{Attribution, Caller, Error, Identity, RoleSource, System};
 
-/// Where people come back to.
+/// The path of the callback.
 pub const CALLBACK: &str = "/sign-in/oidc/callback";
 const PURPOSE: &str = "oidc";
-/// A longer path to go on to is forgotten: a browser keeps no cookie that is larger than 4 KiB.
+/// A longer path is dropped: browsers do not keep cookies above 4 KiB.
 const MAX_NEXT: usize = 1_500;
 
-/// Why somebody did not get in.
+/// Why a sign-in by the issuer failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OidcError {
-    /// There is no issuer.
-    #[error("no issuer is set")]
+    /// No issuer is configured.
+    #[error("no issuer is configured")]
     NoIssuer,
-    /// The issuer does not answer, or what it says cannot be used.
+    /// The issuer does not respond, or its response is unusable.
     #[error("{0}")]
     IssuerUnavailable(Trouble),
-    /// The issuer let them not in, or they did not want to.
-    #[error("the issuer let nobody in: {0:?}")]
+    /// The issuer or the user denied the sign-in.
+    #[error("the issuer denied the sign-in: {0:?}")]
     Denied(String),
-    /// This browser was not sent away, or too long ago, or it came back before.
-    #[error("the state is unknown, used or too old")]
+    /// The state or its cookie is missing, expired or used.
+    #[error("the state or its cookie is missing, expired or used")]
     Expired,
-    /// The browser was sent away with another state: by another tab, or it is another browser that was sent.
-    #[error("the state is another browser's")]
+    /// The state is that of another tab or another browser.
+    #[error("the state is that of another tab or browser")]
     OtherBrowser,
-    /// What the issuer said is not good.
+    /// The issuer's response is not valid.
     #[error("{0}")]
     Untrusted(Trouble),
-    /// They were to show again who they are, and did not.
-    #[error("the issuer asked for nothing again")]
+    /// The user had to authenticate again and did not.
+    #[error("the user did not authenticate at the issuer again")]
     NotFresh,
-    /// They are known, and may not come in.
-    #[error("{subject:?} may not come in: {why:?}")]
+    /// The issuer knows the user, but the user may not sign in.
+    #[error("{subject:?} may not sign in: {}", .why.name())]
     NotAdmitted {
-        /// What the issuer calls them.
+        /// The issuer's id of the user.
         subject: String,
-        /// Why.
+        /// The reason.
         why: Stranger,
     },
-    /// Something else.
+    /// Another failure.
     #[error(transparent)]
     Failed(#[from] Failure),
 }
@@ -92,37 +92,37 @@ impl From<Error> for OidcError {
     }
 }
 
-/// What somebody wants.
+/// A request to sign in by the issuer.
 pub struct OidcRequest<'a> {
-    /// Where they go on to; a path of this server.
+    /// The path of this server to continue at.
     pub next: &'a str,
-    /// Whether they have to show the issuer again who they are.
+    /// Whether the user must authenticate at the issuer again.
     pub again: bool,
 }
 
-/// Somebody is sent away.
+/// A redirect to the issuer.
 pub struct OidcRedirect {
-    /// Where to.
+    /// The issuer's URL.
     pub url: String,
-    /// What their browser keeps meanwhile, sealed.
+    /// The sealed state for the browser's cookie.
     pub cookie: String,
 }
 
-/// Somebody comes back.
+/// A request to the callback.
 pub struct OidcCallback<'a> {
-    /// Which journey.
+    /// The state that the issuer returned.
     pub state: Option<&'a str>,
-    /// What their browser kept.
+    /// The cookie of the browser.
     pub cookie: Option<&'a str>,
-    /// What tells who they are.
+    /// The authorization code.
     pub code: Option<&'a str>,
-    /// Why there is no code.
+    /// The error, when there is no code.
     pub error: Option<&'a str>,
-    /// Who says so.
+    /// The issuer that claims to answer.
     pub issuer: Option<&'a str>,
 }
 
-/// What a browser keeps of a journey.
+/// The content of the cookie.
 #[derive(Serialize, Deserialize)]
 struct OidcState {
     state: String,
@@ -133,7 +133,7 @@ struct OidcState {
     until_us: i64,
 }
 
-/// Sends somebody to the issuer.
+/// Starts a sign-in by the issuer.
 ///
 /// # Errors
 /// [`OidcError`].
@@ -152,8 +152,7 @@ pub async fn begin_oidc(app: &App, wish: OidcRequest<'_>) -> Result<OidcRedirect
     Ok(OidcRedirect { url, cookie: BASE64_URL_SAFE_NO_PAD.encode(sealed) })
 }
 
-/// Lets somebody in who comes back, as far as the issuer's word goes: a second factor may be missing. Says where they
-/// go on to.
+/// Finishes a sign-in by the issuer; a second factor may still be missing. Returns the path to continue at too.
 ///
 /// # Errors
 /// [`OidcError`].
@@ -171,7 +170,7 @@ pub async fn finish_oidc(
     let code = returned.code.ok_or_else(|| OidcError::Denied("there is no code".to_owned()))?;
     let back = format!("{}{CALLBACK}", app.base_url);
     let journey = Journey { back: &back, state: &kept.state, nonce: &kept.nonce, verifier: &kept.verifier };
-    // The issuer is asked for strangers as often as it may refuse them.
+    // Anonymous callers cause requests to the issuer, so their network has a budget.
     let network =
         AttemptBudget::per_network(app, "issuer asked", &visitor.origin).map(|budget| budget.scale(10));
     attempt_budgets::reserve_attempts(app, network).await?;
@@ -205,7 +204,7 @@ pub async fn finish_oidc(
     Ok((entry, kept.next))
 }
 
-/// Reads what the browser kept of the journey that it comes back from.
+/// Reads the cookie and checks it against the state.
 fn read_state(app: &App, state: Option<&str>, kept: Option<&str>) -> Result<OidcState, OidcError> {
     let (state, kept) = (state.ok_or(OidcError::Expired)?, kept.ok_or(OidcError::Expired)?);
     let sealed = BASE64_URL_SAFE_NO_PAD.decode(kept).map_err(|_| OidcError::OtherBrowser)?;
@@ -217,7 +216,7 @@ fn read_state(app: &App, state: Option<&str>, kept: Option<&str>) -> Result<Oidc
     if app.now() >= Micros(kept.until_us) { Err(OidcError::Expired) } else { Ok(kept) }
 }
 
-/// The words of RFC 6749, section 4.1.2.1, and of OpenID Connect.
+/// The error codes of RFC 6749, section 4.1.2.1, and of OpenID Connect.
 fn denial(error: &str) -> OidcError {
     let error = error.chars().filter(char::is_ascii_graphic).take(64).collect::<String>();
     match error.as_str() {
@@ -226,7 +225,7 @@ fn denial(error: &str) -> OidcError {
     }
 }
 
-/// Who somebody is here, from now on.
+/// The user of the issuer's claims: known, linked by a verified address, or new.
 async fn find_or_create_person(
     app: &App,
     issuer: &Issuer,
@@ -248,7 +247,7 @@ async fn find_or_create_person(
             }
             None => None,
         };
-        // Read after who has the address: another request of the same person may link the two meanwhile.
+        // Read after the owner of the address: a concurrent request may link the two in between.
         let known = match app.store.find_person_by_identity(&system, identity).await? {
             Some(id) => Some(app.store.load_person(&system.grant_person(id)).await?),
             None => None,
@@ -277,11 +276,11 @@ async fn find_or_create_person(
             (Admission::Refuse(why), ..) => {
                 return Err(OidcError::NotAdmitted { subject: claimed.subject.clone(), why });
             }
-            // As what is not there; the rule never says so.
+            // The rules never return this without a person.
             (Admission::Enter | Admission::Link, ..) => return Err(Failure::Unauthenticated.into()),
         };
         match outcome {
-            // They are looked up once more, which also says what another request has made of them meanwhile.
+            // Looked up again, which also finds what a concurrent request has changed.
             Ok(()) | Err(Error::Stale | Error::Refused(domain::Refusal::Exists(_))) => {}
             Err(error) => return Err(error.into()),
         }
@@ -289,7 +288,7 @@ async fn find_or_create_person(
     Err(Failure::Busy.into())
 }
 
-/// Notes that somebody whom the issuer knows did not come in: the first time in a while, as with passwords.
+/// Records that the issuer's user was not admitted: the first time within a window, as for passwords.
 async fn audit_refusal(
     app: &App,
     issuer: &Issuer,
@@ -331,28 +330,31 @@ fn new_person(app: &App, claimed: &Claimed, now: Micros) -> Person {
     }
 }
 
-/// What somebody's groups make them.
+/// The memberships that the user's groups give.
 async fn list_group_memberships(app: &App, claimed: &Claimed) -> Result<Vec<Membership>, OidcError> {
     let groups = claimed.groups.as_deref().unwrap_or_default();
     let mut wanted = Vec::new();
     for rule in app.settings.oidc_roles.iter().filter(|rule| groups.contains(&rule.group)) {
         match app.store.find_organization_by_name(&System::sign_in(), &rule.organization).await? {
             Some(organization) => wanted.push(Membership { organization, role: rule.role }),
-            None => tracing::warn!(organization = rule.organization, "oidc_roles names no organization"),
+            None => tracing::warn!(
+                organization = rule.organization,
+                "a rule of oidc_roles names an unknown organization"
+            ),
         }
     }
     Ok(wanted)
 }
 
-/// What somebody's groups make them in the account.
+/// The role in the account that the user's groups give.
 fn group_account_role(app: &App, claimed: &Claimed) -> Option<AccountRole> {
     let groups = claimed.groups.as_deref().unwrap_or_default();
     let rules = app.settings.oidc_account_roles.iter().filter(|rule| groups.contains(&rule.group));
     AccountRole::greatest(rules.map(|rule| rule.role))
 }
 
-/// Gives somebody the roles that their groups say, in organizations and in the account. Nothing is changed where no group means anything here, or the issuer
-/// does not say all of them.
+/// Gives a user the roles of their groups, in organizations and in the account. Nothing changes when the settings
+/// have no rules for groups, or the issuer does not list all groups.
 async fn apply_groups(
     app: &App,
     person: PrincipalId,
@@ -363,7 +365,7 @@ async fn apply_groups(
         return Ok(());
     }
     if claimed.groups.is_none() {
-        tracing::warn!(%person, "the issuer does not say all groups: roles stay as they are");
+        tracing::warn!(%person, "the issuer does not list all groups: roles stay unchanged");
         return Ok(());
     }
     let system = System::sign_in().attribute_to(by);
@@ -380,17 +382,17 @@ async fn apply_groups(
     Err(Failure::Busy.into())
 }
 
-/// How a caller can show who they are.
+/// How a caller can authenticate.
 pub struct AuthenticationMethods {
     /// By a password.
     pub password: bool,
-    /// Whether they may have a password at all.
+    /// Whether the caller may have a password.
     pub may_have_password: bool,
     /// By the issuer.
     pub issuer: bool,
 }
 
-/// How the caller can show who they are.
+/// How the caller can authenticate.
 ///
 /// # Errors
 /// [`domain::Refusal::OutOfScope`].

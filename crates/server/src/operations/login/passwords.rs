@@ -1,4 +1,4 @@
-//! Passwords that are changed or forgotten, and addresses that are shown to be somebody's.
+//! Changing and restoring passwords, and confirming addresses.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -27,25 +27,25 @@ use serde_json::json;
 use store::{Attribution, Authentication, Caller, Error, Grant, GrantedPerson, NewPassword, System};
 use uuid::Uuid;
 
-/// What a new password ends besides the person's other sessions.
+/// What a new password ends besides the user's other sessions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RevocationScope {
-    /// The session that the caller calls with.
+    /// The caller's session.
     pub own_session: bool,
-    /// All keys of the person, and what was made with them.
+    /// All of the user's keys, and the sessions made with them.
     pub keys: bool,
 }
 
-/// What became of a request to set a password.
+/// The outcome of a request to set a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordChangeOutcome {
     /// The password is set.
     Set,
-    /// The person was sent a mail to set one by themselves.
+    /// The user was sent a mail to set one.
     Mailed,
 }
 
-/// Sets the caller's own password, who shows that it knows the old one. All sessions end but the one it calls with.
+/// Sets the caller's own password. All of the caller's other sessions end.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for a wrong old password, and for a new one that is too short or too long;
@@ -61,12 +61,12 @@ pub async fn change_own_password(
     change_password(app, caller, &own, old, new, ends).await
 }
 
-/// Sets the password of the person of a number, who may be the caller. `old` is the password of the caller itself: it
-/// shows that it is still the one who signed in. Somebody else's password is set only by who made them as a sub user,
-/// until they have shown that their address is their own; everybody else who may ask for it has a mail sent to them.
+/// Sets the password of the user with this number, who may be the caller. `old` is the caller's own password. The
+/// creator of a sub user sets their password directly, until the sub user has confirmed the address. Any other caller
+/// who may see the user has a mail sent to them.
 ///
 /// # Errors
-/// As [`change_own_password`], and [`Refusal::NotFound`] for whom the caller may not know.
+/// Those of [`change_own_password`]; [`Refusal::NotFound`], also for a user whom the caller may not see.
 pub async fn change_user_password(
     app: &App,
     caller: &Caller,
@@ -92,7 +92,7 @@ pub async fn change_user_password(
     }
 }
 
-/// Sends somebody what sets a forgotten password, for a caller who may ask for it.
+/// Sends a user a mail to restore the password, for a caller who may ask for it.
 async fn send_restore_mail(
     app: &App,
     caller: &Caller,
@@ -107,7 +107,7 @@ async fn send_restore_mail(
     let Some(email) = person.principal.email.filter(|_| restorable) else {
         return Err(Refusal::NotFound(Thing::Principal).into());
     };
-    // Who asks is told that a mail is on its way already; the person may ask by themselves at any time.
+    // The refusal tells the caller that a mail is on its way. Users can still ask for themselves.
     attempt_budgets::reserve_attempts(app, [restore_mail_budget(app, granted.person())]).await?;
     let line = NewAuditEntry::new(
         granted.attribution(),
@@ -125,7 +125,7 @@ async fn send_restore_mail(
     send_address_mail(app, mail, granted.person(), &email).await
 }
 
-/// Checks the caller's own password. Gives its hash, and the budget that the attempt was taken out of.
+/// Checks the caller's own password. Returns its hash, and the budget of the attempt.
 async fn check_own_password(
     app: &App,
     caller: &Caller,
@@ -163,7 +163,7 @@ async fn change_password(
     };
     for _ in 0..TRIES {
         let seen = app.store.load_password_hash(granted).await?;
-        // Another hash may be of the same password: a sign-in renews it.
+        // The hash may differ though the password is the same: a sign-in may have renewed it.
         if itself && seen != shown {
             if !app.passwords.check(old, seen.as_deref()).await? {
                 return Err(Refusal::invalid("old-password", "your own password").into());
@@ -182,18 +182,18 @@ async fn change_password(
     Err(Failure::Busy)
 }
 
-/// What is counted of a network that asks for mails about forgotten passwords.
+/// The purpose of a network's budget for mails about forgotten passwords.
 const RESTORE: &str = "restore";
 
-/// Sends what a forgotten password can be set with. Whether somebody has the address is not told, not by time either:
-/// what is different happens afterwards. Nothing is written for an address that nobody has.
+/// Sends a mail to restore a forgotten password. Neither the answer nor its timing reveals whether a user has the
+/// address: the mail is sent in the background. For an unknown address nothing is written.
 ///
-/// Only a network has a budget that refuses; a user never has. So nobody can keep a person from their own mail, and who
-/// has one already gets no second one for some minutes, in silence.
+/// Only the network's budget refuses. A user's budget never does, so nobody can keep users from their mail; a user
+/// who has a recent mail silently gets no second one for some minutes.
 ///
 /// # Errors
-/// [`Refusal::TooManyAttempts`] for a network that asked too often, unless the browser is known to be the person's;
-/// [`Refusal::Invalid`] for what can be no address; [`Refusal::PasswordsOff`].
+/// [`Refusal::TooManyAttempts`] for a network that asked too often, unless the browser is known to be the user's;
+/// [`Refusal::Invalid`] for an invalid address; [`Refusal::PasswordsOff`].
 pub async fn request_password_restore(
     app: &App,
     email: &str,
@@ -208,7 +208,7 @@ pub async fn request_password_restore(
     let sending = app.clone();
     app.spawn(async move {
         if let Err(error) = send_restore_mail_once(&sending, &email).await {
-            tracing::error!(error = error.for_log(), "a mail about a forgotten password was not sent");
+            tracing::error!(error = error.for_log(), "cannot send a mail about a forgotten password");
         }
     });
     Ok(())
@@ -220,7 +220,7 @@ async fn is_own_browser(app: &App, email: &str, browser: Option<&str>) -> Result
     Ok(person.principal.email.as_deref() == Some(email))
 }
 
-/// Sends a mail about a forgotten password, unless its owner has one that is nearly new.
+/// Sends a mail about a forgotten password, unless the user has a recent one.
 async fn send_restore_mail_once(app: &App, email: &str) -> Result<(), Failure> {
     let mut known = app.store.find_person_by_email(&System::sign_in(), email).await?;
     if known.is_none() {
@@ -242,7 +242,8 @@ async fn send_restore_mail_once(app: &App, email: &str) -> Result<(), Failure> {
     sent
 }
 
-/// One mail in ten minutes, or in half the time that its token is good: so the one that came is good for a while.
+/// One mail in ten minutes or half the lifetime of its token, whichever is shorter. So the token of the last mail
+/// stays valid for a while.
 fn restore_mail_budget(app: &App, person: PrincipalId) -> AttemptBudget {
     let expires = Span::from(app.settings.one_time_expires);
     AttemptBudget::new(&format!("restore mail to {person}"), 1, Span::minutes(10).min(Span(expires.0 / 2)))
@@ -252,7 +253,7 @@ fn can_restore(person: &Person) -> bool {
     matches!(person.principal.state, PrincipalState::Active | PrincipalState::Pending)
 }
 
-/// Sets a forgotten password with what was sent. All sessions of the person end.
+/// Sets a forgotten password with the token of a mail. All of the user's sessions end.
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired; [`Refusal::Invalid`] for the password.
@@ -260,11 +261,11 @@ pub async fn restore_password(app: &App, token: &str, new: &str, origin: &Origin
     app.passwords.rule.check("new-password", new)?;
     let claims = tokens::read(app, Use::Restore, token).await?;
     let system = System::sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
-    // Before the password is hashed, which takes long: a token that was used is signed well, too.
+    // Checked before the slow hashing: the signature of a used token is still valid.
     let person = app.store.find_restore_token_owner(&system, &claims.hash(), app.now()).await?;
     policies::demand_password_allowed(app, person).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
-    let evidence = "the password was forgotten and set anew".to_owned();
+    let evidence = "the password was restored".to_owned();
     let actor = Some(person);
     let ending = Ending { reason: EndReason::PasswordChanged, actor, evidence };
     app.store.restore_password(&system, &claims.hash(), &hash, &ending, app.now()).await?;
@@ -272,7 +273,7 @@ pub async fn restore_password(app: &App, token: &str, new: &str, origin: &Origin
     attempt_budgets::return_attempts(app, AttemptBudget::per_network(app, RESTORE, origin)).await
 }
 
-/// Takes an address for its owner's, by what was sent there.
+/// Confirms an address with the token of a mail.
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired.
@@ -282,21 +283,21 @@ pub async fn verify_address(app: &App, token: &str, origin: &Origin) -> Result<P
     Ok(app.store.verify_address(&system, &claims.hash(), app.now()).await?)
 }
 
-/// What somebody is written about their address.
+/// A mail about an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressMail {
-    /// How to set a forgotten password.
+    /// How to restore a forgotten password.
     Restore,
-    /// How to show that the address is theirs.
+    /// How to confirm the address.
     Verify,
-    /// That somebody made another user of their address. Its token is not told: nothing opens that user.
+    /// Somebody wanted to create another user with the address. The mail has no token.
     AlreadyKnown,
 }
 
-/// Sends a mail about an address. Whichever it is, the same is written to the database.
+/// Sends a mail about an address. All kinds write the same to the database.
 ///
 /// # Errors
-/// When it cannot be kept or sent.
+/// The token cannot be stored or signed, or the mail cannot be sent.
 pub async fn send_address_mail(
     app: &App,
     mail: AddressMail,

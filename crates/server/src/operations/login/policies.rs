@@ -1,4 +1,4 @@
-//! What the settings demand of people: who signs in by a password, and who needs a second factor.
+//! What the settings demand of users: who may have a password, and who needs a second factor.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -10,7 +10,7 @@ use domain::login::Method;
 use domain::principal::PrincipalKind;
 use store::{Authentication, Caller, System};
 
-/// That anybody signs in by a password at all.
+/// Checks that sign-in by password is allowed at all.
 ///
 /// # Errors
 /// [`Refusal::PasswordsOff`].
@@ -21,7 +21,7 @@ pub(crate) fn demand_passwords(app: &App) -> Result<(), Refusal> {
     }
 }
 
-/// That a person may have a password.
+/// Checks that a user may have a password.
 ///
 /// # Errors
 /// [`Refusal::PasswordsOff`].
@@ -29,10 +29,7 @@ pub(crate) async fn demand_password_allowed(app: &App, person: PrincipalId) -> R
     if may_have_password(app, person).await? { Ok(()) } else { Err(Refusal::PasswordsOff.into()) }
 }
 
-/// Whether a person may sign in by a password, and set or restore one.
-///
-/// # Errors
-/// Only those of the store.
+/// Whether a user may sign in by password, and set or restore one.
 pub(crate) async fn may_have_password(app: &App, person: PrincipalId) -> Result<bool, Failure> {
     Ok(match app.settings.passwords {
         PasswordPolicy::On => true,
@@ -41,20 +38,14 @@ pub(crate) async fn may_have_password(app: &App, person: PrincipalId) -> Result<
     })
 }
 
-/// Whether a person has an identity of the issuer.
-///
-/// # Errors
-/// Only those of the store.
+/// Whether a user has an identity at the issuer.
 pub(crate) async fn is_federated(app: &App, person: PrincipalId) -> Result<bool, Failure> {
     let Some(issuer) = &app.issuer else { return Ok(false) };
     Ok(app.store.has_identity(&System::sign_in(), person, issuer.name()).await?)
 }
 
-/// Takes all rights but those over itself from a caller whose role demands a second factor that the caller has not
-/// shown. What is left is enough to set one up.
-///
-/// # Errors
-/// Only those of the store.
+/// Removes all permissions, except over the caller's own account, from a caller whose role demands a second factor
+/// that they have not shown. What is left is enough to set one up.
 pub(crate) async fn apply_second_factor_policy(app: &App, caller: Caller) -> Result<Caller, Failure> {
     let demanded = app.settings.second_factor_for.demand(caller.role(), caller.has_account_role());
     if !demanded || caller.kind() != PrincipalKind::User || has_shown_factor(app, &caller).await? {
@@ -63,8 +54,8 @@ pub(crate) async fn apply_second_factor_policy(app: &App, caller: Caller) -> Res
     Ok(caller.require_second_factor())
 }
 
-/// Whether a second factor stands behind a credential. A session says how it was opened. A key, and what a key opened,
-/// is as good as its owner: one who has a second factor, or comes by the issuer, made it after showing that.
+/// Whether a credential is backed by a second factor. A session records how it was opened. A key, or a session that a
+/// key opened, counts when its owner has a second factor or signs in by the issuer.
 async fn has_shown_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
     let person = caller.principal();
     if let Authentication::Login(session) = caller.authentication() {

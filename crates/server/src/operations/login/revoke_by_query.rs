@@ -1,4 +1,4 @@
-//! Login sessions of everybody, by query: looking at them, and ending those that somebody has looked at.
+//! Login sessions of all users, by query: previews them, and ends those of a preview.
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
@@ -15,22 +15,22 @@ use serde::{Deserialize, Serialize};
 use store::access::ManageMembers;
 use store::{Caller, GrantedAccount, Store};
 
-/// How long what was looked at may be ended.
+/// How long a preview can be used.
 const GOOD_FOR: Span = Span::minutes(10);
-/// What the token is sealed as.
+/// The context that the token is sealed in.
 const SEALED_AS: &str = "preview of login sessions";
-/// How many are ended in one batch.
+/// How many sessions one batch ends.
 const AT_ONCE: usize = 100;
 
-/// What a query found.
+/// The login sessions that a query found.
 pub struct LoginQueryResult {
     /// Newest first.
     pub logins: Vec<Login>,
-    /// What ends them; nothing once they are ended.
+    /// The token that ends them; `None` once they have ended.
     pub token: Option<String>,
 }
 
-/// What a token says: that somebody has seen what a query found, and when.
+/// The content of a token: the query, who previewed it, and when.
 #[derive(Serialize, Deserialize)]
 struct PreviewToken {
     query: LoginQuery,
@@ -38,10 +38,10 @@ struct PreviewToken {
     at: i64,
 }
 
-/// What a query finds, without the session that the caller calls with.
+/// Lists the sessions that a query finds, without the caller's own.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`] for whoever is no administrator of the account; [`Refusal::StaleAuthentication`].
+/// [`Refusal::Forbidden`] for a caller who is not an administrator of the account; [`Refusal::StaleAuthentication`].
 pub async fn preview_logins(
     app: &App,
     caller: &Caller,
@@ -57,10 +57,11 @@ pub async fn preview_logins(
     Ok(LoginQueryResult { logins, token: Some(BASE64_URL_SAFE_NO_PAD.encode(sealed)) })
 }
 
-/// Ends what a query found when its preview was made. What was opened since stays.
+/// Ends the sessions of a preview. Sessions that were opened since stay.
 ///
 /// # Errors
-/// As [`preview_logins`], and [`RequestFailure::Conflict`] for a token of another query, of somebody else, or of long ago.
+/// Those of [`preview_logins`]; [`RequestFailure::Conflict`] for a token of another query, of another caller, or that
+/// has expired.
 pub async fn revoke_logins(
     app: &App,
     caller: &Caller,
@@ -69,8 +70,11 @@ pub async fn revoke_logins(
 ) -> Result<LoginQueryResult, Failure> {
     let granted = authorize(app, caller)?;
     let now = app.now();
-    let other =
-        || RequestFailure::Conflict("the preview is of another query, or too old: make it again".to_owned());
+    let other = || {
+        RequestFailure::Conflict(
+            "the preview is of another query or has expired: request a new one".to_owned(),
+        )
+    };
     let sealed = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| other())?;
     let text = app.keys.unseal(SEALED_AS, &sealed).map_err(|_| other())?;
     let preview: PreviewToken = serde_json::from_str(&text).map_err(|_| other())?;
@@ -86,10 +90,7 @@ pub async fn revoke_logins(
     Ok(LoginQueryResult { logins: found, token: None })
 }
 
-/// The like for the administrator at the machine.
-///
-/// # Errors
-/// Only those of the store.
+/// Ends sessions, for an administrator at the command line.
 pub async fn end_found_logins(
     store: &Store,
     granted: &GrantedAccount<ManageMembers>,
@@ -99,10 +100,7 @@ pub async fn end_found_logins(
     end_in_batches(store, granted, found, &revocation_ending(None), now).await
 }
 
-/// What a query finds, newest first.
-///
-/// # Errors
-/// Only those of the store.
+/// Lists the sessions that a query finds, newest first.
 pub async fn find_logins(
     store: &Store,
     granted: &GrantedAccount<ManageMembers>,

@@ -1,4 +1,4 @@
-//! Second factors: codes of an app (RFC 6238), recovery codes, and showing again who one is.
+//! Second factors: codes of an authenticator app (RFC 6238), recovery codes, and authenticating again.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -19,32 +19,33 @@ use sha2::{Digest, Sha256};
 use store::{Authentication, Caller, Error, GrantedPerson, SecondFactor, System};
 use totp_rs::{Builder, Secret, Totp};
 
-/// What an app says whose code it shows.
+/// The issuer that the app shows with a code.
 const ISSUER: &str = "Tenure";
-/// What a credential lacks that nobody signed in for.
+/// Scope reported as missing when the caller used an API key instead of signing in.
 const SIGN_IN: &str = "a sign-in";
-/// What is counted: codes of a second factor, and passwords of somebody who is signed in.
+/// Purposes of attempt budgets: codes of a second factor, and passwords of a signed-in user.
 const CODE: &str = "code";
 /// See [`CODE`].
 pub(crate) const PASSWORD: &str = "password";
 
 /// A second factor that waits for its first code.
 pub struct SecondFactorProposal {
-    /// What the app makes codes from, in base 32, for those who type it.
+    /// The app's secret in base 32, to be typed.
     pub secret: String,
-    /// The same as a URI, for those who scan it.
+    /// The same as a URI, to be scanned.
     pub uri: String,
 }
 
-/// What somebody has, as they see it themselves.
+/// The state of a user's second factor.
 pub struct SecondFactorStatus {
-    /// Since when; nothing while there is none.
+    /// When it was confirmed; `None` without a second factor.
     pub since: Option<Micros>,
     /// How many recovery codes are left.
     pub recovery_codes: i64,
 }
 
-/// That a caller who signed in did so lately enough for what changes who may come in. Keys are not concerned.
+/// Checks that a caller who signed in did so recently enough to change who can get in. A caller with an API key
+/// passes.
 ///
 /// # Errors
 /// [`Refusal::StaleAuthentication`].
@@ -56,7 +57,7 @@ pub fn demand_fresh(app: &App, caller: &Caller) -> Result<(), Refusal> {
     Err(Refusal::StaleAuthentication { seconds: within.0 / 1_000_000 })
 }
 
-/// The like for a permission: those that say who may come in demand it for what changes something.
+/// Checks a recent sign-in for changes that need a permission to decide who can get in.
 ///
 /// # Errors
 /// [`Refusal::StaleAuthentication`].
@@ -71,8 +72,8 @@ pub fn demand_fresh_for(
     if changes && who { demand_fresh(app, caller) } else { Ok(()) }
 }
 
-/// The caller's proof to change its own factors, and its session: a key may not, since whoever finds one could lock
-/// its owner out.
+/// Authorizes callers to change their own second factor; returns their session too. A key is refused: whoever finds
+/// one could lock its owner out.
 fn authorize_own(caller: &Caller) -> Result<(GrantedPerson, SessionId), Refusal> {
     let own = caller.authorize_self("write:user")?;
     match (caller.authentication(), caller.last_authentication()) {
@@ -81,7 +82,7 @@ fn authorize_own(caller: &Caller) -> Result<(GrantedPerson, SessionId), Refusal>
     }
 }
 
-/// What the caller has.
+/// The state of the caller's second factor.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
@@ -92,10 +93,10 @@ pub async fn load_status(app: &App, caller: &Caller) -> Result<SecondFactorStatu
     Ok(SecondFactorStatus { since: factor.and_then(|factor| factor.confirmed), recovery_codes })
 }
 
-/// Proposes a second factor to the caller, in place of one that never was confirmed.
+/// Proposes a second factor, in place of one that was never confirmed.
 ///
 /// # Errors
-/// [`Refusal::StaleAuthentication`]; [`Refusal::Exists`]; [`Refusal::OutOfScope`] for whoever did not sign in.
+/// [`Refusal::StaleAuthentication`]; [`Refusal::Exists`]; [`Refusal::OutOfScope`] for a caller who has not signed in.
 pub async fn propose_second_factor(app: &App, caller: &Caller) -> Result<SecondFactorProposal, Failure> {
     let (own, _) = authorize_own(caller)?;
     demand_fresh(app, caller)?;
@@ -106,7 +107,7 @@ pub async fn propose_second_factor(app: &App, caller: &Caller) -> Result<SecondF
     build_proposal(app, &own, secret).await
 }
 
-/// What was proposed to the caller and not confirmed yet.
+/// The proposed second factor that is not confirmed yet.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::StaleAuthentication`].
@@ -126,14 +127,15 @@ async fn build_proposal(
 ) -> Result<SecondFactorProposal, Failure> {
     let person = app.store.load_person(own).await?;
     let text = secret.to_base32();
-    // A colon would end the name for whoever reads the URI.
+    // A colon would end the name in the URI.
     let name = person.principal.email.unwrap_or(person.principal.name).replace(':', "_");
     let totp = Builder::new().with_secret(secret).with_account_name(name).with_issuer(Some(ISSUER)).build();
     let uri = totp.and_then(|totp| totp.to_url()).map_err(Failure::internal)?;
     Ok(SecondFactorProposal { secret: text, uri })
 }
 
-/// Takes what was proposed into use, by a code of it. Gives the recovery codes, which are shown once: repeated, none.
+/// Confirms a proposed second factor with a code of it. Returns the recovery codes, which are shown once; none when
+/// the request is repeated.
 ///
 /// # Errors
 /// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`]; [`Refusal::NotFound`] when nothing is proposed.
@@ -164,11 +166,11 @@ pub async fn confirm_second_factor(app: &App, caller: &Caller, typed: &str) -> R
     Err(Failure::Busy)
 }
 
-/// Makes new recovery codes in place of all before; `typed` is a code of the factor, or one of the old ones. Repeated,
-/// they are not shown again.
+/// Replaces all recovery codes; `typed` is a code of the second factor, or an old recovery code. When the request is
+/// repeated, the codes are not shown again.
 ///
 /// # Errors
-/// As [`remove_second_factor`].
+/// Those of [`remove_second_factor`].
 pub async fn create_recovery_codes(app: &App, caller: &Caller, typed: &str) -> Result<Vec<String>, Failure> {
     let (own, _) = authorize_own(caller)?;
     if app.store.find_earlier_creation(&own).await?.is_some() {
@@ -182,8 +184,8 @@ pub async fn create_recovery_codes(app: &App, caller: &Caller, typed: &str) -> R
     Ok(codes)
 }
 
-/// Takes the caller's second factor away, by a code of it or a recovery code. What was never confirmed goes without.
-/// Repeated, it was taken away before.
+/// Removes the caller's second factor, with a code of it or a recovery code. One that was never confirmed needs no
+/// code. When the request is repeated, it is removed already.
 ///
 /// # Errors
 /// [`Refusal::StaleAuthentication`]; [`Refusal::WrongCode`]; [`Refusal::NotFound`].
@@ -204,14 +206,14 @@ async fn is_confirmed(app: &App, own: &GrantedPerson) -> Result<bool, Failure> {
     Ok(factor.confirmed.is_some())
 }
 
-/// Whether a person is asked for a second factor.
+/// Whether a user has a confirmed second factor.
 pub(crate) async fn has_second_factor(app: &App, person: PrincipalId) -> Result<bool, Failure> {
     let factor = app.store.load_second_factor(&System::sign_in().grant_person(person)).await?;
     Ok(factor.is_some_and(|factor| factor.confirmed.is_some()))
 }
 
-/// Checks a code of a person's factor, or a recovery code, and uses it up. Counted by the person wherever it comes
-/// from: whoever tries knows the password already.
+/// Checks a code of a user's second factor, or a recovery code, and uses it up. Attempts count per user, not per
+/// network: whoever tries knows the password already.
 ///
 /// # Errors
 /// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`].
@@ -233,8 +235,8 @@ pub(crate) async fn check_code(app: &App, person: PrincipalId, typed: &str) -> R
     attempt_budgets::forget_attempts(app, codes_tried).await
 }
 
-/// Shows again who the caller is: with the password, and with a code where there is a second factor. Whoever has no
-/// password shows a code alone, and whoever has neither signs in again.
+/// Authenticates the caller again, by password, and by code when there is a second factor. A user without a password
+/// gives only a code; one with neither must sign in again.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for a wrong password; [`Refusal::SecondFactorNeeded`]; [`Refusal::WrongCode`];
@@ -285,7 +287,7 @@ pub async fn reauthenticate(
     Err(Failure::Busy)
 }
 
-/// The step of a code that is right now, half a minute earlier or later.
+/// The time step of a code that is right now, or was or will be half a minute from now.
 fn find_time_step(
     app: &App,
     person: PrincipalId,
@@ -300,10 +302,10 @@ fn find_time_step(
 
 fn unseal_secret(app: &App, person: PrincipalId, factor: &SecondFactor) -> Result<Secret, Failure> {
     let text = app.keys.unseal(&seal_context(person), &factor.sealed)?;
-    Secret::try_from_base32(text).map_err(|_| Failure::internal("a second factor is no base 32"))
+    Secret::try_from_base32(text).map_err(|_| Failure::internal("a second factor is not base 32"))
 }
 
-/// What it is sealed as: one person's can be opened as no other's.
+/// The context that a user's second factor is sealed in. A ciphertext copied to another user cannot be unsealed.
 pub(crate) fn seal_context(person: PrincipalId) -> String {
     format!("second factor of {person}")
 }

@@ -1,4 +1,4 @@
-//! A person's login sessions: looking at them and ending them.
+//! Login sessions of a user: lists and ends them.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -9,7 +9,7 @@ use domain::session::{EndReason, Ending};
 use domain::time::Micros;
 use store::{Authentication, Caller, GrantedPerson, System};
 
-/// What the caller has open, newest first.
+/// Lists the caller's open sessions, newest first.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
@@ -17,36 +17,36 @@ pub async fn list_logins(app: &App, caller: &Caller) -> Result<Vec<Login>, Failu
     Ok(app.store.list_logins(&caller.authorize_self("read:user")?, app.now()).await?)
 }
 
-/// One of them. What has ended is not there any more, like what never was.
+/// Loads one of the caller's open sessions. One that has ended is not found.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], also for somebody else's.
+/// [`Refusal::NotFound`], also for another user's session.
 pub async fn load_login(app: &App, caller: &Caller, id: SessionId) -> Result<Login, Failure> {
     let login = app.store.load_login(&caller.authorize_self("read:user")?, id).await?;
     let alive = login.alive(app.now());
     if alive { Ok(login) } else { Err(Refusal::NotFound(Thing::Session).into()) }
 }
 
-/// Ends one of the caller's sessions, also the one it calls with.
+/// Ends one of the caller's sessions, which may be the current one.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] when it is somebody else's, has ended, or never was.
+/// [`Refusal::NotFound`], also for another user's session, and for one that has ended.
 pub async fn revoke_login(app: &App, caller: &Caller, id: SessionId) -> Result<(), Failure> {
     let own = caller.authorize_self("write:user")?;
     let now = app.now();
     if !app.store.load_login(&own, id).await?.alive(now) {
         return Err(Refusal::NotFound(Thing::Session).into());
     }
-    let ending = build_ending(&own, EndReason::Revoked, "revoked one by one");
+    let ending = build_ending(&own, EndReason::Revoked, "revoked by its user");
     Ok(app.store.end_login(&own, id, &ending, now).await?)
 }
 
-/// LoginSelection sessions end.
+/// Which sessions to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginSelection {
     /// All.
     All,
-    /// All but the one that the caller calls with.
+    /// All but the caller's current session.
     Others,
 }
 
@@ -60,11 +60,11 @@ pub async fn revoke_all_logins(app: &App, caller: &Caller, which: LoginSelection
         (LoginSelection::Others, Authentication::Login(session)) => Some(session),
         _ => None,
     };
-    let ending = build_ending(&own, EndReason::Revoked, "revoked together");
+    let ending = build_ending(&own, EndReason::Revoked, "revoked by its user, with others");
     Ok(app.store.end_logins(&own, but, &ending, app.now()).await?)
 }
 
-/// The session that a caller calls with.
+/// The caller's session; `None` for a caller with an API key.
 pub fn current_login(caller: &Caller) -> Option<SessionId> {
     match caller.authentication() {
         Authentication::Login(session) => Some(session),
@@ -72,15 +72,12 @@ pub fn current_login(caller: &Caller) -> Option<SessionId> {
     }
 }
 
-/// How somebody with a proof ends something.
+/// The ending of a session, with the grant's actor.
 pub fn build_ending(granted: &GrantedPerson, reason: EndReason, evidence: &str) -> Ending {
     Ending { reason, actor: granted.actor(), evidence: evidence.to_owned() }
 }
 
-/// Ends what time has ended, so that the feed says so, and forgets what is of no more use.
-///
-/// # Errors
-/// Only those of the store.
+/// Ends expired and idle sessions, so that the feed has their end, and deletes old rows of sign-ins.
 pub async fn sweep_logins(app: &App) -> Result<(), Failure> {
     let (system, now) = (System::background_jobs(), app.now());
     for login in app.store.list_expired_logins(&system, now).await? {

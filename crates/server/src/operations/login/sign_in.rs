@@ -22,45 +22,45 @@ use domain::time::{Micros, Span};
 use serde_json::{Map, Value};
 use store::{Authentication, Caller, Error, GrantedPerson, LoginExpectations, System};
 
-/// How often something is decided again that others change at the same time.
+/// How often a change is tried again because another request was first.
 pub const TRIES: u32 = 8;
 
-/// What somebody signs in with.
+/// A request to sign in.
 pub struct SignInRequest<'a> {
-    /// As it was typed.
+    /// The address as typed.
     pub email: &'a str,
-    /// As it was typed.
+    /// The password as typed.
     pub password: &'a str,
-    /// Whether the session is to last.
+    /// Whether the session is long-lived.
     pub long: bool,
-    /// Whether all other sessions of the person end.
+    /// Whether to end the user's other sessions.
     pub end_others: bool,
-    /// From where.
+    /// Where the request comes from.
     pub origin: Origin,
-    /// What the browser kept of an earlier sign-in: see [`crate::operations::login::known_browsers`].
+    /// The cookie of a known browser: see [`crate::operations::login::known_browsers`].
     pub browser: Option<&'a str>,
-    /// A code of the second factor, if it comes along.
+    /// A code of the second factor, when it came along.
     pub code: Option<&'a str>,
-    /// The token that came with the request: its session ends, so that nobody goes on with one that another has set.
+    /// The session token that the request presented. Its session ends, which prevents session fixation.
     pub presented: Option<&'a str>,
 }
 
-/// A token and when it expires.
+/// A token and its expiry.
 #[derive(Clone)]
 pub struct IssuedToken {
     /// The token. It is shown once.
     pub token: String,
-    /// Less what is finer than a second.
+    /// When it expires, in full seconds.
     pub expires: Micros,
 }
 
-/// Signs a person in, or half in where a second factor is missing.
+/// Signs a user in. With a second factor whose code is missing, the outcome is a challenge.
 ///
 /// # Errors
-/// [`Failure::Unauthenticated`] for an unknown address, a wrong password and somebody who may not act: in the same
-/// time, with the same words. [`Refusal::TooManyAttempts`] also counts addresses that nobody has.
-/// [`Refusal::WrongCode`] after a right password only; so is [`Refusal::PasswordsOff`] for one person, while it is told
-/// to everybody where passwords are off.
+/// [`Failure::Unauthenticated`] for an unknown address, a wrong password and a user who may not act: with the same
+/// words, after the same time. [`Refusal::TooManyAttempts`] also counts unknown addresses. [`Refusal::WrongCode`]
+/// comes only after the right password. So does [`Refusal::PasswordsOff`] for a single user; when passwords are off
+/// for all, everybody gets it.
 pub async fn sign_in(app: &App, attempt: SignInRequest<'_>) -> Result<SignInOutcome, Failure> {
     policies::demand_passwords(app)?;
     let (email, origin) = (attempt.email, &attempt.origin);
@@ -79,9 +79,9 @@ pub async fn sign_in(app: &App, attempt: SignInRequest<'_>) -> Result<SignInOutc
     };
     let person = known.person;
     let hash = renew_hash(app, person.principal.id, attempt.password, hash).await?;
-    // From here on the password was no guess; a code has a budget of its own.
+    // The password was right. A code has a separate budget.
     trial.succeed(app).await?;
-    // Not before the password was right: it would tell who comes by the issuer.
+    // Only after the right password: earlier it would reveal who signs in by the issuer.
     policies::demand_password_allowed(app, person.principal.id).await?;
     let shown = FirstFactor {
         long: attempt.long,
@@ -95,8 +95,8 @@ pub async fn sign_in(app: &App, attempt: SignInRequest<'_>) -> Result<SignInOutc
     challenge::continue_sign_in(app, person, shown, attempt.code, visitor).await
 }
 
-/// The hash of a right password, made anew if it is not as the settings say. Another sign-in may renew it at the same
-/// time: then the other's hash is the one that is kept.
+/// The hash of a right password, renewed when it does not match the settings. When a concurrent sign-in renews it
+/// too, the other's hash is kept.
 async fn renew_hash(app: &App, person: PrincipalId, password: &str, hash: String) -> Result<String, Failure> {
     if !app.passwords.outdated(&hash) {
         return Ok(hash);
@@ -109,7 +109,7 @@ async fn renew_hash(app: &App, person: PrincipalId, password: &str, hash: String
     }
 }
 
-/// The hash that is kept of a person's password now, if the password is the right one.
+/// The stored hash of a user's password, when the password is right.
 async fn load_matching_hash(
     app: &App,
     person: PrincipalId,
@@ -120,7 +120,7 @@ async fn load_matching_hash(
     Ok(hash.filter(|_| good))
 }
 
-/// Ends the session of a token that came with a sign-in. One that is no good is none.
+/// Ends the session of a token that came with a sign-in. An invalid token is ignored.
 pub(crate) async fn end_presented_session(
     app: &App,
     presented: &str,
@@ -133,30 +133,30 @@ pub(crate) async fn end_presented_session(
         .store
         .authenticate_login(session, &claims.hash(), store::OrganizationChoice::ByDefault, now)
         .await;
-    // In no organization, or no good any more.
+    // The session has ended, or its user is in no organization.
     let Ok((caller, _)) = found else { return Ok(()) };
     let Ok(own) = caller.authorize_self("write:user") else { return Ok(()) };
-    let ending = build_ending(&own, EndReason::SignedOut, "signed in again with it");
+    let ending = build_ending(&own, EndReason::SignedOut, "replaced by a new sign-in");
     match app.store.end_login(&own, session, &ending, now).await {
         Ok(()) | Err(Error::Refused(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A session that is to be opened.
+/// A session to be opened.
 pub(crate) struct NewLogin<'a> {
     pub person: &'a Person,
     pub long: bool,
-    /// The password, if it came with this request.
+    /// The password, when it came with this request.
     pub password: Option<&'a str>,
-    /// The password's hash that was checked.
+    /// The hash that the password was checked against.
     pub password_hash: Option<String>,
     pub methods: Vec<Method>,
-    /// When that was, if not just now.
+    /// When the user authenticated; `None` means now.
     pub authenticated: Option<Micros>,
     pub origin: Origin,
     pub end_others: bool,
-    /// The caller whose key opens it.
+    /// The caller whose key opens the session.
     pub by: Option<&'a Caller>,
     pub scopes: Option<Scopes>,
 }
@@ -212,9 +212,9 @@ pub(crate) async fn open_session(app: &App, mut new: NewLogin<'_>) -> Result<Iss
     Err(Failure::Busy)
 }
 
-/// Judges again what was shown, after something changed. Another hash of the same password is no other password.
+/// Checks the user and the password again after a concurrent change. A renewed hash of the same password is fine.
 async fn recheck(app: &App, new: &mut NewLogin<'_>) -> Result<(), Failure> {
-    // By its id: not everybody has an address.
+    // By id, because not every user has an address.
     let person = new.person.principal.id;
     let granted = System::sign_in().grant_person(person);
     if app.store.load_person(&granted).await?.principal.state != PrincipalState::Active {
@@ -229,21 +229,24 @@ async fn recheck(app: &App, new: &mut NewLogin<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How long a session or a token lasts.
+/// The lifetime of a session or a token.
 pub(crate) fn lifetime(app: &App, long: bool) -> Span {
     Span::from(if long { app.settings.login_long } else { app.settings.login_short })
 }
 
-/// What of the open sessions ends when one more is opened.
+/// The open sessions that end when one more is opened.
 fn endings(app: &App, open: &[Login], end_others: bool, now: Micros) -> Vec<(SessionId, Ending)> {
     let end = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
     let (over, alive): (Vec<_>, Vec<_>) = open.iter().cloned().partition(|login| login.over(now).is_some());
     let over = over.iter().map(|login| {
         let reason = login.over(now).unwrap_or(EndReason::Expired);
-        (login.id, end(reason, "found to be over at a sign-in"))
+        (login.id, end(reason, "had expired at a later sign-in"))
     });
     let gone = if end_others {
-        alive.iter().map(|login| (login.id, end(EndReason::SignedOut, "signed in alone elsewhere"))).collect()
+        alive
+            .iter()
+            .map(|login| (login.id, end(EndReason::SignedOut, "a new sign-in ended all other sessions")))
+            .collect()
     } else {
         let limit = app.settings.logins_per_user;
         let evidence = format!("more than {limit} sessions, and this one was the least recently used");
@@ -253,24 +256,24 @@ fn endings(app: &App, open: &[Login], end_others: bool, now: Micros) -> Vec<(Ses
     over.chain(gone).collect()
 }
 
-/// What a token is asked for.
+/// A request for a token.
 pub struct TokenRequest {
-    /// Whether it is to last.
+    /// Whether the token is long-lived.
     pub long: bool,
-    /// What it may at most; nothing is what the caller's credential may.
+    /// Upper bound on its scopes; `None` means those of the caller's credential.
     pub scopes: Option<Scopes>,
-    /// What its owner wants to be in it.
+    /// Claims of the owner's own to include.
     pub claims: Option<Map<String, Value>>,
-    /// From where.
+    /// Where the request comes from.
     pub origin: Origin,
 }
 
-/// A new token: of the caller's own session, which lasts no longer than the one it came with, or of a session that its key
-/// opens or has opened. `presented` is what it came with.
+/// Issues a token: of the caller's session, expiring no later than the presented token, or of a session that the
+/// caller's key opens or has opened. `presented` is the caller's credential.
 ///
 /// # Errors
-/// [`Refusal::OutOfScope`] for more than the caller's credential may; [`RequestFailure::TooManyRequests`] when the keys of
-/// the principal have opened too many sessions lately.
+/// [`Refusal::OutOfScope`] for scopes that the caller's credential lacks; [`RequestFailure::TooManyRequests`] when
+/// the principal's keys have opened too many sessions recently.
 pub async fn issue_token(
     app: &App,
     caller: &Caller,
@@ -309,7 +312,7 @@ pub async fn issue_token(
         claims.of_session(&app.store.load_login(&own, session).await?);
     }
     let now = app.now();
-    // What somebody was given for an hour does not become a token for two weeks.
+    // A token for an hour cannot be exchanged for one for two weeks.
     let until = (now + lifetime(app, wanted.long)).min(claims.expires());
     claims.exp = until.0 / 1_000_000;
     claims.iat = now.0 / 1_000_000;
@@ -318,10 +321,10 @@ pub async fn issue_token(
     Ok(IssuedToken { token: tokens::sign(app, Use::Session, &claims).await?, expires: claims.expires() })
 }
 
-/// That nothing is made that lets more through than what it is made with.
+/// Checks that a new credential has no more scopes than the one that creates it.
 ///
 /// # Errors
-/// [`Refusal::OutOfScope`] with the first scope that is missing.
+/// [`Refusal::OutOfScope`] with the first missing scope.
 pub fn check_scopes(own: Option<Scopes>, wanted: Option<Scopes>) -> Result<(), Refusal> {
     let (Some(own), Some(wanted)) = (own, wanted) else { return Ok(()) };
     match wanted.names().find(|name| !own.has(name)) {
@@ -330,10 +333,8 @@ pub fn check_scopes(own: Option<Scopes>, wanted: Option<Scopes>) -> Result<(), R
     }
 }
 
-/// Ends the caller's session, and all others of the person if asked. Says whether one was ended: a key has none.
-///
-/// # Errors
-/// Only those of the store.
+/// Ends the caller's session, and all other sessions of the user if `everywhere` is set. Returns whether one was
+/// ended: a caller with a key has none.
 pub async fn sign_out(app: &App, caller: &Caller, everywhere: bool) -> Result<bool, Failure> {
     let own: GrantedPerson = caller.authorize_self("write:user")?;
     let (now, ending) = (app.now(), build_ending(&own, EndReason::SignedOut, "signed out"));
