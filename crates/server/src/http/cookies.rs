@@ -53,7 +53,7 @@ pub fn give_session(
 ) -> Result<(), Failure> {
     set(app, response, Own::Session.name(app), &issued.token, issued.expires.since(app.now()).0 / 1_000_000)?;
     let (name, known) = (Own::Browser.name(app), known_browsers::create_browser_cookie(app, person));
-    set(app, response, name, &known, known_browsers::KEPT.0 / 1_000_000)
+    set(app, response, name, &known, known_browsers::LIFETIME.0 / 1_000_000)
 }
 
 /// Gives the client of Probe.dev's wire its cookie besides.

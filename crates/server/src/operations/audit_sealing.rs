@@ -11,7 +11,7 @@ use store::{AuditHead, Segment, SegmentEntry, SegmentWalk, Store, System};
 /// How many entries are read at once.
 const AT_ONCE: u32 = 1000;
 /// About how many entries a segment has at most: its file is built in memory.
-const MOST: i64 = 20_000;
+const MAX_ENTRIES: i64 = 20_000;
 
 /// What was sealed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,13 +62,13 @@ async fn export_segment(
     after: i64,
     through: i64,
 ) -> Result<Segment, Failure> {
-    let lines = load_segment_entries(store, after, through).await?;
+    let entries = load_segment_entries(store, after, through).await?;
     let mut text = Vec::new();
-    for line in &lines {
-        serde_json::to_writer(&mut text, line).map_err(Failure::internal)?;
+    for entry in &entries {
+        serde_json::to_writer(&mut text, entry).map_err(Failure::internal)?;
         text.push(b'\n');
     }
-    let head = check_entries(&lines)?;
+    let head = check_entries(&entries)?;
     // The name has the start of the hash. After a restore the log may continue differently, and then both files are
     // kept.
     let hash = head.to_string().rsplit(':').next().map(|hash| hash[..8].to_owned()).unwrap_or_default();
@@ -88,25 +88,26 @@ async fn export_segment(
 /// The entries of the next segment. It ends at an entry with a hash: entries from before the chain have none.
 async fn load_segment_entries(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentEntry>, Failure> {
     let system = System::background_jobs();
-    let mut lines: Vec<SegmentEntry> = Vec::new();
+    let mut entries: Vec<SegmentEntry> = Vec::new();
     loop {
-        let last = lines.last().map_or(after, |line| line.sequence);
+        let last = entries.last().map_or(after, |entry| entry.sequence);
         let more = store.list_audit_segment_entries(&system, last, through, AT_ONCE).await?;
         let end = more.is_empty();
-        lines.extend(more);
-        let long = lines.last().is_some_and(|line| line.sequence - after >= MOST && line.is_chained());
+        entries.extend(more);
+        let long =
+            entries.last().is_some_and(|entry| entry.sequence - after >= MAX_ENTRIES && entry.is_chained());
         if end || long {
-            return Ok(lines);
+            return Ok(entries);
         }
     }
 }
 
 /// Checks that the entries form a chain; returns the last one.
-fn check_entries(lines: &[SegmentEntry]) -> Result<AuditHead, Failure> {
+fn check_entries(entries: &[SegmentEntry]) -> Result<AuditHead, Failure> {
     let empty = || Failure::internal("the audit log has no entry to seal");
-    let mut walk = SegmentWalk::new(lines.first().ok_or_else(empty)?, None);
-    for line in lines {
-        walk.take(line).map_err(|broken| {
+    let mut walk = SegmentWalk::new(entries.first().ok_or_else(empty)?, None);
+    for entry in entries {
+        walk.take(entry).map_err(|broken| {
             Failure::internal(format!("entry {} of the audit log {}", broken.sequence, broken.why))
         })?;
     }

@@ -110,11 +110,11 @@ pub async fn change_api_key(
     if caller.authentication() != Authentication::Key(before.credential.id) {
         authorize_key_creation(app, caller).await?;
     }
-    let wanted = if change.reset_scopes { None } else { change.scopes.or(before.scopes) };
-    check_scopes(caller.scopes(), wanted)?;
+    let scopes = if change.reset_scopes { None } else { change.scopes.or(before.scopes) };
+    check_scopes(caller.scopes(), scopes)?;
     let mut after = before.clone();
     // When the limit is lifted, the caller's own scopes still limit the key.
-    after.scopes = wanted.or(caller.scopes());
+    after.scopes = scopes.or(caller.scopes());
     after.updated = Micros(app.now().0.max(before.updated.0 + 1));
     if let Some(ttl) = change.ttl {
         after.credential.expires = key_expiry(caller, ttl, app.now());

@@ -73,8 +73,8 @@ impl ServiceUserHome {
     }
 
     /// Nobody can grant permissions that they lack.
-    fn check_permissions(&self, wanted: PermissionSet) -> Result<(), Refusal> {
-        let lacking = Permission::ALL.into_iter().find(|one| wanted.has(*one) && !self.has(*one));
+    fn check_permissions(&self, requested: PermissionSet) -> Result<(), Refusal> {
+        let lacking = Permission::ALL.into_iter().find(|one| requested.has(*one) && !self.has(*one));
         lacking.map_or(Ok(()), |permission| Err(Refusal::Forbidden(permission)))
     }
 }
@@ -121,8 +121,8 @@ async fn find_service_users(
 }
 
 /// The earlier of the requested expiry and the expiry of the creator's own credential.
-pub(crate) fn limit_expiry(asked: Option<Micros>, most: Option<Micros>) -> Option<Micros> {
-    asked.into_iter().chain(most).min()
+pub(crate) fn limit_expiry(requested: Option<Micros>, limit: Option<Micros>) -> Option<Micros> {
+    requested.into_iter().chain(limit).min()
 }
 
 /// Creates a service user with its first key, which expires no later than the caller's credential. When the request

@@ -19,9 +19,9 @@ use store::{Granted, StoredFile, System};
 use uuid::Uuid;
 
 /// How long a link works.
-const GOOD_FOR: Span = Span::minutes(10);
-const SAID: usize = 16 + 16 + 8;
-const CODE: usize = 32;
+const LIFETIME: Span = Span::minutes(10);
+const PAYLOAD_BYTES: usize = 16 + 16 + 8;
+const MAC_BYTES: usize = 32;
 
 /// Creates a link to a file of the caller's organization: the last part of its URL.
 ///
@@ -34,12 +34,12 @@ pub async fn create_attachment_link(
 ) -> Result<String, Failure> {
     // The file must exist.
     let _ = attachments::fetch_attachment(app, granted, id).await?;
-    let mut bytes = Vec::with_capacity(SAID + CODE);
+    let mut bytes = Vec::with_capacity(PAYLOAD_BYTES + MAC_BYTES);
     bytes.extend(granted.organization().0.as_bytes());
     bytes.extend(id.0.as_bytes());
-    bytes.extend((app.now() + GOOD_FOR).0.to_be_bytes());
-    let code = mac(app, &bytes)?.finalize().into_bytes();
-    bytes.extend(code);
+    bytes.extend((app.now() + LIFETIME).0.to_be_bytes());
+    let tag = mac(app, &bytes)?.finalize().into_bytes();
+    bytes.extend(tag);
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -53,13 +53,13 @@ pub async fn open_attachment_link(
 ) -> Result<(StoredFile, impl Stream<Item = object_store::Result<Bytes>> + use<>), Failure> {
     let unknown = || Failure::from(Refusal::NotFound(Thing::File));
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| unknown())?;
-    if bytes.len() != SAID + CODE {
+    if bytes.len() != PAYLOAD_BYTES + MAC_BYTES {
         return Err(unknown());
     }
-    let (said, code) = bytes.split_at(SAID);
-    mac(app, said)?.verify_slice(code).map_err(|_| unknown())?;
-    let id = |at: usize| Uuid::from_slice(&said[at..at + 16]).map_err(Failure::internal);
-    let until = i64::from_be_bytes(said[32..].try_into().map_err(Failure::internal)?);
+    let (payload, tag) = bytes.split_at(PAYLOAD_BYTES);
+    mac(app, payload)?.verify_slice(tag).map_err(|_| unknown())?;
+    let id = |at: usize| Uuid::from_slice(&payload[at..at + 16]).map_err(Failure::internal);
+    let until = i64::from_be_bytes(payload[32..].try_into().map_err(Failure::internal)?);
     if app.now() >= Micros(until) {
         return Err(unknown());
     }
@@ -68,7 +68,7 @@ pub async fn open_attachment_link(
     attachments::fetch_attachment(app, &granted, FileId(id(16)?)).await
 }
 
-fn mac(app: &App, said: &[u8]) -> Result<Hmac<Sha256>, Failure> {
+fn mac(app: &App, payload: &[u8]) -> Result<Hmac<Sha256>, Failure> {
     let key = app.keys.derived("attachment links");
-    Ok(Hmac::<Sha256>::new_from_slice(&key).map_err(Failure::internal)?.chain_update(said))
+    Ok(Hmac::<Sha256>::new_from_slice(&key).map_err(Failure::internal)?.chain_update(payload))
 }

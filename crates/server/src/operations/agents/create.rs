@@ -124,8 +124,8 @@ pub async fn create_agent_session(
     let mut given = build_session(new, &worker, caller)?;
     (given.owner, given.owner_kind) = (owner, owner_kind);
     given.max_acus = match (given.max_acus, limits.max_session_acus) {
-        (Some(wanted), Some(most)) => Some(wanted.min(most)),
-        (wanted, most) => wanted.or(most),
+        (Some(requested), Some(limit)) => Some(requested.min(limit)),
+        (requested, limit) => requested.or(limit),
     };
     let session = insert_session(app, granted, &given, parent, message.as_ref(), &sealed, &limits).await?;
     app.metrics.session_created("agent");
@@ -200,13 +200,14 @@ pub async fn resolve_owner(
     other: Option<PrincipalId>,
 ) -> Result<(PrincipalId, PrincipalKind), Failure> {
     let caller = granted.principal().ok_or_else(|| Failure::internal("a session needs an owner"))?;
-    let wanted = other.unwrap_or(caller);
-    if wanted != caller {
+    let owner = other.unwrap_or(caller);
+    if owner != caller {
         granted.authorize::<ImpersonateSessions>()?;
     }
-    let (principal, may) = app.store.load_principal_in_organization(granted, wanted).await?;
-    let uses = may.has(domain::permission::Permission::UseSessions);
-    if wanted != caller && !(uses && principal.state == domain::principal::PrincipalState::Active) {
+    let (principal, permissions) = app.store.load_principal_in_organization(granted, owner).await?;
+    let may_use_sessions = permissions.has(domain::permission::Permission::UseSessions);
+    if owner != caller && !(may_use_sessions && principal.state == domain::principal::PrincipalState::Active)
+    {
         return Err(Refusal::NotFound(Thing::Member).into());
     }
     Ok((principal.id, principal.kind))
@@ -255,17 +256,17 @@ fn build_session(new: AgentSessionDraft, worker: &Agent, caller: PrincipalId) ->
 }
 
 fn check_repos(repos: Vec<String>) -> Result<Vec<String>, Refusal> {
-    let mut kept: Vec<String> = Vec::new();
+    let mut unique: Vec<String> = Vec::new();
     for repo in repos {
         check_text("repos", &repo)?;
-        if !kept.contains(&repo) {
-            kept.push(repo);
+        if !unique.contains(&repo) {
+            unique.push(repo);
         }
     }
-    if kept.len() > MAX_REPOS {
+    if unique.len() > MAX_REPOS {
         return Err(Refusal::invalid("repos", format!("at most {MAX_REPOS} repositories")));
     }
-    Ok(kept)
+    Ok(unique)
 }
 
 fn check_text(field: &str, word: &str) -> Result<(), Refusal> {

@@ -44,12 +44,12 @@ pub async fn post_message(
     }
     let message = prepare_message(app, granted, post, caller).await?;
     let changed = change_agent_session(app, granted, id, |_| Ok(Command::Post(message.clone()))).await?;
-    let said = changed.changes.into_iter().find_map(|change| match change {
+    let posted = changed.changes.into_iter().find_map(|change| match change {
         Change::Said(message) => Some(message),
         _ => None,
     });
-    let said = said.ok_or_else(|| Failure::internal("a posted message is missing from the changes"))?;
-    Ok((changed.session, said))
+    let posted = posted.ok_or_else(|| Failure::internal("a posted message is missing from the changes"))?;
+    Ok((changed.session, posted))
 }
 
 /// Lists messages in their order, after the sequence `after` (0 for the beginning).

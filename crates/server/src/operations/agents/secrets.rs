@@ -73,13 +73,13 @@ pub async fn rotate_master_key(
     let line = NewAuditEntry::new(Attribution::TENURE, "master_key.rotate", "", json!({}), now);
     let system = System::administration();
     store.record_audit_entry(&system, &line).await?;
-    let (mut done, mut after) = (0, None);
+    let (mut resealed, mut after) = (0, None);
     loop {
-        let some = list_sealed_items(store, &system, after.as_ref()).await?;
-        for sealed in some.iter().filter(|sealed| !keys.is_newest(&sealed.ciphertext)) {
-            done += u64::from(reseal(store, &system, keys, random, sealed).await?);
+        let items = list_sealed_items(store, &system, after.as_ref()).await?;
+        for sealed in items.iter().filter(|sealed| !keys.is_newest(&sealed.ciphertext)) {
+            resealed += u64::from(reseal(store, &system, keys, random, sealed).await?);
         }
-        let Some(last) = some.into_iter().last() else { return Ok(done) };
+        let Some(last) = items.into_iter().last() else { return Ok(resealed) };
         after = Some(last.place);
     }
 }
@@ -93,15 +93,15 @@ pub async fn count_secrets(
     system: &System,
     keys: Option<&MasterKey>,
 ) -> store::Result<SecretCounts> {
-    let (mut found, mut after) = (SecretCounts::default(), None);
+    let (mut counts, mut after) = (SecretCounts::default(), None);
     loop {
-        let some = list_sealed_items(store, system, after.as_ref()).await?;
+        let items = list_sealed_items(store, system, after.as_ref()).await?;
         let opens = |sealed: &&SealedItem| {
             keys.is_some_and(|keys| keys.unseal(&sealed.of, &sealed.ciphertext).is_ok())
         };
-        found.all += some.len();
-        found.opened += some.iter().filter(opens).count();
-        let Some(last) = some.into_iter().last() else { return Ok(found) };
+        counts.all += items.len();
+        counts.opened += items.iter().filter(opens).count();
+        let Some(last) = items.into_iter().last() else { return Ok(counts) };
         after = Some(last.place);
     }
 }
@@ -119,7 +119,7 @@ pub struct SecretCounts {
 struct SealedItem {
     place: SealedItemKey,
     /// The context that it is sealed in.
-    of: String,
+    context: String,
     ciphertext: Vec<u8>,
 }
 
@@ -135,29 +135,29 @@ async fn list_sealed_items(
     system: &System,
     after: Option<&SealedItemKey>,
 ) -> store::Result<Vec<SealedItem>> {
-    let (of_session, person) = match after {
+    let (session, person) = match after {
         None => (None, None),
         Some(SealedItemKey::Session(place)) => (Some(place), None),
         Some(SealedItemKey::SecondFactor(person)) => (None, Some(*person)),
     };
     if person.is_none() {
-        let some = store.list_all_secrets(system, of_session, AT_ONCE).await?;
-        if !some.is_empty() {
+        let items = store.list_all_secrets(system, session, AT_ONCE).await?;
+        if !items.is_empty() {
             let sealed = |(place, secret): (SecretPlace, SealedSecret)| SealedItem {
                 place: SealedItemKey::Session(place),
-                of: secret.key,
+                context: secret.key,
                 ciphertext: secret.ciphertext,
             };
-            return Ok(some.into_iter().map(sealed).collect());
+            return Ok(items.into_iter().map(sealed).collect());
         }
     }
-    let some = store.list_second_factors(system, person, AT_ONCE).await?;
+    let items = store.list_second_factors(system, person, AT_ONCE).await?;
     let sealed = |(person, ciphertext)| SealedItem {
         place: SealedItemKey::SecondFactor(person),
-        of: second_factor::seal_context(person),
+        context: second_factor::seal_context(person),
         ciphertext,
     };
-    Ok(some.into_iter().map(sealed).collect())
+    Ok(items.into_iter().map(sealed).collect())
 }
 
 /// Seals an item with the newest key; false when it was changed or removed meanwhile.
@@ -168,10 +168,10 @@ async fn reseal(
     random: &dyn Random,
     sealed: &SealedItem,
 ) -> Result<bool, Failure> {
-    let SealedItem { place, of, ciphertext: before } = sealed;
+    let SealedItem { place, context, ciphertext: before } = sealed;
     let mut nonce = [0; NONCE];
     random.fill(&mut nonce);
-    let after = keys.seal(of, &keys.unseal(of, before)?, nonce)?;
+    let after = keys.seal(context, &keys.unseal(context, before)?, nonce)?;
     let replaced = match place {
         SealedItemKey::Session(place) => store.replace_secret(system, place, before, &after).await,
         SealedItemKey::SecondFactor(person) => {

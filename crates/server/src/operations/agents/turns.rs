@@ -118,11 +118,11 @@ pub async fn authenticate_turn(
 ) -> Result<(TurnKey, SecretHash), Failure> {
     let organization = token.organization();
     let view = System::background_jobs().grant::<ViewSessions>(organization);
-    let found = match app.store.load_agent_session(&view, session).await {
+    let loaded = match app.store.load_agent_session(&view, session).await {
         Err(store::Error::Refused(Refusal::NotFound(_))) => return Err(Failure::Unauthenticated),
-        found => found?,
+        loaded => loaded?,
     };
-    let opened = found.turn.and_then(|turn| turn.opened_by(token.hash()));
+    let opened = loaded.turn.and_then(|turn| turn.opened_by(token.hash()));
     let (turn, fence, key) = opened.ok_or(Failure::Unauthenticated)?;
     Ok((TurnKey { organization, session, turn, fence }, key))
 }
@@ -239,26 +239,30 @@ async fn build_assignment(
 ///
 /// # Errors
 /// [`Refusal::TurnLost`] when another worker has the turn, or it has ended.
-pub async fn renew_lease(app: &App, held: &WorkerTurn) -> Result<LeaseStatus, Failure> {
-    let WorkerTurn { key, granted } = held;
+pub async fn renew_lease(app: &App, worker_turn: &WorkerTurn) -> Result<LeaseStatus, Failure> {
+    let WorkerTurn { key, granted } = worker_turn;
     let session = app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.session).await?;
-    let found = lease_status(app, &session, *key)?;
-    if !found.cancelled {
-        let until = app.now() + found.lease;
+    let status = lease_status(app, &session, *key)?;
+    if !status.cancelled {
+        let until = app.now() + status.lease;
         let workers = System::background_jobs().grant::<ConnectWorkers>(key.organization);
         if !app.store.renew_lease(&workers, key.session, key.fence, until).await? {
             return load_lease_status(app, granted, *key).await;
         }
     }
-    Ok(found)
+    Ok(status)
 }
 
 /// Stores a worker's report. Repeated items are stored once.
 ///
 /// # Errors
 /// [`Refusal::TurnLost`]; [`Refusal::Invalid`] for items that leave a gap, or that a worker cannot report.
-pub async fn report_turn(app: &App, held: &WorkerTurn, report: Report) -> Result<LeaseStatus, Failure> {
-    let WorkerTurn { key, granted } = held;
+pub async fn report_turn(
+    app: &App,
+    worker_turn: &WorkerTurn,
+    report: Report,
+) -> Result<LeaseStatus, Failure> {
+    let WorkerTurn { key, granted } = worker_turn;
     let report = Report { items: check_outputs(app, granted, key.session, report.items).await?, ..report };
     let changed = change_agent_session(app, granted, key.session, |_| {
         Ok(Command::Report { turn: key.turn, fence: key.fence, report: report.clone() })
@@ -296,8 +300,12 @@ async fn check_outputs(
 ///
 /// # Errors
 /// [`Refusal::TurnLost`].
-pub async fn finish_turn(app: &App, held: &WorkerTurn, answer: Answer) -> Result<AgentSession, Failure> {
-    let WorkerTurn { key, granted } = held;
+pub async fn finish_turn(
+    app: &App,
+    worker_turn: &WorkerTurn,
+    answer: Answer,
+) -> Result<AgentSession, Failure> {
+    let WorkerTurn { key, granted } = worker_turn;
     let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
         let session = app.store.load_agent_session(&view, key.session).await?;

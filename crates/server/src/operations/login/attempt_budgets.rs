@@ -173,7 +173,7 @@ impl ReservedAttempt {
         let (limits, window) = attempt_limits(app);
         let known =
             known_browsers::read_browser_cookie(app, browser).filter(|known| person == Some(known.person));
-        let trial = match known {
+        let reserved = match known {
             Some(known) => {
                 let what = format!("sign-in in browser {}", known.name);
                 ReservedAttempt {
@@ -183,9 +183,9 @@ impl ReservedAttempt {
             }
             None => ReservedAttempt::begin_anonymous(app, email, origin).await?,
         };
-        let budgets = [trial.own].into_iter().chain(trial.shared.clone()).collect::<Vec<_>>();
+        let budgets = [reserved.own].into_iter().chain(reserved.shared.clone()).collect::<Vec<_>>();
         match try_reserve(app, &budgets).await? {
-            Ok(()) => Ok(trial),
+            Ok(()) => Ok(reserved),
             Err(full) => {
                 let email = if full.at == NETWORK { "" } else { email };
                 audit_once(app, "login.lock", &budgets[full.at], email, origin).await?;
@@ -206,12 +206,13 @@ impl ReservedAttempt {
         let mut shared = vec![everywhere];
         let mut of_user = limits.of_user();
         if let Some(ip) = from {
-            let crowd = AttemptBudget::new(&format!("sign-in from {ip}"), limits.of_crowd(), window);
-            let attempts = app.store.load_attempts(&System::sign_in(), &[crowd.key], app.now()).await?;
+            let network_budget = AttemptBudget::new(&format!("sign-in from {ip}"), limits.of_crowd(), window);
+            let attempts =
+                app.store.load_attempts(&System::sign_in(), &[network_budget.key], app.now()).await?;
             if attempts.iter().any(|attempts| attempts.locked(limits.of_network(), app.now()).is_some()) {
                 of_user = limits.of_user_in_a_crowd();
             }
-            shared.push(crowd);
+            shared.push(network_budget);
         }
         let from = from.map_or_else(String::new, |ip| ip.to_string());
         Ok(ReservedAttempt {

@@ -90,20 +90,20 @@ struct StoredFirstFactor {
 pub async fn continue_sign_in(
     app: &App,
     person: Person,
-    mut shown: FirstFactor<'_>,
+    mut first_factor: FirstFactor<'_>,
     code: Option<&str>,
-    visitor: SignInContext<'_>,
+    context: SignInContext<'_>,
 ) -> Result<SignInOutcome, Failure> {
     let id = person.principal.id;
     if second_factor::has_second_factor(app, id).await? {
         let Some(code) = code else {
-            return Ok(SignInOutcome::Challenge(create_challenge(app, &person, &shown).await?));
+            return Ok(SignInOutcome::Challenge(create_challenge(app, &person, &first_factor).await?));
         };
         second_factor::check_code(app, id, code).await?;
-        shown.authenticated = None;
-        shown.methods.extend([Method::OneTime, Method::MultiFactor]);
+        first_factor.authenticated = None;
+        first_factor.methods.extend([Method::OneTime, Method::MultiFactor]);
     }
-    open_session(app, person, shown, visitor).await
+    open_session(app, person, first_factor, context).await
 }
 
 /// Answers a challenge with a code. After a wrong code the challenge can be answered again, within the limit of
@@ -116,11 +116,11 @@ pub async fn answer_challenge(
     app: &App,
     challenge: &str,
     code: &str,
-    visitor: SignInContext<'_>,
+    context: SignInContext<'_>,
 ) -> Result<SignInOutcome, Failure> {
     let (system, hash) = (System::sign_in(), hash_challenge(challenge));
     let (id, data) = app.store.load_challenge(&system, PURPOSE, &hash, app.now()).await?;
-    let kept: StoredFirstFactor = serde_json::from_str(&data).map_err(Failure::internal)?;
+    let stored: StoredFirstFactor = serde_json::from_str(&data).map_err(Failure::internal)?;
     let person = app.store.load_person(&system.grant_person(id)).await?;
     if person.principal.state != PrincipalState::Active {
         return Err(Failure::Unauthenticated);
@@ -128,28 +128,29 @@ pub async fn answer_challenge(
     // Refused when the second factor was removed meanwhile.
     second_factor::check_code(app, id, code).await?;
     app.store.end_challenge(&system, PURPOSE, &hash).await?;
-    let mut methods = kept.methods.iter().filter_map(|name| Method::parse(name)).collect::<Vec<_>>();
+    let mut methods = stored.methods.iter().filter_map(|name| Method::parse(name)).collect::<Vec<_>>();
     methods.extend([Method::OneTime, Method::MultiFactor]);
-    let (long, end_others, password_hash) = (kept.long, kept.alone, kept.password_hash);
+    let (long, end_others, password_hash) = (stored.long, stored.alone, stored.password_hash);
     // The code proves that the user is present now, whenever the first half was.
-    let shown = FirstFactor { long, end_others, password: None, password_hash, methods, authenticated: None };
-    open_session(app, person, shown, visitor).await
+    let first_factor =
+        FirstFactor { long, end_others, password: None, password_hash, methods, authenticated: None };
+    open_session(app, person, first_factor, context).await
 }
 
 async fn create_challenge(
     app: &App,
     person: &Person,
-    shown: &FirstFactor<'_>,
+    first_factor: &FirstFactor<'_>,
 ) -> Result<LoginChallenge, Failure> {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>());
     let expires = app.now() + CHALLENGE;
-    let kept = StoredFirstFactor {
-        long: shown.long,
-        alone: shown.end_others,
-        password_hash: shown.password_hash.clone(),
-        methods: shown.methods.iter().map(|method| method.name().to_owned()).collect(),
+    let stored = StoredFirstFactor {
+        long: first_factor.long,
+        alone: first_factor.end_others,
+        password_hash: first_factor.password_hash.clone(),
+        methods: first_factor.methods.iter().map(|method| method.name().to_owned()).collect(),
     };
-    let data = serde_json::to_string(&kept).map_err(Failure::internal)?;
+    let data = serde_json::to_string(&stored).map_err(Failure::internal)?;
     let (system, id) = (System::sign_in(), person.principal.id);
     app.store.create_challenge(&system, id, PURPOSE, &hash_challenge(&challenge), &data, expires).await?;
     Ok(LoginChallenge { challenge, expires })
@@ -158,23 +159,23 @@ async fn create_challenge(
 async fn open_session(
     app: &App,
     person: Person,
-    shown: FirstFactor<'_>,
-    visitor: SignInContext<'_>,
+    first_factor: FirstFactor<'_>,
+    context: SignInContext<'_>,
 ) -> Result<SignInOutcome, Failure> {
     let new = NewLogin {
         person: &person,
-        long: shown.long,
-        password: shown.password,
-        password_hash: shown.password_hash,
-        methods: shown.methods,
-        authenticated: shown.authenticated,
-        origin: visitor.origin,
-        end_others: shown.end_others,
+        long: first_factor.long,
+        password: first_factor.password,
+        password_hash: first_factor.password_hash,
+        methods: first_factor.methods,
+        authenticated: first_factor.authenticated,
+        origin: context.origin,
+        end_others: first_factor.end_others,
         by: None,
         scopes: None,
     };
     let issued = sign_in::open_session(app, new).await?;
-    if let Some(presented) = visitor.presented {
+    if let Some(presented) = context.presented {
         sign_in::end_presented_session(app, presented, &issued).await?;
     }
     Ok(SignInOutcome::SignedIn(Box::new(person), issued))

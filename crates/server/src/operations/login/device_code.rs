@@ -24,7 +24,7 @@ use store::access::{ManageOwnKeys, UseSessions};
 use store::{Attribution, Authentication, Caller, Error, GrantedPerson, System};
 
 /// The purpose of a network's budget for logins that nobody approves.
-const BEGUN: &str = "device login";
+const NETWORK_PURPOSE: &str = "device login";
 /// How often new codes are generated when they are in use.
 const TRIES: u32 = 8;
 /// Code attempts per allowed sign-in attempt: a user first looks a code up and then answers it.
@@ -59,7 +59,7 @@ pub async fn begin_device_login(app: &App, client: &str, origin: Origin) -> Resu
     if !(1..=100).contains(&client.len()) || !client.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Refusal::invalid("client_id", "1 to 100 plain characters").into());
     }
-    attempt_budgets::reserve_attempts(app, AttemptBudget::per_network(app, BEGUN, &origin)).await?;
+    attempt_budgets::reserve_attempts(app, AttemptBudget::per_network(app, NETWORK_PURPOSE, &origin)).await?;
     let expires = Span::from(app.settings.device_login_expires);
     for _ in 0..TRIES {
         let now = app.now();
@@ -126,7 +126,7 @@ pub async fn poll_device_login(
                 Ok(()) => {
                     attempt_budgets::return_attempts(
                         app,
-                        AttemptBudget::per_network(app, BEGUN, &login.origin),
+                        AttemptBudget::per_network(app, NETWORK_PURPOSE, &login.origin),
                     )
                     .await?;
                     Ok(Some(DeviceLoginReply::Key(secret)))

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// How long a browser stays known after the last sign-in.
-pub const KEPT: Span = Span::minutes(365 * 24 * 60);
+pub const LIFETIME: Span = Span::minutes(365 * 24 * 60);
 
 /// A known browser.
 pub(crate) struct KnownBrowser {
@@ -30,12 +30,12 @@ pub fn create_browser_cookie(app: &App, person: PrincipalId) -> String {
 }
 
 /// The browser of a cookie; `None` when the cookie is forged or too old.
-pub(crate) fn read_browser_cookie(app: &App, kept: Option<&str>) -> Option<KnownBrowser> {
-    let (text, given) = kept?.rsplit_once('.')?;
+pub(crate) fn read_browser_cookie(app: &App, cookie: Option<&str>) -> Option<KnownBrowser> {
+    let (text, given) = cookie?.rsplit_once('.')?;
     cookie_mac(app, text)?.verify_slice(&BASE64_URL_SAFE_NO_PAD.decode(given).ok()?).ok()?;
     let mut parts = text.split('.');
     let (person, name, second) = (parts.next()?, parts.next()?, parts.next()?.parse::<i64>().ok()?);
-    let until = Micros(second.checked_mul(1_000_000)?) + KEPT;
+    let until = Micros(second.checked_mul(1_000_000)?) + LIFETIME;
     let known = KnownBrowser { person: PrincipalId(parse_uuid(person)?), name: name.to_owned() };
     (app.now() < until).then_some(known)
 }

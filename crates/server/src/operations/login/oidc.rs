@@ -137,17 +137,18 @@ struct OidcState {
 ///
 /// # Errors
 /// [`OidcError`].
-pub async fn begin_oidc(app: &App, wish: OidcRequest<'_>) -> Result<OidcRedirect, OidcError> {
+pub async fn begin_oidc(app: &App, request: OidcRequest<'_>) -> Result<OidcRedirect, OidcError> {
     let issuer = app.issuer.as_ref().ok_or(OidcError::NoIssuer)?;
     let [state, nonce, verifier] =
         [(), (), ()].map(|()| BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>()));
     let now = app.now();
     let back = format!("{}{CALLBACK}", app.base_url);
     let journey = Journey { back: &back, state: &state, nonce: &nonce, verifier: &verifier };
-    let url = issuer.door(now, &journey, wish.again.then_some(app.settings.fresh_auth)).await?;
-    let next = if wish.next.len() <= MAX_NEXT { wish.next.to_owned() } else { String::new() };
-    let kept = OidcState { state, nonce, verifier, next, again: wish.again, until_us: (now + JOURNEY).0 };
-    let text = serde_json::to_string(&kept).map_err(Failure::internal)?;
+    let url = issuer.door(now, &journey, request.again.then_some(app.settings.fresh_auth)).await?;
+    let next = if request.next.len() <= MAX_NEXT { request.next.to_owned() } else { String::new() };
+    let stored =
+        OidcState { state, nonce, verifier, next, again: request.again, until_us: (now + JOURNEY).0 };
+    let text = serde_json::to_string(&stored).map_err(Failure::internal)?;
     let sealed = app.keys.seal(PURPOSE, &text, app.random_bytes::<NONCE>())?;
     Ok(OidcRedirect { url, cookie: BASE64_URL_SAFE_NO_PAD.encode(sealed) })
 }
@@ -158,35 +159,36 @@ pub async fn begin_oidc(app: &App, wish: OidcRequest<'_>) -> Result<OidcRedirect
 /// [`OidcError`].
 pub async fn finish_oidc(
     app: &App,
-    returned: OidcCallback<'_>,
-    visitor: SignInContext<'_>,
+    callback: OidcCallback<'_>,
+    context: SignInContext<'_>,
 ) -> Result<(SignInOutcome, String), OidcError> {
     let issuer = app.issuer.as_ref().ok_or(OidcError::NoIssuer)?;
-    let kept = read_state(app, returned.state, returned.cookie)?;
-    issuer.answered(app.now(), returned.issuer).await?;
-    if let Some(error) = returned.error {
+    let stored = read_state(app, callback.state, callback.cookie)?;
+    issuer.answered(app.now(), callback.issuer).await?;
+    if let Some(error) = callback.error {
         return Err(denial(error));
     }
-    let code = returned.code.ok_or_else(|| OidcError::Denied("there is no code".to_owned()))?;
+    let code = callback.code.ok_or_else(|| OidcError::Denied("there is no code".to_owned()))?;
     let back = format!("{}{CALLBACK}", app.base_url);
-    let journey = Journey { back: &back, state: &kept.state, nonce: &kept.nonce, verifier: &kept.verifier };
+    let journey =
+        Journey { back: &back, state: &stored.state, nonce: &stored.nonce, verifier: &stored.verifier };
     // Anonymous callers cause requests to the issuer, so their network has a budget.
     let network =
-        AttemptBudget::per_network(app, "issuer asked", &visitor.origin).map(|budget| budget.scale(10));
+        AttemptBudget::per_network(app, "issuer asked", &context.origin).map(|budget| budget.scale(10));
     attempt_budgets::reserve_attempts(app, network).await?;
     let claimed = issuer.redeem(app.now(), code, &journey).await?;
     attempt_budgets::return_attempts(app, network).await?;
     let now = app.now();
-    let (system, used) = (System::sign_in(), hash_state(&kept.state));
-    match app.store.use_once(&system, PURPOSE, &used, Micros(kept.until_us)).await {
+    let (system, used) = (System::sign_in(), hash_state(&stored.state));
+    match app.store.use_once(&system, PURPOSE, &used, Micros(stored.until_us)).await {
         Err(Error::Stale) => return Err(OidcError::Expired),
         outcome => outcome?,
     }
     let authenticated = claimed.authenticated.map(|at| at.min(now));
-    if kept.again && authenticated.is_none_or(|at| now >= at + Span::from(app.settings.fresh_auth)) {
+    if stored.again && authenticated.is_none_or(|at| now >= at + Span::from(app.settings.fresh_auth)) {
         return Err(OidcError::NotFresh);
     }
-    let by = Attribution::anonymous(visitor.origin.remote_ip);
+    let by = Attribution::anonymous(context.origin.remote_ip);
     let person = match find_or_create_person(app, issuer, &claimed, by).await {
         Err(OidcError::NotAdmitted { subject, why }) => {
             audit_refusal(app, issuer, &subject, why, by).await?;
@@ -198,22 +200,22 @@ pub async fn finish_oidc(
     let mut methods = vec![Method::Federated];
     methods.extend(claimed.multi_factor.then_some(Method::MultiFactor));
     let (password, password_hash) = (None, None);
-    let shown =
+    let first_factor =
         FirstFactor { long: false, end_others: false, password, password_hash, methods, authenticated };
-    let entry = challenge::continue_sign_in(app, person, shown, None, visitor).await?;
-    Ok((entry, kept.next))
+    let outcome = challenge::continue_sign_in(app, person, first_factor, None, context).await?;
+    Ok((outcome, stored.next))
 }
 
 /// Reads the cookie and checks it against the state.
-fn read_state(app: &App, state: Option<&str>, kept: Option<&str>) -> Result<OidcState, OidcError> {
-    let (state, kept) = (state.ok_or(OidcError::Expired)?, kept.ok_or(OidcError::Expired)?);
-    let sealed = BASE64_URL_SAFE_NO_PAD.decode(kept).map_err(|_| OidcError::OtherBrowser)?;
+fn read_state(app: &App, state: Option<&str>, cookie: Option<&str>) -> Result<OidcState, OidcError> {
+    let (state, cookie) = (state.ok_or(OidcError::Expired)?, cookie.ok_or(OidcError::Expired)?);
+    let sealed = BASE64_URL_SAFE_NO_PAD.decode(cookie).map_err(|_| OidcError::OtherBrowser)?;
     let text = app.keys.unseal(PURPOSE, &sealed).map_err(|_| OidcError::OtherBrowser)?;
-    let kept: OidcState = serde_json::from_str(&text).map_err(|_| OidcError::OtherBrowser)?;
-    if kept.state != state {
+    let cookie: OidcState = serde_json::from_str(&text).map_err(|_| OidcError::OtherBrowser)?;
+    if cookie.state != state {
         return Err(OidcError::OtherBrowser);
     }
-    if app.now() >= Micros(kept.until_us) { Err(OidcError::Expired) } else { Ok(kept) }
+    if app.now() >= Micros(cookie.until_us) { Err(OidcError::Expired) } else { Ok(cookie) }
 }
 
 /// The error codes of RFC 6749, section 4.1.2.1, and of OpenID Connect.
@@ -333,17 +335,17 @@ fn new_person(app: &App, claimed: &Claimed, now: Micros) -> Person {
 /// The memberships that the user's groups give.
 async fn list_group_memberships(app: &App, claimed: &Claimed) -> Result<Vec<Membership>, OidcError> {
     let groups = claimed.groups.as_deref().unwrap_or_default();
-    let mut wanted = Vec::new();
+    let mut memberships = Vec::new();
     for rule in app.settings.oidc_roles.iter().filter(|rule| groups.contains(&rule.group)) {
         match app.store.find_organization_by_name(&System::sign_in(), &rule.organization).await? {
-            Some(organization) => wanted.push(Membership { organization, role: rule.role }),
+            Some(organization) => memberships.push(Membership { organization, role: rule.role }),
             None => tracing::warn!(
                 organization = rule.organization,
                 "a rule of oidc_roles names an unknown organization"
             ),
         }
     }
-    Ok(wanted)
+    Ok(memberships)
 }
 
 /// The role in the account that the user's groups give.

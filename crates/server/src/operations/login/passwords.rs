@@ -55,10 +55,10 @@ pub async fn change_own_password(
     caller: &Caller,
     old: &str,
     new: &str,
-    ends: RevocationScope,
+    revoked: RevocationScope,
 ) -> Result<(), Failure> {
     let own = caller.authorize_self("write:user")?;
-    change_password(app, caller, &own, old, new, ends).await
+    change_password(app, caller, &own, old, new, revoked).await
 }
 
 /// Sets the password of the user with this number, who may be the caller. `old` is the caller's own password. The
@@ -73,19 +73,19 @@ pub async fn change_user_password(
     number: i64,
     old: &str,
     new: &str,
-    ends: RevocationScope,
+    revoked: RevocationScope,
 ) -> Result<PasswordChangeOutcome, Failure> {
-    let over = async |reach| {
+    let authorize = async |reach| {
         app.store.authorize_over_person(caller, number, reach, "write:user", "write:sub-user").await
     };
-    let seen = over(Reach::See).await?;
-    match over(Reach::Change).await {
+    let visible = authorize(Reach::See).await?;
+    match authorize(Reach::Change).await {
         Ok(granted) if granted.standing() != Standing::Administrator => {
-            change_password(app, caller, &granted, old, new, ends).await?;
+            change_password(app, caller, &granted, old, new, revoked).await?;
             Ok(PasswordChangeOutcome::Set)
         }
         Ok(_) | Err(Error::Refused(Refusal::Forbidden(_))) => {
-            send_restore_mail(app, caller, &seen, old).await?;
+            send_restore_mail(app, caller, &visible, old).await?;
             Ok(PasswordChangeOutcome::Mailed)
         }
         Err(error) => Err(error.into()),
@@ -135,11 +135,11 @@ async fn check_own_password(
     let own = caller.authorize_self(scope)?;
     let passwords_tried = AttemptBudget::per_person(app, PASSWORD, own.person());
     attempt_budgets::reserve_attempts(app, [passwords_tried]).await?;
-    let shown = app.store.load_password_hash(&own).await?;
-    if !app.passwords.check(old, shown.as_deref()).await? {
+    let hash = app.store.load_password_hash(&own).await?;
+    if !app.passwords.check(old, hash.as_deref()).await? {
         return Err(Refusal::invalid("old-password", "your own password").into());
     }
-    Ok((shown, passwords_tried))
+    Ok((hash, passwords_tried))
 }
 
 async fn change_password(
@@ -148,30 +148,30 @@ async fn change_password(
     granted: &GrantedPerson,
     old: &str,
     new: &str,
-    ends: RevocationScope,
+    revoked: RevocationScope,
 ) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
     policies::demand_password_allowed(app, granted.person()).await?;
-    let itself = granted.standing() == Standing::Itself;
-    let scope = if itself { "write:user" } else { "write:sub-user" };
-    let (mut shown, passwords_tried) = check_own_password(app, caller, scope, old).await?;
+    let is_own = granted.standing() == Standing::Itself;
+    let scope = if is_own { "write:user" } else { "write:sub-user" };
+    let (mut checked, passwords_tried) = check_own_password(app, caller, scope, old).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
     let ending = build_ending(granted, EndReason::PasswordChanged, "the password was changed");
-    let but = match caller.authentication() {
-        Authentication::Login(session) if itself && !ends.own_session => Some(session),
+    let except = match caller.authentication() {
+        Authentication::Login(session) if is_own && !revoked.own_session => Some(session),
         _ => None,
     };
     for _ in 0..TRIES {
         let seen = app.store.load_password_hash(granted).await?;
         // The hash may differ though the password is the same: a sign-in may have renewed it.
-        if itself && seen != shown {
+        if is_own && seen != checked {
             if !app.passwords.check(old, seen.as_deref()).await? {
                 return Err(Refusal::invalid("old-password", "your own password").into());
             }
-            shown.clone_from(&seen);
+            checked.clone_from(&seen);
         }
-        let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys: ends.keys };
-        match app.store.set_password(granted, &new, but, &ending, app.now()).await {
+        let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys: revoked.keys };
+        match app.store.set_password(granted, &new, except, &ending, app.now()).await {
             Err(Error::Stale) => {}
             outcome => {
                 attempt_budgets::forget_attempts(app, passwords_tried).await?;

@@ -82,22 +82,22 @@ pub async fn revoke_logins(
     if preview.query != query || preview.by != caller.principal().0 || now >= at + GOOD_FOR {
         return Err(other().into());
     }
-    let mut found =
+    let mut logins =
         find_logins(&app.store, &granted, &query, login::sessions::current_login(caller), now).await?;
-    found.retain(|login| login.id.created() <= at);
+    logins.retain(|login| login.id.created() <= at);
     let ending = revocation_ending(granted.principal());
-    end_in_batches(&app.store, &granted, &found, &ending, now).await?;
-    Ok(LoginQueryResult { logins: found, token: None })
+    end_in_batches(&app.store, &granted, &logins, &ending, now).await?;
+    Ok(LoginQueryResult { logins, token: None })
 }
 
 /// Ends sessions, for an administrator at the command line.
 pub async fn end_found_logins(
     store: &Store,
     granted: &GrantedAccount<ManageMembers>,
-    found: &[Login],
+    logins: &[Login],
     now: Micros,
 ) -> Result<(), Failure> {
-    end_in_batches(store, granted, found, &revocation_ending(None), now).await
+    end_in_batches(store, granted, logins, &revocation_ending(None), now).await
 }
 
 /// Lists the sessions that a query finds, newest first.
@@ -105,12 +105,12 @@ pub async fn find_logins(
     store: &Store,
     granted: &GrantedAccount<ManageMembers>,
     query: &LoginQuery,
-    but: Option<SessionId>,
+    except: Option<SessionId>,
     now: Micros,
 ) -> Result<Vec<Login>, Failure> {
-    let mut found = store.list_all_logins(granted, now).await?;
-    found.retain(|login| query.fits(login) && Some(login.id) != but);
-    Ok(found)
+    let mut logins = store.list_all_logins(granted, now).await?;
+    logins.retain(|login| query.fits(login) && Some(login.id) != except);
+    Ok(logins)
 }
 
 fn authorize(app: &App, caller: &Caller) -> Result<GrantedAccount<ManageMembers>, Failure> {
@@ -127,11 +127,11 @@ fn revocation_ending(actor: Option<PrincipalId>) -> Ending {
 async fn end_in_batches(
     store: &Store,
     granted: &GrantedAccount<ManageMembers>,
-    found: &[Login],
+    logins: &[Login],
     ending: &Ending,
     now: Micros,
 ) -> Result<(), Failure> {
-    for part in found.chunks(AT_ONCE) {
+    for part in logins.chunks(AT_ONCE) {
         store.end_selected_logins(granted, part, ending, now).await?;
     }
     Ok(())

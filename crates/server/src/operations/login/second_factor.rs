@@ -252,7 +252,7 @@ pub async fn reauthenticate(
         return Ok(app.store.load_login(&own, session).await?);
     }
     let person = own.person();
-    let mut shown = Vec::new();
+    let mut methods = Vec::new();
     let wrong = || Refusal::invalid("password", "your own password");
     let passwords_tried = AttemptBudget::per_person(app, PASSWORD, person);
     attempt_budgets::reserve_attempts(app, [passwords_tried]).await?;
@@ -264,19 +264,19 @@ pub async fn reauthenticate(
         if !app.passwords.check(password.unwrap_or_default(), hash.as_deref()).await? {
             return Err(wrong().into());
         }
-        shown.push(Method::Password);
+        methods.push(Method::Password);
     }
     if has_second_factor(app, person).await? {
         check_code(app, person, code.ok_or(Refusal::SecondFactorNeeded)?).await?;
-        shown.extend([Method::OneTime, Method::MultiFactor]);
+        methods.extend([Method::OneTime, Method::MultiFactor]);
     }
-    if shown.is_empty() {
+    if methods.is_empty() {
         return Err(wrong().into());
     }
     attempt_budgets::forget_attempts(app, passwords_tried).await?;
     for _ in 0..TRIES {
         let login = app.store.load_login(&own, session).await?;
-        match app.store.record_reauthentication(&own, &login, shown.clone(), app.now()).await {
+        match app.store.record_reauthentication(&own, &login, methods.clone(), app.now()).await {
             Err(Error::Stale) => {}
             outcome => {
                 outcome?;

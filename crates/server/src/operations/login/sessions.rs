@@ -54,14 +54,14 @@ pub enum LoginSelection {
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
-pub async fn revoke_all_logins(app: &App, caller: &Caller, which: LoginSelection) -> Result<(), Failure> {
+pub async fn revoke_all_logins(app: &App, caller: &Caller, selection: LoginSelection) -> Result<(), Failure> {
     let own = caller.authorize_self("write:user")?;
-    let but = match (which, caller.authentication()) {
+    let except = match (selection, caller.authentication()) {
         (LoginSelection::Others, Authentication::Login(session)) => Some(session),
         _ => None,
     };
     let ending = build_ending(&own, EndReason::Revoked, "revoked by its user, with others");
-    Ok(app.store.end_logins(&own, but, &ending, app.now()).await?)
+    Ok(app.store.end_logins(&own, except, &ending, app.now()).await?)
 }
 
 /// The caller's session; `None` for a caller with an API key.

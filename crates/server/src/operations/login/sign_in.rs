@@ -61,38 +61,38 @@ pub struct IssuedToken {
 /// words, after the same time. [`Refusal::TooManyAttempts`] also counts unknown addresses. [`Refusal::WrongCode`]
 /// comes only after the right password. So does [`Refusal::PasswordsOff`] for a single user; when passwords are off
 /// for all, everybody gets it.
-pub async fn sign_in(app: &App, attempt: SignInRequest<'_>) -> Result<SignInOutcome, Failure> {
+pub async fn sign_in(app: &App, request: SignInRequest<'_>) -> Result<SignInOutcome, Failure> {
     policies::demand_passwords(app)?;
-    let (email, origin) = (attempt.email, &attempt.origin);
+    let (email, origin) = (request.email, &request.origin);
     let known = match normal_email(email) {
         Some(email) => app.store.find_person_by_email(&System::sign_in(), &email).await?,
         None => None,
     };
     let id = known.as_ref().map(|known| known.person.principal.id);
-    let trial = ReservedAttempt::begin(app, email, id, origin, attempt.browser).await?;
+    let reserved = ReservedAttempt::begin(app, email, id, origin, request.browser).await?;
     let hash = known.as_ref().and_then(|known| known.password_hash.clone());
-    let good = app.passwords.check(attempt.password, hash.as_deref()).await?;
+    let good = app.passwords.check(request.password, hash.as_deref()).await?;
     let known = known.filter(|known| good && known.person.principal.state == PrincipalState::Active);
     let (Some(known), Some(hash)) = (known, hash) else {
-        trial.fail(app, email, origin).await?;
+        reserved.fail(app, email, origin).await?;
         return Err(Failure::Unauthenticated);
     };
     let person = known.person;
-    let hash = renew_hash(app, person.principal.id, attempt.password, hash).await?;
+    let hash = renew_hash(app, person.principal.id, request.password, hash).await?;
     // The password was right. A code has a separate budget.
-    trial.succeed(app).await?;
+    reserved.succeed(app).await?;
     // Only after the right password: earlier it would reveal who signs in by the issuer.
     policies::demand_password_allowed(app, person.principal.id).await?;
-    let shown = FirstFactor {
-        long: attempt.long,
-        end_others: attempt.end_others,
-        password: Some(attempt.password),
+    let first_factor = FirstFactor {
+        long: request.long,
+        end_others: request.end_others,
+        password: Some(request.password),
         password_hash: Some(hash),
         methods: vec![Method::Password],
         authenticated: None,
     };
-    let visitor = SignInContext { origin: attempt.origin, presented: attempt.presented };
-    challenge::continue_sign_in(app, person, shown, attempt.code, visitor).await
+    let context = SignInContext { origin: request.origin, presented: request.presented };
+    challenge::continue_sign_in(app, person, first_factor, request.code, context).await
 }
 
 /// The hash of a right password, renewed when it does not match the settings. When a concurrent sign-in renews it
@@ -101,9 +101,9 @@ async fn renew_hash(app: &App, person: PrincipalId, password: &str, hash: String
     if !app.passwords.outdated(&hash) {
         return Ok(hash);
     }
-    let anew = app.passwords.hash(password, app.random_bytes()).await?;
-    match app.store.replace_password_hash(&System::sign_in(), person, &hash, &anew).await {
-        Ok(()) => Ok(anew),
+    let new_hash = app.passwords.hash(password, app.random_bytes()).await?;
+    match app.store.replace_password_hash(&System::sign_in(), person, &hash, &new_hash).await {
+        Ok(()) => Ok(new_hash),
         Err(Error::Stale) => load_matching_hash(app, person, password).await?.ok_or(Failure::Unauthenticated),
         Err(error) => Err(error.into()),
     }
@@ -237,23 +237,24 @@ pub(crate) fn lifetime(app: &App, long: bool) -> Span {
 /// The open sessions that end when one more is opened.
 fn endings(app: &App, open: &[Login], end_others: bool, now: Micros) -> Vec<(SessionId, Ending)> {
     let end = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
-    let (over, alive): (Vec<_>, Vec<_>) = open.iter().cloned().partition(|login| login.over(now).is_some());
-    let over = over.iter().map(|login| {
+    let (expired, active): (Vec<_>, Vec<_>) =
+        open.iter().cloned().partition(|login| login.over(now).is_some());
+    let expired = expired.iter().map(|login| {
         let reason = login.over(now).unwrap_or(EndReason::Expired);
         (login.id, end(reason, "had expired at a later sign-in"))
     });
-    let gone = if end_others {
-        alive
+    let superseded = if end_others {
+        active
             .iter()
             .map(|login| (login.id, end(EndReason::SignedOut, "a new sign-in ended all other sessions")))
             .collect()
     } else {
         let limit = app.settings.logins_per_user;
         let evidence = format!("more than {limit} sessions, and this one was the least recently used");
-        let gone = displaced(&alive, limit).into_iter();
-        gone.map(|id| (id, end(EndReason::Displaced, &evidence))).collect::<Vec<_>>()
+        let superseded = displaced(&active, limit).into_iter();
+        superseded.map(|id| (id, end(EndReason::Displaced, &evidence))).collect::<Vec<_>>()
     };
-    over.chain(gone).collect()
+    expired.chain(superseded).collect()
 }
 
 /// A request for a token.
@@ -278,19 +279,20 @@ pub async fn issue_token(
     app: &App,
     caller: &Caller,
     presented: &str,
-    wanted: TokenRequest,
+    request: TokenRequest,
 ) -> Result<IssuedToken, Failure> {
     let own = caller.authorize_self("write:user")?;
-    check_scopes(caller.scopes(), wanted.scopes)?;
-    let scopes = wanted.scopes.or(caller.scopes());
+    check_scopes(caller.scopes(), request.scopes)?;
+    let scopes = request.scopes.or(caller.scopes());
     if let Authentication::Key(key) = caller.authentication() {
-        if let Some(issued) = key_sessions::reuse_session(app, caller, &own, key, scopes, wanted.long).await?
+        if let Some(issued) =
+            key_sessions::reuse_session(app, caller, &own, key, scopes, request.long).await?
         {
             return Ok(issued);
         }
         key_sessions::count_session(app, caller.principal())?;
         let person = app.store.load_person(&own).await?;
-        let (long, origin) = (wanted.long, wanted.origin);
+        let (long, origin) = (request.long, request.origin);
         let (by, methods) = (Some(caller), vec![Method::Key]);
         let (password, password_hash, authenticated) = (None, None, None);
         let new = NewLogin {
@@ -313,11 +315,11 @@ pub async fn issue_token(
     }
     let now = app.now();
     // A token for an hour cannot be exchanged for one for two weeks.
-    let until = (now + lifetime(app, wanted.long)).min(claims.expires());
+    let until = (now + lifetime(app, request.long)).min(claims.expires());
     claims.exp = until.0 / 1_000_000;
     claims.iat = now.0 / 1_000_000;
     claims.scope = scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "));
-    claims.claims = wanted.claims;
+    claims.claims = request.claims;
     Ok(IssuedToken { token: tokens::sign(app, Use::Session, &claims).await?, expires: claims.expires() })
 }
 
@@ -325,9 +327,9 @@ pub async fn issue_token(
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`] with the first missing scope.
-pub fn check_scopes(own: Option<Scopes>, wanted: Option<Scopes>) -> Result<(), Refusal> {
-    let (Some(own), Some(wanted)) = (own, wanted) else { return Ok(()) };
-    match wanted.names().find(|name| !own.has(name)) {
+pub fn check_scopes(own: Option<Scopes>, requested: Option<Scopes>) -> Result<(), Refusal> {
+    let (Some(own), Some(requested)) = (own, requested) else { return Ok(()) };
+    match requested.names().find(|name| !own.has(name)) {
         Some(missing) => Err(Refusal::OutOfScope(missing)),
         None => Ok(()),
     }
