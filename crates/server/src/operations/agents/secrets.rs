@@ -97,7 +97,7 @@ pub async fn count_secrets(
     loop {
         let items = list_sealed_items(store, system, after.as_ref()).await?;
         let opens = |sealed: &&SealedItem| {
-            keys.is_some_and(|keys| keys.unseal(&sealed.of, &sealed.ciphertext).is_ok())
+            keys.is_some_and(|keys| keys.unseal(&sealed.context, &sealed.ciphertext).is_ok())
         };
         counts.all += items.len();
         counts.opened += items.iter().filter(opens).count();

@@ -54,7 +54,7 @@ pub async fn open(
         Ok(serves) => serves,
         Err(refusal) => return TenureError::from(Failure::from(refusal)).into_response(),
     };
-    if let Err(refusal) = MachineGrant::<ConnectHosts>::of(&caller, serves) {
+    if let Err(refusal) = MachineGrant::<ConnectHosts>::from_caller(&caller, serves) {
         return TenureError::from(Failure::from(refusal)).into_response();
     }
     let upgrade = match upgrade {
