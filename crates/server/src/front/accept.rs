@@ -1,9 +1,9 @@
 //! Accepts connections and serves HTTP/1 and HTTP/2 on them.
 
 use super::Front;
-use super::connections::{self, Intake, Line};
+use super::connections::{self, ClientConnection, Intake};
 use super::gate::Gate;
-use super::head::{self, Unfit};
+use super::head::{self, HeadFailure};
 use crate::settings::Settings;
 use axum::Router;
 use axum::body::Body;
@@ -91,13 +91,13 @@ fn max_connections(settings: &Settings) -> u32 {
     u32::try_from(spare).unwrap_or(u32::MAX).max(1)
 }
 
-fn limit_writes(stream: TcpStream, open: connections::Open, timeout: Duration) -> Line {
+fn limit_writes(stream: TcpStream, open: connections::ConnectionSlot, timeout: Duration) -> ClientConnection {
     // A response is one write, so waiting for more data gains nothing.
     let _ = stream.set_nodelay(true);
-    Line::new(stream, timeout, open)
+    ClientConnection::new(stream, timeout, open)
 }
 
-async fn serve_connection(front: Arc<Front>, router: Router, line: Line, peer: SocketAddr) {
+async fn serve_connection(front: Arc<Front>, router: Router, line: ClientConnection, peer: SocketAddr) {
     let peer = Peer { address: peer, intake: line.intake() };
     let Some(tls) = &front.tls else { return serve_http1(&front, router, line, peer).await };
     let handshake = tokio::time::timeout(front.settings.head_timeout, tls.acceptor().accept(line));
@@ -168,14 +168,14 @@ fn handle_requests(
     let gate = Gate::new(STREAMS);
     service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        let unfit = head::unfit(&request, &front.settings);
+        let unfit = head::check_head(&request, &front.settings);
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(peer.address));
         extensions.insert(peer.intake.clone());
         extensions.insert(gate.clone());
         if let Some(unfit) = unfit {
             // The wire of the path words the error.
-            extensions.insert(Unfit(unfit));
+            extensions.insert(HeadFailure(unfit));
         }
         let (gate, router) = (gate.clone(), router.clone());
         async move {

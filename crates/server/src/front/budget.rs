@@ -1,7 +1,7 @@
-//! One budget for the bytes of all unfinished requests: bodies and frames that have not been answered yet.
+//! One memory budget for the bytes of all unfinished requests: bodies and frames that were not answered yet.
 //!
-//! Each holder, an address or a principal, gets a share of it, so that one client cannot take all of it. Uploads are
-//! exempt: they go to disk piece by piece.
+//! An address or a principal holds at most a share of it, so that one client cannot take it all. Uploads do not count: they
+//! are written to disk piece by piece.
 
 use crate::failure::Failure;
 use std::collections::HashMap;
@@ -9,43 +9,43 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
-/// Which part of the budget one holder may use: one in so many.
+/// One holder may use the budget divided by this.
 const SHARES: u64 = 8;
-/// The budget when nothing sets it: one in so many parts of the memory.
+/// The default budget is the memory divided by this.
 const PARTS_OF_MEMORY: u64 = 8;
 
-/// What a client is told for whom there is no room.
+/// The failure of a request that the budget has no room for.
 #[must_use]
-pub fn full() -> Failure {
+pub fn exhausted() -> Failure {
     Failure::Away("too many unfinished requests are held in memory: try again later")
 }
 
-/// Who holds bytes.
+/// What bytes are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
-    /// Everybody at one address (of IPv6, in one /64).
+    /// An IPv4 address, or a /64 network of IPv6.
     Address(IpAddr),
     /// One user or service user.
     Principal(Uuid),
 }
 
-/// The budget.
+/// The memory budget; clones share it.
 #[derive(Clone)]
-pub struct Budget(Arc<Inner>);
+pub struct Budget(Arc<BudgetState>);
 
-struct Inner {
+struct BudgetState {
     most: u64,
-    held: Mutex<Counts>,
+    held: Mutex<HeldCounts>,
 }
 
 #[derive(Default)]
-struct Counts {
+struct HeldCounts {
     all: u64,
     of: HashMap<Holder, u64>,
 }
 
-/// Bytes that are held; they are given back when this is dropped.
-pub struct Held {
+/// Bytes that one request holds. Dropping this releases them.
+pub struct HeldBytes {
     budget: Budget,
     holders: Vec<Holder>,
     bytes: u64,
@@ -56,34 +56,34 @@ impl Budget {
     #[must_use]
     pub fn new(bytes: Option<u64>) -> Budget {
         let most = bytes.unwrap_or_else(|| super::memory::available() / PARTS_OF_MEMORY);
-        Budget(Arc::new(Inner { most, held: Mutex::default() }))
+        Budget(Arc::new(BudgetState { most, held: Mutex::default() }))
     }
 
-    /// Nothing yet, in the names of these holders.
+    /// Starts to hold for these holders, with no bytes yet.
     #[must_use]
-    pub fn hold(&self, holders: Vec<Holder>) -> Held {
-        Held { budget: self.clone(), holders, bytes: 0 }
+    pub fn hold(&self, holders: Vec<Holder>) -> HeldBytes {
+        HeldBytes { budget: self.clone(), holders, bytes: 0 }
     }
 
-    /// How many bytes are held now.
+    /// How many bytes are held by all.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.counts().all
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, HeldCounts> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
-    /// Takes more bytes; `false`, and nothing is taken, when the budget or a holder's share of it has no room.
+impl HeldBytes {
+    /// Takes more bytes. Returns `false`, and takes nothing, when the budget or a holder's share has no room.
     #[must_use]
     pub fn take(&mut self, bytes: u64) -> bool {
         let most = self.budget.0.most;
         let mut counts = self.budget.counts();
-        let of_one = |holder| counts.of.get(holder).copied().unwrap_or_default();
-        let crowded = self.holders.iter().any(|holder| of_one(holder) + bytes > most / SHARES);
+        let held_by = |holder| counts.of.get(holder).copied().unwrap_or_default();
+        let crowded = self.holders.iter().any(|holder| held_by(holder) + bytes > most / SHARES);
         if crowded || counts.all + bytes > most {
             return false;
         }
@@ -95,7 +95,7 @@ impl Held {
         true
     }
 
-    /// Gives all of it back.
+    /// Releases all of its bytes.
     pub fn release(&mut self) {
         let mut counts = self.budget.counts();
         counts.all -= self.bytes;
@@ -111,7 +111,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.release();
     }

@@ -1,6 +1,6 @@
-//! Which connections there are: how many altogether, and how many from one address.
+//! The open connections: how many there are in all and from each network, and how many bytes they have sent unread.
 
-use super::budget::Held;
+use super::budget::HeldBytes;
 use crate::settings::Proxies;
 use std::collections::HashMap;
 use std::io;
@@ -13,10 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-/// The addresses that one network has: whoever has one of IPv6 has the 2^64 beside it.
+/// The prefix of an IPv6 network: a client commands all addresses of its /64.
 const NETWORK_BITS: u32 = 64;
 
-/// What counts as one address, for limits: an IPv4 address, or a network of IPv6.
+/// The network that limits count an address by: the address itself for IPv4, its /64 for IPv6.
 #[must_use]
 pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
@@ -28,35 +28,41 @@ pub fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// The connections that are open.
+/// Counts open connections.
 #[derive(Clone, Default)]
-pub struct Connections(Arc<Mutex<Counts>>);
+pub struct Connections(Arc<Mutex<ConnectionCounts>>);
 
 #[derive(Default)]
-struct Counts {
+struct ConnectionCounts {
     all: u32,
     of: HashMap<IpAddr, u32>,
 }
 
-/// One connection; it counts until this is dropped.
-pub struct Open {
+/// Counts one connection until it is dropped.
+pub struct ConnectionSlot {
     connections: Connections,
     network: IpAddr,
 }
 
 impl Connections {
-    /// Counts one more, unless there are `most` already, or `most_of_one` from this address. A proxy that is trusted
-    /// speaks for many: only the whole counts for it.
-    pub fn open(&self, peer: IpAddr, most: u32, most_of_one: u32, proxies: &Proxies) -> Option<Open> {
+    /// Counts one more connection. `None` when `most` are open, or `per_network` from this network. A trusted proxy speaks
+    /// for many clients, so only `most` holds for it.
+    pub fn open(
+        &self,
+        peer: IpAddr,
+        most: u32,
+        per_network: u32,
+        proxies: &Proxies,
+    ) -> Option<ConnectionSlot> {
         let network = network(peer);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_one = counts.of.get(&network).copied().unwrap_or_default();
-        if counts.all >= most || (of_one >= most_of_one && !proxies.trusts(peer)) {
+        if counts.all >= most || (of_one >= per_network && !proxies.trusts(peer)) {
             return None;
         }
         counts.all += 1;
         counts.of.insert(network, of_one + 1);
-        Some(Open { connections: self.clone(), network })
+        Some(ConnectionSlot { connections: self.clone(), network })
     }
 
     /// How many are open.
@@ -66,7 +72,7 @@ impl Connections {
     }
 }
 
-impl Drop for Open {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.all -= 1;
@@ -79,55 +85,55 @@ impl Drop for Open {
     }
 }
 
-/// Counts what comes over a connection that has become a WebSocket, until it is taken as whole messages: a frame is
-/// held in memory while it grows.
+/// Counts the bytes that arrive over a WebSocket until they are read as whole messages: a frame is held in memory while it
+/// grows.
 #[derive(Clone, Default)]
-pub struct Intake(Arc<Mutex<Option<Held>>>);
+pub struct Intake(Arc<Mutex<Option<HeldBytes>>>);
 
 impl Intake {
-    /// Counts from now on.
-    pub fn count(&self, held: Held) {
+    /// Starts to count.
+    pub fn count(&self, held: HeldBytes) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
     }
 
-    /// All that came was taken.
-    pub fn taken(&self) {
+    /// Releases what was counted: it was read.
+    pub fn release(&self) {
         if let Some(held) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             held.release();
         }
     }
 
-    /// Whether there is room for what came.
-    fn has_room(&self, bytes: usize) -> bool {
+    /// Counts bytes that arrived. `false` when the budget has no room for them.
+    fn take(&self, bytes: usize) -> bool {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.as_mut().is_none_or(|held| held.take(bytes as u64))
     }
 }
 
-/// A connection that counts for as long as it is there, also as a WebSocket. It ends when its client takes nothing of
-/// what is written to it for too long, and when there is no memory for what its client sends.
-pub struct Line {
+/// A client's connection, also after it became a WebSocket. It ends when the client reads nothing for too long, or when the
+/// budget has no room for what the client sends.
+pub struct ClientConnection {
     stream: TcpStream,
     intake: Intake,
-    patience: Duration,
-    /// Running since a write had to wait.
+    timeout: Duration,
+    /// Runs while a write waits for the client.
     stalled: Option<Pin<Box<Sleep>>>,
-    _open: Open,
+    _open: ConnectionSlot,
 }
 
-impl Line {
-    /// A connection whose client may take nothing for `patience`.
-    pub fn new(stream: TcpStream, patience: Duration, open: Open) -> Line {
-        Line { stream, intake: Intake::default(), patience, stalled: None, _open: open }
+impl ClientConnection {
+    /// A connection that ends when a write waits for longer than `timeout`.
+    pub fn new(stream: TcpStream, timeout: Duration, open: ConnectionSlot) -> ClientConnection {
+        ClientConnection { stream, intake: Intake::default(), timeout, stalled: None, _open: open }
     }
 
-    /// What counts the bytes that come.
+    /// The count of its unread bytes.
     pub fn intake(&self) -> Intake {
         self.intake.clone()
     }
 
-    /// What came of a write, or its end when it has waited for too long.
-    fn unless_stalled<T>(
+    /// The result of a write, or a timeout when it has waited for too long.
+    fn check_stalled<T>(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<T>>,
@@ -136,14 +142,14 @@ impl Line {
             self.stalled = None;
             return written;
         }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        let timeout = self.timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for ClientConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -152,19 +158,19 @@ impl AsyncRead for Line {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let full = || io::Error::new(io::ErrorKind::OutOfMemory, "too much of unfinished frames is held");
-        let room = self.intake.has_room(buffer.filled().len() - before);
+        let room = self.intake.take(buffer.filled().len() - before);
         Poll::Ready(if room { Ok(()) } else { Err(full()) })
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for ClientConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.unless_stalled(context, written)
+        self.check_stalled(context, written)
     }
 
     fn poll_write_vectored(
@@ -173,7 +179,7 @@ impl AsyncWrite for Line {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.unless_stalled(context, written)
+        self.check_stalled(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,38 +1,38 @@
-//! How many requests of one connection are under way at once.
+//! Limits how many requests of one connection run at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many requests a connection may have under way that has not shown a good credential yet; others wait unread.
-const STRANGERS: u32 = 16;
+/// Requests at once on a connection that has shown no valid credential; more wait unread.
+const UNAUTHENTICATED: u32 = 16;
 
 /// The gate that all requests of one connection pass. HTTP/1 has one request at a time, HTTP/2 many.
 #[derive(Clone)]
-pub struct Gate(Arc<Inner>);
+pub struct Gate(Arc<GateState>);
 
-struct Inner {
+struct GateState {
     places: Arc<Semaphore>,
     most: u32,
     open: AtomicBool,
 }
 
 impl Gate {
-    /// A gate that lets `most` requests be under way once a good credential was shown.
+    /// A gate that lets `most` requests run at once after a valid credential was shown.
     pub(super) fn new(most: u32) -> Gate {
-        let places = Arc::new(Semaphore::new(STRANGERS.min(most) as usize));
-        Gate(Arc::new(Inner { places, most, open: AtomicBool::new(false) }))
+        let places = Arc::new(Semaphore::new(UNAUTHENTICATED.min(most) as usize));
+        Gate(Arc::new(GateState { places, most, open: AtomicBool::new(false) }))
     }
 
-    /// Waits for a place, which counts until it is dropped.
+    /// Waits for a place and takes it until the permit is dropped.
     pub(super) async fn pass(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.places).acquire_owned().await.ok()
     }
 
-    /// A request of this connection has shown a good credential.
+    /// Lets more requests run: one of this connection has shown a valid credential.
     pub fn open(&self) {
         if !self.0.open.swap(true, Ordering::Relaxed) {
-            self.0.places.add_permits(self.0.most.saturating_sub(STRANGERS) as usize);
+            self.0.places.add_permits(self.0.most.saturating_sub(UNAUTHENTICATED) as usize);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Heads of requests: how large they may be, and what has to stand in them.
+//! Checks the heads of requests: their size and their `Host` header.
 
 use crate::failure::RequestFailure;
 use crate::settings::Settings;
@@ -6,15 +6,15 @@ use axum::body::Body;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, Request, Version, header};
 
-/// What stands between a header's name and its value and after it.
+/// Bytes of a header line besides its name and value: `: ` and the line break.
 const COLON_AND_END: usize = 4;
 
-/// What is wrong with a request's head; it waits in the request for the wire that words it.
+/// What is wrong with a request's head. It is an extension of the request, for the wire that words it.
 #[derive(Debug, Clone)]
-pub struct Unfit(pub RequestFailure);
+pub struct HeadFailure(pub RequestFailure);
 
-/// What is wrong with a head, if anything.
-pub fn unfit(request: &Request<Body>, settings: &Settings) -> Option<RequestFailure> {
+/// Checks a head. Returns what is wrong with it.
+pub fn check_head(request: &Request<Body>, settings: &Settings) -> Option<RequestFailure> {
     let uri = request.uri();
     let target = uri.path_and_query().map_or(0, |path| path.as_str().len());
     let length = target + uri.authority().map_or(0, |authority| authority.as_str().len());
@@ -39,7 +39,8 @@ fn bytes(headers: &HeaderMap) -> u64 {
     sizes.sum::<usize>() as u64
 }
 
-/// RFC 9112, section 3.2: whoever takes the first of two and whoever takes the last would see different requests.
+/// RFC 9112, section 3.2. With two headers, programs that read the first and programs that read the last would see different
+/// requests.
 fn names_one_host(version: Version, authority: bool, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -49,7 +50,7 @@ fn names_one_host(version: Version, authority: bool, headers: &HeaderMap) -> boo
     }
 }
 
-/// Empty is good: it is what a client sends whose target has no authority.
+/// An empty one is valid: a client sends it when its target has no authority.
 fn is_host(host: &[u8]) -> bool {
     host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
 }

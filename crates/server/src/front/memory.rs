@@ -1,12 +1,12 @@
-//! How much memory this server may use.
+//! The memory that this server may use.
 
 use rustix::system::sysinfo;
 use std::fs::read_to_string;
 use std::path::Path;
 
-/// Where control groups stand.
+/// The folder of the control groups.
 const GROUPS: &str = "/sys/fs/cgroup";
-/// What is assumed where the system does not say.
+/// The memory that is assumed where the system does not tell it, in bytes.
 const ASSUMED: u64 = 1 << 30;
 
 /// The machine's memory, or the smallest limit of the control groups that this process is in, in bytes.

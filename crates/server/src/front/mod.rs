@@ -12,7 +12,7 @@ pub mod tls;
 
 pub use accept::{accept, raise_file_limit};
 pub use gate::Gate;
-pub use head::Unfit;
+pub use head::HeadFailure;
 
 use crate::clock::Stopwatch;
 use crate::settings::Settings;

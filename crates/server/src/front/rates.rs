@@ -1,5 +1,4 @@
-//! How many requests a caller and an address may send: buckets that fill by themselves, as many as fit into a bounded
-//! memory.
+//! Rate limits of callers and addresses: token buckets that refill continuously, in bounded memory.
 
 use crate::settings::{Quota, Settings};
 use domain::time::Micros;
@@ -8,17 +7,16 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
-/// How many buckets are remembered. Of more, those that were not used for the longest time are forgotten, which fills
-/// them.
-const REMEMBERED: usize = 100_000;
+/// How many buckets are kept. Beyond it, the least recently used are dropped: a dropped bucket is a full one.
+const MAX_BUCKETS: usize = 100_000;
 
-/// How many login sessions the keys of one principal may open. They are used again, so that a program which asks for a token
-/// whenever it starts opens one in half of a session's life.
+/// How many login sessions the keys of one principal may open. Sessions are reused, so a program that requests a token at
+/// each start opens one in half of a session's life.
 pub const LOGINS_OF_KEYS: Quota = Quota { requests: 60, seconds: 600 };
 
 /// What a bucket belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Key {
+pub enum BucketKey {
     /// An address, or a network of IPv6.
     Address(IpAddr),
     /// A key, or a login session.
@@ -29,15 +27,15 @@ pub enum Key {
     Logins(Uuid),
 }
 
-impl Key {
+impl BucketKey {
     /// The name of its policy, for clients.
     #[must_use]
     pub fn policy(self) -> &'static str {
         match self {
-            Key::Address(_) => "address",
-            Key::Credential(_) => "credential",
-            Key::Principal(_) => "principal",
-            Key::Logins(_) => "logins",
+            BucketKey::Address(_) => "address",
+            BucketKey::Credential(_) => "credential",
+            BucketKey::Principal(_) => "principal",
+            BucketKey::Logins(_) => "logins",
         }
     }
 
@@ -45,24 +43,24 @@ impl Key {
     #[must_use]
     pub fn quota(self, settings: &Settings) -> Option<Quota> {
         match self {
-            Key::Address(_) => settings.rate_per_address,
-            Key::Credential(_) => settings.rate_per_credential,
-            Key::Principal(_) => settings.rate_per_principal,
-            Key::Logins(_) => Some(LOGINS_OF_KEYS),
+            BucketKey::Address(_) => settings.rate_per_address,
+            BucketKey::Credential(_) => settings.rate_per_credential,
+            BucketKey::Principal(_) => settings.rate_per_principal,
+            BucketKey::Logins(_) => Some(LOGINS_OF_KEYS),
         }
     }
 }
 
-/// What is left of a quota after a request.
+/// What remains of a quota after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Left {
+pub struct RemainingQuota {
     /// The quota.
     pub quota: Quota,
-    /// How many more requests are answered now.
+    /// How many more requests are allowed now.
     pub requests: u64,
-    /// Seconds until the whole quota is there again.
+    /// Seconds until the quota is full again.
     pub full_in: u64,
-    /// Seconds until the next request is answered, when this one is not.
+    /// Seconds until the next request is allowed, when this one is not.
     pub wait: Option<u64>,
 }
 
@@ -71,40 +69,40 @@ pub struct Rates(Mutex<Buckets>);
 
 impl Default for Rates {
     fn default() -> Rates {
-        Rates::of(REMEMBERED)
+        Rates::with_capacity(MAX_BUCKETS)
     }
 }
 
-/// Two generations: what is used moves to the young one, and when that has half of what is remembered, the old one is
-/// forgotten and the young one is the old one.
+/// Two generations of buckets. A bucket that is used moves to the young one. When that has half of all buckets, the old
+/// generation is dropped and the young one takes its place.
 struct Buckets {
-    young: HashMap<Key, Bucket>,
-    old: HashMap<Key, Bucket>,
+    young: HashMap<BucketKey, Bucket>,
+    old: HashMap<BucketKey, Bucket>,
     most: usize,
 }
 
-/// A request costs as many drops as the quota's time has microseconds, and a microsecond brings as many drops as the
-/// quota has requests: everything stays a whole number.
+/// A token bucket in whole numbers: a request costs as many tokens as the quota's window has microseconds, and each
+/// microsecond adds as many tokens as the quota has requests.
 #[derive(Clone, Copy)]
 struct Bucket {
-    drops: i64,
+    tokens: i64,
     at: Micros,
 }
 
 impl Rates {
-    /// Buckets of which so many are remembered.
+    /// Rate limits that keep at most `most` buckets.
     #[must_use]
-    pub fn of(most: usize) -> Rates {
+    pub fn with_capacity(most: usize) -> Rates {
         Rates(Mutex::new(Buckets { young: HashMap::new(), old: HashMap::new(), most }))
     }
 
-    /// Takes a request out of a bucket, if there is one in it.
-    pub fn spend(&self, key: Key, quota: Quota, now: Micros) -> Left {
+    /// Takes one request from a bucket, if the bucket has enough.
+    pub fn spend(&self, key: BucketKey, quota: Quota, now: Micros) -> RemainingQuota {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.of(key, Bucket { drops: quota.full(), at: now }).spend(quota, now)
+        buckets.get_or_insert(key, Bucket { tokens: quota.full(), at: now }).spend(quota, now)
     }
 
-    /// How many buckets are remembered.
+    /// How many buckets are kept.
     #[must_use]
     pub fn len(&self) -> usize {
         let buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +117,7 @@ impl Rates {
 }
 
 impl Buckets {
-    fn of(&mut self, key: Key, full: Bucket) -> &mut Bucket {
+    fn get_or_insert(&mut self, key: BucketKey, full: Bucket) -> &mut Bucket {
         if !self.young.contains_key(&key) && self.young.len() >= self.most / 2 {
             let known = self.old.remove(&key);
             self.old = std::mem::take(&mut self.young);
@@ -131,20 +129,20 @@ impl Buckets {
 }
 
 impl Bucket {
-    fn spend(&mut self, quota: Quota, now: Micros) -> Left {
-        // A clock that went back brings nothing and takes nothing.
+    fn spend(&mut self, quota: Quota, now: Micros) -> RemainingQuota {
+        // A clock that went back adds nothing and takes nothing.
         let passed = now.since(self.at).0.max(0);
         self.at = now;
-        self.drops = self.drops.saturating_add(passed.saturating_mul(quota.speed())).min(quota.full());
+        self.tokens = self.tokens.saturating_add(passed.saturating_mul(quota.speed())).min(quota.full());
         let cost = quota.cost();
-        let wait = (self.drops < cost).then(|| quota.seconds_for(cost - self.drops));
+        let wait = (self.tokens < cost).then(|| quota.seconds_for(cost - self.tokens));
         if wait.is_none() {
-            self.drops -= cost;
+            self.tokens -= cost;
         }
-        Left {
+        RemainingQuota {
             quota,
-            requests: u64::try_from(self.drops / cost).unwrap_or_default(),
-            full_in: quota.seconds_for(quota.full() - self.drops),
+            requests: u64::try_from(self.tokens / cost).unwrap_or_default(),
+            full_in: quota.seconds_for(quota.full() - self.tokens),
             wait,
         }
     }
@@ -159,8 +157,8 @@ mod tests {
     const QUOTA: Quota = Quota { requests: 3, seconds: 60 };
     const START: Micros = Micros(1_772_366_400_000_000);
 
-    fn key(number: u128) -> Key {
-        Key::Credential(Uuid::from_u128(number))
+    fn key(number: u128) -> BucketKey {
+        BucketKey::Credential(Uuid::from_u128(number))
     }
 
     #[test]
@@ -181,7 +179,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_oldest_is_forgotten_first() {
-        let rates = Rates::of(1_000);
+        let rates = Rates::with_capacity(1_000);
         for _ in 0..3 {
             rates.spend(key(0), QUOTA, START);
         }
@@ -202,7 +200,7 @@ mod tests {
             requests in 1u32..1_000_000_000, seconds in 1u32..3_600, steps in prop::collection::vec(0i64..10_000_000, 1..50),
         ) {
             let quota = Quota { requests, seconds };
-            let rates = Rates::of(2);
+            let rates = Rates::with_capacity(2);
             let (mut now, mut answered) = (START, 0u64);
             for step in steps {
                 now = now + Span(step);

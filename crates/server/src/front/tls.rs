@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio_rustls::TlsAcceptor;
 
-/// What a client may choose by ALPN, the better first.
+/// The protocols offered by ALPN, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// Why a certificate and its key cannot be used. Never says what stands in them.
+/// Why a certificate and its key cannot be used. It never contains their contents.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file is not there, or may not be read.
+    /// A file does not exist or cannot be read.
     #[error("{setting}: the file {path} cannot be read: {reason}")]
     Unreadable {
         /// Which of the two settings names it.
@@ -27,7 +27,7 @@ pub enum TlsError {
         /// What the system says.
         reason: std::io::Error,
     },
-    /// A file has not what is looked for in it.
+    /// A file lacks the expected PEM block.
     #[error("{setting}: the file {path} has no {wanted} in PEM format")]
     NotPem {
         /// Which of the two settings names it.
@@ -37,7 +37,7 @@ pub enum TlsError {
         /// What should be in it.
         wanted: &'static str,
     },
-    /// The key is another certificate's.
+    /// The key belongs to another certificate.
     #[error("tls_key: the key in {key} does not fit the certificate in {cert}")]
     Unfit {
         /// The certificate's file.
@@ -45,7 +45,7 @@ pub enum TlsError {
         /// The key's file.
         key: PathBuf,
     },
-    /// They are what they should be, and still of no use.
+    /// The TLS library rejects them.
     #[error("tls_cert, tls_key: {cert} and {key} cannot be used: {reason}")]
     Unusable {
         /// The certificate's file.
@@ -57,48 +57,48 @@ pub enum TlsError {
     },
 }
 
-/// What the server proves who it is with.
+/// The server's certificate.
 pub struct Tls {
-    files: Files,
-    /// What the files had when they were read last, good or not: what was logged once is not logged every time.
-    read: Mutex<Option<Contents>>,
-    current: Arc<Current>,
+    files: CertificateFiles,
+    /// The contents at the last read, valid or not, so that one fault is logged once.
+    read: Mutex<Option<PemContents>>,
+    current: Arc<CurrentCertificate>,
     acceptor: TlsAcceptor,
 }
 
-struct Files {
+struct CertificateFiles {
     cert: PathBuf,
     key: PathBuf,
 }
 
 #[derive(PartialEq, Eq)]
-struct Contents {
+struct PemContents {
     cert: Vec<u8>,
     key: Vec<u8>,
 }
 
-/// The pair that new connections get.
+/// The certificate and key of new connections.
 #[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 
 impl Tls {
-    /// Reads what the settings name; nothing when they name nothing.
+    /// Reads the files that the settings name; `None` when they name none.
     ///
     /// # Errors
     /// [`TlsError`].
     pub fn open(settings: &Settings) -> Result<Option<Tls>, TlsError> {
         let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) else { return Ok(None) };
-        let files = Files { cert: cert.clone(), key: key.clone() };
+        let files = CertificateFiles { cert: cert.clone(), key: key.clone() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let contents = files.read()?;
-        let pair = files.pair(&contents, &provider)?;
-        let current = Arc::new(Current(RwLock::new(Arc::new(pair))));
+        let pair = files.parse_pair(&contents, &provider)?;
+        let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(pair))));
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|reason| files.unusable(reason))?;
         let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
@@ -107,11 +107,11 @@ impl Tls {
         Ok(Some(Tls { files, read: Mutex::new(Some(contents)), current, acceptor }))
     }
 
-    /// Reads the files again if they have changed, and says whether new connections get another pair. One that cannot
-    /// be used is no reason to stop: the old one stays.
+    /// Reads the files again if they have changed. Returns whether new connections get a new certificate. When the new files
+    /// cannot be used, the old certificate stays.
     ///
     /// # Errors
-    /// [`TlsError`], once for each change; files that cannot be read are one each time.
+    /// [`TlsError`], once for each change; each time when a file cannot be read.
     pub fn refresh(&self) -> Result<bool, TlsError> {
         let contents = self.files.read()?;
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,20 +119,20 @@ impl Tls {
             return Ok(false);
         }
         let provider = self.acceptor.config().crypto_provider().clone();
-        let pair = self.files.pair(&contents, &provider);
+        let pair = self.files.parse_pair(&contents, &provider);
         *read = Some(contents);
         *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair?);
         Ok(true)
     }
 
-    /// What shakes hands.
+    /// Does the TLS handshakes.
     pub(super) fn acceptor(&self) -> &TlsAcceptor {
         &self.acceptor
     }
 }
 
-impl Files {
-    fn read(&self) -> Result<Contents, TlsError> {
+impl CertificateFiles {
+    fn read(&self) -> Result<PemContents, TlsError> {
         let read = |setting, path: &Path| {
             std::fs::read(path).map_err(|reason| TlsError::Unreadable {
                 setting,
@@ -140,10 +140,14 @@ impl Files {
                 reason,
             })
         };
-        Ok(Contents { cert: read("tls_cert", &self.cert)?, key: read("tls_key", &self.key)? })
+        Ok(PemContents { cert: read("tls_cert", &self.cert)?, key: read("tls_key", &self.key)? })
     }
 
-    fn pair(&self, contents: &Contents, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    fn parse_pair(
+        &self,
+        contents: &PemContents,
+        provider: &CryptoProvider,
+    ) -> Result<CertifiedKey, TlsError> {
         let chain = CertificateDer::pem_slice_iter(&contents.cert).collect::<Result<Vec<_>, _>>();
         let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| TlsError::NotPem {
             setting: "tls_cert",

@@ -7,10 +7,10 @@ use super::{client_address, idempotency, rate_limit};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::failure::{Cause, Failure, REQUEST, RequestFailure};
-use crate::front::budget::{self, Held, Holder};
+use crate::front::budget::{self, HeldBytes, Holder};
 use crate::front::connections::network;
-use crate::front::rates::{Key, Left};
-use crate::front::{Gate, Unfit};
+use crate::front::rates::{BucketKey, RemainingQuota};
+use crate::front::{Gate, HeadFailure};
 use crate::observe::{self, RequestLine};
 use crate::operations::idempotency::IdempotencyScope;
 use axum::Router;
@@ -76,9 +76,9 @@ pub struct Who(Arc<Mutex<Seen>>);
 struct Seen {
     recognized: Option<Recognized>,
     /// What is left of each quota that the request took from.
-    left: Vec<(&'static str, Left)>,
+    left: Vec<(&'static str, RemainingQuota)>,
     /// What the request takes of the memory for unfinished requests: all of its body, until it is answered.
-    held: Vec<Held>,
+    held: Vec<HeldBytes>,
 }
 
 #[derive(Clone, Copy)]
@@ -99,7 +99,7 @@ impl Who {
     ///
     /// # Errors
     /// [`RequestFailure::TooManyRequests`].
-    pub fn spend(&self, app: &App, key: Key) -> Result<(), RequestFailure> {
+    pub fn spend(&self, app: &App, key: BucketKey) -> Result<(), RequestFailure> {
         let spent =
             self.seen().left.iter().find(|(policy, _)| *policy == key.policy()).map(|(_, left)| *left);
         let left = match spent {
@@ -118,7 +118,7 @@ impl Who {
     }
 
     /// Keeps what the request holds until it is answered.
-    fn keep(&self, held: Held) {
+    fn keep(&self, held: HeldBytes) {
         self.seen().held.push(held);
     }
 
@@ -193,7 +193,7 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
         rate_limit::crowding(&app, &who, &request)
     };
     let waits = request.uri().path() == CLAIM_PATH;
-    let unfit = request.extensions_mut().remove::<Unfit>().map(|Unfit(failure)| failure);
+    let unfit = request.extensions_mut().remove::<HeadFailure>().map(|HeadFailure(failure)| failure);
     let refused =
         unfit.or(limited).or_else(|| too_large.then_some(RequestFailure::BodyTooLarge { limit: most }));
     let span = observe::request_span(&id, wire.name, method.as_str(), route);
@@ -398,7 +398,7 @@ pub async fn body(app: &App, extensions: &Extensions, body: Body) -> Result<Byte
     Ok(bytes)
 }
 
-async fn gather(mut body: Body, mut held: Held, limit: u64) -> Result<(Bytes, Held), Failure> {
+async fn gather(mut body: Body, mut held: HeldBytes, limit: u64) -> Result<(Bytes, HeldBytes), Failure> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| RequestFailure::Body("it ended early".to_owned()))?;
@@ -407,7 +407,7 @@ async fn gather(mut body: Body, mut held: Held, limit: u64) -> Result<(Bytes, He
             return Err(RequestFailure::BodyTooLarge { limit }.into());
         }
         if !held.take(data.len() as u64) {
-            return Err(budget::full());
+            return Err(budget::exhausted());
         }
         bytes.extend_from_slice(&data);
     }

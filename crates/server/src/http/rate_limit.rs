@@ -5,7 +5,7 @@ use super::middleware::Who;
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::connections::network;
-use crate::front::rates::{Key, Left};
+use crate::front::rates::{BucketKey, RemainingQuota};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
@@ -25,12 +25,12 @@ pub fn within(app: &App, caller: &Caller) -> Result<(), Failure> {
 }
 
 /// What a caller's requests are taken out of.
-pub fn of(caller: &Caller) -> [Key; 2] {
-    [Key::Credential(caller.credential().0), Key::Principal(caller.principal().0)]
+pub fn of(caller: &Caller) -> [BucketKey; 2] {
+    [BucketKey::Credential(caller.credential().0), BucketKey::Principal(caller.principal().0)]
 }
 
 /// Takes a request out of a quota, if there is one; says what is left.
-pub fn spend(app: &App, key: Key) -> Option<Left> {
+pub fn spend(app: &App, key: BucketKey) -> Option<RemainingQuota> {
     let quota = key.quota(&app.settings)?;
     Some(app.front.rates.spend(key, quota, app.now()))
 }
@@ -39,17 +39,17 @@ pub fn spend(app: &App, key: Key) -> Option<Left> {
 pub fn crowding(app: &App, who: &Who, request: &Request) -> Option<RequestFailure> {
     let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
     let address = network(client_address::client(app, peer.ip(), request.headers()));
-    who.spend(app, Key::Address(address)).err()
+    who.spend(app, BucketKey::Address(address)).err()
 }
 
 /// Says what is left of the quotas (draft-ietf-httpapi-ratelimit-headers-10), and when to come again. Of several
 /// quotas `RateLimit` tells the one that has the smallest part left.
-pub fn tell(response: &mut Response, left: &[(&'static str, Left)]) {
-    let part = |left: &Left| left.requests as f64 / f64::from(left.quota.requests);
+pub fn tell(response: &mut Response, left: &[(&'static str, RemainingQuota)]) {
+    let part = |left: &RemainingQuota| left.requests as f64 / f64::from(left.quota.requests);
     let Some((name, least)) = left.iter().min_by(|one, other| part(&one.1).total_cmp(&part(&other.1))) else {
         return;
     };
-    let policy = |(name, left): &(&str, Left)| {
+    let policy = |(name, left): &(&str, RemainingQuota)| {
         format!("\"{name}\";q={};w={}", left.quota.requests, left.quota.seconds)
     };
     let policies = left.iter().map(policy).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! The hosts on this server's line, and calls to their devices.
+//! The hosts that are connected to this server, and calls to their devices.
 
 use crate::failure::Failure;
 use domain::Refusal;
@@ -13,48 +13,48 @@ use store::HostLink;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// More orders than a host has devices and callers; a host that does not read them is cut off.
-const ORDERS_WAITING: usize = 4_096;
+/// The most orders that wait for one host. A host that does not read them is disconnected.
+const MAX_QUEUED_ORDERS: usize = 4_096;
 
 /// A command for a device.
 #[derive(Debug, Clone)]
 pub struct DeviceCall {
-    /// What the host calls the device.
+    /// The host's name for the device.
     pub serial: String,
-    /// The number of the caller's hold.
+    /// The fencing number of the caller's hold.
     pub fence: i64,
     /// A `device.*` method.
     pub method: String,
     /// Its parameters, always an object.
     pub params: Value,
-    /// The file that it is about.
+    /// The file that the call sends or fetches.
     pub file: Option<CallFile>,
     /// How long to wait for the answer.
     pub timeout: Duration,
 }
 
-type Answer = Result<Value, CallError>;
+type DeviceReply = Result<Value, CallError>;
 
 /// A host's connection.
 pub struct HostConnection {
-    /// Whose it is.
+    /// The host and its scope.
     pub link: HostLink,
     orders: mpsc::Sender<ToHost>,
-    calls: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    calls: Mutex<HashMap<u64, oneshot::Sender<DeviceReply>>>,
     next_call: AtomicU64,
-    /// Told whenever a call is over.
+    /// Notified whenever a call has ended.
     call_over: Notify,
-    /// Devices that were told to be cleaned on this connection: serial and number of the hold.
+    /// Devices that are being cleaned on this connection's orders: serial and fencing number.
     cleaning: Mutex<HashSet<(String, i64)>>,
-    /// Cancelled when the connection is to end: replaced by a newer one, or too slow.
+    /// Cancelled to end the connection: a newer one replaced it, or the host is too slow.
     pub cut: CancellationToken,
     replaced: AtomicBool,
 }
 
 impl HostConnection {
-    /// A connection and the orders that it has to send.
+    /// A connection, and the receiver of the orders to send over it.
     pub fn new(link: HostLink) -> (Arc<HostConnection>, mpsc::Receiver<ToHost>) {
-        let (orders, receiver) = mpsc::channel(ORDERS_WAITING);
+        let (orders, receiver) = mpsc::channel(MAX_QUEUED_ORDERS);
         let connection = HostConnection {
             link,
             orders,
@@ -68,28 +68,28 @@ impl HostConnection {
         (Arc::new(connection), receiver)
     }
 
-    /// Sends an order; a host that lets them pile up is cut off, and told again when it is back.
-    pub fn order(&self, order: ToHost) {
+    /// Queues an order. A host whose queue is full is disconnected; it gets its orders again when it returns.
+    pub fn send_order(&self, order: ToHost) {
         if self.orders.try_send(order).is_err() {
             self.cut.cancel();
         }
     }
 
-    /// Orders a device to be cleaned, once on this connection for each hold.
-    pub fn clean(&self, serial: &str, fence: i64) {
+    /// Orders the host to clean a device, once for each hold on this connection.
+    pub fn order_cleaning(&self, serial: &str, fence: i64) {
         let new = lock(&self.cleaning).insert((serial.to_owned(), fence));
         if new {
-            self.order(ToHost::Clean { serial: serial.to_owned(), fence });
+            self.send_order(ToHost::Clean { serial: serial.to_owned(), fence });
         }
     }
 
-    /// The host has cleaned it.
-    pub fn cleaned(&self, serial: &str, fence: i64) {
+    /// Notes that the host has cleaned a device.
+    pub fn finish_cleaning(&self, serial: &str, fence: i64) {
         lock(&self.cleaning).remove(&(serial.to_owned(), fence));
     }
 
-    /// Starts a call. The order is queued when this returns, so that calls reach the host in the order they
-    /// were made; the answer is waited for in what it returns.
+    /// Starts a call. The order is queued when this returns, so calls reach the host in the order in which they were made. The
+    /// returned future waits for the reply.
     pub fn call(
         self: &Arc<Self>,
         call: DeviceCall,
@@ -100,11 +100,11 @@ impl HostConnection {
         let timeout = call.timeout;
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let DeviceCall { serial, fence, method, params, file, .. } = call;
-        self.order(ToHost::Call { id, serial, fence, method, params, file, timeout_ms });
-        let waiting = Waiting { connection: Arc::clone(self), id };
+        self.send_order(ToHost::Call { id, serial, fence, method, params, file, timeout_ms });
+        let waiting = PendingCall { connection: Arc::clone(self), id };
         async move {
             let answer = tokio::select! {
-                // An answer that came counts, also when the connection ends right after it.
+                // A reply that has arrived counts, even if the connection ends right after it.
                 biased;
                 answer = tokio::time::timeout(timeout, receiver) => answer,
                 () = waiting.connection.cut.cancelled() => return Err(unreachable_host()),
@@ -120,13 +120,13 @@ impl HostConnection {
         }
     }
 
-    /// Whether it was cut for a newer connection of the same name.
+    /// Whether a newer connection of the same host replaced it.
     pub fn was_replaced(&self) -> bool {
         self.replaced.load(Ordering::SeqCst)
     }
 
-    /// Waits until no call is under way.
-    pub async fn idle(&self) {
+    /// Waits until no call is running.
+    pub async fn wait_until_idle(&self) {
         loop {
             let over = self.call_over.notified();
             if lock(&self.calls).is_empty() {
@@ -136,8 +136,8 @@ impl HostConnection {
         }
     }
 
-    /// Hands an answer to who waits for it; one that nobody waits for any more is dropped.
-    pub fn answer(&self, id: u64, answer: Answer) {
+    /// Passes a reply to the caller that waits for it; without one the reply is dropped.
+    pub fn resolve_call(&self, id: u64, answer: DeviceReply) {
         if let Some(waiting) = lock(&self.calls).remove(&id) {
             let _ = waiting.send(answer);
             self.call_over.notify_waiters();
@@ -145,13 +145,13 @@ impl HostConnection {
     }
 }
 
-/// Forgets a call when its caller stops waiting, whatever the reason.
-struct Waiting {
+/// A call that a caller waits for. Dropping it forgets the call.
+struct PendingCall {
     connection: Arc<HostConnection>,
     id: u64,
 }
 
-impl Drop for Waiting {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         lock(&self.connection.calls).remove(&self.id);
         self.connection.call_over.notify_waiters();
@@ -163,7 +163,7 @@ impl Drop for Waiting {
 pub struct Hosts(Mutex<HashMap<HostId, Arc<HostConnection>>>);
 
 impl Hosts {
-    /// A host is on the line; another connection of the same host is cut. Adding one twice changes nothing.
+    /// Adds a connection and ends an older one of the same host. Adding one twice changes nothing.
     pub fn add(&self, connection: &Arc<HostConnection>) {
         let older = lock(&self.0).insert(connection.link.host(), Arc::clone(connection));
         if let Some(older) = older.filter(|older| !Arc::ptr_eq(older, connection)) {
@@ -172,7 +172,7 @@ impl Hosts {
         }
     }
 
-    /// A connection has ended. Says whether it was still the host's newest.
+    /// Removes a connection that has ended. Returns whether it was the host's newest.
     pub fn remove(&self, connection: &Arc<HostConnection>) -> bool {
         connection.cut.cancel();
         let mut hosts = lock(&self.0);
@@ -188,13 +188,13 @@ impl Hosts {
         lock(&self.0).get(&host).cloned()
     }
 
-    /// All of them.
+    /// All connections.
     pub fn all(&self) -> Vec<Arc<HostConnection>> {
         lock(&self.0).values().cloned().collect()
     }
 }
 
-/// What a caller is told when the host of its device is not on this server's line.
+/// The failure of a call to a device whose host is not connected to this server.
 pub fn unreachable_host() -> Failure {
     Refusal::DeviceUnavailable("its host is not connected; it is waited for before the hold ends".to_owned())
         .into()

@@ -1,4 +1,4 @@
-//! Mail: by a mail server, or into a folder for those who develop.
+//! Sends mail through a mail server, or writes it into a folder for development.
 
 use crate::settings::MailRoute;
 use domain::Refusal;
@@ -12,43 +12,43 @@ use tokio::io::AsyncWriteExt;
 /// Sends mail.
 pub struct Mailer {
     from: String,
-    route: Route,
+    route: MailTransport,
 }
 
-enum Route {
+enum MailTransport {
     Outbox(PathBuf),
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
 }
 
-/// The one form of an address that mail can be sent to.
+/// The normal form of an address, if mail can be sent to it.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for the field `email`.
-pub fn address(text: &str) -> Result<String, Refusal> {
+pub fn parse_address(text: &str) -> Result<String, Refusal> {
     let email = normal_email(text).filter(|email| email.parse::<lettre::Address>().is_ok());
     email.ok_or_else(|| Refusal::invalid("email", "an e-mail address"))
 }
 
 impl Mailer {
-    /// As the settings say. Nothing is connected yet.
+    /// A mailer as the settings say. It connects when it first sends.
     ///
     /// # Errors
-    /// When the mail server's URL cannot be used; the text does not hold the URL.
+    /// The mail server's URL cannot be used. The text does not contain the URL.
     pub fn new(route: &MailRoute, from: &str) -> Result<Mailer, String> {
         let route = match route {
-            MailRoute::Outbox(folder) => Route::Outbox(folder.clone()),
+            MailRoute::Outbox(folder) => MailTransport::Outbox(folder.clone()),
             MailRoute::Smtp(url) => {
                 let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.reveal());
-                Route::Smtp(transport.map_err(|error| error.to_string())?.build())
+                MailTransport::Smtp(transport.map_err(|error| error.to_string())?.build())
             }
         };
         Ok(Mailer { from: from.to_owned(), route })
     }
 
-    /// Sends plain text to one address. `name` is what its file is called in an outbox; it holds no secret.
+    /// Sends plain text to one address. `name` is the name of its file in an outbox; it contains no secret.
     ///
     /// # Errors
-    /// Why it was not sent, for the log: nobody is told, or it would be known who has an address here.
+    /// Why it was not sent. It is for the log alone: a caller could learn from it who has an account.
     pub async fn send(&self, name: &str, to: &str, subject: &str, text: String) -> Result<(), String> {
         let message = Message::builder()
             .from(self.from.parse().map_err(|_| "the sender is no address".to_owned())?)
@@ -58,10 +58,10 @@ impl Mailer {
             .body(text)
             .map_err(|error| error.to_string())?;
         match &self.route {
-            Route::Outbox(folder) => {
+            MailTransport::Outbox(folder) => {
                 write(folder, name, &message.formatted()).await.map_err(|error| error.to_string())
             }
-            Route::Smtp(transport) => {
+            MailTransport::Smtp(transport) => {
                 transport.send(message).await.map(drop).map_err(|error| error.to_string())
             }
         }
@@ -71,7 +71,7 @@ impl Mailer {
 async fn write(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     crate::private_files::make_folder(folder)?;
     let (making, path) = (folder.join(format!("{name}.making")), folder.join(format!("{name}.eml")));
-    // What is sent opens an account: for the owner of the folder only.
+    // A mail can open an account, so only the folder's owner can read it.
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&making)?;
     let mut file = tokio::fs::File::from_std(file);
     file.write_all(bytes).await?;

@@ -47,7 +47,7 @@ pub async fn connect_host(
     };
     let host = link.host();
     let (connection, orders) = HostConnection::new(link);
-    connection.order(ToHost::Welcome { protocol: protocol::PROTOCOL_VERSION, host: host.0 });
+    connection.send_order(ToHost::Welcome { protocol: protocol::PROTOCOL_VERSION, host: host.0 });
     tracing::info!(%host, name, "a host has connected");
     if let Some(warning) = reach.warning("host") {
         tracing::warn!(%host, name, "{warning}");
@@ -72,7 +72,7 @@ pub async fn handle_frame(
                 (_, Some(error)) => Err(error),
                 (result, None) => Ok(result.unwrap_or_default()),
             };
-            connection.answer(id, answer);
+            connection.resolve_call(id, answer);
             Ok(())
         }
         FromHost::Cleaned { serial, fence, problem } => {
@@ -80,7 +80,7 @@ pub async fn handle_frame(
                 tracing::warn!(host = %connection.link.host(), serial, problem, "a device was not fully cleaned");
             }
             app.store.record_device_cleaned(&connection.link, &serial, fence).await?;
-            connection.cleaned(&serial, fence);
+            connection.finish_cleaning(&serial, fence);
             app.queue.request_run();
             Ok(())
         }
@@ -127,9 +127,9 @@ async fn report_devices(
     let held = devices.iter().filter(|device| device.holder.is_some());
     let holds =
         held.map(|device| HoldNotice { serial: device.serial.clone(), fence: device.fence }).collect();
-    connection.order(ToHost::Holds { holds });
+    connection.send_order(ToHost::Holds { holds });
     for device in devices.iter().filter(|device| device.cleaning) {
-        connection.clean(&device.serial, device.fence);
+        connection.order_cleaning(&device.serial, device.fence);
     }
     app.queue.request_run();
     Ok(())

@@ -73,7 +73,7 @@ async fn clean_devices(app: &App) -> Result<(), Failure> {
     let system = System::background_jobs();
     for device in app.store.list_devices_to_clean(&system).await? {
         if let Some(host) = app.hosts.get(device.host) {
-            host.clean(&device.serial, device.fence);
+            host.order_cleaning(&device.serial, device.fence);
         }
     }
     Ok(())

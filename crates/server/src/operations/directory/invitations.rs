@@ -50,7 +50,7 @@ pub async fn create_invitation(
         }
         return Ok(made);
     }
-    let email = mailer::address(email)?;
+    let email = mailer::parse_address(email)?;
     let inviter = granted.principal().ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
     let now = app.now();
     let invitation = Invitation {

@@ -220,7 +220,7 @@ pub async fn create_sub_user(app: &App, caller: &Caller, new: NewUser<'_>) -> Re
     if let Some(made) = app.store.find_earlier_creation(&granted).await? {
         return welcome_created_user(app, caller, PrincipalId(made)).await;
     }
-    let email = mailer::address(new.email)?;
+    let email = mailer::parse_address(new.email)?;
     for (field, name) in
         [("username", new.name), ("first-name", new.names.first), ("last-name", new.names.last)]
     {

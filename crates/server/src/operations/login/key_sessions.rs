@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::front::rates::{Key, LOGINS_OF_KEYS};
+use crate::front::rates::{BucketKey, LOGINS_OF_KEYS};
 use crate::operations::login::sign_in::IssuedToken;
 use crate::operations::login::sign_in::lifetime;
 use crate::operations::login::tokens;
@@ -76,7 +76,7 @@ pub(crate) async fn reuse_session(
 /// # Errors
 /// [`RequestFailure::TooManyRequests`] beyond [`LOGINS_OF_KEYS`].
 pub(crate) fn count_session(app: &App, principal: PrincipalId) -> Result<(), Failure> {
-    match app.front.rates.spend(Key::Logins(principal.0), LOGINS_OF_KEYS, app.now()).wait {
+    match app.front.rates.spend(BucketKey::Logins(principal.0), LOGINS_OF_KEYS, app.now()).wait {
         Some(seconds) => Err(RequestFailure::TooManyRequests { seconds }.into()),
         None => Ok(()),
     }

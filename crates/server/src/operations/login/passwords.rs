@@ -201,7 +201,7 @@ pub async fn request_password_restore(
     browser: Option<&str>,
 ) -> Result<(), Failure> {
     policies::demand_passwords(app)?;
-    let email = mailer::address(email)?;
+    let email = mailer::parse_address(email)?;
     if !is_own_browser(app, &email, browser).await? {
         attempt_budgets::reserve_attempts(app, AttemptBudget::per_network(app, RESTORE, origin)).await?;
     }

@@ -10,7 +10,7 @@ use super::shapes::RemoteDevice;
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
-use crate::front::budget::{self, Held, Holder};
+use crate::front::budget::{self, HeldBytes, Holder};
 use crate::front::connections::{Intake, network};
 use crate::http::client_address;
 use crate::http::credential;
@@ -233,7 +233,7 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor, admitted: Admit
                 let Some(Ok(frame)) = frame else { break };
                 heard = Stopwatch::start();
                 // From here on a request counts by itself, until it is answered.
-                admitted.intake.taken();
+                admitted.intake.release();
                 if !talk.frame(frame).await {
                     break;
                 }
@@ -322,10 +322,10 @@ impl Conversation {
         caller: &Caller,
         request: rpc::Request,
         bytes: usize,
-    ) -> Result<(rpc::Underway, Held), Failure> {
+    ) -> Result<(rpc::Underway, HeldBytes), Failure> {
         let mut held = self.app.front.budget.hold(vec![Holder::Principal(caller.principal().0)]);
         if !held.take(bytes as u64) {
-            return Err(budget::full());
+            return Err(budget::exhausted());
         }
         Ok((rpc::start(&self.app, caller, request).await?, held))
     }

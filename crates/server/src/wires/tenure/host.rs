@@ -121,7 +121,7 @@ impl Link {
         let Ok(Some(Ok(Message::Text(text)))) = frame else {
             return Err(wrong("a hello as the first frame, within 15 s"));
         };
-        self.intake.taken();
+        self.intake.release();
         match read(&text) {
             Ok(FromHost::Hello { protocol: PROTOCOL_VERSION, name, version }) => {
                 hosts::connect_host(&self.app, &self.reach().await?, &name, &version).await
@@ -159,7 +159,7 @@ impl Link {
                         Some(Ok(Message::Text(text))) => if let Err(reason) = self.take(connection, &text).await {
                             return (POLICY, reason);
                         } else {
-                            self.intake.taken();
+                            self.intake.release();
                         },
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Binary(_))) => return (POLICY, "expected text frames".to_owned()),
@@ -178,7 +178,7 @@ impl Link {
     /// Waits until the server stops and the calls that run have their answers, or no more time for them is left.
     async fn over(&self, connection: &HostConnection) {
         self.app.stop.cancelled().await;
-        let _ = tokio::time::timeout(self.app.settings.time_to_finish(), connection.idle()).await;
+        let _ = tokio::time::timeout(self.app.settings.time_to_finish(), connection.wait_until_idle()).await;
     }
 
     async fn take(&self, connection: &Arc<HostConnection>, text: &str) -> Result<(), String> {
