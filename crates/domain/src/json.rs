@@ -241,6 +241,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn json_is_kept_as_text_and_never_read() {
+        // A tree would lose the blanks, the order, how numbers are written, and one of two fields with the same name.
+        let text = r#"{"b": 1.50, "a":[1E2,1e400,{}], "b":null}"#;
+        let kept: Json = serde_json::from_str(text).unwrap();
+        assert_eq!(kept.text(), text);
+        assert_eq!(serde_json::to_string(&[&kept]).unwrap(), format!("[{text}]"));
+    }
+
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(json!(null)),

@@ -321,6 +321,9 @@ pub fn destroy_page(path: &Path, table: &str) {
     file.write_all(&vec![0x5a; size as usize]).expect("room");
 }
 
+/// Number of statements that this process has read.
+pub static READS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
 /// Number of rows that anonymous callers can create: attempts, challenges and device logins.
 ///
 /// # Errors

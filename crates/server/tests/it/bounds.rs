@@ -184,6 +184,7 @@ both! {
             assert!(items.len() < 24 && page["limit"].as_u64() == Some(items.len() as u64), "{}", page["limit"]);
             offset += page["limit"].as_u64().unwrap();
         }
+        assert!(offset > 0, "the first page has not all of them");
         assert_eq!(titles, newest(0));
         let (mut titles, mut query) = (Vec::new(), String::new());
         loop {
@@ -192,6 +193,7 @@ both! {
             let Some(cursor) = page["end_cursor"].as_str() else { break };
             query = format!("&after={cursor}");
         }
+        assert!(!query.is_empty(), "the first page has not all of them");
         assert_eq!(titles, newest(0));
     }
 

@@ -93,6 +93,10 @@ both! {
         for path in ["/v3/enterprise/sessions", "/frontend/api/v1/user"] {
             refused(&root.get(path).await, path);
         }
+        // One of the people is found by a key.
+        let person = world.principal(None, None).await;
+        let path = format!("/v3/enterprise/members/users/user-{}", person.0.simple());
+        assert_eq!(root.get(&path).await.status, 200);
         let path = "/tenure/v1/login-sessions/revoke";
         refused(&root.post(path, json!({ "dry_run": true })).await, path);
         drop(searches);

@@ -264,7 +264,9 @@ both! {
             last = program.asks().await.json()["error_description"].as_str().unwrap().to_owned();
         }
         assert_eq!(last, "ask every 60 s from now on");
-        world.advance(Span::seconds(59));
+        world.advance(Span::seconds(30));
+        assert_eq!(program.asks().await.json()["error"], "slow_down");
+        world.advance(Span::seconds(29));
         assert_eq!(program.asks().await.json()["error"], "authorization_pending", "what came too early did not count");
     }
 

@@ -60,6 +60,8 @@ impl Store {
         caller: ScanCaller,
         statements: Vec<Statement>,
     ) -> Result<Vec<Vec<Row>>> {
+        #[cfg(feature = "testing")]
+        crate::testing::READS.fetch_add(statements.len() as u64, std::sync::atomic::Ordering::Relaxed);
         if S::SCANS {
             return Ok(self.database.scan(caller, statements).await?);
         }

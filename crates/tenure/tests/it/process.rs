@@ -1,6 +1,7 @@
 //! What other processes can see of a server, a host and a worker.
 
 use crate::shell::Shell;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -36,7 +37,13 @@ fn a_server_leaves_no_memory_behind_and_lets_nobody_look_into_it() {
         fs::set_permissions(shell.folder(), fs::Permissions::from_mode(0o777)).unwrap();
         command.uid(NOBODY).gid(NOBODY);
     }
-    let mut serving = RunningProcess(command.spawn().unwrap());
+    // A low limit of open files, as in a shell: the server must raise it.
+    let files = getrlimit(Resource::Nofile);
+    assert!(files.maximum.is_none_or(|most| most > 256));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(256), ..files.clone() }).unwrap();
+    let started = command.spawn();
+    setrlimit(Resource::Nofile, files).unwrap();
+    let mut serving = RunningProcess(started.unwrap());
     let mut log = BufReader::new(serving.0.stderr.take().unwrap()).lines();
     assert!(log.any(|line| line.unwrap().contains("serving")), "it serves");
     let limits = fs::read_to_string(serving.file("limits")).unwrap();

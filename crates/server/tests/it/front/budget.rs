@@ -187,14 +187,15 @@ async fn frames_that_grow_count_in_the_budget() {
         let kind = if first { Data::Text } else { Data::Continue };
         Message::Frame(Frame::message(vec![b' '; 20 << 10], OpCode::Data(kind), false))
     };
-    let ended = async {
-        let mut first = true;
-        while stream.send(piece(first)).await.is_ok() {
-            first = false;
-        }
-    };
-    tokio::time::timeout(SOON, ended).await.expect("the connection is cut");
-    assert!(matches!(stream.next().await, None | Some(Err(_) | Ok(Message::Close(_)))));
+    for number in 0..6 {
+        stream.send(piece(number == 0)).await.unwrap();
+        until("the piece counts", || async { world.app().front.budget.held() >= (number + 1) * (20 << 10) })
+            .await;
+    }
+    // There is no room for the seventh.
+    stream.send(piece(false)).await.unwrap();
+    let end = tokio::time::timeout(SOON, stream.next()).await.expect("the connection is cut");
+    assert!(matches!(end, None | Some(Err(_) | Ok(Message::Close(_)))));
     until("all is given back", || async { world.app().front.budget.held() == 0 }).await;
 }
 

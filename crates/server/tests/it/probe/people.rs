@@ -6,7 +6,7 @@ use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalState;
 use domain::time::Span;
 use serde_json::{Value, json};
-use store::System;
+use store::{RoleSource, System};
 
 async fn ana(world: &World) -> Actor<'_> {
     let acme = world.organization("Acme").await;
@@ -174,6 +174,24 @@ both! {
             set(&ana, own, "wrong horse", PASSWORD).await;
         }
         assert_eq!(set(&ana, own, PASSWORD, "another horse").await, 429);
+    }
+
+    async fn an_administrator_of_the_account_sends_a_mail_and_sets_no_password(world: &World) {
+        let acme = world.organization("Acme").await;
+        let system = System::administration();
+        let root = world.user(acme, Role::Readonly, "root@example.com").await;
+        world.store().set_account_role(&system, root, Some(AccountRole::Admin), RoleSource::Hand, START).await.unwrap();
+        world.user(acme, Role::Admin, "bob@example.com").await;
+        let (root, bob) = (world.signed_in("root@example.com").await, world.signed_in("bob@example.com").await);
+        let number = bob.get(USER_CURRENT).await.json()["id"].as_i64().unwrap();
+        let form = format!("old-password={}&new-password=chosen.by.root.1", PASSWORD.replace(' ', "+"));
+        let answer = root.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        let mail = world.mail(1).await;
+        assert!(mail.contains("To: bob@example.com"), "{mail}");
+        assert!(bob.is_good().await, "he is signed in still");
+        assert_eq!(world.try_sign_in("bob@example.com", "chosen.by.root.1").await.status, 401);
+        assert_eq!(world.try_sign_in("bob@example.com", PASSWORD).await.status, 200);
     }
 
     async fn nobody_is_the_maker_of_who_is_a_member_elsewhere(world: &World) {

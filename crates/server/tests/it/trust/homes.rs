@@ -73,11 +73,18 @@ both! {
         let acme = world.organization("Acme").await;
         let open = world.beside(|settings| settings.users_make_organizations = true).await;
         let admin = world.member(acme, Role::Admin).await;
-        let (_, _, bot) = made(world, &admin, &at(acme, ""), "org_admin").await;
+        let (id, _, bot) = made(world, &admin, &at(acme, ""), "org_admin").await;
         assert_eq!(bot.at(&open).post("/api/v1/organizations", json!({ "name": "Mine" })).await.status, 403);
+        // Nor does one whose key is bound to no organization.
+        let id = domain::ids::parse_uuid(id.trim_start_matches("service-user-")).unwrap();
+        let free = world.actor(domain::ids::PrincipalId(id), None, None).await;
+        assert_eq!(free.get("/api/v1/sessions").await.status, 200);
+        assert_eq!(free.at(&open).post("/api/v1/organizations", json!({ "name": "Mine" })).await.status, 403);
         // The account's makes one, and is at home where it was.
         let account = world.of_account(AccountRole::Admin).await;
         assert_eq!(account.post("/api/v1/organizations", json!({ "name": "Theirs" })).await.status, 201);
         assert_eq!(account.get("/api/v1/sessions").await.status, 403);
+        let members = world.store().list_members(&store::System::administration()).await.unwrap();
+        assert!(members.iter().all(|(_, member, _)| *member != account.principal));
     }
 }

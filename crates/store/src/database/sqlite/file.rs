@@ -263,4 +263,21 @@ mod tests {
         let dangling = "rows of children refer to rows of parents that are not there";
         assert_eq!(apply(2, "DELETE FROM parents").as_deref(), Some(dangling));
     }
+
+    #[test]
+    fn a_migration_that_is_refused_changes_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        let (_, before) = migrate::MIGRATIONS.split_last().unwrap();
+        for migration in before {
+            assert_eq!(run_migration_sql(&connection, migration, 0).unwrap(), None);
+        }
+        let dangling = "CREATE TABLE parents (id INTEGER PRIMARY KEY);
+                        CREATE TABLE children (parent INTEGER REFERENCES parents (id));
+                        INSERT INTO children VALUES (1)";
+        connection.execute_batch(dangling).unwrap();
+        let refused = migrate_all(&mut connection, 0).unwrap_err().to_string();
+        assert!(refused.contains("rows of children refer to rows of parents"), "{refused}");
+        assert_eq!(load_applied(&connection).unwrap().unwrap().len(), before.len());
+    }
 }
