@@ -34,7 +34,7 @@ impl Administration {
     }
 
     /// Uses a store that is open already.
-    pub fn from_store(store: &Store) -> Self {
+    pub fn new(store: &Store) -> Self {
         Self { store: store.clone(), system: System::administration() }
     }
 

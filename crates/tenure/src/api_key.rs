@@ -35,11 +35,11 @@ pub struct KeySource {
     pub token: Option<String>,
     /// The key, once it is read.
     #[arg(skip)]
-    key: Option<ApiKey>,
+    key: Option<LoadedKey>,
 }
 
 /// A key that was read.
-struct ApiKey {
+struct LoadedKey {
     secret: String,
     file: Option<Metadata>,
 }
@@ -138,7 +138,7 @@ fn start_without_variable(key: &str) -> CommandError {
     cannot(again.args(arguments).args(["--token-file", "-"]).env_remove(VARIABLE).stdin(reader).exec())
 }
 
-fn read(file: std::io::Result<File>, name: &str) -> CommandResult<ApiKey> {
+fn read(file: std::io::Result<File>, name: &str) -> CommandResult<LoadedKey> {
     let mut secret = String::new();
     let read = file.and_then(|file| {
         let about = file.metadata()?;
@@ -151,5 +151,5 @@ fn read(file: std::io::Result<File>, name: &str) -> CommandResult<ApiKey> {
     if secret.is_empty() {
         return Err(CommandError::new(format!("there is no API key in {name}")));
     }
-    Ok(ApiKey { secret, file: about.is_file().then_some(about) })
+    Ok(LoadedKey { secret, file: about.is_file().then_some(about) })
 }

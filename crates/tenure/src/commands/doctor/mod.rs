@@ -67,7 +67,7 @@ impl Findings {
         self.0.iter().filter(|finding| finding.wrong.is_some() && !finding.advice).count()
     }
 
-    fn to_text(&self) -> String {
+    fn format_outcomes(&self) -> String {
         let lines = self.0.iter().map(|finding| match (&finding.wrong, &finding.todo) {
             (Some(wrong), Some(todo)) => {
                 let word = if finding.advice { "ADVICE" } else { "WRONG " };
@@ -93,7 +93,7 @@ pub async fn run(context: &Context, arguments: DoctorArgs) -> CommandResult<()> 
         places::check_backup(backup, &mut findings);
     }
     check_database(&settings, &mut findings).await;
-    context.printer.print(&findings.to_text(), &findings.0)?;
+    context.printer.print(&findings.format_outcomes(), &findings.0)?;
     match findings.count_problems() {
         0 => Ok(()),
         1 => Err(CommandError::new("one thing is wrong")),
@@ -104,7 +104,7 @@ pub async fn run(context: &Context, arguments: DoctorArgs) -> CommandResult<()> 
 async fn check_database(settings: &Settings, findings: &mut Findings) {
     let opened = Database::open(settings.database.reveal(), OpenMode::Existing, now().0).await;
     let admin = match opened {
-        Ok(database) => Administration::from_store(&Store::new(database)),
+        Ok(database) => Administration::new(&Store::new(database)),
         Err(error) => {
             let todo = "fix what it says, or restore a backup; the other checks need an open database";
             return findings.add_problem("database", error.to_string(), todo);
