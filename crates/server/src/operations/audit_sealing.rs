@@ -13,7 +13,7 @@ const AT_ONCE: u32 = 1000;
 /// About how many entries a segment has at most: its file is built in memory.
 const MAX_ENTRIES: i64 = 20_000;
 
-/// What was sealed.
+/// The result of sealing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SealedSegments {
     /// Number of segments.

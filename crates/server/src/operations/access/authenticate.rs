@@ -1,4 +1,4 @@
-//! Who calls.
+//! Authenticates callers by their credentials.
 
 use crate::app::App;
 use crate::failure::Failure;

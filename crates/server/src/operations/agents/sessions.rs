@@ -12,7 +12,7 @@ use store::access::{UseSessions, ViewSessions};
 use store::{Granted, GrantedAccount, SessionFacets, SessionStats};
 
 /// How many sessions of one family are archived together. This is only a safety bound: families have no cycles.
-const MOST_PUT_AWAY: usize = 10_000;
+const MAX_FAMILY: usize = 10_000;
 
 /// Changes to a session.
 #[derive(Debug, Clone, Default)]
@@ -168,7 +168,7 @@ pub async fn archive_agent_session(
     let session = run_command(app, granted, id, Command::Archive).await?;
     let mut family = session.children.clone();
     let mut next = 0;
-    while next < family.len().min(MOST_PUT_AWAY) {
+    while next < family.len().min(MAX_FAMILY) {
         match run_command(app, granted, family[next], Command::Archive).await {
             Ok(child) => family.extend(child.children),
             // The child was deleted, or belongs to another member.

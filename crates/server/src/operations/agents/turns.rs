@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::observe::Looking;
+use crate::operations::access::machine_grant::MachineGrant;
 use crate::operations::agents::change::ATTEMPTS;
 use crate::operations::agents::change::change_agent_session;
 use crate::operations::agents::change::try_change;
@@ -25,12 +26,12 @@ const CANDIDATES: u32 = 16;
 /// The longest time that a claim may wait.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
 /// How many structured outputs of one report are checked; the last one counts.
-const MOST_OUTPUTS: usize = 8;
+const MAX_OUTPUTS: usize = 8;
 /// How many expired leases are read at once.
 const LEASES_AT_ONCE: u32 = 100;
 
 /// The proof of whose turns a worker may run.
-pub type WorkerGrant = crate::operations::access::machine_grant::MachineGrant<ConnectWorkers>;
+pub type WorkerGrant = MachineGrant<ConnectWorkers>;
 
 /// A worker's request for a turn.
 #[derive(Debug, Clone)]
@@ -134,18 +135,18 @@ pub async fn authenticate_turn(
 /// [`Refusal::Invalid`] for the worker's name.
 pub async fn claim_turn(
     app: &App,
-    reach: &WorkerGrant,
+    worker: &WorkerGrant,
     claim: &ClaimRequest,
 ) -> Result<Option<TurnAssignment>, Failure> {
     domain::agent::agent_name(&claim.worker)
         .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
     // Subscribes before the first read, so that no turn in between is missed.
-    let only = reach.organization().map(|organization| organization.0);
+    let only = worker.organization().map(|organization| organization.0);
     let mut work = app.store.database().wait_for_work(only, claim.agents.clone());
     // Only the waiting is cut short. A claim that has begun is finished, or its turn would have no worker.
     let mut time = std::pin::pin!(tokio::time::sleep(claim.wait.min(MAX_WAIT)));
     loop {
-        let taken = claim_waiting_turn(app, reach, claim).await?;
+        let taken = claim_waiting_turn(app, worker, claim).await?;
         work.finish_look();
         if taken.is_some() {
             return Ok(taken);
@@ -165,14 +166,14 @@ pub async fn claim_turn(
 /// Claims one of the turns that wait now.
 async fn claim_waiting_turn(
     app: &App,
-    reach: &WorkerGrant,
+    worker: &WorkerGrant,
     claim: &ClaimRequest,
 ) -> Result<Option<TurnAssignment>, Failure> {
     let system = System::background_jobs();
     loop {
         let agents = claim.agents.as_deref();
         let mut candidates =
-            app.store.list_claim_candidates(&system, reach.organization(), agents, CANDIDATES).await?;
+            app.store.list_claim_candidates(&system, worker.organization(), agents, CANDIDATES).await?;
         if candidates.is_empty() {
             return Ok(None);
         }
@@ -284,8 +285,8 @@ async fn check_outputs(
         let problem =
             match app.store.load_agent_session(&granted.authorize()?, session).await?.given.output_schema {
                 None => None,
-                Some(_) if number >= MOST_OUTPUTS => {
-                    Some(format!("only {MOST_OUTPUTS} are checked in one report"))
+                Some(_) if number >= MAX_OUTPUTS => {
+                    Some(format!("only {MAX_OUTPUTS} are checked in one report"))
                 }
                 Some(schema) => app.judges.problem(&schema, value).await?,
             };

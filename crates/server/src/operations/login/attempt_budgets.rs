@@ -34,12 +34,13 @@ pub(crate) struct AttemptBudget {
 pub(crate) struct ExhaustedBudget {
     /// Its index among the requested budgets.
     at: usize,
+    /// How long until another attempt is possible.
     wait: Span,
 }
 
 impl From<ExhaustedBudget> for Failure {
-    fn from(full: ExhaustedBudget) -> Failure {
-        Refusal::TooManyAttempts { seconds: (full.wait.0 + 999_999) / 1_000_000 }.into()
+    fn from(exhausted: ExhaustedBudget) -> Failure {
+        Refusal::TooManyAttempts { seconds: (exhausted.wait.0 + 999_999) / 1_000_000 }.into()
     }
 }
 
@@ -96,23 +97,23 @@ pub(crate) async fn try_reserve(
         return Ok(Ok(()));
     }
     let hashes = budgets.iter().map(|budget| budget.key).collect::<Vec<_>>();
-    let full = async || -> Result<Option<ExhaustedBudget>, Failure> {
+    let find_exhausted = async || -> Result<Option<ExhaustedBudget>, Failure> {
         let attempts = app.store.load_attempts(&system, &hashes, now).await?;
         let mut each = attempts.iter().zip(budgets).enumerate();
-        let full = each.find_map(|(at, (attempts, budget))| {
+        let exhausted = each.find_map(|(at, (attempts, budget))| {
             attempts.locked(budget.limit, now).map(|wait| ExhaustedBudget { at, wait })
         });
-        Ok(full)
+        Ok(exhausted)
     };
-    if let Some(full) = full().await? {
-        return Ok(Err(full));
+    if let Some(exhausted) = find_exhausted().await? {
+        return Ok(Err(exhausted));
     }
     let taken = budgets.iter().map(|budget| (budget.key, budget.limit, now + budget.window));
     match app.store.reserve_attempts(&system, &taken.collect::<Vec<_>>(), now).await {
         Ok(()) => Ok(Ok(())),
         // Other requests took the last attempts meanwhile; some may have been returned since.
         Err(Error::Stale) => {
-            Ok(Err(full().await?.unwrap_or(ExhaustedBudget { at: 0, wait: Span::seconds(1) })))
+            Ok(Err(find_exhausted().await?.unwrap_or(ExhaustedBudget { at: 0, wait: Span::seconds(1) })))
         }
         Err(error) => Err(error.into()),
     }
@@ -144,7 +145,7 @@ pub(crate) async fn forget_attempts(app: &App, budget: AttemptBudget) -> Result<
     Ok(app.store.settle_attempts(&System::sign_in(), &[budget.key], &[]).await?)
 }
 
-/// Whether something happens for the first time within a window. It limits what is recorded repeatedly.
+/// Whether `what` happens for the first time within a window. Callers use it to record repeated actions only once.
 pub(crate) async fn is_first_in_window(app: &App, what: &str, window: Span) -> Result<bool, Failure> {
     Ok(try_reserve(app, &[AttemptBudget::new(what, 1, window)]).await?.is_ok())
 }
@@ -186,10 +187,10 @@ impl ReservedAttempt {
         let budgets = [reserved.own].into_iter().chain(reserved.shared.clone()).collect::<Vec<_>>();
         match try_reserve(app, &budgets).await? {
             Ok(()) => Ok(reserved),
-            Err(full) => {
-                let email = if full.at == NETWORK { "" } else { email };
-                audit_once(app, "login.lock", &budgets[full.at], email, origin).await?;
-                Err(full.into())
+            Err(exhausted) => {
+                let email = if exhausted.at == NETWORK { "" } else { email };
+                audit_once(app, "login.lock", &budgets[exhausted.at], email, origin).await?;
+                Err(exhausted.into())
             }
         }
     }

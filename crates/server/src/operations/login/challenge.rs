@@ -21,7 +21,7 @@ use store::System;
 
 const PURPOSE: &str = "challenge";
 
-/// How far a sign-in came.
+/// The outcome of a sign-in request.
 pub enum SignInOutcome {
     /// The user is signed in.
     SignedIn(Box<Person>, IssuedToken),
