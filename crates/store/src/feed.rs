@@ -35,8 +35,8 @@ impl Store {
                      WHERE organization = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
         let counters = "SELECT sequence, pruned FROM counters WHERE organization = $1";
         // In one snapshot: a reader that continues from `latest` must have received all entries up to it.
-        let both = vec![(lines, values![after, limit]), (counters, values![])];
-        let [rows, counters] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let both = [(lines, values![after, limit]), (counters, values![])];
+        let [rows, counters] = self.read_snapshot(granted, both).await?;
         let (latest, pruned) = match counters.first() {
             Some(row) => (row.int(0)?, row.int(1)?),
             None => (0, 0),

@@ -33,13 +33,15 @@ pub async fn part_of_list(
     let select = Select::Before { position: None, limit };
     let rows = match reach {
         Reached::Organization(granted) => {
-            let (sql, values) =
-                store.list_queries(ListReach::Organization, filter, select).swap_remove(part as usize);
+            let [rows, total] = store.list_queries(ListReach::Organization, filter, select);
+            let (sql, values) = if part == Part::Rows { rows } else { total };
             store.read(granted, sql, values).await?
         }
         Reached::Account(granted) => {
-            let question = store.list_queries(ListReach::Account, filter, select).swap_remove(part as usize);
-            store.read_account(granted, vec![question]).await?.pop().unwrap_or_default()
+            let [rows, total] = store.list_queries(ListReach::Account, filter, select);
+            let query = if part == Part::Rows { rows } else { total };
+            let [rows] = store.read_account(granted, [query]).await?;
+            rows
         }
     };
     match part {
@@ -71,9 +73,9 @@ pub enum Reached {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The rows of the page, with the sessions' bodies.
-    Rows = 0,
+    Rows,
     /// The total.
-    Total = 1,
+    Total,
 }
 
 /// A scan that never ends, for each database.

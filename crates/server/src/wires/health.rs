@@ -52,7 +52,7 @@ async fn ready(State(app): State<App>) -> Response {
         return unready("stopping");
     }
     let database = app.store.database();
-    if database.found_damage().is_some() {
+    if database.damage_report().is_some() {
         return unready("the database is damaged: restore a backup");
     }
     let answers = async {
@@ -104,7 +104,7 @@ pub async fn serve_metrics(app: App, listener: TcpListener) {
 
 fn encoded(app: &App) -> Response {
     let database = app.store.database();
-    app.metrics.set_database(database.write_counts(), database.found_damage().is_some());
+    app.metrics.set_database(database.write_counts(), database.damage_report().is_some());
     match app.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
         Err(error) => TenureError::from(Failure::internal(error)).into_response(),

@@ -32,7 +32,7 @@ async fn begin(world: &World, asker: ScanCaller) -> JoinSet<Result<(), DatabaseE
     let mut searches = JoinSet::new();
     for _ in 0..8 {
         let database = world.store().database().clone();
-        searches.spawn(async move { database.scan(asker, vec![endless(&database)]).await.map(drop) });
+        searches.spawn(async move { database.scan(asker, [endless(&database)]).await.map(drop) });
     }
     for _ in 0..6 {
         let refused = searches.join_next().await.unwrap().unwrap().unwrap_err();

@@ -46,7 +46,7 @@ impl Caller {
 
     /// The id that uses of the credential are counted by: the key's or the login session's.
     pub fn credential(&self) -> CredentialId {
-        match self.means {
+        match self.authentication {
             Authentication::Key(key) => key,
             Authentication::Login(login) => CredentialId(login.uuid()),
         }
@@ -54,12 +54,12 @@ impl Caller {
 
     /// How the caller authenticated.
     pub fn authentication(&self) -> Authentication {
-        self.means
+        self.authentication
     }
 
     /// When the credential expires; `None` if it never does.
     pub fn expires(&self) -> Option<Micros> {
-        self.until
+        self.expires
     }
 
     /// When the person last proved who they are; `None` for a key and for a session that a key opened.
@@ -72,6 +72,6 @@ impl Caller {
     /// A key that is made with a key, or in a session that a key opened, does not outlive it. Otherwise the finder of
     /// a key could keep access for ever. People who signed in themselves can make keys without expiry.
     pub fn max_key_expiry(&self) -> Option<Micros> {
-        if self.authenticated.is_some() { None } else { self.until }
+        if self.authenticated.is_some() { None } else { self.expires }
     }
 }

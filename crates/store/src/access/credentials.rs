@@ -73,7 +73,7 @@ impl Store {
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let (key, created) = (CredentialId(first.id(9)?), Micros(first.int(10)?));
         let caller = build_caller(self, &system, &rows, Authentication::Key(key), chosen).await?;
-        Ok(Caller { until: limits.until(created, caller.until), ..caller })
+        Ok(Caller { expires: limits.until(created, caller.expires), ..caller })
     }
 
     /// Without a membership, only a role in the account gives access to an organization, and only if it exists.
@@ -192,7 +192,7 @@ pub(crate) async fn build_caller(
     store: &Store,
     system: &System,
     rows: &[Row],
-    means: Authentication,
+    authentication: Authentication,
     chosen: OrganizationChoice,
 ) -> Result<Caller> {
     let first = rows.first().ok_or(Error::Unauthenticated)?;
@@ -218,10 +218,10 @@ pub(crate) async fn build_caller(
     Ok(Caller {
         principal: PrincipalId(first.id(0)?),
         kind,
-        means,
+        authentication,
         bound,
         scopes,
-        until: maybe_time(first, 8)?,
+        expires: maybe_time(first, 8)?,
         authenticated: None,
         organization,
         permissions: permissions.union(here).intersection(most),
@@ -230,7 +230,7 @@ pub(crate) async fn build_caller(
         memberships,
         only_connects,
         lacks_factor: false,
-        attempt: None,
+        idempotency: None,
         address: None,
         networks: networks(first, 11)?,
     })

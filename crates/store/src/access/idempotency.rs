@@ -93,7 +93,8 @@ impl Caller {
     pub fn authority(&self) -> [u8; 32] {
         let signed_in = self.authenticated.is_some();
         let scopes = self.scopes.map(|scopes| scopes.names().collect::<Vec<_>>());
-        let credential = (matches!(self.means, Authentication::Key(_)), signed_in, self.bound, scopes);
+        let credential =
+            (matches!(self.authentication, Authentication::Key(_)), signed_in, self.bound, scopes);
         let rights = (self.organization, self.permissions, self.account, &self.memberships);
         Sha256::digest(format!("{credential:?} {rights:?}")).into()
     }
@@ -186,7 +187,7 @@ impl Store {
     /// What an earlier attempt of this request created before its server died. `None` also for a request without a
     /// key.
     pub async fn find_earlier_creation(&self, proof: &impl Grant) -> Result<Option<Uuid>> {
-        let Some(scope) = proof.attribution().attempt else { return Ok(None) };
+        let Some(scope) = proof.attribution().idempotency else { return Ok(None) };
         let sql = "SELECT made FROM idempotency WHERE organization = $1 AND scope = $2";
         let rows = self.read(&scope.proof(), sql, values![&scope.hash[..]]).await?;
         Ok(rows.first().map(|row| row.maybe_id(0)).transpose()?.flatten())
@@ -202,7 +203,7 @@ impl Store {
 /// Records, in the batch that creates something, the id of what it creates. `None` for a request without an
 /// idempotency key. The statement is not met when the same request has already created something.
 pub(crate) fn record_creation(proof: &impl Grant, id: Uuid) -> Option<Statement> {
-    let scope = proof.attribution().attempt?;
+    let scope = proof.attribution().idempotency?;
     let sql = "UPDATE idempotency SET made = $3 WHERE organization = $1 AND scope = $2 AND made IS NULL";
     Some(one_row(sql, values![scope.organization, &scope.hash[..], id]))
 }

@@ -54,14 +54,14 @@ impl System {
 }
 
 impl Store {
-    /// Reads statements in their lane and in one snapshot.
-    pub(crate) async fn read_in_lane<S: ReadStatement>(
+    /// Reads statements in their lane and in one snapshot: the rows of each.
+    pub(crate) async fn read_in_lane<S: ReadStatement, const N: usize>(
         &self,
         caller: ScanCaller,
-        statements: Vec<Statement>,
-    ) -> Result<Vec<Vec<Row>>> {
+        statements: [Statement; N],
+    ) -> Result<[Vec<Row>; N]> {
         #[cfg(feature = "testing")]
-        crate::testing::READS.fetch_add(statements.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        crate::testing::READS.fetch_add(N as u64, std::sync::atomic::Ordering::Relaxed);
         if S::SCANS {
             return Ok(self.database.scan(caller, statements).await?);
         }
@@ -78,7 +78,8 @@ impl Store {
         caller: ScanCaller,
         statement: Statement,
     ) -> Result<Vec<Row>> {
-        Ok(self.read_in_lane::<S>(caller, vec![statement]).await?.into_iter().next().unwrap_or_default())
+        let [rows] = self.read_in_lane::<S, 1>(caller, [statement]).await?;
+        Ok(rows)
     }
 }
 

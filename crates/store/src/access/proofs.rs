@@ -3,43 +3,43 @@
 //! The fields of a grant are private, and only this module makes one. So access without a check does not compile:
 //!
 //! ```compile_fail
-//! // A proof cannot be made by hand.
+//! // A grant cannot be made by hand.
 //! let granted = store::Granted::<store::access::ViewSessions> {
 //!     organization: domain::ids::OrganizationId::ACCOUNT,
 //!     by: Default::default(),
 //!     permissions: Default::default(),
-//!     right: std::marker::PhantomData,
+//!     permission: std::marker::PhantomData,
 //! };
 //! ```
 //!
 //! ```compile_fail
-//! // A proof of one right is not a proof of another.
+//! // A grant of one permission is not a grant of another.
 //! fn write(granted: store::Granted<store::access::ViewSessions>) -> store::Granted<store::access::UseSessions> {
 //!     granted
 //! }
 //! ```
 //!
 //! ```compile_fail
-//! // Nothing is listed without a proof.
+//! // Nothing is listed without a grant.
 //! async fn list(store: store::Store, page: domain::page::PageRequest) {
 //!     store.list_device_sessions(page).await;
 //! }
 //! ```
 //!
 //! ```compile_fail
-//! // A caller is what a look-up of a credential gives, not what somebody says.
+//! // A caller comes from a look-up of a credential only.
 //! let caller = store::Caller { ..unimplemented!() };
 //! ```
 //!
 //! ```compile_fail
-//! // Nobody acts on a person's sessions because of a right in an organization.
+//! // A permission in an organization does not give access to a person's sessions.
 //! async fn list(store: store::Store, granted: store::Granted<store::access::ManageMembers>) {
 //!     store.list_logins(&granted, domain::time::Micros(0)).await;
 //! }
 //! ```
 //!
 //! ```
-//! // And what should compile does.
+//! // Checked access compiles.
 //! async fn list(store: store::Store, caller: store::Caller, page: domain::page::PageRequest) {
 //!     let granted = caller.authorize::<store::access::ViewSessions>().unwrap();
 //!     store.list_device_sessions(&granted, page).await.unwrap();
@@ -68,7 +68,7 @@ pub trait PermissionType: Send + Sync + 'static {
     const PERMISSION: Permission;
 }
 
-macro_rules! rights {
+macro_rules! permission_types {
     ($($name:ident)*) => {$(
         /// The permission of this name, as a type.
         #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ macro_rules! rights {
     )*};
 }
 
-rights! {
+permission_types! {
     ViewSessions UseSessions ManageSessions ImpersonateSessions ConnectHosts ConnectWorkers ManageOwnKeys ManageMembers
     ManageServiceUsers ManageOrganizations ViewAudit ViewUsage
 }
@@ -90,13 +90,13 @@ rights! {
 pub struct Caller {
     pub(crate) principal: PrincipalId,
     pub(crate) kind: PrincipalKind,
-    pub(crate) means: Authentication,
+    pub(crate) authentication: Authentication,
     /// The only organization that the credential gives access to.
     pub(crate) bound: Option<OrganizationId>,
     /// The scopes that the credential is limited to.
     pub(crate) scopes: Option<Scopes>,
     /// When the credential expires.
-    pub(crate) until: Option<Micros>,
+    pub(crate) expires: Option<Micros>,
     /// When the person last proved who they are; `None` for a key.
     pub(crate) authenticated: Option<Micros>,
     pub(crate) organization: Option<OrganizationId>,
@@ -107,7 +107,7 @@ pub struct Caller {
     pub(crate) memberships: Vec<Membership>,
     /// Whether the owner is only a worker or a host.
     pub(crate) only_connects: bool,
-    pub(crate) attempt: Option<IdempotencyScope>,
+    pub(crate) idempotency: Option<IdempotencyScope>,
     /// Whether the caller's role requires a second factor that they have not shown. Then they have no permissions,
     /// except over themselves.
     pub(crate) lacks_factor: bool,
@@ -207,14 +207,14 @@ impl Caller {
 
     /// The idempotency scope of the request, if it has a key.
     pub fn idempotency(&self) -> Option<IdempotencyScope> {
-        self.attempt
+        self.idempotency
     }
 
     /// The same caller in a request with an idempotency key: batches with their grants record what they create under
     /// it.
     #[must_use]
-    pub fn with_idempotency(self, attempt: Option<IdempotencyScope>) -> Caller {
-        Caller { attempt, ..self }
+    pub fn with_idempotency(self, idempotency: Option<IdempotencyScope>) -> Caller {
+        Caller { idempotency, ..self }
     }
 
     /// Grants a permission in the chosen organization.
@@ -233,7 +233,7 @@ impl Caller {
             permissions: self.permissions,
             account: self.account,
             max_key_expiry: self.max_key_expiry(),
-            right: PhantomData,
+            permission: PhantomData,
         })
     }
 
@@ -249,7 +249,7 @@ impl Caller {
             by: self.attribution(),
             permissions: self.account,
             max_key_expiry: self.max_key_expiry(),
-            right: PhantomData,
+            permission: PhantomData,
         })
     }
 }
@@ -263,12 +263,12 @@ pub struct Granted<P: PermissionType> {
     /// In the account, and so in every organization.
     account: PermissionSet,
     max_key_expiry: Option<Micros>,
-    right: PhantomData<P>,
+    permission: PhantomData<P>,
 }
 
 impl<P: PermissionType> Clone for Granted<P> {
     fn clone(&self) -> Self {
-        Granted { right: PhantomData, ..*self }
+        Granted { permission: PhantomData, ..*self }
     }
 }
 
@@ -311,7 +311,7 @@ impl<P: PermissionType> Granted<P> {
     /// A grant to read what the caller has just written or is about to change. Every permission to write includes it.
     pub(crate) fn to_view(&self) -> Granted<ViewSessions> {
         let Granted { organization, by, permissions, account, max_key_expiry, .. } = *self;
-        Granted { organization, by, permissions, account, max_key_expiry, right: PhantomData }
+        Granted { organization, by, permissions, account, max_key_expiry, permission: PhantomData }
     }
 
     /// Grants another permission to the same caller in the same organization.
@@ -323,7 +323,7 @@ impl<P: PermissionType> Granted<P> {
             return Err(Refusal::Forbidden(Q::PERMISSION));
         }
         let Granted { organization, by, permissions, account, max_key_expiry, .. } = *self;
-        Ok(Granted { organization, by, permissions, account, max_key_expiry, right: PhantomData })
+        Ok(Granted { organization, by, permissions, account, max_key_expiry, permission: PhantomData })
     }
 }
 
@@ -334,7 +334,7 @@ pub struct GrantedAccount<P: PermissionType> {
     /// In the account, and so in every organization.
     permissions: PermissionSet,
     max_key_expiry: Option<Micros>,
-    right: PhantomData<P>,
+    permission: PhantomData<P>,
 }
 
 impl<P: PermissionType> GrantedAccount<P> {
@@ -357,7 +357,7 @@ impl<P: PermissionType> GrantedAccount<P> {
     pub fn narrow_to(&self, organization: OrganizationId) -> Granted<P> {
         let GrantedAccount { by, permissions, max_key_expiry, .. } = *self;
         let account = permissions;
-        Granted { organization, by, permissions, account, max_key_expiry, right: PhantomData }
+        Granted { organization, by, permissions, account, max_key_expiry, permission: PhantomData }
     }
 }
 
@@ -417,7 +417,7 @@ impl System {
     /// A permission in the whole account.
     pub fn grant_account<P: PermissionType>(&self) -> GrantedAccount<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
-        GrantedAccount { by: self.0, permissions, max_key_expiry: None, right: PhantomData }
+        GrantedAccount { by: self.0, permissions, max_key_expiry: None, permission: PhantomData }
     }
 
     /// Full access to one person.
@@ -429,6 +429,13 @@ impl System {
     pub fn grant<P: PermissionType>(&self, organization: OrganizationId) -> Granted<P> {
         let permissions = PermissionSet::of(&Permission::ALL);
         let account = permissions;
-        Granted { organization, by: self.0, permissions, account, max_key_expiry: None, right: PhantomData }
+        Granted {
+            organization,
+            by: self.0,
+            permissions,
+            account,
+            max_key_expiry: None,
+            permission: PhantomData,
+        }
     }
 }

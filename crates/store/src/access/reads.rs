@@ -24,24 +24,23 @@ impl Store {
     }
 
     /// Reads several statements in one organization and in one snapshot.
-    pub(crate) async fn read_snapshot<P: PermissionType, S: ReadStatement>(
+    pub(crate) async fn read_snapshot<P: PermissionType, S: ReadStatement, const N: usize>(
         &self,
         granted: &Granted<P>,
-        statements: Vec<(S, Vec<Value>)>,
-    ) -> Result<Vec<Vec<Row>>> {
-        let statements =
-            statements.into_iter().map(|(sql, values)| scope_statement(granted, sql.sql(), values));
-        self.read_in_lane::<S>(granted.by.scan_caller(granted.organization()), statements.collect()).await
+        statements: [(S, Vec<Value>); N],
+    ) -> Result<[Vec<Row>; N]> {
+        let statements = statements.map(|(sql, values)| scope_statement(granted, sql.sql(), values));
+        self.read_in_lane::<S, N>(granted.by.scan_caller(granted.organization()), statements).await
     }
 
     /// Reads in all organizations and in one snapshot, for a caller with a permission in the whole account.
-    pub(crate) async fn read_account<P: PermissionType, S: ReadStatement>(
+    pub(crate) async fn read_account<P: PermissionType, S: ReadStatement, const N: usize>(
         &self,
         granted: &GrantedAccount<P>,
-        statements: Vec<(S, Vec<Value>)>,
-    ) -> Result<Vec<Vec<Row>>> {
-        let statements = statements.into_iter().map(|(sql, values)| any_rows(sql.sql(), values));
-        self.read_in_lane::<S>(granted.by.scan_caller(OrganizationId::ACCOUNT), statements.collect()).await
+        statements: [(S, Vec<Value>); N],
+    ) -> Result<[Vec<Row>; N]> {
+        let statements = statements.map(|(sql, values)| any_rows(sql.sql(), values));
+        self.read_in_lane::<S, N>(granted.by.scan_caller(OrganizationId::ACCOUNT), statements).await
     }
 
     /// Reads without a scope.

@@ -95,11 +95,11 @@ impl Store {
         limit: u32,
     ) -> Result<Listed<Agent>> {
         let pattern = like_pattern(search.unwrap_or_default());
-        let both = vec![
+        let both = [
             (Scan(PAGE), values![pattern.as_str(), limit, offset, MAX_PAGE_BYTES]),
             (Scan(TOTAL), values![pattern.as_str()]),
         ];
-        let [rows, total] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let [rows, total] = self.read_snapshot(granted, both).await?;
         let organization = granted.organization();
         let items = read_rows(rows, move |row| agent(organization, row)).await?;
         list_page(items, &total, u64::from(offset))

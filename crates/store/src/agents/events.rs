@@ -115,16 +115,15 @@ impl Store {
             false => (SOME, values![created, kinds.as_str(), exclude.as_str(), by_turn, turn]),
         };
         let page = (if query.newest_first { NEWEST } else { PAGE }, page);
-        let statements = vec![(IS_THERE, values![created, id.tail() as i64]), page, total];
-        let answers = match whole {
+        let statements = [(IS_THERE, values![created, id.tail() as i64]), page, total];
+        let [there, mut rows, total] = match whole {
             true => self.read_snapshot(granted, statements).await?,
             // Events of some kinds are searched and counted among all of the session's.
             false => {
-                let scans = statements.into_iter().map(|(sql, values)| (Scan(sql), values));
-                self.read_snapshot(granted, scans.collect()).await?
+                let scans = statements.map(|(sql, values)| (Scan(sql), values));
+                self.read_snapshot(granted, scans).await?
             }
         };
-        let [there, mut rows, total] = answers.try_into().unwrap_or_default();
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
         let found = rows.first().map_or(Ok(0), |row| row.int(7))?;
         rows.truncate(query.limit as usize);
@@ -156,11 +155,11 @@ impl Store {
         from: i64,
         to: i64,
     ) -> Result<Vec<Event>> {
-        let both = vec![
+        let both = [
             (IS_THERE, values![id.created(), id.tail() as i64]),
             (STREAMED, values![id.created(), from, to]),
         ];
-        let [there, rows] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let [there, rows] = self.read_snapshot(granted, both).await?;
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
         read_rows(rows, move |row| event(id, row)).await
     }

@@ -51,7 +51,7 @@ impl Store {
         select: Select,
     ) -> Result<Listed<AgentSession>> {
         let both = self.list_queries(ListReach::Organization, filter, select);
-        let [rows, total] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let [rows, total] = self.read_snapshot(granted, both).await?;
         read_page(rows, &total, select).await
     }
 
@@ -64,7 +64,7 @@ impl Store {
         select: Select,
     ) -> Result<Listed<AgentSession>> {
         let both = self.list_queries(ListReach::Account, filter, select);
-        let [rows, total] = self.read_account(granted, both).await?.try_into().unwrap_or_default();
+        let [rows, total] = self.read_account(granted, both).await?;
         read_page(rows, &total, select).await
     }
 
@@ -74,7 +74,7 @@ impl Store {
         reach: ListReach,
         filter: &SessionFilter,
         select: Select,
-    ) -> Vec<ListQuery> {
+    ) -> [ListQuery; 2] {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let (position, offset, limit) = match select {
             Select::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
@@ -82,7 +82,7 @@ impl Store {
         };
         // One more than requested shows whether others follow.
         let limit = i64::from(limit) + 1;
-        vec![
+        [
             page_query(conditions(sqlite, page_reach(reach, filter), filter, position), limit, offset),
             count_query(conditions(sqlite, reach, filter, None)),
         ]
@@ -110,11 +110,11 @@ impl Store {
     ) -> Result<SessionFacets> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let conditions = |reach| conditions(sqlite, reach, filter, None);
-        let statements = vec![
+        let statements = [
             count_by_columns(conditions(ListReach::Organization)),
             count_by_tag(conditions(ListReach::Known)),
         ];
-        let [groups, tags] = self.read_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        let [groups, tags] = self.read_snapshot(granted, statements).await?;
         let (mut agents, mut states, mut origins) = (HashMap::new(), HashMap::new(), HashMap::new());
         for row in &groups {
             let count = read_count(row, 3)?;
@@ -139,7 +139,7 @@ impl Store {
     ) -> Result<Vec<String>> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let question = existing_tags_query(sqlite, tags);
-        let [rows] = self.read_snapshot(granted, vec![question]).await?.try_into().unwrap_or_default();
+        let [rows] = self.read_snapshot(granted, [question]).await?;
         rows.iter().map(|row| Ok(row.text(0)?)).collect()
     }
 
@@ -152,7 +152,7 @@ impl Store {
     ) -> Result<Vec<String>> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let question = account_existing_tags_query(sqlite, filter, tags);
-        let [rows] = self.read_account(granted, vec![question]).await?.try_into().unwrap_or_default();
+        let [rows] = self.read_account(granted, [question]).await?;
         rows.iter().map(|row| Ok(row.text(0)?)).collect()
     }
 }
@@ -168,7 +168,7 @@ pub(crate) fn page_reach(reach: ListReach, filter: &SessionFilter) -> ListReach 
 pub(crate) fn page_query(mut conditions: Conditions, limit: i64, offset: i64) -> ListQuery {
     let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
     let found = match (conditions.reach, conditions.sqlite) {
-        (ListReach::Each, true) => merged_organizations(&conditions, &limit, &offset),
+        (ListReach::Each, true) => merge_organizations(&conditions, &limit, &offset),
         (ListReach::Each, false) => {
             let Conditions { sql, each, .. } = &conditions;
             format!(
@@ -201,7 +201,7 @@ pub(crate) fn page_query(mut conditions: Conditions, limit: i64, offset: i64) ->
 
 /// Merges the lists of some organizations. SQLite has no lateral joins, so a recursive query takes the newest session
 /// from its queue and adds the next one of the same organization.
-fn merged_organizations(conditions: &Conditions, limit: &str, offset: &str) -> String {
+fn merge_organizations(conditions: &Conditions, limit: &str, offset: &str) -> String {
     let Conditions { sql, each, .. } = conditions;
     let next = format!(
         "CROSS JOIN agent_sessions n ON n.organization = o.id AND n.created_us =

@@ -80,13 +80,12 @@ impl Store {
         limit: u32,
     ) -> Result<Listed<Message>> {
         let created = id.created();
-        let statements = vec![
+        let statements = [
             (IS_THERE, values![created, id.tail() as i64]),
             (PAGE, values![created, after, i64::MAX, limit, MAX_PAGE_BYTES]),
             (TOTAL, values![created]),
         ];
-        let [there, rows, total] =
-            self.read_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        let [there, rows, total] = self.read_snapshot(granted, statements).await?;
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
         let items = read_rows(rows, message).await?;
         let total = total.first().map_or(Ok(0), |row| row.int(0))?;
@@ -103,11 +102,11 @@ impl Store {
         before: i64,
         limit: u32,
     ) -> Result<Vec<Message>> {
-        let statements = vec![
+        let statements = [
             (IS_THERE, values![id.created(), id.tail() as i64]),
             (NEWEST, values![id.created(), after, before, limit, MAX_PAGE_BYTES]),
         ];
-        let [there, rows] = self.read_snapshot(granted, statements).await?.try_into().unwrap_or_default();
+        let [there, rows] = self.read_snapshot(granted, statements).await?;
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
         read_rows(rows, message).await
     }

@@ -72,8 +72,8 @@ impl Store {
         granted: &GrantedAccount<ViewSessions>,
         id: SessionId,
     ) -> Result<AgentSession> {
-        let one = vec![(ANYWHERE, values![id.created(), id.tail() as i64])];
-        let [rows] = self.read_account(granted, one).await?.try_into().unwrap_or_default();
+        let one = [(ANYWHERE, values![id.created(), id.tail() as i64])];
+        let [rows] = self.read_account(granted, one).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| read_session(row, 0))
     }
 

@@ -140,8 +140,7 @@ impl Store {
         until: i64,
     ) -> Result<Vec<UsageDay>> {
         let all: Vec<Value> = values![from, until];
-        let [rows] =
-            self.read_account(granted, vec![(Scan(ACCOUNT_DAYS), all)]).await?.try_into().unwrap_or_default();
+        let [rows] = self.read_account(granted, [(Scan(ACCOUNT_DAYS), all)]).await?;
         let days = rows.iter().map(day).collect::<Result<Vec<_>>>()?;
         let wanted = |day: &UsageDay| organizations.is_none_or(|some| some.contains(&day.organization));
         Ok(days.into_iter().filter(wanted).collect())

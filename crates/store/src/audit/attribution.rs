@@ -19,7 +19,7 @@ pub struct Attribution {
     /// The address that the request came from.
     pub address: Option<IpAddr>,
     /// The request's idempotency scope: a batch records what it creates under it.
-    pub attempt: Option<IdempotencyScope>,
+    pub idempotency: Option<IdempotencyScope>,
 }
 
 /// What all grants have in common. Only the store implements it.
@@ -34,7 +34,7 @@ pub trait SealedGrant {}
 impl Attribution {
     /// Tenure itself.
     pub const TENURE: Attribution =
-        Attribution { principal: None, credential: None, login: None, address: None, attempt: None };
+        Attribution { principal: None, credential: None, login: None, address: None, idempotency: None };
 
     /// An anonymous caller at an address.
     pub fn anonymous(address: Option<IpAddr>) -> Attribution {
@@ -51,7 +51,7 @@ impl Caller {
 
     /// Who the caller is, for the audit log.
     pub fn attribution(&self) -> Attribution {
-        let (credential, login) = match self.means {
+        let (credential, login) = match self.authentication {
             Authentication::Key(key) => (Some(key), None),
             Authentication::Login(login) => (None, Some(login)),
         };
@@ -60,7 +60,7 @@ impl Caller {
             credential,
             login,
             address: self.address,
-            attempt: self.attempt,
+            idempotency: self.idempotency,
         }
     }
 }

@@ -176,8 +176,7 @@ impl Store {
         limit: u32,
     ) -> Result<Page<AuditEntry>> {
         let values = values![before.unwrap_or(i64::MAX), i64::from(limit) + 1];
-        let [rows] =
-            self.read_account(granted, vec![(ACCOUNT_PAGE, values)]).await?.try_into().unwrap_or_default();
+        let [rows] = self.read_account(granted, [(ACCOUNT_PAGE, values)]).await?;
         page(&rows, limit)
     }
 }
@@ -201,7 +200,7 @@ pub(crate) fn read_entry(row: &Row) -> Result<AuditEntry> {
                 credential: row.maybe_id(7)?.map(CredentialId),
                 login: row.maybe_id(8)?.and_then(SessionId::from_uuid),
                 address: row.maybe_text(9)?.and_then(|address| address.parse().ok()),
-                attempt: None,
+                idempotency: None,
             },
             action: row.text(4)?,
             thing: row.text(5)?,

@@ -114,19 +114,19 @@ impl Lanes {
     /// [`DatabaseError::Crowded`], [`DatabaseError::Slow`], and the errors of `look`.
     pub(super) async fn scan<T, F>(
         &self,
-        asker: ScanCaller,
+        caller: ScanCaller,
         look: impl Fn(Lane) -> F,
     ) -> Result<T, DatabaseError>
     where
         F: Future<Output = Result<T, DatabaseError>>,
     {
-        let _ticket = self.tickets.enter(asker).await?;
+        let _ticket = self.tickets.enter(caller).await?;
         match with_deadline(self.read_timeout, look(Lane::Brief)).await {
             Err(DatabaseError::Slow { .. }) => {}
             outcome => return outcome,
         }
-        let _place = self.places.enter(asker).await?;
-        let limit = if asker == ScanCaller::Tenure { JOB } else { self.scan_timeout };
+        let _place = self.places.enter(caller).await?;
+        let limit = if caller == ScanCaller::Tenure { JOB } else { self.scan_timeout };
         with_deadline(limit, look(Lane::Scan(limit))).await
     }
 }
@@ -165,7 +165,7 @@ struct GateState {
 }
 
 struct WaitingScan {
-    asker: ScanCaller,
+    caller: ScanCaller,
     admit: oneshot::Sender<ScanPlace>,
 }
 
@@ -173,14 +173,14 @@ struct WaitingScan {
 struct ScanPlace {
     /// `None` when the place is free already.
     gate: Option<Arc<ScanGate>>,
-    asker: ScanCaller,
+    caller: ScanCaller,
 }
 
 impl Drop for ScanPlace {
     fn drop(&mut self) {
         let Some(gate) = self.gate.take() else { return };
         let mut state = gate.lock();
-        state.leave(self.asker);
+        state.leave(self.caller);
         gate.admit(&mut state);
     }
 }
@@ -190,30 +190,33 @@ impl ScanGate {
         ScanGate { limits, state: Mutex::default() }
     }
 
-    async fn enter(self: &Arc<ScanGate>, asker: ScanCaller) -> Result<ScanPlace, DatabaseError> {
-        let admitted = self.queue(asker)?;
-        let place = match asker {
+    async fn enter(self: &Arc<ScanGate>, caller: ScanCaller) -> Result<ScanPlace, DatabaseError> {
+        let admitted = self.queue(caller)?;
+        let place = match caller {
             ScanCaller::Tenure => admitted.await.ok(),
             ScanCaller::Caller { .. } => timeout(self.limits.wait, admitted).await.ok().and_then(Result::ok),
         };
-        place.ok_or_else(|| self.crowded_error(asker))
+        place.ok_or_else(|| self.overload_error(caller))
     }
 
-    fn queue(self: &Arc<ScanGate>, asker: ScanCaller) -> Result<oneshot::Receiver<ScanPlace>, DatabaseError> {
+    fn queue(
+        self: &Arc<ScanGate>,
+        caller: ScanCaller,
+    ) -> Result<oneshot::Receiver<ScanPlace>, DatabaseError> {
         let mut state = self.lock();
         state.waiting.retain(|other| !other.admit.is_closed());
-        let others = state.waiting.iter().filter(|other| other.asker.is_same_principal(asker)).count();
-        if others >= WAITING && asker != ScanCaller::Tenure {
+        let others = state.waiting.iter().filter(|other| other.caller.is_same_principal(caller)).count();
+        if others >= WAITING && caller != ScanCaller::Tenure {
             return Err(DatabaseError::Crowded { own: true });
         }
         let (admit, admitted) = oneshot::channel();
-        state.waiting.push(WaitingScan { asker, admit });
+        state.waiting.push(WaitingScan { caller, admit });
         self.admit(&mut state);
         Ok(admitted)
     }
 
-    fn crowded_error(&self, asker: ScanCaller) -> DatabaseError {
-        let own = self.lock().inside.iter().any(|other| other.is_same_principal(asker));
+    fn overload_error(&self, caller: ScanCaller) -> DatabaseError {
+        let own = self.lock().inside.iter().any(|other| other.is_same_principal(caller));
         DatabaseError::Crowded { own }
     }
 
@@ -224,18 +227,18 @@ impl ScanGate {
     /// Gives free places to waiting scans.
     fn admit(self: &Arc<ScanGate>, state: &mut GateState) {
         while let Some(next) = state.next(self.limits) {
-            let WaitingScan { asker, admit } = state.waiting.remove(next);
-            state.inside.push(asker);
-            let place = ScanPlace { gate: Some(self.clone()), asker };
+            let WaitingScan { caller, admit } = state.waiting.remove(next);
+            state.inside.push(caller);
+            let place = ScanPlace { gate: Some(self.clone()), caller };
             match admit.send(place) {
                 // Others of the same organization now come last, and of these the same principal's.
                 Ok(()) => state.waiting.sort_by_key(|other| {
-                    (other.asker.is_same_organization(asker), other.asker.is_same_principal(asker))
+                    (other.caller.is_same_organization(caller), other.caller.is_same_principal(caller))
                 }),
                 // Nobody waits for this place. It must not free itself, because the lock is held here.
                 Err(mut place) => {
                     place.gate = None;
-                    state.leave(asker);
+                    state.leave(caller);
                 }
             }
         }
@@ -248,17 +251,17 @@ impl GateState {
         let free = self.inside.len() < limits.places;
         let fits = |waiting: &WaitingScan| {
             let count = |same: fn(ScanCaller, ScanCaller) -> bool| {
-                self.inside.iter().filter(|other| same(**other, waiting.asker)).count()
+                self.inside.iter().filter(|other| same(**other, waiting.caller)).count()
             };
             count(ScanCaller::is_same_organization) < limits.organization
-                && (waiting.asker == ScanCaller::Tenure
+                && (waiting.caller == ScanCaller::Tenure
                     || count(ScanCaller::is_same_principal) < limits.principal)
         };
         self.waiting.iter().position(fits).filter(|_| free)
     }
 
-    fn leave(&mut self, asker: ScanCaller) {
-        if let Some(place) = self.inside.iter().position(|other| *other == asker) {
+    fn leave(&mut self, caller: ScanCaller) {
+        if let Some(place) = self.inside.iter().position(|other| *other == caller) {
             self.inside.swap_remove(place);
         }
     }

@@ -24,14 +24,14 @@ pub(super) enum Location {
     /// `sqlite:PATH`
     Sqlite(PathBuf),
     /// `postgres://…`: the URL without `sslmode`, which contains the password, and the mode.
-    Postgres(SecretUrl, Protection),
+    Postgres(PostgresUrl, Protection),
 }
 
 /// A URL that is never shown.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct SecretUrl(pub(super) String);
+pub(super) struct PostgresUrl(pub(super) String);
 
-impl std::fmt::Debug for SecretUrl {
+impl std::fmt::Debug for PostgresUrl {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("(not shown)")
     }
@@ -87,7 +87,7 @@ fn parse_postgres(rest: &str) -> Result<Location, DatabaseError> {
         }
     }
     let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
-    Ok(Location::Postgres(SecretUrl(format!("postgres://{address}{query}")), protection))
+    Ok(Location::Postgres(PostgresUrl(format!("postgres://{address}{query}")), protection))
 }
 
 /// A password with a raw `@` or `/` would be parsed as part of the host and be shown in errors.
@@ -140,7 +140,7 @@ mod tests {
     fn the_mode_is_taken_out_of_the_url() {
         let parsed = parse("postgresql://u:p@h/d?connect_timeout=3&sslmode=verify-full&application_name=x");
         let expected = "postgres://u:p@h/d?connect_timeout=3&application_name=x";
-        assert_eq!(parsed.unwrap(), Location::Postgres(SecretUrl(expected.into()), Protection::VerifyFull));
+        assert_eq!(parsed.unwrap(), Location::Postgres(PostgresUrl(expected.into()), Protection::VerifyFull));
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub enum DatabaseError {
     Failed(String),
 }
 
+/// The outcome of one batch.
+type BatchResult = Result<(), DatabaseError>;
+
 /// One statement with its values: `values[0]` is `$1`.
 #[derive(Debug, Clone)]
 pub struct Statement {
@@ -106,7 +109,7 @@ impl Batch {
     }
 
     /// The topics of the batches that were committed.
-    fn committed_topics<'a>(outcomes: impl Iterator<Item = (&'a Batch, bool)>) -> BTreeSet<Topic> {
+    fn topics_of_commit<'a>(outcomes: impl Iterator<Item = (&'a Batch, bool)>) -> BTreeSet<Topic> {
         outcomes.filter(|(_, kept)| *kept).flat_map(|(batch, _)| batch.topics.iter().cloned()).collect()
     }
 }
@@ -184,8 +187,8 @@ impl Database {
     /// [`DatabaseError::Slow`] after [`Readers::read_timeout`], [`DatabaseError::Crowded`], [`DatabaseError::Away`]
     /// and [`DatabaseError::Failed`].
     pub async fn read(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, DatabaseError> {
-        let answers = self.read_all(vec![Statement { sql, values, exactly_one: false }]).await?;
-        Ok(answers.into_iter().next().unwrap_or_default())
+        let [rows] = self.read_all([Statement { sql, values, exactly_one: false }]).await?;
+        Ok(rows)
     }
 
     /// Runs several statements in one snapshot, each of which finds its rows by key. Returns the rows of each, in
@@ -193,8 +196,12 @@ impl Database {
     ///
     /// # Errors
     /// Those of [`Database::read`].
-    pub async fn read_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        lanes::with_deadline(self.lanes().read_timeout, self.read_in_lane(Lane::Key, statements)).await
+    pub async fn read_all<const N: usize>(
+        &self,
+        statements: [Statement; N],
+    ) -> Result<[Vec<Row>; N], DatabaseError> {
+        let read = self.read_in_lane(Lane::Key, statements.to_vec());
+        rows_of_each(lanes::with_deadline(self.lanes().read_timeout, read).await?)
     }
 
     /// Runs statements that count, search or walk a table, in one snapshot. They never take the readers that
@@ -203,12 +210,12 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Crowded`] when too many scans are running, [`DatabaseError::Slow`] after
     /// [`Readers::scan_timeout`], and the other errors of [`Database::read`].
-    pub async fn scan(
+    pub async fn scan<const N: usize>(
         &self,
-        asker: ScanCaller,
-        statements: Vec<Statement>,
-    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        self.lanes().scan(asker, |lane| self.read_in_lane(lane, statements.clone())).await
+        caller: ScanCaller,
+        statements: [Statement; N],
+    ) -> Result<[Vec<Row>; N], DatabaseError> {
+        rows_of_each(self.lanes().scan(caller, |lane| self.read_in_lane(lane, statements.to_vec())).await?)
     }
 
     async fn read_in_lane(
@@ -326,7 +333,7 @@ impl Database {
 
     /// The damage that a check, a read or a write has found since the database was opened. Writes are refused from
     /// then on.
-    pub fn found_damage(&self) -> Option<&str> {
+    pub fn damage_report(&self) -> Option<&str> {
         self.damage().message()
     }
 
@@ -345,4 +352,11 @@ impl Database {
             Database::Postgres(database) => database.close().await,
         }
     }
+}
+
+/// One result for each statement.
+fn rows_of_each<const N: usize>(results: Vec<Vec<Row>>) -> Result<[Vec<Row>; N], DatabaseError> {
+    results.try_into().map_err(|results: Vec<_>| {
+        DatabaseError::Failed(format!("{} results of {N} statements", results.len()))
+    })
 }

@@ -101,8 +101,8 @@ impl Store {
         let before = page.before.map_or(i64::MAX, |before| before.0);
         // One more than requested shows whether older ones follow.
         let values = || values![before, i64::from(page.limit) + 1];
-        let both = vec![(PAGE, values()), (PAGE_HOLDS, values())];
-        let [rows, holds] = self.read_snapshot(granted, both).await?.try_into().unwrap_or_default();
+        let both = [(PAGE, values()), (PAGE_HOLDS, values())];
+        let [rows, holds] = self.read_snapshot(granted, both).await?;
         let items =
             rows.iter().map(|row| read_session(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
         let mut items = join_holds(items, &holds)?;

@@ -162,7 +162,7 @@ impl Store {
             statements.extend(left.flat_map(|change| leave_statements(person, place(change), now)));
         }
         for change in changes {
-            statements.push(insert_entry(&feed_entry(system, person, change, now))?);
+            statements.push(insert_entry(&membership_entry(system, person, change, now))?);
         }
         let batch = Batch { locks, statements, ..Batch::default() };
         self.apply(batch.with_topic(Topic::Access(person.0)), |_| Error::Stale).await
@@ -214,7 +214,7 @@ fn change_statements(person: PrincipalId, change: &Change, now: Micros) -> Vec<S
 }
 
 /// The audit entry of a change. It names no principal, because the issuer's groups decided.
-fn feed_entry(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditEntry {
+fn membership_entry(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditEntry {
     let by = Attribution { principal: None, ..system.0 };
     let line = |action, details| {
         NewAuditEntry::new(by, action, person, details, now).with_organization(Some(place(change)))

@@ -95,8 +95,8 @@ impl Store {
         one: Option<PrincipalId>,
     ) -> Result<Vec<(Principal, Vec<Membership>)>> {
         let rows = match one {
-            Some(id) => self.read_account(granted, vec![(people!("AND p.id = $1"), values![id])]).await?,
-            None => self.read_account(granted, vec![(Scan(people!("")), values![])]).await?,
+            Some(id) => self.read_account(granted, [(people!("AND p.id = $1"), values![id])]).await?,
+            None => self.read_account(granted, [(Scan(people!("")), values![])]).await?,
         };
         let mut people: Vec<(Principal, Vec<Membership>)> = Vec::new();
         for row in rows.iter().flatten() {

@@ -58,7 +58,7 @@ impl Store {
                         WHERE u.organization = o.id AND u.day >= $1 AND u.day < $2)
                    FROM organizations o WHERE o.deleted_us IS NULL ORDER BY o.created_us, o.id";
         let (from, until) = cycle_days(now);
-        let rows = self.read_account(granted, vec![(Scan(sql), values![from, until])]).await?;
+        let rows = self.read_account(granted, [(Scan(sql), values![from, until])]).await?;
         let both = |row: &Row| Ok((organization(row)?, limits(row, 5)?));
         rows.iter().flatten().map(both).collect()
     }

@@ -147,17 +147,15 @@ impl Store {
                 .map(read_person)
                 .collect();
         }
-        let own = vec![
+        let own = [
             any_rows(OWN, values![caller.principal()]),
             any_rows(MEMBERSHIPS_BELOW, values![caller.principal()]),
         ];
-        let found = self.read_in_lane::<Scan>(scan_caller, own).await?;
-        let (people, memberships) =
-            (found.first().into_iter().flatten(), found.get(1).map_or(&[][..], Vec::as_slice));
+        let [people, memberships] = self.read_in_lane::<Scan, 2>(scan_caller, own).await?;
         let mut seen = Vec::new();
-        for one in people.map(read_person) {
+        for one in people.iter().map(read_person) {
             let one = one?;
-            let ties = build_ties(caller, &one, memberships)?;
+            let ties = build_ties(caller, &one, &memberships)?;
             if standing(caller.principal(), false, one.principal.id, Reach::See, ties).is_some() {
                 seen.push(one);
             }

@@ -61,8 +61,8 @@ impl Store {
         one: Option<PrincipalId>,
     ) -> Result<Vec<Principal>> {
         let rows = match one {
-            Some(id) => self.read_account(granted, vec![(of_account!("AND p.id = $1"), values![id])]).await?,
-            None => self.read_account(granted, vec![(Scan(of_account!("")), values![])]).await?,
+            Some(id) => self.read_account(granted, [(of_account!("AND p.id = $1"), values![id])]).await?,
+            None => self.read_account(granted, [(Scan(of_account!("")), values![])]).await?,
         };
         rows.iter().flatten().map(principal).collect()
     }

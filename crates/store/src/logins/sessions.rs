@@ -215,7 +215,7 @@ impl Store {
             new.id = SessionId::new(created, new.id.tail());
             let statements = opening_statements(&new, hash, opening, now);
             let batch =
-                batch_with_entry([OrganizationId::PEOPLE], statements, &opened_entry(&new, opening, now))?;
+                batch_with_entry([OrganizationId::PEOPLE], statements, &login_entry(&new, opening, now))?;
             match self.database.apply(batch).await {
                 Err(DatabaseError::Taken { .. }) => {}
                 outcome => return outcome.map(|()| new).map_err(to_stale),
@@ -335,8 +335,8 @@ impl Store {
         granted: &GrantedAccount<ManageMembers>,
         now: Micros,
     ) -> Result<Vec<Login>> {
-        let everybodys = vec![(Scan(ALL), values![OrganizationId::PEOPLE])];
-        let rows = self.read_account(granted, everybodys).await?.pop().unwrap_or_default();
+        let all = [(Scan(ALL), values![OrganizationId::PEOPLE])];
+        let [rows] = self.read_account(granted, all).await?;
         let mut open = rows.iter().map(read_login).collect::<Result<Vec<_>>>()?;
         open.retain(|login| login.alive(now));
         Ok(open)
@@ -421,7 +421,7 @@ fn opening_statements(
 }
 
 /// The audit entry about a new session. It does not have the secret.
-fn opened_entry(new: &Login, opening: &LoginExpectations, now: Micros) -> NewAuditEntry {
+fn login_entry(new: &Login, opening: &LoginExpectations, now: Micros) -> NewAuditEntry {
     let methods = new.methods.iter().map(|method| method.name()).collect::<Vec<_>>();
     let ended = opening.ending.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>();
     let details = json!({ "of": new.owner, "methods": methods, "expires_us": new.expires.0, "ended": ended });
@@ -430,7 +430,7 @@ fn opened_entry(new: &Login, opening: &LoginExpectations, now: Micros) -> NewAud
         credential: new.credential,
         login: Some(new.id),
         address: new.origin.remote_ip,
-        attempt: None,
+        idempotency: None,
     };
     NewAuditEntry::new(by, "login.open", new.id, details, now)
 }

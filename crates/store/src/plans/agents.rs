@@ -15,7 +15,7 @@ use domain::time::Micros;
 use uuid::Uuid;
 
 /// Leaks the text of a statement that a test builds.
-fn made(sql: String) -> &'static str {
+fn leak(sql: String) -> &'static str {
     Box::leak(sql.into_boxed_str())
 }
 
@@ -113,7 +113,7 @@ fn lists(sqlite: bool) -> Vec<Hot> {
 async fn sqlite_answers_lists_claims_and_events_by_the_keys() {
     let db = fresh_sqlite().await;
     for Hot { name, question: (Scan(sql), values), sqlite: needed, .. } in hot(true) {
-        let rows = db.read(made(format!("EXPLAIN QUERY PLAN {sql}")), values).await.unwrap();
+        let rows = db.read(leak(format!("EXPLAIN QUERY PLAN {sql}")), values).await.unwrap();
         let plan = rows.iter().map(|row| row.text(3).unwrap()).collect::<Vec<_>>();
         assert!(plan.iter().any(|line| line.ends_with(needed)), "{name} {needed}: {plan:#?}");
         // These scans are allowed: rows that the statement itself made, an index of few rows, one step from an
@@ -140,9 +140,9 @@ async fn postgres_answers_lists_claims_and_events_by_the_keys_whatever_its_stati
         }
         for Hot { name, question: (Scan(sql), values), postgres: needed, .. } in hot(false) {
             // All of these use one connection of the pool, one after the other.
-            db.read(made(format!("PREPARE x AS {sql}")), vec![]).await.unwrap();
+            db.read(leak(format!("PREPARE x AS {sql}")), vec![]).await.unwrap();
             let values = values.iter().map(literal).collect::<Vec<_>>().join(", ");
-            let explain = made(format!("EXPLAIN (COSTS OFF) EXECUTE x ({values})"));
+            let explain = leak(format!("EXPLAIN (COSTS OFF) EXECUTE x ({values})"));
             let rows = db.read(explain, vec![]).await.unwrap();
             db.read("DEALLOCATE x", vec![]).await.unwrap();
             let lines = rows.iter().map(|row| row.text(0).unwrap());

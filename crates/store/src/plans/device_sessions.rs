@@ -9,12 +9,12 @@ use crate::testing::{fresh_postgres, fresh_sqlite};
 use uuid::Uuid;
 
 /// Leaks the text of a statement that a test builds.
-fn made(sql: String) -> &'static str {
+fn leak(sql: String) -> &'static str {
     Box::leak(sql.into_boxed_str())
 }
 
 async fn lines(database: &Database, sql: String, values: Vec<Value>, column: usize) -> Vec<String> {
-    let rows = database.read(made(sql), values).await.unwrap();
+    let rows = database.read(leak(sql), values).await.unwrap();
     rows.iter().map(|row| row.text(column).unwrap()).collect()
 }
 
@@ -99,7 +99,7 @@ async fn postgres_answers_who_is_signed_in_by_the_keys() {
     let statements = vec![one(filled, vec![people]), one(login, vec![]), one("ANALYZE", vec![])];
     db.apply(Batch { statements, ..Batch::default() }).await.unwrap();
     let prepare = format!("PREPARE who (uuid, bigint, bigint, bytea, bigint, bigint) AS {}", logins::CALLER);
-    db.read(made(prepare), vec![]).await.unwrap();
+    db.read(leak(prepare), vec![]).await.unwrap();
     let execute = format!("EXPLAIN (COSTS OFF) EXECUTE who ('{}', 5, 5, '', 5, 5)", Uuid::from_u128(1));
     let plan = lines(&db, execute, vec![], 0).await.join("\n");
     for table in ["sessions s", "logins l", "principals p"] {
@@ -136,7 +136,7 @@ async fn postgres_answers_pages_by_the_keys_whatever_its_statistics_say() {
     db.apply(Batch { statements, ..Batch::default() }).await.unwrap();
     // All of these use one connection of the pool, one after the other.
     for (name, sql) in [("page", PAGE), ("holds", PAGE_HOLDS), ("one", ONE)] {
-        db.read(made(format!("PREPARE {name} (uuid, bigint, bigint) AS {sql}")), vec![]).await.unwrap();
+        db.read(leak(format!("PREPARE {name} (uuid, bigint, bigint) AS {sql}")), vec![]).await.unwrap();
     }
     for statistics in ["as they are", "taken"] {
         if statistics == "taken" {
@@ -149,7 +149,7 @@ async fn postgres_answers_pages_by_the_keys_whatever_its_statistics_say() {
                 let id = Uuid::from_u128(1 + number / 3);
                 let sql = format!("EXPLAIN (COSTS OFF) EXECUTE {name} ('{id}', 200, 101)");
                 let plan = lines(&db, sql, vec![], 0).await.join("\n");
-                by_the_keys(name, &plan)
+                check_keys(name, &plan)
                     .map_err(|wrong| panic!("{statistics}, {mode}, {wrong}: {plan}"))
                     .unwrap();
             }
@@ -158,7 +158,7 @@ async fn postgres_answers_pages_by_the_keys_whatever_its_statistics_say() {
 }
 
 /// Checks that a plan uses the keys, and no costly step.
-fn by_the_keys(name: &str, plan: &str) -> Result<(), &'static str> {
+fn check_keys(name: &str, plan: &str) -> Result<(), &'static str> {
     const COSTLY: [&str; 6] = ["Seq Scan", "Bitmap", "Hash", "Merge", "Materialize", "Join Filter"];
     let needed: &[&str] = match name {
         "page" => &["Index Scan Backward using sessions_pkey on sessions"],

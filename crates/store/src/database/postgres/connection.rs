@@ -1,7 +1,7 @@
 //! Connections to a PostgreSQL server: address and encryption.
 
 use crate::database::DatabaseError;
-use crate::database::location::{Protection, SecretUrl, postgres_url_error};
+use crate::database::location::{PostgresUrl, Protection, postgres_url_error};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -29,7 +29,7 @@ pub(super) struct PostgresAddress {
 }
 
 impl PostgresAddress {
-    pub(super) fn new(url: &SecretUrl, protection: Protection) -> Result<Self, DatabaseError> {
+    pub(super) fn new(url: &PostgresUrl, protection: Protection) -> Result<Self, DatabaseError> {
         // The parser's own error may quote a piece of the URL.
         let mut config: Config = url.0.parse().map_err(|_| postgres_url_error())?;
         config.ssl_mode(match protection {

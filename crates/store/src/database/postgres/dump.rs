@@ -2,7 +2,7 @@
 
 use super::connection::{PostgresAddress, to_database_error};
 use crate::database::dump::Dump;
-use crate::database::location::{Protection, SecretUrl};
+use crate::database::location::{PostgresUrl, Protection};
 use crate::database::migrate::{self, MIGRATIONS};
 use crate::database::{DatabaseError, Statement, Value};
 use std::fmt::Write as _;
@@ -36,7 +36,7 @@ const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Dumps a database. Returns the version and the name of its schema.
 pub(in crate::database) async fn dump(
-    url: &SecretUrl,
+    url: &PostgresUrl,
     protection: Protection,
     into: &Path,
 ) -> Result<(i64, String), DatabaseError> {
@@ -56,7 +56,7 @@ pub(in crate::database) async fn dump(
 
 /// Whether there are tables.
 pub(in crate::database) async fn has_tables(
-    url: &SecretUrl,
+    url: &PostgresUrl,
     protection: Protection,
 ) -> Result<bool, DatabaseError> {
     let client = PostgresAddress::new(url, protection)?.client().await?;
@@ -66,7 +66,7 @@ pub(in crate::database) async fn has_tables(
 
 /// Restores in one transaction: the dump, missing migrations, and the statements that follow.
 pub(in crate::database) async fn restore(
-    url: &SecretUrl,
+    url: &PostgresUrl,
     protection: Protection,
     dump: &Dump,
     file: &Path,

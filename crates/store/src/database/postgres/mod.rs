@@ -13,7 +13,7 @@ use crate::database::Batch;
 use crate::database::counts::WriteCounts;
 use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
-use crate::database::location::{Protection, SecretUrl};
+use crate::database::location::{PostgresUrl, Protection};
 use crate::database::signal::Signals;
 use crate::database::{DatabaseError, OpenMode, Row, Statement};
 use connection::{PostgresAddress, to_database_error};
@@ -56,7 +56,7 @@ impl Drop for PostgresInner {
 
 impl Postgres {
     pub(super) async fn open(
-        url: &SecretUrl,
+        url: &PostgresUrl,
         protection: Protection,
         mode: OpenMode,
         readers: &Readers,

@@ -7,8 +7,7 @@
 use super::connection::{PostgresAddress, to_database_error};
 use super::listener::build_payloads;
 use super::run_in_order;
-use super::writer::BatchResult;
-use crate::database::{Batch, DatabaseError, Topic};
+use crate::database::{Batch, BatchResult, DatabaseError, Topic};
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -86,8 +85,8 @@ impl WriteConnection {
 }
 
 /// The topics of the batches that were committed.
-pub(super) fn committed_topics(batches: &[Batch], outcomes: &[BatchResult]) -> BTreeSet<Topic> {
-    Batch::committed_topics(batches.iter().zip(outcomes.iter().map(Result::is_ok)))
+pub(super) fn topics_of_commit(batches: &[Batch], outcomes: &[BatchResult]) -> BTreeSet<Topic> {
+    Batch::topics_of_commit(batches.iter().zip(outcomes.iter().map(Result::is_ok)))
 }
 
 /// Runs all batches and commits those that were not refused.
@@ -105,7 +104,7 @@ pub(super) async fn run(
         roll_back(line).await?;
         return Ok(outcomes);
     }
-    let changed = committed_topics(batches, &outcomes);
+    let changed = topics_of_commit(batches, &outcomes);
     match timeout(PATIENCE, commit(line, node, &changed)).await {
         Ok(Ok(())) => Ok(outcomes),
         Ok(Err(error)) => Err(roll_back_after(line, error).await),

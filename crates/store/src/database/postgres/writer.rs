@@ -5,7 +5,7 @@ use super::transaction::{self as transaction, WriteConnection, WriteError};
 use crate::database::counts::{WriteCounters, WriteCounts};
 use crate::database::signal::Signals;
 use crate::database::task_end::{TaskEnd, TaskGuard};
-use crate::database::{Batch, DatabaseError};
+use crate::database::{Batch, BatchResult, DatabaseError};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -22,8 +22,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How often a group is tried after a deadlock or a lost connection before its commit.
 const ATTEMPTS: u32 = 5;
-
-pub(super) type BatchResult = Result<(), DatabaseError>;
 
 /// A batch, and the channel for its outcome.
 struct PostgresWriteRequest {
@@ -65,11 +63,11 @@ impl PostgresWriter {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (reply, outcome) = oneshot::channel();
         orders
-            .ok_or_else(closed_error)?
+            .ok_or_else(shutdown_error)?
             .send(PostgresWriteRequest { batch, reply })
             .await
-            .map_err(|_| closed_error())?;
-        outcome.await.unwrap_or_else(|_| Err(closed_error()))
+            .map_err(|_| shutdown_error())?;
+        outcome.await.unwrap_or_else(|_| Err(shutdown_error()))
     }
 
     /// Accepts no more batches, and waits until those accepted are done.
@@ -79,7 +77,7 @@ impl PostgresWriter {
     }
 }
 
-fn closed_error() -> DatabaseError {
+fn shutdown_error() -> DatabaseError {
     DatabaseError::Failed("the database is closed".into())
 }
 
@@ -109,7 +107,7 @@ impl PostgresWriteLoop {
         let outcomes = match self.commit(&batches).await {
             Ok(outcomes) => {
                 self.counts.add_commit(batches.len());
-                let changed = transaction::committed_topics(&batches, &outcomes);
+                let changed = transaction::topics_of_commit(&batches, &outcomes);
                 self.signals.wake(&changed);
                 outcomes
             }

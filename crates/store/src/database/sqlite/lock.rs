@@ -43,7 +43,7 @@ fn lock_file(path: &Path) -> Result<File, DatabaseError> {
     let mut file = options.open(&lock).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(taken_error(&path, file)),
+        Err(TryLockError::WouldBlock) => return Err(lock_conflict(&path, file)),
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
@@ -55,7 +55,7 @@ fn resolve_links(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-fn taken_error(path: &Path, mut file: File) -> DatabaseError {
+fn lock_conflict(path: &Path, mut file: File) -> DatabaseError {
     let mut by = String::new();
     let _ = file.read_to_string(&mut by);
     DatabaseError::Failed(format!(

@@ -60,7 +60,7 @@ impl ReadQueue {
     fn push(&self, job: ReadJob, first: bool) -> Result<(), DatabaseError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
-            return Err(closed_error());
+            return Err(shutdown_error());
         }
         if first {
             state.jobs.push_front(job)
@@ -136,7 +136,7 @@ impl SqliteReaders {
         let (reply, answer) = oneshot::channel();
         let waiting = CancelOnDrop(Arc::default());
         self.queue.push(ReadJob { statements, budget, gone: waiting.0.clone(), reply }, first)?;
-        answer.await.unwrap_or_else(|_| Err(closed_error()))
+        answer.await.unwrap_or_else(|_| Err(shutdown_error()))
     }
 
     pub(super) async fn close(&self) {
@@ -145,7 +145,7 @@ impl SqliteReaders {
     }
 }
 
-fn closed_error() -> DatabaseError {
+fn shutdown_error() -> DatabaseError {
     DatabaseError::Failed("the database is closed".into())
 }
 

@@ -7,7 +7,7 @@ use super::{bind, to_database_error};
 use crate::database::counts::{WriteCounters, WriteCounts};
 use crate::database::signal::Signals;
 use crate::database::task_end::TaskEnd;
-use crate::database::{Batch, DatabaseError, Statement};
+use crate::database::{Batch, BatchResult, DatabaseError, Statement};
 use rusqlite::Connection;
 use rusqlite::ffi;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -21,8 +21,6 @@ const GROUP: usize = 256;
 const WAITING: usize = 4096;
 /// How often an idle writer checks whether another process wrote.
 const LOOK: Duration = Duration::from_millis(200);
-
-type BatchResult = Result<(), DatabaseError>;
 
 /// A batch, and the channel for its outcome.
 struct SqliteWriteRequest {
@@ -66,15 +64,15 @@ impl SqliteWriter {
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> BatchResult {
-        let place = self.places.clone().acquire_owned().await.map_err(|_| closed_error())?;
+        let place = self.places.clone().acquire_owned().await.map_err(|_| shutdown_error())?;
         let (reply, outcome) = oneshot::channel();
         self.push(SqliteWriteRequest { batch, reply, _place: place })?;
-        outcome.await.unwrap_or_else(|_| Err(closed_error()))
+        outcome.await.unwrap_or_else(|_| Err(shutdown_error()))
     }
 
     fn push(&self, order: SqliteWriteRequest) -> BatchResult {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.as_ref().ok_or_else(closed_error)?.send(order).map_err(|_| closed_error())
+        orders.as_ref().ok_or_else(shutdown_error)?.send(order).map_err(|_| shutdown_error())
     }
 
     /// Accepts no more batches, and waits until those accepted are done.
@@ -85,7 +83,7 @@ impl SqliteWriter {
     }
 }
 
-fn closed_error() -> DatabaseError {
+fn shutdown_error() -> DatabaseError {
     DatabaseError::Failed("the database is closed".into())
 }
 
@@ -205,7 +203,7 @@ impl SqliteWriteLoop {
         }
         let outcomes = group.iter().zip(&done.outcomes);
         self.signals
-            .wake(&Batch::committed_topics(outcomes.map(|(order, outcome)| (&order.batch, outcome.is_ok()))));
+            .wake(&Batch::topics_of_commit(outcomes.map(|(order, outcome)| (&order.batch, outcome.is_ok()))));
     }
 
     fn look(&mut self) {

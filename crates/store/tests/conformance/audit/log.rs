@@ -37,7 +37,7 @@ fn note(number: usize) -> NewAuditEntry {
         credential: Some(CredentialId::new(NOW, bytes())),
         address: Some("2001:db8::7".parse().unwrap()),
         login: Some(domain::ids::SessionId::new(NOW, 7)),
-        attempt: None,
+        idempotency: None,
     };
     let line = NewAuditEntry::new(by, "member.set", number, json!({ "role": "admin" }), NOW);
     line.with_organization(Some(OrganizationId::new(NOW, bytes()))).with_previous(json!({ "role": null }))

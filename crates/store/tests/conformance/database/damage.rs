@@ -25,9 +25,9 @@ async fn a_damaged_page_is_found_by_a_check_and_by_a_read_and_nothing_is_written
     // The damaged rows are neither read nor written, so only a check notices.
     let database = Database::open(&place.url, OpenMode::Existing, 0).await.unwrap();
     database.apply(write()).await.unwrap();
-    assert_eq!(database.found_damage(), None);
+    assert_eq!(database.damage_report(), None);
     assert!(damaged(database.check().await));
-    assert!(database.found_damage().is_some());
+    assert!(database.damage_report().is_some());
     assert!(damaged(database.apply(write()).await), "no write after a check that found damage");
     database.close().await;
     let database = Database::open(&place.url, OpenMode::Existing, 0).await.unwrap();
@@ -39,7 +39,7 @@ async fn a_damaged_page_is_found_by_a_check_and_by_a_read_and_nothing_is_written
     let statement = Statement { sql: "DELETE FROM messages", values: Vec::new(), exactly_one: false };
     let batch = Batch { statements: vec![statement], ..Batch::default() };
     assert!(damaged(database.apply(batch).await));
-    assert!(database.found_damage().is_some() && damaged(database.apply(write()).await));
+    assert!(database.damage_report().is_some() && damaged(database.apply(write()).await));
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn postgres_says_that_it_is_damaged() {
     raw(&db.url, broken).await.unwrap();
     let database = Database::open(&db.url, OpenMode::Existing, 0).await.unwrap();
     let other = database.read("SELECT broken('22012')", Vec::new()).await;
-    assert!(matches!(other, Err(DatabaseError::Failed(_))) && database.found_damage().is_none());
+    assert!(matches!(other, Err(DatabaseError::Failed(_))) && database.damage_report().is_none());
     database.apply(write()).await.unwrap();
     assert!(damaged(database.read("SELECT broken('XX001')", Vec::new()).await));
     assert!(damaged(database.apply(write()).await));

@@ -19,7 +19,7 @@ const PATIENT: Readers = Readers {
     away: NEVER,
 };
 
-fn asker(organization: u128, principal: u128) -> ScanCaller {
+fn caller(organization: u128, principal: u128) -> ScanCaller {
     ScanCaller::Caller { organization: Uuid::from_u128(organization), principal: Uuid::from_u128(principal) }
 }
 
@@ -28,7 +28,7 @@ async fn open(db: &TestDatabase, readers: Readers) -> Database {
 }
 
 /// A scan that is too long for the lane of keys, and then ends.
-fn long(db: &Database) -> Vec<Statement> {
+fn long(db: &Database) -> [Statement; 1] {
     let sql = match db.kind() {
         "sqlite" => {
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
@@ -36,13 +36,13 @@ fn long(db: &Database) -> Vec<Statement> {
         }
         _ => "SELECT CAST(pg_sleep(0.1) AS TEXT)",
     };
-    vec![Statement { sql, values: vec![], exactly_one: false }]
+    [Statement { sql, values: vec![], exactly_one: false }]
 }
 
 fn scans(db: &Database, asker: ScanCaller, count: usize) -> JoinSet<Result<(), DatabaseError>> {
     let scan = |_| {
         let db = db.clone();
-        async move { db.scan(asker, vec![endless(&db)]).await.map(drop) }
+        async move { db.scan(asker, [endless(&db)]).await.map(drop) }
     };
     (0..count).map(scan).collect()
 }
@@ -76,11 +76,11 @@ async fn none_is_active(db: &Database) {
 both! {
     async fn endless_scans_leave_keys_and_others_scans_alone(db: &TestDatabase) {
         let db = open(db, PATIENT).await;
-        let attack = scans(&db, asker(1, 1), 8);
+        let attack = scans(&db, caller(1, 1), 8);
         answers(&db).await;
         // Another principal of the same organization waits for its turn; another organization does not.
         for _ in 0..5 {
-            db.scan(asker(2, 2), long(&db)).await.unwrap();
+            db.scan(caller(2, 2), long(&db)).await.unwrap();
             answers(&db).await;
         }
         assert_eq!(attack.len(), 8, "all of them are under way or wait");
@@ -92,12 +92,12 @@ both! {
     async fn a_scan_ends_with_whoever_asked_for_it(db: &TestDatabase) {
         let db = open(db, Readers { sqlite: 2, postgres: 2, ..PATIENT }).await;
         for _ in 0..5 {
-            drop(scans(&db, asker(1, 1), 3));
-            let attack = scans(&db, asker(1, 1), 3);
+            drop(scans(&db, caller(1, 1), 3));
+            let attack = scans(&db, caller(1, 1), 3);
             answers(&db).await;
             drop(attack);
             // There is one place for scans, and it is free again.
-            db.scan(asker(1, 1), long(&db)).await.unwrap();
+            db.scan(caller(1, 1), long(&db)).await.unwrap();
             none_is_active(&db).await;
         }
         db.close().await;
@@ -124,8 +124,8 @@ both! {
     async fn reads_and_scans_have_a_deadline(made: &TestDatabase) {
         let limit = Duration::from_secs(1);
         let db = open(made, Readers { sqlite: 2, postgres: 2, scan_timeout: limit, ..PATIENT }).await;
-        for asker in [asker(1, 1), asker(2, 2)] {
-            let ended = db.scan(asker, vec![endless(&db)]).await.unwrap_err();
+        for asker in [caller(1, 1), caller(2, 2)] {
+            let ended = db.scan(asker, [endless(&db)]).await.unwrap_err();
             assert!(matches!(ended, DatabaseError::Slow { seconds: 1 }), "{ended}");
         }
         none_is_active(&db).await;
@@ -140,7 +140,7 @@ both! {
 
     async fn who_has_scans_enough_is_told_to_come_back(db: &TestDatabase) {
         let db = open(db, Readers { scan_wait: Duration::from_millis(1), ..PATIENT }).await;
-        let mut attack = scans(&db, asker(1, 1), 9);
+        let mut attack = scans(&db, caller(1, 1), 9);
         let mut refused = 0;
         while refused < 7 {
             let ended = attack.join_next().await.unwrap().unwrap().unwrap_err();
@@ -148,7 +148,7 @@ both! {
             refused += 1;
         }
         assert!(attack.len() <= 2);
-        db.scan(asker(2, 2), long(&db)).await.unwrap();
+        db.scan(caller(2, 2), long(&db)).await.unwrap();
         db.scan(ScanCaller::Tenure, long(&db)).await.unwrap();
         db.close().await;
     }
@@ -207,7 +207,7 @@ async fn reads_wait_for_a_server_that_restarts() {
         tokio::spawn(async move {
             match principal {
                 1 => db.read("SELECT 1", vec![]).await.map(drop),
-                _ => db.scan(asker(1, principal), long(&db)).await.map(drop),
+                _ => db.scan(caller(1, principal), long(&db)).await.map(drop),
             }
         })
     });
@@ -259,11 +259,11 @@ async fn a_connection_whose_commit_fails_is_not_used_again() {
     let readers = Readers { postgres: 2, scan_timeout: Duration::from_secs(1), ..PATIENT };
     let db = Database::open_with(&url, OpenMode::Existing, readers, MADE_US).await.unwrap();
     let backend = "SELECT CAST(pg_backend_pid() AS BIGINT)";
-    let scan = || db.scan(asker(1, 1), vec![Statement { sql: backend, values: vec![], exactly_one: false }]);
+    let scan = || db.scan(caller(1, 1), [Statement { sql: backend, values: vec![], exactly_one: false }]);
     // What was read before the COMMIT is good.
     let first = scan().await.unwrap()[0][0].int(0).unwrap();
     assert_ne!(first, scan().await.unwrap()[0][0].int(0).unwrap());
-    let ended = db.scan(asker(1, 1), vec![endless(&db)]).await.unwrap_err();
+    let ended = db.scan(caller(1, 1), [endless(&db)]).await.unwrap_err();
     assert!(matches!(ended, DatabaseError::Slow { seconds: 1 }), "{ended}");
     for _ in 0..3 {
         db.read(backend, vec![]).await.unwrap();

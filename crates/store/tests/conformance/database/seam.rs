@@ -131,7 +131,7 @@ both! {
         for sql in [INSERT, returning] {
             let read = db.read(sql, vec![id(1).into(), 1.into()]).await;
             assert!(matches!(read, Err(DatabaseError::Failed(_))));
-            let read = db.read_all(vec![statement(sql, [id(1).into(), 1.into()])]).await;
+            let read = db.read_all([statement(sql, [id(1).into(), 1.into()])]).await;
             assert!(matches!(read, Err(DatabaseError::Failed(_))));
         }
         assert_eq!(sum_and_count(db).await, (0, 0));
@@ -233,7 +233,7 @@ both! {
         let row = |key| statement("SELECT number FROM things WHERE id = $1", [id(key).into()]);
         let mut seen = BTreeSet::new();
         while !moving.is_finished() {
-            let answers = db.read_all(vec![row(1), row(2), row(1)]).await.unwrap();
+            let answers = db.read_all([row(1), row(2), row(1)]).await.unwrap();
             let numbers: Vec<i64> = answers.iter().map(|rows| rows[0].int(0).unwrap()).collect();
             assert_eq!(numbers[0] + numbers[1], 1000);
             assert_eq!(numbers[0], numbers[2]);
@@ -241,7 +241,7 @@ both! {
         }
         moving.await.unwrap();
         assert!(seen.len() > 3, "the writer and the readers did run at once: {seen:?}");
-        assert_eq!(db.read_all(vec![]).await.unwrap().len(), 0);
+        assert_eq!(db.read_all([]).await.unwrap().len(), 0);
     }
 
     async fn a_failed_question_does_not_harm_the_next(db: &TestDatabase) {
@@ -250,10 +250,10 @@ both! {
             assert!(db.read("SELECT nothing FROM things", vec![]).await.is_err());
             assert!(db.read("SELECT number FROM things WHERE id = $1", vec![]).await.is_err());
             let bad = statement("SELECT CAST($1 AS BIGINT) / 0", ["x".into()]);
-            let _ = db.read_all(vec![statement(SUM, []), bad]).await;
+            let _ = db.read_all([statement(SUM, []), bad]).await;
             assert_eq!(sum_and_count(db).await, (0, 0));
         }
-        assert_eq!(db.read_all(vec![statement(SUM, [])]).await.unwrap().len(), 1);
+        assert_eq!(db.read_all([statement(SUM, [])]).await.unwrap().len(), 1);
     }
 
     async fn writers_of_several_servers_do_not_deadlock(db: &TestDatabase) {
@@ -350,7 +350,7 @@ both! {
         }
         assert!(matches!(db.apply(batch([insert(200, 1)])).await, Err(DatabaseError::Failed(_))));
         assert!(matches!(db.read(SUM, vec![]).await, Err(DatabaseError::Failed(_))));
-        assert!(db.read_all(vec![statement(SUM, [])]).await.is_err());
+        assert!(db.read_all([statement(SUM, [])]).await.is_err());
         assert!(db.ping().await.is_err());
         assert!(!watch.wait_for_commit().await);
         assert!(!db.watch([Topic::Devices]).wait_for_commit().await);
