@@ -15,7 +15,7 @@ use domain::time::Micros;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedPage {
     /// In the order of their sequence.
-    pub lines: Vec<FeedLine>,
+    pub entries: Vec<FeedLine>,
     /// The newest sequence. A reader without entries continues from here.
     pub latest: i64,
 }
@@ -31,11 +31,11 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<FeedPage> {
-        let lines = "SELECT sequence, kind, session_us, session_tail, revision, what, at_us FROM changes
+        let changes = "SELECT sequence, kind, session_us, session_tail, revision, what, at_us FROM changes
                      WHERE organization = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
         let counters = "SELECT sequence, pruned FROM counters WHERE organization = $1";
         // In one snapshot: a reader that continues from `latest` must have received all entries up to it.
-        let both = [(lines, values![after, limit]), (counters, values![])];
+        let both = [(changes, values![after, limit]), (counters, values![])];
         let [rows, counters] = self.read_snapshot(granted, both).await?;
         let (latest, pruned) = match counters.first() {
             Some(row) => (row.int(0)?, row.int(1)?),
@@ -44,8 +44,9 @@ impl Store {
         if after < pruned || after > latest {
             return Err(Refusal::Resync { pruned, latest }.into());
         }
-        let lines = rows.iter().map(|row| line(granted.organization(), row)).collect::<Result<_>>()?;
-        Ok(FeedPage { lines, latest })
+        let entries =
+            rows.iter().map(|row| read_entry(granted.organization(), row)).collect::<Result<_>>()?;
+        Ok(FeedPage { entries, latest })
     }
 
     /// Deletes entries that are older than `before`, up to the first one that is not. An import writes entries with
@@ -76,7 +77,7 @@ impl Store {
     }
 }
 
-fn line(organization: OrganizationId, row: &Row) -> Result<FeedLine> {
+fn read_entry(organization: OrganizationId, row: &Row) -> Result<FeedLine> {
     Ok(FeedLine {
         sequence: row.int(0)?,
         session: SessionKey {

@@ -243,7 +243,7 @@ both! {
         let gone = administration::load_organization(app, &all, made.id).await;
         assert!(matches!(gone, Err(Failure::Refused(Refusal::NotFound(Thing::Organization)))));
         let lines = audit::list_account_audit_entries(app, &caller.authorize_in_account::<ViewAudit>().unwrap(), None, 100).await.unwrap();
-        let actions: Vec<&str> = lines.items.iter().map(|line| line.line.action.as_str()).collect();
+        let actions: Vec<&str> = lines.items.iter().map(|line| line.content.action.as_str()).collect();
         assert_eq!(actions[..2], ["organization.delete", "organization.update"]);
         assert!(actions.contains(&"key.revoke"));
         assert_eq!(lines.items.iter().find(|line| format!("{line:?}").contains(second.reveal())), None);

@@ -18,7 +18,7 @@ async fn token(key: &Actor<'_>, body: Value) -> String {
 async fn opened(world: &World) -> usize {
     let lines =
         world.store().list_account_audit_entries(&System::administration().grant_account(), None, 1000).await;
-    lines.unwrap().items.iter().filter(|line| line.line.action == "login.open").count()
+    lines.unwrap().items.iter().filter(|line| line.content.action == "login.open").count()
 }
 
 both! {

@@ -32,8 +32,8 @@ both! {
         }
         let account = System::administration().grant_account();
         let audit = world.store().list_account_audit_entries(&account, None, 100).await.unwrap().items;
-        let own = |line: &&AuditEntry| line.line.by.principal == Some(root.principal);
-        let by = |action: &str| audit.iter().filter(own).filter(|line| line.line.action == action).count();
+        let own = |line: &&AuditEntry| line.content.attribution.principal == Some(root.principal);
+        let by = |action: &str| audit.iter().filter(own).filter(|line| line.content.action == action).count();
         assert_eq!((by("user.suspend"), by("user.restore")), (3, 3));
     }
 

@@ -118,9 +118,9 @@ impl Store {
     pub(crate) async fn insert_credential(
         &self,
         statements: Vec<Statement>,
-        line: &NewAuditEntry,
+        entry: &NewAuditEntry,
     ) -> Result<()> {
-        self.apply(batch_with_entry([], statements, line)?, |statement| match statement {
+        self.apply(batch_with_entry([], statements, entry)?, |statement| match statement {
             0 => Refusal::NotFound(Thing::Principal).into(),
             _ => Error::Stale,
         })

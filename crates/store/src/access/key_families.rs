@@ -128,20 +128,20 @@ impl Store {
         let rows = self.read_unscoped(system, ONE, values![id]).await?;
         let key = rows.first().map(credential).transpose()?.ok_or(Refusal::NotFound(Thing::Credential))?;
         let all = self.list_valid_keys(KeyRoot::Key(id)).await?;
-        let line =
+        let entry =
             key_entry(system.0, "key.revoke", &key, json!({ "of": key.principal, "revoked": all }), now);
         let statements = KeyRoot::Key(id).revocation(system.0.principal, now);
-        Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?).await?)
+        Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?).await?)
     }
 
     /// Revokes all keys of the person and their families for ever, and ends the sessions that they opened.
     pub async fn revoke_all_api_keys(&self, granted: &GrantedPerson, now: Micros) -> Result<()> {
         let root = KeyRoot::Owner(granted.person());
         let details = json!({ "revoked": self.list_valid_keys(root).await? });
-        let line =
+        let entry =
             NewAuditEntry::new(granted.attribution(), "key.revoke_all", granted.person(), details, now);
         let statements = root.revocation(granted.actor(), now);
-        Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?).await?)
+        Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?).await?)
     }
 
     /// Replaces a key by a new one and revokes only the old key. Its children join the family of the new key. When
@@ -171,8 +171,8 @@ impl Store {
         ];
         statements.extend(end_key_sessions(old, &key_revoked_ending(system.0.principal), now));
         let details = json!({ "of": key.principal, "revoked": [old.0], "successor": new.0 });
-        let line = key_entry(system.0, "key.revoke", &key, details, now);
-        self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?, |_| {
+        let entry = key_entry(system.0, "key.revoke", &key, details, now);
+        self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?, |_| {
             Refusal::NotFound(Thing::Credential).into()
         })
         .await

@@ -106,11 +106,11 @@ impl Store {
                 cycle.map_or(-1, |limit| limit.0)
             ];
             let after = limits_json(max_session_acus.unwrap_or(session), max_cycle_acus.unwrap_or(cycle));
-            let line = NewAuditEntry::new(system.0, "organization.update", id, after, now)
+            let entry = NewAuditEntry::new(system.0, "organization.update", id, after, now)
                 .with_organization(Some(id))
                 .with_previous(limits_json(session, cycle));
             match self
-                .apply(batch_with_entry([id], vec![one_row(sql, values)], &line)?, |_| Error::Stale)
+                .apply(batch_with_entry([id], vec![one_row(sql, values)], &entry)?, |_| Error::Stale)
                 .await
             {
                 // The limits were changed, or the organization was deleted, meanwhile.

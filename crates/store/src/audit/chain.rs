@@ -72,7 +72,7 @@ impl FromStr for AuditHead {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AuditProof {
     /// Number of entries checked.
-    pub lines: u64,
+    pub entries: u64,
     /// Number of entries from before the chain began; they cannot be checked.
     pub unchained: u64,
     /// The last entry.
@@ -92,7 +92,7 @@ pub struct BrokenEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainedEntry {
     /// The entry.
-    pub line: AuditEntry,
+    pub entry: AuditEntry,
     /// The hash of the entry before, in hexadecimal; `None` for entries from before the chain.
     pub previous: Option<String>,
     /// Its own hash.
@@ -217,7 +217,7 @@ impl ChainWalk {
             return broken(sequence, "was changed: its hash is not that of its content");
         }
         self.hash = Some(link);
-        self.proof.lines += 1;
+        self.proof.entries += 1;
         self.proof.head = Some(AuditHead { sequence, hash: link });
         self.compare(sequence, link)
     }
@@ -338,7 +338,7 @@ impl Store {
         let rows = self.read_unscoped(system, Scan(BETWEEN), values![after, since, until, limit]).await?;
         let chained = |row: &Row| {
             let hash = |column| Ok::<_, Error>(row.maybe_bytes(column)?.map(|bytes| to_hex(&bytes)));
-            Ok(ChainedEntry { line: read_entry(row)?, previous: hash(11)?, hash: hash(12)? })
+            Ok(ChainedEntry { entry: read_entry(row)?, previous: hash(11)?, hash: hash(12)? })
         };
         rows.iter().map(chained).collect()
     }

@@ -23,7 +23,7 @@ pub struct NewAuditEntry {
     /// The organization; `None` for the account.
     pub organization: Option<OrganizationId>,
     /// Who acted.
-    pub by: Attribution,
+    pub attribution: Attribution,
     /// What they did, such as `organization.create`.
     pub action: String,
     /// The id of the thing that they changed.
@@ -40,7 +40,7 @@ pub struct AuditEntry {
     /// The sequence: one more than that of the entry before, in the whole account.
     pub sequence: i64,
     /// The content.
-    pub line: NewAuditEntry,
+    pub content: NewAuditEntry,
 }
 
 macro_rules! entries {
@@ -70,14 +70,14 @@ const INSERT: &str = "
 impl NewAuditEntry {
     /// An entry about the account, without a previous value.
     pub fn new(
-        by: Attribution,
+        attribution: Attribution,
         action: &str,
         thing: impl ToString,
         details: Json,
         at: Micros,
     ) -> NewAuditEntry {
         let (action, thing) = (action.to_owned(), thing.to_string());
-        NewAuditEntry { at, organization: None, by, action, thing, was: None, details }
+        NewAuditEntry { at, organization: None, attribution, action, thing, was: None, details }
     }
 
     /// The same entry in an organization.
@@ -108,38 +108,38 @@ impl NewAuditEntry {
 pub(crate) fn batch_with_entry<const N: usize>(
     locks: [OrganizationId; N],
     statements: Vec<Statement>,
-    line: &NewAuditEntry,
+    entry: &NewAuditEntry,
 ) -> Result<Batch> {
-    batch_with_entries(locks, statements, &[line])
+    batch_with_entries(locks, statements, &[entry])
 }
 
 /// A batch that writes several audit entries at its end, in this order.
 pub(crate) fn batch_with_entries<const N: usize>(
     locks: [OrganizationId; N],
     mut statements: Vec<Statement>,
-    lines: &[&NewAuditEntry],
+    entries: &[&NewAuditEntry],
 ) -> Result<Batch> {
-    for line in lines {
-        statements.push(insert_entry(line)?);
+    for entry in entries {
+        statements.push(insert_entry(entry)?);
     }
     let mut batch = batch(locks, statements);
     batch.locks.insert(OrganizationId::AUDIT.0);
-    batch.topics.extend(lines.iter().flat_map(|line| line.concerns()));
+    batch.topics.extend(entries.iter().flat_map(|entry| entry.concerns()));
     Ok(batch)
 }
 
 /// The statement that writes an entry. Its batch must lock [`OrganizationId::AUDIT`].
-pub(crate) fn insert_entry(line: &NewAuditEntry) -> Result<Statement> {
-    let Attribution { principal, credential, login, address, .. } = line.by;
-    let organization = line.organization.unwrap_or(OrganizationId::ACCOUNT);
-    let (details, was) = (to_json(&line.details)?, line.was.as_ref().map(to_json).transpose()?);
+pub(crate) fn insert_entry(entry: &NewAuditEntry) -> Result<Statement> {
+    let Attribution { principal, credential, login, address, .. } = entry.attribution;
+    let organization = entry.organization.unwrap_or(OrganizationId::ACCOUNT);
+    let (details, was) = (to_json(&entry.details)?, entry.was.as_ref().map(to_json).transpose()?);
     let (login, address) = (login.map(SessionId::uuid), address.map(|address| address.to_string()));
     let mut values = values![
         organization,
-        line.at,
+        entry.at,
         principal,
-        line.action.as_str(),
-        line.thing.as_str(),
+        entry.action.as_str(),
+        entry.thing.as_str(),
         details,
         credential,
         login,
@@ -153,8 +153,8 @@ pub(crate) fn insert_entry(line: &NewAuditEntry) -> Result<Statement> {
 
 impl Store {
     /// Records something that the store does not do itself. All other entries are written with the change.
-    pub async fn record_audit_entry(&self, _: &System, line: &NewAuditEntry) -> Result<()> {
-        self.apply(batch_with_entry([], Vec::new(), line)?, |_| Error::Stale).await
+    pub async fn record_audit_entry(&self, _: &System, entry: &NewAuditEntry) -> Result<()> {
+        self.apply(batch_with_entry([], Vec::new(), entry)?, |_| Error::Stale).await
     }
 
     /// The entries of the organization before a sequence, newest first.
@@ -192,10 +192,10 @@ pub(crate) fn read_entry(row: &Row) -> Result<AuditEntry> {
     let was = row.maybe_text(10)?.map(|_| parse_json(row, 10)).transpose()?;
     Ok(AuditEntry {
         sequence: row.int(1)?,
-        line: NewAuditEntry {
+        content: NewAuditEntry {
             organization: (organization != OrganizationId::ACCOUNT).then_some(organization),
             at: Micros(row.int(2)?),
-            by: Attribution {
+            attribution: Attribution {
                 principal: row.maybe_id(3)?.map(PrincipalId),
                 credential: row.maybe_id(7)?.map(CredentialId),
                 login: row.maybe_id(8)?.and_then(SessionId::from_uuid),

@@ -75,8 +75,8 @@ impl SegmentWalk {
     ///
     /// # Errors
     /// [`BrokenEntry`] when the entry was changed or is not the next one.
-    pub fn take(&mut self, line: &SegmentEntry) -> std::result::Result<(), BrokenEntry> {
-        self.0.take(line.sequence, line.link())
+    pub fn take(&mut self, entry: &SegmentEntry) -> std::result::Result<(), BrokenEntry> {
+        self.0.take(entry.sequence, entry.link())
     }
 
     /// The last entry so far.
@@ -164,8 +164,8 @@ impl Store {
         let details = json!({
             "first": segment.first, "head": head.to_string(), "file": segment.file, "sha256": to_hex(&segment.digest),
         });
-        let line = NewAuditEntry::new(Attribution::TENURE, "audit.seal", head.sequence, details, now);
-        self.apply(batch_with_entry([], vec![one_row(sql, values)], &line)?, |_| Error::Stale).await
+        let entry = NewAuditEntry::new(Attribution::TENURE, "audit.seal", head.sequence, details, now);
+        self.apply(batch_with_entry([], vec![one_row(sql, values)], &entry)?, |_| Error::Stale).await
     }
 
     /// Deletes some sealed entries. Returns whether there may be more.

@@ -70,9 +70,9 @@ impl Store {
             ];
             let by = if by_groups { Attribution { principal: None, ..system.0 } } else { system.0 };
             let details = json!({ "role": name(role), "by": if by_groups { "groups" } else { "hand" } });
-            let line = NewAuditEntry::new(by, "user.account_role", person, details, now)
+            let entry = NewAuditEntry::new(by, "user.account_role", person, details, now)
                 .with_previous(json!({ "role": name(was) }));
-            match self.apply(batch_with_entry([], vec![one_row(SET, set)], &line)?, |_| Error::Stale).await {
+            match self.apply(batch_with_entry([], vec![one_row(SET, set)], &entry)?, |_| Error::Stale).await {
                 // The role was changed meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,

@@ -73,8 +73,8 @@ impl Store {
              WHERE id = $1 AND email = $2 AND kind = 'user' AND state IN ('active', 'pending')",
             values![id, email, now],
         );
-        let line = link_entry(system, id, identity, now);
-        let batch = batch_with_entry([], vec![still, insert(id, identity, now)], &line)?;
+        let entry = link_entry(system, id, identity, now);
+        let batch = batch_with_entry([], vec![still, insert(id, identity, now)], &entry)?;
         self.apply(batch, |_| Error::Stale).await
     }
 
@@ -94,14 +94,14 @@ impl Store {
             values![id, new.first_name.as_str(), new.last_name.as_str()],
         );
         let more = vec![names, insert(id, identity, now)];
-        let line = link_entry(system, id, identity, now);
+        let entry = link_entry(system, id, identity, now);
         let new = NewPrincipal {
             principal: &new.principal,
             password_hash: None,
             member: None,
             address_taken: false,
         };
-        self.insert_principal(system, &new, more, Some(&line)).await
+        self.insert_principal(system, &new, more, Some(&entry)).await
     }
 
     /// Records a sign-in by an identity.
@@ -216,17 +216,16 @@ fn change_statements(person: PrincipalId, change: &Change, now: Micros) -> Vec<S
 /// The audit entry of a change. It names no principal, because the issuer's groups decided.
 fn membership_entry(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditEntry {
     let by = Attribution { principal: None, ..system.0 };
-    let line = |action, details| {
+    let entry = |action, details| {
         NewAuditEntry::new(by, action, person, details, now).with_organization(Some(place(change)))
     };
     match change {
-        Change::Add(new) => line("member.set", json!({ "role": new.role.name(), "by": "groups" })),
+        Change::Add(new) => entry("member.set", json!({ "role": new.role.name(), "by": "groups" })),
         Change::Set { membership, was } => {
-            line("member.set", json!({ "role": membership.role.name(), "by": "groups" }))
+            entry("member.set", json!({ "role": membership.role.name(), "by": "groups" }))
                 .with_previous(json!({ "role": was.name() }))
         }
-        Change::Remove(was) => {
-            line("member.remove", json!({ "by": "groups" })).with_previous(json!({ "role": was.role.name() }))
-        }
+        Change::Remove(was) => entry("member.remove", json!({ "by": "groups" }))
+            .with_previous(json!({ "role": was.role.name() })),
     }
 }

@@ -122,8 +122,8 @@ impl Store {
             }
         };
         let details = json!({ "email": new.email, "role": new.role.name() });
-        let line = line(granted.attribution(), "invitation.create", new, details, new.created);
-        match self.apply(batch_with_entry([organization], statements, &line)?, unmet).await {
+        let entry = audit_entry(granted.attribution(), "invitation.create", new, details, new.created);
+        match self.apply(batch_with_entry([organization], statements, &entry)?, unmet).await {
             Err(Error::Stale) => {
                 Err(Refusal::Exists("an open invitation for this address".to_owned()).into())
             }
@@ -177,9 +177,9 @@ impl Store {
         let sql = "UPDATE invitations SET state = 'cancelled', ended_us = $3
                    WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $3";
         let statement = one_row(sql, values![organization, id, now]);
-        let line = NewAuditEntry::new(granted.attribution(), "invitation.cancel", id, json!({}), now)
+        let entry = NewAuditEntry::new(granted.attribution(), "invitation.cancel", id, json!({}), now)
             .with_organization(Some(organization));
-        let batch = batch_with_entry([organization], vec![statement], &line)?;
+        let batch = batch_with_entry([organization], vec![statement], &entry)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 
@@ -217,9 +217,9 @@ impl Store {
             values![organization, own.person(), found.role.name(), now],
         );
         let details = json!({ "role": found.role.name(), "inviter": found.inviter });
-        let line = line(own.attribution(), "invitation.accept", &found, details, now);
+        let entry = audit_entry(own.attribution(), "invitation.accept", &found, details, now);
         let statements = [accept, alive, member].into_iter().chain(record_creation(own, id.0)).collect();
-        let batch = batch_with_entry([organization], statements, &line)?;
+        let batch = batch_with_entry([organization], statements, &entry)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 
@@ -230,9 +230,9 @@ impl Store {
     pub async fn reject_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
         let found = self.invitation_of(own, id, now).await?;
         let reject = one_row(REJECT, values![found.organization, id, own.person(), now]);
-        let line = line(own.attribution(), "invitation.reject", &found, json!({}), now);
+        let entry = audit_entry(own.attribution(), "invitation.reject", &found, json!({}), now);
         let statements = [reject].into_iter().chain(record_creation(own, id.0)).collect();
-        let batch = batch_with_entry([found.organization], statements, &line)?;
+        let batch = batch_with_entry([found.organization], statements, &entry)?;
         self.apply(batch, |_| no_such_invitation()).await
     }
 
@@ -243,7 +243,13 @@ impl Store {
     }
 }
 
-fn line(by: Attribution, action: &str, invitation: &Invitation, details: Json, at: Micros) -> NewAuditEntry {
+fn audit_entry(
+    by: Attribution,
+    action: &str,
+    invitation: &Invitation,
+    details: Json,
+    at: Micros,
+) -> NewAuditEntry {
     NewAuditEntry::new(by, action, invitation.id, details, at)
         .with_organization(Some(invitation.organization))
 }

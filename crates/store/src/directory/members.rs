@@ -139,11 +139,11 @@ impl Store {
         let taken = "SELECT 1 FROM organizations WHERE name = $2 AND deleted_us IS NULL AND id <> $1";
         loop {
             let was = self.load_organization(system, id).await?.name;
-            let line = NewAuditEntry::new(system.0, "organization.update", id, json!({ "name": name }), now)
+            let entry = NewAuditEntry::new(system.0, "organization.update", id, json!({ "name": name }), now)
                 .with_organization(Some(id))
                 .with_previous(json!({ "name": was }));
             let set = one_row(sql, values![id, name, was]);
-            match self.apply(batch_with_entry([id], vec![set], &line)?, |_| Error::Stale).await {
+            match self.apply(batch_with_entry([id], vec![set], &entry)?, |_| Error::Stale).await {
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }

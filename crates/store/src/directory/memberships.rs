@@ -121,7 +121,7 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let organization = granted.organization();
-        let line = NewAuditEntry::new(
+        let entry = NewAuditEntry::new(
             granted.attribution(),
             "member.set",
             member,
@@ -156,7 +156,7 @@ impl Store {
             2 => Error::Stale,
             _ => Refusal::LastAdmin.into(),
         };
-        self.apply(batch_with_entry([organization], statements, &line)?, unmet).await
+        self.apply(batch_with_entry([organization], statements, &entry)?, unmet).await
     }
 
     /// Ends a person's membership, and the keys and login sessions that are bound to the organization. The last admin
@@ -197,7 +197,7 @@ impl Store {
         let ends = leave_statements(member, organization, now);
         loop {
             let was = self.load_role(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
-            let line = NewAuditEntry::new(by, "member.remove", member, json!({}), now)
+            let entry = NewAuditEntry::new(by, "member.remove", member, json!({}), now)
                 .with_organization(Some(organization))
                 .with_previous(json!({ "role": was }));
             let mut statements = vec![
@@ -206,7 +206,7 @@ impl Store {
                 one_row(sql, values![organization, member]),
             ];
             statements.extend(ends.clone());
-            let batch = batch_with_entry([organization, OrganizationId::PEOPLE], statements, &line)?;
+            let batch = batch_with_entry([organization, OrganizationId::PEOPLE], statements, &entry)?;
             let unmet = |at| if at == 1 { Refusal::LastAdmin.into() } else { Error::Stale };
             match self.apply(batch, unmet).await {
                 // The membership was changed or removed meanwhile.
@@ -247,8 +247,9 @@ impl Store {
         ];
         statements.extend(record_creation(own, new.id.0));
         let details = json!({ "name": new.name });
-        let line = NewAuditEntry::new(own.attribution(), "organization.create", new.id, details, new.created);
-        match self.apply(batch_with_entry([], statements, &line)?, |_| Error::Stale).await {
+        let entry =
+            NewAuditEntry::new(own.attribution(), "organization.create", new.id, details, new.created);
+        match self.apply(batch_with_entry([], statements, &entry)?, |_| Error::Stale).await {
             Err(Error::Stale) => Err(Refusal::Exists("an organization of this name".to_owned()).into()),
             outcome => outcome,
         }

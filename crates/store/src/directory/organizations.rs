@@ -33,8 +33,8 @@ impl Store {
         );
         let statements = [insert, counter].into_iter().chain(record_creation(system, new.id.0)).collect();
         let details = json!({ "name": new.name });
-        let line = NewAuditEntry::new(system.0, "organization.create", new.id, details, new.created);
-        match self.apply(batch_with_entry([], statements, &line)?, |_| Error::Stale).await {
+        let entry = NewAuditEntry::new(system.0, "organization.create", new.id, details, new.created);
+        match self.apply(batch_with_entry([], statements, &entry)?, |_| Error::Stale).await {
             Err(Error::Stale) => Err(Refusal::Exists(format!("an organization named {:?}", new.name)).into()),
             outcome => outcome,
         }
@@ -97,10 +97,10 @@ impl Store {
             let was = self.load_organization(system, id).await?.max_devices;
             let set = one_row(sql, values![id, max, was.map_or(-1, i64::from)]);
             let details = json!({ "max_devices": max });
-            let line = NewAuditEntry::new(system.0, "organization.update", id, details, now)
+            let entry = NewAuditEntry::new(system.0, "organization.update", id, details, now)
                 .with_organization(Some(id))
                 .with_previous(json!({ "max_devices": was }));
-            match self.apply(batch_with_entry([id], vec![set], &line)?, |_| Error::Stale).await {
+            match self.apply(batch_with_entry([id], vec![set], &entry)?, |_| Error::Stale).await {
                 // The organization was changed or deleted meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
@@ -127,9 +127,9 @@ impl Store {
     /// [`Refusal::NotFound`], also when it was deleted before.
     pub async fn delete_organization(&self, system: &System, id: OrganizationId, now: Micros) -> Result<()> {
         let sql = "UPDATE organizations SET deleted_us = $2 WHERE id = $1 AND deleted_us IS NULL";
-        let line = NewAuditEntry::new(system.0, "organization.delete", id, json!({}), now)
+        let entry = NewAuditEntry::new(system.0, "organization.delete", id, json!({}), now)
             .with_organization(Some(id));
-        let batch = batch_with_entry([id], vec![one_row(sql, values![id, now])], &line)?;
+        let batch = batch_with_entry([id], vec![one_row(sql, values![id, now])], &entry)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await
     }
 

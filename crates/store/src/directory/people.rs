@@ -264,8 +264,8 @@ impl Store {
             details = json!({ "revoked": self.list_valid_keys(keys).await? });
             statements.extend(keys.revocation(granted.actor(), now));
         }
-        let line = NewAuditEntry::new(granted.attribution(), "password.change", person, details, now);
-        self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
+        let entry = NewAuditEntry::new(granted.attribution(), "password.change", person, details, now);
+        self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?, |_| Error::Stale).await
     }
 
     /// Replaces the hash of an unchanged password.
@@ -305,14 +305,14 @@ impl Store {
         );
         let mut statements = vec![use_token_statement("restore", token, now)];
         statements.extend(password_statements(set, person, None, ending, now));
-        let line = NewAuditEntry::new(
+        let entry = NewAuditEntry::new(
             attribute_to_person(system, person),
             "password.restore",
             person,
             json!({}),
             now,
         );
-        let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &line)?;
+        let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?;
         self.apply(batch, |_| Error::Unauthenticated).await?;
         Ok(person)
     }
@@ -328,8 +328,8 @@ impl Store {
             values![id, now],
         );
         let statements = vec![use_token_statement("verify", token, now), set];
-        let line = NewAuditEntry::new(attribute_to_person(system, id), "user.verify", id, json!({}), now);
-        self.apply(batch_with_entry([], statements, &line)?, |_| Error::Unauthenticated).await?;
+        let entry = NewAuditEntry::new(attribute_to_person(system, id), "user.verify", id, json!({}), now);
+        self.apply(batch_with_entry([], statements, &entry)?, |_| Error::Unauthenticated).await?;
         let rows = self.read_unscoped(system, BY_ID, values![id]).await?;
         rows.first().map(read_person).transpose()?.ok_or(Error::Unauthenticated)
     }

@@ -77,9 +77,9 @@ impl Store {
         key: &Credential,
         hash: &SecretHash,
     ) -> Result<i64> {
-        let line = key_created_entry(system.0, key, None);
+        let entry = key_created_entry(system.0, key, None);
         let new = NewPrincipal { principal: new, password_hash: None, member, address_taken: false };
-        self.insert_principal(system, &new, key_statements(key, hash, system.0), Some(&line)).await
+        self.insert_principal(system, &new, key_statements(key, hash, system.0), Some(&entry)).await
     }
 
     /// Whether a user has an address. The address must be normalized.
@@ -110,7 +110,7 @@ impl Store {
         }
         statements.extend(more);
         statements.extend(record_creation(system, new.id.0));
-        let line = NewAuditEntry::new(
+        let entry = NewAuditEntry::new(
             system.0,
             creation_action(new.kind),
             new.id,
@@ -119,8 +119,8 @@ impl Store {
         )
         .with_organization(member.map(|(organization, _)| organization));
         // The pool's row is locked, so that two administrators cannot get the same number.
-        let lines = std::iter::once(&line).chain(also).collect::<Vec<_>>();
-        let batch = batch_with_entries([OrganizationId::ACCOUNT], statements, &lines)?;
+        let entries = std::iter::once(&entry).chain(also).collect::<Vec<_>>();
+        let batch = batch_with_entries([OrganizationId::ACCOUNT], statements, &entries)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| {
             match error {
                 Error::Stale => Refusal::Exists("a user with this address".to_owned()).into(),
@@ -179,12 +179,12 @@ impl Store {
                 statements.push(any_rows("DELETE FROM identities WHERE principal = $1", values![id]));
             }
             let details = json!({ "state": state.name() });
-            let line = NewAuditEntry::new(system.0, &state_action(was.kind, state), id, details, now)
+            let entry = NewAuditEntry::new(system.0, &state_action(was.kind, state), id, details, now)
                 .with_organization(
                     was.default_organization.filter(|_| was.kind == PrincipalKind::ServiceUser),
                 )
                 .with_previous(json!({ "state": was.state.name(), "name": was.name, "email": was.email }));
-            let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &line)?;
+            let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?;
             match self.apply(batch, |_| Error::Stale).await {
                 // The principal was changed meanwhile.
                 Err(Error::Stale) => {}

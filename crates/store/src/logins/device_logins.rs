@@ -137,8 +137,8 @@ impl Store {
                    WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
         let values = values![&user_code.0[..], now, own.person(), granted.organization(), session.created()];
         let organization = Some(granted.organization());
-        let line = NewAuditEntry::new(own.attribution(), "device_login.allow", own.person(), json!({}), now);
-        let batch = batch_with_entry([], vec![one_row(sql, values)], &line.with_organization(organization))?;
+        let entry = NewAuditEntry::new(own.attribution(), "device_login.allow", own.person(), json!({}), now);
+        let batch = batch_with_entry([], vec![one_row(sql, values)], &entry.with_organization(organization))?;
         self.apply(batch, |_| unknown_code()).await
     }
 
@@ -155,8 +155,8 @@ impl Store {
         let sql = "UPDATE device_logins SET state = 'denied', principal = $3
                    WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
         let values = values![&user_code.0[..], now, own.person()];
-        let line = NewAuditEntry::new(own.attribution(), "device_login.deny", own.person(), json!({}), now);
-        self.apply(batch_with_entry([], vec![one_row(sql, values)], &line)?, |_| unknown_code()).await
+        let entry = NewAuditEntry::new(own.attribution(), "device_login.deny", own.person(), json!({}), now);
+        self.apply(batch_with_entry([], vec![one_row(sql, values)], &entry)?, |_| unknown_code()).await
     }
 
     /// Creates the key of an approved program. It can be created once, even when several polls race.
@@ -179,8 +179,8 @@ impl Store {
                          made_in = (SELECT d.login_us FROM device_logins d WHERE d.hash = $3) WHERE id = $1";
         statements.push(any_rows(noted, values![new.credential.id, new.updated, &hash.0[..]]));
         // Locked, so that a session that is revoked at the same time is noticed.
-        let line = key_created_entry(system.0, &new.credential, new.scopes);
-        self.apply(batch_with_entry([people], statements, &line)?, |_| Error::Unauthenticated).await
+        let entry = key_created_entry(system.0, &new.credential, new.scopes);
+        self.apply(batch_with_entry([people], statements, &entry)?, |_| Error::Unauthenticated).await
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) const CALLER: &str = "
 /// Ends a set of open sessions: writes an entry of the feed for each, adds their number to the counter, and updates
 /// the sessions.
 pub(crate) struct EndStatements {
-    pub(crate) lines: &'static str,
+    pub(crate) entries: &'static str,
     pub(crate) count: &'static str,
     pub(crate) sessions: &'static str,
 }
@@ -108,7 +108,7 @@ pub(crate) struct EndStatements {
 macro_rules! ends {
     ($($which:expr),+) => {
         $crate::logins::sessions::EndStatements {
-            lines: concat!(
+            entries: concat!(
                 "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
                  SELECT organization, (SELECT sequence FROM counters WHERE organization = $1)
                         + ROW_NUMBER() OVER (ORDER BY created_us),
@@ -160,7 +160,7 @@ pub(crate) fn end_statements(
 ) -> [Statement; 3] {
     let (people, other) = (OrganizationId::PEOPLE, other.into());
     [
-        any_rows(which.lines, values![people, subject, other.clone(), now]),
+        any_rows(which.entries, values![people, subject, other.clone(), now]),
         any_rows(which.count, values![people, subject, other.clone()]),
         any_rows(
             which.sessions,
@@ -310,8 +310,8 @@ impl Store {
         let mut statements = vec![tail];
         statements.extend(end_statements(&OF_ID, granted.person().0, id.created(), ending, now));
         let details = json!({ "of": granted.person(), "reason": ending.reason.name() });
-        let line = NewAuditEntry::new(granted.attribution(), "login.end", id, details, now);
-        let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &line)?;
+        let entry = NewAuditEntry::new(granted.attribution(), "login.end", id, details, now);
+        let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Session).into()).await
     }
 
@@ -325,8 +325,9 @@ impl Store {
     ) -> Result<()> {
         let statements = end_all_statements(granted.person(), but, ending, now).to_vec();
         let details = json!({ "reason": ending.reason.name(), "but": but.map(SessionId::uuid) });
-        let line = NewAuditEntry::new(granted.attribution(), "login.end_all", granted.person(), details, now);
-        Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?).await?)
+        let entry =
+            NewAuditEntry::new(granted.attribution(), "login.end_all", granted.person(), details, now);
+        Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?).await?)
     }
 
     /// The sessions of all people that are open at `now`, newest first.
@@ -355,8 +356,8 @@ impl Store {
             .flat_map(|login| end_statements(&OF_ID, login.owner.0, login.id.created(), ending, now));
         let ids = logins.iter().map(|login| login.id.uuid()).collect::<Vec<_>>();
         let details = json!({ "reason": ending.reason.name(), "ended": ids });
-        let line = NewAuditEntry::new(granted.attribution(), "login.end_found", logins.len(), details, now);
-        let mut batch = batch_with_entry([OrganizationId::PEOPLE], statements.collect(), &line)?;
+        let entry = NewAuditEntry::new(granted.attribution(), "login.end_found", logins.len(), details, now);
+        let mut batch = batch_with_entry([OrganizationId::PEOPLE], statements.collect(), &entry)?;
         batch.topics.extend(ids.into_iter().map(Topic::Access));
         Ok(self.database.apply(batch).await?)
     }

@@ -45,8 +45,8 @@ pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Stat
         statements.push(any_rows(sql, values![]));
     }
     let details = json!({ "made_us": made.0, "keys_kept": keep_keys });
-    let line = NewAuditEntry::new(Attribution::TENURE, "backup.restore", "", details, now);
-    Ok(batch_with_entry([], statements, &line)?.statements)
+    let entry = NewAuditEntry::new(Attribution::TENURE, "backup.restore", "", details, now);
+    Ok(batch_with_entry([], statements, &entry)?.statements)
 }
 
 impl Store {

@@ -104,15 +104,15 @@ pub async fn queue(account: MayInAccount<ViewUsage>, State(app): State<App>) -> 
     answer(&json!({ "total": waiting.total, "status": status }))
 }
 
-fn line(AuditEntry { sequence, line }: &AuditEntry) -> Value {
+fn line(AuditEntry { sequence, content }: &AuditEntry) -> Value {
     json!({
         "audit_log_id": sequence.to_string(),
-        "created_at": seconds(line.at),
-        "org_id": line.organization.filter(|id| *id != OrganizationId::ACCOUNT).map(organization_id),
-        "principal_id": line.by.principal.map(|principal| principal.0.simple().to_string()),
-        "action": line.action,
-        "resource_id": line.thing,
-        "data": line.details,
+        "created_at": seconds(content.at),
+        "org_id": content.organization.filter(|id| *id != OrganizationId::ACCOUNT).map(organization_id),
+        "principal_id": content.attribution.principal.map(|principal| principal.0.simple().to_string()),
+        "action": content.action,
+        "resource_id": content.thing,
+        "data": content.details,
     })
 }
 

@@ -59,5 +59,5 @@ pub async fn list(
     let after = query_number(query, "after", 0..=i64::MAX)?.unwrap_or(0);
     let limit = query_number(query, "limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
     let feed = feed::list_changes(&app, &granted, after, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
-    Ok(Json(Feed { changes: feed.lines.into_iter().map(Line::from).collect(), latest: feed.latest }))
+    Ok(Json(Feed { changes: feed.entries.into_iter().map(Line::from).collect(), latest: feed.latest }))
 }

@@ -34,7 +34,7 @@ async fn role_of(door: &Door, person: PrincipalId, organization: OrganizationId)
 async fn actions(world: &World) -> Vec<String> {
     let account = system().grant_account::<ViewAudit>();
     let lines = world.store().list_account_audit_entries(&account, None, 50).await.unwrap().items;
-    lines.into_iter().map(|line| line.line.action).collect()
+    lines.into_iter().map(|line| line.content.action).collect()
 }
 
 both! {
@@ -93,7 +93,7 @@ both! {
         }
         // Each is noted once in a while, however often they try.
         let lines = world.store().list_account_audit_entries(&system().grant_account::<ViewAudit>(), None, 50).await.unwrap().items;
-        let failed = lines.iter().map(|line| &line.line).filter(|line| line.action == "login.fail");
+        let failed = lines.iter().map(|line| &line.content).filter(|line| line.action == "login.fail");
         let noted = failed.map(|line| json!([line.thing, line.details["subject"], line.details["why"]]));
         let expected = [json!(["", "1", "unknown"]), json!(["", "1", "suspended"]), json!(["", "9", "unknown"])];
         assert_eq!(noted.collect::<Vec<_>>(), expected);

@@ -19,7 +19,7 @@ async fn lines(world: &World) -> Vec<AuditEntry> {
         .unwrap()
         .items;
     let about = |line: &AuditEntry| {
-        line.line.action.starts_with("login.") || line.line.action.starts_with("password.")
+        line.content.action.starts_with("login.") || line.content.action.starts_with("password.")
     };
     let mut lines: Vec<AuditEntry> = all.into_iter().filter(about).collect();
     lines.reverse();
@@ -27,7 +27,11 @@ async fn lines(world: &World) -> Vec<AuditEntry> {
 }
 
 async fn actions(world: &World) -> Vec<String> {
-    lines(world).await.into_iter().map(|line| format!("{} {}", line.line.action, line.line.thing)).collect()
+    lines(world)
+        .await
+        .into_iter()
+        .map(|line| format!("{} {}", line.content.action, line.content.thing))
+        .collect()
 }
 
 /// A request from an address.
@@ -55,17 +59,17 @@ both! {
         assert_eq!(from(world, "PUT", &path, &token, body).await, 204);
         assert_eq!(from(world, "DELETE", &format!("{SESSIONS}/{session}"), &token, String::new()).await, 204);
         let lines = lines(world).await;
-        let told: Vec<&str> = lines.iter().map(|line| line.line.action.as_str()).collect();
+        let told: Vec<&str> = lines.iter().map(|line| line.content.action.as_str()).collect();
         assert_eq!(told, ["login.open", "password.change", "login.end"]);
         for line in &lines {
-            assert_eq!(line.line.by.principal, Some(id));
-            assert_eq!(line.line.by.login.unwrap().uuid().to_string(), session);
+            assert_eq!(line.content.attribution.principal, Some(id));
+            assert_eq!(line.content.attribution.login.unwrap().uuid().to_string(), session);
             let text = format!("{line:?}");
             assert!(!text.contains(PASSWORD) && !text.contains("battery") && !text.contains("argon2"), "{text}");
             assert!(!text.contains(&token) && !text.contains(token.rsplit('.').next().unwrap()));
         }
         for line in &lines[1..] {
-            assert_eq!(line.line.by.address, Some("203.0.113.9".parse().unwrap()));
+            assert_eq!(line.content.attribution.address, Some("203.0.113.9".parse().unwrap()));
         }
     }
 
@@ -88,6 +92,6 @@ both! {
         world.advance(Span::from(world.app().settings.sign_in_window));
         world.try_sign_in("ana@example.com", "wrong").await;
         assert_eq!(actions(world).await.len(), 6);
-        assert!(lines(world).await.iter().all(|line| line.line.by.principal.is_none() && line.line.at >= START));
+        assert!(lines(world).await.iter().all(|line| line.content.attribution.principal.is_none() && line.content.at >= START));
     }
 }

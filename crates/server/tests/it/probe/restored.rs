@@ -60,7 +60,7 @@ both! {
         let ended = second.store().count_restore_revocations(&system, Micros(world.app().now().0)).await.unwrap();
         assert_eq!((ended.logins, ended.keys), (1, 2));
         let proof = second.store().verify_audit(&system, None, None).await.unwrap().unwrap();
-        assert!(proof.lines > 5);
+        assert!(proof.entries > 5);
     }
 
     async fn keys_that_are_kept_open_what_they_did(world: &World) {

@@ -59,14 +59,14 @@ pub(super) async fn start(
     node: Uuid,
     signals: Signals,
 ) -> Result<AbortHandle, DatabaseError> {
-    let mut line = connect(&address).await?;
+    let mut connection = connect(&address).await?;
     let task = tokio::spawn(async move {
         loop {
-            while let Some(payload) = line.payloads.recv().await {
+            while let Some(payload) = connection.payloads.recv().await {
                 wake_for(&payload, node, &signals);
             }
             tracing::warn!("the connection for notifications of commits broke; reconnecting");
-            line = reconnect(&address).await;
+            connection = reconnect(&address).await;
             // Notifications were missed in the meantime.
             signals.wake_all();
         }
@@ -93,7 +93,7 @@ async fn reconnect(address: &PostgresAddress) -> ListenConnection {
     let mut pause = FIRST_PAUSE;
     loop {
         match connect(address).await {
-            Ok(line) => return line,
+            Ok(connection) => return connection,
             Err(error) => {
                 tracing::warn!(error = error.to_string(), "cannot reconnect for notifications of commits yet")
             }

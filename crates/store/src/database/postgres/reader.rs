@@ -94,8 +94,8 @@ impl PostgresReaders {
     ) -> Result<Vec<Vec<Row>>, DatabaseError> {
         let mut last = None;
         for _ in 0..self.connections + ATTEMPTS {
-            let line = self.line().await?;
-            match line.ask(statements, limit).await {
+            let connection = self.connection().await?;
+            match connection.ask(statements, limit).await {
                 Ok(answers) => return Ok(answers),
                 Err(ReadError::Lost(error)) => last = Some(error),
                 Err(ReadError::Final(error)) => return Err(error),
@@ -109,14 +109,14 @@ impl PostgresReaders {
         let one = [Statement { sql: "SELECT 1", values: Vec::new(), exactly_one: false }];
         // The connection may have broken since its last use. Then a new one decides.
         for _ in 0..self.connections {
-            let line = self.try_line().await.map_err(ReadError::into_error)?;
-            match line.ask(&one, None).await {
+            let connection = self.try_connection().await.map_err(ReadError::into_error)?;
+            match connection.ask(&one, None).await {
                 Err(ReadError::Lost(_)) => {}
                 outcome => return outcome.map(drop).map_err(ReadError::into_error),
             }
         }
-        let line = self.try_line().await.map_err(ReadError::into_error)?;
-        line.ask(&one, None).await.map(drop).map_err(ReadError::into_error)
+        let connection = self.try_connection().await.map_err(ReadError::into_error)?;
+        connection.ask(&one, None).await.map(drop).map_err(ReadError::into_error)
     }
 
     pub(super) fn close(&self) {
@@ -124,13 +124,13 @@ impl PostgresReaders {
     }
 
     /// A connection. Waits for a server that cannot be reached.
-    async fn line(&self) -> Result<ReadConnection, DatabaseError> {
+    async fn connection(&self) -> Result<ReadConnection, DatabaseError> {
         let mut last = None;
         let connecting = async {
             let mut pause = FIRST_PAUSE;
             loop {
-                match self.try_line().await {
-                    Ok(line) => return Ok(line),
+                match self.try_connection().await {
+                    Ok(connection) => return Ok(connection),
                     Err(ReadError::Lost(error)) => last = Some(error),
                     Err(ReadError::Final(error)) => return Err(error),
                 }
@@ -142,7 +142,7 @@ impl PostgresReaders {
         connected.unwrap_or_else(|_| Err(away_error(last)))
     }
 
-    async fn try_line(&self) -> Result<ReadConnection, ReadError> {
+    async fn try_connection(&self) -> Result<ReadConnection, ReadError> {
         match self.pool.get().await {
             Ok(object) => Ok(ReadConnection { object: Some(object), tls: self.tls.clone() }),
             Err(PoolError::Backend(error)) => Err(to_read_error(&error)),
@@ -237,42 +237,42 @@ impl ReadConnection {
     }
 }
 
-async fn read_once(line: &Object, statement: &Statement) -> Result<Vec<tokio_postgres::Row>, Error> {
-    let prepared = line.prepare_cached(statement.sql).await?;
-    query(line, &prepared, &statement.values).await
+async fn read_once(connection: &Object, statement: &Statement) -> Result<Vec<tokio_postgres::Row>, Error> {
+    let prepared = connection.prepare_cached(statement.sql).await?;
+    query(connection, &prepared, &statement.values).await
 }
 
 async fn query(
-    line: &Object,
+    connection: &Object,
     prepared: &tokio_postgres::Statement,
     values: &[Value],
 ) -> Result<Vec<tokio_postgres::Row>, Error> {
     let values: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
         values.iter().map(|value| value as _).collect();
-    line.query(prepared, &values).await
+    connection.query(prepared, &values).await
 }
 
 /// Reads all statements in one snapshot and in one round trip. Also says whether the transaction has ended, so that the
 /// connection can be used again.
 async fn snapshot(
-    line: &Object,
+    connection: &Object,
     statements: &[Statement],
     limit: Option<Duration>,
 ) -> (Result<Vec<Vec<tokio_postgres::Row>>, Error>, bool) {
     let mut prepared = Vec::with_capacity(statements.len());
     for statement in statements {
-        match line.prepare_cached(statement.sql).await {
+        match connection.prepare_cached(statement.sql).await {
             Ok(one) => prepared.push(one),
             Err(error) => return (Err(error), true),
         }
     }
     let limit = limit.map(|limit| format!("; SET LOCAL statement_timeout = {}", limit.as_millis()));
     let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{}", limit.unwrap_or_default());
-    let execute = |sql: String| async move { line.batch_execute(&sql).await.map(|()| Vec::new()) };
+    let execute = |sql: String| async move { connection.batch_execute(&sql).await.map(|()| Vec::new()) };
     let mut steps: Vec<BoxFuture<'_, Result<Vec<tokio_postgres::Row>, Error>>> = Vec::new();
     steps.push(Box::pin(execute(begin)));
     for (statement, prepared) in statements.iter().zip(&prepared) {
-        steps.push(Box::pin(query(line, prepared, &statement.values)));
+        steps.push(Box::pin(query(connection, prepared, &statement.values)));
     }
     // Sent along with the rest: after an error it rolls back. It has the time limit too, and when that ends it, an
     // aborted transaction stays open. What was read before it is good all the same.

@@ -91,46 +91,53 @@ pub(super) fn topics_of_commit(batches: &[Batch], outcomes: &[BatchResult]) -> B
 
 /// Runs all batches and commits those that were not refused.
 pub(super) async fn run(
-    line: &mut WriteConnection,
+    connection: &mut WriteConnection,
     batches: &[Batch],
     node: Uuid,
 ) -> Result<Vec<BatchResult>, WriteError> {
-    let outcomes = match timeout(PATIENCE, run_batches(line, batches)).await {
+    let outcomes = match timeout(PATIENCE, run_batches(connection, batches)).await {
         Ok(Ok(outcomes)) => outcomes,
-        Ok(Err(trouble)) => return Err(roll_back_after(line, trouble).await),
+        Ok(Err(error)) => return Err(roll_back_after(connection, error).await),
         Err(_) => return Err(WriteError::Final(DatabaseError::Failed("the database took too long".into()))),
     };
     if outcomes.iter().all(Result::is_err) {
-        roll_back(line).await?;
+        roll_back(connection).await?;
         return Ok(outcomes);
     }
     let changed = topics_of_commit(batches, &outcomes);
-    match timeout(PATIENCE, commit(line, node, &changed)).await {
+    match timeout(PATIENCE, commit(connection, node, &changed)).await {
         Ok(Ok(())) => Ok(outcomes),
-        Ok(Err(error)) => Err(roll_back_after(line, error).await),
+        Ok(Err(error)) => Err(roll_back_after(connection, error).await),
         Err(_) => Err(WriteError::Final(unknown_outcome("no answer in time"))),
     }
 }
 
 /// Leaves no transaction open on a connection that is used again.
-async fn roll_back_after(line: &WriteConnection, trouble: WriteError) -> WriteError {
-    match trouble {
-        WriteError::Again(error) => roll_back(line).await.err().unwrap_or(WriteError::Again(error)),
+async fn roll_back_after(connection: &WriteConnection, error: WriteError) -> WriteError {
+    match error {
+        WriteError::Again(error) => roll_back(connection).await.err().unwrap_or(WriteError::Again(error)),
         other => other,
     }
 }
 
-async fn roll_back(line: &WriteConnection) -> Result<(), WriteError> {
-    line.client.batch_execute("ROLLBACK").await.map_err(|error| WriteError::Lost(to_database_error(&error)))
+async fn roll_back(connection: &WriteConnection) -> Result<(), WriteError> {
+    connection
+        .client
+        .batch_execute("ROLLBACK")
+        .await
+        .map_err(|error| WriteError::Lost(to_database_error(&error)))
 }
 
 /// Begins a transaction and runs all batches, except those that are refused.
-async fn run_batches(line: &mut WriteConnection, batches: &[Batch]) -> Result<Vec<BatchResult>, WriteError> {
+async fn run_batches(
+    connection: &mut WriteConnection,
+    batches: &[Batch],
+) -> Result<Vec<BatchResult>, WriteError> {
     let mut outcomes = Vec::with_capacity(batches.len());
     for batch in batches {
-        outcomes.push(line.prepare(batch).await?);
+        outcomes.push(connection.prepare(batch).await?);
     }
-    let group = BatchGroup { line, batches };
+    let group = BatchGroup { connection, batches };
     let Some((refused, error)) = group.send(GroupStart::Begin, &outcomes, 0, false).await? else {
         return Ok(outcomes);
     };
@@ -158,7 +165,7 @@ enum GroupStart {
 
 /// The batches of a transaction and its connection.
 struct BatchGroup<'a> {
-    line: &'a WriteConnection,
+    connection: &'a WriteConnection,
     batches: &'a [Batch],
 }
 
@@ -184,8 +191,8 @@ impl BatchGroup<'_> {
                 places.push(None);
             }
             for (position, statement) in self.batches[number].statements.iter().enumerate() {
-                let prepared = &self.line.prepared[statement.sql];
-                steps.push(Box::pin(self.line.client.execute_raw(prepared, &statement.values)));
+                let prepared = &self.connection.prepared[statement.sql];
+                steps.push(Box::pin(self.connection.client.execute_raw(prepared, &statement.values)));
                 places.push(Some((number, position)));
             }
         }
@@ -210,14 +217,14 @@ impl BatchGroup<'_> {
         let mut steps = begin;
         if !locks.is_empty() {
             let locks: Vec<Uuid> = locks.into_iter().collect();
-            let client = &self.line.client;
-            steps.push(Box::pin(async move { client.execute(&self.line.lock, &[&locks]).await }));
+            let client = &self.connection.client;
+            steps.push(Box::pin(async move { client.execute(&self.connection.lock, &[&locks]).await }));
         }
         steps
     }
 
     fn execute(&self, sql: String) -> BoxFuture<'_, Result<u64, Error>> {
-        Box::pin(async move { self.line.client.batch_execute(&sql).await.map(|()| 0) })
+        Box::pin(async move { self.connection.client.batch_execute(&sql).await.map(|()| 0) })
     }
 
     /// Returns the batch that a response refuses, if any.
@@ -235,7 +242,7 @@ impl BatchGroup<'_> {
             (Err(error), _) => error,
         };
         match (to_write_error(&error), place) {
-            (Some(trouble), _) => Err(trouble),
+            (Some(error), _) => Err(error),
             (None, Some((batch, statement))) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 Ok(Some((batch, DatabaseError::Taken { statement })))
             }
@@ -263,13 +270,17 @@ fn to_write_error(error: &Error) -> Option<WriteError> {
 }
 
 /// Notifies the other servers and commits, in one round trip.
-async fn commit(line: &WriteConnection, node: Uuid, changed: &BTreeSet<Topic>) -> Result<(), WriteError> {
+async fn commit(
+    connection: &WriteConnection,
+    node: Uuid,
+    changed: &BTreeSet<Topic>,
+) -> Result<(), WriteError> {
     let told = build_payloads(node, changed);
     let mut steps: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::new();
     for told in &told {
-        steps.push(Box::pin(async move { line.client.execute(&line.notify, &[told]).await }));
+        steps.push(Box::pin(async move { connection.client.execute(&connection.notify, &[told]).await }));
     }
-    steps.push(Box::pin(async { line.client.batch_execute("COMMIT").await.map(|()| 0) }));
+    steps.push(Box::pin(async { connection.client.batch_execute("COMMIT").await.map(|()| 0) }));
     let answers = run_in_order(steps).await;
     // In order: if the first had failed, the COMMIT would have been a rollback that reports success.
     for answer in answers {

@@ -47,7 +47,7 @@ impl PostgresWriter {
             node,
             signals,
             counts: counts.clone(),
-            line: None,
+            connection: None,
             away: false,
             _guard: ended.guard(),
         };
@@ -87,7 +87,7 @@ struct PostgresWriteLoop {
     node: Uuid,
     signals: Signals,
     counts: WriteCounters,
-    line: Option<WriteConnection>,
+    connection: Option<WriteConnection>,
     /// Whether the server could not be reached last time. Then the next group does not wait for it again.
     away: bool,
     _guard: TaskGuard,
@@ -132,14 +132,14 @@ impl PostgresWriteLoop {
         let mut last = DatabaseError::Failed("not tried".into());
         for attempt in 0..ATTEMPTS {
             sleep(self.pause(attempt)).await;
-            let mut line = self.line().await?;
-            match transaction::run(&mut line, batches, self.node).await {
+            let mut connection = self.connection().await?;
+            match transaction::run(&mut connection, batches, self.node).await {
                 Ok(outcomes) => {
-                    self.line = Some(line);
+                    self.connection = Some(connection);
                     return Ok(outcomes);
                 }
                 Err(WriteError::Again(error)) => {
-                    self.line = Some(line);
+                    self.connection = Some(connection);
                     last = error;
                 }
                 // The connection is dropped, and with it any open transaction.
@@ -158,9 +158,9 @@ impl PostgresWriteLoop {
     }
 
     /// The connection. Reconnects if needed, within a bounded time.
-    async fn line(&mut self) -> Result<WriteConnection, DatabaseError> {
-        if let Some(line) = self.line.take().filter(WriteConnection::is_open) {
-            return Ok(line);
+    async fn connection(&mut self) -> Result<WriteConnection, DatabaseError> {
+        if let Some(connection) = self.connection.take().filter(WriteConnection::is_open) {
+            return Ok(connection);
         }
         let connected = if self.away {
             WriteConnection::connect(&self.address).await
@@ -176,7 +176,7 @@ impl PostgresWriteLoop {
         let mut pause = FIRST_PAUSE;
         loop {
             match WriteConnection::connect(&self.address).await {
-                Ok(line) => return line,
+                Ok(connection) => return connection,
                 Err(error) => *last = error,
             }
             sleep(pause).await;

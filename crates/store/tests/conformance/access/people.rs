@@ -28,7 +28,7 @@ fn not_a_member(outcome: &store::Result<Caller>) -> bool {
 }
 
 both! {
-    async fn unknown_expired_and_revoked_keys_are_nobodys(db: &TestDatabase) {
+    async fn unknown_expired_and_revoked_keys_are_refused(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let unknown = Secret::new(domain::credential::Wire::Tenure, [1; 28]);
@@ -51,7 +51,7 @@ both! {
         assert_eq!(revoked, Some(NOW), "revoked once, and for ever");
     }
 
-    async fn keys_of_who_may_not_act_are_nobodys(db: &TestDatabase) {
+    async fn keys_of_principals_who_may_not_act_are_refused(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (_, owner) = organization(&store).await;
         let (_, secret) = key(&store, owner, None, None).await;
@@ -132,7 +132,7 @@ both! {
         assert!(not_a_member(&ask(&store, &secret, named(acme)).await));
     }
 
-    async fn a_deleted_organization_is_nobodys_place(db: &TestDatabase) {
+    async fn no_key_acts_in_a_deleted_organization(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (_, secret) = key(&store, owner, None, None).await;

@@ -324,7 +324,7 @@ both! {
         every_filter(&Store::new(db.database.clone()), 60, 7).await;
     }
 
-    async fn what_no_row_can_hold_is_nowhere(db: &TestDatabase) {
+    async fn values_that_no_row_can_have_match_nothing(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         create(&store, acme, given(owner), Some("x"), NOW).await;

@@ -133,7 +133,7 @@ both! {
         not_found(store.find_agent_session(&system().grant_account(), other).await, Thing::Session);
     }
 
-    async fn what_changed_meanwhile_is_stale_and_leaves_nothing(db: &TestDatabase) {
+    async fn a_change_of_an_outdated_session_is_stale_and_writes_nothing(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let old = create(&store, acme, given(owner), Some("one"), NOW).await;
@@ -270,7 +270,7 @@ both! {
         assert!(refused(store.create_agent_session(&user(acme), NOW, 1, birth).await.unwrap_err()));
     }
 
-    async fn the_feed_tells_of_agent_sessions_and_not_of_what_streams(db: &TestDatabase) {
+    async fn the_feed_has_agent_sessions_but_no_streamed_output(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let session = create(&store, acme, given(owner), Some("go"), NOW).await;
@@ -284,7 +284,7 @@ both! {
         assert_eq!(store.list_changes(&viewer(acme), 0, 99).await.unwrap().latest, quiet);
         let session = act(&store, &session, finish(&session, "ab"), NOW).await.unwrap();
         store.delete_agent_session(&user(acme), &session, NOW).await.unwrap();
-        let lines = store.list_changes(&viewer(acme), 0, 99).await.unwrap().lines;
+        let lines = store.list_changes(&viewer(acme), 0, 99).await.unwrap().entries;
         assert!((1..).zip(&lines).all(|(place, line)| line.sequence == place));
         assert!(lines.iter().all(|line| line.session.kind == Kind::Agent && line.session.id == session.id));
         assert_eq!(lines[0].what, What::Created);
@@ -293,7 +293,7 @@ both! {
         assert!(store.list_session_revisions(&viewer(acme), Kind::Agent, 9).await.unwrap().is_empty());
     }
 
-    async fn what_is_deleted_is_gone_and_its_rest_is_removed_bit_by_bit(db: &TestDatabase) {
+    async fn a_deleted_session_disappears_and_its_rows_are_removed_in_steps(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let file = FileId::new(NOW, bytes());
@@ -344,7 +344,7 @@ both! {
         assert_eq!(db.read(left, vec![NOW.0.into()]).await.unwrap()[0].int(0).unwrap(), 0);
     }
 
-    async fn pins_are_everybodys_own(db: &TestDatabase) {
+    async fn pins_belong_to_one_caller(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (_, secret) = crate::world::key(&store, owner, Some(acme), None).await;

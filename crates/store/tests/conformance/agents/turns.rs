@@ -143,7 +143,7 @@ both! {
         assert_eq!(candidates(&store, None, 9).await.len(), 1);
     }
 
-    async fn use_is_summed_by_day_and_held_to_the_limit(db: &TestDatabase) {
+    async fn usage_is_summed_by_day_and_limited(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (globex, stranger) = organization(&store).await;
@@ -181,7 +181,7 @@ both! {
         assert!(matches!(nowhere, Err(Error::Refused(Refusal::NotFound(Thing::Organization)))));
     }
 
-    async fn a_repeated_request_is_known_by_its_key(db: &TestDatabase) {
+    async fn a_repeated_request_is_recognized_by_its_key(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
         let (globex, _) = organization(&store).await;
@@ -213,24 +213,24 @@ both! {
         assert_eq!(begin(&scope, NOW).await, IdempotencyState::New);
     }
 
-    async fn what_administrators_did_is_numbered_and_paged(db: &TestDatabase) {
+    async fn entries_are_numbered_and_paged(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (globex, _) = organization(&store).await;
         let mut noted = Vec::new();
         for (number, organization) in [Some(acme), None, Some(globex), Some(acme)].into_iter().enumerate() {
-            let line = NewAuditEntry {
+            let entry = NewAuditEntry {
                 at: NOW,
                 organization,
-                by: Attribution { principal: (number > 0).then_some(owner), ..Attribution::TENURE },
+                attribution: Attribution { principal: (number > 0).then_some(owner), ..Attribution::TENURE },
                 action: "member.set".into(),
                 was: None,
                 thing: number.to_string(),
                 details: json!({ "role": "admin" }),
             };
-            store.record_audit_entry(&system(), &line).await.unwrap();
+            store.record_audit_entry(&system(), &entry).await.unwrap();
             // After the two organizations and their members.
-            noted.push(AuditEntry { sequence: number as i64 + 5, line });
+            noted.push(AuditEntry { sequence: number as i64 + 5, content: entry });
         }
         noted.reverse();
         let first = store.list_audit_entries(&system().grant(acme), None, 1).await.unwrap();

@@ -51,12 +51,12 @@ async fn lines(store: &Store) -> Vec<AuditEntry> {
 }
 
 /// The content of entries, one per line.
-fn told(lines: &[AuditEntry]) -> String {
-    let told = lines.iter().map(|AuditEntry { line, .. }| {
-        let was = line.was.as_ref().map(|was| format!(" instead of {was}")).unwrap_or_default();
-        format!("{} {}{was}", line.action, line.details)
+fn describe(lines: &[AuditEntry]) -> String {
+    let texts = lines.iter().map(|AuditEntry { content, .. }| {
+        let was = content.was.as_ref().map(|was| format!(" instead of {was}")).unwrap_or_default();
+        format!("{} {}{was}", content.action, content.details)
     });
-    told.collect::<Vec<_>>().join("\n")
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 fn revoked() -> Ending {
@@ -89,13 +89,13 @@ fn changes(kind: &str) -> Vec<String> {
 }
 
 both! {
-    async fn every_change_of_a_line_is_found(db: &TestDatabase) {
+    async fn every_change_of_an_entry_is_detected(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         for number in 1..=5 {
             store.record_audit_entry(&system(), &note(number)).await.unwrap();
         }
         let proof = verify(&store).await.unwrap();
-        assert_eq!((proof.lines, proof.unchained), (5, 0));
+        assert_eq!((proof.entries, proof.unchained), (5, 0));
         let head = proof.head.unwrap();
         assert_eq!(store.load_audit_head(&system()).await.unwrap(), Some(head));
         disarm(db).await;
@@ -128,24 +128,24 @@ both! {
         assert_eq!(verify(&store).await, Ok(proof));
         // Only a checkpoint detects entries that were cut off at the end, or a new chain.
         raw(&db.url, "DELETE FROM audit WHERE sequence >= 4").await.unwrap();
-        assert_eq!(verify(&store).await.unwrap().lines, 3);
+        assert_eq!(verify(&store).await.unwrap().entries, 3);
         let against = async |head| store.verify_audit(&system(), None, Some(head)).await.unwrap();
         let broken = against(head).await.unwrap_err();
         assert!(broken.sequence == 4 && broken.why.contains("cut off"), "{broken:?}");
         for number in 6..=8 {
             store.record_audit_entry(&system(), &note(number)).await.unwrap();
         }
-        assert_eq!(verify(&store).await.unwrap().lines, 6);
+        assert_eq!(verify(&store).await.unwrap().entries, 6);
         let broken = against(head).await.unwrap_err();
         assert!(broken.sequence == 5 && broken.why.contains("another one"), "{broken:?}");
         assert!(against(store.load_audit_head(&system()).await.unwrap().unwrap()).await.is_ok());
         // Checking only the last entries is faster, and trusts the entry before them.
         raw(&db.url, "UPDATE audit SET thing = 'x' WHERE sequence = 1").await.unwrap();
-        assert_eq!(store.verify_audit(&system(), Some(3), None).await.unwrap().unwrap().lines, 3);
+        assert_eq!(store.verify_audit(&system(), Some(3), None).await.unwrap().unwrap().entries, 3);
         assert!(store.verify_audit(&system(), Some(6), None).await.unwrap().is_err());
     }
 
-    async fn the_database_refuses_to_change_lines(db: &TestDatabase) {
+    async fn the_database_refuses_to_change_entries(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         for number in 1..=2 {
             store.record_audit_entry(&system(), &note(number)).await.unwrap();
@@ -169,7 +169,7 @@ both! {
             let error = raw(&db.url, &sql).await.expect_err(&sql);
             assert!(error.contains("of the audit log"), "{sql}: {error}");
         }
-        assert_eq!(verify(&store).await.unwrap().lines, 2);
+        assert_eq!(verify(&store).await.unwrap().entries, 2);
     }
 
     async fn many_at_once_make_one_chain(db: &TestDatabase) {
@@ -181,14 +181,14 @@ both! {
         });
         futures_util::future::join_all(notes).await;
         let proof = verify(&store).await.unwrap();
-        assert_eq!((proof.lines, proof.head.unwrap().sequence), (120, 120));
-        let mut things: Vec<usize> = lines(&store).await.iter().map(|line| line.line.thing.parse().unwrap()).collect();
+        assert_eq!((proof.entries, proof.head.unwrap().sequence), (120, 120));
+        let mut things: Vec<usize> = lines(&store).await.iter().map(|line| line.content.thing.parse().unwrap()).collect();
         things.sort_unstable();
         assert!(things.into_iter().eq(0..120));
         other.database().close().await;
     }
 
-    async fn what_is_done_is_noted_with_it(db: &TestDatabase) {
+    async fn changes_write_their_audit_entry(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
         let by = Attribution { principal: Some(PrincipalId::new(NOW, bytes())), ..Attribution::anonymous(Some("::1".parse().unwrap())) };
@@ -226,7 +226,7 @@ both! {
         assert!(store.delete_organization(&acting, id, NOW).await.is_err());
         assert!(store.remove_member(&system().grant(acme), ci.id, NOW).await.is_err());
         let noted = lines(&store).await.split_off(before);
-        assert_eq!(told(&noted), format!("\
+        assert_eq!(describe(&noted), format!("\
 organization.create {{\"name\":\"New\"}}
 user.create {{\"email\":null,\"name\":\"ci\",\"role\":\"readonly\"}}
 key.create {{\"expires_us\":null,\"name\":\"k\",\"of\":\"{0}\",\"scopes\":null,\"wire\":\"tenure\"}}
@@ -241,16 +241,16 @@ user.suspend {{\"state\":\"suspended\"}} instead of {{\"email\":null,\"name\":\"
 member.remove {{}} instead of {{\"role\":\"readwrite\"}}
 user.delete {{\"state\":\"deleted\"}} instead of {{\"email\":null,\"name\":\"ci\",\"state\":\"suspended\"}}
 organization.delete {{}}", ci.id, key.id));
-        let of_caller = noted.iter().filter(|noted| noted.line.by == by).count();
+        let of_caller = noted.iter().filter(|noted| noted.content.attribution == by).count();
         // Actions with the system's own grants have no principal.
         assert_eq!((of_caller, noted.len()), (12, 14));
-        assert_eq!(noted[1].line.organization, Some(id));
+        assert_eq!(noted[1].content.organization, Some(id));
         verify(&store).await.unwrap();
         let since = store.export_audit(&system(), 0, NOW, Micros(NOW.0 + 1), 1000).await.unwrap();
         assert_eq!(since.len(), lines(&store).await.len());
         assert!(store.export_audit(&system(), 0, Micros(NOW.0 + 1), Micros(i64::MAX), 9).await.unwrap().is_empty());
     }
-    async fn what_people_do_among_themselves_is_noted_with_it(db: &TestDatabase) {
+    async fn changes_by_people_write_their_audit_entry(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ((acme, ana), (_, eve)) = (organization(&store).await, organization(&store).await);
         store.set_member(&system().grant(acme), ana, Role::Admin, NOW).await.unwrap();
@@ -281,7 +281,7 @@ organization.delete {{}}", ci.id, key.id));
         store.create_own_organization(&own, &new).await.unwrap();
         assert!(store.create_own_organization(&own, &new).await.is_err(), "the name is taken");
         store.end_selected_logins(&acting.grant_account(), &[], &revoked(), NOW).await.unwrap();
-        assert_eq!(told(&lines(&store).await.split_off(before)), format!("\
+        assert_eq!(describe(&lines(&store).await.split_off(before)), format!("\
 invitation.create {{\"email\":\"{eve}@example.com\",\"role\":\"readonly\"}}
 invitation.cancel {{}}
 invitation.create {{\"email\":\"{eve}@example.com\",\"role\":\"readonly\"}}
@@ -292,10 +292,10 @@ member.set {{\"role\":\"admin\"}} instead of {{\"role\":\"readonly\"}}
 member.remove {{}} instead of {{\"role\":\"admin\"}}
 organization.create {{\"name\":\"Own\"}}
 login.end_found {{\"ended\":[],\"reason\":\"revoked\"}}"));
-        assert!(lines(&store).await[before..].iter().all(|noted| noted.line.by == by));
+        assert!(lines(&store).await[before..].iter().all(|noted| noted.content.attribution == by));
     }
 
-    async fn programs_that_are_let_in_are_noted_with_it(db: &TestDatabase) {
+    async fn device_logins_write_their_audit_entry(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, ana) = organization(&store).await;
         let own = system().grant_person(ana);
@@ -324,7 +324,7 @@ login.end_found {{\"ended\":[],\"reason\":\"revoked\"}}"));
         };
         redeem().await.unwrap();
         assert!(redeem().await.is_err());
-        assert_eq!(told(&lines(&store).await.split_off(before)), format!("\
+        assert_eq!(describe(&lines(&store).await.split_off(before)), format!("\
 device_login.allow {{}}
 device_login.deny {{}}
 key.create {{\"expires_us\":null,\"name\":\"cli\",\"of\":\"{ana}\",\"scopes\":null,\"wire\":\"mobilenext\"}}"));

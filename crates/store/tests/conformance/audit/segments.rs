@@ -63,9 +63,9 @@ both! {
             assert!(raw(&db.url, sql).await.is_err(), "{sql}");
         }
         let verify = async |last, against| store.verify_audit(&system(), last, against).await.unwrap();
-        assert_eq!(verify(None, None).await.unwrap().lines, 4);
-        assert_eq!(verify(Some(1000), None).await.unwrap().lines, 4);
-        assert_eq!(verify(Some(2), None).await.unwrap().lines, 2);
+        assert_eq!(verify(None, None).await.unwrap().entries, 4);
+        assert_eq!(verify(Some(1000), None).await.unwrap().entries, 4);
+        assert_eq!(verify(Some(2), None).await.unwrap().entries, 2);
         assert!(verify(None, Some(heads[2])).await.unwrap_err().why.contains("--segments"));
         assert!(verify(None, Some(heads[4])).await.is_ok() && verify(None, Some(heads[6])).await.is_ok());
         assert!(verify(None, Some(AuditHead { hash: [1; 32], ..heads[4] })).await.is_err());
@@ -75,7 +75,7 @@ both! {
             lines.iter().try_for_each(|line| walk.take(line)).map(|()| walk)
         };
         let whole = store.verify_audit_after(&system(), walk(&exported, Some(heads[2])).unwrap()).await.unwrap();
-        assert_eq!(whole.unwrap().lines, 9);
+        assert_eq!(whole.unwrap().entries, 9);
         let short = store.verify_audit_after(&system(), walk(&exported[..4], None).unwrap()).await.unwrap();
         assert_eq!(short.unwrap_err().sequence, 4);
         let mut holed = exported.clone();

@@ -31,7 +31,7 @@ async fn whole(url: &str) -> usize {
     names.sort_unstable();
     assert!(names.iter().enumerate().all(|(number, name)| *name == format!("o{number:03}")), "{names:?}");
     let proof = store.verify_audit(&system(), None, None).await.unwrap().unwrap();
-    assert_eq!(proof.lines, made.len() as u64, "each with its line");
+    assert_eq!(proof.entries, made.len() as u64, "each with its line");
     store.database().close().await;
     made.len()
 }
@@ -77,7 +77,7 @@ async fn a_torn_log_has_everything_up_to_the_tear() {
 
 /// The server waits for another process that writes, and nothing is lost or done twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_writes_is_waited_for() {
+async fn opening_waits_for_another_writer() {
     let db: TestDatabase = fresh_sqlite().await;
     let store = Store::new(db.database.clone());
     let other = rusqlite::Connection::open(file(&db.url)).unwrap();

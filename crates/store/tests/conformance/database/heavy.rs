@@ -156,7 +156,7 @@ both! {
         let mut replay = BTreeMap::new();
         while position < LINES {
             let feed = store.list_changes(&viewer(acme), position, 97).await.unwrap();
-            for line in feed.lines {
+            for line in feed.entries {
                 assert_eq!(line.sequence, position + 1);
                 position = line.sequence;
                 let before = replay.insert(line.session.id, line.revision);
@@ -170,7 +170,7 @@ both! {
         }
         loop {
             let feed = store.list_changes(&viewer(acme), position, 1_000).await.unwrap();
-            for line in &feed.lines {
+            for line in &feed.entries {
                 assert_eq!(line.sequence, position + 1);
                 position = line.sequence;
                 replay.insert(line.session.id, line.revision);

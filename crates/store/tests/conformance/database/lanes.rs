@@ -138,7 +138,7 @@ both! {
         db.close().await;
     }
 
-    async fn who_has_scans_enough_is_told_to_come_back(db: &TestDatabase) {
+    async fn a_principal_with_too_many_scans_is_told_to_come_back(db: &TestDatabase) {
         let db = open(db, Readers { scan_wait: Duration::from_millis(1), ..PATIENT }).await;
         let mut attack = scans(&db, caller(1, 1), 9);
         let mut refused = 0;

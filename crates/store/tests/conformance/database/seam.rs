@@ -125,7 +125,7 @@ both! {
         db.apply(batch([insert(1, 1)])).await.unwrap();
     }
 
-    async fn what_reads_cannot_write(db: &TestDatabase) {
+    async fn reads_cannot_write(db: &TestDatabase) {
         table(db).await;
         let returning = "INSERT INTO things (id, number) VALUES ($1, $2) RETURNING number";
         for sql in [INSERT, returning] {
@@ -137,7 +137,7 @@ both! {
         assert_eq!(sum_and_count(db).await, (0, 0));
     }
 
-    async fn a_refusal_says_which_statement(db: &TestDatabase) {
+    async fn a_refusal_names_the_statement(db: &TestDatabase) {
         table(db).await;
         db.apply(batch([insert(1, 10)])).await.unwrap();
         let taken = db.apply(batch([insert(2, 1), add(2, 1), insert(1, 1)])).await.unwrap_err();
@@ -244,7 +244,7 @@ both! {
         assert_eq!(db.read_all([]).await.unwrap().len(), 0);
     }
 
-    async fn a_failed_question_does_not_harm_the_next(db: &TestDatabase) {
+    async fn a_failed_read_does_not_harm_the_next(db: &TestDatabase) {
         table(db).await;
         for _ in 0..40 {
             assert!(db.read("SELECT nothing FROM things", vec![]).await.is_err());
@@ -296,7 +296,7 @@ both! {
         }
     }
 
-    async fn commits_of_others_are_told(db: &TestDatabase) {
+    async fn commits_of_other_servers_are_signalled(db: &TestDatabase) {
         table(db).await;
         let other = db.open_again().await;
         let mut watches: Vec<Watch> = (0..400).map(|number| db.watch([Topic::Access(id(number))])).collect();
@@ -381,7 +381,7 @@ both! {
         assert!(text.contains("tenure migrate"), "{text}");
     }
 
-    async fn a_migration_is_noted_with_the_callers_time(db: &TestDatabase) {
+    async fn a_migration_is_recorded_with_the_callers_time(db: &TestDatabase) {
         let rows = db.read("SELECT version, applied_us FROM schema_migrations", vec![]).await.unwrap();
         assert_eq!(rows.len(), usize::try_from(SCHEMA_VERSION).unwrap());
         if db.kind() == "sqlite" {
@@ -439,7 +439,7 @@ async fn servers_may_start_at_once_on_postgres() {
 
 /// Rows without a counter, taken in opposite orders: PostgreSQL ends one of the two, and it is retried.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deadlocks_are_tried_again() {
+async fn deadlocks_are_retried() {
     let Some(db) = fresh_postgres().await else { return };
     table(&db).await;
     db.apply(batch([insert(1, 0), insert(2, 0)])).await.unwrap();
@@ -457,7 +457,7 @@ async fn deadlocks_are_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn broken_lines_are_replaced() {
+async fn broken_connections_are_replaced() {
     let Some(db) = fresh_postgres().await else { return };
     table(&db).await;
     let other = db.open_again().await;

@@ -45,7 +45,7 @@ async fn every_older_schema_opens(place: TestPlace, version: i64, text: fn(&Migr
     store.record_audit_entry(&system(), &line).await.unwrap();
     let proof = store.verify_audit(&system(), None, None).await.unwrap().unwrap();
     let old = u64::from((2..4).contains(&version));
-    assert_eq!((proof.lines, proof.unchained, proof.head.unwrap().sequence), (3, old, 3 + old as i64));
+    assert_eq!((proof.entries, proof.unchained, proof.head.unwrap().sequence), (3, old, 3 + old as i64));
     let all = store.list_account_audit_entries(&system().grant_account(), None, 9).await.unwrap();
     assert_eq!(all.items.len() as u64, 3 + old);
     store.database().close().await;

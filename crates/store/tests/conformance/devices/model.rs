@@ -273,7 +273,7 @@ impl<'a> Run<'a> {
             models.iter().map(|model| model.revision).sum::<i64>(),
             "a line for each revision"
         );
-        assert_eq!(feed.lines.len() as i64, feed.latest);
+        assert_eq!(feed.entries.len() as i64, feed.latest);
     }
 
     fn compare_session(&self, session: &DeviceSession, model: &ModelSession) {

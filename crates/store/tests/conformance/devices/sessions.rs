@@ -37,7 +37,7 @@ both! {
         assert!(store.list_all_devices(&system()).await.unwrap()[0].free());
     }
 
-    async fn what_changed_meanwhile_is_stale(db: &TestDatabase) {
+    async fn a_change_of_an_outdated_session_is_stale(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let old = create(&store, acme, owner, NOW).await;
@@ -100,7 +100,7 @@ both! {
         let all = PageRequest { limit: 10, before: None };
         assert!(store.list_device_sessions(&viewer(globex), all).await.unwrap().items.is_empty());
         assert!(store.list_open_holds(&viewer(globex)).await.unwrap().is_empty());
-        assert!(store.list_changes(&viewer(globex), 0, 10).await.unwrap().lines.is_empty());
+        assert!(store.list_changes(&viewer(globex), 0, 10).await.unwrap().entries.is_empty());
         assert_eq!(store.count_used_bytes(&user(globex)).await.unwrap(), 0);
         assert!(store.list_session_revisions(&viewer(globex), Kind::Device, 10).await.unwrap().is_empty());
         // Each organization sees its own devices and the pool's.

@@ -56,7 +56,7 @@ both! {
         assert_eq!(due(LATER + Span(1)).await.empty.len(), 2, "sessions that hold nothing any more are");
     }
 
-    async fn sessions_of_those_who_may_not_act_are_due_at_once(db: &TestDatabase) {
+    async fn sessions_of_owners_who_may_not_act_are_due_at_once(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let due = async || store.list_due(&system(), Micros(0), Micros(0), Micros(0)).await.unwrap();
         let (acme, left) = organization(&store).await;
@@ -77,7 +77,7 @@ both! {
         assert_eq!(due().await.orphaned, keys[2..3]);
     }
 
-    async fn a_reader_that_is_behind_the_pruned_lines_must_begin_again(db: &TestDatabase) {
+    async fn a_reader_behind_the_pruned_entries_must_begin_again(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (globex, _) = organization(&store).await;
@@ -86,7 +86,7 @@ both! {
         }
         let sequences = async |after| {
             let feed = store.list_changes(&viewer(acme), after, 100).await;
-            feed.map(|feed| feed.lines.iter().map(|line| line.sequence).collect::<Vec<_>>())
+            feed.map(|feed| feed.entries.iter().map(|line| line.sequence).collect::<Vec<_>>())
         };
         store.prune_changes(&system(), NOW).await.unwrap();
         assert_eq!(sequences(0).await.unwrap().len(), 10, "nothing is old yet");
@@ -106,7 +106,7 @@ both! {
         assert_eq!(store.list_changes(&viewer(globex), 0, 10).await.unwrap().latest, 0);
     }
 
-    async fn an_import_of_the_past_does_not_take_young_lines_of_the_feed_along(db: &TestDatabase) {
+    async fn an_import_of_old_entries_does_not_prune_young_ones(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let old = NOW - Span::minutes(60 * 24 * 30);
@@ -116,7 +116,7 @@ both! {
         store.import_device_session(&system(), past).await.unwrap();
         store.prune_changes(&system(), NOW - Span::seconds(10)).await.unwrap();
         let feed = store.list_changes(&viewer(acme), 1, 10).await.unwrap();
-        let sequences = feed.lines.iter().map(|line| line.sequence).collect::<Vec<_>>();
+        let sequences = feed.entries.iter().map(|line| line.sequence).collect::<Vec<_>>();
         assert_eq!(sequences, [2, 3]);
     }
 }

@@ -161,7 +161,7 @@ both! {
         assert_eq!(known().await.as_deref(), Some("own"));
     }
 
-    async fn an_address_is_one_persons(db: &TestDatabase) {
+    async fn an_address_belongs_to_one_person(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, root) = organization(&store).await;
         let (child, _) = sub(&store, acme, root, PrincipalState::Pending).await;
@@ -268,7 +268,7 @@ both! {
         assert_eq!(store.load_public_key(&system(), id).await.unwrap(), None);
     }
 
-    async fn ones_keys_are_ones_own(db: &TestDatabase) {
+    async fn only_the_owner_changes_a_key(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (_, owner) = organization(&store).await;
         let (_, other) = organization(&store).await;

@@ -58,7 +58,7 @@ both! {
         assert!(store.list_account_service_users(&system().grant_account(), Some(ci)).await.unwrap().is_empty());
     }
 
-    async fn keys_of_hosts_that_may_too_much_are_found(db: &TestDatabase) {
+    async fn host_keys_with_too_many_permissions_are_found(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
         let (globex, _) = organization(&store).await;
@@ -114,7 +114,7 @@ both! {
         assert_eq!(store.list_account_people(&system().grant_account(), None).await.unwrap(), people);
     }
 
-    async fn a_service_user_acts_at_home_unless_it_is_told_otherwise(db: &TestDatabase) {
+    async fn a_service_user_acts_at_home_unless_the_request_says_otherwise(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
         let ci = service_user(&store, acme, Role::Readonly).await;

@@ -55,7 +55,7 @@ async fn role(store: &Store, person: PrincipalId, organization: OrganizationId) 
 }
 
 both! {
-    async fn an_identity_is_one_persons(db: &TestDatabase) {
+    async fn an_identity_belongs_to_one_person(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (ana, eve) = (person(Some("ana@x"), PrincipalState::Active), person(Some("eve@x"), PrincipalState::Active));
         for one in [&ana, &eve] {
@@ -105,7 +105,7 @@ both! {
         assert_eq!(store.list_principals(&system()).await.unwrap().len(), 1, "nothing of the other is kept");
         store.record_identity_use(&system(), identity("1"), NOW + Span::seconds(1)).await.unwrap();
         let lines = store.list_account_audit_entries(&system().grant_account::<ViewAudit>(), None, 9).await.unwrap().items;
-        let actions = lines.iter().map(|line| line.line.action.as_str()).collect::<Vec<_>>();
+        let actions = lines.iter().map(|line| line.content.action.as_str()).collect::<Vec<_>>();
         assert_eq!(actions, ["identity.link", "user.create"]);
     }
 
@@ -132,9 +132,9 @@ both! {
         assert_eq!(role(&store, ana, other).await, Some((Role::Readonly, true)));
 
         let lines = store.list_audit_entries(&system().grant::<ViewAudit>(other), None, 9).await.unwrap().items;
-        let was = lines[0].line.was.clone().unwrap();
-        assert_eq!((lines[0].line.action.as_str(), &was["role"]), ("member.set", &"admin".into()));
-        assert_eq!(lines[0].line.details["by"], "groups");
+        let was = lines[0].content.was.clone().unwrap();
+        assert_eq!((lines[0].content.action.as_str(), &was["role"]), ("member.set", &"admin".into()));
+        assert_eq!(lines[0].content.details["by"], "groups");
 
         // All or none: in the second organization they are no member.
         let two = [Change::Remove(member(other, Role::Readonly)), Change::Remove(member(acme, Role::Admin))];

@@ -36,7 +36,7 @@ fn exists(outcome: &store::Result<()>) -> bool {
 }
 
 both! {
-    async fn an_invitation_is_one_persons_and_good_once(db: &TestDatabase) {
+    async fn an_invitation_is_for_one_person_and_accepted_once(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ((acme, admin), (_, eve)) = (organization(&store).await, organization(&store).await);
         store.set_member(&manages(acme), admin, Role::Admin, NOW).await.unwrap();

@@ -71,16 +71,16 @@ async fn ended(store: &Store, login: &Login) -> Option<EndReason> {
 async fn feed(store: &Store) -> Vec<(SessionId, i64, What)> {
     let view = system().grant::<ViewSessions>(OrganizationId::PEOPLE);
     let feed = store.list_changes(&view, 0, 1000).await.unwrap();
-    let sequences = feed.lines.iter().map(|line| line.sequence).collect::<Vec<_>>();
+    let sequences = feed.entries.iter().map(|line| line.sequence).collect::<Vec<_>>();
     assert_eq!(sequences, (1..=feed.latest).collect::<Vec<_>>(), "the feed has no gap");
     let mut last = std::collections::BTreeMap::new();
-    for line in &feed.lines {
+    for line in &feed.entries {
         assert_eq!(line.session.kind, Kind::Login);
         last.insert(line.session.id, line.revision);
     }
     let kept = store.list_session_revisions(&view, Kind::Login, 1000).await.unwrap();
     assert_eq!(last.into_iter().collect::<Vec<_>>(), kept, "a line for each revision");
-    feed.lines.into_iter().map(|line| (line.session.id, line.revision, line.what)).collect()
+    feed.entries.into_iter().map(|line| (line.session.id, line.revision, line.what)).collect()
 }
 
 /// The first password of a person.

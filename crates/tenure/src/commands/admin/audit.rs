@@ -97,19 +97,19 @@ struct AuditRow {
 
 impl From<ChainedEntry> for AuditRow {
     fn from(chained: ChainedEntry) -> Self {
-        let line = chained.line.line;
+        let content = chained.entry.content;
         Self {
-            sequence: chained.line.sequence,
-            at: format_time(line.at),
-            organization: line.organization.map(|id| id.to_string()),
-            principal: line.by.principal.map(|id| id.to_string()),
-            credential: line.by.credential.map(|id| id.to_string()),
-            login: line.by.login.map(|id| id.uuid().to_string()),
-            address: line.by.address.map(|address| address.to_string()),
-            action: line.action,
-            thing: line.thing,
-            before: line.was,
-            after: line.details,
+            sequence: chained.entry.sequence,
+            at: format_time(content.at),
+            organization: content.organization.map(|id| id.to_string()),
+            principal: content.attribution.principal.map(|id| id.to_string()),
+            credential: content.attribution.credential.map(|id| id.to_string()),
+            login: content.attribution.login.map(|id| id.uuid().to_string()),
+            address: content.attribution.address.map(|address| address.to_string()),
+            action: content.action,
+            thing: content.thing,
+            before: content.was,
+            after: content.details,
             previous: chained.previous,
             hash: chained.hash,
         }
@@ -153,14 +153,14 @@ async fn verify(
     };
     let proof = outcome.map_err(broken)?;
     let head = proof.head.map(|head| head.to_string());
-    let mut sentence = format!("The audit log is intact: {} entries.", proof.lines);
+    let mut sentence = format!("The audit log is intact: {} entries.", proof.entries);
     if proof.unchained > 0 {
         sentence = format!(
             "{sentence} The {} before them, from older versions, have no hash to check.",
             proof.unchained
         );
     }
-    let document = serde_json::json!({ "lines": proof.lines, "unchained": proof.unchained, "head": head });
+    let document = serde_json::json!({ "lines": proof.entries, "unchained": proof.unchained, "head": head });
     context.printer.print(&sentence, &document)
 }
 
@@ -193,7 +193,7 @@ async fn export(context: &Context, admin: &Administration, arguments: &ExportArg
     loop {
         let lines = admin.store.export_audit(&admin.system, after, since, until, PAGE).await?;
         let Some(last) = lines.last() else { return Ok(()) };
-        after = last.line.sequence;
+        after = last.entry.sequence;
         for line in lines {
             let row = AuditRow::from(line);
             context.printer.print_line(&match arguments.format {
