@@ -4,11 +4,11 @@
 
 pub(crate) mod authentication;
 pub(crate) mod credentials;
+pub(crate) mod grants;
 pub(crate) mod idempotency;
 pub(crate) mod key_families;
 pub(crate) mod lane;
 pub(crate) mod own_keys;
-pub(crate) mod proofs;
 pub(crate) mod reads;
 
-pub use proofs::*;
+pub use grants::*;
