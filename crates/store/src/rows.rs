@@ -123,7 +123,7 @@ fn json_error(error: &serde_json::Error) -> Error {
 }
 
 /// A pattern for LIKE that finds a text anywhere, with `\` as its escape.
-pub(crate) fn like_pattern(text: &str) -> String {
+pub(crate) fn contains_pattern(text: &str) -> String {
     let mut pattern = String::from("%");
     for c in text.to_lowercase().chars() {
         if matches!(c, '%' | '_' | '\\') {

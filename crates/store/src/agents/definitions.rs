@@ -5,7 +5,7 @@ use crate::access::lane::Scan;
 use crate::access::{Granted, UseSessions, ViewSessions};
 use crate::database::{Row, Statement};
 use crate::rows::{
-    MAX_PAGE_BYTES, batch, like_pattern, list_page, one_row, parse_json, read_rows, to_json, values,
+    MAX_PAGE_BYTES, batch, contains_pattern, list_page, one_row, parse_json, read_rows, to_json, values,
 };
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -94,7 +94,7 @@ impl Store {
         offset: u32,
         limit: u32,
     ) -> Result<Listed<Agent>> {
-        let pattern = like_pattern(search.unwrap_or_default());
+        let pattern = contains_pattern(search.unwrap_or_default());
         let both = [
             (Scan(PAGE), values![pattern.as_str(), limit, offset, MAX_PAGE_BYTES]),
             (Scan(TOTAL), values![pattern.as_str()]),

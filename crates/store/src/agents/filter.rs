@@ -383,5 +383,5 @@ fn json_ids(values: &[Uuid]) -> String {
 
 fn search_pattern(search: &str) -> String {
     let short = search.replace('\0', "\u{ffff}").chars().take(MAX_SEARCH_CHARS).collect::<String>();
-    crate::rows::like_pattern(&short)
+    crate::rows::contains_pattern(&short)
 }

@@ -155,11 +155,11 @@ struct GateLimits {
 /// Admits a bounded number of scans. Waiting ones take turns by organization, then by principal.
 struct ScanGate {
     limits: GateLimits,
-    state: Mutex<GateState>,
+    state: Mutex<ScanGateState>,
 }
 
 #[derive(Default)]
-struct GateState {
+struct ScanGateState {
     inside: Vec<ScanCaller>,
     waiting: Vec<WaitingScan>,
 }
@@ -220,12 +220,12 @@ impl ScanGate {
         DatabaseError::Crowded { own }
     }
 
-    fn lock(&self) -> MutexGuard<'_, GateState> {
+    fn lock(&self) -> MutexGuard<'_, ScanGateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives free places to waiting scans.
-    fn admit(self: &Arc<ScanGate>, state: &mut GateState) {
+    fn admit(self: &Arc<ScanGate>, state: &mut ScanGateState) {
         while let Some(next) = state.next(self.limits) {
             let WaitingScan { caller, admit } = state.waiting.remove(next);
             state.inside.push(caller);
@@ -245,7 +245,7 @@ impl ScanGate {
     }
 }
 
-impl GateState {
+impl ScanGateState {
     /// The first waiting scan that the limits allow.
     fn next(&self, limits: GateLimits) -> Option<usize> {
         let free = self.inside.len() < limits.places;
