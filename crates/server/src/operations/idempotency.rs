@@ -65,22 +65,22 @@ pub async fn begin_idempotent_request(
             store::IdempotencyState::New => {
                 return Ok(IdempotencyDecision::New(IdempotencyToken { scope, authority }));
             }
-            store::IdempotencyState::Held { digest: other, .. } if other != digest => {
+            store::IdempotencyState::Repeated { digest: other, .. } if other != digest => {
                 return Err(Refusal::KeyReused.into());
             }
-            store::IdempotencyState::Held { answer: Some(answer), .. } => {
-                return Ok(if answer.authority == authority {
-                    IdempotencyDecision::Replay(answer)
+            store::IdempotencyState::Repeated { response: Some(response), .. } => {
+                return Ok(if response.authority == authority {
+                    IdempotencyDecision::Replay(response)
                 } else {
-                    IdempotencyDecision::CheckFirst(answer)
+                    IdempotencyDecision::CheckFirst(response)
                 });
             }
-            store::IdempotencyState::Held { started, .. }
+            store::IdempotencyState::Repeated { started, .. }
                 if now.since(started) < longest && !app.outlived(started) =>
             {
                 return Err(Refusal::KeyBusy.into());
             }
-            store::IdempotencyState::Held { started, .. } => {
+            store::IdempotencyState::Repeated { started, .. } => {
                 if app.store.restart_idempotent_request(&scope, started, now).await? {
                     return Ok(IdempotencyDecision::New(IdempotencyToken { scope, authority }));
                 }

@@ -77,11 +77,11 @@ pub enum IdempotencyState {
     /// The first request with this key. It is recorded now; finish or abandon it.
     New,
     /// An earlier request has this key.
-    Held {
+    Repeated {
         /// SHA-256 of the earlier request's body.
         digest: [u8; 32],
         /// Its response, once there is one.
-        answer: Option<StoredResponse>,
+        response: Option<StoredResponse>,
         /// When it began.
         started: Micros,
     },
@@ -141,17 +141,17 @@ impl Store {
     pub async fn finish_idempotent_request(
         &self,
         scope: &IdempotencyScope,
-        answer: &StoredResponse,
+        response: &StoredResponse,
     ) -> Result<()> {
         let sql = "UPDATE idempotency SET status = $3, headers = $4, body = $5, authority = $6
                    WHERE organization = $1 AND scope = $2 AND status IS NULL";
         let values = values![
             scope.organization,
             &scope.hash[..],
-            i64::from(answer.status),
-            answer.headers.as_str(),
-            &answer.body[..],
-            &answer.authority[..]
+            i64::from(response.status),
+            response.headers.as_str(),
+            &response.body[..],
+            &response.authority[..]
         ];
         Ok(self.database.apply(batch([], vec![any_rows(sql, values)])).await?)
     }
@@ -211,7 +211,7 @@ pub(crate) fn record_creation(proof: &impl Grant, id: Uuid) -> Option<Statement>
 fn read_repeated(row: &Row) -> Result<IdempotencyState> {
     let digest = <[u8; 32]>::try_from(row.bytes_ref(0)?).unwrap_or_default();
     let status = row.maybe_int(2)?.map(|status| u16::try_from(status).unwrap_or_default());
-    let answer = match status {
+    let response = match status {
         Some(status) => Some(StoredResponse {
             status,
             headers: row.maybe_text(3)?.unwrap_or_default(),
@@ -221,5 +221,5 @@ fn read_repeated(row: &Row) -> Result<IdempotencyState> {
         }),
         None => None,
     };
-    Ok(IdempotencyState::Held { digest, answer, started: Micros(row.int(1)?) })
+    Ok(IdempotencyState::Repeated { digest, response, started: Micros(row.int(1)?) })
 }

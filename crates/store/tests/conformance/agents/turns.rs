@@ -190,10 +190,10 @@ both! {
         let begin = async |scope: &IdempotencyScope, at| store.begin_idempotent_request(scope, digest, at, expires).await.unwrap();
         assert_eq!(begin(&scope, NOW).await, IdempotencyState::New);
         let answer = StoredResponse { status: 201, headers: "{}".into(), body: vec![0, 255], authority: [3; 32] };
-        assert_eq!(begin(&scope, NOW).await, IdempotencyState::Held { digest, answer: None, started: NOW });
+        assert_eq!(begin(&scope, NOW).await, IdempotencyState::Repeated { digest, response: None, started: NOW });
         store.finish_idempotent_request(&scope, &answer).await.unwrap();
         store.abandon_idempotent_request(&scope).await.unwrap();
-        let held = IdempotencyState::Held { digest, answer: Some(answer.clone()), started: NOW };
+        let held = IdempotencyState::Repeated { digest, response: Some(answer.clone()), started: NOW };
         assert_eq!(begin(&scope, NOW + Span::minutes(59)).await, held, "what is answered is not forgotten");
         for other in [
             IdempotencyScope::new(&user(globex), "everruns", "/v1/sessions", "k"),
