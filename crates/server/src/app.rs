@@ -1,17 +1,17 @@
-//! What a running server has at hand.
+//! The state of a running server.
 
 use crate::clock::{Clock, Random};
 use crate::front::Front;
-use crate::observe::Metrics;
 use crate::operations::clock_check::Clocks;
 use crate::services::host_connections::Hosts;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
 use crate::services::master_key::MasterKey;
-use crate::services::password_hasher::Passwords;
+use crate::services::metrics::Metrics;
+use crate::services::password_hasher::PasswordHasher;
 use crate::services::queue_runner::QueueRunner;
 use crate::services::recaptcha::Recaptcha;
-use crate::services::schema_validator::Judges;
+use crate::services::schema_validator::SchemaValidator;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
@@ -26,70 +26,69 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-/// What a running server has at hand. Cheap to clone.
+/// The state of a running server. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
 /// The parts of [`App`].
 pub struct Parts {
-    /// All that is kept.
+    /// The database.
     pub store: Store,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Whether it can be believed.
+    /// What is known of the clock's errors.
     pub clocks: Clocks,
-    /// Random bytes.
+    /// The source of randomness.
     pub random: Arc<dyn Random>,
-    /// As they were when the server started.
+    /// The settings, as they were when the server started.
     pub settings: Settings,
-    /// The URL under which clients reach this server, without a slash at its end.
+    /// The URL under which clients reach this server, without a trailing slash.
     pub base_url: String,
-    /// The bytes of uploads and recordings.
+    /// The storage of uploads and recordings.
     pub files: Arc<dyn ObjectStore>,
-    /// What secrets are sealed with.
+    /// The master key.
     pub keys: MasterKey,
-    /// What operators see.
+    /// The metrics.
     pub metrics: Metrics,
-    /// The hosts on this server's line.
+    /// The hosts that are connected to this server.
     pub hosts: Hosts,
-    /// Runs of the queue.
+    /// Runs of the device queue.
     pub queue: QueueRunner,
-    /// This process among several servers of one database.
+    /// The id of this process among the servers of one database.
     pub node: NodeId,
     /// When it started.
     pub started: Micros,
     /// Cancelled when the server is told to stop.
     pub stop: CancellationToken,
-    /// Everything that runs beside requests: jobs, WebSockets. Waited for when the server stops.
+    /// Tasks beside requests: jobs and WebSockets. The server waits for them when it stops.
     pub tasks: TaskTracker,
     /// Hashes and checks passwords.
-    pub passwords: Passwords,
+    pub passwords: PasswordHasher,
     /// Signs tokens.
     pub signer: Signer,
     /// Sends mail.
     pub mailer: Mailer,
-    /// Who is asked whether somebody is no robot, if anybody is.
+    /// The reCAPTCHA service, if the settings name one.
     pub recaptcha: Option<Recaptcha>,
-    /// By whom people may sign in, if by anybody.
+    /// The OpenID Connect issuer, if the settings name one.
     pub issuer: Option<Issuer>,
-    /// What was noted as used lately.
+    /// What was recently recorded as used.
     pub used: Throttle,
-    /// What stands in front of the wires.
+    /// Connections, rate limits and the memory budget.
     pub front: Arc<Front>,
-    /// Open WebSockets and streams of events.
+    /// Counts open WebSockets and event streams.
     pub sockets: SocketCounts,
-    /// Who judges values by JSON Schemas.
-    pub judges: Judges,
+    /// Validates values by JSON Schemas.
+    pub judges: SchemaValidator,
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Makes an app of its parts.
     pub fn new(parts: Parts) -> App {
         App(Arc::new(parts))
     }
 
-    /// Runs something beside the request that it belongs to. What it logs carries the request's id, and a graceful stop
-    /// waits for it.
+    /// Runs a task beside the current request. Its log lines carry the request's id, and a graceful stop waits for it.
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.tasks.spawn(task.in_current_span())
     }
@@ -99,8 +98,8 @@ impl App {
         self.clock.now()
     }
 
-    /// Whether whatever was at work at `time` is not any more: SQLite has one server, and it has started since.
-    pub fn outlived(&self, time: Micros) -> bool {
+    /// Whether work that ran at `time` has certainly ended: an SQLite database has one server, and it has started since.
+    pub fn has_restarted_since(&self, time: Micros) -> bool {
         time < self.started && self.settings.database.reveal().starts_with("sqlite:")
     }
 

@@ -1,7 +1,7 @@
-//! Time and randomness, which everything else is given and never takes for itself.
+//! Time and randomness. Everything else gets them as parameters.
 //!
-//! `clippy.toml` refuses `SystemTime::now`, `Instant::now`, `Uuid::now_v7` and the like elsewhere, so that
-//! a test which holds the clock holds all of it.
+//! `clippy.toml` forbids `SystemTime::now`, `Instant::now`, `Uuid::now_v7` and similar calls elsewhere, so a test that
+//! controls the clock controls all time.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,13 +12,13 @@ use domain::time::Micros;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Says what time it is.
+/// Tells the time.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// Microseconds since 1970, UTC. May stand still or step back: nothing may need it to be monotonic.
+    /// Microseconds since 1970, UTC. It is not monotonic: it can stand still or step back.
     fn now(&self) -> Micros;
 
-    /// Time since some fixed moment, by a clock that nobody can set. It also runs while the machine sleeps, where the system
-    /// can tell. For judging [`Clock::now`], and for nothing else.
+    /// Time since a fixed moment, by a monotonic clock that also counts sleep where the system supports it. Only for checking
+    /// [`Clock::now`].
     fn steady(&self) -> Duration;
 }
 
@@ -29,7 +29,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place where the time is read")]
     fn now(&self) -> Micros {
-        // A machine whose clock is before 1970 is at 1970 for us; the times it would make are of no use.
+        // A clock before 1970 reads as 1970.
         Micros(micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
     }
 
@@ -61,13 +61,13 @@ impl ManualClock {
         Self { wall: AtomicI64::new(start.0), steady: AtomicI64::new(0) }
     }
 
-    /// Moves it forward by `by`, less what is finer than a microsecond.
+    /// Moves it forward by `by`, rounded down to microseconds.
     pub fn advance(&self, by: Duration) {
         self.wall.fetch_add(micros(by), Ordering::SeqCst);
         self.steady.fetch_add(micros(by), Ordering::SeqCst);
     }
 
-    /// Sets it to `to`, forward or back, as somebody does who sets a clock: the steady one stays where it is.
+    /// Sets the wall clock to `to`, forward or back. The monotonic clock stays where it is.
     pub fn set(&self, to: Micros) {
         self.wall.store(to.0, Ordering::SeqCst);
     }
@@ -83,12 +83,12 @@ impl Clock for ManualClock {
     }
 }
 
-/// Whole microseconds; what is longer than 292,000 years is that long.
+/// Whole microseconds, at most 292,000 years.
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Measures how long something takes: for logs, metrics and dead lines, never for a decision that a test must steer.
+/// Measures how long something takes: for logs, metrics and deadlines, never for a decision that a test must control.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 
@@ -100,20 +100,20 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// How long ago it was started.
+    /// The time since it was started.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 }
 
-/// Gives random bytes: the tails of ids, and the secrets of keys.
+/// A source of random bytes.
 pub trait Random: fmt::Debug + Send + Sync {
     /// Fills the whole of `bytes`.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// Randomness fit for secrets: a ChaCha generator per thread, seeded and reseeded by the system.
+/// Cryptographic randomness: a ChaCha generator for each thread, seeded and reseeded by the system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemRandom;
 
@@ -124,7 +124,7 @@ impl Random for SystemRandom {
     }
 }
 
-/// The same bytes in the same order for the same seed: for tests only.
+/// Repeatable bytes for one seed. For tests only.
 pub struct SeededRandom(Mutex<StdRng>);
 
 impl SeededRandom {
@@ -137,7 +137,7 @@ impl SeededRandom {
 
 impl Random for SeededRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        // A generator is never left half-way, so the panic of another thread does not spoil it.
+        // A generator is valid after a panic of another thread.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
     }
 }

@@ -1,22 +1,22 @@
-//! Why something was not done, before any wire words it.
+//! Failures of operations, before a wire words them.
 //!
-//! Each wire has exactly one `impl From<Failure>` and it has no `_` arm: a new failure breaks the build
-//! until every wire says it in its own words.
+//! Each wire has exactly one `impl From<Failure>` without a `_` arm: a new failure breaks the build until every wire words
+//! it.
 
 use axum::http::StatusCode;
 use domain::Refusal;
 use store::DatabaseError;
 
-/// What callers are told while the database is damaged; the log says what the damage is.
+/// The message to callers while the database is damaged. The log has the details.
 const DAMAGED: &str = "the server's database is damaged and has to be restored: try again later";
 
-/// Why something was not done.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A rule stands against it.
+    /// A rule of the domain refuses it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// There is no credential, or it is no good; nobody is told which.
+    /// The credential is missing or invalid. The caller is not told which.
     #[error(
         "missing or invalid authentication credentials: send a key that exists, has not expired and was not revoked"
     )]
@@ -24,73 +24,73 @@ pub enum Failure {
     /// The request cannot be read.
     #[error(transparent)]
     Request(#[from] RequestFailure),
-    /// The device's own driver refused the command.
+    /// The device's driver refused the command.
     #[error("{message}")]
     Device {
         /// JSON-RPC code.
         code: i64,
         /// The kind of failure.
         message: String,
-        /// One sentence for people.
+        /// A sentence for people.
         data: Option<String>,
     },
-    /// Too many others changed the same thing at the same time.
+    /// Too many concurrent changes of the same object.
     #[error("too many changes of the same session at once; try again")]
     Busy,
-    /// Somebody else is needed for it, who cannot be asked.
+    /// A service that it needs does not respond.
     #[error("{0}")]
     Away(&'static str),
-    /// The database gave a read no answer; it may be tried again.
+    /// The database did not complete a read. The caller may retry.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
-    /// The server itself failed: the cause is for the log, never for the caller.
-    #[error("internal error{}", named(.request.as_deref()))]
+    /// The server failed. The cause is for the log, never for the caller.
+    #[error("internal error{}", request_suffix(.request.as_deref()))]
     Internal {
-        /// What went wrong.
+        /// The cause.
         cause: String,
-        /// The id of the request that it happened in.
+        /// The id of the failed request.
         request: Option<String>,
     },
 }
 
-/// How a caller can name a failed request to whoever runs the server.
-fn named(request: Option<&str>) -> String {
+/// The part of a message that names the failed request to an operator.
+fn request_suffix(request: Option<&str>) -> String {
     request.map_or_else(String::new, |id| format!("; the server's log says more of request {id}"))
 }
 
-/// Why the server failed, in the extensions of its answer: for the log.
+/// The cause of a server error. It is an extension of the response, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause(pub String);
 
 tokio::task_local! {
-    /// The id of the request that is answered.
+    /// The id of the current request.
     pub static REQUEST: String;
 }
 
-/// Why the database gave a read no answer.
+/// Why the database did not complete a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
-    /// It took too long.
+    /// It exceeded its deadline.
     #[error(
         "this took longer than {seconds} seconds: ask for less, for example by a filter for the time of creation"
     )]
     Slow {
-        /// How long it may take.
+        /// The deadline.
         seconds: u64,
     },
-    /// The caller has too many lists, searches and counts under way.
+    /// The caller runs too many lists, searches and counts at once.
     #[error("you have too many lists, searches and counts under way: wait for some of them, then try again")]
     TooMany,
-    /// All together have too many lists, searches and counts under way.
+    /// All callers together run too many lists, searches and counts at once.
     #[error("the server is busy with other lists, searches and counts: try again in a few seconds")]
     Crowded,
-    /// It cannot be reached.
+    /// The database cannot be reached.
     #[error("the database cannot be reached at the moment: try again in a few seconds")]
     Away,
 }
 
 impl Unanswered {
-    /// The status over HTTP; each of them comes with `Retry-After`.
+    /// The HTTP status. Each is sent with `Retry-After`.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -101,13 +101,13 @@ impl Unanswered {
     }
 }
 
-/// What is wrong with a request before anything is asked of it.
+/// What is wrong with a request before an operation begins.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestFailure {
     /// No such path.
     #[error("no such endpoint")]
     NoRoute,
-    /// The path does not know the method.
+    /// The path does not support the method.
     #[error("this endpoint does not know that method")]
     Method,
     /// The body is larger than `limit` bytes.
@@ -116,44 +116,44 @@ pub enum RequestFailure {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The body is not what the endpoint reads.
+    /// The body is not of the expected type or form.
     #[error("body: {0}")]
     Body(String),
-    /// The address has expired, or was never given out.
+    /// The link has expired or was never issued.
     #[error("{0}")]
     Conflict(String),
-    /// A page of another site made a browser send this with the cookie of whoever is signed in.
+    /// A page of another site made the browser send it with the user's cookie.
     #[error(
         "this was sent by a page of another site: send it from this one, or with a key instead of a cookie"
     )]
     CrossSite,
-    /// What is asked for is longer than `limit` bytes.
+    /// The request target is longer than `limit` bytes.
     #[error("the path and the query are longer than {limit} bytes")]
     TargetTooLong {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The headers are larger, or more, than is read.
+    /// The headers are too large or too many.
     #[error("the headers are larger than {bytes} bytes, or more than {count}")]
     HeadTooLarge {
         /// The limit in bytes.
         bytes: u64,
-        /// The most headers.
+        /// The limit of their number.
         count: u32,
     },
-    /// The head is not what HTTP asks for.
+    /// The head violates HTTP.
     #[error("{0}")]
     Head(String),
-    /// More requests than a caller or an address may send.
+    /// The rate limit of the caller or the address is exceeded.
     #[error("too many requests: try again in {seconds} seconds")]
     TooManyRequests {
-        /// After how long the next one is answered.
+        /// Seconds until the next request is allowed.
         seconds: u64,
     },
-    /// The answer took too long.
+    /// The request exceeded its time limit.
     #[error("the request took too long")]
     Timeout,
-    /// The credential, its owner, or strangers at one address have too many WebSockets open.
+    /// The credential, its owner, or the anonymous callers of one address have too many WebSockets open.
     #[error("{limit} connections are already open for this key, its user, or this address; close one first")]
     TooManyConnections {
         /// The limit.
@@ -162,7 +162,7 @@ pub enum RequestFailure {
 }
 
 impl Failure {
-    /// Why the server failed, if it did.
+    /// The cause, if the server failed.
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Failure::Internal { cause, .. } => Some(Cause(cause.clone())),
@@ -170,7 +170,7 @@ impl Failure {
         }
     }
 
-    /// What the log says of it where no request carries it: the cause, or what a caller would be told.
+    /// The text for the log outside of a request: the cause, or the message to a caller.
     pub fn for_log(&self) -> String {
         match self {
             Failure::Internal { cause, .. } => cause.clone(),

@@ -1,4 +1,4 @@
-//! What the server does by itself, each in a task of its own until it stops.
+//! The background jobs of a server. Each runs in its own task until the server stops.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -12,17 +12,17 @@ use crate::serve::open_files;
 use crate::signals;
 use std::time::Duration;
 
-/// How often a server says in the store which hosts it has on the line. Several times within the shortest time a
+/// How often a server records in the store which hosts are connected to it: several times within the shortest time that a
 /// host may be away.
 const LINKS_EVERY: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether the certificate's files have changed.
+/// How often the files of the certificate are checked for changes.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(10);
 
-/// How often lines of the audit log are sealed that have become old enough.
+/// How often audit entries that are old enough are sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(3600);
 
-/// Starts all of them.
+/// Starts all jobs.
 pub fn start(app: &App) {
     app.tasks.spawn(queue::run_queue(app.clone()));
     app.tasks.spawn(signals::follow(app.clone()));
@@ -54,12 +54,12 @@ pub fn start(app: &App) {
     }
     repeat(app, LINKS_EVERY, |app| async move {
         if let Err(error) = hosts::renew_host_links(&app).await {
-            tracing::warn!(%error, "cannot note which hosts are on the line");
+            tracing::warn!(%error, "cannot record which hosts are connected");
         }
     });
 }
 
-/// Seals what is old enough, unless the clock cannot be believed.
+/// Seals audit entries that are old enough, unless the clock is in doubt.
 async fn seal_audit(app: &App, kept: Duration) -> Result<(), Failure> {
     if !clock_check::check_clock(app).await? {
         return Ok(());
@@ -77,7 +77,7 @@ fn repeat<F: Future<Output = ()> + Send>(
     let app = app.clone();
     app.tasks.clone().spawn(async move {
         let mut ticks = tokio::time::interval(every);
-        // After a stall one run is as good as many.
+        // After a stall, one run replaces the missed ones.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {

@@ -9,7 +9,7 @@ pub mod front;
 pub mod fuzzing;
 mod http;
 mod jobs;
-pub mod observe;
+pub mod logging;
 pub mod operations;
 pub mod private_files;
 mod serve;

@@ -1,4 +1,4 @@
-//! Files and folders that only the user of the server may read.
+//! Files and folders that only the server's user can read.
 
 use crate::settings::{FileStore, MailRoute, Settings};
 use std::fs::{DirBuilder, Permissions};
@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Permissions of the group and of everybody else.
+/// The permission bits of the group and of others.
 const OTHERS: u32 = 0o077;
 
-/// Makes a folder and its missing parents, each for its owner only. A folder that exists stays as it is.
+/// Makes a folder and its missing parents, accessible by their owner only. An existing folder keeps its permissions.
 ///
 /// # Errors
 /// The folder cannot be made.
@@ -20,8 +20,8 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Takes the permissions of others away from what an earlier version made too open: the folders of files and of mails,
-/// and the files of an SQLite database. Logs what it changes, and what it cannot change.
+/// Removes other users' permissions from what earlier versions made too open: the folders of files and mails, and the files
+/// of an SQLite database. Logs each change and each failure.
 pub fn close_to_others(settings: &Settings) {
     let mut paths: Vec<PathBuf> = Vec::new();
     if let FileStore::Folder(folder) = &settings.files {
@@ -42,9 +42,9 @@ pub fn close_to_others(settings: &Settings) {
         }
         let shown = path.display().to_string();
         match std::fs::set_permissions(&path, Permissions::from_mode(mode & !OTHERS)) {
-            Ok(()) => tracing::warn!(path = shown, "others could read this: it is the server's alone now"),
+            Ok(()) => tracing::warn!(path = shown, "other users could read this file; they no longer can"),
             Err(error) => {
-                tracing::error!(path = shown, %error, "others can read this, and the server may not change it");
+                tracing::error!(path = shown, %error, "other users can read this file, and the server cannot change its permissions");
             }
         }
     }

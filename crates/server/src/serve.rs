@@ -6,17 +6,17 @@ use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::front::tls::{Tls, TlsError};
 use crate::front::{self, Front};
 use crate::jobs;
-use crate::observe::Metrics;
 use crate::operations::clock_check::Clocks;
 use crate::private_files;
 use crate::services::host_connections::Hosts;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
 use crate::services::master_key::MasterKey;
-use crate::services::password_hasher::Passwords;
+use crate::services::metrics::Metrics;
+use crate::services::password_hasher::PasswordHasher;
 use crate::services::queue_runner::QueueRunner;
 use crate::services::recaptcha::Recaptcha;
-use crate::services::schema_validator::Judges;
+use crate::services::schema_validator::SchemaValidator;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
@@ -44,15 +44,15 @@ pub enum ServeError {
     /// The database cannot be opened.
     #[error("the database cannot be opened: {0}")]
     Database(#[from] DatabaseError),
-    /// The place for files cannot be used.
-    #[error("the place for files cannot be used: {0}")]
+    /// The file storage cannot be used.
+    #[error("the file storage cannot be used: {0}")]
     Files(String),
-    /// The key that secrets are sealed with cannot be used.
+    /// The master key cannot be used.
     #[error("the master key {path} cannot be used: {cause}")]
     Key {
         /// Its file.
         path: String,
-        /// What the system says.
+        /// The error of the system.
         cause: std::io::Error,
     },
     /// Passwords cannot be hashed as the settings say.
@@ -64,7 +64,7 @@ pub enum ServeError {
     /// The mail server cannot be used.
     #[error("the setting mail cannot be used: {0}")]
     Mail(String),
-    /// The checker of reCAPTCHAs cannot be used.
+    /// The reCAPTCHA service cannot be used.
     #[error("recaptcha_verify_url and recaptcha_secret cannot be used: {0}")]
     Recaptcha(String),
     /// The issuer cannot be used.
@@ -73,9 +73,9 @@ pub enum ServeError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
-        /// What was asked for.
+        /// The address of the settings.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         cause: std::io::Error,
     },
 }
@@ -100,8 +100,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Se
 }
 
 impl Server {
-    /// Opens the database, migrates it if it must be, and begins to serve. An SQLite database is this server's alone until
-    /// the server has stopped.
+    /// Opens and migrates the database and starts to serve. It locks an SQLite database until the server has stopped.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -112,7 +111,7 @@ impl Server {
         Ok(Server { lock: Some(lock), ..server })
     }
 
-    /// The like with a clock and a source of randomness of one's own.
+    /// Starts a server with the given clock and source of randomness, and takes no lock.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -128,11 +127,11 @@ impl Server {
         let front = Arc::new(Front::new(Tls::open(&settings)?, &settings, stop.clone()));
         private_files::close_to_others(&settings);
         let files = open_files(&settings.files)?;
-        let passwords = Passwords::new(&settings).map_err(ServeError::Passwords)?;
+        let passwords = PasswordHasher::new(&settings).map_err(ServeError::Passwords)?;
         let mailer = Mailer::new(&settings.mail, &settings.mail_from).map_err(ServeError::Mail)?;
         let recaptcha = Recaptcha::from_settings(&settings).map_err(ServeError::Recaptcha)?;
         let issuer = Issuer::new(&settings).map_err(ServeError::Issuer)?;
-        // The address first: a second server on the same port must not touch the database.
+        // Bind first: a second server on the same port must not touch the database.
         let listener = bind(settings.listen).await?;
         let metrics = match settings.metrics_listen {
             Some(address) => Some(bind(address).await?),
@@ -174,7 +173,7 @@ impl Server {
             used: Throttle::default(),
             front,
             sockets: SocketCounts::default(),
-            judges: Judges::default(),
+            judges: SchemaValidator::default(),
         });
         jobs::start(&app);
         if let Some(listener) = metrics {
@@ -189,7 +188,7 @@ impl Server {
         self.address
     }
 
-    /// The URL under which clients reach it, without a slash at its end.
+    /// The URL under which clients reach it, without a trailing slash.
     pub fn base_url(&self) -> &str {
         &self.app.base_url
     }
@@ -199,12 +198,12 @@ impl Server {
         &self.app.store
     }
 
-    /// What it has at hand.
+    /// Its app.
     pub fn app(&self) -> &App {
         &self.app
     }
 
-    /// Waits until it was told to stop and has stopped: what runs may finish within the grace of the settings.
+    /// Waits until the server is told to stop and has stopped. Running requests may finish within `stop_grace`.
     pub async fn wait(self) {
         self.app.stop.cancelled().await;
         tracing::info!("stopping");
@@ -216,7 +215,7 @@ impl Server {
             tasks.wait().await;
         };
         if tokio::time::timeout(grace, finished).await.is_err() {
-            tracing::warn!("some requests did not finish in time and were cut off");
+            tracing::warn!("some requests did not finish within stop_grace and were cancelled");
         }
         self.app.store.database().close().await;
         drop(self.lock);
@@ -227,7 +226,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|cause| ServeError::Listen { address, cause })
 }
 
-/// Opens the key that secrets are sealed with, or makes it.
+/// Opens the master key, or makes it.
 fn open_keys(settings: &Settings, random: &dyn Random) -> Result<MasterKey, ServeError> {
     let path = settings.master_key_path();
     let mut key = [0; 32];
@@ -247,7 +246,7 @@ fn readers(settings: &Settings) -> Readers {
     }
 }
 
-/// Opens a place for files: uploads and recordings, or sealed segments of the audit log.
+/// Opens a file storage: of uploads and recordings, or of sealed segments of the audit log.
 ///
 /// # Errors
 /// [`ServeError::Files`].

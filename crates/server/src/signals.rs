@@ -1,14 +1,14 @@
-//! What follows from commits: here, on other servers, and by the command line.
+//! Reacts to commits of this server, of other servers and of the command line.
 
 use crate::app::App;
-use crate::observe::Looking;
+use crate::services::metrics::Looking;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
 use store::{Caller, Topic, Watch};
 use tokio::time::Sleep;
 
-/// How many looks at the database a client that follows something has in each [`LOOKS_TIME`].
+/// How often a client that follows something reads the database in each [`LOOKS_TIME`].
 const LOOKS: usize = 4;
 const LOOKS_TIME: Duration = Duration::from_secs(1);
 
@@ -30,21 +30,21 @@ pub fn access(caller: &Caller) -> impl Iterator<Item = Topic> {
     ids.into_iter().flatten().map(Topic::Access)
 }
 
-/// Says when to look at the database again, for a client that follows something: after a commit on what it follows, at
-/// most four times a second.
+/// Tells a client that follows something when to read the database again: after a commit on its topics, at most four times
+/// a second.
 pub struct Looks {
     app: App,
     who: Looking,
     watch: Watch,
-    /// Whether there was a commit that was not looked at yet.
+    /// Whether a commit has come since the last read.
     changed: bool,
     pace: Pace,
 }
 
-/// Lets at most [`LOOKS`] pass in each [`LOOKS_TIME`].
+/// Limits reads to [`LOOKS`] in each [`LOOKS_TIME`].
 #[derive(Default)]
 struct Pace {
-    /// For each of the last looks, when it no longer counts.
+    /// When each of the last reads stops to count.
     recent: VecDeque<Pin<Box<Sleep>>>,
 }
 
@@ -61,13 +61,14 @@ impl Pace {
 }
 
 impl Looks {
-    /// Follows these topics from now on.
+    /// Starts to follow these topics.
     pub fn follow(app: &App, who: Looking, topics: impl IntoIterator<Item = Topic>) -> Looks {
         let watch = app.store.database().watch(topics);
         Looks { app: app.clone(), who, watch, changed: false, pace: Pace::default() }
     }
 
-    /// Waits until it is time to look; `false` once the database is closed. Cancelling it loses no commit.
+    /// Waits until the next read is due. Returns `false` once the database is closed. It is cancellation-safe: no commit is
+    /// lost.
     pub async fn due(&mut self) -> bool {
         if !self.changed {
             if !self.watch.wait_for_commit().await {

@@ -6,7 +6,7 @@ use domain::permission::Role;
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use domain::time::Micros;
 use server::clock::{Clock, Random, SystemClock, SystemRandom};
-use server::services::password_hasher::Passwords;
+use server::services::password_hasher::PasswordHasher;
 use server::settings::Settings;
 use store::{Database, OpenMode, Store, System};
 use uuid::Uuid;
@@ -148,7 +148,7 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 /// # Errors
 /// The password is shorter or longer than the settings allow.
 pub async fn hash_password(settings: &Settings, password: &str) -> CommandResult<String> {
-    let passwords = Passwords::new(settings).map_err(CommandError::new)?;
+    let passwords = PasswordHasher::new(settings).map_err(CommandError::new)?;
     passwords.rule.check("password", password).map_err(server::failure::Failure::from)?;
     Ok(passwords.hash(password, random_bytes()).await?)
 }

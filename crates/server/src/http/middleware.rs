@@ -11,7 +11,7 @@ use crate::front::budget::{self, HeldBytes, Holder};
 use crate::front::connections::network;
 use crate::front::rates::{BucketKey, RemainingQuota};
 use crate::front::{Gate, HeadFailure};
-use crate::observe::{self, RequestLine};
+use crate::logging::{self, RequestLine};
 use crate::operations::idempotency::IdempotencyScope;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -196,7 +196,7 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     let unfit = request.extensions_mut().remove::<HeadFailure>().map(|HeadFailure(failure)| failure);
     let refused =
         unfit.or(limited).or_else(|| too_large.then_some(RequestFailure::BodyTooLarge { limit: most }));
-    let span = observe::request_span(&id, wire.name, method.as_str(), route);
+    let span = logging::request_span(&id, wire.name, method.as_str(), route);
     let answer = async {
         match refused {
             Some(failure) => Ok(unread(wire, failure)),

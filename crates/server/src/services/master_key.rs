@@ -1,7 +1,7 @@
-//! The key that secrets are sealed with. It is not in the database, so that who has only that cannot read them.
+//! The master key, which seals secrets. It is not in the database, so a copy of the database alone reveals no secret.
 //!
-//! Its file has a line for each key there was: `version key`, the key in hexadecimal; the last one seals, all of them
-//! open. A sealed secret begins with a byte for its form and the version of its key.
+//! Its file has one line `version key` for each key, in hexadecimal. The last key seals; all keys open. A sealed secret
+//! begins with a byte for its format and the version of its key.
 
 use crate::failure::Failure;
 use crate::private_files;
@@ -14,17 +14,16 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// The form of what is sealed: XChaCha20-Poly1305, with the nonce before the text.
+/// The format: XChaCha20-Poly1305 with the nonce before the ciphertext.
 const FORM: u8 = 1;
-/// Form and version.
+/// Bytes of the format and the version.
 const HEADER: usize = 5;
-/// Random bytes of each sealed secret.
+/// Bytes of a nonce.
 pub const NONCE: usize = 24;
 
 type Keys = BTreeMap<u32, [u8; 32]>;
 
-/// The keys, as their file has them. It is read again when a secret names one that is not known: somebody has
-/// changed the key meanwhile.
+/// The keys of the file. The file is read again when a secret names an unknown key: the key was rotated meanwhile.
 pub struct MasterKey {
     path: PathBuf,
     keys: Mutex<Keys>,
@@ -37,17 +36,17 @@ impl fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// Opens the file, or makes it with `random` as its key, for its owner only.
+    /// Opens the file. Without one, makes it with `random` as its key, readable by its owner only.
     ///
     /// # Errors
-    /// It cannot be read or made, or is not what it should be.
+    /// The file cannot be read or made, or is malformed.
     pub fn open_or_make(path: &Path, random: [u8; 32]) -> io::Result<MasterKey> {
         match MasterKey::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             outcome => return outcome,
         }
         match write(path, &Keys::from([(1, random)]), true) {
-            // Another server was faster.
+            // Another server has made it first.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             outcome => outcome?,
         }
@@ -57,15 +56,15 @@ impl MasterKey {
     /// Opens the file.
     ///
     /// # Errors
-    /// It cannot be read, or is not what it should be.
+    /// The file cannot be read or is malformed.
     pub fn open(path: &Path) -> io::Result<MasterKey> {
         Ok(MasterKey { path: path.to_owned(), keys: Mutex::new(read(path)?) })
     }
 
-    /// Seals a text under what it belongs to; it can be opened only as the same thing's.
+    /// Seals a text for its owner `of`. Only [`MasterKey::unseal`] with the same owner opens it.
     ///
     /// # Errors
-    /// Only internal ones.
+    /// Encryption failed.
     pub fn seal(&self, of: &str, text: &str, nonce: [u8; NONCE]) -> Result<Vec<u8>, Failure> {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let (version, key) =
@@ -78,10 +77,10 @@ impl MasterKey {
         Ok(header.chain(sealed).collect())
     }
 
-    /// Opens what was sealed.
+    /// Opens a sealed text of the owner `of`.
     ///
     /// # Errors
-    /// It was altered, is another thing's, or its key is lost.
+    /// It was altered, has another owner, or its key is lost.
     pub fn unseal(&self, of: &str, sealed: &[u8]) -> Result<String, Failure> {
         let broken =
             || Failure::internal("a secret cannot be opened: it was altered, or its key is not in the file");
@@ -93,18 +92,17 @@ impl MasterKey {
         String::from_utf8(text.map_err(|_| broken())?).map_err(|_| broken())
     }
 
-    /// Whether something is sealed with the newest key.
+    /// Whether a text is sealed with the newest key.
     pub fn is_newest(&self, sealed: &[u8]) -> bool {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.last_key_value().map(|(newest, _)| *newest) == version(sealed)
     }
 
-    /// A key for one purpose, which follows from the oldest key: what it vouches for outlives a change of the master
-    /// key.
-    pub fn derived(&self, purpose: &str) -> [u8; 32] {
+    /// A key for one purpose, derived from the oldest key, so that it survives a rotation of the master key.
+    pub fn derive_key(&self, purpose: &str) -> [u8; 32] {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = keys.first_key_value().map_or([0; 32], |(_, key)| *key);
-        // The oldest key has a fixed length, so that nothing can be shifted between it and the purpose.
+        // The key has a fixed length, so key and purpose cannot be confused.
         Sha256::new()
             .chain_update("tenure derived key")
             .chain_update(oldest)
@@ -113,7 +111,7 @@ impl MasterKey {
             .into()
     }
 
-    /// Adds a key, which seals from now on. Servers that run notice it when they first meet what it sealed.
+    /// Adds a key, which seals from now on. Running servers read it when they first meet a secret that it sealed.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -154,7 +152,8 @@ fn read(path: &Path) -> io::Result<Keys> {
     if keys.is_empty() { Err(wrong()) } else { Ok(keys) }
 }
 
-/// Under another name first, so that nobody finds half of it; `new` says that nothing may be there yet.
+/// Writes the file under a temporary name and moves it into place, so that it is never half written. With `new`, an
+/// existing file is an error.
 fn write(path: &Path, keys: &Keys, new: bool) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         private_files::make_folder(folder)?;
@@ -170,7 +169,7 @@ fn write(path: &Path, keys: &Keys, new: bool) -> io::Result<()> {
     let mut file = options.open(&making)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    // A link is refused where something is; a rename takes its place.
+    // A hard link fails where a file exists; a rename replaces it.
     let placed = if new { std::fs::hard_link(&making, path) } else { std::fs::rename(&making, path) };
     let _ = std::fs::remove_file(&making);
     placed

@@ -4,6 +4,7 @@ pub mod host_connections;
 pub mod issuer;
 pub mod mailer;
 pub mod master_key;
+pub mod metrics;
 pub mod password_hasher;
 pub mod queue_runner;
 pub mod recaptcha;

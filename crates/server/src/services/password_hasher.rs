@@ -1,79 +1,79 @@
-//! Hashing passwords, a bounded number at once.
+//! Hashes and checks passwords, a bounded number at once.
 
 use crate::failure::Failure;
 use crate::settings::Settings;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
 use domain::password::PasswordRule;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// What one wrong password is compared with when there is no other: nobody's.
+/// The password behind the hash that stands in for a missing one.
 const NOBODY: &[u8] = b"nobody has this password";
 
 /// Hashes and checks passwords with argon2id.
 #[derive(Clone)]
-pub struct Passwords {
-    /// How long one may be.
+pub struct PasswordHasher {
+    /// The allowed lengths.
     pub rule: PasswordRule,
     params: Params,
     turns: Arc<Semaphore>,
-    /// What an unknown user's password is checked against, so that it takes as long as a known one's.
-    nobodys: Arc<str>,
+    /// The hash that an unknown user's password is checked against, so that it takes as long as a known user's.
+    dummy_hash: Arc<str>,
 }
 
-impl Passwords {
-    /// As the settings say.
+impl PasswordHasher {
+    /// A hasher as the settings say.
     ///
     /// # Errors
-    /// When argon2 does not take the parameters.
-    pub fn new(settings: &Settings) -> Result<Passwords, String> {
+    /// Argon2 rejects the parameters.
+    pub fn new(settings: &Settings) -> Result<PasswordHasher, String> {
         let kibibytes = u32::try_from(settings.argon2_memory / 1024).unwrap_or(u32::MAX);
         let (passes, lanes) = (settings.argon2_passes, settings.argon2_lanes);
         let params = Params::new(kibibytes, passes, lanes, None).map_err(|error| error.to_string())?;
         let turns = Arc::new(Semaphore::new(settings.passwords_at_once as usize));
         let rule = PasswordRule { min: settings.password_min, max: settings.password_max };
-        let nobodys = hash_now(&params, NOBODY, &[0; 16])?.into();
-        Ok(Passwords { rule, params, turns, nobodys })
+        let dummy_hash = hash_now(&params, NOBODY, &[0; 16])?.into();
+        Ok(PasswordHasher { rule, params, turns, dummy_hash })
     }
 
-    /// What is kept of a password; `salt` is random.
+    /// Hashes a password with a random salt.
     ///
     /// # Errors
-    /// Only when hashing itself fails.
+    /// Hashing failed.
     pub async fn hash(&self, password: &str, salt: [u8; 16]) -> Result<String, Failure> {
         let (params, password) = (self.params.clone(), password.to_owned());
-        let hashed = self.in_turn(move || hash_now(&params, password.as_bytes(), &salt)).await?;
+        let hashed = self.run_limited(move || hash_now(&params, password.as_bytes(), &salt)).await?;
         hashed.map_err(Failure::internal)
     }
 
-    /// Whether a password is the one that was hashed. Without a hash it takes as long, and is not.
+    /// Whether a password matches a hash. Without a hash it takes as long and returns `false`.
     ///
     /// # Errors
-    /// Only when the task fails.
+    /// The hashing task failed.
     pub async fn check(&self, password: &str, hash: Option<&str>) -> Result<bool, Failure> {
         let known = hash.is_some();
-        let hash = hash.unwrap_or(&self.nobodys).to_owned();
-        // One that is too long to be anybody's is not worth the time that it would take.
+        let hash = hash.unwrap_or(&self.dummy_hash).to_owned();
+        // A password that no user can have is not hashed at full length.
         let password = if self.rule.possible(password) { password.to_owned() } else { String::new() };
-        let matches = self.in_turn(move || check_now(&password, &hash)).await?;
+        let matches = self.run_limited(move || check_now(&password, &hash)).await?;
         Ok(known && matches)
     }
 
-    /// Whether a hash was made with other parameters than today's.
-    pub fn outdated(&self, hash: &str) -> bool {
+    /// Whether a hash was made with other parameters than the current ones.
+    pub fn is_outdated(&self, hash: &str) -> bool {
         let (memory, passes, lanes) = (self.params.m_cost(), self.params.t_cost(), self.params.p_cost());
         !hash.starts_with(&format!("$argon2id$v=19$m={memory},t={passes},p={lanes}$"))
     }
 
-    async fn in_turn<T: Send + 'static>(
+    async fn run_limited<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let turn = self.turns.clone().acquire_owned().await.map_err(Failure::internal)?;
         let done = tokio::task::spawn_blocking(move || {
             let result = work();
-            // Not before: a caller that stops waiting does not make room for more.
+            // Released only now: a caller that stops waiting frees no capacity.
             drop(turn);
             result
         });
@@ -89,7 +89,7 @@ fn hash_now(params: &Params, password: &[u8], salt: &[u8]) -> Result<String, Str
 }
 
 fn check_now(password: &str, hash: &str) -> bool {
-    // The parameters are the hash's own. No password is empty, so what was too long matches nothing.
+    // The parameters are in the hash. No password is empty, so one that was too long never matches.
     let Ok(hash) = PasswordHash::new(hash) else { return false };
     !password.is_empty() && Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
 }
@@ -98,8 +98,9 @@ fn check_now(password: &str, hash: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn passwords(memory: u64) -> Passwords {
-        Passwords::new(&Settings { argon2_memory: memory, argon2_passes: 1, ..Settings::default() }).unwrap()
+    fn passwords(memory: u64) -> PasswordHasher {
+        PasswordHasher::new(&Settings { argon2_memory: memory, argon2_passes: 1, ..Settings::default() })
+            .unwrap()
     }
 
     #[tokio::test]
@@ -115,7 +116,7 @@ mod tests {
                 assert!(!passwords.check(wrong, Some(&hash)).await.unwrap(), "{wrong}");
             }
         }
-        assert!(!cheap.outdated(&hash) && dear.outdated(&hash));
+        assert!(!cheap.is_outdated(&hash) && dear.is_outdated(&hash));
         assert_ne!(hash, cheap.hash("correct horse", [2; 16]).await.unwrap());
     }
 

@@ -1,8 +1,7 @@
-//! JSON Schemas of structured output. Nothing is fetched for one: it must hold all that it refers to.
+//! Validates structured output by JSON Schemas. A schema must be self-contained: nothing is fetched for it.
 //!
-//! How much work a schema may be is decided before it is compiled, and before a value is judged by it
-//! ([`domain::schema`]): nothing can interrupt a judge. Both happen on threads of their own, few at once, so that no
-//! request of anybody else waits for them.
+//! A validation cannot be interrupted, so its cost is bounded first ([`domain::schema`]). Compiling and validating run on
+//! separate threads, few at once, so that no other request waits for them.
 
 use crate::failure::Failure;
 use domain::Refusal;
@@ -16,35 +15,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How long a schema may be, in bytes.
+/// The largest schema, in bytes.
 pub const MAX_SCHEMA_BYTES: usize = 64_000;
-/// The field that a schema is given in.
+/// The field of a request that has the schema.
 const FIELD: &str = "structured_output_schema";
-/// How long a caller waits for a judge.
+/// How long a caller waits for a free thread.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many compiled schemas are kept: those of the turns that run now.
+/// How many compiled schemas are cached: those of the running turns.
 const KEPT: usize = 64;
-/// How long a judge's sentence may be, in characters: it quotes the value.
+/// The longest error message, in characters: it quotes the value.
 const SENTENCE: usize = 500;
-/// How often a pattern may go back in one text.
+/// The limit of backtracking steps of a pattern in one text.
 const BACKTRACKS: usize = 100_000;
-/// How large a compiled pattern may be, in bytes.
+/// The largest compiled pattern, in bytes.
 const PATTERN_BYTES: usize = 1 << 20;
 
-/// Compiles schemas and judges values by them.
-pub struct Judges {
+/// Compiles schemas and validates values by them.
+pub struct SchemaValidator {
     places: Arc<Semaphore>,
     compiled: Arc<Mutex<HashMap<[u8; 32], Arc<Validator>>>>,
 }
 
-impl Default for Judges {
-    fn default() -> Judges {
+impl Default for SchemaValidator {
+    fn default() -> SchemaValidator {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Judges { places: Arc::new(Semaphore::new(cores.div_ceil(2))), compiled: Arc::default() }
+        SchemaValidator { places: Arc::new(Semaphore::new(cores.div_ceil(2))), compiled: Arc::default() }
     }
 }
 
-/// Refuses every reference out of the schema.
+/// Refuses every reference to another document.
 struct Nowhere;
 
 impl jsonschema::Retrieve for Nowhere {
@@ -56,12 +55,12 @@ impl jsonschema::Retrieve for Nowhere {
     }
 }
 
-impl Judges {
-    /// Checks a schema that a client gives.
+impl SchemaValidator {
+    /// Checks a schema that a client sends.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] when it is too long, too much work, no schema, or refers to what is not in it;
-    /// [`Failure::Away`] when all judges are busy.
+    /// [`Refusal::Invalid`] when it is too long or too costly, is no schema, or refers to another document; [`Failure::Away`]
+    /// when all threads are busy.
     pub async fn check(&self, schema: &Json) -> Result<(), Failure> {
         let invalid = |expected: String| Refusal::invalid(FIELD, expected);
         if schema.text().len() > MAX_SCHEMA_BYTES {
@@ -75,17 +74,16 @@ impl Judges {
         checked.map(drop).map_err(|wrong| invalid(wrong.expected()).into())
     }
 
-    /// What is wrong with a value; `None` when it fits its schema.
+    /// The first problem of a value; `None` when it matches its schema.
     ///
     /// # Errors
-    /// [`Failure::Away`] when all judges are busy.
+    /// [`Failure::Away`] when all threads are busy.
     pub async fn problem(&self, schema: &Json, value: &Json) -> Result<Option<String>, Failure> {
         let (schema, value, compiled) = (schema.clone(), value.clone(), Arc::clone(&self.compiled));
         self.run(move || judge(&schema, &value.value(), &compiled)).await
     }
 
-    /// Runs something on a thread of its own. It ends by itself, since its work was bounded; its place is taken until
-    /// then, whether or not its caller still waits.
+    /// Runs bounded work on a separate thread. The thread counts until the work ends, even if the caller stops waiting.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
         let busy = |_| Failure::Away("too many JSON Schemas are judged at the moment: try again later");
         let places = Arc::clone(&self.places);
@@ -124,7 +122,7 @@ fn compile(schema: &Value) -> Result<Validator, Wrong> {
         .backtrack_limit(BACKTRACKS)
         .size_limit(PATTERN_BYTES)
         .dfa_size_limit(PATTERN_BYTES);
-    // Devin's page says draft 7; a schema that names another one is taken by its word.
+    // Devin's documentation says draft 7; a schema can name another one.
     let options = jsonschema::options().with_retriever(Nowhere).with_pattern_options(patterns);
     let named = schema.get("$schema").is_some();
     let options = if named { options } else { options.with_draft(Draft::Draft7) };
@@ -159,14 +157,14 @@ fn judge(
             made
         }
     };
-    // Only the first problem is looked for, and only when there is one: the whole list may be as long as the value.
+    // Only the first problem: the list can be as long as the value.
     if validator.is_valid(value) {
         return None;
     }
     validator.validate(value).err().map(|error| cut(&error))
 }
 
-/// The beginning of what a judge says.
+/// The beginning of an error message.
 fn cut(error: &impl std::fmt::Display) -> String {
     error.to_string().chars().take(SENTENCE).collect()
 }
@@ -178,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn schemas_that_are_taken_and_refused() {
-        let judges = Judges::default();
+        let judges = SchemaValidator::default();
         for (schema, fits) in [
             (json!({ "type": "object", "required": ["a"] }), true),
             (json!({ "$ref": "#/definitions/a", "definitions": { "a": { "type": "string" } } }), true),
@@ -198,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_is_checked_by_its_schema_which_is_compiled_once() {
-        let judges = Judges::default();
+        let judges = SchemaValidator::default();
         let schema = Json::from(json!({ "type": "object", "required": ["a"] }));
         let problem = async |value: Value| judges.problem(&schema, &value.into()).await.unwrap();
         assert_eq!(problem(json!({ "a": 1 })).await, None);
@@ -218,7 +216,7 @@ mod tests {
         }
         definitions.insert("a30".to_owned(), json!({ "type": "string" }));
         let schema = Json::from(json!({ "$ref": "#/definitions/a0", "definitions": definitions }));
-        let judges = Judges::default();
+        let judges = SchemaValidator::default();
         let refused = judges.check(&schema).await.unwrap_err().to_string();
         assert_eq!(
             refused,

@@ -1,4 +1,4 @@
-//! Limits kept in memory: notes that need not be written every time, and open WebSockets.
+//! In-memory limits: how often uses are recorded, and how many WebSockets are open.
 
 use crate::failure::{Failure, RequestFailure};
 use crate::settings::Settings;
@@ -10,18 +10,18 @@ use std::sync::{Arc, Mutex};
 use store::Caller;
 use uuid::Uuid;
 
-/// How often "used just now" is written for the same thing: a note that is half a minute old is as good.
+/// How often the last use of one object is recorded.
 pub const NOTE_EVERY: Span = Span::seconds(30);
 
-/// More than are in use at once; beyond it old entries are dropped, which costs a write more and nothing else.
+/// More objects than are in use at once. Beyond it, old entries are dropped, which costs one extra write each.
 const REMEMBERED: usize = 100_000;
 
-/// Remembers what was noted lately.
+/// Remembers what was recorded recently.
 #[derive(Default)]
 pub struct Throttle(Mutex<HashMap<Uuid, Micros>>);
 
 impl Throttle {
-    /// Whether it is time to note the use of `what` again; if so, the caller does.
+    /// Whether the use of `what` is due to be recorded again. The caller then records it.
     pub fn due(&self, what: Uuid, now: Micros) -> bool {
         let mut noted = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if noted.get(&what).is_some_and(|last| now.since(*last) < NOTE_EVERY && *last <= now) {
@@ -42,27 +42,27 @@ pub enum SocketsOf {
     Credential(CredentialId),
     /// A user or service user, with all of its credentials.
     Principal(PrincipalId),
-    /// One address (of IPv6, one /64), of those that have shown no good credential.
+    /// The anonymous callers of one address (for IPv6, one /64).
     Address(IpAddr),
-    /// All that have shown no good credential.
-    Strangers,
+    /// All anonymous callers.
+    Anonymous,
 }
 
-/// How many WebSockets and streams are open on this server.
+/// Counts the open WebSockets and event streams of this server.
 #[derive(Clone, Default)]
 pub struct SocketCounts(Arc<Mutex<HashMap<SocketsOf, u32>>>);
 
-/// One open WebSocket; it counts until this is dropped.
+/// One open WebSocket or stream. It counts until this is dropped.
 pub struct OpenSocket {
     counts: SocketCounts,
     of: Vec<SocketsOf>,
 }
 
 impl SocketCounts {
-    /// Counts one more for each of these.
+    /// Counts one more for each of these, within their limits.
     ///
     /// # Errors
-    /// The limit of the first that has reached its limit; then nothing is counted.
+    /// The limit of the first that has reached it. Then none is counted.
     pub fn open(&self, of: &[(SocketsOf, u32)]) -> Result<OpenSocket, u32> {
         let mut counts = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let count = |of| counts.get(of).copied().unwrap_or_default();
@@ -111,14 +111,14 @@ mod tests {
         let throttle = Throttle::default();
         let at = |seconds| Micros(0) + Span::seconds(seconds);
         let noted = [0, 1, 29, 30, 31, 60, 10].map(|second| throttle.due(Uuid::nil(), at(second)));
-        // The last one: the clock went back, and waiting for it to catch up could take for ever.
+        // In the last one the clock went back: waiting until it catches up could take for ever.
         assert_eq!(noted, [true, false, false, true, false, true, true]);
     }
 
     #[test]
     fn sockets_count_for_each_of_several() {
         let counts = SocketCounts::default();
-        let all = SocketsOf::Strangers;
+        let all = SocketsOf::Anonymous;
         let one = |last| SocketsOf::Address([192, 0, 2, last].into());
         let open = |last| counts.open(&[(one(last), 2), (all, 3)]);
         let held = [open(1), open(1), open(2)].map(|open| open.map_err(drop).unwrap());

@@ -5,7 +5,7 @@ use super::tenure::errors::TenureError;
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware::{self, Wire};
-use crate::observe::METRICS_CONTENT_TYPE;
+use crate::services::metrics::METRICS_CONTENT_TYPE;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, Request, State};

@@ -4,7 +4,7 @@ use crate::socket::Socket;
 use crate::world::World;
 use domain::permission::Role;
 use serde_json::{Value, json};
-use server::observe::subscriber;
+use server::logging::make_subscriber;
 use server::settings::LogFormat;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,7 @@ impl Memory {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
         let writer = self.clone();
         // The line of a request that failed is there even if no other request has one.
-        let subscriber = subscriber("info,access=off", LogFormat::Json, move || writer.clone()).unwrap();
+        let subscriber = make_subscriber("info,access=off", LogFormat::Json, move || writer.clone()).unwrap();
         tracing::subscriber::set_default(subscriber)
     }
 }

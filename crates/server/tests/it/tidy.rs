@@ -123,7 +123,7 @@ fn a_wire_names_the_use_cases_and_of_the_store_only_proofs() {
         "failure",
         "front",
         "http",
-        "observe",
+        "logging",
         "operations",
         "services",
         "settings",

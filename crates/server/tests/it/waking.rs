@@ -4,7 +4,7 @@ use crate::socket::Socket;
 use crate::world::{Actor, World, until};
 use domain::permission::{AccountRole, Role};
 use serde_json::{Value, json};
-use server::observe::Looking;
+use server::services::metrics::Looking;
 use server::settings::Quota;
 use store::System;
 

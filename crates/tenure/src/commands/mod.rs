@@ -108,7 +108,7 @@ fn runtime() -> CommandResult<tokio::runtime::Runtime> {
 
 /// Starts logging to standard error as the settings say.
 fn start_logging(settings: &Settings) -> CommandResult<()> {
-    server::observe::start_logging(&settings.log, settings.log_format)
+    server::logging::start_logging(&settings.log, settings.log_format)
         .map_err(|error| CommandError::new(format!("cannot start logging: {error}")))
 }
 

@@ -69,6 +69,6 @@ pub async fn open_attachment_link(
 }
 
 fn mac(app: &App, payload: &[u8]) -> Result<Hmac<Sha256>, Failure> {
-    let key = app.keys.derived("attachment links");
+    let key = app.keys.derive_key("attachment links");
     Ok(Hmac::<Sha256>::new_from_slice(&key).map_err(Failure::internal)?.chain_update(payload))
 }

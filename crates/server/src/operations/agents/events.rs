@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::observe::Looking;
+use crate::services::metrics::Looking;
 use crate::signals::Looks;
 use domain::Refusal;
 use domain::agent::{Event, EventKind, EventQuery};

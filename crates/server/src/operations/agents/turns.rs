@@ -2,12 +2,12 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::observe::Looking;
 use crate::operations::access::machine_grant::MachineGrant;
 use crate::operations::agents::change::ATTEMPTS;
 use crate::operations::agents::change::change_agent_session;
 use crate::operations::agents::change::try_change;
 use crate::operations::agents::secrets;
+use crate::services::metrics::Looking;
 use domain::Refusal;
 use domain::agent::{
     Agent, AgentSession, Answer, Change, Command, Event, Item, Message, Report, Turn, TurnGrant, TurnState,

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::observe::DeviceCounts;
+use crate::services::metrics::DeviceCounts;
 use domain::Refusal;
 use domain::device::{Device, Hold, HoldState, Offer, Wanted};
 use domain::session::SessionKey;

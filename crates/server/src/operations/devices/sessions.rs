@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::observe::AllocationOutcome;
 use crate::operations::devices::fleet;
+use crate::services::metrics::AllocationOutcome;
 use domain::Refusal;
 use domain::device::{Command, DeviceSession, Hold, HoldState, Wanted, decide};
 use domain::ids::{HoldId, SessionId};

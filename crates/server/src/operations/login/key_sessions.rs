@@ -29,7 +29,7 @@ pub(crate) fn derive_secret(
 ) -> [u8; 32] {
     let scopes = scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "));
     Sha256::new()
-        .chain_update(app.keys.derived(PURPOSE))
+        .chain_update(app.keys.derive_key(PURPOSE))
         .chain_update(key.0.as_bytes())
         .chain_update(expires.0.to_be_bytes())
         .chain_update([u8::from(scopes.is_some())])

@@ -41,6 +41,6 @@ pub(crate) fn read_browser_cookie(app: &App, cookie: Option<&str>) -> Option<Kno
 }
 
 fn cookie_mac(app: &App, text: &str) -> Option<Hmac<Sha256>> {
-    let key = app.keys.derived("known browsers");
+    let key = app.keys.derive_key("known browsers");
     Some(Hmac::<Sha256>::new_from_slice(&key).ok()?.chain_update(text))
 }

@@ -98,7 +98,7 @@ pub async fn sign_in(app: &App, request: SignInRequest<'_>) -> Result<SignInOutc
 /// The hash of a right password, renewed when it does not match the settings. When a concurrent sign-in renews it
 /// too, the other's hash is kept.
 async fn renew_hash(app: &App, person: PrincipalId, password: &str, hash: String) -> Result<String, Failure> {
-    if !app.passwords.outdated(&hash) {
+    if !app.passwords.is_outdated(&hash) {
         return Ok(hash);
     }
     let new_hash = app.passwords.hash(password, app.random_bytes()).await?;

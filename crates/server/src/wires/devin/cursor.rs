@@ -27,7 +27,7 @@ pub struct Binding {
 
 /// What cursors are authenticated with, on every server of the account.
 pub fn key(app: &App) -> [u8; 32] {
-    app.keys.derived("devin cursors")
+    app.keys.derive_key("devin cursors")
 }
 
 impl Binding {

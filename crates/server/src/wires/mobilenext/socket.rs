@@ -16,9 +16,9 @@ use crate::http::client_address;
 use crate::http::credential;
 use crate::http::middleware;
 use crate::http::rate_limit;
-use crate::observe::Looking;
 use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::devices::fleet;
+use crate::services::metrics::Looking;
 use crate::services::throttle::OpenSocket;
 use crate::services::throttle::SocketsOf;
 use crate::signals::{self, Looks};
@@ -136,7 +136,7 @@ struct Admitted {
     intake: Intake,
 }
 
-/// Judges the credential and counts the WebSocket.
+/// SchemaValidator the credential and counts the WebSocket.
 async fn admit(app: &App, extensions: &Extensions, visitor: &Visitor) -> Result<Admitted, Failure> {
     let caller = visitor.caller(app).await?;
     Span::current().record("principal", tracing::field::display(caller.principal()));
@@ -150,7 +150,7 @@ async fn admit(app: &App, extensions: &Extensions, visitor: &Visitor) -> Result<
 fn stranger(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Result<OpenSocket, Failure> {
     let address = client_address::address(app, extensions, headers).map(network);
     let address = address.map(|address| (SocketsOf::Address(address), STRANGERS_PER_ADDRESS));
-    let of = address.into_iter().chain([(SocketsOf::Strangers, STRANGERS)]).collect::<Vec<_>>();
+    let of = address.into_iter().chain([(SocketsOf::Anonymous, STRANGERS)]).collect::<Vec<_>>();
     app.sockets.open(&of).map_err(|limit| RequestFailure::TooManyConnections { limit }.into())
 }
 

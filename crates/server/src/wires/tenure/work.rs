@@ -158,7 +158,7 @@ async fn asked<T: DeserializeOwned>(
     Ok((held, json_within(app, Request::from_parts(parts, body), REPORTED).await?))
 }
 
-/// Judges the token of a turn. The key that claimed the turn must still be good, from this address
+/// SchemaValidator the token of a turn. The key that claimed the turn must still be good, from this address
 /// too, and its owner a worker there.
 async fn held(app: &App, session: Session, parts: &Parts) -> Result<WorkerTurn, Failure> {
     let credential = credential::of(app, parts)?;

@@ -8,7 +8,7 @@ use domain::agent::Answer as Outcome;
 use domain::permission::Role;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use server::observe::Looking;
+use server::services::metrics::Looking;
 use std::time::Duration;
 use store::System;
 use tower::ServiceExt;

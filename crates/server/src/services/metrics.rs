@@ -1,11 +1,6 @@
-//! What operators see: logs on standard error, metrics for Prometheus, one line for each request.
+//! Metrics for Prometheus.
 //!
-//! Secrets stay out by construction: a request's line has only the fields of [`RequestLine`], and a
-//! metric's labels are fixed words, route patterns and nothing that a caller wrote.
-
-use std::borrow::Cow;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+//! Labels are fixed words and route patterns, never anything that a caller wrote.
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -13,106 +8,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use store::WriteCounts;
-use tracing::{Span, Subscriber};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
-
-use crate::settings::LogFormat;
-
-/// The target of the one line a request, for filters such as `info,access=off`.
-pub const ACCESS_TARGET: &str = "access";
 
 /// Content type of [`Metrics::encode`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Starts logging to standard error for the whole process. `filter` is the setting `log`.
-///
-/// # Errors
-/// The filter cannot be read, or logging was started before.
-pub fn start_logging(
-    filter: &str,
-    format: LogFormat,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let subscriber = subscriber(filter, format, std::io::stderr)?;
-    tracing::subscriber::set_global_default(subscriber)?;
-    Ok(())
-}
-
-/// What writes the log, for tests to write it elsewhere.
-///
-/// # Errors
-/// The filter cannot be read.
-pub fn subscriber<W>(
-    filter: &str,
-    format: LogFormat,
-    writer: W,
-) -> Result<Box<dyn Subscriber + Send + Sync>, tracing_subscriber::filter::ParseError>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let filter = EnvFilter::try_new(filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
-    Ok(match format {
-        LogFormat::Text => Box::new(builder.finish()),
-        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
-    })
-}
-
-/// The one line a request leaves in the log. It has no field for headers, query strings and bodies, since
-/// those are where secrets are.
-#[derive(Debug, Clone)]
-pub struct RequestLine<'a> {
-    /// The request's id, which the answer carries as well.
-    pub id: &'a str,
-    /// The wire, or `house` for `/healthz` and the like.
-    pub wire: &'static str,
-    /// The method.
-    pub method: &'a str,
-    /// The route's pattern, as `/api/v1/sessions/{id}`; not the path, which a caller wrote.
-    pub route: &'a str,
-    /// Id of the organization that was chosen, when one was.
-    pub organization: Option<String>,
-    /// Id of the user or service user, when the caller was recognized.
-    pub principal: Option<String>,
-    /// The status of the answer.
-    pub status: u16,
-    /// How long the answer took.
-    pub duration: Duration,
-    /// Why the server failed, if it did.
-    pub cause: Option<&'a str>,
-}
-
-impl RequestLine<'_> {
-    /// Writes the line. That of a failure is an error, with its cause, and stands in the log also when the others do not.
-    pub fn log(&self) {
-        macro_rules! line {
-            ($target:expr, $level:ident, $($more:tt)+) => {
-                tracing::$level!(
-                    target: $target,
-                    id = self.id,
-                    wire = self.wire,
-                    method = self.method,
-                    route = self.route,
-                    organization = self.organization.as_deref().unwrap_or("-"),
-                    principal = self.principal.as_deref().unwrap_or("-"),
-                    status = self.status,
-                    duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
-                    $($more)+
-                )
-            };
-        }
-        match self.cause {
-            Some(cause) => line!("server", error, cause, "a request failed"),
-            None => line!(ACCESS_TARGET, info, "request"),
-        }
-    }
-}
-
-/// The span around a request: whatever is logged beneath it carries these fields. It is there at every level of the log.
-pub fn request_span(id: &str, wire: &'static str, method: &str, route: &str) -> Span {
-    tracing::error_span!("request", id, wire, method, route, principal = tracing::field::Empty)
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
@@ -128,10 +30,10 @@ struct RequestLabels {
     status: &'static str,
 }
 
-/// Who looks at the database because a commit woke it.
+/// A kind of client that reads the database because a commit woke it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Looking {
-    /// A WebSocket that is told of its devices.
+    /// A WebSocket that is notified of its devices.
     Subscriber,
     /// A stream of an agent session's events.
     Stream,
@@ -174,29 +76,29 @@ struct KindLabel {
     kind: &'static str,
 }
 
-/// How many devices the server knows, by what they are doing.
+/// How many devices the server knows, by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeviceCounts {
-    /// Ready to be handed out.
+    /// Free.
     pub free: i64,
-    /// In somebody's hands.
+    /// Held by a session.
     pub held: i64,
     /// Being cleaned after a hold.
     pub cleaning: i64,
-    /// Known, and not reachable now.
+    /// Known but not reachable now.
     pub offline: i64,
 }
 
-/// How an allocation ended up.
+/// The outcome of a request for a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AllocationOutcome {
-    /// A device was handed over at once.
+    /// A device was granted at once.
     Ready,
-    /// The request went into the queue.
+    /// The request waits in the queue.
     Queued,
-    /// No known device could ever match.
+    /// No known device can match.
     NoMatch,
-    /// The organization holds as many devices as it may.
+    /// The organization has reached its limit of devices.
     Limited,
 }
 
@@ -211,7 +113,7 @@ impl AllocationOutcome {
     }
 }
 
-/// From half a millisecond to the longest that a request may take.
+/// The buckets: from half a millisecond to the longest request.
 const REQUEST_SECONDS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
 
@@ -219,7 +121,7 @@ fn request_histogram() -> Histogram {
     Histogram::new(REQUEST_SECONDS)
 }
 
-/// Everything that `/metrics` tells. One for each server.
+/// All values of `/metrics`. Each server has one.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -245,7 +147,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Metrics that all stand at nothing.
+    /// Metrics that are all zero.
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
@@ -426,4 +328,48 @@ fn method_label(method: &str) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_told_with_bounded_labels() {
+        let metrics = Metrics::new();
+        let time = Duration::from_millis(3);
+        metrics.request("mobilenext", "GET", "/api/v1/sessions", 200, time);
+        metrics.request("mobilenext", "BREW", "unmatched".to_owned(), 404, time);
+        let socket = metrics.websocket_opened("mobilenext");
+        let gone = metrics.websocket_opened("mobilenext");
+        drop(gone);
+        let host = metrics.host_connected();
+        metrics.set_devices(DeviceCounts { free: 3, held: 2, cleaning: 1, offline: 0 });
+        metrics.set_holds(2, 5);
+        metrics.session_created("device");
+        metrics.allocation(AllocationOutcome::Ready);
+        metrics.allocation(AllocationOutcome::NoMatch);
+        metrics.set_database(WriteCounts { commits: 3, batches: 12 }, true);
+
+        let text = metrics.encode().unwrap();
+        for line in [
+            r#"tenure_requests_total{wire="mobilenext",method="GET",route="/api/v1/sessions",status="2xx"} 1"#,
+            r#"tenure_requests_total{wire="mobilenext",method="other",route="unmatched",status="4xx"} 1"#,
+            r#"tenure_request_duration_seconds_count{wire="mobilenext",route="/api/v1/sessions"} 1"#,
+            r#"tenure_request_duration_seconds_bucket{le="0.0025",wire="mobilenext",route="/api/v1/sessions"} 0"#,
+            r#"tenure_request_duration_seconds_bucket{le="0.005",wire="mobilenext",route="/api/v1/sessions"} 1"#,
+            r#"tenure_websockets{wire="mobilenext"} 1"#,
+            "tenure_hosts 1",
+            r#"tenure_devices{state="free"} 3"#,
+            r#"tenure_devices{state="cleaning"} 1"#,
+            r#"tenure_holds{state="pending"} 5"#,
+            r#"tenure_sessions_created_total{kind="device"} 1"#,
+            r#"tenure_allocations_total{outcome="no_match"} 1"#,
+            "tenure_commits_total 3",
+            "tenure_committed_batches_total 12",
+            "tenure_database_damaged 1",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+        drop((socket, host));
+        assert!(metrics.encode().unwrap().contains("tenure_hosts 0"));
+    }
+}
