@@ -137,7 +137,8 @@ async fn release_hold(app: &App, due: &DueHold, reason: EndReason, evidence: Str
 async fn end_session(app: &App, session: SessionKey, reason: EndReason, evidence: String) {
     let granted = System::background_jobs().grant::<UseSessions>(session.organization);
     let command = Command::End { reason, evidence };
-    let ended = devices::sessions::change(app, &granted, session.id, |_| Ok(command.clone())).await;
+    let ended =
+        devices::sessions::change_device_session(app, &granted, session.id, |_| Ok(command.clone())).await;
     if let Err(error) = ended {
         tracing::error!(session = %session.id, error = error.for_log(), "cannot end a session");
     }

@@ -54,7 +54,7 @@ async fn of_no_session(world: &World, person: PrincipalId) -> String {
     let now = world.app().now();
     let mut claims = Claims::new(person.0, now, now + Span::minutes(60), world.bytes());
     claims.sid = Some(SessionId::new(now, 7).uuid());
-    tokens::sign(world.app(), Use::Session, &claims).await.unwrap()
+    tokens::sign_token(world.app(), Use::Session, &claims).await.unwrap()
 }
 
 /// One way to send something: a header or a part of the query.

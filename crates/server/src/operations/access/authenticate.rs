@@ -74,7 +74,7 @@ async fn authenticate_login(
     chosen: OrganizationChoice,
     address: Option<IpAddr>,
 ) -> Result<Caller, Failure> {
-    let claims = tokens::read(app, Use::Session, token).await?;
+    let claims = tokens::read_token(app, Use::Session, token).await?;
     let session = claims.session().ok_or(Failure::Unauthenticated)?;
     let scopes = claims.scopes()?;
     let now = app.now();

@@ -1,4 +1,4 @@
-//! Device sessions: list, get, create, ask for a device, release, end.
+//! Device sessions: list, load, create, request a device, release, end.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -13,15 +13,12 @@ use domain::session::EndReason;
 use store::access::{UseSessions, ViewSessions};
 use store::{DueHold, Granted, Store, System};
 
-/// How often a change is decided anew because somebody else was faster. Each time somebody did get through, so this
-/// many in a row means a loop somewhere.
+/// How often a change is decided again because another request changed the session first. Each time another request
+/// succeeded, so this many in a row mean an endless loop.
 const ATTEMPTS: u32 = 50;
 
-/// A page of the organization's device sessions, newest first.
-///
-/// # Errors
-/// Only those of the store.
-pub async fn list(
+/// Lists a page of the organization's device sessions, newest first.
+pub async fn list_device_sessions(
     app: &App,
     granted: &Granted<ViewSessions>,
     page: PageRequest,
@@ -29,11 +26,11 @@ pub async fn list(
     Ok(app.store.list_device_sessions(granted, page).await?)
 }
 
-/// One device session.
+/// Loads a device session.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn get(
+pub async fn load_device_session(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
@@ -41,14 +38,15 @@ pub async fn get(
     Ok(app.store.load_device_session(granted, id).await?)
 }
 
-/// Creates a device session for the caller.
-///
-/// # Errors
-/// Only those of the store.
-pub async fn create(app: &App, granted: &Granted<UseSessions>) -> Result<DeviceSession, Failure> {
+/// Creates a device session for the caller. When the request is repeated, the answer is the session that was created
+/// before.
+pub async fn create_device_session(
+    app: &App,
+    granted: &Granted<UseSessions>,
+) -> Result<DeviceSession, Failure> {
     let owner = granted.principal().ok_or_else(|| Failure::internal("a session needs an owner"))?;
     if let Some(made) = app.store.find_earlier_creation(granted).await?.and_then(SessionId::from_uuid) {
-        return get(app, &granted.authorize()?, made).await;
+        return load_device_session(app, &granted.authorize()?, made).await;
     }
     let tail = domain::ids::random_tail(app.random_bytes());
     let session = app.store.create_device_session(granted, owner, app.now(), tail).await?;
@@ -56,19 +54,19 @@ pub async fn create(app: &App, granted: &Granted<UseSessions>) -> Result<DeviceS
     Ok(session)
 }
 
-/// Asks for a device. It is handed over at once when one is free and nobody was first; else the request
-/// waits in the queue. Gives the hold as it is then.
+/// Requests a device. It is granted at once when one is free and no earlier request waits for it; otherwise the
+/// request waits in the queue. Returns the hold as it is then.
 ///
 /// # Errors
-/// [`Refusal::NoMatch`] when no device that was ever seen could match; [`Refusal::DeviceLimit`];
-/// [`Refusal::SessionEnded`]; [`Refusal::NotYours`].
+/// [`Refusal::NoMatch`] when no known device matches; [`Refusal::DeviceLimit`]; [`Refusal::SessionEnded`];
+/// [`Refusal::NotYours`].
 pub async fn request_device(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
     wanted: Wanted,
 ) -> Result<Hold, Failure> {
-    let outcome = request(app, granted, id, wanted).await;
+    let outcome = request_unmetered(app, granted, id, wanted).await;
     match &outcome {
         Ok(hold) if hold.state() == HoldState::Pending => app.metrics.allocation(AllocationOutcome::Queued),
         Ok(_) => app.metrics.allocation(AllocationOutcome::Ready),
@@ -81,30 +79,30 @@ pub async fn request_device(
     outcome
 }
 
-async fn request(
+async fn request_unmetered(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
     wanted: Wanted,
 ) -> Result<Hold, Failure> {
     let view = granted.authorize::<ViewSessions>()?;
-    // The session first: who may not see it must not learn from the pool's refusals either.
+    // The session comes first: a caller who may not see it must not learn of the pool by a refusal.
     let session = app.store.load_device_session(&view, id).await?;
     if let Some(made) = app.store.find_earlier_creation(granted).await? {
         granted.actor().may_act_on(session.owner, Thing::Session)?;
-        return find(&session, |known| known.id == HoldId(made));
+        return find_hold(&session, |known| known.id == HoldId(made));
     }
     fleet::check_match(app, &view, &wanted).await?;
     let hold = HoldId::new(app.now(), app.random_bytes());
     let command = Command::Request { hold, wanted };
-    change(app, granted, id, |_| Ok(command.clone())).await?;
+    change_device_session(app, granted, id, |_| Ok(command.clone())).await?;
     app.queue.run().await;
     let session = app.store.load_device_session(&view, id).await?;
-    find(&session, |known| known.id == hold)
+    find_hold(&session, |known| known.id == hold)
 }
 
-/// Releases a device, or cancels a request: `name` is the device's id, or the allocation's. Releasing what
-/// was released is no error.
+/// Releases a device, or cancels a request. `name` is the id of the device or of the allocation. Releasing it again
+/// changes nothing.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::NotYours`].
@@ -114,8 +112,8 @@ pub async fn release_device(
     id: SessionId,
     name: &str,
 ) -> Result<Hold, Failure> {
-    let session = change(app, granted, id, |session| {
-        let hold = find(session, |hold| hold.is_called(name))?.id;
+    let session = change_device_session(app, granted, id, |session| {
+        let hold = find_hold(session, |hold| hold.is_called(name))?.id;
         Ok(Command::Release {
             hold,
             reason: EndReason::Released,
@@ -124,10 +122,10 @@ pub async fn release_device(
     })
     .await?;
     app.queue.request_run();
-    find(&session, |hold| hold.is_called(name))
+    find_hold(&session, |hold| hold.is_called(name))
 }
 
-/// Releases the caller's device of this id wherever it is held: for clients that know no sessions.
+/// Releases the caller's device with this id in any session, for clients without sessions.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::NotYours`].
@@ -140,12 +138,16 @@ pub async fn release_anywhere(app: &App, granted: &Granted<UseSessions>, name: &
     release_device(app, granted, session.id, name).await.map(|_| ())
 }
 
-/// Ends a session and releases all that it holds. Ending what has ended is no error.
+/// Ends a session and releases its devices. Ending it again changes nothing.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::NotYours`].
-pub async fn end(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> Result<DeviceSession, Failure> {
-    let session = change(app, granted, id, |_| {
+pub async fn end_device_session(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    id: SessionId,
+) -> Result<DeviceSession, Failure> {
+    let session = change_device_session(app, granted, id, |_| {
         Ok(Command::End { reason: EndReason::Released, evidence: "ended by its user".to_owned() })
     })
     .await?;
@@ -153,11 +155,12 @@ pub async fn end(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> Re
     Ok(session)
 }
 
-/// Load, decide, apply; again when somebody else was faster.
+/// Loads the session, decides the command and writes the changes. When another request changed the session first, it
+/// starts again.
 ///
 /// # Errors
-/// What `command` and the rules say; [`Failure::Busy`] after too many tries.
-pub async fn change(
+/// Those of `command`; the refusals of the rules; [`Failure::Busy`] after [`ATTEMPTS`] attempts.
+pub async fn change_device_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
@@ -177,10 +180,10 @@ pub async fn change(
     Err(Failure::Busy)
 }
 
-/// Ends a hold, or a request for one, in Tenure's own name.
+/// Ends a hold or a waiting request, with Tenure as the actor.
 ///
 /// # Errors
-/// Those of [`change`].
+/// Those of [`change_device_session`].
 pub(crate) async fn end_hold(
     app: &App,
     due: &DueHold,
@@ -190,11 +193,11 @@ pub(crate) async fn end_hold(
     let granted = System::background_jobs().grant::<UseSessions>(due.session.organization);
     let command =
         |_: &DeviceSession| Ok(Command::Release { hold: due.hold, reason, evidence: evidence.to_owned() });
-    change(app, &granted, due.session.id, command).await.map(drop)
+    change_device_session(app, &granted, due.session.id, command).await.map(drop)
 }
 
-/// The newest hold that fits; an open one before those that are over.
-fn find(session: &DeviceSession, fits: impl Fn(&Hold) -> bool) -> Result<Hold, Failure> {
+/// The newest matching hold; open holds come before ended ones.
+fn find_hold(session: &DeviceSession, fits: impl Fn(&Hold) -> bool) -> Result<Hold, Failure> {
     let fitting = || session.holds.iter().rev().filter(|hold| fits(hold));
     let found = fitting().find(|hold| hold.ended.is_none()).or_else(|| fitting().next());
     found.cloned().ok_or_else(|| Refusal::NotFound(Thing::Device).into())

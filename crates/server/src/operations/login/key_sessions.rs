@@ -63,8 +63,8 @@ pub(crate) async fn reuse_session(
             Claims::new(login.owner.0, now, until, derive_secret(app, key, scopes, login.expires));
         // A session that an earlier version opened has another secret.
         if app.store.is_login_secret(&System::sign_in(), login.id, &claims.hash()).await? {
-            claims.of_session(&login);
-            let token = tokens::sign(app, Use::Session, &claims).await?;
+            claims.set_session(&login);
+            let token = tokens::sign_token(app, Use::Session, &claims).await?;
             return Ok(Some(IssuedToken { token, expires: claims.expires() }));
         }
     }

@@ -259,7 +259,7 @@ fn can_restore(person: &Person) -> bool {
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired; [`Refusal::Invalid`] for the password.
 pub async fn restore_password(app: &App, token: &str, new: &str, origin: &Origin) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
-    let claims = tokens::read(app, Use::Restore, token).await?;
+    let claims = tokens::read_token(app, Use::Restore, token).await?;
     let system = System::sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
     // Checked before the slow hashing: the signature of a used token is still valid.
     let person = app.store.find_restore_token_owner(&system, &claims.hash(), app.now()).await?;
@@ -278,7 +278,7 @@ pub async fn restore_password(app: &App, token: &str, new: &str, origin: &Origin
 /// # Errors
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired.
 pub async fn verify_address(app: &App, token: &str, origin: &Origin) -> Result<Person, Failure> {
-    let claims = tokens::read(app, Use::Verify, token).await?;
+    let claims = tokens::read_token(app, Use::Verify, token).await?;
     let system = System::sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
     Ok(app.store.verify_address(&system, &claims.hash(), app.now()).await?)
 }
@@ -332,7 +332,7 @@ pub async fn send_address_mail(
     let until = now + Span::from(app.settings.one_time_expires);
     let claims = Claims::new(person.0, now, until, app.random_bytes());
     app.store.store_one_time_token(&System::sign_in(), person, purpose, &claims.hash(), until).await?;
-    let token = tokens::sign(app, usage, &claims).await?;
+    let token = tokens::sign_token(app, usage, &claims).await?;
     let minutes = Span::from(app.settings.one_time_expires).whole_minutes();
     let text = match mail {
         AddressMail::AlreadyKnown => format!("{sentence}\n"),

@@ -126,7 +126,7 @@ pub(crate) async fn end_presented_session(
     presented: &str,
     new: &IssuedToken,
 ) -> Result<(), Failure> {
-    let Ok(claims) = tokens::read(app, Use::Session, presented).await else { return Ok(()) };
+    let Ok(claims) = tokens::read_token(app, Use::Session, presented).await else { return Ok(()) };
     let Some(session) = claims.session().filter(|_| presented != new.token) else { return Ok(()) };
     let now = app.now();
     let found = app
@@ -201,8 +201,8 @@ pub(crate) async fn open_session(app: &App, mut new: NewLogin<'_>) -> Result<Iss
         };
         match app.store.open_login(&system, login, &claims.hash(), &opening).await {
             Ok(login) => {
-                claims.of_session(&login);
-                let token = tokens::sign(app, Use::Session, &claims).await?;
+                claims.set_session(&login);
+                let token = tokens::sign_token(app, Use::Session, &claims).await?;
                 return Ok(IssuedToken { token, expires: claims.expires() });
             }
             Err(Error::Stale) => recheck(app, &mut new).await?,
@@ -309,9 +309,9 @@ pub async fn issue_token(
         };
         return open_session(app, new).await;
     }
-    let mut claims = tokens::read(app, Use::Session, presented).await?;
+    let mut claims = tokens::read_token(app, Use::Session, presented).await?;
     if let Authentication::Login(session) = caller.authentication() {
-        claims.of_session(&app.store.load_login(&own, session).await?);
+        claims.set_session(&app.store.load_login(&own, session).await?);
     }
     let now = app.now();
     // A token for an hour cannot be exchanged for one for two weeks.
@@ -320,7 +320,10 @@ pub async fn issue_token(
     claims.iat = now.0 / 1_000_000;
     claims.scope = scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "));
     claims.claims = request.claims;
-    Ok(IssuedToken { token: tokens::sign(app, Use::Session, &claims).await?, expires: claims.expires() })
+    Ok(IssuedToken {
+        token: tokens::sign_token(app, Use::Session, &claims).await?,
+        expires: claims.expires(),
+    })
 }
 
 /// Checks that a new credential has no more scopes than the one that creates it.

@@ -1,8 +1,8 @@
 //! Signed tokens: JSON Web Tokens with Ed25519 (RFC 8037).
 //!
-//! A server signs with a key of its own, which is in a file of that server and nowhere else; its public half is in
-//! the store, so that all servers of one database check each other's tokens. What a token says is never enough: the
-//! session that it names is read from the store at every use.
+//! Each server signs with its own key, which never leaves a file of that server. The store has the public keys, so
+//! that all servers of a database can check each other's tokens. A token alone is never enough: its session is read
+//! from the store at every use.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -21,25 +21,25 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Longer than any that is made here.
+/// More than any token of ours.
 const MAX_BYTES: usize = 8 << 10;
-/// Who issues them. The keys are one deployment's own, so that this need not name it.
+/// The issuer. It need not name the deployment, because each deployment has its own keys.
 const ISSUER: &str = "tenure";
 const SECOND: i64 = 1_000_000;
 
-/// What a token is for. One that is for something else is no token.
+/// What a token is for. A token for another use is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// Opens what its login session opens.
+    /// Acts as its login session.
     Session,
-    /// Shows that an address is its owner's.
+    /// Confirms an address.
     Verify,
-    /// Sets a forgotten password.
+    /// Restores a forgotten password.
     Restore,
 }
 
 impl Use {
-    /// The `typ` of its header.
+    /// The `typ` of the header.
     fn name(self) -> &'static str {
         match self {
             Use::Session => "JWT",
@@ -49,43 +49,43 @@ impl Use {
     }
 }
 
-/// What is in a token.
+/// The claims of a token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     iss: String,
-    /// Whose it is.
+    /// Its owner.
     pub sub: Uuid,
     /// When it expires, in seconds since 1970.
     pub exp: i64,
-    /// When it was made.
+    /// When it was issued, in seconds since 1970.
     pub iat: i64,
-    /// The login session; a token that is sent by mail has none.
+    /// The login session; `None` in a token that is sent by mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<Uuid>,
-    /// How its owner showed who they are (RFC 8176), and when, in seconds since 1970. For whoever reads the token:
-    /// here the session is asked.
+    /// How its owner authenticated (RFC 8176). This and `auth_time` are for other readers of the token: the server
+    /// reads them from the session.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,
-    /// See `amr`.
+    /// When its owner authenticated, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
-    /// What the store has the hash of.
+    /// A secret whose hash the store has.
     pub jti: String,
-    /// What it lets through at most, with blanks between.
+    /// The scopes that it is limited to, separated by spaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// No token of ours has these two: one that has was made by somebody else, or for somebody else.
+    /// No token of ours has `nbf` or `aud`: a token with one of them was issued by or for somebody else.
     #[serde(default, skip_serializing)]
     nbf: Option<i64>,
     #[serde(default, skip_serializing)]
     aud: Option<serde_json::Value>,
-    /// What its owner asked to be in it. Means nothing here.
+    /// Claims that the owner asked for. The server ignores them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl Claims {
-    /// Claims of somebody until a time, less what is finer than a second, with a secret of its own.
+    /// Claims of an owner with a separate secret. The expiry is rounded down to a full second.
     pub fn new(sub: Uuid, now: Micros, until: Micros, secret: [u8; 32]) -> Claims {
         let jti = BASE64_URL_SAFE_NO_PAD.encode(secret);
         let (exp, iat) = (until.0 / SECOND, now.0 / SECOND);
@@ -105,19 +105,19 @@ impl Claims {
         }
     }
 
-    /// Says whose session it is, and how that was opened.
-    pub fn of_session(&mut self, login: &Login) {
+    /// Adds the session and how it was opened.
+    pub fn set_session(&mut self, login: &Login) {
         self.sid = Some(login.id.uuid());
         self.amr = login.methods.iter().map(|method| method.name().to_owned()).collect();
         self.auth_time = Some(login.authenticated.0 / SECOND);
     }
 
-    /// What the store has of the secret.
+    /// The hash of the secret, as the store has it.
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.jti.as_bytes()).into())
     }
 
-    /// The login session that it names.
+    /// The login session.
     pub fn session(&self) -> Option<SessionId> {
         self.sid.and_then(SessionId::from_uuid)
     }
@@ -127,23 +127,23 @@ impl Claims {
         Micros(self.exp.saturating_mul(SECOND))
     }
 
-    /// Whether it is good at a time in seconds: to the second for its end, which is this server's word. When it was made is
-    /// not judged: the store knows what is good, and a clock that is set back signs nobody out.
-    fn good_at(&self, now: i64) -> bool {
+    /// Whether it is valid at a time in seconds since 1970. `iat` is not checked: the store knows the valid sessions,
+    /// and a clock that is set back must not sign anybody out.
+    fn is_valid_at(&self, now: i64) -> bool {
         now < self.exp && self.nbf.is_none_or(|nbf| nbf <= now) && self.aud.is_none()
     }
 
-    /// What it lets through at most. A word that is no scope makes it no token.
+    /// The scopes that it is limited to.
     ///
     /// # Errors
-    /// [`Failure::Unauthenticated`].
+    /// [`Failure::Unauthenticated`] for an unknown scope.
     pub fn scopes(&self) -> Result<Option<Scopes>, Failure> {
         let scopes = self.scope.as_deref().map(|text| Scopes::parse(text.split_whitespace()));
         scopes.map(|scopes| scopes.ok_or(Failure::Unauthenticated)).transpose()
     }
 }
 
-/// Whether a credential is a token and not a key, by its form.
+/// Whether a credential has the form of a token, not of an API key.
 pub fn looks_signed(credential: &str) -> bool {
     credential.bytes().filter(|byte| *byte == b'.').count() == 2
 }
@@ -151,8 +151,8 @@ pub fn looks_signed(credential: &str) -> bool {
 /// Signs claims with this server's key.
 ///
 /// # Errors
-/// When there is no key and none can be made.
-pub async fn sign(app: &App, usage: Use, claims: &Claims) -> Result<String, Failure> {
+/// There is no key and none can be created.
+pub async fn sign_token(app: &App, usage: Use, claims: &Claims) -> Result<String, Failure> {
     let key = app.signer.current_key().await?;
     let header = Header {
         typ: Some(usage.name().to_owned()),
@@ -162,18 +162,18 @@ pub async fn sign(app: &App, usage: Use, claims: &Claims) -> Result<String, Fail
     jsonwebtoken::encode(&header, claims, &key.secret).map_err(Failure::internal)
 }
 
-/// Reads a token of a use, if it is signed by a key that the store has and has not expired.
+/// Reads a token for a use. It must be signed by a key in the store and must not have expired.
 ///
 /// # Errors
-/// [`Failure::Unauthenticated`] for whatever is no good, without a word about why.
-pub async fn read(app: &App, usage: Use, token: &str) -> Result<Claims, Failure> {
-    let (kid, now) = (header_of(usage, token)?, app.now());
+/// [`Failure::Unauthenticated`] for any other token; the reason is not revealed.
+pub async fn read_token(app: &App, usage: Use, token: &str) -> Result<Claims, Failure> {
+    let (kid, now) = (read_key_id(usage, token)?, app.now());
     let key = app.signer.public_key(kid).await?;
-    verified(token, &key.ok_or(Failure::Unauthenticated)?.bytes, now)
+    verify(token, &key.ok_or(Failure::Unauthenticated)?.bytes, now)
 }
 
-/// Which key a token of a use says that it is signed with.
-fn header_of(usage: Use, token: &str) -> Result<SigningKeyId, Failure> {
+/// The id of the key that signs a token, from its header.
+fn read_key_id(usage: Use, token: &str) -> Result<SigningKeyId, Failure> {
     let nobody = || Failure::Unauthenticated;
     if token.len() > MAX_BYTES || !looks_signed(token) {
         return Err(nobody());
@@ -186,14 +186,14 @@ fn header_of(usage: Use, token: &str) -> Result<SigningKeyId, Failure> {
     header.kid.as_deref().and_then(parse_uuid).map(SigningKeyId).ok_or_else(nobody)
 }
 
-/// What a token says, if it is signed with the private half of a key and has not expired.
-fn verified(token: &str, key: &[u8], now: Micros) -> Result<Claims, Failure> {
+/// The claims of a token that is signed with the key and has not expired.
+fn verify(token: &str, key: &[u8], now: Micros) -> Result<Claims, Failure> {
     let data = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_ed_der(key), &validation());
     let claims = data.map_err(|_| Failure::Unauthenticated)?.claims;
-    if claims.good_at(now.0 / SECOND) { Ok(claims) } else { Err(Failure::Unauthenticated) }
+    if claims.is_valid_at(now.0 / SECOND) { Ok(claims) } else { Err(Failure::Unauthenticated) }
 }
 
-/// Times are compared with the clock that the server was given, not here.
+/// Expiry is checked against the server's own clock, not by the library.
 fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.validate_exp = false;

@@ -35,7 +35,7 @@ pub async fn list(
     State(app): State<App>,
     session: SessionPath,
 ) -> Result<Response, MobileError> {
-    let session = devices::sessions::get(&app, &granted, session_id(session)?).await?;
+    let session = devices::sessions::load_device_session(&app, &granted, session_id(session)?).await?;
     answer(StatusCode::OK, &List::new(session.holds.iter().map(Allocation::from).collect(), None))
 }
 

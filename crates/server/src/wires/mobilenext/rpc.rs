@@ -168,12 +168,12 @@ async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Res
     let ask: Ask = read_params(params)?;
     let wanted = Wanted::new(ask.filters)?;
     fleet::check_match(app, &granted.authorize()?, &wanted).await?;
-    let session = devices::sessions::create(app, &granted).await?;
+    let session = devices::sessions::create_device_session(app, &granted).await?;
     match devices::sessions::request_device(app, &granted, session.id, wanted).await {
         Ok(hold) => serde_json::to_value(Allocated::new(session.id, &hold)).map_err(Failure::internal),
         Err(failure) => {
             // A session that this call made for nothing would only puzzle.
-            let _ = devices::sessions::end(app, &granted, session.id).await;
+            let _ = devices::sessions::end_device_session(app, &granted, session.id).await;
             Err(failure)
         }
     }

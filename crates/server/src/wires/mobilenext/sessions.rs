@@ -34,7 +34,7 @@ pub async fn list(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let page = page(query.as_deref())?;
-    let found = devices::sessions::list(&app, &granted, page).await?;
+    let found = devices::sessions::list_device_sessions(&app, &granted, page).await?;
     let next = found.items.last().filter(|_| found.more).map(|session| session.id.created());
     answer(StatusCode::OK, &List::new(found.items.iter().map(Session::from).collect(), next))
 }
@@ -53,13 +53,13 @@ fn page(query: Option<&str>) -> Result<PageRequest, Failure> {
 
 /// `POST /sessions`: clients send no body; one that is sent is not read.
 pub async fn create(May(granted): May<UseSessions>, State(app): State<App>) -> Answer {
-    let session = devices::sessions::create(&app, &granted).await?;
+    let session = devices::sessions::create_device_session(&app, &granted).await?;
     shown(StatusCode::CREATED, &session)
 }
 
 /// `GET /sessions/{session}`.
 pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, id: SessionPath) -> Answer {
-    shown(StatusCode::OK, &devices::sessions::get(&app, &granted, session_id(id)?).await?)
+    shown(StatusCode::OK, &devices::sessions::load_device_session(&app, &granted, session_id(id)?).await?)
 }
 
 /// `DELETE /sessions/{session}`: ends it and releases all that it holds. No client was seen to; the vendor's roles
@@ -69,7 +69,7 @@ pub async fn end(
     State(app): State<App>,
     id: SessionPath,
 ) -> Result<StatusCode, MobileError> {
-    devices::sessions::end(&app, &granted, session_id(id)?).await?;
+    devices::sessions::end_device_session(&app, &granted, session_id(id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -46,7 +46,7 @@ both! {
 
         let devices = json!({});
         let granted = begun(&ana, "mobilenext", "/api/v1/sessions", &devices).await.authorize().unwrap();
-        let device = devices::sessions::create(world.app(), &granted).await.unwrap();
+        let device = devices::sessions::create_device_session(world.app(), &granted).await.unwrap();
 
         // While the first one may be at work still, nobody else may begin.
         assert_eq!(keyed(&ana, "k", &path, &sessions).await.status, 409);

@@ -288,7 +288,7 @@ impl<'w> Run<'w> {
     async fn compare(&self) {
         let app = self.world.app();
         for (number, token) in self.tokens.iter().enumerate() {
-            let opens = match tokens::read(app, Use::Session, &token.text).await {
+            let opens = match tokens::read_token(app, Use::Session, &token.text).await {
                 Err(_) => false,
                 Ok(claims) => {
                     let (id, hash) = (claims.session().unwrap(), claims.hash());

@@ -1,6 +1,6 @@
-//! Doors for the fuzz targets.
+//! Entry points for the fuzz targets.
 
-use super::{Claims, Use, header_of, verified};
+use super::{Claims, Use, read_key_id, verify};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::time::Micros;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 const NOW: Micros = Micros(1_800_000_000_000_000);
 
-/// What the key pair is made from, and its public half as the store has it.
+/// The seed of the key pair, and its public key as the store has it.
 const SEED: [u8; 32] = [7; 32];
 static PUBLIC: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let pair = Ed25519KeyPair::from_seed_unchecked(&SEED).expect("a key");
@@ -19,8 +19,8 @@ static PUBLIC: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 fn read(usage: Use, token: &str) -> Option<Claims> {
-    header_of(usage, token).ok()?;
-    verified(token, &PUBLIC, NOW).ok()
+    read_key_id(usage, token).ok()?;
+    verify(token, &PUBLIC, NOW).ok()
 }
 
 fn good(usage: Use) -> String {
@@ -35,8 +35,8 @@ fn good(usage: Use) -> String {
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&SEED)).expect("a token")
 }
 
-/// A token of a header and claims with the signature of another one.
-pub fn forged(usage: Use, header: &str, claims: &str) {
+/// Checks that a header and claims with the signature of another token are refused.
+pub fn check_forged(usage: Use, header: &str, claims: &str) {
     let good = good(usage);
     let signature = good.rsplit('.').next().unwrap_or_default();
     let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
@@ -48,8 +48,8 @@ pub fn forged(usage: Use, header: &str, claims: &str) {
     }
 }
 
-/// A good token with one byte of it changed.
-pub fn altered(usage: Use, at: usize, put: u8) {
+/// Checks that a valid token is refused when one byte of it is changed or its end is missing.
+pub fn check_altered(usage: Use, at: usize, put: u8) {
     let good = good(usage);
     assert!(read(usage, &good).is_some());
     let mut bytes = good.clone().into_bytes();
