@@ -1,58 +1,58 @@
-//! Whether the clock can be believed before something is deleted because it is old.
+//! Decides whether the wall clock can be trusted, before anything is deleted because it is old.
 //!
-//! A clock that is ahead makes everything look old. So the wall clock is compared with a steady one, which nobody can set; with
-//! the time that was last believed before a restart; and with the database's clock. While it is ahead of one of them, nothing
-//! is to be deleted or ended. A clock that is behind makes things look younger than they are, which deletes nothing early.
+//! A clock that is ahead makes everything look old. So the wall clock is compared with a steady clock, which nobody can
+//! set; with the last time that was trusted before a restart; and with the database's clock. While it is ahead of one of
+//! them, nothing may be deleted or ended. A clock that is behind deletes nothing early.
 
 use crate::time::{Micros, Span};
 
-/// Two clocks that are this close agree.
+/// Clocks that differ by at most this much agree.
 pub const AGREES: Span = Span::minutes(1);
-/// A start this long after the time that was last believed may be one with a wrong clock.
+/// The clock may be wrong if the server starts this long after the last trusted time.
 pub const LONG_STOP: Span = Span::minutes(60);
-/// After a long stop, the clock is believed when it has run evenly for this long: time for NTP to set it.
+/// After a long stop, the clock is trusted when it has run evenly for this long: NTP has time to set it.
 pub const SETTLES: Span = Span::minutes(15);
-/// After a jump, the clock is believed when it has run evenly for this long, or when an operator says so.
+/// After a jump, the clock is trusted when it has run evenly for this long, or when an operator accepts it.
 pub const SETTLES_AFTER_JUMP: Span = Span::minutes(24 * 60);
 
-/// What was made this far ahead of the clock was made by a clock that was wrong.
+/// A row with a time this far ahead of the clock was written with a wrong clock.
 pub const WRONG: Span = Span::minutes(24 * 60);
 
-/// What is to be thought of the clock.
+/// The result of comparing the clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It can be believed, also when it was set back.
+    /// The wall clock can be trusted. Also when it was set back.
     Sound,
-    /// It went ahead of the steady clock by this much.
+    /// The wall clock jumped ahead of the steady clock by this much.
     Jumped(Span),
-    /// The server started this long after the time that was last believed, and has not run for long yet.
+    /// The server started this long after the last trusted time, and has not run long enough yet.
     Started(Span),
-    /// It is ahead of the database's clock by this much.
+    /// The wall clock is ahead of the database's clock by this much.
     AheadOfDatabase(Span),
 }
 
-/// What was seen of the clocks so far.
+/// Compares the clocks of a running server.
 #[derive(Debug, Clone)]
 pub struct ClockWatch {
-    /// The wall clock and the steady one when the wall clock was last believed.
+    /// The wall clock and the steady clock when the wall clock was last trusted.
     believed: (Micros, Span),
-    /// Why it is not believed now, and since when.
+    /// Why the wall clock is not trusted now.
     doubt: Option<Doubt>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Doubt {
-    /// How far the wall clock is from where it should be, in microseconds: negative when it is behind.
+    /// How far the wall clock is off, in microseconds; negative when it is behind.
     off: i64,
-    /// The steady clock when it went there.
+    /// The steady clock when the wall clock went off.
     since: Span,
-    /// How long it must stay there to be believed.
+    /// How long it must stay off by the same amount to be trusted.
     settles: Span,
     started: bool,
 }
 
 impl ClockWatch {
-    /// Begins to watch when a server starts. `known` is the time that was last believed, by a server before this one.
+    /// Starts at the start of a server. `known` is the last time that an earlier server trusted.
     pub fn new(wall: Micros, steady: Span, known: Option<Micros>) -> ClockWatch {
         let gone = known.map_or(Span(0), |known| wall.since(known));
         if gone <= LONG_STOP {
@@ -78,7 +78,7 @@ impl ClockWatch {
         }
         let doubt = match self.doubt.filter(|doubt| off.abs_diff(doubt.off) <= AGREES.0.unsigned_abs()) {
             Some(doubt) => doubt,
-            // It went somewhere, or somewhere else.
+            // It went off, or its offset changed.
             None => {
                 let started = self.doubt.is_some_and(|doubt| doubt.started);
                 let settles = if started { SETTLES } else { SETTLES_AFTER_JUMP };
@@ -97,7 +97,7 @@ impl ClockWatch {
         }
     }
 
-    /// Believes the clock as it is.
+    /// Trusts the wall clock as it is.
     pub fn accept(&mut self, wall: Micros, steady: Span) {
         (self.believed, self.doubt) = ((wall, steady), None);
     }
@@ -110,7 +110,7 @@ mod tests {
     const NOON: Micros = Micros(1_772_366_400_000_000);
     const DAY: Span = Span::minutes(24 * 60);
 
-    /// A wall clock and a steady one that run.
+    /// A running wall clock and steady clock.
     struct Clocks {
         wall: Micros,
         steady: Span,
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(clocks.jump(-hour).look(&mut watch), Verdict::Sound);
         assert_eq!(clocks.run(Span(DAY.0 / 2)).look(&mut watch), Verdict::Sound);
         assert_eq!(clocks.jump(hour).look(&mut watch), Verdict::Sound);
-        // What stays behind is the time.
+        // A clock that stays behind for long is trusted.
         clocks.jump(-hour).look(&mut watch);
         clocks.run(DAY).look(&mut watch);
         assert_eq!(clocks.jump(hour).look(&mut watch), Verdict::Jumped(Span(hour)));

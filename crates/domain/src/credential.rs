@@ -1,7 +1,7 @@
-//! API keys: what they look like, so that a typo is refused without a look-up.
+//! API keys and turn tokens. Each has a checksum, so that a typo is refused without a look-up.
 //!
-//! A key is a prefix and 52 characters of lower-case base32 (RFC 4648, without padding): 28 random bytes and
-//! the first 4 bytes of the SHA-256 of prefix and random bytes.
+//! A key is a prefix and 52 characters of lower-case base32 (RFC 4648, without padding): 28 random bytes, and the first 4
+//! bytes of the SHA-256 of the prefix and the random bytes.
 
 use crate::ids::{CredentialId, OrganizationId, PrincipalId, parse_uuid};
 use crate::network::Networks;
@@ -9,7 +9,7 @@ use crate::time::{Micros, Span};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The wire a key was made for. Any key works on any wire; the prefix is for people.
+/// The wire that a key was created for. Every key works on every wire; the prefix is for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
     /// Mobile Next.
@@ -20,12 +20,12 @@ pub enum Wire {
     Devin,
     /// Probe.dev.
     Probe,
-    /// Our own.
+    /// Tenure's own.
     Tenure,
 }
 
 impl Wire {
-    /// All of them: name and prefix of keys.
+    /// All wires, with their names and the prefixes of their keys.
     pub const ALL: [(Wire, &'static str, &'static str); 5] = [
         (Wire::MobileNext, "mobilenext", "mob_"),
         (Wire::Everruns, "everruns", "evr_"),
@@ -34,7 +34,7 @@ impl Wire {
         (Wire::Tenure, "tenure", "tnr_"),
     ];
 
-    /// The wire of a name.
+    /// The wire with this name.
     pub fn parse(name: &str) -> Option<Wire> {
         Wire::ALL.iter().find(|(_, n, _)| *n == name).map(|(wire, ..)| *wire)
     }
@@ -44,7 +44,7 @@ impl Wire {
         Wire::ALL.iter().find(|(wire, ..)| *wire == self).map_or("tenure", |(_, name, _)| name)
     }
 
-    /// What its keys begin with.
+    /// The prefix of its keys.
     pub fn prefix(self) -> &'static str {
         Wire::ALL.iter().find(|(wire, ..)| *wire == self).map_or("tnr_", |(.., prefix)| prefix)
     }
@@ -55,33 +55,33 @@ const RANDOM_BYTES: usize = 28;
 const CHECKSUM_BYTES: usize = 4;
 const CHARACTERS: usize = 52;
 
-/// A key's secret. It prints as dots: neither a log nor an error can carry it by mistake.
+/// The secret of an API key. Its `Debug` output hides it, so that it cannot get into a log or an error by mistake.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// A new key of a wire, from random bytes.
+    /// A new secret for a wire, from random bytes.
     pub fn new(wire: Wire, random: [u8; RANDOM_BYTES]) -> Secret {
         Secret(written(wire.prefix(), random))
     }
 
-    /// Reads a key as a client sent it; nothing if it cannot be one (prefix, length, alphabet or checksum).
+    /// Parses a key that a client sent; `None` if its prefix, length, alphabet or checksum is wrong.
     pub fn parse(text: &str) -> Option<Secret> {
         let (_, _, prefix) = Wire::ALL.iter().find(|(.., prefix)| text.starts_with(prefix))?;
         is_written(prefix, text).then(|| Secret(text.to_owned()))
     }
 
-    /// The secret itself: to show it once to its owner, or to send it to a server.
+    /// The secret as text: to show it once to its owner, or to send it to a server.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What is stored of it.
+    /// Its hash, which is stored in its place.
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
-    /// The last characters, which tell a person which key it is.
+    /// The last characters, by which people recognize the key.
     pub fn suffix(&self) -> &str {
         &self.0[self.0.len() - 4..]
     }
@@ -93,8 +93,8 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// What a worker shows when it speaks of its turn. It begins with `turn_` and the turn's organization, is followed by
-/// random bytes as a key's are, and is no key: nothing but the work of that turn takes it. It prints as dots.
+/// The token of a turn, which its worker sends with every request about the turn: `turn_`, the turn's organization, and
+/// random bytes as in a key. It is not a key and gives access to this turn only. Its `Debug` output hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TurnToken {
     organization: OrganizationId,
@@ -102,12 +102,12 @@ pub struct TurnToken {
 }
 
 impl TurnToken {
-    /// A new token for a turn of this organization, from random bytes.
+    /// A new token for a turn of an organization, from random bytes.
     pub fn new(organization: OrganizationId, random: [u8; RANDOM_BYTES]) -> TurnToken {
         TurnToken { organization, text: written(&TurnToken::prefix(organization), random) }
     }
 
-    /// Reads a token as a worker sent it; `None` if it cannot be one.
+    /// Parses a token that a worker sent; `None` if it is malformed or its checksum is wrong.
     pub fn parse(text: &str) -> Option<TurnToken> {
         let (organization, _) = text.strip_prefix("turn_")?.split_once('_')?;
         let organization = OrganizationId(parse_uuid(organization)?);
@@ -119,17 +119,17 @@ impl TurnToken {
         format!("turn_{}_", organization.0.simple())
     }
 
-    /// The organization whose turn it is for.
+    /// The organization of the turn.
     pub fn organization(&self) -> OrganizationId {
         self.organization
     }
 
-    /// The token itself, for its worker.
+    /// The token as text, for its worker.
     pub fn reveal(&self) -> &str {
         &self.text
     }
 
-    /// What is stored of it.
+    /// Its hash, which is stored in its place.
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.text.as_bytes()).into())
     }
@@ -141,7 +141,7 @@ impl std::fmt::Debug for TurnToken {
     }
 }
 
-/// SHA-256 of a secret. The secret has 224 random bits, so a slow hash would protect nothing more. In JSON it is base32.
+/// SHA-256 of a secret. The secret has 224 random bits, so a slow hash would add no protection. In JSON it is base32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct SecretHash(pub [u8; 32]);
@@ -161,37 +161,37 @@ impl TryFrom<String> for SecretHash {
     }
 }
 
-/// What is known of a key besides its secret.
+/// An API key without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     /// Its id.
     pub id: CredentialId,
-    /// Who acts with it.
+    /// The principal that acts with it.
     pub principal: PrincipalId,
-    /// The only organization it acts in, if it is bound to one.
+    /// The only organization that it works in, if it is bound to one.
     pub organization: Option<OrganizationId>,
-    /// The wire it was made for.
+    /// The wire that it was created for.
     pub wire: Wire,
-    /// What its owner calls it; may be empty.
+    /// Its name, given by its owner; can be empty.
     pub name: String,
     /// The last characters of the secret.
     pub suffix: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Micros,
-    /// From when on it is refused.
+    /// When it expires, if it does.
     pub expires: Option<Micros>,
-    /// When it was last used, to about half a minute.
+    /// Time of the last use, accurate to about 30 s.
     pub last_used: Option<Micros>,
-    /// When it was revoked, which is final.
+    /// When it was revoked. A revocation is final.
     pub revoked: Option<Micros>,
-    /// The key that it was made with, or that opened the session it was made in. Revoking that key revokes this one.
+    /// The key that it was created with, or that opened the session it was created in. Revoking that key revokes this one.
     pub made_by: Option<CredentialId>,
-    /// From where it may be used.
+    /// The networks that it can be used from.
     pub networks: Networks,
 }
 
 impl Credential {
-    /// A new key of a principal: of no organization, without a name, good for ever and everywhere.
+    /// A new key of a principal: not bound to an organization, without a name, without expiry and from every network.
     pub fn new(
         secret: &Secret,
         wire: Wire,
@@ -216,38 +216,38 @@ impl Credential {
     }
 }
 
-/// How long keys are good at most, whatever they say themselves; `None` is no limit.
+/// Limits on the lifetime of all keys, whatever their own expiry; `None` for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeyLimits {
-    /// From when they were made.
+    /// Maximum time since their creation.
     pub age: Option<Span>,
-    /// From their last use, or from when they were made if they never were used.
+    /// Maximum time since their last use, or since their creation if they were never used.
     pub idle: Option<Span>,
 }
 
 impl KeyLimits {
-    /// The creation time at or before which a key is too old at `now`.
+    /// Keys created at or before this time are too old at `now`.
     pub fn too_old(self, now: Micros) -> Micros {
         before(now, self.age)
     }
 
-    /// The last use at or before which a key was unused for too long at `now`.
+    /// Keys last used at or before this time are idle for too long at `now`.
     pub fn too_idle(self, now: Micros) -> Micros {
         before(now, self.idle)
     }
 
-    /// When a key is over that was made at `created` and says that it expires at `expires`.
+    /// The effective expiry of a key with this time of creation and its own expiry.
     pub fn until(self, created: Micros, expires: Option<Micros>) -> Option<Micros> {
         expires.into_iter().chain(self.age.map(|age| created + age)).min()
     }
 }
 
-/// A time so long before `now`; without a limit, one before all times there are.
+/// The time `span` before `now`; without a limit, a time before all others.
 fn before(now: Micros, span: Option<Span>) -> Micros {
     span.map_or(Micros(-1), |span| Micros(now.0.saturating_sub(span.0)))
 }
 
-/// The prefix, and base32 of the random bytes and their checksum.
+/// Writes a secret: the prefix, and base32 of the random bytes and their checksum.
 fn written(prefix: &str, random: [u8; RANDOM_BYTES]) -> String {
     let mut bytes = [0; RANDOM_BYTES + CHECKSUM_BYTES];
     bytes[..RANDOM_BYTES].copy_from_slice(&random);
@@ -255,7 +255,7 @@ fn written(prefix: &str, random: [u8; RANDOM_BYTES]) -> String {
     format!("{prefix}{}", base32(&bytes))
 }
 
-/// Whether a text is what [`written`] gives for this prefix and some random bytes.
+/// Whether [`written`] writes this text for this prefix and some random bytes.
 fn is_written(prefix: &str, text: &str) -> bool {
     let bytes = text.strip_prefix(prefix).and_then(unbase32);
     bytes.is_some_and(|bytes| {
@@ -301,7 +301,7 @@ fn unbase32(text: &str) -> Option<Vec<u8>> {
             bytes.push((buffer >> bits) as u8);
         }
     }
-    // The last character has bits to spare: only one spelling of them is the key.
+    // The last character has unused bits: they must be zero, so that a key has only one spelling.
     (buffer & ((1 << bits) - 1) == 0).then_some(bytes)
 }
 

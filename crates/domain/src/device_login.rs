@@ -1,34 +1,34 @@
-//! Programs without a browser that a person lets in (RFC 8628): the program shows a short code, the person types it
-//! where it is signed in, and the program asks until it is answered.
+//! Device logins (RFC 8628), for programs without a browser: the program shows a short code, a person enters the code
+//! in a browser where they are signed in, and the program polls until the person has approved or denied it.
 
 use crate::login::Origin;
 use crate::time::{Micros, Span};
 
-/// How long a program waits between two questions at first, and how much longer after one that came too early.
+/// The initial interval between two polls, and the amount added to it after a poll that came too early.
 pub const INTERVAL: Span = Span::seconds(5);
-/// How long a program waits at most that keeps asking too early. From then on what comes too early changes nothing.
+/// The longest interval. It does not grow further.
 pub const MOST_INTERVAL: Span = Span::minutes(1);
-/// How much earlier than that a question may arrive: it takes some time on its way.
+/// How much earlier than the interval a poll may arrive: the time on the network varies.
 const LEEWAY: Span = Span::seconds(1);
-/// Letters that are hard to take for each other and spell no words (RFC 8628, section 6.1).
+/// Letters that are hard to confuse and spell no words (RFC 8628, section 6.1).
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 const LENGTH: usize = 8;
 
-/// How far it is.
+/// The state of a device login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Nobody has answered.
+    /// Nobody has approved or denied it yet.
     Pending,
-    /// A person let it in.
+    /// A person approved it.
     Approved,
-    /// A person did not.
+    /// A person denied it.
     Denied,
-    /// It has its key.
+    /// The program got its key.
     Used,
 }
 
 impl State {
-    /// The word for it in the store.
+    /// Its name in the store.
     pub fn name(self) -> &'static str {
         match self {
             State::Pending => "pending",
@@ -38,7 +38,7 @@ impl State {
         }
     }
 
-    /// The state of a word.
+    /// The state with this name.
     pub fn parse(name: &str) -> Option<State> {
         [State::Pending, State::Approved, State::Denied, State::Used]
             .into_iter()
@@ -46,42 +46,42 @@ impl State {
     }
 }
 
-/// A program that asks to be let in.
+/// A program's request for a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceLogin {
-    /// The id that the program's makers gave it. Anybody can send it.
+    /// The program's client id. It is not a secret: any program can send it.
     pub client: String,
-    /// From where it asked.
+    /// Where the request came from.
     pub origin: Origin,
-    /// When.
+    /// When the login was requested.
     pub created: Micros,
-    /// From when on its codes are no good.
+    /// When its codes expire.
     pub expires: Micros,
-    /// How long it has to wait between two questions.
+    /// The minimum interval between two polls.
     pub interval: Span,
-    /// When it asked last.
+    /// Time of the last poll.
     pub polled: Option<Micros>,
-    /// How far it is.
+    /// Its state.
     pub state: State,
 }
 
-/// What the program is told.
+/// The reply to a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// Nobody has answered yet.
+    /// Nobody has approved or denied the login yet.
     Pending,
-    /// It has asked too early; from now on it waits this long.
+    /// The poll came too early. This is the new interval.
     SlowDown(Span),
-    /// A person did not let it in.
+    /// A person denied the login.
     Denied,
-    /// Nobody answered in time, or it has its key already.
+    /// The codes have expired, or the program got its key before.
     Expired,
-    /// It gets its key.
+    /// The login is approved: the program gets its key.
     Ready,
 }
 
 impl DeviceLogin {
-    /// What a question at `now` is answered with.
+    /// The reply to a poll at `now`.
     pub fn answer(&self, now: Micros) -> Answer {
         if now >= self.expires || self.state == State::Used {
             return Answer::Expired;
@@ -98,7 +98,7 @@ impl DeviceLogin {
     }
 }
 
-/// A code for people: 34 bits, which are enough for a code that lives for minutes and can be tried a few times.
+/// A new user code. It has 34 bits, which is enough for a code that expires in minutes and allows few attempts.
 pub fn user_code(random: [u8; 8]) -> String {
     let mut number = u64::from_be_bytes(random);
     let mut code = String::with_capacity(LENGTH);
@@ -109,7 +109,7 @@ pub fn user_code(random: [u8; 8]) -> String {
     code
 }
 
-/// The code as people read it best.
+/// The code with a hyphen in the middle, for display.
 pub fn shown(code: &str) -> String {
     match code.split_at_checked(LENGTH / 2) {
         Some((left, right)) => format!("{left}-{right}"),
@@ -117,7 +117,7 @@ pub fn shown(code: &str) -> String {
     }
 }
 
-/// A code as a person typed it, in its one form: without hyphens and blanks, in upper case.
+/// Parses a code that a person typed: ignores hyphens, blanks and case. Returns it in upper case, without hyphens.
 pub fn typed_code(text: &str) -> Option<String> {
     let bare = text.chars().filter(|c| !c.is_whitespace() && *c != '-').take(LENGTH + 1);
     let code = bare.collect::<String>().to_ascii_uppercase();
@@ -157,7 +157,7 @@ mod tests {
             (State::Approved, None, 599, Answer::Ready),
             (State::Approved, None, 600, Answer::Expired),
             (State::Pending, None, 600, Answer::Expired),
-            // A clock that stepped back: it waits.
+            // After the clock stepped back, the program waits.
             (State::Pending, Some(100), 0, slower),
         ] {
             let answer = login(state, polled).answer(START + Span::seconds(at));

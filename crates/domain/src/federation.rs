@@ -1,75 +1,76 @@
-//! People who come by an issuer of OpenID Connect: who they are here, and what their groups make them.
+//! Sign-in with an issuer of OpenID Connect: the user of an identity, and the memberships that groups give.
 
 use crate::ids::OrganizationId;
 use crate::permission::Role;
 use crate::principal::{Membership, PrincipalState};
 use crate::time::{Micros, Span};
 
-/// How long a sign-in at an issuer may take.
+/// How long a sign-in at the issuer may take.
 pub const JOURNEY: Span = Span::minutes(10);
-/// The most characters of a subject (OpenID Connect Core, section 2).
+/// Maximum length of a subject, in characters (OpenID Connect Core, section 2).
 pub const MAX_SUBJECT: usize = 255;
 
-/// What an issuer says of somebody, after its signature was checked.
+/// The issuer's claims about a person, after the signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// What the issuer calls them, for ever.
+    /// The issuer's permanent id of the person.
     pub subject: String,
-    /// Their address in its one form.
+    /// Their normalized address.
     pub email: Option<String>,
-    /// Whether the issuer vouches for the address.
+    /// Whether the issuer has verified the address.
     pub verified: bool,
-    /// What people call them.
+    /// Their display name.
     pub name: Option<String>,
     /// First name.
     pub first: Option<String>,
     /// Last name.
     pub last: Option<String>,
-    /// Their groups; nothing when the issuer says that it does not say all of them.
+    /// Their groups; `None` when the issuer states that the list is not complete.
     pub groups: Option<Vec<String>>,
-    /// When they last showed the issuer who they are, if it says so.
+    /// When they last authenticated at the issuer, if it states that.
     pub authenticated: Option<Micros>,
-    /// Whether they showed the issuer a second factor (`mfa` in `amr`, RFC 8176).
+    /// Whether they used a second factor at the issuer (`mfa` in `amr`, RFC 8176).
     pub multi_factor: bool,
 }
 
-/// The user of this server who has the address that an issuer says.
+/// The user of this server with the address in the claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
-    /// Whether it may act.
+    /// The user's state.
     pub state: PrincipalState,
-    /// Whether somebody comes as this user by the same issuer already.
+    /// Whether another identity of the same issuer is linked to this user.
     pub linked: bool,
 }
 
-/// What becomes of somebody who comes by an issuer.
+/// The outcome of a sign-in with an issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// They come in as who they were before.
+    /// They sign in as the user whom their identity is linked to.
     Enter,
-    /// They come in as the user who has their address, from now on.
+    /// Their identity is linked to the user with their address.
     Link,
-    /// They become a new user, with their address.
+    /// A new user is created with their address.
     Create,
-    /// They do not come in.
+    /// The sign-in is refused.
     Refuse(Stranger),
 }
 
-/// Why somebody does not come in.
+/// Why a sign-in with an issuer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
-    /// Nobody knows them, and nobody said that they may come.
+    /// No user has this identity or address, and no user may be created for them.
     Unknown,
-    /// They may not act here.
+    /// The user is suspended, pending or deleted.
     Suspended,
-    /// The issuer does not vouch for their address, which somebody here has, or which they would be known by.
+    /// The issuer has not verified the address, which a user here has or which the new user would get.
     Unverified,
-    /// Somebody else of the same issuer comes as the user who has their address: it was given to another person.
+    /// Another identity of the same issuer is linked to the user with this address: the issuer has given the address to
+    /// another person.
     Taken,
 }
 
 impl Stranger {
-    /// The word for it, in addresses and in the audit log.
+    /// Its name, in URLs and in the audit log.
     pub fn name(self) -> &'static str {
         match self {
             Stranger::Unknown => "unknown",
@@ -80,8 +81,8 @@ impl Stranger {
     }
 }
 
-/// Who comes in, and as whom. `known` is the state of whoever came with the same subject before, `owner` who has the
-/// address that the issuer says.
+/// Decides a sign-in with an issuer. `known` is the state of the user linked to the same subject, `owner` the user with
+/// the address in the claims.
 pub fn admit(
     known: Option<PrincipalState>,
     verified: bool,
@@ -102,34 +103,34 @@ pub fn admit(
     }
 }
 
-/// A membership as it is, with where it came from.
+/// A membership that a user has, with its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
-    /// Where and as what.
+    /// The organization and the role.
     pub membership: Membership,
-    /// Whether groups gave it; otherwise somebody did, by hand.
+    /// Whether groups gave it; otherwise an administrator did.
     pub by_groups: bool,
-    /// Whether nobody would look after the organization without this member.
+    /// Whether this member is the organization's last admin.
     pub last_admin: bool,
 }
 
-/// What has to be changed of somebody's memberships.
+/// A change of a user's memberships.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// A new one.
+    /// A new membership.
     Add(Membership),
-    /// Another role.
+    /// A new role.
     Set {
-        /// As it is to be.
+        /// The membership with the new role.
         membership: Membership,
-        /// As what they were a member before.
+        /// The old role.
         was: Role,
     },
-    /// The end of one; this is as it was.
+    /// The end of this membership.
     Remove(Membership),
 }
 
-/// What has to be changed so that somebody is a member where their groups say. What was given by hand stays as it is,
+/// The changes that give a user the memberships of their groups. Memberships that an administrator gave stay as they are,
 /// and so does an organization's last admin.
 pub fn changes(held: &[Held], wanted: &[Membership]) -> Vec<Change> {
     let wanted = highest(wanted);
@@ -150,7 +151,7 @@ pub fn changes(held: &[Held], wanted: &[Membership]) -> Vec<Change> {
     changes
 }
 
-/// One membership for each organization: where several groups say something, what may most.
+/// One membership for each organization: the greatest role where groups give several.
 fn highest(wanted: &[Membership]) -> Vec<Membership> {
     let mut found: Vec<Membership> = Vec::new();
     for one in wanted {
@@ -163,7 +164,7 @@ fn highest(wanted: &[Membership]) -> Vec<Membership> {
     found
 }
 
-/// Which of two roles is given to somebody whose groups say both: the greater one. Groups give no role to machines.
+/// The rank of a role: of several roles, the greatest is given. Groups give no roles of service users.
 fn rank(role: Role) -> u8 {
     match role {
         Role::Worker | Role::Host => 0,
@@ -174,7 +175,7 @@ fn rank(role: Role) -> u8 {
     }
 }
 
-/// The organization of a membership.
+/// The organization of a change.
 pub fn place(change: &Change) -> OrganizationId {
     match change {
         Change::Add(membership) | Change::Set { membership, .. } | Change::Remove(membership) => {
@@ -237,7 +238,7 @@ mod tests {
         })
     }
 
-    /// What is held after changes.
+    /// The memberships after changes.
     fn after(held: &[Held], changes: &[Change]) -> Vec<Held> {
         let mut held = held.to_vec();
         for change in changes {

@@ -1,4 +1,4 @@
-//! Identifiers: one type each, so that one cannot stand where another is meant.
+//! Identifiers. Each has its own type, so that they cannot be mixed up.
 
 use crate::time::Micros;
 use uuid::{Builder, Uuid};
@@ -11,7 +11,7 @@ macro_rules! identifiers {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new one: `now` and 10 random bytes make a UUIDv7, so that ids sort by the time they were made.
+            /// A new id: a UUIDv7 of `now` and 10 random bytes, so that ids sort by their time of creation.
             pub fn new(now: Micros, random: [u8; 10]) -> Self {
                 Self(uuid_v7(now, random_tail(random)))
             }
@@ -32,41 +32,41 @@ identifiers! {
     PrincipalId
     /// An API key.
     CredentialId
-    /// One request for a device and the hold that comes of it; clients call it an allocation.
+    /// A request for a device and the hold that it becomes. Clients call it an allocation.
     HoldId
-    /// A phone or emulator, known since its host first reported it.
+    /// A phone or emulator.
     DeviceId
-    /// A machine that devices hang on.
+    /// A machine with devices.
     HostId
     /// An upload or a recording.
     FileId
     /// A running server process.
     NodeId
-    /// Who works in an agent session.
+    /// An agent.
     AgentId
-    /// What was said in an agent session.
+    /// A message of an agent session.
     MessageId
-    /// One answer of an agent to a message.
+    /// A turn of an agent session.
     TurnId
-    /// A key that tokens are signed with.
+    /// A key that signs tokens.
     SigningKeyId
-    /// That somebody may become a member of an organization.
+    /// An invitation into an organization.
     InvitationId
 }
 
 impl OrganizationId {
-    /// The reserved id of what belongs to the account and not to one organization: the shared pool.
+    /// The reserved id for everything that belongs to the account and not to one organization, such as the shared pool.
     pub const ACCOUNT: OrganizationId = OrganizationId(Uuid::nil());
 
-    /// The reserved id under which the account keeps its people's login sessions. Not the one of the pool: that one's
-    /// sequence numbers the requests for devices, and a line of the change feed must leave no gap in it.
+    /// The reserved id of login sessions, which belong to the account. It differs from [`OrganizationId::ACCOUNT`], whose
+    /// sequence numbers requests for devices: entries of the change feed must leave no gaps in that sequence.
     pub const PEOPLE: OrganizationId = OrganizationId(Uuid::from_u128(1));
 
-    /// The reserved id whose counter is locked by whatever adds a line to the audit log. It has no rows of its own.
+    /// The reserved id whose counter is locked to add an entry to the audit log. No rows belong to it.
     pub const AUDIT: OrganizationId = OrganizationId(Uuid::from_u128(2));
 
-    /// Reads a UUID with or without hyphens, or `org_` / `org-` and 32 hexadecimal digits. Nothing else
-    /// that a lenient UUID parser takes (braces, `urn:uuid:`), and never a reserved id.
+    /// Parses a UUID with or without hyphens, or `org_` / `org-` and 32 hexadecimal digits. Refuses the other forms that a
+    /// lenient UUID parser takes (braces, `urn:uuid:`), and reserved ids.
     pub fn parse(text: &str) -> Option<OrganizationId> {
         let bare = text.strip_prefix("org_").or_else(|| text.strip_prefix("org-"));
         let id = match bare {
@@ -80,26 +80,26 @@ impl OrganizationId {
     }
 }
 
-/// Reads a UUID in its two plain forms: 36 characters with hyphens, or 32 hexadecimal digits.
+/// Parses a UUID in one of two forms: 36 characters with hyphens, or 32 hexadecimal digits.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     matches!(text.len(), 32 | 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
-/// A session's id. It *is* the time the session was created at and a random tail, written as a UUIDv7 with the
-/// microsecond in the 12 bits after the millisecond (RFC 9562, section 6.2, method 3). So a look-up by id is a
-/// look-up by time, and lists and cursors need no index but the key.
+/// The id of a session. It consists of the time of creation and a random tail, and is written as a UUIDv7 with the
+/// microsecond in the 12 bits after the millisecond (RFC 9562, section 6.2, method 3). So a look-up by id is a look-up
+/// by time, and lists and cursors need no index except the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
     created: Micros,
     tail: u64,
 }
 
-/// The random part: what is left of 128 bits after time, version and variant.
+/// Length of the random tail: the rest of 128 bits after time, version and variant.
 const TAIL_BITS: u32 = 62;
 
 impl SessionId {
     /// The id of a session created at `created`, with the lowest 62 bits of `tail`. A time before 1970 or after
-    /// [`Micros::MAX`] is moved to that bound.
+    /// [`Micros::MAX`] is clamped.
     pub fn new(created: Micros, tail: u64) -> SessionId {
         let created = Micros(created.0.clamp(0, Micros::MAX.0));
         SessionId { created, tail: tail & ((1 << TAIL_BITS) - 1) }
@@ -110,18 +110,18 @@ impl SessionId {
         self.created
     }
 
-    /// The random part.
+    /// The random tail.
     pub fn tail(self) -> u64 {
         self.tail
     }
 
-    /// As a UUID.
+    /// The id as a UUID.
     pub fn uuid(self) -> Uuid {
         uuid_v7(self.created, self.tail)
     }
 
-    /// The session that a UUID names, or nothing if no session can have it: another version or variant, or a
-    /// fraction that no microsecond gives.
+    /// The session id of a UUID; `None` if no session can have it: another version or variant, or a fraction that no
+    /// microsecond has.
     pub fn from_uuid(uuid: Uuid) -> Option<SessionId> {
         let bits = uuid.as_u128();
         let millis = (bits >> 80) as i64;
@@ -131,7 +131,7 @@ impl SessionId {
         (id.uuid() == uuid).then_some(id)
     }
 
-    /// Reads an id in one of the two plain forms of a UUID.
+    /// Parses an id in one of the two forms of [`parse_uuid`].
     pub fn parse(text: &str) -> Option<SessionId> {
         parse_uuid(text).and_then(SessionId::from_uuid)
     }
@@ -156,20 +156,20 @@ impl std::fmt::Display for SessionId {
     }
 }
 
-/// The id of an event of a session. It carries the event's place in its session in its last 32 bits, so that a
-/// reader that comes back with the id of the last event it saw is found by the key.
+/// The id of an event of a session. Its last 32 bits are the event's sequence, so that a client can continue after the
+/// id of the last event it saw with a look-up by key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
 
 impl EventId {
-    /// The id of the event at `sequence`, with 30 of the random bits.
+    /// The id of the event with this sequence, and 30 random bits.
     pub fn new(now: Micros, random: [u8; 10], sequence: i64) -> EventId {
         let tail = random_tail(random) & !u64::from(u32::MAX);
         EventId(uuid_v7(now, tail | u64::from(sequence as u32)))
     }
 
-    /// The place that it claims to have in its session: whoever uses it compares the whole id with what is there.
+    /// The sequence in the id. A client may have forged it: compare the whole id with the event at this sequence.
     pub fn sequence(self) -> i64 {
         (self.0.as_u128() & u128::from(u32::MAX)) as i64
     }
@@ -181,7 +181,7 @@ impl std::fmt::Display for EventId {
     }
 }
 
-/// Reads the 62 random bits out of 10 random bytes.
+/// Takes 62 random bits from 10 random bytes.
 pub fn random_tail(random: [u8; 10]) -> u64 {
     let [_, _, tail @ ..] = random;
     u64::from_be_bytes(tail) & ((1 << TAIL_BITS) - 1)

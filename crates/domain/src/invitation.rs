@@ -1,27 +1,27 @@
-//! Invitations: that whoever has an address may become a member of an organization.
+//! Invitations: the owner of an e-mail address can become a member of an organization.
 
 use crate::ids::{InvitationId, OrganizationId, PrincipalId};
 use crate::permission::Role;
 use crate::time::Micros;
 
-/// More would be a way to send mail to many who do not know the organization.
+/// Maximum number of open invitations of an organization, so that it cannot send mail to very many strangers.
 pub const MAX_OPEN: u32 = 100;
 
-/// An invitation that was neither accepted nor rejected nor taken back.
+/// An open invitation: neither accepted nor rejected nor withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invitation {
-    /// Its id, which opens nothing: what counts is whose the address is.
+    /// Its id. It is not a secret: only the owner of the address can accept.
     pub id: InvitationId,
-    /// Into which organization.
+    /// The organization.
     pub organization: OrganizationId,
-    /// Whom, in the one form of an address.
+    /// The normalized address of the invited person.
     pub email: String,
-    /// As what.
+    /// The role in the organization.
     pub role: Role,
-    /// Who invites.
+    /// Who sent it.
     pub inviter: PrincipalId,
-    /// When.
+    /// When it was created.
     pub created: Micros,
-    /// From when on it is no good.
+    /// When it expires.
     pub expires: Micros,
 }

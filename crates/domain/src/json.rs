@@ -1,4 +1,4 @@
-//! JSON that is stored and returned as text, and limits on the JSON that one request may contain.
+//! JSON that is stored and returned as text, and limits on the JSON of one request.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -7,14 +7,14 @@ use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
 
-/// JSON that nobody here reads. It stays text from the request to the row to the response: a tree of `Value`s takes a
-/// hundred times as much memory. A clone shares the text.
+/// JSON that Tenure does not look into. It stays text from the request to the row to the response: a tree of `Value`s
+/// takes a hundred times as much memory. A clone shares the text.
 #[derive(Clone)]
 pub struct Json(Arc<RawValue>);
 
 impl Json {
-    /// What `value` is as JSON. A value that cannot be written as JSON, such as a map with keys that are no text,
-    /// becomes `null`; no type of this workspace is one.
+    /// Serializes a value. A value that JSON cannot express, such as a map whose keys are not text, becomes `null`; no
+    /// type of this workspace is one.
     pub fn of(value: &impl Serialize) -> Json {
         serde_json::value::to_raw_value(value).map_or_else(|_| Json::default(), |raw| Json(raw.into()))
     }
@@ -39,12 +39,12 @@ impl Json {
         self.text().starts_with('[')
     }
 
-    /// Reads it as a `T`; `None` when it has another shape.
+    /// Deserializes it; `None` when it has another shape.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(self.text()).ok()
     }
 
-    /// The tree of it. Only for JSON whose number of values is known to be small.
+    /// Parses it into a tree. Only for JSON with a known small number of values.
     pub fn value(&self) -> Value {
         self.read().unwrap_or_default()
     }
@@ -94,28 +94,28 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// How much JSON one text may contain. Bytes alone are no bound: `[{},{},…]` takes a hundred times its size as a tree.
+/// Limits on the JSON in one text. A limit on bytes is not enough: `[{},{},…]` takes a hundred times its size as a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// The most values: each object, list, text, number, `true`, `false` and `null`, and each name of a field.
+    /// Maximum number of values: objects, lists, texts, numbers, `true`, `false`, `null`, and names of fields.
     pub values: usize,
-    /// The most levels of objects and lists.
+    /// Maximum number of levels of objects and lists.
     pub depth: usize,
 }
 
-/// What a user may send in one request or one frame.
+/// Limits on one request or one frame of a user.
 pub const SENT: Bounds = Bounds { values: 20_000, depth: 64 };
-/// What a worker may report at once: up to a thousand items, each with data of its own.
+/// Limits on one report of a worker: it has up to a thousand items, each with data.
 pub const REPORTED: Bounds = Bounds { values: 100_000, depth: 64 };
-/// What a host may answer in one frame: the tree of a screen is deep and has many parts.
+/// Limits on one frame of a host: the tree of a screen is deep and has many nodes.
 pub const ANSWERED: Bounds = Bounds { values: 200_000, depth: 127 };
 
-/// A text with more JSON than its bounds allow.
+/// A text exceeds its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excess {
-    /// The field of the outermost object in which the bound was crossed; `None` outside of an object.
+    /// The field of the outermost object in which the limit was exceeded; `None` outside of an object.
     pub field: Option<String>,
-    /// What was expected.
+    /// The limit, in words.
     pub expected: String,
 }
 
@@ -129,11 +129,11 @@ impl fmt::Display for Excess {
 }
 
 impl Bounds {
-    /// Checks a text in one pass, before anything is built from it. A text that is no JSON is measured as far as it
-    /// looks like JSON: what parses it refuses it.
+    /// Checks a text in one pass, before it is parsed. A text that is not JSON is measured as if it were: the parser
+    /// refuses it later.
     ///
     /// # Errors
-    /// [`Excess`] for more values or levels than these bounds allow.
+    /// [`Excess`] for too many values or levels.
     pub fn check(self, text: &[u8]) -> Result<(), Excess> {
         let mut scan = Scan::default();
         let mut at = 0;
@@ -180,13 +180,13 @@ impl Bounds {
 struct Scan {
     values: usize,
     depth: usize,
-    /// Where the last text stands.
+    /// Where the last text is.
     text: (usize, usize),
-    /// Where the name of the last field of the outermost object stands.
+    /// Where the name of the last field of the outermost object is.
     field: Option<(usize, usize)>,
 }
 
-/// Where a text ends that begins at `from`: at its closing quote.
+/// The end of the text that begins at `from`: its closing quote.
 fn end_of_string(text: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(byte) = text.get(at) {
@@ -199,7 +199,7 @@ fn end_of_string(text: &[u8], from: usize) -> usize {
     text.len()
 }
 
-/// Where a number or a word such as `true` ends that begins at `from`: at its last byte.
+/// The last byte of the number or the word such as `true` that begins at `from`.
 fn end_of_word(text: &[u8], from: usize) -> usize {
     let rest = text.iter().skip(from + 1);
     from + rest.take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)).count()
@@ -265,7 +265,7 @@ mod tests {
         })
     }
 
-    /// How many values and names a tree has.
+    /// The number of values and names in a tree.
     fn size(value: &Value) -> usize {
         match value {
             Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),

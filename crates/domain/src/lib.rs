@@ -1,7 +1,7 @@
-//! What exists in Tenure and what may happen to it.
+//! The entities of Tenure and the rules for changing them.
 //!
-//! Everything here is pure: no async, no input or output, no clock, no randomness and no wire format.
-//! The times and random numbers that a rule needs are parameters, so a test can move them by hand.
+//! Everything here is pure: no async, no IO, no clock, no randomness, no wire format. Rules get times and random
+//! numbers as parameters, so that tests can choose them.
 
 pub mod agent;
 pub mod clock_watch;

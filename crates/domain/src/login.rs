@@ -1,7 +1,7 @@
-//! Login sessions: a person signed in, from where, how, and until when.
+//! Login sessions: who is signed in, from where, how, and until when.
 //!
-//! A login session's id is public: it stands in lists and in answers. What signs a person in is a secret apart from
-//! it, which travels inside of a signed token and is kept as a hash.
+//! A login session's id is public: lists and responses contain it. The secret of the session is separate: it is part of
+//! a signed token, and only its hash is stored.
 
 use crate::ids::{CredentialId, PrincipalId, SessionId};
 use crate::principal::Scopes;
@@ -9,28 +9,28 @@ use crate::session::{EndReason, Ending};
 use crate::time::{Micros, Span};
 use std::net::IpAddr;
 
-/// A use is noted when the last note is this old: sliding renewal writes at most once a minute.
+/// How often the last use of a session is recorded: renewal writes at most once a minute.
 pub const RENEW_EVERY: Span = Span::seconds(60);
-/// Bytes of a user agent that are kept.
+/// Maximum length of a stored user agent, in bytes.
 pub const MAX_AGENT: usize = 512;
 
-/// How somebody showed who they are, in the words of RFC 8176.
+/// An authentication method, by its name in RFC 8176.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
-    /// With a password.
+    /// A password.
     Password,
-    /// With a code that can be used once.
+    /// A one-time code.
     OneTime,
-    /// With an API key, which made the session.
+    /// An API key.
     Key,
-    /// With more than one factor; the others that are named say which.
+    /// More than one factor; the session's other methods say which.
     MultiFactor,
-    /// By an issuer that the account trusts. The registry of RFC 8176 has no word for it; `fed` is what others say.
+    /// An issuer that the account trusts. RFC 8176 has no name for it; `fed` is in common use.
     Federated,
 }
 
 impl Method {
-    /// The word for it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Method::Password => "pwd",
@@ -41,60 +41,60 @@ impl Method {
         }
     }
 
-    /// The method of a word.
+    /// The method with this name.
     pub fn parse(name: &str) -> Option<Method> {
         use Method::*;
         [Password, OneTime, Key, MultiFactor, Federated].into_iter().find(|method| method.name() == name)
     }
 }
 
-/// From where a session was opened.
+/// The client that opened a session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
-    /// The peer's address, or what a trusted proxy says it is.
+    /// The client's address: the peer's, or the one that a trusted proxy states.
     pub remote_ip: Option<IpAddr>,
-    /// What the client calls itself; see [`agent_text`].
+    /// The client's user agent; see [`agent_text`].
     pub agent: String,
-    /// What kind of client that is: `pc`, `smartphone`, `crawler`, …
+    /// The kind of client: `pc`, `smartphone`, `crawler`, …
     pub agent_type: String,
 }
 
 /// A login session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Public; says when it was created.
+    /// Its id, which is public and contains the time of creation.
     pub id: SessionId,
-    /// Who is signed in.
+    /// The person who is signed in.
     pub owner: PrincipalId,
-    /// Grows with every change that a reader could see.
+    /// Incremented with every change that clients can see.
     pub revision: i64,
-    /// Last use, to about a minute.
+    /// Time of the last use, accurate to about a minute.
     pub seen: Micros,
-    /// Unused for this long, it is over.
+    /// It ends when it is unused for this long.
     pub idle: Span,
-    /// Then it is over in any case.
+    /// It ends at this time in any case.
     pub expires: Micros,
-    /// When its owner last showed who they are.
+    /// When its owner last authenticated.
     pub authenticated: Micros,
-    /// And how.
+    /// The methods of that authentication.
     pub methods: Vec<Method>,
-    /// From where it was opened.
+    /// The client that opened it.
     pub origin: Origin,
-    /// The API key that opened it: it ends with that key.
+    /// The API key that opened it. It ends when that key does.
     pub credential: Option<CredentialId>,
-    /// What it may at most; nothing is whatever its owner may.
+    /// Upper bound on its permissions; `None` means no bound beyond its owner's permissions.
     pub scopes: Option<Scopes>,
-    /// When and how it ended, which is final.
+    /// When and why it ended.
     pub ended: Option<(Micros, Ending)>,
 }
 
 impl Login {
-    /// When it is over if nobody uses it again.
+    /// When it ends unless it is used again.
     pub fn idle_until(&self) -> Micros {
         self.seen + self.idle
     }
 
-    /// Why time has ended it, if it has: at its end to the microsecond, not after it.
+    /// Why it has expired at `now`, if it has. It ends exactly at its end time, not after it.
     pub fn over(&self, now: Micros) -> Option<EndReason> {
         if now >= self.expires {
             Some(EndReason::Expired)
@@ -105,30 +105,30 @@ impl Login {
         }
     }
 
-    /// Whether it opens anything.
+    /// Whether it has neither ended nor expired.
     pub fn alive(&self, now: Micros) -> bool {
         self.ended.is_none() && self.over(now).is_none()
     }
 }
 
-/// Which of all login sessions; what is nothing is any.
+/// A query for login sessions. A field that is `None` matches all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoginQuery {
-    /// Whose.
+    /// The owner.
     pub owner: Option<uuid::Uuid>,
-    /// Opened from this address.
+    /// The address of the client that opened it.
     pub remote_ip: Option<IpAddr>,
-    /// Opened by this kind of client; see [`Origin::agent_type`].
+    /// The kind of the client that opened it; see [`Origin::agent_type`].
     pub agent_type: Option<String>,
-    /// Opened before then, in microseconds since 1970.
+    /// Opened before this time, in microseconds since 1970.
     pub opened_before_us: Option<i64>,
-    /// Authenticated by this method among others, by its word.
+    /// The name of one of its methods.
     pub method: Option<String>,
 }
 
 impl LoginQuery {
-    /// Whether a session is one of them.
+    /// Whether a session matches.
     pub fn fits(&self, login: &Login) -> bool {
         let method = |name: &str| login.methods.iter().any(|method| method.name() == name);
         self.owner.is_none_or(|owner| login.owner.0 == owner)
@@ -139,14 +139,14 @@ impl LoginQuery {
     }
 }
 
-/// The last use to note when one was noted at `seen`; nothing when that is fresh enough, or when the clock stepped
+/// The last use to record when the recorded one is `seen`; `None` when that is recent enough, or when the clock stepped
 /// back.
 pub fn renewal(seen: Micros, now: Micros) -> Option<Micros> {
     (now >= seen + RENEW_EVERY).then_some(now)
 }
 
-/// Which sessions must give way, least recently used first, before one more may be opened under a limit. Refusing the
-/// new one instead would let whoever stole a password lock its owner out.
+/// The sessions to end, least recently used first, so that one more can be opened under a limit. If the new one were
+/// refused instead, a thief of a password could lock its owner out.
 pub fn displaced(open: &[Login], limit: u32) -> Vec<SessionId> {
     let mut oldest = open.iter().collect::<Vec<_>>();
     oldest.sort_by_key(|login| (login.seen, login.id));
@@ -154,42 +154,42 @@ pub fn displaced(open: &[Login], limit: u32) -> Vec<SessionId> {
     oldest.iter().take(open.len().saturating_sub(room)).map(|login| login.id).collect()
 }
 
-/// What somebody is to a person whose profile or password they ask for.
+/// The relation of a caller to a person whose profile or password they want to see or change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// The person.
+    /// The caller is the person.
     Itself,
-    /// Whoever made the person as a sub user.
+    /// The caller created the person as a sub user.
     Maker,
-    /// An administrator of the account.
+    /// The caller is an administrator of the account.
     Administrator,
 }
 
-/// What somebody wants of a person.
+/// The access to a person that a caller asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// To know the profile.
+    /// See the profile.
     See,
-    /// To change the profile or the password.
+    /// Change the profile or the password.
     Change,
 }
 
-/// What binds a sub user to the one who made it.
+/// What decides the access of a sub user's creator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ties {
-    /// Who made it; `None` for everybody who is no sub user.
+    /// Who created the sub user; `None` for a person who is not a sub user.
     pub maker: Option<PrincipalId>,
-    /// Whether it has not shown yet that its address is its own.
+    /// Whether the sub user has not confirmed their address yet.
     pub pending: bool,
-    /// Whether its maker manages the members of every organization that it is a member of.
+    /// Whether the creator manages the members of every organization that the sub user is a member of.
     pub managed: bool,
-    /// Whether it has a role in the account.
+    /// Whether the sub user has a role in the account.
     pub account_role: bool,
 }
 
-/// What `caller` is to `person`. `None` for everybody who may not do what they want: a maker changes a sub user until
-/// it has shown that its address is its own, and sees it for as long as it is a member only where the maker manages
-/// members.
+/// The relation of `caller` to `person`, or `None` if the caller has no such access. The creator of a sub user can
+/// change them until they confirm their address, and can see them while the creator manages the members of all of
+/// their organizations and they have no role in the account.
 pub fn standing(
     caller: PrincipalId,
     administrator: bool,
@@ -207,7 +207,7 @@ pub fn standing(
     }
 }
 
-/// What a client calls itself as it is kept: without control characters, at most [`MAX_AGENT`] bytes, whole characters.
+/// A user agent as it is stored: without control characters, cut at a character to at most [`MAX_AGENT`] bytes.
 pub fn agent_text(bytes: &[u8]) -> String {
     let mut text = String::new();
     for character in String::from_utf8_lossy(bytes).chars().filter(|character| !hidden(*character)) {
@@ -219,14 +219,14 @@ pub fn agent_text(bytes: &[u8]) -> String {
     text
 }
 
-/// Characters that do something to the line they stand in instead of being seen.
+/// Characters that are not visible but change how the line around them is displayed.
 fn hidden(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Where a client may be sent after it signed in or out: a path of this server, or a URL below its own. Whatever
-/// could lead elsewhere (`//host`, `\\host`, `javascript:`, `user@host`, line breaks) is dropped.
+/// The URL to redirect to after sign-in or sign-out: a path of this server, or a URL below `base`. `None` for a text
+/// that could lead elsewhere (`//host`, `\\host`, `javascript:`, `user@host`, line breaks).
 pub fn return_url(text: &str, base: &str) -> Option<String> {
     let plain = text.chars().all(|character| character.is_ascii_graphic() && character != '\\');
     let path = match text.strip_prefix(base) {
@@ -278,7 +278,7 @@ mod tests {
             assert_eq!(login.over(START + at), expected, "{at:?}");
             assert_eq!(login.alive(START + at), expected.is_none());
         }
-        // A clock that steps back opens nothing that has ended, and ends nothing.
+        // After the clock stepped back, no session ends and no ended session opens.
         assert!(fresh.alive(START - Span::minutes(5)));
         let ending = Ending { reason: EndReason::SignedOut, actor: None, evidence: String::new() };
         let ended = Login { ended: Some((START, ending)), ..fresh };

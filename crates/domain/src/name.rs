@@ -1,16 +1,16 @@
-//! Names that people give to organizations, service users and keys: one line, as they stand in lists and logs.
+//! Names of organizations, service users and keys. They are one line, because they appear in lists and logs.
 
 use crate::Refusal;
 
-/// How long a name may be, in characters.
+/// Maximum length of a name, in characters.
 pub const MAX_NAME_CHARS: usize = 256;
-/// What Mobile Next calls the organization that everybody has there and nobody here.
+/// The name of each user's own organization at Mobile Next, which Tenure does not have.
 const PERSONAL: &str = "personal";
 
-/// That a name is one line of at most so many characters. It may be empty.
+/// Checks that a text is one line of at most `most` characters. It can be empty.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for the field.
+/// [`Refusal::Invalid`] for `field`.
 pub fn one_line(field: &str, name: &str, most: usize) -> Result<(), Refusal> {
     if name.chars().count() <= most && !name.chars().any(char::is_control) {
         return Ok(());
@@ -18,7 +18,7 @@ pub fn one_line(field: &str, name: &str, most: usize) -> Result<(), Refusal> {
     Err(Refusal::invalid(field, format!("at most {most} characters, none of them a control character")))
 }
 
-/// That a name says something, in one line.
+/// Checks that a name is one line and not blank.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for `name`.
@@ -31,10 +31,10 @@ pub fn needed(name: &str) -> Result<(), Refusal> {
     Err(Refusal::invalid("name", expected))
 }
 
-/// The same of an organization.
+/// Checks the name of an organization.
 ///
 /// # Errors
-/// As [`needed`].
+/// As [`needed`], and for the name Personal.
 pub fn of_organization(name: &str) -> Result<(), Refusal> {
     needed(name)?;
     if name.trim().to_lowercase() == PERSONAL {

@@ -1,9 +1,9 @@
-//! Ranges of IP addresses: whose word is believed as a proxy's, and from where a key may be used.
+//! Ranges of IP addresses, for trusted proxies and for the networks that a key can be used from.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// A range of addresses, such as `10.0.0.0/8`; one address alone is a range of one.
+/// A range of addresses, such as `10.0.0.0/8`. A single address is a range of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -11,7 +11,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads `ADDRESS` or `ADDRESS/BITS`.
+    /// Parses `ADDRESS` or `ADDRESS/BITS`.
     pub fn parse(text: &str) -> Option<Network> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address.parse::<IpAddr>().ok()?, Some(bits.parse::<u32>().ok()?)),
@@ -22,7 +22,7 @@ impl Network {
         (bits <= most).then_some(Network { address, bits })
     }
 
-    /// Whether an address is in the range. An IPv4 address that is written as an IPv6 one is the IPv4 address.
+    /// Whether an address is in the range. An IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn contains(self, address: IpAddr) -> bool {
         let (address, start, size) = match (address.to_canonical(), self.address) {
             (IpAddr::V4(address), IpAddr::V4(start)) => {
@@ -31,7 +31,7 @@ impl Network {
             (IpAddr::V6(address), IpAddr::V6(start)) => (address.to_bits(), start.to_bits(), 128),
             _ => return false,
         };
-        // A shift by all bits would overflow; a range of no bits has every address.
+        // A range of zero bits contains every address; shifting by all bits would overflow.
         self.bits == 0 || (address ^ start) >> (size - self.bits) == 0
     }
 }
@@ -42,23 +42,23 @@ impl fmt::Display for Network {
     }
 }
 
-/// The networks that a key may be used from. None at all means that it may be used from everywhere.
+/// The networks that a key can be used from. An empty list means every network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(pub Vec<Network>);
 
 impl Networks {
-    /// Reads ranges with blanks between, as [`Networks::text`] writes them.
+    /// Parses ranges separated by blanks, as [`Networks::text`] writes them.
     pub fn parse(text: &str) -> Option<Networks> {
         text.split_whitespace().map(Network::parse).collect::<Option<_>>().map(Networks)
     }
 
-    /// The ranges with blanks between; `None` where the key may be used from everywhere.
+    /// The ranges, separated by blanks; `None` for every network.
     pub fn text(&self) -> Option<String> {
         let words = self.0.iter().map(Network::to_string).collect::<Vec<_>>();
         (!words.is_empty()).then(|| words.join(" "))
     }
 
-    /// Whether a request from an address may use the key. Without an address there is no proof that it may.
+    /// Whether a request from an address can use the key. A request without a known address cannot, unless the list is empty.
     pub fn admit(&self, address: Option<IpAddr>) -> bool {
         self.0.is_empty()
             || address.is_some_and(|address| self.0.iter().any(|network| network.contains(address)))

@@ -1,4 +1,4 @@
-//! Tenants.
+//! Organizations: the tenants of the account.
 
 use crate::ids::OrganizationId;
 use crate::time::Micros;
@@ -10,10 +10,10 @@ pub struct Organization {
     pub id: OrganizationId,
     /// Its name, unique among those that are not deleted.
     pub name: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Micros,
-    /// When it was deleted; its sessions are kept.
+    /// When it was deleted. Its sessions stay.
     pub deleted: Option<Micros>,
-    /// How many devices it may hold or wait for at once.
+    /// Maximum number of open holds; `None` for no limit.
     pub max_devices: Option<u32>,
 }

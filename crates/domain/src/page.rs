@@ -1,53 +1,53 @@
-//! Pages of a list.
+//! Pages of lists.
 
 use crate::ids::SessionId;
 use crate::time::Micros;
 
-/// How much of a list is asked for, and from where. Lists are ordered by the time of creation, newest first.
+/// A request for a page of a list. Lists are ordered by the time of creation, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRequest {
-    /// At most this many; at least 1.
+    /// Maximum number of items; at least 1.
     pub limit: u32,
-    /// Only what was created strictly before this time.
+    /// Only items created strictly before this time.
     pub before: Option<Micros>,
 }
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// Newest first.
+    /// The items, newest first.
     pub items: Vec<T>,
-    /// Whether older ones follow.
+    /// Whether older items follow.
     pub more: bool,
 }
 
-/// Which stretch of a list of sessions is asked for. Newest first; sessions that were created at the same time, in two
-/// organizations, by their ids.
+/// The range of a list of sessions that is requested. The list is ordered newest first, and by id for sessions of two
+/// organizations that were created at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Select {
-    /// After so many.
+    /// A range by position.
     Offset {
-        /// So many.
+        /// Number of sessions to skip.
         offset: u64,
-        /// At most this many; 0 asks for the total only.
+        /// Maximum number of sessions; 0 asks for the total only.
         limit: u32,
     },
-    /// Those that come after a session in the order of the list.
+    /// The sessions that follow a session in the list.
     Before {
-        /// When it was created and which it is; nothing for the beginning.
+        /// That session: its time of creation and its id; `None` for the beginning of the list.
         position: Option<(Micros, SessionId)>,
-        /// At most this many.
+        /// Maximum number of sessions.
         limit: u32,
     },
 }
 
-/// A stretch of a list and how long the whole list was at that moment.
+/// A range of a list, with the length of the whole list at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed<T> {
-    /// In the order of the list.
+    /// The items, in the order of the list.
     pub items: Vec<T>,
-    /// How many there are in all.
+    /// Number of items in the whole list.
     pub total: u64,
-    /// Whether more follow.
+    /// Whether more items follow.
     pub more: bool,
 }

@@ -1,22 +1,22 @@
-//! Passwords and attempts: how long a password must be, and how many wrong ones are too many.
+//! Passwords: their length, and the limits on failed attempts.
 
 use crate::Refusal;
 use crate::time::{Micros, Span};
 
-/// How long a password may be, in characters.
+/// The length of passwords, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordRule {
-    /// At least.
+    /// Minimum.
     pub min: u32,
-    /// At most: what is longer only makes hashing dear.
+    /// Maximum: longer passwords only make hashing expensive.
     pub max: u32,
 }
 
 impl PasswordRule {
-    /// Checks a new password. Length is all that is asked: rules about kinds of characters make passwords worse.
+    /// Checks a new password. Only the length counts: rules about kinds of characters make passwords worse.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] that names `field` and never the password.
+    /// [`Refusal::Invalid`] for `field`, without the password.
     pub fn check(self, field: &str, password: &str) -> Result<(), Refusal> {
         let length = password.chars().take(self.max as usize + 1).count();
         if (self.min as usize..=self.max as usize).contains(&length) {
@@ -25,55 +25,55 @@ impl PasswordRule {
         Err(Refusal::invalid(field, format!("a password of {} to {} characters", self.min, self.max)))
     }
 
-    /// Whether a password that somebody signs in with could be one at all; it may be older than the rule's minimum.
+    /// Whether a password sent at sign-in can be right. It can be shorter than the minimum, which may have been raised since.
     pub fn possible(self, password: &str) -> bool {
         password.chars().take(self.max as usize + 1).count() <= self.max as usize
     }
 }
 
-/// How often something was tried, and until when that counts.
+/// The failed attempts in the current window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
-    /// How often.
+    /// Number of attempts.
     pub count: i64,
-    /// The end of the window: from then on the count begins again.
+    /// The end of the window. Then the count starts again.
     pub until: Micros,
 }
 
 impl Attempts {
-    /// For how long no more may be tried, if `limit` attempts are used up and the window is not over.
+    /// The remaining lockout, if `limit` attempts were made and the window has not ended.
     pub fn locked(self, limit: u32, now: Micros) -> Option<Span> {
         (self.count >= i64::from(limit) && now < self.until).then(|| self.until.since(now))
     }
 }
 
-/// How many attempts may fail, all of them as multiples of one number: what one user may fail from one network.
+/// The limits on failed attempts. All of them are multiples of one number: the limit of one user from one network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptLimits(pub u32);
 
 impl AttemptLimits {
-    /// Of one user from one network, or in one known browser.
+    /// Limit of one user from one network, or in one known browser.
     pub fn of_user(self) -> u32 {
         self.0
     }
 
-    /// Of one user from one network that is crowded: few, so that nobody tries one password on all users, and not
-    /// none, so that one visitor cannot keep out the others of an office.
+    /// Limit of one user from a shared network, one with many failures: low, so that nobody can try one password on all
+    /// users, but not zero, so that one visitor of an office cannot lock out everybody else there.
     pub fn of_user_in_a_crowd(self) -> u32 {
         self.0.min(3)
     }
 
-    /// Of one user from everywhere, known browsers aside, in four windows.
+    /// Limit of one user from all networks, known browsers aside, in four windows.
     pub fn of_user_everywhere(self) -> u32 {
         self.0.saturating_mul(3)
     }
 
-    /// Of everybody from one network: more, and it is crowded.
+    /// Limit of all users from one network. Beyond it, the network counts as shared.
     pub fn of_network(self) -> u32 {
         self.0.saturating_mul(10)
     }
 
-    /// Of everybody from one network, before only known browsers get in.
+    /// Limit of all users from one network, beyond which only known browsers can sign in.
     pub fn of_crowd(self) -> u32 {
         self.0.saturating_mul(100)
     }

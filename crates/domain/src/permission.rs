@@ -1,31 +1,31 @@
-//! Who may do what: the one table of roles (design §4a), under names that every wire maps to its own.
+//! Permissions and roles (design §4a). Each wire maps these names to its own.
 
 use crate::principal::PrincipalKind;
 use crate::refusal::Refusal;
 
-/// A right in one organization, or in all of them when it comes of an account role.
+/// A permission in one organization, or in all of them if an account role includes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Permission {
-    /// List, get and watch sessions; see what devices there are.
+    /// List, get and watch sessions; list devices.
     ViewSessions,
-    /// Create sessions and act on one's own; hold, drive and release devices.
+    /// Create sessions and act on one's own sessions; hold, drive and release devices.
     UseSessions,
-    /// Act on anybody's session; release anybody's device.
+    /// Act on all sessions; release all devices.
     ManageSessions,
-    /// Create sessions in somebody else's name.
+    /// Create sessions in another user's name.
     ImpersonateSessions,
     /// Connect a host with devices.
     ConnectHosts,
-    /// Connect a worker that runs agents' turns.
+    /// Connect a worker that runs turns of agents.
     ConnectWorkers,
-    /// Make and revoke one's own API keys.
+    /// Create and revoke one's own API keys.
     ManageOwnKeys,
     /// Invite members and change their roles.
     ManageMembers,
-    /// Make and delete service users.
+    /// Create and delete service users.
     ManageServiceUsers,
-    /// Make, change and delete organizations.
+    /// Create, change and delete organizations.
     ManageOrganizations,
     /// Read the audit log.
     ViewAudit,
@@ -36,7 +36,7 @@ pub enum Permission {
 use Permission::*;
 
 impl Permission {
-    /// All of them, in the order of the table.
+    /// All permissions, in the order of the table of roles.
     pub const ALL: [Permission; 12] = [
         ViewSessions,
         UseSessions,
@@ -58,7 +58,7 @@ impl Permission {
 pub struct PermissionSet(u16);
 
 impl PermissionSet {
-    /// The set of exactly these.
+    /// The set of these permissions.
     pub const fn of(permissions: &[Permission]) -> PermissionSet {
         let mut bits = 0;
         let mut i = 0;
@@ -69,63 +69,63 @@ impl PermissionSet {
         PermissionSet(bits)
     }
 
-    /// Whether it has this one.
+    /// Whether it contains a permission.
     pub const fn has(self, permission: Permission) -> bool {
         self.0 & (1 << permission as u16) != 0
     }
 
-    /// What both have.
+    /// The permissions in both sets.
     pub const fn intersection(self, other: PermissionSet) -> PermissionSet {
         PermissionSet(self.0 & other.0)
     }
 
-    /// What either has.
+    /// The permissions in at least one of the sets.
     pub const fn union(self, other: PermissionSet) -> PermissionSet {
         PermissionSet(self.0 | other.0)
     }
 
-    /// Whether it lets a worker or a host connect, and nothing else. Who has such a set owns nothing here: no list, no
-    /// key, no profile.
+    /// Whether it only allows a worker or a host to connect. Principals with this set cannot read lists, and have no keys
+    /// and no profile.
     pub const fn only_connects(self) -> bool {
         let connecting = PermissionSet::of(&[ConnectHosts, ConnectWorkers]);
         self.0 != 0 && self.0 & !connecting.0 == 0
     }
 }
 
-/// What a member is in an organization.
+/// A role in an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Looks.
+    /// Reads sessions.
     Readonly,
-    /// Works.
+    /// Uses sessions.
     Readwrite,
-    /// Works, and looks after the organization.
+    /// Uses sessions and administers the organization.
     Admin,
-    /// Reads the audit log and the usage, and no session.
+    /// Reads the audit log and the usage, but no sessions.
     Auditor,
-    /// Runs agents' turns. For service users only.
+    /// Runs turns of agents. For service users only.
     Worker,
     /// Offers devices. For service users only.
     Host,
 }
 
-/// What a principal is in the whole account.
+/// A role in the whole account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountRole {
-    /// Looks at every organization.
+    /// Reads sessions and usage of every organization.
     Viewer,
-    /// Looks after every organization.
+    /// Administers the account and every organization.
     Admin,
-    /// Reads every organization's audit log and usage, and no session.
+    /// Reads the audit log and the usage of every organization, but no sessions.
     Auditor,
-    /// Runs the turns of every organization's agents. For service users only.
+    /// Runs turns of agents of every organization. For service users only.
     Worker,
     /// Offers devices to every organization. For service users only.
     Host,
 }
 
 impl Role {
-    /// All of them with their names.
+    /// All roles with their names.
     pub const NAMES: [(Role, &'static str); 6] = [
         (Role::Readonly, "readonly"),
         (Role::Readwrite, "readwrite"),
@@ -147,31 +147,31 @@ impl Role {
         }
     }
 
-    /// Whether a principal of this kind may have it: a person is no worker and no host.
+    /// Whether principals of this kind can have it: a user cannot be a worker or a host.
     pub fn fits(self, kind: PrincipalKind) -> bool {
         kind == PrincipalKind::ServiceUser || !self.permissions().only_connects()
     }
 
-    /// The names of the roles that fit a kind of principal.
+    /// The names of the roles that principals of this kind can have.
     pub fn names_for(kind: PrincipalKind) -> Vec<&'static str> {
         Role::NAMES.iter().filter(|(role, _)| role.fits(kind)).map(|(_, name)| *name).collect()
     }
 
-    /// The role of a name, if it fits a kind of principal.
+    /// The role with this name, if principals of this kind can have it.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] of `field`, which lists the names that fit.
+    /// [`Refusal::Invalid`] for `field`, which lists the possible names.
     pub fn read(name: &str, kind: PrincipalKind, field: &str) -> Result<Role, Refusal> {
         let role = Role::parse(name).filter(|role| role.fits(kind));
         role.ok_or_else(|| Refusal::invalid(field, format!("one of {}", Role::names_for(kind).join(", "))))
     }
 
-    /// The role of a name.
+    /// The role with this name.
     pub fn parse(name: &str) -> Option<Role> {
         Role::NAMES.iter().find(|(_, n)| *n == name).map(|(role, _)| *role)
     }
 
-    /// What it may do in its organization.
+    /// Its permissions in its organization.
     pub const fn permissions(self) -> PermissionSet {
         match self {
             Role::Readonly => PermissionSet::of(&[ViewSessions]),
@@ -197,7 +197,7 @@ impl Role {
 }
 
 impl AccountRole {
-    /// All of them with their names.
+    /// All roles with their names.
     pub const NAMES: [(AccountRole, &'static str); 5] = [
         (AccountRole::Viewer, "viewer"),
         (AccountRole::Admin, "admin"),
@@ -217,22 +217,22 @@ impl AccountRole {
         }
     }
 
-    /// The role of a name.
+    /// The role with this name.
     pub fn parse(name: &str) -> Option<AccountRole> {
         AccountRole::NAMES.iter().find(|(_, n)| *n == name).map(|(role, _)| *role)
     }
 
-    /// Whether a principal of this kind may have it: a person is no worker and no host.
+    /// Whether principals of this kind can have it: a user cannot be a worker or a host.
     pub fn fits(self, kind: PrincipalKind) -> bool {
         kind == PrincipalKind::ServiceUser || !self.permissions().only_connects()
     }
 
-    /// The names of the roles that fit a kind of principal.
+    /// The names of the roles that principals of this kind can have.
     pub fn names_for(kind: PrincipalKind) -> Vec<&'static str> {
         AccountRole::NAMES.iter().filter(|(role, _)| role.fits(kind)).map(|(_, name)| *name).collect()
     }
 
-    /// Which of several roles is given to a person whose groups say them all.
+    /// The role of a user whose groups have several: the greatest.
     pub fn greatest(roles: impl IntoIterator<Item = AccountRole>) -> Option<AccountRole> {
         let rank = |role: &AccountRole| match role {
             AccountRole::Worker | AccountRole::Host => 0,
@@ -243,7 +243,7 @@ impl AccountRole {
         roles.into_iter().max_by_key(rank)
     }
 
-    /// What it may do in every organization, and in the account.
+    /// Its permissions in every organization and in the account.
     pub const fn permissions(self) -> PermissionSet {
         match self {
             AccountRole::Viewer => PermissionSet::of(&[ViewSessions, ViewUsage]),
@@ -259,7 +259,7 @@ impl AccountRole {
 mod tests {
     use super::*;
 
-    /// The table of design §4a, written once more by hand: a change of a role must be made in two places.
+    /// The table of design §4a, written again by hand: a change of a role has to be made in two places.
     #[test]
     fn the_table_of_roles() {
         // Roles of an organization, then the account's.

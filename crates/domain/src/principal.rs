@@ -1,21 +1,21 @@
-//! People and machines.
+//! Principals: users and service users.
 
 use crate::ids::{OrganizationId, PrincipalId};
 use crate::permission::{AccountRole, Permission, PermissionSet, Role};
 use crate::time::Micros;
 
-/// A person, or a machine.
+/// The kind of a principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PrincipalKind {
-    /// A person, known by an address.
+    /// A person, identified by an address.
     User,
-    /// A machine of one organization, or of the account.
+    /// A machine of one organization or of the account.
     ServiceUser,
 }
 
 impl PrincipalKind {
-    /// The word for it in the store and on the command line.
+    /// Its name in the store and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             PrincipalKind::User => "user",
@@ -24,21 +24,21 @@ impl PrincipalKind {
     }
 }
 
-/// Whether a principal may act.
+/// The state of a principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrincipalState {
-    /// Yes.
+    /// It can act.
     Active,
-    /// Not before they showed that the address is theirs.
+    /// It can act once the person has confirmed their address.
     Pending,
-    /// Not now.
+    /// It cannot act.
     Suspended,
-    /// Never again; the row stays because sessions name it.
+    /// It was deleted. Its row stays because sessions refer to it.
     Deleted,
 }
 
 impl PrincipalState {
-    /// The word for it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             PrincipalState::Active => "active",
@@ -48,90 +48,91 @@ impl PrincipalState {
         }
     }
 
-    /// Whether somebody in this state can be suspended. Who has not confirmed the address can not: they cannot act yet,
-    /// and resuming them would confirm it.
+    /// Whether a principal in this state can be suspended. A pending one cannot: it cannot act anyway, and ending the
+    /// suspension would confirm its address.
     pub fn can_be_suspended(self) -> bool {
         self == PrincipalState::Active
     }
 
-    /// The state of a word.
+    /// The state with this name.
     pub fn parse(name: &str) -> Option<PrincipalState> {
         use PrincipalState::*;
         [Active, Pending, Suspended, Deleted].into_iter().find(|state| state.name() == name)
     }
 }
 
-/// Who acts.
+/// A principal: a user or a service user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// Its id.
     pub id: PrincipalId,
-    /// Its number, for wires that know integers only.
+    /// Its number, for wires with integer ids.
     pub number: i64,
-    /// A person or a machine.
+    /// Its kind.
     pub kind: PrincipalKind,
-    /// A person's address, in lower case.
+    /// The address of a user, in lower case.
     pub email: Option<String>,
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
-    /// Whether it may act.
+    /// Its state.
     pub state: PrincipalState,
-    /// When it was made.
+    /// When it was created.
     pub created: Micros,
     /// Its role in the whole account.
     pub account_role: Option<AccountRole>,
-    /// Where it acts when nothing else says. Of a person, the first membership until it is set; of a service user, its
-    /// home, unless that is the account.
+    /// The organization it acts in when a request names none. For a user, the first membership until it is set; for a
+    /// service user, its home, or `None` if that is the account.
     pub default_organization: Option<OrganizationId>,
 }
 
-/// Who alone looks after a service user. It is fixed when the service user is made.
+/// Whose administrators manage a service user. It is fixed when the service user is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
-    /// The administrators of one organization.
+    /// Those of one organization.
     Organization(OrganizationId),
-    /// The administrators of the account.
+    /// Those of the account.
     Account,
 }
 
 impl Principal {
-    /// The home of a service user; a person has none.
+    /// The home of a service user; `None` for a user.
     pub fn home(&self) -> Option<Home> {
         let home = self.default_organization.map_or(Home::Account, Home::Organization);
         (self.kind == PrincipalKind::ServiceUser).then_some(home)
     }
 }
 
-/// That a principal has a role in an organization.
+/// A principal's role in an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Membership {
-    /// Where.
+    /// The organization.
     pub organization: OrganizationId,
-    /// As what.
+    /// The role.
     pub role: Role,
 }
 
-/// A person with what only people have.
+/// A user, with the fields that only users have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
-    /// The person as a principal.
+    /// The user as a principal.
     pub principal: Principal,
-    /// Whose sub user it is.
+    /// The creator of a sub user.
     pub parent: Option<PrincipalId>,
-    /// First name; may be empty.
+    /// First name; can be empty.
     pub first_name: String,
-    /// Last name; may be empty.
+    /// Last name; can be empty.
     pub last_name: String,
-    /// When any of this last changed.
+    /// When any of these fields last changed.
     pub updated: Micros,
 }
 
-/// What a key or a session may at most, in the words of Probe.dev, whose tokens can be made narrower than their owner.
+/// The scopes of a key or a session: an upper bound on its permissions. The names are those of Probe.dev, whose tokens
+/// can have fewer rights than their owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scopes(u16);
 
-/// Every scope with what it lets through; a scope that lets nothing through is about the person itself, or about what
-/// Tenure does not have.
+/// Every scope with the permissions it includes. A scope without permissions is for the caller's own profile, or for
+/// features that Tenure does not have.
 const SCOPES: [(&str, &[Permission]); 14] = [
     ("read:admin", &[Permission::ViewAudit]),
     ("read:billing", &[]),
@@ -160,12 +161,12 @@ const SCOPES: [(&str, &[Permission]); 14] = [
 ];
 
 impl Scopes {
-    /// Their names, in the order of the alphabet.
+    /// The names of all scopes, in alphabetical order.
     pub fn all_names() -> impl Iterator<Item = &'static str> {
         SCOPES.iter().map(|(name, _)| *name)
     }
 
-    /// The scopes of these names; nothing if one of them is none.
+    /// The scopes with these names; `None` if one of them is unknown.
     pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Scopes> {
         names.into_iter().try_fold(Scopes::default(), |Scopes(bits), name| {
             let at = SCOPES.iter().position(|(known, _)| *known == name)?;
@@ -173,28 +174,28 @@ impl Scopes {
         })
     }
 
-    /// Their names.
+    /// The names of these scopes.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         SCOPES.iter().enumerate().filter(move |(at, _)| self.0 & (1 << at) != 0).map(|(_, (name, _))| *name)
     }
 
-    /// Whether it has the scope of a name.
+    /// Whether the scope with this name is included.
     pub fn has(self, name: &str) -> bool {
         self.names().any(|known| known == name)
     }
 
-    /// Whether all of these are also in `other`.
+    /// Whether all of these scopes are in `other`.
     pub fn within(self, other: Scopes) -> bool {
         self.0 & !other.0 == 0
     }
 
-    /// What is in both.
+    /// The scopes that are in both.
     pub fn intersection(self, other: Scopes) -> Scopes {
         Scopes(self.0 & other.0)
     }
 
-    /// What somebody with these permissions may: their own profile and keys, and what the permissions let through. A
-    /// worker or a host has neither profile nor keys of its own to look after.
+    /// The scopes of a principal with these permissions: those for the own profile and keys, and those whose permissions
+    /// it has. Workers and hosts get no scope: they have no profile and no keys to manage.
     pub fn of(permissions: PermissionSet) -> Scopes {
         if permissions.only_connects() {
             return Scopes::default();
@@ -211,15 +212,15 @@ impl Scopes {
         Scopes::parse(names.map(|(name, _)| *name)).unwrap_or_default()
     }
 
-    /// The permissions that they let through at most.
+    /// The permissions that these scopes include.
     pub fn permissions(self) -> PermissionSet {
         let sets = SCOPES.iter().filter(|(name, _)| self.has(name)).map(|(_, set)| PermissionSet::of(set));
         sets.fold(PermissionSet::default(), PermissionSet::union)
     }
 }
 
-/// Brings an address into its one form, or says that it is none. Deliverability is for a mail to find out;
-/// here it only has to be one line with an `@` between two parts.
+/// Normalizes an e-mail address to lower case; `None` if it is malformed. It only has to be one line with an `@` between
+/// two parts: whether it exists is known once a mail arrives.
 pub fn normal_email(text: &str) -> Option<String> {
     let text = text.trim();
     let (local, host) = text.rsplit_once('@')?;

@@ -1,8 +1,8 @@
-//! Why something may not happen. Each wire words these in its own way.
+//! Refusals: why a rule forbids a request. Each wire translates them to its own errors.
 
 use crate::permission::Permission;
 
-/// What was not found, or is not the caller's.
+/// The kind of thing that was not found, or that the caller does not own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Thing {
     /// A session.
@@ -27,14 +27,14 @@ pub enum Thing {
     Event,
     /// An invitation into an organization.
     Invitation,
-    /// A program that waits until somebody lets it in, by the code that it shows.
+    /// A device login, by the code that the program shows.
     Program,
-    /// A person's second factor.
+    /// A second factor of a user.
     SecondFactor,
 }
 
 impl Thing {
-    /// The word for it in a sentence.
+    /// Its name in a sentence.
     pub fn word(self) -> &'static str {
         match self {
             Thing::Session => "session",
@@ -54,84 +54,83 @@ impl Thing {
     }
 }
 
-/// A rule that stands against what was asked. None of them echoes an id or says anything about
-/// other organizations.
+/// Why a request is refused. No refusal contains an id from the request or information about other organizations.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It does not exist, or the caller may not know that it does: the two must not differ.
+    /// It does not exist, or the caller may not see it. Callers must not be able to tell the two apart.
     #[error("{} not found", .0.word())]
     NotFound(Thing),
-    /// The caller is a member but its role lacks this.
+    /// The caller's role lacks this permission.
     #[error("your role does not allow this: it needs {0:?}")]
     Forbidden(Permission),
-    /// The key, token or session was made for less than its owner may.
+    /// The key, token or session lacks this scope.
     #[error("this credential was not made for this: it needs {0}")]
     OutOfScope(&'static str),
-    /// A budget of attempts is used up: of wrong passwords and codes, or of mails.
+    /// The limit on attempts is reached: of wrong passwords or codes, or of mails.
     #[error("too many attempts; try again in {seconds} s")]
     TooManyAttempts {
-        /// When the next one may be made.
+        /// Seconds until the next attempt is possible.
         seconds: i64,
     },
-    /// The password was right, and this user has a second factor.
+    /// The password is right, but this user has a second factor and no code was sent.
     #[error("this user signs in with a second factor: send a code of it too")]
     SecondFactorNeeded,
-    /// Passwords are turned off, for everybody or for who has an identity of the issuer.
+    /// Passwords are turned off, for everybody or for users with an identity of the issuer.
     #[error("nobody signs in by this password: sign in by your organization's issuer")]
     PasswordsOff,
-    /// The caller's role demands a second factor, and this credential was got without one.
+    /// The caller's role needs a second factor, and this credential was created without one.
     #[error(
         "your role needs a second factor: set one up on the page /account, or show a code of it there, and go on"
     )]
     SecondFactorRequired,
-    /// A code of a second factor that is not right, not right any more, or was used before.
+    /// The code of a second factor is wrong, has expired or was used before.
     #[error("this code is not right, has expired or was used before")]
     WrongCode,
-    /// Signed in too long ago for what is to be done.
+    /// The last authentication is too old for this request.
     #[error("this needs a sign-in of the last {seconds} s: show again who you are")]
     StaleAuthentication {
-        /// How fresh it has to be.
+        /// Maximum age of the authentication, in seconds.
         seconds: i64,
     },
-    /// The organization that was named is unknown, malformed, or not one of the caller's.
+    /// The named organization is malformed or unknown, or the caller is not a member of it.
     #[error("you are not a member of the selected organization")]
     NotAMember,
-    /// The request names no organization, and the caller has no default.
+    /// The request names no organization, and the caller has no default organization.
     #[error("no organization is selected and you have no default one: name one in the request")]
     NoOrganization,
-    /// It is somebody else's, in the caller's own organization.
+    /// It belongs to another member of the caller's organization.
     #[error("this {} belongs to another member of the organization; an admin may act on it", .0.word())]
     NotYours(Thing),
-    /// A value that cannot be used.
+    /// A value is invalid.
     #[error("{field}: expected {expected}")]
     Invalid {
-        /// Which value, as the wire calls it.
+        /// The value, by its name on the wire.
         field: String,
-        /// What it should have been.
+        /// The expected value.
         expected: String,
     },
-    /// The session has ended and takes no more commands.
+    /// The session has ended.
     #[error("the session has ended")]
     SessionEnded,
-    /// The session was put away; it can be read and brought back, but not gone on with.
+    /// The session is archived: it can be read and unarchived, but not changed.
     #[error("the session is archived: unarchive it first")]
     SessionArchived,
-    /// More messages wait for an answer than anybody will give.
+    /// Too many messages of the session wait for an answer.
     #[error("{max} messages of the session wait for an answer already")]
     Backlog {
         /// The limit.
         max: u32,
     },
-    /// The turn was cancelled, stopped, ended, or given to another worker: this one is to drop it.
+    /// The turn was cancelled, has ended, or belongs to another worker now.
     #[error("the turn is no longer this worker's")]
     TurnLost,
-    /// The same idempotency key came with another request.
+    /// The idempotency key was used for another request.
     #[error("this idempotency key was used for another request")]
     KeyReused,
-    /// The request of this idempotency key is being worked on.
+    /// A request with this idempotency key is still running.
     #[error("the request with this idempotency key is still being worked on")]
     KeyBusy,
-    /// The organization may not hold more devices at once.
+    /// The organization has reached its limit of open holds.
     #[error(
         "the organization already holds or waits for {max} devices, which is its limit; release one first"
     )]
@@ -139,57 +138,57 @@ pub enum Refusal {
         /// The limit.
         max: u32,
     },
-    /// A session may not hold more devices at once, or ask for more in its life.
+    /// The session has reached its limit of open holds, or of all holds.
     #[error("the session has reached its limit of {max} devices: release one, or start another session")]
     SessionFull {
         /// The limit.
         max: u32,
     },
-    /// No device that was ever seen could match, so waiting would be for nothing.
+    /// No known device matches, so waiting would be useless.
     #[error("no device matches {wanted}; {}", known_sentence(.known))]
     NoMatch {
-        /// The filters in words.
+        /// A description of the filters.
         wanted: String,
-        /// What there is, one text a device model; at most a dozen.
+        /// Descriptions of the known models; at most a dozen.
         known: Vec<String>,
     },
-    /// The device's host is not connected, or the device is unplugged.
+    /// The device's host is not connected, or the device is offline.
     #[error("the device is held by you but cannot be reached: {0}")]
     DeviceUnavailable(String),
     /// The device did not answer in time.
     #[error("the device did not answer within {seconds} s")]
     DeviceTimeout {
-        /// How long was waited.
+        /// The time limit, in seconds.
         seconds: u64,
     },
-    /// More bytes than the organization may keep.
+    /// The file would exceed the organization's storage quota.
     #[error("the organization's storage is full: {wanted} bytes asked for, {left} of {quota} left")]
     QuotaExceeded {
-        /// Asked for, in bytes.
+        /// The requested size, in bytes.
         wanted: u64,
-        /// Left, in bytes.
+        /// What is left, in bytes.
         left: u64,
-        /// Allowed in all, in bytes.
+        /// The quota, in bytes.
         quota: u64,
     },
-    /// Something with this name is there already.
+    /// Something with this name exists already.
     #[error("{0} exists already")]
     Exists(String),
-    /// Without this member nobody of the organization could look after it.
+    /// This member is the organization's last admin.
     #[error("the organization's last admin stays one: make another member an admin first")]
     LastAdmin,
-    /// An organization may not have more people invited at once.
+    /// The organization has reached its limit of open invitations.
     #[error("{max} invitations of the organization are open, which is the most: take one back first")]
     InvitationLimit {
         /// The limit.
         max: u32,
     },
-    /// A reader of the change feed asks for lines that were pruned.
+    /// A client asks for entries of the change feed that were pruned.
     #[error("changes up to {pruned} are no longer kept: list the sessions again and go on from {latest}")]
     Resync {
-        /// The newest sequence that was pruned.
+        /// The newest pruned sequence.
         pruned: i64,
-        /// The newest sequence there is.
+        /// The newest sequence.
         latest: i64,
     },
 }

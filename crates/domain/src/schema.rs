@@ -1,55 +1,55 @@
-//! How much work a JSON Schema may be: for its compiler, and for whoever judges a value by it.
+//! Limits on the work that a JSON Schema causes: to compile it, and to validate values with it.
 //!
-//! A schema of a few kilobytes can refer to its parts so that each level doubles the work. So a schema is measured
-//! when it is given, with all references followed, and once more with each value that it is to judge.
+//! A schema of a few kilobytes can refer to its own parts so that each level doubles the work. So a schema is measured
+//! when a client sends it, with all references followed, and again with each value to validate.
 
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
-/// The most parts of a schema with all of its references followed.
+/// Maximum number of parts of a schema, with all references followed.
 pub const MAX_PARTS: u64 = 10_000;
-/// The most parts that lie inside of each other, with references followed.
+/// Maximum nesting of parts, with references followed.
 pub const MAX_DEPTH: usize = 100;
-/// The most `patternProperties` in a schema: each is tried on each name of an object.
+/// Maximum number of `patternProperties` in a schema: each is tried on each name of an object.
 pub const MAX_PATTERNS: usize = 100;
-/// The most steps of judging one value: a schema's part on one part of the value is a step, and so is each pattern
-/// on each name.
+/// Maximum number of steps to validate one value: each part of the schema on one part of the value is a step, and so is
+/// each pattern on each name.
 pub const MAX_STEPS: u64 = 1_000_000;
 
-/// How deep the judging of a value is followed; deeper is too much work.
+/// Maximum nesting while a value is validated.
 const MAX_NESTING: usize = 500;
-/// How many bytes of a text are worth a step.
+/// This many bytes of a text count as a step.
 const BYTES_OF_A_STEP: usize = 64;
 
-/// Keywords whose schema looks at the same value.
+/// Keywords with a schema for the same value.
 const SAME_VALUE: [&str; 4] = ["not", "if", "then", "else"];
-/// Keywords whose list of schemas looks at the same value.
+/// Keywords with a list of schemas for the same value.
 const LISTS_OF_SAME_VALUE: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-/// Keywords whose object of schemas looks at the same value.
+/// Keywords with an object of schemas for the same value.
 const FIELDS_OF_SAME_VALUE: [&str; 2] = ["dependencies", "dependentSchemas"];
-/// Keywords whose schema looks at fields of the value.
+/// Keywords with a schema for fields of the value.
 const OF_FIELDS: [&str; 2] = ["additionalProperties", "unevaluatedProperties"];
-/// Keywords whose schema looks at items of the value.
+/// Keywords with a schema for items of the value.
 const OF_ITEMS: [&str; 4] = ["items", "additionalItems", "unevaluatedItems", "contains"];
-/// References to another part.
+/// Keywords that refer to another part.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
-/// Why a schema, or judging by it, is too much: the end of a sentence that begins with "expected".
+/// Why a schema, or validating with it, is too much work: the end of a sentence that begins with "expected".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooMuch(pub String);
 
 /// A schema whose references can be followed.
 pub struct Schema<'s> {
     root: &'s Value,
-    /// Parts by the names that references may use.
+    /// Parts by the names that references can use.
     named: HashMap<&'s str, &'s Value>,
 }
 
 impl<'s> Schema<'s> {
-    /// Looks at a schema.
+    /// Reads a schema.
     ///
     /// # Errors
-    /// [`TooMuch`] for an `$id` inside of it, for too many patterns, and for nesting that is too deep.
+    /// [`TooMuch`] for an `$id` below the top level, for too many patterns, and for too deep nesting.
     pub fn new(root: &'s Value) -> Result<Schema<'s>, TooMuch> {
         let mut schema = Schema { root, named: HashMap::new() };
         let mut patterns = 0;
@@ -71,7 +71,7 @@ impl<'s> Schema<'s> {
                         ("$id" | "id", Value::String(id)) if depth == 0 => {
                             self.named.insert(id.trim_end_matches('#'), part);
                         }
-                        // References inside would mean other parts than they seem to.
+                        // It would change the meaning of the references below it.
                         ("$id", Value::String(id)) if !id.starts_with('#') => {
                             return Err(TooMuch("no $id but at the top of the schema".to_owned()));
                         }
@@ -90,12 +90,12 @@ impl<'s> Schema<'s> {
         }
     }
 
-    /// The parts of the schema, each as often as references lead to it. A reference back to a part that it lies in
+    /// The number of parts of the schema, each counted as often as references lead to it. A reference to a part around it
     /// counts once: how often it is followed depends on the value.
     ///
     /// # Errors
-    /// [`TooMuch`] for more than [`MAX_PARTS`] or [`MAX_DEPTH`], for a reference to what is not in the schema, and for
-    /// a reference that leads back to itself without looking at a part of the value.
+    /// [`TooMuch`] for more than [`MAX_PARTS`] parts or [`MAX_DEPTH`] levels, for a reference to something outside of
+    /// the schema, and for a reference that leads back to itself for the same value.
     pub fn parts(&self) -> Result<u64, TooMuch> {
         let mut counted = HashMap::new();
         let parts = self.count(self.root, 0, &mut counted)?;
@@ -141,7 +141,7 @@ impl<'s> Schema<'s> {
         Ok(parts)
     }
 
-    /// Checks that no part looks at the same value by itself again.
+    /// Checks that no part leads back to itself for the same value.
     fn ends_everywhere(&self, part: &'s Value, seen: &mut HashMap<usize, bool>) -> Result<(), TooMuch> {
         self.ends(part, seen)?;
         match part {
@@ -151,7 +151,7 @@ impl<'s> Schema<'s> {
         }
     }
 
-    /// `seen` says of a part whether all that it leads to has been looked at, or is being looked at.
+    /// `seen` maps a part to whether it is finished (`true`) or still being visited (`false`).
     fn ends(&self, part: &'s Value, seen: &mut HashMap<usize, bool>) -> Result<(), TooMuch> {
         let Value::Object(fields) = part else { return Ok(()) };
         let key = std::ptr::from_ref(part) as usize;
@@ -168,7 +168,7 @@ impl<'s> Schema<'s> {
         Ok(())
     }
 
-    /// The parts that references in an object lead to.
+    /// The parts that the references of an object lead to.
     fn targets(&self, fields: &'s Map<String, Value>) -> impl Iterator<Item = Result<&'s Value, TooMuch>> {
         let references = REFERENCES.iter().filter_map(|name| fields.get(*name)?.as_str());
         references.map(|reference| self.target(reference)).collect::<Vec<_>>().into_iter()
@@ -193,7 +193,7 @@ impl<'s> Schema<'s> {
         })
     }
 
-    /// The parts of an object that look at the same value as the object does.
+    /// The parts of an object that apply to the same value as the object.
     fn of_same_value(
         &self,
         fields: &'s Map<String, Value>,
@@ -205,10 +205,10 @@ impl<'s> Schema<'s> {
         self.targets(fields).chain(single.chain(lists).chain(inner).map(Ok))
     }
 
-    /// How many steps judging a value takes at most.
+    /// The maximum number of steps to validate a value.
     ///
     /// # Errors
-    /// [`TooMuch`] for more than [`MAX_STEPS`].
+    /// [`TooMuch`] for more than [`MAX_STEPS`] steps.
     pub fn steps(&self, value: &Value) -> Result<u64, TooMuch> {
         let mut judging = Judging { schema: self, parts: self.parts()?, steps: 0 };
         judging.judge(self.root, value, 0)?;
@@ -220,7 +220,7 @@ fn too_deep() -> TooMuch {
     TooMuch(format!("at most {MAX_DEPTH} levels with all references followed"))
 }
 
-/// Counts the steps of judging a value as if no step were ever left out.
+/// Counts the steps to validate a value, as if the validator never stopped early.
 struct Judging<'a, 's> {
     schema: &'a Schema<'s>,
     parts: u64,
@@ -302,7 +302,7 @@ impl<'s> Judging<'_, 's> {
         Ok(())
     }
 
-    /// Whether something was evaluated is found by going through the schema again.
+    /// To find out what was evaluated, the validator goes through the schema again.
     fn spend_unevaluated(&mut self, part: &Map<String, Value>, keyword: &str) -> Result<(), TooMuch> {
         let again = if part.contains_key(keyword) { self.parts } else { 0 };
         self.spend(usize::try_from(again).unwrap_or(usize::MAX))

@@ -1,35 +1,35 @@
-//! Second factors: what somebody shows besides a password, and how fresh a sign-in has to be.
+//! Second factors: the codes of an authenticator app, recovery codes, and how recent a sign-in has to be.
 
 use crate::credential::base32;
 use crate::time::{Micros, Span};
 
-/// Bytes of the secret that an app makes its codes from: as many as SHA-1 has (RFC 4226, section 4).
+/// Length of the secret of an authenticator app, in bytes: the length of a SHA-1 hash (RFC 4226, section 4).
 pub const SECRET_BYTES: usize = 20;
-/// How many codes there are for the day that the app is lost.
+/// Number of recovery codes, for users who lose the app.
 pub const RECOVERY_CODES: usize = 10;
-/// Random bytes of one of them: a multiple of five, so that base 32 needs no filling.
+/// Random bytes of a recovery code: a multiple of five, so that base32 needs no padding.
 pub const RECOVERY_BYTES: usize = 10;
-/// How long the second half of a sign-in may take.
+/// How long a login challenge, the second half of a sign-in, stays valid.
 pub const CHALLENGE: Span = Span::minutes(5);
 
-/// Digits of an app's code.
+/// Digits of a code of an app.
 const DIGITS: usize = 6;
-/// Characters of a recovery code, less the dashes.
+/// Characters of a recovery code without its hyphens.
 const RECOVERY_CHARACTERS: usize = RECOVERY_BYTES * 8 / 5;
 
-/// What somebody typed as a code.
+/// A code that a user typed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Code {
-    /// Of the app, six digits.
+    /// A code of the app: six digits.
     Time(String),
-    /// For the day that it is lost, in its one form.
+    /// A recovery code, in lower case and without hyphens.
     Recovery(String),
 }
 
 impl Code {
-    /// Reads what was typed, with blanks or dashes or without; nothing if it can be no code.
+    /// Parses a typed code, ignoring blanks, hyphens and case; `None` if it is malformed.
     pub fn read(typed: &str) -> Option<Code> {
-        // Whoever sends more than that is not typing.
+        // Nobody types more than that.
         let few = typed.len() <= 64;
         let plain = typed.chars().filter(|c| few && !c.is_whitespace() && *c != '-').collect::<String>();
         let plain = plain.to_ascii_lowercase();
@@ -44,15 +44,15 @@ impl Code {
     }
 }
 
-/// A recovery code as it is shown, in groups of four.
+/// A new recovery code, in groups of four characters for display.
 pub fn recovery_code(random: [u8; RECOVERY_BYTES]) -> String {
     let plain = base32(&random);
     let groups = plain.as_bytes().chunks(4).map(|group| String::from_utf8_lossy(group).into_owned());
     groups.collect::<Vec<_>>().join("-")
 }
 
-/// Whether somebody who showed at `authenticated` who they are did so lately enough. Whoever comes with a key has no
-/// such time, and is not asked for it.
+/// Whether an authentication at `authenticated` is recent enough at `now`. Callers with an API key have no such time, and
+/// always pass.
 pub fn fresh(authenticated: Option<Micros>, within: Span, now: Micros) -> bool {
     authenticated.is_none_or(|at| now < at + within)
 }

@@ -1,21 +1,21 @@
-//! What the sessions of all kinds share.
+//! Types that sessions of all kinds share.
 
 use crate::ids::{OrganizationId, PrincipalId, SessionId};
 use crate::time::Micros;
 
-/// What a session holds.
+/// The kind of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// Devices.
+    /// A device session: it holds devices.
     Device,
-    /// An agent at work.
+    /// An agent session.
     Agent,
-    /// A person signed in.
+    /// A login session.
     Login,
 }
 
 impl Kind {
-    /// The word for it, also in the store's keys.
+    /// Its name, also in the store's keys.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Device => "device",
@@ -24,7 +24,7 @@ impl Kind {
         }
     }
 
-    /// The kind of a word.
+    /// The kind with this name.
     pub fn parse(name: &str) -> Option<Kind> {
         [Kind::Device, Kind::Agent, Kind::Login].into_iter().find(|kind| kind.name() == name)
     }
@@ -36,25 +36,25 @@ impl Kind {
 pub enum EndReason {
     /// Its owner, or an admin, ended it.
     Released,
-    /// Nothing was done with it for too long.
+    /// It was unused for too long.
     Idle,
-    /// A request for a device that was not served in time.
+    /// A request for a device was not granted in time.
     Expired,
-    /// The machine that it depended on went away and did not come back.
+    /// Its host went away and did not come back.
     HostLost,
     /// Its session ended.
     SessionEnded,
-    /// Its owner may no longer act: suspended, deleted, or no longer a member.
+    /// Its owner was suspended, was deleted, or is no longer a member.
     OwnerGone,
     /// Its organization was deleted.
     OrganizationDeleted,
     /// Its owner signed out.
     SignedOut,
-    /// Its owner, or somebody above them, ended it from elsewhere.
+    /// Its owner ended it from another session, or somebody who manages the owner did.
     Revoked,
     /// Its owner's password was changed.
     PasswordChanged,
-    /// Its owner opened more sessions than one may have, and this one was the least recently used.
+    /// Its owner opened a session beyond the limit, and this one was the least recently used.
     Displaced,
 }
 
@@ -73,7 +73,7 @@ impl EndReason {
         EndReason::Displaced,
     ];
 
-    /// The word for it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             EndReason::Released => "released",
@@ -90,70 +90,70 @@ impl EndReason {
         }
     }
 
-    /// The reason of a word.
+    /// The reason with this name.
     pub fn parse(name: &str) -> Option<EndReason> {
         EndReason::ALL.into_iter().find(|reason| reason.name() == name)
     }
 }
 
-/// How something ended: kept with it, and shown.
+/// How a session or a hold ended.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ending {
-    /// Why.
+    /// The reason.
     pub reason: EndReason,
-    /// By whom; nobody when Tenure did it by itself.
+    /// Who ended it; `None` when Tenure did.
     pub actor: Option<PrincipalId>,
-    /// What the reason was judged by, for people: "idle 10 min, last command 12:03".
+    /// The facts behind the reason, for people: "idle 10 min, last command 12:03".
     pub evidence: String,
 }
 
-/// Whose a session is and where, which never changes.
+/// What identifies a session. It never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionKey {
     /// Its organization.
     pub organization: OrganizationId,
     /// Its kind.
     pub kind: Kind,
-    /// Its id, which says when it was created.
+    /// Its id, which contains the time of creation.
     pub id: SessionId,
 }
 
-/// A line of the change feed of an organization.
+/// An entry of an organization's change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedLine {
-    /// Without gaps, in commit order.
+    /// The sequence: without gaps, in the order of commits.
     pub sequence: i64,
-    /// Which session changed.
+    /// The session that changed.
     pub session: SessionKey,
-    /// Its revision after the change.
+    /// The session's revision after the change.
     pub revision: i64,
-    /// What happened.
+    /// The kind of the change.
     pub what: What,
-    /// When.
+    /// When it changed.
     pub at: Micros,
 }
 
-/// What a line of the change feed says.
+/// The kind of a change in the change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum What {
     /// A session was created.
     Created,
-    /// A device was asked for.
+    /// A device was requested.
     Requested,
-    /// A device was handed over.
+    /// A device was granted.
     Granted,
-    /// A hold, or a request for one, ended.
+    /// A hold or a request for a device ended.
     Released,
     /// The session ended.
     Ended,
-    /// Something else of the session changed.
+    /// Another field of the session changed.
     Changed,
-    /// The session was deleted: it cannot be loaded any more.
+    /// The session was deleted and cannot be loaded any more.
     Deleted,
 }
 
 impl What {
-    /// The word for it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             What::Created => "created",
@@ -166,7 +166,7 @@ impl What {
         }
     }
 
-    /// What a word says.
+    /// The kind with this name.
     pub fn parse(name: &str) -> Option<What> {
         use What::*;
         [Created, Requested, Granted, Released, Ended, Changed, Deleted]

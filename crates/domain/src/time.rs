@@ -1,4 +1,4 @@
-//! Points in time and spans, in microseconds: the finest unit that both databases and RFC 3339 keep.
+//! Times and spans, in microseconds: the finest unit that both databases support.
 
 use serde::{Deserialize, Serialize};
 use std::ops::{Add, Sub};
@@ -9,10 +9,10 @@ use std::ops::{Add, Sub};
 pub struct Micros(pub i64);
 
 impl Micros {
-    /// The latest time a session's id can carry: 48 bits of milliseconds (the year 10889).
+    /// The latest time that a session's id can contain: 48 bits of milliseconds (the year 10889).
     pub const MAX: Micros = Micros(((1 << 48) - 1) * 1_000 + 999);
 
-    /// The span from `earlier` until this time; zero when `earlier` is later (clocks differ).
+    /// The span from `earlier` to this time; zero when `earlier` is later, because clocks differ.
     pub fn since(self, earlier: Micros) -> Span {
         Span((self.0 - earlier.0).max(0))
     }
@@ -33,7 +33,7 @@ impl Span {
         Span::seconds(minutes * 60)
     }
 
-    /// The whole minutes in it, for sentences such as "idle 10 min".
+    /// The number of whole minutes, for texts such as "idle 10 min".
     pub const fn whole_minutes(self) -> i64 {
         self.0 / 60_000_000
     }

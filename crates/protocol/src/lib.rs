@@ -1,17 +1,16 @@
-//! What a Tenure server says to its hosts, and they to it; for its workers see [`work`].
+//! The messages between a Tenure server and its hosts; for its workers see [`work`].
 //!
-//! A host opens one WebSocket to `/tenure/v1/host` of each server it is told of, with its key as
-//! `Authorization: Bearer …`, and speaks JSON text frames: [`FromHost`] one way, [`ToHost`] the other.
-//! The order is: host `hello`; server `welcome`; host `devices` (all of them, and again whenever
-//! they change); server `holds`, `clean` and `call`s; host `answer`s and `cleaned`.
+//! A host opens one WebSocket to `/tenure/v1/host` of each of its servers, with its key as `Authorization: Bearer …`. Both
+//! sides send JSON text frames: the host [`FromHost`], the server [`ToHost`]. The host begins with `hello`, and the server
+//! replies with `welcome`. Then the host sends `devices` (all of them, and again whenever they change), the server sends
+//! `holds`, `clean` and `call`, and the host replies with `answer` and `cleaned`.
 //!
-//! **Fencing.** Every grant of a device has a number larger than the one before. The host remembers per
-//! device the largest number it has seen and whether that grant has ended, and refuses a `call` of an
-//! older or ended one with [`STALE_HOLD`]. So a server that was cut off cannot drive a device
-//! that somebody else holds by now.
+//! **Fencing.** Every hold of a device has a fencing number larger than the one before. The host remembers the largest
+//! number of each device and whether that hold has ended, and refuses a `call` of an older or ended hold with
+//! [`STALE_HOLD`]. So a server that was cut off cannot drive a device that somebody else holds now.
 //!
-//! Both sides ignore fields they do not know; neither ignores a message type it does not know:
-//! the connection is closed with a reason instead, since skipping an order is worse than reconnecting.
+//! Both sides ignore unknown fields. On an unknown message type they close the connection with a reason: to skip a message
+//! would be worse than to reconnect.
 
 pub mod work;
 
@@ -19,44 +18,44 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The version of this protocol; both sides refuse another.
+/// The version of this protocol. Both sides refuse other versions.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Path of the WebSocket, below the server's base URL.
 pub const HOST_PATH: &str = "/tenure/v1/host";
 
-/// Path of the files a call refers to: `GET {HOST_FILES_PATH}/{id}` fetches one, `PUT` stores one.
-/// Both take the host's key as `Authorization: Bearer …`.
+/// Path of the files of calls: `GET {HOST_FILES_PATH}/{id}` downloads a file, `PUT` uploads one. Both need the host's key
+/// as `Authorization: Bearer …`.
 pub const HOST_FILES_PATH: &str = "/tenure/v1/host/files";
 
-/// Header by which a worker or a host says whom it serves: `account`, or `organization`, which the header
-/// `x-organization-id` may name. Without it, the key decides.
+/// Header of workers and hosts that chooses whom they serve: `account` or `organization`. The header `x-organization-id`
+/// can name the organization. Without this header, the key decides.
 pub const SERVES_HEADER: &str = "x-tenure-serves";
 
-/// Header by which the server warns a worker, in a sentence for its log: that its key can do more than it needs.
+/// Header with a warning for the worker's log: the worker's key has more permissions than it needs.
 pub const WARNING_HEADER: &str = "x-tenure-warning";
 
-/// Close code for a host whose name another connection took over: two machines would otherwise take the name from
-/// one another for ever, so the older one ends instead of connecting again.
+/// Close code for a host when another connection takes over its name. The older host then ends instead of reconnecting:
+/// otherwise two machines would take the name from each other for ever.
 pub const CLOSE_REPLACED: u16 = 4001;
 
-/// JSON-RPC error code of a call whose hold has ended or was replaced (fencing).
+/// JSON-RPC error code: the call's hold has ended or was replaced (fencing).
 pub const STALE_HOLD: i64 = -32020;
 
-/// JSON-RPC error code of a device that is known but cannot be reached now.
+/// JSON-RPC error code: the device is known but cannot be reached now.
 pub const DEVICE_UNAVAILABLE: i64 = -32021;
 
-/// JSON-RPC error code of a command that did not end in time.
+/// JSON-RPC error code: the command timed out.
 pub const DEVICE_TIMEOUT: i64 = -32050;
 
-/// JSON-RPC error code of anything that went wrong on the host.
+/// JSON-RPC error code: another error on the host.
 pub const HOST_FAILED: i64 = -32000;
 
 /// A frame from a host to a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum FromHost {
-    /// The first frame: who is calling.
+    /// The first frame: the host's identity.
     Hello {
         /// [`PROTOCOL_VERSION`] of the host.
         protocol: u32,
@@ -65,29 +64,29 @@ pub enum FromHost {
         /// The program's version, for people.
         version: String,
     },
-    /// Everything that hangs on the host now. What is missing here is offline.
+    /// All devices that are connected to the host now. Devices that are missing in the list are offline.
     Devices {
-        /// All devices, in no order.
+        /// The devices, in any order.
         devices: Vec<DeviceReport>,
     },
-    /// The outcome of a [`ToHost::Call`]: exactly one of `result` and `error`.
+    /// The reply to a [`ToHost::Call`], with exactly one of `result` and `error`.
     Answer {
         /// The call's id.
         id: u64,
-        /// What the device's driver answered, unchanged.
+        /// The result of the device's driver, unchanged.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<Value>,
         /// Why there is no result.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<CallError>,
     },
-    /// A device was cleaned after its hold and may be handed out again.
+    /// A device was cleaned up after a hold and can be held again.
     Cleaned {
         /// The device.
         serial: String,
-        /// The fencing number of the hold that was cleaned up after.
+        /// The fencing number of that hold.
         fence: i64,
-        /// What could not be cleaned, in words for the operator; the device is handed out all the same.
+        /// What could not be cleaned up, in words for the operator. The device can be held all the same.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         problem: Option<String>,
     },
@@ -97,28 +96,28 @@ pub enum FromHost {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ToHost {
-    /// The answer to [`FromHost::Hello`].
+    /// The reply to [`FromHost::Hello`].
     Welcome {
         /// [`PROTOCOL_VERSION`] of the server.
         protocol: u32,
         /// The server's id of this host.
         host: Uuid,
     },
-    /// The holds that stand on this host's devices: after the first `devices`, and after each change.
-    /// A device that is not in the list is held by nobody.
+    /// The current holds on this host's devices: sent after the first `devices`, and after each change. A device that is not
+    /// in the list has no hold.
     Holds {
-        /// All of them.
+        /// All current holds.
         holds: Vec<HoldNotice>,
     },
-    /// A hold has ended: refuse its calls from now on, clean the device and say [`FromHost::Cleaned`].
-    /// May be repeated after a reconnect; cleaning twice must do no harm.
+    /// A hold has ended: the host refuses its calls from now on, cleans up the device and replies [`FromHost::Cleaned`]. It may
+    /// be repeated after a reconnect, so cleaning up twice must do no harm.
     Clean {
         /// The device.
         serial: String,
         /// The fencing number of the hold that ended.
         fence: i64,
     },
-    /// Drive a device.
+    /// A command to a device.
     Call {
         /// Chosen by the server, unique on this connection.
         id: u64,
@@ -128,17 +127,17 @@ pub enum ToHost {
         fence: i64,
         /// A `device.*` method of mobilecli.
         method: String,
-        /// Its parameters as the client gave them, less `deviceId`; always an object.
+        /// The client's parameters without `deviceId`; always an object.
         params: Value,
-        /// The file that the call is about: the app to install, or where to put a finished recording.
+        /// The file of the call: the app to install, or where to upload a finished recording.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         file: Option<CallFile>,
-        /// How long the server will wait for the answer, in milliseconds.
+        /// How long the server waits for the reply, in milliseconds.
         timeout_ms: u64,
     },
 }
 
-/// A device as its host sees it.
+/// A device as its host reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceReport {
@@ -149,19 +148,19 @@ pub struct DeviceReport {
     /// `real`, `emulator` or `simulator`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What a person calls it.
+    /// Its name for people.
     pub name: String,
-    /// The manufacturer's model; may be empty.
+    /// The manufacturer's name of the model; can be empty.
     #[serde(default)]
     pub model: String,
     /// Version of the operating system.
     #[serde(default)]
     pub version: String,
-    /// Whether it can be driven now.
+    /// Whether it is usable now.
     pub online: bool,
 }
 
-/// One hold that stands.
+/// A current hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HoldNotice {
@@ -181,7 +180,7 @@ pub struct CallFile {
     pub name: String,
 }
 
-/// Why a call has no result, in JSON-RPC's terms.
+/// The error of a call, as in JSON-RPC.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallError {
     /// A JSON-RPC error code.

@@ -1,33 +1,35 @@
-//! What servers and workers say to each other: JSON over HTTP below [`WORK_PATH`]. `Authorization: Bearer …` carries the
-//! worker's key for a claim, and [`Assignment::token`] for all that is said about the claimed turn. A body has at most
-//! 1 MiB unless the server is set otherwise.
+//! The messages between servers and workers: JSON over HTTP below [`WORK_PATH`]. `Authorization: Bearer …` has the worker's
+//! key for a claim, and [`Assignment::token`] for requests about the claimed turn. A body has at most 1 MiB unless the
+//! server's settings say otherwise.
 //!
-//! | request | credential | answer |
+//! | request | credential | response |
 //! |---|---|---|
-//! | `POST /tenure/v1/work/claim` [`Claim`] | key | 200 [`Assignment`], or 204 when nothing came in time |
+//! | `POST /tenure/v1/work/claim` [`Claim`] | key | 200 [`Assignment`], or 204 when there was no turn in time |
 //! | `POST /tenure/v1/work/{session}/heartbeat` [`Heartbeat`] | token | 200 [`Beat`] |
 //! | `POST /tenure/v1/work/{session}/report` [`Report`] | token | 200 [`Beat`] |
 //! | `POST /tenure/v1/work/{session}/done` [`Done`] | token | 204 |
 //!
-//! **Credentials.** `X-Organization-Id` of a claim chooses one organization; without it a key of the account reaches all
-//! of them. A token is good for one claim of one turn: it opens nothing else, and it ends when the turn ends, when
-//! another worker claims the turn, and when the key that claimed is revoked or expires or its owner may not connect workers
-//! any more. Afterwards it gets 401, except that a repeated `done` is still answered until the session's next turn ends.
+//! **Credentials.** The header `X-Organization-Id` of a claim chooses one organization; without it, a key of the account
+//! claims turns of all organizations. A token is valid for one claim of one turn and gives access to nothing else. It ends
+//! when the turn ends, when another worker claims the turn, when the key of the claim is revoked or expires, and when the
+//! key's owner loses the permission to connect workers. Requests then get 401, except that a repeated `done` still gets 204
+//! until the session's next turn ends.
 //!
-//! **Leases.** A claimed turn is the worker's for [`Assignment::lease_seconds`], and again from each heartbeat and
-//! report. Every claim has a fencing number larger than the one before; whatever comes with an older one is answered
-//! 409, and the worker drops the turn: somebody else has it, or it is over.
+//! **Leases.** A claim lasts for [`Assignment::lease_seconds`]. Each heartbeat and report extends it by the same time.
+//! Every claim has a fencing number larger than the one before. A request with an older number gets 409, and the worker
+//! drops the turn: it has ended, or another worker has it.
 //!
-//! **Nothing twice.** The items of a turn are numbered from 0 in the order in which they came to be. A report says
-//! the number of its first item; the server skips those it has. So a report may be repeated until an answer
-//! comes. `done` with the fence of a turn that is done already is answered as it was the first time. A report without
-//! items says that the work has begun. Once a turn is cancelled nothing more of it is taken.
+//! **Retries.** The items of a turn are numbered from 0, in order. A report states the number of its first item, and the
+//! server skips the items that it already has. So a worker repeats a report until it gets a response. A repeated `done`
+//! gets the same response as the first. A report without items states that the work has started. After a turn was
+//! cancelled, the server takes no more of its items.
 //!
-//! An item that can be read and not taken (an event that is not a worker's to tell of, a structured output that does
-//! not fit its schema) becomes a line of the log that says why: repeating it would not help.
+//! A well-formed item that the server cannot take (an event of a kind that workers do not report, or a structured output
+//! that does not fit its schema) becomes a line of the turn's log with the reason: to repeat it would not help.
 //!
-//! 401 and 403 are about the credential: those of a claim end the worker, those of a turn end that turn. 400, 413 and 422 are a request that will
-//! not do however often it comes. Everything else may be better next time. Both sides ignore fields they do not know.
+//! **Errors.** 401 and 403 are about the credential: for a claim they end the worker, for a turn they end the turn. 400,
+//! 413 and 422 mean that the request is wrong and must not be repeated. All other errors are worth a retry. Both sides
+//! ignore unknown fields.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,35 +38,35 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Path of everything here, below the server's base URL.
+/// Path of the requests of workers, below the server's base URL.
 pub const WORK_PATH: &str = "/tenure/v1/work";
 
-/// Longest that a claim may wait, in seconds.
+/// Maximum time that a claim can wait, in seconds.
 pub const MOST_WAIT_SECONDS: u64 = 30;
 
-/// Most items of one report.
+/// Maximum number of items of a report.
 pub const MOST_ITEMS: usize = 1000;
 
-/// Asks for a turn to work on.
+/// A request for a turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The worker's name, for people.
     pub worker: String,
-    /// Only turns of agents with these names; `None` is any. One that does not exist yet is waited for.
+    /// Only turns of agents with these names; `None` for all agents. The agents need not exist yet.
     #[serde(default)]
     pub agents: Option<Vec<String>>,
-    /// How long to wait when there is nothing to do, at most [`MOST_WAIT_SECONDS`].
+    /// How long to wait when there is no turn, in seconds; at most [`MOST_WAIT_SECONDS`].
     #[serde(default)]
     pub wait_seconds: u64,
 }
 
-/// The credential of one turn. It is not printed.
+/// The token of a turn. Its `Debug` output hides it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TurnToken(pub String);
 
 impl TurnToken {
-    /// Whether there is none: what a worker hands on to its command has none.
+    /// Whether there is no token. A worker removes it before it passes the assignment to its command.
     pub fn is_absent(&self) -> bool {
         self.0.is_empty()
     }
@@ -76,32 +78,32 @@ impl fmt::Debug for TurnToken {
     }
 }
 
-/// A turn to work on: one message that wants an answer.
+/// A claimed turn: one message to answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// The session's organization; said again with everything about the turn.
+    /// The session's organization. Every further request about the turn repeats it.
     pub organization: Uuid,
     /// The session.
     pub session: Uuid,
-    /// Its title; may be empty.
+    /// Its title; can be empty.
     #[serde(default)]
     pub title: String,
-    /// Who is to answer.
+    /// The agent that answers.
     pub agent: AgentBrief,
     /// The turn's id.
     pub turn: Uuid,
-    /// Its number in its session, from 1.
+    /// The turn's number in its session, from 1.
     pub number: i64,
     /// The fencing number of this claim.
     pub fence: i64,
     /// Attempt number: 1 for the first worker to claim this turn.
     pub attempt: u32,
-    /// The credential of everything that is said about this turn.
+    /// The credential for requests about this turn.
     #[serde(default, skip_serializing_if = "TurnToken::is_absent")]
     pub token: TurnToken,
-    /// How long the claim holds without a heartbeat, at least 1.
+    /// How long the claim lasts without a heartbeat or report, in seconds; at least 1.
     pub lease_seconds: u64,
-    /// What is to be answered.
+    /// The message to answer.
     pub message: IncomingMessage,
     /// The session's secrets.
     #[serde(default)]
@@ -109,22 +111,22 @@ pub struct Assignment {
     /// The JSON Schema of the session's structured output.
     #[serde(default)]
     pub output_schema: Option<Value>,
-    /// The repositories that the session is about: `owner/repo`.
+    /// The session's repositories: `owner/repo`.
     #[serde(default)]
     pub repos: Vec<String>,
-    /// What the agent is to be able to do, as the client wrote it.
+    /// The agent's capabilities, as the client sent them.
     #[serde(default)]
     pub capabilities: Value,
 }
 
 impl Assignment {
-    /// What names this turn in every further request.
+    /// The reference to this turn for further requests.
     pub fn claimed(&self) -> Claimed {
         Claimed { organization: self.organization, turn: self.turn, fence: self.fence }
     }
 }
 
-/// Names and values that only the session's worker is told. Their values are not printed.
+/// The secrets of a session, by name. Only the session's worker gets them. The `Debug` output hides the values.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secrets(pub BTreeMap<String, String>);
@@ -135,15 +137,15 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// An agent, as far as its worker needs it.
+/// An agent, with the fields that its worker needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentBrief {
     /// Its name, unique in the organization.
     pub name: String,
-    /// What it is told to be.
+    /// Its system prompt.
     #[serde(default)]
     pub system_prompt: Option<String>,
-    /// The model it is to use: the session's, or else the agent's.
+    /// The model to use: the session's, or else the agent's.
     #[serde(default)]
     pub model: Option<String>,
 }
@@ -153,32 +155,32 @@ pub struct AgentBrief {
 pub struct IncomingMessage {
     /// Its id.
     pub id: Uuid,
-    /// All of its text.
+    /// The whole text.
     pub text: String,
-    /// Its content as the client gave it, text and all else; empty if it was text alone.
+    /// The content as the client sent it, including the text; empty if there is only text.
     #[serde(default)]
     pub parts: Vec<Value>,
-    /// Files that came with it.
+    /// The attached files.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
 }
 
-/// A file that came with a message.
+/// A file attached to a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// The name its sender gave it.
     pub name: String,
-    /// Where it can be fetched.
+    /// Its URL.
     pub url: String,
-    /// What it is, as its sender said.
+    /// Its media type, as its sender stated it.
     #[serde(default)]
     pub content_type: Option<String>,
-    /// Its length in bytes, if that is known.
+    /// Its length in bytes, if known.
     #[serde(default)]
     pub size: Option<i64>,
 }
 
-/// A turn as its worker names it.
+/// A reference to a claimed turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claimed {
     /// The session's organization.
@@ -189,7 +191,7 @@ pub struct Claimed {
     pub fence: i64,
 }
 
-/// Keeps a claim.
+/// A request to extend a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// The turn.
@@ -197,84 +199,84 @@ pub struct Heartbeat {
     pub claimed: Claimed,
 }
 
-/// The claim holds; the answer to a heartbeat and to a report.
+/// The response to a heartbeat or a report: the claim was extended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
-    /// For how long from now.
+    /// How long the claim lasts from now, in seconds.
     pub lease_seconds: u64,
-    /// Somebody wants this turn to end: the worker ends it and says [`Outcome::Cancelled`].
+    /// Whether the turn is to be cancelled. The worker then stops and reports [`Outcome::Cancelled`].
     pub cancelled: bool,
 }
 
-/// What happened in a turn.
+/// A report of items of a turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The turn.
     #[serde(flatten)]
     pub claimed: Claimed,
-    /// The number of the first item in this turn and attempt, from 0.
+    /// The number of the first item in this attempt of the turn, from 0.
     pub first: u64,
-    /// In the order in which it happened; at most [`MOST_ITEMS`].
+    /// The items, in order; at most [`MOST_ITEMS`].
     pub items: Vec<Item>,
 }
 
-/// One thing that happened in a turn. No text has a NUL character.
+/// An item of a turn. Texts must not contain NUL characters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Item {
-    /// A piece of the answer. All pieces since the turn began, or since the last `message`, are the answer.
+    /// A piece of the answer. The answer consists of all pieces since the start of the turn or since the last `message`.
     Output {
-        /// To be appended.
+        /// The text to append.
         text: String,
     },
-    /// A line that the agent wrote for its operator.
+    /// A line of the log, for the worker's operator.
     Log {
-        /// Without the line break.
+        /// The line, without a line break.
         line: String,
     },
-    /// Anything that is worth an event in the session.
+    /// An event of the session.
     Event {
-        /// Its type, one of those that are a worker's to tell of: `tool.started`.
+        /// Its kind, one of those that workers report: `tool.started`.
         event: String,
-        /// What belongs to it.
+        /// Its data.
         #[serde(default)]
         data: Value,
     },
-    /// A whole message of the agent, in place of the output since the last one.
+    /// A whole message of the agent. It replaces the output since the last one.
     Message {
-        /// All of its text.
+        /// The whole text.
         text: String,
-        /// Its content, text and all else, if it is more than text.
+        /// The content including the text, if it is more than text.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         parts: Vec<Value>,
     },
-    /// What was used up since the last report of it.
+    /// Usage since the last item of this kind.
     Usage(Usage),
-    /// A pull request was opened or changed; the address says which.
+    /// A pull request that was opened or changed, identified by its URL.
     PullRequest(PullRequest),
-    /// The session's structured output, in place of an earlier one.
+    /// The session's structured output. It replaces an earlier one.
     StructuredOutput {
-        /// It must fit the schema that the session was created with.
+        /// The value. It must fit the session's `output_schema`.
         value: Value,
     },
-    /// The session's title, in place of an earlier one.
+    /// The session's title. It replaces an earlier one.
     Title {
-        /// One line.
+        /// The title: one line.
         title: String,
     },
 }
 
-/// What was used up. Amounts are added to those of the session.
+/// Usage, which is added to the usage of the session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// Tokens that the model read.
+    /// Tokens read by the model.
     pub input_tokens: u64,
-    /// Tokens that it wrote.
+    /// Tokens written by the model.
     pub output_tokens: u64,
-    /// Tokens that it read from its cache.
+    /// Tokens that the model read from its cache.
     pub cache_read_tokens: u64,
-    /// Tokens that it wrote to its cache.
+    /// Tokens that the model wrote to its cache.
     pub cache_creation_tokens: u64,
     /// Agent compute units.
     pub acus: f64,
@@ -283,42 +285,42 @@ pub struct Usage {
 /// A pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
-    /// Its address.
+    /// Its URL.
     pub url: String,
-    /// `open`, `merged`, `closed`: whatever the forge says.
+    /// Its state by the name of its host: `open`, `merged`, `closed`.
     #[serde(default)]
     pub state: Option<String>,
 }
 
-/// A turn is over. All of its items were reported before.
+/// The end of a turn. All of its items have been reported before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// The turn.
     #[serde(flatten)]
     pub claimed: Claimed,
-    /// How it went.
+    /// How it ended.
     pub outcome: Outcome,
 }
 
-/// How a turn went.
+/// How a turn ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Outcome {
-    /// The agent's task is done; another message may begin a new one.
+    /// Answered, and the task is done.
     Finished,
-    /// The message is answered.
+    /// Answered.
     WaitingForUser,
-    /// The agent wants a person's approval before it goes on.
+    /// The agent asks for approval to continue.
     WaitingForApproval,
     /// There is no answer.
     Failed {
-        /// What went wrong, for people.
+        /// The reason, for people.
         message: String,
-        /// Of the command, if it ended by itself.
+        /// The exit code of the worker's command, if it exited by itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit_code: Option<i32>,
     },
-    /// It was ended because somebody wanted so.
+    /// The worker stopped as requested.
     Cancelled,
 }
 
@@ -331,7 +333,7 @@ mod tests {
         Claimed { organization: Uuid::from_u128(1), turn: Uuid::from_u128(2), fence: 3 }
     }
 
-    /// Other programs than ours may be workers: what is on the wire must not change by accident.
+    /// Workers can be programs of others, so the JSON on the wire must not change by accident.
     #[test]
     fn the_wire_is_as_documented() {
         let turn = |more: Value| {

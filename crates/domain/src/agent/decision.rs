@@ -1,4 +1,4 @@
-//! What a decision is made of: the changes so far, and the session as they leave it.
+//! The builder of a decision: the changes so far, and the session after them.
 
 use super::{
     Acus, AgentSession, Attachment, Change, Event, EventContext, EventKind, Message, Moment, NewMessage,
@@ -10,20 +10,19 @@ use crate::time::Micros;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// The data of an event about a message. It is written as text at once: a tree of it would be a copy of all that the
-/// message has.
+/// The data of an event about a message. It is serialized directly to text: a JSON tree would copy the whole message.
 #[derive(Serialize)]
 struct Saying<'a> {
     message: &'a Message,
 }
 
-/// A decision in the making.
+/// A decision that is being built.
 pub(super) struct Decision<'a> {
-    /// The session as the changes so far leave it.
+    /// The session after the changes so far.
     pub session: AgentSession,
-    /// When.
+    /// The time, random bytes and limits of this decision.
     pub moment: &'a Moment,
-    /// What the organization may still use, after what the changes so far used.
+    /// What the organization has left in this cycle, after the changes so far; `None` without a limit.
     pub cycle_left: Option<Acus>,
     changes: Vec<Change>,
 }
@@ -45,7 +44,7 @@ impl<'a> Decision<'a> {
         self.changes.push(change);
     }
 
-    /// Something happens, in the newest turn if `context` says so.
+    /// Adds an event.
     pub fn event(&mut self, kind: EventKind, data: impl Into<Json>, context: EventContext) {
         let sequence = self.session.events + 1;
         self.push(Change::Happened(Event {
@@ -65,7 +64,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// A user says something.
+    /// Adds a message of a user, which then waits for an answer.
     pub fn posted(&mut self, new: NewMessage) {
         let message = Message {
             id: new.id,
@@ -85,7 +84,7 @@ impl<'a> Decision<'a> {
         self.push(Change::Waiting(waiting));
     }
 
-    /// The agent says something, as the answer of a turn; what was streamed is in it.
+    /// Adds a message of the agent, as an answer of `turn`. It contains the text streamed so far.
     pub fn answered(&mut self, turn: &mut Turn, text: String, parts: Json, attachments: Vec<Attachment>) {
         let sequence = self.session.messages() + 1;
         let message = Message {
@@ -105,7 +104,7 @@ impl<'a> Decision<'a> {
         self.push(Change::Said(message));
     }
 
-    /// Ids of messages that rules make differ by their place in the session.
+    /// The id of a message that a rule creates. The sequence makes the ids of one decision differ.
     fn message_id(&self, sequence: i64) -> MessageId {
         let mut random = self.moment.random;
         for (byte, more) in random[2..].iter_mut().zip(sequence.to_be_bytes()) {
@@ -114,7 +113,7 @@ impl<'a> Decision<'a> {
         MessageId::new(self.moment.now, random)
     }
 
-    /// Closes a turn.
+    /// Closes a turn in its final state, with an event.
     pub fn close(&mut self, mut turn: Turn, state: TurnState, kind: EventKind, mut data: Value) {
         turn.state = state;
         data["turn"] = json!(turn.id);
@@ -122,7 +121,7 @@ impl<'a> Decision<'a> {
         self.push(Change::Turn(Box::new(turn)));
     }
 
-    /// After a turn: says so when there is nothing to do for workers.
+    /// Adds [`EventKind::SessionIdled`] when no work is left for workers.
     pub fn settle(&mut self, context: EventContext) {
         if self.session.work() == Work::None {
             let usage = self.session.usage;
@@ -132,24 +131,24 @@ impl<'a> Decision<'a> {
 }
 
 impl Turn {
-    /// What its events belong to.
+    /// The context of this turn's events.
     pub(super) fn context(&self) -> EventContext {
         EventContext { turn: Some(self.id), input: Some(self.input) }
     }
 
-    /// Whether its worker has it still.
+    /// Whether a worker still holds it.
     pub fn is_open(&self) -> bool {
         matches!(self.state, TurnState::Claimed | TurnState::Working)
     }
 
-    /// Whether it is this one, as this claim began it.
+    /// Whether it is this turn, under the claim with this fencing number.
     pub(super) fn is(&self, turn: TurnId, fence: i64) -> bool {
         self.id == turn && self.fence == fence
     }
 }
 
 impl AgentSession {
-    /// The session after changes that happen at `now`: one revision further, whatever their number.
+    /// The session after a batch of changes at `now`. A batch increments the revision by one.
     #[must_use]
     pub fn after(mut self, changes: &[Change], now: Micros) -> AgentSession {
         for change in changes {

@@ -1,4 +1,4 @@
-//! What happens in a session, as its readers follow it.
+//! The events of an agent session, which clients can follow.
 
 use crate::ids::{EventId, MessageId, SessionId, TurnId};
 use crate::json::Json;
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! event_kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal)*) => {
-        /// What happened: Everruns' words, and two of our own (`turn.returned` and `worker.log`).
+        /// The kind of an event: the names of Everruns, and two that only Tenure has (`turn.returned` and `worker.log`).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum EventKind {
             $($(#[$doc])* $name,)*
         }
 
         impl EventKind {
-            /// All there are.
+            /// All kinds.
             pub const ALL: &'static [EventKind] = &[$(EventKind::$name),*];
 
-            /// Its word on the wires and in the store.
+            /// Its name on the wires and in the store.
             pub fn name(self) -> &'static str {
                 match self {
                     $(EventKind::$name => $word,)*
@@ -30,59 +30,59 @@ macro_rules! event_kinds {
 event_kinds! {
     /// The session was created. `{agent, model}`.
     SessionStarted = "session.started"
-    /// A turn began, so the session is at work. `{turn, message, attempt}`.
+    /// A turn began, so the session is active. `{turn, message, attempt}`.
     SessionActivated = "session.activated"
-    /// A turn is over and no message waits. `{turn}`.
+    /// A turn ended and no message waits. `{turn, usage}`.
     SessionIdled = "session.idled"
     /// A user's message: `{message}`, the whole [`Message`](super::Message).
     InputMessage = "input.message"
-    /// A worker took a message up. `{turn, message, attempt}`.
+    /// A worker claimed a turn. `{turn, message, attempt}`.
     TurnStarted = "turn.started"
     /// The message was answered. `{turn, duration_ms, usage}`.
     TurnCompleted = "turn.completed"
-    /// There will be no answer. `{turn, error, exit_code}`.
+    /// The turn failed; there is no answer. `{turn, error, exit_code}`.
     TurnFailed = "turn.failed"
-    /// Somebody stopped it. `{turn, reason}`; `turn` is `null` for a message that no worker had taken.
+    /// The turn was cancelled. `{turn, reason}`; `turn` is `null` when no worker had claimed the message.
     TurnCancelled = "turn.cancelled"
-    /// Its worker was lost; another is to begin it again. `{turn, attempt}`.
+    /// The worker was lost; another one can claim the turn again. `{turn, attempt}`.
     TurnReturned = "turn.returned"
-    /// The answer begins. `{turn}`.
+    /// The first piece of an answer came. `{turn}`.
     OutputStarted = "output.message.started"
-    /// More of the answer. `{turn, delta, offset}`: offset in bytes of the answer so far.
+    /// A piece of the answer. `{turn, delta, offset}`: offset in bytes from the beginning of the answer.
     OutputDelta = "output.message.delta"
     /// A message of the agent: `{message}`, the whole [`Message`](super::Message).
     OutputCompleted = "output.message.completed"
-    /// A line that the worker logged. `{turn, line}`.
+    /// The worker logged a line. `{turn, line}`.
     WorkerLog = "worker.log"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     ReasonStarted = "reason.started"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     ReasonCompleted = "reason.completed"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     ThinkingStarted = "reason.thinking.started"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     ThinkingDelta = "reason.thinking.delta"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     ThinkingCompleted = "reason.thinking.completed"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     ActStarted = "act.started"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     ActCompleted = "act.completed"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     ToolStarted = "tool.started"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     ToolCompleted = "tool.completed"
-    /// As the worker says it.
+    /// Data as the worker reported it.
     LlmGeneration = "llm.generation"
 }
 
 impl EventKind {
-    /// The kind of a word.
+    /// The kind with this name.
     pub fn parse(name: &str) -> Option<EventKind> {
         EventKind::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    /// Whether a worker may say that it happened; the others follow from commands.
+    /// Whether workers report it. All other kinds follow from commands.
     pub fn is_workers(self) -> bool {
         use EventKind::*;
         matches!(
@@ -100,7 +100,7 @@ impl EventKind {
         )
     }
 
-    /// Whether it is one of very many in a turn: such share a line of the change feed.
+    /// Whether a turn has very many events of this kind. They get no entry of the change feed of their own.
     pub fn is_streamed(self) -> bool {
         self.is_workers()
             || matches!(self, EventKind::OutputStarted | EventKind::OutputDelta | EventKind::WorkerLog)
@@ -120,55 +120,55 @@ impl<'de> Deserialize<'de> for EventKind {
     }
 }
 
-/// What an event belongs to.
+/// The turn and the message that an event belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventContext {
-    /// The turn it happened in.
+    /// The turn.
     pub turn: Option<TurnId>,
     /// The user's message that the turn answers.
     pub input: Option<MessageId>,
 }
 
-/// What happened.
+/// An event of an agent session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its id, with its sequence in it.
+    /// Its id, which contains its sequence.
     pub id: EventId,
     /// Its session.
     pub session: SessionId,
-    /// Its place in its session: 1, 2, … without gaps.
+    /// Its position in the session: 1, 2, … without gaps.
     pub sequence: i64,
-    /// What happened.
+    /// Its kind.
     pub kind: EventKind,
-    /// More of it; each kind says what.
+    /// Its data, as documented at each kind.
     pub data: Json,
-    /// What it belongs to.
+    /// The turn and the message that it belongs to.
     pub context: EventContext,
-    /// When.
+    /// When it happened.
     pub at: Micros,
 }
 
-/// The most bytes of data that one page of events has, beside of the event that goes over it.
+/// Maximum bytes of event data in a page. The event that crosses it is the last of the page.
 pub const MAX_EVENT_BYTES: u32 = 4 << 20;
 
-/// Which events of a session are asked for.
+/// A query for events of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventQuery {
-    /// Only those after this sequence; 0 for all.
+    /// Only events after this sequence; 0 for all.
     pub after: i64,
-    /// Only those before this sequence.
+    /// Only events before this sequence.
     pub before: Option<i64>,
-    /// Only of one of these kinds.
+    /// Only events of these kinds.
     pub kinds: Option<Vec<EventKind>>,
-    /// Of none of these kinds.
+    /// No events of these kinds.
     pub exclude: Vec<EventKind>,
-    /// Only of this turn.
+    /// Only events of this turn.
     pub turn: Option<TurnId>,
-    /// At most this many.
+    /// Maximum number of events.
     pub limit: u32,
-    /// After how many bytes of data no more events follow, whatever the limit; at least one comes.
+    /// Maximum bytes of data: the event that crosses it is the last one, so at least one is returned.
     pub bytes: u32,
-    /// The newest of them, newest first.
+    /// Whether to return the newest events, newest first.
     pub newest_first: bool,
 }
 
@@ -179,7 +179,7 @@ impl EventQuery {
         EventQuery { after, before, kinds, exclude, turn, limit, bytes: MAX_EVENT_BYTES, newest_first: false }
     }
 
-    /// Whether it asks for an event, apart from the limit.
+    /// Whether an event matches, apart from the limits.
     pub fn matches(&self, event: &Event) -> bool {
         event.sequence > self.after
             && self.before.is_none_or(|before| event.sequence < before)

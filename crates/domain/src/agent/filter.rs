@@ -1,70 +1,69 @@
-//! Which sessions a list is asked for: one type for both wires.
+//! Filters of session lists, for both wires.
 
 use super::{AgentSession, State};
 use crate::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
 use crate::time::Micros;
 
-/// A half-open stretch of time: from (inclusive) until (exclusive).
+/// A half-open range of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Range {
-    /// Not before.
+    /// Inclusive start.
     pub from: Option<Micros>,
-    /// Before.
+    /// Exclusive end.
     pub until: Option<Micros>,
 }
 
 impl Range {
-    /// Whether a time lies in it.
+    /// Whether a time lies in the range.
     pub fn holds(self, time: Micros) -> bool {
         self.from.is_none_or(|from| time >= from) && self.until.is_none_or(|until| time < until)
     }
 
-    /// Whether every time does.
+    /// Whether it contains every time.
     pub fn is_all(self) -> bool {
         self == Range::default()
     }
 }
 
-/// Which sessions a list is asked for. Everything that is set must hold; of a list of values any one. A list that
-/// is set and empty lets nothing through: a wire that could not read the only id it was given must not answer with
-/// everything.
+/// A filter of agent sessions. All fields that are set must match; of a list of values, one has to match. An empty
+/// list matches no session: when a wire cannot parse the only id it got, it must not return every session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SessionFilter {
-    /// Of one of these; for lists over the account.
+    /// In one of these organizations; for lists of the whole account.
     pub organizations: Option<Vec<OrganizationId>>,
-    /// Also those of deleted organizations; for lists over the account.
+    /// Whether to include deleted organizations; for lists of the whole account.
     pub include_deleted_organizations: bool,
-    /// One of these.
+    /// One of these sessions.
     pub sessions: Option<Vec<SessionId>>,
-    /// Of one of these agents.
+    /// With one of these agents.
     pub agents: Option<Vec<AgentId>>,
-    /// A part of the title or of a preview, whatever the case of its letters.
+    /// A substring of the title or of a preview, ignoring case.
     pub search: Option<String>,
-    /// With one of these tags.
+    /// With at least one of these tags.
     pub tags: Option<Vec<String>>,
-    /// From one of these.
+    /// With one of these origins.
     pub origins: Option<Vec<String>>,
-    /// Of one of these people and machines.
+    /// Owned by one of these principals.
     pub owners: Option<Vec<PrincipalId>>,
-    /// Created then.
+    /// Created in this range.
     pub created: Range,
-    /// Last changed then.
+    /// Last changed in this range.
     pub updated: Range,
-    /// That follow this playbook.
+    /// With this playbook.
     pub playbook: Option<String>,
-    /// That this schedule started.
+    /// Started by this schedule.
     pub schedule: Option<String>,
-    /// That one of these automations started.
+    /// Started by one of these automations.
     pub automations: Option<Vec<String>>,
-    /// That work in one of these repositories.
+    /// With at least one of these repositories.
     pub repos: Option<Vec<String>>,
-    /// That this session started.
+    /// Started by this session.
     pub parent: Option<SessionId>,
-    /// That are about this.
+    /// With this category.
     pub category: Option<String>,
-    /// That were put away, or were not.
+    /// Archived, or not archived.
     pub archived: Option<bool>,
-    /// That stand at one of these.
+    /// In one of these states.
     pub states: Option<Vec<State>>,
 }
 
@@ -81,8 +80,8 @@ fn exactly<T: PartialEq>(wanted: &Option<T>, value: &Option<T>) -> bool {
 }
 
 impl SessionFilter {
-    /// Whether it lets a session through, apart from whether its organization was deleted, which a session does not
-    /// know. The store says the same in SQL; tests compare the two.
+    /// Whether a session matches. It ignores `include_deleted_organizations`, because a session does not know whether its
+    /// organization is deleted. The store has the same filter in SQL; tests compare the two.
     pub fn matches(&self, session: &AgentSession) -> bool {
         let given = &session.given;
         let automation =

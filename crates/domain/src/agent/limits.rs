@@ -1,4 +1,4 @@
-//! What an organization may use.
+//! Usage limits of an organization.
 
 use super::Acus;
 use crate::time::Micros;
@@ -6,38 +6,38 @@ use crate::time::Micros;
 /// One day in microseconds.
 const DAY: i64 = 86_400_000_000;
 
-/// What an organization may use, and has used in this cycle.
+/// The usage limits of an organization, and its usage in the current cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// At most this in one session.
+    /// Limit of one session; `None` for no limit.
     pub max_session_acus: Option<Acus>,
-    /// At most this in one cycle.
+    /// Limit of one cycle; `None` for no limit.
     pub max_cycle_acus: Option<Acus>,
-    /// Used in this cycle.
+    /// Usage in the current cycle.
     pub cycle_used: Acus,
 }
 
 impl Limits {
-    /// What is left of the cycle; nothing when it has no limit.
+    /// What is left of the cycle's limit; `None` without a limit.
     pub fn cycle_left(&self) -> Option<Acus> {
         self.max_cycle_acus.map(|max| Acus(max.0.saturating_sub(self.cycle_used.0)))
     }
 }
 
-/// The day that a time lies in: days since 1970-01-01, UTC.
+/// The day of a time: days since 1970-01-01, UTC.
 pub fn day(time: Micros) -> i64 {
     time.0.div_euclid(DAY)
 }
 
-/// The cycle that a time lies in, which is a calendar month in UTC: its first day, and the first of the next.
+/// The cycle of a time, which is a calendar month in UTC: its first day, and the first day of the next cycle.
 pub fn cycle_days(time: Micros) -> (i64, i64) {
     let (year, month, _) = date(day(time));
     let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
     (day_of(year, month, 1), day_of(next.0, next.1, 1))
 }
 
-/// Year, month and day of a number of days since 1970, by the proleptic Gregorian calendar: years are counted from
-/// March, so that a leap day is the last of its year.
+/// Year, month and day of a number of days since 1970, in the proleptic Gregorian calendar. Years are counted from
+/// March, so that a leap day is the last day of its year.
 fn date(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -1,4 +1,4 @@
-//! Agent sessions: an agent at work on messages.
+//! Agent sessions: conversations in which workers answer the messages of users.
 
 mod decision;
 mod events;
@@ -28,22 +28,22 @@ use crate::session::Ending;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// The agent that every organization has, made on demand.
+/// The name of the agent that every organization has. It is created on first use.
 pub const DEFAULT_AGENT: &str = "default";
-/// How many tags a session may have.
+/// Maximum number of tags of a session.
 pub const MAX_TAGS: usize = 50;
-/// How long one tag may be, in characters.
+/// Maximum length of a tag, in characters.
 pub const MAX_TAG_CHARS: usize = 256;
-/// How long a title may be, in characters.
+/// Maximum length of a title, in characters.
 pub const MAX_TITLE_CHARS: usize = 1_000;
-/// How many characters of the first message and of the last answer are shown in lists.
+/// Length of the previews in lists, of the first message and of the last answer, in characters.
 pub const PREVIEW_CHARS: usize = 200;
-/// How many messages may wait for an answer in one session.
+/// Maximum number of messages of a session that wait for an answer.
 pub const MAX_WAITING: usize = 1_000;
-/// How many children a session may have.
+/// Maximum number of child sessions of a session.
 pub const MAX_CHILDREN: usize = 10_000;
 
-/// What work may be about: the words of Devin's newest list, `category` of a session.
+/// The categories of sessions, from the newest version of Devin's API (`category` of a session).
 pub const CATEGORIES: [&str; 15] = [
     "bug_fixing",
     "ci_cd_and_devops",
@@ -62,57 +62,57 @@ pub const CATEGORIES: [&str; 15] = [
     "unit_test_generation",
 ];
 
-/// Who works: what a worker runs is known by its name.
+/// An agent. Workers choose the turns to claim by the agent's name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
     /// Its organization.
     pub organization: OrganizationId,
     /// Its id.
     pub id: AgentId,
-    /// What workers know it by, unique among those that are not deleted.
+    /// Its name for workers, unique among the agents that are not deleted.
     pub name: String,
-    /// What people call it.
+    /// Its name for people.
     pub display_name: Option<String>,
-    /// What it is for.
+    /// Its purpose.
     pub description: Option<String>,
-    /// What it is told before every conversation.
+    /// The prompt before every conversation.
     pub system_prompt: String,
-    /// The model it prefers, as its worker knows it.
+    /// Its preferred model, by the worker's name for it.
     pub model: Option<String>,
-    /// What people sort agents by.
+    /// Tags for sorting agents.
     pub tags: Vec<String>,
-    /// What it can do, as the client wrote it: kept and not judged.
+    /// Its capabilities as the client sent them. Stored without checks.
     pub capabilities: Json,
-    /// When it was made.
+    /// When it was created.
     pub created: Micros,
     /// When it was last changed.
     pub updated: Micros,
 }
 
-/// Agent compute units, in millionths, so that sums are exact.
+/// Agent compute units (ACUs), stored in millionths, so that sums are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Acus(pub i64);
 
 impl Acus {
-    /// Whole units.
+    /// A number of whole units.
     pub const fn whole(units: i64) -> Acus {
         Acus(units.saturating_mul(1_000_000))
     }
 
-    /// As a number of units, for people and wires.
+    /// The number of units, for people and wires.
     pub fn units(self) -> f64 {
         self.0 as f64 / 1_000_000.0
     }
 
-    /// From a number of units; nothing for what is no amount.
+    /// Converts a number of units; `None` for a number that is negative, too large or not finite.
     pub fn from_units(units: f64) -> Option<Acus> {
         let millionths = (units * 1_000_000.0).round();
         (0.0..9e15).contains(&millionths).then_some(Acus(millionths as i64))
     }
 }
 
-/// What was used.
+/// Usage of a session or a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens read by the model.
@@ -123,12 +123,12 @@ pub struct Usage {
     pub cache_read_tokens: i64,
     /// Tokens that the model wrote to its cache.
     pub cache_creation_tokens: i64,
-    /// What it costs in the end.
+    /// The total cost.
     pub acus: Acus,
 }
 
 impl Usage {
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn plus(self, more: Usage) -> Usage {
         Usage {
@@ -140,7 +140,7 @@ impl Usage {
         }
     }
 
-    /// Whether no number of it is below zero: usage never shrinks.
+    /// Whether no number is negative.
     pub fn grows(self) -> bool {
         let numbers = [
             self.input_tokens,
@@ -153,41 +153,41 @@ impl Usage {
     }
 }
 
-/// A pull request that came of a session.
+/// A pull request created in a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
-    /// Where it is.
+    /// Its URL.
     pub url: String,
-    /// Where it stands, as its host says it: `open`, `merged`, `closed`.
+    /// Its state by the name of its host: `open`, `merged`, `closed`.
     pub state: Option<String>,
 }
 
-/// What a session is created with and keeps.
+/// The fields that a session is created with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewSession {
-    /// Whose it is.
+    /// Its owner.
     pub owner: PrincipalId,
-    /// Whether that is a person or a machine.
+    /// Whether the owner is a user or a service user.
     pub owner_kind: PrincipalKind,
-    /// Who created it; another than the owner when somebody acts in the owner's name.
+    /// Its creator. Differs from the owner when the creator acts in the owner's name.
     pub created_by: PrincipalId,
-    /// Who works in it.
+    /// Its agent.
     pub agent: AgentId,
-    /// The agent's name, as it was at the time.
+    /// The agent's name when the session was created.
     pub agent_name: String,
-    /// What people call it.
+    /// Its title.
     pub title: Option<String>,
-    /// What people sort it by.
+    /// Its tags.
     pub tags: Vec<String>,
-    /// The model it prefers.
+    /// Its preferred model.
     pub model: Option<String>,
-    /// What the agent can do in it, as the client wrote it.
+    /// The agent's capabilities in it, as the client sent them.
     pub capabilities: Json,
-    /// Where it came from: `api`, `cli`, `slack`.
+    /// Where it was created: `api`, `cli`, `slack`.
     pub origin: String,
-    /// What it is about: one of [`CATEGORIES`].
+    /// Its category: one of [`CATEGORIES`].
     pub category: Option<String>,
-    /// What it is about, more closely.
+    /// Its subcategory.
     pub subcategory: Option<String>,
     /// The playbook that it follows.
     pub playbook: Option<String>,
@@ -195,15 +195,15 @@ pub struct NewSession {
     pub schedule: Option<String>,
     /// The automation that started it.
     pub automation: Option<String>,
-    /// The repositories that it works in: `owner/repo`.
+    /// Its repositories: `owner/repo`.
     pub repos: Vec<String>,
     /// The session that started it.
     pub parent: Option<SessionId>,
-    /// The JSON Schema of its structured output.
+    /// The JSON Schema for its structured output.
     pub output_schema: Option<Json>,
-    /// How much it may use.
+    /// Its usage limit; `None` for no limit.
     pub max_acus: Option<Acus>,
-    /// What else a wire was given and gives back: kept and not judged.
+    /// Other fields that a wire received and returns. Stored without checks.
     pub extra: Json,
 }
 
@@ -212,64 +212,64 @@ pub struct NewSession {
 pub struct AgentSession {
     /// Its organization.
     pub organization: OrganizationId,
-    /// Its id, which says when it was created.
+    /// Its id, which contains the time of creation.
     pub id: SessionId,
-    /// What it was created with; title and tags as they are now.
+    /// The fields that it was created with; the title and the tags are the current ones.
     pub given: NewSession,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// The beginning of its first message.
     pub preview: Option<String>,
     /// The beginning of its last answer.
     pub output_preview: Option<String>,
-    /// Sessions that it started, oldest first.
+    /// The sessions that it started, oldest first.
     pub children: Vec<SessionId>,
-    /// Pull requests that came of it.
+    /// The pull requests created in it.
     pub pull_requests: Vec<PullRequest>,
-    /// What it came to, in the shape of its schema.
+    /// Its structured output, which fits `output_schema`.
     pub structured_output: Option<Json>,
-    /// What it used.
+    /// Its usage.
     pub usage: Usage,
-    /// When it was put away.
+    /// When it was archived.
     pub archived: Option<Micros>,
     /// When its first turn began.
     pub started: Option<Micros>,
-    /// When its last turn ended; nothing while one is open or waited for.
+    /// When its last turn ended; `None` while a turn is open or a message waits.
     pub finished: Option<Micros>,
     /// When it last changed.
     pub updated: Micros,
-    /// Messages of users and of the agent.
+    /// Number of messages of users.
     pub user_messages: i64,
-    /// Messages of the agent.
+    /// Number of messages of the agent.
     pub agent_messages: i64,
-    /// The messages that no turn has taken, in order: sequence and id.
+    /// The messages that no turn has taken, in order: sequence and id of each.
     pub waiting: Vec<(i64, MessageId)>,
     /// The newest turn.
     pub turn: Option<Turn>,
     /// The sequence of its newest event.
     pub events: i64,
-    /// Grows by one with every change.
+    /// Incremented with every change.
     pub revision: i64,
     /// When and how it was ended.
     pub ended: Option<(Micros, Ending)>,
 }
 
-/// What a session asks of workers.
+/// Whether a session needs a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Nothing.
+    /// No.
     None,
-    /// Somebody should take a turn.
+    /// A turn waits for a worker.
     Waiting,
-    /// Somebody has the turn, with this fencing number.
+    /// A worker holds the turn.
     Taken {
-        /// Larger than that of every earlier claim of the session.
+        /// The fencing number of the claim: larger than those of all earlier claims of the session.
         fence: i64,
     },
 }
 
 impl AgentSession {
-    /// A new one, before anything was said.
+    /// A new session without messages.
     pub fn new(organization: OrganizationId, id: SessionId, given: NewSession) -> AgentSession {
         AgentSession {
             organization,
@@ -296,17 +296,17 @@ impl AgentSession {
         }
     }
 
-    /// The sequence of its newest message.
+    /// The sequence of the newest message.
     pub fn messages(&self) -> i64 {
         self.user_messages + self.agent_messages
     }
 
-    /// The turn that somebody works on.
+    /// The turn that a worker holds.
     pub fn open_turn(&self) -> Option<&Turn> {
         self.turn.as_ref().filter(|turn| turn.is_open())
     }
 
-    /// What it asks of workers.
+    /// Whether it needs a worker.
     pub fn work(&self) -> Work {
         if let Some(turn) = self.open_turn() {
             return Work::Taken { fence: turn.fence };
@@ -317,7 +317,7 @@ impl AgentSession {
         if asked && can { Work::Waiting } else { Work::None }
     }
 
-    /// What a search looks at, in lower case.
+    /// The text that a search looks in, in lower case.
     pub fn search_text(&self) -> String {
         let parts = [&self.given.title, &self.preview, &self.output_preview];
         let parts = parts.into_iter().flatten().map(|part| part.to_lowercase());
@@ -325,12 +325,12 @@ impl AgentSession {
     }
 }
 
-/// Checks what people sort sessions by, and leaves out what is there twice.
+/// Checks tags and removes duplicates.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for more than [`MAX_TAGS`], or one that is empty or too long.
+/// [`Refusal::Invalid`] for more than [`MAX_TAGS`] tags, and for a tag that is empty or too long.
 pub fn tags(tags: Vec<String>) -> Result<Vec<String>, Refusal> {
-    // Before anything is compared: a body may have hundreds of thousands.
+    // Checked before the tags are compared: a request can contain hundreds of thousands.
     if tags.len() > MAX_TAGS {
         return Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags")));
     }
@@ -346,10 +346,10 @@ pub fn tags(tags: Vec<String>) -> Result<Vec<String>, Refusal> {
     Ok(kept)
 }
 
-/// Checks a title. An empty one is none.
+/// Checks a title. An empty title becomes `None`.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for more than [`MAX_TITLE_CHARS`] characters.
+/// [`Refusal::Invalid`] for more than [`MAX_TITLE_CHARS`] characters, and for a NUL character.
 pub fn title(title: Option<String>) -> Result<Option<String>, Refusal> {
     let fits = |title: &String| title.chars().count() <= MAX_TITLE_CHARS && !title.contains('\0');
     match title {
@@ -360,16 +360,16 @@ pub fn title(title: Option<String>) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// Checks the name of an agent: what a worker is started with, and what stands in addresses.
+/// Checks the name of an agent, which is an option of workers and a part of URLs.
 ///
 /// # Errors
-/// [`Refusal::Invalid`].
+/// [`Refusal::Invalid`] for a name that is blank, has control characters or is longer than 128 characters.
 pub fn agent_name(name: &str) -> Result<(), Refusal> {
     let plain = !name.trim().is_empty() && name.chars().count() <= 128 && !name.chars().any(char::is_control);
     if plain { Ok(()) } else { Err(Refusal::invalid("name", "1 to 128 characters on one line")) }
 }
 
-/// The beginning of a text, for lists.
+/// The first [`PREVIEW_CHARS`] characters of a text, for lists.
 pub fn preview(text: &str) -> String {
     text.chars().take(PREVIEW_CHARS).collect()
 }

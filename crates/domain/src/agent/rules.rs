@@ -1,4 +1,4 @@
-//! What may happen to an agent session.
+//! The commands to an agent session, and the rules for them.
 
 use super::decision::Decision;
 use super::{
@@ -13,117 +13,117 @@ use crate::session::{EndReason, Ending, What};
 use crate::time::Micros;
 use serde_json::json;
 
-/// What a rule needs of the moment it decides in.
+/// The time, random bytes and limits that a rule decides with.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// The time.
     pub now: Micros,
-    /// For the ids of what is made; all of one decision may have it in common.
+    /// Random bytes for new ids, shared by all ids of one decision.
     pub random: [u8; 10],
-    /// Until when a worker that gives a sign of life now has its turn.
+    /// When the lease ends of a worker that claims or reports now.
     pub lease: Micros,
-    /// What the organization may still use in this cycle; nothing when it has no limit.
+    /// What the organization has left in this cycle; `None` without a limit.
     pub cycle_left: Option<Acus>,
 }
 
-/// What somebody wants to happen.
+/// A command to an agent session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Note that it was created: the first command of every session.
+    /// Record that it was created: the first command of every session.
     Start,
-    /// Say something.
+    /// Add a message of a user.
     Post(NewMessage),
-    /// Stop the turn that somebody works on; when nobody does, let go of the messages that wait.
+    /// Cancel the open turn; without one, drop the messages that wait.
     Cancel,
-    /// Put it away, and to sleep.
+    /// Archive and suspend it.
     Archive,
-    /// Bring it back. It sleeps until somebody says something.
+    /// Undo [`Command::Archive`]. It stays suspended until the next message.
     Unarchive,
     /// End it for good.
     End {
-        /// Why.
+        /// The reason.
         reason: EndReason,
-        /// What the reason was judged by.
+        /// The facts behind the reason.
         evidence: String,
     },
-    /// Call it something else.
+    /// Replace its title.
     SetTitle(Option<String>),
-    /// Have these tags and no others.
+    /// Replace its tags.
     SetTags(Vec<String>),
-    /// Have these tags too.
+    /// Add tags.
     AddTags(Vec<String>),
-    /// Note a session that it started.
+    /// Record a session that it started.
     AddChild(SessionId),
-    /// Take the next message up, or a turn whose worker was lost. Nothing happens when there is neither.
+    /// Claim a turn: one whose worker was lost, or else a new turn for the next message. Without either, nothing changes.
     Claim {
-        /// What the worker calls itself.
+        /// The worker's name for itself.
         worker: String,
-        /// The id of the turn, if it is a new one.
+        /// The id of the turn, if it is new.
         turn: TurnId,
-        /// What lets the worker speak of it.
+        /// The credential for requests about the turn.
         grant: TurnGrant,
     },
-    /// What a worker has to say of its turn.
+    /// Add items that a worker reports.
     Report {
-        /// Which.
+        /// The turn.
         turn: TurnId,
-        /// The number that its claim was given.
+        /// The fencing number of the claim.
         fence: i64,
-        /// What it says.
+        /// The items.
         report: Report,
     },
-    /// A worker is done with its turn.
+    /// End a turn as its worker reports.
     Finish {
-        /// Which.
+        /// The turn.
         turn: TurnId,
-        /// The number that its claim was given.
+        /// The fencing number of the claim.
         fence: i64,
-        /// How it ended.
+        /// How the turn ended.
         answer: Answer,
-        /// What was streamed since the last whole message: it becomes one.
+        /// The text streamed since the last whole message. It becomes a message.
         streamed: String,
     },
-    /// A worker gave no sign of life until its lease ran out. Nothing happens when it has not.
+    /// Take the turn away from a worker whose lease has run out. If it has not, nothing changes.
     LoseLease {
-        /// The number that its claim was given.
+        /// The fencing number of the claim.
         fence: i64,
     },
 }
 
-/// What happens.
+/// A change of an agent session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Something was said: a row of the messages.
+    /// A new message: a row of the messages.
     Said(Message),
-    /// Something happened: a row of the events.
+    /// A new event: a row of the events.
     Happened(Event),
-    /// It stands elsewhere.
+    /// The new state.
     State(State),
-    /// These messages have been taken by no turn.
+    /// The messages that no turn has taken, from now on.
     Waiting(Vec<(i64, MessageId)>),
-    /// The newest turn is this now.
+    /// The newest turn, or its new fields.
     Turn(Box<Turn>),
-    /// What it used more: a row of the organization's day. The store keeps it only while the organization's limit
-    /// stands to it as it did when it was decided.
+    /// Additional usage, added to the organization's row of the day. The store applies it only if the organization is
+    /// still on the same side of its limit as when this was decided.
     Spent(Usage),
-    /// It is called this.
+    /// The new title.
     Title(Option<String>),
-    /// It has these tags.
+    /// The new tags.
     Tags(Vec<String>),
-    /// It was put away, or brought back.
+    /// It was archived at this time, or unarchived.
     Archived(Option<Micros>),
     /// It started this session.
     Child(SessionId),
-    /// A pull request came of it, or changed.
+    /// A new pull request, or its new state.
     PullRequest(PullRequest),
-    /// It came to this.
+    /// The new structured output.
     StructuredOutput(Json),
-    /// It is over.
+    /// It ended.
     Ended(Ending),
 }
 
 impl Change {
-    /// What the change feed says of it.
+    /// The kind of this change in the change feed.
     pub fn what(&self) -> What {
         match self {
             Change::Ended(_) => What::Ended,
@@ -131,7 +131,8 @@ impl Change {
         }
     }
 
-    /// What the change feed says of a batch; nothing for what streams by in a turn, of which the turn's end is told.
+    /// The kind of a batch in the change feed. `None` for a batch of streamed output only, which gets no entry: the end
+    /// of its turn does.
     pub fn feed_line(changes: &[Change]) -> Option<What> {
         let streams = |change: &Change| match change {
             Change::Happened(event) => event.kind.is_streamed(),
@@ -143,13 +144,14 @@ impl Change {
     }
 }
 
-/// Decides what a command does to a session. What is so already changes nothing, so that a client may repeat it.
+/// Decides which changes a command causes. A repeated command causes none, so that clients can retry.
 ///
-/// Commands of workers ([`Command::Claim`], [`Command::Report`], [`Command::Finish`]) name their turn and its fence;
-/// whether the worker may work for the organization is for the proof that it was let in by.
+/// The commands of workers ([`Command::Claim`], [`Command::Report`], [`Command::Finish`]) name their
+/// turn and its fencing number. Whether the worker may work for the organization is checked before.
 ///
 /// # Errors
-/// The rule that stands against it.
+/// [`Refusal::NotYours`], [`Refusal::SessionEnded`], [`Refusal::SessionArchived`], [`Refusal::Backlog`] and
+/// [`Refusal::Invalid`] for commands of users; [`Refusal::TurnLost`] and [`Refusal::Invalid`] for those of workers.
 pub fn decide(
     session: &AgentSession,
     actor: Actor,
@@ -172,11 +174,10 @@ pub fn decide(
     Ok(decision.changes())
 }
 
-/// Checks that somebody may act on a session: its owner, who created it in the owner's name, and those who look after
-/// everybody's.
+/// Checks that `actor` may act on a session: its owner, its creator, those who manage all sessions, and Tenure.
 ///
 /// # Errors
-/// [`Refusal::NotYours`].
+/// [`Refusal::NotYours`] for anybody else.
 pub fn may_act_on(session: &AgentSession, actor: Actor) -> Result<(), Refusal> {
     match actor.principal() {
         Some(principal) if principal == session.given.created_by => Ok(()),
@@ -203,7 +204,7 @@ fn ask(decision: &mut Decision<'_>, actor: Actor, command: Command) -> Result<()
             retag(decision, super::tags(all)?)?;
         }
         Command::AddChild(child) => adopt(decision, child)?,
-        // The rest are workers' commands, or a repetition of what is so already.
+        // The rest are commands of workers, and an `Unarchive` of a session that is not archived.
         _ => {}
     }
     Ok(())
@@ -215,7 +216,7 @@ fn start(decision: &mut Decision<'_>) {
     decision.event(EventKind::SessionStarted, data, EventContext::default());
 }
 
-/// What has ended or was put away takes no messages.
+/// Checks that the session has not ended and is not archived.
 fn goes_on(session: &AgentSession) -> Result<(), Refusal> {
     if session.state == State::Exit {
         return Err(Refusal::SessionEnded);
@@ -223,7 +224,7 @@ fn goes_on(session: &AgentSession) -> Result<(), Refusal> {
     is_here(session)
 }
 
-/// What was put away is kept as it is until it is brought back.
+/// Checks that the session is not archived: an archived session does not change.
 fn is_here(session: &AgentSession) -> Result<(), Refusal> {
     if session.archived.is_some() { Err(Refusal::SessionArchived) } else { Ok(()) }
 }
@@ -239,8 +240,8 @@ fn post(decision: &mut Decision<'_>, message: NewMessage) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Where a message leaves a session. In the same decision, or else who asks right after it was sent would see that
-/// the agent waits for an answer, and stop asking.
+/// The state after a new message. It is set in the same decision: a client that polls right after it sent the message
+/// would otherwise see that the agent waits for an answer, and stop polling.
 fn woken(session: &AgentSession, cycle_left: Option<Acus>) -> State {
     if let Some(reason) = spent(session, cycle_left) {
         return State::Suspended(reason);
@@ -252,7 +253,7 @@ fn woken(session: &AgentSession, cycle_left: Option<Acus>) -> State {
     }
 }
 
-/// The limit that a session, or its organization, has come to.
+/// Why the session has to be suspended, if it or its organization has reached a limit.
 pub(super) fn spent(session: &AgentSession, cycle_left: Option<Acus>) -> Option<SuspendReason> {
     if session.given.max_acus.is_some_and(|max| session.usage.acus >= max) {
         return Some(SuspendReason::UsageLimitExceeded);
@@ -277,7 +278,7 @@ fn cancel(decision: &mut Decision<'_>, reason: &str) {
     decision.settle(stopped.unwrap_or_default());
 }
 
-/// Messages that wait stay: who brings it back and says something gets them answered first.
+/// Messages that wait stay: they are answered first after the session is unarchived and gets a new message.
 fn archive(decision: &mut Decision<'_>) {
     if decision.session.archived.is_some() {
         return;
@@ -307,7 +308,7 @@ fn end(decision: &mut Decision<'_>, ending: Ending) {
     }
 }
 
-/// Stops the turn that is not over; gives what its events belong to, if there was one.
+/// Cancels the unfinished turn. Returns the context of its events, if there was one.
 fn stop(decision: &mut Decision<'_>, reason: &str) -> Option<EventContext> {
     let unfinished = |turn: &&Turn| turn.is_open() || turn.state == TurnState::Returned;
     let turn = decision.session.turn.as_ref().filter(unfinished).cloned()?;

@@ -1,67 +1,67 @@
-//! Where an agent session stands: one truth, which Devin's wire says as it is and Everruns' as three groups.
+//! The state of an agent session. Devin's wire shows it as it is, Everruns' wire as one of three groups.
 
-/// Where an agent session stands.
+/// The state of an agent session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// No worker has taken it yet.
+    /// No worker has claimed a turn yet.
     New,
-    /// A worker has taken its first turn and has not begun.
+    /// A worker has claimed the first turn and has not reported yet.
     Claimed,
-    /// It is alive, and does this.
+    /// It is running.
     Running(Doing),
-    /// It sleeps, for this reason. A message wakes it.
+    /// It is suspended until the next message.
     Suspended(SuspendReason),
-    /// A message woke it, and no worker has taken it yet.
+    /// A message resumed it, and no worker has claimed the turn yet.
     Resuming,
-    /// It was ended, for good.
+    /// It was ended for good.
     Exit,
-    /// Its last turn failed. A message wakes it.
+    /// Its last turn failed. The next message resumes it.
     Error,
 }
 
-/// What a session that is alive does.
+/// What a running session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Doing {
-    /// It works, or waits for a worker.
+    /// It works or waits for a worker.
     Working,
     /// It has answered.
     WaitingForUser,
-    /// It asks whether it may go on.
+    /// It asks for approval to continue.
     WaitingForApproval,
-    /// It has answered, and says that there is nothing left to do.
+    /// It has answered and reports that its task is done.
     Finished,
 }
 
-/// Why a session sleeps.
+/// Why a session is suspended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SuspendReason {
-    /// Nothing happened for too long.
+    /// It was inactive for too long.
     Inactivity,
-    /// Somebody put it to sleep.
+    /// A user archived it.
     UserRequest,
-    /// It used up what it may use.
+    /// It reached its own usage limit.
     UsageLimitExceeded,
-    /// Its organization used up what it may use in this cycle.
+    /// Its organization reached its usage limit of this cycle.
     OrgUsageLimitExceeded,
-    /// Two workers were lost over one turn. Not a word of Devin's, which says `error`.
+    /// Two workers of one turn were lost. Devin's API has no such reason and uses `error`.
     WorkerLost,
-    /// Something went wrong.
+    /// An error.
     Error,
 }
 
-/// Everruns' three words.
+/// A group of states: the three statuses of Everruns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Group {
-    /// Nobody has worked on it yet.
+    /// No worker has worked on it yet.
     Started,
-    /// Somebody works on it, or is about to.
+    /// A worker works on it, or will soon.
     Active,
-    /// Nothing happens until somebody says something.
+    /// It waits for the next message.
     Idle,
 }
 
 impl State {
-    /// All there are.
+    /// All states.
     pub const ALL: [State; 15] = [
         State::New,
         State::Claimed,
@@ -80,7 +80,7 @@ impl State {
         State::Error,
     ];
 
-    /// The whole of it as one word: `running.working`, `exit`. The word in the store.
+    /// Its full name: `running.working`, `exit`. Also its name in the store.
     pub fn name(self) -> &'static str {
         match self {
             State::New => "new",
@@ -101,22 +101,22 @@ impl State {
         }
     }
 
-    /// The state of such a word.
+    /// The state with this full name.
     pub fn parse(name: &str) -> Option<State> {
         State::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// Devin's `status`: the word up to the dot.
+    /// Devin's `status`: the full name up to the dot.
     pub fn status(self) -> &'static str {
         self.name().split_once('.').map_or(self.name(), |(status, _)| status)
     }
 
-    /// The word after the dot; with `worker_lost` in it, which is our own.
+    /// The part of the full name after the dot. Includes `worker_lost`, which Devin's API does not have.
     pub fn detail(self) -> Option<&'static str> {
         self.name().split_once('.').map(|(_, detail)| detail)
     }
 
-    /// Everruns' word.
+    /// Its group, for Everruns.
     pub fn group(self) -> Group {
         match self {
             State::New | State::Claimed => Group::Started,
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// Whether a turn may begin in it. What sleeps must be woken first.
+    /// Whether a turn can start. A suspended session has to be resumed first.
     pub fn runs(self) -> bool {
         !matches!(self, State::Suspended(_) | State::Exit)
     }
@@ -145,7 +145,7 @@ impl<'de> serde::Deserialize<'de> for State {
 }
 
 impl Group {
-    /// Everruns' word for it.
+    /// Its name on Everruns' wire.
     pub fn name(self) -> &'static str {
         match self {
             Group::Started => "started",
@@ -154,12 +154,12 @@ impl Group {
         }
     }
 
-    /// The group of such a word.
+    /// The group with this name.
     pub fn parse(name: &str) -> Option<Group> {
         [Group::Started, Group::Active, Group::Idle].into_iter().find(|group| group.name() == name)
     }
 
-    /// The states that make it up.
+    /// The states in it.
     pub fn states(self) -> impl Iterator<Item = State> {
         State::ALL.into_iter().filter(move |state| state.group() == self)
     }

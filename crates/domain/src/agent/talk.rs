@@ -1,4 +1,4 @@
-//! What is said in a session.
+//! The messages of an agent session.
 
 use crate::ids::{FileId, MessageId, PrincipalId};
 use crate::json::Json;
@@ -6,23 +6,23 @@ use crate::refusal::Refusal;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// How long the text of one message may be, in bytes.
+/// Maximum length of a message's text, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
-/// How many files one message may come with.
+/// Maximum number of attachments of a message.
 pub const MAX_ATTACHMENTS: usize = 100;
 
-/// Who said it.
+/// Who wrote a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// A person or a machine that gives work.
+    /// A user or a service user.
     User,
     /// The agent.
     Agent,
 }
 
 impl Source {
-    /// The word for it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Source::User => "user",
@@ -30,67 +30,67 @@ impl Source {
         }
     }
 
-    /// The source of a word.
+    /// The source with this name.
     pub fn parse(name: &str) -> Option<Source> {
         [Source::User, Source::Agent].into_iter().find(|source| source.name() == name)
     }
 }
 
-/// A file that came with a message.
+/// A file attached to a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// The file, when it is kept here.
+    /// The stored file; `None` when it is stored elsewhere.
     pub id: Option<FileId>,
     /// Its name.
     pub name: String,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
-    /// What it is, as it was said when it was sent.
+    /// Its media type, as its sender stated it.
     pub content_type: Option<String>,
-    /// How long it is, in bytes, when that is known.
+    /// Its length in bytes, if known.
     pub size: Option<i64>,
 }
 
-/// A message that somebody wants to send.
+/// A message of a user to add to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
     /// Its id.
     pub id: MessageId,
-    /// Its text.
+    /// The text.
     pub text: String,
-    /// All of its parts, as the client wrote them; `null` when it is only the text. Kept and not judged.
+    /// All parts as the client sent them; `null` when there is only text. Stored without checks.
     pub parts: Json,
-    /// In whose name it is sent.
+    /// Its author.
     pub author: PrincipalId,
-    /// What comes with it.
+    /// Its attachments.
     pub attachments: Vec<Attachment>,
 }
 
-/// What was said.
+/// A message of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Its id.
     pub id: MessageId,
-    /// Its place in its session: 1, 2, … without gaps, over both sources.
+    /// Its position in the session: 1, 2, … without gaps, counted over both sources.
     pub sequence: i64,
-    /// Who said it.
+    /// Who wrote it.
     pub source: Source,
-    /// The person or machine that said it; nobody for the agent.
+    /// Its author; `None` for messages of the agent.
     pub author: Option<PrincipalId>,
-    /// Its text.
+    /// The text.
     pub text: String,
-    /// All of its parts, as the client or the worker wrote them; `null` when it is only the text.
+    /// All parts as the client or the worker sent them; `null` when there is only text.
     pub parts: Json,
-    /// What came with it.
+    /// Its attachments.
     pub attachments: Vec<Attachment>,
-    /// For a message of the agent: the sequence of what it answers.
+    /// For messages of the agent: the sequence of the message that it answers.
     pub answers: Option<i64>,
-    /// When it was said.
+    /// When it was added.
     pub created: Micros,
 }
 
 impl Message {
-    /// About how many bytes it is.
+    /// Its approximate size in bytes.
     pub fn bytes(&self) -> usize {
         let files = self.attachments.iter().map(|file| file.name.len() + file.url.len());
         self.text.len() + self.parts.text().len() + files.sum::<usize>()
@@ -98,10 +98,10 @@ impl Message {
 }
 
 impl NewMessage {
-    /// Checks what can be checked without the session.
+    /// Checks everything that can be checked without the session.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for an empty or overlong text, or too many attachments.
+    /// [`Refusal::Invalid`] for an empty message, a text that is too long or has NUL characters, and too many attachments.
     pub fn check(&self) -> Result<(), Refusal> {
         let said = !self.text.trim().is_empty() || !self.parts.is_null() || !self.attachments.is_empty();
         if !said {

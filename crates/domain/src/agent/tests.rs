@@ -1,4 +1,4 @@
-//! Rules as tables and properties.
+//! Tests of the rules: tables and properties.
 
 use super::*;
 use crate::credential::SecretHash;
@@ -47,7 +47,7 @@ pub(super) fn session() -> AgentSession {
     AgentSession::new(OrganizationId(Uuid::from_u128(9)), SessionId::new(Micros(5), 1), given())
 }
 
-/// With leases that run out at once.
+/// A moment at `now`, with a lease that runs out at once.
 pub(super) fn at(now: i64) -> Moment {
     Moment { now: Micros(now), random: [7; 10], lease: Micros(now), cycle_left: None }
 }
@@ -70,7 +70,7 @@ pub(super) fn claim(n: u128) -> Command {
     Command::Claim { worker: "w".to_owned(), turn: turn(n), grant: grant(n) }
 }
 
-/// What the worker shows that claims with [`claim`].
+/// The credential of a turn claimed with [`claim`].
 pub(super) fn grant(n: u128) -> TurnGrant {
     let hash = |half: u128| SecretHash([half.to_be_bytes(), n.to_be_bytes()].concat().try_into().unwrap());
     TurnGrant { token: hash(1), key: hash(2) }
@@ -96,7 +96,7 @@ pub(super) fn usage(acus: i64) -> Item {
     Item::Usage(Usage { acus: Acus::whole(acus), ..Usage::default() })
 }
 
-/// Runs commands one after another, a microsecond apart; each must be allowed.
+/// Runs commands, a microsecond apart; each must be allowed.
 pub(super) fn run(session: AgentSession, commands: impl IntoIterator<Item = Command>) -> AgentSession {
     commands.into_iter().fold(session, |session, command| {
         let now = session.updated.0 + 1;

@@ -1,4 +1,4 @@
-//! What workers do to a session: claim, report, finish, and get lost.
+//! The rules for the commands of workers: claim, report, finish, and a lost lease.
 
 use super::decision::Decision;
 use super::rules::spent;
@@ -12,10 +12,11 @@ use crate::json::Json;
 use crate::refusal::Refusal;
 use serde_json::json;
 
-/// How many characters one line of a worker's log may have.
+/// Maximum length of a line of a worker's log, in characters; the rest is cut off.
 const MAX_LOG_CHARS: usize = 8_192;
 
-/// Takes a lost turn up, or else the next message. When the limits allow no more, it sleeps instead.
+/// Claims a turn whose worker was lost, or else a new turn for the next message. At a usage limit, the session is
+/// suspended instead.
 pub(super) fn claim(decision: &mut Decision<'_>, worker: String, id: TurnId, grant: TurnGrant) {
     if decision.session.work() != Work::Waiting {
         return;
@@ -85,13 +86,14 @@ fn next(decision: &mut Decision<'_>, last: Option<Turn>, worker: String, id: Tur
     }
 }
 
-/// The open turn, if it is this worker's.
+/// The open turn, if this worker holds it.
 fn own(decision: &Decision<'_>, id: TurnId, fence: i64) -> Result<Turn, Refusal> {
     let open = decision.session.open_turn().filter(|turn| turn.is(id, fence));
     open.cloned().ok_or(Refusal::TurnLost)
 }
 
-/// Takes what is new of a report; what was reported before is skipped, since its answer may have been lost.
+/// Adds the new items of a report. Items that were reported before are skipped: a worker repeats a report when it got
+/// no response.
 pub(super) fn report(
     decision: &mut Decision<'_>,
     id: TurnId,
@@ -121,8 +123,8 @@ pub(super) fn report(
     Ok(())
 }
 
-/// When a limit is reached the session sleeps at once, and what else the worker uses is still counted. It is told to
-/// stop, and what it said until then is kept.
+/// At a usage limit, suspends the session and marks the turn as stopping. The worker's items until it stops are still
+/// added, and its usage is still counted.
 fn halt(decision: &mut Decision<'_>, turn: &mut Turn) {
     if turn.stopping {
         return;
@@ -174,7 +176,7 @@ fn spend(decision: &mut Decision<'_>, turn: &mut Turn, usage: Usage) -> Result<(
     Ok(())
 }
 
-/// Ends a turn as its worker says. The same once more changes nothing.
+/// Ends a turn as its worker reports. A repeated report changes nothing.
 pub(super) fn finish(
     decision: &mut Decision<'_>,
     id: TurnId,
@@ -210,7 +212,7 @@ pub(super) fn finish(
     Ok(())
 }
 
-/// Whether this is a repetition: the turn was ended by this worker, or the worker says that it stopped as told.
+/// Whether this worker ended the turn before, or confirms a cancellation.
 fn was_done(decision: &Decision<'_>, id: TurnId, fence: i64, answer: &Answer) -> bool {
     let Some(turn) = &decision.session.turn else { return false };
     let ended = match turn.state {
@@ -228,7 +230,7 @@ fn answered(decision: &mut Decision<'_>, turn: Turn, doing: Doing) -> State {
     State::Running(doing)
 }
 
-/// Where the end of a turn leaves the session: at work when messages wait, and asleep when it was put to sleep.
+/// Sets the session's state after a turn: a suspended session stays suspended, and one with waiting messages goes on.
 fn rest(decision: &mut Decision<'_>, after: State) {
     if !decision.session.state.runs() {
         return;
@@ -237,7 +239,8 @@ fn rest(decision: &mut Decision<'_>, after: State) {
     decision.state(if more { State::Running(Doing::Working) } else { after });
 }
 
-/// A turn whose worker was lost goes to another once, unless it has said something already; then the session sleeps, and what waits sleeps with it.
+/// Takes the turn away from a worker whose lease ran out. Another worker can claim it once, unless the agent has
+/// already sent a message in it. Otherwise the turn fails and the session is suspended, with its waiting messages.
 pub(super) fn lose(decision: &mut Decision<'_>, fence: i64) {
     let now = decision.moment.now;
     let lapsed = |turn: &&Turn| turn.fence == fence && turn.lease <= now;

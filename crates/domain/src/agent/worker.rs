@@ -1,4 +1,4 @@
-//! Turns, and what workers say of them.
+//! Turns, and what workers report about them.
 
 use super::{Attachment, EventKind, PullRequest, Usage};
 use crate::credential::SecretHash;
@@ -7,68 +7,68 @@ use crate::json::Json;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// How often a turn is begun: once more after its worker was lost.
+/// Maximum number of attempts of a turn: one more after its worker was lost.
 pub const MAX_ATTEMPTS: i64 = 2;
 
-/// One answer of the agent to one message.
+/// A turn: a worker's work on one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// Its id.
     pub id: TurnId,
-    /// 1, 2, … in its session.
+    /// Its number in the session, from 1.
     pub number: i64,
     /// The sequence of the message that it answers.
     pub message: i64,
     /// The id of that message.
     pub input: MessageId,
-    /// How often it was begun.
+    /// Attempt number, from 1.
     pub attempt: i64,
-    /// Who has it: the name that the worker gave itself.
+    /// The worker that holds it, by its name for itself.
     pub worker: String,
-    /// Until when it is the worker's without a sign of life. A heartbeat moves it without a new revision.
+    /// When the lease ends. A heartbeat extends it without a new revision.
     pub lease: Micros,
-    /// Larger than that of every earlier claim of the session.
+    /// Its fencing number: larger than those of all earlier claims of the session.
     pub fence: i64,
-    /// Where it stands.
+    /// Its state.
     pub state: TurnState,
     /// When this attempt began.
     pub started: Micros,
     /// The sequence of the last event before this attempt.
     pub events_before: i64,
-    /// How many items its worker has reported in this attempt: a repeated report is known by it.
+    /// Number of items reported in this attempt. Repeated items are recognized by it.
     pub reported: i64,
-    /// How many bytes of an answer came that are in no message yet.
+    /// Bytes of streamed text that are in no message yet.
     pub streamed: i64,
-    /// The sequence of the first event that streamed them.
+    /// The sequence of the first event with this text.
     pub streamed_from: i64,
-    /// How many messages the agent said in it: a turn that has said one is not begun again, or a message might be
+    /// Number of messages of the agent in it. A turn with one is not attempted again: the user's message could be
     /// answered twice.
     pub said: i64,
-    /// What it used.
+    /// Its usage.
     pub usage: Usage,
-    /// Set when the session may use no more: the worker is to finish, and its lease is not prolonged.
+    /// Set at a usage limit: the worker should finish, and its lease is not extended.
     pub stopping: bool,
-    /// The turn before, with its fencing number, when its worker ended it: a repeated `done` is known by it.
+    /// The turn before and its fencing number, if its worker ended it. A repeated `done` is recognized by it.
     pub previous: Option<(TurnId, i64)>,
-    /// What the worker shows to speak of this turn; `None` for turns of versions before this one.
+    /// The credential for requests about this turn; `None` for turns of older versions of Tenure.
     #[serde(default)]
     pub grant: Option<TurnGrant>,
-    /// What the worker of `previous` shows.
+    /// The credential of `previous`.
     #[serde(default)]
     pub previous_grant: Option<TurnGrant>,
 }
 
-/// What lets a worker speak of one turn: made when the turn is claimed, replaced when it is claimed again.
+/// The credential of one turn for its worker. Each claim creates a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnGrant {
     /// The hash of the turn's token.
     pub token: SecretHash,
-    /// The hash of the API key that claimed the turn. The token is good only while that key is.
+    /// The hash of the API key that claimed the turn. The token is valid only while that key is.
     pub key: SecretHash,
 }
 
 impl Turn {
-    /// What a token is good for: the id and fencing number of this turn or the one before, and the hash of the key
+    /// The claim of a token, of this turn or the one before: the turn's id, its fencing number, and the hash of the key
     /// that claimed it.
     pub fn opened_by(&self, token: SecretHash) -> Option<(TurnId, i64, SecretHash)> {
         let this = self.grant.map(|grant| (self.id, self.fence, grant));
@@ -78,84 +78,84 @@ impl Turn {
     }
 }
 
-/// Where a turn stands.
+/// The state of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TurnState {
-    /// A worker has it and said nothing yet.
+    /// A worker holds it and has not reported yet.
     Claimed,
-    /// Its worker works.
+    /// Its worker has reported.
     Working,
-    /// Its worker was lost; another is to take it up.
+    /// Its worker was lost; another one can claim it.
     Returned,
     /// The message was answered.
     Answered,
     /// It failed.
     Failed,
-    /// Somebody stopped it.
+    /// It was cancelled.
     Cancelled,
     /// Its second worker was lost too.
     Lost,
 }
 
-/// What a worker reports of the turn it has.
+/// A batch of items that a worker reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The number of the first item among all of this attempt, from 0.
+    /// The number of the first item in this attempt, from 0.
     pub first: i64,
-    /// In order.
+    /// The items, in order.
     pub items: Vec<Item>,
 }
 
-/// One thing that a worker reports.
+/// An item that a worker reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// More of the answer.
+    /// A piece of the answer.
     Output(String),
-    /// A line for who looks after the worker.
+    /// A line of the log, for the worker's operator.
     Log(String),
-    /// Something that happened: only kinds for which [`EventKind::is_workers`].
+    /// An event of a kind for which [`EventKind::is_workers`] holds.
     Event {
-        /// What.
+        /// Its kind.
         kind: EventKind,
-        /// More of it.
+        /// Its data.
         data: Json,
     },
-    /// A whole message. It takes the place of what was streamed before it.
+    /// A whole message. It replaces the text streamed before it.
     Message {
         /// Its text.
         text: String,
-        /// Its parts, or `null`.
+        /// All parts, or `null`.
         parts: Json,
-        /// What comes with it.
+        /// Its attachments.
         attachments: Vec<Attachment>,
     },
-    /// What was used since the last report of it.
+    /// Usage since the last item of this kind.
     Usage(Usage),
     /// A pull request, or its new state.
     PullRequest(PullRequest),
-    /// What the session came to. Whoever gives it here has checked it against the schema.
+    /// The structured output of the session. The caller has checked it against the schema.
     StructuredOutput(Json),
-    /// What people call the session.
+    /// The title of the session.
     Title(String),
 }
 
-/// How a turn ends, as its worker says.
+/// How a turn ended, as its worker reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Answered, and there is nothing left to do.
+    /// Answered, and the task is done.
     Finished,
     /// Answered.
     WaitingForUser,
-    /// The agent asks whether it may go on.
+    /// The agent asks for approval to continue.
     WaitingForApproval,
     /// There is no answer.
     Failed {
-        /// Why, for people.
+        /// The reason, for people.
         message: String,
-        /// What the command ended with.
+        /// The exit code of the worker's command.
         exit_code: Option<i64>,
     },
-    /// The worker was told to stop and did.
+    /// The worker stopped as requested.
     Cancelled,
 }

@@ -1,33 +1,33 @@
-//! What a client asks for: filters on platform, type, name and version, all of which must hold.
+//! Device filters: the platform, type, name and version that a client asks for. All filters must match.
 //!
-//! Source of the attributes and operators: section 4 of the wire's page; seen sent by mobilecli 1.0.9 and
+//! Source of the attributes and operators: section 4 of the wire's page; also seen in requests of mobilecli 1.0.9 and
 //! mobilewright 0.0.57.
 
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// What kind of device something is: the part of it that filters look at.
+/// The properties of a device that filters compare.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offer {
     /// `android` or `ios`.
     pub platform: String,
     /// `real`, `emulator` or `simulator`.
     pub kind: String,
-    /// What a person calls it.
+    /// Its name for people.
     pub name: String,
     /// Version of the operating system.
     pub version: String,
 }
 
 impl Offer {
-    /// In words: "Pixel 9 (android 16, real)".
+    /// A description for people: "Pixel 9 (android 16, real)".
     pub fn describe(&self) -> String {
         format!("{} ({} {}, {})", self.name, self.platform, self.version, self.kind)
     }
 }
 
-/// One filter as it is written on the wire and in the store.
+/// One filter, as on the wire and in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(expecting = "an object with attribute, operator and value")]
 pub struct Filter {
@@ -35,18 +35,18 @@ pub struct Filter {
     pub attribute: String,
     /// `EQUALS`, `STARTS_WITH`, `CONTAINS`, `GREATER_THAN` and so on.
     pub operator: String,
-    /// What to compare with.
+    /// The value to compare with.
     pub value: String,
 }
 
-/// Filters that were checked: each has an operator that its attribute knows, and exactly one names the platform.
+/// Checked filters: each operator fits its attribute, and exactly one filter is for the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     platform: String,
     filters: Vec<Filter>,
 }
 
-/// More than any client sends, and little enough to compare with every device.
+/// More than any client sends, and few enough to compare with every device.
 const MAX_FILTERS: usize = 20;
 const MAX_VALUE_CHARS: usize = 200;
 
@@ -66,7 +66,7 @@ impl Wanted {
     /// Checks filters.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] naming the filter and what it should be.
+    /// [`Refusal::Invalid`] with the wrong filter and the expected value.
     pub fn new(filters: Vec<Filter>) -> Result<Wanted, Refusal> {
         if filters.len() > MAX_FILTERS {
             return Err(Refusal::invalid("filters", format!("at most {MAX_FILTERS} filters")));
@@ -84,7 +84,7 @@ impl Wanted {
         }
     }
 
-    /// The platform asked for.
+    /// The platform that is asked for.
     pub fn platform(&self) -> &str {
         &self.platform
     }
@@ -94,7 +94,7 @@ impl Wanted {
         &self.filters
     }
 
-    /// Whether a device will do.
+    /// Whether a device matches all filters.
     pub fn matches(&self, offer: &Offer) -> bool {
         self.filters.iter().all(|filter| match filter.attribute.as_str() {
             "platform" => offer.platform == filter.value,
@@ -104,7 +104,7 @@ impl Wanted {
         })
     }
 
-    /// In words: "platform ios, version ≥ 18, name starting with iPhone".
+    /// A description for people: "platform ios, version ≥ 18, name starting with iPhone".
     pub fn describe(&self) -> String {
         let words = self.filters.iter().map(|filter| {
             let operator = match filter.operator.as_str() {
@@ -146,7 +146,7 @@ fn check(filter: &Filter) -> Result<(), (&'static str, String)> {
     }
 }
 
-/// Nobody tells two devices apart by case, and people type "iphone".
+/// Ignores case: people type "iphone", and no two devices differ only by case.
 fn name_matches(filter: &Filter, name: &str) -> bool {
     let (name, value) = (name.to_lowercase(), filter.value.to_lowercase());
     match filter.operator.as_str() {
@@ -170,13 +170,13 @@ fn version_matches(filter: &Filter, version: &str) -> bool {
     }
 }
 
-/// The numbers of a version; what follows the first `-`, `+` or space (a build, a preview) is left out.
+/// The numbers of a version, up to the first `-`, `+` or space (a build or a preview).
 fn version_parts(version: &str) -> Option<Vec<u64>> {
     let numbers = version.split(['-', '+', ' ']).next()?;
     numbers.split('.').map(|part| part.parse().ok()).collect()
 }
 
-/// Compares number by number; a missing one is 0, so that 18 equals 18.0.0.
+/// Compares number by number. A missing number counts as 0, so 18 equals 18.0.0.
 fn compare_versions(a: &[u64], b: &[u64]) -> Ordering {
     let at = |parts: &[u64], i: usize| parts.get(i).copied().unwrap_or(0);
     (0..a.len().max(b.len()))

@@ -1,4 +1,4 @@
-//! Device sessions: who holds which phone.
+//! Device sessions: devices, and the holds on them.
 
 mod filter;
 mod queue;
@@ -12,68 +12,68 @@ use crate::ids::{DeviceId, HoldId, HostId, OrganizationId, PrincipalId, SessionI
 use crate::session::Ending;
 use crate::time::Micros;
 
-/// A phone or emulator, as it is known.
+/// A phone or emulator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// Its id.
     pub id: DeviceId,
-    /// The machine it hangs on.
+    /// The host that it is connected to.
     pub host: HostId,
-    /// Whose it is; [`OrganizationId::ACCOUNT`] for the shared pool.
+    /// Its organization; [`OrganizationId::ACCOUNT`] for the shared pool.
     pub organization: OrganizationId,
-    /// What its host calls it.
+    /// Its name on its host.
     pub serial: String,
-    /// What the wires call it: the serial, unless another host has the same.
+    /// Its name on the wires: the serial, unless a device of another host has the same.
     pub handle: String,
-    /// What kind of device it is.
+    /// The properties that filters compare.
     pub offer: Offer,
-    /// The manufacturer's model; may be empty.
+    /// The manufacturer's name of the model; can be empty.
     pub model: String,
-    /// Whether its host says that it can be driven.
+    /// Whether its host reports it as usable.
     pub online: bool,
-    /// The number of its newest hold; grows by one with each.
+    /// The fencing number of its newest hold; incremented with each hold.
     pub fence: i64,
-    /// Who holds it.
+    /// The hold that holds it.
     pub holder: Option<HoldId>,
-    /// Whether its last hold has ended and its host has not yet cleaned it.
+    /// Whether its last hold has ended and its host has not cleaned it up yet.
     pub cleaning: bool,
 }
 
 impl Device {
-    /// Whether it can be handed over now.
+    /// Whether it can be held now.
     pub fn free(&self) -> bool {
         self.online && self.holder.is_none() && !self.cleaning
     }
 }
 
-/// What is held: a copy made at the time of the grant.
+/// The device of a hold, as it was when the hold was granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldDevice {
     /// The device.
     pub device: DeviceId,
-    /// The hold's fencing number: larger than that of every earlier hold of the device.
+    /// The hold's fencing number: larger than those of all earlier holds of the device.
     pub fence: i64,
-    /// What the wires call the device.
+    /// The device's name on the wires.
     pub handle: String,
-    /// What kind of device it was.
+    /// The device's properties.
     pub offer: Offer,
-    /// The manufacturer's model; may be empty.
+    /// The manufacturer's name of the model; can be empty.
     pub model: String,
 }
 
-/// Where a hold stands.
+/// The state of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HoldState {
     /// Waiting for a device.
     Pending,
     /// A device is held.
     InUse,
-    /// Over.
+    /// It ended.
     Released,
 }
 
 impl HoldState {
-    /// The word for it in the store.
+    /// Its name in the store.
     pub fn name(self) -> &'static str {
         match self {
             HoldState::Pending => "pending",
@@ -83,29 +83,29 @@ impl HoldState {
     }
 }
 
-/// A request for a device and the hold that came of it.
+/// A request for a device, and the hold that it becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// Its id; clients call it the allocation.
     pub id: HoldId,
-    /// Who asked.
+    /// Who requested it.
     pub principal: PrincipalId,
-    /// What was asked for.
+    /// The requested device.
     pub wanted: Wanted,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested: Micros,
-    /// What is, or was, held.
+    /// The device that is or was held.
     pub held: Option<HeldDevice>,
-    /// When the device was handed over.
+    /// When the device was granted.
     pub granted: Option<Micros>,
-    /// Last command, to about half a minute.
+    /// Time of the last command, accurate to about 30 s.
     pub activity: Micros,
-    /// When and how it ended.
+    /// When and why it ended.
     pub ended: Option<(Micros, Ending)>,
 }
 
 impl Hold {
-    /// Where it stands.
+    /// Its state.
     pub fn state(&self) -> HoldState {
         match (&self.ended, &self.held) {
             (Some(_), _) => HoldState::Released,
@@ -114,7 +114,7 @@ impl Hold {
         }
     }
 
-    /// Whether a client means this one: by the device's id, or by the allocation's while there is no device yet.
+    /// Whether a client's name refers to this hold: the device's handle, or the hold's id.
     pub fn is_called(&self, name: &str) -> bool {
         self.held.as_ref().is_some_and(|held| held.handle == name)
             || crate::ids::parse_uuid(name) == Some(self.id.0)
@@ -126,24 +126,24 @@ impl Hold {
 pub struct DeviceSession {
     /// Its organization.
     pub organization: OrganizationId,
-    /// Its id, which says when it was created.
+    /// Its id, which contains the time of creation.
     pub id: SessionId,
     /// Who created it.
     pub owner: PrincipalId,
-    /// Grows by one with every change.
+    /// Incremented with every change.
     pub revision: i64,
-    /// Since when nothing is held or asked for; nothing until something was.
+    /// Since when it has no open holds; `None` while it has one, and before its first.
     pub released: Option<Micros>,
-    /// Last request or end of a hold.
+    /// Time of the last request for a device or end of a hold.
     pub activity: Micros,
-    /// When and how it ended.
+    /// When and why it ended.
     pub ended: Option<(Micros, Ending)>,
-    /// All that it ever held, oldest first.
+    /// All of its holds, oldest first.
     pub holds: Vec<Hold>,
 }
 
 impl DeviceSession {
-    /// A new one without holds.
+    /// A new session without holds.
     pub fn new(organization: OrganizationId, id: SessionId, owner: PrincipalId) -> DeviceSession {
         DeviceSession {
             organization,
@@ -157,17 +157,17 @@ impl DeviceSession {
         }
     }
 
-    /// What is held or waited for now.
+    /// The holds that have not ended.
     pub fn open_holds(&self) -> impl Iterator<Item = &Hold> {
         self.holds.iter().filter(|hold| hold.ended.is_none())
     }
 
-    /// The hold that stands for the session where a wire shows only one: the newest.
+    /// The newest hold. It represents the session on wires that show only one.
     pub fn newest_hold(&self) -> Option<&Hold> {
         self.holds.last()
     }
 
-    /// When nothing was held or asked for any more, as readers see it: the end of the session at the latest.
+    /// Since when it has no open holds, for clients: at the latest the end of the session.
     pub fn released_at(&self) -> Option<Micros> {
         self.released.or(self.ended.as_ref().map(|(at, _)| *at))
     }

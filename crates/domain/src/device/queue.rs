@@ -1,31 +1,31 @@
-//! Who gets which device: first come, first served, among those whose filters match.
+//! The queue for devices: first come, first served, among the requests whose filters match.
 
 use super::{Device, Wanted};
 use crate::ids::{DeviceId, HoldId, OrganizationId};
 
-/// A waiting request, as far as the queue looks at it.
+/// A waiting request in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// The request.
     pub hold: HoldId,
-    /// Whose it is.
+    /// Its organization.
     pub organization: OrganizationId,
-    /// What it asks for.
+    /// Its filters.
     pub wanted: Wanted,
 }
 
-/// That a request gets a device.
+/// A device assigned to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assignment {
-    /// Position of the request in the slice given.
+    /// Index of the request in the queue.
     pub waiting: usize,
     /// The device.
     pub device: DeviceId,
 }
 
-/// Hands the free ones of `devices` to `waiting`, which is in the order of the requests' commits. A
-/// request gets a device of its own organization before one of the shared pool, so that the pool stays free for
-/// those who have none. Nobody is passed over by a later request that wants the same device.
+/// Assigns free devices to the queue, which is in the order of the requests' commits. A request gets a device of its
+/// own organization rather than one of the shared pool, which stays free for organizations without devices. No
+/// request gets a device that an earlier request could have.
 pub fn assign(waiting: &[Waiting], devices: &[Device]) -> Vec<Assignment> {
     let mut free: Vec<&Device> = devices.iter().filter(|device| device.free()).collect();
     free.sort_by_key(|device| (device.organization == OrganizationId::ACCOUNT, device.id));
@@ -43,7 +43,7 @@ pub fn assign(waiting: &[Waiting], devices: &[Device]) -> Vec<Assignment> {
     assignments
 }
 
-/// Whether an organization may hold a device at all.
+/// Whether an organization can hold a device: its own, or one of the shared pool.
 pub fn visible(organization: OrganizationId, device: &Device) -> bool {
     device.organization == organization || device.organization == OrganizationId::ACCOUNT
 }
@@ -118,8 +118,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against the rule in its plainest words, and: no device twice, no request twice, and no request left
-        /// waiting while a device that it could have is left free.
+        /// No device is assigned twice, no request gets two devices, and no request keeps waiting while a device that it
+        /// could have stays free or goes to a later request.
         #[test]
         fn the_queue_is_fair(queue in proptest::collection::vec((0..2u8, 0..2u8), 0..12),
                              pool in proptest::collection::vec((0..3u8, 0..2u8), 0..12)) {

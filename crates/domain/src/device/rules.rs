@@ -1,4 +1,4 @@
-//! What may happen to a device session.
+//! The commands to a device session, and the rules for them.
 
 use super::{DeviceSession, HeldDevice, Hold, Wanted};
 use crate::ids::{HoldId, PrincipalId};
@@ -6,28 +6,28 @@ use crate::refusal::{Refusal, Thing};
 use crate::session::{EndReason, Ending, What};
 use crate::time::Micros;
 
-/// How many devices one session may hold or wait for at once: more is a runaway loop.
+/// Maximum number of open holds of a session: more is a runaway loop.
 pub const MAX_OPEN_HOLDS: u32 = 200;
 
-/// How many devices one session may ask for in its life: all of its holds are loaded with it.
+/// Maximum number of holds of a session, also ended ones: all of them are loaded with it.
 pub const MAX_HOLDS: u32 = 1_000;
 
-/// Who wants something to happen.
+/// Who sends a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
-    /// A member, and whether it may act on what is not its own.
+    /// A member of the organization.
     Member {
-        /// Who.
+        /// The member.
         principal: PrincipalId,
-        /// Whether it has ManageSessions.
+        /// Whether the member has `ManageSessions`.
         manages: bool,
     },
-    /// Tenure itself: sweeps, hand-overs, lost hosts.
+    /// Tenure itself: sweeps, the queue, lost hosts.
     Tenure,
 }
 
 impl Actor {
-    /// Who it is, for the record.
+    /// The member; `None` for Tenure.
     pub fn principal(self) -> Option<PrincipalId> {
         match self {
             Actor::Member { principal, .. } => Some(principal),
@@ -35,10 +35,10 @@ impl Actor {
         }
     }
 
-    /// Checks that it may act on what is `owner`'s.
+    /// Checks that it may act on something that `owner` owns.
     ///
     /// # Errors
-    /// [`Refusal::NotYours`].
+    /// [`Refusal::NotYours`] for a member who is neither the owner nor has `ManageSessions`.
     pub fn may_act_on(self, owner: PrincipalId, thing: Thing) -> Result<(), Refusal> {
         match self {
             Actor::Member { principal, manages: false } if principal != owner => {
@@ -49,67 +49,67 @@ impl Actor {
     }
 }
 
-/// What somebody wants to happen.
+/// A command to a device session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Ask for a device.
+    /// Request a device.
     Request {
         /// The id of the new hold.
         hold: HoldId,
-        /// What is asked for.
+        /// The filters for the device.
         wanted: Wanted,
     },
-    /// Hand a device over to a request. The device's own row says whether it is free; the session only whether
-    /// the request still stands.
+    /// Grant a device to a request. The session knows only whether the request still waits; whether the device is free
+    /// is checked in the device's row.
     Grant {
-        /// The request.
+        /// The request's hold.
         hold: HoldId,
         /// The device.
         held: HeldDevice,
     },
-    /// End a hold, or cancel a request.
+    /// End a hold or cancel a request.
     Release {
-        /// Which.
+        /// The hold.
         hold: HoldId,
-        /// Why.
+        /// The reason.
         reason: EndReason,
-        /// What the reason was judged by.
+        /// The facts behind the reason.
         evidence: String,
     },
-    /// End the session, and with it all that it holds.
+    /// End the session and all of its holds.
     End {
-        /// Why.
+        /// The reason.
         reason: EndReason,
-        /// What the reason was judged by.
+        /// The facts behind the reason.
         evidence: String,
     },
 }
 
-/// What happens.
+/// A change of a device session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A device is asked for.
+    /// A device was requested.
     Requested(Hold),
-    /// A device is handed over.
+    /// A device was granted.
     Granted {
-        /// To this request.
+        /// The request's hold.
         hold: HoldId,
-        /// This device.
+        /// The device.
         held: HeldDevice,
     },
-    /// A hold or request is over.
+    /// A hold or a request ended.
     Released {
-        /// Which.
+        /// The hold.
         hold: HoldId,
-        /// How.
+        /// Why it ended.
         ending: Ending,
     },
-    /// The session is over.
+    /// The session ended.
     Ended(Ending),
 }
 
 impl Change {
-    /// What the change feed says of it.
+    /// The kind of this change in the change feed.
     pub fn what(&self) -> What {
         match self {
             Change::Requested(_) => What::Requested,
@@ -120,10 +120,11 @@ impl Change {
     }
 }
 
-/// Decides what a command does to a session. Ending what has ended does nothing, so that a client may repeat it.
+/// Decides which changes a command causes. Ending something again causes none, so that clients can retry.
 ///
 /// # Errors
-/// The rule that stands against it.
+/// [`Refusal::NotYours`], [`Refusal::SessionEnded`], [`Refusal::SessionFull`], and [`Refusal::NotFound`] for an
+/// unknown hold.
 pub fn decide(
     session: &DeviceSession,
     actor: Actor,
@@ -206,7 +207,7 @@ fn end(
 }
 
 impl DeviceSession {
-    /// The session after changes that happen at `now`: one revision further, whatever their number.
+    /// The session after a batch of changes at `now`. A batch increments the revision by one.
     pub fn after(mut self, changes: &[Change], now: Micros) -> DeviceSession {
         for change in changes {
             self.take(change, now);
@@ -293,7 +294,7 @@ mod tests {
         Actor::Member { principal, manages }
     }
 
-    /// Runs a command and gives the session after it.
+    /// Runs a command and returns the session after it.
     fn run(session: DeviceSession, actor: Actor, command: Command, now: i64) -> DeviceSession {
         let changes = decide(&session, actor, command, Micros(now)).unwrap();
         session.after(&changes, Micros(now))
@@ -356,8 +357,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is tried in whatever order: a released hold stays released, an ended session stays ended and
-        /// holds nothing, and `released` is set exactly when something was held and nothing is.
+        /// For every order of commands: a released hold stays released, an ended session stays ended and has no open
+        /// holds, and `released` is set exactly when the session has holds and none is open.
         #[test]
         fn no_order_of_commands_breaks_a_session(steps in proptest::collection::vec((0usize..4, 1u128..4), 0..40)) {
             let mut state = session();

@@ -9,7 +9,7 @@ fn steps(schema: &Value, value: &Value) -> Result<u64, TooMuch> {
     Schema::new(schema)?.steps(value)
 }
 
-/// A schema of which each level refers to the next one twice.
+/// A schema in which each level refers twice to the next.
 fn doubling(levels: usize, keyword: &str) -> Value {
     let mut definitions = Map::new();
     for level in 0..levels {
@@ -88,7 +88,7 @@ fn judging_is_bounded_by_schema_and_value_together() {
     let object = |names: usize| Value::Object((0..names).map(|at| (at.to_string(), json!(1))).collect());
     assert!(steps(&patterns, &object(1_000)).is_ok());
     assert!(steps(&patterns, &object(10_000)).unwrap_err().0.contains("steps"));
-    // Twice for each level of the value, which no look at the schema alone can see.
+    // Doubles with each level of the value, which the schema alone does not show.
     let again = json!({ "$ref": "#" });
     let twice = json!({ "properties": { "a": { "anyOf": [again, again] } } });
     assert!(parts(&twice).unwrap() < 20);

@@ -1,4 +1,4 @@
-//! What each command does, in tables.
+//! The effect of each command, in tables.
 
 use super::*;
 use crate::refusal::{Refusal, Thing};
@@ -89,7 +89,7 @@ fn what_was_put_away_is_kept_as_it_is() {
     for command in [tags(&["a"]), Command::AddTags(vec!["a".into()]), title("A")] {
         assert_eq!(decide(&away, Actor::Tenure, command.clone(), &at(9)), Ok(vec![]), "{command:?}");
     }
-    // What has ended can be sorted still, and so can what was brought back.
+    // Tags of an ended or unarchived session can still be changed.
     let back = run(away, [Command::Unarchive, tags(&["b"])]);
     assert_eq!(run(back, [end(), tags(&["c"])]).given.tags, ["c"]);
 }
@@ -102,7 +102,7 @@ fn tags_are_counted_as_sent_and_as_kept() {
         tags
     };
     let none = session();
-    // A body is counted before its tags are compared: it may have a great many that are all the same.
+    // Tags are counted before they are compared: a request can contain the same tag very often.
     for tags in [Command::SetTags(twice(full())), Command::AddTags(twice(full()))] {
         let refused = decide(&none, Actor::Tenure, tags, &at(9));
         assert_eq!(refused, Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags"))));
@@ -110,7 +110,7 @@ fn tags_are_counted_as_sent_and_as_kept() {
     let held =
         run(none, [Command::SetTags(twice(full()[..MAX_TAGS - 1].to_vec())), Command::AddTags(full())]);
     assert_eq!(held.given.tags, full());
-    // What it has already takes no room once more; what it has not has none.
+    // A tag that the session has already does not count again; a new one does.
     let again = decide(&held, Actor::Tenure, Command::AddTags(vec!["tag 7".into()]), &at(9));
     assert_eq!(again, Ok(vec![]));
     let more = decide(&held, Actor::Tenure, Command::AddTags(vec!["more".into()]), &at(9));
@@ -178,24 +178,24 @@ fn a_repeated_report_is_taken_once_and_a_gap_is_refused() {
 fn a_worker_that_lost_its_turn_is_refused_and_a_repeated_end_is_not() {
     let state = run(session(), [post(1), post(2), claim(1)]);
     let lost = run(state.clone(), [Command::LoseLease { fence: 1 }, claim(9)]);
-    // The second attempt is the same turn under a new number.
+    // The second attempt is the same turn with a new fencing number.
     assert_eq!(lost.turn.as_ref().map(|turn| (turn.id, turn.fence, turn.attempt)), Some((turn(1), 2, 2)));
     for command in [report(1, 1, 0, vec![]), finish(1, 1, Answer::Finished), finish(9, 2, Answer::Finished)] {
         assert_eq!(decide(&lost, Actor::Tenure, command, &at(50)), Err(Refusal::TurnLost));
     }
     let ended = run(state.clone(), [finish(1, 1, Answer::Finished)]);
     assert_eq!(run(ended.clone(), [finish(1, 1, Answer::Finished)]), ended);
-    // Also when the next turn has begun meanwhile.
+    // Also after the next turn has started.
     let next = run(ended, [claim(2)]);
     assert_eq!(run(next.clone(), [finish(1, 1, Answer::Finished)]), next);
-    // Each is spoken of with what was granted for it, and with nothing else.
+    // A token gives access to its own claim and no other.
     let opened =
         |state: &AgentSession, n| state.turn.as_ref().and_then(|turn| turn.opened_by(grant(n).token));
     assert_eq!(opened(&next, 1), Some((turn(1), 1, grant(1).key)));
     assert_eq!(opened(&next, 2), Some((turn(2), 2, grant(2).key)));
     assert_eq!((opened(&next, 3), opened(&lost, 1)), (None, None));
     assert_eq!(opened(&lost, 9), Some((turn(1), 2, grant(9).key)));
-    // Who was stopped by a user may say that it stopped, and nothing else.
+    // A cancelled worker can confirm that it stopped, and report nothing else.
     let stopped = run(state, [Command::Cancel]);
     assert_eq!(run(stopped.clone(), [finish(1, 1, Answer::Cancelled)]), stopped);
     let late = decide(&stopped, Actor::Tenure, finish(1, 1, Answer::Finished), &at(50));
@@ -213,7 +213,7 @@ fn a_turn_goes_to_another_worker_once() {
     assert_eq!(kinds(&changes), ["turn.failed", "session.idled"]);
     let state = state.after(&changes, Micros(60));
     assert_eq!((state.state.name(), state.work()), ("suspended.worker_lost", Work::None));
-    // What waited is answered first when somebody wakes it.
+    // Messages that waited are answered first after the session is resumed.
     let state = run(state, [post(3), claim(3)]);
     assert_eq!(state.turn.as_ref().map(|turn| (turn.message, turn.attempt)), Some((2, 1)));
     assert_eq!(state.waiting.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [3]);

@@ -1,4 +1,4 @@
-//! What may be used, by a session and by its organization.
+//! Usage limits of sessions and organizations.
 
 use super::*;
 
@@ -19,17 +19,17 @@ fn a_session_that_used_up_what_it_may_sleeps_at_once_and_keeps_its_answer() {
     let state = run(state, [report(1, 1, 1, vec![usage(1)])]);
     assert_eq!(state.state.name(), "suspended.usage_limit_exceeded");
     assert!(state.turn.as_ref().is_some_and(|turn| turn.stopping));
-    // What the worker used before it stopped is counted; and it gets no more time for it.
+    // Usage of the worker before it stops is counted, and its lease is not extended.
     let later = run(state.clone(), [report(1, 1, 2, vec![usage(5)])]);
     assert_eq!(later.usage.acus, Acus::whole(8));
     let lease = |state: &AgentSession| state.turn.as_ref().map(|turn| turn.lease);
     assert_eq!(lease(&later), lease(&state));
     let over = run(later.clone(), [finish(1, 1, Answer::Finished)]);
     assert_eq!((over.state.name(), over.agent_messages, over.work()), (state.state.name(), 1, Work::None));
-    // A worker that never says so is not replaced.
+    // A worker that never confirms is not replaced.
     let lost = run(later, [Command::LoseLease { fence: 1 }]);
     assert_eq!((lost.state, lost.turn.map(|turn| turn.state)), (state.state, Some(TurnState::Cancelled)));
-    // And a message does not wake it.
+    // A message does not resume the session.
     assert_eq!(run(over, [post(3)]).state, state.state);
 }
 
@@ -49,7 +49,7 @@ fn an_organizations_cycle_stops_reports_claims_and_messages() {
     let refused = run_in(waiting.clone(), claim(1), 0);
     assert_eq!((refused.state.name(), refused.turn.is_none(), refused.waiting.len()), (org, true, 1));
     assert_eq!(run_in(refused.clone(), post(2), 0).state.name(), org);
-    // In the next cycle a message wakes it, and the first is answered first.
+    // In the next cycle a message resumes it, and the first message is answered first.
     let awake = run(refused, [post(2), claim(1)]);
     assert_eq!((awake.state.name(), awake.turn.map(|turn| turn.message)), ("running.working", Some(1)));
 }

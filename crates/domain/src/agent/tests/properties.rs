@@ -1,4 +1,4 @@
-//! What holds whatever happens in whatever order.
+//! Properties that hold for every order of commands.
 
 use super::*;
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ fn command(step: &Step, session: &AgentSession, now: i64) -> Command {
     }
 }
 
-/// What the store would hold: every message and event that was ever decided on.
+/// The messages and events that the store would have, and the number of closed turns for each message.
 #[derive(Default)]
 struct Kept {
     messages: Vec<Message>,
@@ -98,9 +98,9 @@ impl Kept {
 }
 
 proptest! {
-    /// Whatever is tried in whatever order: sequences have no gaps, no message is answered twice, each message of a
-    /// user waits, is worked on, was closed or was let go with the session's cancel or end; fences only grow; what has
-    /// ended stays so.
+    /// For every order of commands: sequences have no gaps; no message is answered twice; each message of a user waits,
+    /// is worked on, was closed, or was dropped by a cancel or the end of the session; fencing numbers only grow; an
+    /// ended session stays ended.
     #[test]
     fn no_order_of_commands_breaks_a_session(steps in steps()) {
         let mut state = session();
@@ -124,7 +124,7 @@ proptest! {
             let open = usize::from(state.turn.as_ref().is_some_and(|t| t.is_open() || t.state == TurnState::Returned));
             let accounted = kept.closed.len() + open + state.waiting.len() + let_go;
             prop_assert_eq!(state.user_messages as usize, accounted);
-            // Nothing waits for workers in a session that looks idle, and none is busy without reason.
+            // A session that waits for a worker is not idle, and an active session has work.
             if state.work() == Work::Waiting {
                 prop_assert!(state.state.group() != Group::Idle, "{:?}", state.state);
             }
