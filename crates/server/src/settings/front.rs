@@ -9,35 +9,35 @@ const UNITS: [(&str, u32); 3] = [("s", 1), ("m", 60), ("h", 3600)];
 const MOST_REQUESTS: u32 = 1_000_000_000;
 const MICROS: i64 = 1_000_000;
 
-/// So many requests in so much time.
+/// A rate limit: a number of requests in a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// How many; at least one.
+    /// Number of requests; at least one.
     pub requests: u32,
-    /// In how many seconds; at least one.
+    /// Length of the time in seconds; at least one.
     pub seconds: u32,
 }
 
 impl Quota {
-    /// What a request costs, in drops: what the quota's time has of microseconds.
+    /// Cost of one request in bucket units: the quota's time in microseconds.
     #[must_use]
     pub fn cost(self) -> i64 {
         i64::from(self.seconds) * MICROS
     }
 
-    /// What the whole quota is worth, in drops.
+    /// The full quota in bucket units.
     #[must_use]
     pub fn full(self) -> i64 {
         self.cost().saturating_mul(self.speed())
     }
 
-    /// The drops of a microsecond.
+    /// Bucket units that refill in a microsecond.
     #[must_use]
     pub fn speed(self) -> i64 {
         i64::from(self.requests)
     }
 
-    /// In how many seconds there are so many drops.
+    /// Seconds until this many bucket units have refilled, rounded up.
     #[must_use]
     pub fn seconds_for(self, drops: i64) -> u64 {
         let a_second = self.speed().saturating_mul(MICROS);

@@ -100,7 +100,7 @@ settings! {
     public_url: Option<BaseUrl>, kinds::PublicUrl, "",
         "The URL under which clients reach the server; when empty, http:// or with TLS https://, and the address listened on.";
     tls_cert: Option<PathBuf>, kinds::KeyFile, "",
-        "The file with the certificate that the server proves who it is with, and those between it and its root (PEM); with `tls_key`. Read again when it changes. When empty, plain HTTP is served.";
+        "PEM file with the server's certificate chain: leaf first, then intermediates; with `tls_key`. Read again when it changes. When empty, plain HTTP is served.";
     tls_key: Option<PathBuf>, kinds::KeyFile, "",
         "The file with the key of `tls_cert` (PEM, without a password).";
     database: SecretUrl, kinds::Database, "sqlite:tenure-data/tenure.db",
@@ -130,11 +130,11 @@ settings! {
     header_count: u32, kinds::Count, "100",
         "How many headers a request may have.";
     rate_per_credential: Option<Quota>, kinds::Rate, "3000000/m",
-        "How many requests one key or login session may send; 0 for no limit. The whole number at once, then as they come back.";
+        "How many requests one key or login session may send; 0 for no limit. The full quota may be used as a burst; it refills continuously.";
     rate_per_principal: Option<Quota>, kinds::Rate, "6000000/m",
-        "The like of one user or service user, with all of its keys and sessions.";
+        "How many requests one user or service user may send, with all of its keys and sessions; 0 for no limit.";
     rate_per_address: Option<Quota>, kinds::Rate, "6000000/m",
-        "The like of one address (of IPv6, of one /64), whoever it is; behind a proxy, name that in `trusted_proxies`.";
+        "How many requests one address (of IPv6, one /64) may send; 0 for no limit; behind a proxy, name that in `trusted_proxies`.";
     cors_origins: Vec<HeaderValue>, kinds::Origins, "",
         "The origins of web pages of other sites that may use this server with a key, with commas between; their cookies never count.";
     body_limit: u64, kinds::Size, "1MiB",
@@ -212,7 +212,7 @@ settings! {
     login_history: Duration, kinds::Span, "90d",
         "How long login sessions are kept after they ended; the audit log keeps its lines of them.";
     fresh_auth: Duration, kinds::Span, "10m",
-        "How long ago a person may have signed in who changes a second factor, makes keys for others or administers the account; later, they are asked again who they are.";
+        "Changing a second factor, creating keys for others and administering the account require a sign-in within this time.";
     logins_per_user: u32, kinds::Count, "50",
         "How many login sessions a user may have; one more ends the least recently used.";
     password_min: u32, kinds::Count, "8",
@@ -284,7 +284,7 @@ settings! {
 }
 
 impl Settings {
-    /// What of the grace requests that run may take; the rest is for saying good-bye.
+    /// The part of `stop_grace` for requests in progress; the rest is for closing connections.
     #[must_use]
     pub fn time_to_finish(&self) -> Duration {
         self.stop_grace * 4 / 5
