@@ -7,23 +7,24 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Every Rust file below a folder, with its path below the root and its text.
-fn sources(below: &str) -> Vec<(String, String)> {
+/// A file, or every file below a folder, with this extension: its path below the root, and its text.
+fn files(below: &str, extension: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![root().join(below)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(root()).unwrap().display().to_string();
-                found.push((name, fs::read_to_string(&path).unwrap()));
-            }
+    let mut left = vec![root().join(below)];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            found.push((name, fs::read_to_string(&path).unwrap()));
         }
     }
-    assert!(!found.is_empty(), "no sources below {below}");
+    assert!(!found.is_empty(), "no {extension} files below {below}");
     found
+}
+
+fn sources(below: &str) -> Vec<(String, String)> {
+    files(below, "rs")
 }
 
 /// Where code below a folder names what it may not.
@@ -48,6 +49,13 @@ fn who_may_name_whom() {
             &["store::", "server::", "tokio", "axum", "rusqlite", "async fn", "SystemTime", "rand::"],
         ),
         ("crates/store/src", &["server::", "axum", "runner::", "protocol::"]),
+        (
+            "crates/server/src/services",
+            &["axum", "crate::{app", "crate::app", "crate::operations", "crate::wires"],
+        ),
+        ("crates/server/src/front", &["crate::app", "crate::operations", "crate::wires"]),
+        ("crates/server/src/operations/devices/queue.rs", &["devices::sessions"]),
+        ("crates/server/src/operations/devices/sessions.rs", &["devices::queue"]),
         (
             "crates/server/src/operations",
             &["axum", "crate::wires", "crate::console", "crate::http", "StatusCode"],
@@ -189,6 +197,37 @@ fn only_the_store_says_sql() {
     for below in ["crates/domain/src", "crates/server/src", "crates/runner/src", "crates/tenure/src"] {
         assert_eq!(named(below, &words), Vec::<String>::new());
     }
+}
+
+/// Phrases that readers had to read twice. CONTRIBUTING.md says how to write instead.
+const RIDDLES: [&str; 14] = [
+    "The how manieth",
+    "The like",
+    "The whole number at once",
+    "Only those of the store",
+    "What can be no",
+    "What of the",
+    "That somebody",
+    "is nobody's",
+    "no good is none",
+    "may at most",
+    "may more",
+    "in drops",
+    "asked for nothing",
+    "besides what is so",
+];
+
+#[test]
+fn prose_has_no_riddles() {
+    let pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs"];
+    let texts = pages.iter().flat_map(|page| files(page, "md")).chain(sources("crates"));
+    let mut wrong = Vec::new();
+    for (name, text) in texts.filter(|(name, _)| !name.ends_with("tests/it/tidy.rs")) {
+        wrong.extend(
+            RIDDLES.iter().filter(|riddle| text.contains(**riddle)).map(|riddle| format!("{name}: {riddle}")),
+        );
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
