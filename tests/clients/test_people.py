@@ -76,6 +76,6 @@ def test_people_get_in_by_an_issuer(tmp_path, tmp_path_factory):
     status, page = tenure.call("GET", "/sign-in?failed=down")
     assert (status, b"cannot be reached" in page) == (200, True)
     log = tenure.program.log.read_text(errors="replace")
-    assert "nobody was signed in by OpenID Connect" in log
+    assert "a sign-in by OpenID Connect was refused" in log
     assert "shown to nobody" not in log and "code=" not in log, "no secret is logged"
     assert tenure.program.stop() == 0

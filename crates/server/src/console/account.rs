@@ -1,13 +1,13 @@
-//! `/account`: one's own sessions, password and second factor.
+//! `/account`: the user's own sessions, password and second factor.
 
 use super::SignedIn;
-use super::failures::{Form, failed, words};
-use super::views::{Account, Picture, Row, html, time};
+use super::failures::{Form, failure_page, status_and_sentence};
+use super::views::{AccountPage, EnrollmentCode, SessionRow, format_time, render};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::cookies::take_back;
+use crate::http::cookies::clear_session_cookies;
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::access::own_keys;
 use crate::operations::directory::users;
 use crate::operations::login;
@@ -23,18 +23,18 @@ use domain::ids::SessionId;
 use domain::refusal::Thing;
 use store::Caller;
 
-/// What a page says besides what is so.
+/// Messages on the account page beside its current state.
 #[derive(Default)]
-struct Saying {
+struct PageNotice {
     said: Option<String>,
     done: Option<&'static str>,
     stale: bool,
     codes: Vec<String>,
-    /// Whether a second factor that waits for its first code is shown.
+    /// Whether to show the second factor that waits for its first code.
     enrolling: bool,
 }
 
-/// What was done, by the word in the address.
+/// Messages about completed actions, by the word in the URL.
 const DONE: [(&str, &str); 6] = [
     ("ended", "The session is ended."),
     ("others", "All other sessions are ended."),
@@ -48,27 +48,27 @@ const DONE: [(&str, &str); 6] = [
 pub async fn page(SignedIn(caller): SignedIn, State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let word = middleware::query_value(query.as_deref(), "done").ok().flatten();
     let done = DONE.iter().find(|(known, _)| Some(*known) == word.as_deref()).map(|(_, sentence)| *sentence);
-    shown(&app, &caller, StatusCode::OK, Saying { done, ..Saying::default() }).await
+    render_account(&app, &caller, StatusCode::OK, PageNotice { done, ..PageNotice::default() }).await
 }
 
-async fn shown(app: &App, caller: &Caller, status: StatusCode, saying: Saying) -> Response {
-    match account(app, caller, saying).await {
-        Ok(page) => html(status, &page),
-        Err(failure) => failed(failure),
+async fn render_account(app: &App, caller: &Caller, status: StatusCode, saying: PageNotice) -> Response {
+    match load_account(app, caller, saying).await {
+        Ok(page) => render(status, &page),
+        Err(failure) => failure_page(failure),
     }
 }
 
-async fn account(app: &App, caller: &Caller, saying: Saying) -> Result<Account, Failure> {
+async fn load_account(app: &App, caller: &Caller, saying: PageNotice) -> Result<AccountPage, Failure> {
     let person = users::load_own_profile(app, caller).await?.person;
     let status = second_factor::load_status(app, caller).await?;
     let current = login::sessions::current_login(caller);
     let sessions = login::sessions::list_logins(app, caller).await?;
     let ways = oidc::load_authentication_methods(app, caller).await?;
     let proposal = match saying.enrolling {
-        true => Some(Picture::new(&second_factor::load_proposal(app, caller).await?)),
+        true => Some(EnrollmentCode::new(&second_factor::load_proposal(app, caller).await?)),
         false => None,
     };
-    Ok(Account {
+    Ok(AccountPage {
         name: person.principal.email.unwrap_or(person.principal.name),
         said: saying.said,
         done: saying.done.map(str::to_owned),
@@ -77,9 +77,9 @@ async fn account(app: &App, caller: &Caller, saying: Saying) -> Result<Account, 
         has_password: ways.password,
         may_have_password: ways.may_have_password,
         issuer: ways.issuer.then(|| app.settings.oidc_name.clone()),
-        sessions: sessions.iter().map(|login| Row::new(login, current == Some(login.id))).collect(),
+        sessions: sessions.iter().map(|login| SessionRow::new(login, current == Some(login.id))).collect(),
         has_factor: status.since.is_some(),
-        factor_since: status.since.map(time),
+        factor_since: status.since.map(format_time),
         codes_left: status.recovery_codes,
         proposal,
         codes: saying.codes,
@@ -87,25 +87,29 @@ async fn account(app: &App, caller: &Caller, saying: Saying) -> Result<Account, 
     })
 }
 
-/// What did not work, on the same page; who signed in too long ago is asked again.
-async fn refused(app: &App, caller: &Caller, failure: Failure, enrolling: bool) -> Response {
+/// Shows a failure on the same page. A user whose sign-in is too old is asked to authenticate again.
+async fn render_failure(app: &App, caller: &Caller, failure: Failure, enrolling: bool) -> Response {
     let stale = matches!(failure, Failure::Refused(Refusal::StaleAuthentication { .. }));
-    let (status, said) = words(failure);
+    let (status, said) = status_and_sentence(failure);
     let said = (!stale).then_some(said);
     let enrolling = enrolling && !stale;
-    shown(app, caller, status, Saying { said, stale, enrolling, ..Saying::default() }).await
+    render_account(app, caller, status, PageNotice { said, stale, enrolling, ..PageNotice::default() }).await
 }
 
-/// Says what was done after going there, so that to load the page again does nothing again.
-async fn done(app: &App, caller: &Caller, outcome: Result<(), Failure>, word: &str) -> Response {
+/// Ends an action with a redirect, so that reloading the page does not repeat it.
+async fn finish_action(app: &App, caller: &Caller, outcome: Result<(), Failure>, word: &str) -> Response {
     match outcome {
         Ok(()) => Redirect::to(&format!("/account?done={word}")).into_response(),
-        Err(failure) => refused(app, caller, failure, false).await,
+        Err(failure) => render_failure(app, caller, failure, false).await,
     }
 }
 
 /// `POST /account/end`.
-pub async fn end(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
+pub async fn end(
+    SignedIn(caller): SignedIn,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> Response {
     let mut own = false;
     let ended = async {
         let form = Form::read(&app, request).await?;
@@ -115,46 +119,50 @@ pub async fn end(SignedIn(caller): SignedIn, State(app): State<App>, Whole(reque
     };
     let ended = ended.await;
     match ended {
-        Ok(()) if own => take_back(&app, Redirect::to("/sign-in?done=out").into_response()),
-        outcome => done(&app, &caller, outcome, "ended").await,
+        Ok(()) if own => clear_session_cookies(&app, Redirect::to("/sign-in?done=out").into_response()),
+        outcome => finish_action(&app, &caller, outcome, "ended").await,
     }
 }
 
 /// `POST /account/end-others`.
 pub async fn end_others(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
     let ended = login::sessions::revoke_all_logins(&app, &caller, LoginSelection::Others).await;
-    done(&app, &caller, ended, "others").await
+    finish_action(&app, &caller, ended, "others").await
 }
 
 /// `POST /account/end-all`.
 pub async fn end_all(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
     match login::sessions::revoke_all_logins(&app, &caller, LoginSelection::All).await {
-        Ok(()) => take_back(&app, Redirect::to("/sign-in?done=out").into_response()),
-        Err(failure) => refused(&app, &caller, failure, false).await,
+        Ok(()) => clear_session_cookies(&app, Redirect::to("/sign-in?done=out").into_response()),
+        Err(failure) => render_failure(&app, &caller, failure, false).await,
     }
 }
 
 /// `POST /account/password`.
-pub async fn password(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
+pub async fn password(
+    SignedIn(caller): SignedIn,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> Response {
     let changed = async {
         let form = Form::read(&app, request).await?;
         let ends = RevocationScope { keys: !form.get("keys").is_empty(), own_session: false };
         login::passwords::change_own_password(&app, &caller, form.get("old"), form.get("new"), ends).await
     };
-    done(&app, &caller, changed.await, "password").await
+    finish_action(&app, &caller, changed.await, "password").await
 }
 
 /// `POST /account/revoke-keys`.
 pub async fn revoke_keys(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
     let revoked = own_keys::revoke_all_own_keys(&app, &caller).await;
-    done(&app, &caller, revoked, "keys").await
+    finish_action(&app, &caller, revoked, "keys").await
 }
 
 /// `POST /account/authenticate`.
 pub async fn authenticate(
     SignedIn(caller): SignedIn,
     State(app): State<App>,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Response {
     let again = async {
         let form = Form::read(&app, request).await?;
@@ -164,9 +172,9 @@ pub async fn authenticate(
     match again.await {
         Ok(_) => Redirect::to("/account?done=shown").into_response(),
         Err(failure) => {
-            let (status, said) = words(failure);
-            let saying = Saying { said: Some(said), stale: true, ..Saying::default() };
-            shown(&app, &caller, status, saying).await
+            let (status, said) = status_and_sentence(failure);
+            let saying = PageNotice { said: Some(said), stale: true, ..PageNotice::default() };
+            render_account(&app, &caller, status, saying).await
         }
     }
 }
@@ -174,43 +182,60 @@ pub async fn authenticate(
 /// `POST /account/totp`.
 pub async fn propose(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
     match second_factor::propose_second_factor(&app, &caller).await {
-        Ok(_) => shown(&app, &caller, StatusCode::OK, Saying { enrolling: true, ..Saying::default() }).await,
-        Err(failure) => refused(&app, &caller, failure, false).await,
+        Ok(_) => {
+            render_account(
+                &app,
+                &caller,
+                StatusCode::OK,
+                PageNotice { enrolling: true, ..PageNotice::default() },
+            )
+            .await
+        }
+        Err(failure) => render_failure(&app, &caller, failure, false).await,
     }
 }
 
 /// `POST /account/totp/confirm`.
-pub async fn confirm(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
+pub async fn confirm(
+    SignedIn(caller): SignedIn,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> Response {
     let confirmed = async {
         let form = Form::read(&app, request).await?;
         second_factor::confirm_second_factor(&app, &caller, form.get("code")).await
     };
     match confirmed.await {
         Ok(codes) => {
-            let saying = Saying { codes, done: Some("The second factor is on."), ..Saying::default() };
-            shown(&app, &caller, StatusCode::OK, saying).await
+            let saying =
+                PageNotice { codes, done: Some("The second factor is on."), ..PageNotice::default() };
+            render_account(&app, &caller, StatusCode::OK, saying).await
         }
         Err(failure) => {
             let again = matches!(failure, Failure::Refused(Refusal::WrongCode));
-            refused(&app, &caller, failure, again).await
+            render_failure(&app, &caller, failure, again).await
         }
     }
 }
 
 /// `POST /account/totp/remove`.
-pub async fn remove(SignedIn(caller): SignedIn, State(app): State<App>, Whole(request): Whole) -> Response {
+pub async fn remove(
+    SignedIn(caller): SignedIn,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> Response {
     let removed = async {
         let form = Form::read(&app, request).await?;
         second_factor::remove_second_factor(&app, &caller, Some(form.get("code"))).await
     };
-    done(&app, &caller, removed.await, "off").await
+    finish_action(&app, &caller, removed.await, "off").await
 }
 
 /// `POST /account/recovery-codes`.
 pub async fn recovery_codes(
     SignedIn(caller): SignedIn,
     State(app): State<App>,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Response {
     let made = async {
         let form = Form::read(&app, request).await?;
@@ -219,8 +244,9 @@ pub async fn recovery_codes(
     match made.await {
         Ok(codes) => {
             let done = Some("The codes that you had before are no good any more.");
-            shown(&app, &caller, StatusCode::OK, Saying { codes, done, ..Saying::default() }).await
+            render_account(&app, &caller, StatusCode::OK, PageNotice { codes, done, ..PageNotice::default() })
+                .await
         }
-        Err(failure) => refused(&app, &caller, failure, false).await,
+        Err(failure) => render_failure(&app, &caller, failure, false).await,
     }
 }

@@ -1,6 +1,6 @@
-//! How the pages word a failure, and the fields of their forms.
+//! Error messages of the pages, and the fields of their forms.
 
-use super::views::{Failed, html};
+use super::views::{FailurePage, render};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware;
@@ -9,14 +9,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use domain::Refusal;
 
-/// The status and the sentence of a failure.
-pub fn words(failure: Failure) -> (StatusCode, String) {
+/// The status and the message of a failure.
+pub fn status_and_sentence(failure: Failure) -> (StatusCode, String) {
     let status = match &failure {
-        Failure::Refused(refusal) => refused(refusal),
+        Failure::Refused(refusal) => refusal_status(refusal),
         Failure::Unauthenticated => {
             return (StatusCode::UNAUTHORIZED, "That address or password is not right.".to_owned());
         }
-        Failure::Request(request) => unreadable(request),
+        Failure::Request(request) => request_status(request),
         Failure::Device { .. } => StatusCode::BAD_GATEWAY,
         Failure::Busy | Failure::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Unanswered(unanswered) => unanswered.status(),
@@ -59,7 +59,7 @@ fn sentence(failure: &Failure) -> String {
     }
 }
 
-fn refused(refusal: &Refusal) -> StatusCode {
+fn refusal_status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::NotFound(_) => StatusCode::NOT_FOUND,
         Refusal::WrongCode | Refusal::SecondFactorNeeded => StatusCode::UNAUTHORIZED,
@@ -90,7 +90,7 @@ fn refused(refusal: &Refusal) -> StatusCode {
     }
 }
 
-fn unreadable(request: &RequestFailure) -> StatusCode {
+fn request_status(request: &RequestFailure) -> StatusCode {
     match request {
         RequestFailure::NoRoute => StatusCode::NOT_FOUND,
         RequestFailure::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -108,28 +108,27 @@ fn unreadable(request: &RequestFailure) -> StatusCode {
     }
 }
 
-/// A page that says what failed.
-pub fn failed(failure: Failure) -> Response {
-    let (status, said) = words(failure);
-    html(status, &Failed { said })
+/// A page with an error message.
+pub fn failure_page(failure: Failure) -> Response {
+    let (status, said) = status_and_sentence(failure);
+    render(status, &FailurePage { said })
 }
 
-/// The fields of a form. One that is not there is empty; of one that is there twice the first counts, which a page of
-/// ours never sends.
+/// The fields of a form. A missing field is empty. Of repeated fields, which our pages never send, the first counts.
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Reads the body of a request.
     ///
     /// # Errors
-    /// It is too large.
+    /// As [`middleware::read_body`].
     pub async fn read(app: &App, request: Request) -> Result<Form, Failure> {
         let (parts, body) = request.into_parts();
-        let bytes = middleware::body(app, &parts.extensions, body).await?;
+        let bytes = middleware::read_body(app, &parts.extensions, body).await?;
         Ok(Form(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 
-    /// A field by its name.
+    /// A field's value; empty when it is missing.
     pub fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }

@@ -1,5 +1,4 @@
-//! The pages by which people get in and see to their own account. They need no script, and are this server's own words:
-//! no product's client knows them.
+//! The console: pages where people sign in and manage their own account. They need no scripts.
 
 mod account;
 mod failures;
@@ -9,8 +8,8 @@ mod views;
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::credential::{own_cookie, same_site};
-use crate::http::middleware::{self, Wire};
+use crate::http::credential::{demand_same_site, own_session_token};
+use crate::http::middleware::{self, WireSpec};
 use crate::operations::access::authenticate::authenticate_from;
 use axum::Router;
 use axum::extract::{FromRequestParts, Request};
@@ -19,10 +18,10 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use failures::failed;
+use failures::failure_page;
 use store::{Caller, OrganizationChoice};
 
-/// The routes, for the table of callers.
+/// The routes, for the tests' table of callers.
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/door.css"),
     ("GET", "/sign-in"),
@@ -49,19 +48,19 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/account/recovery-codes"),
 ];
 
-const WIRE: Wire = Wire { name: "pages", word: failed, authorize: None };
+const WIRE: WireSpec = WireSpec { name: "pages", error_response: failure_page, authorize: None };
 const STYLE: &str = include_str!("style.css");
-/// Nothing but our own style: no script, no frame, no form that goes elsewhere.
+/// Allows only our own style: no scripts, no frames, and no forms to other sites.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// The routes.
+/// Builds the routes of the console.
 pub fn routes(app: &App) -> Router<App> {
     let routes = Router::new()
         .route("/door.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
         .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
         .route("/sign-in/code", post(sign_in::code))
-        .route("/sign-in/oidc", get(oidc::away))
+        .route("/sign-in/oidc", get(oidc::begin))
         .route("/sign-in/oidc/callback", get(oidc::callback))
         .route("/sign-out", get(sign_in::sign_out_page).post(sign_in::sign_out))
         .route("/restore", get(sign_in::restore_page).post(sign_in::restore))
@@ -77,22 +76,22 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/account/totp/confirm", post(account::confirm))
         .route("/account/totp/remove", post(account::remove))
         .route("/account/recovery-codes", post(account::recovery_codes))
-        .method_not_allowed_fallback(|| async { failed(RequestFailure::Method.into()) });
-    middleware::around(routes, app, WIRE).layer(from_fn(guarded))
+        .method_not_allowed_fallback(|| async { failure_page(RequestFailure::Method.into()) });
+    middleware::wrap_routes(routes, app, WIRE).layer(from_fn(set_page_headers))
 }
 
-/// What browsers are told to do with all pages.
-async fn guarded(request: Request, next: Next) -> Response {
+/// Sets the security headers of all pages.
+async fn set_page_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    // Not `no-referrer`: forms would come from nowhere, and be refused as another site's.
+    // Not `no-referrer`: forms would have no origin, and would be refused as cross-site.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY"));
     response
 }
 
-/// Whoever is signed in by the cookie. Others are sent to the sign-in.
+/// Extractor: the user who is signed in by the cookie. Redirects others to the sign-in page.
 pub struct SignedIn(pub Caller);
 
 impl FromRequestParts<App> for SignedIn {
@@ -100,8 +99,8 @@ impl FromRequestParts<App> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<SignedIn, Response> {
         let away = || Redirect::to("/sign-in?back=/account").into_response();
-        let Some(token) = own_cookie(app, &parts.headers) else { return Err(away()) };
-        same_site(app, &parts.method, &parts.headers).map_err(failed)?;
+        let Some(token) = own_session_token(app, &parts.headers) else { return Err(away()) };
+        demand_same_site(app, &parts.method, &parts.headers).map_err(failure_page)?;
         match authenticate_from(
             app,
             Some(&token),
@@ -110,21 +109,21 @@ impl FromRequestParts<App> for SignedIn {
         )
         .await
         {
-            Ok(caller) => middleware::recognized(app, parts, caller).map(SignedIn).map_err(failed),
+            Ok(caller) => middleware::admit_caller(app, parts, caller).map(SignedIn).map_err(failure_page),
             Err(Failure::Unauthenticated) => Err(away()),
-            Err(failure) => Err(failed(failure)),
+            Err(failure) => Err(failure_page(failure)),
         }
     }
 }
 
-/// A form that was sent by a page of this server.
+/// Extractor: refuses a form that was sent by a page of another site.
 pub struct OwnSite;
 
 impl FromRequestParts<App> for OwnSite {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<OwnSite, Response> {
-        same_site(app, &parts.method, &parts.headers).map_err(failed)?;
+        demand_same_site(app, &parts.method, &parts.headers).map_err(failure_page)?;
         Ok(OwnSite)
     }
 }

@@ -1,12 +1,12 @@
-//! Signing in by an issuer: the way there and the way back.
+//! Signing in by an issuer: the redirect there, and the callback.
 
-use super::sign_in::{back, entered};
-use super::views::{Code, html};
+use super::sign_in::{finish_sign_in, return_path};
+use super::views::{CodePage, render};
 use crate::app::App;
-use crate::http::client_address::CameFrom;
+use crate::http::client_address::RequestOrigin;
 use crate::http::cookies;
-use crate::http::cookies::Own;
-use crate::http::credential::presented;
+use crate::http::cookies::OwnCookie;
+use crate::http::credential::session_token;
 use crate::http::middleware;
 use crate::operations::login::challenge::SignInContext;
 use crate::operations::login::challenge::SignInOutcome;
@@ -19,8 +19,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::federation::JOURNEY;
 
-/// What somebody is told who did not get in, by the word in the address.
-const SAID: [(&str, &str); 12] = [
+/// Messages about failed sign-ins, by the word in the URL. `{}` is the issuer's name.
+const FAILURE_SENTENCES: [(&str, &str); 12] = [
     ("nobody", "Nobody signs in that way here."),
     (
         "down",
@@ -44,16 +44,16 @@ const SAID: [(&str, &str); 12] = [
     ("failed", "Something went wrong here. Please try again."),
 ];
 
-/// The sentence of a word.
-pub fn said(app: &App, word: &str) -> Option<String> {
-    let (_, sentence) = SAID.iter().find(|(known, _)| *known == word)?;
+/// The message of a word in the URL.
+pub fn failure_sentence(app: &App, word: &str) -> Option<String> {
+    let (_, sentence) = FAILURE_SENTENCES.iter().find(|(known, _)| *known == word)?;
     let sentence = sentence.replace("{}", &app.settings.oidc_name);
     let mut characters = sentence.chars();
     let first = characters.next().map(|first| first.to_uppercase().to_string())?;
     Some(format!("{first}{}", characters.as_str()))
 }
 
-fn word(turned: &OidcError) -> &'static str {
+fn failure_word(turned: &OidcError) -> &'static str {
     match turned {
         OidcError::NoIssuer => "nobody",
         OidcError::IssuerUnavailable(_) => "down",
@@ -67,30 +67,34 @@ fn word(turned: &OidcError) -> &'static str {
     }
 }
 
-/// `GET /sign-in/oidc?next=PATH`, with `again=true` for who is to show again who they are.
-pub async fn away(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+/// `GET /sign-in/oidc?next=PATH`; `again=true` makes the issuer authenticate the user again.
+pub async fn begin(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
-    let next = back(&app, value("next").as_deref().unwrap_or_default());
+    let next = return_path(&app, value("next").as_deref().unwrap_or_default());
     let again = value("again").as_deref() == Some("true");
     let wish = OidcRequest { next: &next, again };
     match oidc::begin_oidc(&app, wish).await {
-        Ok(sent) => {
-            keeping(&app, Redirect::to(&sent.url).into_response(), &sent.cookie, JOURNEY.0 / 1_000_000)
-        }
-        Err(turned) => refused(turned),
+        Ok(sent) => set_journey_cookie(
+            &app,
+            Redirect::to(&sent.url).into_response(),
+            &sent.cookie,
+            JOURNEY.0 / 1_000_000,
+        ),
+        Err(turned) => redirect_with_failure(turned),
     }
 }
 
 /// `GET /sign-in/oidc/callback`.
 pub async fn callback(
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
     let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
     let [state, code, error, issuer] = ["state", "code", "error", "iss"].map(value);
-    let (kept, presented) = (cookies::own(&app, &headers, Own::Journey), presented(&app, &headers));
+    let (kept, presented) =
+        (cookies::own_cookie_value(&app, &headers, OwnCookie::Journey), session_token(&app, &headers));
     let returned = OidcCallback {
         state: state.as_deref(),
         cookie: kept.as_deref(),
@@ -100,35 +104,35 @@ pub async fn callback(
     };
     let visitor = SignInContext { origin, presented: presented.as_deref() };
     let response = match oidc::finish_oidc(&app, returned, visitor).await {
-        Ok((SignInOutcome::Challenge(half), next)) => {
-            html(StatusCode::OK, &Code { said: None, back: back(&app, &next), challenge: half.challenge })
-        }
-        Ok((entry, next)) => {
-            entered(&app, entry, &back(&app, &next)).unwrap_or_else(|failure| refused(failure.into()))
-        }
-        // The right browser may still be on its way, with what this one kept for another journey.
-        Err(turned @ (OidcError::Expired | OidcError::OtherBrowser)) => return refused(turned),
-        Err(turned) => refused(turned),
+        Ok((SignInOutcome::Challenge(half), next)) => render(
+            StatusCode::OK,
+            &CodePage { said: None, back: return_path(&app, &next), challenge: half.challenge },
+        ),
+        Ok((entry, next)) => finish_sign_in(&app, entry, &return_path(&app, &next))
+            .unwrap_or_else(|failure| redirect_with_failure(failure.into())),
+        // Keeps the cookie: it can belong to another sign-in of this browser that is still under way.
+        Err(turned @ (OidcError::Expired | OidcError::OtherBrowser)) => return redirect_with_failure(turned),
+        Err(turned) => redirect_with_failure(turned),
     };
-    keeping(&app, response, "", 0)
+    set_journey_cookie(&app, response, "", 0)
 }
 
-/// Everything that fails ends on the sign-in page, with a line in the log that has no secret.
-fn refused(turned: OidcError) -> Response {
-    let word = word(&turned);
+/// Redirects a failed sign-in to the sign-in page, and logs it without secrets.
+fn redirect_with_failure(turned: OidcError) -> Response {
+    let word = failure_word(&turned);
     match &turned {
         OidcError::Failed(crate::failure::Failure::Internal { cause, .. }) => {
             tracing::error!(cause, "a sign-in by OpenID Connect failed");
         }
-        turned => tracing::warn!(why = %turned, "nobody was signed in by OpenID Connect"),
+        turned => tracing::warn!(why = %turned, "a sign-in by OpenID Connect was refused"),
     }
     Redirect::to(&format!("/sign-in?failed={word}")).into_response()
 }
 
-/// Gives a browser something to keep; nothing for no time takes it back.
-fn keeping(app: &App, mut response: Response, kept: &str, seconds: i64) -> Response {
-    match cookies::set(app, &mut response, Own::Journey.name(app), kept, seconds) {
+/// Sets the cookie of a sign-in at the issuer. Zero seconds delete it.
+fn set_journey_cookie(app: &App, mut response: Response, kept: &str, seconds: i64) -> Response {
+    match cookies::set_cookie(app, &mut response, OwnCookie::Journey.name(app), kept, seconds) {
         Ok(()) => response,
-        Err(failure) => refused(failure.into()),
+        Err(failure) => redirect_with_failure(failure.into()),
     }
 }

@@ -1,16 +1,16 @@
-//! Signing in and out, and passwords that were forgotten.
+//! Signing in and out, and restoring forgotten passwords.
 
-use super::failures::{Form, failed, words};
-use super::views::{Code, Restore, SignIn, SignOut, Verify, html};
+use super::failures::{Form, failure_page, status_and_sentence};
+use super::views::{CodePage, RestorePage, SignInPage, SignOutPage, VerifyPage, render};
 use super::{OwnSite, SignedIn, oidc};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::client_address::CameFrom;
+use crate::http::client_address::RequestOrigin;
 use crate::http::cookies;
-use crate::http::cookies::Own;
-use crate::http::credential::presented;
+use crate::http::cookies::OwnCookie;
+use crate::http::credential::session_token;
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::login;
 use crate::operations::login::challenge;
 use crate::operations::login::challenge::SignInContext;
@@ -23,50 +23,50 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::login::return_url;
 
-/// Where one goes who came from nowhere.
+/// Where a sign-in leads without a path to return to.
 const HOME: &str = "/account";
 
 /// `GET /sign-in?back=PATH`.
 pub async fn page(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
-    let back = back(&app, value("back").as_deref().unwrap_or_default());
+    let back = return_path(&app, value("back").as_deref().unwrap_or_default());
     let done = match value("done").as_deref() {
         Some("out") => Some("You are signed out.".to_owned()),
         Some("password") => Some("Your password is set. Sign in with it.".to_owned()),
         _ => None,
     };
-    let said = value("failed").and_then(|word| oidc::said(&app, &word));
-    html(StatusCode::OK, &SignIn { said, done, ..empty(&app, back) })
+    let said = value("failed").and_then(|word| oidc::failure_sentence(&app, &word));
+    render(StatusCode::OK, &SignInPage { said, done, ..empty_page(&app, back) })
 }
 
-/// The page without anything in it.
-fn empty(app: &App, back: String) -> SignIn {
+/// The sign-in page without messages.
+fn empty_page(app: &App, back: String) -> SignInPage {
     let issuer = app.issuer.as_ref().map(|_| app.settings.oidc_name.clone());
     let next = form_urlencoded::byte_serialize(back.as_bytes()).collect();
     let passwords_off = app.settings.passwords == PasswordPolicy::Off;
-    SignIn { back, issuer, next, passwords_off, ..SignIn::default() }
+    SignInPage { back, issuer, next, passwords_off, ..SignInPage::default() }
 }
 
-/// A path of this server; what would lead elsewhere leads home.
-pub fn back(app: &App, given: &str) -> String {
+/// The path to return to. A URL of another site becomes `/account`.
+pub fn return_path(app: &App, given: &str) -> String {
     return_url(given, &app.base_url).unwrap_or_else(|| HOME.to_owned())
 }
 
 /// `POST /sign-in`.
 pub async fn sign_in(
     _: OwnSite,
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
     headers: HeaderMap,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Response {
     let form = match Form::read(&app, request).await {
         Ok(form) => form,
-        Err(failure) => return failed(failure),
+        Err(failure) => return failure_page(failure),
     };
-    let back = back(&app, form.get("back"));
-    let presented = presented(&app, &headers);
-    let browser = cookies::own(&app, &headers, Own::Browser);
+    let back = return_path(&app, form.get("back"));
+    let presented = session_token(&app, &headers);
+    let browser = cookies::own_cookie_value(&app, &headers, OwnCookie::Browser);
     let attempt = SignInRequest {
         email: form.get("email"),
         password: form.get("password"),
@@ -77,26 +77,30 @@ pub async fn sign_in(
         code: None,
         presented: presented.as_deref(),
     };
-    match entering::sign_in(&app, attempt).await.and_then(|entry| entered(&app, entry, &back)) {
+    match entering::sign_in(&app, attempt).await.and_then(|entry| finish_sign_in(&app, entry, &back)) {
         Ok(response) => response,
         Err(failure) => {
-            let (status, said) = words(failure);
+            let (status, said) = status_and_sentence(failure);
             let email = form.get("email").to_owned();
-            html(status, &SignIn { said: Some(said), email, ..empty(&app, back) })
+            render(status, &SignInPage { said: Some(said), email, ..empty_page(&app, back) })
         }
     }
 }
 
-pub fn entered(app: &App, entry: SignInOutcome, back: &str) -> Result<Response, Failure> {
+/// Answers with a redirect and the session's cookies, or with the page of the second factor.
+///
+/// # Errors
+/// [`Failure::Internal`] for a cookie that is not valid in a header.
+pub fn finish_sign_in(app: &App, entry: SignInOutcome, back: &str) -> Result<Response, Failure> {
     match entry {
         SignInOutcome::SignedIn(person, issued) => {
             let mut response = Redirect::to(back).into_response();
-            cookies::give_session(app, &mut response, &issued, person.principal.id)?;
+            cookies::set_session_cookie(app, &mut response, &issued, person.principal.id)?;
             Ok(response)
         }
         SignInOutcome::Challenge(half) => {
-            let page = Code { said: None, back: back.to_owned(), challenge: half.challenge };
-            Ok(html(StatusCode::OK, &page))
+            let page = CodePage { said: None, back: back.to_owned(), challenge: half.challenge };
+            Ok(render(StatusCode::OK, &page))
         }
     }
 }
@@ -104,84 +108,84 @@ pub fn entered(app: &App, entry: SignInOutcome, back: &str) -> Result<Response, 
 /// `POST /sign-in/code`.
 pub async fn code(
     _: OwnSite,
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
     headers: HeaderMap,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Response {
     let form = match Form::read(&app, request).await {
         Ok(form) => form,
-        Err(failure) => return failed(failure),
+        Err(failure) => return failure_page(failure),
     };
-    let back = back(&app, form.get("back"));
-    let presented = presented(&app, &headers);
+    let back = return_path(&app, form.get("back"));
+    let presented = session_token(&app, &headers);
     let visitor = SignInContext { origin, presented: presented.as_deref() };
     let entry = challenge::answer_challenge(&app, form.get("challenge"), form.get("code"), visitor).await;
-    match entry.and_then(|entry| entered(&app, entry, &back)) {
+    match entry.and_then(|entry| finish_sign_in(&app, entry, &back)) {
         Ok(response) => response,
         Err(Failure::Unauthenticated) => {
             let said = Some("That took too long. Please sign in again.".to_owned());
-            html(StatusCode::UNAUTHORIZED, &SignIn { said, ..empty(&app, back) })
+            render(StatusCode::UNAUTHORIZED, &SignInPage { said, ..empty_page(&app, back) })
         }
         Err(failure) => {
-            let (status, said) = words(failure);
+            let (status, said) = status_and_sentence(failure);
             let challenge = form.get("challenge").to_owned();
-            html(status, &Code { said: Some(said), back, challenge })
+            render(status, &CodePage { said: Some(said), back, challenge })
         }
     }
 }
 
-/// `GET /sign-out`: asks first, since a link of anybody may lead here.
+/// `GET /sign-out`: asks first, because anybody can link here.
 pub async fn sign_out_page() -> Response {
-    html(StatusCode::OK, &SignOut)
+    render(StatusCode::OK, &SignOutPage)
 }
 
 /// `POST /sign-out`.
 pub async fn sign_out(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
     match entering::sign_out(&app, &caller, false).await {
-        Ok(_) => cookies::take_back(&app, Redirect::to("/sign-in?done=out").into_response()),
-        Err(failure) => failed(failure),
+        Ok(_) => cookies::clear_session_cookies(&app, Redirect::to("/sign-in?done=out").into_response()),
+        Err(failure) => failure_page(failure),
     }
 }
 
 /// `GET /restore`.
 pub async fn restore_page() -> Response {
-    html(StatusCode::OK, &Restore { said: None, sent: false })
+    render(StatusCode::OK, &RestorePage { said: None, sent: false })
 }
 
-/// `POST /restore`: says the same of an address that nobody has.
+/// `POST /restore`: answers the same for an unknown address.
 pub async fn restore(
     _: OwnSite,
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
     headers: HeaderMap,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Response {
-    let browser = cookies::own(&app, &headers, Own::Browser);
+    let browser = cookies::own_cookie_value(&app, &headers, OwnCookie::Browser);
     let asked = async {
         let form = Form::read(&app, request).await?;
         login::passwords::request_password_restore(&app, form.get("email"), &origin, browser.as_deref()).await
     };
     match asked.await {
-        Ok(()) => html(StatusCode::OK, &Restore { said: None, sent: true }),
+        Ok(()) => render(StatusCode::OK, &RestorePage { said: None, sent: true }),
         Err(failure) => {
-            let (status, said) = words(failure);
-            html(status, &Restore { said: Some(said), sent: false })
+            let (status, said) = status_and_sentence(failure);
+            render(status, &RestorePage { said: Some(said), sent: false })
         }
     }
 }
 
-/// `GET /restore/verify`. The token is typed and does not stand in the address, which others get to see.
+/// `GET /restore/verify`. The user types the token; it is not in the URL, which others can see.
 pub async fn verify_page(State(app): State<App>) -> Response {
-    html(StatusCode::OK, &Verify { said: None, min: app.settings.password_min })
+    render(StatusCode::OK, &VerifyPage { said: None, min: app.settings.password_min })
 }
 
 /// `POST /restore/verify`.
 pub async fn verify(
     _: OwnSite,
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Response {
     let set = async {
         let form = Form::read(&app, request).await?;
@@ -194,9 +198,9 @@ pub async fn verify(
                 Failure::Unauthenticated => {
                     (StatusCode::UNAUTHORIZED, "This token is not good, or was used before.".to_owned())
                 }
-                other => words(other),
+                other => status_and_sentence(other),
             };
-            html(status, &Verify { said: Some(said), min: app.settings.password_min })
+            render(status, &VerifyPage { said: Some(said), min: app.settings.password_min })
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the pages show. The templates are in `crates/server/templates/console`.
+//! The pages' data. The templates are in `crates/server/templates/console`.
 
 use crate::operations::login::second_factor::SecondFactorProposal;
 use askama::Template;
@@ -12,127 +12,127 @@ use qrcode::{EcLevel, QrCode};
 /// `/sign-in`.
 #[derive(Template, Default)]
 #[template(path = "console/sign_in.html")]
-pub struct SignIn {
-    /// What was not right.
+pub struct SignInPage {
+    /// An error message.
     pub said: Option<String>,
-    /// What went well before.
+    /// A message about a completed action.
     pub done: Option<String>,
-    /// Where one goes on to.
+    /// The path to return to.
     pub back: String,
-    /// As it was typed before.
+    /// The address as typed before.
     pub email: String,
-    /// What the issuer is called that one may sign in by.
+    /// The name of the issuer for signing in.
     pub issuer: Option<String>,
-    /// Whether nobody signs in by a password.
+    /// Whether signing in by a password is off.
     pub passwords_off: bool,
-    /// Where one goes on to, as it stands in an address.
+    /// The path to return to, percent-encoded.
     pub next: String,
 }
 
 /// The second half of a sign-in.
 #[derive(Template)]
 #[template(path = "console/code.html")]
-pub struct Code {
-    /// What was not right.
+pub struct CodePage {
+    /// An error message.
     pub said: Option<String>,
-    /// Where one goes on to.
+    /// The path to return to.
     pub back: String,
-    /// What it goes on from.
+    /// The challenge of the first half.
     pub challenge: String,
 }
 
 /// `/restore`.
 #[derive(Template)]
 #[template(path = "console/restore.html")]
-pub struct Restore {
-    /// What was not right.
+pub struct RestorePage {
+    /// An error message.
     pub said: Option<String>,
-    /// Whether the mail is on its way.
+    /// Whether the mail was sent.
     pub sent: bool,
 }
 
 /// `/restore/verify`.
 #[derive(Template)]
 #[template(path = "console/verify.html")]
-pub struct Verify {
-    /// What was not right.
+pub struct VerifyPage {
+    /// An error message.
     pub said: Option<String>,
-    /// The fewest characters of a password.
+    /// Minimum length of a password, in characters.
     pub min: u32,
 }
 
 /// `/sign-out`.
 #[derive(Template)]
 #[template(path = "console/sign_out.html")]
-pub struct SignOut;
+pub struct SignOutPage;
 
-/// What failed.
+/// The page of an error.
 #[derive(Template)]
 #[template(path = "console/failed.html")]
-pub struct Failed {
-    /// In one sentence.
+pub struct FailurePage {
+    /// The error message.
     pub said: String,
 }
 
 /// `/account`.
 #[derive(Template)]
 #[template(path = "console/account.html")]
-pub struct Account {
-    /// Who.
+pub struct AccountPage {
+    /// The user's address or name.
     pub name: String,
-    /// Whether the role needs a second factor that was not shown yet.
+    /// Whether the role requires a second factor that this session has not used.
     pub needs_factor: bool,
-    /// What was not right.
+    /// An error message.
     pub said: Option<String>,
-    /// What went well.
+    /// A message about a completed action.
     pub done: Option<String>,
-    /// Whether it has to be shown again who this is.
+    /// Whether the user must authenticate again.
     pub stale: bool,
-    /// Whether there is a password.
+    /// Whether the user has a password.
     pub has_password: bool,
-    /// Whether they may have one.
+    /// Whether the user can set a password.
     pub may_have_password: bool,
-    /// What the issuer is called that this person signs in by.
+    /// The name of the issuer that this user signs in by.
     pub issuer: Option<String>,
-    /// Newest first.
-    pub sessions: Vec<Row>,
-    /// Since when there is a second factor.
+    /// The user's sessions, newest first.
+    pub sessions: Vec<SessionRow>,
+    /// The time since when the second factor is on.
     pub factor_since: Option<String>,
-    /// The same as yes or no.
+    /// Whether the second factor is on.
     pub has_factor: bool,
-    /// How many recovery codes are left.
+    /// Number of unused recovery codes.
     pub codes_left: i64,
-    /// What waits for its first code.
-    pub proposal: Option<Picture>,
-    /// Recovery codes that were just made.
+    /// The second factor that waits for its first code.
+    pub proposal: Option<EnrollmentCode>,
+    /// New recovery codes, which are shown once.
     pub codes: Vec<String>,
-    /// The fewest characters of a password.
+    /// Minimum length of a password, in characters.
     pub min: u32,
 }
 
 /// A session in the list.
-pub struct Row {
-    /// Its id.
+pub struct SessionRow {
+    /// The session's id.
     pub id: String,
-    /// Whether it is this browser's.
+    /// Whether it is this browser's session.
     pub current: bool,
-    /// What opened it.
+    /// The kind of client.
     pub client: &'static str,
-    /// From where.
+    /// The client's address.
     pub place: String,
     /// When it was opened.
     pub since: String,
     /// When it was last used.
     pub seen: String,
-    /// How it was shown whose it is.
+    /// How the user authenticated.
     pub how: &'static str,
-    /// What the client calls itself.
+    /// The client's user agent.
     pub agent: String,
 }
 
-impl Row {
-    /// As its owner sees it.
-    pub fn new(login: &Login, current: bool) -> Row {
+impl SessionRow {
+    /// The row of a session. `current` is whether the page was requested with it.
+    pub fn new(login: &Login, current: bool) -> SessionRow {
         let has = |method| login.methods.contains(&method);
         let how = if has(Method::Key) {
             "with an API key"
@@ -148,56 +148,56 @@ impl Row {
             "smartphone" | "mobilephone" => "Phone",
             _ => "Program",
         };
-        Row {
+        SessionRow {
             id: login.id.to_string(),
             current,
             client,
             place: login.origin.remote_ip.map_or_else(|| "unknown place".to_owned(), |ip| ip.to_string()),
-            since: time(login.id.created()),
-            seen: time(login.seen),
+            since: format_time(login.id.created()),
+            seen: format_time(login.seen),
             how,
             agent: login.origin.agent.clone(),
         }
     }
 }
 
-/// A second factor that waits for its first code, to scan and to type.
-pub struct Picture {
+/// The key of a new second factor, to scan and to type.
+pub struct EnrollmentCode {
     /// The QR code.
     pub svg: String,
     /// The key in groups of four.
     pub secret: String,
 }
 
-impl Picture {
-    /// Draws it.
-    pub fn new(proposal: &SecondFactorProposal) -> Picture {
+impl EnrollmentCode {
+    /// Draws the QR code of a proposal.
+    pub fn new(proposal: &SecondFactorProposal) -> EnrollmentCode {
         let code = QrCode::with_error_correction_level(proposal.uri.as_bytes(), EcLevel::M);
         let svg = code.map(|code| {
             let drawn = code.render::<svg::Color<'_>>().quiet_zone(false).min_dimensions(184, 184).build();
-            // An SVG in a page has no prologue.
+            // An SVG inside of a page has no XML declaration.
             drawn.find("<svg").map_or(String::new(), |at| drawn[at..].to_owned())
         });
         let groups = proposal.secret.as_bytes().chunks(4).map(String::from_utf8_lossy);
-        Picture {
+        EnrollmentCode {
             svg: svg.unwrap_or_default(),
             secret: groups.map(|group| group.into_owned()).collect::<Vec<_>>().join(" "),
         }
     }
 }
 
-/// A time as people read it, in UTC.
-pub fn time(at: Micros) -> String {
+/// A time for people, in UTC.
+pub fn format_time(at: Micros) -> String {
     let time = jiff::Timestamp::from_microsecond(at.0);
     time.map_or_else(|_| "?".to_owned(), |time| time.strftime("%F %H:%M").to_string())
 }
 
-/// A page.
-pub fn html(status: StatusCode, page: &impl Template) -> Response {
+/// Renders a page.
+pub fn render(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "a page cannot be written");
+            tracing::error!(%error, "a page could not be rendered");
             (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n").into_response()
         }
     }

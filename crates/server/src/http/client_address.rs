@@ -1,4 +1,4 @@
-//! From where a request comes: the address, and what the client calls itself.
+//! The client of a request: its address and its user agent.
 
 use crate::app::App;
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -9,44 +9,44 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use woothee::parser::Parser;
 
-/// Where a request comes from.
-pub struct CameFrom(pub Origin);
+/// Extractor: the origin of a request.
+pub struct RequestOrigin(pub Origin);
 
-impl FromRequestParts<App> for CameFrom {
+impl FromRequestParts<App> for RequestOrigin {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<CameFrom, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<RequestOrigin, Infallible> {
         let agent = parts.headers.get(header::USER_AGENT);
         let agent = agent.map(|agent| agent_text(agent.as_bytes())).unwrap_or_default();
-        let agent_type = kind(&agent);
+        let agent_type = client_kind(&agent);
         let remote_ip = address(app, &parts.extensions, &parts.headers);
-        Ok(CameFrom(Origin { remote_ip, agent, agent_type }))
+        Ok(RequestOrigin(Origin { remote_ip, agent, agent_type }))
     }
 }
 
-/// The address that a request comes from.
+/// The client's address. `None` without a connection, as in tests.
 pub fn address(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    peer.map(|peer| client(app, peer, headers))
+    peer.map(|peer| resolve_client(app, peer, headers))
 }
 
-/// The peer, or who is behind it when it is a proxy that is trusted. What others say of themselves is not believed.
-pub fn client(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+/// The peer's address, or that of the client behind a trusted proxy. `X-Forwarded-For` of other peers is ignored.
+pub fn resolve_client(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let lines = headers.get_all("x-forwarded-for").iter();
-    // A line that is no text is no address: it ends the search where it stands.
+    // A header that is not valid text counts as a malformed address, which ends the search.
     let lines = lines.map(|line| line.to_str().unwrap_or("?")).collect::<Vec<_>>();
     app.settings.trusted_proxies.client(peer, &lines)
 }
 
-/// The kind of a client: `pc`, `smartphone`, `mobilephone`, `appliance`, `crawler` or `misc`; `unknown` for others.
-fn kind(agent: &str) -> String {
+/// The kind of a client by its user agent: `pc`, `smartphone`, `mobilephone`, `appliance`, `crawler`, `misc` or `unknown`.
+fn client_kind(agent: &str) -> String {
     let category = Parser::new().parse(agent).map_or("unknown", |found| found.category);
     category.to_lowercase()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::kind;
+    use super::client_kind;
     use proptest::prelude::*;
 
     #[test]
@@ -58,14 +58,14 @@ mod tests {
         for (agent, expected) in
             [(firefox, "pc"), (phone, "smartphone"), (crawler, "crawler"), ("", "unknown"), ("x", "unknown")]
         {
-            assert_eq!(kind(agent), expected, "{agent}");
+            assert_eq!(client_kind(agent), expected, "{agent}");
         }
     }
 
     proptest! {
         #[test]
         fn any_text_has_a_kind(agent in "\\PC{0,200}", known in "(Mozilla/5.0 \\()?[a-zA-Z0-9/;:. _()-]{0,100}") {
-            prop_assert!(kind(&agent).len() < 20 && kind(&known).len() < 20);
+            prop_assert!(client_kind(&agent).len() < 20 && client_kind(&known).len() < 20);
         }
     }
 }

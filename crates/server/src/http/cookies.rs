@@ -1,8 +1,8 @@
-//! Cookies: the token of a login session, and what a browser is known by. How a session's is read is `credential.rs`.
+//! Cookies. `credential.rs` reads the one of a login session.
 //!
-//! The session has a cookie of our own, whose name begins with `__Host-` over https: no page of a sibling host can set
-//! one of that name. Probe.dev's clients know another, `jwt`, which any sibling host can set: it is given besides, on
-//! that wire alone, and counts only where the other is missing.
+//! Over https, the name of the session's cookie begins with `__Host-`, so that no sibling host can set it. Probe.dev's
+//! clients know the cookie `jwt`, which any sibling host can set. Only that wire sets it, and it counts only when the
+//! other is missing.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -12,73 +12,85 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use domain::ids::PrincipalId;
 
-/// The session's cookie on Probe.dev's wire, whose name the vendor chose.
-pub const VENDORS: &str = "jwt";
+/// The vendor's name for the session's cookie, on Probe.dev's wire.
+pub const VENDOR_COOKIE: &str = "jwt";
 
-/// A cookie of our own. Over plain http, on loopback, browsers take no name with a prefix.
+/// A cookie of Tenure's own. Over plain http, on loopback, browsers refuse the prefix `__Host-`.
 #[derive(Debug, Clone, Copy)]
-pub enum Own {
+pub enum OwnCookie {
     /// The token of a login session.
     Session,
-    /// What a browser is known by.
+    /// Proof that this browser has signed in before.
     Browser,
-    /// What a browser keeps while it is at the issuer.
+    /// State of a sign-in while the browser is at the issuer.
     Journey,
 }
 
-impl Own {
-    /// Its name.
+impl OwnCookie {
+    /// The cookie's name.
     pub fn name(self, app: &App) -> &'static str {
         match (self, is_secure(app)) {
-            (Own::Session, true) => "__Host-tenure-session",
-            (Own::Session, false) => "tenure-session",
-            (Own::Browser, true) => "__Host-tenure-browser",
-            (Own::Browser, false) => "tenure-browser",
-            (Own::Journey, true) => "__Host-tenure-oidc",
-            (Own::Journey, false) => "tenure-oidc",
+            (OwnCookie::Session, true) => "__Host-tenure-session",
+            (OwnCookie::Session, false) => "tenure-session",
+            (OwnCookie::Browser, true) => "__Host-tenure-browser",
+            (OwnCookie::Browser, false) => "tenure-browser",
+            (OwnCookie::Journey, true) => "__Host-tenure-oidc",
+            (OwnCookie::Journey, false) => "tenure-oidc",
         }
     }
 }
 
-/// Gives a browser the cookie of a session: no script may read it, and no other site makes a browser send it with what
-/// changes something. Also what this browser is known by from now on.
+/// Sets the cookie of a session. Scripts cannot read it, and browsers do not send it with changes made by other sites.
+/// Also sets the cookie by which the browser is known later.
 ///
 /// # Errors
-/// Only internal ones.
-pub fn give_session(
+/// [`Failure::Internal`] for a value that is not valid in a header.
+pub fn set_session_cookie(
     app: &App,
     response: &mut Response,
     issued: &IssuedToken,
     person: PrincipalId,
 ) -> Result<(), Failure> {
-    set(app, response, Own::Session.name(app), &issued.token, issued.expires.since(app.now()).0 / 1_000_000)?;
-    let (name, known) = (Own::Browser.name(app), known_browsers::create_browser_cookie(app, person));
-    set(app, response, name, &known, known_browsers::LIFETIME.0 / 1_000_000)
+    set_cookie(
+        app,
+        response,
+        OwnCookie::Session.name(app),
+        &issued.token,
+        issued.expires.since(app.now()).0 / 1_000_000,
+    )?;
+    let (name, known) = (OwnCookie::Browser.name(app), known_browsers::create_browser_cookie(app, person));
+    set_cookie(app, response, name, &known, known_browsers::LIFETIME.0 / 1_000_000)
 }
 
-/// Gives the client of Probe.dev's wire its cookie besides.
+/// Also sets the cookie that clients of Probe.dev's wire know.
 ///
 /// # Errors
-/// Only internal ones.
-pub fn give_vendors(app: &App, response: &mut Response, issued: &IssuedToken) -> Result<(), Failure> {
-    set(app, response, VENDORS, &issued.token, issued.expires.since(app.now()).0 / 1_000_000)
+/// [`Failure::Internal`] for a value that is not valid in a header.
+pub fn set_vendor_cookie(app: &App, response: &mut Response, issued: &IssuedToken) -> Result<(), Failure> {
+    set_cookie(app, response, VENDOR_COOKIE, &issued.token, issued.expires.since(app.now()).0 / 1_000_000)
 }
 
-/// Takes the cookies of a session back.
-pub fn take_back(app: &App, mut response: Response) -> Response {
-    for name in [VENDORS, Own::Session.name(app)] {
-        // Names and nothing else are headers always.
-        let _ = set(app, &mut response, name, "", 0);
+/// Deletes the cookies of a session.
+pub fn clear_session_cookies(app: &App, mut response: Response) -> Response {
+    for name in [VENDOR_COOKIE, OwnCookie::Session.name(app)] {
+        // Cannot fail: the names are valid in a header.
+        let _ = set_cookie(app, &mut response, name, "", 0);
     }
     response
 }
 
-/// Sets a cookie for so many seconds; none takes it back. Lax, not strict: people come from pages of the issuer, and
-/// from mails.
+/// Sets a cookie for some seconds; zero deletes it. `SameSite` is lax and not strict, because people come from pages of
+/// the issuer and from mails.
 ///
 /// # Errors
-/// Only internal ones.
-pub fn set(app: &App, response: &mut Response, name: &str, value: &str, seconds: i64) -> Result<(), Failure> {
+/// [`Failure::Internal`] for a value that is not valid in a header.
+pub fn set_cookie(
+    app: &App,
+    response: &mut Response,
+    name: &str,
+    value: &str,
+    seconds: i64,
+) -> Result<(), Failure> {
     let secure = if is_secure(app) { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
     let line = HeaderValue::from_str(&text).map_err(Failure::internal)?;
@@ -90,11 +102,11 @@ fn is_secure(app: &App) -> bool {
     app.base_url.starts_with("https:")
 }
 
-/// All values of a cookie that a request came with.
+/// All values of a cookie in a request.
 ///
 /// # Errors
-/// [`Failure::Unauthenticated`] for a line of cookies that is no text.
-pub fn values(headers: &HeaderMap, name: &str) -> Result<Vec<String>, Failure> {
+/// [`Failure::Unauthenticated`] for a `Cookie` header that is not valid text.
+pub fn cookie_values(headers: &HeaderMap, name: &str) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     for line in headers.get_all(header::COOKIE) {
         let line = line.to_str().map_err(|_| Failure::Unauthenticated)?;
@@ -104,9 +116,9 @@ pub fn values(headers: &HeaderMap, name: &str) -> Result<Vec<String>, Failure> {
     Ok(found)
 }
 
-/// The value of a cookie of our own. One that came twice is none: which one counts would be a guess.
-pub fn own(app: &App, headers: &HeaderMap, cookie: Own) -> Option<String> {
-    let mut found = values(headers, cookie.name(app)).ok()?;
+/// The value of one of Tenure's own cookies. `None` when it is repeated: choosing one would be a guess.
+pub fn own_cookie_value(app: &App, headers: &HeaderMap, cookie: OwnCookie) -> Option<String> {
+    let mut found = cookie_values(headers, cookie.name(app)).ok()?;
     let value = found.pop()?;
     found.is_empty().then_some(value)
 }

@@ -1,15 +1,15 @@
-//! Pages of other sites: none may read an answer, unless its origin is in the settings.
+//! CORS: a page of another site can read responses only when the settings list its origin.
 
 use crate::settings::Settings;
 use axum::http::{HeaderName, Method};
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// How long a browser remembers what it was told.
-const REMEMBERED: Duration = Duration::from_secs(600);
+/// How long browsers cache a preflight response.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
-/// What such a page may send beside what every page may.
-const SENT: [&str; 8] = [
+/// Request headers that such a page can send.
+const ALLOWED_HEADERS: [&str; 8] = [
     "authorization",
     "content-type",
     "idempotency-key",
@@ -20,8 +20,8 @@ const SENT: [&str; 8] = [
     "x-request-id",
 ];
 
-/// What it may read beside what every page may.
-const READ: [&str; 9] = [
+/// Response headers that such a page can read.
+const EXPOSED_HEADERS: [&str; 9] = [
     "deprecation",
     "etag",
     "idempotent-replayed",
@@ -33,8 +33,8 @@ const READ: [&str; 9] = [
     "x-request-id",
 ];
 
-/// The layer for the origins of the settings; nothing when there are none. Cookies are never allowed: a page of another
-/// site comes with a key of its own, or not at all.
+/// The middleware for the origins in the settings; `None` when there are none. Cookies are never allowed: a page of
+/// another site must send its own key.
 pub fn layer(settings: &Settings) -> Option<CorsLayer> {
     if settings.cors_origins.is_empty() {
         return None;
@@ -44,8 +44,8 @@ pub fn layer(settings: &Settings) -> Option<CorsLayer> {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(settings.cors_origins.iter().cloned()))
             .allow_methods(methods)
-            .allow_headers(SENT.map(HeaderName::from_static))
-            .expose_headers(READ.map(HeaderName::from_static))
-            .max_age(REMEMBERED),
+            .allow_headers(ALLOWED_HEADERS.map(HeaderName::from_static))
+            .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
+            .max_age(PREFLIGHT_AGE),
     )
 }

@@ -1,8 +1,9 @@
-//! What is around every request of every wire: an id, a time limit, no panic, one line in the log.
+//! The middleware of every wire: a request id, limits, a timeout, panics caught, and one log entry for each request.
+//! Also what handlers use to read requests.
 
-pub use super::idempotency::{KeptInstead, NotKept};
+pub use super::idempotency::{NotStored, StoredBody};
 use super::pacing::pace;
-use super::unreadable_body::why;
+use super::unreadable_body::describe_error;
 use super::{client_address, idempotency, rate_limit};
 use crate::app::App;
 use crate::clock::Stopwatch;
@@ -37,114 +38,114 @@ use uuid::Uuid;
 /// The header that carries a request's id, in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
-/// The wire of what no wire owns.
-pub const HOUSE: &str = "house";
-/// The route of what is none.
+/// The name of the service endpoints' wire, in logs and metrics.
+pub const SERVICE_WIRE: &str = "house";
+/// The route of requests that match none.
 const UNMATCHED: &str = "unmatched";
-const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
-/// For a year: RFC 6797.
-const ONLY_TLS: &str = "max-age=31536000";
-/// What is done to paths at all.
+const DEFAULT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+/// `Strict-Transport-Security` for a year (RFC 6797).
+const TRANSPORT_SECURITY: &str = "max-age=31536000";
+/// `Allow` of a method that no route has.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-/// The largest body that is read for somebody who has not shown a good credential, in bytes: a sign-in, say.
-const STRANGERS_BODY: u64 = 16 << 10;
-/// How long such a body may take to arrive.
-const STRANGERS_PATIENCE: Duration = Duration::from_secs(10);
-/// Where a worker waits for work, for longer than requests take.
+/// Largest body of an anonymous caller, in bytes. A sign-in is one.
+const ANONYMOUS_BODY_LIMIT: u64 = 16 << 10;
+/// Longest time in which such a body must arrive.
+const ANONYMOUS_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The path where workers wait for work, for longer than the usual timeout.
 const CLAIM_PATH: &str = "/tenure/v1/work/claim";
 
-/// What the layers must know of a wire.
+/// What the middleware needs to know of a wire.
 #[derive(Clone, Copy)]
-pub struct Wire {
-    /// Its name, for logs and metrics.
+pub struct WireSpec {
+    /// The wire's name, for logs and metrics.
     pub name: &'static str,
-    /// How it words a failure.
-    pub word: fn(Failure) -> Response,
-    /// How its handlers find out who calls; `None` on a wire whose requests cannot be repeated.
+    /// Makes the wire's error response.
+    pub error_response: fn(Failure) -> Response,
+    /// Authenticates as its handlers do. `None` on a wire without idempotency keys.
     pub authorize: Option<Authorize>,
 }
 
-/// Finds out who calls as a wire's handlers do: by the same credential, in the same organization, out of the same quotas.
-/// `None` for nobody; a handler says why.
+/// Authenticates as a wire's handlers do: the same credential, organization and quotas. `None` when that fails; the
+/// handler then reports why.
 pub type Authorize = for<'a> fn(&'a App, &'a mut Parts) -> BoxFuture<'a, Option<Caller>>;
 
-/// Who made a request, told by the extractor to the log.
+/// What the extractors find out about a request's caller, shared with the middleware.
 #[derive(Clone, Default)]
-pub struct Who(Arc<Mutex<Seen>>);
+pub struct RequestCaller(Arc<Mutex<CallerState>>);
 
 #[derive(Default)]
-struct Seen {
-    recognized: Option<Recognized>,
-    /// What is left of each quota that the request took from.
+struct CallerState {
+    caller: Option<CallerIds>,
+    /// What is left of each quota that the request was counted in.
     left: Vec<(&'static str, RemainingQuota)>,
-    /// What the request takes of the memory for unfinished requests: all of its body, until it is answered.
+    /// The request's share of the memory for unfinished requests: its whole body, until the response.
     held: Vec<HeldBytes>,
 }
 
 #[derive(Clone, Copy)]
-struct Recognized {
+struct CallerIds {
     principal: Uuid,
     organization: Option<Uuid>,
 }
 
-impl Who {
-    /// Notes who is calling and in which organization.
-    pub fn is(&self, caller: &Caller) {
+impl RequestCaller {
+    /// Records the caller and the organization.
+    pub fn set_caller(&self, caller: &Caller) {
         let organization = caller.organization().map(|organization| organization.0);
-        self.seen().recognized = Some(Recognized { principal: caller.principal().0, organization });
+        self.lock().caller = Some(CallerIds { principal: caller.principal().0, organization });
         Span::current().record("principal", tracing::field::display(caller.principal()));
     }
 
-    /// Takes the request out of a quota, once: who is calling may be found out more than once.
+    /// Counts the request in a quota. It is counted once, even when it is authenticated several times.
     ///
     /// # Errors
-    /// [`RequestFailure::TooManyRequests`].
+    /// [`RequestFailure::TooManyRequests`] when the quota is used up.
     pub fn spend(&self, app: &App, key: BucketKey) -> Result<(), RequestFailure> {
         let spent =
-            self.seen().left.iter().find(|(policy, _)| *policy == key.policy()).map(|(_, left)| *left);
+            self.lock().left.iter().find(|(policy, _)| *policy == key.policy()).map(|(_, left)| *left);
         let left = match spent {
             Some(left) => left,
             None => {
                 let Some(left) = rate_limit::spend(app, key) else { return Ok(()) };
-                self.seen().left.push((key.policy(), left));
+                self.lock().left.push((key.policy(), left));
                 left
             }
         };
         left.wait.map_or(Ok(()), |seconds| Err(RequestFailure::TooManyRequests { seconds }))
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, CallerState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps what the request holds until it is answered.
-    fn keep(&self, held: HeldBytes) {
-        self.seen().held.push(held);
+    /// Holds memory until the response.
+    fn hold_memory(&self, held: HeldBytes) {
+        self.lock().held.push(held);
     }
 
-    fn taken(&self) -> Option<Recognized> {
-        self.seen().recognized
+    fn caller(&self) -> Option<CallerIds> {
+        self.lock().caller
     }
 }
 
-/// From where a request comes, in the extensions of every request.
+/// The client's address, in the extensions of every request.
 #[derive(Clone, Copy)]
-pub struct Address(pub Option<IpAddr>);
+pub struct ClientAddress(pub Option<IpAddr>);
 
-/// The address that a request comes from: the peer's, or the one that a trusted proxy names.
+/// The client's address: the peer's, or the one that a trusted proxy names.
 pub fn address(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<Address>().and_then(|Address(address)| *address)
+    extensions.get::<ClientAddress>().and_then(|ClientAddress(address)| *address)
 }
 
-/// Notes who calls, for the log, takes the request out of the caller's quotas, and gives the caller what its request is
-/// noted under if it may be repeated.
+/// Admits an authenticated caller: records them for the log, counts the request in their quotas, and adds the address and
+/// the idempotency scope to the caller.
 ///
 /// # Errors
-/// [`RequestFailure::TooManyRequests`].
-pub fn recognized(app: &App, parts: &Parts, caller: Caller) -> Result<Caller, Failure> {
-    noted(&parts.extensions, &caller);
-    if let Some(who) = parts.extensions.get::<Who>() {
-        for key in rate_limit::of(&caller) {
+/// [`RequestFailure::TooManyRequests`] when a quota is used up.
+pub fn admit_caller(app: &App, parts: &Parts, caller: Caller) -> Result<Caller, Failure> {
+    note_caller(&parts.extensions, &caller);
+    if let Some(who) = parts.extensions.get::<RequestCaller>() {
+        for key in rate_limit::caller_keys(&caller) {
             who.spend(app, key)?;
         }
     }
@@ -153,53 +154,51 @@ pub fn recognized(app: &App, parts: &Parts, caller: Caller) -> Result<Caller, Fa
         .with_idempotency(parts.extensions.get::<IdempotencyScope>().copied()))
 }
 
-/// Notes who calls: from now on the request may send as much as the settings allow, and its connection as many requests.
-pub fn noted(extensions: &Extensions, caller: &Caller) {
-    if let Some(who) = extensions.get::<Who>() {
-        who.is(caller);
+/// Records the caller. From now on the limits of anonymous callers no longer apply to the request and its connection.
+pub fn note_caller(extensions: &Extensions, caller: &Caller) {
+    if let Some(who) = extensions.get::<RequestCaller>() {
+        who.set_caller(caller);
     }
     if let Some(gate) = extensions.get::<Gate>() {
         gate.open();
     }
 }
 
-/// Puts the layers around a wire's routes.
-pub fn around(routes: Router<App>, app: &App, wire: Wire) -> Router<App> {
-    routes.layer(from_fn_with_state((app.clone(), wire), guard))
+/// Wraps a wire's routes in the middleware.
+pub fn wrap_routes(routes: Router<App>, app: &App, wire: WireSpec) -> Router<App> {
+    routes.layer(from_fn_with_state((app.clone(), wire), handle_request))
 }
 
-async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, next: Next) -> Response {
+async fn handle_request(
+    State((app, wire)): State<(App, WireSpec)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let watch = Stopwatch::start();
     let id = request_id(&app, request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    let who = Who::default();
-    let address = Address(client_address::address(&app, request.extensions(), request.headers()));
+    let who = RequestCaller::default();
+    let address = ClientAddress(client_address::address(&app, request.extensions(), request.headers()));
     request.extensions_mut().insert(address);
     request.extensions_mut().insert(who.clone());
-    let load = load(&request);
-    let unhurried = load != Load::Plain;
-    let most = match load {
-        Load::Plain => app.settings.body_limit,
-        Load::Form | Load::File => app.settings.upload_limit,
-    };
-    let too_large =
-        load != Load::File && content_length(request.headers()).is_some_and(|length| length > most);
-    // What asks whether the server is well is never too much.
-    let limited = if wire.name == HOUSE && route != UNMATCHED {
+    let body_kind = body_kind(&request);
+    let unhurried = body_kind != BodyKind::Plain;
+    let too_large = check_declared_length(&app, request.headers(), body_kind);
+    // Health checks are never rate-limited.
+    let limited = if wire.name == SERVICE_WIRE && route != UNMATCHED {
         None
     } else {
-        rate_limit::crowding(&app, &who, &request)
+        rate_limit::spend_for_address(&app, &who, &request)
     };
     let waits = request.uri().path() == CLAIM_PATH;
     let unfit = request.extensions_mut().remove::<HeadFailure>().map(|HeadFailure(failure)| failure);
-    let refused =
-        unfit.or(limited).or_else(|| too_large.then_some(RequestFailure::BodyTooLarge { limit: most }));
+    let refused = unfit.or(limited).or(too_large);
     let span = logging::request_span(&id, wire.name, method.as_str(), route);
     let answer = async {
         match refused {
-            Some(failure) => Ok(unread(wire, failure)),
+            Some(failure) => Ok(refuse_by_head(wire, failure)),
             None => {
                 AssertUnwindSafe(idempotency::run(&app, wire, request, next, unhurried)).catch_unwind().await
             }
@@ -215,16 +214,16 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             let panicked = || Failure::internal(format!("a panic in {method} {route}"));
-            (wire.word)(REQUEST.sync_scope(id.clone(), panicked))
+            (wire.error_response)(REQUEST.sync_scope(id.clone(), panicked))
         }
-        Err(_) => (wire.word)(RequestFailure::Timeout.into()),
+        Err(_) => (wire.error_response)(RequestFailure::Timeout.into()),
     };
-    finish(&app, &mut response, &id);
-    rate_limit::tell(&mut response, &who.seen().left);
+    set_common_headers(&app, &mut response, &id);
+    rate_limit::set_headers(&mut response, &who.lock().left);
     let status = response.status().as_u16();
     let duration = watch.elapsed();
     app.metrics.request(wire.name, method.as_str(), route.to_owned(), status, duration);
-    let who = who.taken();
+    let who = who.caller();
     RequestLine {
         id: &id,
         wire: wire.name,
@@ -240,12 +239,11 @@ async fn guard(State((app, wire)): State<(App, Wire)>, mut request: Request, nex
     pace(response)
 }
 
-/// The answer to a request of which no more than the head is read. The connection cannot go on, unless its client has
-/// only to wait.
-fn unread(wire: Wire, failure: RequestFailure) -> Response {
+/// Refuses a request after its head alone. The connection cannot be used again, unless the client only has to wait.
+fn refuse_by_head(wire: WireSpec, failure: RequestFailure) -> Response {
     let no_method = failure == RequestFailure::Method;
     let waits = matches!(failure, RequestFailure::TooManyRequests { .. });
-    let mut response = (wire.word)(failure.into());
+    let mut response = (wire.error_response)(failure.into());
     let headers = response.headers_mut();
     if !waits {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -256,50 +254,61 @@ fn unread(wire: Wire, failure: RequestFailure) -> Response {
     response
 }
 
-/// What a request may come with.
+/// The kind of a request's body, which decides its limits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Load {
-    /// A body that is held in memory.
+enum BodyKind {
+    /// Held in memory.
     Plain,
-    /// A file in a form.
+    /// A form with a file.
     Form,
-    /// A file that was announced, which has a limit of its own.
+    /// An announced file, which has its own size limit.
     File,
 }
 
-fn load(request: &Request) -> Load {
+fn body_kind(request: &Request) -> BodyKind {
     let path = request.uri().path();
-    // Devin's upload; below a session the same word is a list.
+    // Devin's upload. Below a session, the same path segment is a list.
     let form = path.starts_with("/v3") && path.ends_with("/attachments") && !path.contains("/sessions/");
     if path.starts_with(crate::operations::devices::files::FILES_PATH)
         || path.starts_with(protocol::HOST_FILES_PATH)
     {
-        Load::File
+        BodyKind::File
     } else if form && request.method() == Method::POST {
-        Load::Form
+        BodyKind::Form
     } else {
-        Load::Plain
+        BodyKind::Plain
     }
 }
 
-fn finish(app: &App, response: &mut Response, id: &str) {
+/// Refuses a body whose declared length is above the limit of its kind. An announced file has its own limit.
+fn check_declared_length(app: &App, headers: &HeaderMap, kind: BodyKind) -> Option<RequestFailure> {
+    let limit = match kind {
+        BodyKind::Plain => app.settings.body_limit,
+        BodyKind::Form => app.settings.upload_limit,
+        BodyKind::File => return None,
+    };
+    let is_larger = content_length(headers).is_some_and(|length| length > limit);
+    is_larger.then_some(RequestFailure::BodyTooLarge { limit })
+}
+
+fn set_common_headers(app: &App, response: &mut Response, id: &str) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
-    // Whatever a session is about is nobody's to keep on the way.
+    // Responses must not be cached by intermediaries.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // No answer is a page, and none belongs into one; what is a page says itself what it needs.
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NO_PAGE));
+    // For responses that are not pages. Pages set their own policy.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(DEFAULT_POLICY));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     if app.base_url.starts_with("https:") {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TRANSPORT_SECURITY));
     }
 }
 
-/// The caller's own id of the request if it is a plain word, else a new one.
+/// The client's request id if it is a plain word, else a new one.
 fn request_id(app: &App, headers: &HeaderMap) -> String {
     let plain = |text: &&str| {
         (1..=MAX_REQUEST_ID).contains(&text.len())
@@ -309,7 +318,7 @@ fn request_id(app: &App, headers: &HeaderMap) -> String {
     given.map_or_else(|| Uuid::from_bytes(app.random_bytes()).simple().to_string(), str::to_owned)
 }
 
-/// The credential of `Authorization: Bearer …`; nothing when there is none, another scheme, or more than one header.
+/// The credential of `Authorization: Bearer …`. `None` without the header, for another scheme, and for repeated headers.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -317,8 +326,8 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(credential)
 }
 
-/// The organization that a header names. Named twice, or by what cannot be an organization, is named wrongly.
-pub fn chosen(headers: &HeaderMap, name: &str) -> OrganizationChoice {
+/// The organization that a header names. A repeated header or a malformed id names an unknown organization.
+pub fn organization_choice(headers: &HeaderMap, name: &str) -> OrganizationChoice {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => OrganizationChoice::ByDefault,
@@ -327,78 +336,83 @@ pub fn chosen(headers: &HeaderMap, name: &str) -> OrganizationChoice {
     }
 }
 
-/// Reads a body of JSON, at most as large as the settings allow. A body that says that it is larger is refused
-/// before it is read, and one with too many values or levels before anything is built from it.
+/// Reads a JSON body, at most as large as the settings allow. A larger `Content-Length` is refused before the body is read.
+/// A body with too many values or levels is refused before it is parsed.
 ///
 /// # Errors
-/// As [`body`]; [`RequestFailure::Body`] naming the field and what was expected.
-pub async fn json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
-    json_within(app, request, SENT).await
+/// As [`read_body`]; [`RequestFailure::Body`] naming the field and what was expected.
+pub async fn read_json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
+    read_json_within(app, request, SENT).await
 }
 
-/// Reads a body of JSON with bounds of its own.
+/// Reads a JSON body with other bounds on its values and levels.
 ///
 /// # Errors
-/// As [`json`].
-pub async fn json_within<T: DeserializeOwned>(
+/// As [`read_json`].
+pub async fn read_json_within<T: DeserializeOwned>(
     app: &App,
     request: Request,
     bounds: Bounds,
 ) -> Result<T, Failure> {
     let (parts, body) = request.into_parts();
-    let bytes = self::body(app, &parts.extensions, body).await?;
+    let bytes = self::read_body(app, &parts.extensions, body).await?;
     if bytes.is_empty() {
         return Err(RequestFailure::Body("expected a JSON object, got nothing".to_owned()).into());
     }
-    // Serde takes a list for the fields of a struct in their order, which nobody here has promised to keep.
+    // Serde would accept a list for the fields of a struct, in their order. That order is no part of an API.
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(RequestFailure::Body("expected a JSON object, got a list".to_owned()).into());
     }
-    measure(&bytes, bounds)?;
+    check_json_size(&bytes, bounds)?;
     let mut reader = serde_json::Deserializer::from_slice(&bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("{path}: ") };
-        RequestFailure::Body(format!("{place}{}", why(error.inner())))
+        RequestFailure::Body(format!("{place}{}", describe_error(error.inner())))
     })?;
     reader.end().map_err(|error| RequestFailure::Body(error.to_string()))?;
     Ok(value)
 }
 
-/// Checks how much JSON a body has, before anything is built from it.
+/// Checks the number of values and levels of a JSON body, before it is parsed.
 ///
 /// # Errors
-/// [`RequestFailure::Body`] naming the field in which there is too much.
-pub fn measure(bytes: &[u8], bounds: Bounds) -> Result<(), Failure> {
+/// [`RequestFailure::Body`] naming the field that has too many.
+pub fn check_json_size(bytes: &[u8], bounds: Bounds) -> Result<(), Failure> {
     bounds.check(bytes).map_err(|excess| RequestFailure::Body(excess.to_string()).into())
 }
 
-/// Reads a whole body: at most as large as the settings allow, and at most 16 KiB for somebody who has not shown a good
-/// credential. Its bytes count in the memory for unfinished requests until the request is answered.
+/// Reads a whole body: at most as large as the settings allow, and at most 16 KiB for an anonymous caller. Its bytes count
+/// in the memory for unfinished requests until the response.
 ///
 /// # Errors
-/// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] when it ends early; [`RequestFailure::Timeout`] when a
-/// stranger's takes too long; [`Failure::Away`] when there is no memory for it.
-pub async fn body(app: &App, extensions: &Extensions, body: Body) -> Result<Bytes, Failure> {
-    let who = extensions.get::<Who>().cloned().unwrap_or_default();
-    let principal = who.taken().map(|known| known.principal);
-    let address = extensions.get::<Address>().and_then(|Address(address)| *address);
+/// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] when it ends early; [`RequestFailure::Timeout`] when an
+/// anonymous caller's body takes too long; [`Failure::Away`] when no memory is left for it.
+pub async fn read_body(app: &App, extensions: &Extensions, body: Body) -> Result<Bytes, Failure> {
+    let who = extensions.get::<RequestCaller>().cloned().unwrap_or_default();
+    let principal = who.caller().map(|known| known.principal);
+    let address = extensions.get::<ClientAddress>().and_then(|ClientAddress(address)| *address);
     let holders = address.map(|address| Holder::Address(network(address)));
     let held = app.front.budget.hold(holders.into_iter().chain(principal.map(Holder::Principal)).collect());
-    // What says that it is larger than any body was refused before it came here: see `guard`.
+    // `handle_request` has already refused a larger `Content-Length`.
     let (bytes, held) = match principal {
-        Some(_) => gather(body, held, app.settings.body_limit).await?,
+        Some(_) => collect_body(body, held, app.settings.body_limit).await?,
         None => {
-            let limit = app.settings.body_limit.min(STRANGERS_BODY);
-            let gathered = tokio::time::timeout(STRANGERS_PATIENCE, gather(body, held, limit)).await;
+            let limit = app.settings.body_limit.min(ANONYMOUS_BODY_LIMIT);
+            let gathered =
+                tokio::time::timeout(ANONYMOUS_BODY_TIMEOUT, collect_body(body, held, limit)).await;
             gathered.map_err(|_| RequestFailure::Timeout)??
         }
     };
-    who.keep(held);
+    who.hold_memory(held);
     Ok(bytes)
 }
 
-async fn gather(mut body: Body, mut held: HeldBytes, limit: u64) -> Result<(Bytes, HeldBytes), Failure> {
+async fn collect_body(
+    mut body: Body,
+    mut held: HeldBytes,
+    limit: u64,
+) -> Result<(Bytes, HeldBytes), Failure> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| RequestFailure::Body("it ended early".to_owned()))?;
@@ -414,15 +428,15 @@ async fn gather(mut body: Body, mut held: HeldBytes, limit: u64) -> Result<(Byte
     Ok((bytes.into(), held))
 }
 
-/// The length that a request says its body has, in bytes.
+/// The declared length of a body, in bytes.
 pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// One value of a query string by its name.
+/// The value of a name in a query string.
 ///
 /// # Errors
-/// [`domain::Refusal::Invalid`] when it is there more than once: which one would count is a guess.
+/// [`domain::Refusal::Invalid`] when the name is repeated, because choosing one would be a guess.
 pub fn query_value(query: Option<&str>, name: &str) -> Result<Option<String>, Failure> {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let mut values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned());
@@ -432,10 +446,10 @@ pub fn query_value(query: Option<&str>, name: &str) -> Result<Option<String>, Fa
     }
 }
 
-/// A whole number of a query string between two bounds.
+/// A whole number in a query string, within `bounds`.
 ///
 /// # Errors
-/// [`domain::Refusal::Invalid`].
+/// [`domain::Refusal::Invalid`] for another value, and when the name is repeated.
 pub fn query_number(
     query: Option<&str>,
     name: &str,
@@ -448,7 +462,7 @@ pub fn query_number(
     number.map(Some).ok_or_else(|| domain::Refusal::invalid(name, expected()).into())
 }
 
-/// The one shape of a body that is JSON bytes already.
+/// A response whose body is already serialized as JSON.
 pub fn json_response(status: axum::http::StatusCode, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -456,12 +470,12 @@ pub fn json_response(status: axum::http::StatusCode, body: Vec<u8>) -> Response 
     response
 }
 
-/// A body reader for handlers: hands the whole request on, so that who is calling is judged first.
-pub struct Whole(pub Request);
+/// Extractor: the whole request, so that a handler reads the body after the caller is authorized.
+pub struct WholeRequest(pub Request);
 
-impl<S: Send + Sync> FromRequest<S> for Whole {
+impl<S: Send + Sync> FromRequest<S> for WholeRequest {
     type Rejection = std::convert::Infallible;
-    async fn from_request(request: Request, _: &S) -> Result<Whole, Self::Rejection> {
-        Ok(Whole(request))
+    async fn from_request(request: Request, _: &S) -> Result<WholeRequest, Self::Rejection> {
+        Ok(WholeRequest(request))
     }
 }

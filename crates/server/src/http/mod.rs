@@ -1,4 +1,4 @@
-//! What all wires share of HTTP: the middleware, credentials, cookies, rate limits and the reading of bodies.
+//! HTTP code that all wires share: middleware, credentials, cookies, rate limits, and reading bodies.
 
 pub mod client_address;
 pub mod cookies;

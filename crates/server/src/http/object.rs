@@ -1,5 +1,5 @@
-//! Structs inside of bodies that are read from JSON objects alone: Serde also takes a list for the fields of a struct in
-//! their order, which nobody here has promised to keep.
+//! Deserializes structs in bodies from JSON objects only. Serde would also accept a list for the fields of a struct, in
+//! their order, which is no part of an API.
 
 use domain::json::Json;
 use serde::Serialize;
@@ -8,18 +8,18 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Unexpected, Vi
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A struct out of an object.
+/// A struct that is read from an object.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Fields(PhantomData))
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }
 
-struct Fields<T>(PhantomData<T>);
+struct ObjectVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     type Value = Object<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,7 +31,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
     }
 }
 
-/// An object whose fields nobody here reads: it stays text.
+/// An object whose fields the server does not read. It stays text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AnyObject(Json);
 
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for AnyObject {
 /// For `deserialize_with`: an object.
 ///
 /// # Errors
-/// Those of the deserializer.
+/// The deserializer's error for any other value.
 pub fn one<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Object::<T>::deserialize(deserializer)?.0)
 }
@@ -61,7 +61,7 @@ pub fn one<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 /// For `deserialize_with`: an object, or `null`.
 ///
 /// # Errors
-/// Those of the deserializer.
+/// The deserializer's error for any other value.
 pub fn maybe<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|object| object.0))
 }
@@ -69,7 +69,7 @@ pub fn maybe<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) ->
 /// For `deserialize_with`: a list of objects.
 ///
 /// # Errors
-/// Those of the deserializer.
+/// The deserializer's error for any other value.
 pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Vec::<Object<T>>::deserialize(deserializer)?.into_iter().map(|object| object.0).collect())
 }
@@ -77,7 +77,7 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
 /// For `deserialize_with`: a list of objects, or `null`.
 ///
 /// # Errors
-/// Those of the deserializer.
+/// The deserializer's error for any other value.
 pub fn maybe_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<T>>, D::Error> {

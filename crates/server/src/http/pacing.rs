@@ -1,5 +1,5 @@
-//! Large answers are sent in pieces, and others have their turn between two of them: encrypting four MiB at once would keep
-//! a thread of the runtime from everybody else for milliseconds.
+//! Sends large responses in pieces and yields to other tasks in between. Encrypting four MiB at once would block a thread of
+//! the runtime for milliseconds.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
@@ -7,12 +7,12 @@ use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// How many bytes are sent at once.
+/// Bytes of one piece.
 const PIECE: usize = 64 << 10;
-/// From how many bytes on an answer is large.
+/// Bytes from which a response is large.
 const LARGE: u64 = 256 << 10;
 
-/// Sends a large answer in pieces; others are left as they are.
+/// Sends a large response in pieces. Leaves others as they are.
 pub fn pace(response: Response) -> Response {
     if response.body().size_hint().lower() < LARGE {
         return response;
@@ -22,9 +22,9 @@ pub fn pace(response: Response) -> Response {
 
 struct Paced {
     body: Body,
-    /// What is left of the frame that is being sent.
+    /// The rest of the current frame.
     left: Bytes,
-    /// Whether others have their turn before the next piece.
+    /// Whether to yield to other tasks before the next piece.
     others_first: bool,
 }
 
@@ -107,7 +107,7 @@ mod tests {
             (read, seen.load(Ordering::Relaxed))
         });
         let others = tokio::spawn(async move {
-            // Ready again at once. `yield_now` would come again only when nothing else is ready.
+            // Ready again at once. `yield_now` would run again only when nothing else is ready.
             poll_fn::<(), _>(|context| {
                 counted.fetch_add(1, Ordering::Relaxed);
                 context.waker().wake_by_ref();

@@ -1,7 +1,7 @@
-//! How many requests callers and addresses may send, and what they are told of it.
+//! Rate limits of callers and addresses, and the headers that report them.
 
 use super::client_address;
-use super::middleware::Who;
+use super::middleware::RequestCaller;
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::front::connections::network;
@@ -15,36 +15,37 @@ use store::Caller;
 const RATE: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Takes a request that comes over a WebSocket out of the caller's quotas.
+/// Counts a request over a WebSocket in the caller's quotas.
 ///
 /// # Errors
-/// [`RequestFailure::TooManyRequests`].
-pub fn within(app: &App, caller: &Caller) -> Result<(), Failure> {
-    let wait = of(caller).into_iter().find_map(|key| spend(app, key)?.wait);
+/// [`RequestFailure::TooManyRequests`] when a quota is used up.
+pub fn spend_for_message(app: &App, caller: &Caller) -> Result<(), Failure> {
+    let wait = caller_keys(caller).into_iter().find_map(|key| spend(app, key)?.wait);
     wait.map_or(Ok(()), |seconds| Err(RequestFailure::TooManyRequests { seconds }.into()))
 }
 
-/// What a caller's requests are taken out of.
-pub fn of(caller: &Caller) -> [BucketKey; 2] {
+/// The quotas that a caller's requests are counted in.
+pub fn caller_keys(caller: &Caller) -> [BucketKey; 2] {
     [BucketKey::Credential(caller.credential().0), BucketKey::Principal(caller.principal().0)]
 }
 
-/// Takes a request out of a quota, if there is one; says what is left.
+/// Counts a request in a quota and returns what is left. `None` without a quota.
 pub fn spend(app: &App, key: BucketKey) -> Option<RemainingQuota> {
     let quota = key.quota(&app.settings)?;
     Some(app.front.rates.spend(key, quota, app.now()))
 }
 
-/// Whether an address sends too many requests. Whom a proxy speaks for is believed of proxies that are trusted alone.
-pub fn crowding(app: &App, who: &Who, request: &Request) -> Option<RequestFailure> {
+/// Counts a request in its address's quota, and returns the failure when it is used up. Only trusted proxies are believed
+/// about addresses.
+pub fn spend_for_address(app: &App, who: &RequestCaller, request: &Request) -> Option<RequestFailure> {
     let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
-    let address = network(client_address::client(app, peer.ip(), request.headers()));
+    let address = network(client_address::resolve_client(app, peer.ip(), request.headers()));
     who.spend(app, BucketKey::Address(address)).err()
 }
 
-/// Says what is left of the quotas (draft-ietf-httpapi-ratelimit-headers-10), and when to come again. Of several
-/// quotas `RateLimit` tells the one that has the smallest part left.
-pub fn tell(response: &mut Response, left: &[(&'static str, RemainingQuota)]) {
+/// Sets the headers that report quotas (draft-ietf-httpapi-ratelimit-headers-10) and when to retry. `RateLimit` reports the
+/// quota with the smallest part left.
+pub fn set_headers(response: &mut Response, left: &[(&'static str, RemainingQuota)]) {
     let part = |left: &RemainingQuota| left.requests as f64 / f64::from(left.quota.requests);
     let Some((name, least)) = left.iter().min_by(|one, other| part(&one.1).total_cmp(&part(&other.1))) else {
         return;

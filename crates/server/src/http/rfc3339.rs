@@ -1,11 +1,11 @@
-//! Times as RFC 3339, which several wires write.
+//! RFC 3339 times, which several wires use.
 
 use domain::time::Micros;
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Serialize, Serializer};
 
-/// A time as RFC 3339 in UTC with six digits, so that a cursor made of it is exact.
+/// A time as RFC 3339 in UTC with six digits, so that a cursor made from it is exact.
 #[derive(Debug, Clone, Copy)]
 pub struct Time(pub Micros);
 
@@ -23,13 +23,12 @@ impl std::fmt::Display for Time {
     }
 }
 
-/// Reads a cursor. What is finer than a microsecond is rounded up, so that a page of everything before it leaves
-/// nothing out.
+/// Reads a time. Fractions of a microsecond are rounded up, so that a page of everything before this time omits nothing.
 pub fn parse_time(text: &str) -> Option<Micros> {
     if text.len() > 64 {
         return None;
     }
-    // An offset's plus that was not escaped arrives as a space.
+    // An unescaped `+` of an offset arrives as a space.
     let timestamp: Timestamp = text.parse().or_else(|_| text.replacen(' ', "+", 1).parse()).ok()?;
     let nanos = timestamp.as_nanosecond();
     i64::try_from(nanos.div_euclid(1_000) + i128::from(nanos.rem_euclid(1_000) > 0)).ok().map(Micros)

@@ -1,7 +1,7 @@
-//! Why a body cannot be read, in words that have nothing of the body in them: it may be a password at the wrong place.
+//! Describes why a body cannot be read without quoting it, because it can have a password in the wrong place.
 
-/// What serde says, less the texts that it found.
-pub fn why(error: &serde_json::Error) -> String {
+/// Serde's message without the texts that it quotes.
+pub fn describe_error(error: &serde_json::Error) -> String {
     let said = error.to_string();
     for (before, after, left) in [
         ("invalid type: string \"", "\", expected ", "invalid type: string, expected "),
@@ -9,7 +9,7 @@ pub fn why(error: &serde_json::Error) -> String {
         ("unknown variant `", "`, expected ", "unknown variant, expected "),
         ("unknown field `", "`, expected ", "unknown field, expected "),
     ] {
-        // From the right: the text itself may say the same words.
+        // From the right: the quoted text can have the same words.
         if let Some((_, expected)) = said.strip_prefix(before).and_then(|rest| rest.rsplit_once(after)) {
             return format!("{left}{expected}");
         }
@@ -25,7 +25,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only what cannot be read is looked at")]
+    #[expect(dead_code, reason = "only errors are checked")]
     struct Body {
         number: u8,
         #[serde(default)]
@@ -49,10 +49,10 @@ mod tests {
             (json!({ "number": { secret: 1 } }), "invalid type: map, expected u8"),
         ];
         for (body, words) in wrong {
-            let said = why(&serde_json::from_str::<Body>(&body.to_string()).unwrap_err());
+            let said = describe_error(&serde_json::from_str::<Body>(&body.to_string()).unwrap_err());
             assert!(said.starts_with(words) && !said.contains("secret"), "{body}: {said}");
         }
-        let said = why(&serde_json::from_str::<Body>("{\"secret").unwrap_err());
+        let said = describe_error(&serde_json::from_str::<Body>("{\"secret").unwrap_err());
         assert!(said.contains("EOF") && !said.contains("secret"), "{said}");
     }
 }

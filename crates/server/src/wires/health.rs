@@ -1,10 +1,10 @@
-//! What no wire owns: health, readiness, metrics, and what the wires are.
+//! The service endpoints: health, readiness, metrics and the OpenAPI documents.
 
 use super::openapi;
 use super::tenure::errors::TenureError;
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::middleware::{self, Wire};
+use crate::http::middleware::{self, WireSpec};
 use crate::services::metrics::METRICS_CONTENT_TYPE;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -15,38 +15,38 @@ use axum::routing::get;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
-/// The routes, for the table of callers.
+/// The routes, for the tests' table of callers.
 pub const ROUTES: &[(&str, &str)] =
     &[("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/openapi/{document}")];
 
-/// What a proxy adds: the peer is the proxy then, and who asks is somewhere else.
+/// Headers that proxies add. With one of them, the peer is a proxy and not the client.
 const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
 
-const WIRE: Wire = Wire {
-    name: middleware::HOUSE,
-    word: |failure| TenureError::from(failure).into_response(),
+const WIRE: WireSpec = WireSpec {
+    name: middleware::SERVICE_WIRE,
+    error_response: |failure| TenureError::from(failure).into_response(),
     authorize: None,
 };
 
-/// The routes.
+/// Builds the routes of the service endpoints.
 pub fn routes(app: &App) -> Router<App> {
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/openapi/{document}", get(document))
-        // Any path that no wire has: the layers are around this one too.
+        // For paths that no wire has. The middleware wraps it too.
         .fallback(no_route)
         .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
-    middleware::around(routes, app, WIRE)
+    middleware::wrap_routes(routes, app, WIRE)
 }
 
-/// What any path gets that no wire has.
+/// Answers a path that no wire has.
 pub async fn no_route() -> TenureError {
     Failure::from(RequestFailure::NoRoute).into()
 }
 
-/// Whether requests can be served: the database answers and the server is not stopping.
+/// `GET /readyz`: ready when the database answers and the server is not stopping.
 async fn ready(State(app): State<App>) -> Response {
     if app.stop.is_cancelled() {
         return unready("stopping");
@@ -79,8 +79,8 @@ fn unready(why: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
 }
 
-/// `GET /metrics` beside the wires: for whoever is on this machine, unless metrics have a listener of their own. For others
-/// there is no such path: how many sessions, devices and requests there are is the operator's to know.
+/// `GET /metrics` beside the wires: for clients on this machine, unless metrics have their own listener. For others the path
+/// does not exist, because numbers of sessions, devices and requests are for the operator.
 async fn metrics(State(app): State<App>, request: Request) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let elsewhere = peer.is_some_and(|ConnectInfo(peer)| !peer.ip().to_canonical().is_loopback());
@@ -88,21 +88,22 @@ async fn metrics(State(app): State<App>, request: Request) -> Response {
     if app.settings.metrics_listen.is_some() || passed_on || elsewhere {
         return no_route().await.into_response();
     }
-    encoded(&app)
+    metrics_response(&app)
 }
 
-/// Serves `/metrics` and nothing else on a listener of its own, until the server stops.
+/// Serves only `/metrics` on a separate listener, until the server stops.
 pub async fn serve_metrics(app: App, listener: TcpListener) {
     let stop = app.stop.clone();
-    let routes =
-        Router::new().route("/metrics", get(async |State(app): State<App>| encoded(&app))).with_state(app);
+    let routes = Router::new()
+        .route("/metrics", get(async |State(app): State<App>| metrics_response(&app)))
+        .with_state(app);
     let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {
-        tracing::error!(%error, "metrics are not served any more");
+        tracing::error!(%error, "the listener of metrics failed");
     }
 }
 
-fn encoded(app: &App) -> Response {
+fn metrics_response(app: &App) -> Response {
     let database = app.store.database();
     app.metrics.set_database(database.write_counts(), database.damage_report().is_some());
     match app.metrics.encode() {
@@ -111,7 +112,7 @@ fn encoded(app: &App) -> Response {
     }
 }
 
-/// The OpenAPI document of a wire: `probe.json`. It says nothing that the source does not say to everybody.
+/// `GET /openapi/{document}`: the OpenAPI document of a wire, such as `probe.json`. Public, as the source is.
 async fn document(path: Result<Path<String>, PathRejection>) -> Result<Response, TenureError> {
     let found = path.ok().and_then(|Path(file)| openapi::document(&file));
     let bytes = found.ok_or(Failure::from(RequestFailure::NoRoute))?;

@@ -1,7 +1,7 @@
 //! The wires: each one product's HTTP API as its clients know it.
 //!
-//! A wire's folder has its routes, its shapes and its words for failures. It names the use cases and the
-//! domain, never another wire, and of the store only the proofs of access.
+//! A wire's folder has its routes, its shapes and its error texts. It uses the operations and the domain, never
+//! another wire, and of the store only the grants.
 
 pub mod devin;
 pub mod everruns;
@@ -18,7 +18,7 @@ use crate::console;
 use crate::http::cors;
 use axum::Router;
 
-/// All routes of the server: the one table.
+/// All routes of the server.
 pub fn router(app: App) -> Router {
     let cors = cors::layer(&app.settings);
     let router = Router::new()
@@ -36,18 +36,18 @@ pub fn router(app: App) -> Router {
     }
 }
 
-/// A route for people and tests: the method, the path and the wire it belongs to.
+/// A route, for tests: its method, its path and its wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// The wire.
+    /// The wire's name.
     pub wire: &'static str,
-    /// The method.
+    /// The HTTP method.
     pub method: &'static str,
-    /// The pattern of the path.
+    /// The path's pattern, such as `/v1/sessions/{session}`.
     pub path: &'static str,
 }
 
-/// Every route there is, as the wires' tables say. The table of callers must have a row for each.
+/// Every route of the server. The tests' table of callers must have a row for each.
 pub fn routes() -> impl Iterator<Item = Route> {
     let wires = [
         ("everruns", everruns::ROUTES),

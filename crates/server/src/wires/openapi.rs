@@ -1,15 +1,16 @@
-//! The OpenAPI 3.1 document of each wire, made of its contract: `contracts/*.json`, which also every answer of every
-//! test is held against. So what is said of an answer is what was seen.
+//! The OpenAPI 3.1 document of each wire, made from its contract in `contracts/*.json`. Tests check every response against
+//! the contracts, so the documents describe real responses.
 //!
-//! Beside what `tests/it/contracts.rs` says of a contract it has `requests`, what the wire is asked with: `security`, the
-//! schemes; `headers` of every route that has a caller; `paths` and `queries`, schemas by their names (what follows a `#`
-//! tells apart those of one name); `gives`, where an answer has what another path needs; and of each route `query` and
-//! `headers`, `body` (a schema, or `types`, `schema` and `optional`), `open` for no caller, and `anybody` for one or none.
+//! `tests/it/contracts.rs` describes a contract. It also has `requests`, which describe the wire's requests: `security`, the
+//! schemes; `headers` of every route that has a caller; `paths` and `queries`, schemas by name (a suffix after `#` tells
+//! apart those of one name); `gives`, where a response has a value that another path needs; and for each route `query` and
+//! `headers`, `body` (a schema, or `types`, `schema` and `optional`), `open` for routes without a caller, and `anybody` for
+//! an optional caller.
 
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
-/// The contracts by their wires.
+/// The contracts by wire.
 const CONTRACTS: [(&str, &str); 7] = [
     ("devin", include_str!("../../contracts/devin.json")),
     ("everruns", include_str!("../../contracts/everruns.json")),
@@ -20,34 +21,34 @@ const CONTRACTS: [(&str, &str); 7] = [
     ("tenure", include_str!("../../contracts/tenure.json")),
 ];
 
-/// The documents, each made when it is first asked for.
+/// The documents, each made at its first use.
 static DOCUMENTS: [LazyLock<Vec<u8>>; 7] = [
-    LazyLock::new(|| written(0)),
-    LazyLock::new(|| written(1)),
-    LazyLock::new(|| written(2)),
-    LazyLock::new(|| written(3)),
-    LazyLock::new(|| written(4)),
-    LazyLock::new(|| written(5)),
-    LazyLock::new(|| written(6)),
+    LazyLock::new(|| write_document(0)),
+    LazyLock::new(|| write_document(1)),
+    LazyLock::new(|| write_document(2)),
+    LazyLock::new(|| write_document(3)),
+    LazyLock::new(|| write_document(4)),
+    LazyLock::new(|| write_document(5)),
+    LazyLock::new(|| write_document(6)),
 ];
 
-/// The document of a wire as it is served, by its file name: `probe.json`.
+/// The served document of a wire, by its file name, such as `probe.json`.
 pub fn document(file: &str) -> Option<&'static [u8]> {
     let wire = file.strip_suffix(".json")?;
     let at = CONTRACTS.iter().position(|(known, _)| *known == wire)?;
     Some(DOCUMENTS[at].as_slice())
 }
 
-fn written(at: usize) -> Vec<u8> {
-    // A contract that is no JSON is found by the tests of this file.
+fn write_document(at: usize) -> Vec<u8> {
+    // The tests find a contract that is not JSON.
     let contract = serde_json::from_str(CONTRACTS[at].1).unwrap_or_default();
-    let mut bytes = serde_json::to_vec(&whole(&contract)).unwrap_or_default();
+    let mut bytes = serde_json::to_vec(&build_document(&contract)).unwrap_or_default();
     bytes.push(b'\n');
     bytes
 }
 
-/// The document that a contract makes.
-fn whole(contract: &Value) -> Value {
+/// Builds the document of a contract.
+fn build_document(contract: &Value) -> Value {
     let mut paths = Map::new();
     for (route, answers) in entries(&contract["routes"]) {
         let (method, path) = route.split_once(' ').unwrap_or_default();
@@ -74,7 +75,7 @@ fn whole(contract: &Value) -> Value {
     document
 }
 
-/// A path of a contract with and without its part in brackets.
+/// The paths of a contract's path: with and without its part in brackets.
 fn spellings(path: &str) -> Vec<String> {
     let parts = path.split_once('[').and_then(|(before, rest)| Some((before, rest.split_once(']')?)));
     match parts {
@@ -91,7 +92,7 @@ fn operation(contract: &Value, method: &str, path: &str, request: &Value, answer
         "security": security(contract, request),
     });
     if let Some(body) = request.get("body") {
-        operation["requestBody"] = body_of(body);
+        operation["requestBody"] = request_body(body);
     }
     operation
 }
@@ -134,7 +135,7 @@ fn parameters(contract: &Value, path: &str, request: &Value) -> Value {
     in_path.chain(in_query).chain(headers).collect()
 }
 
-fn body_of(body: &Value) -> Value {
+fn request_body(body: &Value) -> Value {
     let Some(types) = body.get("types") else {
         return json!({ "required": true, "content": { "application/json": { "schema": reference(body) } } });
     };
@@ -144,7 +145,7 @@ fn body_of(body: &Value) -> Value {
     json!({ "required": body["optional"] != true, "content": content })
 }
 
-/// Of each status all the bodies that come with it.
+/// The responses by status, each with all its possible bodies.
 fn responses(contract: &Value, method: &str, path: &str, answers: &Value) -> Value {
     let mut responses = Map::new();
     for (status, said) in entries(answers).filter(|(status, _)| *status != "refused") {
@@ -156,7 +157,7 @@ fn responses(contract: &Value, method: &str, path: &str, answers: &Value) -> Val
     }
     let refusals = &contract["refusals"];
     let posted = if method == "POST" { &refusals["post"] } else { &Value::Null };
-    // Where a path has something open, what is there may not be text: no route fits it then.
+    // A path parameter that is not valid UTF-8 matches no route.
     let unmatched = path.contains('{').then(|| refusals["no_route"].as_str()).flatten();
     let names =
         texts(&answers["refused"]).chain(texts(&refusals["any"])).chain(texts(posted)).chain(unmatched);
@@ -165,7 +166,7 @@ fn responses(contract: &Value, method: &str, path: &str, answers: &Value) -> Val
         let mut said = refusals["said"].clone();
         entries(kind).for_each(|(field, value)| said[field] = value.clone());
         let response = add(&mut responses, contract, &kind["status"].to_string(), &said);
-        // The names that are told with this status.
+        // The error names of this status.
         let told = json!(name.split('#').next().unwrap_or(name));
         let names = &mut response["x-tells"];
         match names.as_array_mut() {
@@ -189,7 +190,7 @@ fn add<'r>(
     let response = responses.entry(status).or_insert_with(|| json!({ "description": reason, "headers": {} }));
     let headers = headers(contract, said);
     let known = response["headers"].take();
-    response["headers"] = if first { headers } else { in_common(&known, &headers) };
+    response["headers"] = if first { headers } else { common_headers(&known, &headers) };
     if let Some((kind, content)) = content(said) {
         let known = &mut response["content"][kind];
         *known = one_of(known.take(), content);
@@ -197,7 +198,7 @@ fn add<'r>(
     response
 }
 
-/// What an answer's headers are.
+/// The headers of a response.
 fn headers(contract: &Value, said: &Value) -> Value {
     let mut headers = json!({});
     for name in [&contract["headers"], &said["headers"]].into_iter().filter_map(Value::as_str) {
@@ -214,8 +215,8 @@ fn headers(contract: &Value, said: &Value) -> Value {
     headers
 }
 
-/// What can be said of headers whichever of two answers comes.
-fn in_common(one: &Value, other: &Value) -> Value {
+/// The headers that two responses of one status have in common.
+fn common_headers(one: &Value, other: &Value) -> Value {
     let mut headers = json!({});
     for (header, about) in entries(one).chain(entries(other)) {
         let both = (&one[header], &other[header]);
@@ -227,7 +228,7 @@ fn in_common(one: &Value, other: &Value) -> Value {
     headers
 }
 
-/// The contents of one type that can come with one status.
+/// Joins two contents of one type that can come with one status.
 fn one_of(known: Value, content: Value) -> Value {
     let (one, other) = (&known["schema"], &content["schema"]);
     if known.is_null() || one == other || other.is_null() {
@@ -240,14 +241,14 @@ fn one_of(known: Value, content: Value) -> Value {
     json!({ "schema": { "anyOf": schemas } })
 }
 
-/// The type of a body and what it is; nothing when there is none.
+/// The type and the content of a body; `None` without a body.
 fn content(said: &Value) -> Option<(&str, Value)> {
     if said.is_string() {
         return Some(("application/json", json!({ "schema": reference(said) })));
     }
     let kind =
         said.as_object()?.get("type").map_or("application/json", |kind| kind.as_str().unwrap_or_default());
-    // What a stream or a list of lines is made of cannot be said in a schema of the whole.
+    // A schema of the whole cannot describe the items of a stream or of lines.
     let items = said.get("lines").or_else(|| said.get("frames"));
     let content = match (said.get("json").or_else(|| said.get("text")), items) {
         (Some(schema), _) => json!({ "schema": reference(schema) }),
@@ -257,7 +258,7 @@ fn content(said: &Value) -> Option<(&str, Value)> {
     (!kind.is_empty()).then_some((kind, content))
 }
 
-/// Which operations go on with what this answer has, and with what was in the path already.
+/// The operations whose path parameters come from this response or from this path.
 fn links(contract: &Value, path: &str, said: &Value) -> Value {
     let requests = &contract["requests"];
     let gives = &requests["gives"][said.as_str().or_else(|| said["json"].as_str()).unwrap_or_default()];
@@ -282,7 +283,7 @@ fn links(contract: &Value, path: &str, said: &Value) -> Value {
     Value::Object(links)
 }
 
-/// The names of what is open in a path.
+/// The names of a path's parameters.
 fn open_parts(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
@@ -291,7 +292,7 @@ fn reference(schema: &Value) -> Value {
     json!({ "$ref": format!("#/$defs/{}", schema.as_str().unwrap_or_default()) })
 }
 
-/// In a document the schemas stand elsewhere than in a contract.
+/// Rewrites references, because a document has its schemas in another place than a contract.
 fn point_at_components(value: &mut Value) {
     match value {
         Value::Object(fields) => {

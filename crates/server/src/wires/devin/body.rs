@@ -1,7 +1,6 @@
-//! Bodies: a JSON object, read field by field, so that a refusal names the field and what was expected of it.
+//! Request bodies: a JSON object, read field by field, so that an error names the field and what was expected.
 //!
-//! A field that is null is one that was not sent. Fields that nobody asks for are not looked at: the vendor's
-//! schemas do not forbid them.
+//! `null` means that the field was not sent. Unknown fields are ignored: the vendor's schemas allow them.
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
@@ -11,56 +10,56 @@ use domain::Refusal;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 
-/// An object that a client sent.
+/// A JSON object from a client.
 pub struct Body(Map<String, Value>);
 
 impl Body {
     /// Reads the body of a request.
     ///
     /// # Errors
-    /// [`RequestFailure`] when it is too large, or no JSON object.
+    /// A [`RequestFailure`] when the body is too large or is not a JSON object.
     pub async fn read(app: &App, request: Request) -> Result<Body, Failure> {
-        Body::of(middleware::json(app, request).await?)
+        Body::from_value(middleware::read_json(app, request).await?)
     }
 
-    fn of(value: Value) -> Result<Body, Failure> {
+    fn from_value(value: Value) -> Result<Body, Failure> {
         match value {
             Value::Object(fields) => Ok(Body(fields)),
             _ => Err(RequestFailure::Body("expected a JSON object".to_owned()).into()),
         }
     }
 
-    /// Whether a field was sent, be it null.
+    /// Whether a field was sent, even as `null`.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// A field as it is.
+    /// A field's JSON value. `None` when it is missing or `null`.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// A text of some characters.
+    /// A text whose number of characters is within `characters`.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value.
     pub fn text(&self, name: &str, characters: RangeInclusive<usize>) -> Result<Option<String>, Refusal> {
         self.value(name).map(|value| text(name, value, &characters)).transpose()
     }
 
-    /// A text that must be there.
+    /// A required text.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
-    pub fn needed(&self, name: &str, characters: RangeInclusive<usize>) -> Result<String, Refusal> {
+    /// [`Refusal::Invalid`] when it is missing, and for another value.
+    pub fn require_text(&self, name: &str, characters: RangeInclusive<usize>) -> Result<String, Refusal> {
         let found = self.text(name, characters.clone())?;
-        found.ok_or_else(|| Refusal::invalid(name, text_of(&characters)))
+        found.ok_or_else(|| Refusal::invalid(name, describe_text(&characters)))
     }
 
-    /// A list of texts.
+    /// A list of at most `most` texts.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`], naming the item.
+    /// [`Refusal::Invalid`], naming the item, for another value.
     pub fn texts(
         &self,
         name: &str,
@@ -74,19 +73,19 @@ impl Body {
         items.iter().enumerate().map(item).collect::<Result<Vec<_>, _>>().map(Some)
     }
 
-    /// Yes or no.
+    /// A boolean.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
         let Some(value) = self.value(name) else { return Ok(None) };
         value.as_bool().map(Some).ok_or_else(|| Refusal::invalid(name, "true or false"))
     }
 
-    /// A whole number between two bounds.
+    /// A whole number within `bounds`.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value.
     pub fn number(&self, name: &str, bounds: RangeInclusive<i64>) -> Result<Option<i64>, Refusal> {
         let Some(value) = self.value(name) else { return Ok(None) };
         let number = value.as_i64().filter(|number| bounds.contains(number));
@@ -94,10 +93,10 @@ impl Body {
         number.map(Some).ok_or_else(|| Refusal::invalid(name, expected()))
     }
 
-    /// A list of objects, read one by one.
+    /// A list of at most `most` objects; empty when the field is missing.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`], naming the item.
+    /// [`Refusal::Invalid`] for another value.
     pub fn objects(&self, name: &str, most: usize) -> Result<Vec<Body>, Refusal> {
         let Some(value) = self.value(name) else { return Ok(Vec::new()) };
         let expected = || Refusal::invalid(name, format!("a list of at most {most} objects"));
@@ -107,14 +106,14 @@ impl Body {
     }
 }
 
-/// Reads one text. PostgreSQL keeps no NUL in a text, so no text of ours has one.
+/// Reads one text. Texts with NUL are refused, because PostgreSQL cannot store them.
 fn text(name: &str, value: &Value, characters: &RangeInclusive<usize>) -> Result<String, Refusal> {
     let fits = |text: &&str| characters.contains(&text.chars().count()) && !text.contains('\0');
     let found = value.as_str().filter(fits).map(str::to_owned);
-    found.ok_or_else(|| Refusal::invalid(name, text_of(characters)))
+    found.ok_or_else(|| Refusal::invalid(name, describe_text(characters)))
 }
 
-fn text_of(characters: &RangeInclusive<usize>) -> String {
+fn describe_text(characters: &RangeInclusive<usize>) -> String {
     format!("a text of {} to {} characters", characters.start(), characters.end())
 }
 
@@ -124,7 +123,7 @@ mod tests {
     use serde_json::json;
 
     fn body(value: Value) -> Body {
-        Body::of(value).unwrap()
+        Body::from_value(value).unwrap()
     }
 
     #[test]
@@ -132,11 +131,11 @@ mod tests {
         let sent = body(json!({ "prompt": 7, "tags": ["a", 1], "flag": "yes", "limit": 1.5, "zero": "a\0" }));
         let said = |refusal: Refusal| refusal.to_string();
         assert_eq!(
-            said(sent.needed("prompt", 1..=9).unwrap_err()),
+            said(sent.require_text("prompt", 1..=9).unwrap_err()),
             "prompt: expected a text of 1 to 9 characters"
         );
         assert_eq!(
-            said(sent.needed("title", 1..=9).unwrap_err()),
+            said(sent.require_text("title", 1..=9).unwrap_err()),
             "title: expected a text of 1 to 9 characters"
         );
         let tags = sent.texts("tags", 50, 1..=9).unwrap_err();
@@ -167,7 +166,7 @@ mod tests {
     #[test]
     fn only_objects_are_bodies() {
         for value in [json!([]), json!(1), json!("x"), json!(null)] {
-            assert!(Body::of(value).is_err());
+            assert!(Body::from_value(value).is_err());
         }
     }
 }

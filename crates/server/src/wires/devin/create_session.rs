@@ -1,4 +1,4 @@
-//! `SessionCreateRequest`: what a session is created with.
+//! Reads `SessionCreateRequest`, the body that creates a session.
 
 use super::attachments;
 use super::body::Body;
@@ -19,7 +19,7 @@ use serde_json::Map;
 use store::Granted;
 use store::access::{ImpersonateSessions, UseSessions};
 
-/// The largest schema of structured output, in bytes, as the vendor says.
+/// Largest schema of structured output, in bytes, as the vendor documents it.
 const MAX_SCHEMA_BYTES: usize = 64 << 10;
 const MAX_SECRETS: usize = 100;
 const MAX_SECRET_KEY: usize = 256;
@@ -27,14 +27,14 @@ const MAX_SECRET_VALUE: usize = 65_536;
 const MAX_URL: usize = 2_083;
 const MAX_ITEMS: usize = 100;
 const MAX_TEXT: usize = 256;
-/// More than anybody will ever use.
+/// An upper bound far above real use.
 const MAX_ACUS: i64 = 1_000_000_000;
 
-/// What the vendor's clients know; they read no answer with another one.
+/// The modes that the vendor's clients know. They cannot read an answer with another one.
 const MODES: [&str; 5] = ["normal", "fast", "lite", "ultra", "fusion"];
 
-/// What is kept as it was sent, for the worker and for answers.
-const KEPT: [&str; 10] = [
+/// Fields that are stored as they were sent, for the worker and for answers.
+const STORED_AS_SENT: [&str; 10] = [
     "devin_mode",
     "advanced_mode",
     "platform",
@@ -47,65 +47,70 @@ const KEPT: [&str; 10] = [
     "session_links",
 ];
 
-/// Reads the body of a create.
+/// Reads the body of a request to create a session.
 ///
-/// `parent_session_id`, `agent_id`, `category`, `subcategory`, `origin`, `schedule_id` and `automation_id` are ours:
-/// the vendor's own machinery sets them.
+/// `parent_session_id`, `agent_id`, `category`, `subcategory`, `origin`, `schedule_id` and `automation_id` are
+/// Tenure's additions: at the vendor, its own services set them.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] naming the field; [`Refusal::Forbidden`] for another's name without the right to use it.
-pub fn read(app: &App, granted: &Granted<UseSessions>, body: &Body) -> Result<AgentSessionDraft, Failure> {
-    let attribute_to = in_name_of(granted, body, "create_as_user_id")?;
-    let message = message(app, granted.organization(), body, "prompt", None)?;
+/// [`Refusal::Invalid`] naming the field; [`Refusal::Forbidden`] for `create_as_user_id` without the permission
+/// [`ImpersonateSessions`]; [`Refusal::NotFound`] for a malformed id of a user, an agent or a session.
+pub fn read_create(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    body: &Body,
+) -> Result<AgentSessionDraft, Failure> {
+    let attribute_to = read_impersonated_user(granted, body, "create_as_user_id")?;
+    let message = read_message(app, granted.organization(), body, "prompt", None)?;
     let id = |name| body.text(name, 1..=MAX_TEXT);
     Ok(AgentSessionDraft {
-        agent: agent(body)?,
+        agent: read_agent(body)?,
         title: body.text("title", 0..=MAX_TITLE_CHARS)?,
-        tags: tags(body)?.unwrap_or_default(),
+        tags: read_tags(body)?.unwrap_or_default(),
         model: None,
         capabilities: Json::default(),
-        origin: word(body, "origin", &ORIGINS)?,
-        category: word(body, "category", &CATEGORIES)?,
+        origin: read_word(body, "origin", &ORIGINS)?,
+        category: read_word(body, "category", &CATEGORIES)?,
         subcategory: id("subcategory")?,
         playbook: id("playbook_id")?,
         schedule: id("schedule_id")?,
         automation: id("automation_id")?,
         repos: body.texts("repos", MAX_ITEMS, 1..=MAX_TEXT)?.unwrap_or_default(),
-        parent: parent(body)?,
-        output_schema: schema(body)?,
+        parent: read_parent(body)?,
+        output_schema: read_schema(body)?,
         max_acus: body.number("max_acu_limit", 1..=MAX_ACUS)?.map(Acus::whole),
-        extra: extra(body)?,
+        extra: read_extra(body)?,
         attribute_to,
-        secrets: secrets(body)?,
+        secrets: read_secrets(body)?,
         message: Some(message),
     })
 }
 
-/// A message of this body, in the caller's name or in another's.
+/// Reads a message and its attachments. `as_principal` is its author when that is not the caller.
 ///
 /// # Errors
-/// [`Refusal::Invalid`].
-pub fn message(
+/// [`Refusal::Invalid`] for a blank or too long text, and for URLs that are not absolute.
+pub fn read_message(
     app: &App,
     organization: OrganizationId,
     body: &Body,
     field: &str,
     as_principal: Option<PrincipalId>,
 ) -> Result<MessageDraft, Refusal> {
-    let text = body.needed(field, 1..=MAX_MESSAGE_BYTES)?;
+    let text = body.require_text(field, 1..=MAX_MESSAGE_BYTES)?;
     if text.trim().is_empty() || text.len() > MAX_MESSAGE_BYTES {
         let expected = format!("a text that is not blank, of at most {MAX_MESSAGE_BYTES} bytes");
         return Err(Refusal::invalid(field, expected));
     }
-    let attachments = attachments_of(app, organization, body)?;
+    let attachments = read_attachments(app, organization, body)?;
     Ok(MessageDraft { text, parts: Json::default(), attachments, as_principal })
 }
 
-/// In whose name this is asked for.
+/// Reads the user on whose behalf the caller acts.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`] without the right to; what can be nobody is no member.
-pub fn in_name_of(
+/// [`Refusal::Forbidden`] without the permission [`ImpersonateSessions`]; [`Refusal::NotFound`] for a malformed id.
+pub fn read_impersonated_user(
     granted: &Granted<UseSessions>,
     body: &Body,
     field: &str,
@@ -116,34 +121,40 @@ pub fn in_name_of(
     id.map(Some).ok_or_else(|| Refusal::NotFound(Thing::Member).into())
 }
 
-/// The tags of a body.
+/// Reads the tags.
 ///
 /// # Errors
-/// [`Refusal::Invalid`].
-pub fn tags(body: &Body) -> Result<Option<Vec<String>>, Refusal> {
+/// [`Refusal::Invalid`] for too many tags, or a tag of a wrong length.
+pub fn read_tags(body: &Body) -> Result<Option<Vec<String>>, Refusal> {
     use domain::agent::{MAX_TAG_CHARS, MAX_TAGS};
     body.texts("tags", MAX_TAGS, 1..=MAX_TAG_CHARS)
 }
 
-fn attachments_of(app: &App, organization: OrganizationId, body: &Body) -> Result<Vec<Attachment>, Refusal> {
+fn read_attachments(
+    app: &App,
+    organization: OrganizationId,
+    body: &Body,
+) -> Result<Vec<Attachment>, Refusal> {
     let urls = body.texts("attachment_urls", MAX_ATTACHMENTS, 1..=MAX_URL)?.unwrap_or_default();
     let expected = || Refusal::invalid("attachment_urls", "absolute http or https URLs");
-    urls.iter().map(|url| attachments::of_url(app, organization, url).ok_or_else(expected)).collect()
+    urls.iter()
+        .map(|url| attachments::attachment_from_url(app, organization, url).ok_or_else(expected))
+        .collect()
 }
 
-fn agent(body: &Body) -> Result<AgentChoice, Refusal> {
+fn read_agent(body: &Body) -> Result<AgentChoice, Refusal> {
     let Some(text) = body.text("agent_id", 0..=MAX_TEXT)? else { return Ok(AgentChoice::Default) };
     let bare = text.strip_prefix("agent_").or_else(|| text.strip_prefix("agent-")).unwrap_or(&text);
     parse_uuid(bare).map(|id| AgentChoice::Id(AgentId(id))).ok_or(Refusal::NotFound(Thing::Agent))
 }
 
-fn parent(body: &Body) -> Result<Option<SessionId>, Refusal> {
+fn read_parent(body: &Body) -> Result<Option<SessionId>, Refusal> {
     let Some(text) = body.text("parent_session_id", 0..=MAX_TEXT)? else { return Ok(None) };
-    // What can be no session is told as one that is not there.
+    // A malformed id is reported as not found.
     read_session_id(&text).map(Some).ok_or(Refusal::NotFound(Thing::Session))
 }
 
-fn word(body: &Body, name: &str, known: &[&str]) -> Result<Option<String>, Refusal> {
+fn read_word(body: &Body, name: &str, known: &[&str]) -> Result<Option<String>, Refusal> {
     match body.text(name, 0..=MAX_TEXT)? {
         Some(word) if !known.contains(&word.as_str()) => {
             Err(Refusal::invalid(name, format!("one of {}", known.join(", "))))
@@ -152,7 +163,7 @@ fn word(body: &Body, name: &str, known: &[&str]) -> Result<Option<String>, Refus
     }
 }
 
-fn schema(body: &Body) -> Result<Option<Json>, Refusal> {
+fn read_schema(body: &Body) -> Result<Option<Json>, Refusal> {
     let name = "structured_output_schema";
     let Some(schema) = body.value(name) else { return Ok(None) };
     let text = Json::of(schema);
@@ -162,9 +173,10 @@ fn schema(body: &Body) -> Result<Option<Json>, Refusal> {
     Ok(Some(text))
 }
 
-fn extra(body: &Body) -> Result<Json, Refusal> {
-    let kept = KEPT.into_iter().filter_map(|name| Some((name.to_owned(), body.value(name)?.clone())));
-    word(body, "devin_mode", &MODES)?;
+fn read_extra(body: &Body) -> Result<Json, Refusal> {
+    let kept =
+        STORED_AS_SENT.into_iter().filter_map(|name| Some((name.to_owned(), body.value(name)?.clone())));
+    read_word(body, "devin_mode", &MODES)?;
     for name in ["advanced_mode", "platform", "child_playbook_id"] {
         body.text(name, 1..=MAX_TEXT)?;
     }
@@ -177,7 +189,7 @@ fn extra(body: &Body) -> Result<Json, Refusal> {
     Ok(Json::of(&kept.collect::<Map<_, _>>()))
 }
 
-fn secrets(body: &Body) -> Result<Vec<NewSecret>, Refusal> {
+fn read_secrets(body: &Body) -> Result<Vec<NewSecret>, Refusal> {
     let secret = |(at, body): (usize, Body)| {
         let named = |refusal: Refusal| match refusal {
             Refusal::Invalid { field, expected } => {
@@ -187,8 +199,8 @@ fn secrets(body: &Body) -> Result<Vec<NewSecret>, Refusal> {
         };
         let read = || -> Result<NewSecret, Refusal> {
             Ok(NewSecret {
-                key: body.needed("key", 1..=MAX_SECRET_KEY)?,
-                value: body.needed("value", 0..=MAX_SECRET_VALUE)?,
+                key: body.require_text("key", 1..=MAX_SECRET_KEY)?,
+                value: body.require_text("value", 0..=MAX_SECRET_VALUE)?,
                 sensitive: body.flag("sensitive")?.unwrap_or(true),
             })
         };

@@ -1,8 +1,8 @@
-//! Cursors: where a list goes on. Clients keep them as they are.
+//! Cursors: the position where a list goes on. They are opaque to clients.
 //!
-//! A cursor is its version, a position and an authentication code over all that it must not be moved between: the
-//! list, who reads it, where, and with which filter. One that was altered, or comes with another filter or from
-//! another caller, does not verify, and is refused: it is never page 1.
+//! A cursor has a version, a position and an authentication code. The code covers the list, its reader, the
+//! organization and the filter. An altered cursor, or one used with another filter or by another caller, does not
+//! verify and is refused. It never starts again at page 1.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -13,26 +13,26 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// The first byte of every cursor: another layout gets another number.
+/// The first byte of every cursor. Another layout needs another number.
 const VERSION: u8 = 1;
 const POSITION: usize = 16;
 const CODE: usize = 16;
 const LENGTH: usize = 1 + POSITION + CODE;
 
-/// What one cursor belongs to: a list, its reader and its filter.
+/// What a cursor is bound to: a list, its reader, the organization and the filter.
 pub struct Binding {
     key: [u8; 32],
     context: [u8; 32],
 }
 
-/// What cursors are authenticated with, on every server of the account.
+/// The key that authenticates cursors. All servers of the account derive the same one.
 pub fn key(app: &App) -> [u8; 32] {
     app.keys.derive_key("devin cursors")
 }
 
 impl Binding {
-    /// Of a list of this name, read by `reader` in an organization (the account has the nil id), with a filter in
-    /// one unambiguous text.
+    /// Binds to the list of this name, read by `reader` in `organization` (the nil id for the account). `filter` is the
+    /// filter as one unambiguous text.
     pub fn new(key: [u8; 32], list: &str, reader: Uuid, organization: Uuid, filter: &str) -> Binding {
         let digest = Sha256::new()
             .chain_update((list.len() as u64).to_be_bytes())
@@ -43,10 +43,10 @@ impl Binding {
         Binding { key, context: digest.finalize().into() }
     }
 
-    /// The cursor of a position.
+    /// Writes the cursor of a position.
     ///
     /// # Errors
-    /// None in practice: the key has a length that the code takes.
+    /// [`Failure::Internal`] for a key of a wrong length, which does not happen.
     pub fn write(&self, position: u128) -> Result<String, Failure> {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.push(VERSION);
@@ -56,10 +56,10 @@ impl Binding {
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// The position of a cursor that this list gave.
+    /// Reads the position of a cursor that this list gave.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for every other text.
+    /// [`Refusal::Invalid`] for any other text.
     pub fn read(&self, text: &str) -> Result<u128, Failure> {
         let refused =
             || Refusal::invalid("after", "an end_cursor that this list gave you with the same filters");

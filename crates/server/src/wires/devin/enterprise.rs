@@ -1,16 +1,16 @@
-//! `/enterprise/sessions`: the sessions of the whole account. There is no create, end or archive here: a caller of the
-//! account uses the organization's paths for them.
+//! `/enterprise/sessions`: the sessions of the whole account. To create, end or archive a session, a caller of the
+//! account uses the organization's paths.
 
 use super::errors::DevinError;
-use super::extractors::MayInAccount;
+use super::extractors::AuthorizedInAccount;
 use super::query::Query;
 use super::session_lists::Scope;
-use super::sessions::{Answer, Texts, answer, shown};
-use super::shapes::{Insights, Seen, Session};
+use super::sessions::{HandlerResult, PathTexts, respond, respond_with_session};
+use super::shapes::{Insights, Session, SessionView};
 use super::{attachments, insights, messages, tags};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::agents;
 use crate::operations::agents::sessions::TagsUpdate;
 use axum::extract::{RawQuery, State};
@@ -21,29 +21,33 @@ use domain::refusal::Thing;
 use store::access::{PermissionType, UseSessions, ViewSessions};
 use store::{Granted, GrantedAccount};
 
-/// What every route of one session knows.
-pub const KNOWN: &[&str] = &["org_id"];
+/// The query parameters of every route of one session.
+pub const PARAMETERS: &[&str] = &["org_id"];
 
-type Viewer = MayInAccount<ViewSessions>;
-type User = MayInAccount<UseSessions>;
+type Viewer = AuthorizedInAccount<ViewSessions>;
+type User = AuthorizedInAccount<UseSessions>;
 
 /// `GET /enterprise/sessions`.
-pub async fn list(viewer: Viewer, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
-    let page = Scope::Account(&viewer.granted).page(&app, "sessions", query.as_deref()).await?;
-    answer(&page.shown(|session| Session::new(session, Seen::Read, &app.base_url)))
+pub async fn list(viewer: Viewer, State(app): State<App>, RawQuery(query): RawQuery) -> HandlerResult {
+    let page = Scope::Account(&viewer.granted).read_page(&app, "sessions", query.as_deref()).await?;
+    respond(&page.to_page(|session| Session::new(session, SessionView::Full, &app.base_url)))
 }
 
 /// `GET /enterprise/sessions/insights`.
-pub async fn list_insights(viewer: Viewer, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
-    let page = Scope::Account(&viewer.granted).page(&app, "insights", query.as_deref()).await?;
-    answer(&page.shown(|session| Insights::new(session, &app.base_url)))
+pub async fn list_insights(
+    viewer: Viewer,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> HandlerResult {
+    let page = Scope::Account(&viewer.granted).read_page(&app, "insights", query.as_deref()).await?;
+    respond(&page.to_page(|session| Insights::new(session, &app.base_url)))
 }
 
-/// The session of the path, wherever it is; only in the organization that the query names, if it names one.
-async fn found(
+/// Finds the session of the path in any organization, or only in the query's `org_id` when it names one.
+async fn find_session(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
-    path: &Texts,
+    path: &PathTexts,
     query: Option<&str>,
 ) -> Result<AgentSession, Failure> {
     let query = Query::read(query)?;
@@ -56,112 +60,122 @@ async fn found(
 }
 
 impl User {
-    /// The session of the path and the right to act on it, which ends with its organization.
-    async fn acting<P: PermissionType>(
+    /// Finds the session of the path, and authorizes the caller in its organization alone.
+    async fn authorize_session<P: PermissionType>(
         &self,
         app: &App,
-        path: &Texts,
+        path: &PathTexts,
         query: Option<&str>,
     ) -> Result<(AgentSession, Granted<P>), Failure> {
         let view = self.caller.authorize_in_account::<ViewSessions>()?;
-        let session = found(app, &view, path, query).await?;
-        let granted = self.within(app, Some(session.organization)).await?;
+        let session = find_session(app, &view, path, query).await?;
+        let granted = self.authorize_in(app, Some(session.organization)).await?;
         Ok((session, granted.authorize()?))
     }
 }
 
 /// `GET /enterprise/sessions/{devin}`.
-pub async fn get(viewer: Viewer, State(app): State<App>, path: Texts, RawQuery(query): RawQuery) -> Answer {
-    shown(&app, &found(&app, &viewer.granted, &path, query.as_deref()).await?, Seen::Read)
+pub async fn get(
+    viewer: Viewer,
+    State(app): State<App>,
+    path: PathTexts,
+    RawQuery(query): RawQuery,
+) -> HandlerResult {
+    respond_with_session(
+        &app,
+        &find_session(&app, &viewer.granted, &path, query.as_deref()).await?,
+        SessionView::Full,
+    )
 }
 
 /// `GET …/messages`.
 pub async fn list_messages(
     viewer: Viewer,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
     RawQuery(query): RawQuery,
-) -> Answer {
-    let session = found(&app, &viewer.granted, &path, query.as_deref()).await?;
+) -> HandlerResult {
+    let session = find_session(&app, &viewer.granted, &path, query.as_deref()).await?;
     let granted = viewer.granted.narrow_to(session.organization);
-    messages::page(&app, &granted, session.id, query.as_deref()).await
+    messages::respond_with_page(&app, &granted, session.id, query.as_deref()).await
 }
 
 /// `POST …/messages`.
 pub async fn post_message(
     user: User,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
     RawQuery(query): RawQuery,
-    Whole(request): Whole,
-) -> Answer {
-    let (session, granted) = user.acting(&app, &path, query.as_deref()).await?;
-    messages::say(&app, &granted, session.id, request).await
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
+    messages::post_message(&app, &granted, session.id, request).await
 }
 
 /// `GET …/tags`.
 pub async fn get_tags(
     viewer: Viewer,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
     RawQuery(query): RawQuery,
-) -> Answer {
-    tags::of(&found(&app, &viewer.granted, &path, query.as_deref()).await?)
+) -> HandlerResult {
+    tags::respond_with_tags(&find_session(&app, &viewer.granted, &path, query.as_deref()).await?)
 }
 
 /// `POST …/tags`.
 pub async fn append_tags(
     user: User,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
     RawQuery(query): RawQuery,
-    Whole(request): Whole,
-) -> Answer {
-    let (session, granted) = user.acting(&app, &path, query.as_deref()).await?;
-    tags::change(&app, &granted, session.id, request, TagsUpdate::Append).await
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
+    tags::update_tags(&app, &granted, session.id, request, TagsUpdate::Append).await
 }
 
 /// `PUT …/tags`.
 pub async fn replace_tags(
     user: User,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
     RawQuery(query): RawQuery,
-    Whole(request): Whole,
-) -> Answer {
-    let (session, granted) = user.acting(&app, &path, query.as_deref()).await?;
-    tags::change(&app, &granted, session.id, request, TagsUpdate::Replace).await
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
+    tags::update_tags(&app, &granted, session.id, request, TagsUpdate::Replace).await
 }
 
 /// `GET …/attachments`.
 pub async fn list_attachments(
     viewer: Viewer,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
     RawQuery(query): RawQuery,
-) -> Answer {
-    let session = found(&app, &viewer.granted, &path, query.as_deref()).await?;
-    attachments::of(&app, &viewer.granted.narrow_to(session.organization), session.id).await
+) -> HandlerResult {
+    let session = find_session(&app, &viewer.granted, &path, query.as_deref()).await?;
+    attachments::respond_with_attachments(&app, &viewer.granted.narrow_to(session.organization), session.id)
+        .await
 }
 
 /// `GET …/insights`.
 pub async fn get_insights(
     viewer: Viewer,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
     RawQuery(query): RawQuery,
-) -> Answer {
-    let session = found(&app, &viewer.granted, &path, query.as_deref()).await?;
-    answer(&Insights::new(&session, &app.base_url))
+) -> HandlerResult {
+    let session = find_session(&app, &viewer.granted, &path, query.as_deref()).await?;
+    respond(&Insights::new(&session, &app.base_url))
 }
 
 /// `POST …/insights/generate`.
 pub async fn generate_insights(
     user: User,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
     RawQuery(query): RawQuery,
 ) -> Result<axum::response::Response, DevinError> {
-    let (session, granted) = user.acting(&app, &path, query.as_deref()).await?;
-    insights::generated(&app, &granted, session.id).await
+    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
+    insights::confirm_generated(&app, &granted, session.id).await
 }

@@ -1,7 +1,7 @@
-//! How this wire words a failure: RFC 9457 problem details, as the vendor's OpenAPI document declares them.
+//! Error responses: RFC 9457 problem details, as the vendor's OpenAPI document declares them.
 //!
-//! `detail` is always a string (official clients decode it into one). `errors` is there only with 422 and names the
-//! field and what was expected of it. `instance` stays null: it would be the path, which has ids in it.
+//! `detail` is always a string, because official clients decode it into one. Only a 422 has `errors`, which name the
+//! field and what was expected. `instance` stays null: it would be the path, which contains ids.
 
 use crate::failure::{Cause, Failure, RequestFailure};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use serde::Serialize;
 
-/// A failure in this wire's words.
+/// An error response of this wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DevinError {
     status: StatusCode,
@@ -43,8 +43,8 @@ impl DevinError {
 impl From<Failure> for DevinError {
     fn from(failure: Failure) -> DevinError {
         match failure {
-            Failure::Refused(refusal) => refused(&refusal),
-            Failure::Request(request) => unreadable(&request),
+            Failure::Refused(refusal) => refusal_error(&refusal),
+            Failure::Request(request) => request_error(&request),
             // Clients tell a bad key from a missing permission by this word.
             Failure::Unauthenticated => {
                 DevinError::new(StatusCode::UNAUTHORIZED, format!("Unauthorized: {failure}"))
@@ -60,7 +60,7 @@ impl From<Failure> for DevinError {
     }
 }
 
-fn refused(refusal: &Refusal) -> DevinError {
+fn refusal_error(refusal: &Refusal) -> DevinError {
     let status = match refusal {
         Refusal::Invalid { field, expected } => return DevinError::field(field, expected),
         Refusal::NotFound(_) => StatusCode::NOT_FOUND,
@@ -73,7 +73,7 @@ fn refused(refusal: &Refusal) -> DevinError {
         | Refusal::NoOrganization
         | Refusal::NotYours(_) => StatusCode::FORBIDDEN,
         Refusal::SecondFactorNeeded | Refusal::WrongCode => StatusCode::UNAUTHORIZED,
-        // What polling clients take for "it is over". Not 409: the official client repeats what is answered so.
+        // Polling clients read 410 as the end of the session. Not 409: the official client retries after it.
         Refusal::SessionEnded | Refusal::SessionArchived => StatusCode::GONE,
         Refusal::KeyReused => {
             return DevinError::field("Idempotency-Key", "a key that was not used for another request");
@@ -94,7 +94,7 @@ fn refused(refusal: &Refusal) -> DevinError {
     DevinError::new(status, refusal)
 }
 
-fn unreadable(request: &RequestFailure) -> DevinError {
+fn request_error(request: &RequestFailure) -> DevinError {
     let status = match request {
         RequestFailure::Body(sentence) => {
             let expected = sentence.strip_prefix("expected ").unwrap_or("a JSON object").to_owned();
@@ -150,7 +150,7 @@ impl IntoResponse for DevinError {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
-            // What is left of a body that was refused is not read: the connection cannot go on.
+            // The rest of a refused body is not read, so the connection cannot be used again.
             StatusCode::PAYLOAD_TOO_LARGE => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -1,4 +1,4 @@
-//! Who is calling, and what they may. The permission is judged before anything is looked for.
+//! The extractors: the caller and their permission, which is checked before anything is loaded.
 
 use super::errors::DevinError;
 use crate::app::App;
@@ -14,95 +14,99 @@ use domain::refusal::Refusal;
 use store::access::PermissionType;
 use store::{Caller, Granted, GrantedAccount, OrganizationChoice};
 
-/// The organization in the pattern of a path.
+/// The organization in the pattern of a route.
 const ORGANIZATION: &str = "/organizations/{org}";
 
-/// Who calls, in the organization of the path. A path without one means the key's own, as the vendor resolves it
-/// for keys of one organization.
-pub struct Known(pub Caller);
+/// The caller, in the organization of the path. A path without an organization means the key's own, as the vendor
+/// resolves it for keys of one organization.
+pub struct Authenticated(pub Caller);
 
-impl FromRequestParts<App> for Known {
+impl FromRequestParts<App> for Authenticated {
     type Rejection = DevinError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, DevinError> {
-        let chosen = chosen(parts);
-        Ok(Known(known(parts, app, chosen).await?.0))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, DevinError> {
+        let chosen = organization_choice(parts);
+        Ok(Authenticated(authenticate(parts, app, chosen).await?.0))
     }
 }
 
-/// Who calls, and with what.
-async fn known(
+/// Authenticates a request. Returns the caller and their credential.
+async fn authenticate(
     parts: &Parts,
     app: &App,
     chosen: OrganizationChoice,
 ) -> Result<(Caller, Option<String>), Failure> {
-    let credential = credential::of(app, parts)?;
+    let credential = credential::read_credential(app, parts)?;
     let caller =
         authenticate_from(app, credential.as_deref(), chosen, middleware::address(&parts.extensions)).await?;
-    Ok((middleware::recognized(app, parts, caller)?, credential))
+    Ok((middleware::admit_caller(app, parts, caller)?, credential))
 }
 
-/// The organization is read from the path as it was sent: another part of the path that is no text must not hide it,
-/// and none of the forms of its id has to be escaped.
-fn chosen(parts: &Parts) -> OrganizationChoice {
+/// Reads the organization from the raw path: a part of the path that is not valid UTF-8 must not hide it, and no form of
+/// an organization's id needs escaping.
+fn organization_choice(parts: &Parts) -> OrganizationChoice {
     let pattern = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     if !pattern.contains(ORGANIZATION) {
         return OrganizationChoice::ByDefault;
     }
-    // What stands before `organizations` is the wire's prefix, or nothing once that was taken off.
+    // The wire's prefix comes before `organizations`, unless the router has stripped it.
     let organization = parts.uri.path().split('/').skip_while(|part| *part != "organizations").nth(1);
     OrganizationChoice::Named(organization.and_then(OrganizationId::parse))
 }
 
-/// A caller that has the right `P` in the organization of the path.
-pub struct May<P: PermissionType>(pub Granted<P>);
+/// Proof that the caller has permission `P` in the organization of the path.
+pub struct Authorized<P: PermissionType>(pub Granted<P>);
 
-impl<P: PermissionType> FromRequestParts<App> for May<P> {
+impl<P: PermissionType> FromRequestParts<App> for Authorized<P> {
     type Rejection = DevinError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, DevinError> {
-        let Known(caller) = Known::from_request_parts(parts, app).await?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authorized<P>, DevinError> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
         let granted = caller.authorize::<P>().map_err(Failure::from)?;
-        fresh::<P>(parts, app, &caller)?;
-        Ok(May(granted))
+        demand_fresh_sign_in::<P>(parts, app, &caller)?;
+        Ok(Authorized(granted))
     }
 }
 
-/// That somebody who signed in and changes something with the right `P` did so lately, where the right demands it.
+/// Demands a recent sign-in for a change that uses permission `P`, where that permission requires one.
 ///
 /// # Errors
-/// [`Refusal::StaleAuthentication`].
-pub fn fresh<P: PermissionType>(parts: &Parts, app: &App, caller: &Caller) -> Result<(), Failure> {
+/// [`Refusal::StaleAuthentication`] when the sign-in is too old.
+pub fn demand_fresh_sign_in<P: PermissionType>(
+    parts: &Parts,
+    app: &App,
+    caller: &Caller,
+) -> Result<(), Failure> {
     Ok(demand_fresh_for(app, caller, P::PERMISSION, !parts.method.is_safe())?)
 }
 
-/// A caller that has the right `P` in the whole account.
-pub struct MayInAccount<P: PermissionType> {
-    /// The right.
+/// Proof that the caller has permission `P` in the whole account.
+pub struct AuthorizedInAccount<P: PermissionType> {
+    /// The grant.
     pub granted: GrantedAccount<P>,
-    /// Who has it.
+    /// The caller.
     pub caller: Caller,
     credential: Option<String>,
 }
 
-impl<P: PermissionType> FromRequestParts<App> for MayInAccount<P> {
+impl<P: PermissionType> FromRequestParts<App> for AuthorizedInAccount<P> {
     type Rejection = DevinError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MayInAccount<P>, DevinError> {
-        // An organization in the path of the account's own routes is what is asked about, not where the caller acts.
-        let (caller, credential) = known(parts, app, OrganizationChoice::ByDefault).await?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<AuthorizedInAccount<P>, DevinError> {
+        // In the account's routes, an organization in the path is the subject, not the place where the caller acts.
+        let (caller, credential) = authenticate(parts, app, OrganizationChoice::ByDefault).await?;
         let granted = caller.authorize_in_account::<P>().map_err(Failure::from)?;
-        fresh::<P>(parts, app, &caller)?;
-        Ok(MayInAccount { granted, caller, credential })
+        demand_fresh_sign_in::<P>(parts, app, &caller)?;
+        Ok(AuthorizedInAccount { granted, caller, credential })
     }
 }
 
-impl<P: PermissionType> MayInAccount<P> {
-    /// The same right in one organization.
+impl<P: PermissionType> AuthorizedInAccount<P> {
+    /// Authorizes the caller for the same permission in one organization.
     ///
     /// # Errors
-    /// [`Refusal::NotAMember`] for one that is unknown, malformed or deleted.
-    pub async fn within(
+    /// [`Refusal::NotAMember`] for an organization that is unknown, malformed or deleted.
+    pub async fn authorize_in(
         &self,
         app: &App,
         organization: Option<OrganizationId>,

@@ -1,6 +1,6 @@
-//! `SessionsQueryParams`: which sessions a list is asked for.
+//! Reads `SessionsQueryParams`, the filter of a list of sessions.
 
-use super::query::{Joined, Query, pieces};
+use super::query::{CommaValue, Query, split_commas};
 use super::shapes::{ORIGINS, read_principal_id, read_session_id};
 use domain::Refusal;
 use domain::agent::{CATEGORIES, Range, SessionFilter};
@@ -8,8 +8,8 @@ use domain::ids::{OrganizationId, PrincipalId};
 use domain::principal::PrincipalKind;
 use domain::time::Micros;
 
-/// What the lists of an organization know.
-pub const KNOWN: &[&str] = &[
+/// The query parameters of an organization's lists.
+pub const PARAMETERS: &[&str] = &[
     "after",
     "first",
     "session_ids",
@@ -30,50 +30,50 @@ pub const KNOWN: &[&str] = &[
     "is_archived",
 ];
 
-/// What those of the account know besides.
-pub const KNOWN_IN_ACCOUNT: &[&str] = &["org_ids", "include_deleted_orgs"];
+/// Further query parameters of the account's lists.
+pub const ACCOUNT_PARAMETERS: &[&str] = &["org_ids", "include_deleted_orgs"];
 
-/// Items of a page when the request does not say.
+/// Items of a page without `first`.
 const DEFAULT_FIRST: i64 = 100;
-/// Items of the largest page.
+/// Largest `first`.
 const MAX_FIRST: i64 = 200;
-/// The last second that a time may name: the end of the year 9999.
+/// Latest accepted time, in seconds since 1970: the end of the year 9999.
 pub const LAST_SECOND: i64 = 253_402_300_799;
 
-/// How much of a list is asked for, and from where.
+/// The requested page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paging {
-    /// At most this many.
+    /// Most items on the page.
     pub first: u32,
-    /// Where the page before ended.
+    /// The cursor that the page before ended with.
     pub after: Option<String>,
 }
 
 /// Reads `first` and `after`.
 ///
 /// # Errors
-/// [`Refusal::Invalid`].
-pub fn paging(query: &Query) -> Result<Paging, Refusal> {
+/// [`Refusal::Invalid`] for a `first` out of range, and for repeated parameters.
+pub fn read_paging(query: &Query) -> Result<Paging, Refusal> {
     let first = query.number("first", 1..=MAX_FIRST)?.unwrap_or(DEFAULT_FIRST);
     let after = query.one("after")?.map(str::to_owned);
     Ok(Paging { first: u32::try_from(first).unwrap_or(u32::MAX), after })
 }
 
-/// Which sessions a list is asked for.
+/// The filter of a list of sessions, before its tags are resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// All but the tags.
+pub struct SessionListFilter {
+    /// The filter without tags.
     pub filter: SessionFilter,
-    /// The tags, of which only the store can say whether a comma is a part of one.
-    tags: Option<Vec<Joined>>,
+    /// The tags. Only the store can tell whether a comma is part of a tag.
+    tags: Option<Vec<CommaValue>>,
 }
 
-impl Wanted {
-    /// Reads the filters of a list of an organization, or of the account.
+impl SessionListFilter {
+    /// Reads the filter of a list of an organization, or of the account.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
-    pub fn read(query: &Query, in_account: bool) -> Result<Wanted, Refusal> {
+    /// [`Refusal::Invalid`] naming the parameter.
+    pub fn read(query: &Query, in_account: bool) -> Result<SessionListFilter, Refusal> {
         let mut filter = SessionFilter {
             sessions: ids(query, "session_ids", read_session_id),
             origins: words(query, "origins", &ORIGINS)?,
@@ -91,7 +91,7 @@ impl Wanted {
         if let Some(parent) = query.one("parent_session_id")? {
             match read_session_id(parent) {
                 Some(parent) => filter.parent = Some(parent),
-                // What can be no session has no children.
+                // A malformed id has no children.
                 None => filter.sessions = Some(Vec::new()),
             }
         }
@@ -99,10 +99,10 @@ impl Wanted {
             filter.organizations = ids(query, "org_ids", OrganizationId::parse);
             filter.include_deleted_organizations = query.flag("include_deleted_orgs")?.unwrap_or(false);
         }
-        Ok(Wanted { filter, tags: query.joined("tags") })
+        Ok(SessionListFilter { filter, tags: query.comma_values("tags") })
     }
 
-    /// The filter in one text, as cursors are bound to it: the same for the same values in another order.
+    /// The filter as one text, which cursors are bound to. The order of values does not change it.
     pub fn text(&self) -> String {
         let mut tags = self.tags.clone();
         if let Some(tags) = &mut tags {
@@ -112,20 +112,20 @@ impl Wanted {
         format!("{:?} {tags:?}", self.filter)
     }
 
-    /// The texts that are one tag with commas in it, or several.
-    pub fn doubtful_tags(&self) -> impl Iterator<Item = &str> {
+    /// The texts that can be one tag with commas, or several tags.
+    pub fn ambiguous_tags(&self) -> impl Iterator<Item = &str> {
         self.tags.iter().flatten().filter_map(|tag| match tag {
-            Joined::Maybe(text) => Some(text.as_str()),
-            Joined::One(_) => None,
+            CommaValue::Ambiguous(text) => Some(text.as_str()),
+            CommaValue::One(_) => None,
         })
     }
 
-    /// The whole filter, when of the doubtful ones these are tags that exist.
-    pub fn with_tags(self, existing: &[String]) -> SessionFilter {
-        let expand = |tag: Joined| match tag {
-            Joined::One(tag) => vec![tag],
-            Joined::Maybe(tag) if existing.contains(&tag) => vec![tag],
-            Joined::Maybe(text) => pieces(&text),
+    /// The whole filter, given which of the ambiguous texts exist as tags.
+    pub fn resolve_tags(self, existing: &[String]) -> SessionFilter {
+        let expand = |tag: CommaValue| match tag {
+            CommaValue::One(tag) => vec![tag],
+            CommaValue::Ambiguous(tag) if existing.contains(&tag) => vec![tag],
+            CommaValue::Ambiguous(text) => split_commas(&text),
         };
         let tags = self.tags.map(|tags| unique(tags.into_iter().flat_map(expand).collect()));
         SessionFilter { tags, ..self.filter }
@@ -142,7 +142,7 @@ fn list(query: &Query, name: &str) -> Option<Vec<String>> {
     query.list(name).map(unique)
 }
 
-/// Ids that cannot be read are ids that nothing has.
+/// Reads a list of ids. Malformed ids match nothing.
 fn ids<T: Ord>(query: &Query, name: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     query.list(name).map(|texts| unique(texts.iter().filter_map(|text| read(text)).collect()))
 }
@@ -158,7 +158,7 @@ fn words(query: &Query, name: &str, known: &[&str]) -> Result<Option<Vec<String>
 /// Reads a category.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for one that there is not.
+/// [`Refusal::Invalid`] for an unknown category.
 fn category(query: &Query) -> Result<Option<String>, Refusal> {
     match query.one("category")? {
         Some(category) if !CATEGORIES.contains(&category) => {
@@ -168,7 +168,7 @@ fn category(query: &Query) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// A session has one owner, a person or a machine: who asks for both at once asks for what there is not.
+/// Reads the owners. A session has one owner, a user or a service user: a filter by both matches nothing.
 fn owners(query: &Query) -> Option<Vec<PrincipalId>> {
     let people = ids(query, "user_ids", |text| read_principal_id(text, PrincipalKind::User));
     let machines = ids(query, "service_user_ids", |text| read_principal_id(text, PrincipalKind::ServiceUser));
@@ -178,7 +178,7 @@ fn owners(query: &Query) -> Option<Vec<PrincipalId>> {
     }
 }
 
-/// Half-open: from the first second (inclusive) until the second (exclusive).
+/// Reads a half-open range of seconds: `from` is inclusive, `until` is exclusive.
 fn range(query: &Query, from: &str, until: &str) -> Result<Range, Refusal> {
     let time = |name| -> Result<Option<Micros>, Refusal> {
         let seconds = query.number(name, 0..=LAST_SECOND)?;
@@ -191,17 +191,17 @@ fn range(query: &Query, from: &str, until: &str) -> Result<Range, Refusal> {
 mod tests {
     use super::*;
 
-    fn read(raw: &str) -> Result<Wanted, Refusal> {
-        Wanted::read(&Query::read(Some(raw)).unwrap(), true)
+    fn read(raw: &str) -> Result<SessionListFilter, Refusal> {
+        SessionListFilter::read(&Query::read(Some(raw)).unwrap(), true)
     }
 
     #[test]
     fn a_tag_that_exists_with_its_comma_wins() {
         let wanted = read("tags=a,b&tags=c&tags[]=d,e").unwrap();
-        assert_eq!(wanted.doubtful_tags().collect::<Vec<_>>(), ["a,b"]);
+        assert_eq!(wanted.ambiguous_tags().collect::<Vec<_>>(), ["a,b"]);
         let tags = |existing: &[&str]| {
             let existing = existing.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
-            wanted.clone().with_tags(&existing).tags.unwrap()
+            wanted.clone().resolve_tags(&existing).tags.unwrap()
         };
         assert_eq!(tags(&["a,b"]), ["a,b", "c", "d,e"]);
         assert_eq!(tags(&[]), ["a", "b", "c", "d,e"]);

@@ -1,13 +1,13 @@
-//! Doors for the fuzz targets.
+//! Entry points for the fuzz targets.
 
 use super::cursor::Binding;
-use super::filter::{Wanted, paging};
+use super::filter::{SessionListFilter, read_paging};
 use super::query::Query;
 use super::shapes::{read_principal_id, read_session_id, session_id};
 use domain::principal::PrincipalKind;
 use uuid::Uuid;
 
-/// A text as each kind of id.
+/// Reads a text as each kind of id.
 pub fn ids(text: &str) {
     let id = read_session_id(text);
     if let Some(id) = id {
@@ -19,7 +19,7 @@ pub fn ids(text: &str) {
     assert!(person.is_none() || read_principal_id(text, PrincipalKind::ServiceUser).is_none());
 }
 
-/// A text as a cursor, and a good cursor with a byte of it changed.
+/// Reads a text as a cursor, and a valid cursor with one byte changed.
 pub fn cursors(text: &str, position: u128, at: usize, flip: u8, filter: &str) {
     let binding = |list, filter| Binding::new([7; 32], list, Uuid::nil(), Uuid::max(), filter);
     let own = binding("sessions", filter);
@@ -43,17 +43,18 @@ pub fn cursors(text: &str, position: u128, at: usize, flip: u8, filter: &str) {
     }
 }
 
-/// A query as a list reads it.
+/// Reads a query as a list does.
 pub fn filters(raw: &str) {
     let Ok(query) = Query::read(Some(raw)) else { return };
-    let _ = paging(&query);
+    let _ = read_paging(&query);
     for in_account in [false, true] {
-        let (Ok(first), Ok(second)) = (Wanted::read(&query, in_account), Wanted::read(&query, in_account))
+        let (Ok(first), Ok(second)) =
+            (SessionListFilter::read(&query, in_account), SessionListFilter::read(&query, in_account))
         else {
             continue;
         };
         assert_eq!(first.text(), second.text(), "cursors are bound to another text each time");
-        let doubtful = first.doubtful_tags().map(str::to_owned).collect::<Vec<_>>();
-        let _ = (first.with_tags(&doubtful), second.with_tags(&[]));
+        let doubtful = first.ambiguous_tags().map(str::to_owned).collect::<Vec<_>>();
+        let _ = (first.resolve_tags(&doubtful), second.resolve_tags(&[]));
     }
 }

@@ -1,8 +1,8 @@
-//! Insights: what can be counted of sessions. They are computed when they are read, so none is ever started.
+//! Insights: counts about sessions. They are computed at each read, so no generation ever runs.
 
-use super::extractors::May;
+use super::extractors::Authorized;
 use super::session_lists::Scope;
-use super::sessions::{Answer, Texts, answer};
+use super::sessions::{HandlerResult, PathTexts, respond};
 use super::shapes::{Insights, session_id};
 use crate::app::App;
 use crate::operations::agents;
@@ -12,30 +12,38 @@ use serde_json::json;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 
-/// `GET /sessions/insights`: the list of sessions with more of each.
+/// `GET /sessions/insights`: the list of sessions with their insights.
 pub async fn list(
-    May(granted): May<ViewSessions>,
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
-    let page = Scope::Organization(&granted).page(&app, "insights", query.as_deref()).await?;
-    answer(&page.shown(|session| Insights::new(session, &app.base_url)))
+) -> HandlerResult {
+    let page = Scope::Organization(&granted).read_page(&app, "insights", query.as_deref()).await?;
+    respond(&page.to_page(|session| Insights::new(session, &app.base_url)))
 }
 
 /// `GET /sessions/{devin}/insights`.
-pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, path: Texts) -> Answer {
+pub async fn get(
+    Authorized(granted): Authorized<ViewSessions>,
+    State(app): State<App>,
+    path: PathTexts,
+) -> HandlerResult {
     let session = agents::sessions::load_agent_session(&app, &granted, path.session()?).await?;
-    answer(&Insights::new(&session, &app.base_url))
+    respond(&Insights::new(&session, &app.base_url))
 }
 
-/// `POST /sessions/{devin}/insights/generate`: there is nothing left to generate.
-pub async fn generate(May(granted): May<UseSessions>, State(app): State<App>, path: Texts) -> Answer {
-    generated(&app, &granted, path.session()?).await
+/// `POST /sessions/{devin}/insights/generate`: answers that they exist.
+pub async fn generate(
+    Authorized(granted): Authorized<UseSessions>,
+    State(app): State<App>,
+    path: PathTexts,
+) -> HandlerResult {
+    confirm_generated(&app, &granted, path.session()?).await
 }
 
-/// What a request to generate insights is answered with.
-pub async fn generated(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> Answer {
+/// Answers that a session's insights exist.
+pub async fn confirm_generated(app: &App, granted: &Granted<UseSessions>, id: SessionId) -> HandlerResult {
     let view = granted.authorize::<ViewSessions>().map_err(crate::failure::Failure::from)?;
     let session = agents::sessions::load_agent_session(app, &view, id).await?;
-    answer(&json!({ "session_id": session_id(session.id), "status": "already_exists" }))
+    respond(&json!({ "session_id": session_id(session.id), "status": "already_exists" }))
 }

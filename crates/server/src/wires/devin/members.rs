@@ -1,15 +1,15 @@
-//! Who calls, and the members of an organization and of the account.
+//! `/self`, and the members of an organization and of the account.
 
 use super::body::Body;
 use super::errors::DevinError;
-use super::extractors::{Known, May, MayInAccount};
+use super::extractors::{Authenticated, Authorized, AuthorizedInAccount};
 use super::roles::{self, RoleShape};
-use super::sessions::{Answer, Texts, answer};
+use super::sessions::{HandlerResult, PathTexts, respond};
 use super::shapes::{organization_id, principal_id, read_principal_id};
-use super::short_lists::{self, Reader};
+use super::short_lists::{self, ListReader};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::access::whoami;
 use crate::operations::directory::administration;
 use axum::extract::{RawQuery, State};
@@ -22,13 +22,13 @@ use domain::refusal::Thing;
 use serde_json::{Value, json};
 use store::access::ManageMembers;
 
-/// `GET /self`: the shapes differ by what calls, as with the vendor.
-pub async fn myself(Known(caller): Known, State(app): State<App>) -> Answer {
+/// `GET /self`: users and service users have different shapes, as with the vendor.
+pub async fn myself(Authenticated(caller): Authenticated, State(app): State<App>) -> HandlerResult {
     let (principal, key) =
         (whoami::load_caller_principal(&app, &caller).await?, whoami::load_caller_key(&app, &caller).await?);
     let id = principal_id(principal.id, principal.kind);
     let organization = caller.organization().map(organization_id);
-    answer(&match principal.kind {
+    respond(&match principal.kind {
         PrincipalKind::ServiceUser => json!({
             "principal_type": "service_user",
             "service_user_id": id,
@@ -46,7 +46,7 @@ pub async fn myself(Known(caller): Known, State(app): State<App>) -> Answer {
     })
 }
 
-fn user(principal: &Principal, roles: Vec<Value>) -> Value {
+fn user_shape(principal: &Principal, roles: Vec<Value>) -> Value {
     json!({
         "user_id": principal_id(principal.id, principal.kind),
         "email": principal.email,
@@ -55,35 +55,43 @@ fn user(principal: &Principal, roles: Vec<Value>) -> Value {
     })
 }
 
-fn assignment(organization: Option<OrganizationId>, role: impl Into<RoleShape>) -> Value {
+fn assignment_shape(organization: Option<OrganizationId>, role: impl Into<RoleShape>) -> Value {
     json!({ "org_id": organization.map(organization_id), "role": role.into() })
 }
 
-fn account_user((principal, memberships): &(Principal, Vec<Membership>)) -> Value {
-    let account = principal.account_role.map(|role| assignment(None, role));
-    let others = memberships.iter().map(|member| assignment(Some(member.organization), member.role));
-    user(principal, account.into_iter().chain(others).collect())
+fn account_user_shape((principal, memberships): &(Principal, Vec<Membership>)) -> Value {
+    let account = principal.account_role.map(|role| assignment_shape(None, role));
+    let others = memberships.iter().map(|member| assignment_shape(Some(member.organization), member.role));
+    user_shape(principal, account.into_iter().chain(others).collect())
 }
 
 /// `GET /enterprise/members/users`.
 pub async fn list_in_account(
-    account: MayInAccount<ManageMembers>,
+    account: AuthorizedInAccount<ManageMembers>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> HandlerResult {
     let all = administration::list_people(&app, &account.granted).await?;
-    let reader = Reader { list: "users", principal: Some(account.caller.principal()), organization: None };
-    short_lists::page(&app, &reader, query.as_deref(), all, |(principal, _)| principal.id.0, account_user)
+    let reader =
+        ListReader { list: "users", principal: Some(account.caller.principal()), organization: None };
+    short_lists::respond_with_page(
+        &app,
+        &reader,
+        query.as_deref(),
+        all,
+        |(principal, _)| principal.id.0,
+        account_user_shape,
+    )
 }
 
 /// `GET /enterprise/members/users/{user}`.
 pub async fn get_in_account(
-    account: MayInAccount<ManageMembers>,
+    account: AuthorizedInAccount<ManageMembers>,
     State(app): State<App>,
-    path: Texts,
-) -> Answer {
+    path: PathTexts,
+) -> HandlerResult {
     let found = administration::load_person(&app, &account.granted, user_id(path.get("user"))).await?;
-    answer(&account_user(&found))
+    respond(&account_user_shape(&found))
 }
 
 fn user_id(text: &str) -> Option<PrincipalId> {
@@ -92,33 +100,45 @@ fn user_id(text: &str) -> Option<PrincipalId> {
 
 /// `GET /members/users`.
 pub async fn list(
-    May(granted): May<ManageMembers>,
+    Authorized(granted): Authorized<ManageMembers>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> HandlerResult {
     let all = administration::list_members(&app, &granted).await?;
     let people = all.into_iter().filter(|(principal, _)| principal.kind == PrincipalKind::User).collect();
     let here = Some(granted.organization());
-    let reader = Reader { list: "members", principal: granted.principal(), organization: here };
-    let shown = |(principal, role): &(Principal, Role)| user(principal, vec![assignment(here, *role)]);
-    short_lists::page(&app, &reader, query.as_deref(), people, |(principal, _)| principal.id.0, shown)
+    let reader = ListReader { list: "members", principal: granted.principal(), organization: here };
+    let shown =
+        |(principal, role): &(Principal, Role)| user_shape(principal, vec![assignment_shape(here, *role)]);
+    short_lists::respond_with_page(
+        &app,
+        &reader,
+        query.as_deref(),
+        people,
+        |(principal, _)| principal.id.0,
+        shown,
+    )
 }
 
-/// `POST /members/users`: changes what a member is; with a key of the account, also makes somebody one.
-pub async fn set(May(granted): May<ManageMembers>, State(app): State<App>, Whole(request): Whole) -> Answer {
+/// `POST /members/users`: changes a member's role. A key of the account can also add a member.
+pub async fn set(
+    Authorized(granted): Authorized<ManageMembers>,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
     let body = Body::read(&app, request).await?;
-    let named = body.needed("user_id", 1..=256).map_err(Failure::from)?;
-    let role = roles::in_organization(&body, PrincipalKind::User).map_err(Failure::from)?;
+    let named = body.require_text("user_id", 1..=256).map_err(Failure::from)?;
+    let role = roles::read_organization_role(&body, PrincipalKind::User).map_err(Failure::from)?;
     let (principal, role) =
         administration::set_member(&app, &granted, "user_id", user_id(&named), role).await?;
-    answer(&user(&principal, vec![assignment(Some(granted.organization()), role)]))
+    respond(&user_shape(&principal, vec![assignment_shape(Some(granted.organization()), role)]))
 }
 
 /// `DELETE /members/users/{user}`.
 pub async fn remove(
-    May(granted): May<ManageMembers>,
+    Authorized(granted): Authorized<ManageMembers>,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
 ) -> Result<StatusCode, DevinError> {
     let id = user_id(path.get("user")).ok_or(Refusal::NotFound(Thing::Member)).map_err(Failure::from)?;
     administration::remove_member(&app, &granted, id).await?;

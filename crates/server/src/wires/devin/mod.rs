@@ -31,7 +31,7 @@ mod usage;
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::middleware::{self, Wire};
+use crate::http::middleware::{self, WireSpec};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::middleware::from_fn;
@@ -39,23 +39,28 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, any, on};
 use errors::DevinError;
 
-const WIRE: Wire = Wire {
+const WIRE: WireSpec = WireSpec {
     name: "devin",
-    word: |failure| DevinError::from(failure).into_response(),
+    error_response: |failure| DevinError::from(failure).into_response(),
     authorize: Some(|app, parts| {
-        Box::pin(async { extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+        Box::pin(async {
+            extractors::Authenticated::from_request_parts(parts, app)
+                .await
+                .ok()
+                .map(|authenticated| authenticated.0)
+        })
     }),
 };
 
-/// Makes of each row its routes under both prefixes, and the tables of them. A row of `organizations` is a route with
-/// the organization in its path and one without, which means the key's own. In brackets: the query parameters that
-/// the route knows.
+/// Makes the routes of each row under both prefixes, and the tables of routes and parameters. A row of `organizations`
+/// makes two routes: one with the organization in its path, and one without, which means the key's own organization.
+/// The brackets list the query parameters that the route knows.
 macro_rules! routes {
     (
         organizations { $($omethod:ident $opath:literal [$($oknown:expr),*] $ohandler:path;)* }
         others { $($method:ident $path:literal [$($known:expr),*] $handler:path;)* }
     ) => {
-        /// The routes, for the table of callers.
+        /// The routes, for the tests' table of callers.
         pub const ROUTES: &[(&str, &str)] = &[
             $(
                 (stringify!($omethod), concat!("/v3/organizations/{org}", $opath)),
@@ -69,8 +74,8 @@ macro_rules! routes {
             )*
         ];
 
-        /// The query parameters that a route knows: method, path below the prefix and names.
-        const KNOWN: &[(&str, &str, &[&[&str]])] = &[
+        /// The query parameters of each route: method, path without the prefix, and names.
+        const ROUTE_PARAMETERS: &[(&str, &str, &[&[&str]])] = &[
             $(
                 (stringify!($omethod), concat!("/organizations/{org}", $opath), &[$($oknown),*]),
                 (stringify!($omethod), concat!("/organizations", $opath), &[$($oknown),*]),
@@ -91,14 +96,14 @@ macro_rules! routes {
 
 routes! {
     organizations {
-        GET "/sessions" [filter::KNOWN] sessions::list;
+        GET "/sessions" [filter::PARAMETERS] sessions::list;
         POST "/sessions" [] sessions::create;
-        GET "/sessions/insights" [filter::KNOWN] insights::list;
+        GET "/sessions/insights" [filter::PARAMETERS] insights::list;
         GET "/sessions/{devin}" [] sessions::get;
         DELETE "/sessions/{devin}" [&["archive"]] sessions::terminate;
         POST "/sessions/{devin}/archive" [] sessions::archive;
         POST "/sessions/{devin}/unarchive" [] sessions::unarchive;
-        GET "/sessions/{devin}/messages" [messages::KNOWN] messages::list;
+        GET "/sessions/{devin}/messages" [messages::PARAMETERS] messages::list;
         POST "/sessions/{devin}/messages" [] messages::post;
         GET "/sessions/{devin}/tags" [] tags::get;
         POST "/sessions/{devin}/tags" [] tags::append;
@@ -108,70 +113,70 @@ routes! {
         POST "/sessions/{devin}/insights/generate" [] insights::generate;
         POST "/attachments" [] attachments::upload;
         GET "/attachments/{uuid}/{name}" [] attachments::fetch;
-        GET "/members/users" [short_lists::KNOWN] members::list;
+        GET "/members/users" [short_lists::PARAMETERS] members::list;
         POST "/members/users" [] members::set;
         DELETE "/members/users/{user}" [] members::remove;
-        GET "/members/service-users" [short_lists::KNOWN] service_users::list;
-        GET "/service-users" [short_lists::KNOWN] service_users::list;
+        GET "/members/service-users" [short_lists::PARAMETERS] service_users::list;
+        GET "/service-users" [short_lists::PARAMETERS] service_users::list;
         POST "/service-users" [] service_users::create;
         GET "/service-users/{user}" [] service_users::get;
         DELETE "/service-users/{user}" [] service_users::delete;
-        GET "/service-users/{user}/api-keys" [short_lists::KNOWN] service_users::list_keys;
+        GET "/service-users/{user}/api-keys" [short_lists::PARAMETERS] service_users::list_keys;
         POST "/service-users/{user}/api-keys" [] service_users::create_key;
         DELETE "/service-users/{user}/api-keys/{key}" [] service_users::revoke_key;
         POST "/service-users/{user}/api-keys/{key}/rotate" [] service_users::rotate_key;
-        GET "/consumption/daily" [usage::KNOWN_OF_DAYS] usage::daily;
-        GET "/audit-logs" [usage::KNOWN_OF_AUDIT] usage::audit_logs;
+        GET "/consumption/daily" [usage::CONSUMPTION_PARAMETERS] usage::daily;
+        GET "/audit-logs" [usage::AUDIT_PARAMETERS] usage::audit_logs;
     }
     others {
         GET "/self" [] members::myself;
         GET "/attachments/{link}" [] attachments::open;
-        GET "/enterprise/organizations" [short_lists::KNOWN] organizations::list;
+        GET "/enterprise/organizations" [short_lists::PARAMETERS] organizations::list;
         POST "/enterprise/organizations" [] organizations::create;
         GET "/enterprise/organizations/{org}" [] organizations::get;
-        PATCH "/enterprise/organizations/{org}" [] organizations::change;
+        PATCH "/enterprise/organizations/{org}" [] organizations::update;
         DELETE "/enterprise/organizations/{org}" [] organizations::delete;
-        GET "/enterprise/members/users" [short_lists::KNOWN] members::list_in_account;
+        GET "/enterprise/members/users" [short_lists::PARAMETERS] members::list_in_account;
         GET "/enterprise/members/users/{user}" [] members::get_in_account;
-        GET "/enterprise/members/service-users" [short_lists::KNOWN] service_users::list;
-        GET "/enterprise/service-users" [short_lists::KNOWN] service_users::list;
+        GET "/enterprise/members/service-users" [short_lists::PARAMETERS] service_users::list;
+        GET "/enterprise/service-users" [short_lists::PARAMETERS] service_users::list;
         POST "/enterprise/service-users" [] service_users::create;
         GET "/enterprise/service-users/{user}" [] service_users::get;
         DELETE "/enterprise/service-users/{user}" [] service_users::delete;
-        GET "/enterprise/service-users/{user}/api-keys" [short_lists::KNOWN] service_users::list_keys;
+        GET "/enterprise/service-users/{user}/api-keys" [short_lists::PARAMETERS] service_users::list_keys;
         POST "/enterprise/service-users/{user}/api-keys" [] service_users::create_key;
         DELETE "/enterprise/service-users/{user}/api-keys/{key}" [] service_users::revoke_key;
         POST "/enterprise/service-users/{user}/api-keys/{key}/rotate" [] service_users::rotate_key;
         GET "/enterprise/roles" [] roles::list;
-        GET "/enterprise/consumption/daily" [usage::KNOWN_OF_DAYS, &["org_ids"]] usage::daily_in_account;
+        GET "/enterprise/consumption/daily" [usage::CONSUMPTION_PARAMETERS, &["org_ids"]] usage::daily_in_account;
         GET "/enterprise/queue" [] usage::queue;
-        GET "/enterprise/audit-logs" [usage::KNOWN_OF_AUDIT] usage::audit_logs_in_account;
-        GET "/enterprise/sessions" [filter::KNOWN, filter::KNOWN_IN_ACCOUNT] enterprise::list;
-        GET "/enterprise/sessions/insights" [filter::KNOWN, filter::KNOWN_IN_ACCOUNT] enterprise::list_insights;
-        GET "/enterprise/sessions/{devin}" [enterprise::KNOWN] enterprise::get;
-        GET "/enterprise/sessions/{devin}/messages" [enterprise::KNOWN, messages::KNOWN] enterprise::list_messages;
-        POST "/enterprise/sessions/{devin}/messages" [enterprise::KNOWN] enterprise::post_message;
-        GET "/enterprise/sessions/{devin}/tags" [enterprise::KNOWN] enterprise::get_tags;
-        POST "/enterprise/sessions/{devin}/tags" [enterprise::KNOWN] enterprise::append_tags;
-        PUT "/enterprise/sessions/{devin}/tags" [enterprise::KNOWN] enterprise::replace_tags;
-        GET "/enterprise/sessions/{devin}/attachments" [enterprise::KNOWN] enterprise::list_attachments;
-        GET "/enterprise/sessions/{devin}/insights" [enterprise::KNOWN] enterprise::get_insights;
-        POST "/enterprise/sessions/{devin}/insights/generate" [enterprise::KNOWN] enterprise::generate_insights;
+        GET "/enterprise/audit-logs" [usage::AUDIT_PARAMETERS] usage::audit_logs_in_account;
+        GET "/enterprise/sessions" [filter::PARAMETERS, filter::ACCOUNT_PARAMETERS] enterprise::list;
+        GET "/enterprise/sessions/insights" [filter::PARAMETERS, filter::ACCOUNT_PARAMETERS] enterprise::list_insights;
+        GET "/enterprise/sessions/{devin}" [enterprise::PARAMETERS] enterprise::get;
+        GET "/enterprise/sessions/{devin}/messages" [enterprise::PARAMETERS, messages::PARAMETERS] enterprise::list_messages;
+        POST "/enterprise/sessions/{devin}/messages" [enterprise::PARAMETERS] enterprise::post_message;
+        GET "/enterprise/sessions/{devin}/tags" [enterprise::PARAMETERS] enterprise::get_tags;
+        POST "/enterprise/sessions/{devin}/tags" [enterprise::PARAMETERS] enterprise::append_tags;
+        PUT "/enterprise/sessions/{devin}/tags" [enterprise::PARAMETERS] enterprise::replace_tags;
+        GET "/enterprise/sessions/{devin}/attachments" [enterprise::PARAMETERS] enterprise::list_attachments;
+        GET "/enterprise/sessions/{devin}/insights" [enterprise::PARAMETERS] enterprise::get_insights;
+        POST "/enterprise/sessions/{devin}/insights/generate" [enterprise::PARAMETERS] enterprise::generate_insights;
     }
 }
 
 /// The prefixes under which the whole wire is served.
 const PREFIXES: [&str; 2] = ["/v3", "/v3beta1"];
 
-/// The routes.
+/// Builds the routes of this wire.
 pub fn routes(app: &App) -> Router<App> {
     let routes = PREFIXES.into_iter().fold(Router::new(), |routes, prefix| {
         routes.nest(prefix, table()).route(&format!("{prefix}/{{*rest}}"), any(no_route))
     });
     let routes = routes
-        .layer(from_fn(unknown_parameters::around))
+        .layer(from_fn(unknown_parameters::warn_of_unknown))
         .method_not_allowed_fallback(|| async { DevinError::from(Failure::from(RequestFailure::Method)) });
-    middleware::around(routes, app, WIRE)
+    middleware::wrap_routes(routes, app, WIRE)
 }
 
 async fn no_route() -> DevinError {

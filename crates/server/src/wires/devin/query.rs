@@ -1,64 +1,63 @@
-//! Query strings, in the three dialects that real clients send.
+//! Query strings, in the three dialects that real clients send:
 //!
 //! * repeated keys, `tags=a&tags=b` (curl, `devin-cli`, MCP servers);
 //! * joined by commas, `tags=a,b` (the official `devinai`);
 //! * everything in `qs`: as one JSON object, or as `qs[tags][]=a` (generated TypeScript clients).
 //!
-//! A name that no list knows is no error, as with the vendor; [`super::unknown_parameters`] says in the answer that it was
-//! not used.
+//! An unknown name is not an error, as with the vendor. [`super::unknown_parameters`] warns of it in the answer.
 
 use domain::Refusal;
 use serde_json::Value;
 
-/// More values than this are no filter any more.
+/// Most values of a query.
 const MAX_VALUES: usize = 1_000;
 
-/// A value as it was sent.
+/// A parameter as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Given {
+struct QueryValue {
     name: String,
     value: String,
-    /// Whether it stood in a list already, so that a comma in it is a comma.
+    /// Whether it was an item of a list, so that a comma in it does not split it.
     whole: bool,
 }
 
-/// A query string that was read.
+/// A parsed query string.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Query(Vec<Given>);
+pub struct Query(Vec<QueryValue>);
 
-/// One value of a list, which may be several joined by commas.
+/// One value of a list, which can be several values joined by commas.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Joined {
-    /// Certainly one.
+pub enum CommaValue {
+    /// One value.
     One(String),
-    /// One with commas in it, or several.
-    Maybe(String),
+    /// One value with commas in it, or several values.
+    Ambiguous(String),
 }
 
 impl Query {
-    /// Reads a query string.
+    /// Parses a query string.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a `qs` that is no object of plain values.
+    /// [`Refusal::Invalid`] for a `qs` that is not an object of plain values, for too many values, and for NUL.
     pub fn read(raw: Option<&str>) -> Result<Query, Refusal> {
         let mut query = Query::default();
         for (key, value) in form_urlencoded::parse(raw.unwrap_or_default().as_bytes()) {
             if key == "qs" {
-                query.take_json(&value)?;
+                query.add_json(&value)?;
                 continue;
             }
             let (name, whole) = plain_name(&key);
-            query.0.push(Given { name: name.to_owned(), value: value.into_owned(), whole });
+            query.0.push(QueryValue { name: name.to_owned(), value: value.into_owned(), whole });
         }
-        // No text that is kept has a NUL.
-        let plain = |given: &Given| !given.value.contains('\0');
+        // No stored text has a NUL.
+        let plain = |given: &QueryValue| !given.value.contains('\0');
         if query.0.len() > MAX_VALUES || !query.0.iter().all(plain) {
             return Err(Refusal::invalid("query", format!("at most {MAX_VALUES} values without NUL")));
         }
         Ok(query)
     }
 
-    fn take_json(&mut self, text: &str) -> Result<(), Refusal> {
+    fn add_json(&mut self, text: &str) -> Result<(), Refusal> {
         let expected =
             || Refusal::invalid("qs", "a JSON object of texts, numbers, booleans and lists of them");
         let Ok(Value::Object(fields)) = serde_json::from_str(text) else { return Err(expected()) };
@@ -69,19 +68,19 @@ impl Query {
                 value => (vec![value], false),
             };
             if values.is_empty() {
-                // A list without anything in it lets nothing through.
-                self.0.push(Given { name, value: String::new(), whole: true });
+                // An empty list matches nothing.
+                self.0.push(QueryValue { name, value: String::new(), whole: true });
                 continue;
             }
             for value in values {
                 let value = scalar(value).ok_or_else(expected)?;
-                self.0.push(Given { name: name.clone(), value, whole });
+                self.0.push(QueryValue { name: name.clone(), value, whole });
             }
         }
         Ok(())
     }
 
-    /// The names in it, in order, each once.
+    /// The names, in order, each once.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for given in &self.0 {
@@ -92,14 +91,14 @@ impl Query {
         names
     }
 
-    fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a Given> + use<'a, 'n> {
+    fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a QueryValue> + use<'a, 'n> {
         self.0.iter().filter(move |given| given.name == name)
     }
 
-    /// A value that is there at most once.
+    /// The value of a name.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] when it is there twice: which one would count is a guess.
+    /// [`Refusal::Invalid`] when the name is repeated, because choosing one would be a guess.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Refusal> {
         let mut values = self.values(name);
         match (values.next(), values.next()) {
@@ -108,10 +107,10 @@ impl Query {
         }
     }
 
-    /// A whole number between two bounds.
+    /// A whole number within `bounds`.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value, and when the name is repeated.
     pub fn number(&self, name: &str, bounds: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, Refusal> {
         let Some(text) = self.one(name)? else { return Ok(None) };
         let digits = text.strip_prefix('-').unwrap_or(text);
@@ -121,10 +120,10 @@ impl Query {
         number.map(Some).ok_or_else(|| Refusal::invalid(name, expected()))
     }
 
-    /// Yes or no, in the words that the vendor's framework reads.
+    /// A boolean, in the words that the vendor's framework reads.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value, and when the name is repeated.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
         let Some(text) = self.one(name)? else { return Ok(None) };
         match text.to_ascii_lowercase().as_str() {
@@ -134,33 +133,32 @@ impl Query {
         }
     }
 
-    /// A list of what cannot have a comma in it. Nothing when it was not given; an empty text is a value, which
-    /// nothing has.
+    /// A list of values without commas. `None` when the name is missing; an empty list for an empty text.
     pub fn list(&self, name: &str) -> Option<Vec<String>> {
         let mut values = self.values(name).peekable();
         values.peek()?;
-        Some(values.flat_map(|given| pieces(&given.value)).collect())
+        Some(values.flat_map(|given| split_commas(&given.value)).collect())
     }
 
-    /// A list of what may have commas in it.
-    pub fn joined(&self, name: &str) -> Option<Vec<Joined>> {
+    /// A list of values that can have commas in them. `None` when the name is missing.
+    pub fn comma_values(&self, name: &str) -> Option<Vec<CommaValue>> {
         let mut values = self.values(name).peekable();
         values.peek()?;
-        let joined = |given: &Given| match !given.whole && given.value.contains(',') {
-            true => Joined::Maybe(given.value.clone()),
-            false => Joined::One(given.value.clone()),
+        let joined = |given: &QueryValue| match !given.whole && given.value.contains(',') {
+            true => CommaValue::Ambiguous(given.value.clone()),
+            false => CommaValue::One(given.value.clone()),
         };
         Some(values.map(joined).collect())
     }
 }
 
-/// What is between the commas, without what is empty.
-pub fn pieces(text: &str) -> Vec<String> {
+/// Splits a text at its commas and drops empty pieces.
+pub fn split_commas(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|piece| !piece.is_empty()).map(str::to_owned).collect()
 }
 
-/// `tags`, `tags[]`, `tags[0]`, `qs[tags]`, `qs[tags][]` and `qs[tags][0]` are all `tags`; and whether it said that
-/// it is an item of a list.
+/// The plain name of a key, and whether the key marks an item of a list. `tags`, `tags[]`, `tags[0]`, `qs[tags]`,
+/// `qs[tags][]` and `qs[tags][0]` all name `tags`.
 fn plain_name(key: &str) -> (&str, bool) {
     let inner = key.strip_prefix("qs[").and_then(|rest| rest.split_once(']'));
     let (name, rest) = match inner {
@@ -217,13 +215,13 @@ mod tests {
 
     #[test]
     fn a_comma_is_a_comma_where_a_list_was_a_list() {
-        let one = |text: &str| Joined::One(text.to_owned());
-        let maybe = |text: &str| Joined::Maybe(text.to_owned());
-        assert_eq!(read("tags=a,b&tags=c").joined("tags"), Some(vec![maybe("a,b"), one("c")]));
-        assert_eq!(read("tags[]=a,b").joined("tags"), Some(vec![one("a,b")]));
-        assert_eq!(read(r#"qs={"tags":["a,b"]}"#).joined("tags"), Some(vec![one("a,b")]));
-        assert_eq!(read(r#"qs={"tags":"a,b"}"#).joined("tags"), Some(vec![maybe("a,b")]));
-        assert_eq!(read("first=1").joined("tags"), None);
+        let one = |text: &str| CommaValue::One(text.to_owned());
+        let maybe = |text: &str| CommaValue::Ambiguous(text.to_owned());
+        assert_eq!(read("tags=a,b&tags=c").comma_values("tags"), Some(vec![maybe("a,b"), one("c")]));
+        assert_eq!(read("tags[]=a,b").comma_values("tags"), Some(vec![one("a,b")]));
+        assert_eq!(read(r#"qs={"tags":["a,b"]}"#).comma_values("tags"), Some(vec![one("a,b")]));
+        assert_eq!(read(r#"qs={"tags":"a,b"}"#).comma_values("tags"), Some(vec![maybe("a,b")]));
+        assert_eq!(read("first=1").comma_values("tags"), None);
     }
 
     #[test]
@@ -256,7 +254,7 @@ mod tests {
         fn anything_is_read_without_a_panic(raw in ".{0,120}") {
             if let Ok(query) = Query::read(Some(&raw)) {
                 for name in query.names() {
-                    let _ = (query.one(name), query.list(name), query.joined(name), query.flag(name));
+                    let _ = (query.one(name), query.list(name), query.comma_values(name), query.flag(name));
                     let _ = query.number(name, 0..=9);
                 }
             }

@@ -1,8 +1,8 @@
-//! Roles: the vendor's words for ours.
+//! The vendor's names for Tenure's roles.
 
 use super::body::Body;
-use super::extractors::MayInAccount;
-use super::sessions::{Answer, answer};
+use super::extractors::AuthorizedInAccount;
+use super::sessions::{HandlerResult, respond};
 use super::shapes::Page;
 use crate::operations::access::service_users::ServiceUserRole;
 use domain::Refusal;
@@ -11,7 +11,7 @@ use domain::principal::PrincipalKind;
 use serde::Serialize;
 use store::access::ManageMembers;
 
-/// A role as this wire knows it.
+/// A role in this wire's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RoleShape {
     role_id: &'static str,
@@ -64,23 +64,23 @@ impl From<ServiceUserRole> for RoleShape {
     }
 }
 
-/// Reads the role that a principal of this kind gets in an organization.
+/// Reads a role in an organization for a principal of this kind.
 ///
 /// # Errors
-/// [`Refusal::Invalid`], also for a role of workers and hosts when it is for a person.
-pub fn in_organization(body: &Body, kind: PrincipalKind) -> Result<Role, Refusal> {
-    read(body, &ORGANIZATION, |role| role.fits(kind))
+/// [`Refusal::Invalid`] for an unknown role, and for a user with a role of workers or hosts.
+pub fn read_organization_role(body: &Body, kind: PrincipalKind) -> Result<Role, Refusal> {
+    read_role(body, &ORGANIZATION, |role| role.fits(kind))
 }
 
-/// Reads the role that a service user gets in the account.
+/// Reads a role in the account for a service user.
 ///
 /// # Errors
-/// [`Refusal::Invalid`].
-pub fn in_account(body: &Body) -> Result<AccountRole, Refusal> {
-    read(body, &ACCOUNT, |role| role.fits(PrincipalKind::ServiceUser))
+/// [`Refusal::Invalid`] for an unknown role.
+pub fn read_account_role(body: &Body) -> Result<AccountRole, Refusal> {
+    read_role(body, &ACCOUNT, |role| role.fits(PrincipalKind::ServiceUser))
 }
 
-fn read<R: Copy>(body: &Body, known: &[(R, RoleShape)], fits: impl Fn(R) -> bool) -> Result<R, Refusal> {
+fn read_role<R: Copy>(body: &Body, known: &[(R, RoleShape)], fits: impl Fn(R) -> bool) -> Result<R, Refusal> {
     let text = body.text("role_id", 0..=64)?.unwrap_or_default();
     let fitting = || known.iter().filter(|(role, _)| fits(*role));
     let found = fitting().find(|(_, shape)| shape.role_id == text).map(|(role, _)| *role);
@@ -89,8 +89,8 @@ fn read<R: Copy>(body: &Body, known: &[(R, RoleShape)], fits: impl Fn(R) -> bool
 }
 
 /// `GET /enterprise/roles`.
-pub async fn list(_: MayInAccount<ManageMembers>) -> Answer {
+pub async fn list(_: AuthorizedInAccount<ManageMembers>) -> HandlerResult {
     let items = ACCOUNT.iter().map(|(_, shape)| *shape).chain(ORGANIZATION.iter().map(|(_, shape)| *shape));
     let items = items.collect::<Vec<_>>();
-    answer(&Page { total: items.len() as u64, items, end_cursor: None, has_next_page: false })
+    respond(&Page { total: items.len() as u64, items, end_cursor: None, has_next_page: false })
 }

@@ -2,15 +2,15 @@
 
 use super::body::Body;
 use super::errors::DevinError;
-use super::extractors::{self, Known, MayInAccount};
+use super::extractors::{self, Authenticated, AuthorizedInAccount};
 use super::roles::{self, RoleShape};
-use super::sessions::{Answer, Texts, answer};
+use super::sessions::{HandlerResult, PathTexts, respond};
 use super::shapes::{organization_id, principal_id, read_principal_id, seconds};
-use super::short_lists::{self, Reader};
+use super::short_lists::{self, ListReader};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::middleware::KeptInstead;
-use crate::http::middleware::Whole;
+use crate::http::middleware::StoredBody;
+use crate::http::middleware::WholeRequest;
 use crate::operations::access::own_keys::CreatedKey;
 use crate::operations::access::service_users;
 use crate::operations::access::service_users::ServiceUser;
@@ -28,36 +28,36 @@ use domain::time::Micros;
 use serde_json::{Value, json};
 use store::access::ManageServiceUsers;
 
-/// The longest that a key may be good for, in seconds: a year.
+/// Longest lifetime of a key, in seconds: a year.
 const MAX_TTL: i64 = 31_536_000;
 const MAX_NAME: usize = 256;
 
-/// Whose service users a path is about, and who asks.
-pub struct Place {
+/// The owner of the service users that a path is about (an organization or the account), and the caller.
+pub struct ServiceUserScope {
     of: ServiceUserHome,
     principal: PrincipalId,
 }
 
-impl FromRequestParts<App> for Place {
+impl FromRequestParts<App> for ServiceUserScope {
     type Rejection = DevinError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Place, DevinError> {
-        // Below the prefix of the wire, which was taken off.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<ServiceUserScope, DevinError> {
+        // The router has stripped the wire's prefix.
         if parts.uri.path().starts_with("/enterprise/") {
-            let account = MayInAccount::<ManageServiceUsers>::from_request_parts(parts, app).await?;
-            return Ok(Place {
+            let account = AuthorizedInAccount::<ManageServiceUsers>::from_request_parts(parts, app).await?;
+            return Ok(ServiceUserScope {
                 principal: account.caller.principal(),
                 of: ServiceUserHome::Account(account.granted),
             });
         }
-        let Known(caller) = Known::from_request_parts(parts, app).await?;
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
         let granted = caller.authorize::<ManageServiceUsers>().map_err(Failure::from)?;
-        extractors::fresh::<ManageServiceUsers>(parts, app, &caller)?;
-        Ok(Place { of: ServiceUserHome::Organization(granted), principal: caller.principal() })
+        extractors::demand_fresh_sign_in::<ManageServiceUsers>(parts, app, &caller)?;
+        Ok(ServiceUserScope { of: ServiceUserHome::Organization(granted), principal: caller.principal() })
     }
 }
 
-impl Place {
+impl ServiceUserScope {
     fn organization(&self) -> Option<OrganizationId> {
         match &self.of {
             ServiceUserHome::Organization(granted) => Some(granted.organization()),
@@ -65,11 +65,11 @@ impl Place {
         }
     }
 
-    fn reader(&self, list: &'static str) -> Reader {
-        Reader { list, principal: Some(self.principal), organization: self.organization() }
+    fn reader(&self, list: &'static str) -> ListReader {
+        ListReader { list, principal: Some(self.principal), organization: self.organization() }
     }
 
-    fn shown(&self, user: &ServiceUser) -> Value {
+    fn user_shape(&self, user: &ServiceUser) -> Value {
         let role =
             json!({ "org_id": self.organization().map(organization_id), "role": RoleShape::from(user.role) });
         json!({
@@ -80,17 +80,17 @@ impl Place {
         })
     }
 
-    async fn user(&self, app: &App, path: &Texts) -> Result<ServiceUser, Failure> {
+    async fn user(&self, app: &App, path: &PathTexts) -> Result<ServiceUser, Failure> {
         service_users::load_service_user(app, &self.of, user_id(path)?).await
     }
 }
 
-fn user_id(path: &Texts) -> Result<PrincipalId, Refusal> {
+fn user_id(path: &PathTexts) -> Result<PrincipalId, Refusal> {
     let id = read_principal_id(path.get("user"), PrincipalKind::ServiceUser);
     id.ok_or(Refusal::NotFound(Thing::Principal))
 }
 
-fn key_id(path: &Texts) -> Result<CredentialId, Refusal> {
+fn key_id(path: &PathTexts) -> Result<CredentialId, Refusal> {
     let id = path.get("key").strip_prefix("key-").and_then(parse_uuid);
     id.map(CredentialId).ok_or(Refusal::NotFound(Thing::Credential))
 }
@@ -107,101 +107,128 @@ fn key_shape(key: &Credential) -> Value {
     })
 }
 
-/// What was asked for, with the secret beside it; what is kept for a repeated request has none.
-fn with_secret(mut shown: Value, new: &CreatedKey) -> Answer {
+/// Answers with a new key's secret. The response stored for a repeated request has no secret.
+fn respond_with_secret(mut shown: Value, new: &CreatedKey) -> HandlerResult {
     shown["token"] = Value::Null;
-    let kept = KeptInstead(shown.to_string().into_bytes());
+    let kept = StoredBody(shown.to_string().into_bytes());
     shown["token"] = json!(new.secret.as_ref().map(|secret| secret.reveal()));
-    let mut response = answer(&shown)?;
+    let mut response = respond(&shown)?;
     response.extensions_mut().insert(kept);
     Ok(response)
 }
 
-/// When a key that is made now ends.
-fn expires(app: &App, body: &Body) -> Result<Option<Micros>, Refusal> {
+/// Reads when a new key expires.
+fn read_expiry(app: &App, body: &Body) -> Result<Option<Micros>, Refusal> {
     let ttl = body.number("ttl_seconds", 1..=MAX_TTL)?;
     Ok(ttl.map(|seconds| app.now() + domain::time::Span::seconds(seconds)))
 }
 
 /// `GET /service-users`, `GET /members/service-users`.
-pub async fn list(place: Place, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
+pub async fn list(
+    place: ServiceUserScope,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> HandlerResult {
     let all = service_users::list_service_users(&app, &place.of).await?;
     let reader = place.reader("service-users");
-    short_lists::page(
+    short_lists::respond_with_page(
         &app,
         &reader,
         query.as_deref(),
         all,
         |user| user.principal.id.0,
-        |user| place.shown(user),
+        |user| place.user_shape(user),
     )
 }
 
-/// `POST /service-users`: with its first key.
-pub async fn create(place: Place, State(app): State<App>, Whole(request): Whole) -> Answer {
+/// `POST /service-users`: creates a service user and its first key.
+pub async fn create(
+    place: ServiceUserScope,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
     let body = Body::read(&app, request).await?;
-    let name = body.needed("name", 1..=MAX_NAME).map_err(Failure::from)?;
+    let name = body.require_text("name", 1..=MAX_NAME).map_err(Failure::from)?;
     let role = match &place.of {
-        ServiceUserHome::Organization(_) => {
-            roles::in_organization(&body, PrincipalKind::ServiceUser).map(ServiceUserRole::Organization)
-        }
-        ServiceUserHome::Account(_) => roles::in_account(&body).map(ServiceUserRole::Account),
+        ServiceUserHome::Organization(_) => roles::read_organization_role(&body, PrincipalKind::ServiceUser)
+            .map(ServiceUserRole::Organization),
+        ServiceUserHome::Account(_) => roles::read_account_role(&body).map(ServiceUserRole::Account),
     };
-    let expires = expires(&app, &body).map_err(Failure::from)?;
+    let expires = read_expiry(&app, &body).map_err(Failure::from)?;
     let role = role.map_err(Failure::from)?;
     let (user, key) =
         service_users::create_service_user(&app, &place.of, &name, role, Wire::Devin, expires).await?;
-    let mut shown = place.shown(&user);
+    let mut shown = place.user_shape(&user);
     shown["expires_at"] = json!(key.credential.expires.map(seconds));
-    with_secret(json!({ "service_user": shown }), &key)
+    respond_with_secret(json!({ "service_user": shown }), &key)
 }
 
 /// `GET /service-users/{user}`.
-pub async fn get(place: Place, State(app): State<App>, path: Texts) -> Answer {
-    answer(&place.shown(&place.user(&app, &path).await?))
+pub async fn get(place: ServiceUserScope, State(app): State<App>, path: PathTexts) -> HandlerResult {
+    respond(&place.user_shape(&place.user(&app, &path).await?))
 }
 
 /// `DELETE /service-users/{user}`.
-pub async fn delete(place: Place, State(app): State<App>, path: Texts) -> Result<StatusCode, DevinError> {
+pub async fn delete(
+    place: ServiceUserScope,
+    State(app): State<App>,
+    path: PathTexts,
+) -> Result<StatusCode, DevinError> {
     service_users::delete_service_user(&app, &place.of, user_id(&path).map_err(Failure::from)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /service-users/{user}/api-keys`.
 pub async fn list_keys(
-    place: Place,
+    place: ServiceUserScope,
     State(app): State<App>,
-    path: Texts,
+    path: PathTexts,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> HandlerResult {
     let all = service_users::list_service_user_keys(&app, &place.of, user_id(&path).map_err(Failure::from)?)
         .await?;
-    short_lists::page(&app, &place.reader("keys"), query.as_deref(), all, |key| key.id.0, key_shape)
+    short_lists::respond_with_page(
+        &app,
+        &place.reader("keys"),
+        query.as_deref(),
+        all,
+        |key| key.id.0,
+        key_shape,
+    )
 }
 
 /// `POST /service-users/{user}/api-keys`.
-pub async fn create_key(place: Place, State(app): State<App>, path: Texts, Whole(request): Whole) -> Answer {
+pub async fn create_key(
+    place: ServiceUserScope,
+    State(app): State<App>,
+    path: PathTexts,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
     let id = user_id(&path).map_err(Failure::from)?;
     let body = Body::read(&app, request).await?;
-    let name = body.needed("name", 1..=MAX_NAME).map_err(Failure::from)?;
-    let expires = expires(&app, &body).map_err(Failure::from)?;
+    let name = body.require_text("name", 1..=MAX_NAME).map_err(Failure::from)?;
+    let expires = read_expiry(&app, &body).map_err(Failure::from)?;
     let key =
         service_users::create_service_user_key(&app, &place.of, id, &name, Wire::Devin, expires).await?;
-    with_secret(key_shape(&key.credential), &key)
+    respond_with_secret(key_shape(&key.credential), &key)
 }
 
 /// `DELETE /service-users/{user}/api-keys/{key}`.
-pub async fn revoke_key(place: Place, State(app): State<App>, path: Texts) -> Result<StatusCode, DevinError> {
+pub async fn revoke_key(
+    place: ServiceUserScope,
+    State(app): State<App>,
+    path: PathTexts,
+) -> Result<StatusCode, DevinError> {
     let user = user_id(&path).map_err(Failure::from)?;
     service_users::revoke_service_user_key(&app, &place.of, user, key_id(&path).map_err(Failure::from)?)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /service-users/{user}/api-keys/{key}/rotate`: a new key, and the old one is revoked.
-pub async fn rotate_key(place: Place, State(app): State<App>, path: Texts) -> Answer {
+/// `POST /service-users/{user}/api-keys/{key}/rotate`: creates a new key and revokes the old one.
+pub async fn rotate_key(place: ServiceUserScope, State(app): State<App>, path: PathTexts) -> HandlerResult {
     let user = user_id(&path).map_err(Failure::from)?;
     let key = key_id(&path).map_err(Failure::from)?;
     let key = service_users::rotate_service_user_key(&app, &place.of, user, key).await?;
-    with_secret(key_shape(&key.credential), &key)
+    respond_with_secret(key_shape(&key.credential), &key)
 }

@@ -1,7 +1,7 @@
-//! Lists of sessions: an organization's and the account's, page by page.
+//! Lists of sessions, of an organization and of the account, in pages.
 
 use super::cursor::Binding;
-use super::filter::{Paging, Wanted, paging};
+use super::filter::{Paging, SessionListFilter, read_paging};
 use super::query::Query;
 use super::shapes::Page;
 use crate::app::App;
@@ -18,22 +18,22 @@ use uuid::Uuid;
 
 /// Whose sessions are listed.
 pub enum Scope<'a> {
-    /// Those of one organization.
+    /// The sessions of one organization.
     Organization(&'a Granted<ViewSessions>),
-    /// Those of all.
+    /// The sessions of all organizations.
     Account(&'a GrantedAccount<ViewSessions>),
 }
 
-/// A page of sessions, before its items are shown.
-pub struct Sessions {
+/// A page of sessions, before they become shapes of this wire.
+pub struct SessionPage {
     items: Vec<AgentSession>,
     end_cursor: Option<String>,
     total: u64,
 }
 
-impl Sessions {
-    /// The page with its items as `show` shows them.
-    pub fn shown<'a, T>(&'a self, show: impl Fn(&'a AgentSession) -> T) -> Page<T> {
+impl SessionPage {
+    /// Makes the page's JSON shape: `show` makes the shape of one session.
+    pub fn to_page<'a, T>(&'a self, show: impl Fn(&'a AgentSession) -> T) -> Page<T> {
         Page {
             items: self.items.iter().map(show).collect(),
             has_next_page: self.end_cursor.is_some(),
@@ -60,8 +60,8 @@ impl Scope<'_> {
         }
     }
 
-    /// What cursors of a list are bound to.
-    fn binding(&self, app: &App, list: &str, wanted: &Wanted) -> Binding {
+    /// What the cursors of a list are bound to.
+    fn binding(&self, app: &App, list: &str, wanted: &SessionListFilter) -> Binding {
         let (reader, place) = match self {
             Scope::Organization(granted) => (granted.principal(), granted.organization()),
             Scope::Account(granted) => (granted.principal(), OrganizationId::ACCOUNT),
@@ -70,31 +70,36 @@ impl Scope<'_> {
         Binding::new(super::cursor::key(app), list, reader, place.0, &wanted.text())
     }
 
-    /// Reads the page that a query asks for. Cursors of lists of another name do not fit.
+    /// Reads the requested page. The cursors of a list with another name are refused.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
-    pub async fn page(&self, app: &App, list: &str, query: Option<&str>) -> Result<Sessions, Failure> {
+    /// [`Refusal::Invalid`] for a parameter or a cursor that is not valid.
+    pub async fn read_page(
+        &self,
+        app: &App,
+        list: &str,
+        query: Option<&str>,
+    ) -> Result<SessionPage, Failure> {
         let query = Query::read(query)?;
-        let Paging { first, after } = paging(&query)?;
-        let wanted = Wanted::read(&query, matches!(self, Scope::Account(_)))?;
+        let Paging { first, after } = read_paging(&query)?;
+        let wanted = SessionListFilter::read(&query, matches!(self, Scope::Account(_)))?;
         let binding = self.binding(app, list, &wanted);
-        let position = after.map(|after| binding.read(&after)).transpose()?.map(position).transpose()?;
-        let filter = self.with_tags(app, wanted).await?;
+        let position = after.map(|after| binding.read(&after)).transpose()?.map(read_position).transpose()?;
+        let filter = self.resolve_tags(app, wanted).await?;
         let found = self.list(app, &filter, Select::Before { position, limit: first }).await?;
         let last = found.items.last().filter(|_| found.more);
         let end_cursor = last.map(|last| binding.write(last.id.uuid().as_u128())).transpose()?;
-        Ok(Sessions { end_cursor, items: found.items, total: found.total })
+        Ok(SessionPage { end_cursor, items: found.items, total: found.total })
     }
 
-    /// Asks which of the doubtful tags exist with their commas.
-    async fn with_tags(&self, app: &App, wanted: Wanted) -> Result<SessionFilter, Failure> {
-        if wanted.doubtful_tags().count() > MAX_TAGS {
+    /// Asks the store which of the ambiguous texts exist as tags.
+    async fn resolve_tags(&self, app: &App, wanted: SessionListFilter) -> Result<SessionFilter, Failure> {
+        if wanted.ambiguous_tags().count() > MAX_TAGS {
             return Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} values with commas")).into());
         }
-        let doubtful = wanted.doubtful_tags().map(str::to_owned).collect::<Vec<_>>();
+        let doubtful = wanted.ambiguous_tags().map(str::to_owned).collect::<Vec<_>>();
         if doubtful.is_empty() {
-            return Ok(wanted.with_tags(&[]));
+            return Ok(wanted.resolve_tags(&[]));
         }
         let existing = match self {
             Scope::Organization(granted) => {
@@ -104,13 +109,13 @@ impl Scope<'_> {
                 agents::sessions::list_account_existing_tags(app, granted, &wanted.filter, &doubtful).await?
             }
         };
-        Ok(wanted.with_tags(&existing))
+        Ok(wanted.resolve_tags(&existing))
     }
 }
 
-fn position(position: u128) -> Result<(Micros, SessionId), Failure> {
+fn read_position(position: u128) -> Result<(Micros, SessionId), Failure> {
     let id = SessionId::from_uuid(Uuid::from_u128(position));
-    // A cursor of ours that names no session: its key was used for something else.
+    // The cursor is ours, so only a key that is used for something else leads here.
     let id = id.ok_or_else(|| Failure::internal("a cursor that verifies names no session"))?;
     Ok((id.created(), id))
 }

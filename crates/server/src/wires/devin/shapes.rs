@@ -1,4 +1,4 @@
-//! What this wire says of sessions and messages, and how it writes ids.
+//! The JSON shapes of sessions and messages, and the formats of ids.
 
 use domain::agent::{AgentSession, Attachment, Message, Source, State};
 use domain::ids::{FileId, OrganizationId, PrincipalId, SessionId, parse_uuid};
@@ -8,17 +8,17 @@ use domain::time::Micros;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The bare id of a session: 32 hexadecimal digits.
+/// Formats a session's id: 32 hexadecimal digits.
 pub fn session_id(id: SessionId) -> String {
     id.uuid().simple().to_string()
 }
 
-/// Reads a session's id with or without `devin-` in front.
+/// Reads a session's id, with or without the prefix `devin-`.
 pub fn read_session_id(text: &str) -> Option<SessionId> {
     SessionId::parse(text.strip_prefix("devin-").unwrap_or(text))
 }
 
-/// An organization's id.
+/// Formats an organization's id.
 pub fn organization_id(id: OrganizationId) -> String {
     format!("org-{}", id.0.simple())
 }
@@ -26,7 +26,7 @@ pub fn organization_id(id: OrganizationId) -> String {
 const USER: &str = "user-";
 const SERVICE_USER: &str = "service-user-";
 
-/// A person's or machine's id; the two differ, so that neither is taken for the other.
+/// Formats a principal's id. Users and service users have different prefixes, so that no id is taken for the other kind.
 pub fn principal_id(id: PrincipalId, kind: PrincipalKind) -> String {
     let prefix = match kind {
         PrincipalKind::User => USER,
@@ -35,7 +35,7 @@ pub fn principal_id(id: PrincipalId, kind: PrincipalKind) -> String {
     format!("{prefix}{}", id.0.simple())
 }
 
-/// Reads such an id.
+/// Reads the id of a principal of this kind.
 pub fn read_principal_id(text: &str, kind: PrincipalKind) -> Option<PrincipalId> {
     let prefix = match kind {
         PrincipalKind::User => USER,
@@ -44,34 +44,34 @@ pub fn read_principal_id(text: &str, kind: PrincipalKind) -> Option<PrincipalId>
     text.strip_prefix(prefix).and_then(parse_uuid).map(PrincipalId)
 }
 
-/// A time in whole seconds since 1970.
+/// A time in whole seconds since 1970, rounded down.
 pub fn seconds(time: Micros) -> i64 {
     time.0.div_euclid(1_000_000)
 }
 
-/// Which endpoint an answer is for.
+/// How much of a session an answer shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// A list, or the session itself.
-    Read,
-    /// The answer to an action, in which the vendor leaves four fields empty.
-    Acted,
+pub enum SessionView {
+    /// All fields: a list, or the session itself.
+    Full,
+    /// The answer to an action, where the vendor leaves four fields empty.
+    AfterAction,
 }
 
 /// A page of any list.
 #[derive(Debug, Serialize)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items of this page.
     pub items: Vec<T>,
-    /// Where the next one begins; null on the last.
+    /// The cursor of the next page; null on the last page.
     pub end_cursor: Option<String>,
-    /// Whether there is a next one.
+    /// Whether there is a next page.
     pub has_next_page: bool,
-    /// How many there are on all pages.
+    /// The number of items on all pages.
     pub total: u64,
 }
 
-/// A pull request that came of a session.
+/// A pull request of a session.
 #[derive(Debug, Serialize)]
 pub struct PullRequest<'a> {
     pr_url: &'a str,
@@ -107,7 +107,7 @@ pub struct Session<'a> {
     devin_mode: Option<String>,
 }
 
-/// Where sessions come from: the words of all revisions of the vendor's document.
+/// The origins of sessions in all revisions of the vendor's document.
 pub const ORIGINS: [&str; 12] = [
     "webapp",
     "slack",
@@ -129,13 +129,13 @@ fn origin(origin: &str) -> &'static str {
 
 fn status_detail(state: State) -> Option<&'static str> {
     match state.detail() {
-        // Our own word; this wire's strict clients know a list of others.
+        // `worker_lost` is Tenure's own; this wire's strict clients do not know it.
         Some("worker_lost") => Some("error"),
         detail => detail,
     }
 }
 
-/// What this wire reads of what a session keeps for its clients.
+/// The stored client fields that this wire reads.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Extra {
@@ -144,13 +144,13 @@ struct Extra {
 }
 
 impl<'a> Session<'a> {
-    /// Of a session, for a client that reaches the server at `base_url`.
-    pub fn new(session: &'a AgentSession, seen: Seen, base_url: &str) -> Session<'a> {
+    /// The shape of a session. `base_url` is the server's public address.
+    pub fn new(session: &'a AgentSession, seen: SessionView, base_url: &str) -> Session<'a> {
         let given = &session.given;
         let extra = given.extra.read::<Extra>().unwrap_or_default();
         let id = session_id(session.id);
         let owner = |kind| (given.owner_kind == kind).then(|| principal_id(given.owner, kind));
-        let read = seen == Seen::Read;
+        let read = seen == SessionView::Full;
         let category = given.category.as_deref().filter(|_| read);
         let children = || session.children.iter().map(|child| session_id(*child)).collect();
         let pull_request = |known: &'a domain::agent::PullRequest| PullRequest {
@@ -180,14 +180,14 @@ impl<'a> Session<'a> {
             is_advanced: extra.advanced_mode.is_some(),
             origin: origin(&given.origin),
             category,
-            // The vendor says 'Other' when there is a category and nothing closer.
+            // The vendor writes 'Other' when there is a category without a subcategory.
             subcategory: category.map(|_| given.subcategory.as_deref().unwrap_or("Other")),
             devin_mode: extra.devin_mode,
         }
     }
 }
 
-/// `SessionInsights`: the session, and what can be counted of it. Nothing computes the analysis, which is null.
+/// `SessionInsights`: the session and its counts. `analysis` is always null.
 #[derive(Debug, Serialize)]
 pub struct Insights<'a> {
     #[serde(flatten)]
@@ -199,10 +199,10 @@ pub struct Insights<'a> {
 }
 
 impl<'a> Insights<'a> {
-    /// Of a session.
+    /// The insights of a session.
     pub fn new(session: &'a AgentSession, base_url: &str) -> Insights<'a> {
         Insights {
-            session: Session::new(session, Seen::Read, base_url),
+            session: Session::new(session, SessionView::Full, base_url),
             num_user_messages: session.user_messages,
             num_devin_messages: session.agent_messages,
             session_size: size(session.usage.acus.units(), session.messages()),
@@ -211,8 +211,8 @@ impl<'a> Insights<'a> {
     }
 }
 
-/// How large a session is, "based on ACU usage and message count": the larger of the two. The vendor does not say
-/// where it draws the lines; these are ours.
+/// The size of a session, "based on ACU usage and message count": the larger of the two. The vendor does not publish
+/// its thresholds; these are Tenure's.
 fn size(acus: f64, messages: i64) -> &'static str {
     let by_acus = [1.0, 3.0, 7.0, 15.0].into_iter().filter(|most| acus > *most).count();
     let by_messages = [4, 12, 30, 75].into_iter().filter(|most| messages > *most).count();
@@ -221,25 +221,25 @@ fn size(acus: f64, messages: i64) -> &'static str {
 
 /// `SessionMessage`.
 #[derive(Debug, Serialize)]
-pub struct Said {
+pub struct SessionMessage {
     event_id: String,
     source: &'static str,
     message: String,
     created_at: i64,
 }
 
-impl From<&Message> for Said {
-    fn from(message: &Message) -> Said {
-        Said {
+impl From<&Message> for SessionMessage {
+    fn from(message: &Message) -> SessionMessage {
+        SessionMessage {
             event_id: message.id.0.simple().to_string(),
             source: source(message.source),
-            message: with_attachments(&message.text, &message.attachments),
+            message: append_attachments(&message.text, &message.attachments),
             created_at: seconds(message.created),
         }
     }
 }
 
-/// This wire's word for who said something.
+/// This wire's name for a message's source.
 pub fn source(source: Source) -> &'static str {
     match source {
         Source::User => "user",
@@ -247,8 +247,8 @@ pub fn source(source: Source) -> &'static str {
     }
 }
 
-/// The vendor shows what came with a message in its text.
-fn with_attachments(text: &str, attachments: &[Attachment]) -> String {
+/// Appends the attachments to a message's text, as the vendor does.
+fn append_attachments(text: &str, attachments: &[Attachment]) -> String {
     attachments.iter().fold(text.to_owned(), |text, attachment| {
         let shown = json!({ "url": attachment.url, "fileSize": attachment.size });
         format!("{text}\n\nATTACHMENT:{shown}")
@@ -257,7 +257,7 @@ fn with_attachments(text: &str, attachments: &[Attachment]) -> String {
 
 /// `SessionAttachment`.
 #[derive(Debug, Serialize)]
-pub struct Attached<'a> {
+pub struct SessionAttachment<'a> {
     attachment_id: String,
     name: &'a str,
     url: &'a str,
@@ -265,10 +265,10 @@ pub struct Attached<'a> {
     content_type: Option<&'a str>,
 }
 
-impl<'a> Attached<'a> {
-    /// Of an attachment of a message.
-    pub fn new(by: Source, attachment: &'a Attachment) -> Attached<'a> {
-        Attached {
+impl<'a> SessionAttachment<'a> {
+    /// The shape of a message's attachment.
+    pub fn new(by: Source, attachment: &'a Attachment) -> SessionAttachment<'a> {
+        SessionAttachment {
             attachment_id: attachment.id.map_or_else(|| foreign_id(&attachment.url), file_id),
             name: &attachment.name,
             url: &attachment.url,
@@ -278,12 +278,12 @@ impl<'a> Attached<'a> {
     }
 }
 
-/// The id of a file that is kept here.
+/// Formats the id of a stored file.
 pub fn file_id(id: FileId) -> String {
     id.0.to_string()
 }
 
-/// An id for what is kept elsewhere: the same address has the same one.
+/// An id for a file stored elsewhere. The same URL always has the same id.
 fn foreign_id(url: &str) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(url.as_bytes());

@@ -1,9 +1,9 @@
-//! Lists that are short enough to be read whole: people, keys, organizations. They are paged all the same, oldest first.
+//! Pages of lists that are short enough to be loaded whole: members, keys, organizations. Oldest first.
 
 use super::cursor::{self, Binding};
-use super::filter::paging;
+use super::filter::read_paging;
 use super::query::Query;
-use super::sessions::{Answer, answer};
+use super::sessions::{HandlerResult, respond};
 use super::shapes::Page;
 use crate::app::App;
 use crate::failure::Failure;
@@ -11,30 +11,30 @@ use domain::ids::{OrganizationId, PrincipalId};
 use serde::Serialize;
 use uuid::Uuid;
 
-/// What these lists know.
-pub const KNOWN: &[&str] = &["after", "first"];
+/// The query parameters of these lists.
+pub const PARAMETERS: &[&str] = &["after", "first"];
 
-/// Who reads a list, of which name, and where.
-pub struct Reader {
+/// The list that is read, by whom, and where.
+pub struct ListReader {
     /// The name of the list.
     pub list: &'static str,
-    /// Who.
+    /// The caller.
     pub principal: Option<PrincipalId>,
-    /// Where; nothing for the account.
+    /// The organization; `None` for the account.
     pub organization: Option<OrganizationId>,
 }
 
-/// A page of a list that was read whole; `id` is of each item the id that says when it was made.
-pub fn page<T, S: Serialize>(
+/// Answers with a page of a list. `all` is the whole list. `id` gives an item's id, which has the time of its creation.
+pub fn respond_with_page<T, S: Serialize>(
     app: &App,
-    reader: &Reader,
+    reader: &ListReader,
     query: Option<&str>,
     mut all: Vec<T>,
     id: impl Fn(&T) -> Uuid,
     show: impl Fn(&T) -> S,
-) -> Answer {
+) -> HandlerResult {
     let query = Query::read(query).map_err(Failure::from)?;
-    let paging = paging(&query).map_err(Failure::from)?;
+    let paging = read_paging(&query).map_err(Failure::from)?;
     let principal = reader.principal.map_or(Uuid::nil(), |principal| principal.0);
     let place = reader.organization.unwrap_or(OrganizationId::ACCOUNT).0;
     let binding = Binding::new(cursor::key(app), reader.list, principal, place, "");
@@ -48,5 +48,5 @@ pub fn page<T, S: Serialize>(
     found.truncate(first);
     let last = found.last().filter(|_| more).map(|last| binding.write(id(last).as_u128())).transpose()?;
     let items = found.iter().map(show).collect();
-    answer(&Page { items, has_next_page: last.is_some(), end_cursor: last, total })
+    respond(&Page { items, has_next_page: last.is_some(), end_cursor: last, total })
 }

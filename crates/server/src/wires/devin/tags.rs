@@ -1,12 +1,12 @@
-//! `/sessions/{devin}/tags`: read, add, replace. The vendor has no way to remove one alone.
+//! `/sessions/{devin}/tags`: get, append, replace. The vendor has no endpoint that removes one tag.
 
 use super::body::Body;
 use super::create_session;
-use super::extractors::May;
-use super::sessions::{Answer, Texts, answer};
+use super::extractors::Authorized;
+use super::sessions::{HandlerResult, PathTexts, respond};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::agents;
 use crate::operations::agents::sessions::AgentSessionUpdate;
 use crate::operations::agents::sessions::TagsUpdate;
@@ -18,47 +18,52 @@ use serde_json::json;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 
-/// The tags of a session.
-pub fn of(session: &AgentSession) -> Answer {
-    answer(&json!({ "tags": session.given.tags }))
+/// Answers with a session's tags.
+pub fn respond_with_tags(session: &AgentSession) -> HandlerResult {
+    respond(&json!({ "tags": session.given.tags }))
 }
 
-/// Reads tags from a body, and has the session have them.
-pub async fn change(
+/// Reads tags from the body and updates the session.
+pub async fn update_tags(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
     request: Request,
     update: fn(Vec<String>) -> TagsUpdate,
-) -> Answer {
+) -> HandlerResult {
     let body = Body::read(app, request).await?;
     let needed = || Refusal::invalid("tags", format!("a list of at most {MAX_TAGS} texts"));
-    let tags = create_session::tags(&body).and_then(|tags| tags.ok_or_else(needed)).map_err(Failure::from)?;
+    let tags =
+        create_session::read_tags(&body).and_then(|tags| tags.ok_or_else(needed)).map_err(Failure::from)?;
     let update = AgentSessionUpdate { tags: Some(update(tags)), ..AgentSessionUpdate::default() };
-    of(&agents::sessions::update_agent_session(app, granted, id, update).await?)
+    respond_with_tags(&agents::sessions::update_agent_session(app, granted, id, update).await?)
 }
 
-/// `GET`.
-pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, path: Texts) -> Answer {
-    of(&agents::sessions::load_agent_session(&app, &granted, path.session()?).await?)
+/// `GET /sessions/{devin}/tags`.
+pub async fn get(
+    Authorized(granted): Authorized<ViewSessions>,
+    State(app): State<App>,
+    path: PathTexts,
+) -> HandlerResult {
+    respond_with_tags(&agents::sessions::load_agent_session(&app, &granted, path.session()?).await?)
 }
 
-/// `POST`: those that it has, and these.
+/// `POST /sessions/{devin}/tags`: appends tags.
 pub async fn append(
-    May(granted): May<UseSessions>,
+    Authorized(granted): Authorized<UseSessions>,
     State(app): State<App>,
-    path: Texts,
-    Whole(request): Whole,
-) -> Answer {
-    change(&app, &granted, path.session()?, request, TagsUpdate::Append).await
+    path: PathTexts,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    update_tags(&app, &granted, path.session()?, request, TagsUpdate::Append).await
 }
 
-/// `PUT`: these and no others.
+/// `PUT /sessions/{devin}/tags`: replaces all tags.
 pub async fn replace(
-    May(granted): May<UseSessions>,
+    Authorized(granted): Authorized<UseSessions>,
     State(app): State<App>,
-    path: Texts,
-    Whole(request): Whole,
-) -> Answer {
-    change(&app, &granted, path.session()?, request, TagsUpdate::Replace).await
+    path: PathTexts,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    update_tags(&app, &granted, path.session()?, request, TagsUpdate::Replace).await
 }

@@ -1,21 +1,21 @@
-//! What a client asked for and nobody looked at: the vendor ignores parameters that it does not know, and so do we,
-//! but the answer says so. Silently ignored filters are what the vendor's users complain of most.
+//! Warns of unknown query parameters. The vendor ignores them silently, and its users complain of that most. Tenure
+//! ignores them too, and the answer says so.
 
 use super::query::Query;
-use super::{KNOWN, PREFIXES};
+use super::{PREFIXES, ROUTE_PARAMETERS};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// More names than this are not listed.
+/// Most names in one warning.
 const MAX_NAMES: usize = 20;
-/// More bytes of a name are not shown.
+/// Most bytes of a name in a warning.
 const MAX_NAME: usize = 64;
 
-/// Adds the header to answers that went well.
-pub async fn around(request: Request, next: Next) -> Response {
-    let text = ignored(&request).and_then(|names| HeaderValue::from_str(&sentence(&names)).ok());
+/// Adds the header `Warning` to successful responses.
+pub async fn warn_of_unknown(request: Request, next: Next) -> Response {
+    let text = unknown_names(&request).and_then(|names| HeaderValue::from_str(&sentence(&names)).ok());
     let mut response = next.run(request).await;
     if let Some(text) = text.filter(|_| response.status().is_success()) {
         response.headers_mut().insert(header::WARNING, text);
@@ -23,29 +23,30 @@ pub async fn around(request: Request, next: Next) -> Response {
     response
 }
 
-/// The names in a request's query that its route does not know.
-fn ignored(request: &Request) -> Option<Vec<String>> {
+/// The names in a request's query that its route does not know. `None` when there are none.
+fn unknown_names(request: &Request) -> Option<Vec<String>> {
     let query = Query::read(Some(request.uri().query()?)).ok()?;
     let path = request.extensions().get::<MatchedPath>()?.as_str();
     let path = PREFIXES
         .into_iter()
         .find_map(|prefix| path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')))?;
-    let (_, _, known) =
-        KNOWN.iter().find(|(method, route, _)| *route == path && request.method().as_str() == *method)?;
-    // A parameter without a name asks for nothing.
+    let (_, _, known) = ROUTE_PARAMETERS
+        .iter()
+        .find(|(method, route, _)| *route == path && request.method().as_str() == *method)?;
+    // A parameter without a name is not worth a warning.
     let strange = |name: &&str| !name.is_empty() && !known.iter().any(|known| known.contains(name));
     let names = query.names().into_iter().filter(strange).map(str::to_owned).collect::<Vec<_>>();
     (!names.is_empty()).then_some(names)
 }
 
 fn sentence(names: &[String]) -> String {
-    let shown = names.iter().take(MAX_NAMES).map(|name| escaped(name)).collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(MAX_NAMES).map(|name| escape_name(name)).collect::<Vec<_>>().join(", ");
     let more = if names.len() > MAX_NAMES { ", ...".to_owned() } else { String::new() };
     format!("299 tenure \"unknown query parameters were ignored: {shown}{more}\"")
 }
 
-/// A name as it may stand in a quoted string of a header: what is no plain character is percent-encoded.
-fn escaped(name: &str) -> String {
+/// Escapes a name for a quoted string of a header: characters that are not plain are percent-encoded.
+fn escape_name(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte);
     let byte = |byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     name.bytes().take(MAX_NAME).map(byte).collect()

@@ -1,10 +1,10 @@
-//! What was used and what was done: daily consumption, the queue, the audit log.
+//! Daily consumption, the queue and the audit log.
 
 use super::cursor::{self, Binding};
-use super::extractors::{May, MayInAccount};
-use super::filter::{LAST_SECOND, paging};
+use super::extractors::{Authorized, AuthorizedInAccount};
+use super::filter::{LAST_SECOND, read_paging};
 use super::query::Query;
-use super::sessions::{Answer, answer};
+use super::sessions::{HandlerResult, respond};
 use super::shapes::{organization_id, seconds};
 use crate::app::App;
 use crate::failure::Failure;
@@ -23,19 +23,18 @@ use std::collections::BTreeMap;
 use store::access::{ViewAudit, ViewSessions, ViewUsage};
 use uuid::Uuid;
 
-/// What daily consumption knows.
-pub const KNOWN_OF_DAYS: &[&str] = &["time_after", "time_before"];
-/// What audit logs know.
-pub const KNOWN_OF_AUDIT: &[&str] = &["after", "first"];
+/// The query parameters of daily consumption.
+pub const CONSUMPTION_PARAMETERS: &[&str] = &["time_after", "time_before"];
+/// The query parameters of audit logs.
+pub const AUDIT_PARAMETERS: &[&str] = &["after", "first"];
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
-/// From so many waiting sessions on the queue is called elevated, and high. The vendor does not say its own numbers.
+/// Numbers of waiting sessions from which the queue is elevated, and high. The vendor does not publish its own.
 const ELEVATED: u64 = 10;
 const HIGH: u64 = 100;
 
-/// Reads the days that are asked for, from the first until before the last: whole days in UTC that have a part in the
-/// stretch; this cycle when nothing is said.
-fn days(app: &App, query: &Query) -> Result<(i64, i64), Refusal> {
+/// Reads the requested days as a half-open range: all days in UTC that the times touch. Defaults to the current cycle.
+fn read_days(app: &App, query: &Query) -> Result<(i64, i64), Refusal> {
     let (first, _) = cycle_days(app.now());
     let after = query.number("time_after", 0..=LAST_SECOND)?;
     let before = query.number("time_before", 0..=LAST_SECOND)?;
@@ -45,7 +44,7 @@ fn days(app: &App, query: &Query) -> Result<(i64, i64), Refusal> {
     Ok((from, until))
 }
 
-fn consumption(days: &[UsageDay]) -> Value {
+fn consumption_shape(days: &[UsageDay]) -> Value {
     let mut by_day = BTreeMap::<i64, i64>::new();
     for used in days {
         *by_day.entry(used.day).or_default() += used.usage.acus.0;
@@ -59,33 +58,33 @@ fn consumption(days: &[UsageDay]) -> Value {
     json!({ "total_acus": total.units(), "consumption_by_date": by_day.iter().map(day).collect::<Vec<_>>() })
 }
 
-/// `GET /consumption/daily`. Days on which nothing was used are left out.
+/// `GET /consumption/daily`. Days without usage are omitted.
 pub async fn daily(
-    May(granted): May<ViewUsage>,
+    Authorized(granted): Authorized<ViewUsage>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> HandlerResult {
     let query = Query::read(query.as_deref()).map_err(Failure::from)?;
-    let (from, until) = days(&app, &query).map_err(Failure::from)?;
-    answer(&consumption(&usage::list_usage_days(&app, &granted, from, until).await?))
+    let (from, until) = read_days(&app, &query).map_err(Failure::from)?;
+    respond(&consumption_shape(&usage::list_usage_days(&app, &granted, from, until).await?))
 }
 
-/// `GET /enterprise/consumption/daily`: of all organizations together, or of some.
+/// `GET /enterprise/consumption/daily`: the sum over all organizations, or over those of `org_ids`.
 pub async fn daily_in_account(
-    account: MayInAccount<ViewUsage>,
+    account: AuthorizedInAccount<ViewUsage>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> HandlerResult {
     let query = Query::read(query.as_deref()).map_err(Failure::from)?;
-    let (from, until) = days(&app, &query).map_err(Failure::from)?;
+    let (from, until) = read_days(&app, &query).map_err(Failure::from)?;
     let some = query.list("org_ids");
     let some = some.map(|some| some.iter().filter_map(|id| OrganizationId::parse(id)).collect::<Vec<_>>());
     let found = usage::list_account_usage_days(&app, &account.granted, some.as_deref(), from, until).await?;
-    answer(&consumption(&found))
+    respond(&consumption_shape(&found))
 }
 
-/// `GET /enterprise/queue`: how many sessions wait for a worker.
-pub async fn queue(account: MayInAccount<ViewUsage>, State(app): State<App>) -> Answer {
+/// `GET /enterprise/queue`: the number of sessions that wait for a worker.
+pub async fn queue(account: AuthorizedInAccount<ViewUsage>, State(app): State<App>) -> HandlerResult {
     let view = account.caller.authorize_in_account::<ViewSessions>().map_err(Failure::from)?;
     let states = Some(vec![SessionState::New, SessionState::Resuming]);
     let filter = SessionFilter { states, archived: Some(false), ..SessionFilter::default() };
@@ -101,10 +100,10 @@ pub async fn queue(account: MayInAccount<ViewUsage>, State(app): State<App>) -> 
         ELEVATED..HIGH => "elevated",
         _ => "high",
     };
-    answer(&json!({ "total": waiting.total, "status": status }))
+    respond(&json!({ "total": waiting.total, "status": status }))
 }
 
-fn line(AuditEntry { sequence, content }: &AuditEntry) -> Value {
+fn entry_shape(AuditEntry { sequence, content }: &AuditEntry) -> Value {
     json!({
         "audit_log_id": sequence.to_string(),
         "created_at": seconds(content.at),
@@ -116,56 +115,56 @@ fn line(AuditEntry { sequence, content }: &AuditEntry) -> Value {
     })
 }
 
-struct Asked {
+struct AuditRequest {
     binding: Binding,
     before: Option<i64>,
     first: u32,
 }
 
-fn asked(
+fn read_audit_request(
     app: &App,
     reader: Option<PrincipalId>,
     place: OrganizationId,
     query: Option<&str>,
-) -> Result<Asked, Failure> {
-    let paging = paging(&Query::read(query)?)?;
+) -> Result<AuditRequest, Failure> {
+    let paging = read_paging(&Query::read(query)?)?;
     let reader = reader.map_or(Uuid::nil(), |reader| reader.0);
     let binding = Binding::new(cursor::key(app), "audit", reader, place.0, "");
     let before = paging.after.map(|after| binding.read(&after)).transpose()?;
     let before = before.map(i64::try_from).transpose().map_err(Failure::internal)?;
-    Ok(Asked { binding, before, first: paging.first })
+    Ok(AuditRequest { binding, before, first: paging.first })
 }
 
-/// Nobody counts the lines of an audit log: there is no total.
-fn lines(asked: &Asked, found: &Page<AuditEntry>) -> Answer {
+/// Answers with a page of entries. `total` is null: the entries are not counted.
+fn respond_with_entries(asked: &AuditRequest, found: &Page<AuditEntry>) -> HandlerResult {
     let last = found.items.last().filter(|_| found.more).map(|last| u128::try_from(last.sequence));
     let last = last.transpose().map_err(Failure::internal)?;
     let end_cursor = last.map(|last| asked.binding.write(last)).transpose()?;
-    let items = found.items.iter().map(line).collect::<Vec<_>>();
-    answer(&json!({
+    let items = found.items.iter().map(entry_shape).collect::<Vec<_>>();
+    respond(&json!({
         "items": items, "has_next_page": end_cursor.is_some(), "end_cursor": end_cursor, "total": null,
     }))
 }
 
 /// `GET /audit-logs`: newest first.
 pub async fn audit_logs(
-    May(granted): May<ViewAudit>,
+    Authorized(granted): Authorized<ViewAudit>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
-    let asked = asked(&app, granted.principal(), granted.organization(), query.as_deref())?;
-    lines(&asked, &audit::list_audit_entries(&app, &granted, asked.before, asked.first).await?)
+) -> HandlerResult {
+    let asked = read_audit_request(&app, granted.principal(), granted.organization(), query.as_deref())?;
+    respond_with_entries(&asked, &audit::list_audit_entries(&app, &granted, asked.before, asked.first).await?)
 }
 
 /// `GET /enterprise/audit-logs`: newest first.
 pub async fn audit_logs_in_account(
-    account: MayInAccount<ViewAudit>,
+    account: AuthorizedInAccount<ViewAudit>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> HandlerResult {
     let reader = Some(account.caller.principal());
-    let asked = asked(&app, reader, OrganizationId::ACCOUNT, query.as_deref())?;
-    lines(
+    let asked = read_audit_request(&app, reader, OrganizationId::ACCOUNT, query.as_deref())?;
+    respond_with_entries(
         &asked,
         &audit::list_account_audit_entries(&app, &account.granted, asked.before, asked.first).await?,
     )
@@ -184,7 +183,7 @@ mod tests {
             usage: Usage { acus: Acus(acus), ..Usage::default() },
             sessions: 1,
         };
-        let shown = consumption(&[used(1, 1, 500_000), used(1, 2, 250_000), used(3, 1, 1)]);
+        let shown = consumption_shape(&[used(1, 1, 500_000), used(1, 2, 250_000), used(3, 1, 1)]);
         assert_eq!(shown["total_acus"], 0.750001);
         assert_eq!(shown["consumption_by_date"][0]["date"], 86_400);
         assert_eq!(shown["consumption_by_date"][0]["acus"], 0.75);

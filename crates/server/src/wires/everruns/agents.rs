@@ -1,14 +1,14 @@
-//! `/v1/agents`: who works in sessions.
+//! `/v1/agents`: the agents that sessions are addressed to.
 
-use super::extractors::May;
+use super::extractors::Authorized;
 use super::ids;
-use super::output::{Answer, Output, PathText, fields, text};
+use super::output::{HandlerResult, Output, PathText, path_text, read_fields};
 use super::query::Query;
 use super::shapes::{AgentShape, Capability, Page};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::http::object;
 use crate::operations::agents::definitions;
 use crate::operations::agents::definitions::AgentQuery;
@@ -25,23 +25,23 @@ use serde_json::{Map, Value};
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 
-/// How often an agent is looked for and made anew while others make and delete one of the same name.
+/// Most attempts of `create` while other requests create and delete an agent of the same name.
 const ATTEMPTS: u32 = 5;
-const KNOWN: [&str; 3] = ["search", "offset", "limit"];
+const PARAMETERS: [&str; 3] = ["search", "offset", "limit"];
 
-/// What a client says of an agent. In an update, what is not there stays, and `null` says that nothing is left.
+/// The fields of an agent. In an update, a missing field stays unchanged and `null` clears it.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-struct Said {
+struct AgentRequest {
     id: Option<String>,
     name: Option<String>,
     system_prompt: Option<String>,
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "deserialize_present")]
     display_name: Option<Option<String>>,
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "deserialize_present")]
     description: Option<Option<String>>,
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "deserialize_present")]
     default_model_id: Option<Option<String>>,
     tags: Option<Vec<String>>,
     #[serde(deserialize_with = "object::maybe_list")]
@@ -49,7 +49,7 @@ struct Said {
     status: Option<Status>,
 }
 
-/// What clients may set an agent to.
+/// The statuses that clients can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
@@ -57,12 +57,14 @@ enum Status {
     Archived,
 }
 
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+fn deserialize_present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(deserializer).map(Some)
 }
 
-impl Said {
-    fn update(self) -> AgentUpdate {
+impl AgentRequest {
+    fn into_update(self) -> AgentUpdate {
         AgentUpdate {
             name: self.name,
             display_name: self.display_name,
@@ -74,7 +76,7 @@ impl Said {
         }
     }
 
-    fn new_agent(self, id: Option<AgentId>) -> Result<NewAgent, Failure> {
+    fn into_new_agent(self, id: Option<AgentId>) -> Result<NewAgent, Failure> {
         let missing = |field: &str| Failure::from(RequestFailure::Body(format!("missing field `{field}`")));
         Ok(NewAgent {
             id,
@@ -91,10 +93,10 @@ impl Said {
 
 /// `GET /agents`: newest first.
 pub async fn list(
-    May(granted): May<ViewSessions>,
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> HandlerResult {
     let query = Query::read(query.as_deref());
     let paging = query.paging()?;
     let search = query.text("search")?.map(str::trim).filter(|search| !search.is_empty());
@@ -102,41 +104,58 @@ pub async fn list(
     let asked = AgentQuery { search: search.map(str::to_owned), offset, limit: paging.limit };
     let found = definitions::list_agents(&app, &granted, &asked).await?;
     let shown = found.items.iter().map(AgentShape::from).collect::<Vec<_>>();
-    // A page that ends early says so by its limit: clients go on from there.
+    // A page that ends early reports its own length as the limit, so that clients go on from there.
     let limit = if found.more { shown.len() as u64 } else { paging.limit.into() };
     let page = Page::new(&shown, found.total, paging.offset, limit);
-    Ok(Output::json(StatusCode::OK, &page)?.warning(paging.warning).warning(query.unknown(&KNOWN)))
+    Ok(Output::json(StatusCode::OK, &page)?
+        .with_warning(paging.warning)
+        .with_warning(query.unknown_warning(&PARAMETERS)))
 }
 
-/// `POST /agents`: makes an agent, or changes the one that has its id or its name: the SDKs' `apply` and
-/// `apply_by_name` are this request.
-pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whole(body): Whole) -> Answer {
-    let body: Map<String, Value> = middleware::json(&app, body).await?;
-    // Read before anything is looked up: what is wrong is told first.
-    fields::<Said>(&body)?.new_agent(None)?;
+/// `POST /agents`: creates an agent, or updates the one with the same id or name. The SDKs' `apply` and
+/// `apply_by_name` send this request.
+pub async fn create(
+    Authorized(granted): Authorized<UseSessions>,
+    State(app): State<App>,
+    WholeRequest(body): WholeRequest,
+) -> HandlerResult {
+    let body: Map<String, Value> = middleware::read_json(&app, body).await?;
+    // Read first, so that a malformed body is reported before anything is loaded.
+    read_fields::<AgentRequest>(&body)?.into_new_agent(None)?;
     if let Some(made) = definitions::find_created_agent(&app, &granted).await? {
-        return shown(StatusCode::CREATED, &made);
+        return respond_with_agent(StatusCode::CREATED, &made);
     }
     for _ in 0..ATTEMPTS {
-        if let Some(known) = same(&app, &granted, &fields(&body)?).await? {
-            match definitions::update_agent(&app, &granted, known, fields::<Said>(&body)?.update()).await {
+        if let Some(known) = find_existing(&app, &granted, &read_fields(&body)?).await? {
+            match definitions::update_agent(
+                &app,
+                &granted,
+                known,
+                read_fields::<AgentRequest>(&body)?.into_update(),
+            )
+            .await
+            {
                 Err(Failure::Refused(Refusal::NotFound(_))) => continue,
-                changed => return shown(StatusCode::OK, &changed?),
+                changed => return respond_with_agent(StatusCode::OK, &changed?),
             }
         }
-        let said = fields::<Said>(&body)?;
+        let said = read_fields::<AgentRequest>(&body)?;
         let chosen = said.id.as_deref().map(ids::read_agent).transpose()?;
-        match definitions::create_agent(&app, &granted, said.new_agent(chosen)?).await {
-            // Somebody else was faster, unless the id is new and the name is not.
+        match definitions::create_agent(&app, &granted, said.into_new_agent(chosen)?).await {
+            // Another request created the name first. With an id of the client's own, the conflict is reported.
             Err(Failure::Refused(Refusal::Exists(_))) if chosen.is_none() => {}
-            made => return shown(StatusCode::CREATED, &made?),
+            made => return respond_with_agent(StatusCode::CREATED, &made?),
         }
     }
     Err(Failure::Busy.into())
 }
 
-/// The agent that a client means: the one of its id, or without an id the one of its name.
-async fn same(app: &App, granted: &Granted<UseSessions>, said: &Said) -> Result<Option<AgentId>, Failure> {
+/// Finds the existing agent: by its id, or without an id by its name.
+async fn find_existing(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    said: &AgentRequest,
+) -> Result<Option<AgentId>, Failure> {
     let view = granted.authorize::<ViewSessions>()?;
     let found = match &said.id {
         Some(id) => definitions::load_agent(app, &view, ids::read_agent(id)?).await,
@@ -150,35 +169,43 @@ async fn same(app: &App, granted: &Granted<UseSessions>, said: &Said) -> Result<
 }
 
 /// `GET /agents/{agent}`.
-pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, agent: PathText) -> Answer {
-    let id = ids::read_agent(&text(agent))?;
-    shown(StatusCode::OK, &definitions::load_agent(&app, &granted, id).await?)
-}
-
-/// `PATCH /agents/{agent}`. Archiving an agent deletes it, as it does with the vendor.
-pub async fn update(
-    May(granted): May<UseSessions>,
+pub async fn get(
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     agent: PathText,
-    Whole(body): Whole,
-) -> Answer {
-    let id = ids::read_agent(&text(agent))?;
-    let body: Map<String, Value> = middleware::json(&app, body).await?;
-    let said: Said = fields(&body)?;
+) -> HandlerResult {
+    let id = ids::read_agent(&path_text(agent))?;
+    respond_with_agent(StatusCode::OK, &definitions::load_agent(&app, &granted, id).await?)
+}
+
+/// `PATCH /agents/{agent}`. Archiving an agent deletes it, as with the vendor.
+pub async fn update(
+    Authorized(granted): Authorized<UseSessions>,
+    State(app): State<App>,
+    agent: PathText,
+    WholeRequest(body): WholeRequest,
+) -> HandlerResult {
+    let id = ids::read_agent(&path_text(agent))?;
+    let body: Map<String, Value> = middleware::read_json(&app, body).await?;
+    let said: AgentRequest = read_fields(&body)?;
     let archived = said.status == Some(Status::Archived);
-    let changed = definitions::update_agent(&app, &granted, id, said.update()).await?;
+    let changed = definitions::update_agent(&app, &granted, id, said.into_update()).await?;
     if archived {
         definitions::delete_agent(&app, &granted, id).await?;
     }
-    shown(StatusCode::OK, &changed)
+    respond_with_agent(StatusCode::OK, &changed)
 }
 
 /// `DELETE /agents/{agent}`: frees its name.
-pub async fn delete(May(granted): May<UseSessions>, State(app): State<App>, agent: PathText) -> Answer {
-    definitions::delete_agent(&app, &granted, ids::read_agent(&text(agent))?).await?;
-    Ok(Output::nothing())
+pub async fn delete(
+    Authorized(granted): Authorized<UseSessions>,
+    State(app): State<App>,
+    agent: PathText,
+) -> HandlerResult {
+    definitions::delete_agent(&app, &granted, ids::read_agent(&path_text(agent))?).await?;
+    Ok(Output::no_content())
 }
 
-fn shown(status: StatusCode, agent: &Agent) -> Answer {
+fn respond_with_agent(status: StatusCode, agent: &Agent) -> HandlerResult {
     Ok(Output::json(status, &AgentShape::from(agent))?)
 }

@@ -1,8 +1,8 @@
-//! `/v1/auth/me`: who the credential belongs to.
+//! `/v1/auth/me`: the owner of the credential.
 
-use super::extractors::Known;
+use super::extractors::Authenticated;
 use super::ids::{self, Prefixed};
-use super::output::{Answer, Output};
+use super::output::{HandlerResult, Output};
 use crate::app::App;
 use crate::operations::access::whoami;
 use crate::operations::directory::organizations;
@@ -17,12 +17,12 @@ struct Me<'a> {
     id: Prefixed,
     email: &'a str,
     name: &'a str,
-    /// What the credential may: `*` for all that its owner may, `read` where that is to look only.
+    /// `*` for a credential that can use sessions, `read` for one that can only view them.
     token_scope: &'static str,
     organizations: Vec<Entry<'a>>,
 }
 
-/// An organization; the command line reads it as `public_id`.
+/// An organization. The command line reads its id as `public_id`.
 #[derive(Debug, Serialize)]
 struct Entry<'a> {
     public_id: Prefixed,
@@ -31,7 +31,7 @@ struct Entry<'a> {
 }
 
 /// `GET /auth/me`.
-pub async fn me(Known(caller): Known, State(app): State<App>) -> Answer {
+pub async fn me(Authenticated(caller): Authenticated, State(app): State<App>) -> HandlerResult {
     let account =
         if caller.authorize_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
     let principal = whoami::load_caller_principal(&app, &caller).await?;
@@ -44,7 +44,7 @@ pub async fn me(Known(caller): Known, State(app): State<App>) -> Answer {
     let uses = caller.authorize::<UseSessions>().is_ok();
     let me = Me {
         id: ids::principal(principal.id),
-        // Machines have no address, and clients demand one.
+        // Service users have no address, but clients require the field.
         email: principal.email.as_deref().unwrap_or_default(),
         name: &principal.name,
         token_scope: if uses { "*" } else { "read" },

@@ -1,14 +1,14 @@
-//! `POST /v1/commands/{name}`: what the command line sends instead of REST, for the commands of sessions.
+//! `POST /v1/commands/{name}`: the command line sends its session commands here instead of using REST.
 
 use super::errors::EverrunsError;
-use super::extractors::Known;
-use super::output::{Output, PathText, text};
+use super::extractors::Authenticated;
+use super::output::{Output, PathText, path_text};
 use super::query::Query;
 use super::{events, ids, messages, sessions, stats};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::agents;
 use axum::extract::State;
 use axum::response::Response;
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use store::Caller;
 
-/// A command's body. What else a client says of itself is left out.
+/// A command's body. What clients send about themselves is ignored.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with params")]
 struct Envelope {
@@ -26,14 +26,14 @@ struct Envelope {
 
 /// `POST /commands/{name}`: `{"output":…,"warnings":[…]}`.
 pub async fn run(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
     name: PathText,
-    Whole(body): Whole,
+    WholeRequest(body): WholeRequest,
 ) -> Result<Response, EverrunsError> {
-    let envelope: Envelope = middleware::json(&app, body).await?;
-    let output = carry_out(&app, &caller, &text(name), &envelope.params).await?;
-    Ok(output.of_command()?)
+    let envelope: Envelope = middleware::read_json(&app, body).await?;
+    let output = carry_out(&app, &caller, &path_text(name), &envelope.params).await?;
+    Ok(output.into_command_response()?)
 }
 
 async fn carry_out(
@@ -42,7 +42,7 @@ async fn carry_out(
     name: &str,
     params: &Map<String, Value>,
 ) -> Result<Output, Failure> {
-    // The session stands among the parameters, where a list would take it for one it does not know.
+    // `session_id` is removed, or lists would warn of it as an unknown parameter.
     let mut rest = params.clone();
     let named = rest.remove("session_id");
     let session = || match &named {
@@ -50,36 +50,40 @@ async fn carry_out(
         _ => Err(Failure::from(RequestFailure::Body("params.session_id: expected a session ID".to_owned()))),
     };
     match name {
-        "list_sessions" => sessions::page(app, &caller.authorize()?, &Query::of_command(params)?).await,
-        "get_session" => sessions::one(app, &caller.authorize()?, session()?).await,
-        "create_session" => sessions::begin(app, &caller.authorize()?, params).await,
-        "update_session" => sessions::change(app, &caller.authorize()?, session()?, &rest).await,
-        "cancel_session" => sessions::stop(app, &caller.authorize()?, session()?).await,
-        "archive_session" => sessions::put_away(app, &caller.authorize()?, session()?, true).await,
-        "unarchive_session" => sessions::put_away(app, &caller.authorize()?, session()?, false).await,
+        "list_sessions" => {
+            sessions::list_page(app, &caller.authorize()?, &Query::from_command(params)?).await
+        }
+        "get_session" => sessions::get_by_id(app, &caller.authorize()?, session()?).await,
+        "create_session" => sessions::create_from_body(app, &caller.authorize()?, params).await,
+        "update_session" => sessions::update_from_body(app, &caller.authorize()?, session()?, &rest).await,
+        "cancel_session" => sessions::cancel_by_id(app, &caller.authorize()?, session()?).await,
+        "archive_session" => sessions::set_archived(app, &caller.authorize()?, session()?, true).await,
+        "unarchive_session" => sessions::set_archived(app, &caller.authorize()?, session()?, false).await,
         "delete_session" => {
             agents::sessions::delete_agent_session(app, &caller.authorize()?, ids::read_session(session()?)?)
                 .await?;
-            Ok(Output::nothing())
+            Ok(Output::no_content())
         }
         "pin_session" => {
             agents::sessions::pin_session(app, &caller.authorize()?, ids::read_session(session()?)?).await?;
-            Ok(Output::nothing())
+            Ok(Output::no_content())
         }
         "unpin_session" => {
             agents::sessions::unpin_session(app, &caller.authorize()?, ids::read_session(session()?)?)
                 .await?;
-            Ok(Output::nothing())
+            Ok(Output::no_content())
         }
-        "get_session_stats" => stats::count(app, &caller.authorize()?).await,
-        "get_session_facets" => stats::divide(app, &caller.authorize()?, &Query::of_command(params)?).await,
+        "get_session_stats" => stats::session_stats(app, &caller.authorize()?).await,
+        "get_session_facets" => {
+            stats::session_facets(app, &caller.authorize()?, &Query::from_command(params)?).await
+        }
         "list_events" => {
-            events::page(app, &caller.authorize()?, session()?, &Query::of_command(&rest)?).await
+            events::list_page(app, &caller.authorize()?, session()?, &Query::from_command(&rest)?).await
         }
         "list_messages" => {
-            messages::newest(app, &caller.authorize()?, session()?, &Query::of_command(&rest)?).await
+            messages::list_newest(app, &caller.authorize()?, session()?, &Query::from_command(&rest)?).await
         }
-        "create_message" => messages::say(app, &caller.authorize()?, session()?, &rest).await,
+        "create_message" => messages::post_message(app, &caller.authorize()?, session()?, &rest).await,
         _ => Err(RequestFailure::NoRoute.into()),
     }
 }

@@ -1,6 +1,6 @@
-//! How this wire words a failure: one body that all of its readers understand.
+//! Error responses, with one body that all clients understand.
 //!
-//! Both SDKs read `error.code` and `error.message`, the command line reads `code` at the top, and readers of RFC 9457
+//! Both SDKs read `error.code` and `error.message`, the command line reads `code` at the top, and clients of RFC 9457
 //! read `title`, `status` and `detail`. So a body has all of them.
 
 use crate::failure::{Cause, Failure, RequestFailure, Unanswered};
@@ -10,10 +10,10 @@ use domain::Refusal;
 use domain::refusal::Thing;
 use serde::Serialize;
 
-/// After how many seconds something that was refused for being too much may be tried again.
+/// `Retry-After` of requests that exceeded a limit or met a busy server, in seconds.
 const RETRY_AFTER: &str = "5";
 
-/// A failure in this wire's words.
+/// An error response of this wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EverrunsError {
     status: StatusCode,
@@ -25,19 +25,19 @@ pub struct EverrunsError {
 impl From<Failure> for EverrunsError {
     fn from(failure: Failure) -> EverrunsError {
         let (status, code) = match &failure {
-            Failure::Refused(refusal) => refused(refusal),
-            Failure::Request(request) => unreadable(request),
+            Failure::Refused(refusal) => refusal_status(refusal),
+            Failure::Request(request) => request_status(request),
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
             Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Failure::Unanswered(unanswered) => (unanswered.status(), unanswered_code(*unanswered)),
+            Failure::Unanswered(unanswered) => (unanswered.status(), code_for_unanswered(*unanswered)),
             Failure::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         };
         EverrunsError { status, code, detail: words(&failure), cause: failure.cause() }
     }
 }
 
-fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
+fn refusal_status(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
         Refusal::Forbidden(_)
@@ -57,7 +57,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
         Refusal::TurnLost => (StatusCode::CONFLICT, "turn_lost"),
         Refusal::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
-        // The command line tries again on this code.
+        // The command line retries on this code.
         Refusal::KeyBusy => (StatusCode::CONFLICT, "idempotency_key_in_progress"),
         Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "limit_exceeded")
@@ -73,7 +73,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
     }
 }
 
-fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
+fn request_status(request: &RequestFailure) -> (StatusCode, &'static str) {
     match request {
         RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "not_found"),
         RequestFailure::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -92,7 +92,7 @@ fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
     }
 }
 
-fn unanswered_code(unanswered: Unanswered) -> &'static str {
+fn code_for_unanswered(unanswered: Unanswered) -> &'static str {
     match unanswered {
         Unanswered::Slow { .. } => "timeout",
         Unanswered::TooMany => "rate_limited",
@@ -100,7 +100,7 @@ fn unanswered_code(unanswered: Unanswered) -> &'static str {
     }
 }
 
-/// The sentence for people, where this wire has one of its own.
+/// The sentence for people. This wire has its own for some failures.
 fn words(failure: &Failure) -> String {
     match failure {
         Failure::Refused(Refusal::NotFound(thing)) => not_found(*thing),
@@ -158,7 +158,7 @@ impl IntoResponse for EverrunsError {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
             }
-            // What is left of a body that was refused is not read: the connection cannot go on.
+            // The rest of a refused body is not read, so the connection cannot be used again.
             StatusCode::PAYLOAD_TOO_LARGE => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -1,7 +1,7 @@
-//! What happened: events as this wire tells them.
+//! The JSON shapes of events.
 
 use super::ids::{self, Prefixed};
-use super::message_content::Shown;
+use super::message_content::MessageShape;
 use crate::http::rfc3339::Time;
 use domain::agent::{Event, EventKind, Message};
 use domain::ids::{AgentId, MessageId, TurnId};
@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// How much of an answer in the making each of its pieces repeats, in bytes. Clients are told what came so far with
-/// each piece, which grows with the square of the answer's length; beyond this they get the piece alone.
+/// Most bytes of accumulated text that a piece of an answer repeats. Each piece repeats the text before it, which grows
+/// with the square of the answer's length; beyond this limit a piece comes alone.
 pub const MAX_ACCUMULATED: usize = 64 << 10;
 
-/// An event as it is told.
+/// An event in this wire's shape.
 #[derive(Debug, Serialize)]
-pub struct Told {
-    /// Its id, for `since_id`.
+pub struct EventShape {
+    /// The event's id, for `since_id`.
     pub id: Prefixed,
-    /// Its kind, which is also the name of the frame in a stream.
+    /// The event's kind, which is also the name of its frame in a stream.
     #[serde(rename = "type")]
     pub kind: &'static str,
     ts: Time,
@@ -37,54 +37,56 @@ struct Context {
     input_message_id: Option<Prefixed>,
 }
 
-impl Told {
-    /// An event; of a piece of an answer, with what was streamed before it.
-    pub fn new(event: Event, streamed: &mut Streamed) -> Told {
+impl EventShape {
+    /// The shape of an event. A piece of an answer repeats the text streamed before it.
+    pub fn new(event: Event, streamed: &mut StreamedText) -> EventShape {
         let context = Context {
             turn_id: event.context.turn.map(ids::turn),
             input_message_id: event.context.input.map(ids::message),
         };
-        Told {
+        EventShape {
             id: ids::event(event.id),
             kind: event.kind.name(),
             ts: Time(event.at),
             session_id: ids::session(event.session),
             sequence: event.sequence,
             context,
-            data: data(&event, streamed),
+            data: data_shape(&event, streamed),
         }
     }
 
-    /// About how many bytes it is, as JSON.
+    /// Approximate length as JSON, in bytes.
     pub fn bytes(&self) -> usize {
         self.data.text().len()
     }
 }
 
-/// The data of an event about a message, as the domain keeps it.
+/// The stored data of an event about a message.
 #[derive(Deserialize)]
-struct Said {
+struct MessageData {
     message: Message,
 }
 
-/// The data of an event about a message, as it is told.
+/// The data of an event about a message, in this wire's shape.
 #[derive(Serialize)]
-struct Showing {
-    message: Shown,
+struct MessageDataShape {
+    message: MessageShape,
 }
 
-/// What an event says, in the vendor's words.
-fn data(event: &Event, streamed: &mut Streamed) -> Json {
+/// An event's data, with the vendor's field names.
+fn data_shape(event: &Event, streamed: &mut StreamedText) -> Json {
     if event.kind.is_workers() {
         return event.data.clone();
     }
     if matches!(event.kind, EventKind::InputMessage | EventKind::OutputCompleted) {
-        return match event.data.read::<Said>() {
-            Some(Said { message }) => Json::of(&Showing { message: Shown::new(event.session, message) }),
+        return match event.data.read::<MessageData>() {
+            Some(MessageData { message }) => {
+                Json::of(&MessageDataShape { message: MessageShape::new(event.session, message) })
+            }
             None => Json::of(&json!({})),
         };
     }
-    // The others' data is the domain's own, and small but for its texts.
+    // The data of all other events is the domain's own, and small except for its texts.
     let mut data = event.data.read::<Map<String, Value>>().unwrap_or_default();
     match event.kind {
         EventKind::TurnCompleted => {
@@ -102,10 +104,10 @@ fn data(event: &Event, streamed: &mut Streamed) -> Json {
         }
         _ => {}
     }
-    rename(&mut data, "agent", "agent_id", |id| ids::agent(AgentId(id)));
-    rename(&mut data, "message", "input_message_id", |id| ids::message(MessageId(id)));
-    // What was stopped before any worker had taken it has no turn, but clients demand one.
-    rename(&mut data, "turn", "turn_id", |id| ids::turn(TurnId(id)));
+    rename_id(&mut data, "agent", "agent_id", |id| ids::agent(AgentId(id)));
+    rename_id(&mut data, "message", "input_message_id", |id| ids::message(MessageId(id)));
+    // A message that was cancelled before a worker claimed it has no turn, but clients require the field.
+    rename_id(&mut data, "turn", "turn_id", |id| ids::turn(TurnId(id)));
     if let Some(model) = data.remove("model") {
         data.insert("model_id".to_owned(), model);
     }
@@ -116,38 +118,38 @@ fn data(event: &Event, streamed: &mut Streamed) -> Json {
     Json::of(&data)
 }
 
-fn rename(data: &mut Map<String, Value>, from: &str, to: &str, prefixed: impl Fn(Uuid) -> Prefixed) {
+fn rename_id(data: &mut Map<String, Value>, from: &str, to: &str, prefixed: impl Fn(Uuid) -> Prefixed) {
     if let Some(value) = data.remove(from) {
         let id = Uuid::deserialize(&value).unwrap_or_default();
         data.insert(to.to_owned(), prefixed(id).to_string().into());
     }
 }
 
-/// The answer in the making, as far as a reader has followed it.
+/// The text of an unfinished answer, as far as a reader has followed it.
 #[derive(Debug, Default)]
-pub struct Streamed {
+pub struct StreamedText {
     turn: Option<TurnId>,
     text: String,
 }
 
-/// A piece of an answer, as the domain keeps it.
+/// The stored data of a piece of an answer.
 #[derive(Debug, Deserialize)]
 struct Piece {
     delta: String,
     offset: usize,
 }
 
-impl Streamed {
-    /// Whether an event goes on with something that was not followed from its beginning.
+impl StreamedText {
+    /// Whether an event continues an answer whose beginning the reader has not followed.
     pub fn misses(&self, event: &Event) -> bool {
         event.kind == EventKind::OutputDelta
-            && offset(event).is_some_and(|offset| {
+            && piece_offset(event).is_some_and(|offset| {
                 (1..=MAX_ACCUMULATED).contains(&offset)
                     && (self.turn != event.context.turn || self.text.len() != offset)
             })
     }
 
-    /// Takes an event; of a piece of an answer, gives the answer up to its end, unless that is unknown or too long.
+    /// Takes an event. For a piece of an answer, returns the text up to its end, unless that is unknown or too long.
     pub fn take(&mut self, event: &Event) -> Option<&str> {
         if event.kind != EventKind::OutputDelta {
             return None;
@@ -159,7 +161,7 @@ impl Streamed {
         }
         let goes_on = self.turn == event.context.turn && self.text.len() == piece.offset;
         if !goes_on || piece.offset + piece.delta.len() > MAX_ACCUMULATED {
-            *self = Streamed::default();
+            *self = StreamedText::default();
             return None;
         }
         self.text.push_str(&piece.delta);
@@ -167,8 +169,8 @@ impl Streamed {
     }
 }
 
-/// Where a piece of an answer begins.
-pub fn offset(event: &Event) -> Option<usize> {
+/// The position of a piece in its answer, in bytes.
+pub fn piece_offset(event: &Event) -> Option<usize> {
     #[derive(Deserialize)]
     struct Place {
         offset: usize,
@@ -197,7 +199,7 @@ mod tests {
     }
 
     fn told(kind: EventKind, data: Value) -> Value {
-        serde_json::to_value(Told::new(event(kind, data), &mut Streamed::default())).unwrap()["data"].clone()
+        serde_json::to_value(EventShape::new(event(kind, data), &mut StreamedText::default())).unwrap()["data"].clone()
     }
 
     #[test]
@@ -226,16 +228,12 @@ mod tests {
             json!({ "turn_id": nobody, "reason": "user" })
         );
         let workers = json!({ "turn": 1, "message": "mine" });
-        assert_eq!(
-            told(EventKind::ToolStarted, workers.clone()),
-            workers,
-            "what a worker says is not touched"
-        );
+        assert_eq!(told(EventKind::ToolStarted, workers.clone()), workers, "a worker's data is not changed");
     }
 
     #[test]
     fn pieces_come_with_what_came_before() {
-        let mut streamed = Streamed::default();
+        let mut streamed = StreamedText::default();
         let piece = |delta: &str, offset: usize| {
             event(EventKind::OutputDelta, json!({ "delta": delta, "offset": offset }))
         };
@@ -249,6 +247,6 @@ mod tests {
         assert_eq!(streamed.take(&piece("A", 0)), Some("A"), "the next answer");
         let long = "x".repeat(MAX_ACCUMULATED);
         assert_eq!(streamed.take(&piece(&long, 1)), None, "too long");
-        assert!(!streamed.misses(&piece("y", MAX_ACCUMULATED + 1)), "and nobody looks for it");
+        assert!(!streamed.misses(&piece("y", MAX_ACCUMULATED + 1)), "too far in to catch up");
     }
 }

@@ -1,9 +1,9 @@
-//! `/v1/sessions/{session}/events`: what happened, by page.
+//! `/v1/sessions/{session}/events`: pages of a session's events.
 
-use super::event_shapes::{Streamed, Told, offset};
-use super::extractors::May;
+use super::event_shapes::{EventShape, StreamedText, piece_offset};
+use super::extractors::Authorized;
 use super::ids;
-use super::output::{Answer, Output, PathText, text};
+use super::output::{HandlerResult, Output, PathText, path_text};
 use super::query::Query;
 use super::shapes::Page;
 use crate::app::App;
@@ -21,20 +21,20 @@ use serde::Deserialize;
 use store::Granted;
 use store::access::ViewSessions;
 
-/// The most events of one answer.
+/// Most events of one page.
 const MAX_EVENTS: i64 = 1_000;
-/// After how many bytes of their data no more events are in one answer.
+/// A page ends after the event whose data reaches this many bytes in total.
 const MAX_BYTES: usize = MAX_EVENT_BYTES as usize;
-/// How many are read at once while something is looked for in them.
+/// Events per read while searching.
 const AT_ONCE: u32 = 256;
-/// How many kinds may be named, and how long the names may be together.
+/// Most kinds in `types`, and in `exclude`.
 const MAX_KINDS: usize = 25;
-/// The most events on each side of one.
+/// Largest `window`: events on each side of `around`.
 const MAX_WINDOW: i64 = 500;
 const DEFAULT_WINDOW: i64 = 25;
 
-/// What a list of events reads.
-const KNOWN: [&str; 17] = [
+/// The query parameters of a list of events.
+const PARAMETERS: [&str; 17] = [
     "since_id",
     "types",
     "exclude",
@@ -54,27 +54,27 @@ const KNOWN: [&str; 17] = [
     "order_desc",
 ];
 
-/// Which kinds of events are wanted: those named, or all, but none of those that are excluded.
+/// The requested kinds of events: those named, or all; without the excluded ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kinds {
-    /// These.
+pub struct EventKinds {
+    /// Only these kinds; `None` for all.
     pub only: Option<Vec<EventKind>>,
-    /// Not these.
+    /// None of these kinds.
     pub exclude: Vec<EventKind>,
 }
 
-impl Kinds {
+impl EventKinds {
     /// Reads `types` and `exclude`, each repeated.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for more than 25, and for what is no kind of event.
-    pub fn read(query: &Query) -> Result<Kinds, Failure> {
-        let only = kinds(query, "types")?;
-        Ok(Kinds { only: (!only.is_empty()).then_some(only), exclude: kinds(query, "exclude")? })
+    /// [`Refusal::Invalid`] for more than 25 kinds, and for an unknown kind.
+    pub fn read(query: &Query) -> Result<EventKinds, Failure> {
+        let only = read_kinds(query, "types")?;
+        Ok(EventKinds { only: (!only.is_empty()).then_some(only), exclude: read_kinds(query, "exclude")? })
     }
 }
 
-fn kinds(query: &Query, name: &str) -> Result<Vec<EventKind>, Failure> {
+fn read_kinds(query: &Query, name: &str) -> Result<Vec<EventKind>, Failure> {
     let names = query.list(name).unwrap_or_default();
     if names.len() > MAX_KINDS {
         return Err(Refusal::invalid(name, format!("at most {MAX_KINDS} types")).into());
@@ -86,22 +86,22 @@ fn kinds(query: &Query, name: &str) -> Result<Vec<EventKind>, Failure> {
     names.into_iter().map(kind).collect()
 }
 
-/// What is asked of events beyond what the store can tell.
+/// The part of a filter that the store cannot apply.
 #[derive(Debug, Default)]
-struct More {
+struct EventFilter {
     from: Option<Micros>,
     to: Option<Micros>,
     tool: Option<String>,
     /// In lower case.
     text: Option<String>,
-    /// By something that no event here has.
+    /// Whether the filter names a field that no event here has, so that nothing matches.
     none: bool,
 }
 
-impl More {
-    fn read(query: &Query) -> Result<More, Failure> {
+impl EventFilter {
+    fn read(query: &Query) -> Result<EventFilter, Failure> {
         let absent = ["exec_id", "trace_id", "tags"];
-        Ok(More {
+        Ok(EventFilter {
             from: query.time("from_ts")?,
             to: query.time("to_ts")?,
             tool: query.text("tool_name")?.map(str::to_owned),
@@ -110,20 +110,20 @@ impl More {
         })
     }
 
-    fn is_nothing(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.from.is_none() && self.to.is_none() && self.tool.is_none() && self.text.is_none() && !self.none
     }
 
-    fn lets(&self, event: &Event) -> bool {
+    fn matches(&self, event: &Event) -> bool {
         !self.none
             && self.from.is_none_or(|from| event.at >= from)
             && self.to.is_none_or(|to| event.at <= to)
-            && self.tool.as_ref().is_none_or(|tool| tool_of(&event.data).as_ref() == Some(tool))
+            && self.tool.as_ref().is_none_or(|tool| tool_name(&event.data).as_ref() == Some(tool))
             && self.text.as_ref().is_none_or(|text| event.data.text().to_lowercase().contains(text))
     }
 }
 
-fn tool_of(data: &Json) -> Option<String> {
+fn tool_name(data: &Json) -> Option<String> {
     #[derive(Deserialize)]
     struct Used {
         tool_name: Option<Json>,
@@ -140,38 +140,39 @@ fn tool_of(data: &Json) -> Option<String> {
     }
 }
 
-/// What a request asks for: which events, which end of them, and in which order.
-struct Asked {
+/// A request for events: the query, the rest of the filter, and the order.
+struct EventsRequest {
     query: EventQuery,
-    more: More,
+    more: EventFilter,
     newest_first: bool,
     around: Option<EventId>,
 }
 
 /// `GET …/events`.
 pub async fn list(
-    May(granted): May<ViewSessions>,
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     session: PathText,
     RawQuery(query): RawQuery,
-) -> Answer {
-    Ok(page(&app, &granted, &text(session), &Query::read(query.as_deref())).await?)
+) -> HandlerResult {
+    Ok(list_page(&app, &granted, &path_text(session), &Query::read(query.as_deref())).await?)
 }
 
-/// The events that a query asks for.
+/// Reads the requested page of events.
 ///
 /// # Errors
-/// What is no id, what is not there, and what cannot be read of the query.
-pub async fn page(
+/// [`Refusal::NotFound`] for an unknown session or event; [`Refusal::Invalid`] for a parameter that is not valid;
+/// [`RequestFailure::Body`](crate::failure::RequestFailure::Body) for a malformed id.
+pub async fn list_page(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: &str,
     query: &Query,
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
-    let asked = read(app, granted, id, query).await?;
+    let asked = read_request(app, granted, id, query).await?;
     let limit = asked.query.limit;
-    let (mut events, total) = match asked.more.is_nothing() {
+    let (mut events, total) = match asked.more.is_empty() {
         true => {
             let found = agents::events::list_events(app, granted, id, &asked.query).await?;
             (found.items, found.total)
@@ -181,26 +182,28 @@ pub async fn page(
     if asked.around.is_some_and(|around| !events.iter().any(|event| event.id == around)) {
         return Err(Refusal::NotFound(Thing::Event).into());
     }
-    // Told in their order: each piece of an answer comes with those before it.
+    // Shapes are made in the order of events: each piece of an answer repeats the pieces before it.
     if asked.query.newest_first {
         events.reverse();
     }
-    let mut told = tell(app, granted, id, events).await?;
+    let mut told = event_shapes(app, granted, id, events).await?;
     if asked.newest_first {
         told.reverse();
     }
     let left_out = query.text("limit")?.is_none() && total > u64::try_from(told.len()).unwrap_or(u64::MAX);
     let cut = left_out.then(|| format!("only {} of {total} events: go on with after_sequence", told.len()));
     let page = Page::new(&told, total, 0, limit.into());
-    Ok(Output::json(StatusCode::OK, &page)?.warning(cut).warning(query.unknown(&KNOWN)))
+    Ok(Output::json(StatusCode::OK, &page)?
+        .with_warning(cut)
+        .with_warning(query.unknown_warning(&PARAMETERS)))
 }
 
-async fn read(
+async fn read_request(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
     query: &Query,
-) -> Result<Asked, Failure> {
+) -> Result<EventsRequest, Failure> {
     let sequences = 0..=i64::from(u32::MAX);
     let limit = query.number("limit", 1..=MAX_EVENTS)?;
     let mut after = query.number("after_sequence", sequences.clone())?;
@@ -209,9 +212,9 @@ async fn read(
     let since = query.text("since_id")?.map(ids::read_event).transpose()?;
     let window = query.number("window", 1..=MAX_WINDOW)?.unwrap_or(DEFAULT_WINDOW);
     let newest_first = query.flag("order_desc")?;
-    let Kinds { only, exclude } = Kinds::read(query)?;
+    let EventKinds { only, exclude } = EventKinds::read(query)?;
     let turn = query.text("turn_id")?.map(ids::read_turn).transpose()?;
-    let more = More::read(query)?;
+    let more = EventFilter::read(query)?;
     if let Some(since) = since {
         let place = agents::events::load_event_position(app, granted, id, since).await?;
         after = Some(after.unwrap_or(0).max(place));
@@ -221,7 +224,7 @@ async fn read(
         after = Some(after.unwrap_or(0).max(place - window - 1));
         before = Some(before.unwrap_or(i64::MAX).min(place + window + 1));
     }
-    // A limit alone asks for the newest ones; from a place on it asks for the next ones.
+    // A limit alone means the newest events. A limit with a start means the next events from there.
     let from_the_end = newest_first || (limit.is_some() && after.is_none());
     let query = EventQuery {
         after: after.unwrap_or(0),
@@ -233,15 +236,15 @@ async fn read(
         bytes: MAX_EVENT_BYTES,
         newest_first: from_the_end,
     };
-    Ok(Asked { query, more, newest_first, around })
+    Ok(EventsRequest { query, more, newest_first, around })
 }
 
-/// Looks at every event that the store can tell, keeps as many as are asked for, and counts the rest.
+/// Reads all events of the query, keeps the first `limit` that match the rest of the filter, and counts all that match.
 async fn search(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
-    asked: &Asked,
+    asked: &EventsRequest,
 ) -> Result<(Vec<Event>, u64), Failure> {
     let most = usize::try_from(asked.query.limit).unwrap_or(usize::MAX);
     let mut step = EventQuery { limit: AT_ONCE, ..asked.query.clone() };
@@ -249,7 +252,7 @@ async fn search(
     loop {
         let read = agents::events::list_events(app, granted, id, &step).await?.items;
         let Some(last) = read.last().map(|event| event.sequence) else { break };
-        for event in read.into_iter().filter(|event| asked.more.lets(event)) {
+        for event in read.into_iter().filter(|event| asked.more.matches(event)) {
             total += 1;
             if kept.len() < most && bytes < MAX_BYTES {
                 bytes += event.data.text().len();
@@ -264,39 +267,39 @@ async fn search(
     Ok((kept, total))
 }
 
-/// Events in their order, as this wire tells them.
-async fn tell(
+/// The shapes of events, which are in their order.
+async fn event_shapes(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
     events: Vec<Event>,
-) -> Result<Vec<Told>, Failure> {
-    let mut streamed = Streamed::default();
+) -> Result<Vec<EventShape>, Failure> {
+    let mut streamed = StreamedText::default();
     let mut told = Vec::with_capacity(events.len());
     let mut bytes = 0;
     for event in events {
-        // Pieces of an answer repeat what came before them. Beyond this they are told alone.
+        // Pieces repeat the text before them. In a large page they no longer do.
         if bytes < MAX_BYTES {
             catch_up(app, granted, id, &mut streamed, &event).await?;
         } else {
-            streamed = Streamed::default();
+            streamed = StreamedText::default();
         }
-        let event = Told::new(event, &mut streamed);
+        let event = EventShape::new(event, &mut streamed);
         bytes += event.bytes();
         told.push(event);
     }
     Ok(told)
 }
 
-/// Reads what was streamed before a piece of an answer, when a reader begins in the middle.
+/// Reads the text that was streamed before a piece of an answer, when a reader begins in the middle.
 ///
 /// # Errors
-/// Those of the store.
+/// [`Failure::Internal`] when the store fails.
 pub async fn catch_up(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
-    streamed: &mut Streamed,
+    streamed: &mut StreamedText,
     event: &Event,
 ) -> Result<(), Failure> {
     if !streamed.misses(event) {
@@ -315,7 +318,7 @@ pub async fn catch_up(
         let Some(last) = read.last() else { break };
         query.before = Some(last.sequence);
         for piece in read {
-            let begins = offset(&piece) == Some(0);
+            let begins = piece_offset(&piece) == Some(0);
             missed.push(piece);
             if begins {
                 break 'back;
@@ -334,8 +337,9 @@ mod tests {
 
     #[test]
     fn kinds_are_named_by_repeating_or_by_commas() {
-        let of = |text: &str| Kinds::read(&Query::read(Some(text))).map_err(|failure| failure.to_string());
-        assert_eq!(of("").unwrap(), Kinds::default());
+        let of =
+            |text: &str| EventKinds::read(&Query::read(Some(text))).map_err(|failure| failure.to_string());
+        assert_eq!(of("").unwrap(), EventKinds::default());
         let both = vec![EventKind::TurnStarted, EventKind::TurnCompleted];
         assert_eq!(of("types=turn.started&types=turn.completed").unwrap().only, Some(both.clone()));
         assert_eq!(of("exclude=turn.started,turn.completed").unwrap().exclude, both);

@@ -1,4 +1,4 @@
-//! Who is calling, and what they may.
+//! The extractors: the caller and their permission.
 
 use super::errors::EverrunsError;
 use crate::app::App;
@@ -15,47 +15,52 @@ use store::{Caller, Granted, OrganizationChoice};
 
 /// The header that chooses the organization.
 const ORGANIZATION: &str = "x-org-id";
-/// What may stand before a key: the SDKs send it bare, the command line as `Bearer`, the vendor's documents as `ApiKey`.
+/// The schemes of a key: the SDKs send it bare, the command line as `Bearer`, the vendor's documents as `ApiKey`.
 const SCHEMES: [&str; 2] = ["bearer", "apikey"];
 
-/// What a client came with; looked up again for each use, so that a revoke counts at once.
+/// A client's credential. It is authenticated at each use, so that a revoked one stops working at once.
 #[derive(Clone)]
-pub struct Visitor {
+pub struct ClientCredential {
     credential: Option<String>,
     chosen: OrganizationChoice,
     address: Option<IpAddr>,
 }
 
-impl Visitor {
-    /// What a request came with.
+impl ClientCredential {
+    /// Reads the credential of a request.
     ///
     /// # Errors
-    /// As [`credential::only`].
-    pub fn of(
+    /// [`Failure::Unauthenticated`] for an `Authorization` header without a key, and as
+    /// [`credential::single_credential`].
+    pub fn from_request(
         app: &App,
         method: &Method,
         headers: &HeaderMap,
         address: Option<IpAddr>,
-    ) -> Result<Visitor, Failure> {
-        let said = match (headers.contains_key(header::AUTHORIZATION), key(headers)) {
+    ) -> Result<ClientCredential, Failure> {
+        let said = match (headers.contains_key(header::AUTHORIZATION), read_key(headers)) {
             (true, None) => return Err(Failure::Unauthenticated),
             (_, key) => key.map(str::to_owned),
         };
-        let credential = credential::only(app, method, headers, said)?;
-        Ok(Visitor { credential, chosen: middleware::chosen(headers, ORGANIZATION), address })
+        let credential = credential::single_credential(app, method, headers, said)?;
+        Ok(ClientCredential {
+            credential,
+            chosen: middleware::organization_choice(headers, ORGANIZATION),
+            address,
+        })
     }
 
-    /// Who is calling.
+    /// Authenticates the caller.
     ///
     /// # Errors
-    /// As [`authenticate`].
-    pub async fn caller(&self, app: &App) -> Result<Caller, Failure> {
+    /// As [`authenticate_from`].
+    pub async fn authenticate(&self, app: &App) -> Result<Caller, Failure> {
         authenticate_from(app, self.credential.as_deref(), self.chosen, self.address).await
     }
 }
 
-/// The key of `Authorization`: bare, or after one of [`SCHEMES`]. More than one header is none, rather than a guess.
-fn key(headers: &HeaderMap) -> Option<&str> {
+/// The key of `Authorization`: bare, or after one of [`SCHEMES`]. `None` for repeated headers: choosing one would be a guess.
+fn read_key(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let value = value.to_str().ok()?;
@@ -65,28 +70,30 @@ fn key(headers: &HeaderMap) -> Option<&str> {
     }
 }
 
-/// Who calls, whatever they may.
-pub struct Known(pub Caller);
+/// The caller, with any permissions.
+pub struct Authenticated(pub Caller);
 
-impl FromRequestParts<App> for Known {
+impl FromRequestParts<App> for Authenticated {
     type Rejection = EverrunsError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, EverrunsError> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, EverrunsError> {
         let address = middleware::address(&parts.extensions);
-        let caller = Visitor::of(app, &parts.method, &parts.headers, address)?.caller(app).await?;
-        Ok(Known(middleware::recognized(app, parts, caller)?))
+        let caller = ClientCredential::from_request(app, &parts.method, &parts.headers, address)?
+            .authenticate(app)
+            .await?;
+        Ok(Authenticated(middleware::admit_caller(app, parts, caller)?))
     }
 }
 
-/// A caller that has the right `P` in the chosen organization.
-pub struct May<P: PermissionType>(pub Granted<P>);
+/// Proof that the caller has permission `P` in the chosen organization.
+pub struct Authorized<P: PermissionType>(pub Granted<P>);
 
-impl<P: PermissionType> FromRequestParts<App> for May<P> {
+impl<P: PermissionType> FromRequestParts<App> for Authorized<P> {
     type Rejection = EverrunsError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, EverrunsError> {
-        let Known(caller) = Known::from_request_parts(parts, app).await?;
-        Ok(May(caller.authorize::<P>().map_err(Failure::from)?))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authorized<P>, EverrunsError> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
+        Ok(Authorized(caller.authorize::<P>().map_err(Failure::from)?))
     }
 }
 
@@ -102,7 +109,7 @@ mod tests {
             for value in values {
                 headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
             }
-            key(&headers).map(str::to_owned)
+            read_key(&headers).map(str::to_owned)
         };
         for value in ["evr_x", "Bearer evr_x", "bearer evr_x", "ApiKey evr_x", "APIKEY evr_x"] {
             assert_eq!(of(&[value]).as_deref(), Some("evr_x"), "{value}");

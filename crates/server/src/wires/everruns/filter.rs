@@ -1,4 +1,4 @@
-//! Which sessions a list is asked for.
+//! Reads the filter of a list of sessions.
 
 use super::ids;
 use super::query::Query;
@@ -7,8 +7,8 @@ use domain::Refusal;
 use domain::agent::{Doing, Group, Range, SessionFilter, State};
 use domain::ids::PrincipalId;
 
-/// What a list of sessions reads.
-pub const KNOWN: [&str; 13] = [
+/// The query parameters of a list of sessions.
+pub const PARAMETERS: [&str; 13] = [
     "agent_id",
     "search",
     "offset",
@@ -23,12 +23,12 @@ pub const KNOWN: [&str; 13] = [
     "include_archived",
     "archived_only",
 ];
-/// How long a search may be, in characters.
+/// Longest search text, in characters.
 const MAX_SEARCH_CHARS: usize = 1_000;
-/// How many values one filter may have.
+/// Most values of one parameter.
 const MAX_VALUES: usize = 100;
 
-/// Reads the filter; `caller` is who `mine` speaks of.
+/// Reads the filter. `mine` means the sessions of `caller`.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the parameter and what was expected.
@@ -39,18 +39,18 @@ pub fn read(query: &Query, caller: Option<PrincipalId>) -> Result<SessionFilter,
     let owners = if query.flag("mine")? { Some(caller.into_iter().collect()) } else { None };
     Ok(SessionFilter {
         agents: query.text("agent_id")?.map(ids::read_agent_filter).transpose()?,
-        search: search(query)?,
-        tags: tags(query)?,
-        origins: few(query, "source", query.list("source"))?.map(owned),
+        search: read_search(query)?,
+        tags: read_tags(query)?,
+        origins: limit_values(query, "source", query.list("source"))?.map(to_strings),
         owners,
         created: Range { from: query.time("created_after")?, until: query.time("created_before")? },
-        archived: archived(query)?,
-        states: states(query)?,
+        archived: read_archived(query)?,
+        states: read_states(query)?,
         ..SessionFilter::default()
     })
 }
 
-fn search(query: &Query) -> Result<Option<String>, Failure> {
+fn read_search(query: &Query) -> Result<Option<String>, Failure> {
     let text = query.text("search")?.map(str::trim).filter(|text| !text.is_empty());
     match text {
         Some(text) if text.chars().count() > MAX_SEARCH_CHARS || text.contains('\0') => {
@@ -60,17 +60,17 @@ fn search(query: &Query) -> Result<Option<String>, Failure> {
     }
 }
 
-/// `tag`, which may be repeated: sessions with one of them. A tag may have commas in it, so they do not divide.
-fn tags(query: &Query) -> Result<Option<Vec<String>>, Failure> {
-    let tags = few(query, "tag", Some(query.all("tag")))?.unwrap_or_default();
+/// Reads `tag`, which can be repeated: sessions with any of the tags. Commas do not separate tags, as a tag can have commas.
+fn read_tags(query: &Query) -> Result<Option<Vec<String>>, Failure> {
+    let tags = limit_values(query, "tag", Some(query.all("tag")))?.unwrap_or_default();
     if tags.iter().any(|tag| tag.contains('\0')) {
         return Err(Refusal::invalid("tag", "a text without NUL").into());
     }
-    Ok((!tags.is_empty()).then(|| owned(tags)))
+    Ok((!tags.is_empty()).then(|| to_strings(tags)))
 }
 
-/// What was put away is shown only to who asks for it.
-fn archived(query: &Query) -> Result<Option<bool>, Failure> {
+/// Archived sessions are listed only on request.
+fn read_archived(query: &Query) -> Result<Option<bool>, Failure> {
     let (only, too) = (query.flag("archived_only")?, query.flag("include_archived")?);
     Ok(match (only, too) {
         (true, _) => Some(true),
@@ -79,19 +79,19 @@ fn archived(query: &Query) -> Result<Option<bool>, Failure> {
     })
 }
 
-/// `status`: the words that sessions show, and those that the newest lists are filtered by.
-fn states(query: &Query) -> Result<Option<Vec<State>>, Failure> {
-    let Some(words) = few(query, "status", query.list("status"))? else { return Ok(None) };
+/// Reads `status`: the statuses that sessions show, and the words of the newest clients' filters.
+fn read_states(query: &Query) -> Result<Option<Vec<State>>, Failure> {
+    let Some(words) = limit_values(query, "status", query.list("status"))? else { return Ok(None) };
     let mut states = Vec::new();
     for word in words {
         let expected = "started, active, idle, running, paused, failed or completed";
-        let meant = meant_by(word).ok_or_else(|| Refusal::invalid("status", expected))?;
+        let meant = states_for_word(word).ok_or_else(|| Refusal::invalid("status", expected))?;
         states.extend(meant.into_iter().filter(|state| !states.contains(state)).collect::<Vec<_>>());
     }
     Ok(Some(states))
 }
 
-fn meant_by(word: &str) -> Option<Vec<State>> {
+fn states_for_word(word: &str) -> Option<Vec<State>> {
     let all = State::ALL.into_iter();
     Some(match word {
         "running" => all.filter(|state| state.group() == Group::Active || *state == State::Claimed).collect(),
@@ -102,15 +102,19 @@ fn meant_by(word: &str) -> Option<Vec<State>> {
     })
 }
 
-/// That there are not too many, neither as they were given nor of what is in them.
-fn few<'a>(query: &Query, name: &str, values: Option<Vec<&'a str>>) -> Result<Option<Vec<&'a str>>, Failure> {
+/// Refuses too many values, counted both as repeated parameters and after commas are split.
+fn limit_values<'a>(
+    query: &Query,
+    name: &str,
+    values: Option<Vec<&'a str>>,
+) -> Result<Option<Vec<&'a str>>, Failure> {
     if query.all(name).len().max(values.as_ref().map_or(0, Vec::len)) > MAX_VALUES {
         return Err(Refusal::invalid(name, format!("at most {MAX_VALUES} values")).into());
     }
     Ok(values)
 }
 
-fn owned(values: Vec<&str>) -> Vec<String> {
+fn to_strings(values: Vec<&str>) -> Vec<String> {
     values.into_iter().map(str::to_owned).collect()
 }
 
@@ -143,8 +147,9 @@ mod tests {
 
     #[test]
     fn every_state_is_of_a_status_and_of_one_activity_at_most() {
-        let count =
-            |word: &'static str, state: State| meant_by(word).unwrap().contains(&state).then_some(word);
+        let count = |word: &'static str, state: State| {
+            states_for_word(word).unwrap().contains(&state).then_some(word)
+        };
         for state in State::ALL {
             let shown = ["started", "active", "idle"].map(|word| count(word, state)).into_iter().flatten();
             assert_eq!(shown.collect::<Vec<_>>(), [state.group().name()]);

@@ -1,9 +1,9 @@
-//! Doors for the fuzz targets.
+//! Entry points for the fuzz targets.
 
 use super::query::{Query, warning_header};
 use super::{events, filter, ids};
 
-/// A text as each kind of id.
+/// Reads a text as each kind of id.
 pub fn ids(text: &str) {
     if let Ok(id) = ids::read_session(text) {
         assert_eq!(ids::session(id).to_string(), text);
@@ -12,14 +12,14 @@ pub fn ids(text: &str) {
         (ids::read_agent(text), ids::read_agent_filter(text), ids::read_event(text), ids::read_turn(text));
 }
 
-/// A query as the lists read it.
+/// Reads a query as the lists do.
 pub fn filters(raw: &str) {
     let query = Query::read(Some(raw));
-    let _ = (query.paging(), events::Kinds::read(&query));
+    let _ = (query.paging(), events::EventKinds::read(&query));
     if let Ok(read) = filter::read(&query, None) {
         assert_eq!(filter::read(&query, None).ok(), Some(read));
     }
-    if let Some(warning) = query.unknown(&filter::KNOWN) {
+    if let Some(warning) = query.unknown_warning(&filter::PARAMETERS) {
         let header = warning_header(&warning);
         assert!(axum::http::HeaderValue::from_str(&header).is_ok(), "{header:?} is no header");
     }

@@ -1,4 +1,4 @@
-//! Ids as this wire writes them: a prefix, `_`, and 32 lower-case hexadecimal digits of a UUID.
+//! This wire's ids: a prefix, `_`, and the 32 lower-case hexadecimal digits of a UUID.
 
 use crate::failure::{Failure, RequestFailure};
 use domain::Refusal;
@@ -7,9 +7,9 @@ use domain::refusal::Thing;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-/// How long the part after the prefix is.
+/// Number of digits after the prefix.
 const DIGITS: usize = 32;
-/// The harness that every session and agent is said to have unless its client named one: strict clients demand one.
+/// The harness of sessions and agents whose client named none. Strict clients require one.
 const DEFAULT_HARNESS: u128 = 0x0193_3b5a_0000_7000_8000_0000_0000_0601;
 
 /// An id with its prefix.
@@ -43,7 +43,7 @@ pub fn organization(id: OrganizationId) -> Prefixed {
     Prefixed("org", id.0)
 }
 
-/// The id of a person or machine.
+/// A principal's id.
 pub fn principal(id: PrincipalId) -> Prefixed {
     Prefixed("user", id.0)
 }
@@ -63,7 +63,7 @@ pub fn turn(id: TurnId) -> Prefixed {
     Prefixed("turn", id.0)
 }
 
-/// The default harness.
+/// The default harness's id.
 pub fn default_harness() -> Prefixed {
     Prefixed("harness", Uuid::from_u128(DEFAULT_HARNESS))
 }
@@ -76,55 +76,55 @@ fn read(prefix: &str, text: &str) -> Option<Uuid> {
     plain.then(|| Uuid::try_parse(digits).ok()).flatten()
 }
 
-/// The session that a path names. What cannot be an id is told so; what no session can have is not found.
+/// Reads a session's id.
 ///
 /// # Errors
-/// [`RequestFailure::Body`] for what is no id; [`Refusal::NotFound`].
+/// [`RequestFailure::Body`] for a malformed id; [`Refusal::NotFound`] for a UUID that no session can have.
 pub fn read_session(text: &str) -> Result<SessionId, Failure> {
-    let uuid = read("session", text).ok_or_else(|| malformed("session ID", "session_"))?;
+    let uuid = read("session", text).ok_or_else(|| id_error("session ID", "session_"))?;
     SessionId::from_uuid(uuid).ok_or_else(|| Refusal::NotFound(Thing::Session).into())
 }
 
-/// The agent that a path or a body names.
+/// Reads an agent's id.
 ///
 /// # Errors
-/// [`RequestFailure::Body`] for what is no id.
+/// [`RequestFailure::Body`] for a malformed id.
 pub fn read_agent(text: &str) -> Result<AgentId, Failure> {
-    read("agent", text).map(AgentId).ok_or_else(|| malformed("agent ID", "agent_"))
+    read("agent", text).map(AgentId).ok_or_else(|| id_error("agent ID", "agent_"))
 }
 
-/// The agents that a list is asked for by one id. The vendor's documents show ids of 31 digits: no agent has
-/// such a one, and whoever tries the example is shown an empty list rather than an error.
+/// Reads the filter `agent_id`. The examples in the vendor's documents have 31 digits. No agent has such an id, and the
+/// examples give an empty list rather than an error.
 ///
 /// # Errors
-/// [`RequestFailure::Body`] for what is no id.
+/// [`RequestFailure::Body`] for any other malformed id.
 pub fn read_agent_filter(text: &str) -> Result<Vec<AgentId>, Failure> {
     let example = text.len() == "agent_".len() + DIGITS - 1 && read("agent", &format!("{text}0")).is_some();
     if example { Ok(Vec::new()) } else { Ok(vec![read_agent(text)?]) }
 }
 
-/// The event that a reader saw last.
+/// Reads an event's id.
 ///
 /// # Errors
-/// [`RequestFailure::Body`] for what is no id.
+/// [`RequestFailure::Body`] for a malformed id.
 pub fn read_event(text: &str) -> Result<EventId, Failure> {
-    read("event", text).map(EventId).ok_or_else(|| malformed("event ID", "event_"))
+    read("event", text).map(EventId).ok_or_else(|| id_error("event ID", "event_"))
 }
 
-/// The turn that events are asked for.
+/// Reads a turn's id.
 ///
 /// # Errors
-/// [`RequestFailure::Body`] for what is no id.
+/// [`RequestFailure::Body`] for a malformed id.
 pub fn read_turn(text: &str) -> Result<TurnId, Failure> {
-    read("turn", text).map(TurnId).ok_or_else(|| malformed("turn ID", "turn_"))
+    read("turn", text).map(TurnId).ok_or_else(|| id_error("turn ID", "turn_"))
 }
 
-/// Whether a text is the id of a harness.
+/// Whether a text is a well-formed id of a harness.
 pub fn is_harness(text: &str) -> bool {
     read("harness", text).is_some()
 }
 
-fn malformed(what: &str, prefix: &str) -> Failure {
+fn id_error(what: &str, prefix: &str) -> Failure {
     RequestFailure::Body(format!(
         "invalid {what}: expected {prefix} and {DIGITS} lower-case hexadecimal digits"
     ))

@@ -1,7 +1,7 @@
-//! What is said: the parts of messages, as clients send them and as they are shown.
+//! The parts of messages, as clients send them and as this wire shows them.
 
 use super::ids::{self, Prefixed};
-use super::output::fields;
+use super::output::read_fields;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::object;
 use crate::http::object::AnyObject;
@@ -12,7 +12,7 @@ use domain::json::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// What a part of a message is.
+/// The kind of a message's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
@@ -23,7 +23,7 @@ enum Kind {
     ToolResult,
 }
 
-/// The kind of a part. Another, or one of another shape, would break the strict clients.
+/// A part of a known kind. Strict clients break on other kinds and shapes.
 #[derive(Deserialize)]
 struct Part {
     #[serde(rename = "type")]
@@ -31,13 +31,13 @@ struct Part {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "only its shape is looked at")]
+#[expect(dead_code, reason = "only its shape is checked")]
 struct Text {
     text: String,
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "only its shape is looked at")]
+#[expect(dead_code, reason = "only its shape is checked")]
 struct Image {
     base64: Option<String>,
     url: Option<String>,
@@ -45,15 +45,15 @@ struct Image {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "only its shape is looked at")]
+#[expect(dead_code, reason = "only its shape is checked")]
 struct ImageFile {
     image_id: String,
     filename: Option<String>,
 }
 
-/// What an agent gave to a tool stays text.
+/// A call of a tool. Its arguments are not parsed.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "only its shape is looked at")]
+#[expect(dead_code, reason = "only its shape is checked")]
 struct ToolCall {
     id: String,
     name: String,
@@ -61,13 +61,13 @@ struct ToolCall {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "only its shape is looked at")]
+#[expect(dead_code, reason = "only its shape is checked")]
 struct ToolResult {
     tool_call_id: String,
     error: Option<String>,
 }
 
-/// How a message is to be answered: kept with it, for its worker.
+/// How the worker should answer a message. Stored with it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Controls {
@@ -86,35 +86,35 @@ struct Controls {
 /// A message that a client sends.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with a message")]
-pub struct Sent {
-    /// What is said.
+pub struct SentMessage {
+    /// The content.
     #[serde(deserialize_with = "object::one")]
-    pub message: SentMessage,
-    /// Not read as [`Controls`] at once: a list would be taken for one, field by field.
+    pub message: SentContent,
+    /// Not deserialized as [`Controls`] directly: serde would accept a list for its fields.
     #[serde(default)]
     controls: Option<Map<String, Value>>,
-    /// Whatever the client wants to find again.
+    /// The client's own data, returned as it was sent.
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
-    /// What people sort messages by.
+    /// The client's own labels.
     #[serde(default)]
     tags: Option<Vec<String>>,
 }
 
-/// What is said.
+/// The content of a message that a client sends.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with a content")]
-pub struct SentMessage {
+pub struct SentContent {
     #[serde(default)]
     role: Option<String>,
     content: Vec<Map<String, Value>>,
 }
 
-impl Sent {
-    /// The text of it, and all of its parts as they are kept: nothing when there is only one text.
+impl SentMessage {
+    /// The text and the stored form of the parts, which is null for a single text.
     ///
     /// # Errors
-    /// [`RequestFailure::Body`] for another role than the user's, no content, and parts that a user cannot send.
+    /// [`RequestFailure::Body`] for another role than `user`, for no content, and for parts that a user cannot send.
     pub fn read(self) -> Result<(String, Json), Failure> {
         let wrong = |sentence: String| Err(RequestFailure::Body(sentence).into());
         if self.message.role.as_deref().is_some_and(|role| role != "user") {
@@ -125,11 +125,11 @@ impl Sent {
             return wrong("message.content: expected at least one part".to_owned());
         }
         for (at, part) in content.iter().enumerate() {
-            if let Some(expected) = unsendable(part) {
+            if let Some(expected) = describe_expected(part) {
                 return wrong(format!("message.content[{at}]: expected {expected}"));
             }
         }
-        let controls = self.controls.as_ref().map(fields::<Controls>).transpose()?;
+        let controls = self.controls.as_ref().map(read_fields::<Controls>).transpose()?;
         let texts = content.iter().filter_map(|part| part.get("text").and_then(Value::as_str));
         let text = texts.collect::<Vec<_>>().join("\n");
         let more = [
@@ -148,11 +148,11 @@ impl Sent {
     }
 }
 
-/// What is expected instead of a part that a user cannot send; nothing when it can be sent.
-fn unsendable(part: &Map<String, Value>) -> Option<&'static str> {
+/// Describes what was expected instead of a part that a user cannot send. `None` when a user can send it.
+fn describe_expected(part: &Map<String, Value>) -> Option<&'static str> {
     let has =
         |name: &str| part.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()));
-    let shaped = is_known(&Json::of(part));
+    let shaped = has_known_shape(&Json::of(part));
     match part.get("type").and_then(Value::as_str) {
         Some("text") => (!has("text")).then_some("a text that is not empty"),
         Some("image") => (!shaped || !has("url") && !has("base64")).then_some("a url or base64 of the image"),
@@ -161,19 +161,19 @@ fn unsendable(part: &Map<String, Value>) -> Option<&'static str> {
     }
 }
 
-/// What is kept with a message beside of its text: see [`Sent::read`].
+/// What is stored with a message besides its text: see [`SentMessage::read`].
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Kept {
+struct StoredParts {
     content: Option<Vec<Json>>,
     controls: Option<Json>,
     metadata: Option<Json>,
     tags: Option<Json>,
 }
 
-/// A message as it is shown. Clients of the first generation demand `session_id` and `sequence`.
+/// A message in this wire's shape. Clients of the first generation require `session_id` and `sequence`.
 #[derive(Debug, Serialize)]
-pub struct Shown {
+pub struct MessageShape {
     id: Prefixed,
     session_id: Prefixed,
     sequence: i64,
@@ -188,19 +188,21 @@ pub struct Shown {
     created_at: Time,
 }
 
-impl Shown {
-    /// A message of a session.
-    pub fn new(session: SessionId, message: Message) -> Shown {
+impl MessageShape {
+    /// The shape of a message of a session.
+    pub fn new(session: SessionId, message: Message) -> MessageShape {
         let kept = match message.parts.is_list() {
-            true => Kept { content: message.parts.read(), ..Kept::default() },
-            false => message.parts.read::<Kept>().filter(|kept| kept.content.is_some()).unwrap_or_default(),
+            true => StoredParts { content: message.parts.read(), ..StoredParts::default() },
+            false => {
+                message.parts.read::<StoredParts>().filter(|kept| kept.content.is_some()).unwrap_or_default()
+            }
         };
         let mut content = kept.content.unwrap_or_default();
-        content.retain(is_known);
+        content.retain(has_known_shape);
         if content.is_empty() {
             content.push(Json::of(&json!({ "type": "text", "text": message.text })));
         }
-        Shown {
+        MessageShape {
             id: ids::message(message.id),
             session_id: ids::session(session),
             sequence: message.sequence,
@@ -217,7 +219,7 @@ impl Shown {
     }
 }
 
-fn is_known(part: &Json) -> bool {
+fn has_known_shape(part: &Json) -> bool {
     let Some(Part { kind }) = Some(part).filter(|part| part.is_object()).and_then(Json::read) else {
         return false;
     };
@@ -237,7 +239,7 @@ mod tests {
     use domain::time::Micros;
 
     fn read(body: Value) -> Result<(String, Value), String> {
-        let sent: Sent = serde_json::from_value(body).map_err(|error| error.to_string())?;
+        let sent: SentMessage = serde_json::from_value(body).map_err(|error| error.to_string())?;
         let read = sent.read().map_err(|failure| failure.to_string())?;
         Ok((read.0, read.1.value()))
     }
@@ -254,7 +256,7 @@ mod tests {
             answers: Some(1),
             created: Micros(1),
         };
-        serde_json::to_value(Shown::new(SessionId::new(Micros(1), 1), message)).unwrap()
+        serde_json::to_value(MessageShape::new(SessionId::new(Micros(1), 1), message)).unwrap()
     }
 
     #[test]

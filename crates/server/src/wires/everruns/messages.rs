@@ -1,16 +1,16 @@
-//! `/v1/sessions/{session}/messages`, and the export of all of them.
+//! `/v1/sessions/{session}/messages`, and the export of all messages.
 
 use super::errors::EverrunsError;
-use super::extractors::May;
+use super::extractors::Authorized;
 use super::ids;
-use super::message_content::{Sent, Shown};
-use super::output::{Answer, Output, PathText, fields, text};
+use super::message_content::{MessageShape, SentMessage};
+use super::output::{HandlerResult, Output, PathText, path_text, read_fields};
 use super::query::Query;
 use super::shapes::Page;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::agents;
 use crate::operations::agents::messages::MessageDraft;
 use crate::operations::agents::messages::run_by_size;
@@ -26,29 +26,30 @@ use serde_json::{Map, Value};
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 
-/// The most messages of one answer, which are the newest ones.
+/// Most messages of one answer; they are the newest ones.
 const MAX_MESSAGES: i64 = 1_000;
-/// How many bytes the messages of one answer may have: together with the count it bounds what a request costs.
+/// Most bytes of messages in one answer. Together with the count, this bounds the cost of a request.
 const MAX_BYTES: usize = 4 << 20;
-/// How many messages are read at once.
+/// Messages per read.
 const AT_ONCE: u32 = 50;
-const KNOWN: [&str; 1] = ["limit"];
+const PARAMETERS: [&str; 1] = ["limit"];
 
-/// `GET …/messages`: the newest ones, in their order.
+/// `GET …/messages`: the newest messages, oldest of them first.
 pub async fn list(
-    May(granted): May<ViewSessions>,
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     session: PathText,
     RawQuery(query): RawQuery,
-) -> Answer {
-    Ok(newest(&app, &granted, &text(session), &Query::read(query.as_deref())).await?)
+) -> HandlerResult {
+    Ok(list_newest(&app, &granted, &path_text(session), &Query::read(query.as_deref())).await?)
 }
 
-/// The newest messages of a session, in their order.
+/// Lists the newest messages of a session, oldest of them first.
 ///
 /// # Errors
-/// What is no id, what is not there, and what cannot be read of the query.
-pub async fn newest(
+/// [`RequestFailure::Body`](crate::failure::RequestFailure::Body) for a malformed id; [`Refusal::NotFound`] for an unknown
+/// session; [`Refusal::Invalid`] for a parameter that is not valid.
+pub async fn list_newest(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: &str,
@@ -58,21 +59,21 @@ pub async fn newest(
     let limit = query.number("limit", 1..=MAX_MESSAGES)?;
     let total = agents::sessions::load_agent_session(app, granted, id).await?.messages();
     let first = (total - limit.unwrap_or(MAX_MESSAGES)).max(0);
-    let (messages, bytes) = between(app, granted, id, first, total).await?;
+    let (messages, bytes) = read_range(app, granted, id, first, total).await?;
     let left_out = total - i64::try_from(messages.len()).unwrap_or(0);
     let (total, offset) = (u64::try_from(total).unwrap_or(0), u64::try_from(left_out).unwrap_or(0));
     let asked = u64::try_from(limit.unwrap_or(MAX_MESSAGES)).unwrap_or(0);
     let written = run_by_size(bytes, move || {
-        let shown = messages.into_iter().map(|message| Shown::new(id, message)).collect::<Vec<_>>();
-        Output::json(StatusCode::OK, &Page::new(&shown, total, offset, asked).of_messages())
+        let shown = messages.into_iter().map(|message| MessageShape::new(id, message)).collect::<Vec<_>>();
+        Output::json(StatusCode::OK, &Page::new(&shown, total, offset, asked).add_messages_field())
     });
     let cut = (limit.is_none() && left_out > 0)
         .then(|| format!("the oldest {left_out} messages were left out: export the session to have all"));
-    Ok(written.await??.warning(cut).warning(query.unknown(&KNOWN)))
+    Ok(written.await??.with_warning(cut).with_warning(query.unknown_warning(&PARAMETERS)))
 }
 
-/// Messages after one place up to another, from the newest back until they are too much for one answer; and their bytes.
-async fn between(
+/// Reads messages after `after` up to `last`, from the newest back until they fill one answer. Also returns their bytes.
+async fn read_range(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
@@ -93,42 +94,43 @@ async fn between(
 
 /// `POST …/messages`.
 pub async fn create(
-    May(granted): May<UseSessions>,
+    Authorized(granted): Authorized<UseSessions>,
     State(app): State<App>,
     session: PathText,
-    Whole(body): Whole,
-) -> Answer {
-    let id = text(session);
+    WholeRequest(body): WholeRequest,
+) -> HandlerResult {
+    let id = path_text(session);
     ids::read_session(&id)?;
-    let body: Map<String, Value> = middleware::json(&app, body).await?;
-    Ok(say(&app, &granted, &id, &body).await?)
+    let body: Map<String, Value> = middleware::read_json(&app, body).await?;
+    Ok(post_message(&app, &granted, &id, &body).await?)
 }
 
-/// Says something in a session.
+/// Posts a message to a session.
 ///
 /// # Errors
-/// What cannot be read of the body, and what stands against the message.
-pub async fn say(
+/// [`RequestFailure::Body`](crate::failure::RequestFailure::Body) for a malformed id or body, and as
+/// [`agents::messages::post`].
+pub async fn post_message(
     app: &App,
     granted: &Granted<UseSessions>,
     id: &str,
     body: &Map<String, Value>,
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
-    let (text, parts) = fields::<Sent>(body)?.read()?;
+    let (text, parts) = read_fields::<SentMessage>(body)?.read()?;
     let post = MessageDraft { text, parts, ..MessageDraft::default() };
     let (_, message) = agents::messages::post_message(app, granted, id, post).await?;
-    Output::json(StatusCode::CREATED, &Shown::new(id, message))
+    Output::json(StatusCode::CREATED, &MessageShape::new(id, message))
 }
 
-/// `GET …/export`: every message, one a line, read while it is written: a long session costs no memory.
+/// `GET …/export`: every message, one per line. Messages are read while they are sent, so a long session takes no memory.
 pub async fn export(
-    May(granted): May<ViewSessions>,
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     session: PathText,
     RawQuery(query): RawQuery,
 ) -> Result<Response, EverrunsError> {
-    let id = ids::read_session(&text(session))?;
+    let id = ids::read_session(&path_text(session))?;
     let query = Query::read(query.as_deref());
     if !matches!(query.text("format")?, None | Some("jsonl")) {
         return Err(Failure::from(Refusal::invalid("format", "jsonl")).into());
@@ -140,26 +142,27 @@ pub async fn export(
             if after >= total {
                 return Ok::<_, std::io::Error>(None);
             }
-            let page =
-                agents::messages::list_messages(&app, &granted, id, after, AT_ONCE).await.map_err(cut)?;
+            let page = agents::messages::list_messages(&app, &granted, id, after, AT_ONCE)
+                .await
+                .map_err(log_cut_export)?;
             let Some(last) = page.items.last().map(|message| message.sequence) else { return Ok(None) };
-            Ok(Some((lines(id, page.items).map_err(cut)?, last)))
+            Ok(Some((export_lines(id, page.items).map_err(log_cut_export)?, last)))
         }
     });
     let headers = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((headers, Body::from_stream(lines)).into_response())
 }
 
-/// The answer has begun already: it is cut off, which a client takes for no end.
-fn cut(failure: Failure) -> std::io::Error {
+/// Logs a failure after the response has begun. The response is cut off without its end, so that a client notices.
+fn log_cut_export(failure: Failure) -> std::io::Error {
     tracing::warn!(failure = failure.for_log(), "an export was cut off");
     std::io::Error::other("the export was cut off")
 }
 
-fn lines(id: SessionId, messages: Vec<Message>) -> Result<Bytes, Failure> {
+fn export_lines(id: SessionId, messages: Vec<Message>) -> Result<Bytes, Failure> {
     let mut text = Vec::new();
     for message in messages {
-        serde_json::to_writer(&mut text, &Shown::new(id, message)).map_err(Failure::internal)?;
+        serde_json::to_writer(&mut text, &MessageShape::new(id, message)).map_err(Failure::internal)?;
         text.push(b'\n');
     }
     Ok(text.into())

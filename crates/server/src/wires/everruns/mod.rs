@@ -26,14 +26,14 @@ mod stats;
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::middleware::{self, Wire};
+use crate::http::middleware::{self, WireSpec};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post, put};
 use errors::EverrunsError;
 
-/// The routes, for the table of callers. Each is served below [`ALIAS`] too.
+/// The routes, for the tests' table of callers. Each is also served below [`ALIAS`].
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/agents"),
     ("POST", "/v1/agents"),
@@ -61,22 +61,27 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/auth/me"),
 ];
 
-/// The other place of this wire: what clients get who set their base URL to the server's and `/everruns/api`. The
-/// vendor's own `/api/v1` is Mobile Next's here.
+/// The second prefix of this wire, for clients whose base URL ends with `/everruns/api`. The vendor's own `/api/v1` is
+/// Mobile Next's here.
 pub const ALIAS: &str = "/everruns/api";
 
-const WIRE: Wire = Wire {
+const WIRE: WireSpec = WireSpec {
     name: "everruns",
-    word: |failure| EverrunsError::from(failure).into_response(),
+    error_response: |failure| EverrunsError::from(failure).into_response(),
     authorize: Some(|app, parts| {
-        Box::pin(async { extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+        Box::pin(async {
+            extractors::Authenticated::from_request_parts(parts, app)
+                .await
+                .ok()
+                .map(|authenticated| authenticated.0)
+        })
     }),
 };
 
-/// The routes.
+/// Builds the routes of this wire.
 pub fn routes(app: &App) -> Router<App> {
     let routes = Router::new().merge(paths()).nest(ALIAS, paths());
-    middleware::around(routes, app, WIRE)
+    middleware::wrap_routes(routes, app, WIRE)
 }
 
 fn paths() -> Router<App> {

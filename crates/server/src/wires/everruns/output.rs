@@ -1,8 +1,8 @@
-//! What a request is answered with, over REST and as the output of a command.
+//! Successful responses, over REST and as the output of a command.
 
 use super::query::warning_header;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::unreadable_body::why;
+use crate::http::unreadable_body::describe_error;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,45 +11,45 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// What a request is answered with when nothing stands against it.
+/// A successful response.
 #[derive(Debug)]
 pub struct Output {
     status: StatusCode,
-    /// JSON; nothing of what has nothing to say.
+    /// JSON; `None` for a response without a body.
     body: Option<Vec<u8>>,
     warnings: Vec<String>,
 }
 
-/// The end of every handler.
-pub type Answer = Result<Output, super::errors::EverrunsError>;
+/// What handlers return.
+pub type HandlerResult = Result<Output, super::errors::EverrunsError>;
 
 impl Output {
-    /// A body.
+    /// A response with a JSON body.
     ///
     /// # Errors
-    /// [`Failure::Internal`] for what is no JSON.
+    /// [`Failure::Internal`] when the body cannot be serialized.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Output, Failure> {
         let body = serde_json::to_vec(body).map_err(Failure::internal)?;
         Ok(Output { status, body: Some(body), warnings: Vec::new() })
     }
 
-    /// Done, and nothing to say.
-    pub fn nothing() -> Output {
+    /// A response without a body.
+    pub fn no_content() -> Output {
         Output { status: StatusCode::NO_CONTENT, body: None, warnings: Vec::new() }
     }
 
-    /// The same with something that the client should know.
+    /// Adds a warning for the client.
     #[must_use]
-    pub fn warning(mut self, warning: Option<String>) -> Output {
+    pub fn with_warning(mut self, warning: Option<String>) -> Output {
         self.warnings.extend(warning);
         self
     }
 
-    /// As the output of a command: `{"output":…,"warnings":[…]}`.
+    /// The response to a command: `{"output":…,"warnings":[…]}`.
     ///
     /// # Errors
-    /// [`Failure::Internal`] for what is no JSON.
-    pub fn of_command(self) -> Result<Response, Failure> {
+    /// [`Failure::Internal`] when the warnings cannot be serialized.
+    pub fn into_command_response(self) -> Result<Response, Failure> {
         let mut body = br#"{"output":"#.to_vec();
         body.extend_from_slice(self.body.as_deref().unwrap_or(b"null"));
         if !self.warnings.is_empty() {
@@ -76,23 +76,23 @@ impl IntoResponse for Output {
     }
 }
 
-/// A part of a path, as it came.
+/// A parameter of a path, before it is checked.
 pub type PathText = Result<Path<String>, PathRejection>;
 
-/// The text of it. What cannot be read is the text of no id.
-pub fn text(path: PathText) -> String {
+/// The parameter's text; empty, which is never an id, when it is not valid UTF-8.
+pub fn path_text(path: PathText) -> String {
     path.map(|Path(text)| text).unwrap_or_default()
 }
 
-/// Reads the fields of an object, of a body or of a command's parameters. Fields that are not known are left out.
+/// Reads the fields of a body or of a command's parameters. Unknown fields are ignored.
 ///
 /// # Errors
 /// [`RequestFailure::Body`] naming the field and what was expected.
-pub fn fields<T: DeserializeOwned>(object: &Map<String, Value>) -> Result<T, Failure> {
+pub fn read_fields<T: DeserializeOwned>(object: &Map<String, Value>) -> Result<T, Failure> {
     let value = Value::Object(object.clone());
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("{path}: ") };
-        RequestFailure::Body(format!("{place}{}", why(error.inner()))).into()
+        RequestFailure::Body(format!("{place}{}", describe_error(error.inner()))).into()
     })
 }

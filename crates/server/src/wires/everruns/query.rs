@@ -1,4 +1,4 @@
-//! What a list is asked with: the pairs of a query string, or the parameters of a command.
+//! The parameters of a list: from a query string, or from a command.
 
 use crate::failure::{Failure, RequestFailure};
 use crate::http::rfc3339::parse_time;
@@ -7,43 +7,43 @@ use domain::time::Micros;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 
-/// The pairs, in their order. Names may repeat.
+/// Name-value pairs in their order. Names can repeat.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     pairs: Vec<(String, String)>,
 }
 
-/// Which page of a list.
+/// The requested page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paging {
-    /// How many to leave out.
+    /// Number of items to skip.
     pub offset: u64,
-    /// At most how many to give.
+    /// Most items on the page.
     pub limit: u32,
-    /// What the client should know of how it was read.
+    /// A warning when the limit was lowered.
     pub warning: Option<String>,
 }
 
-/// Items of a page when the request does not say.
+/// Items of a page without `limit`.
 const DEFAULT_LIMIT: i64 = 20;
-/// The most that the vendor's page allows.
+/// Largest documented `limit`.
 const MAX_LIMIT: i64 = 100;
-/// Up to here a limit is read as [`MAX_LIMIT`], with a warning: the vendor's server does so with any, and old clients
-/// ask for a few hundred.
+/// A limit up to this is lowered to [`MAX_LIMIT`], with a warning. The vendor's server lowers any limit, and old clients
+/// send a few hundred.
 const CLAMPED_LIMIT: i64 = 500;
 
 impl Query {
-    /// Of a query string.
+    /// Parses a query string.
     pub fn read(text: Option<&str>) -> Query {
         let pairs = form_urlencoded::parse(text.unwrap_or_default().as_bytes()).into_owned();
         Query { pairs: pairs.collect() }
     }
 
-    /// Of a command's parameters. `null` is as if it were not there; lists repeat their name.
+    /// Reads a command's parameters. `null` means missing; a list repeats its name.
     ///
     /// # Errors
-    /// [`RequestFailure::Body`] for an object where a value should be.
-    pub fn of_command(parameters: &Map<String, Value>) -> Result<Query, Failure> {
+    /// [`RequestFailure::Body`] for an object in place of a value.
+    pub fn from_command(parameters: &Map<String, Value>) -> Result<Query, Failure> {
         let mut pairs = Vec::new();
         for (name, value) in parameters {
             let values = match value {
@@ -67,15 +67,15 @@ impl Query {
         Ok(Query { pairs })
     }
 
-    /// Every value of a name.
+    /// All values of a name.
     pub fn all(&self, name: &str) -> Vec<&str> {
         self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The one value of a name.
+    /// The value of a name.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] when it is there more than once: which one would count is a guess.
+    /// [`Refusal::Invalid`] when the name is repeated, because choosing one would be a guess.
     pub fn text(&self, name: &str) -> Result<Option<&str>, Failure> {
         match self.all(name).as_slice() {
             [] => Ok(None),
@@ -84,10 +84,10 @@ impl Query {
         }
     }
 
-    /// A whole number between two bounds.
+    /// A whole number within `bounds`.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value, and when the name is repeated.
     pub fn number(&self, name: &str, bounds: RangeInclusive<i64>) -> Result<Option<i64>, Failure> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -96,10 +96,10 @@ impl Query {
         number.map(Some).ok_or_else(|| Refusal::invalid(name, expected()).into())
     }
 
-    /// Yes or no; no when it is not there.
+    /// A boolean; `false` when the name is missing.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value, and when the name is repeated.
     pub fn flag(&self, name: &str) -> Result<bool, Failure> {
         match self.text(name)? {
             None | Some("false") => Ok(false),
@@ -111,14 +111,14 @@ impl Query {
     /// A time.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for a value that is not an RFC 3339 time, and when the name is repeated.
     pub fn time(&self, name: &str) -> Result<Option<Micros>, Failure> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let expected = "an RFC 3339 time such as 2026-01-01T00:00:00Z";
         parse_time(text).map(Some).ok_or_else(|| Refusal::invalid(name, expected).into())
     }
 
-    /// Values that are written with commas, repeated, or both; nothing when there are none.
+    /// Values that are separated by commas, repeated, or both. `None` when the name is missing.
     pub fn list(&self, name: &str) -> Option<Vec<&str>> {
         let given = self.all(name);
         let parts = given.iter().flat_map(|value| value.split(',')).map(str::trim);
@@ -129,12 +129,12 @@ impl Query {
     /// `offset` and `limit`.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a limit of 0, one beyond what is clamped, and what is no number.
+    /// [`Refusal::Invalid`] for a limit of 0 or above 500, an offset out of range, and values that are not numbers.
     pub fn paging(&self) -> Result<Paging, Failure> {
         let offset = self.number("offset", 0..=i64::from(i32::MAX))?.unwrap_or(0);
         let asked = match self.number("limit", 1..=CLAMPED_LIMIT) {
             Ok(asked) => asked.unwrap_or(DEFAULT_LIMIT),
-            // The bound that people are told is the documented one.
+            // The error names the documented bound.
             Err(_) if self.all("limit").len() == 1 => {
                 return Err(Refusal::invalid("limit", format!("a whole number from 1 to {MAX_LIMIT}")).into());
             }
@@ -147,9 +147,9 @@ impl Query {
         Ok(Paging { offset, limit, warning })
     }
 
-    /// A warning that names what was asked for and is not known; an ignored filter would be taken for one that
-    /// lets everything through.
-    pub fn unknown(&self, known: &[&str]) -> Option<String> {
+    /// A warning that names unknown parameters. `None` when there are none. Without it, an ignored filter would look like
+    /// one that matches everything.
+    pub fn unknown_warning(&self, known: &[&str]) -> Option<String> {
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in &self.pairs {
             let name = name.trim();
@@ -161,7 +161,7 @@ impl Query {
     }
 }
 
-/// Makes a warning's text fit for a header: printable ASCII, quotes and backslashes escaped, not too long.
+/// Formats a warning as a header: printable ASCII, with quotes and backslashes escaped, cut to 400 characters.
 pub fn warning_header(text: &str) -> String {
     let mut quoted = String::new();
     for c in text.chars().take(400) {
@@ -220,15 +220,18 @@ mod tests {
     fn an_ampersand_that_a_client_did_not_escape_is_a_parameter_that_nobody_knows() {
         let query = Query::read(Some("agent_id=a&search=hello%20world%20&%20x"));
         assert_eq!(query.text("search").unwrap(), Some("hello world "));
-        assert_eq!(query.unknown(&["agent_id", "search"]).unwrap(), "unknown parameters were ignored: x");
-        assert_eq!(query.unknown(&["agent_id", "search", "x"]), None);
+        assert_eq!(
+            query.unknown_warning(&["agent_id", "search"]).unwrap(),
+            "unknown parameters were ignored: x"
+        );
+        assert_eq!(query.unknown_warning(&["agent_id", "search", "x"]), None);
     }
 
     #[test]
     fn a_commands_parameters_are_read_like_a_query() {
         let parameters =
             json!({ "limit": 5, "mine": true, "tags": ["a", "b"], "search": null, "status": "idle,active" });
-        let query = Query::of_command(parameters.as_object().unwrap()).unwrap();
+        let query = Query::from_command(parameters.as_object().unwrap()).unwrap();
         assert_eq!(query.paging().unwrap().limit, 5);
         assert!(query.flag("mine").unwrap());
         assert_eq!(query.all("tags"), ["a", "b"]);
@@ -236,7 +239,7 @@ mod tests {
         assert_eq!(query.list("status"), Some(vec!["idle", "active"]));
         assert_eq!(query.list("source"), None);
         let wrong = json!({ "limit": { "is": 5 } });
-        assert!(Query::of_command(wrong.as_object().unwrap()).is_err());
+        assert!(Query::from_command(wrong.as_object().unwrap()).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! What a client says of a session that Tenure keeps for it and does not judge.
+//! Client settings of a session that Tenure stores and returns, but does not use.
 //!
-//! It is given back to everybody who lists sessions, and published clients break on a list with one thing in it that has
-//! another shape than they know. So its shape is checked, and what they do not know is left out.
+//! Every list of sessions returns them, and published clients break on a list with a value of an unknown shape. So their
+//! shape is checked, and unknown fields are dropped.
 
 use super::ids;
 use crate::failure::{Failure, RequestFailure};
@@ -10,43 +10,43 @@ use crate::http::object::AnyObject;
 use domain::json::Json;
 use serde::{Deserialize, Serialize};
 
-/// How long it may be all together, as JSON: a page of a list has it a hundred times.
+/// Largest size as JSON, in bytes. A page of a list repeats it up to a hundred times.
 const MAX_BYTES: usize = 256 << 10;
 
-/// All of it.
+/// A session's client settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub struct SessionExtras {
     /// `harness_…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub harness_id: Option<String>,
     /// BCP 47.
     #[serde(skip_serializing_if = "Option::is_none")]
     locale: Option<String>,
-    /// What the client can do.
+    /// The client's capabilities.
     #[serde(skip_serializing_if = "Option::is_none")]
     hints: Option<AnyObject>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object::maybe_list")]
     tools: Option<Vec<Tool>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object::maybe_list")]
     initial_files: Option<Vec<InitialFile>>,
-    /// What the agent is told before the conversation.
+    /// Instructions for the agent before the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     system_prompt: Option<String>,
-    /// How often the model may be asked in a turn.
+    /// Most requests to the model in a turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_iterations: Option<u32>,
-    /// Whether tools may run side by side.
+    /// Whether tools can run in parallel.
     #[serde(skip_serializing_if = "Option::is_none")]
     parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object::maybe")]
     network_access: Option<NetworkAccess>,
-    /// Servers of tools.
+    /// MCP servers, which offer tools.
     #[serde(rename = "mcpServers", skip_serializing_if = "Option::is_none")]
     mcp_servers: Option<Json>,
 }
 
-/// A tool that the client runs, or asks for.
+/// A tool of the client, or a built-in one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Tool {
     #[serde(rename = "type")]
@@ -69,7 +69,7 @@ enum ToolKind {
     ClientSide,
 }
 
-/// A file that the session begins with.
+/// A file that the session starts with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct InitialFile {
     path: String,
@@ -80,7 +80,7 @@ struct InitialFile {
     is_readonly: Option<bool>,
 }
 
-/// Where the session may connect to.
+/// Which hosts the session can connect to.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct NetworkAccess {
@@ -90,24 +90,24 @@ struct NetworkAccess {
     blocked: Vec<String>,
 }
 
-impl Kept {
-    /// Out of what a session keeps; nothing of it when another wire wrote something else there.
-    pub fn of(extra: &Json) -> Kept {
+impl SessionExtras {
+    /// Reads the stored form. Empty when another wire stored something else there.
+    pub fn from_stored(extra: &Json) -> SessionExtras {
         extra.read().unwrap_or_default()
     }
 
-    /// As a session keeps it.
+    /// The form in which a session stores them.
     ///
     /// # Errors
-    /// [`RequestFailure::Body`] for what is no harness, and when it is too long.
-    pub fn extra(&self) -> Result<Json, Failure> {
+    /// [`RequestFailure::Body`] for a malformed `harness_id`, and for more than 256 KiB.
+    pub fn to_stored(&self) -> Result<Json, Failure> {
         let wrong = |sentence: String| Failure::from(RequestFailure::Body(sentence));
         if self.harness_id.as_ref().is_some_and(|id| !ids::is_harness(id)) {
             return Err(wrong(
                 "harness_id: expected harness_ and 32 lower-case hexadecimal digits".to_owned(),
             ));
         }
-        if *self == Kept::default() {
+        if *self == SessionExtras::default() {
             return Ok(Json::default());
         }
         let kept = Json::of(self);
@@ -119,7 +119,7 @@ impl Kept {
         Ok(kept)
     }
 
-    /// The id of the harness: the client's own, or the default one.
+    /// Takes the harness's id: the client's, or the default one.
     pub fn take_harness(&mut self) -> String {
         let own = self.harness_id.take().filter(|id| ids::is_harness(id));
         own.unwrap_or_else(|| ids::default_harness().to_string())
@@ -135,9 +135,9 @@ mod tests {
     fn what_strict_clients_cannot_read_is_refused_or_left_out() {
         let tool =
             json!({ "type": "client_side", "name": "ls", "description": "", "parameters": {}, "colour": 1 });
-        let kept: Kept = serde_json::from_value(json!({ "tools": [tool], "other": 1 })).unwrap();
+        let kept: SessionExtras = serde_json::from_value(json!({ "tools": [tool], "other": 1 })).unwrap();
         let tool = json!({ "type": "client_side", "name": "ls", "description": "", "parameters": {} });
-        assert_eq!(kept.extra().unwrap().value(), json!({ "tools": [tool] }));
+        assert_eq!(kept.to_stored().unwrap().value(), json!({ "tools": [tool] }));
         for wrong in [
             json!({ "tools": [{ "type": "client_side", "name": "ls" }] }),
             json!({ "tools": [{ "type": "other", "name": "ls", "description": "", "parameters": {} }] }),
@@ -145,22 +145,29 @@ mod tests {
             json!({ "network_access": { "allowed": "*" } }),
             json!({ "hints": [] }),
         ] {
-            assert!(serde_json::from_value::<Kept>(wrong.clone()).is_err(), "{wrong}");
+            assert!(serde_json::from_value::<SessionExtras>(wrong.clone()).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn it_is_not_longer_than_a_list_can_bear() {
-        let of = |length: usize| Kept { system_prompt: Some("x".repeat(length)), ..Kept::default() };
-        assert!(of(MAX_BYTES - 100).extra().is_ok());
-        assert!(of(MAX_BYTES).extra().is_err());
-        assert!(Kept::default().extra().unwrap().is_null());
+        let of = |length: usize| SessionExtras {
+            system_prompt: Some("x".repeat(length)),
+            ..SessionExtras::default()
+        };
+        assert!(of(MAX_BYTES - 100).to_stored().is_ok());
+        assert!(of(MAX_BYTES).to_stored().is_err());
+        assert!(SessionExtras::default().to_stored().unwrap().is_null());
     }
 
     #[test]
     fn what_another_wire_kept_there_is_not_shown() {
         for extra in [Value::Null, json!("x"), json!({ "tools": "all" }), json!({ "other": {} })] {
-            assert_eq!(Kept::of(&extra.clone().into()), Kept::default(), "{extra}");
+            assert_eq!(
+                SessionExtras::from_stored(&extra.clone().into()),
+                SessionExtras::default(),
+                "{extra}"
+            );
         }
     }
 }

@@ -1,15 +1,15 @@
 //! `/v1/sessions`: list, create, get, change, delete, cancel, pin, archive.
 
-use super::extractors::May;
-use super::output::{Answer, Output, PathText, fields, text};
+use super::extractors::Authorized;
+use super::output::{HandlerResult, Output, PathText, path_text, read_fields};
 use super::query::Query;
-use super::session_extras::Kept;
+use super::session_extras::SessionExtras;
 use super::shapes::{Capability, Page, Session};
 use super::{filter, ids};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::http::object;
 use crate::operations::agents;
 use crate::operations::agents::create::AgentChoice;
@@ -27,11 +27,11 @@ use serde_json::{Map, Value, json};
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 
-/// What a client says of a new session.
+/// The body that creates a session.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-struct Wanted {
+struct CreateRequest {
     agent_id: Option<String>,
     agent_name: Option<String>,
     title: Option<String>,
@@ -43,30 +43,30 @@ struct Wanted {
     parent_session_id: Option<String>,
 }
 
-/// What a client says of a session that there is. What is not there or `null` stays.
+/// The body that updates a session. A field that is missing or `null` stays unchanged.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-struct Changes {
-    /// Empty: no title.
+struct UpdateRequest {
+    /// An empty title removes it.
     title: Option<String>,
     tags: Option<Vec<String>>,
 }
 
 /// `GET /sessions`: newest first.
 pub async fn list(
-    May(granted): May<ViewSessions>,
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
-    Ok(page(&app, &granted, &Query::read(query.as_deref())).await?)
+) -> HandlerResult {
+    Ok(list_page(&app, &granted, &Query::read(query.as_deref())).await?)
 }
 
-/// The page that a query asks for.
+/// Lists the requested page of sessions.
 ///
 /// # Errors
-/// What cannot be read of the query.
-pub async fn page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> Result<Output, Failure> {
+/// [`domain::Refusal::Invalid`] for a parameter that is not valid.
+pub async fn list_page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> Result<Output, Failure> {
     let paging = query.paging()?;
     let filter = filter::read(query, granted.principal())?;
     let select = Select::Offset { offset: paging.offset, limit: paging.limit };
@@ -75,30 +75,34 @@ pub async fn page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> 
     let pinned = agents::sessions::list_pinned_sessions(app, granted, &all).await?;
     let shown = found.items.iter().map(|session| Session::new(session, pinned.contains(&session.id)));
     let shown = shown.collect::<Vec<_>>();
-    // A page that ends early says so by its limit: clients go on from there.
+    // A page that ends early reports its own length as the limit, so that clients go on from there.
     let limit = if found.more { shown.len() as u64 } else { paging.limit.into() };
-    let page = Page::new(&shown, found.total, paging.offset, limit).of_sessions();
+    let page = Page::new(&shown, found.total, paging.offset, limit).add_sessions_field();
     let answer = Output::json(StatusCode::OK, &page)?;
-    Ok(answer.warning(paging.warning).warning(query.unknown(&filter::KNOWN)))
+    Ok(answer.with_warning(paging.warning).with_warning(query.unknown_warning(&filter::PARAMETERS)))
 }
 
 /// `POST /sessions`.
-pub async fn create(May(granted): May<UseSessions>, State(app): State<App>, Whole(body): Whole) -> Answer {
-    let body: Map<String, Value> = middleware::json(&app, body).await?;
-    Ok(begin(&app, &granted, &body).await?)
+pub async fn create(
+    Authorized(granted): Authorized<UseSessions>,
+    State(app): State<App>,
+    WholeRequest(body): WholeRequest,
+) -> HandlerResult {
+    let body: Map<String, Value> = middleware::read_json(&app, body).await?;
+    Ok(create_from_body(&app, &granted, &body).await?)
 }
 
-/// Creates the session that a body asks for.
+/// Creates a session.
 ///
 /// # Errors
-/// What cannot be read of the body, and what stands against the session.
-pub async fn begin(
+/// [`RequestFailure::Body`] for a malformed body, and as [`agents::create::create`].
+pub async fn create_from_body(
     app: &App,
     granted: &Granted<UseSessions>,
     body: &Map<String, Value>,
 ) -> Result<Output, Failure> {
-    let wanted: Wanted = fields(body)?;
-    let kept: Kept = fields(body)?;
+    let wanted: CreateRequest = read_fields(body)?;
+    let kept: SessionExtras = read_fields(body)?;
     let agent = match (wanted.agent_id, wanted.agent_name) {
         (None, None) => AgentChoice::Default,
         (Some(id), None) => AgentChoice::Id(ids::read_agent(&id)?),
@@ -115,75 +119,91 @@ pub async fn begin(
         capabilities: Json::of(&wanted.capabilities.unwrap_or_default()),
         origin: wanted.source,
         parent: wanted.parent_session_id.as_deref().map(ids::read_session).transpose()?,
-        extra: kept.extra()?,
+        extra: kept.to_stored()?,
         ..AgentSessionDraft::default()
     };
-    shown(StatusCode::CREATED, &agents::create::create_agent_session(app, granted, new).await?, false)
+    session_output(
+        StatusCode::CREATED,
+        &agents::create::create_agent_session(app, granted, new).await?,
+        false,
+    )
 }
 
 /// `GET /sessions/{session}`.
-pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, session: PathText) -> Answer {
-    Ok(one(&app, &granted, &text(session)).await?)
+pub async fn get(
+    Authorized(granted): Authorized<ViewSessions>,
+    State(app): State<App>,
+    session: PathText,
+) -> HandlerResult {
+    Ok(get_by_id(&app, &granted, &path_text(session)).await?)
 }
 
-/// The session of an id.
+/// Gets a session.
 ///
 /// # Errors
-/// What is no id; what is not there.
-pub async fn one(app: &App, granted: &Granted<ViewSessions>, id: &str) -> Result<Output, Failure> {
+/// [`RequestFailure::Body`] for a malformed id; [`domain::Refusal::NotFound`].
+pub async fn get_by_id(app: &App, granted: &Granted<ViewSessions>, id: &str) -> Result<Output, Failure> {
     let session = agents::sessions::load_agent_session(app, granted, ids::read_session(id)?).await?;
-    shown(StatusCode::OK, &session, is_pinned(app, granted, session.id).await?)
+    session_output(StatusCode::OK, &session, is_pinned(app, granted, session.id).await?)
 }
 
 /// `PATCH /sessions/{session}`.
 pub async fn update(
-    May(granted): May<UseSessions>,
+    Authorized(granted): Authorized<UseSessions>,
     State(app): State<App>,
     session: PathText,
-    Whole(body): Whole,
-) -> Answer {
-    let id = text(session);
+    WholeRequest(body): WholeRequest,
+) -> HandlerResult {
+    let id = path_text(session);
     ids::read_session(&id)?;
-    let body: Map<String, Value> = middleware::json(&app, body).await?;
-    Ok(change(&app, &granted, &id, &body).await?)
+    let body: Map<String, Value> = middleware::read_json(&app, body).await?;
+    Ok(update_from_body(&app, &granted, &id, &body).await?)
 }
 
-/// Changes title and tags.
+/// Updates a session's title and tags.
 ///
 /// # Errors
-/// What cannot be read of the body, and what stands against the change.
-pub async fn change(
+/// [`RequestFailure::Body`] for a malformed id or body, and as [`agents::sessions::update`].
+pub async fn update_from_body(
     app: &App,
     granted: &Granted<UseSessions>,
     id: &str,
     body: &Map<String, Value>,
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
-    let changes: Changes = fields(body)?;
+    let changes: UpdateRequest = read_fields(body)?;
     let update = AgentSessionUpdate {
         title: changes.title.map(|title| Some(title).filter(|title| !title.is_empty())),
         tags: changes.tags.map(TagsUpdate::Replace),
     };
     let session = agents::sessions::update_agent_session(app, granted, id, update).await?;
-    shown(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
+    session_output(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
-/// `DELETE /sessions/{session}`: with all that was said in it.
-pub async fn delete(May(granted): May<UseSessions>, State(app): State<App>, session: PathText) -> Answer {
-    agents::sessions::delete_agent_session(&app, &granted, ids::read_session(&text(session))?).await?;
-    Ok(Output::nothing())
+/// `DELETE /sessions/{session}`: deletes the session with all its messages.
+pub async fn delete(
+    Authorized(granted): Authorized<UseSessions>,
+    State(app): State<App>,
+    session: PathText,
+) -> HandlerResult {
+    agents::sessions::delete_agent_session(&app, &granted, ids::read_session(&path_text(session))?).await?;
+    Ok(Output::no_content())
 }
 
 /// `POST /sessions/{session}/cancel`.
-pub async fn cancel(May(granted): May<UseSessions>, State(app): State<App>, session: PathText) -> Answer {
-    Ok(stop(&app, &granted, &text(session)).await?)
+pub async fn cancel(
+    Authorized(granted): Authorized<UseSessions>,
+    State(app): State<App>,
+    session: PathText,
+) -> HandlerResult {
+    Ok(cancel_by_id(&app, &granted, &path_text(session)).await?)
 }
 
-/// Stops what a session works on. Clients read a body; where nothing ran it says so.
+/// Cancels a session's turn. The body says whether a turn was running.
 ///
 /// # Errors
-/// What is no id; what is not there or not the caller's.
-pub async fn stop(app: &App, granted: &Granted<UseSessions>, id: &str) -> Result<Output, Failure> {
+/// [`RequestFailure::Body`] for a malformed id, and as [`agents::sessions::cancel`].
+pub async fn cancel_by_id(app: &App, granted: &Granted<UseSessions>, id: &str) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
     let before = agents::sessions::load_agent_session(app, &granted.authorize()?, id).await?;
     let after = agents::sessions::cancel_agent_session(app, granted, id).await?;
@@ -194,33 +214,49 @@ pub async fn stop(app: &App, granted: &Granted<UseSessions>, id: &str) -> Result
     Output::json(StatusCode::OK, &body)
 }
 
-/// `PUT /sessions/{session}/pin`: for the caller alone.
-pub async fn pin(May(granted): May<ViewSessions>, State(app): State<App>, session: PathText) -> Answer {
-    agents::sessions::pin_session(&app, &granted, ids::read_session(&text(session))?).await?;
-    Ok(Output::nothing())
+/// `PUT /sessions/{session}/pin`: pins the session for the caller alone.
+pub async fn pin(
+    Authorized(granted): Authorized<ViewSessions>,
+    State(app): State<App>,
+    session: PathText,
+) -> HandlerResult {
+    agents::sessions::pin_session(&app, &granted, ids::read_session(&path_text(session))?).await?;
+    Ok(Output::no_content())
 }
 
 /// `DELETE /sessions/{session}/pin`.
-pub async fn unpin(May(granted): May<ViewSessions>, State(app): State<App>, session: PathText) -> Answer {
-    agents::sessions::unpin_session(&app, &granted, ids::read_session(&text(session))?).await?;
-    Ok(Output::nothing())
+pub async fn unpin(
+    Authorized(granted): Authorized<ViewSessions>,
+    State(app): State<App>,
+    session: PathText,
+) -> HandlerResult {
+    agents::sessions::unpin_session(&app, &granted, ids::read_session(&path_text(session))?).await?;
+    Ok(Output::no_content())
 }
 
 /// `PUT /sessions/{session}/archive`.
-pub async fn archive(May(granted): May<UseSessions>, State(app): State<App>, session: PathText) -> Answer {
-    Ok(put_away(&app, &granted, &text(session), true).await?)
+pub async fn archive(
+    Authorized(granted): Authorized<UseSessions>,
+    State(app): State<App>,
+    session: PathText,
+) -> HandlerResult {
+    Ok(set_archived(&app, &granted, &path_text(session), true).await?)
 }
 
 /// `DELETE /sessions/{session}/archive`.
-pub async fn unarchive(May(granted): May<UseSessions>, State(app): State<App>, session: PathText) -> Answer {
-    Ok(put_away(&app, &granted, &text(session), false).await?)
+pub async fn unarchive(
+    Authorized(granted): Authorized<UseSessions>,
+    State(app): State<App>,
+    session: PathText,
+) -> HandlerResult {
+    Ok(set_archived(&app, &granted, &path_text(session), false).await?)
 }
 
-/// Puts a session away, or brings it back.
+/// Archives or unarchives a session.
 ///
 /// # Errors
-/// What is no id; what is not there or not the caller's.
-pub async fn put_away(
+/// [`RequestFailure::Body`] for a malformed id, and as [`agents::sessions::archive`].
+pub async fn set_archived(
     app: &App,
     granted: &Granted<UseSessions>,
     id: &str,
@@ -231,13 +267,13 @@ pub async fn put_away(
         true => agents::sessions::archive_agent_session(app, granted, id).await?,
         false => agents::sessions::unarchive_agent_session(app, granted, id).await?,
     };
-    shown(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
+    session_output(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
 async fn is_pinned(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<bool, Failure> {
     Ok(agents::sessions::list_pinned_sessions(app, granted, &[id]).await?.contains(&id))
 }
 
-fn shown(status: StatusCode, session: &AgentSession, pinned: bool) -> Result<Output, Failure> {
+fn session_output(status: StatusCode, session: &AgentSession, pinned: bool) -> Result<Output, Failure> {
     Output::json(status, &Session::new(session, pinned))
 }

@@ -1,10 +1,10 @@
-//! What this wire's bodies look like: sessions and agents.
+//! The JSON shapes of sessions and agents.
 //!
-//! What a session or an agent does not have is absent and not `null`, as the vendor's server has it. Clients of the
-//! first generation demand `agent_id`, those of today `harness_id`: both are always there.
+//! A missing value is absent, not `null`, as with the vendor's server. Clients of the first generation require `agent_id`,
+//! today's require `harness_id`: both are always present.
 
 use super::ids::{self, Prefixed};
-use super::session_extras::Kept;
+use super::session_extras::SessionExtras;
 use crate::http::rfc3339::Time;
 use domain::agent::{Agent, AgentSession, Usage};
 use domain::json::Json;
@@ -12,13 +12,13 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One thing that an agent can do.
+/// A capability of an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Capability {
-    /// What.
+    /// The capability's name.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// How.
+    /// Its configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Value>,
 }
@@ -57,14 +57,14 @@ pub struct Session<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     archived_at: Option<Time>,
     #[serde(flatten)]
-    kept: Kept,
+    kept: SessionExtras,
 }
 
 impl<'a> Session<'a> {
-    /// A session as one caller sees it, who may have pinned it.
+    /// The shape of a session. `pinned` is whether the caller has pinned it.
     pub fn new(session: &'a AgentSession, pinned: bool) -> Session<'a> {
         let given = &session.given;
-        let mut kept = Kept::of(&given.extra);
+        let mut kept = SessionExtras::from_stored(&given.extra);
         let harness_id = kept.take_harness();
         Session {
             id: ids::session(session.id),
@@ -81,7 +81,7 @@ impl<'a> Session<'a> {
             source: &given.origin,
             preview: session.preview.as_deref(),
             output_preview: session.output_preview.as_deref(),
-            usage: TokenUsage::of(session.usage),
+            usage: TokenUsage::from_usage(session.usage),
             is_pinned: pinned,
             created_at: Time(session.id.created()),
             updated_at: Time(session.updated),
@@ -93,7 +93,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Capabilities, which are always a list.
+/// Capabilities, serialized as a list even when none are stored.
 #[derive(Debug)]
 struct Capabilities<'a>(&'a Json);
 
@@ -106,13 +106,13 @@ impl Serialize for Capabilities<'_> {
     }
 }
 
-/// Tokens, there only when there were any.
+/// Numbers of tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenUsage(Usage);
 
 impl TokenUsage {
-    /// Nothing when no model was asked.
-    pub fn of(usage: Usage) -> Option<TokenUsage> {
+    /// `None` when no model was used.
+    pub fn from_usage(usage: Usage) -> Option<TokenUsage> {
         (usage.input_tokens > 0 || usage.output_tokens > 0).then_some(TokenUsage(usage))
     }
 }
@@ -175,7 +175,7 @@ impl<'a> From<&'a Agent> for AgentShape<'a> {
     }
 }
 
-/// A page of a list. The TypeScript client reads sessions and messages under a name of their own.
+/// A page of a list. The TypeScript client reads `sessions` and `messages` instead of `data`.
 #[derive(Debug, Serialize)]
 pub struct Page<'a, T> {
     data: &'a [T],
@@ -189,18 +189,18 @@ pub struct Page<'a, T> {
 }
 
 impl<'a, T> Page<'a, T> {
-    /// Items of which there are `total`, after `offset` of them, at most `limit`.
+    /// A page of at most `limit` items after the first `offset` of `total`.
     pub fn new(data: &'a [T], total: u64, offset: u64, limit: u64) -> Page<'a, T> {
         Page { data, sessions: None, messages: None, total, offset, limit }
     }
 
-    /// The same items under `sessions` too.
-    pub fn of_sessions(self) -> Page<'a, T> {
+    /// Repeats the items as `sessions`.
+    pub fn add_sessions_field(self) -> Page<'a, T> {
         Page { sessions: Some(self.data), ..self }
     }
 
-    /// The same items under `messages` too.
-    pub fn of_messages(self) -> Page<'a, T> {
+    /// Repeats the items as `messages`.
+    pub fn add_messages_field(self) -> Page<'a, T> {
         Page { messages: Some(self.data), ..self }
     }
 }

@@ -1,15 +1,15 @@
-//! `/v1/sessions/{session}/sse`: what happens, as it happens.
+//! `/v1/sessions/{session}/sse`: streams a session's events as they happen.
 //!
-//! The stream begins at the session's first event, or after the one named by `since_id`: clients open it after they
-//! have posted a message. A reader that comes back with the last id it saw has seen each event once. The stream keeps
-//! a position and a few frames: a slow reader costs no memory, and is cut after a while.
+//! The stream begins at the session's first event, or after `since_id`, because clients open it after they have posted a
+//! message. A reader that reconnects with the last id it saw gets each event once. The stream holds a position and a few
+//! frames, so a slow reader takes no memory. It is disconnected after a while.
 
 use super::errors::EverrunsError;
-use super::event_shapes::{Streamed, Told};
-use super::events::{Kinds, catch_up};
-use super::extractors::{Known, Visitor};
+use super::event_shapes::{EventShape, StreamedText};
+use super::events::{EventKinds, catch_up};
+use super::extractors::{Authenticated, ClientCredential};
 use super::ids;
-use super::output::{PathText, text};
+use super::output::{PathText, path_text};
 use super::query::Query;
 use crate::app::App;
 use crate::failure::Failure;
@@ -34,49 +34,51 @@ use store::access::ViewSessions;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-/// Frames that wait to be written, and how many bytes they have, beside of one frame. The next events are read when they
-/// are written.
+/// Most frames that wait to be written, and most bytes of theirs; one larger frame can always wait. The next events are
+/// read when these are written.
 const FRAMES_WAITING: usize = 16;
 const BYTES_WAITING: u32 = 256 << 10;
-/// No interval has no length at all.
+/// An interval cannot be zero.
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(1);
-/// After how many milliseconds a reader is to come back when its stream is cycled.
+/// `retry_ms` of a stream that reached its lifetime, in milliseconds.
 const CYCLE_RETRY: u32 = 100;
-/// And when the server stops: another has to start first.
+/// `retry_ms` of a stream that ends for another reason. When the server stops, another must start first.
 const STOP_RETRY: u32 = 1_000;
 
 /// `GET …/sse`.
 pub async fn open(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
     headers: HeaderMap,
     session: PathText,
     RawQuery(query): RawQuery,
 ) -> Result<Response, EverrunsError> {
     let granted = caller.authorize::<ViewSessions>().map_err(Failure::from)?;
-    let id = ids::read_session(&text(session))?;
+    let id = ids::read_session(&path_text(session))?;
     let query = Query::read(query.as_deref());
-    let since = query.text("since_id")?.or_else(|| last_event(&headers)).map(ids::read_event).transpose()?;
-    let Kinds { only, exclude } = Kinds::read(&query)?;
+    let since =
+        query.text("since_id")?.or_else(|| last_event_id(&headers)).map(ids::read_event).transpose()?;
+    let EventKinds { only, exclude } = EventKinds::read(&query)?;
     let counted = app.sockets.open_for(&caller, &app.settings)?;
     let follow =
         agents::events::follow_events(&app, granted.clone(), id, since).await?.with_kinds(only, exclude);
     let (out, frames) = mpsc::channel(FRAMES_WAITING);
     let organization = granted.organization();
-    let visitor = Visitor::of(&app, &Method::GET, &headers, caller.attribution().address)?;
+    let credential =
+        ClientCredential::from_request(&app, &Method::GET, &headers, caller.attribution().address)?;
     let access = Looks::follow(&app, Looking::Stream, signals::access(&caller));
     let stream = Stream {
         app: app.clone(),
-        visitor,
+        credential,
         access,
         organization,
         granted,
         id,
         out,
         room: Arc::new(Semaphore::new(BYTES_WAITING as usize)),
-        streamed: Streamed::default(),
+        streamed: StreamedText::default(),
     };
-    // Tracked, so that a graceful stop waits for the good-bye.
+    // Tracked, so that a graceful stop waits until the last frame is sent.
     app.spawn(stream.run(follow, counted));
     let body = stream::unfold(frames, |mut frames| async {
         let (frame, _place): Frame = frames.recv().await?;
@@ -85,56 +87,56 @@ pub async fn open(
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
-        // Proxies that gather an answer before they pass it on would hold the stream back.
+        // A proxy that buffers responses would delay the stream.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
-/// What browsers send when they come back by themselves.
-fn last_event(headers: &HeaderMap) -> Option<&str> {
+/// The header that browsers send when they reconnect.
+fn last_event_id(headers: &HeaderMap) -> Option<&str> {
     headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty())
 }
 
-/// A frame, and its place among those that wait.
+/// A frame, and its share of the bytes that can wait.
 type Frame = (Bytes, OwnedSemaphorePermit);
 
 /// One reader's stream.
 struct Stream {
     app: App,
-    visitor: Visitor,
-    /// Changes of what the reader may do.
+    credential: ClientCredential,
+    /// Wakes when the reader's permissions change.
     access: Looks,
     organization: OrganizationId,
     granted: Granted<ViewSessions>,
     id: SessionId,
     out: mpsc::Sender<Frame>,
-    /// The bytes that may still wait.
+    /// Bytes that can still wait.
     room: Arc<Semaphore>,
-    streamed: Streamed,
+    streamed: StreamedText,
 }
 
-/// Why a stream ends while its reader is there.
+/// Why a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It lasted long enough: load is spread anew when its reader comes back.
+    /// Its lifetime is over. When readers reconnect, the load spreads over the servers again.
     Cycle,
     /// The server stops.
     Stop,
     /// The session was deleted.
     Deleted,
-    /// The reader may not read any more.
+    /// The reader has lost the permission.
     Refused,
     /// The server failed.
     Failed,
-    /// The reader is gone, or does not read.
+    /// The reader has disconnected, or does not read.
     Gone,
 }
 
 impl Stream {
     async fn run(mut self, follow: EventFollower, _counted: OpenSocket) {
         let _open = self.app.metrics.websocket_opened("everruns");
-        let end = self.tell(follow).await.err().unwrap_or(End::Gone);
+        let end = self.send_events(follow).await.err().unwrap_or(End::Gone);
         let (reason, retry) = match end {
             End::Gone => return,
             End::Cycle => ("connection_cycle", CYCLE_RETRY),
@@ -147,8 +149,8 @@ impl Stream {
         let _ = self.send(format!("event: disconnecting\ndata: {bye}\n\n")).await;
     }
 
-    /// Tells what happens until there is a reason to end.
-    async fn tell(&mut self, mut follow: EventFollower) -> Result<Infallible, End> {
+    /// Sends events until there is a reason to end.
+    async fn send_events(&mut self, mut follow: EventFollower) -> Result<Infallible, End> {
         self.send("event: connected\ndata: {\"status\":\"connected\"}\n\n".to_owned()).await?;
         let stop = self.app.stop.clone();
         let mut beats = interval(self.app.settings.stream_heartbeat.max(SHORTEST_HEARTBEAT));
@@ -158,18 +160,18 @@ impl Stream {
         tokio::pin!(life);
         loop {
             let events = tokio::select! {
-                // In this order: what happens all the time must not put off the end for ever.
+                // In this order: a steady flow of events must not delay the end of the stream forever.
                 biased;
                 () = stop.cancelled() => return Err(End::Stop),
                 () = &mut life => return Err(End::Cycle),
                 () = self.out.closed() => return Err(End::Gone),
                 true = self.access.due() => {
-                    self.check().await?;
+                    self.check_access().await?;
                     continue;
                 }
-                events = follow.next() => events.map_err(failed)?,
+                events = follow.next() => events.map_err(log_failure)?,
                 _ = beats.tick() => {
-                    self.check().await?;
+                    self.check_access().await?;
                     self.send(": heartbeat\n\n".to_owned()).await?;
                     continue;
                 }
@@ -177,33 +179,33 @@ impl Stream {
             let Some(events) = events else {
                 return Err(if stop.is_cancelled() { End::Stop } else { End::Deleted });
             };
-            // Before anything is told: who may not read any more learns nothing new.
-            self.check().await?;
+            // Checked before sending: a reader who has lost the permission gets no new event.
+            self.check_access().await?;
             for event in events {
-                self.event(event).await?;
+                self.send_event(event).await?;
             }
         }
     }
 
-    /// Whether the reader may still read: its credential is looked up again.
-    async fn check(&self) -> Result<(), End> {
-        let caller = match self.visitor.caller(&self.app).await {
+    /// Authenticates the reader again and checks the permission.
+    async fn check_access(&self) -> Result<(), End> {
+        let caller = match self.credential.authenticate(&self.app).await {
             Ok(caller) => caller,
             Err(Failure::Refused(_) | Failure::Unauthenticated) => return Err(End::Refused),
-            Err(failure) => return Err(failed(failure)),
+            Err(failure) => return Err(log_failure(failure)),
         };
         let may = caller.authorize::<ViewSessions>().is_ok_and(|may| may.organization() == self.organization);
         if may { Ok(()) } else { Err(End::Refused) }
     }
 
-    async fn event(&mut self, event: Event) -> Result<(), End> {
-        catch_up(&self.app, &self.granted, self.id, &mut self.streamed, &event).await.map_err(failed)?;
-        let told = Told::new(event, &mut self.streamed);
-        let data = serde_json::to_string(&told).map_err(|error| failed(Failure::internal(error)))?;
+    async fn send_event(&mut self, event: Event) -> Result<(), End> {
+        catch_up(&self.app, &self.granted, self.id, &mut self.streamed, &event).await.map_err(log_failure)?;
+        let told = EventShape::new(event, &mut self.streamed);
+        let data = serde_json::to_string(&told).map_err(|error| log_failure(Failure::internal(error)))?;
         self.send(format!("event: {}\nid: {}\ndata: {data}\n\n", told.kind, told.id)).await
     }
 
-    /// Hands a frame on. A reader that takes none for long is cut: it knows where to go on.
+    /// Queues a frame. A reader that takes none for the time of a heartbeat is disconnected; it can resume.
     async fn send(&self, frame: String) -> Result<(), End> {
         let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX).min(BYTES_WAITING);
         let sent = async {
@@ -214,7 +216,7 @@ impl Stream {
     }
 }
 
-fn failed(failure: Failure) -> End {
+fn log_failure(failure: Failure) -> End {
     tracing::error!(failure = failure.for_log(), "a stream of events failed");
     End::Failed
 }

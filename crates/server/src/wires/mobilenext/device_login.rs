@@ -1,14 +1,14 @@
-//! `/login/device/code` and `/login/device/token`: how `mobilecli auth login` gets a key (RFC 8628). Seen of mobilecli
-//! 1.0.9: it sends JSON, waits five seconds at least, and reads the error of a 400.
+//! `/login/device/code` and `/login/device/token`: how `mobilecli auth login` gets a key (RFC 8628). Observed in mobilecli
+//! 1.0.9: it sends JSON, polls at most every five seconds, and reads the error of a 400.
 
 use super::errors::MobileError;
-use super::sessions::answer;
+use super::sessions::respond;
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::client_address::CameFrom;
+use crate::http::client_address::RequestOrigin;
 use crate::http::middleware;
-use crate::http::middleware::NotKept;
-use crate::http::middleware::Whole;
+use crate::http::middleware::NotStored;
+use crate::http::middleware::WholeRequest;
 use crate::operations::login::device_code;
 use crate::operations::login::device_code::DeviceLoginReply;
 use axum::extract::{Request, State};
@@ -19,25 +19,25 @@ use domain::device_login::Answer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What a program has to say that it wants (RFC 8628, section 3.4).
+/// The grant type that a program must send (RFC 8628, section 3.4).
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 #[derive(serde::Deserialize)]
 #[serde(expecting = "an object with client_id")]
-struct Begin {
+struct CodeRequest {
     client_id: String,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(expecting = "an object with client_id, device_code and grant_type")]
-struct Ask {
+struct TokenRequest {
     client_id: String,
     device_code: String,
     grant_type: String,
 }
 
 #[derive(Serialize)]
-struct Begun<'a> {
+struct CodeResponse<'a> {
     device_code: &'a str,
     user_code: &'a str,
     verification_uri: String,
@@ -47,34 +47,34 @@ struct Begun<'a> {
 }
 
 #[derive(Serialize)]
-struct Token<'a> {
+struct TokenResponse<'a> {
     access_token: &'a str,
     token_type: &'static str,
 }
 
-/// A refusal in the words of RFC 6749 and RFC 8628, which is what programs read here.
+/// An error of RFC 6749 and RFC 8628, which programs read here.
 #[derive(Serialize)]
-struct Refused<'a> {
+struct ErrorResponse<'a> {
     error: &'a str,
     error_description: &'a str,
 }
 
 /// `POST /login/device/code`.
 pub async fn begin(
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Result<Response, MobileError> {
-    let ask: Begin = match read(&app, request).await {
+    let ask: CodeRequest = match read_body(&app, request).await {
         Ok(ask) => ask,
-        Err(failure) => return unreadable(failure),
+        Err(failure) => return body_error(failure),
     };
     let begun = match device_code::begin_device_login(&app, &ask.client_id, origin).await {
         Ok(begun) => begun,
-        Err(failure) => return unreadable(failure),
+        Err(failure) => return body_error(failure),
     };
     let page = format!("{}/login/device", app.base_url);
-    let body = Begun {
+    let body = CodeResponse {
         device_code: &begun.device_code,
         user_code: &begun.user_code,
         verification_uri_complete: format!("{page}?user_code={}", begun.user_code),
@@ -82,70 +82,73 @@ pub async fn begin(
         expires_in: begun.expires.0 / 1_000_000,
         interval: begun.interval.0 / 1_000_000,
     };
-    secret(answer(StatusCode::OK, &body))
+    not_stored(respond(StatusCode::OK, &body))
 }
 
-/// An answer that is not kept for a request that is repeated.
-fn secret(answer: Result<Response, MobileError>) -> Result<Response, MobileError> {
+/// Marks a response that must not be stored for a repeated request.
+fn not_stored(answer: Result<Response, MobileError>) -> Result<Response, MobileError> {
     let mut response = answer?;
-    response.extensions_mut().insert(NotKept);
+    response.extensions_mut().insert(NotStored);
     Ok(response)
 }
 
-/// `POST /login/device/token`: the key is answered once.
-pub async fn ask(State(app): State<App>, Whole(request): Whole) -> Result<Response, MobileError> {
-    let ask: Ask = match read(&app, request).await {
+/// `POST /login/device/token`: answers with the key once.
+pub async fn ask(
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> Result<Response, MobileError> {
+    let ask: TokenRequest = match read_body(&app, request).await {
         Ok(ask) => ask,
-        Err(failure) => return unreadable(failure),
+        Err(failure) => return body_error(failure),
     };
-    // What is answered now is answered otherwise in a moment.
-    secret(told(&app, &ask).await)
+    // The answer to the same request changes over time.
+    not_stored(token_response(&app, &ask).await)
 }
 
-async fn told(app: &App, ask: &Ask) -> Result<Response, MobileError> {
+async fn token_response(app: &App, ask: &TokenRequest) -> Result<Response, MobileError> {
     if ask.grant_type != GRANT {
-        return refused("unsupported_grant_type", &format!("grant_type: expected {GRANT}"));
+        return oauth_error("unsupported_grant_type", &format!("grant_type: expected {GRANT}"));
     }
     match device_code::poll_device_login(app, &ask.client_id, &ask.device_code).await? {
         Some(DeviceLoginReply::Key(key)) => {
-            answer(StatusCode::OK, &Token { access_token: key.reveal(), token_type: "Bearer" })
+            respond(StatusCode::OK, &TokenResponse { access_token: key.reveal(), token_type: "Bearer" })
         }
         Some(DeviceLoginReply::Status(Answer::Pending)) => {
-            refused("authorization_pending", "nobody has answered yet")
+            oauth_error("authorization_pending", "nobody has answered yet")
         }
         Some(DeviceLoginReply::Status(Answer::SlowDown(interval))) => {
             let wait = format!("ask every {} s from now on", interval.0 / 1_000_000);
-            refused("slow_down", &wait)
+            oauth_error("slow_down", &wait)
         }
-        Some(DeviceLoginReply::Status(Answer::Denied)) => refused("access_denied", "it was not let in"),
+        Some(DeviceLoginReply::Status(Answer::Denied)) => oauth_error("access_denied", "it was not let in"),
         Some(DeviceLoginReply::Status(Answer::Expired | Answer::Ready)) => {
-            refused("expired_token", "the code has expired or was used: begin again")
+            oauth_error("expired_token", "the code has expired or was used: begin again")
         }
-        None => refused("invalid_grant", "device_code: expected one that this client was given"),
+        None => oauth_error("invalid_grant", "device_code: expected one that this client was given"),
     }
 }
 
-/// Reads a body, JSON as mobilecli sends it or a form as the RFC says.
-async fn read<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
+/// Reads a body: JSON as mobilecli sends it, or a form as the RFC says.
+async fn read_body<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
     if !form {
-        return middleware::json(app, request).await;
+        return middleware::read_json(app, request).await;
     }
     let (parts, body) = request.into_parts();
-    let bytes = middleware::body(app, &parts.extensions, body).await?;
+    let bytes = middleware::read_body(app, &parts.extensions, body).await?;
     serde_urlencoded::from_bytes(&bytes).map_err(|error| RequestFailure::Body(error.to_string()).into())
 }
 
-fn unreadable(failure: Failure) -> Result<Response, MobileError> {
+fn body_error(failure: Failure) -> Result<Response, MobileError> {
     match &failure {
         Failure::Request(RequestFailure::Body(_)) | Failure::Refused(Refusal::Invalid { .. }) => {
-            refused("invalid_request", &failure.to_string())
+            oauth_error("invalid_request", &failure.to_string())
         }
         _ => Err(failure.into()),
     }
 }
 
-fn refused(error: &str, description: &str) -> Result<Response, MobileError> {
-    answer(StatusCode::BAD_REQUEST, &Refused { error, error_description: description })
+fn oauth_error(error: &str, description: &str) -> Result<Response, MobileError> {
+    respond(StatusCode::BAD_REQUEST, &ErrorResponse { error, error_description: description })
 }

@@ -1,15 +1,15 @@
-//! `/login/device`: the page on which a person lets a program in. It works without scripts, and only for whoever is
+//! `/login/device`: the page on which a user approves the login of a program. It works without scripts, for users who are
 //! signed in with the cookie of a session.
 
 use super::errors::MobileError;
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::credential::own_cookie;
-use crate::http::credential::same_site;
+use crate::http::credential::demand_same_site;
+use crate::http::credential::own_session_token;
 use crate::http::middleware;
-use crate::http::middleware::Address;
-use crate::http::middleware::NotKept;
-use crate::http::middleware::Whole;
+use crate::http::middleware::ClientAddress;
+use crate::http::middleware::NotStored;
+use crate::http::middleware::WholeRequest;
 use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::access::whoami;
 use crate::operations::login::device_code;
@@ -33,19 +33,19 @@ const STYLE: &str = include_str!("../../../templates/console/device.css");
 #[template(path = "console/device.html")]
 struct Page {
     style: &'static str,
-    /// What went wrong, in one sentence.
+    /// An error message.
     wrong: Option<String>,
-    /// What was done; then nothing else is asked.
+    /// A message about the decision. The page then has no form.
     done: Option<&'static str>,
-    /// Whether who is signed in has to sign in again, because it was too long ago.
+    /// Whether the user must sign in again, because the last sign-in is too old.
     stale: bool,
-    /// Who is signed in.
+    /// The address or name of the signed-in user.
     person: Option<String>,
-    /// Where who is not signed in does that, and comes back from.
+    /// The URL of the sign-in page, which leads back here.
     entrance: String,
-    /// The code as it was typed.
+    /// The code as typed.
     code: String,
-    /// The program that waits with it.
+    /// The program that waits with this code.
     waiting: Option<Waiting>,
 }
 
@@ -58,22 +58,22 @@ struct Waiting {
 }
 
 impl Page {
-    fn of(caller: Option<&str>, code: &str) -> Page {
-        // What is no code is not shown again.
+    fn new(caller: Option<&str>, code: &str) -> Page {
+        // A malformed code is not shown again.
         let code = typed_code(code).map(|code| shown(&code)).unwrap_or_default();
-        // It has only letters and a hyphen, which need no other spelling here.
+        // It has only letters and a hyphen, which need no escaping.
         let back = if code.is_empty() { String::new() } else { format!("%3Fuser_code%3D{code}") };
         let entrance = format!("/sign-in?back=%2Flogin%2Fdevice{back}");
         Page { style: STYLE, person: caller.map(str::to_owned), entrance, code, ..Page::default() }
     }
 
-    fn wrong(self, failure: Failure) -> Response {
+    fn failure_response(self, failure: Failure) -> Response {
         let stale = matches!(failure, Failure::Refused(Refusal::StaleAuthentication { .. }));
         let (status, sentence) = MobileError::from(failure).into_page();
-        Page { wrong: Some(sentence), stale, ..self }.answer(status)
+        Page { wrong: Some(sentence), stale, ..self }.html_response(status)
     }
 
-    fn answer(self, status: StatusCode) -> Response {
+    fn html_response(self, status: StatusCode) -> Response {
         let html = match self.render() {
             Ok(html) => html,
             Err(error) => return MobileError::from(Failure::internal(error)).into_response(),
@@ -85,7 +85,7 @@ impl Page {
         let mut response = (status, html).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        // Not `no-referrer`: the form would come from nowhere, and be refused as another site's.
+        // Not `no-referrer`: the form would have no origin, and would be refused as cross-site.
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -95,51 +95,51 @@ impl Page {
     }
 }
 
-/// Who is signed in, and with what.
+/// The signed-in user.
 struct SignedIn {
     caller: Caller,
     name: String,
 }
 
-async fn signed_in(
+async fn authenticate(
     app: &App,
     headers: &HeaderMap,
     chosen: OrganizationChoice,
-    Address(address): Address,
+    ClientAddress(address): ClientAddress,
 ) -> Result<SignedIn, Failure> {
-    let token = own_cookie(app, headers);
+    let token = own_session_token(app, headers);
     let caller = authenticate_from(app, token.as_deref(), chosen, address).await?;
     let own = whoami::load_caller_principal(app, &caller).await?;
     Ok(SignedIn { caller, name: own.email.unwrap_or(own.name) })
 }
 
-/// `GET /login/device`: leads to the page of signing in, asks for the code, then whether to let the program in.
+/// `GET /login/device`: links to the sign-in page, asks for the code, then asks whether to approve the login.
 pub async fn show(
     State(app): State<App>,
     headers: HeaderMap,
-    Extension(address): Extension<Address>,
+    Extension(address): Extension<ClientAddress>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let code = match middleware::query_value(query.as_deref(), "user_code") {
         Ok(code) => code.unwrap_or_default(),
-        Err(failure) => return Page::of(None, "").wrong(failure),
+        Err(failure) => return Page::new(None, "").failure_response(failure),
     };
-    let signed = match signed_in(&app, &headers, OrganizationChoice::ByDefault, address).await {
+    let signed = match authenticate(&app, &headers, OrganizationChoice::ByDefault, address).await {
         Ok(signed) => signed,
-        Err(Failure::Unauthenticated) => return Page::of(None, &code).answer(StatusCode::OK),
-        Err(failure) => return Page::of(None, &code).wrong(failure),
+        Err(Failure::Unauthenticated) => return Page::new(None, &code).html_response(StatusCode::OK),
+        Err(failure) => return Page::new(None, &code).failure_response(failure),
     };
-    let page = Page::of(Some(&signed.name), &code);
+    let page = Page::new(Some(&signed.name), &code);
     if code.is_empty() {
-        return page.answer(StatusCode::OK);
+        return page.html_response(StatusCode::OK);
     }
-    match waiting(&app, &signed.caller, &code).await {
-        Ok(waiting) => Page { waiting: Some(waiting), ..page }.answer(StatusCode::OK),
-        Err(failure) => Page { code: String::new(), ..page }.wrong(failure),
+    match load_waiting(&app, &signed.caller, &code).await {
+        Ok(waiting) => Page { waiting: Some(waiting), ..page }.html_response(StatusCode::OK),
+        Err(failure) => Page { code: String::new(), ..page }.failure_response(failure),
     }
 }
 
-async fn waiting(app: &App, caller: &Caller, code: &str) -> Result<Waiting, Failure> {
+async fn load_waiting(app: &App, caller: &Caller, code: &str) -> Result<Waiting, Failure> {
     let login = device_code::find_pending_device_login(app, caller, code).await?;
     let choices = device_code::list_approvable_organizations(app, caller).await?;
     let DeviceLogin { origin, created, .. } = &login;
@@ -160,52 +160,52 @@ struct Form {
 impl Form {
     async fn read(app: &App, request: Request) -> Result<Form, Failure> {
         let (parts, body) = request.into_parts();
-        let bytes = middleware::body(app, &parts.extensions, body).await?;
+        let bytes = middleware::read_body(app, &parts.extensions, body).await?;
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
         let field = |name| middleware::query_value(Some(text), name).map(Option::unwrap_or_default);
         Ok(Form { action: field("action")?, code: field("user_code")?, organization: field("organization")? })
     }
 }
 
-/// `POST /login/device`: lets the program in, or does not. What a page says is for one person's eyes, and not kept.
+/// `POST /login/device`: approves or denies the login. The response is for one user, so it is not stored.
 pub async fn act(
     State(app): State<App>,
     headers: HeaderMap,
-    Extension(address): Extension<Address>,
-    Whole(request): Whole,
+    Extension(address): Extension<ClientAddress>,
+    WholeRequest(request): WholeRequest,
 ) -> Response {
-    let mut response = acted(app, headers, address, request).await;
-    response.extensions_mut().insert(NotKept);
+    let mut response = handle_form(app, headers, address, request).await;
+    response.extensions_mut().insert(NotStored);
     response
 }
 
-async fn acted(app: App, headers: HeaderMap, address: Address, request: Request) -> Response {
-    if let Err(failure) = same_site(&app, &Method::POST, &headers) {
-        return Page::of(None, "").wrong(failure);
+async fn handle_form(app: App, headers: HeaderMap, address: ClientAddress, request: Request) -> Response {
+    if let Err(failure) = demand_same_site(&app, &Method::POST, &headers) {
+        return Page::new(None, "").failure_response(failure);
     }
     let form = match Form::read(&app, request).await {
         Ok(form) => form,
-        Err(failure) => return Page::of(None, "").wrong(failure),
+        Err(failure) => return Page::new(None, "").failure_response(failure),
     };
     match form.action.as_str() {
         "allow" | "deny" => decide(&app, &headers, address, &form).await,
-        _ => Page::of(None, &form.code).answer(StatusCode::BAD_REQUEST),
+        _ => Page::new(None, &form.code).html_response(StatusCode::BAD_REQUEST),
     }
 }
 
-async fn decide(app: &App, headers: &HeaderMap, address: Address, form: &Form) -> Response {
+async fn decide(app: &App, headers: &HeaderMap, address: ClientAddress, form: &Form) -> Response {
     let allows = form.action == "allow";
-    // Only who lets a program in says where it acts.
+    // Only an approval names an organization.
     let chosen = if allows {
         OrganizationChoice::Named(OrganizationId::parse(&form.organization))
     } else {
         OrganizationChoice::ByDefault
     };
-    let signed = match signed_in(app, headers, chosen, address).await {
+    let signed = match authenticate(app, headers, chosen, address).await {
         Ok(signed) => signed,
-        Err(failure) => return Page::of(None, &form.code).wrong(failure),
+        Err(failure) => return Page::new(None, &form.code).failure_response(failure),
     };
-    let page = Page::of(Some(&signed.name), &form.code);
+    let page = Page::new(Some(&signed.name), &form.code);
     let (decided, done) = if allows {
         let done = "It is let in. You can close this page and go back to the program.";
         (device_code::approve_device_login(app, &signed.caller, &form.code).await, done)
@@ -214,7 +214,7 @@ async fn decide(app: &App, headers: &HeaderMap, address: Address, form: &Form) -
         (device_code::deny_device_login(app, &signed.caller, &form.code).await, done)
     };
     match decided {
-        Ok(()) => Page { done: Some(done), ..page }.answer(StatusCode::OK),
-        Err(failure) => Page { code: String::new(), ..page }.wrong(failure),
+        Ok(()) => Page { done: Some(done), ..page }.html_response(StatusCode::OK),
+        Err(failure) => Page { code: String::new(), ..page }.failure_response(failure),
     }
 }

@@ -1,13 +1,13 @@
-//! `/api/v1/sessions/{session}/devices`: ask for a device, look, release.
+//! `/api/v1/sessions/{session}/devices`: request, list and release devices.
 
 use super::errors::MobileError;
-use super::extractors::May;
-use super::sessions::{SessionPath, answer, session_id};
-use super::shapes::{Allocated, Allocation, List};
+use super::extractors::Authorized;
+use super::sessions::{SessionPath, respond, session_id};
+use super::shapes::{Allocation, AllocationResponse, List};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::http::object;
 use crate::operations::devices;
 use axum::extract::rejection::PathRejection;
@@ -20,45 +20,45 @@ use domain::refusal::Thing;
 use serde::Deserialize;
 use store::access::{UseSessions, ViewSessions};
 
-/// What a client asks for, over HTTP and over the WebSocket.
+/// A request for a device, over HTTP and over the WebSocket.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with filters")]
-pub struct Ask {
-    /// All of them must hold.
+pub struct DeviceRequest {
+    /// The device must match all of them.
     #[serde(deserialize_with = "object::list")]
     pub filters: Vec<Filter>,
 }
 
-/// `GET …/devices`: mobilewright polls it until `status` is `in_use` and `info.serial` is there.
+/// `GET …/devices`: mobilewright polls it until `status` is `in_use` and `info.serial` is present.
 pub async fn list(
-    May(granted): May<ViewSessions>,
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     session: SessionPath,
 ) -> Result<Response, MobileError> {
     let session = devices::sessions::load_device_session(&app, &granted, session_id(session)?).await?;
-    answer(StatusCode::OK, &List::new(session.holds.iter().map(Allocation::from).collect(), None))
+    respond(StatusCode::OK, &List::new(session.holds.iter().map(Allocation::from).collect(), None))
 }
 
-/// `POST …/devices`: 201 with the device, or 202 with a place in the queue. Never held open: clients give up
-/// after 30 s and poll instead.
+/// `POST …/devices`: 201 with the device, or 202 with a place in the queue. It never waits for a device: clients time out
+/// after 30 s and poll.
 pub async fn request(
-    May(granted): May<UseSessions>,
+    Authorized(granted): Authorized<UseSessions>,
     State(app): State<App>,
     session: SessionPath,
-    Whole(body): Whole,
+    WholeRequest(body): WholeRequest,
 ) -> Result<Response, MobileError> {
     let session = session_id(session)?;
-    let ask: Ask = middleware::json(&app, body).await?;
+    let ask: DeviceRequest = middleware::read_json(&app, body).await?;
     let wanted = Wanted::new(ask.filters).map_err(Failure::from)?;
     let hold = devices::sessions::request_device(&app, &granted, session, wanted).await?;
     let status = if hold.state() == HoldState::InUse { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-    answer(status, &Allocated::new(session, &hold))
+    respond(status, &AllocationResponse::new(session, &hold))
 }
 
-/// `POST …/devices/{device}/release`: a device by its id, or a request by its allocation's. Answers with a body,
-/// since mobilewright reads one.
+/// `POST …/devices/{device}/release`: `device` is a device's id, or the allocation's id of a request. Answers with a body,
+/// because mobilewright reads one.
 pub async fn release(
-    May(granted): May<UseSessions>,
+    Authorized(granted): Authorized<UseSessions>,
     State(app): State<App>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, MobileError> {
@@ -67,5 +67,5 @@ pub async fn release(
     };
     let session = session_id(Ok(Path(session)))?;
     let hold = devices::sessions::release_device(&app, &granted, session, &device).await?;
-    answer(StatusCode::ACCEPTED, &Allocation::from(&hold))
+    respond(StatusCode::ACCEPTED, &Allocation::from(&hold))
 }

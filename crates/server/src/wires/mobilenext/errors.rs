@@ -1,7 +1,7 @@
-//! How this wire words a failure: `{"error":{"code","message"}}` over HTTP, a JSON-RPC error over the WebSocket.
+//! Error responses: `{"error":{"code","message"}}` over HTTP, and JSON-RPC errors over the WebSocket.
 //!
-//! Codes over HTTP: `concurrency_limit` and `internal_error` were seen in clients, the others follow their style.
-//! JSON-RPC codes: the vendor's openrpc document. `data` must be a string, or mobilecli cannot read the answer.
+//! HTTP codes: `concurrency_limit` and `internal_error` come from clients, the others follow their style. JSON-RPC codes
+//! come from the vendor's openrpc document. `data` must be a string, or mobilecli cannot read the reply.
 
 use crate::failure::{Cause, Failure, RequestFailure, Unanswered};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -10,7 +10,7 @@ use domain::Refusal;
 use domain::refusal::Thing;
 use serde::Serialize;
 
-/// A failure in this wire's words.
+/// An error response of this wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MobileError {
     status: StatusCode,
@@ -21,7 +21,7 @@ pub struct MobileError {
     cause: Option<Cause>,
 }
 
-/// The error of a JSON-RPC answer.
+/// The error of a JSON-RPC reply.
 #[derive(Debug, Clone, Serialize)]
 pub struct RpcError {
     code: i64,
@@ -40,26 +40,26 @@ impl MobileError {
         MobileError { status, code, rpc, title: title.to_owned(), message: message.to_string(), cause: None }
     }
 
-    /// As JSON-RPC says it. Clients print `data` rather than `message`.
+    /// The JSON-RPC error. Clients print `data` rather than `message`.
     pub fn into_rpc(self) -> RpcError {
         self.log();
         RpcError { code: self.rpc, message: self.title, data: self.message }
     }
 
-    /// What a page says of it: the status and one sentence.
+    /// The status and the message, for a page.
     pub fn into_page(self) -> (StatusCode, String) {
         self.log();
         (self.status, self.message)
     }
 
-    /// Where no answer of this wire carries the cause to the request's line of the log.
+    /// Logs the cause, where no response carries it to the request's log entry.
     fn log(&self) {
         if let Some(Cause(cause)) = &self.cause {
             tracing::error!(cause, "a request failed");
         }
     }
 
-    /// A request that is not JSON-RPC, or names no method that there is.
+    /// The error for a request that is not JSON-RPC.
     pub fn rpc(code: i64, title: &str, message: impl ToString) -> MobileError {
         MobileError::new(StatusCode::BAD_REQUEST, "bad_request", code, title, message)
     }
@@ -69,8 +69,8 @@ impl From<Failure> for MobileError {
     fn from(failure: Failure) -> MobileError {
         let new = MobileError::new;
         match failure {
-            Failure::Refused(refusal) => refused(&refusal),
-            Failure::Request(request) => unreadable(&request),
+            Failure::Refused(refusal) => refusal_error(&refusal),
+            Failure::Request(request) => request_error(&request),
             Failure::Unauthenticated => {
                 new(StatusCode::UNAUTHORIZED, "unauthorized", -32001, "Unauthorized", failure)
             }
@@ -101,7 +101,7 @@ impl From<Failure> for MobileError {
     }
 }
 
-fn refused(refusal: &Refusal) -> MobileError {
+fn refusal_error(refusal: &Refusal) -> MobileError {
     let (status, code, rpc, title) = match refusal {
         Refusal::NotFound(Thing::File) => (StatusCode::NOT_FOUND, "not_found", -32011, "UploadNotFound"),
         Refusal::NotFound(Thing::Device) => (StatusCode::NOT_FOUND, "not_found", -32010, "DeviceNotFound"),
@@ -160,7 +160,7 @@ fn refused(refusal: &Refusal) -> MobileError {
     MobileError::new(status, code, rpc, title, refusal)
 }
 
-fn unreadable(request: &RequestFailure) -> MobileError {
+fn request_error(request: &RequestFailure) -> MobileError {
     let (status, code, rpc, title) = match request {
         RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "not_found", -32601, "Method not found"),
         RequestFailure::Method => {
@@ -214,7 +214,7 @@ impl IntoResponse for MobileError {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
-            // What is left of a body that was refused is not read: the connection cannot go on.
+            // The rest of a refused body is not read, so the connection cannot be used again.
             StatusCode::PAYLOAD_TOO_LARGE => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -1,4 +1,4 @@
-//! Who is calling, and what they may.
+//! The extractors: the caller and their permission.
 
 use super::errors::MobileError;
 use crate::app::App;
@@ -16,32 +16,33 @@ use store::{Caller, Granted, OrganizationChoice};
 const ORGANIZATION: &str = "x-organization-id";
 
 /// The organization that a request names.
-pub fn chosen(headers: &HeaderMap) -> OrganizationChoice {
-    middleware::chosen(headers, ORGANIZATION)
+pub fn read_organization_choice(headers: &HeaderMap) -> OrganizationChoice {
+    middleware::organization_choice(headers, ORGANIZATION)
 }
 
-/// Who calls, whatever they may.
-pub struct Known(pub Caller);
+/// The caller, with any permissions.
+pub struct Authenticated(pub Caller);
 
-impl FromRequestParts<App> for Known {
+impl FromRequestParts<App> for Authenticated {
     type Rejection = MobileError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, MobileError> {
-        let credential = credential::of(app, parts)?;
-        let (chosen, address) = (chosen(&parts.headers), middleware::address(&parts.extensions));
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, MobileError> {
+        let credential = credential::read_credential(app, parts)?;
+        let (chosen, address) =
+            (read_organization_choice(&parts.headers), middleware::address(&parts.extensions));
         let caller = authenticate_from(app, credential.as_deref(), chosen, address).await?;
-        Ok(Known(middleware::recognized(app, parts, caller)?))
+        Ok(Authenticated(middleware::admit_caller(app, parts, caller)?))
     }
 }
 
-/// A caller that has the right `P` in the chosen organization.
-pub struct May<P: PermissionType>(pub Granted<P>);
+/// Proof that the caller has permission `P` in the chosen organization.
+pub struct Authorized<P: PermissionType>(pub Granted<P>);
 
-impl<P: PermissionType> FromRequestParts<App> for May<P> {
+impl<P: PermissionType> FromRequestParts<App> for Authorized<P> {
     type Rejection = MobileError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, MobileError> {
-        let Known(caller) = Known::from_request_parts(parts, app).await?;
-        Ok(May(caller.authorize::<P>().map_err(Failure::from)?))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authorized<P>, MobileError> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
+        Ok(Authorized(caller.authorize::<P>().map_err(Failure::from)?))
     }
 }

@@ -1,18 +1,17 @@
 //! `/api/v1/members`, `/api/v1/members/invitations` and `/api/v1/invitations`.
 //!
-//! The vendor's pages have `GET /members`, `POST /members/invitations`, `GET /invitations`, and accept and reject.
-//! Taking an invitation back, changing a role and ending a membership are its console's; here they are in the same
-//! style.
+//! The vendor documents `GET /members`, `POST /members/invitations`, `GET /invitations`, and accept and reject. Its console
+//! alone withdraws invitations, changes roles and ends memberships; here, routes in the same style do that.
 
 use super::errors::MobileError;
-use super::extractors::{Known, May};
-use super::keys::{IdPath, id};
-use super::sessions::answer;
+use super::extractors::{Authenticated, Authorized};
+use super::keys::{IdPath, read_id};
+use super::sessions::respond;
 use super::shapes::Time;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::directory::invitations;
 use crate::operations::directory::invitations::ReceivedInvitation;
 use crate::operations::directory::members;
@@ -84,15 +83,18 @@ struct Members<'a> {
     invitations: Vec<InvitationEntry<'a>>,
 }
 
-/// `GET /members`: the people of the organization; who manages them sees who is invited as well.
-pub async fn list(May(granted): May<ViewSessions>, State(app): State<App>) -> Result<Response, MobileError> {
+/// `GET /members`: the organization's users. Callers who manage members also see invitations.
+pub async fn list(
+    Authorized(granted): Authorized<ViewSessions>,
+    State(app): State<App>,
+) -> Result<Response, MobileError> {
     let members = members::list_people_in_organization(&app, &granted).await?;
     let open = match granted.authorize::<ManageMembers>() {
         Ok(granted) => invitations::list_invitations(&app, &granted).await?,
         Err(_) => Vec::new(),
     };
     let members = members.iter().map(MemberEntry::from).collect();
-    answer(
+    respond(
         StatusCode::OK,
         &Members { members, invitations: open.iter().map(InvitationEntry::from).collect() },
     )
@@ -100,64 +102,65 @@ pub async fn list(May(granted): May<ViewSessions>, State(app): State<App>) -> Re
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an object with userId and role")]
-struct RoleOf {
+struct RoleRequest {
     user_id: String,
     role: String,
 }
 
-/// `POST /members`: changes what a member is. Who is none is invited.
+/// `POST /members`: changes a member's role. Others must be invited instead.
 pub async fn change(
-    May(granted): May<ManageMembers>,
+    Authorized(granted): Authorized<ManageMembers>,
     State(app): State<App>,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Result<Response, MobileError> {
-    let ask: RoleOf = middleware::json(&app, request).await?;
-    let role = role(&ask.role)?;
+    let ask: RoleRequest = middleware::read_json(&app, request).await?;
+    let role = read_role(&ask.role)?;
     let member = domain::ids::parse_uuid(&ask.user_id).map(PrincipalId);
     let member = member.ok_or(Refusal::NotFound(Thing::Member)).map_err(Failure::from)?;
     let changed = members::change_role(&app, &granted, member, role).await?;
-    answer(StatusCode::OK, &MemberEntry::from(&changed))
+    respond(StatusCode::OK, &MemberEntry::from(&changed))
 }
 
-fn role(text: &str) -> Result<Role, Failure> {
+fn read_role(text: &str) -> Result<Role, Failure> {
     Ok(Role::read(text, PrincipalKind::User, "role")?)
 }
 
-/// `DELETE /members/{user}`: ends somebody's membership, or one's own.
+/// `DELETE /members/{user}`: ends a membership, also the caller's own.
 pub async fn remove(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    members::remove_member(&app, &caller, id(path).map(PrincipalId)).await?;
+    members::remove_member(&app, &caller, read_id(path).map(PrincipalId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with email and role")]
-struct Invite {
+struct InviteRequest {
     email: String,
     role: String,
 }
 
 /// `POST /members/invitations`.
 pub async fn invite(
-    May(granted): May<ManageMembers>,
+    Authorized(granted): Authorized<ManageMembers>,
     State(app): State<App>,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Result<Response, MobileError> {
-    let ask: Invite = middleware::json(&app, request).await?;
-    let invitation = invitations::create_invitation(&app, &granted, &ask.email, role(&ask.role)?).await?;
-    answer(StatusCode::CREATED, &InvitationEntry::from(&invitation))
+    let ask: InviteRequest = middleware::read_json(&app, request).await?;
+    let invitation =
+        invitations::create_invitation(&app, &granted, &ask.email, read_role(&ask.role)?).await?;
+    respond(StatusCode::CREATED, &InvitationEntry::from(&invitation))
 }
 
 /// `DELETE /members/invitations/{invitation}`.
 pub async fn take_back(
-    May(granted): May<ManageMembers>,
+    Authorized(granted): Authorized<ManageMembers>,
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    invitations::cancel_invitation(&app, &granted, id(path).map(InvitationId)).await?;
+    invitations::cancel_invitation(&app, &granted, read_id(path).map(InvitationId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -193,28 +196,31 @@ struct OwnInvitations<'a> {
     invitations: Vec<OwnInvitation<'a>>,
 }
 
-/// `GET /invitations`: those of the caller's address.
-pub async fn list_own(Known(caller): Known, State(app): State<App>) -> Result<Response, MobileError> {
+/// `GET /invitations`: the invitations of the caller's address.
+pub async fn list_own(
+    Authenticated(caller): Authenticated,
+    State(app): State<App>,
+) -> Result<Response, MobileError> {
     let found = invitations::list_received_invitations(&app, &caller).await?;
-    answer(StatusCode::OK, &OwnInvitations { invitations: found.iter().map(OwnInvitation::from).collect() })
+    respond(StatusCode::OK, &OwnInvitations { invitations: found.iter().map(OwnInvitation::from).collect() })
 }
 
 /// `POST /invitations/{invitation}/accept`.
 pub async fn accept(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    invitations::accept_invitation(&app, &caller, id(path).map(InvitationId)).await?;
+    invitations::accept_invitation(&app, &caller, read_id(path).map(InvitationId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /invitations/{invitation}/reject`.
 pub async fn reject(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
     path: IdPath,
 ) -> Result<StatusCode, MobileError> {
-    invitations::reject_invitation(&app, &caller, id(path).map(InvitationId)).await?;
+    invitations::reject_invitation(&app, &caller, read_id(path).map(InvitationId)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,8 +1,7 @@
-//! Mobile Next's wire: device sessions as `mobilecli` and its kin know them.
+//! Mobile Next's wire: device sessions as `mobilecli` and related clients know them.
 //!
-//! Sources: the vendor's page of "list sessions" and "get a session" for those two, and for the rest what its
-//! open clients send and read (mobilecli 1.0.9 and 1.0.0, mobilewright 0.0.57). Keys, members and invitations as the
-//! vendor's pages describe them.
+//! Sources: the vendor's pages for "list sessions", "get a session", keys, members and invitations; for the rest, what its
+//! open-source clients send and read (mobilecli 1.0.9 and 1.0.0, mobilewright 0.0.57).
 
 mod device_login;
 mod device_page;
@@ -19,14 +18,14 @@ mod socket;
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::middleware::{self, Wire};
+use crate::http::middleware::{self, WireSpec};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use errors::MobileError;
 
-/// The routes, for the table of callers.
+/// The routes, for the tests' table of callers.
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v1/sessions"),
     ("POST", "/api/v1/sessions"),
@@ -55,15 +54,20 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/ws"),
 ];
 
-const WIRE: Wire = Wire {
+const WIRE: WireSpec = WireSpec {
     name: "mobilenext",
-    word: |failure| MobileError::from(failure).into_response(),
+    error_response: |failure| MobileError::from(failure).into_response(),
     authorize: Some(|app, parts| {
-        Box::pin(async { extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+        Box::pin(async {
+            extractors::Authenticated::from_request_parts(parts, app)
+                .await
+                .ok()
+                .map(|authenticated| authenticated.0)
+        })
     }),
 };
 
-/// The routes.
+/// Builds the routes of this wire.
 pub fn routes(app: &App) -> Router<App> {
     let routes = Router::new()
         .route("/api/v1/sessions", get(sessions::list).post(sessions::create))
@@ -86,7 +90,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/api/v1/{*rest}", axum::routing::any(no_route))
         .route("/ws", get(socket::open))
         .method_not_allowed_fallback(|| async { MobileError::from(Failure::from(RequestFailure::Method)) });
-    middleware::around(routes, app, WIRE)
+    middleware::wrap_routes(routes, app, WIRE)
 }
 
 async fn no_route() -> MobileError {

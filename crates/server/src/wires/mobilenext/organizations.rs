@@ -1,13 +1,13 @@
 //! `/api/v1/organizations`.
 
 use super::errors::MobileError;
-use super::extractors::Known;
-use super::sessions::answer;
+use super::extractors::Authenticated;
+use super::sessions::respond;
 use super::shapes::{List, OrganizationEntry};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::directory::members;
 use crate::operations::directory::organizations;
 use axum::extract::State;
@@ -17,30 +17,33 @@ use domain::permission::Role;
 use serde::Deserialize;
 use store::access::UseSessions;
 
-/// `GET /organizations`: those the caller may act in, the oldest first.
-pub async fn list(Known(caller): Known, State(app): State<App>) -> Result<Response, MobileError> {
+/// `GET /organizations`: the organizations in which the caller can act, oldest first.
+pub async fn list(
+    Authenticated(caller): Authenticated,
+    State(app): State<App>,
+) -> Result<Response, MobileError> {
     caller.refuse_connector().map_err(Failure::from)?;
     let account =
         if caller.authorize_in_account::<UseSessions>().is_ok() { Role::Admin } else { Role::Readonly };
     let found = organizations::list_visible_organizations(&app, &caller).await?;
     let entries =
         found.iter().map(|(organization, role)| OrganizationEntry::new(organization, *role, account));
-    answer(StatusCode::OK, &List::new(entries.collect(), None))
+    respond(StatusCode::OK, &List::new(entries.collect(), None))
 }
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with a name")]
-struct Found {
+struct OrganizationRequest {
     name: String,
 }
 
-/// `POST /organizations`: the caller becomes its admin.
+/// `POST /organizations`: creates an organization, with the caller as its admin.
 pub async fn create(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Result<Response, MobileError> {
-    let ask: Found = middleware::json(&app, request).await?;
+    let ask: OrganizationRequest = middleware::read_json(&app, request).await?;
     let made = members::create_own_organization(&app, &caller, &ask.name).await?;
-    answer(StatusCode::CREATED, &OrganizationEntry::new(&made, Some(Role::Admin), Role::Admin))
+    respond(StatusCode::CREATED, &OrganizationEntry::new(&made, Some(Role::Admin), Role::Admin))
 }

@@ -1,13 +1,13 @@
 //! The JSON-RPC methods of the WebSocket.
 //!
-//! Methods and error codes: the vendor's openrpc document, corrected by what clients were seen to send and read.
+//! Methods and error codes come from the vendor's openrpc document, corrected by what clients really send and read.
 
-use super::devices::Ask;
+use super::devices::DeviceRequest;
 use super::errors::{MobileError, RpcError};
-use super::shapes::{Allocated, FleetDevice, RemoteDevice};
+use super::shapes::{AllocationResponse, FleetDevice, RemoteDevice};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::unreadable_body::why;
+use crate::http::unreadable_body::describe_error;
 use crate::operations::devices;
 use crate::operations::devices::driving;
 use crate::operations::devices::files;
@@ -26,21 +26,21 @@ const PARSE_ERROR: i64 = -32700;
 const INVALID_REQUEST: i64 = -32600;
 const METHOD_NOT_FOUND: i64 = -32601;
 
-/// The answer to a request that was started.
-pub type Underway = BoxFuture<'static, Result<Value, Failure>>;
+/// The result of a started request.
+pub type PendingReply = BoxFuture<'static, Result<Value, Failure>>;
 
-/// A request that can be read.
+/// A parsed request.
 #[derive(Debug)]
 pub struct Request {
-    /// None for a notification, which gets no answer.
+    /// `None` for a notification, which gets no reply.
     pub id: Option<Value>,
-    /// The method.
+    /// The method's name.
     pub method: String,
-    /// Its parameters; mobilecli omits them where there are none.
+    /// The parameters. mobilecli omits them when there are none.
     pub params: Map<String, Value>,
 }
 
-/// An answer.
+/// A reply.
 #[derive(Debug)]
 pub struct Reply {
     id: Option<Value>,
@@ -58,17 +58,17 @@ struct ReplyShape<'a> {
 }
 
 impl Reply {
-    /// An answer with a result.
-    pub fn done(id: Option<Value>, result: Value) -> Reply {
+    /// A reply with a result.
+    pub fn with_result(id: Option<Value>, result: Value) -> Reply {
         Reply { id, outcome: Ok(result) }
     }
 
-    /// An answer with an error.
-    pub fn failed(id: Option<Value>, error: MobileError) -> Reply {
+    /// A reply with an error.
+    pub fn with_error(id: Option<Value>, error: MobileError) -> Reply {
         Reply { id, outcome: Err(error.into_rpc()) }
     }
 
-    /// The frame; nothing for a notification.
+    /// The reply's frame; `None` for a notification.
     pub fn text(&self) -> Option<String> {
         let id = self.id.as_ref()?;
         let (result, error) = match &self.outcome {
@@ -79,13 +79,13 @@ impl Reply {
     }
 }
 
-/// Reads a frame. How many values it has is checked before any of them is built.
+/// Parses a frame. The number of its values is checked first.
 ///
 /// # Errors
-/// The answer that says what is wrong with it, with the request's id where it has one.
-pub fn read(text: &str) -> Result<Request, Reply> {
+/// An error reply for a malformed request, with the request's id where it has one.
+pub fn read_request(text: &str) -> Result<Request, Reply> {
     let wrong = |id: Value, code, title: &str, message: String| {
-        Reply::failed(Some(id), MobileError::rpc(code, title, message))
+        Reply::with_error(Some(id), MobileError::rpc(code, title, message))
     };
     if let Err(excess) = SENT.check(text.as_bytes()) {
         return Err(wrong(Value::Null, INVALID_REQUEST, "Invalid Request", excess.to_string()));
@@ -116,24 +116,25 @@ pub fn read(text: &str) -> Result<Request, Reply> {
     }
 }
 
-/// Starts a request: what must keep its order is done when this returns, and the answer is waited for in what it
-/// returns.
+/// Starts a request. The part that must run in order is done when this returns; the returned future waits for the result.
 ///
 /// # Errors
-/// As each method's use case; a method that there is none of.
-pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<Underway, Failure> {
+/// As the method's operation; [`Failure::Device`] with `METHOD_NOT_FOUND` for an unknown method.
+pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<PendingReply, Failure> {
     let Request { method, params, .. } = request;
     let result = match method.as_str() {
-        "devices.list" => json!({ "devices": held(app, caller).await? }),
-        "device.list" => json!({ "status": "ok", "data": { "devices": held(app, caller).await? } }),
-        "fleet.listDevices" => offers(app, caller).await?,
+        "devices.list" => json!({ "devices": list_held_devices(app, caller).await? }),
+        "device.list" => {
+            json!({ "status": "ok", "data": { "devices": list_held_devices(app, caller).await? } })
+        }
+        "fleet.listDevices" => list_offers(app, caller).await?,
         "fleet.allocate" => allocate(app, caller, params).await?,
         "fleet.release" => {
             let device = device_id(&params)?;
             devices::sessions::release_anywhere(app, &caller.authorize::<UseSessions>()?, &device).await?;
             json!({ "status": "ok" })
         }
-        "uploads.create" => upload(app, caller, params).await?,
+        "uploads.create" => create_upload(app, caller, params).await?,
         command if command.starts_with("device.") => {
             let granted = caller.authorize::<UseSessions>()?;
             let device = device_id(&params)?;
@@ -151,35 +152,37 @@ pub async fn start(app: &App, caller: &Caller, request: Request) -> Result<Under
     Ok(std::future::ready(Ok(result)).boxed())
 }
 
-/// What the caller holds or waits for.
-async fn held(app: &App, caller: &Caller) -> Result<Value, Failure> {
+/// Lists the devices that the caller holds or waits for.
+async fn list_held_devices(app: &App, caller: &Caller) -> Result<Value, Failure> {
     let open = fleet::list_caller_holds(app, &caller.authorize::<ViewSessions>()?).await?;
     serde_json::to_value(RemoteDevice::all(&open)).map_err(Failure::internal)
 }
 
-async fn offers(app: &App, caller: &Caller) -> Result<Value, Failure> {
+async fn list_offers(app: &App, caller: &Caller) -> Result<Value, Failure> {
     let offers = fleet::list_offers(app, &caller.authorize::<ViewSessions>()?).await?;
     Ok(json!({ "devices": offers.iter().map(FleetDevice::from).collect::<Vec<_>>() }))
 }
 
-/// The way of mobilecli up to 1.0.0: a session of its own for each device.
+/// Allocates as mobilecli does up to 1.0.0: with a separate session for each device.
 async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Result<Value, Failure> {
     let granted = caller.authorize::<UseSessions>()?;
-    let ask: Ask = read_params(params)?;
+    let ask: DeviceRequest = read_params(params)?;
     let wanted = Wanted::new(ask.filters)?;
     fleet::check_match(app, &granted.authorize()?, &wanted).await?;
     let session = devices::sessions::create_device_session(app, &granted).await?;
     match devices::sessions::request_device(app, &granted, session.id, wanted).await {
-        Ok(hold) => serde_json::to_value(Allocated::new(session.id, &hold)).map_err(Failure::internal),
+        Ok(hold) => {
+            serde_json::to_value(AllocationResponse::new(session.id, &hold)).map_err(Failure::internal)
+        }
         Err(failure) => {
-            // A session that this call made for nothing would only puzzle.
+            // Do not leave an empty session behind.
             let _ = devices::sessions::end_device_session(app, &granted, session.id).await;
             Err(failure)
         }
     }
 }
 
-async fn upload(app: &App, caller: &Caller, params: Map<String, Value>) -> Result<Value, Failure> {
+async fn create_upload(app: &App, caller: &Caller, params: Map<String, Value>) -> Result<Value, Failure> {
     let granted = caller.authorize::<UseSessions>()?;
     let name = params.get("filename").and_then(Value::as_str).unwrap_or_default();
     let size = params.get("filesize").and_then(Value::as_u64).unwrap_or_default();
@@ -200,6 +203,6 @@ fn read_params<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Fai
     serde_path_to_error::deserialize(Value::Object(params)).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "params".to_owned() } else { path };
-        Refusal::invalid(field, why(error.inner())).into()
+        Refusal::invalid(field, describe_error(error.inner())).into()
     })
 }

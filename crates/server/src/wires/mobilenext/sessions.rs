@@ -1,7 +1,7 @@
 //! `/api/v1/sessions`: list, create, get, end.
 
 use super::errors::MobileError;
-use super::extractors::May;
+use super::extractors::Authorized;
 use super::shapes::{List, Session, parse_time};
 use crate::app::App;
 use crate::failure::Failure;
@@ -21,25 +21,25 @@ use domain::refusal::Thing;
 use serde::Serialize;
 use store::access::{UseSessions, ViewSessions};
 
-/// Sessions of a page when the request does not say.
+/// Sessions of a page without `limit`.
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 500;
 
-type Answer = Result<Response, MobileError>;
+type HandlerResult = Result<Response, MobileError>;
 
-/// `GET /sessions`: newest first; `before` is a time, strictly before which sessions were created.
+/// `GET /sessions`: newest first. `before` selects sessions created strictly before that time.
 pub async fn list(
-    May(granted): May<ViewSessions>,
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Answer {
-    let page = page(query.as_deref())?;
+) -> HandlerResult {
+    let page = read_page(query.as_deref())?;
     let found = devices::sessions::list_device_sessions(&app, &granted, page).await?;
     let next = found.items.last().filter(|_| found.more).map(|session| session.id.created());
-    answer(StatusCode::OK, &List::new(found.items.iter().map(Session::from).collect(), next))
+    respond(StatusCode::OK, &List::new(found.items.iter().map(Session::from).collect(), next))
 }
 
-fn page(query: Option<&str>) -> Result<PageRequest, Failure> {
+fn read_page(query: Option<&str>) -> Result<PageRequest, Failure> {
     let limit = query_number(query, "limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
     let before = match query_value(query, "before")? {
         None => None,
@@ -51,21 +51,28 @@ fn page(query: Option<&str>) -> Result<PageRequest, Failure> {
     Ok(PageRequest { limit: u32::try_from(limit).unwrap_or(u32::MAX), before })
 }
 
-/// `POST /sessions`: clients send no body; one that is sent is not read.
-pub async fn create(May(granted): May<UseSessions>, State(app): State<App>) -> Answer {
+/// `POST /sessions`: clients send no body, so none is read.
+pub async fn create(Authorized(granted): Authorized<UseSessions>, State(app): State<App>) -> HandlerResult {
     let session = devices::sessions::create_device_session(&app, &granted).await?;
-    shown(StatusCode::CREATED, &session)
+    respond_with_session(StatusCode::CREATED, &session)
 }
 
 /// `GET /sessions/{session}`.
-pub async fn get(May(granted): May<ViewSessions>, State(app): State<App>, id: SessionPath) -> Answer {
-    shown(StatusCode::OK, &devices::sessions::load_device_session(&app, &granted, session_id(id)?).await?)
+pub async fn get(
+    Authorized(granted): Authorized<ViewSessions>,
+    State(app): State<App>,
+    id: SessionPath,
+) -> HandlerResult {
+    respond_with_session(
+        StatusCode::OK,
+        &devices::sessions::load_device_session(&app, &granted, session_id(id)?).await?,
+    )
 }
 
-/// `DELETE /sessions/{session}`: ends it and releases all that it holds. No client was seen to; the vendor's roles
-/// name it ("delete sessions").
+/// `DELETE /sessions/{session}`: ends the session and releases its devices. No known client sends it, but the vendor's
+/// roles mention it ("delete sessions").
 pub async fn end(
-    May(granted): May<UseSessions>,
+    Authorized(granted): Authorized<UseSessions>,
     State(app): State<App>,
     id: SessionPath,
 ) -> Result<StatusCode, MobileError> {
@@ -73,21 +80,21 @@ pub async fn end(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The session's id as it stands in a path.
+/// A session's id in a path, before it is parsed.
 pub type SessionPath = Result<Path<String>, PathRejection>;
 
-/// Reads it. What can be no id is an id that nothing has.
+/// Parses a session's id in a path. A malformed id is reported as not found.
 pub fn session_id(path: SessionPath) -> Result<SessionId, Failure> {
     let id = path.ok().and_then(|Path(text)| SessionId::parse(&text));
     id.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
 }
 
-fn shown(status: StatusCode, session: &DeviceSession) -> Answer {
-    answer(status, &Session::from(session))
+fn respond_with_session(status: StatusCode, session: &DeviceSession) -> HandlerResult {
+    respond(status, &Session::from(session))
 }
 
-/// A body of JSON.
-pub fn answer(status: StatusCode, body: &impl Serialize) -> Answer {
+/// A JSON response.
+pub fn respond(status: StatusCode, body: &impl Serialize) -> HandlerResult {
     let bytes = serde_json::to_vec(body).map_err(Failure::internal)?;
     Ok(json_response(status, bytes))
 }

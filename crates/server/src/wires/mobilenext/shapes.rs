@@ -1,4 +1,4 @@
-//! What this wire's bodies look like.
+//! The JSON shapes of this wire.
 
 pub use crate::http::rfc3339::Time;
 pub use crate::http::rfc3339::parse_time;
@@ -22,13 +22,13 @@ pub struct List<T> {
 }
 
 impl<T> List<T> {
-    /// A list of all of it, or a page and where the next one begins.
+    /// A whole list, or a page with the cursor of the next one.
     pub fn new(data: Vec<T>, next_cursor: Option<Micros>) -> List<T> {
         List { object: "list", data, next_cursor: next_cursor.map(Time) }
     }
 }
 
-/// A session. `devices` is not in the vendor's page, but mobilecli finds the session to release a device in by it.
+/// A session. `devices` is not in the vendor's page, but mobilecli finds by it the session in which to release a device.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Session<'a> {
@@ -41,8 +41,8 @@ pub struct Session<'a> {
     released_at: Option<Time>,
 }
 
-/// The device of a session: the newest one it holds or held. While it holds none yet, the platform that was
-/// asked for and empty strings, since the vendor's page requires all five.
+/// The device of a session: the newest one it holds or held. Before the first device, the requested platform and empty
+/// strings, because the vendor's page requires all five fields.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SessionDevice<'a> {
@@ -83,7 +83,7 @@ impl<'a> From<&'a Hold> for SessionDevice<'a> {
     }
 }
 
-/// A device of a session. `info.serial` is absent while it is provisioned: mobilewright takes its presence as ready.
+/// A device of a session. `info.serial` is absent until the device is ready, because mobilewright reads it as a sign of that.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Allocation<'a> {
@@ -130,11 +130,11 @@ impl<'a> From<&'a Hold> for Allocation<'a> {
     }
 }
 
-/// The answer to a request for a device, over both HTTP and the WebSocket. `sessionId` is for clients before
-/// 0.3.88, which know no `allocationId`.
+/// The response to a request for a device, over HTTP and the WebSocket. `sessionId` is for clients before 0.3.88, which do
+/// not know `allocationId`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Allocated<'a> {
+pub struct AllocationResponse<'a> {
     allocation_id: Uuid,
     session_id: Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,11 +143,11 @@ pub struct Allocated<'a> {
     device: Option<RemoteDevice<'a>>,
 }
 
-impl<'a> Allocated<'a> {
-    /// The answer for a hold as it is now.
-    pub fn new(session: SessionId, hold: &'a Hold) -> Allocated<'a> {
+impl<'a> AllocationResponse<'a> {
+    /// The response for a hold in its current state.
+    pub fn new(session: SessionId, hold: &'a Hold) -> AllocationResponse<'a> {
         let ready = hold.state() == HoldState::InUse;
-        Allocated {
+        AllocationResponse {
             allocation_id: hold.id.0,
             session_id: session.uuid(),
             state: (!ready).then_some("allocating"),
@@ -156,7 +156,7 @@ impl<'a> Allocated<'a> {
     }
 }
 
-/// A device as the WebSocket shows it: one that the caller holds, or waits for (`allocating`).
+/// A device over the WebSocket: one that the caller holds, or waits for (`allocating`).
 #[derive(Debug, Serialize, PartialEq, Clone)]
 pub struct RemoteDevice<'a> {
     id: &'a str,
@@ -195,13 +195,13 @@ impl<'a> RemoteDevice<'a> {
         }
     }
 
-    /// What the caller holds and waits for.
+    /// The devices of the caller's open holds.
     pub fn all(open: &'a [(SessionKey, Hold, HoldState)]) -> Vec<RemoteDevice<'a>> {
         open.iter().map(|(session, hold, _)| RemoteDevice::new(session.id, hold)).collect()
     }
 }
 
-/// A kind of device that can be had.
+/// A kind of device that the fleet offers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FleetDevice<'a> {
@@ -240,7 +240,8 @@ pub struct OrganizationEntry<'a> {
 }
 
 impl<'a> OrganizationEntry<'a> {
-    /// An organization, and what the caller is there; `account` where it is so by its role in the account.
+    /// The shape of an organization. `role` is the caller's role in it; without one, `account` is the role that the
+    /// caller's role in the account amounts to.
     pub fn new(organization: &'a Organization, role: Option<Role>, account: Role) -> OrganizationEntry<'a> {
         OrganizationEntry {
             id: organization.id.0,

@@ -1,7 +1,7 @@
-//! `/ws`: the WebSocket that devices are driven through.
+//! `/ws`: the WebSocket through which clients drive devices.
 //!
-//! Every frame of a client is one JSON-RPC request. No frame is sent before the answer to the first one:
-//! mobilecli takes whatever comes first for its answer.
+//! Every frame of a client is one JSON-RPC request. The server sends no frame before the reply to the first one, because
+//! mobilecli takes the first frame for its reply.
 
 use super::errors::MobileError;
 use super::extractors;
@@ -37,58 +37,58 @@ use store::{Caller, OrganizationChoice, Topic};
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
-/// Larger than any request of a client; apps and recordings go another way.
+/// Larger than any client's request. Apps and recordings are transferred over HTTP.
 const MAX_FRAME_BYTES: usize = 8 << 20;
-/// The largest frame of a client that has shown no good credential.
-const STRANGERS_FRAME_BYTES: usize = 16 << 10;
-/// How long such a client may take to send its first frame.
-const STRANGERS_PATIENCE: Duration = Duration::from_secs(15);
-/// How many such clients there may be at one address, and in all.
-const STRANGERS_PER_ADDRESS: u32 = 16;
-const STRANGERS: u32 = 1_000;
-/// What is read from the connection at once.
+/// Largest frame of an anonymous caller.
+const ANONYMOUS_FRAME_BYTES: usize = 16 << 10;
+/// Time in which an anonymous caller must send its first frame.
+const ANONYMOUS_TIMEOUT: Duration = Duration::from_secs(15);
+/// Most WebSockets of anonymous callers, per address and in total.
+const ANONYMOUS_PER_ADDRESS: u32 = 16;
+const MAX_ANONYMOUS: u32 = 1_000;
+/// Size of the read buffer.
 const READ_BYTES: usize = 16 << 10;
-/// Requests under way and answers that wait to be written; the next request is not read before one of them is.
+/// Most running requests and replies that wait to be written. At this number, the next request is not read.
 const ANSWERS_WAITING: usize = 64;
 const PING_EVERY: Duration = Duration::from_secs(30);
-/// A client that says nothing at all, not even pong, for this long is gone.
+/// A client that sends nothing, not even a pong, for this long is disconnected.
 const SILENT_FOR: Duration = Duration::from_secs(90);
 /// RFC 6455: the endpoint is going away.
 const GOING_AWAY: u16 = 1001;
 /// RFC 6455: a message that violates the endpoint's policy.
 const POLICY: u16 = 1008;
 
-/// What a client came with; looked up again for each request, so that a revoke counts at once.
+/// A client's credential. It is authenticated for each request, so that a revoked one stops working at once.
 #[derive(Clone)]
-pub struct Visitor {
+pub struct ClientCredential {
     credential: Option<String>,
     chosen: OrganizationChoice,
     address: Option<IpAddr>,
 }
 
-impl Visitor {
-    /// Who is calling.
+impl ClientCredential {
+    /// Authenticates the caller.
     ///
     /// # Errors
-    /// As [`authenticate`].
-    pub async fn caller(&self, app: &App) -> Result<Caller, Failure> {
+    /// As [`authenticate_from`].
+    pub async fn authenticate(&self, app: &App) -> Result<Caller, Failure> {
         authenticate_from(app, self.credential.as_deref(), self.chosen, self.address).await
     }
 
-    /// Who is sending a request.
+    /// Authenticates the caller of a request and counts the request in their quotas.
     ///
     /// # Errors
-    /// As [`Visitor::caller`]; [`RequestFailure::TooManyRequests`].
-    pub async fn requesting(&self, app: &App) -> Result<Caller, Failure> {
-        let caller = self.caller(app).await?;
-        rate_limit::within(app, &caller)?;
+    /// As [`ClientCredential::authenticate`]; [`RequestFailure::TooManyRequests`] when a quota is used up.
+    pub async fn authenticate_request(&self, app: &App) -> Result<Caller, Failure> {
+        let caller = self.authenticate(app).await?;
+        rate_limit::spend_for_message(app, &caller)?;
         Ok(caller)
     }
 }
 
-/// `GET /ws`. The upgrade is never refused for the credential: mobilecli would print "bad handshake"; the first
-/// request gets a readable error instead. All clients send their credential with the upgrade, so it is judged there,
-/// before any frame is read.
+/// `GET /ws`. The upgrade is never refused for its credential, because mobilecli would print "bad handshake". The first
+/// request gets a readable error instead. All clients send their credential with the upgrade, so it is checked before any
+/// frame is read.
 pub async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     State(app): State<App>,
@@ -103,60 +103,65 @@ pub async fn open(
             return MobileError::from(Failure::from(RequestFailure::Body(sentence))).into_response();
         }
     };
-    let credential = said(&app, &headers, query.as_deref());
+    let credential = read_credential(&app, &headers, query.as_deref());
     let address = middleware::address(&extensions);
-    let visitor = Visitor { credential, chosen: extractors::chosen(&headers), address };
+    let client =
+        ClientCredential { credential, chosen: extractors::read_organization_choice(&headers), address };
     let upgrade = upgrade.read_buffer_size(READ_BYTES);
     let (span, tasks) = (Span::current(), app.tasks.clone());
-    match admit(&app, &extensions, &visitor).await {
+    match admit(&app, &extensions, &client).await {
         Ok(admitted) => {
             let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
             upgrade.on_upgrade(move |socket| async move {
-                // Tracked, so that a graceful stop waits for it.
-                let _ = tasks.spawn(converse(app, socket, visitor, admitted).instrument(span)).await;
+                // Tracked, so that a graceful stop waits for the conversation.
+                let _ = tasks.spawn(converse(app, socket, client, admitted).instrument(span)).await;
             })
         }
         Err(failure) => {
-            let counted = match stranger(&app, &extensions, &headers) {
+            let counted = match count_anonymous(&app, &extensions, &headers) {
                 Ok(counted) => counted,
                 Err(failure) => return MobileError::from(failure).into_response(),
             };
-            let upgrade = upgrade.max_message_size(STRANGERS_FRAME_BYTES);
-            upgrade.max_frame_size(STRANGERS_FRAME_BYTES).on_upgrade(move |socket| async move {
-                let _ = tasks.spawn(turn_away(app, socket, failure, counted).instrument(span)).await;
+            let upgrade = upgrade.max_message_size(ANONYMOUS_FRAME_BYTES);
+            upgrade.max_frame_size(ANONYMOUS_FRAME_BYTES).on_upgrade(move |socket| async move {
+                let _ = tasks.spawn(refuse_anonymous(app, socket, failure, counted).instrument(span)).await;
             })
         }
     }
 }
 
-/// A client that may send requests.
-struct Admitted {
+/// A client that can send requests.
+struct AdmittedClient {
     _counted: OpenSocket,
-    /// What counts the bytes of frames that are under way.
+    /// Counts the bytes of frames that are being read.
     intake: Intake,
 }
 
-/// SchemaValidator the credential and counts the WebSocket.
-async fn admit(app: &App, extensions: &Extensions, visitor: &Visitor) -> Result<Admitted, Failure> {
-    let caller = visitor.caller(app).await?;
+/// Authenticates the caller and counts the WebSocket.
+async fn admit(
+    app: &App,
+    extensions: &Extensions,
+    client: &ClientCredential,
+) -> Result<AdmittedClient, Failure> {
+    let caller = client.authenticate(app).await?;
     Span::current().record("principal", tracing::field::display(caller.principal()));
     let counted = app.sockets.open_for(&caller, &app.settings)?;
     let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
     intake.count(app.front.budget.hold(vec![Holder::Principal(caller.principal().0)]));
-    Ok(Admitted { _counted: counted, intake })
+    Ok(AdmittedClient { _counted: counted, intake })
 }
 
-/// Counts a client without a good credential.
-fn stranger(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Result<OpenSocket, Failure> {
+/// Counts the WebSocket of an anonymous caller.
+fn count_anonymous(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Result<OpenSocket, Failure> {
     let address = client_address::address(app, extensions, headers).map(network);
-    let address = address.map(|address| (SocketsOf::Address(address), STRANGERS_PER_ADDRESS));
-    let of = address.into_iter().chain([(SocketsOf::Anonymous, STRANGERS)]).collect::<Vec<_>>();
+    let address = address.map(|address| (SocketsOf::Address(address), ANONYMOUS_PER_ADDRESS));
+    let of = address.into_iter().chain([(SocketsOf::Anonymous, MAX_ANONYMOUS)]).collect::<Vec<_>>();
     app.sockets.open(&of).map_err(|limit| RequestFailure::TooManyConnections { limit }.into())
 }
 
-/// Answers the first frame of a client without a good credential, and closes.
-async fn turn_away(app: App, mut socket: WebSocket, failure: Failure, _counted: OpenSocket) {
-    let patience = STRANGERS_PATIENCE.min(app.settings.head_timeout);
+/// Answers the first frame of an anonymous caller with the failure, and closes the WebSocket.
+async fn refuse_anonymous(app: App, mut socket: WebSocket, failure: Failure, _counted: OpenSocket) {
+    let patience = ANONYMOUS_TIMEOUT.min(app.settings.head_timeout);
     let first = async {
         loop {
             match socket.recv().await {
@@ -171,8 +176,8 @@ async fn turn_away(app: App, mut socket: WebSocket, failure: Failure, _counted: 
         () = app.stop.cancelled() => None,
     };
     if let Some(text) = first {
-        let reply = match rpc::read(&text) {
-            Ok(request) => Reply::failed(request.id, failure.into()),
+        let reply = match rpc::read_request(&text) {
+            Ok(request) => Reply::with_error(request.id, failure.into()),
             Err(reply) => reply,
         };
         if let Some(text) = reply.text() {
@@ -183,33 +188,33 @@ async fn turn_away(app: App, mut socket: WebSocket, failure: Failure, _counted: 
     let _ = socket.send(Message::Close(Some(CloseFrame { code: POLICY, reason }))).await;
 }
 
-/// The credential: the header (mobilecli), `?token=` (mobilewright, which cannot set one in a browser) or the cookie.
-/// Header and query at once are no credential, and so are a cookie and another one.
-fn said(app: &App, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+/// Reads the credential: the header (mobilecli), `?token=` (mobilewright, which cannot set headers in a browser) or the
+/// cookie. `None` for a header together with a query, and for a cookie that differs from them.
+fn read_credential(app: &App, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     let said = match (credential::bearer(headers).ok()?, middleware::query_value(query, "token").ok()?) {
         (Some(_), Some(_)) => return None,
         (by_header, by_query) => by_header.or(by_query),
     };
-    credential::only(app, &Method::GET, headers, said).ok()?
+    credential::single_credential(app, &Method::GET, headers, said).ok()?
 }
 
-/// One conversation.
+/// The conversation with one client.
 struct Conversation {
     app: App,
-    visitor: Visitor,
+    client: ClientCredential,
     out: mpsc::Sender<Message>,
     subscription: Option<Subscription>,
 }
 
-/// A client is told of changes of its devices.
+/// A client's subscription to changes of its devices.
 struct Subscription {
     organization: OrganizationId,
     looks: Looks,
-    /// What it was told last.
-    told: Vec<Value>,
+    /// The devices that the client was sent last.
+    last_sent: Vec<Value>,
 }
 
-async fn converse(app: App, socket: WebSocket, visitor: Visitor, admitted: Admitted) {
+async fn converse(app: App, socket: WebSocket, client: ClientCredential, admitted: AdmittedClient) {
     let _counted = app.metrics.websocket_opened("mobilenext");
     let (mut sink, mut frames) = socket.split();
     let (out, mut waiting) = mpsc::channel::<Message>(ANSWERS_WAITING);
@@ -222,9 +227,9 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor, admitted: Admit
         let _ = sink.close().await;
     });
     let stop = app.stop.clone();
-    let mut talk = Conversation { app, visitor, out, subscription: None };
+    let mut talk = Conversation { app, client, out, subscription: None };
     let mut pings = tokio::time::interval(PING_EVERY);
-    // Not at once: no frame goes out before the first answer.
+    // No ping at once: no frame is sent before the first reply.
     pings.reset();
     let mut heard = Stopwatch::start();
     loop {
@@ -232,13 +237,13 @@ async fn converse(app: App, socket: WebSocket, visitor: Visitor, admitted: Admit
             frame = frames.next() => {
                 let Some(Ok(frame)) = frame else { break };
                 heard = Stopwatch::start();
-                // From here on a request counts by itself, until it is answered.
+                // From here on the request's own memory is counted, until its reply.
                 admitted.intake.release();
                 if !talk.frame(frame).await {
                     break;
                 }
             }
-            open = next_look(&mut talk.subscription) => talk.changed(open).await,
+            open = next_look(&mut talk.subscription) => talk.send_changes(open).await,
             _ = pings.tick() => {
                 if heard.elapsed() > SILENT_FOR || talk.out.try_send(Message::Ping(Default::default())).is_err() {
                     break;
@@ -264,7 +269,7 @@ async fn next_look(subscription: &mut Option<Subscription>) -> bool {
 }
 
 impl Conversation {
-    /// Takes a frame; says whether to go on.
+    /// Handles a frame. Returns whether the conversation goes on.
     async fn frame(&mut self, frame: Message) -> bool {
         let text = match &frame {
             Message::Text(text) => text.as_str(),
@@ -275,39 +280,38 @@ impl Conversation {
                 return false;
             }
         };
-        let request = match rpc::read(text) {
+        let request = match rpc::read_request(text) {
             Ok(request) => request,
             Err(reply) => return self.send(reply).await,
         };
-        let caller = match self.visitor.requesting(&self.app).await {
+        let caller = match self.client.authenticate_request(&self.app).await {
             Ok(caller) => caller,
-            Err(failure) => return self.send(Reply::failed(request.id, failure.into())).await,
+            Err(failure) => return self.send(Reply::with_error(request.id, failure.into())).await,
         };
         match request.method.as_str() {
             "devices.subscribe" => self.subscribe(&caller, request.id).await,
             "devices.unsubscribe" => {
                 self.subscription = None;
-                self.send(Reply::done(request.id, json!({ "status": "ok" }))).await
+                self.send(Reply::with_result(request.id, json!({ "status": "ok" }))).await
             }
             _ => self.run(&caller, request, text.len()).await,
         }
     }
 
-    /// Starts a request. Commands reach a device in the order they came; answers go out as they are ready.
-    /// Its bytes count until then: a device takes its time.
+    /// Runs a request. Commands reach a device in the order they arrive; replies are sent when they are ready. The request's
+    /// bytes count as used memory until then, because a device can be slow.
     async fn run(&mut self, caller: &Caller, request: rpc::Request, bytes: usize) -> bool {
         let id = request.id.clone();
         let (underway, held) = match self.start(caller, request, bytes).await {
             Ok(started) => started,
-            Err(failure) => return self.send(Reply::failed(id, failure.into())).await,
+            Err(failure) => return self.send(Reply::with_error(id, failure.into())).await,
         };
-        // The place for the answer is taken before the work begins: a client that does not read gets no more work
-        // done.
+        // The reply's place in the queue is taken first, so that a client that does not read cannot start more work.
         let Ok(place) = self.out.clone().reserve_owned().await else { return false };
         self.app.spawn(async move {
             let reply = match underway.await {
-                Ok(result) => Reply::done(id, result),
-                Err(failure) => Reply::failed(id, failure.into()),
+                Ok(result) => Reply::with_result(id, result),
+                Err(failure) => Reply::with_error(id, failure.into()),
             };
             if let Some(text) = reply.text() {
                 place.send(Message::Text(text.into()));
@@ -322,7 +326,7 @@ impl Conversation {
         caller: &Caller,
         request: rpc::Request,
         bytes: usize,
-    ) -> Result<(rpc::Underway, HeldBytes), Failure> {
+    ) -> Result<(rpc::PendingReply, HeldBytes), Failure> {
         let mut held = self.app.front.budget.hold(vec![Holder::Principal(caller.principal().0)]);
         if !held.take(bytes as u64) {
             return Err(budget::exhausted());
@@ -330,7 +334,7 @@ impl Conversation {
         Ok((rpc::start(&self.app, caller, request).await?, held))
     }
 
-    /// Waits until every request under way has its answer in the queue: then all places are free again.
+    /// Waits until every running request has its reply in the queue: then all places are free again.
     async fn finish_requests(&self) {
         let _ = self.out.reserve_many(ANSWERS_WAITING.min(self.out.max_capacity())).await;
     }
@@ -339,18 +343,18 @@ impl Conversation {
         match self.subscription(caller).await {
             Ok(subscription) => {
                 self.subscription = Some(subscription);
-                self.send(Reply::done(id, json!({ "status": "ok" }))).await
+                self.send(Reply::with_result(id, json!({ "status": "ok" }))).await
             }
-            Err(failure) => self.send(Reply::failed(id, failure.into())).await,
+            Err(failure) => self.send(Reply::with_error(id, failure.into())).await,
         }
     }
 
     async fn subscription(&self, caller: &Caller) -> Result<Subscription, Failure> {
         let organization = caller.authorize::<ViewSessions>()?.organization();
         let topics = signals::access(caller).chain([Topic::Holds(organization.0)]);
-        // Before the first look, so that nothing is missed in between.
+        // Before the first read, so that no change is missed in between.
         let looks = Looks::follow(&self.app, Looking::Subscriber, topics);
-        Ok(Subscription { organization, looks, told: self.devices(caller).await? })
+        Ok(Subscription { organization, looks, last_sent: self.devices(caller).await? })
     }
 
     async fn devices(&self, caller: &Caller) -> Result<Vec<Value>, Failure> {
@@ -361,21 +365,20 @@ impl Conversation {
             .collect()
     }
 
-    /// Tells a subscriber what is different from what it was told last. One that may see nothing any more is subscribed
-    /// no longer.
-    async fn changed(&mut self, open: bool) {
+    /// Sends a subscriber the changes since the last time. Ends the subscription of a caller who has lost the permission.
+    async fn send_changes(&mut self, open: bool) {
         let subscription = self.subscription.take().filter(|_| open);
         let Some(mut subscription) = subscription else { return };
-        let Ok(caller) = self.visitor.caller(&self.app).await else { return };
-        let told = std::mem::take(&mut subscription.told);
+        let Ok(caller) = self.client.authenticate(&self.app).await else { return };
+        let told = std::mem::take(&mut subscription.last_sent);
         if caller.organization() == Some(subscription.organization) {
             let now = self.devices(&caller).await;
-            subscription.told = now.unwrap_or_else(|_| told.clone());
+            subscription.last_sent = now.unwrap_or_else(|_| told.clone());
         } else {
             let Ok(elsewhere) = self.subscription(&caller).await else { return };
             subscription = elsewhere;
         }
-        if let Some(params) = difference(&told, &subscription.told) {
+        if let Some(params) = difference(&told, &subscription.last_sent) {
             let note = json!({ "jsonrpc": "2.0", "method": "devices.changed", "params": params });
             let _ = self.out.send(Message::Text(note.to_string().into())).await;
         }
@@ -395,7 +398,7 @@ impl Conversation {
     }
 }
 
-/// What was added, removed and updated, told by allocation; nothing when nothing was.
+/// The devices that were added, removed and updated, compared by allocation. `None` without a change.
 fn difference(before: &[Value], after: &[Value]) -> Option<Value> {
     let key = |device: &Value| device["provider"]["allocationId"].clone();
     let missing_in =

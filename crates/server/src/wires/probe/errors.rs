@@ -1,5 +1,5 @@
-//! How this wire words a failure: `status` (a gRPC name), `code`, `error` and `context`, empty ones left out, and a
-//! line break at the end, as the Go library that the vendor seems to use writes them.
+//! Error responses: `status` (a gRPC name), `error` and `context`. Empty fields are omitted, and the body ends with a line
+//! break, as the Go library writes them that the vendor seems to use.
 
 use crate::failure::{Cause, Failure, RequestFailure, Unanswered};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,7 +8,7 @@ use domain::Refusal;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// A failure in this wire's words.
+/// An error response of this wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeError {
     http: StatusCode,
@@ -40,9 +40,9 @@ impl From<Failure> for ProbeError {
                     Refusal::TooManyAttempts { seconds } => retry_after = Some(*seconds),
                     _ => {}
                 }
-                refused(refusal)
+                refusal_status(refusal)
             }
-            Failure::Request(request) => unreadable(request),
+            Failure::Request(request) => request_status(request),
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "UNKNOWN"),
             Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
@@ -60,7 +60,7 @@ impl From<Failure> for ProbeError {
             }
         };
         let message = match &failure {
-            // The vendor's says no more, and neither does ours: who signs in has sent no key.
+            // As with the vendor, no details: a sign-in sends no key that a message could mention.
             Failure::Unauthenticated | Failure::Internal { .. } => None,
             Failure::Refused(Refusal::Invalid { .. }) => Some("validation failed".to_owned()),
             other => Some(other.to_string()),
@@ -69,7 +69,7 @@ impl From<Failure> for ProbeError {
     }
 }
 
-fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
+fn refusal_status(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
         Refusal::Forbidden(_)
@@ -85,7 +85,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::SessionEnded | Refusal::SessionArchived | Refusal::NoMatch { .. } => {
             (StatusCode::PRECONDITION_FAILED, "FAILED_PRECONDITION")
         }
-        // The key stands for another request: to send this one again helps nobody.
+        // The key belongs to another request, so a retry does not help.
         Refusal::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_ARGUMENT"),
         Refusal::TurnLost | Refusal::KeyBusy => (StatusCode::CONFLICT, "ABORTED"),
         Refusal::Backlog { .. }
@@ -101,7 +101,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
     }
 }
 
-fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
+fn request_status(request: &RequestFailure) -> (StatusCode, &'static str) {
     match request {
         RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "NOT_FOUND"),
         RequestFailure::Method => (StatusCode::METHOD_NOT_ALLOWED, "UNIMPLEMENTED"),
@@ -141,7 +141,7 @@ impl IntoResponse for ProbeError {
                 let seconds = HeaderValue::from(self.retry_after.unwrap_or(5));
                 headers.insert(header::RETRY_AFTER, seconds);
             }
-            // What is left of a body that was refused is not read: the connection cannot go on.
+            // The rest of a refused body is not read, so the connection cannot be used again.
             StatusCode::PAYLOAD_TOO_LARGE => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -1,7 +1,8 @@
-//! Who is calling: five ways to send one credential.
+//! The extractors: the caller, by one of five forms of credential.
 //!
-//! `Authorization: Bearer` with an API key or a token (two dots), `?token=` with a key, `?jwt=` and the cookie `jwt`
-//! with a token; `http/credential.rs` says what is done with several. The two of the query stay in logs and histories: answers to them say that they are deprecated.
+//! `Authorization: Bearer` has an API key or a token (with two dots), `?token=` a key, `?jwt=` and the cookie `jwt` a token.
+//! `http/credential.rs` handles several at once. Query strings end up in logs and browser histories, so responses mark the
+//! two forms in the query as deprecated.
 
 use super::errors::ProbeError;
 use crate::app::App;
@@ -22,63 +23,64 @@ const ORGANIZATION: &str = "x-organization-id";
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const DEPRECATED_SINCE: HeaderValue = HeaderValue::from_static("@1767225600");
 
-/// Who calls, and with what.
-pub struct Known {
-    /// Who.
+/// The caller and their credential.
+pub struct Authenticated {
+    /// The caller.
     pub caller: Caller,
-    /// The credential itself.
+    /// The credential as sent.
     pub credential: String,
 }
 
-impl FromRequestParts<App> for Known {
+impl FromRequestParts<App> for Authenticated {
     type Rejection = ProbeError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, ProbeError> {
-        match Maybe::from_request_parts(parts, app).await? {
-            Maybe(Some(known)) => Ok(known),
-            Maybe(None) => Err(Failure::Unauthenticated.into()),
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, ProbeError> {
+        match MaybeAuthenticated::from_request_parts(parts, app).await? {
+            MaybeAuthenticated(Some(known)) => Ok(known),
+            MaybeAuthenticated(None) => Err(Failure::Unauthenticated.into()),
         }
     }
 }
 
-/// Who calls, or nobody when there is no credential at all. One that is no good is still refused.
-pub struct Maybe(pub Option<Known>);
+/// The caller, or `None` for a request without a credential. An invalid credential is refused.
+pub struct MaybeAuthenticated(pub Option<Authenticated>);
 
-impl FromRequestParts<App> for Maybe {
+impl FromRequestParts<App> for MaybeAuthenticated {
     type Rejection = ProbeError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Maybe, ProbeError> {
-        let Some(credential) = sent(app, parts)? else { return Ok(Maybe(None)) };
-        let chosen = middleware::chosen(&parts.headers, ORGANIZATION);
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MaybeAuthenticated, ProbeError> {
+        let Some(credential) = read_credential(app, parts)? else { return Ok(MaybeAuthenticated(None)) };
+        let chosen = middleware::organization_choice(&parts.headers, ORGANIZATION);
         let caller =
             authenticate_from(app, Some(&credential), chosen, middleware::address(&parts.extensions)).await?;
-        let caller = middleware::recognized(app, parts, caller)?;
-        Ok(Maybe(Some(Known { caller, credential })))
+        let caller = middleware::admit_caller(app, parts, caller)?;
+        Ok(MaybeAuthenticated(Some(Authenticated { caller, credential })))
     }
 }
 
-fn sent(app: &App, parts: &Parts) -> Result<Option<String>, Failure> {
+fn read_credential(app: &App, parts: &Parts) -> Result<Option<String>, Failure> {
     let mut said = Vec::from_iter(credential::bearer(&parts.headers)?);
     for (name, signed) in [("token", false), ("jwt", true)] {
         let value = middleware::query_value(parts.uri.query(), name).map_err(|_| Failure::Unauthenticated)?;
-        said.extend(value.map(|value| credential::of_form(value, signed)).transpose()?);
+        said.extend(value.map(|value| credential::check_form(value, signed)).transpose()?);
     }
-    credential::only(app, &parts.method, &parts.headers, said)
+    credential::single_credential(app, &parts.method, &parts.headers, said)
 }
 
-/// For what opens a session without a credential: a page of another site may not sign a browser in as somebody else.
+/// Refuses requests from pages of other sites, for routes that open a session without a credential: another site must not
+/// sign a browser in as somebody else.
 pub struct SameSite;
 
 impl FromRequestParts<App> for SameSite {
     type Rejection = ProbeError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<SameSite, ProbeError> {
-        credential::same_site(app, &parts.method, &parts.headers)?;
+        credential::demand_same_site(app, &parts.method, &parts.headers)?;
         Ok(SameSite)
     }
 }
 
-/// Says in the answer that a credential in the query is deprecated.
+/// Marks responses as deprecated when the request has a credential in its query.
 pub async fn deprecate(State(_): State<App>, request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let deprecated =

@@ -1,9 +1,9 @@
-//! The fields of a body or query: by their names only, so that nothing else that is sent has any effect.
+//! The fields of a body or a query, read by name. Unknown fields are ignored.
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware;
-use crate::http::unreadable_body::why;
+use crate::http::unreadable_body::describe_error;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use domain::Refusal;
@@ -14,12 +14,12 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// How many fields a form may have.
+/// Most fields of a form.
 const MOST_PAIRS: usize = 1_000;
 
-/// What kinds of body an endpoint reads.
+/// The kinds of body that an endpoint accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
+pub enum AcceptedBody {
     /// JSON only.
     Json,
     /// A form only.
@@ -28,12 +28,12 @@ pub enum Reads {
     Both,
 }
 
-/// Fields by their names.
+/// The fields of a request.
 pub struct Fields {
     fields: Vec<(String, Value)>,
-    /// Whether values are all text, as in forms and queries.
+    /// Whether all values are text, as in forms and queries.
     text: bool,
-    /// What stands before a name when one is refused.
+    /// The prefix of a field's name in errors.
     place: &'static str,
 }
 
@@ -41,41 +41,42 @@ impl Fields {
     /// Reads a body.
     ///
     /// # Errors
-    /// [`RequestFailure`] for a body that is too large, of another kind, or no object.
-    pub async fn read(app: &App, request: Request, reads: Reads) -> Result<Fields, Failure> {
+    /// A [`RequestFailure`] for a body that is too large, of another kind, or not an object.
+    pub async fn read(app: &App, request: Request, reads: AcceptedBody) -> Result<Fields, Failure> {
         let form = is_form(request.headers(), reads)?;
         let (parts, body) = request.into_parts();
-        let bytes = middleware::body(app, &parts.extensions, body).await?;
+        let bytes = middleware::read_body(app, &parts.extensions, body).await?;
         if form {
             let text = std::str::from_utf8(&bytes).map_err(|_| wrong("expected UTF-8"))?;
             if text.bytes().filter(|byte| *byte == b'&').count() >= MOST_PAIRS {
                 return Err(wrong(&format!("expected at most {MOST_PAIRS} fields")));
             }
-            return Ok(Fields::of_pairs(text, "formData:"));
+            return Ok(Fields::from_pairs(text, "formData:"));
         }
         if bytes.is_empty() {
             return Ok(Fields { fields: Vec::new(), text: false, place: "body:" });
         }
-        middleware::measure(&bytes, SENT)?;
-        let Object(fields) = serde_json::from_slice(&bytes).map_err(|error| wrong(&why(&error)))?;
+        middleware::check_json_size(&bytes, SENT)?;
+        let Object(fields) =
+            serde_json::from_slice(&bytes).map_err(|error| wrong(&describe_error(&error)))?;
         Ok(Fields { fields, text: false, place: "body:" })
     }
 
     /// Reads a query.
     pub fn query(query: Option<&str>) -> Fields {
-        Fields::of_pairs(query.unwrap_or_default(), "query:")
+        Fields::from_pairs(query.unwrap_or_default(), "query:")
     }
 
-    fn of_pairs(text: &str, place: &'static str) -> Fields {
+    fn from_pairs(text: &str, place: &'static str) -> Fields {
         let pairs = form_urlencoded::parse(text.as_bytes());
         let fields = pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
         Fields { fields: fields.collect(), text: true, place }
     }
 
-    /// Text; nothing when it is not there, or null.
+    /// A text. `None` when it is missing or null.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] when it is something else, or there more than once.
+    /// [`Refusal::Invalid`] for another value, and when the field is repeated.
     pub fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
         match self.value(name)? {
             None => Ok(None),
@@ -84,18 +85,18 @@ impl Fields {
         }
     }
 
-    /// Text that has to be there.
+    /// A required text.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] also when it is not.
-    pub fn needed(&self, name: &str) -> Result<&str, Refusal> {
+    /// [`Refusal::Invalid`] when it is missing or repeated, and for another value.
+    pub fn require_text(&self, name: &str) -> Result<&str, Refusal> {
         self.text(name)?.ok_or_else(|| self.invalid(name, "text, and it is missing"))
     }
 
-    /// Yes or no, as the vendor's language reads it.
+    /// A boolean, in the forms that Go reads.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value, and when the field is repeated.
     pub fn flag(&self, name: &str, default: bool) -> Result<bool, Refusal> {
         match self.value(name)? {
             None => Ok(default),
@@ -109,10 +110,10 @@ impl Fields {
         }
     }
 
-    /// A whole number between two bounds.
+    /// A whole number within `bounds`.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value, and when the field is repeated.
     pub fn number(&self, name: &str, bounds: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, Refusal> {
         let number = match self.value(name)? {
             None => return Ok(None),
@@ -127,10 +128,10 @@ impl Fields {
         }
     }
 
-    /// Words: an array, or a field that is there several times. Nothing when it is not there, or null.
+    /// A list of texts: an array, or a repeated field. `None` when it is missing or null.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value.
     pub fn words(&self, name: &str) -> Result<Option<Vec<&str>>, Refusal> {
         if self.text {
             let named =
@@ -148,24 +149,24 @@ impl Fields {
         }
     }
 
-    /// What a token or key may at most.
+    /// The scopes of a token or key. `None` when none are named.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a word that is no permission of this wire.
+    /// [`Refusal::Invalid`] for a word that is not a permission of this wire.
     pub fn scopes(&self, name: &str) -> Result<Option<Scopes>, Refusal> {
         let Some(words) = self.words(name)? else { return Ok(None) };
         let expected = || format!("some of {}", Scopes::all_names().collect::<Vec<_>>().join(" "));
-        // None at all is what one gets who does not choose.
+        // An empty list means the same as a missing one.
         if words.is_empty() {
             return Ok(None);
         }
         Scopes::parse(words).map(Some).ok_or_else(|| self.invalid(name, expected()))
     }
 
-    /// An object; a form has it as text.
+    /// An object. A form has it as JSON text.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`].
+    /// [`Refusal::Invalid`] for another value, and when the field is repeated.
     pub fn object(&self, name: &str) -> Result<Option<Map<String, Value>>, Refusal> {
         match self.value(name)? {
             None => Ok(None),
@@ -177,12 +178,12 @@ impl Fields {
         }
     }
 
-    /// A refusal that names a field as it stands in the request.
+    /// A refusal that names a field as it is in the request.
     pub fn invalid(&self, name: &str, expected: impl Into<String>) -> Refusal {
         Refusal::invalid(format!("{}{name}", self.place), expected)
     }
 
-    /// The one value of a name; null is none.
+    /// The value of a name. `None` when it is missing or null.
     fn value(&self, name: &str) -> Result<Option<&Value>, Refusal> {
         let mut values = self.fields.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
@@ -192,14 +193,14 @@ impl Fields {
     }
 }
 
-/// A number without sign, leading blanks or anything else that a lenient reader takes.
+/// Reads a number of digits only: no sign, no blanks.
 fn plain_number(text: &str) -> Option<i64> {
     let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }
 }
 
-/// Whether the body is a form. A browser sends text/plain to other sites without asking: it is neither.
-fn is_form(headers: &HeaderMap, reads: Reads) -> Result<bool, Failure> {
+/// Whether the body is a form. `text/plain` is refused, because browsers send it to other sites without a preflight.
+fn is_form(headers: &HeaderMap, reads: AcceptedBody) -> Result<bool, Failure> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (kind, more) = (types.next(), types.next());
     let text = kind.map(|kind| kind.to_str().unwrap_or_default().to_lowercase());
@@ -211,17 +212,19 @@ fn is_form(headers: &HeaderMap, reads: Reads) -> Result<bool, Failure> {
     };
     let plain = rest.is_empty() || rest.replace('"', "") == "charset=utf-8";
     let form = match (kind, reads) {
-        ("application/json", Reads::Json | Reads::Both) => Some(false),
-        ("application/x-www-form-urlencoded", Reads::Form | Reads::Both) => Some(true),
-        ("", _) if text.is_none() => Some(reads == Reads::Form),
+        ("application/json", AcceptedBody::Json | AcceptedBody::Both) => Some(false),
+        ("application/x-www-form-urlencoded", AcceptedBody::Form | AcceptedBody::Both) => Some(true),
+        ("", _) if text.is_none() => Some(reads == AcceptedBody::Form),
         _ => None,
     };
     match form {
         Some(form) if plain && more.is_none() => Ok(form),
         _ => Err(wrong(match reads {
-            Reads::Json => "expected Content-Type: application/json",
-            Reads::Form => "expected Content-Type: application/x-www-form-urlencoded",
-            Reads::Both => "expected Content-Type: application/json or application/x-www-form-urlencoded",
+            AcceptedBody::Json => "expected Content-Type: application/json",
+            AcceptedBody::Form => "expected Content-Type: application/x-www-form-urlencoded",
+            AcceptedBody::Both => {
+                "expected Content-Type: application/json or application/x-www-form-urlencoded"
+            }
         })),
     }
 }
@@ -230,7 +233,7 @@ fn wrong(sentence: &str) -> Failure {
     RequestFailure::Body(sentence.to_owned()).into()
 }
 
-/// An object with all its fields, also those that are there twice: which one counts would be a guess.
+/// An object with all its fields, including repeated ones: choosing one would be a guess.
 struct Object(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Object {

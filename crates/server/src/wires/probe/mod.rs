@@ -1,7 +1,7 @@
-//! Probe.dev's wire: people signed in, their API tokens and sub users.
+//! Probe.dev's wire: login sessions, API tokens and sub users.
 //!
-//! Sources: the vendor's OpenAPI documents of 2025-06-24 and 2025-07-30. No public client of this part is known, so
-//! where they are silent the answers are decided here, and said where they are made.
+//! Sources: the vendor's OpenAPI documents of 2025-06-24 and 2025-07-30. No public client of this part is known. Where the
+//! documents are silent, the behaviour is Tenure's own choice, and the code says so.
 
 pub mod errors;
 mod extractors;
@@ -14,7 +14,7 @@ mod users;
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::middleware::{self, Wire};
+use crate::http::middleware::{self, WireSpec};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::middleware::from_fn_with_state;
@@ -22,7 +22,7 @@ use axum::response::IntoResponse;
 use axum::routing::{any, delete, get, post, put};
 use errors::ProbeError;
 
-/// The routes, for the table of callers.
+/// The routes, for the tests' table of callers.
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/frontend/api/v1/auth/session"),
     ("DELETE", "/frontend/api/v1/auth/session"),
@@ -49,17 +49,20 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("PUT", "/frontend/api/v1/user/{user}"),
 ];
 
-const WIRE: Wire = Wire {
+const WIRE: WireSpec = WireSpec {
     name: "probe",
-    word: |failure| ProbeError::from(failure).into_response(),
+    error_response: |failure| ProbeError::from(failure).into_response(),
     authorize: Some(|app, parts| {
         Box::pin(async {
-            extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.caller)
+            extractors::Authenticated::from_request_parts(parts, app)
+                .await
+                .ok()
+                .map(|authenticated| authenticated.caller)
         })
     }),
 };
 
-/// The routes.
+/// Builds the routes of this wire.
 pub fn routes(app: &App) -> Router<App> {
     let token = get(tokens::get).put(tokens::change).delete(tokens::revoke);
     let auth = Router::new()
@@ -86,7 +89,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/frontend/{*rest}", any(no_route))
         .method_not_allowed_fallback(|| async { ProbeError::from(Failure::from(RequestFailure::Method)) })
         .layer(from_fn_with_state(app.clone(), extractors::deprecate));
-    middleware::around(routes, app, WIRE)
+    middleware::wrap_routes(routes, app, WIRE)
 }
 
 async fn no_route() -> ProbeError {

@@ -1,16 +1,16 @@
-//! Passwords that are changed or forgotten, and addresses that are shown to be somebody's.
+//! Changing and restoring passwords, and verifying addresses.
 
-use super::extractors::Known;
-use super::fields::{Fields, Reads};
+use super::extractors::Authenticated;
+use super::fields::{AcceptedBody, Fields};
 use super::sessions::check_recaptcha;
-use super::shapes::{Answer, Success, Verified, answer};
+use super::shapes::{HandlerResult, Success, Verified, respond};
 use super::users::{UserPath, user_number};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::client_address::CameFrom;
+use crate::http::client_address::RequestOrigin;
 use crate::http::cookies;
-use crate::http::cookies::Own;
-use crate::http::middleware::Whole;
+use crate::http::cookies::OwnCookie;
+use crate::http::middleware::WholeRequest;
 use crate::operations::login;
 use crate::operations::login::passwords::PasswordChangeOutcome;
 use crate::operations::login::passwords::RevocationScope;
@@ -18,33 +18,33 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-/// `PUT /auth/current/password`. All other sessions end; with `logout-all` the caller's own as well.
+/// `PUT /auth/current/password`. Ends all other sessions; with `logout-all` also the caller's own.
 pub async fn change_own(
-    known: Known,
+    known: Authenticated,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-    Whole(request): Whole,
-) -> Answer {
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
     let ends = also_ends(query.as_deref())?;
-    let fields = Fields::read(&app, request, Reads::Form).await?;
-    let (old, new) = both(&fields)?;
+    let fields = Fields::read(&app, request, AcceptedBody::Form).await?;
+    let (old, new) = read_passwords(&fields)?;
     login::passwords::change_own_password(&app, &known.caller, old, new, ends).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `PUT /auth/{user-id}/password`: of a sub user who has not shown yet that the address is their own. `old-password` is
-/// the caller's own. Whose password is theirs alone to set is sent a mail instead, and the answer is 202.
+/// `PUT /auth/{user-id}/password`: sets the password of a sub user who has not verified their address yet. `old-password`
+/// is the caller's own. Other users set their password themselves: they get a mail, and the answer is 202.
 pub async fn change_of(
-    known: Known,
+    known: Authenticated,
     State(app): State<App>,
     user: UserPath,
     RawQuery(query): RawQuery,
-    Whole(request): Whole,
-) -> Answer {
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
     let number = user_number(user)?;
     let ends = also_ends(query.as_deref())?;
-    let fields = Fields::read(&app, request, Reads::Form).await?;
-    let (old, new) = both(&fields)?;
+    let fields = Fields::read(&app, request, AcceptedBody::Form).await?;
+    let (old, new) = read_passwords(&fields)?;
     let status =
         match login::passwords::change_user_password(&app, &known.caller, number, old, new, ends).await? {
             PasswordChangeOutcome::Set => StatusCode::NO_CONTENT,
@@ -62,41 +62,49 @@ fn also_ends(query: Option<&str>) -> Result<RevocationScope, Failure> {
     })
 }
 
-fn both(fields: &Fields) -> Result<(&str, &str), Failure> {
-    Ok((fields.needed("old-password")?, fields.needed("new-password")?))
+fn read_passwords(fields: &Fields) -> Result<(&str, &str), Failure> {
+    Ok((fields.require_text("old-password")?, fields.require_text("new-password")?))
 }
 
-/// `POST /auth/password-restore`: the same answer for an address that nobody has.
+/// `POST /auth/password-restore`: answers the same for an unknown address.
 pub async fn forgot(
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
     headers: HeaderMap,
-    Whole(request): Whole,
-) -> Answer {
-    let fields = Fields::read(&app, request, Reads::Both).await?;
-    let email = fields.needed("email").map_err(Failure::from)?;
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let fields = Fields::read(&app, request, AcceptedBody::Both).await?;
+    let email = fields.require_text("email").map_err(Failure::from)?;
     check_recaptcha(&app, &headers, &origin).await?;
-    let browser = cookies::own(&app, &headers, Own::Browser);
+    let browser = cookies::own_cookie_value(&app, &headers, OwnCookie::Browser);
     login::passwords::request_password_restore(&app, email, &origin, browser.as_deref()).await?;
-    answer(&Success { success: true })
+    respond(&Success { success: true })
 }
 
-/// `POST /auth/password-restore-verify`: sets a new password with the token of the mail. The vendor's fields are not
-/// known; these are named like those of its neighbours.
-pub async fn restore(CameFrom(origin): CameFrom, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let fields = Fields::read(&app, request, Reads::Json).await?;
-    let token = fields.needed("verify-token").map_err(Failure::from)?;
-    let new = fields.needed("new-password").map_err(Failure::from)?;
+/// `POST /auth/password-restore-verify`: sets a new password with the token of the mail. The vendor's field names are
+/// unknown; these follow the neighbouring endpoints.
+pub async fn restore(
+    RequestOrigin(origin): RequestOrigin,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let fields = Fields::read(&app, request, AcceptedBody::Json).await?;
+    let token = fields.require_text("verify-token").map_err(Failure::from)?;
+    let new = fields.require_text("new-password").map_err(Failure::from)?;
     login::passwords::restore_password(&app, token, new, &origin).await?;
-    answer(&Success { success: true })
+    respond(&Success { success: true })
 }
 
 /// `POST /auth/verify`.
-pub async fn verify(CameFrom(origin): CameFrom, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let fields = Fields::read(&app, request, Reads::Json).await?;
-    let token = fields.needed("verify-token").map_err(Failure::from)?;
+pub async fn verify(
+    RequestOrigin(origin): RequestOrigin,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let fields = Fields::read(&app, request, AcceptedBody::Json).await?;
+    let token = fields.require_text("verify-token").map_err(Failure::from)?;
     let person = login::passwords::verify_address(&app, token, &origin).await?;
-    answer(&Verified {
+    respond(&Verified {
         email: person.principal.email.unwrap_or_default(),
         status: person.principal.state.name(),
         success: true,

@@ -1,16 +1,16 @@
 //! `/auth/session`, and signing in and out.
 
-use super::extractors::{Known, SameSite};
-use super::fields::{Fields, Reads};
-use super::shapes::{Answer, Session, Sessions, SignedIn, SignedOut, Token, answer};
+use super::extractors::{Authenticated, SameSite};
+use super::fields::{AcceptedBody, Fields};
+use super::shapes::{HandlerResult, Session, Sessions, SignedIn, SignedOut, Token, respond};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::client_address::CameFrom;
+use crate::http::client_address::RequestOrigin;
 use crate::http::cookies;
-use crate::http::cookies::Own;
-use crate::http::credential::presented;
-use crate::http::middleware::NotKept;
-use crate::http::middleware::Whole;
+use crate::http::cookies::OwnCookie;
+use crate::http::credential::session_token;
+use crate::http::middleware::NotStored;
+use crate::http::middleware::WholeRequest;
 use crate::operations::login;
 use crate::operations::login::sessions::LoginSelection;
 use crate::operations::login::sign_in;
@@ -27,67 +27,71 @@ use domain::login::Origin;
 use domain::login::return_url;
 use domain::refusal::Thing;
 
-/// `GET /auth/session`: the caller's, newest first.
-pub async fn list(known: Known, State(app): State<App>) -> Answer {
+/// `GET /auth/session`: the caller's sessions, newest first.
+pub async fn list(known: Authenticated, State(app): State<App>) -> HandlerResult {
     let found = login::sessions::list_logins(&app, &known.caller).await?;
     let current = login::sessions::current_login(&known.caller);
     let sessions = found.iter().map(|login| Session::new(login, current)).collect::<Vec<_>>();
-    answer(&Sessions { sessions: (!sessions.is_empty()).then_some(sessions) })
+    respond(&Sessions { sessions: (!sessions.is_empty()).then_some(sessions) })
 }
 
 /// `GET /auth/session/{session-id}`.
-pub async fn get(known: Known, State(app): State<App>, id: SessionPath) -> Answer {
+pub async fn get(known: Authenticated, State(app): State<App>, id: SessionPath) -> HandlerResult {
     let login = login::sessions::load_login(&app, &known.caller, session_id(id)?).await?;
-    answer(&Session::new(&login, login::sessions::current_login(&known.caller)))
+    respond(&Session::new(&login, login::sessions::current_login(&known.caller)))
 }
 
-/// `DELETE /auth/session`: ends all of the caller's, also the one it calls with; `?keep-current=true`, which the vendor
-/// has not, leaves that one.
-pub async fn end_all(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
+/// `DELETE /auth/session`: ends all of the caller's sessions. `?keep-current=true`, which is Tenure's own, keeps the one of
+/// this request.
+pub async fn end_all(
+    known: Authenticated,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> HandlerResult {
     let keep = Fields::query(query.as_deref()).flag("keep-current", false).map_err(Failure::from)?;
     let which = if keep { LoginSelection::Others } else { LoginSelection::All };
     login::sessions::revoke_all_logins(&app, &known.caller, which).await?;
-    Ok(signed_out(&app, StatusCode::NO_CONTENT.into_response(), !keep))
+    Ok(clear_cookies_if_ended(&app, StatusCode::NO_CONTENT.into_response(), !keep))
 }
 
-/// `DELETE /auth/session/{session-id}`: also the one that the caller calls with.
-pub async fn end(known: Known, State(app): State<App>, id: SessionPath) -> Answer {
+/// `DELETE /auth/session/{session-id}`: can be the session of this request.
+pub async fn end(known: Authenticated, State(app): State<App>, id: SessionPath) -> HandlerResult {
     let id = session_id(id)?;
     login::sessions::revoke_login(&app, &known.caller, id).await?;
     let own = login::sessions::current_login(&known.caller) == Some(id);
-    Ok(signed_out(&app, StatusCode::NO_CONTENT.into_response(), own))
+    Ok(clear_cookies_if_ended(&app, StatusCode::NO_CONTENT.into_response(), own))
 }
 
-/// The session's id as it stands in a path.
+/// A session's id in a path, before it is parsed.
 type SessionPath = Result<Path<String>, PathRejection>;
 
-/// Reads it. What can be no id is an id that nothing has.
+/// Parses a session's id in a path. A malformed id is reported as not found.
 fn session_id(path: SessionPath) -> Result<SessionId, Failure> {
     let id = path.ok().and_then(|Path(text)| SessionId::parse(&text));
     id.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
 }
 
-/// `POST /auth/sign-in`. `totp` is ours: a code of the second factor, for those who have one. `current-user` is taken and means nothing,
-/// and so does `X-Recaptcha-Token` unless the settings name who is asked about it.
+/// `POST /auth/sign-in`. `totp`, a code of the second factor, is Tenure's own field. `current-user` is ignored, and so is
+/// `X-Recaptcha-Token` unless the settings name a service that checks it.
 pub async fn sign_in(
     _: SameSite,
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
     headers: HeaderMap,
-    Whole(request): Whole,
-) -> Answer {
-    let fields = Fields::read(&app, request, Reads::Both).await?;
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let fields = Fields::read(&app, request, AcceptedBody::Both).await?;
     let attempt = read_attempt(&fields).map_err(Failure::from)?;
     check_recaptcha(&app, &headers, &origin).await?;
     let back = fields.text("ret-url").map_err(Failure::from)?;
     let back = back.and_then(|url| return_url(url, &app.base_url));
-    let presented = presented(&app, &headers);
-    let browser = cookies::own(&app, &headers, Own::Browser);
+    let presented = session_token(&app, &headers);
+    let browser = cookies::own_cookie_value(&app, &headers, OwnCookie::Browser);
     let attempt =
         SignInRequest { origin, presented: presented.as_deref(), browser: browser.as_deref(), ..attempt };
     let (person, issued) = sign_in::sign_in(&app, attempt).await?.into_complete().map_err(Failure::from)?;
     let email = person.principal.email.clone().unwrap_or_default();
-    let mut response = answer(&SignedIn {
+    let mut response = respond(&SignedIn {
         api_token: None,
         current_user: person.principal.email,
         email,
@@ -97,9 +101,9 @@ pub async fn sign_in(
         status: person.principal.state.name(),
         user_id: person.principal.number,
     })?;
-    cookies::give_vendors(&app, &mut response, &issued)?;
-    cookies::give_session(&app, &mut response, &issued, person.principal.id)?;
-    response.extensions_mut().insert(NotKept);
+    cookies::set_vendor_cookie(&app, &mut response, &issued)?;
+    cookies::set_session_cookie(&app, &mut response, &issued, person.principal.id)?;
+    response.extensions_mut().insert(NotStored);
     Ok(response)
 }
 
@@ -115,8 +119,8 @@ pub async fn check_recaptcha(app: &App, headers: &HeaderMap, origin: &Origin) ->
 
 fn read_attempt(fields: &Fields) -> Result<SignInRequest<'_>, Refusal> {
     Ok(SignInRequest {
-        email: fields.needed("email")?,
-        password: fields.needed("password")?,
+        email: fields.require_text("email")?,
+        password: fields.require_text("password")?,
         long: fields.flag("long-term-token", true)?,
         end_others: fields.flag("logout-other", false)?,
         code: fields.text("totp")?,
@@ -126,36 +130,40 @@ fn read_attempt(fields: &Fields) -> Result<SignInRequest<'_>, Refusal> {
     })
 }
 
-/// `DELETE /auth/sign-out`: ends the session that the caller calls with, or all of its sessions. A key has no session:
-/// then nothing is done unless all are to end, and `success` says so.
-pub async fn sign_out(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
+/// `DELETE /auth/sign-out`: ends the session of this request, or all of the caller's sessions. A key has no session of its
+/// own; then only `logout-all` ends sessions, and `success` says whether any ended.
+pub async fn sign_out(
+    known: Authenticated,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> HandlerResult {
     let fields = Fields::query(query.as_deref());
     let everywhere = fields.flag("logout-all", false).map_err(Failure::from)?;
     let back = fields.text("ret-url").map_err(Failure::from)?;
     let ret_url = back.and_then(|url| return_url(url, &app.base_url));
     let success = sign_in::sign_out(&app, &known.caller, everywhere).await?;
-    Ok(signed_out(&app, answer(&SignedOut { ret_url, success })?, true))
+    Ok(clear_cookies_if_ended(&app, respond(&SignedOut { ret_url, success })?, true))
 }
 
-/// `POST /auth/jwt`: a token of the caller's session, or of a new session that its key opens.
+/// `POST /auth/jwt`: a token of the caller's session, or of a new session when the caller uses a key.
 pub async fn jwt(
-    known: Known,
-    CameFrom(origin): CameFrom,
+    known: Authenticated,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
-    Whole(request): Whole,
-) -> Answer {
-    let fields = Fields::read(&app, request, Reads::Both).await?;
-    let wanted = wanted(&fields, origin).map_err(Failure::from)?;
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let fields = Fields::read(&app, request, AcceptedBody::Both).await?;
+    let wanted = read_token_request(&fields, origin).map_err(Failure::from)?;
     let issued = sign_in::issue_token(&app, &known.caller, &known.credential, wanted).await?;
-    let mut response = answer(&Token::from(issued))?;
-    response.extensions_mut().insert(NotKept);
+    let mut response = respond(&Token::from(issued))?;
+    response.extensions_mut().insert(NotStored);
     Ok(response)
 }
 
-/// Bytes of a caller's own claims.
+/// Most bytes of a caller's own claims.
 const MAX_CLAIMS: usize = 1024;
 
-fn wanted(fields: &Fields, origin: domain::login::Origin) -> Result<TokenRequest, Refusal> {
+fn read_token_request(fields: &Fields, origin: domain::login::Origin) -> Result<TokenRequest, Refusal> {
     let claims = fields.object("claims")?;
     let bytes =
         claims.as_ref().and_then(|claims| serde_json::to_vec(claims).ok()).map_or(0, |json| json.len());
@@ -170,7 +178,7 @@ fn wanted(fields: &Fields, origin: domain::login::Origin) -> Result<TokenRequest
     })
 }
 
-/// Takes the cookie back where the session that it is of has ended.
-fn signed_out(app: &App, response: Response, ended: bool) -> Response {
-    if ended { cookies::take_back(app, response) } else { response }
+/// Deletes the cookies when the session of this request has ended.
+fn clear_cookies_if_ended(app: &App, response: Response, ended: bool) -> Response {
+    if ended { cookies::clear_session_cookies(app, response) } else { response }
 }

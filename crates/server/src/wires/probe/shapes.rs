@@ -1,4 +1,4 @@
-//! The shapes of this wire: kebab-case, times in RFC 3339, arrays that may be null.
+//! The JSON shapes of this wire: kebab-case names, RFC 3339 times, and null for empty arrays.
 
 use super::errors::ProbeError;
 use crate::failure::Failure;
@@ -18,11 +18,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A handler's outcome.
-pub type Answer = Result<Response, ProbeError>;
+/// What handlers return.
+pub type HandlerResult = Result<Response, ProbeError>;
 
-/// A body of JSON with a line break at its end.
-pub fn answer(body: &impl Serialize) -> Answer {
+/// A JSON response that ends with a line break.
+pub fn respond(body: &impl Serialize) -> HandlerResult {
     let mut bytes = serde_json::to_vec(body).map_err(Failure::internal)?;
     bytes.push(b'\n');
     Ok(json_response(StatusCode::OK, bytes))
@@ -43,12 +43,12 @@ pub struct Session {
     remote_ip: Option<String>,
     ua_type: String,
     user_agent: String,
-    /// Whether it is the one that the caller calls with. The vendor's has no such field.
+    /// Whether it is the session of this request. The vendor has no such field.
     current: bool,
 }
 
 impl Session {
-    /// A session as whoever calls with `current` sees it.
+    /// The shape of a session. `current` is the session of this request.
     pub fn new(login: &Login, current: Option<SessionId>) -> Session {
         Session {
             id: login.id.uuid(),
@@ -113,7 +113,7 @@ pub struct Verified {
     pub success: bool,
 }
 
-/// That something was done.
+/// Whether an action succeeded.
 #[derive(Debug, Serialize)]
 pub struct Success {
     pub success: bool,
@@ -126,14 +126,14 @@ pub struct Permission {
     scopes: [(); 0],
 }
 
-/// By their names.
+/// Permissions by name.
 pub type Permissions = BTreeMap<&'static str, Permission>;
 
 fn permissions(scopes: Scopes) -> Permissions {
     scopes.names().map(|name| (name, Permission { name, scopes: [] })).collect()
 }
 
-/// `AuthApiToken`, with an id of ours, by which it can be asked for without its secret.
+/// `AuthApiToken`. `id` is Tenure's own field: it names the key in paths without its secret.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ApiKey {
@@ -144,14 +144,14 @@ pub struct ApiKey {
     expires_at: Option<String>,
     permissions: Permissions,
     restrictions: BTreeMap<(), ()>,
-    /// The last characters of the secret. The vendor's has no such field.
+    /// The last characters of the secret. The vendor has no such field.
     suffix: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
 
 impl ApiKey {
-    /// A key as its owner sees it, who may `own`.
+    /// The shape of a key. `own` are the permissions of its owner.
     pub fn new(shown: ApiKeyDetails, own: PermissionSet, now: Micros) -> ApiKey {
         let ApiKeyDetails { key: token, secret } = shown;
         let expired = has_expired(&token, now);
@@ -168,8 +168,8 @@ impl ApiKey {
         }
     }
 
-    /// The same without the secret: what is kept of an answer that is given once.
-    pub fn hidden(self) -> ApiKey {
+    /// Removes the secret, for the response stored for a repeated request.
+    pub fn remove_secret(self) -> ApiKey {
         ApiKey { token: None, ..self }
     }
 }
@@ -204,8 +204,8 @@ impl From<&Person> for UserShort {
     }
 }
 
-/// What this wire calls somebody: `root` looks after the account, `sub` is somebody's sub user, `admin` looks after an
-/// organization, which is told of the caller itself only.
+/// This wire's role of a user: `root` administers the account, `sub` is a sub user, `admin` administers an organization.
+/// `admin` is only known for the caller, whose `permissions` are given.
 fn role(person: &Person, permissions: Option<PermissionSet>) -> &'static str {
     let manages = permissions.is_some_and(|set| set.has(domain::permission::Permission::ManageMembers));
     match (person.principal.account_role, person.parent) {
@@ -257,7 +257,7 @@ impl From<Profile> for User {
     }
 }
 
-/// Who calls without a credential.
+/// The answer to an anonymous caller.
 #[derive(Debug, Serialize)]
 pub struct Anonymous {
     pub id: i64,
@@ -274,14 +274,14 @@ pub struct Users {
     pub users: Option<Vec<UserShort>>,
 }
 
-/// What a list was asked for.
+/// The filter of a list.
 #[derive(Debug, Serialize)]
 pub struct Filter {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub status: Vec<&'static str>,
 }
 
-/// Which page it is, how many are on it, and how many there are.
+/// The page's number and size, and the size of the list.
 #[derive(Debug, Serialize)]
 pub struct Pagination {
     pub count: usize,
@@ -290,7 +290,7 @@ pub struct Pagination {
     pub total: usize,
 }
 
-/// By what it is sorted.
+/// The order of a list.
 #[derive(Debug, Serialize)]
 pub struct Sort {
     pub field: &'static str,

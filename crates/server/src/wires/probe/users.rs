@@ -1,11 +1,11 @@
-//! `/user`: the caller and its sub users. Users have numbers here.
+//! `/user`: the caller and their sub users. This wire names users by number.
 
-use super::extractors::{Known, Maybe};
-use super::fields::{Fields, Reads};
-use super::shapes::{Anonymous, Answer, Filter, Pagination, Sort, User, UserShort, Users, answer};
+use super::extractors::{Authenticated, MaybeAuthenticated};
+use super::fields::{AcceptedBody, Fields};
+use super::shapes::{Anonymous, Filter, HandlerResult, Pagination, Sort, User, UserShort, Users, respond};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::directory::users;
 use crate::operations::directory::users::Names;
 use crate::operations::directory::users::NewUser;
@@ -30,13 +30,13 @@ const SORTS: [(&str, SortBy); 6] = [
 ];
 
 /// `GET /user`.
-pub async fn list(known: Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
+pub async fn list(known: Authenticated, State(app): State<App>, RawQuery(query): RawQuery) -> HandlerResult {
     let fields = Fields::query(query.as_deref());
-    let listing = listing(&fields).map_err(Failure::from)?;
+    let listing = read_listing(&fields).map_err(Failure::from)?;
     let page = users::list_people(&app, &known.caller, &listing).await?;
     let users = page.people.iter().map(UserShort::from).collect::<Vec<_>>();
     let field = SORTS.iter().find(|(_, sort)| *sort == listing.sort).map_or("id", |(name, _)| name);
-    answer(&Users {
+    respond(&Users {
         filter: Filter { status: listing.states.iter().map(|state| state.name()).collect() },
         pagination: Pagination {
             count: users.len(),
@@ -49,7 +49,7 @@ pub async fn list(known: Known, State(app): State<App>, RawQuery(query): RawQuer
     })
 }
 
-fn listing(fields: &Fields) -> Result<PeopleQuery, Refusal> {
+fn read_listing(fields: &Fields) -> Result<PeopleQuery, Refusal> {
     let number = |name, most, default| -> Result<u32, Refusal> {
         let number = fields.number(name, 1..=most)?;
         Ok(number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default))
@@ -82,63 +82,71 @@ fn listing(fields: &Fields) -> Result<PeopleQuery, Refusal> {
     })
 }
 
-/// `GET /user/current`: whoever sends no credential is anonymous.
-pub async fn current(Maybe(known): Maybe, State(app): State<App>) -> Answer {
+/// `GET /user/current`: also answers anonymous callers.
+pub async fn current(MaybeAuthenticated(known): MaybeAuthenticated, State(app): State<App>) -> HandlerResult {
     match known {
-        Some(known) => answer(&User::from(users::load_own_profile(&app, &known.caller).await?)),
-        None => answer(&Anonymous { id: 0, status: "anonymous" }),
+        Some(known) => respond(&User::from(users::load_own_profile(&app, &known.caller).await?)),
+        None => respond(&Anonymous { id: 0, status: "anonymous" }),
     }
 }
 
 /// `PUT /user/current`.
-pub async fn change_own(known: Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let fields = Fields::read(&app, request, Reads::Json).await?;
-    let names = names(&fields).map_err(Failure::from)?;
-    answer(&User::from(users::rename_own(&app, &known.caller, names).await?))
+pub async fn change_own(
+    known: Authenticated,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let fields = Fields::read(&app, request, AcceptedBody::Json).await?;
+    let names = read_names(&fields).map_err(Failure::from)?;
+    respond(&User::from(users::rename_own(&app, &known.caller, names).await?))
 }
 
-/// `POST /user/current`: makes a sub user of the caller. The vendor's fields are not known; these are those of a user.
-pub async fn create(known: Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let fields = Fields::read(&app, request, Reads::Both).await?;
-    let new = new_user(&fields).map_err(Failure::from)?;
-    answer(&User::from(users::create_sub_user(&app, &known.caller, new).await?))
+/// `POST /user/current`: creates a sub user of the caller. The vendor's field names are unknown; these are those of a user.
+pub async fn create(
+    known: Authenticated,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let fields = Fields::read(&app, request, AcceptedBody::Both).await?;
+    let new = read_new_user(&fields).map_err(Failure::from)?;
+    respond(&User::from(users::create_sub_user(&app, &known.caller, new).await?))
 }
 
-fn new_user(fields: &Fields) -> Result<NewUser<'_>, Refusal> {
+fn read_new_user(fields: &Fields) -> Result<NewUser<'_>, Refusal> {
     Ok(NewUser {
-        email: fields.needed("email")?,
+        email: fields.require_text("email")?,
         password: fields.text("password")?,
         name: fields.text("username")?,
-        names: names(fields)?,
+        names: read_names(fields)?,
     })
 }
 
 /// `GET /user/{user-id}`.
-pub async fn get(known: Known, State(app): State<App>, user: UserPath) -> Answer {
-    answer(&User::from(users::load_profile(&app, &known.caller, user_number(user)?).await?))
+pub async fn get(known: Authenticated, State(app): State<App>, user: UserPath) -> HandlerResult {
+    respond(&User::from(users::load_profile(&app, &known.caller, user_number(user)?).await?))
 }
 
 /// `PUT /user/{user-id}`.
 pub async fn change_of(
-    known: Known,
+    known: Authenticated,
     State(app): State<App>,
     user: UserPath,
-    Whole(request): Whole,
-) -> Answer {
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
     let number = user_number(user)?;
-    let fields = Fields::read(&app, request, Reads::Json).await?;
-    let names = names(&fields).map_err(Failure::from)?;
-    answer(&User::from(users::rename_user(&app, &known.caller, number, names).await?))
+    let fields = Fields::read(&app, request, AcceptedBody::Json).await?;
+    let names = read_names(&fields).map_err(Failure::from)?;
+    respond(&User::from(users::rename_user(&app, &known.caller, number, names).await?))
 }
 
-fn names(fields: &Fields) -> Result<Names<'_>, Refusal> {
+fn read_names(fields: &Fields) -> Result<Names<'_>, Refusal> {
     Ok(Names { first: fields.text("first-name")?, last: fields.text("last-name")? })
 }
 
-/// The user's number as it stands in a path.
+/// A user's number in a path, before it is parsed.
 pub type UserPath = Result<Path<String>, PathRejection>;
 
-/// Reads it. What can be no number is a number that nobody has.
+/// Parses a user's number in a path. A malformed number is reported as not found.
 pub fn user_number(path: UserPath) -> Result<i64, Failure> {
     let digits = |text: &String| text.len() < 19 && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = path.ok().map(|Path(text)| text).filter(digits).and_then(|text| text.parse().ok());

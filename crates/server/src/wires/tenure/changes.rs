@@ -1,7 +1,7 @@
 //! `GET /tenure/v1/changes`: the change feed of an organization.
 
 use super::errors::TenureError;
-use super::extractors::May;
+use super::extractors::Authorized;
 use crate::app::App;
 use crate::http::middleware::query_number;
 use crate::operations::feed;
@@ -15,17 +15,17 @@ use uuid::Uuid;
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1_000;
 
-/// A stretch of the feed.
+/// A range of the change feed.
 #[derive(Debug, Serialize)]
 pub struct Feed {
-    changes: Vec<Line>,
-    /// The newest sequence there is.
+    changes: Vec<ChangeEntry>,
+    /// The newest sequence of the feed.
     latest: i64,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+struct ChangeEntry {
     sequence: i64,
     kind: &'static str,
     session: Uuid,
@@ -35,9 +35,9 @@ struct Line {
     at_us: i64,
 }
 
-impl From<FeedLine> for Line {
-    fn from(line: FeedLine) -> Line {
-        Line {
+impl From<FeedLine> for ChangeEntry {
+    fn from(line: FeedLine) -> ChangeEntry {
+        ChangeEntry {
             sequence: line.sequence,
             kind: line.session.kind.name(),
             session: line.session.id.uuid(),
@@ -48,10 +48,10 @@ impl From<FeedLine> for Line {
     }
 }
 
-/// Lines after `after` (0 is the beginning), in commit order and without gaps, at most `limit`. 410 with code
-/// `resync` when some of them are no longer kept: list the sessions and go on from `latest`.
+/// Lists at most `limit` entries after `after` (0 is the beginning), in commit order and without gaps. Answers 410 with code
+/// `resync` when some of them are deleted: then list the sessions and go on from `latest`.
 pub async fn list(
-    May(granted): May<ViewSessions>,
+    Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Feed>, TenureError> {
@@ -59,5 +59,5 @@ pub async fn list(
     let after = query_number(query, "after", 0..=i64::MAX)?.unwrap_or(0);
     let limit = query_number(query, "limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
     let feed = feed::list_changes(&app, &granted, after, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
-    Ok(Json(Feed { changes: feed.entries.into_iter().map(Line::from).collect(), latest: feed.latest }))
+    Ok(Json(Feed { changes: feed.entries.into_iter().map(ChangeEntry::from).collect(), latest: feed.latest }))
 }

@@ -1,4 +1,4 @@
-//! How our own wire words a failure: `{"error":{"code","message"}}`, with codes that programs may rely on.
+//! Error responses: `{"error":{"code","message"}}`. Programs can rely on the codes.
 
 use crate::failure::{Cause, Failure, RequestFailure, Unanswered};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use serde_json::json;
 
-/// A failure in our own words.
+/// An error response of this wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenureError {
     status: StatusCode,
@@ -18,19 +18,19 @@ pub struct TenureError {
 impl From<Failure> for TenureError {
     fn from(failure: Failure) -> TenureError {
         let (status, code) = match &failure {
-            Failure::Refused(refusal) => refused(refusal),
-            Failure::Request(request) => unreadable(request),
+            Failure::Refused(refusal) => refusal_status(refusal),
+            Failure::Request(request) => request_status(request),
             Failure::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             Failure::Device { .. } => (StatusCode::BAD_GATEWAY, "device_error"),
             Failure::Busy | Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Failure::Unanswered(unanswered) => (unanswered.status(), unanswered_code(*unanswered)),
+            Failure::Unanswered(unanswered) => (unanswered.status(), code_for_unanswered(*unanswered)),
             Failure::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         TenureError { status, code, message: failure.to_string(), cause: failure.cause() }
     }
 }
 
-fn unanswered_code(unanswered: Unanswered) -> &'static str {
+fn code_for_unanswered(unanswered: Unanswered) -> &'static str {
     match unanswered {
         Unanswered::Slow { .. } => "timeout",
         Unanswered::TooMany => "rate_limited",
@@ -38,7 +38,7 @@ fn unanswered_code(unanswered: Unanswered) -> &'static str {
     }
 }
 
-fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
+fn refusal_status(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
         Refusal::Forbidden(_) | Refusal::NotAMember | Refusal::NoOrganization | Refusal::NotYours(_) => {
@@ -70,7 +70,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
     }
 }
 
-fn unreadable(request: &RequestFailure) -> (StatusCode, &'static str) {
+fn request_status(request: &RequestFailure) -> (StatusCode, &'static str) {
     match request {
         RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "not_found"),
         RequestFailure::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -101,7 +101,7 @@ impl IntoResponse for TenureError {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
-            // What is left of a body that was refused is not read: the connection cannot go on.
+            // The rest of a refused body is not read, so the connection cannot be used again.
             StatusCode::PAYLOAD_TOO_LARGE => {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

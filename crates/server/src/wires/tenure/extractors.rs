@@ -1,4 +1,4 @@
-//! Who is calling, and what they may.
+//! The extractors: the caller and their permission.
 
 use super::errors::TenureError;
 use crate::app::App;
@@ -19,27 +19,27 @@ use store::{Caller, Granted};
 /// The header that chooses the organization.
 const ORGANIZATION: &str = "x-organization-id";
 
-/// Who calls, whatever they may.
-pub struct Known(pub Caller);
+/// The caller, with any permissions.
+pub struct Authenticated(pub Caller);
 
-impl FromRequestParts<App> for Known {
+impl FromRequestParts<App> for Authenticated {
     type Rejection = TenureError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Known, TenureError> {
-        let chosen = middleware::chosen(&parts.headers, ORGANIZATION);
-        let credential = credential::of(app, parts)?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, TenureError> {
+        let chosen = middleware::organization_choice(&parts.headers, ORGANIZATION);
+        let credential = credential::read_credential(app, parts)?;
         let caller =
             authenticate_from(app, credential.as_deref(), chosen, middleware::address(&parts.extensions))
                 .await?;
-        Ok(Known(middleware::recognized(app, parts, caller)?))
+        Ok(Authenticated(middleware::admit_caller(app, parts, caller)?))
     }
 }
 
-/// Whom a worker or a host asks to serve: the account, or an organization that it may name.
+/// Reads whom a worker or a host asks to serve: the account, or an organization.
 ///
 /// # Errors
-/// [`Refusal::Invalid`].
-pub fn serves(headers: &HeaderMap) -> Result<ServeRequest, Refusal> {
+/// [`Refusal::Invalid`] for another value, and for an organization beside `account`.
+pub fn read_serves(headers: &HeaderMap) -> Result<ServeRequest, Refusal> {
     let named = headers.contains_key(ORGANIZATION);
     match (headers.get(SERVES).map(HeaderValue::as_bytes), named) {
         (None, false) => Ok(ServeRequest::ByKey),
@@ -52,27 +52,27 @@ pub fn serves(headers: &HeaderMap) -> Result<ServeRequest, Refusal> {
     }
 }
 
-/// A worker or a host that may serve whom it asks to.
-pub struct Serving<P: PermissionType>(pub MachineGrant<P>);
+/// Proof that a worker or a host can serve whom it asks to serve.
+pub struct AuthorizedReach<P: PermissionType>(pub MachineGrant<P>);
 
-impl<P: PermissionType> FromRequestParts<App> for Serving<P> {
+impl<P: PermissionType> FromRequestParts<App> for AuthorizedReach<P> {
     type Rejection = TenureError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Serving<P>, TenureError> {
-        let Known(caller) = Known::from_request_parts(parts, app).await?;
-        let serves = serves(&parts.headers).map_err(Failure::from)?;
-        Ok(Serving(MachineGrant::from_caller(&caller, serves).map_err(Failure::from)?))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<AuthorizedReach<P>, TenureError> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
+        let serves = read_serves(&parts.headers).map_err(Failure::from)?;
+        Ok(AuthorizedReach(MachineGrant::from_caller(&caller, serves).map_err(Failure::from)?))
     }
 }
 
-/// A caller that has the right `P` in the chosen organization.
-pub struct May<P: PermissionType>(pub Granted<P>);
+/// Proof that the caller has permission `P` in the chosen organization.
+pub struct Authorized<P: PermissionType>(pub Granted<P>);
 
-impl<P: PermissionType> FromRequestParts<App> for May<P> {
+impl<P: PermissionType> FromRequestParts<App> for Authorized<P> {
     type Rejection = TenureError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<May<P>, TenureError> {
-        let Known(caller) = Known::from_request_parts(parts, app).await?;
-        Ok(May(caller.authorize::<P>().map_err(Failure::from)?))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authorized<P>, TenureError> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
+        Ok(Authorized(caller.authorize::<P>().map_err(Failure::from)?))
     }
 }

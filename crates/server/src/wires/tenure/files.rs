@@ -1,13 +1,12 @@
 //! Files: uploads of clients and recordings of hosts.
 //!
-//! A client's address carries a token, which is the right to use it: the vendor's clients send no credential
-//! there. A host uses its key.
+//! A client's URL has a token that authorizes it, because the vendor's clients send no credential there. A host uses its key.
 
 use super::errors::TenureError;
-use super::extractors::Serving;
+use super::extractors::AuthorizedReach;
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::http::middleware::content_length;
 use crate::operations::devices::files;
 use axum::body::Body;
@@ -25,27 +24,27 @@ use store::access::ConnectHosts;
 
 type PathText = Result<Path<String>, PathRejection>;
 
-/// `PUT /files/{token}`: the bytes of an announced upload.
+/// `PUT /files/{token}`: receives the bytes of an announced upload.
 pub async fn receive(
     State(app): State<App>,
     token: PathText,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Result<StatusCode, TenureError> {
     let length = content_length(request.headers());
     let body = request.into_body().into_data_stream();
-    files::receive_upload(&app, &text(token)?, length, body).await?;
+    files::receive_upload(&app, &path_text(token)?, length, body).await?;
     Ok(StatusCode::OK)
 }
 
-/// `GET /files/{token}`: a recording.
+/// `GET /files/{token}`: downloads a recording.
 pub async fn fetch(State(app): State<App>, token: PathText) -> Result<Response, TenureError> {
-    let (file, bytes) = files::fetch_recording(&app, &text(token)?).await?;
+    let (file, bytes) = files::fetch_recording(&app, &path_text(token)?).await?;
     Ok(download(&file, bytes))
 }
 
-/// `GET /host/files/{file}`: an app that the host is to install.
-pub async fn for_host(
-    Serving(reach): Serving<ConnectHosts>,
+/// `GET /host/files/{file}`: sends a host an app to install.
+pub async fn send_to_host(
+    AuthorizedReach(reach): AuthorizedReach<ConnectHosts>,
     State(app): State<App>,
     file: PathText,
 ) -> Result<Response, TenureError> {
@@ -53,12 +52,12 @@ pub async fn for_host(
     Ok(download(&file, bytes))
 }
 
-/// `PUT /host/files/{file}`: a recording that the host made.
-pub async fn from_host(
-    Serving(reach): Serving<ConnectHosts>,
+/// `PUT /host/files/{file}`: receives a recording from a host.
+pub async fn receive_from_host(
+    AuthorizedReach(reach): AuthorizedReach<ConnectHosts>,
     State(app): State<App>,
     file: PathText,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Result<StatusCode, TenureError> {
     files::receive_recording(
         &app,
@@ -70,12 +69,12 @@ pub async fn from_host(
     Ok(StatusCode::OK)
 }
 
-fn text(path: PathText) -> Result<String, Failure> {
+fn path_text(path: PathText) -> Result<String, Failure> {
     path.map(|Path(text)| text).map_err(|_| Refusal::NotFound(Thing::File).into())
 }
 
 fn file_id(path: PathText) -> Result<FileId, Failure> {
-    let id = domain::ids::parse_uuid(&text(path)?);
+    let id = domain::ids::parse_uuid(&path_text(path)?);
     id.map(FileId).ok_or_else(|| Refusal::NotFound(Thing::File).into())
 }
 

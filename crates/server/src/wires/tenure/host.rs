@@ -1,7 +1,7 @@
 //! `GET /tenure/v1/host`: the WebSocket of a host. The frames are those of the `protocol` crate.
 
 use super::errors::TenureError;
-use super::extractors::{self, Known};
+use super::extractors::{self, Authenticated};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::failure::{Failure, RequestFailure};
@@ -30,27 +30,27 @@ use store::access::ConnectHosts;
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
-/// Room for a screenshot of a large tablet.
+/// Enough for a screenshot of a large tablet.
 const MAX_FRAME_BYTES: usize = 64 << 20;
-/// What is read from the connection at once.
+/// Size of the read buffer.
 const READ_BYTES: usize = 64 << 10;
 const PING_EVERY: Duration = Duration::from_secs(10);
-/// The host pings every 10 s and answers pings: this long without a word means that the line is dead.
+/// The host pings every 10 s and answers pings. Silence of this length means that the connection is dead.
 const SILENT_FOR: Duration = Duration::from_secs(30);
 const HELLO_WITHIN: Duration = Duration::from_secs(15);
 const GOING_AWAY: u16 = 1001;
 const POLICY: u16 = 1008;
 
-/// Opens a host's WebSocket. Unlike the clients' one it is refused with a status for a key that is no good: the
-/// host's program then ends with that sentence instead of trying again.
+/// Opens a host's WebSocket. Unlike the clients' WebSocket, an invalid key refuses the upgrade: the host's program then
+/// ends with the error instead of retrying.
 pub async fn open(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
     extensions: Extensions,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let serves = match extractors::serves(&headers) {
+    let serves = match extractors::read_serves(&headers) {
         Ok(serves) => serves,
         Err(refusal) => return TenureError::from(Failure::from(refusal)).into_response(),
     };
@@ -67,35 +67,38 @@ pub async fn open(
             return TenureError::from(Failure::from(RequestFailure::Body(sentence))).into_response();
         }
     };
-    let credential =
-        match credential::only(&app, &Method::GET, &headers, middleware::bearer(&headers).map(str::to_owned))
-        {
-            Ok(credential) => credential.unwrap_or_default(),
-            Err(failure) => return TenureError::from(failure).into_response(),
-        };
-    let chosen = middleware::chosen(&headers, "x-organization-id");
+    let credential = match credential::single_credential(
+        &app,
+        &Method::GET,
+        &headers,
+        middleware::bearer(&headers).map(str::to_owned),
+    ) {
+        Ok(credential) => credential.unwrap_or_default(),
+        Err(failure) => return TenureError::from(failure).into_response(),
+    };
+    let chosen = middleware::organization_choice(&headers, "x-organization-id");
     let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
-    // Hosts have no share each: screenshots are large, and a host's key is the operator's own.
+    // Hosts have no memory limit each: screenshots are large, and a host's key is the operator's own.
     intake.count(app.front.budget.hold(Vec::new()));
     let address = caller.attribution().address;
     let (span, tasks) = (Span::current(), app.tasks.clone());
     upgrade.on_upgrade(move |socket| async move {
-        let link = Link { app, credential, chosen, serves, address, intake };
+        let link = HostSocket { app, credential, chosen, serves, address, intake };
         let _ = tasks.spawn(link.run(socket).instrument(span)).await;
     })
 }
 
-struct Link {
+struct HostSocket {
     app: App,
     credential: String,
     chosen: OrganizationChoice,
     serves: ServeRequest,
     address: Option<IpAddr>,
-    /// What counts the bytes of frames that are under way.
+    /// Counts the bytes of frames that are being read.
     intake: Intake,
 }
 
-impl Link {
+impl HostSocket {
     async fn run(self, mut socket: WebSocket) {
         let (connection, orders) = match self.hello(&mut socket).await {
             Ok(connected) => connected,
@@ -122,7 +125,7 @@ impl Link {
             return Err(wrong("a hello as the first frame, within 15 s"));
         };
         self.intake.release();
-        match read(&text) {
+        match read_frame(&text) {
             Ok(FromHost::Hello { protocol: PROTOCOL_VERSION, name, version }) => {
                 hosts::connect_host(&self.app, &self.reach().await?, &name, &version).await
             }
@@ -133,7 +136,7 @@ impl Link {
         }
     }
 
-    /// Runs until the connection is over; says why.
+    /// Runs until the connection is over. Returns the close code and the reason.
     async fn converse(
         &self,
         socket: &mut WebSocket,
@@ -142,7 +145,7 @@ impl Link {
     ) -> (u16, String) {
         let mut pings = tokio::time::interval(PING_EVERY);
         let mut heard = Stopwatch::start();
-        let mut over = std::pin::pin!(self.over(connection));
+        let mut over = std::pin::pin!(self.wait_until_over(connection));
         loop {
             tokio::select! {
                 order = orders.recv() => {
@@ -150,13 +153,13 @@ impl Link {
                         return (GOING_AWAY, "no more orders".to_owned());
                     };
                     if socket.send(Message::Text(text.into())).await.is_err() {
-                        return (GOING_AWAY, "the line is dead".to_owned());
+                        return (GOING_AWAY, "the connection is dead".to_owned());
                     }
                 }
                 frame = socket.recv() => {
                     heard = Stopwatch::start();
                     match frame {
-                        Some(Ok(Message::Text(text))) => if let Err(reason) = self.take(connection, &text).await {
+                        Some(Ok(Message::Text(text))) => if let Err(reason) = self.handle_frame(connection, &text).await {
                             return (POLICY, reason);
                         } else {
                             self.intake.release();
@@ -166,59 +169,59 @@ impl Link {
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return (GOING_AWAY, String::new()),
                     }
                 }
-                _ = pings.tick() => if let Err(reason) = self.still_there(socket, heard).await {
+                _ = pings.tick() => if let Err(reason) = self.check_alive(socket, heard).await {
                     return reason;
                 },
-                () = connection.cut.cancelled() => return cut(connection),
+                () = connection.cut.cancelled() => return cut_reason(connection),
                 () = &mut over => return (GOING_AWAY, "the server is stopping".to_owned()),
             }
         }
     }
 
-    /// Waits until the server stops and the calls that run have their answers, or no more time for them is left.
-    async fn over(&self, connection: &HostConnection) {
+    /// Waits until the server stops and the running calls have their answers, or their time is over.
+    async fn wait_until_over(&self, connection: &HostConnection) {
         self.app.stop.cancelled().await;
         let _ = tokio::time::timeout(self.app.settings.time_to_finish(), connection.wait_until_idle()).await;
     }
 
-    async fn take(&self, connection: &Arc<HostConnection>, text: &str) -> Result<(), String> {
-        let frame = read(text).map_err(|error| format!("a frame that cannot be read: {error}"))?;
+    async fn handle_frame(&self, connection: &Arc<HostConnection>, text: &str) -> Result<(), String> {
+        let frame = read_frame(text).map_err(|error| format!("a frame that cannot be read: {error}"))?;
         match hosts::handle_frame(&self.app, connection, frame).await {
             Ok(()) => Ok(()),
             Err(failure) => {
                 if let Failure::Internal { cause, .. } = &failure {
-                    tracing::error!(cause, "a host's frame could not be taken");
+                    tracing::error!(cause, "a host's frame could not be handled");
                 }
                 Err(failure.to_string())
             }
         }
     }
 
-    /// Pings, and looks whether the key is still good.
-    async fn still_there(&self, socket: &mut WebSocket, heard: Stopwatch) -> Result<(), (u16, String)> {
+    /// Pings the host, and checks that its key is still valid.
+    async fn check_alive(&self, socket: &mut WebSocket, heard: Stopwatch) -> Result<(), (u16, String)> {
         if heard.elapsed() > SILENT_FOR {
-            return Err((GOING_AWAY, "no word for 30 s".to_owned()));
+            return Err((GOING_AWAY, "no frame for 30 s".to_owned()));
         }
         match self.reach().await {
             Ok(_) => {}
-            // The database may be back at the next look.
-            Err(Failure::Internal { cause, .. }) => tracing::warn!(cause, "cannot look up a host's key"),
+            // The database can be back at the next check.
+            Err(Failure::Internal { cause, .. }) => tracing::warn!(cause, "could not check a host's key"),
             Err(failure) => return Err((POLICY, failure.to_string())),
         }
         let sent = socket.send(Message::Ping(Default::default())).await;
-        sent.map_err(|_| (GOING_AWAY, "the line is dead".to_owned()))
+        sent.map_err(|_| (GOING_AWAY, "the connection is dead".to_owned()))
     }
 }
 
-/// The call that a host answers, of an answer that is not read whole.
+/// The part of an answer that is read when the whole is too large.
 #[derive(Deserialize)]
 struct Call {
     id: u64,
 }
 
-/// Reads a frame. An answer with more JSON than is read becomes the failure of its call: a device may show anything,
-/// and its host must not lose its line for that.
-fn read(text: &str) -> Result<FromHost, serde_json::Error> {
+/// Parses a frame. An answer with too much JSON becomes a failure of its call, because a device can show anything and the
+/// host must not lose its connection for that.
+fn read_frame(text: &str) -> Result<FromHost, serde_json::Error> {
     let Err(excess) = ANSWERED.check(text.as_bytes()) else { return serde_json::from_str(text) };
     let Call { id } = serde_json::from_str(text)?;
     let data = Some(format!("the device's answer is too large: {excess}"));
@@ -226,15 +229,15 @@ fn read(text: &str) -> Result<FromHost, serde_json::Error> {
     Ok(FromHost::Answer { id, result: None, error: Some(error) })
 }
 
-/// Why a connection that was cut is closed.
-fn cut(connection: &HostConnection) -> (u16, String) {
+/// The close code and the reason of a connection that the server has cut.
+fn cut_reason(connection: &HostConnection) -> (u16, String) {
     match connection.was_replaced() {
         true => (CLOSE_REPLACED, "another host has connected under this name".to_owned()),
-        false => (POLICY, "orders piled up: the line is too slow".to_owned()),
+        false => (POLICY, "orders piled up: the connection is too slow".to_owned()),
     }
 }
 
-/// Closes with a reason, cut to what a close frame can carry.
+/// Closes with a reason, shortened to the size of a close frame.
 async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
     let mut cut = reason.len().min(120);
     while !reason.is_char_boundary(cut) {

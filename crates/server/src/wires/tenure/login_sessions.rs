@@ -1,12 +1,12 @@
-//! `/tenure/v1/login-sessions`: everybody's, for administrators of the account.
+//! `/tenure/v1/login-sessions`: the login sessions of all users, for administrators of the account.
 
 use super::errors::TenureError;
-use super::extractors::Known;
+use super::extractors::Authenticated;
 use super::me::Session;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware;
-use crate::http::middleware::Whole;
+use crate::http::middleware::WholeRequest;
 use crate::operations::directory::users;
 use crate::operations::login;
 use crate::operations::login::revoke_by_query;
@@ -17,19 +17,19 @@ use domain::login::{LoginQuery, Method};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// How many are shown of those that are found.
+/// Most sessions in a response.
 const SHOWN: usize = 100;
 
-/// Which sessions; what is not there is any.
+/// A query for login sessions. A missing field matches all.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Query {
-    /// Whether they are only to be shown.
+struct RevokeRequest {
+    /// Whether to list the sessions without ending them.
     #[serde(default)]
     dry_run: bool,
-    /// What showing them gave; without it nothing is ended.
+    /// The token of a dry run, which ending sessions requires.
     token: Option<String>,
-    /// A number, an address or an id.
+    /// A user's number, address or id.
     user: Option<String>,
     remote_ip: Option<String>,
     user_agent_type: Option<String>,
@@ -37,26 +37,26 @@ struct Query {
     amr: Option<String>,
 }
 
-/// What was found, or ended.
+/// The sessions that were found, or ended.
 #[derive(Serialize)]
-pub struct Answer {
+pub struct RevokeResponse {
     count: usize,
-    /// The first of them, newest first.
+    /// The newest ones, newest first.
     sessions: Vec<Session>,
-    /// What ends them.
+    /// The token that ends them.
     token: Option<String>,
 }
 
-/// `POST /tenure/v1/login-sessions/revoke`: with `dry_run` says how many there are, shows the first and gives a token; with
-/// the same query and that token ends them. The caller's own session is never one of them.
+/// `POST /tenure/v1/login-sessions/revoke`: with `dry_run`, counts the sessions, lists the newest and gives a token. With the
+/// same query and that token, ends them. The caller's own session is never among them.
 pub async fn revoke(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
-    Whole(request): Whole,
-) -> Result<Json<Answer>, TenureError> {
+    WholeRequest(request): WholeRequest,
+) -> Result<Json<RevokeResponse>, TenureError> {
     caller.authorize_in_account::<store::access::ManageMembers>().map_err(Failure::from)?;
-    let body: Query = middleware::json(&app, request).await?;
-    let mut query = query(&body).map_err(Failure::from)?;
+    let body: RevokeRequest = middleware::read_json(&app, request).await?;
+    let mut query = read_query(&body).map_err(Failure::from)?;
     if let Some(user) = &body.user {
         query.owner = Some(users::find_person(&app, &caller, user).await?.id.0);
     }
@@ -70,10 +70,10 @@ pub async fn revoke(
     };
     let current = login::sessions::current_login(&caller);
     let sessions = found.logins.iter().take(SHOWN).map(|login| Session::new(login, current)).collect();
-    Ok(Json(Answer { count: found.logins.len(), sessions, token: found.token }))
+    Ok(Json(RevokeResponse { count: found.logins.len(), sessions, token: found.token }))
 }
 
-fn query(body: &Query) -> Result<LoginQuery, Refusal> {
+fn read_query(body: &RevokeRequest) -> Result<LoginQuery, Refusal> {
     let address =
         |text: &String| text.parse::<IpAddr>().map_err(|_| Refusal::invalid("remote_ip", "an IP address"));
     let method = |text: &String| match Method::parse(text) {

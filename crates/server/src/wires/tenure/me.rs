@@ -1,12 +1,12 @@
-//! `/tenure/v1/me`: who the caller is, its sessions, its password and its second factor.
+//! `/tenure/v1/me`: the caller, their sessions, password and second factor.
 
 use super::errors::TenureError;
-use super::extractors::Known;
+use super::extractors::Authenticated;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware;
-use crate::http::middleware::KeptInstead;
-use crate::http::middleware::Whole;
+use crate::http::middleware::StoredBody;
+use crate::http::middleware::WholeRequest;
 use crate::operations::access::own_keys;
 use crate::operations::directory::users;
 use crate::operations::login;
@@ -33,7 +33,7 @@ struct Me {
     email: Option<String>,
     name: String,
     second_factor: Factor,
-    /// When the session that the caller calls with last showed who it is; none for a key.
+    /// The last authentication in the session of this request; `None` for a key.
     authenticated_us: Option<i64>,
 }
 
@@ -52,7 +52,7 @@ pub struct Session {
     created_us: i64,
     seen_us: i64,
     expires_us: i64,
-    /// When and how it was last shown whose it is (RFC 8176).
+    /// When and how the user last authenticated (RFC 8176).
     authenticated_us: i64,
     amr: Vec<&'static str>,
     remote_ip: Option<String>,
@@ -61,7 +61,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// As its owner and administrators see it.
+    /// The shape of a session. `current` is the session of this request.
     pub fn new(login: &Login, current: Option<SessionId>) -> Session {
         Session {
             id: login.id.uuid(),
@@ -79,10 +79,10 @@ impl Session {
     }
 }
 
-type Answer = Result<Response, TenureError>;
+type HandlerResult = Result<Response, TenureError>;
 
 /// `GET /tenure/v1/me`.
-pub async fn get(Known(caller): Known, State(app): State<App>) -> Answer {
+pub async fn get(Authenticated(caller): Authenticated, State(app): State<App>) -> HandlerResult {
     let profile = users::load_own_profile(&app, &caller).await?;
     let status = second_factor::load_status(&app, &caller).await?;
     let principal = profile.person.principal;
@@ -101,15 +101,19 @@ pub async fn get(Known(caller): Known, State(app): State<App>) -> Answer {
 }
 
 /// `GET /tenure/v1/me/sessions`, newest first.
-pub async fn sessions(Known(caller): Known, State(app): State<App>) -> Answer {
+pub async fn sessions(Authenticated(caller): Authenticated, State(app): State<App>) -> HandlerResult {
     let current = login::sessions::current_login(&caller);
     let found = login::sessions::list_logins(&app, &caller).await?;
     let sessions = found.iter().map(|login| Session::new(login, current)).collect::<Vec<_>>();
     Ok(Json(json!({ "sessions": sessions })).into_response())
 }
 
-/// `DELETE /tenure/v1/me/sessions`: ends all others, and with `?all=true` the one that the caller calls with too.
-pub async fn end_sessions(Known(caller): Known, State(app): State<App>, RawQuery(query): RawQuery) -> Answer {
+/// `DELETE /tenure/v1/me/sessions`: ends all other sessions; with `?all=true` also the session of this request.
+pub async fn end_sessions(
+    Authenticated(caller): Authenticated,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> HandlerResult {
     let which = match middleware::query_value(query.as_deref(), "all")?.as_deref() {
         None | Some("false") => LoginSelection::Others,
         Some("true") => LoginSelection::All,
@@ -121,11 +125,11 @@ pub async fn end_sessions(Known(caller): Known, State(app): State<App>, RawQuery
 
 /// `DELETE /tenure/v1/me/sessions/{session}`.
 pub async fn end_session(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
-) -> Answer {
-    // What can be no id is an id that nothing has.
+) -> HandlerResult {
+    // A malformed id is reported as not found.
     let id = path.ok().and_then(|Path(text)| SessionId::parse(&text));
     let id = id.ok_or_else(|| Failure::from(Refusal::NotFound(Thing::Session)))?;
     login::sessions::revoke_login(&app, &caller, id).await?;
@@ -133,89 +137,110 @@ pub async fn end_session(
 }
 
 #[derive(Deserialize)]
-struct Passwords {
+struct PasswordRequest {
     old: String,
     new: String,
     #[serde(default)]
     revoke_keys: bool,
 }
 
-/// `PUT /tenure/v1/me/password`: ends all other sessions, and revokes all the caller's keys if it says so.
-pub async fn password(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: Passwords = middleware::json(&app, request).await?;
+/// `PUT /tenure/v1/me/password`: changes the password and ends all other sessions. `revoke_keys` also revokes all of the
+/// caller's keys.
+pub async fn password(
+    Authenticated(caller): Authenticated,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let body: PasswordRequest = middleware::read_json(&app, request).await?;
     let ends = RevocationScope { keys: body.revoke_keys, own_session: false };
     login::passwords::change_own_password(&app, &caller, &body.old, &body.new, ends).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `DELETE /tenure/v1/me/keys`: revokes all the caller's keys, and what was made with them.
-pub async fn revoke_keys(Known(caller): Known, State(app): State<App>) -> Answer {
+/// `DELETE /tenure/v1/me/keys`: revokes all of the caller's keys and what was created with them.
+pub async fn revoke_keys(Authenticated(caller): Authenticated, State(app): State<App>) -> HandlerResult {
     own_keys::revoke_all_own_keys(&app, &caller).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 #[derive(Deserialize)]
-struct Again {
+struct AuthenticateRequest {
     #[serde(default)]
     password: Option<String>,
     #[serde(default)]
     code: Option<String>,
 }
 
-/// `POST /tenure/v1/me/authenticate`: shows again who the caller is, for what needs a fresh sign-in.
-pub async fn authenticate(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: Again = middleware::json(&app, request).await?;
+/// `POST /tenure/v1/me/authenticate`: authenticates the caller again, for actions that require a recent sign-in.
+pub async fn authenticate(
+    Authenticated(caller): Authenticated,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let body: AuthenticateRequest = middleware::read_json(&app, request).await?;
     let (password, code) = (body.password.as_deref(), body.code.as_deref());
     let login = second_factor::reauthenticate(&app, &caller, password, code).await?;
     Ok(Json(Session::new(&login, Some(login.id))).into_response())
 }
 
-/// `POST /tenure/v1/me/totp`: proposes a second factor, which is asked for once it is confirmed.
-pub async fn propose(Known(caller): Known, State(app): State<App>) -> Answer {
+/// `POST /tenure/v1/me/totp`: proposes a second factor. It takes effect when it is confirmed.
+pub async fn propose(Authenticated(caller): Authenticated, State(app): State<App>) -> HandlerResult {
     let proposal = second_factor::propose_second_factor(&app, &caller).await?;
-    Ok(once(
+    Ok(respond_once(
         json!({ "secret": proposal.secret, "uri": proposal.uri }),
         json!({ "secret": null, "uri": null }),
     ))
 }
 
 #[derive(Deserialize)]
-struct Code {
+struct CodeRequest {
     code: String,
 }
 
-/// `POST /tenure/v1/me/totp/confirm`: gives the recovery codes.
-pub async fn confirm(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: Code = middleware::json(&app, request).await?;
-    Ok(codes(second_factor::confirm_second_factor(&app, &caller, &body.code).await?))
+/// `POST /tenure/v1/me/totp/confirm`: turns the second factor on and answers with the recovery codes.
+pub async fn confirm(
+    Authenticated(caller): Authenticated,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let body: CodeRequest = middleware::read_json(&app, request).await?;
+    Ok(respond_with_codes(second_factor::confirm_second_factor(&app, &caller, &body.code).await?))
 }
 
 #[derive(Deserialize)]
-struct MaybeCode {
+struct RemoveRequest {
     #[serde(default)]
     code: Option<String>,
 }
 
-/// `POST /tenure/v1/me/totp/remove`: with a code, unless it never was confirmed.
-pub async fn remove(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: MaybeCode = middleware::json(&app, request).await?;
+/// `POST /tenure/v1/me/totp/remove`: requires a code, unless the second factor was never confirmed.
+pub async fn remove(
+    Authenticated(caller): Authenticated,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let body: RemoveRequest = middleware::read_json(&app, request).await?;
     second_factor::remove_second_factor(&app, &caller, body.code.as_deref()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `POST /tenure/v1/me/recovery-codes`: new ones, in place of all before.
-pub async fn recovery_codes(Known(caller): Known, State(app): State<App>, Whole(request): Whole) -> Answer {
-    let body: Code = middleware::json(&app, request).await?;
-    Ok(codes(second_factor::create_recovery_codes(&app, &caller, &body.code).await?))
+/// `POST /tenure/v1/me/recovery-codes`: replaces all recovery codes.
+pub async fn recovery_codes(
+    Authenticated(caller): Authenticated,
+    State(app): State<App>,
+    WholeRequest(request): WholeRequest,
+) -> HandlerResult {
+    let body: CodeRequest = middleware::read_json(&app, request).await?;
+    Ok(respond_with_codes(second_factor::create_recovery_codes(&app, &caller, &body.code).await?))
 }
 
-fn codes(codes: Vec<String>) -> Response {
-    once(json!({ "recovery_codes": codes }), json!({ "recovery_codes": [] }))
+fn respond_with_codes(codes: Vec<String>) -> Response {
+    respond_once(json!({ "recovery_codes": codes }), json!({ "recovery_codes": [] }))
 }
 
-/// An answer with what is shown once: repeated with its idempotency key, it says `again`.
-fn once(body: Value, again: Value) -> Response {
+/// A response with a secret that is shown once. A repeated request with its idempotency key gets `again` instead.
+fn respond_once(body: Value, again: Value) -> Response {
     let mut response = Json(body).into_response();
-    response.extensions_mut().insert(KeptInstead(again.to_string().into_bytes()));
+    response.extensions_mut().insert(StoredBody(again.to_string().into_bytes()));
     response
 }

@@ -1,5 +1,5 @@
-//! Tenure's own wire: what no product of the others has. The change feed, the hosts, the files between
-//! clients and hosts, and the work of agents for their workers.
+//! Tenure's own wire: the change feed, sign-in and the caller's account, hosts, files between clients and hosts, and the work
+//! of agents for their workers.
 
 mod changes;
 pub mod errors;
@@ -14,14 +14,14 @@ mod work;
 
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::middleware::{self, Wire};
+use crate::http::middleware::{self, WireSpec};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post, put};
 use errors::TenureError;
 
-/// The routes, for the table of callers.
+/// The routes, for the tests' table of callers.
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/tenure/v1/changes"),
     ("GET", "/tenure/v1/host"),
@@ -51,29 +51,34 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/tenure/v1/work/{session}/done"),
 ];
 
-const WIRE: Wire = Wire {
+const WIRE: WireSpec = WireSpec {
     name: "tenure",
-    word: |failure| TenureError::from(failure).into_response(),
+    error_response: |failure| TenureError::from(failure).into_response(),
     authorize: Some(|app, parts| {
-        Box::pin(async { extractors::Known::from_request_parts(parts, app).await.ok().map(|known| known.0) })
+        Box::pin(async {
+            extractors::Authenticated::from_request_parts(parts, app)
+                .await
+                .ok()
+                .map(|authenticated| authenticated.0)
+        })
     }),
 };
 
-/// The routes.
+/// Builds the routes of this wire.
 pub fn routes(app: &App) -> Router<App> {
     let routes = Router::new()
         .route("/tenure/v1/changes", get(changes::list))
         .route("/tenure/v1/host", get(host::open))
-        .route("/tenure/v1/host/files/{file}", get(files::for_host).put(files::from_host))
+        .route("/tenure/v1/host/files/{file}", get(files::send_to_host).put(files::receive_from_host))
         .route("/tenure/v1/files/{token}", get(files::fetch).put(files::receive))
         .merge(people())
         .route("/tenure/v1/work/claim", post(work::claim))
         .route("/tenure/v1/work/{session}/heartbeat", post(work::heartbeat))
         .route("/tenure/v1/work/{session}/report", post(work::report))
-        .route("/tenure/v1/work/{session}/done", post(work::done))
+        .route("/tenure/v1/work/{session}/done", post(work::finish))
         .route("/tenure/{*rest}", axum::routing::any(super::health::no_route))
         .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
-    middleware::around(routes, app, WIRE)
+    middleware::wrap_routes(routes, app, WIRE)
 }
 
 fn people() -> Router<App> {

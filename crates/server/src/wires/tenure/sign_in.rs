@@ -1,11 +1,11 @@
-//! Signing in on our own wire, in one request or in two.
+//! Signing in on Tenure's own wire, in one request or in two.
 
 use super::errors::TenureError;
 use crate::app::App;
-use crate::http::client_address::CameFrom;
+use crate::http::client_address::RequestOrigin;
 use crate::http::middleware;
-use crate::http::middleware::NotKept;
-use crate::http::middleware::Whole;
+use crate::http::middleware::NotStored;
+use crate::http::middleware::WholeRequest;
 use crate::operations::login::challenge;
 use crate::operations::login::challenge::SignInContext;
 use crate::operations::login::challenge::SignInOutcome;
@@ -48,14 +48,14 @@ struct Challenge {
     expires_us: i64,
 }
 
-/// `POST /tenure/v1/sign-in`: 200 with a token; or 202 with a challenge, where the password was right and a second
-/// factor is missing. `code` may come along.
+/// `POST /tenure/v1/sign-in`: 200 with a token, or 202 with a challenge when the password was right and a second factor is
+/// missing. The request can include its `code`.
 pub async fn sign_in(
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Result<Response, TenureError> {
-    let body: SignIn = middleware::json(&app, request).await?;
+    let body: SignIn = middleware::read_json(&app, request).await?;
     let attempt = SignInRequest {
         email: &body.email,
         password: &body.password,
@@ -66,21 +66,21 @@ pub async fn sign_in(
         code: body.code.as_deref(),
         presented: None,
     };
-    Ok(entered(sign_in::sign_in(&app, attempt).await?))
+    Ok(entry_response(sign_in::sign_in(&app, attempt).await?))
 }
 
-/// `POST /tenure/v1/sign-in/code`: the second half, with a code of the app or a recovery code.
+/// `POST /tenure/v1/sign-in/code`: the second half, with a code of the authenticator app or a recovery code.
 pub async fn code(
-    CameFrom(origin): CameFrom,
+    RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
-    Whole(request): Whole,
+    WholeRequest(request): WholeRequest,
 ) -> Result<Response, TenureError> {
-    let body: Code = middleware::json(&app, request).await?;
+    let body: Code = middleware::read_json(&app, request).await?;
     let visitor = SignInContext { origin, presented: None };
-    Ok(entered(challenge::answer_challenge(&app, &body.challenge, &body.code, visitor).await?))
+    Ok(entry_response(challenge::answer_challenge(&app, &body.challenge, &body.code, visitor).await?))
 }
 
-fn entered(entry: SignInOutcome) -> Response {
+fn entry_response(entry: SignInOutcome) -> Response {
     let mut response = match entry {
         SignInOutcome::SignedIn(person, issued) => {
             let user = person.principal.number;
@@ -91,6 +91,6 @@ fn entered(entry: SignInOutcome) -> Response {
             (StatusCode::ACCEPTED, Json(body)).into_response()
         }
     };
-    response.extensions_mut().insert(NotKept);
+    response.extensions_mut().insert(NotStored);
     response
 }

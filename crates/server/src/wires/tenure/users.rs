@@ -1,7 +1,7 @@
-//! `/tenure/v1/users`: people, for administrators of the account.
+//! `/tenure/v1/users`: users, for administrators of the account.
 
 use super::errors::TenureError;
-use super::extractors::Known;
+use super::extractors::Authenticated;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::directory::suspensions;
@@ -11,27 +11,27 @@ use axum::http::StatusCode;
 use domain::Refusal;
 use domain::refusal::Thing;
 
-/// `PUT /tenure/v1/users/{user}/suspension`: suspends a person, named by number, address or id.
+/// `PUT /tenure/v1/users/{user}/suspension`: suspends a user, named by number, address or id.
 pub async fn suspend(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
     user: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, TenureError> {
-    suspensions::suspend_person(&app, &caller, &named(user)?).await?;
+    suspensions::suspend_person(&app, &caller, &path_user(user)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `DELETE /tenure/v1/users/{user}/suspension`: lets a suspended person act again.
+/// `DELETE /tenure/v1/users/{user}/suspension`: ends a suspension.
 pub async fn resume(
-    Known(caller): Known,
+    Authenticated(caller): Authenticated,
     State(app): State<App>,
     user: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, TenureError> {
-    suspensions::resume_person(&app, &caller, &named(user)?).await?;
+    suspensions::resume_person(&app, &caller, &path_user(user)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn named(user: Result<Path<String>, PathRejection>) -> Result<String, TenureError> {
+fn path_user(user: Result<Path<String>, PathRejection>) -> Result<String, TenureError> {
     let found = user.map(|Path(text)| text);
     found.map_err(|_| Failure::from(Refusal::NotFound(Thing::Principal)).into())
 }
