@@ -90,7 +90,7 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/tenure/v1/host",                                     401, [400, 403, 403, 403, 403, 400, 403, 400, 403]),
     ("GET",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 200, 403, 200, 403]),
     ("PUT",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 404, 403, 404, 403]),
-    // The token in the path is the credential, and this one is nobody's.
+    // The token in the path is the credential, and this one is unknown.
     ("GET",    "/tenure/v1/files/{token}",                            404, [404; 9]),
     ("PUT",    "/tenure/v1/files/{token}",                            404, [404; 9]),
     ("POST",   "/tenure/v1/work/claim",                               401, [204, 403, 403, 403, 403, 204, 403, 204, 403]),

@@ -63,7 +63,7 @@ both! {
         let call = order(&mut line, "call").await;
         let seen = json!([call["serial"], call["fence"], call["method"], call["params"], call["timeoutMs"]]);
         assert_eq!(seen, json!(["one", 1, "device.io.tap", { "x": 1 }, 5000]));
-        // An answer to what nobody asked is nobody's.
+        // A reply without a call is dropped.
         line.send(json!({ "type": "answer", "id": 999, "result": "stray" })).await;
         line.send(json!({ "type": "answer", "id": call["id"], "result": { "tapped": true } })).await;
         assert_eq!(socket.json().await, json!({ "jsonrpc": "2.0", "id": 7, "result": { "tapped": true } }));

@@ -138,7 +138,7 @@ both! {
         let (first, again) = (repeat().await, repeat().await);
         assert!(first["apiKey"].is_string() && again["apiKey"].is_null());
         assert_eq!(first["id"], again["id"]);
-        // A narrowed session makes no key that may more.
+        // A narrowed session cannot make a key with more permissions.
         let narrow = json!({ "permissions": ["read:user", "write:user", "read:media"] });
         let jwt = ana.post("/frontend/api/v1/auth/jwt", narrow).await.json();
         let narrow = world.stranger(jwt["token"].as_str());

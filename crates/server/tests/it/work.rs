@@ -186,7 +186,7 @@ both! {
         }
         assert!(said(&ana, id).await.iter().all(|(_, text)| !text.contains("late")));
         assert_eq!(turn.done("finished").await.status, 409);
-        // The next message gets a turn of its own, and the old one is nobody's.
+        // The next message gets a new turn, and the old one has no worker.
         ana.says(id, "again").await;
         let next = Turn::claim(&worker).await;
         assert_eq!((&next.given["number"], &next.given["message"]["text"]), (&json!(2), &json!("again")));

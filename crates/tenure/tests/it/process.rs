@@ -40,7 +40,7 @@ fn a_server_leaves_no_memory_behind_and_lets_nobody_look_into_it() {
     // A low limit of open files, as in a shell: the server must raise it.
     let files = getrlimit(Resource::Nofile);
     assert!(files.maximum.is_none_or(|most| most > 256));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(256), ..files.clone() }).unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(256), ..files }).unwrap();
     let started = command.spawn();
     setrlimit(Resource::Nofile, files).unwrap();
     let mut serving = RunningProcess(started.unwrap());

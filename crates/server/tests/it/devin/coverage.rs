@@ -71,7 +71,7 @@ const ORGANIZATIONS: &[(&str, &str, [u16; 8])] = &[
 #[rustfmt::skip]
 const OTHERS: &[(&str, &str, u16, [u16; 8])] = &[
     ("GET",    "/self",                                             401, [200, 200, 200, 200, 200, 200, 200, 403]),
-    // The address is the credential, and this one is nobody's.
+    // The link is the credential, and this one is unknown.
     ("GET",    "/attachments/{link}",                               404, [404; 8]),
     ("GET",    "/enterprise/sessions",                              401, SEES_ALL),
     ("GET",    "/enterprise/sessions/insights",                     401, SEES_ALL),

@@ -233,7 +233,7 @@ both! {
         let again = world.stranger(None).send("POST", "/api/v1/sessions", &headers, Body::empty()).await;
         assert_eq!((first.status.as_u16(), &first.body), (201, &again.body));
         assert_eq!(again.headers["idempotent-replayed"], "true");
-        // With another credential beside it, it is nobody's.
+        // Beside another credential it is refused.
         let bearer = format!("Bearer {key}");
         let both = [&headers[..], &[("authorization", bearer.as_str())]].concat();
         assert_eq!(world.stranger(None).send("POST", "/api/v1/sessions", &both, Body::empty()).await.status, 401);

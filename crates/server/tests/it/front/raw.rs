@@ -160,7 +160,7 @@ async fn bodies_in_pieces_that_cannot_be() {
     assert_eq!(statuses(&whole), [201], "{whole}");
 }
 
-/// The like of [`exchange`], for what has no end: nothing more is sent after it.
+/// Like [`exchange`], for an endless request: nothing more is sent after it.
 async fn until_end(world: &World, bytes: &[u8]) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(super::address(world)).await.unwrap();

@@ -106,7 +106,7 @@ impl TestIssuer {
         self.grant_forged(url, now, claims, |_| {})
     }
 
-    /// The like with something that is not right. A claim that is null is left out.
+    /// Signs in with wrong claims. A claim that is null is left out.
     pub fn grant_forged(
         &self,
         url: &str,

@@ -113,7 +113,7 @@ both! {
         assert_eq!((known.password_hash, known.person.first_name.as_str()), (None, "Eve"));
         assert_eq!(identified(&door, "2").await, Some(known.person.principal.id));
 
-        // An address that nobody vouches for is nobody's, and opens nobody's account.
+        // An address that no issuer vouches for opens no account.
         let bob = json!({ "sub": "3", "email": "bob@example.com", "preferred_username": "bob" });
         assert_eq!(door.comes(bob).await.1, "/sign-in?failed=unverified");
         assert_eq!(door.comes(json!({ "sub": "3" })).await.1, "/sign-in?failed=unverified");

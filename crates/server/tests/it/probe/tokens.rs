@@ -82,7 +82,7 @@ both! {
         // Who asks for nothing gets no more either.
         let reset = narrow.call_with("PUT", &format!("{TOKENS}/{id}"), r#"{"reset-permissions":true}"#).await;
         assert_eq!(reset.status, 200, "{}", reset.text());
-        // Nor does a session that was narrowed make a key that may more.
+        // Neither can a narrowed session make a key with more permissions.
         let scoped = json!({ "permissions": ["read:user", "write:user", "read:media"] });
         let scoped = ana.post(&format!("{AUTH}/jwt"), scoped).await.json();
         let scoped = world.stranger(Some(scoped["token"].as_str().unwrap()));
