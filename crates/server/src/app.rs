@@ -79,7 +79,7 @@ pub struct Parts {
     /// Counts open WebSockets and event streams.
     pub sockets: SocketCounts,
     /// Validates values by JSON Schemas.
-    pub judges: SchemaValidator,
+    pub schema_validator: SchemaValidator,
 }
 
 impl App {

@@ -173,7 +173,7 @@ impl Server {
             used: Throttle::default(),
             front,
             sockets: SocketCounts::default(),
-            judges: SchemaValidator::default(),
+            schema_validator: SchemaValidator::default(),
         });
         jobs::start(&app);
         if let Some(listener) = metrics {

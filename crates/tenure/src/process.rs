@@ -1,7 +1,7 @@
 //! Limits of this process: no copies of its memory, no inherited open files, and as many open files as the system allows.
 
 use rustix::fs::Mode;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::error::{CommandError, CommandResult};
 
@@ -22,13 +22,6 @@ pub fn keep_memory_private() -> CommandResult<()> {
 /// Makes all new files and folders readable by this user only, also those that a library creates.
 pub fn keep_files_private() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
-}
-
-/// Raises the limit of open files to the maximum, since each connection is an open file. If the system refuses, the limit
-/// stays.
-pub fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Closes inherited files except standard input, output and error, so that child processes do not inherit them either.

@@ -30,7 +30,6 @@ pub struct ServeArgs {
 /// The settings contradict each other, or the server cannot start.
 pub async fn run(context: &Context, arguments: ServeArgs) -> CommandResult<()> {
     process::keep_memory_private()?;
-    process::raise_file_limit();
     let loaded = context.settings(arguments.settings.0)?;
     loaded.settings.check_exposure()?;
     super::start_logging(&loaded.settings)?;

@@ -119,7 +119,7 @@ pub async fn create_agent_session(
     let caller = granted.principal().unwrap_or(owner);
     let limits = app.store.load_organization_limits(granted, app.now()).await?;
     if let Some(schema) = &new.output_schema {
-        app.judges.check(schema).await?;
+        app.schema_validator.check(schema).await?;
     }
     let mut given = build_session(new, &worker, caller)?;
     (given.owner, given.owner_kind) = (owner, owner_kind);

@@ -288,7 +288,7 @@ async fn check_outputs(
                 Some(_) if number >= MAX_OUTPUTS => {
                     Some(format!("only {MAX_OUTPUTS} are checked in one report"))
                 }
-                Some(schema) => app.judges.problem(&schema, value).await?,
+                Some(schema) => app.schema_validator.problem(&schema, value).await?,
             };
         if let Some(problem) = problem {
             *item = Item::Log(format!("the structured output does not fit its schema: {problem}"));
