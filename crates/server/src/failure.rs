@@ -209,35 +209,4 @@ impl From<store::Error> for Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wires::{devin, everruns, mobilenext, probe, tenure};
-    use axum::response::{IntoResponse, Response};
-
-    #[test]
-    fn who_gets_no_answer_is_told_when_to_come_back_on_every_wire() {
-        type Worded = (&'static str, fn(Failure) -> Response);
-        let wires: [Worded; 5] = [
-            ("devin", |failure| devin::errors::DevinError::from(failure).into_response()),
-            ("everruns", |failure| everruns::errors::EverrunsError::from(failure).into_response()),
-            ("mobilenext", |failure| mobilenext::errors::MobileError::from(failure).into_response()),
-            ("probe", |failure| probe::errors::ProbeError::from(failure).into_response()),
-            ("tenure", |failure| tenure::errors::TenureError::from(failure).into_response()),
-        ];
-        for (error, status) in [
-            (DatabaseError::Slow { seconds: 10 }, 504),
-            (DatabaseError::Crowded { own: true }, 429),
-            (DatabaseError::Crowded { own: false }, 503),
-            (DatabaseError::Away("a text for the log".into()), 503),
-        ] {
-            let again = error.to_string();
-            let failure = Failure::from(store::Error::Database(error));
-            let Failure::Unanswered(unanswered) = failure else { panic!("{again}: {failure}") };
-            for (name, word) in wires {
-                let response = word(unanswered.into());
-                assert_eq!(response.status(), status, "{name}: {again}");
-                assert_eq!(response.headers()["retry-after"], "5", "{name}: {again}");
-            }
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The console: pages where people sign in and manage their own account. They need no scripts.
 
 mod account;
-mod failures;
+pub(crate) mod failures;
 mod oidc;
 mod sign_in;
 mod views;
