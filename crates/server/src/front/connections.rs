@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn an_address_has_its_share_and_all_together_have_a_limit() {
         let connections = Connections::default();
-        let proxies = Proxies::of(&["10.0.0.0/8"]);
+        let proxies = Proxies::new(&["10.0.0.0/8"]);
         let open = |ip: &str| connections.open(ip.parse().unwrap(), 6, 2, &proxies);
         let held = [open("192.0.2.1"), open("::ffff:192.0.2.1"), open("2001:db8::1"), open("2001:db8::2")];
         assert!(held.iter().all(Option::is_some));

@@ -1,14 +1,14 @@
-//! Kinds of settings that have to do with who comes in: proxies, keys, mail.
+//! Kinds of settings about access and mail: proxies, password policy, second factors, mail.
 
-use super::kinds::{Kind, Secrecy, SecretUrl};
+use super::kinds::{Secrecy, SecretUrl, SettingKind};
 use domain::network::Network;
 use domain::permission::Role;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// A folder.
-pub(super) struct Folder;
-impl Kind for Folder {
+/// The path of a folder.
+pub(super) struct FolderPath;
+impl SettingKind for FolderPath {
     type Value = PathBuf;
     const EXPECTED: &'static str = "a folder";
     const PLACEHOLDER: &'static str = "FOLDER";
@@ -17,11 +17,11 @@ impl Kind for Folder {
     }
 }
 
-/// Addresses of proxies.
+/// A list of proxies.
 pub(super) struct ProxyList;
-impl Kind for ProxyList {
+impl SettingKind for ProxyList {
     type Value = Proxies;
-    const EXPECTED: &'static str = "IP addresses or ranges with commas between, such as 10.0.0.0/8,::1";
+    const EXPECTED: &'static str = "IP addresses or ranges separated by commas, such as 10.0.0.0/8,::1";
     const PLACEHOLDER: &'static str = "IP[/BITS],…";
     fn parse(given: &str) -> Option<Proxies> {
         let ranges = given.split(',').map(str::trim).filter(|range| !range.is_empty());
@@ -29,9 +29,9 @@ impl Kind for ProxyList {
     }
 }
 
-/// How mail goes.
-pub(super) struct Mail;
-impl Kind for Mail {
+/// How mail is sent.
+pub(super) struct MailRouteKind;
+impl SettingKind for MailRouteKind {
     type Value = MailRoute;
     const EXPECTED: &'static str =
         "a folder, or smtps://USER:PASSWORD@HOST, smtp://…?tls=required (STARTTLS) or smtp://HOST:PORT";
@@ -49,9 +49,9 @@ impl Kind for Mail {
     }
 }
 
-/// An address that mail comes from.
-pub(super) struct Sender;
-impl Kind for Sender {
+/// The sender's address of mail.
+pub(super) struct SenderAddress;
+impl SettingKind for SenderAddress {
     type Value = String;
     const EXPECTED: &'static str = "an e-mail address such as tenure@example.com";
     const PLACEHOLDER: &'static str = "EMAIL";
@@ -60,9 +60,9 @@ impl Kind for Sender {
     }
 }
 
-/// Who signs in by a password.
+/// A password policy.
 pub(super) struct PasswordPolicyKind;
-impl Kind for PasswordPolicyKind {
+impl SettingKind for PasswordPolicyKind {
     type Value = PasswordPolicy;
     const EXPECTED: &'static str = "on, local-only or off";
     const PLACEHOLDER: &'static str = "on|local-only|off";
@@ -78,10 +78,10 @@ impl Kind for PasswordPolicyKind {
 
 /// Roles that need a second factor.
 pub(super) struct FactorRolesKind;
-impl Kind for FactorRolesKind {
+impl SettingKind for FactorRolesKind {
     type Value = FactorRoles;
     const EXPECTED: &'static str =
-        "roles of an organization and `account`, with commas between: admin,account";
+        "roles of an organization and `account`, separated by commas, such as admin,account";
     const PLACEHOLDER: &'static str = "ROLE,…";
     fn parse(given: &str) -> Option<FactorRoles> {
         let mut roles = FactorRoles::default();
@@ -95,18 +95,18 @@ impl Kind for FactorRolesKind {
     }
 }
 
-/// Who signs in by a password.
+/// Who may sign in by password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordPolicy {
     /// Everybody who has one.
     On,
-    /// Who has no identity of the issuer.
+    /// Users without an identity at the issuer.
     LocalOnly,
     /// Nobody.
     Off,
 }
 
-/// The roles whose people need a second factor.
+/// The roles that require a second factor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FactorRoles {
     /// Every role of the account.
@@ -116,41 +116,41 @@ pub struct FactorRoles {
 }
 
 impl FactorRoles {
-    /// Whether somebody with these roles needs one.
+    /// Whether a caller needs a second factor: by the role in the organization, or because it has a role of the account.
     #[must_use]
-    pub fn demand(&self, role: Option<Role>, of_account: bool) -> bool {
-        (self.account && of_account) || role.is_some_and(|role| self.roles.contains(&role))
+    pub fn require(&self, role: Option<Role>, has_account_role: bool) -> bool {
+        (self.account && has_account_role) || role.is_some_and(|role| self.roles.contains(&role))
     }
 }
 
 /// How mail is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailRoute {
-    /// Each mail is a file in a folder.
+    /// As files in a folder.
     Outbox(PathBuf),
     /// By a mail server.
     Smtp(SecretUrl),
 }
 
-/// Ranges of addresses whose `X-Forwarded-For` is believed.
+/// Trusted proxies: ranges of addresses whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies(Vec<Network>);
 
 impl Proxies {
-    /// These ranges; what is none is left out.
+    /// Proxies in these ranges. Malformed ranges are left out.
     #[must_use]
-    pub fn of(ranges: &[&str]) -> Proxies {
+    pub fn new(ranges: &[&str]) -> Proxies {
         Proxies(ranges.iter().filter_map(|text| Network::parse(text)).collect())
     }
 
-    /// Whether an address is one of them.
+    /// Whether an address is that of a trusted proxy.
     #[must_use]
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(ip))
     }
 
-    /// Who is behind them, given the peer and what the header's lines say, the last hop last: the nearest address that
-    /// is none of a trusted proxy. What cannot be an address ends the search at the proxy that said it.
+    /// The client's address: the nearest hop that is not a trusted proxy. `forwarded` has the header's lines, the last hop
+    /// last. A malformed address ends the search at the proxy that sent it.
     #[must_use]
     pub fn client(&self, peer: IpAddr, forwarded: &[&str]) -> IpAddr {
         let mut client = peer.to_canonical();
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_believed_from_right_to_left_and_only_from_trusted_proxies() {
+    fn the_header_is_read_from_right_to_left_and_only_from_trusted_proxies() {
         let proxies = ProxyList::parse("10.0.0.0/8, ::1").unwrap();
         let client =
             |peer: &str, forwarded: &[&str]| proxies.client(peer.parse().unwrap(), forwarded).to_string();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_proxies_is_checked() {
+    fn a_malformed_range_makes_a_list_of_proxies_invalid() {
         assert_eq!(ProxyList::parse("10.0.0.0/8,x"), None);
         assert_eq!(ProxyList::parse(""), Some(Proxies::default()));
     }

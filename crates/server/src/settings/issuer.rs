@@ -1,14 +1,14 @@
-//! Kinds of settings of an issuer of OpenID Connect that people sign in by.
+//! Kinds of settings of the OpenID Connect issuer.
 
-use super::kinds::Kind;
+use super::kinds::SettingKind;
 use super::{PasswordPolicy, Settings, SettingsError};
 use domain::ids::OrganizationId;
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalKind;
 
-/// How an issuer calls itself.
-pub(super) struct IssuerUrl;
-impl Kind for IssuerUrl {
+/// The URL by which an issuer names itself, or nothing.
+pub(super) struct IssuerName;
+impl SettingKind for IssuerName {
     type Value = Option<String>;
     const EXPECTED: &'static str =
         "an https:// URL without user, query and fragment; http:// for an issuer on a loopback address only";
@@ -22,23 +22,23 @@ impl Kind for IssuerUrl {
             && url.fragment().is_none()
             && url.username().is_empty()
             && url.password().is_none();
-        (bare && safe(&url)).then(|| Some(given.to_owned()))
+        (bare && is_secure(&url)).then(|| Some(given.to_owned()))
     }
 }
 
-/// Whether what is sent there is sealed on its way, or leaves this machine not at all.
+/// Whether requests to the URL are encrypted or do not leave this machine.
 #[must_use]
-pub fn safe(url: &url::Url) -> bool {
+pub fn is_secure(url: &url::Url) -> bool {
     match (url.scheme(), url.host()) {
         ("https", Some(_)) => true,
-        ("http", _) => loopback(url),
+        ("http", _) => is_loopback(url),
         _ => false,
     }
 }
 
-/// Whether a URL leads to this machine itself.
+/// Whether the URL's host is this machine.
 #[must_use]
-pub fn loopback(url: &url::Url) -> bool {
+pub fn is_loopback(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
@@ -47,9 +47,9 @@ pub fn loopback(url: &url::Url) -> bool {
     }
 }
 
-/// One line of plain text, or nothing.
-pub(super) struct Line;
-impl Kind for Line {
+/// One line of plain text, which may be empty.
+pub(super) struct TextLine;
+impl SettingKind for TextLine {
     type Value = String;
     const EXPECTED: &'static str = "at most 255 characters in one line";
     const PLACEHOLDER: &'static str = "TEXT";
@@ -59,37 +59,37 @@ impl Kind for Line {
     }
 }
 
-/// Words with blanks between.
-pub(super) struct Words;
-impl Kind for Words {
+/// A list of scopes.
+pub(super) struct ScopeList;
+impl SettingKind for ScopeList {
     type Value = Vec<String>;
-    const EXPECTED: &'static str = "words with blanks between, `openid` among them";
+    const EXPECTED: &'static str = "scopes separated by spaces, `openid` among them";
     const PLACEHOLDER: &'static str = "WORDS";
     fn parse(given: &str) -> Option<Vec<String>> {
         let words = given.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        // What a scope may consist of (RFC 6749, section 3.3).
+        // The characters of a scope (RFC 6749, section 3.3).
         let plain =
             |word: &String| word.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
         (words.iter().all(plain) && words.iter().any(|word| word == "openid")).then_some(words)
     }
 }
 
-/// What groups make people.
-pub(super) struct Roles;
-impl Kind for Roles {
+/// The roles that groups give in organizations.
+pub(super) struct GroupRoleList;
+impl SettingKind for GroupRoleList {
     type Value = Vec<GroupRole>;
     const EXPECTED: &'static str =
-        "GROUP=ORGANIZATION:ROLE with commas between, where ROLE is readonly, readwrite, auditor or admin";
+        "GROUP=ORGANIZATION:ROLE separated by commas, where ROLE is readonly, readwrite, auditor or admin";
     const PLACEHOLDER: &'static str = "GROUP=ORG:ROLE,…";
     fn parse(given: &str) -> Option<Vec<GroupRole>> {
         given.split(',').map(str::trim).filter(|part| !part.is_empty()).map(GroupRole::parse).collect()
     }
 }
 
-/// That whoever is in a group has a role in an organization.
+/// Gives the members of a group a role in an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRole {
-    /// What the issuer calls the group.
+    /// The group's name at the issuer.
     pub group: String,
     /// The organization's id or name.
     pub organization: String,
@@ -98,7 +98,7 @@ pub struct GroupRole {
 }
 
 impl GroupRole {
-    /// Reads `GROUP=ORGANIZATION:ROLE`. The name of a group may have an `=` in it, that of an organization a `:`.
+    /// Parses `GROUP=ORGANIZATION:ROLE`. The name of a group may contain `=`, that of an organization `:`.
     #[must_use]
     pub fn parse(text: &str) -> Option<GroupRole> {
         let (rest, role) = text.rsplit_once(':')?;
@@ -110,28 +110,28 @@ impl GroupRole {
     }
 }
 
-/// What groups make people in the account.
-pub(super) struct AccountRoles;
-impl Kind for AccountRoles {
+/// The roles that groups give in the account.
+pub(super) struct AccountGroupRoleList;
+impl SettingKind for AccountGroupRoleList {
     type Value = Vec<AccountGroupRole>;
-    const EXPECTED: &'static str = "GROUP=ROLE with commas between, where ROLE is viewer, auditor or admin";
+    const EXPECTED: &'static str = "GROUP=ROLE separated by commas, where ROLE is viewer, auditor or admin";
     const PLACEHOLDER: &'static str = "GROUP=ROLE,…";
     fn parse(given: &str) -> Option<Vec<AccountGroupRole>> {
         given.split(',').map(str::trim).filter(|part| !part.is_empty()).map(AccountGroupRole::parse).collect()
     }
 }
 
-/// That whoever is in a group has a role in the account.
+/// Gives the members of a group a role in the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountGroupRole {
-    /// What the issuer calls the group.
+    /// The group's name at the issuer.
     pub group: String,
     /// The role.
     pub role: AccountRole,
 }
 
 impl AccountGroupRole {
-    /// Reads `GROUP=ROLE`. The name of a group may have an `=` in it.
+    /// Parses `GROUP=ROLE`. The name of a group may contain `=`.
     #[must_use]
     pub fn parse(text: &str) -> Option<AccountGroupRole> {
         let (group, role) = text.rsplit_once('=')?;
@@ -142,28 +142,29 @@ impl AccountGroupRole {
 }
 
 impl Settings {
-    /// Refuses an issuer that does not know this server, and groups whose organization anybody could be the first to make.
+    /// Refuses settings by which nobody could sign in, or by which anybody could gain a role of a group.
     ///
     /// # Errors
-    /// [`SettingsError::Nameless`]; [`SettingsError::NoWayIn`] when passwords are off and there is no issuer;
-    /// [`SettingsError::Capturable`].
+    /// [`SettingsError::NoClientId`] for an issuer without a client id; [`SettingsError::NoSignIn`] when passwords are off and
+    /// there is no issuer; [`SettingsError::OrganizationByName`] when groups give a role in an organization by its name, and
+    /// any user could create one of that name first.
     pub fn check_issuer(&self) -> Result<(), SettingsError> {
         if self.oidc_issuer.is_some() && self.oidc_client_id.is_empty() {
-            return Err(SettingsError::Nameless);
+            return Err(SettingsError::NoClientId);
         }
         if self.oidc_issuer.is_none() && self.passwords == PasswordPolicy::Off {
-            return Err(SettingsError::NoWayIn);
+            return Err(SettingsError::NoSignIn);
         }
         let by_name = |rule: &&GroupRole| OrganizationId::parse(&rule.organization).is_none();
         match self.oidc_roles.iter().find(by_name).filter(|_| self.users_make_organizations) {
-            Some(rule) => Err(SettingsError::Capturable { organization: rule.organization.clone() }),
+            Some(rule) => Err(SettingsError::OrganizationByName { organization: rule.organization.clone() }),
             None => Ok(()),
         }
     }
 
-    /// Whether what an issuer says of groups means anything here.
+    /// Whether a group of the issuer gives any role.
     #[must_use]
-    pub fn groups_count(&self) -> bool {
+    pub fn uses_groups(&self) -> bool {
         !self.oidc_roles.is_empty() || !self.oidc_account_roles.is_empty()
     }
 }
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn issuers_are_sealed_or_at_home() {
+    fn an_issuer_uses_tls_or_is_on_this_machine() {
         for good in [
             "https://issuer.example",
             "https://issuer.example/realms/a/",
@@ -181,7 +182,7 @@ mod tests {
             "http://[::1]:9000/x",
             "http://localhost:9000",
         ] {
-            assert_eq!(IssuerUrl::parse(good), Some(Some(good.to_owned())), "{good}");
+            assert_eq!(IssuerName::parse(good), Some(Some(good.to_owned())), "{good}");
         }
         for bad in [
             "issuer.example",
@@ -194,14 +195,14 @@ mod tests {
             "ftp://127.0.0.1",
             "file:///etc/passwd",
         ] {
-            assert_eq!(IssuerUrl::parse(bad), None, "{bad}");
+            assert_eq!(IssuerName::parse(bad), None, "{bad}");
         }
-        assert_eq!(IssuerUrl::parse(""), Some(None));
+        assert_eq!(IssuerName::parse(""), Some(None));
     }
 
     #[test]
-    fn an_organization_that_anybody_may_make_is_named_by_its_id() {
-        let rules = |text| Roles::parse(text).unwrap();
+    fn an_organization_that_anybody_may_create_is_named_by_its_id() {
+        let rules = |text| GroupRoleList::parse(text).unwrap();
         let id = "org-01987a6b5c4d7e8f90123456789abcde";
         let mut settings = Settings { oidc_roles: rules("devs=Acme:admin"), ..Settings::default() };
         assert!(settings.check_issuer().is_ok());
@@ -216,37 +217,37 @@ mod tests {
     }
 
     #[test]
-    fn roles_of_groups_in_the_account_are_read() {
+    fn roles_of_groups_in_the_account_are_parsed() {
         let role = |group: &str, role| AccountGroupRole { group: group.into(), role };
         assert_eq!(
-            AccountRoles::parse("ops=admin, cn=sec=auditor,"),
+            AccountGroupRoleList::parse("ops=admin, cn=sec=auditor,"),
             Some(vec![role("ops", AccountRole::Admin), role("cn=sec", AccountRole::Auditor)])
         );
         for bad in ["ops", "=admin", "ops=worker", "ops=host", "ops=owner"] {
-            assert_eq!(AccountRoles::parse(bad), None, "{bad}");
+            assert_eq!(AccountGroupRoleList::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn roles_of_groups_are_read() {
+    fn roles_of_groups_are_parsed() {
         let role = |group: &str, organization: &str, role| GroupRole {
             group: group.into(),
             organization: organization.into(),
             role,
         };
         assert_eq!(
-            Roles::parse("/devs=Acme:readwrite, cn=ops=Acme: West:admin,"),
+            GroupRoleList::parse("/devs=Acme:readwrite, cn=ops=Acme: West:admin,"),
             Some(vec![role("/devs", "Acme", Role::Readwrite), role("cn=ops", "Acme: West", Role::Admin)])
         );
-        assert_eq!(Roles::parse(""), Some(vec![]));
+        assert_eq!(GroupRoleList::parse(""), Some(vec![]));
         for bad in ["devs", "devs=Acme", "devs=Acme:owner", "=Acme:admin", "devs=:admin", "Acme:admin"] {
-            assert_eq!(Roles::parse(bad), None, "{bad}");
+            assert_eq!(GroupRoleList::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn scopes_are_words() {
-        assert_eq!(Words::parse("openid  email"), Some(vec!["openid".into(), "email".into()]));
-        assert_eq!((Words::parse("email"), Words::parse("openid \"")), (None, None));
+    fn scopes_are_separated_by_spaces() {
+        assert_eq!(ScopeList::parse("openid  email"), Some(vec!["openid".into(), "email".into()]));
+        assert_eq!((ScopeList::parse("email"), ScopeList::parse("openid \"")), (None, None));
     }
 }

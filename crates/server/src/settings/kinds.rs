@@ -1,29 +1,29 @@
-//! The kinds of values that settings have: how each is read, described and kept secret.
+//! The kinds of values that settings have: how each is parsed, described and masked.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(super) use super::access::{Folder, Mail, ProxyList, Sender};
-pub(super) use super::front::{Origins, Rate};
+pub(super) use super::access::{FolderPath, MailRouteKind, ProxyList, SenderAddress};
+pub(super) use super::front::{OriginList, RateKind};
 use super::units::{parse_duration, parse_size};
 
-/// Whether a setting's value may be shown.
+/// Which part of a setting's value is secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrecy {
-    /// Always.
+    /// Nothing.
     Open,
-    /// Without the password and the secret options inside the URL.
+    /// The password and the secret options inside the URL.
     InUrl,
-    /// Never.
+    /// All of it.
     Whole,
 }
 
 impl Secrecy {
-    /// The value as it may be shown.
+    /// The value with its secret part masked.
     #[must_use]
-    pub fn show(self, value: &str) -> String {
+    pub fn mask(self, value: &str) -> String {
         match self {
             Self::Open => value.to_owned(),
             Self::InUrl => mask_url(value),
@@ -32,23 +32,23 @@ impl Secrecy {
     }
 }
 
-/// A kind of value.
-pub(super) trait Kind {
-    /// What it is for the program.
+/// A kind of value of settings.
+pub(super) trait SettingKind {
+    /// Its Rust type.
     type Value;
     /// The end of the sentence "expected …".
     const EXPECTED: &'static str;
-    /// A word for the place of the value in a usage line.
+    /// The value's placeholder in a usage line.
     const PLACEHOLDER: &'static str;
-    /// Whether such a value may be shown.
+    /// Which part of a value is secret.
     const SECRECY: Secrecy = Secrecy::Open;
-    /// Reads a value; `None` when it is not one.
+    /// Parses a value; `None` when it is invalid.
     fn parse(given: &str) -> Option<Self::Value>;
 }
 
 /// An IP address and a port.
-pub(super) struct Address;
-impl Kind for Address {
+pub(super) struct SocketAddress;
+impl SettingKind for SocketAddress {
     type Value = SocketAddr;
     const EXPECTED: &'static str = "an IP address and a port such as 127.0.0.1:7420 or [::1]:7420";
     const PLACEHOLDER: &'static str = "IP:PORT";
@@ -57,9 +57,9 @@ impl Kind for Address {
     }
 }
 
-/// The same, or nothing.
-pub(super) struct MaybeAddress;
-impl Kind for MaybeAddress {
+/// An IP address and a port, or nothing.
+pub(super) struct OptionalSocketAddress;
+impl SettingKind for OptionalSocketAddress {
     type Value = Option<SocketAddr>;
     const EXPECTED: &'static str = "an IP address and a port such as 127.0.0.1:9420, or nothing";
     const PLACEHOLDER: &'static str = "IP:PORT";
@@ -68,9 +68,9 @@ impl Kind for MaybeAddress {
     }
 }
 
-/// The URL that clients use; empty for "derive it".
-pub(super) struct PublicUrl;
-impl Kind for PublicUrl {
+/// The base URL of an HTTP server, or nothing.
+pub(super) struct OptionalUrl;
+impl SettingKind for OptionalUrl {
     type Value = Option<BaseUrl>;
     const EXPECTED: &'static str =
         "an http:// or https:// URL without user, query and fragment such as https://tenure.example.com";
@@ -80,9 +80,9 @@ impl Kind for PublicUrl {
     }
 }
 
-/// Where the database is.
-pub(super) struct Database;
-impl Kind for Database {
+/// The URL of a database.
+pub(super) struct DatabaseUrl;
+impl SettingKind for DatabaseUrl {
     type Value = SecretUrl;
     const EXPECTED: &'static str = "sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME[?sslmode=…]";
     const PLACEHOLDER: &'static str = "URL";
@@ -98,9 +98,9 @@ impl Kind for Database {
     }
 }
 
-/// Where files are.
-pub(super) struct Files;
-impl Kind for Files {
+/// A place for files.
+pub(super) struct FileLocation;
+impl SettingKind for FileLocation {
     type Value = FileStore;
     const EXPECTED: &'static str =
         "a folder, or a URL that begins with s3://, gs://, az://, abfs://, https:// or http://";
@@ -110,18 +110,18 @@ impl Kind for Files {
         match given.split_once("://") {
             None if given.is_empty() => None,
             None => Some(FileStore::Folder(given.into())),
-            Some((scheme, place)) => (STORES.contains(&scheme) && !place.is_empty())
+            Some((scheme, place)) => (STORE_SCHEMES.contains(&scheme) && !place.is_empty())
                 .then(|| FileStore::Url(SecretUrl(given.to_owned()))),
         }
     }
 }
 
-/// Schemes that the `object_store` crate knows, and that are stores outside of this machine.
-const STORES: [&str; 10] = ["s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https"];
+/// Schemes of the `object_store` crate for stores outside of this machine.
+const STORE_SCHEMES: [&str; 10] = ["s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https"];
 
-/// Yes or no.
+/// True or false.
 pub(super) struct Switch;
-impl Kind for Switch {
+impl SettingKind for Switch {
     type Value = bool;
     const EXPECTED: &'static str = "true or false";
     const PLACEHOLDER: &'static str = "true|false";
@@ -130,16 +130,16 @@ impl Kind for Switch {
     }
 }
 
-/// What to log.
+/// A filter of log entries.
 pub(super) struct LogFilter;
-impl Kind for LogFilter {
+impl SettingKind for LogFilter {
     type Value = String;
     const EXPECTED: &'static str =
         "off, error, warn, info, debug or trace, or a list such as info,store=debug,access=off";
     const PLACEHOLDER: &'static str = "FILTER";
     fn parse(given: &str) -> Option<String> {
         // The filter's own parser takes a mistyped level ("inof") for the name of a module and then
-        // logs nothing, so a piece that is no level has to say what level it wants.
+        // logs nothing, so a piece that is not a level must assign one.
         let plain = given.split(',').all(|piece| piece.contains('=') || is_level(piece));
         let valid = tracing_subscriber::EnvFilter::try_new(given).is_ok();
         (plain && valid).then(|| given.to_owned())
@@ -150,9 +150,9 @@ fn is_level(text: &str) -> bool {
     ["off", "error", "warn", "info", "debug", "trace"].contains(&text)
 }
 
-/// How to log.
+/// The format of the log.
 pub(super) struct LogFormatKind;
-impl Kind for LogFormatKind {
+impl SettingKind for LogFormatKind {
     type Value = LogFormat;
     const EXPECTED: &'static str = "text or json";
     const PLACEHOLDER: &'static str = "text|json";
@@ -166,8 +166,8 @@ impl Kind for LogFormatKind {
 }
 
 /// A number of bytes.
-pub(super) struct Size;
-impl Kind for Size {
+pub(super) struct ByteSize;
+impl SettingKind for ByteSize {
     type Value = u64;
     const EXPECTED: &'static str = "a size such as 512KiB, 1MiB, 2GiB or a number of bytes";
     const PLACEHOLDER: &'static str = "SIZE";
@@ -176,9 +176,9 @@ impl Kind for Size {
     }
 }
 
-/// A number of bytes, or none.
-pub(super) struct MaybeSize;
-impl Kind for MaybeSize {
+/// A number of bytes, or nothing.
+pub(super) struct OptionalByteSize;
+impl SettingKind for OptionalByteSize {
     type Value = Option<u64>;
     const EXPECTED: &'static str = "a size such as 512KiB, 1MiB, 2GiB or a number of bytes, or nothing";
     const PLACEHOLDER: &'static str = "SIZE";
@@ -188,8 +188,8 @@ impl Kind for MaybeSize {
 }
 
 /// A length of time.
-pub(super) struct Span;
-impl Kind for Span {
+pub(super) struct Length;
+impl SettingKind for Length {
     type Value = Duration;
     const EXPECTED: &'static str = "a length of time such as 500ms, 90s, 10m, 1h30m or 7d";
     const PLACEHOLDER: &'static str = "TIME";
@@ -198,9 +198,9 @@ impl Kind for Span {
     }
 }
 
-/// A length of time, or none.
-pub(super) struct MaybeSpan;
-impl Kind for MaybeSpan {
+/// A length of time, or no limit.
+pub(super) struct OptionalLength;
+impl SettingKind for OptionalLength {
     type Value = Option<Duration>;
     const EXPECTED: &'static str = "a length of time such as 90d or 12h, or 0 for no limit";
     const PLACEHOLDER: &'static str = "TIME";
@@ -209,9 +209,9 @@ impl Kind for MaybeSpan {
     }
 }
 
-/// A file of this machine, or none.
-pub(super) struct KeyFile;
-impl Kind for KeyFile {
+/// The path of a file, or nothing.
+pub(super) struct OptionalPath;
+impl SettingKind for OptionalPath {
     type Value = Option<PathBuf>;
     const EXPECTED: &'static str = "the path of a file, or nothing";
     const PLACEHOLDER: &'static str = "PATH";
@@ -220,9 +220,9 @@ impl Kind for KeyFile {
     }
 }
 
-/// How many.
+/// A count from 1 to 100,000.
 pub(super) struct Count;
-impl Kind for Count {
+impl SettingKind for Count {
     type Value = u32;
     const EXPECTED: &'static str = "a whole number from 1 to 100000";
     const PLACEHOLDER: &'static str = "N";
@@ -231,16 +231,16 @@ impl Kind for Count {
     }
 }
 
-/// How log lines are written.
+/// The format of log entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Where uploads and recordings are kept.
+/// A place for files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileStore {
     /// A folder of this machine.
@@ -254,7 +254,7 @@ pub enum FileStore {
 pub struct BaseUrl(String);
 
 impl BaseUrl {
-    /// Reads one; `None` for other schemes and for a URL with user, query or fragment.
+    /// Parses a URL; `None` for other schemes and for a URL with user, query or fragment.
     #[must_use]
     pub fn parse(given: &str) -> Option<Self> {
         let uri: http::Uri = given.parse().ok()?;
@@ -271,7 +271,7 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// A URL that may hold a password: shows itself without it.
+/// A URL that may contain a password. `Display` and `Debug` mask it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(String);
 
@@ -303,16 +303,16 @@ impl fmt::Debug for SecretUrl {
 
 const MASK: &str = "***";
 
-/// Words in the names of options that hold secrets.
+/// Words in the names of options with secrets.
 const SECRET_OPTIONS: [&str; 6] = ["pass", "secret", "token", "key", "sig", "credential"];
 
-/// Hides the password and secret options of a URL, also of one that is not well formed.
+/// Masks the password and secret options of a URL, even of a malformed one.
 fn mask_url(url: &str) -> String {
     mask_options(&mask_password(url))
 }
 
-/// Hides what stands between the user's name and the last `@`: a password may itself hold `/`, `?` and
-/// `@` when somebody forgot to encode it, and hiding too much is the better mistake.
+/// Masks everything between the user's name and the last `@`: a password that somebody forgot to encode may contain `/`,
+/// `?` and `@`, and masking too much is the better mistake.
 fn mask_password(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = url.split_at(start);
@@ -324,7 +324,7 @@ fn mask_password(url: &str) -> String {
     }
 }
 
-/// Hides the values of `name=value` pairs with a secret's name, whatever separates the pairs.
+/// Masks the values of `name=value` pairs with a secret's name, with any separator.
 fn mask_options(text: &str) -> String {
     text.split_inclusive(['?', '&', ' ', ';']).map(mask_option).collect()
 }

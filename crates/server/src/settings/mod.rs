@@ -1,6 +1,6 @@
-//! Settings: one table of what can be set, read from defaults < file < environment < arguments.
+//! Settings: one table of all settings, read from defaults < file < environment < arguments.
 //!
-//! The table below is the only place that knows a setting. The struct [`Settings`], the arguments of
+//! The table below is the only place that defines a setting. The struct [`Settings`], the arguments of
 //! `tenure serve`, the names of the environment variables, `tenure settings` and `docs/settings.md` all
 //! come from it.
 
@@ -23,53 +23,53 @@ use std::time::Duration;
 pub use access::{FactorRoles, MailRoute, PasswordPolicy, Proxies};
 pub use docs::markdown;
 pub use front::Quota;
-pub use issuer::{AccountGroupRole, GroupRole, loopback, safe};
+pub use issuer::{AccountGroupRole, GroupRole, is_loopback, is_secure};
 pub use kinds::{BaseUrl, FileStore, LogFormat, Secrecy, SecretUrl};
 pub use secret::SecretText;
-pub use sources::{Inputs, Loaded, SettingLine, Source};
+pub use sources::{LoadedSettings, SettingInputs, SettingLine, SettingSource};
 pub use units::{parse_duration, parse_size};
 
-/// One row of the table: a setting as people know it.
+/// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// Its name, in snake case, as it stands in the file.
+    /// Its name in the settings file, in snake case.
     pub name: &'static str,
-    /// Its value when nothing sets it, written as a person would.
+    /// Its default, as written in a settings file.
     pub default: &'static str,
-    /// One sentence: what it is, with units.
+    /// What it does, with units. For `--help` and the page of settings.
     pub about: &'static str,
-    /// What a value looks like: the end of the sentence "expected …".
+    /// What a value must look like: the end of the sentence "expected …".
     pub expected: &'static str,
-    /// A word for the place of the value in a usage line.
+    /// The value's placeholder in a usage line.
     pub placeholder: &'static str,
-    /// Whether its value may be shown.
+    /// Which part of its value is secret.
     pub secrecy: Secrecy,
 }
 
 impl Setting {
-    /// The environment variable that sets it: `TENURE_LISTEN`.
+    /// Its environment variable, such as `TENURE_LISTEN`.
     #[must_use]
     pub fn variable(&self) -> String {
         format!("TENURE_{}", self.name.to_ascii_uppercase())
     }
 
-    /// The argument that sets it, without its dashes: `public-url`.
+    /// Its argument without the leading dashes, such as `public-url`.
     #[must_use]
     pub fn argument(&self) -> String {
         self.name.replace('_', "-")
     }
 
-    /// Whether it is yes or no, so that its argument alone means yes.
+    /// Whether it is true or false, so that its argument needs no value.
     #[must_use]
     pub fn is_switch(&self) -> bool {
-        self.placeholder == <kinds::Switch as kinds::Kind>::PLACEHOLDER
+        self.placeholder == <kinds::Switch as kinds::SettingKind>::PLACEHOLDER
     }
 }
 
-/// Makes the struct and the table from the same rows, so that neither can lack what the other has.
+/// Generates the struct and the table from the same rows, so that both have every setting.
 macro_rules! settings {
     ($($name:ident: $type:ty, $kind:ty, $default:literal, $about:literal;)*) => {
-        /// All settings, read and checked.
+        /// All settings, parsed and checked.
         #[derive(Debug, Clone)]
         pub struct Settings {
             $(#[doc = $about] pub $name: $type,)*
@@ -79,208 +79,208 @@ macro_rules! settings {
             name: stringify!($name),
             default: $default,
             about: $about,
-            expected: <$kind as kinds::Kind>::EXPECTED,
-            placeholder: <$kind as kinds::Kind>::PLACEHOLDER,
-            secrecy: <$kind as kinds::Kind>::SECRECY,
+            expected: <$kind as kinds::SettingKind>::EXPECTED,
+            placeholder: <$kind as kinds::SettingKind>::PLACEHOLDER,
+            secrecy: <$kind as kinds::SettingKind>::SECRECY,
         },)*];
 
         impl Settings {
             fn from_lines(lines: &[SettingLine]) -> Result<Self, SettingsError> {
-                Ok(Self { $($name: sources::read::<$kind>(lines, stringify!($name))?,)* })
+                Ok(Self { $($name: sources::parse::<$kind>(lines, stringify!($name))?,)* })
             }
         }
     };
 }
 
 settings! {
-    listen: SocketAddr, kinds::Address, "127.0.0.1:7420",
-        "IP address and port to listen on; port 0 takes a free one.";
-    metrics_listen: Option<SocketAddr>, kinds::MaybeAddress, "",
-        "IP address and port that `/metrics` is served on, in plain HTTP and without a key. When empty, `/metrics` is served with everything else, and only to this machine.";
-    public_url: Option<BaseUrl>, kinds::PublicUrl, "",
-        "The URL under which clients reach the server; when empty, http:// or with TLS https://, and the address listened on.";
-    tls_cert: Option<PathBuf>, kinds::KeyFile, "",
-        "PEM file with the server's certificate chain: leaf first, then intermediates; with `tls_key`. Read again when it changes. When empty, plain HTTP is served.";
-    tls_key: Option<PathBuf>, kinds::KeyFile, "",
-        "The file with the key of `tls_cert` (PEM, without a password).";
-    database: SecretUrl, kinds::Database, "sqlite:tenure-data/tenure.db",
-        "Where sessions are kept: one file, or a PostgreSQL database.";
-    files: FileStore, kinds::Files, "tenure-data/files",
-        "Where uploads and recordings are kept: a folder, or the URL of an object store, whose keys come from that store's usual environment (AWS_…, AZURE_…, GOOGLE_…).";
-    master_key: Option<PathBuf>, kinds::KeyFile, "",
-        "The file with the key that secrets are sealed with; when empty, `master.key` beside a SQLite database, or in `tenure-data`. It is made when it is not there; several servers of one database need the same.";
+    listen: SocketAddr, kinds::SocketAddress, "127.0.0.1:7420",
+        "IP address and port to listen on. Port 0 picks a free one.";
+    metrics_listen: Option<SocketAddr>, kinds::OptionalSocketAddress, "",
+        "IP address and port of a separate listener for `/metrics`, over plain HTTP and without a key. When empty, `/metrics` is served on the main listener, to clients on this machine only.";
+    public_url: Option<BaseUrl>, kinds::OptionalUrl, "",
+        "The URL at which clients reach the server. When empty, the listen address with https:// if TLS is on, else http://.";
+    tls_cert: Option<PathBuf>, kinds::OptionalPath, "",
+        "PEM file with the server's certificate chain: leaf first, then intermediates. Needs `tls_key`. Reloaded when it changes. When empty, plain HTTP is served.";
+    tls_key: Option<PathBuf>, kinds::OptionalPath, "",
+        "PEM file with the private key of `tls_cert`, without a password.";
+    database: SecretUrl, kinds::DatabaseUrl, "sqlite:tenure-data/tenure.db",
+        "The database: a SQLite file or a PostgreSQL URL.";
+    files: FileStore, kinds::FileLocation, "tenure-data/files",
+        "Where uploads and recordings are stored: a folder, or the URL of an object store. The object store's credentials come from its usual environment variables (AWS_…, AZURE_…, GOOGLE_…).";
+    master_key: Option<PathBuf>, kinds::OptionalPath, "",
+        "File with the key that encrypts secrets. When empty, `master.key` beside a SQLite database, else in `tenure-data`. Created if missing. All servers of one database need the same key.";
     insecure_http: bool, kinds::Switch, "false",
-        "Whether plain HTTP may be served on an address that is not loopback.";
+        "Allow plain HTTP on an address that is not loopback.";
     log: String, kinds::LogFilter, "info",
         "What is logged to standard error: a level, or a list such as `info,access=off`.";
     log_format: LogFormat, kinds::LogFormatKind, "text",
-        "How a log line is written: for people, or one JSON object a line.";
+        "Format of the log: text for people, or one JSON object per line.";
     connections: u32, kinds::Count, "30000",
-        "How many connections may be open on this server, at most four fifths of the files that it may open; one more is closed at once.";
+        "Most open connections on this server, and at most four fifths of the files it may open. More connections are closed at once.";
     connections_per_address: u32, kinds::Count, "15000",
-        "How many of them may come from one address (of IPv6, from one /64), unless it is a trusted proxy; at most half of them.";
-    head_timeout: Duration, kinds::Span, "60s",
-        "How long a connection may take to shake hands and to send the head of a request, and how long it may be silent between two.";
-    write_timeout: Duration, kinds::Span, "60s",
-        "How long a client may take nothing of an answer before its connection is cut.";
-    line_limit: u64, kinds::Size, "16KiB",
-        "Longest path with its query, in bytes.";
-    header_limit: u64, kinds::Size, "32KiB",
-        "What the headers of a request may take together, in bytes.";
+        "Most open connections from one address (of IPv6, from one /64) that is not a trusted proxy. Capped at half of all connections.";
+    head_timeout: Duration, kinds::Length, "60s",
+        "Time limit for the TLS handshake and for the head of a request. Also how long a connection may be idle between two requests.";
+    write_timeout: Duration, kinds::Length, "60s",
+        "A connection is closed when its client reads nothing of a response for this long.";
+    line_limit: u64, kinds::ByteSize, "16KiB",
+        "Longest path with query, in bytes.";
+    header_limit: u64, kinds::ByteSize, "32KiB",
+        "Largest size of all headers of a request together, in bytes.";
     header_count: u32, kinds::Count, "100",
-        "How many headers a request may have.";
-    rate_per_credential: Option<Quota>, kinds::Rate, "3000000/m",
-        "How many requests one key or login session may send; 0 for no limit. The full quota may be used as a burst; it refills continuously.";
-    rate_per_principal: Option<Quota>, kinds::Rate, "6000000/m",
-        "How many requests one user or service user may send, with all of its keys and sessions; 0 for no limit.";
-    rate_per_address: Option<Quota>, kinds::Rate, "6000000/m",
-        "How many requests one address (of IPv6, one /64) may send; 0 for no limit; behind a proxy, name that in `trusted_proxies`.";
-    cors_origins: Vec<HeaderValue>, kinds::Origins, "",
-        "The origins of web pages of other sites that may use this server with a key, with commas between; their cookies never count.";
-    body_limit: u64, kinds::Size, "1MiB",
-        "Largest body of a request, in bytes; a larger one is refused before it is read.";
-    request_memory: Option<u64>, kinds::MaybeSize, "",
-        "The memory that the bodies and frames of all unfinished requests may take together, in bytes; one client may take an eighth of it, and more is refused with 503. When empty, an eighth of the memory that this server may use. Uploads are exempt: they go to disk.";
-    upload_limit: u64, kinds::Size, "2GiB",
+        "Most headers of a request.";
+    rate_per_credential: Option<Quota>, kinds::RateKind, "3000000/m",
+        "Rate limit of one key or login session; 0 for no limit. The full quota may be used as a burst; it refills continuously.";
+    rate_per_principal: Option<Quota>, kinds::RateKind, "6000000/m",
+        "Rate limit of one user or service user, over all keys and sessions; 0 for no limit.";
+    rate_per_address: Option<Quota>, kinds::RateKind, "6000000/m",
+        "Rate limit of one address (of IPv6, one /64); 0 for no limit. Behind a proxy, list the proxy in `trusted_proxies`.";
+    cors_origins: Vec<HeaderValue>, kinds::OriginList, "",
+        "Origins of other web sites whose pages may call this server with a key, separated by commas. Their cookies are ignored.";
+    body_limit: u64, kinds::ByteSize, "1MiB",
+        "Largest request body, in bytes. A larger one is refused before it is read.";
+    request_memory: Option<u64>, kinds::OptionalByteSize, "",
+        "Memory for the bodies and frames of all unfinished requests together, in bytes. One client may use an eighth of it. Beyond that, requests are refused with 503. When empty, an eighth of the server's memory. Uploads do not count, because they go to disk.";
+    upload_limit: u64, kinds::ByteSize, "2GiB",
         "Largest uploaded file, in bytes.";
-    org_storage_quota: u64, kinds::Size, "10GiB",
-        "What the uploads and recordings of one organization may take together, in bytes.";
-    upload_expires: Duration, kinds::Span, "1h",
-        "How long an upload is kept after it was asked for.";
-    recording_kept: Duration, kinds::Span, "7d",
-        "How long a recording is kept after it was made.";
-    idle_hold: Duration, kinds::Span, "10m",
-        "After how long without a command or an upload a held device is released.";
-    pending_expires: Duration, kinds::Span, "15m",
-        "How long a request for a device waits in the queue before it expires.";
-    session_idle: Duration, kinds::Span, "15m",
-        "After how long without a device, or a request for one, a device session is closed.";
-    host_grace: Duration, kinds::Span, "60s",
-        "How long a host may be away before its holds end.";
-    worker_lease: Duration, kinds::Span, "60s",
-        "How long a worker may give no sign of life before its turn goes to another.";
-    attachment_kept: Duration, kinds::Span, "90d",
-        "How long a file that came with a message is kept.";
-    idempotency_kept: Duration, kinds::Span, "24h",
-        "How long an answer is kept for a request that is repeated with the same Idempotency-Key.";
-    feed_kept: Duration, kinds::Span, "7d",
-        "How long lines of the change feed are kept; an older position is told to start again.";
-    audit_kept: Option<Duration>, kinds::MaybeSpan, "0",
-        "How long lines of the audit log stay in the database before they are sealed: exported to `audit_archive` and dropped; 0 keeps them for ever.";
-    audit_archive: FileStore, kinds::Files, "tenure-data/audit",
-        "Where sealed segments of the audit log are kept: a folder, or the URL of an object store. The server never deletes them.";
-    sweep_interval: Duration, kinds::Span, "10s",
-        "How often idle and expired things are looked for.";
-    call_timeout: Duration, kinds::Span, "60s",
-        "How long a device may take to answer a command.";
-    install_timeout: Duration, kinds::Span, "10m",
+    org_storage_quota: u64, kinds::ByteSize, "10GiB",
+        "Storage quota of an organization for uploads and recordings, in bytes.";
+    upload_expires: Duration, kinds::Length, "1h",
+        "An upload is deleted this long after it was requested.";
+    recording_kept: Duration, kinds::Length, "7d",
+        "A recording is deleted this long after it was made.";
+    idle_hold: Duration, kinds::Length, "10m",
+        "A held device is released after this long without a command or an upload.";
+    pending_expires: Duration, kinds::Length, "15m",
+        "A request for a device expires after this long in the queue.";
+    session_idle: Duration, kinds::Length, "15m",
+        "A device session is closed after this long without a device and without a request for one.";
+    host_grace: Duration, kinds::Length, "60s",
+        "When a host disconnects, its holds end after this long unless it reconnects.";
+    worker_lease: Duration, kinds::Length, "60s",
+        "A turn goes to another worker after this long without a heartbeat from its worker.";
+    attachment_kept: Duration, kinds::Length, "90d",
+        "A file that was attached to a message is deleted after this long.";
+    idempotency_kept: Duration, kinds::Length, "24h",
+        "A response is stored for this long for repeated requests with the same Idempotency-Key.";
+    feed_kept: Duration, kinds::Length, "7d",
+        "Entries of the change feed are deleted after this long. A client with an older position must start again.";
+    audit_kept: Option<Duration>, kinds::OptionalLength, "0",
+        "Entries of the audit log are sealed after this long: exported to `audit_archive` and deleted from the database. 0 keeps them in the database for ever.";
+    audit_archive: FileStore, kinds::FileLocation, "tenure-data/audit",
+        "Where sealed segments of the audit log are stored: a folder, or the URL of an object store. The server never deletes them.";
+    sweep_interval: Duration, kinds::Length, "10s",
+        "Interval between two sweeps, which end and delete what is idle or expired.";
+    call_timeout: Duration, kinds::Length, "60s",
+        "How long a device may take to respond to a command.";
+    install_timeout: Duration, kinds::Length, "10m",
         "How long installing an app or fetching a recording may take.";
-    stream_heartbeat: Duration, kinds::Span, "30s",
-        "How often a stream of events says that it is alive, and how long a reader may take nothing of it before it is cut.";
-    stream_lifetime: Duration, kinds::Span, "5m",
-        "How long a stream of events lasts before its reader is asked to come back.";
+    stream_heartbeat: Duration, kinds::Length, "30s",
+        "Interval between two heartbeats of an event stream. A stream is closed when its client reads nothing for this long.";
+    stream_lifetime: Duration, kinds::Length, "5m",
+        "An event stream ends after this long, and its client reconnects.";
     websockets_per_credential: u32, kinds::Count, "200",
-        "How many WebSockets and streams of events one credential may have open on this server.";
+        "Most open WebSockets and event streams of one credential on this server.";
     websockets_per_principal: u32, kinds::Count, "1000",
-        "How many WebSockets and streams of events one user or service user may have open on this server, with all of its keys.";
-    stop_grace: Duration, kinds::Span, "10s",
-        "How long running requests may finish when the server is told to stop.";
-    request_timeout: Duration, kinds::Span, "30s",
-        "How long a request may take before it is answered with a timeout; uploads and WebSockets are exempt.";
-    scan_timeout: Duration, kinds::Span, "10s",
-        "How long a list, a search or a count may take in the database before it is ended and answered with 504. One caller has two of them under way at once; the others wait.";
-    scan_wait: Duration, kinds::Span, "5s",
-        "How long a list, a search or a count may wait for others before it is answered with 429 or 503.";
+        "Most open WebSockets and event streams of one user or service user on this server, over all keys and sessions.";
+    stop_grace: Duration, kinds::Length, "10s",
+        "When the server stops, running requests have this long to finish.";
+    request_timeout: Duration, kinds::Length, "30s",
+        "A request is answered with a timeout after this long. Uploads and WebSockets are exempt.";
+    scan_timeout: Duration, kinds::Length, "10s",
+        "A list, search or count that takes longer in the database is cancelled and answered with 504. One caller runs at most two of them at once; the others wait.";
+    scan_wait: Duration, kinds::Length, "5s",
+        "How long a list, search or count may wait for others before it is answered with 429 or 503.";
     sqlite_readers: u32, kinds::Count, "6",
-        "How many threads read a SQLite database at the same time: a third of them lists, searches and counts, the others what is found by a key; at least one for each.";
+        "Number of threads that read a SQLite database. A third of them serve lists, searches and counts; the others serve reads by key. Each group has at least one.";
     postgres_connections: u32, kinds::Count, "16",
-        "How many connections this server reads PostgreSQL with, shared in the same way as `sqlite_readers`; three more write, listen and check that the database answers.";
-    database_check: Duration, kinds::Span, "24h",
-        "How often a SQLite database is read in the background to look for damage; the first time when the server starts.";
+        "Number of connections for reading PostgreSQL, divided like `sqlite_readers`. Three more write, listen for commits and check that the database responds.";
+    database_check: Duration, kinds::Length, "24h",
+        "Interval between two background checks of a SQLite database for damage. The first one runs at startup.";
     trusted_proxies: Proxies, kinds::ProxyList, "",
-        "The proxies whose X-Forwarded-For is believed, with commas between; from all others it is ignored.";
-    signing_keys: PathBuf, kinds::Folder, "tenure-data/keys",
-        "The folder of this server's signing key, which never leaves it: other servers of the same database check tokens with its public half.";
-    signing_key_rotates: Duration, kinds::Span, "30d",
-        "After how long a new signing key is made; tokens of the one before stay good until they expire.";
-    login_long: Duration, kinds::Span, "14d",
-        "How long a login session lasts that was asked to last.";
-    login_short: Duration, kinds::Span, "3h",
-        "How long any other login session lasts.";
-    login_idle: Duration, kinds::Span, "7d",
-        "After how long without use a login session ends.";
-    login_history: Duration, kinds::Span, "90d",
-        "How long login sessions are kept after they ended; the audit log keeps its lines of them.";
-    fresh_auth: Duration, kinds::Span, "10m",
+        "Proxies whose X-Forwarded-For is trusted, separated by commas. From all others, the header is ignored.";
+    signing_keys: PathBuf, kinds::FolderPath, "tenure-data/keys",
+        "Folder of this server's signing key, which never leaves the server. Other servers of the same database verify tokens with its public key.";
+    signing_key_rotates: Duration, kinds::Length, "30d",
+        "A new signing key is created after this long. Tokens signed with the old one stay valid until they expire.";
+    login_long: Duration, kinds::Length, "14d",
+        "Lifetime of a login session for which the user chose to stay signed in.";
+    login_short: Duration, kinds::Length, "3h",
+        "Lifetime of any other login session.";
+    login_idle: Duration, kinds::Length, "7d",
+        "A login session ends after this long without use.";
+    login_history: Duration, kinds::Length, "90d",
+        "Ended login sessions are deleted after this long. The audit log keeps its entries about them.";
+    fresh_auth: Duration, kinds::Length, "10m",
         "Changing a second factor, creating keys for others and administering the account require a sign-in within this time.";
     logins_per_user: u32, kinds::Count, "50",
-        "How many login sessions a user may have; one more ends the least recently used.";
+        "Most login sessions of a user. One more ends the least recently used.";
     password_min: u32, kinds::Count, "8",
-        "The fewest characters of a new password; Probe.dev's own minimum is 6.";
+        "Minimum length of a new password, in characters. Probe.dev's own minimum is 6.";
     password_max: u32, kinds::Count, "255",
-        "The most characters of a password.";
+        "Maximum length of a password, in characters.";
     passwords: PasswordPolicy, access::PasswordPolicyKind, "on",
-        "Who signs in by a password: everybody (`on`), only who has no identity of `oidc_issuer` (`local-only`), or nobody (`off`); the others set and restore none either. On this machine, `tenure admin key create` still makes a key for an administrator.";
+        "Who may sign in by password: everybody (`on`), only users without an identity at `oidc_issuer` (`local-only`), or nobody (`off`). Users who may not cannot set or restore a password either. On this machine, `tenure admin key create` still creates a key for an administrator.";
     second_factor_for: FactorRoles, access::FactorRolesKind, "",
-        "The roles whose people need a second factor, with commas between: roles of an organization, and `account` for every role of the account. Until they have shown one, they can do nothing but set it up. A second factor that `oidc_issuer` vouches for counts (`amr` with `mfa`).";
-    argon2_memory: u64, kinds::Size, "19MiB",
-        "The memory that hashing a password takes (argon2id); passwords are hashed anew at the next sign-in when this changes.";
+        "Roles that require a second factor, separated by commas: roles of an organization, and `account` for every role of the account. Without one, a user with such a role can only set one up. A second factor that `oidc_issuer` confirms counts (`amr` with `mfa`).";
+    argon2_memory: u64, kinds::ByteSize, "19MiB",
+        "Memory for hashing one password (argon2id). After a change, a password is hashed again at the user's next sign-in.";
     argon2_passes: u32, kinds::Count, "2",
-        "How often hashing a password goes over its memory.";
+        "Passes over the memory for hashing a password (argon2id).";
     argon2_lanes: u32, kinds::Count, "1",
-        "How many lanes hashing a password has.";
+        "Lanes for hashing a password (argon2id).";
     passwords_at_once: u32, kinds::Count, "4",
-        "How many passwords are hashed at the same time; others wait for their turn.";
+        "Number of passwords that are hashed at the same time. Others wait.";
     sign_in_attempts: u32, kinds::Count, "10",
-        "How often the sign-in of one user may fail from one network (an IPv4 address, or a /64 of IPv6) before it has to wait. Other limits are multiples of it: see docs/in-front.md.";
-    sign_in_window: Duration, kinds::Span, "15m",
-        "How long failed sign-ins count.";
-    one_time_expires: Duration, kinds::Span, "1h",
-        "How long a token that was sent by mail can be used.";
-    device_login_expires: Duration, kinds::Span, "10m",
-        "How long a program without a browser waits until somebody lets it in (`mobilecli auth login`).";
-    device_key_expires: Duration, kinds::Span, "90d",
-        "How long the key is good that such a program gets.";
-    key_max_age: Option<Duration>, kinds::MaybeSpan, "0",
-        "How old a key may get, whatever it says itself; older ones are refused, and so are the sessions that they opened. 0 for no limit.";
-    key_idle: Option<Duration>, kinds::MaybeSpan, "0",
-        "For how long a key may go without use; after that it is refused. Uses are noted to about half a minute. 0 for no limit.";
-    invitation_expires: Duration, kinds::Span, "7d",
-        "How long somebody who was invited into an organization may accept.";
+        "Failed sign-ins of one user from one network (an IPv4 address, or a /64 of IPv6) before that network has to wait. Other limits are multiples of this: see docs/in-front.md.";
+    sign_in_window: Duration, kinds::Length, "15m",
+        "How long a failed sign-in counts.";
+    one_time_expires: Duration, kinds::Length, "1h",
+        "Lifetime of a token that was sent by mail.";
+    device_login_expires: Duration, kinds::Length, "10m",
+        "How long a program without a browser (`mobilecli auth login`) waits for a user to approve it.";
+    device_key_expires: Duration, kinds::Length, "90d",
+        "Lifetime of the API key that an approved program gets.";
+    key_max_age: Option<Duration>, kinds::OptionalLength, "0",
+        "Maximum age of an API key, whatever expiry it has. Older keys and the sessions that they opened are refused. 0 for no limit.";
+    key_idle: Option<Duration>, kinds::OptionalLength, "0",
+        "An API key is refused after this long without use. Uses are recorded to about half a minute. 0 for no limit.";
+    invitation_expires: Duration, kinds::Length, "7d",
+        "An invitation into an organization expires after this long.";
     users_make_organizations: bool, kinds::Switch, "false",
-        "Whether any user may make organizations and be their first admin, as on Mobile Next; otherwise only the account's administrators. A new organization has no limit of devices.";
-    oidc_issuer: Option<String>, issuer::IssuerUrl, "",
-        "The issuer of OpenID Connect that people may sign in by, exactly as it calls itself; with `oidc_client_id`. When empty, nobody does.";
-    oidc_client_id: String, issuer::Line, "",
-        "What that issuer calls this server. There, register the URL that clients reach it under and `/sign-in/oidc/callback`.";
-    oidc_client_secret: Option<SecretText>, secret::Secret, "",
-        "The secret that this server shows that issuer; when empty, it shows none (PKCE is used in any case).";
-    oidc_name: String, issuer::Line, "your organization",
-        "What the sign-in page calls that issuer: `Sign in with …`.";
-    oidc_scopes: Vec<String>, issuer::Words, "openid email profile",
-        "What is asked of that issuer, with blanks between; some say groups only when they are asked for `groups`.";
-    oidc_groups_claim: String, issuer::Line, "groups",
-        "The claim that has a person's groups; dots lead inside, as in `realm_access.roles`.";
-    oidc_roles: Vec<GroupRole>, issuer::Roles, "",
-        "What groups make people, by the organization's id or name: `devs=Acme:readwrite,leads=Acme:admin`. By id only with `users_make_organizations`, where anybody can take a name. It is brought up to date at each sign-in by that issuer; what was given by hand stays.";
-    oidc_account_roles: Vec<AccountGroupRole>, issuer::AccountRoles, "",
-        "What groups make people in the whole account: `ops=admin,security=auditor`. It is brought up to date at each sign-in by that issuer; what was given by hand stays.";
+        "Any user may create organizations and become their first admin, as on Mobile Next. Otherwise only the account's administrators may. A new organization has no device limit.";
+    oidc_issuer: Option<String>, issuer::IssuerName, "",
+        "The OpenID Connect issuer for signing in, exactly as its `iss` claim names it. Needs `oidc_client_id`. When empty, nobody signs in this way.";
+    oidc_client_id: String, issuer::TextLine, "",
+        "The client id of this server at `oidc_issuer`. There, register the redirect URL: the public URL, then `/sign-in/oidc/callback`.";
+    oidc_client_secret: Option<SecretText>, secret::OptionalSecret, "",
+        "The client secret of this server at `oidc_issuer`. When empty, none is sent. PKCE is used in any case.";
+    oidc_name: String, issuer::TextLine, "your organization",
+        "Name of the issuer on the sign-in page: `Sign in with …`.";
+    oidc_scopes: Vec<String>, issuer::ScopeList, "openid email profile",
+        "Scopes to request from `oidc_issuer`, separated by spaces. Some issuers send groups only for the scope `groups`.";
+    oidc_groups_claim: String, issuer::TextLine, "groups",
+        "The claim with a user's groups. Dots lead into objects, as in `realm_access.roles`.";
+    oidc_roles: Vec<GroupRole>, issuer::GroupRoleList, "",
+        "Roles that groups give in an organization, by the organization's id or name: `devs=Acme:readwrite,leads=Acme:admin`. With `users_make_organizations`, only by id, because anybody can take a name. Updated at each sign-in by `oidc_issuer`. Roles given by hand stay.";
+    oidc_account_roles: Vec<AccountGroupRole>, issuer::AccountGroupRoleList, "",
+        "Roles that groups give in the account: `ops=admin,security=auditor`. Updated at each sign-in by `oidc_issuer`. Roles given by hand stay.";
     oidc_create_users: bool, kinds::Switch, "false",
-        "Whether anybody whom that issuer knows becomes a user; otherwise those alone who are users already, by an address that it vouches for, and those whose groups have a role.";
-    mail: MailRoute, kinds::Mail, "tenure-data/outbox",
-        "How mail is sent: a folder that each mail is written to, or a mail server.";
-    mail_from: String, kinds::Sender, "tenure@localhost",
-        "The address that mail comes from.";
-    recaptcha_verify_url: Option<BaseUrl>, kinds::PublicUrl, "",
-        "Who is asked whether an `X-Recaptcha-Token` is good that comes with a sign-in or a forgotten password on Probe.dev's wire, in reCAPTCHA's form; with `recaptcha_secret`. When empty, the header is ignored.";
-    recaptcha_secret: Option<SecretText>, secret::Secret, "",
-        "What `recaptcha_verify_url` knows this server by.";
-    recaptcha_timeout: Duration, kinds::Span, "3s",
-        "How long `recaptcha_verify_url` may take to answer.";
+        "Create a user for everybody who signs in by `oidc_issuer`. Otherwise it admits only existing users, matched by an email address that it has verified, and members of groups with a role.";
+    mail: MailRoute, kinds::MailRouteKind, "tenure-data/outbox",
+        "How mail is sent: a folder in which each mail becomes a file, or a mail server.";
+    mail_from: String, kinds::SenderAddress, "tenure@localhost",
+        "Sender address of mail.";
+    recaptcha_verify_url: Option<BaseUrl>, kinds::OptionalUrl, "",
+        "URL that verifies the `X-Recaptcha-Token` of a sign-in or password restore on Probe.dev's wire, with reCAPTCHA's API. Needs `recaptcha_secret`. When empty, the header is ignored.";
+    recaptcha_secret: Option<SecretText>, secret::OptionalSecret, "",
+        "The secret that authenticates this server at `recaptcha_verify_url`.";
+    recaptcha_timeout: Duration, kinds::Length, "3s",
+        "How long `recaptcha_verify_url` may take to respond.";
     recaptcha_down_lets_in: bool, kinds::Switch, "false",
-        "Whether people are let in without a check while `recaptcha_verify_url` cannot be asked; otherwise nobody is.";
+        "Let people in unchecked while `recaptcha_verify_url` cannot be reached. Otherwise nobody gets in.";
     probe_recoverable_tokens: bool, kinds::Switch, "false",
-        "Whether API tokens made on Probe.dev's wire are kept readable and answered again, as the vendor does; then whoever reads the database has them.";
+        "Store API tokens created on Probe.dev's wire readable and return them again, as the vendor does. Then anybody who can read the database has them.";
 }
 
 impl Settings {
@@ -290,30 +290,30 @@ impl Settings {
         self.stop_grace * 4 / 5
     }
 
-    /// Every setting there is, in the order of `docs/settings.md`.
+    /// Every setting, in the order of `docs/settings.md`.
     #[must_use]
     pub fn table() -> &'static [Setting] {
         TABLE
     }
 
-    /// Reads the settings from everywhere they may stand.
+    /// Reads the settings from all sources.
     ///
     /// # Errors
-    /// A name that is no setting, a value that does not fit, or a file that cannot be read.
-    pub fn load(inputs: &Inputs) -> Result<Loaded, SettingsError> {
+    /// [`SettingsError`] for an unknown name, an invalid value, or a file that cannot be read.
+    pub fn load(inputs: &SettingInputs) -> Result<LoadedSettings, SettingsError> {
         let lines = sources::gather(inputs)?;
-        Ok(Loaded { settings: Self::from_lines(&lines)?, lines })
+        Ok(LoadedSettings { settings: Self::from_lines(&lines)?, lines })
     }
 
-    /// Refuses to serve plain HTTP where others can listen in, unless that was asked for.
+    /// Refuses to serve plain HTTP on a network, unless `insecure_http` allows it.
     ///
     /// # Errors
-    /// [`SettingsError::Exposed`]; [`SettingsError::Half`] when TLS is half set.
+    /// [`SettingsError::Exposed`]; [`SettingsError::HalfTls`] when only one of `tls_cert` and `tls_key` is set.
     pub fn check_exposure(&self) -> Result<(), SettingsError> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), Some(_)) => return Ok(()),
-            (Some(_), None) => return Err(SettingsError::Half { given: "tls_cert", missing: "tls_key" }),
-            (None, Some(_)) => return Err(SettingsError::Half { given: "tls_key", missing: "tls_cert" }),
+            (Some(_), None) => return Err(SettingsError::HalfTls { given: "tls_cert", missing: "tls_key" }),
+            (None, Some(_)) => return Err(SettingsError::HalfTls { given: "tls_key", missing: "tls_cert" }),
             (None, None) => {}
         }
         // An IPv4 address written as IPv6 (::ffff:127.0.0.1) is loopback as well.
@@ -323,7 +323,7 @@ impl Settings {
         Err(SettingsError::Exposed { listen: self.listen })
     }
 
-    /// Where the key is that secrets are sealed with.
+    /// The path of the master key.
     #[must_use]
     pub fn master_key_path(&self) -> PathBuf {
         let name = "master.key";
@@ -334,8 +334,8 @@ impl Settings {
         }
     }
 
-    /// The URL under which clients reach the server, without a slash at its end.
-    /// `bound` is the address the server listens on, which says the port when `listen` leaves it open.
+    /// The URL at which clients reach the server, without a trailing slash. `bound` is the address that the server listens
+    /// on: its port counts when `listen` has port 0.
     #[must_use]
     pub fn base_url(&self, bound: SocketAddr) -> String {
         match &self.public_url {
@@ -345,7 +345,7 @@ impl Settings {
     }
 }
 
-/// The URL of an address; one that means "all interfaces" is no address to connect to, so it becomes loopback.
+/// The URL of an address. Nobody can connect to the unspecified address ("all interfaces"), so it becomes loopback.
 fn derived_url(scheme: &str, bound: SocketAddr) -> String {
     let mut reachable = bound;
     if bound.ip().is_unspecified() {
@@ -356,43 +356,43 @@ fn derived_url(scheme: &str, bound: SocketAddr) -> String {
 
 impl Default for Settings {
     /// All defaults of the table.
-    #[expect(clippy::expect_used, reason = "the defaults are constants, and a test reads them all")]
+    #[expect(clippy::expect_used, reason = "the defaults are constants, and a test parses them all")]
     fn default() -> Self {
-        Self::from_lines(&sources::defaults()).expect("every default is a value of its setting")
+        Self::from_lines(&sources::defaults()).expect("every default is valid")
     }
 }
 
 /// Why the settings cannot be used. Never contains a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file or the environment names something that is no setting.
-    #[error("{} {name} is not a setting", whose(.origin))]
+    /// The file or the environment has a name that is not a setting.
+    #[error("{} {name} is not a setting", unknown_name_prefix(.origin))]
     Unknown {
-        /// The name as it was given.
+        /// The given name.
         name: String,
-        /// The setting that was probably meant, as it is written in that source.
+        /// The setting that was probably meant, as written in that source.
         nearest: Option<String>,
-        /// Where it stands.
-        origin: Source,
+        /// Where it was found.
+        origin: SettingSource,
     },
-    /// A value does not fit its setting.
-    #[error("{setting} (from {origin}) is {given}; expected {expected}", given = shown(.given))]
-    Wrong {
+    /// A value is not valid for its setting.
+    #[error("{setting} (from {origin}) is {given}; expected {expected}", given = quote_given(.given))]
+    InvalidValue {
         /// The setting.
         setting: &'static str,
-        /// Where the value stands.
-        origin: Source,
+        /// Where the value was found.
+        origin: SettingSource,
         /// The value; `None` when it is secret.
         given: Option<String>,
-        /// What it should look like.
+        /// What it must look like.
         expected: &'static str,
     },
-    /// The file is not there, or may not be read.
+    /// The file cannot be read.
     #[error("cannot read the settings file {}: {reason}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why, as the system says it.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// The file is not TOML.
@@ -402,10 +402,10 @@ pub enum SettingsError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it. Does not quote the line, which may hold a password.
+        /// The parser's message. It does not quote the line, which may contain a password.
         reason: String,
     },
-    /// Plain HTTP would be served to the network.
+    /// The server would serve plain HTTP to a network.
     #[error(
         "refusing to serve plain HTTP on {listen}: it is not a loopback address, so API keys and sessions would cross the network for all to read"
     )]
@@ -413,24 +413,24 @@ pub enum SettingsError {
         /// The address.
         listen: SocketAddr,
     },
-    /// An issuer is named, and not what it calls this server.
+    /// `oidc_issuer` is set without `oidc_client_id`.
     #[error("oidc_issuer is set and oidc_client_id is not: the issuer has to know this server")]
-    Nameless,
-    /// Groups give roles in an organization that any user can make first.
+    NoClientId,
+    /// `oidc_roles` names an organization, and any user could create one of that name first.
     #[error(
         "oidc_roles names the organization {organization:?}, and users_make_organizations lets any user make one of \
          that name first: name it by its id"
     )]
-    Capturable {
-        /// The name.
+    OrganizationByName {
+        /// The organization's name.
         organization: String,
     },
-    /// Passwords are off, and there is no other way in.
+    /// Passwords are off and there is no issuer.
     #[error("passwords is off and oidc_issuer is not set: nobody could sign in")]
-    NoWayIn,
-    /// One of two settings that need each other.
+    NoSignIn,
+    /// Only one of `tls_cert` and `tls_key` is set.
     #[error("{given} is set and {missing} is not: TLS needs both")]
-    Half {
+    HalfTls {
         /// The one that is set.
         given: &'static str,
         /// The one that is not.
@@ -439,7 +439,7 @@ pub enum SettingsError {
 }
 
 impl SettingsError {
-    /// What to do about it, in one sentence.
+    /// How to fix it, in one sentence.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -449,27 +449,28 @@ impl SettingsError {
                 "give --tls-cert and --tls-key, or listen on 127.0.0.1:{} behind a proxy that speaks TLS, or say --insecure-http (insecure_http = true) if you trust this network",
                 listen.port()
             )),
-            Self::Wrong { .. }
+            Self::InvalidValue { .. }
             | Self::Unreadable { .. }
             | Self::Syntax { .. }
-            | Self::Half { .. }
-            | Self::Nameless
-            | Self::NoWayIn => None,
-            Self::Capturable { .. } => Some("`tenure admin org list` shows the ids".to_owned()),
+            | Self::HalfTls { .. }
+            | Self::NoClientId
+            | Self::NoSignIn => None,
+            Self::OrganizationByName { .. } => Some("`tenure admin org list` shows the ids".to_owned()),
         }
     }
 }
 
-fn shown(given: &Option<String>) -> String {
+fn quote_given(given: &Option<String>) -> String {
     match given {
         Some(given) => format!("{given:?}"),
         None => "not valid (it is secret, so it is not shown)".to_owned(),
     }
 }
 
-fn whose(origin: &Source) -> String {
+/// The beginning of the message about an unknown name: where it was found.
+fn unknown_name_prefix(origin: &SettingSource) -> String {
     match origin {
-        Source::File(path) => format!("{}:", path.display()),
+        SettingSource::File(path) => format!("{}:", path.display()),
         _ => "the environment variable".to_owned(),
     }
 }

@@ -1,11 +1,11 @@
-//! A setting that is a secret as a whole.
+//! Settings that are secrets as a whole.
 
-use super::kinds::{Kind, Secrecy};
+use super::kinds::{Secrecy, SettingKind};
 use std::fmt;
 
-/// A secret, or none.
-pub(super) struct Secret;
-impl Kind for Secret {
+/// A secret in one line, or nothing.
+pub(super) struct OptionalSecret;
+impl SettingKind for OptionalSecret {
     type Value = Option<SecretText>;
     const EXPECTED: &'static str = "a secret in one line, or nothing";
     const PLACEHOLDER: &'static str = "SECRET";
@@ -17,12 +17,12 @@ impl Kind for Secret {
     }
 }
 
-/// A secret, which cannot be shown.
+/// A secret. `Debug` masks it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(String);
 
 impl SecretText {
-    /// The secret itself: for sending it to whom it is for.
+    /// The secret itself, for sending it to the service that it authenticates at.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_shown() {
-        let secret = Secret::parse("hunter2 \n").unwrap().unwrap();
+        let secret = OptionalSecret::parse("hunter2 \n").unwrap().unwrap();
         assert_eq!((secret.reveal(), format!("{secret:?}").as_str()), ("hunter2", "***"));
-        assert_eq!((Secret::parse(""), Secret::parse("two\nlines")), (Some(None), None));
+        assert_eq!((OptionalSecret::parse(""), OptionalSecret::parse("two\nlines")), (Some(None), None));
     }
 }

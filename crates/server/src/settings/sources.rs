@@ -4,36 +4,36 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::kinds::Kind;
+use super::kinds::SettingKind;
 use super::{Setting, Settings, SettingsError, TABLE};
 
-/// The file that is read when none is named and it is there.
+/// The file that is read when none is named. It may be missing.
 const DEFAULT_FILE: &str = "tenure.toml";
 
-/// The variable that names the file.
+/// The variable with the path of the file.
 const CONFIG_VARIABLE: &str = "TENURE_CONFIG";
 
-/// Variables that begin with `TENURE_` and are no settings: the client side's own, and the file's name.
+/// Variables that begin with `TENURE_` and are not settings: those of clients, and the file's path.
 const OTHER_VARIABLES: [&str; 3] = [CONFIG_VARIABLE, "TENURE_TOKEN", "TENURE_SERVER"];
 
-/// Variables that begin so are no settings either: those of tests, and what `tenure host` tells the
-/// operator's own command about a device, which may well call `tenure`.
+/// Prefixes of variables that are not settings either: those of tests, and those that `tenure host` sets for the operator's
+/// own command about a device, which may itself call `tenure`.
 const OTHER_PREFIXES: [&str; 2] = ["TENURE_TEST_", "TENURE_DEVICE_"];
 
-/// Where a value comes from.
+/// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// Nothing sets it.
+pub enum SettingSource {
+    /// The setting's default.
     Default,
     /// The settings file.
     File(PathBuf),
     /// An environment variable, by name.
     Environment(String),
-    /// An argument, by name with its dashes.
+    /// An argument, by name with its leading dashes.
     Argument(String),
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -43,41 +43,41 @@ impl fmt::Display for Source {
     }
 }
 
-/// Everything the settings are read from, as data, so that tests need no process of their own.
+/// Everything that settings are read from, as data, so that tests need no separate process.
 #[derive(Clone, Default)]
-pub struct Inputs {
+pub struct SettingInputs {
     /// The file of `--config`.
     pub config: Option<PathBuf>,
-    /// The folder in which `tenure.toml` is looked for.
+    /// The folder of `tenure.toml`.
     pub folder: PathBuf,
-    /// The environment; only what begins with `TENURE_` is looked at.
+    /// The environment. Only variables that begin with `TENURE_` count.
     pub environment: Vec<(OsString, OsString)>,
-    /// Name and value of each setting given as an argument.
+    /// Name and value of each argument.
     pub arguments: Vec<(&'static str, String)>,
 }
 
-impl Inputs {
+impl SettingInputs {
     /// The inputs of this process: its environment and current folder.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
-    pub fn of_process(config: Option<PathBuf>, arguments: Vec<(&'static str, String)>) -> Self {
+    pub fn from_process(config: Option<PathBuf>, arguments: Vec<(&'static str, String)>) -> Self {
         Self { config, folder: PathBuf::new(), environment: std::env::vars_os().collect(), arguments }
     }
 }
 
-impl fmt::Debug for Inputs {
-    /// Without the environment and the arguments: passwords stand there.
+impl fmt::Debug for SettingInputs {
+    /// Without the environment and the arguments, which contain passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inputs").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("SettingInputs").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
-/// Settings with where each one came from.
+/// Settings, and where each value came from.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct LoadedSettings {
     /// The settings.
     pub settings: Settings,
-    /// A line for each row of the table, in its order.
+    /// One line for each setting, in the order of the table.
     pub lines: Vec<SettingLine>,
 }
 
@@ -87,21 +87,21 @@ pub struct SettingLine {
     /// The setting.
     pub setting: &'static Setting,
     /// Where the value came from.
-    pub source: Source,
+    pub source: SettingSource,
     value: String,
 }
 
 impl SettingLine {
-    /// The value as it may be shown: without secrets.
+    /// The value with its secrets masked.
     #[must_use]
-    pub fn shown(&self) -> String {
-        self.setting.secrecy.show(&self.value)
+    pub fn masked_value(&self) -> String {
+        self.setting.secrecy.mask(&self.value)
     }
 }
 
 impl fmt::Debug for SettingLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {:?} ({})", self.setting.name, self.shown(), self.source)
+        write!(f, "{} = {:?} ({})", self.setting.name, self.masked_value(), self.source)
     }
 }
 
@@ -109,14 +109,14 @@ impl fmt::Debug for SettingLine {
 pub(super) fn defaults() -> Vec<SettingLine> {
     let line = |setting: &'static Setting| SettingLine {
         setting,
-        source: Source::Default,
+        source: SettingSource::Default,
         value: setting.default.into(),
     };
     TABLE.iter().map(line).collect()
 }
 
-/// A line for each setting, from the strongest source that has it. Values are not read yet.
-pub(super) fn gather(inputs: &Inputs) -> Result<Vec<SettingLine>, SettingsError> {
+/// A line for each setting, from the strongest source that has it. Values are not parsed yet.
+pub(super) fn gather(inputs: &SettingInputs) -> Result<Vec<SettingLine>, SettingsError> {
     let variables = tenure_variables(&inputs.environment)?;
     let mut lines = defaults();
     if let Some((path, text)) = settings_file(inputs, &variables)? {
@@ -124,39 +124,49 @@ pub(super) fn gather(inputs: &Inputs) -> Result<Vec<SettingLine>, SettingsError>
     }
     apply_environment(&mut lines, &variables)?;
     for (name, value) in &inputs.arguments {
-        set(&mut lines, name, value.clone(), |setting| Source::Argument(format!("--{}", setting.argument())));
+        set(&mut lines, name, value.clone(), |setting| {
+            SettingSource::Argument(format!("--{}", setting.argument()))
+        });
     }
     Ok(lines)
 }
 
-/// Reads the value of one setting.
-pub(super) fn read<K: Kind>(lines: &[SettingLine], name: &'static str) -> Result<K::Value, SettingsError> {
+/// Parses the value of one setting.
+pub(super) fn parse<K: SettingKind>(
+    lines: &[SettingLine],
+    name: &'static str,
+) -> Result<K::Value, SettingsError> {
     let line = lines.iter().find(|line| line.setting.name == name);
     let parsed = line.and_then(|line| K::parse(&line.value));
-    parsed.ok_or_else(|| SettingsError::Wrong {
+    parsed.ok_or_else(|| SettingsError::InvalidValue {
         setting: name,
-        origin: line.map_or(Source::Default, |line| line.source.clone()),
-        given: line.filter(|_| K::SECRECY != super::Secrecy::Whole).map(SettingLine::shown),
+        origin: line.map_or(SettingSource::Default, |line| line.source.clone()),
+        given: line.filter(|_| K::SECRECY != super::Secrecy::Whole).map(SettingLine::masked_value),
         expected: K::EXPECTED,
     })
 }
 
-/// Puts a value in place of the weaker one; says whether there is such a setting.
-fn set(lines: &mut [SettingLine], name: &str, value: String, source: impl Fn(&Setting) -> Source) -> bool {
+/// Replaces the value of a weaker source. Returns whether the setting exists.
+fn set(
+    lines: &mut [SettingLine],
+    name: &str,
+    value: String,
+    source: impl Fn(&Setting) -> SettingSource,
+) -> bool {
     let Some(line) = lines.iter_mut().find(|line| line.setting.name == name) else { return false };
     line.source = source(line.setting);
     line.value = value;
     true
 }
 
-/// The variables that begin with `TENURE_`. An empty one counts as not set: Compose files and shells
-/// write `TENURE_X=${X:-}` for "nothing".
+/// The variables that begin with `TENURE_`. An empty one counts as not set: Compose files and shells write
+/// `TENURE_X=${X:-}` for an optional value.
 fn tenure_variables(environment: &[(OsString, OsString)]) -> Result<Vec<(String, String)>, SettingsError> {
     let mut variables = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.to_str().filter(|name| name.starts_with("TENURE_")) else { continue };
         let Some(value) = value.to_str() else {
-            return Err(not_text(name));
+            return Err(not_utf8(name));
         };
         if !value.is_empty() {
             variables.push((name.to_owned(), value.to_owned()));
@@ -165,11 +175,11 @@ fn tenure_variables(environment: &[(OsString, OsString)]) -> Result<Vec<(String,
     Ok(variables)
 }
 
-fn not_text(variable: &str) -> SettingsError {
+fn not_utf8(variable: &str) -> SettingsError {
     let setting = TABLE.iter().find(|setting| setting.variable() == variable);
-    SettingsError::Wrong {
+    SettingsError::InvalidValue {
         setting: setting.map_or("an environment variable", |setting| setting.name),
-        origin: Source::Environment(variable.to_owned()),
+        origin: SettingSource::Environment(variable.to_owned()),
         given: None,
         expected: "text in UTF-8",
     }
@@ -177,7 +187,7 @@ fn not_text(variable: &str) -> SettingsError {
 
 fn apply_environment(lines: &mut [SettingLine], variables: &[(String, String)]) -> Result<(), SettingsError> {
     for (variable, value) in variables {
-        let source = Source::Environment(variable.clone());
+        let source = SettingSource::Environment(variable.clone());
         let setting = TABLE.iter().find(|setting| setting.variable() == *variable);
         match setting {
             Some(setting) => {
@@ -185,7 +195,7 @@ fn apply_environment(lines: &mut [SettingLine], variables: &[(String, String)]) 
             }
             None if is_other(variable) => {}
             None => {
-                // Without the prefix, which every variable shares and which would make all of them near.
+                // Without the prefix: every variable has it, so all names would be near.
                 let nearest = nearest(variable.trim_start_matches("TENURE_")).map(Setting::variable);
                 return Err(SettingsError::Unknown { name: variable.clone(), nearest, origin: source });
             }
@@ -198,9 +208,9 @@ fn is_other(variable: &str) -> bool {
     OTHER_VARIABLES.contains(&variable) || OTHER_PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
 }
 
-/// The file to read and its text: the one that was named, or the usual one if it is there.
+/// The settings file and its text: the named one, or `tenure.toml` if it exists.
 fn settings_file(
-    inputs: &Inputs,
+    inputs: &SettingInputs,
     variables: &[(String, String)],
 ) -> Result<Option<(PathBuf, String)>, SettingsError> {
     let variable = variables.iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, path)| path.into());
@@ -214,16 +224,16 @@ fn settings_file(
 }
 
 fn apply_file(lines: &mut [SettingLine], path: &Path, text: &str) -> Result<(), SettingsError> {
-    let table: toml::Table = text.parse().map_err(|error| syntax(path, text, &error))?;
+    let table: toml::Table = text.parse().map_err(|error| syntax_error(path, text, &error))?;
     for (name, value) in table {
-        let source = Source::File(path.to_owned());
+        let source = SettingSource::File(path.to_owned());
         let Some(setting) = TABLE.iter().find(|setting| setting.name == name) else {
             let nearest = nearest(&name).map(|setting| setting.name.to_owned());
             return Err(SettingsError::Unknown { name, nearest, origin: source });
         };
-        let Some(value) = plain(&value) else {
+        let Some(value) = scalar_text(&value) else {
             let (setting, expected) = (setting.name, setting.expected);
-            return Err(SettingsError::Wrong {
+            return Err(SettingsError::InvalidValue {
                 setting,
                 origin: source,
                 given: Some(value.type_str().into()),
@@ -235,8 +245,8 @@ fn apply_file(lines: &mut [SettingLine], path: &Path, text: &str) -> Result<(), 
     Ok(())
 }
 
-/// Text, a number or true/false as it would stand in the environment; nothing else fits a setting.
-fn plain(value: &toml::Value) -> Option<String> {
+/// Text, a number or true/false, as it would be in the environment. `None` for other values: no setting has them.
+fn scalar_text(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
@@ -245,14 +255,14 @@ fn plain(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// The parser's own message quotes the line, which may hold a password: only its kind and place are kept.
-fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> SettingsError {
+/// The error of a malformed file. The parser's full message quotes the line, which may contain a password.
+fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> SettingsError {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     SettingsError::Syntax { path: path.to_owned(), line, reason: error.message().trim().replace('\n', ", ") }
 }
 
-/// The setting whose name takes the fewest changes to write, if they are few enough to be a slip.
+/// The setting with the nearest name, if it is near enough for a typing mistake.
 fn nearest(name: &str) -> Option<&'static Setting> {
     let name = name.to_lowercase();
     let distances = TABLE.iter().map(|setting| (distance(&name, setting.name), setting));
@@ -260,7 +270,7 @@ fn nearest(name: &str) -> Option<&'static Setting> {
     (fewest <= (name.len() / 3).max(2)).then_some(setting)
 }
 
-/// How many letters have to be added, removed or changed to get from one word to the other.
+/// The edit distance: the number of letters to add, remove or change.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

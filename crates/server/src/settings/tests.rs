@@ -8,7 +8,7 @@ fn load(
     file: Option<&str>,
     variables: &[(&str, &str)],
     arguments: &[(&'static str, &str)],
-) -> Result<Loaded, SettingsError> {
+) -> Result<LoadedSettings, SettingsError> {
     let folder = tempfile::tempdir().unwrap();
     if let Some(text) = file {
         std::fs::write(folder.path().join("tenure.toml"), text).unwrap();
@@ -16,8 +16,8 @@ fn load(
     Settings::load(&inputs(folder.path(), variables, arguments))
 }
 
-fn inputs(folder: &Path, variables: &[(&str, &str)], arguments: &[(&'static str, &str)]) -> Inputs {
-    Inputs {
+fn inputs(folder: &Path, variables: &[(&str, &str)], arguments: &[(&'static str, &str)]) -> SettingInputs {
+    SettingInputs {
         config: None,
         folder: folder.to_owned(),
         environment: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
@@ -25,17 +25,17 @@ fn inputs(folder: &Path, variables: &[(&str, &str)], arguments: &[(&'static str,
     }
 }
 
-/// What a person sees of a refusal: the error and its hint.
+/// The error and its hint, as a user sees them.
 fn refusal(error: &SettingsError) -> String {
     format!("{error} | {}", error.hint().unwrap_or_default())
 }
 
-fn line<'a>(loaded: &'a Loaded, name: &str) -> &'a SettingLine {
+fn line<'a>(loaded: &'a LoadedSettings, name: &str) -> &'a SettingLine {
     loaded.lines.iter().find(|line| line.setting.name == name).unwrap()
 }
 
 #[test]
-fn all_defaults_are_values_of_their_settings() {
+fn all_defaults_are_valid() {
     let settings = Settings::default();
     assert_eq!(settings.listen, "127.0.0.1:7420".parse().unwrap());
     assert_eq!(settings.body_limit, 1_048_576);
@@ -61,7 +61,7 @@ fn a_stronger_source_wins() {
         let loaded = load(file, variables, arguments).unwrap();
         assert_eq!(loaded.settings.listen, value.parse::<SocketAddr>().unwrap());
         let line = line(&loaded, "listen");
-        assert_eq!((line.shown().as_str(), line.source.to_string().as_str()), (value, source));
+        assert_eq!((line.masked_value().as_str(), line.source.to_string().as_str()), (value, source));
     }
     let loaded = load(file, &[], &[]).unwrap();
     assert_eq!((loaded.settings.sqlite_readers, loaded.settings.insecure_http), (2, true));
@@ -72,8 +72,10 @@ fn a_named_file_is_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("named.toml"), "sqlite_readers = 9").unwrap();
     let named = PathBuf::from("named.toml");
-    let by_argument =
-        Inputs { config: Some(named), ..inputs(folder.path(), &[("TENURE_CONFIG", "missing.toml")], &[]) };
+    let by_argument = SettingInputs {
+        config: Some(named),
+        ..inputs(folder.path(), &[("TENURE_CONFIG", "missing.toml")], &[])
+    };
     assert_eq!(Settings::load(&by_argument).unwrap().settings.sqlite_readers, 9);
     let by_variable = inputs(folder.path(), &[("TENURE_CONFIG", "named.toml")], &[]);
     assert_eq!(Settings::load(&by_variable).unwrap().settings.sqlite_readers, 9);
@@ -83,7 +85,7 @@ fn a_named_file_is_read_or_refused() {
 }
 
 #[test]
-fn what_is_no_setting_is_refused_with_the_nearest_one() {
+fn an_unknown_name_is_refused_with_the_nearest_setting() {
     type Given<'a> = &'a [(&'a str, &'a str)];
     let rows: [(Option<&str>, Given<'_>, &str); 8] = [
         (Some("lisen = 'x'"), &[], "tenure.toml: lisen is not a setting | did you mean listen?"),
@@ -128,7 +130,7 @@ fn what_is_no_setting_is_refused_with_the_nearest_one() {
 }
 
 #[test]
-fn wrong_values_are_named_with_their_source() {
+fn an_invalid_value_is_reported_with_its_source() {
     let rows: [(&'static str, &str, &str); 24] = [
         ("listen", "localhost:7420", "an IP address"),
         ("listen", "127.0.0.1", "an IP address"),
@@ -163,7 +165,7 @@ fn wrong_values_are_named_with_their_source() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn secrets_are_masked() {
     let rows = [
         (
             "database",
@@ -181,9 +183,9 @@ fn secrets_are_not_shown() {
         ("files", "https://store/x?sig=hunter2", "https://store/x?sig=***"),
         ("files", "s3://bucket/files", "s3://bucket/files"),
     ];
-    for (name, value, shown) in rows {
+    for (name, value, masked) in rows {
         let loaded = load(None, &[], &[(name, value)]).unwrap();
-        assert_eq!(line(&loaded, name).shown(), shown);
+        assert_eq!(line(&loaded, name).masked_value(), masked);
         assert!(!format!("{loaded:?}").contains("hunter2"));
     }
     for wrong in ["pg://tenure:hunter2@db/tenure", "host=db password=hunter2 user=x", "tenure:hunter2@db"] {
@@ -193,11 +195,11 @@ fn secrets_are_not_shown() {
     let error =
         load(Some("listen = 1\ndatabase = postgres://u:hunter2@db"), &[], &[]).unwrap_err().to_string();
     assert!(error.contains("is not TOML: line 2: ") && !error.contains("hunter2"), "{error}");
-    assert_eq!(Secrecy::Whole.show("hunter2"), "***");
+    assert_eq!(Secrecy::Whole.mask("hunter2"), "***");
 }
 
 #[test]
-fn plain_http_is_for_loopback_unless_asked_for() {
+fn plain_http_is_for_loopback_unless_insecure_http_is_set() {
     let rows = [
         ("127.0.0.1:1", "false", true),
         ("127.9.9.9:1", "false", true),
@@ -236,7 +238,7 @@ fn the_public_url_is_derived_unless_given() {
 }
 
 #[test]
-fn units_are_read() {
+fn units_are_parsed() {
     let times =
         [("90s", 90_000), ("10m", 600_000), ("7d", 604_800_000), ("1h30m", 5_400_000), ("1s500ms", 1_500)];
     for (text, milliseconds) in times {
@@ -256,7 +258,7 @@ fn units_are_read() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "how a person asks for the page to be written again")]
+#[expect(clippy::disallowed_methods, reason = "how a developer asks for the page to be written again")]
 fn settings_page_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings.md");
     if std::env::var_os("TENURE_TEST_WRITE_DOCS").is_some() {

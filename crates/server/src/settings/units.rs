@@ -23,8 +23,8 @@ const SIZE_UNITS: [(&str, u64); 10] = [
 /// A hundred years: longer is a mistake, and adding it to a time could overflow.
 const LONGEST_MS: u64 = 36_525 * 86_400_000;
 
-/// Reads a length of time: numbers with the units `d`, `h`, `m`, `s` and `ms`, longest first, each at
-/// most once, together more than nothing and at most a hundred years. `None` for anything else.
+/// Parses a length of time: numbers with the units `d`, `h`, `m`, `s` and `ms`, longest first, each at most once. `None`
+/// for anything else, for zero and for more than a hundred years.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
@@ -32,7 +32,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut total = 0_u64;
     while !rest.is_empty() {
         let (number, unit, after) = leading_term(rest)?;
-        // Searching on from the last unit is what keeps the units in order and each at most once.
+        // The search goes on from the last unit, so units are in order and each comes at most once.
         let (_, milliseconds) = units.find(|(name, _)| *name == unit)?;
         total = total.checked_add(number.checked_mul(*milliseconds)?)?;
         rest = after;
@@ -40,14 +40,13 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (1..=LONGEST_MS).contains(&total).then(|| Duration::from_millis(total))
 }
 
-/// Reads a size in bytes: a whole number with or without a unit (`kB`, `MiB`, …), more than nothing.
-/// `None` for anything else.
+/// Parses a size in bytes: a positive whole number with or without a unit (`kB`, `MiB`, …). `None` for anything else.
 #[must_use]
 pub fn parse_size(text: &str) -> Option<u64> {
     let (number, unit, after) = leading_term(text)?;
     let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit)?;
     let total = number.checked_mul(*bytes)?;
-    // Sizes are kept in the database, whose integers are signed.
+    // Sizes are stored in the database, whose integers are signed.
     (after.is_empty() && total > 0 && i64::try_from(total).is_ok()).then_some(total)
 }
 
@@ -57,10 +56,7 @@ fn leading_term(text: &str) -> Option<(u64, &str, &str)> {
     let (number, rest) = text.split_at(digits);
     let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
     let (unit, after) = rest.split_at(letters);
-    Some((number.parse().ok()?, unit, after)).filter(|_| !letters_missing(letters, after))
-}
-
-/// A number without a unit may only end the text; anything else there is a stray character.
-fn letters_missing(letters: usize, after: &str) -> bool {
-    letters == 0 && !after.is_empty()
+    // A number without a unit must end the text.
+    let complete = letters > 0 || after.is_empty();
+    Some((number.parse().ok()?, unit, after)).filter(|_| complete)
 }

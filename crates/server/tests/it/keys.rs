@@ -244,7 +244,7 @@ both! {
 
     async fn a_key_is_good_in_its_networks_only(world: &World) {
         let proxied = world.beside(|settings| {
-            settings.trusted_proxies = server::settings::Proxies::of(&["10.0.0.0/8"]);
+            settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]);
         }).await;
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
@@ -265,7 +265,7 @@ both! {
 
     async fn work_on_a_turn_keeps_to_the_networks_of_the_key_that_claimed_it(world: &World) {
         let proxied = world.beside(|settings| {
-            settings.trusted_proxies = server::settings::Proxies::of(&["10.0.0.0/8"]);
+            settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]);
         }).await;
         let acme = world.organization("Acme").await;
         world.member(acme, Role::Readwrite).await.agent_session(Some("hi")).await;
@@ -302,7 +302,7 @@ both! {
 async fn a_session_of_a_bound_key_is_bound_too() {
     let world = World::sqlite().await;
     let proxied = world
-        .beside(|settings| settings.trusted_proxies = server::settings::Proxies::of(&["10.0.0.0/8"]))
+        .beside(|settings| settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]))
         .await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Admin).await;

@@ -12,7 +12,7 @@ pub mod settings;
 pub mod version;
 pub mod worker;
 
-use server::settings::{Inputs, Loaded, Settings};
+use server::settings::{LoadedSettings, SettingInputs, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -35,9 +35,9 @@ impl Context {
     ///
     /// # Errors
     /// A setting is unknown or malformed, or the file cannot be read.
-    pub fn settings(&self, mut arguments: Vec<(&'static str, String)>) -> CommandResult<Loaded> {
+    pub fn settings(&self, mut arguments: Vec<(&'static str, String)>) -> CommandResult<LoadedSettings> {
         arguments.extend(self.global.database.clone().map(|database| ("database", database)));
-        Ok(Settings::load(&Inputs::of_process(self.global.config.clone(), arguments))?)
+        Ok(Settings::load(&SettingInputs::from_process(self.global.config.clone(), arguments))?)
     }
 
     /// The value of `--database`.

@@ -50,5 +50,5 @@ pub fn run(context: &Context, arguments: SettingsArgs) -> CommandResult<()> {
 
 fn setting_row(line: &SettingLine) -> SettingRow {
     let (name, default, about) = (line.setting.name, line.setting.default, line.setting.about);
-    SettingRow { name, value: line.shown(), source: line.source.to_string(), default, about }
+    SettingRow { name, value: line.masked_value(), source: line.source.to_string(), default, about }
 }

@@ -363,7 +363,7 @@ async fn apply_groups(
     claimed: &Claimed,
     by: Attribution,
 ) -> Result<(), OidcError> {
-    if !app.settings.groups_count() {
+    if !app.settings.uses_groups() {
         return Ok(());
     }
     if claimed.groups.is_none() {

@@ -47,7 +47,7 @@ pub(crate) async fn is_federated(app: &App, person: PrincipalId) -> Result<bool,
 /// Removes all permissions, except over the caller's own account, from a caller whose role demands a second factor
 /// that they have not shown. What is left is enough to set one up.
 pub(crate) async fn apply_second_factor_policy(app: &App, caller: Caller) -> Result<Caller, Failure> {
-    let demanded = app.settings.second_factor_for.demand(caller.role(), caller.has_account_role());
+    let demanded = app.settings.second_factor_for.require(caller.role(), caller.has_account_role());
     if !demanded || caller.kind() != PrincipalKind::User || has_shown_factor(app, &caller).await? {
         return Ok(caller);
     }

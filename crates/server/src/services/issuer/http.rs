@@ -1,6 +1,6 @@
 //! How the issuer is asked: by the client that all of Tenure has, with little patience and no redirects.
 
-use crate::settings::{loopback, safe};
+use crate::settings::{is_loopback, is_secure};
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use std::future::Future;
 use std::pin::Pin;
@@ -80,7 +80,7 @@ impl Http {
 
     /// Whether a URL that the issuer names may be used: with TLS, or on the issuer's own machine if that is this one.
     pub fn may_ask(&self, url: &url::Url) -> bool {
-        safe(url) && (url.scheme() == "https" || (self.plain && loopback(url)))
+        is_secure(url) && (url.scheme() == "https" || (self.plain && is_loopback(url)))
     }
 }
 

@@ -123,7 +123,7 @@ impl Issuer {
                 .map(|secret| ClientSecret::new(secret.reveal().to_owned())),
             scopes: others.map(|scope| Scope::new(scope.clone())).collect(),
             groups_claim: settings.oidc_groups_claim.clone(),
-            groups_count: settings.groups_count(),
+            groups_count: settings.uses_groups(),
             known: Mutex::default(),
         }))
     }

@@ -92,7 +92,7 @@ async fn an_address_has_its_quota_whoever_it_says_it_is() {
     let world = World::sqlite().await;
     let set = |settings: &mut server::settings::Settings| {
         settings.rate_per_address = FEW;
-        settings.trusted_proxies = Proxies::of(&["10.0.0.0/8"]);
+        settings.trusted_proxies = Proxies::new(&["10.0.0.0/8"]);
     };
     let world = world.beside(set).await;
     let ask = async |peer: &str, forwarded: Option<&str>| {

@@ -190,7 +190,7 @@ both! {
 
     async fn from_elsewhere_the_owner_still_comes_in(world: &World) {
         let world = world.beside(|settings| {
-            settings.trusted_proxies = server::settings::Proxies::of(&["10.0.0.0/8"]);
+            settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]);
         }).await;
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
