@@ -7,88 +7,56 @@ mod sign_in;
 mod views;
 
 use crate::app::App;
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::Failure;
 use crate::http::credential::{demand_same_site, own_session_token};
-use crate::http::middleware::{self, WireSpec};
+use crate::http::middleware;
+use crate::http::route::{Callers, Route, get, post};
+use crate::http::wire::WireSpec;
 use crate::operations::access::authenticate::authenticate_from;
-use axum::Router;
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::FromRequestParts;
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
 use failures::failure_page;
 use store::{Caller, OrganizationChoice};
 
-/// The routes, for the tests' table of callers.
-pub const ROUTES: &[(&str, &str)] = &[
-    ("GET", "/door.css"),
-    ("GET", "/sign-in"),
-    ("POST", "/sign-in"),
-    ("POST", "/sign-in/code"),
-    ("GET", "/sign-in/oidc"),
-    ("GET", "/sign-in/oidc/callback"),
-    ("GET", "/sign-out"),
-    ("POST", "/sign-out"),
-    ("GET", "/restore"),
-    ("POST", "/restore"),
-    ("GET", "/restore/verify"),
-    ("POST", "/restore/verify"),
-    ("GET", "/account"),
-    ("POST", "/account/end"),
-    ("POST", "/account/end-others"),
-    ("POST", "/account/end-all"),
-    ("POST", "/account/revoke-keys"),
-    ("POST", "/account/password"),
-    ("POST", "/account/authenticate"),
-    ("POST", "/account/totp"),
-    ("POST", "/account/totp/confirm"),
-    ("POST", "/account/totp/remove"),
-    ("POST", "/account/recovery-codes"),
-];
-
-const WIRE: WireSpec = WireSpec { name: "pages", error_response: failure_page, authorize: None };
-const STYLE: &str = include_str!("style.css");
-/// Allows only our own style: no scripts, no frames, and no forms to other sites.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-
-/// Builds the routes of the console.
-pub fn routes(app: &App) -> Router<App> {
-    let routes = Router::new()
-        .route("/door.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
-        .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
-        .route("/sign-in/code", post(sign_in::code))
-        .route("/sign-in/oidc", get(oidc::begin))
-        .route("/sign-in/oidc/callback", get(oidc::callback))
-        .route("/sign-out", get(sign_in::sign_out_page).post(sign_in::sign_out))
-        .route("/restore", get(sign_in::restore_page).post(sign_in::restore))
-        .route("/restore/verify", get(sign_in::verify_page).post(sign_in::verify))
-        .route("/account", get(account::page))
-        .route("/account/end", post(account::end))
-        .route("/account/end-others", post(account::end_others))
-        .route("/account/end-all", post(account::end_all))
-        .route("/account/revoke-keys", post(account::revoke_keys))
-        .route("/account/password", post(account::password))
-        .route("/account/authenticate", post(account::authenticate))
-        .route("/account/totp", post(account::propose))
-        .route("/account/totp/confirm", post(account::confirm))
-        .route("/account/totp/remove", post(account::remove))
-        .route("/account/recovery-codes", post(account::recovery_codes))
-        .method_not_allowed_fallback(|| async { failure_page(RequestFailure::Method.into()) });
-    middleware::wrap_routes(routes, app, WIRE).layer(from_fn(set_page_headers))
-}
-
-/// Sets the security headers of all pages.
-async fn set_page_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+/// The pages.
+pub const WIRE: WireSpec = WireSpec {
+    // Only our own style: no scripts, no frames, and no forms to other sites.
+    content_policy: "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     // Not `no-referrer`: forms would have no origin, and would be refused as cross-site.
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY"));
-    response
+    referrer_policy: "same-origin",
+    ..WireSpec::new("pages", routes, failure_page)
+};
+const STYLE: &str = include_str!("style.css");
+
+fn routes() -> Vec<Route> {
+    use Callers::{Anyone, SignedIn};
+    vec![
+        get("/door.css", Anyone, async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)),
+        get("/sign-in", Anyone, sign_in::page),
+        post("/sign-in", Anyone, sign_in::sign_in),
+        post("/sign-in/code", Anyone, sign_in::code),
+        get("/sign-in/oidc", Anyone, oidc::begin),
+        get("/sign-in/oidc/callback", Anyone, oidc::callback),
+        get("/sign-out", Anyone, sign_in::sign_out_page),
+        post("/sign-out", SignedIn, sign_in::sign_out),
+        get("/restore", Anyone, sign_in::restore_page),
+        post("/restore", Anyone, sign_in::restore),
+        get("/restore/verify", Anyone, sign_in::verify_page),
+        post("/restore/verify", Anyone, sign_in::verify),
+        get("/account", SignedIn, account::page),
+        post("/account/end", SignedIn, account::end),
+        post("/account/end-others", SignedIn, account::end_others),
+        post("/account/end-all", SignedIn, account::end_all),
+        post("/account/revoke-keys", SignedIn, account::revoke_keys),
+        post("/account/password", SignedIn, account::password),
+        post("/account/authenticate", SignedIn, account::authenticate),
+        post("/account/totp", SignedIn, account::propose),
+        post("/account/totp/confirm", SignedIn, account::confirm),
+        post("/account/totp/remove", SignedIn, account::remove),
+        post("/account/recovery-codes", SignedIn, account::recovery_codes),
+    ]
 }
 
 /// Extractor: the user who is signed in by the cookie. Redirects others to the sign-in page.

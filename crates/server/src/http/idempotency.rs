@@ -5,7 +5,9 @@
 //! same permissions as then. Otherwise the handler runs again, as after a lost response: it creates nothing twice, and if it
 //! refuses, the refusal is the response.
 
-use super::middleware::{self, Authorize, WireSpec};
+use super::middleware;
+use super::route::BodyKind;
+use super::wire::{Authorize, WireSpec};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::idempotency;
@@ -47,11 +49,11 @@ enum KeyedRequest {
     Recheck(StoredResponse, Request),
 }
 
-/// Runs a request, or answers with the stored response. `large` means that its body must not be held in memory.
-pub async fn run(app: &App, wire: WireSpec, request: Request, next: Next, large: bool) -> Response {
+/// Runs a request, or answers with the stored response.
+pub async fn run(app: &App, wire: WireSpec, kind: BodyKind, request: Request, next: Next) -> Response {
     let keyed = request.method() == Method::POST && request.headers().contains_key(KEY);
     let Some(authorize) = wire.authorize.filter(|_| keyed) else { return next.run(request).await };
-    match begin(app, wire.name, authorize, request, large).await {
+    match begin(app, wire.name, authorize, kind, request).await {
         Ok(KeyedRequest::Unkeyed(request)) => next.run(request).await,
         Ok(KeyedRequest::New(token, request)) => {
             let response = next.run(request).await;
@@ -74,8 +76,8 @@ async fn begin(
     app: &App,
     wire: &str,
     authorize: Authorize,
+    kind: BodyKind,
     request: Request,
-    large: bool,
 ) -> Result<KeyedRequest, Failure> {
     let (mut parts, body) = request.into_parts();
     // The handler reports why, in the words of its wire.
@@ -85,9 +87,10 @@ async fn begin(
     let key = read_key(&parts.headers)?;
     // The organization is in the path or in a header, so both are part of the key's scope.
     let scope = IdempotencyScope::new_for_caller(&caller, wire, &request_target(&parts), &key);
-    let (digested, body) = match large {
-        true => (body_length(&parts.headers), body),
-        false => {
+    let (digested, body) = match kind {
+        // They are not held in memory.
+        BodyKind::Form | BodyKind::File => (body_length(&parts.headers), body),
+        BodyKind::Plain => {
             let bytes = middleware::read_body(app, &parts.extensions, body).await?;
             (bytes.to_vec(), Body::from(bytes))
         }

@@ -3,7 +3,9 @@
 
 pub use super::idempotency::{NotStored, StoredBody};
 use super::pacing::pace;
+use super::route::{BodyKind, RouteNeeds};
 use super::unreadable_body::describe_error;
+use super::wire::WireSpec;
 use super::{client_address, idempotency, rate_limit};
 use crate::app::App;
 use crate::clock::Stopwatch;
@@ -14,17 +16,15 @@ use crate::front::rates::{BucketKey, RemainingQuota};
 use crate::front::{Gate, HeadFailure};
 use crate::logging::{self, RequestLine};
 use crate::operations::idempotency::IdempotencyScope;
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
 use axum::response::Response;
 use domain::ids::OrganizationId;
 use domain::json::{Bounds, SENT};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
@@ -38,11 +38,8 @@ use uuid::Uuid;
 /// The header that carries a request's id, in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
-/// The name of the service endpoints' wire, in logs and metrics.
-pub const SERVICE_WIRE: &str = "house";
 /// The route of requests that match none.
 const UNMATCHED: &str = "unmatched";
-const DEFAULT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 /// `Strict-Transport-Security` for a year (RFC 6797).
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
 /// `Allow` of a method that no route has.
@@ -51,23 +48,6 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const ANONYMOUS_BODY_LIMIT: u64 = 16 << 10;
 /// Longest time in which such a body must arrive.
 const ANONYMOUS_BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The path where workers wait for work, for longer than the usual timeout.
-const CLAIM_PATH: &str = "/tenure/v1/work/claim";
-
-/// What the middleware needs to know of a wire.
-#[derive(Clone, Copy)]
-pub struct WireSpec {
-    /// The wire's name, for logs and metrics.
-    pub name: &'static str,
-    /// Makes the wire's error response.
-    pub error_response: fn(Failure) -> Response,
-    /// Authenticates as its handlers do. `None` on a wire without idempotency keys.
-    pub authorize: Option<Authorize>,
-}
-
-/// Authenticates as a wire's handlers do: the same credential, organization and quotas. `None` when that fails; the
-/// handler then reports why.
-pub type Authorize = for<'a> fn(&'a App, &'a mut Parts) -> BoxFuture<'a, Option<Caller>>;
 
 /// What the extractors find out about a request's caller, shared with the middleware.
 #[derive(Clone, Default)]
@@ -164,13 +144,9 @@ pub fn note_caller(extensions: &Extensions, caller: &Caller) {
     }
 }
 
-/// Wraps a wire's routes in the middleware.
-pub fn wrap_routes(routes: Router<App>, app: &App, wire: WireSpec) -> Router<App> {
-    routes.layer(from_fn_with_state((app.clone(), wire), handle_request))
-}
-
-async fn handle_request(
-    State((app, wire)): State<(App, WireSpec)>,
+/// Runs a request in the middleware, for a route with these needs.
+pub async fn handle_request(
+    State((app, wire, needs)): State<(App, WireSpec, RouteNeeds)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -183,16 +159,11 @@ async fn handle_request(
     let address = ClientAddress(client_address::address(&app, request.extensions(), request.headers()));
     request.extensions_mut().insert(address);
     request.extensions_mut().insert(who.clone());
-    let body_kind = body_kind(&request);
-    let unhurried = body_kind != BodyKind::Plain;
-    let too_large = check_declared_length(&app, request.headers(), body_kind);
-    // Health checks are never rate-limited.
-    let limited = if wire.name == SERVICE_WIRE && route != UNMATCHED {
-        None
-    } else {
-        rate_limit::spend_for_address(&app, &who, &request)
+    let too_large = check_declared_length(&app, request.headers(), needs.body);
+    let limited = match wire.rate_limited || route == UNMATCHED {
+        true => rate_limit::spend_for_address(&app, &who, &request),
+        false => None,
     };
-    let waits = request.uri().path() == CLAIM_PATH;
     let unfit = request.extensions_mut().remove::<HeadFailure>().map(|HeadFailure(failure)| failure);
     let refused = unfit.or(limited).or(too_large);
     let span = logging::request_span(&id, wire.name, method.as_str(), route);
@@ -200,15 +171,14 @@ async fn handle_request(
         match refused {
             Some(failure) => Ok(refuse_by_head(wire, failure)),
             None => {
-                AssertUnwindSafe(idempotency::run(&app, wire, request, next, unhurried)).catch_unwind().await
+                AssertUnwindSafe(idempotency::run(&app, wire, needs.body, request, next)).catch_unwind().await
             }
         }
     };
     let answer = REQUEST.scope(id.clone(), answer).instrument(span);
-    let limit = match waits {
-        true => app.settings.request_timeout + Duration::from_secs(protocol::work::MOST_WAIT_SECONDS),
-        false if unhurried => app.settings.install_timeout,
-        false => app.settings.request_timeout,
+    let limit = match needs.body {
+        BodyKind::Plain => app.settings.request_timeout + needs.wait,
+        BodyKind::Form | BodyKind::File => app.settings.install_timeout,
     };
     let mut response = match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => response,
@@ -218,7 +188,7 @@ async fn handle_request(
         }
         Err(_) => (wire.error_response)(RequestFailure::Timeout.into()),
     };
-    set_common_headers(&app, &mut response, &id);
+    set_common_headers(&app, wire, &mut response, &id);
     rate_limit::set_headers(&mut response, &who.lock().left);
     let status = response.status().as_u16();
     let duration = watch.elapsed();
@@ -254,32 +224,6 @@ fn refuse_by_head(wire: WireSpec, failure: RequestFailure) -> Response {
     response
 }
 
-/// The kind of a request's body, which decides its limits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum BodyKind {
-    /// Held in memory.
-    Plain,
-    /// A form with a file.
-    Form,
-    /// An announced file, which has its own size limit.
-    File,
-}
-
-fn body_kind(request: &Request) -> BodyKind {
-    let path = request.uri().path();
-    // Devin's upload. Below a session, the same path segment is a list.
-    let form = path.starts_with("/v3") && path.ends_with("/attachments") && !path.contains("/sessions/");
-    if path.starts_with(crate::operations::devices::files::FILES_PATH)
-        || path.starts_with(protocol::HOST_FILES_PATH)
-    {
-        BodyKind::File
-    } else if form && request.method() == Method::POST {
-        BodyKind::Form
-    } else {
-        BodyKind::Plain
-    }
-}
-
 /// Refuses a body whose declared length is above the limit of its kind. An announced file has its own limit.
 fn check_declared_length(app: &App, headers: &HeaderMap, kind: BodyKind) -> Option<RequestFailure> {
     let limit = match kind {
@@ -291,7 +235,7 @@ fn check_declared_length(app: &App, headers: &HeaderMap, kind: BodyKind) -> Opti
     is_larger.then_some(RequestFailure::BodyTooLarge { limit })
 }
 
-fn set_common_headers(app: &App, response: &mut Response, id: &str) {
+fn set_common_headers(app: &App, wire: WireSpec, response: &mut Response, id: &str) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
@@ -299,10 +243,10 @@ fn set_common_headers(app: &App, response: &mut Response, id: &str) {
     // Responses must not be cached by intermediaries.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // For responses that are not pages. Pages set their own policy.
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(DEFAULT_POLICY));
+    let content_policy = HeaderValue::from_static(wire.content_policy);
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(content_policy);
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static(wire.referrer_policy));
     if app.base_url.starts_with("https:") {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TRANSPORT_SECURITY));
     }

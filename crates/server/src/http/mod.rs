@@ -10,4 +10,6 @@ pub mod object;
 pub mod pacing;
 pub mod rate_limit;
 pub mod rfc3339;
+pub mod route;
 pub mod unreadable_body;
+pub mod wire;

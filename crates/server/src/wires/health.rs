@@ -4,46 +4,37 @@ use super::openapi;
 use super::tenure::errors::TenureError;
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
-use crate::http::middleware::{self, WireSpec};
+use crate::http::middleware;
+use crate::http::route::Callers::Anyone;
+use crate::http::route::{Route, get};
+use crate::http::wire::WireSpec;
 use crate::services::metrics::METRICS_CONTENT_TYPE;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
-
-/// The routes, for the tests' table of callers.
-pub const ROUTES: &[(&str, &str)] =
-    &[("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/openapi/{document}")];
 
 /// Headers that proxies add. With one of them, the peer is a proxy and not the client.
 const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
 
-const WIRE: WireSpec = WireSpec {
-    name: middleware::SERVICE_WIRE,
-    error_response: |failure| TenureError::from(failure).into_response(),
-    authorize: None,
+/// The service endpoints. Health checks are never rate-limited.
+pub const WIRE: WireSpec = WireSpec {
+    rate_limited: false,
+    ..WireSpec::new("house", routes, |failure| TenureError::from(failure).into_response())
 };
 
-/// Builds the routes of the service endpoints.
-pub fn routes(app: &App) -> Router<App> {
-    let routes = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/openapi/{document}", get(document))
-        // For paths that no wire has. The middleware wraps it too.
-        .fallback(no_route)
-        .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
-    middleware::wrap_routes(routes, app, WIRE)
-}
-
-/// Answers a path that no wire has.
-pub async fn no_route() -> TenureError {
-    Failure::from(RequestFailure::NoRoute).into()
+fn routes() -> Vec<Route> {
+    vec![
+        get("/healthz", Anyone, async || "ok\n"),
+        get("/readyz", Anyone, ready),
+        // For clients on this machine.
+        get("/metrics", Anyone, metrics),
+        get("/openapi/{document}", Anyone, document),
+    ]
 }
 
 /// `GET /readyz`: ready when the database answers and the server is not stopping.
@@ -86,7 +77,7 @@ async fn metrics(State(app): State<App>, request: Request) -> Response {
     let elsewhere = peer.is_some_and(|ConnectInfo(peer)| !peer.ip().to_canonical().is_loopback());
     let passed_on = FORWARDED.iter().any(|header| request.headers().contains_key(*header));
     if app.settings.metrics_listen.is_some() || passed_on || elsewhere {
-        return no_route().await.into_response();
+        return TenureError::from(Failure::from(RequestFailure::NoRoute)).into_response();
     }
     metrics_response(&app)
 }
@@ -95,7 +86,7 @@ async fn metrics(State(app): State<App>, request: Request) -> Response {
 pub async fn serve_metrics(app: App, listener: TcpListener) {
     let stop = app.stop.clone();
     let routes = Router::new()
-        .route("/metrics", get(async |State(app): State<App>| metrics_response(&app)))
+        .route("/metrics", routing::get(async |State(app): State<App>| metrics_response(&app)))
         .with_state(app);
     let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {

@@ -11,54 +11,33 @@ pub mod openapi;
 pub mod probe;
 pub mod tenure;
 
+pub use crate::http::route::{BodyKind, Callers, Route};
 pub use health::serve_metrics;
 
 use crate::app::App;
 use crate::console;
+use crate::failure::RequestFailure;
 use crate::http::cors;
+use crate::http::wire::WireSpec;
 use axum::Router;
 
-/// All routes of the server.
+/// All wires, with the pages and the service endpoints.
+const WIRES: [WireSpec; 7] =
+    [health::WIRE, everruns::WIRE, devin::WIRE, mobilenext::WIRE, probe::WIRE, console::WIRE, tenure::WIRE];
+
+/// The router of the whole server.
 pub fn router(app: App) -> Router {
     let cors = cors::layer(&app.settings);
-    let router = Router::new()
-        .merge(health::routes(&app))
-        .merge(everruns::routes(&app))
-        .merge(devin::routes(&app))
-        .merge(mobilenext::routes(&app))
-        .merge(probe::routes(&app))
-        .merge(console::routes(&app))
-        .merge(tenure::routes(&app))
-        .with_state(app);
+    let router = WIRES.into_iter().fold(Router::new(), |router, wire| router.merge(wire.router(&app)));
+    // The service endpoints answer for paths that no wire has.
+    let router = router.fallback(health::WIRE.failing_handler(&app, RequestFailure::NoRoute)).with_state(app);
     match cors {
         Some(cors) => router.layer(cors),
         None => router,
     }
 }
 
-/// A route, for tests: its method, its path and its wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
-    /// The wire's name.
-    pub wire: &'static str,
-    /// The HTTP method.
-    pub method: &'static str,
-    /// The path's pattern, such as `/v1/sessions/{session}`.
-    pub path: &'static str,
-}
-
-/// Every route of the server. The tests' table of callers must have a row for each.
-pub fn routes() -> impl Iterator<Item = Route> {
-    let wires = [
-        ("everruns", everruns::ROUTES),
-        ("house", health::ROUTES),
-        ("devin", devin::ROUTES),
-        ("mobilenext", mobilenext::ROUTES),
-        ("pages", console::ROUTES),
-        ("probe", probe::ROUTES),
-        ("tenure", tenure::ROUTES),
-    ];
-    wires
-        .into_iter()
-        .flat_map(|(wire, routes)| routes.iter().map(move |(method, path)| Route { wire, method, path }))
+/// Every route of the server, with the name of its wire. The tests' table of callers must have a row for each.
+pub fn routes() -> impl Iterator<Item = (&'static str, Route)> {
+    WIRES.into_iter().flat_map(|wire| wire.routes().map(move |route| (wire.name, route)))
 }

@@ -21,6 +21,12 @@ const ORGANIZATION: &str = "/organizations/{org}";
 /// resolves it for keys of one organization.
 pub struct Authenticated(pub Caller);
 
+impl From<Authenticated> for Caller {
+    fn from(Authenticated(caller): Authenticated) -> Caller {
+        caller
+    }
+}
+
 impl FromRequestParts<App> for Authenticated {
     type Rejection = DevinError;
 
@@ -49,7 +55,7 @@ fn organization_choice(parts: &Parts) -> OrganizationChoice {
     if !pattern.contains(ORGANIZATION) {
         return OrganizationChoice::ByDefault;
     }
-    // The wire's prefix comes before `organizations`, unless the router has stripped it.
+    // The wire's prefix comes before `organizations`.
     let organization = parts.uri.path().split('/').skip_while(|part| *part != "organizations").nth(1);
     OrganizationChoice::Named(organization.and_then(OrganizationId::parse))
 }

@@ -29,156 +29,105 @@ mod tags;
 mod unknown_parameters;
 mod usage;
 
-use crate::app::App;
-use crate::failure::{Failure, RequestFailure};
-use crate::http::middleware::{self, WireSpec};
-use axum::Router;
-use axum::extract::FromRequestParts;
-use axum::middleware::from_fn;
+use crate::http::route::{BodyKind, Callers, Route, delete, get, patch, post, put};
+use crate::http::wire::{WireSpec, authorize_by};
 use axum::response::IntoResponse;
-use axum::routing::{MethodFilter, any, on};
+use domain::permission::Permission::{
+    ManageMembers, ManageOrganizations, ManageServiceUsers, UseSessions, ViewAudit, ViewSessions, ViewUsage,
+};
 use errors::DevinError;
 
-const WIRE: WireSpec = WireSpec {
-    name: "devin",
-    error_response: |failure| DevinError::from(failure).into_response(),
-    authorize: Some(|app, parts| {
-        Box::pin(async {
-            extractors::Authenticated::from_request_parts(parts, app)
-                .await
-                .ok()
-                .map(|authenticated| authenticated.0)
-        })
-    }),
+/// This wire, under its two prefixes.
+pub const WIRE: WireSpec = WireSpec {
+    prefixes: &["/v3", "/v3beta1"],
+    bases: &["/v3", "/v3beta1"],
+    authorize: Some(authorize_by::<extractors::Authenticated>),
+    ..WireSpec::new("devin", routes, |failure| DevinError::from(failure).into_response())
 };
 
-/// Makes the routes of each row under both prefixes, and the tables of routes and parameters. A row of `organizations`
-/// makes two routes: one with the organization in its path, and one without, which means the key's own organization.
-/// The brackets list the query parameters that the route knows.
-macro_rules! routes {
-    (
-        organizations { $($omethod:ident $opath:literal [$($oknown:expr),*] $ohandler:path;)* }
-        others { $($method:ident $path:literal [$($known:expr),*] $handler:path;)* }
-    ) => {
-        /// The routes, for the tests' table of callers.
-        pub const ROUTES: &[(&str, &str)] = &[
-            $(
-                (stringify!($omethod), concat!("/v3/organizations/{org}", $opath)),
-                (stringify!($omethod), concat!("/v3/organizations", $opath)),
-                (stringify!($omethod), concat!("/v3beta1/organizations/{org}", $opath)),
-                (stringify!($omethod), concat!("/v3beta1/organizations", $opath)),
-            )*
-            $(
-                (stringify!($method), concat!("/v3", $path)),
-                (stringify!($method), concat!("/v3beta1", $path)),
-            )*
-        ];
-
-        /// The query parameters of each route: method, path without the prefix, and names.
-        const ROUTE_PARAMETERS: &[(&str, &str, &[&[&str]])] = &[
-            $(
-                (stringify!($omethod), concat!("/organizations/{org}", $opath), &[$($oknown),*]),
-                (stringify!($omethod), concat!("/organizations", $opath), &[$($oknown),*]),
-            )*
-            $((stringify!($method), $path, &[$($known),*]),)*
-        ];
-
-        fn table() -> Router<App> {
-            Router::new()
-                $(
-                    .route(concat!("/organizations/{org}", $opath), on(MethodFilter::$omethod, $ohandler))
-                    .route(concat!("/organizations", $opath), on(MethodFilter::$omethod, $ohandler))
-                )*
-                $(.route($path, on(MethodFilter::$method, $handler)))*
-        }
-    };
+/// The routes of an organization are served with the organization in the path, and without one, which means the key's own
+/// organization.
+fn routes() -> Vec<Route> {
+    let places = ["/organizations/{org}", "/organizations"];
+    let organization =
+        organization_routes().into_iter().flat_map(|route| places.map(|place| route.below(place)));
+    organization.chain(other_routes()).map(unknown_parameters::warn).collect()
 }
 
-routes! {
-    organizations {
-        GET "/sessions" [filter::PARAMETERS] sessions::list;
-        POST "/sessions" [] sessions::create;
-        GET "/sessions/insights" [filter::PARAMETERS] insights::list;
-        GET "/sessions/{devin}" [] sessions::get;
-        DELETE "/sessions/{devin}" [&["archive"]] sessions::terminate;
-        POST "/sessions/{devin}/archive" [] sessions::archive;
-        POST "/sessions/{devin}/unarchive" [] sessions::unarchive;
-        GET "/sessions/{devin}/messages" [messages::PARAMETERS] messages::list;
-        POST "/sessions/{devin}/messages" [] messages::post;
-        GET "/sessions/{devin}/tags" [] tags::get;
-        POST "/sessions/{devin}/tags" [] tags::append;
-        PUT "/sessions/{devin}/tags" [] tags::replace;
-        GET "/sessions/{devin}/attachments" [] attachments::list;
-        GET "/sessions/{devin}/insights" [] insights::get;
-        POST "/sessions/{devin}/insights/generate" [] insights::generate;
-        POST "/attachments" [] attachments::upload;
-        GET "/attachments/{uuid}/{name}" [] attachments::fetch;
-        GET "/members/users" [short_lists::PARAMETERS] members::list;
-        POST "/members/users" [] members::set;
-        DELETE "/members/users/{user}" [] members::remove;
-        GET "/members/service-users" [short_lists::PARAMETERS] service_users::list;
-        GET "/service-users" [short_lists::PARAMETERS] service_users::list;
-        POST "/service-users" [] service_users::create;
-        GET "/service-users/{user}" [] service_users::get;
-        DELETE "/service-users/{user}" [] service_users::delete;
-        GET "/service-users/{user}/api-keys" [short_lists::PARAMETERS] service_users::list_keys;
-        POST "/service-users/{user}/api-keys" [] service_users::create_key;
-        DELETE "/service-users/{user}/api-keys/{key}" [] service_users::revoke_key;
-        POST "/service-users/{user}/api-keys/{key}/rotate" [] service_users::rotate_key;
-        GET "/consumption/daily" [usage::CONSUMPTION_PARAMETERS] usage::daily;
-        GET "/audit-logs" [usage::AUDIT_PARAMETERS] usage::audit_logs;
-    }
-    others {
-        GET "/self" [] members::myself;
-        GET "/attachments/{link}" [] attachments::open;
-        GET "/enterprise/organizations" [short_lists::PARAMETERS] organizations::list;
-        POST "/enterprise/organizations" [] organizations::create;
-        GET "/enterprise/organizations/{org}" [] organizations::get;
-        PATCH "/enterprise/organizations/{org}" [] organizations::update;
-        DELETE "/enterprise/organizations/{org}" [] organizations::delete;
-        GET "/enterprise/members/users" [short_lists::PARAMETERS] members::list_in_account;
-        GET "/enterprise/members/users/{user}" [] members::get_in_account;
-        GET "/enterprise/members/service-users" [short_lists::PARAMETERS] service_users::list;
-        GET "/enterprise/service-users" [short_lists::PARAMETERS] service_users::list;
-        POST "/enterprise/service-users" [] service_users::create;
-        GET "/enterprise/service-users/{user}" [] service_users::get;
-        DELETE "/enterprise/service-users/{user}" [] service_users::delete;
-        GET "/enterprise/service-users/{user}/api-keys" [short_lists::PARAMETERS] service_users::list_keys;
-        POST "/enterprise/service-users/{user}/api-keys" [] service_users::create_key;
-        DELETE "/enterprise/service-users/{user}/api-keys/{key}" [] service_users::revoke_key;
-        POST "/enterprise/service-users/{user}/api-keys/{key}/rotate" [] service_users::rotate_key;
-        GET "/enterprise/roles" [] roles::list;
-        GET "/enterprise/consumption/daily" [usage::CONSUMPTION_PARAMETERS, &["org_ids"]] usage::daily_in_account;
-        GET "/enterprise/queue" [] usage::queue;
-        GET "/enterprise/audit-logs" [usage::AUDIT_PARAMETERS] usage::audit_logs_in_account;
-        GET "/enterprise/sessions" [filter::PARAMETERS, filter::ACCOUNT_PARAMETERS] enterprise::list;
-        GET "/enterprise/sessions/insights" [filter::PARAMETERS, filter::ACCOUNT_PARAMETERS] enterprise::list_insights;
-        GET "/enterprise/sessions/{devin}" [enterprise::PARAMETERS] enterprise::get;
-        GET "/enterprise/sessions/{devin}/messages" [enterprise::PARAMETERS, messages::PARAMETERS] enterprise::list_messages;
-        POST "/enterprise/sessions/{devin}/messages" [enterprise::PARAMETERS] enterprise::post_message;
-        GET "/enterprise/sessions/{devin}/tags" [enterprise::PARAMETERS] enterprise::get_tags;
-        POST "/enterprise/sessions/{devin}/tags" [enterprise::PARAMETERS] enterprise::append_tags;
-        PUT "/enterprise/sessions/{devin}/tags" [enterprise::PARAMETERS] enterprise::replace_tags;
-        GET "/enterprise/sessions/{devin}/attachments" [enterprise::PARAMETERS] enterprise::list_attachments;
-        GET "/enterprise/sessions/{devin}/insights" [enterprise::PARAMETERS] enterprise::get_insights;
-        POST "/enterprise/sessions/{devin}/insights/generate" [enterprise::PARAMETERS] enterprise::generate_insights;
-    }
+#[rustfmt::skip]
+fn organization_routes() -> Vec<Route> {
+    use Callers::Permitted;
+    vec![
+        get("/sessions", Permitted(ViewSessions), sessions::list).query(&[filter::PARAMETERS]),
+        post("/sessions", Permitted(UseSessions), sessions::create),
+        get("/sessions/insights", Permitted(ViewSessions), insights::list).query(&[filter::PARAMETERS]),
+        get("/sessions/{devin}", Permitted(ViewSessions), sessions::get),
+        delete("/sessions/{devin}", Permitted(UseSessions), sessions::terminate).query(&[&["archive"]]),
+        post("/sessions/{devin}/archive", Permitted(UseSessions), sessions::archive),
+        post("/sessions/{devin}/unarchive", Permitted(UseSessions), sessions::unarchive),
+        get("/sessions/{devin}/messages", Permitted(ViewSessions), messages::list).query(&[messages::PARAMETERS]),
+        post("/sessions/{devin}/messages", Permitted(UseSessions), messages::post),
+        get("/sessions/{devin}/tags", Permitted(ViewSessions), tags::get),
+        post("/sessions/{devin}/tags", Permitted(UseSessions), tags::append),
+        put("/sessions/{devin}/tags", Permitted(UseSessions), tags::replace),
+        get("/sessions/{devin}/attachments", Permitted(ViewSessions), attachments::list),
+        get("/sessions/{devin}/insights", Permitted(ViewSessions), insights::get),
+        post("/sessions/{devin}/insights/generate", Permitted(UseSessions), insights::generate),
+        post("/attachments", Permitted(UseSessions), attachments::upload).body(BodyKind::Form),
+        get("/attachments/{uuid}/{name}", Permitted(ViewSessions), attachments::fetch),
+        get("/members/users", Permitted(ManageMembers), members::list).query(&[short_lists::PARAMETERS]),
+        post("/members/users", Permitted(ManageMembers), members::set),
+        delete("/members/users/{user}", Permitted(ManageMembers), members::remove),
+        get("/members/service-users", Permitted(ManageServiceUsers), service_users::list).query(&[short_lists::PARAMETERS]),
+        get("/service-users", Permitted(ManageServiceUsers), service_users::list).query(&[short_lists::PARAMETERS]),
+        post("/service-users", Permitted(ManageServiceUsers), service_users::create),
+        get("/service-users/{user}", Permitted(ManageServiceUsers), service_users::get),
+        delete("/service-users/{user}", Permitted(ManageServiceUsers), service_users::delete),
+        get("/service-users/{user}/api-keys", Permitted(ManageServiceUsers), service_users::list_keys).query(&[short_lists::PARAMETERS]),
+        post("/service-users/{user}/api-keys", Permitted(ManageServiceUsers), service_users::create_key),
+        delete("/service-users/{user}/api-keys/{key}", Permitted(ManageServiceUsers), service_users::revoke_key),
+        post("/service-users/{user}/api-keys/{key}/rotate", Permitted(ManageServiceUsers), service_users::rotate_key),
+        get("/consumption/daily", Permitted(ViewUsage), usage::daily).query(&[usage::CONSUMPTION_PARAMETERS]),
+        get("/audit-logs", Permitted(ViewAudit), usage::audit_logs).query(&[usage::AUDIT_PARAMETERS]),
+    ]
 }
 
-/// The prefixes under which the whole wire is served.
-const PREFIXES: [&str; 2] = ["/v3", "/v3beta1"];
-
-/// Builds the routes of this wire.
-pub fn routes(app: &App) -> Router<App> {
-    let routes = PREFIXES.into_iter().fold(Router::new(), |routes, prefix| {
-        routes.nest(prefix, table()).route(&format!("{prefix}/{{*rest}}"), any(no_route))
-    });
-    let routes = routes
-        .layer(from_fn(unknown_parameters::warn_of_unknown))
-        .method_not_allowed_fallback(|| async { DevinError::from(Failure::from(RequestFailure::Method)) });
-    middleware::wrap_routes(routes, app, WIRE)
-}
-
-async fn no_route() -> DevinError {
-    Failure::from(RequestFailure::NoRoute).into()
+#[rustfmt::skip]
+fn other_routes() -> Vec<Route> {
+    use Callers::{Authenticated, InAccount, TokenHolder};
+    vec![
+        get("/self", Authenticated, members::myself),
+        get("/attachments/{link}", TokenHolder, attachments::open),
+        get("/enterprise/organizations", InAccount(ManageOrganizations), organizations::list).query(&[short_lists::PARAMETERS]),
+        post("/enterprise/organizations", InAccount(ManageOrganizations), organizations::create),
+        get("/enterprise/organizations/{org}", InAccount(ManageOrganizations), organizations::get),
+        patch("/enterprise/organizations/{org}", InAccount(ManageOrganizations), organizations::update),
+        delete("/enterprise/organizations/{org}", InAccount(ManageOrganizations), organizations::delete),
+        get("/enterprise/members/users", InAccount(ManageMembers), members::list_in_account).query(&[short_lists::PARAMETERS]),
+        get("/enterprise/members/users/{user}", InAccount(ManageMembers), members::get_in_account),
+        get("/enterprise/members/service-users", InAccount(ManageServiceUsers), service_users::list).query(&[short_lists::PARAMETERS]),
+        get("/enterprise/service-users", InAccount(ManageServiceUsers), service_users::list).query(&[short_lists::PARAMETERS]),
+        post("/enterprise/service-users", InAccount(ManageServiceUsers), service_users::create),
+        get("/enterprise/service-users/{user}", InAccount(ManageServiceUsers), service_users::get),
+        delete("/enterprise/service-users/{user}", InAccount(ManageServiceUsers), service_users::delete),
+        get("/enterprise/service-users/{user}/api-keys", InAccount(ManageServiceUsers), service_users::list_keys).query(&[short_lists::PARAMETERS]),
+        post("/enterprise/service-users/{user}/api-keys", InAccount(ManageServiceUsers), service_users::create_key),
+        delete("/enterprise/service-users/{user}/api-keys/{key}", InAccount(ManageServiceUsers), service_users::revoke_key),
+        post("/enterprise/service-users/{user}/api-keys/{key}/rotate", InAccount(ManageServiceUsers), service_users::rotate_key),
+        get("/enterprise/roles", InAccount(ManageMembers), roles::list),
+        get("/enterprise/consumption/daily", InAccount(ViewUsage), usage::daily_in_account).query(&[usage::CONSUMPTION_PARAMETERS, &["org_ids"]]),
+        get("/enterprise/queue", InAccount(ViewUsage), usage::queue),
+        get("/enterprise/audit-logs", InAccount(ViewAudit), usage::audit_logs_in_account).query(&[usage::AUDIT_PARAMETERS]),
+        get("/enterprise/sessions", InAccount(ViewSessions), enterprise::list).query(&[filter::PARAMETERS, filter::ACCOUNT_PARAMETERS]),
+        get("/enterprise/sessions/insights", InAccount(ViewSessions), enterprise::list_insights).query(&[filter::PARAMETERS, filter::ACCOUNT_PARAMETERS]),
+        get("/enterprise/sessions/{devin}", InAccount(ViewSessions), enterprise::get).query(&[enterprise::PARAMETERS]),
+        get("/enterprise/sessions/{devin}/messages", InAccount(ViewSessions), enterprise::list_messages).query(&[enterprise::PARAMETERS, messages::PARAMETERS]),
+        post("/enterprise/sessions/{devin}/messages", InAccount(UseSessions), enterprise::post_message).query(&[enterprise::PARAMETERS]),
+        get("/enterprise/sessions/{devin}/tags", InAccount(ViewSessions), enterprise::get_tags).query(&[enterprise::PARAMETERS]),
+        post("/enterprise/sessions/{devin}/tags", InAccount(UseSessions), enterprise::append_tags).query(&[enterprise::PARAMETERS]),
+        put("/enterprise/sessions/{devin}/tags", InAccount(UseSessions), enterprise::replace_tags).query(&[enterprise::PARAMETERS]),
+        get("/enterprise/sessions/{devin}/attachments", InAccount(ViewSessions), enterprise::list_attachments).query(&[enterprise::PARAMETERS]),
+        get("/enterprise/sessions/{devin}/insights", InAccount(ViewSessions), enterprise::get_insights).query(&[enterprise::PARAMETERS]),
+        post("/enterprise/sessions/{devin}/insights/generate", InAccount(UseSessions), enterprise::generate_insights).query(&[enterprise::PARAMETERS]),
+    ]
 }

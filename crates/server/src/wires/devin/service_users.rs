@@ -16,7 +16,7 @@ use crate::operations::access::service_users;
 use crate::operations::access::service_users::ServiceUser;
 use crate::operations::access::service_users::ServiceUserHome;
 use crate::operations::access::service_users::ServiceUserRole;
-use axum::extract::{FromRequestParts, RawQuery, State};
+use axum::extract::{FromRequestParts, MatchedPath, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::Refusal;
@@ -42,8 +42,8 @@ impl FromRequestParts<App> for ServiceUserScope {
     type Rejection = DevinError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<ServiceUserScope, DevinError> {
-        // The router has stripped the wire's prefix.
-        if parts.uri.path().starts_with("/enterprise/") {
+        let pattern = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        if pattern.contains("/enterprise/") {
             let account = AuthorizedInAccount::<ManageServiceUsers>::from_request_parts(parts, app).await?;
             return Ok(ServiceUserScope {
                 principal: account.caller.principal(),

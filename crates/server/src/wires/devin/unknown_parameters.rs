@@ -2,10 +2,10 @@
 //! ignores them too, and the answer says so.
 
 use super::query::Query;
-use super::{PREFIXES, ROUTE_PARAMETERS};
-use axum::extract::{MatchedPath, Request};
+use crate::http::route::Route;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
 /// Most names in one warning.
@@ -13,9 +13,17 @@ const MAX_NAMES: usize = 20;
 /// Most bytes of a name in a warning.
 const MAX_NAME: usize = 64;
 
-/// Adds the header `Warning` to successful responses.
-pub async fn warn_of_unknown(request: Request, next: Next) -> Response {
-    let text = unknown_names(&request).and_then(|names| HeaderValue::from_str(&sentence(&names)).ok());
+/// The names that a route knows, in several lists.
+type KnownNames = &'static [&'static [&'static str]];
+
+/// The route, with the header `Warning` on successful responses to requests with other parameters than it knows.
+pub fn warn(route: Route) -> Route {
+    Route { handler: route.handler.layer(from_fn_with_state(route.query, warn_of_unknown)), ..route }
+}
+
+async fn warn_of_unknown(State(known): State<KnownNames>, request: Request, next: Next) -> Response {
+    let names = unknown_names(known, &request);
+    let text = names.and_then(|names| HeaderValue::from_str(&sentence(&names)).ok());
     let mut response = next.run(request).await;
     if let Some(text) = text.filter(|_| response.status().is_success()) {
         response.headers_mut().insert(header::WARNING, text);
@@ -24,15 +32,8 @@ pub async fn warn_of_unknown(request: Request, next: Next) -> Response {
 }
 
 /// The names in a request's query that its route does not know. `None` when there are none.
-fn unknown_names(request: &Request) -> Option<Vec<String>> {
+fn unknown_names(known: KnownNames, request: &Request) -> Option<Vec<String>> {
     let query = Query::read(Some(request.uri().query()?)).ok()?;
-    let path = request.extensions().get::<MatchedPath>()?.as_str();
-    let path = PREFIXES
-        .into_iter()
-        .find_map(|prefix| path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')))?;
-    let (_, _, known) = ROUTE_PARAMETERS
-        .iter()
-        .find(|(method, route, _)| *route == path && request.method().as_str() == *method)?;
     // A parameter without a name is not worth a warning.
     let strange = |name: &&str| !name.is_empty() && !known.iter().any(|known| known.contains(name));
     let names = query.names().into_iter().filter(strange).map(str::to_owned).collect::<Vec<_>>();

@@ -73,6 +73,12 @@ fn read_key(headers: &HeaderMap) -> Option<&str> {
 /// The caller, with any permissions.
 pub struct Authenticated(pub Caller);
 
+impl From<Authenticated> for Caller {
+    fn from(Authenticated(caller): Authenticated) -> Caller {
+        caller
+    }
+}
+
 impl FromRequestParts<App> for Authenticated {
     type Rejection = EverrunsError;
 

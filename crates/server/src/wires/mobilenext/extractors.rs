@@ -23,6 +23,12 @@ pub fn read_organization_choice(headers: &HeaderMap) -> OrganizationChoice {
 /// The caller, with any permissions.
 pub struct Authenticated(pub Caller);
 
+impl From<Authenticated> for Caller {
+    fn from(Authenticated(caller): Authenticated) -> Caller {
+        caller
+    }
+}
+
 impl FromRequestParts<App> for Authenticated {
     type Rejection = MobileError;
 

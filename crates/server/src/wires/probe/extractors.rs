@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::http::credential;
 use crate::http::middleware;
 use crate::operations::access::authenticate::authenticate_from;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
@@ -29,6 +29,12 @@ pub struct Authenticated {
     pub caller: Caller,
     /// The credential as sent.
     pub credential: String,
+}
+
+impl From<Authenticated> for Caller {
+    fn from(known: Authenticated) -> Caller {
+        known.caller
+    }
 }
 
 impl FromRequestParts<App> for Authenticated {
@@ -81,7 +87,7 @@ impl FromRequestParts<App> for SameSite {
 }
 
 /// Marks responses as deprecated when the request has a credential in its query.
-pub async fn deprecate(State(_): State<App>, request: Request, next: Next) -> Response {
+pub async fn deprecate(request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let deprecated =
         form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "token" || name == "jwt");

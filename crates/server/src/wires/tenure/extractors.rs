@@ -22,6 +22,12 @@ const ORGANIZATION: &str = "x-organization-id";
 /// The caller, with any permissions.
 pub struct Authenticated(pub Caller);
 
+impl From<Authenticated> for Caller {
+    fn from(Authenticated(caller): Authenticated) -> Caller {
+        caller
+    }
+}
+
 impl FromRequestParts<App> for Authenticated {
     type Rejection = TenureError;
 

@@ -12,89 +12,49 @@ mod sign_in;
 mod users;
 mod work;
 
-use crate::app::App;
-use crate::failure::{Failure, RequestFailure};
-use crate::http::middleware::{self, WireSpec};
-use axum::Router;
-use axum::extract::FromRequestParts;
+use crate::http::route::{BodyKind, Callers, Route, delete, get, post, put};
+use crate::http::wire::{WireSpec, authorize_by};
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, post, put};
+use domain::permission::Permission::{ConnectHosts, ConnectWorkers, ManageMembers, ViewSessions};
 use errors::TenureError;
+use protocol::work::MOST_WAIT_SECONDS;
 
-/// The routes, for the tests' table of callers.
-pub const ROUTES: &[(&str, &str)] = &[
-    ("GET", "/tenure/v1/changes"),
-    ("GET", "/tenure/v1/host"),
-    ("GET", "/tenure/v1/host/files/{file}"),
-    ("PUT", "/tenure/v1/host/files/{file}"),
-    ("GET", "/tenure/v1/files/{token}"),
-    ("PUT", "/tenure/v1/files/{token}"),
-    ("POST", "/tenure/v1/sign-in"),
-    ("POST", "/tenure/v1/sign-in/code"),
-    ("GET", "/tenure/v1/me"),
-    ("GET", "/tenure/v1/me/sessions"),
-    ("DELETE", "/tenure/v1/me/sessions"),
-    ("DELETE", "/tenure/v1/me/sessions/{session}"),
-    ("DELETE", "/tenure/v1/me/keys"),
-    ("PUT", "/tenure/v1/me/password"),
-    ("POST", "/tenure/v1/me/authenticate"),
-    ("POST", "/tenure/v1/me/totp"),
-    ("POST", "/tenure/v1/me/totp/confirm"),
-    ("POST", "/tenure/v1/me/totp/remove"),
-    ("POST", "/tenure/v1/me/recovery-codes"),
-    ("POST", "/tenure/v1/login-sessions/revoke"),
-    ("PUT", "/tenure/v1/users/{user}/suspension"),
-    ("DELETE", "/tenure/v1/users/{user}/suspension"),
-    ("POST", "/tenure/v1/work/claim"),
-    ("POST", "/tenure/v1/work/{session}/heartbeat"),
-    ("POST", "/tenure/v1/work/{session}/report"),
-    ("POST", "/tenure/v1/work/{session}/done"),
-];
-
-const WIRE: WireSpec = WireSpec {
-    name: "tenure",
-    error_response: |failure| TenureError::from(failure).into_response(),
-    authorize: Some(|app, parts| {
-        Box::pin(async {
-            extractors::Authenticated::from_request_parts(parts, app)
-                .await
-                .ok()
-                .map(|authenticated| authenticated.0)
-        })
-    }),
+/// This wire.
+pub const WIRE: WireSpec = WireSpec {
+    bases: &["/tenure"],
+    authorize: Some(authorize_by::<extractors::Authenticated>),
+    ..WireSpec::new("tenure", routes, |failure| TenureError::from(failure).into_response())
 };
 
-/// Builds the routes of this wire.
-pub fn routes(app: &App) -> Router<App> {
-    let routes = Router::new()
-        .route("/tenure/v1/changes", get(changes::list))
-        .route("/tenure/v1/host", get(host::open))
-        .route("/tenure/v1/host/files/{file}", get(files::send_to_host).put(files::receive_from_host))
-        .route("/tenure/v1/files/{token}", get(files::fetch).put(files::receive))
-        .merge(people())
-        .route("/tenure/v1/work/claim", post(work::claim))
-        .route("/tenure/v1/work/{session}/heartbeat", post(work::heartbeat))
-        .route("/tenure/v1/work/{session}/report", post(work::report))
-        .route("/tenure/v1/work/{session}/done", post(work::finish))
-        .route("/tenure/{*rest}", axum::routing::any(super::health::no_route))
-        .method_not_allowed_fallback(|| async { TenureError::from(Failure::from(RequestFailure::Method)) });
-    middleware::wrap_routes(routes, app, WIRE)
-}
-
-fn people() -> Router<App> {
-    Router::new()
-        .route("/tenure/v1/sign-in", post(sign_in::sign_in))
-        .route("/tenure/v1/sign-in/code", post(sign_in::code))
-        .route("/tenure/v1/login-sessions/revoke", post(login_sessions::revoke))
-        .route("/tenure/v1/users/{user}/suspension", put(users::suspend).delete(users::resume))
-        .route("/tenure/v1/me", get(me::get))
-        .route("/tenure/v1/me/sessions", get(me::sessions).delete(me::end_sessions))
-        .route("/tenure/v1/me/sessions/{session}", delete(me::end_session))
-        .route("/tenure/v1/me/keys", delete(me::revoke_keys))
-        .route("/tenure/v1/me/password", put(me::password))
-        .route("/tenure/v1/me/authenticate", post(me::authenticate))
-        .route("/tenure/v1/me/totp", post(me::propose))
-        .route("/tenure/v1/me/totp/confirm", post(me::confirm))
-        .route("/tenure/v1/me/totp/remove", post(me::remove))
-        .route("/tenure/v1/me/recovery-codes", post(me::recovery_codes))
+fn routes() -> Vec<Route> {
+    use BodyKind::File;
+    use Callers::{Anyone, Authenticated, InAccount, Permitted, SignedIn, TokenHolder};
+    vec![
+        get("/tenure/v1/changes", Permitted(ViewSessions), changes::list),
+        get("/tenure/v1/host", Permitted(ConnectHosts), host::open),
+        get("/tenure/v1/host/files/{file}", Permitted(ConnectHosts), files::send_to_host).body(File),
+        put("/tenure/v1/host/files/{file}", Permitted(ConnectHosts), files::receive_from_host).body(File),
+        get("/tenure/v1/files/{token}", TokenHolder, files::fetch).body(File),
+        put("/tenure/v1/files/{token}", TokenHolder, files::receive).body(File),
+        post("/tenure/v1/sign-in", Anyone, sign_in::sign_in),
+        post("/tenure/v1/sign-in/code", Anyone, sign_in::code),
+        get("/tenure/v1/me", Authenticated, me::get),
+        get("/tenure/v1/me/sessions", Authenticated, me::sessions),
+        delete("/tenure/v1/me/sessions", Authenticated, me::end_sessions),
+        delete("/tenure/v1/me/sessions/{session}", Authenticated, me::end_session),
+        delete("/tenure/v1/me/keys", SignedIn, me::revoke_keys),
+        put("/tenure/v1/me/password", Authenticated, me::password),
+        post("/tenure/v1/me/authenticate", SignedIn, me::authenticate),
+        post("/tenure/v1/me/totp", SignedIn, me::propose),
+        post("/tenure/v1/me/totp/confirm", SignedIn, me::confirm),
+        post("/tenure/v1/me/totp/remove", SignedIn, me::remove),
+        post("/tenure/v1/me/recovery-codes", SignedIn, me::recovery_codes),
+        post("/tenure/v1/login-sessions/revoke", InAccount(ManageMembers), login_sessions::revoke),
+        put("/tenure/v1/users/{user}/suspension", InAccount(ManageMembers), users::suspend),
+        delete("/tenure/v1/users/{user}/suspension", InAccount(ManageMembers), users::resume),
+        post("/tenure/v1/work/claim", Permitted(ConnectWorkers), work::claim).wait(MOST_WAIT_SECONDS),
+        post("/tenure/v1/work/{session}/heartbeat", TokenHolder, work::heartbeat),
+        post("/tenure/v1/work/{session}/report", TokenHolder, work::report),
+        post("/tenure/v1/work/{session}/done", TokenHolder, work::finish),
+    ]
 }

@@ -1,6 +1,8 @@
 //! The table of callers for this wire: every route × every kind of caller, with the expected status.
 
 use super::{at, created};
+use crate::coverage::declarations;
+use crate::coverage::declarations::Standing::{Colleague, Member, OfAccount, Outsider};
 use crate::world::{Actor, Answer, START, World};
 use axum::body::Body;
 use domain::ids::{OrganizationId, SessionId};
@@ -267,6 +269,35 @@ pub fn all() -> Vec<(&'static str, String, u16, [u16; 8])> {
     let others =
         OTHERS.iter().map(|(method, path, none, expected)| (*method, format!("/v3{path}"), *none, *expected));
     organizations.chain(others).collect()
+}
+
+#[test]
+fn every_row_agrees_with_the_callers_of_its_route() {
+    let standings = [
+        Outsider,
+        Member(Role::Readonly),
+        Member(Role::Readwrite),
+        Colleague(Role::Readwrite),
+        Member(Role::Admin),
+        OfAccount(AccountRole::Viewer),
+        OfAccount(AccountRole::Admin),
+        Outsider,
+    ];
+    for (_, route) in server::wires::routes().filter(|(wire, _)| *wire == "devin") {
+        let path = route.path.replace("/v3beta1/", "/v3/");
+        let path = match path.strip_prefix("/v3/organizations/") {
+            Some(rest) if !rest.starts_with("{org}") => format!("/v3/organizations/{{org}}/{rest}"),
+            _ => path,
+        };
+        let rows = all();
+        let row = rows.iter().find(|(method, known, ..)| route.method == *method && *known == path);
+        let (_, _, without_key, expected) = row.unwrap_or_else(|| panic!("no row for {path}"));
+        let mut standings = standings;
+        if !path.contains("/organizations/{org}/") {
+            standings[0] = Member(Role::Admin);
+        }
+        declarations::check(&route, *without_key, standings.into_iter().zip(*expected));
+    }
 }
 
 both! {
