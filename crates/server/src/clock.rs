@@ -12,7 +12,7 @@ use domain::time::Micros;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Microseconds since 1970, UTC. It is not monotonic: it can stand still or step back.
     fn now(&self) -> Micros;
@@ -100,7 +100,7 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// The time since it was started.
+    /// The time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()

@@ -171,10 +171,10 @@ impl Failure {
     }
 
     /// The text for the log outside of a request: the cause, or the message to a caller.
-    pub fn for_log(&self) -> String {
+    pub fn log_text(&self) -> String {
         match self {
             Failure::Internal { cause, .. } => cause.clone(),
-            told => told.to_string(),
+            other => other.to_string(),
         }
     }
 

@@ -30,7 +30,7 @@ pub fn start(app: &App) {
     repeat(app, every, |app| async move {
         sweep::sweep(&app).await;
         if let Err(error) = fleet::count_devices(&app).await {
-            tracing::warn!(error = error.for_log(), "devices could not be counted");
+            tracing::warn!(error = error.log_text(), "devices could not be counted");
         }
     });
     repeat(app, app.settings.database_check, |app| async move {
@@ -43,7 +43,7 @@ pub fn start(app: &App) {
         repeat(app, SEAL_EVERY, move |app| async move {
             if let Err(error) = seal_audit(&app, kept).await {
                 tracing::error!(
-                    error = error.for_log(),
+                    error = error.log_text(),
                     "old lines of the audit log could not be sealed: they stay"
                 );
             }

@@ -1,7 +1,7 @@
 //! Reacts to commits of this server, of other servers and of the command line.
 
 use crate::app::App;
-use crate::services::metrics::Looking;
+use crate::services::metrics::WokenReader;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub fn access(caller: &Caller) -> impl Iterator<Item = Topic> {
 /// a second.
 pub struct Looks {
     app: App,
-    who: Looking,
+    reader: WokenReader,
     watch: Watch,
     /// Whether a commit has come since the last read.
     changed: bool,
@@ -62,9 +62,9 @@ impl Pace {
 
 impl Looks {
     /// Starts to follow these topics.
-    pub fn follow(app: &App, who: Looking, topics: impl IntoIterator<Item = Topic>) -> Looks {
+    pub fn follow(app: &App, reader: WokenReader, topics: impl IntoIterator<Item = Topic>) -> Looks {
         let watch = app.store.database().watch(topics);
-        Looks { app: app.clone(), who, watch, changed: false, pace: Pace::default() }
+        Looks { app: app.clone(), reader, watch, changed: false, pace: Pace::default() }
     }
 
     /// Waits until the next read is due. Returns `false` once the database is closed. It is cancellation-safe: no commit is
@@ -78,7 +78,7 @@ impl Looks {
         }
         self.pace.wait().await;
         self.changed = false;
-        self.app.metrics.looked(self.who);
+        self.app.metrics.count_woken_read(self.reader);
         true
     }
 }

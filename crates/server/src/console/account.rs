@@ -25,9 +25,9 @@ use store::Caller;
 
 /// Messages on the account page beside its current state.
 #[derive(Default)]
-struct PageNotice {
-    said: Option<String>,
-    done: Option<&'static str>,
+struct PageMessages {
+    error: Option<String>,
+    notice: Option<&'static str>,
     stale: bool,
     codes: Vec<String>,
     /// Whether to show the second factor that waits for its first code.
@@ -47,42 +47,43 @@ const DONE: [(&str, &str); 6] = [
 /// `GET /account`.
 pub async fn page(SignedIn(caller): SignedIn, State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let word = middleware::query_value(query.as_deref(), "done").ok().flatten();
-    let done = DONE.iter().find(|(known, _)| Some(*known) == word.as_deref()).map(|(_, sentence)| *sentence);
-    render_account(&app, &caller, StatusCode::OK, PageNotice { done, ..PageNotice::default() }).await
+    let notice =
+        DONE.iter().find(|(known, _)| Some(*known) == word.as_deref()).map(|(_, sentence)| *sentence);
+    render_account(&app, &caller, StatusCode::OK, PageMessages { notice, ..PageMessages::default() }).await
 }
 
-async fn render_account(app: &App, caller: &Caller, status: StatusCode, saying: PageNotice) -> Response {
-    match load_account(app, caller, saying).await {
+async fn render_account(app: &App, caller: &Caller, status: StatusCode, messages: PageMessages) -> Response {
+    match load_account(app, caller, messages).await {
         Ok(page) => render(status, &page),
         Err(failure) => failure_page(failure),
     }
 }
 
-async fn load_account(app: &App, caller: &Caller, saying: PageNotice) -> Result<AccountPage, Failure> {
+async fn load_account(app: &App, caller: &Caller, messages: PageMessages) -> Result<AccountPage, Failure> {
     let person = users::load_own_profile(app, caller).await?.person;
     let status = second_factor::load_status(app, caller).await?;
     let current = login::sessions::current_login(caller);
     let sessions = login::sessions::list_logins(app, caller).await?;
-    let ways = oidc::load_authentication_methods(app, caller).await?;
-    let proposal = match saying.enrolling {
+    let methods = oidc::load_authentication_methods(app, caller).await?;
+    let proposal = match messages.enrolling {
         true => Some(EnrollmentCode::new(&second_factor::load_proposal(app, caller).await?)),
         false => None,
     };
     Ok(AccountPage {
         name: person.principal.email.unwrap_or(person.principal.name),
-        said: saying.said,
-        done: saying.done.map(str::to_owned),
+        error: messages.error,
+        notice: messages.notice.map(str::to_owned),
         needs_factor: caller.lacks_second_factor(),
-        stale: saying.stale || (caller.lacks_second_factor() && status.since.is_some()),
-        has_password: ways.password,
-        may_have_password: ways.may_have_password,
-        issuer: ways.issuer.then(|| app.settings.oidc_name.clone()),
+        stale: messages.stale || (caller.lacks_second_factor() && status.since.is_some()),
+        has_password: methods.password,
+        may_have_password: methods.may_have_password,
+        issuer: methods.issuer.then(|| app.settings.oidc_name.clone()),
         sessions: sessions.iter().map(|login| SessionRow::new(login, current == Some(login.id))).collect(),
         has_factor: status.since.is_some(),
         factor_since: status.since.map(format_time),
         codes_left: status.recovery_codes,
         proposal,
-        codes: saying.codes,
+        codes: messages.codes,
         min: app.settings.password_min,
     })
 }
@@ -90,10 +91,11 @@ async fn load_account(app: &App, caller: &Caller, saying: PageNotice) -> Result<
 /// Shows a failure on the same page. A user whose sign-in is too old is asked to authenticate again.
 async fn render_failure(app: &App, caller: &Caller, failure: Failure, enrolling: bool) -> Response {
     let stale = matches!(failure, Failure::Refused(Refusal::StaleAuthentication { .. }));
-    let (status, said) = status_and_sentence(failure);
-    let said = (!stale).then_some(said);
+    let (status, error) = status_and_sentence(failure);
+    let error = (!stale).then_some(error);
     let enrolling = enrolling && !stale;
-    render_account(app, caller, status, PageNotice { said, stale, enrolling, ..PageNotice::default() }).await
+    render_account(app, caller, status, PageMessages { error, stale, enrolling, ..PageMessages::default() })
+        .await
 }
 
 /// Ends an action with a redirect, so that reloading the page does not repeat it.
@@ -172,9 +174,9 @@ pub async fn authenticate(
     match again.await {
         Ok(_) => Redirect::to("/account?done=shown").into_response(),
         Err(failure) => {
-            let (status, said) = status_and_sentence(failure);
-            let saying = PageNotice { said: Some(said), stale: true, ..PageNotice::default() };
-            render_account(&app, &caller, status, saying).await
+            let (status, error) = status_and_sentence(failure);
+            let messages = PageMessages { error: Some(error), stale: true, ..PageMessages::default() };
+            render_account(&app, &caller, status, messages).await
         }
     }
 }
@@ -187,7 +189,7 @@ pub async fn propose(SignedIn(caller): SignedIn, State(app): State<App>) -> Resp
                 &app,
                 &caller,
                 StatusCode::OK,
-                PageNotice { enrolling: true, ..PageNotice::default() },
+                PageMessages { enrolling: true, ..PageMessages::default() },
             )
             .await
         }
@@ -207,9 +209,9 @@ pub async fn confirm(
     };
     match confirmed.await {
         Ok(codes) => {
-            let saying =
-                PageNotice { codes, done: Some("The second factor is on."), ..PageNotice::default() };
-            render_account(&app, &caller, StatusCode::OK, saying).await
+            let messages =
+                PageMessages { codes, notice: Some("The second factor is on."), ..PageMessages::default() };
+            render_account(&app, &caller, StatusCode::OK, messages).await
         }
         Err(failure) => {
             let again = matches!(failure, Failure::Refused(Refusal::WrongCode));
@@ -243,9 +245,14 @@ pub async fn recovery_codes(
     };
     match made.await {
         Ok(codes) => {
-            let done = Some("The codes that you had before are no good any more.");
-            render_account(&app, &caller, StatusCode::OK, PageNotice { codes, done, ..PageNotice::default() })
-                .await
+            let notice = Some("The codes that you had before are no good any more.");
+            render_account(
+                &app,
+                &caller,
+                StatusCode::OK,
+                PageMessages { codes, notice, ..PageMessages::default() },
+            )
+            .await
         }
         Err(failure) => render_failure(&app, &caller, failure, false).await,
     }

@@ -51,8 +51,8 @@ fn sentence(failure: &Failure) -> String {
         }
         Failure::Refused(Refusal::StaleAuthentication { .. }) => "Please show again who you are.".to_owned(),
         other => {
-            let said = other.to_string();
-            let mut characters = said.chars();
+            let sentence = other.to_string();
+            let mut characters = sentence.chars();
             let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
             format!("{first}{}.", characters.as_str())
         }
@@ -110,8 +110,8 @@ fn request_status(request: &RequestFailure) -> StatusCode {
 
 /// A page with an error message.
 pub fn failure_page(failure: Failure) -> Response {
-    let (status, said) = status_and_sentence(failure);
-    render(status, &FailurePage { said })
+    let (status, error) = status_and_sentence(failure);
+    render(status, &FailurePage { error })
 }
 
 /// The fields of a form. A missing field is empty. Of repeated fields, which our pages never send, the first counts.

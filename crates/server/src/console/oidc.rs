@@ -31,14 +31,14 @@ const FAILURE_SENTENCES: [(&str, &str); 12] = [
     ("elsewhere", "That sign-in began in another browser. Please start again in this one."),
     (
         "untrusted",
-        "What {} said could not be verified, so you are not signed in. If it happens again, tell your administrator.",
+        "The response of {} could not be verified, so you are not signed in. If it happens again, tell your administrator.",
     ),
     ("stale", "{} did not ask again who you are. Sign out there, then try again."),
     ("unknown", "{} knows you, and nobody here does yet. Ask your administrator to let you in."),
     ("suspended", "Your account here is suspended. Ask your administrator."),
     (
         "unverified",
-        "{} does not say that your e-mail address is yours, so nobody here can be known by it. Confirm it there, or use your password.",
+        "{} has not verified your e-mail address, so your account here cannot be found by it. Confirm it there, or use your password.",
     ),
     ("taken", "Your e-mail address belongs to another account of {} here. Ask your administrator."),
     ("failed", "Something went wrong here. Please try again."),
@@ -53,8 +53,8 @@ pub fn failure_sentence(app: &App, word: &str) -> Option<String> {
     Some(format!("{first}{}", characters.as_str()))
 }
 
-fn failure_word(turned: &OidcError) -> &'static str {
-    match turned {
+fn failure_word(error: &OidcError) -> &'static str {
+    match error {
         OidcError::NoIssuer => "nobody",
         OidcError::IssuerUnavailable(_) => "down",
         OidcError::Denied(_) => "denied",
@@ -72,15 +72,15 @@ pub async fn begin(State(app): State<App>, RawQuery(query): RawQuery) -> Respons
     let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
     let next = return_path(&app, value("next").as_deref().unwrap_or_default());
     let again = value("again").as_deref() == Some("true");
-    let wish = OidcRequest { next: &next, again };
-    match oidc::begin_oidc(&app, wish).await {
-        Ok(sent) => set_journey_cookie(
+    let request = OidcRequest { next: &next, again };
+    match oidc::begin_oidc(&app, request).await {
+        Ok(sent) => set_state_cookie(
             &app,
             Redirect::to(&sent.url).into_response(),
             &sent.cookie,
             JOURNEY.0 / 1_000_000,
         ),
-        Err(turned) => redirect_with_failure(turned),
+        Err(error) => redirect_with_failure(error),
     }
 }
 
@@ -93,45 +93,45 @@ pub async fn callback(
 ) -> Response {
     let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
     let [state, code, error, issuer] = ["state", "code", "error", "iss"].map(value);
-    let (kept, presented) =
-        (cookies::own_cookie_value(&app, &headers, OwnCookie::Journey), session_token(&app, &headers));
-    let returned = OidcCallback {
+    let (cookie, presented) =
+        (cookies::own_cookie_value(&app, &headers, OwnCookie::OidcState), session_token(&app, &headers));
+    let callback_request = OidcCallback {
         state: state.as_deref(),
-        cookie: kept.as_deref(),
+        cookie: cookie.as_deref(),
         code: code.as_deref(),
         error: error.as_deref(),
         issuer: issuer.as_deref(),
     };
-    let visitor = SignInContext { origin, presented: presented.as_deref() };
-    let response = match oidc::finish_oidc(&app, returned, visitor).await {
+    let context = SignInContext { origin, presented: presented.as_deref() };
+    let response = match oidc::finish_oidc(&app, callback_request, context).await {
         Ok((SignInOutcome::Challenge(half), next)) => render(
             StatusCode::OK,
-            &CodePage { said: None, back: return_path(&app, &next), challenge: half.challenge },
+            &CodePage { error: None, back: return_path(&app, &next), challenge: half.challenge },
         ),
         Ok((entry, next)) => finish_sign_in(&app, entry, &return_path(&app, &next))
             .unwrap_or_else(|failure| redirect_with_failure(failure.into())),
         // Keeps the cookie: it can belong to another sign-in of this browser that is still under way.
-        Err(turned @ (OidcError::Expired | OidcError::OtherBrowser)) => return redirect_with_failure(turned),
-        Err(turned) => redirect_with_failure(turned),
+        Err(error @ (OidcError::Expired | OidcError::OtherBrowser)) => return redirect_with_failure(error),
+        Err(error) => redirect_with_failure(error),
     };
-    set_journey_cookie(&app, response, "", 0)
+    set_state_cookie(&app, response, "", 0)
 }
 
 /// Redirects a failed sign-in to the sign-in page, and logs it without secrets.
-fn redirect_with_failure(turned: OidcError) -> Response {
-    let word = failure_word(&turned);
-    match &turned {
+fn redirect_with_failure(error: OidcError) -> Response {
+    let word = failure_word(&error);
+    match &error {
         OidcError::Failed(crate::failure::Failure::Internal { cause, .. }) => {
             tracing::error!(cause, "a sign-in by OpenID Connect failed");
         }
-        turned => tracing::warn!(why = %turned, "a sign-in by OpenID Connect was refused"),
+        error => tracing::warn!(why = %error, "a sign-in by OpenID Connect was refused"),
     }
     Redirect::to(&format!("/sign-in?failed={word}")).into_response()
 }
 
 /// Sets the cookie of a sign-in at the issuer. Zero seconds delete it.
-fn set_journey_cookie(app: &App, mut response: Response, kept: &str, seconds: i64) -> Response {
-    match cookies::set_cookie(app, &mut response, OwnCookie::Journey.name(app), kept, seconds) {
+fn set_state_cookie(app: &App, mut response: Response, value: &str, seconds: i64) -> Response {
+    match cookies::set_cookie(app, &mut response, OwnCookie::OidcState.name(app), value, seconds) {
         Ok(()) => response,
         Err(failure) => redirect_with_failure(failure.into()),
     }

@@ -15,7 +15,7 @@ use crate::operations::login;
 use crate::operations::login::challenge;
 use crate::operations::login::challenge::SignInContext;
 use crate::operations::login::challenge::SignInOutcome;
-use crate::operations::login::sign_in as entering;
+use crate::operations::login::sign_in as sign_in_operation;
 use crate::operations::login::sign_in::SignInRequest;
 use crate::settings::PasswordPolicy;
 use axum::extract::{RawQuery, State};
@@ -30,13 +30,13 @@ const HOME: &str = "/account";
 pub async fn page(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
     let back = return_path(&app, value("back").as_deref().unwrap_or_default());
-    let done = match value("done").as_deref() {
+    let notice = match value("done").as_deref() {
         Some("out") => Some("You are signed out.".to_owned()),
         Some("password") => Some("Your password is set. Sign in with it.".to_owned()),
         _ => None,
     };
-    let said = value("failed").and_then(|word| oidc::failure_sentence(&app, &word));
-    render(StatusCode::OK, &SignInPage { said, done, ..empty_page(&app, back) })
+    let error = value("failed").and_then(|word| oidc::failure_sentence(&app, &word));
+    render(StatusCode::OK, &SignInPage { error, notice, ..empty_page(&app, back) })
 }
 
 /// The sign-in page without messages.
@@ -77,12 +77,13 @@ pub async fn sign_in(
         code: None,
         presented: presented.as_deref(),
     };
-    match entering::sign_in(&app, attempt).await.and_then(|entry| finish_sign_in(&app, entry, &back)) {
+    match sign_in_operation::sign_in(&app, attempt).await.and_then(|entry| finish_sign_in(&app, entry, &back))
+    {
         Ok(response) => response,
         Err(failure) => {
-            let (status, said) = status_and_sentence(failure);
+            let (status, error) = status_and_sentence(failure);
             let email = form.get("email").to_owned();
-            render(status, &SignInPage { said: Some(said), email, ..empty_page(&app, back) })
+            render(status, &SignInPage { error: Some(error), email, ..empty_page(&app, back) })
         }
     }
 }
@@ -99,7 +100,7 @@ pub fn finish_sign_in(app: &App, entry: SignInOutcome, back: &str) -> Result<Res
             Ok(response)
         }
         SignInOutcome::Challenge(half) => {
-            let page = CodePage { said: None, back: back.to_owned(), challenge: half.challenge };
+            let page = CodePage { error: None, back: back.to_owned(), challenge: half.challenge };
             Ok(render(StatusCode::OK, &page))
         }
     }
@@ -119,18 +120,18 @@ pub async fn code(
     };
     let back = return_path(&app, form.get("back"));
     let presented = session_token(&app, &headers);
-    let visitor = SignInContext { origin, presented: presented.as_deref() };
-    let entry = challenge::answer_challenge(&app, form.get("challenge"), form.get("code"), visitor).await;
+    let context = SignInContext { origin, presented: presented.as_deref() };
+    let entry = challenge::answer_challenge(&app, form.get("challenge"), form.get("code"), context).await;
     match entry.and_then(|entry| finish_sign_in(&app, entry, &back)) {
         Ok(response) => response,
         Err(Failure::Unauthenticated) => {
-            let said = Some("That took too long. Please sign in again.".to_owned());
-            render(StatusCode::UNAUTHORIZED, &SignInPage { said, ..empty_page(&app, back) })
+            let error = Some("That took too long. Please sign in again.".to_owned());
+            render(StatusCode::UNAUTHORIZED, &SignInPage { error, ..empty_page(&app, back) })
         }
         Err(failure) => {
-            let (status, said) = status_and_sentence(failure);
+            let (status, error) = status_and_sentence(failure);
             let challenge = form.get("challenge").to_owned();
-            render(status, &CodePage { said: Some(said), back, challenge })
+            render(status, &CodePage { error: Some(error), back, challenge })
         }
     }
 }
@@ -142,7 +143,7 @@ pub async fn sign_out_page() -> Response {
 
 /// `POST /sign-out`.
 pub async fn sign_out(SignedIn(caller): SignedIn, State(app): State<App>) -> Response {
-    match entering::sign_out(&app, &caller, false).await {
+    match sign_in_operation::sign_out(&app, &caller, false).await {
         Ok(_) => cookies::clear_session_cookies(&app, Redirect::to("/sign-in?done=out").into_response()),
         Err(failure) => failure_page(failure),
     }
@@ -150,7 +151,7 @@ pub async fn sign_out(SignedIn(caller): SignedIn, State(app): State<App>) -> Res
 
 /// `GET /restore`.
 pub async fn restore_page() -> Response {
-    render(StatusCode::OK, &RestorePage { said: None, sent: false })
+    render(StatusCode::OK, &RestorePage { error: None, sent: false })
 }
 
 /// `POST /restore`: answers the same for an unknown address.
@@ -162,22 +163,22 @@ pub async fn restore(
     WholeRequest(request): WholeRequest,
 ) -> Response {
     let browser = cookies::own_cookie_value(&app, &headers, OwnCookie::Browser);
-    let asked = async {
+    let requested = async {
         let form = Form::read(&app, request).await?;
         login::passwords::request_password_restore(&app, form.get("email"), &origin, browser.as_deref()).await
     };
-    match asked.await {
-        Ok(()) => render(StatusCode::OK, &RestorePage { said: None, sent: true }),
+    match requested.await {
+        Ok(()) => render(StatusCode::OK, &RestorePage { error: None, sent: true }),
         Err(failure) => {
-            let (status, said) = status_and_sentence(failure);
-            render(status, &RestorePage { said: Some(said), sent: false })
+            let (status, error) = status_and_sentence(failure);
+            render(status, &RestorePage { error: Some(error), sent: false })
         }
     }
 }
 
 /// `GET /restore/verify`. The user types the token; it is not in the URL, which others can see.
 pub async fn verify_page(State(app): State<App>) -> Response {
-    render(StatusCode::OK, &VerifyPage { said: None, min: app.settings.password_min })
+    render(StatusCode::OK, &VerifyPage { error: None, min: app.settings.password_min })
 }
 
 /// `POST /restore/verify`.
@@ -187,20 +188,20 @@ pub async fn verify(
     State(app): State<App>,
     WholeRequest(request): WholeRequest,
 ) -> Response {
-    let set = async {
+    let restored = async {
         let form = Form::read(&app, request).await?;
         login::passwords::restore_password(&app, form.get("token").trim(), form.get("new"), &origin).await
     };
-    match set.await {
+    match restored.await {
         Ok(()) => Redirect::to("/sign-in?done=password").into_response(),
         Err(failure) => {
-            let (status, said) = match failure {
+            let (status, error) = match failure {
                 Failure::Unauthenticated => {
-                    (StatusCode::UNAUTHORIZED, "This token is not good, or was used before.".to_owned())
+                    (StatusCode::UNAUTHORIZED, "This token is not valid, or was used before.".to_owned())
                 }
                 other => status_and_sentence(other),
             };
-            render(status, &VerifyPage { said: Some(said), min: app.settings.password_min })
+            render(status, &VerifyPage { error: Some(error), min: app.settings.password_min })
         }
     }
 }

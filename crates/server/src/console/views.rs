@@ -14,9 +14,9 @@ use qrcode::{EcLevel, QrCode};
 #[template(path = "console/sign_in.html")]
 pub struct SignInPage {
     /// An error message.
-    pub said: Option<String>,
+    pub error: Option<String>,
     /// A message about a completed action.
-    pub done: Option<String>,
+    pub notice: Option<String>,
     /// The path to return to.
     pub back: String,
     /// The address as typed before.
@@ -34,7 +34,7 @@ pub struct SignInPage {
 #[template(path = "console/code.html")]
 pub struct CodePage {
     /// An error message.
-    pub said: Option<String>,
+    pub error: Option<String>,
     /// The path to return to.
     pub back: String,
     /// The challenge of the first half.
@@ -46,7 +46,7 @@ pub struct CodePage {
 #[template(path = "console/restore.html")]
 pub struct RestorePage {
     /// An error message.
-    pub said: Option<String>,
+    pub error: Option<String>,
     /// Whether the mail was sent.
     pub sent: bool,
 }
@@ -56,7 +56,7 @@ pub struct RestorePage {
 #[template(path = "console/verify.html")]
 pub struct VerifyPage {
     /// An error message.
-    pub said: Option<String>,
+    pub error: Option<String>,
     /// Minimum length of a password, in characters.
     pub min: u32,
 }
@@ -71,7 +71,7 @@ pub struct SignOutPage;
 #[template(path = "console/failed.html")]
 pub struct FailurePage {
     /// The error message.
-    pub said: String,
+    pub error: String,
 }
 
 /// `/account`.
@@ -83,9 +83,9 @@ pub struct AccountPage {
     /// Whether the role requires a second factor that this session has not used.
     pub needs_factor: bool,
     /// An error message.
-    pub said: Option<String>,
+    pub error: Option<String>,
     /// A message about a completed action.
-    pub done: Option<String>,
+    pub notice: Option<String>,
     /// Whether the user must authenticate again.
     pub stale: bool,
     /// Whether the user has a password.

@@ -16,11 +16,11 @@ const PARTS_OF_MEMORY: u64 = 8;
 
 /// The failure of a request that the budget has no room for.
 #[must_use]
-pub fn exhausted() -> Failure {
+pub fn exhausted_failure() -> Failure {
     Failure::Away("too many unfinished requests are held in memory: try again later")
 }
 
-/// What bytes are counted by.
+/// Whose share of the budget bytes count against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// An IPv4 address, or a /64 network of IPv6.
@@ -34,14 +34,14 @@ pub enum Holder {
 pub struct Budget(Arc<BudgetState>);
 
 struct BudgetState {
-    most: u64,
+    limit: u64,
     held: Mutex<HeldCounts>,
 }
 
 #[derive(Default)]
 struct HeldCounts {
     all: u64,
-    of: HashMap<Holder, u64>,
+    by_holder: HashMap<Holder, u64>,
 }
 
 /// Bytes that one request holds. Dropping this releases them.
@@ -55,8 +55,8 @@ impl Budget {
     /// A budget of `bytes`, or of an eighth of the memory that this server may use.
     #[must_use]
     pub fn new(bytes: Option<u64>) -> Budget {
-        let most = bytes.unwrap_or_else(|| super::memory::available() / PARTS_OF_MEMORY);
-        Budget(Arc::new(BudgetState { most, held: Mutex::default() }))
+        let limit = bytes.unwrap_or_else(|| super::memory::available() / PARTS_OF_MEMORY);
+        Budget(Arc::new(BudgetState { limit, held: Mutex::default() }))
     }
 
     /// Starts to hold for these holders, with no bytes yet.
@@ -65,9 +65,9 @@ impl Budget {
         HeldBytes { budget: self.clone(), holders, bytes: 0 }
     }
 
-    /// How many bytes are held by all.
+    /// The number of bytes held by all requests.
     #[must_use]
-    pub fn held(&self) -> u64 {
+    pub fn held_bytes(&self) -> u64 {
         self.counts().all
     }
 
@@ -80,16 +80,16 @@ impl HeldBytes {
     /// Takes more bytes. Returns `false`, and takes nothing, when the budget or a holder's share has no room.
     #[must_use]
     pub fn take(&mut self, bytes: u64) -> bool {
-        let most = self.budget.0.most;
+        let limit = self.budget.0.limit;
         let mut counts = self.budget.counts();
-        let held_by = |holder| counts.of.get(holder).copied().unwrap_or_default();
-        let crowded = self.holders.iter().any(|holder| held_by(holder) + bytes > most / SHARES);
-        if crowded || counts.all + bytes > most {
+        let held_by = |holder| counts.by_holder.get(holder).copied().unwrap_or_default();
+        let exceeds_share = self.holders.iter().any(|holder| held_by(holder) + bytes > limit / SHARES);
+        if exceeds_share || counts.all + bytes > limit {
             return false;
         }
         counts.all += bytes;
         for holder in &self.holders {
-            *counts.of.entry(*holder).or_default() += bytes;
+            *counts.by_holder.entry(*holder).or_default() += bytes;
         }
         self.bytes += bytes;
         true
@@ -100,10 +100,10 @@ impl HeldBytes {
         let mut counts = self.budget.counts();
         counts.all -= self.bytes;
         for holder in &self.holders {
-            if let Some(count) = counts.of.get_mut(holder) {
+            if let Some(count) = counts.by_holder.get_mut(holder) {
                 *count -= self.bytes;
                 if *count == 0 {
-                    counts.of.remove(holder);
+                    counts.by_holder.remove(holder);
                 }
             }
         }
@@ -135,19 +135,19 @@ mod tests {
         assert!(!elsewhere.take(1), "the principal has its share at the other address");
         let mut others = (2..9).map(|last| budget.hold(vec![address(last)])).collect::<Vec<_>>();
         assert!(others.iter_mut().all(|held| held.take(100)));
-        assert_eq!(budget.held(), 800);
+        assert_eq!(budget.held_bytes(), 800);
         let mut late = budget.hold(vec![address(99)]);
         assert!(!late.take(1) && !budget.hold(Vec::new()).take(1), "nothing is left");
         one.release();
         assert!(late.take(100) && elsewhere.take(0));
         drop((one, others, late, elsewhere));
-        assert_eq!(budget.held(), 0);
-        assert!(budget.counts().of.is_empty(), "nothing is kept of holders that hold nothing");
+        assert_eq!(budget.held_bytes(), 0);
+        assert!(budget.counts().by_holder.is_empty(), "nothing is kept of holders that hold nothing");
     }
 
     #[test]
     fn the_budget_follows_the_memory() {
-        let most = Budget::new(None).0.most;
-        assert!(most >= 2 << 20, "{most}");
+        let limit = Budget::new(None).0.limit;
+        assert!(limit >= 2 << 20, "{limit}");
     }
 }

@@ -23,7 +23,7 @@ pub enum OwnCookie {
     /// Proof that this browser has signed in before.
     Browser,
     /// State of a sign-in while the browser is at the issuer.
-    Journey,
+    OidcState,
 }
 
 impl OwnCookie {
@@ -34,8 +34,8 @@ impl OwnCookie {
             (OwnCookie::Session, false) => "tenure-session",
             (OwnCookie::Browser, true) => "__Host-tenure-browser",
             (OwnCookie::Browser, false) => "tenure-browser",
-            (OwnCookie::Journey, true) => "__Host-tenure-oidc",
-            (OwnCookie::Journey, false) => "tenure-oidc",
+            (OwnCookie::OidcState, true) => "__Host-tenure-oidc",
+            (OwnCookie::OidcState, false) => "tenure-oidc",
         }
     }
 }

@@ -365,7 +365,7 @@ async fn collect_body(
             return Err(RequestFailure::BodyTooLarge { limit }.into());
         }
         if !held.take(data.len() as u64) {
-            return Err(budget::exhausted());
+            return Err(budget::exhausted_failure());
         }
         bytes.extend_from_slice(&data);
     }

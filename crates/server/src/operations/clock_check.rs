@@ -67,7 +67,7 @@ pub async fn check_clock(app: &App) -> Result<bool, Failure> {
         }
         (verdict == Verdict::Sound, note)
     };
-    app.metrics.set_clock_believed(note.0);
+    app.metrics.set_clock_trusted(note.0);
     if note.1 {
         app.store.store_believed_time(&system, wall).await?;
     }

@@ -25,7 +25,7 @@ pub async fn sweep(app: &App) {
         Ok(true) => end_and_delete(app).await,
         Ok(false) => {}
         Err(error) => {
-            tracing::error!(error = error.for_log(), "cannot check the clock, so nothing was swept")
+            tracing::error!(error = error.log_text(), "cannot check the clock, so nothing was swept")
         }
     }
     app.queue.request_run();
@@ -43,7 +43,7 @@ async fn end_and_delete(app: &App) {
         ("logins", login::sessions::sweep_logins(app).await),
     ] {
         if let Err(error) = outcome {
-            tracing::error!(what, error = error.for_log(), "a step of the sweep failed");
+            tracing::error!(what, error = error.log_text(), "a step of the sweep failed");
         }
     }
 }
@@ -130,7 +130,7 @@ async fn prune_idempotency(app: &App) -> Result<(), Failure> {
 
 async fn release_hold(app: &App, due: &DueHold, reason: EndReason, evidence: String) {
     if let Err(error) = devices::sessions::end_hold(app, due, reason, &evidence).await {
-        tracing::error!(session = %due.session.id, error = error.for_log(), "cannot end a hold");
+        tracing::error!(session = %due.session.id, error = error.log_text(), "cannot end a hold");
     }
 }
 
@@ -140,7 +140,7 @@ async fn end_session(app: &App, session: SessionKey, reason: EndReason, evidence
     let ended =
         devices::sessions::change_device_session(app, &granted, session.id, |_| Ok(command.clone())).await;
     if let Err(error) = ended {
-        tracing::error!(session = %session.id, error = error.for_log(), "cannot end a session");
+        tracing::error!(session = %session.id, error = error.log_text(), "cannot end a session");
     }
 }
 

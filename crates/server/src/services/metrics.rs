@@ -30,10 +30,10 @@ struct RequestLabels {
     status: &'static str,
 }
 
-/// A kind of client that reads the database because a commit woke it.
+/// A kind of reader that a commit wakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Looking {
-    /// A WebSocket that is notified of its devices.
+pub enum WokenReader {
+    /// A WebSocket that subscribes to its devices.
     Subscriber,
     /// A stream of an agent session's events.
     Stream,
@@ -41,7 +41,7 @@ pub enum Looking {
     Worker,
 }
 
-impl Looking {
+impl WokenReader {
     fn label(self) -> &'static str {
         match self {
             Self::Subscriber => "subscriber",
@@ -52,7 +52,7 @@ impl Looking {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LookingLabel {
+struct ReaderLabel {
     who: &'static str,
 }
 
@@ -121,7 +121,7 @@ fn request_histogram() -> Histogram {
     Histogram::new(REQUEST_SECONDS)
 }
 
-/// All values of `/metrics`. Each server has one.
+/// All values of `/metrics`. Each server has its own.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -133,7 +133,7 @@ pub struct Metrics {
     holds: Family<StateLabel, Gauge>,
     sessions_created: Family<KindLabel, Counter>,
     allocations: Family<OutcomeLabel, Counter>,
-    looks: Family<LookingLabel, Counter>,
+    looks: Family<ReaderLabel, Counter>,
     commits: Counter,
     committed_batches: Counter,
     database_damaged: Gauge,
@@ -202,7 +202,7 @@ impl Metrics {
         registry.register("clock_doubted", help, self.clock_doubted.clone());
     }
 
-    /// Counts one answered request. `route` is the pattern that matched, never the path; pass
+    /// Counts one request with its response. `route` is the pattern that matched, never the path; pass
     /// `unmatched` when none did.
     pub fn request(
         &self,
@@ -223,19 +223,19 @@ impl Metrics {
         self.request_seconds.get_or_create(&RouteLabels { wire, route }).observe(duration.as_secs_f64());
     }
 
-    /// A WebSocket was opened; it counts until what is returned is dropped.
+    /// Counts an open WebSocket, until the guard is dropped.
     #[must_use]
     pub fn websocket_opened(&self, wire: &'static str) -> OpenGuard {
         OpenGuard::new(self.websockets.get_or_create(&WireLabel { wire }).clone())
     }
 
-    /// A host connected; it counts until what is returned is dropped.
+    /// Counts a connected host, until the guard is dropped.
     #[must_use]
     pub fn host_connected(&self) -> OpenGuard {
         OpenGuard::new(self.hosts.clone())
     }
 
-    /// Says how many devices there are now.
+    /// Sets the numbers of devices.
     pub fn set_devices(&self, counts: DeviceCounts) {
         let DeviceCounts { free, held, cleaning, offline } = counts;
         for (state, count) in [("free", free), ("held", held), ("cleaning", cleaning), ("offline", offline)] {
@@ -243,14 +243,14 @@ impl Metrics {
         }
     }
 
-    /// Says how many holds are open now, and how many requests wait in the queue.
+    /// Sets the numbers of open holds and of requests in the queue.
     pub fn set_holds(&self, open: i64, pending: i64) {
         for (state, count) in [("open", open), ("pending", pending)] {
             self.holds.get_or_create(&StateLabel { state }).set(count);
         }
     }
 
-    /// Counts a session that was created; `kind` is `device`, `agent` or `login`.
+    /// Counts a created session; `kind` is `device`, `agent` or `login`.
     pub fn session_created(&self, kind: &'static str) {
         self.sessions_created.get_or_create(&KindLabel { kind }).inc();
     }
@@ -260,40 +260,40 @@ impl Metrics {
         self.allocations.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
     }
 
-    /// Counts a look at the database by somebody whom a commit woke.
-    pub fn looked(&self, who: Looking) {
-        self.looks.get_or_create(&LookingLabel { who: who.label() }).inc();
+    /// Counts a read of the database after a commit.
+    pub fn count_woken_read(&self, reader: WokenReader) {
+        self.looks.get_or_create(&ReaderLabel { who: reader.label() }).inc();
     }
 
-    /// How often somebody was woken by a commit and looked, since the server started.
-    pub fn looks(&self, who: Looking) -> u64 {
-        self.looks.get_or_create(&LookingLabel { who: who.label() }).get()
+    /// Number of reads of the database after commits, since the server started.
+    pub fn woken_reads(&self, reader: WokenReader) -> u64 {
+        self.looks.get_or_create(&ReaderLabel { who: reader.label() }).get()
     }
 
-    /// Says what was written since the server started, and whether the database was found damaged.
+    /// Sets the counts of writes since the server started, and whether the database is damaged.
     pub fn set_database(&self, written: WriteCounts, damaged: bool) {
         self.database_damaged.set(damaged.into());
         self.commits.inner().store(written.commits, Ordering::Relaxed);
         self.committed_batches.inner().store(written.batches, Ordering::Relaxed);
     }
 
-    /// Says whether the clock is believed.
-    pub fn set_clock_believed(&self, believed: bool) {
-        self.clock_doubted.set((!believed).into());
+    /// Sets whether the clock is trusted.
+    pub fn set_clock_trusted(&self, trusted: bool) {
+        self.clock_doubted.set((!trusted).into());
     }
 
-    /// All of them as OpenMetrics text, of [`METRICS_CONTENT_TYPE`].
+    /// All metrics as OpenMetrics text, of [`METRICS_CONTENT_TYPE`].
     ///
     /// # Errors
     /// Never in practice: writing to a string does not fail.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut answer = String::new();
-        text::encode(&mut answer, &self.registry)?;
-        Ok(answer)
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
     }
 }
 
-/// Counts something as open for as long as it lives.
+/// Counts something as open until it is dropped.
 #[derive(Debug)]
 pub struct OpenGuard(Gauge);
 
@@ -310,7 +310,7 @@ impl Drop for OpenGuard {
     }
 }
 
-/// The class of a status; a caller cannot make more of these.
+/// The class of a status. A caller cannot cause more labels than these.
 fn status_class(status: u16) -> &'static str {
     match status {
         100..=199 => "1xx",
@@ -321,7 +321,7 @@ fn status_class(status: u16) -> &'static str {
     }
 }
 
-/// The methods that have a label of their own; HTTP lets a caller invent others.
+/// The label of a method. HTTP lets a caller invent methods, which share one label.
 fn method_label(method: &str) -> &'static str {
     const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     METHODS.into_iter().find(|known| *known == method).unwrap_or("other")
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_told_with_bounded_labels() {
+    fn metrics_have_bounded_labels() {
         let metrics = Metrics::new();
         let time = Duration::from_millis(3);
         metrics.request("mobilenext", "GET", "/api/v1/sessions", 200, time);
@@ -366,7 +366,7 @@ mod tests {
             "tenure_committed_batches_total 12",
             "tenure_database_damaged 1",
         ] {
-            assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+            assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
         drop((socket, host));

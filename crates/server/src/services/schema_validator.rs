@@ -20,11 +20,11 @@ pub const MAX_SCHEMA_BYTES: usize = 64_000;
 /// The field of a request that has the schema.
 const FIELD: &str = "structured_output_schema";
 /// How long a caller waits for a free thread.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
 /// How many compiled schemas are cached: those of the running turns.
-const KEPT: usize = 64;
+const CACHE_SIZE: usize = 64;
 /// The longest error message, in characters: it quotes the value.
-const SENTENCE: usize = 500;
+const MAX_MESSAGE: usize = 500;
 /// The limit of backtracking steps of a pattern in one text.
 const BACKTRACKS: usize = 100_000;
 /// The largest compiled pattern, in bytes.
@@ -44,14 +44,14 @@ impl Default for SchemaValidator {
 }
 
 /// Refuses every reference to another document.
-struct Nowhere;
+struct NoRetrieval;
 
-impl jsonschema::Retrieve for Nowhere {
+impl jsonschema::Retrieve for NoRetrieval {
     fn retrieve(
         &self,
         _: &jsonschema::Uri<String>,
     ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-        Err("a schema must hold all that it refers to".into())
+        Err("a schema must contain everything it refers to".into())
     }
 }
 
@@ -71,7 +71,7 @@ impl SchemaValidator {
         }
         let schema = schema.clone();
         let checked = self.run(move || compile(&schema.value())).await?;
-        checked.map(drop).map_err(|wrong| invalid(wrong.expected()).into())
+        checked.map(drop).map_err(|error| invalid(error.expectation()).into())
     }
 
     /// The first problem of a value; `None` when it matches its schema.
@@ -80,12 +80,12 @@ impl SchemaValidator {
     /// [`Failure::Away`] when all threads are busy.
     pub async fn problem(&self, schema: &Json, value: &Json) -> Result<Option<String>, Failure> {
         let (schema, value, compiled) = (schema.clone(), value.clone(), Arc::clone(&self.compiled));
-        self.run(move || judge(&schema, &value.value(), &compiled)).await
+        self.run(move || find_problem(&schema, &value.value(), &compiled)).await
     }
 
     /// Runs bounded work on a separate thread. The thread counts until the work ends, even if the caller stops waiting.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-        let busy = |_| Failure::Away("too many JSON Schemas are judged at the moment: try again later");
+        let busy = |_| Failure::Away("too many JSON Schemas are being validated: try again later");
         let places = Arc::clone(&self.places);
         let done = async move {
             let place = places.acquire_owned().await.map_err(Failure::internal)?;
@@ -96,65 +96,65 @@ impl SchemaValidator {
             };
             tokio::task::spawn_blocking(work).await.map_err(Failure::internal)
         };
-        tokio::time::timeout(PATIENCE, done).await.map_err(busy)?
+        tokio::time::timeout(WAIT_LIMIT, done).await.map_err(busy)?
     }
 }
 
 /// Why a schema cannot be used.
-enum Wrong {
+enum SchemaError {
     TooMuch(TooMuch),
     NoSchema(String),
 }
 
-impl Wrong {
+impl SchemaError {
     /// The end of a sentence that begins with "expected".
-    fn expected(self) -> String {
+    fn expectation(self) -> String {
         match self {
-            Wrong::TooMuch(TooMuch(expected)) => expected,
-            Wrong::NoSchema(why) => format!("a JSON Schema that holds itself: {why}"),
+            SchemaError::TooMuch(TooMuch(expected)) => expected,
+            SchemaError::NoSchema(why) => format!("a self-contained JSON Schema: {why}"),
         }
     }
 }
 
-fn compile(schema: &Value) -> Result<Validator, Wrong> {
-    Schema::new(schema).and_then(|schema| schema.parts()).map_err(Wrong::TooMuch)?;
+fn compile(schema: &Value) -> Result<Validator, SchemaError> {
+    Schema::new(schema).and_then(|schema| schema.parts()).map_err(SchemaError::TooMuch)?;
     let patterns = PatternOptions::fancy_regex()
         .backtrack_limit(BACKTRACKS)
         .size_limit(PATTERN_BYTES)
         .dfa_size_limit(PATTERN_BYTES);
     // Devin's documentation says draft 7; a schema can name another one.
-    let options = jsonschema::options().with_retriever(Nowhere).with_pattern_options(patterns);
-    let named = schema.get("$schema").is_some();
-    let options = if named { options } else { options.with_draft(Draft::Draft7) };
-    options.build(schema).map_err(|error| Wrong::NoSchema(cut(&error)))
+    let options = jsonschema::options().with_retriever(NoRetrieval).with_pattern_options(patterns);
+    let names_draft = schema.get("$schema").is_some();
+    let options = if names_draft { options } else { options.with_draft(Draft::Draft7) };
+    options.build(schema).map_err(|error| SchemaError::NoSchema(cut(&error)))
 }
 
-fn judge(
+fn find_problem(
     schema: &Json,
     value: &Value,
     compiled: &Mutex<HashMap<[u8; 32], Arc<Validator>>>,
 ) -> Option<String> {
     let tree = schema.value();
-    let known = Schema::new(&tree);
-    if let Err(TooMuch(expected)) = known.and_then(|known| known.steps(value)) {
+    let measured = Schema::new(&tree);
+    if let Err(TooMuch(expected)) = measured.and_then(|schema| schema.steps(value)) {
         return Some(format!("expected {expected}"));
     }
     let key = <[u8; 32]>::from(Sha256::digest(schema.text()));
-    let kept = || compiled.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = kept().get(&key).cloned();
-    let validator = match found {
+    let cache = || compiled.lock().unwrap_or_else(PoisonError::into_inner);
+    let cached = cache().get(&key).cloned();
+    let validator = match cached {
         Some(validator) => validator,
         None => {
-            let made = match compile(&tree) {
+            let validator = match compile(&tree) {
                 Ok(validator) => Arc::new(validator),
-                Err(wrong) => return Some(format!("expected {}", wrong.expected())),
+                Err(error) => return Some(format!("expected {}", error.expectation())),
             };
-            let mut kept = kept();
-            if kept.len() >= KEPT {
-                kept.clear();
+            let mut cache = cache();
+            if cache.len() >= CACHE_SIZE {
+                cache.clear();
             }
-            kept.insert(key, Arc::clone(&made));
-            made
+            cache.insert(key, Arc::clone(&validator));
+            validator
         }
     };
     // Only the first problem: the list can be as long as the value.
@@ -166,7 +166,7 @@ fn judge(
 
 /// The beginning of an error message.
 fn cut(error: &impl std::fmt::Display) -> String {
-    error.to_string().chars().take(SENTENCE).collect()
+    error.to_string().chars().take(MAX_MESSAGE).collect()
 }
 
 #[cfg(test)]
@@ -175,8 +175,8 @@ mod tests {
     use serde_json::json;
 
     #[tokio::test]
-    async fn schemas_that_are_taken_and_refused() {
-        let judges = SchemaValidator::default();
+    async fn only_small_self_contained_schemas_are_accepted() {
+        let validator = SchemaValidator::default();
         for (schema, fits) in [
             (json!({ "type": "object", "required": ["a"] }), true),
             (json!({ "$ref": "#/definitions/a", "definitions": { "a": { "type": "string" } } }), true),
@@ -189,26 +189,26 @@ mod tests {
             (json!({ "pattern": "(?<!a)b(?=c)" }), true),
             (json!({ "pattern": "(((\\w{100}){100}){100})" }), false),
         ] {
-            let said = judges.check(&schema.clone().into()).await;
-            assert_eq!(said.is_ok(), fits, "{}", &schema.to_string()[..40.min(schema.to_string().len())]);
+            let outcome = validator.check(&schema.clone().into()).await;
+            assert_eq!(outcome.is_ok(), fits, "{}", &schema.to_string()[..40.min(schema.to_string().len())]);
         }
     }
 
     #[tokio::test]
-    async fn a_value_is_checked_by_its_schema_which_is_compiled_once() {
-        let judges = SchemaValidator::default();
+    async fn a_schema_is_compiled_once() {
+        let validator = SchemaValidator::default();
         let schema = Json::from(json!({ "type": "object", "required": ["a"] }));
-        let problem = async |value: Value| judges.problem(&schema, &value.into()).await.unwrap();
+        let problem = async |value: Value| validator.problem(&schema, &value.into()).await.unwrap();
         assert_eq!(problem(json!({ "a": 1 })).await, None);
         assert!(problem(json!({})).await.unwrap().contains("required"));
-        assert_eq!(judges.compiled.lock().unwrap().len(), 1);
+        assert_eq!(validator.compiled.lock().unwrap().len(), 1);
         let long = problem(json!(["x".repeat(100_000)])).await.unwrap();
-        assert_eq!(long.chars().count(), SENTENCE);
+        assert_eq!(long.chars().count(), MAX_MESSAGE);
     }
 
-    /// Sessions of before may have such a schema.
+    /// Sessions of an older version may have such a schema.
     #[tokio::test]
-    async fn a_schema_that_doubles_judges_nothing() {
+    async fn a_schema_of_exponential_size_validates_nothing() {
         let mut definitions = serde_json::Map::new();
         for level in 0..30 {
             let next = json!({ "$ref": format!("#/definitions/a{}", level + 1) });
@@ -216,13 +216,13 @@ mod tests {
         }
         definitions.insert("a30".to_owned(), json!({ "type": "string" }));
         let schema = Json::from(json!({ "$ref": "#/definitions/a0", "definitions": definitions }));
-        let judges = SchemaValidator::default();
-        let refused = judges.check(&schema).await.unwrap_err().to_string();
+        let validator = SchemaValidator::default();
+        let refused = validator.check(&schema).await.unwrap_err().to_string();
         assert_eq!(
             refused,
             "structured_output_schema: expected at most 10000 parts with all references followed"
         );
-        let problem = judges.problem(&schema, &json!(1).into()).await.unwrap().unwrap();
+        let problem = validator.problem(&schema, &json!(1).into()).await.unwrap().unwrap();
         assert!(problem.contains("at most 10000 parts"), "{problem}");
     }
 }

@@ -233,7 +233,7 @@ both! {
             let headers = [("content-type", "multipart/form-data; boundary=x")];
             let answer = ana.at(world).send("POST", &at, &headers, form).await;
             assert_eq!(answer.status, status, "{bytes}: {}", answer.text());
-            assert_eq!(world.app().front.budget.held(), 0, "a file is not held in memory");
+            assert_eq!(world.app().front.budget.held_bytes(), 0, "a file is not held in memory");
             if status == 200 {
                 let url = answer.json()["url"].as_str().unwrap().to_owned();
                 let path = url.split_once("/v3").map(|(_, path)| format!("/v3{path}")).unwrap();

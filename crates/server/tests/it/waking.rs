@@ -4,7 +4,7 @@ use crate::socket::Socket;
 use crate::world::{Actor, World, until};
 use domain::permission::{AccountRole, Role};
 use serde_json::{Value, json};
-use server::services::metrics::Looking;
+use server::services::metrics::WokenReader;
 use server::settings::Quota;
 use store::System;
 
@@ -21,10 +21,12 @@ async fn subscribers(actor: &Actor<'_>) -> Vec<Socket> {
     sockets
 }
 
-async fn looked(world: &World, who: Looking, times: u64) {
-    until(&format!("{who:?} looked {times} times"), || async { world.app().metrics.looks(who) >= times })
-        .await;
-    assert_eq!(world.app().metrics.looks(who), times);
+async fn looked(world: &World, who: WokenReader, times: u64) {
+    until(&format!("{who:?} looked {times} times"), || async {
+        world.app().metrics.woken_reads(who) >= times
+    })
+    .await;
+    assert_eq!(world.app().metrics.woken_reads(who), times);
 }
 
 /// A commit that concerns everybody of an organization.
@@ -48,7 +50,7 @@ both! {
         // Nor for agent sessions of their own organization.
         world.member(acme, Role::Readwrite).await.agent_session(Some("hello")).await;
         rename(world, acme).await;
-        looked(world, Looking::Subscriber, SUBSCRIBERS).await;
+        looked(world, WokenReader::Subscriber, SUBSCRIBERS).await;
         host.leave().await;
     }
 
@@ -58,10 +60,10 @@ both! {
         let (_anas, _bens) = (subscribers(&ana).await, subscribers(&ben).await);
         let system = System::administration();
         world.store().revoke_credential(&system, ana.credential, world.app().now()).await.unwrap();
-        looked(world, Looking::Subscriber, SUBSCRIBERS).await;
+        looked(world, WokenReader::Subscriber, SUBSCRIBERS).await;
         // Those of the revoked key are subscribed no longer.
         rename(world, acme).await;
-        looked(world, Looking::Subscriber, 2 * SUBSCRIBERS).await;
+        looked(world, WokenReader::Subscriber, 2 * SUBSCRIBERS).await;
     }
 
     async fn each_turn_wakes_one_of_the_workers_that_may_take_it(world: &World) {
@@ -76,7 +78,7 @@ both! {
             until("all workers wait", waiting).await;
             for number in 1..=5 {
                 ana.agent_session(Some("hello")).await;
-                looked(world, Looking::Worker, number).await;
+                looked(world, WokenReader::Worker, number).await;
             }
             until("five turns are taken", || async { world.store().database().waiting_workers() == 35 }).await;
             world.stop.cancel();
@@ -86,7 +88,7 @@ both! {
         let ((), idle, busy) = tokio::join!(talk, idle, busy);
         assert!(idle.iter().all(|answer| answer.status == 204));
         assert_eq!(busy.iter().filter(|answer| answer.status == 200).count(), 5);
-        looked(world, Looking::Worker, 5).await;
+        looked(world, WokenReader::Worker, 5).await;
     }
 
     async fn subscribing_counts_as_a_request(world: &World) {

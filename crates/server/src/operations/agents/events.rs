@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::services::metrics::Looking;
+use crate::services::metrics::WokenReader;
 use crate::signals::Looks;
 use domain::Refusal;
 use domain::agent::{Event, EventKind, EventQuery};
@@ -57,7 +57,7 @@ pub async fn follow_events(
     // Subscribes before the first read, so that no event in between is missed.
     let organization = granted.organization().0;
     let topic = Topic::Agent { organization, created_us: id.created().0 };
-    let looks = Looks::follow(app, Looking::Stream, [topic]);
+    let looks = Looks::follow(app, WokenReader::Stream, [topic]);
     app.store.load_agent_session(&granted, id).await?;
     let after = match since {
         Some(event) => load_event_position(app, &granted, id, event).await?,

@@ -7,7 +7,7 @@ use crate::operations::agents::change::ATTEMPTS;
 use crate::operations::agents::change::change_agent_session;
 use crate::operations::agents::change::try_change;
 use crate::operations::agents::secrets;
-use crate::services::metrics::Looking;
+use crate::services::metrics::WokenReader;
 use domain::Refusal;
 use domain::agent::{
     Agent, AgentSession, Answer, Change, Command, Event, Item, Message, Report, Turn, TurnGrant, TurnState,
@@ -159,7 +159,7 @@ pub async fn claim_turn(
         if !called {
             return Ok(None);
         }
-        app.metrics.looked(Looking::Worker);
+        app.metrics.count_woken_read(WokenReader::Worker);
     }
 }
 

@@ -16,10 +16,10 @@ pub async fn run_queue(app: App) {
             () = app.stop.cancelled() => break,
         };
         if let Err(error) = grant_all(&app).await {
-            tracing::error!(error = error.for_log(), "the device queue could not be run");
+            tracing::error!(error = error.log_text(), "the device queue could not be run");
         }
         if let Err(error) = clean_devices(&app).await {
-            tracing::error!(error = error.for_log(), "hosts could not be asked to clean devices");
+            tracing::error!(error = error.log_text(), "hosts could not be asked to clean devices");
         }
         app.queue.finish_run(number);
     }

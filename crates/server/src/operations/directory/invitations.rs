@@ -76,7 +76,7 @@ fn spawn_invitation_mail(app: &App, invitation: &Invitation) {
     let (sending, about) = (app.clone(), invitation.clone());
     app.spawn(async move {
         if let Err(error) = send_invitation_mail(&sending, &about).await {
-            tracing::error!(error = error.for_log(), "cannot send a mail about an invitation");
+            tracing::error!(error = error.log_text(), "cannot send a mail about an invitation");
         }
     });
 }

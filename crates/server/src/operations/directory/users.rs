@@ -271,7 +271,7 @@ pub async fn create_sub_user(app: &App, caller: &Caller, new: NewUser<'_>) -> Re
 async fn welcome_user(app: &App, caller: &Caller, person: Person) -> Result<Profile, Failure> {
     if let Err(error) = mail_new_user(app, &person).await {
         // The user exists. "Password forgotten" sends them another mail, which confirms the address as well.
-        tracing::error!(error = error.for_log(), "cannot send a mail to a new user");
+        tracing::error!(error = error.log_text(), "cannot send a mail to a new user");
     }
     let parent = app.store.load_person(&caller.authorize_self("write:sub-user")?).await?;
     Ok(Profile { person, parent: Some(parent), permissions: None })

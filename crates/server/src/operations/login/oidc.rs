@@ -16,9 +16,9 @@ use crate::operations::login::challenge::SignInContext;
 use crate::operations::login::challenge::SignInOutcome;
 use crate::operations::login::policies;
 use crate::operations::login::sign_in::TRIES;
+use crate::services::issuer::AuthorizationRequest;
 use crate::services::issuer::Issuer;
-use crate::services::issuer::Journey;
-use crate::services::issuer::Trouble;
+use crate::services::issuer::IssuerError;
 use crate::services::master_key::NONCE;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -48,7 +48,7 @@ pub enum OidcError {
     NoIssuer,
     /// The issuer does not respond, or its response is unusable.
     #[error("{0}")]
-    IssuerUnavailable(Trouble),
+    IssuerUnavailable(IssuerError),
     /// The issuer or the user denied the sign-in.
     #[error("the issuer denied the sign-in: {0:?}")]
     Denied(String),
@@ -60,7 +60,7 @@ pub enum OidcError {
     OtherBrowser,
     /// The issuer's response is not valid.
     #[error("{0}")]
-    Untrusted(Trouble),
+    Untrusted(IssuerError),
     /// The user had to authenticate again and did not.
     #[error("the user did not authenticate at the issuer again")]
     NotFresh,
@@ -77,11 +77,11 @@ pub enum OidcError {
     Failed(#[from] Failure),
 }
 
-impl From<Trouble> for OidcError {
-    fn from(trouble: Trouble) -> OidcError {
-        match trouble {
-            Trouble::Down(_) => OidcError::IssuerUnavailable(trouble),
-            Trouble::Refused(_) | Trouble::Untrusted(_) => OidcError::Untrusted(trouble),
+impl From<IssuerError> for OidcError {
+    fn from(error: IssuerError) -> OidcError {
+        match error {
+            IssuerError::Down(_) => OidcError::IssuerUnavailable(error),
+            IssuerError::Refused(_) | IssuerError::Untrusted(_) => OidcError::Untrusted(error),
         }
     }
 }
@@ -142,9 +142,15 @@ pub async fn begin_oidc(app: &App, request: OidcRequest<'_>) -> Result<OidcRedir
     let [state, nonce, verifier] =
         [(), (), ()].map(|()| BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>()));
     let now = app.now();
-    let back = format!("{}{CALLBACK}", app.base_url);
-    let journey = Journey { back: &back, state: &state, nonce: &nonce, verifier: &verifier };
-    let url = issuer.door(now, &journey, request.again.then_some(app.settings.fresh_auth)).await?;
+    let redirect_url = format!("{}{CALLBACK}", app.base_url);
+    let authorization = AuthorizationRequest {
+        redirect_url: &redirect_url,
+        state: &state,
+        nonce: &nonce,
+        verifier: &verifier,
+    };
+    let max_age = request.again.then_some(app.settings.fresh_auth);
+    let url = issuer.authorization_url(now, &authorization, max_age).await?;
     let next = if request.next.len() <= MAX_NEXT { request.next.to_owned() } else { String::new() };
     let stored =
         OidcState { state, nonce, verifier, next, again: request.again, until_us: (now + JOURNEY).0 };
@@ -164,19 +170,23 @@ pub async fn finish_oidc(
 ) -> Result<(SignInOutcome, String), OidcError> {
     let issuer = app.issuer.as_ref().ok_or(OidcError::NoIssuer)?;
     let stored = read_state(app, callback.state, callback.cookie)?;
-    issuer.answered(app.now(), callback.issuer).await?;
+    issuer.check_redirect(app.now(), callback.issuer).await?;
     if let Some(error) = callback.error {
         return Err(denial(error));
     }
     let code = callback.code.ok_or_else(|| OidcError::Denied("there is no code".to_owned()))?;
-    let back = format!("{}{CALLBACK}", app.base_url);
-    let journey =
-        Journey { back: &back, state: &stored.state, nonce: &stored.nonce, verifier: &stored.verifier };
+    let redirect_url = format!("{}{CALLBACK}", app.base_url);
+    let authorization = AuthorizationRequest {
+        redirect_url: &redirect_url,
+        state: &stored.state,
+        nonce: &stored.nonce,
+        verifier: &stored.verifier,
+    };
     // Anonymous callers cause requests to the issuer, so their network has a budget.
     let network =
         AttemptBudget::per_network(app, "issuer asked", &context.origin).map(|budget| budget.scale(10));
     attempt_budgets::reserve_attempts(app, network).await?;
-    let claimed = issuer.redeem(app.now(), code, &journey).await?;
+    let claimed = issuer.redeem_code(app.now(), code, &authorization).await?;
     attempt_budgets::return_attempts(app, network).await?;
     let now = app.now();
     let (system, used) = (System::sign_in(), hash_state(&stored.state));
@@ -222,7 +232,9 @@ fn read_state(app: &App, state: Option<&str>, cookie: Option<&str>) -> Result<Oi
 fn denial(error: &str) -> OidcError {
     let error = error.chars().filter(char::is_ascii_graphic).take(64).collect::<String>();
     match error.as_str() {
-        "temporarily_unavailable" | "server_error" => OidcError::IssuerUnavailable(Trouble::Refused(error)),
+        "temporarily_unavailable" | "server_error" => {
+            OidcError::IssuerUnavailable(IssuerError::Refused(error))
+        }
         _ => OidcError::Denied(error),
     }
 }

@@ -208,7 +208,7 @@ pub async fn request_password_restore(
     let sending = app.clone();
     app.spawn(async move {
         if let Err(error) = send_restore_mail_once(&sending, &email).await {
-            tracing::error!(error = error.for_log(), "cannot send a mail about a forgotten password");
+            tracing::error!(error = error.log_text(), "cannot send a mail about a forgotten password");
         }
     });
     Ok(())

@@ -1,15 +1,15 @@
-//! The issuer of OpenID Connect that people sign in by: what it says of itself, its keys, and what it is asked. No
-//! other issuer is ever asked anything, whatever a request or a token says.
+//! The OpenID Connect issuer that users sign in by: its metadata, its keys, and the requests to it. No other issuer is
+//! ever contacted, whatever a request or a token says.
 
 mod claims;
 mod http;
 mod types;
 
 use crate::settings::Settings;
-use claims::{Gathered, basics};
+use claims::{CollectedClaims, standard_claims};
 use domain::federation::Claimed;
 use domain::time::{Micros, Span};
-use http::{Http, NoAnswer};
+use http::{HttpClient, HttpError};
 use openidconnect::core::{
     CoreAuthPrompt, CoreClientAuthMethod, CoreJsonWebKeySet, CoreJwsSigningAlgorithm, CoreProviderMetadata,
     CoreResponseType,
@@ -19,18 +19,18 @@ use openidconnect::{
     ClientId, ClientSecret, CsrfToken, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
     PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, SignatureVerificationError, TokenResponse,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use types::{Besides, Relying, TokenClaims, Tokens, Verifier};
+use types::{IssuerClient, TokenClaims, Tokens, UserInfo, Verifier};
 
-/// What the issuer says of itself is asked for again after so long.
-const FRESH: Span = Span::minutes(60);
-/// Its keys are asked for at most so often because of one that is not known.
-const KEYS_EVERY: Span = Span::minutes(1);
-/// By how much its clock may be ahead.
+/// The issuer's metadata and keys are fetched again after this time.
+const MAX_AGE: Span = Span::minutes(60);
+/// The least time between two fetches of keys because of an unknown key.
+const REFETCH_INTERVAL: Span = Span::minutes(1);
+/// How far the issuer's clock may be ahead.
 const SKEW: Span = Span::minutes(1);
 
-/// Algorithms that need no secret to check. The others (`none`, `HS256`) are no signatures of anybody in particular.
+/// The algorithms with a public key. The others (`none`, `HS256`) do not prove who signed.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
@@ -43,35 +43,35 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::EdDsa,
 ];
 
-/// Why somebody cannot be known by what the issuer said. For the log: there is no secret in it.
+/// Why a sign-in by the issuer cannot be verified. Contains no secret, so it may be logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
-    /// It does not answer, or says nothing that can be used.
+pub enum IssuerError {
+    /// The issuer does not respond, or its response cannot be used.
     #[error("the issuer cannot be used: {0}")]
     Down(String),
-    /// It refused what it was asked.
+    /// The issuer refused the request.
     #[error("the issuer refused: {0}")]
     Refused(String),
-    /// What it said is not its own, not for here, or not for now.
-    #[error("what the issuer said is not good: {0}")]
+    /// The response is not from the issuer, not for this server, or not valid now.
+    #[error("the issuer's response is not valid: {0}")]
     Untrusted(String),
 }
 
-impl From<NoAnswer> for Trouble {
-    fn from(error: NoAnswer) -> Trouble {
-        Trouble::Down(error.to_string())
+impl From<HttpError> for IssuerError {
+    fn from(error: HttpError) -> IssuerError {
+        IssuerError::Down(error.to_string())
     }
 }
 
-/// Where somebody is sent, and what comes back with them.
-pub struct Journey<'a> {
-    /// Where they come back to.
-    pub back: &'a str,
-    /// What the answer is to have.
+/// The parameters of an authorization request.
+pub struct AuthorizationRequest<'a> {
+    /// The URL that the issuer redirects to.
+    pub redirect_url: &'a str,
+    /// The value that the redirect must return.
     pub state: &'a str,
-    /// What the token is to have.
+    /// The value that the ID token must have.
     pub nonce: &'a str,
-    /// What shows that whoever redeems the code has asked for it (RFC 7636).
+    /// The PKCE verifier (RFC 7636).
     pub verifier: &'a str,
 }
 
@@ -82,39 +82,39 @@ pub struct Issuer {
     secret: Option<ClientSecret>,
     scopes: Vec<Scope>,
     groups_claim: String,
-    /// Whether anything follows from groups.
-    groups_count: bool,
-    http: Http,
-    known: Mutex<Known>,
+    /// Whether groups give any role.
+    uses_groups: bool,
+    http: HttpClient,
+    cache: Mutex<IssuerCache>,
 }
 
-/// What is known of it.
+/// What was fetched from the issuer, and when.
 #[derive(Default)]
-struct Known {
-    itself: Option<(Micros, Arc<Itself>)>,
+struct IssuerCache {
+    metadata: Option<(Micros, Arc<IssuerMetadata>)>,
     keys: Option<(Micros, Arc<CoreJsonWebKeySet>)>,
-    /// When its keys were last asked for because of one that was not known.
-    sought: Option<Micros>,
+    /// When the keys were last fetched because of an unknown key.
+    refetched: Option<Micros>,
 }
 
-/// What it says of itself.
-struct Itself {
-    metadata: CoreProviderMetadata,
-    /// Whether it names itself in what comes back (RFC 9207).
-    signs_answers: bool,
+/// The issuer's metadata.
+struct IssuerMetadata {
+    provider: CoreProviderMetadata,
+    /// Whether each redirect has the issuer's name (RFC 9207).
+    sends_issuer: bool,
 }
 
 impl Issuer {
-    /// The one of the settings. Nothing is asked yet.
+    /// The issuer of the settings, if they have one. It is not contacted yet.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// A message, for an invalid URL or when TLS cannot be set up.
     pub fn new(settings: &Settings) -> Result<Option<Issuer>, String> {
         let Some(name) = settings.oidc_issuer.clone() else { return Ok(None) };
         let name = IssuerUrl::new(name).map_err(|error| error.to_string())?;
         let others = settings.oidc_scopes.iter().filter(|scope| *scope != "openid");
         Ok(Some(Issuer {
-            http: Http::new(name.url())?,
+            http: HttpClient::new(name.url())?,
             name,
             client: ClientId::new(settings.oidc_client_id.clone()),
             secret: settings
@@ -123,30 +123,31 @@ impl Issuer {
                 .map(|secret| ClientSecret::new(secret.reveal().to_owned())),
             scopes: others.map(|scope| Scope::new(scope.clone())).collect(),
             groups_claim: settings.oidc_groups_claim.clone(),
-            groups_count: settings.uses_groups(),
-            known: Mutex::default(),
+            uses_groups: settings.uses_groups(),
+            cache: Mutex::default(),
         }))
     }
 
-    /// How it calls itself.
+    /// The URL by which it names itself.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where somebody signs in. With `fresh` they have to show again who they are, if that was longer ago.
+    /// The URL at which a user signs in. With `max_age`, the issuer must authenticate the user again if the last time was
+    /// longer ago.
     ///
     /// # Errors
-    /// [`Trouble::Down`].
-    pub async fn door(
+    /// [`IssuerError::Down`].
+    pub async fn authorization_url(
         &self,
         now: Micros,
-        journey: &Journey<'_>,
-        fresh: Option<Duration>,
-    ) -> Result<String, Trouble> {
-        let itself = self.itself(now).await?;
-        let client = self.relying(&itself, CoreJsonWebKeySet::default(), journey.back)?;
-        let (state, nonce) = (journey.state.to_owned(), journey.nonce.to_owned());
-        let verifier = PkceCodeVerifier::new(journey.verifier.to_owned());
+        authorization: &AuthorizationRequest<'_>,
+        max_age: Option<Duration>,
+    ) -> Result<String, IssuerError> {
+        let metadata = self.metadata(now).await?;
+        let client = self.client(&metadata, authorization.redirect_url)?;
+        let (state, nonce) = (authorization.state.to_owned(), authorization.nonce.to_owned());
+        let verifier = PkceCodeVerifier::new(authorization.verifier.to_owned());
         let mut request = client
             .authorize_url(
                 AuthenticationFlow::<CoreResponseType>::AuthorizationCode,
@@ -155,82 +156,92 @@ impl Issuer {
             )
             .add_scopes(self.scopes.iter().cloned())
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
-        if let Some(fresh) = fresh {
-            request = request.add_prompt(CoreAuthPrompt::Login).set_max_age(fresh);
+        if let Some(max_age) = max_age {
+            request = request.add_prompt(CoreAuthPrompt::Login).set_max_age(max_age);
         }
         Ok(request.url().0.to_string())
     }
 
-    /// That what came back did not come from another issuer (RFC 9207).
+    /// Checks that a redirect came from this issuer (RFC 9207). `issuer` is the name in the redirect.
     ///
     /// # Errors
-    /// [`Trouble`].
-    pub async fn answered(&self, now: Micros, issuer: Option<&str>) -> Result<(), Trouble> {
-        let mixed = |what: &str| Err(Trouble::Untrusted(what.to_owned()));
+    /// [`IssuerError::Untrusted`] for another issuer, or without a name where the issuer always sends it;
+    /// [`IssuerError::Down`].
+    pub async fn check_redirect(&self, now: Micros, issuer: Option<&str>) -> Result<(), IssuerError> {
+        let untrusted = |message: &str| Err(IssuerError::Untrusted(message.to_owned()));
         match issuer {
-            Some(issuer) if issuer != self.name.as_str() => mixed("another issuer answered"),
+            Some(issuer) if issuer != self.name.as_str() => untrusted("the redirect names another issuer"),
             Some(_) => Ok(()),
-            None if self.itself(now).await?.signs_answers => mixed("the answer does not say whose it is"),
+            None if self.metadata(now).await?.sends_issuer => {
+                untrusted("the redirect does not name its issuer")
+            }
             None => Ok(()),
         }
     }
 
-    /// Who somebody is that came back with a code.
+    /// Redeems a code for the user's claims.
     ///
     /// # Errors
-    /// [`Trouble`].
-    pub async fn redeem(&self, now: Micros, code: &str, journey: &Journey<'_>) -> Result<Claimed, Trouble> {
-        let itself = self.itself(now).await?;
-        let client = self.relying(&itself, CoreJsonWebKeySet::default(), journey.back)?;
-        let exchange = client
-            .exchange_code(AuthorizationCode::new(code.to_owned()))
-            .map_err(|error| Trouble::Down(error.to_string()))?
-            .set_pkce_verifier(PkceCodeVerifier::new(journey.verifier.to_owned()));
-        let tokens = exchange.request_async(&self.http).await.map_err(|error| match error {
-            RequestTokenError::ServerResponse(said) => Trouble::Refused(said.error().as_ref().to_owned()),
-            RequestTokenError::Request(error) => error.into(),
-            other => Trouble::Down(other.to_string()),
-        })?;
-        let nonce = Nonce::new(journey.nonce.to_owned());
-        let claims = self.checked(now, &itself, &tokens, &nonce).await?;
-        let mut gathered = Gathered::new(basics!(&claims), claims.additional_claims());
-        let groups = self.groups_count.then_some(self.groups_claim.as_str());
-        if !gathered.complete(groups)
-            && let Some(besides) = self.besides(&client, &tokens, &claims).await?
-        {
-            gathered = gathered.and(basics!(&besides), besides.additional_claims());
-        }
-        let authenticated = claims.auth_time().map(|time| Micros(time.timestamp_micros()));
-        let how = claims.auth_method_refs().into_iter().flatten();
-        let multi_factor = how.into_iter().any(|method| method.as_str() == "mfa");
-        Ok(Claimed { multi_factor, ..gathered.claimed(&self.groups_claim, authenticated)? })
-    }
-
-    /// The claims of the token, after all of it was checked.
-    async fn checked(
+    /// [`IssuerError`].
+    pub async fn redeem_code(
         &self,
         now: Micros,
-        itself: &Itself,
+        code: &str,
+        authorization: &AuthorizationRequest<'_>,
+    ) -> Result<Claimed, IssuerError> {
+        let metadata = self.metadata(now).await?;
+        let client = self.client(&metadata, authorization.redirect_url)?;
+        let exchange = client
+            .exchange_code(AuthorizationCode::new(code.to_owned()))
+            .map_err(|error| IssuerError::Down(error.to_string()))?
+            .set_pkce_verifier(PkceCodeVerifier::new(authorization.verifier.to_owned()));
+        let tokens = exchange.request_async(&self.http).await.map_err(|error| match error {
+            RequestTokenError::ServerResponse(response) => {
+                IssuerError::Refused(response.error().as_ref().to_owned())
+            }
+            RequestTokenError::Request(error) => error.into(),
+            other => IssuerError::Down(other.to_string()),
+        })?;
+        let nonce = Nonce::new(authorization.nonce.to_owned());
+        let claims = self.verify_token(now, &metadata, &tokens, &nonce).await?;
+        let mut collected = CollectedClaims::new(standard_claims!(&claims), claims.additional_claims());
+        let groups = self.uses_groups.then_some(self.groups_claim.as_str());
+        if !collected.are_complete(groups)
+            && let Some(info) = self.fetch_user_info(&client, &tokens, &claims).await?
+        {
+            collected = collected.merge_user_info(standard_claims!(&info), info.additional_claims());
+        }
+        let authenticated = claims.auth_time().map(|time| Micros(time.timestamp_micros()));
+        let mut methods = claims.auth_method_refs().into_iter().flatten();
+        let multi_factor = methods.any(|method| method.as_str() == "mfa");
+        Ok(Claimed { multi_factor, ..collected.into_identity(&self.groups_claim, authenticated)? })
+    }
+
+    /// Verifies the ID token. Returns its claims.
+    async fn verify_token(
+        &self,
+        now: Micros,
+        metadata: &IssuerMetadata,
         tokens: &Tokens,
         nonce: &Nonce,
-    ) -> Result<TokenClaims, Trouble> {
-        let untrusted = |what: &dyn std::fmt::Display| Trouble::Untrusted(what.to_string());
+    ) -> Result<TokenClaims, IssuerError> {
+        let untrusted = |error: &dyn std::fmt::Display| IssuerError::Untrusted(error.to_string());
         let token = tokens.id_token().ok_or_else(|| untrusted(&"there is no ID token"))?;
-        let unknown =
+        let unknown_key =
             ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey);
-        let mut keys = self.keys(now, itself, false).await?;
+        let mut keys = self.keys(now, metadata, false).await?;
         let mut outcome = token.claims(&self.verifier(now, &keys), nonce).cloned();
-        if outcome.as_ref().is_err_and(|error| *error == unknown) {
-            keys = self.keys(now, itself, true).await?;
+        if outcome.as_ref().is_err_and(|error| *error == unknown_key) {
+            keys = self.keys(now, metadata, true).await?;
             outcome = token.claims(&self.verifier(now, &keys), nonce).cloned();
         }
         let claims = outcome.map_err(|error| match error {
             ClaimsVerificationError::SignatureVerification(why) => untrusted(&why),
             other => untrusted(&other),
         })?;
-        // The library leaves this to whoever uses it.
+        // The library leaves these two checks to its caller.
         if claims.authorized_party().is_some_and(|party| *party != self.client) {
-            return Err(untrusted(&"it was given to another party"));
+            return Err(untrusted(&"it was issued to another party"));
         }
         if let Some(expected) = claims.access_token_hash() {
             let verifier = self.verifier(now, &keys);
@@ -247,7 +258,7 @@ impl Issuer {
     fn verifier(&self, now: Micros, keys: &CoreJsonWebKeySet) -> Verifier<'static> {
         let time = move || chrono::DateTime::from_timestamp_micros(now.0).unwrap_or_default();
         let latest = now + SKEW;
-        // As for a client without a secret: nothing that a secret could have signed is taken.
+        // As for a client without a secret, so that no signature made with a secret is accepted.
         Verifier::new_public_client(self.client.clone(), self.name.clone(), keys.clone())
             .set_allowed_algs(ALGORITHMS)
             .set_time_fn(time)
@@ -257,100 +268,108 @@ impl Issuer {
             })
     }
 
-    /// What the issuer answers to whoever has the access token, where it answers at all.
-    async fn besides(
+    /// Fetches the claims of the user info endpoint. `None` if the issuer has none.
+    async fn fetch_user_info(
         &self,
-        client: &Relying,
+        client: &IssuerClient,
         tokens: &Tokens,
         claims: &TokenClaims,
-    ) -> Result<Option<Besides>, Trouble> {
+    ) -> Result<Option<UserInfo>, IssuerError> {
         if client.user_info_url().is_none() {
             return Ok(None);
         }
         let (access, subject) = (AccessToken::new(tokens.access_token().secret().clone()), claims.subject());
         let request = client.user_info(access, Some(subject.clone()));
-        let request = request.map_err(|error| Trouble::Down(error.to_string()))?;
-        let besides: Besides = request.request_async(&self.http).await.map_err(|error| match error {
-            openidconnect::UserInfoError::ClaimsVerification(error) => Trouble::Untrusted(error.to_string()),
+        let request = request.map_err(|error| IssuerError::Down(error.to_string()))?;
+        let info: UserInfo = request.request_async(&self.http).await.map_err(|error| match error {
+            openidconnect::UserInfoError::ClaimsVerification(error) => {
+                IssuerError::Untrusted(error.to_string())
+            }
             openidconnect::UserInfoError::Request(error) => error.into(),
-            other => Trouble::Down(other.to_string()),
+            other => IssuerError::Down(other.to_string()),
         })?;
-        Ok(Some(besides))
+        Ok(Some(info))
     }
 
-    fn relying(&self, itself: &Itself, keys: CoreJsonWebKeySet, back: &str) -> Result<Relying, Trouble> {
-        let metadata = itself.metadata.clone().set_jwks(keys);
-        // By the header, as everybody has to be able to (RFC 6749, section 2.3.1), unless it says otherwise.
-        let methods = metadata.token_endpoint_auth_methods_supported().cloned().unwrap_or_default();
+    fn client(&self, metadata: &IssuerMetadata, redirect_url: &str) -> Result<IssuerClient, IssuerError> {
+        let provider = metadata.provider.clone();
+        // The secret goes into the header, which every issuer must support (RFC 6749, section 2.3.1), unless the metadata
+        // offers only the body.
+        let methods = provider.token_endpoint_auth_methods_supported().cloned().unwrap_or_default();
         let has = |method| methods.contains(&method);
         let in_body =
             has(CoreClientAuthMethod::ClientSecretPost) && !has(CoreClientAuthMethod::ClientSecretBasic);
-        let back = RedirectUrl::new(back.to_owned()).map_err(|error| Trouble::Down(error.to_string()))?;
-        let client = Relying::from_provider_metadata(metadata, self.client.clone(), self.secret.clone());
-        let way = if in_body { AuthType::RequestBody } else { AuthType::BasicAuth };
-        Ok(client.set_redirect_uri(back).set_auth_type(way))
+        let redirect_url = RedirectUrl::new(redirect_url.to_owned())
+            .map_err(|error| IssuerError::Down(error.to_string()))?;
+        let client = IssuerClient::from_provider_metadata(provider, self.client.clone(), self.secret.clone());
+        let auth_type = if in_body { AuthType::RequestBody } else { AuthType::BasicAuth };
+        Ok(client.set_redirect_uri(redirect_url).set_auth_type(auth_type))
     }
 
-    /// What it says of itself, not older than [`FRESH`].
-    async fn itself(&self, now: Micros) -> Result<Arc<Itself>, Trouble> {
-        let fresh = |at: Micros| now >= at && now < at + FRESH;
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).itself.clone();
-        if let Some((_, itself)) = known.filter(|(at, _)| fresh(*at)) {
-            return Ok(itself);
+    /// The issuer's metadata, not older than [`MAX_AGE`].
+    async fn metadata(&self, now: Micros) -> Result<Arc<IssuerMetadata>, IssuerError> {
+        let is_fresh = |at: Micros| now >= at && now < at + MAX_AGE;
+        let cached = self.cache().metadata.clone();
+        if let Some((_, metadata)) = cached.filter(|(at, _)| is_fresh(*at)) {
+            return Ok(metadata);
         }
-        let itself = Arc::new(self.ask_itself().await?);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).itself = Some((now, itself.clone()));
-        Ok(itself)
+        let metadata = Arc::new(self.fetch_metadata().await?);
+        self.cache().metadata = Some((now, metadata.clone()));
+        Ok(metadata)
     }
 
-    async fn ask_itself(&self) -> Result<Itself, Trouble> {
-        let down = |error: &dyn std::fmt::Display| Trouble::Down(error.to_string());
-        let place = format!("{}/.well-known/openid-configuration", self.name.as_str().trim_end_matches('/'));
-        let place = url::Url::parse(&place).map_err(|error| down(&error))?;
-        let text = self.http.get(&place).await?;
-        let metadata: CoreProviderMetadata = serde_json::from_slice(&text).map_err(|error| down(&error))?;
-        if metadata.issuer() != &self.name {
-            return Err(down(&format!("it calls itself {:?}", metadata.issuer().as_str())));
+    fn cache(&self) -> MutexGuard<'_, IssuerCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fetch_metadata(&self) -> Result<IssuerMetadata, IssuerError> {
+        let down = |error: &dyn std::fmt::Display| IssuerError::Down(error.to_string());
+        let url = format!("{}/.well-known/openid-configuration", self.name.as_str().trim_end_matches('/'));
+        let url = url::Url::parse(&url).map_err(|error| down(&error))?;
+        let text = self.http.get(&url).await?;
+        let provider: CoreProviderMetadata = serde_json::from_slice(&text).map_err(|error| down(&error))?;
+        if provider.issuer() != &self.name {
+            return Err(down(&format!("it calls itself {:?}", provider.issuer().as_str())));
         }
-        let places = [
-            Some(metadata.authorization_endpoint().url()),
-            metadata.token_endpoint().map(|place| place.url()),
-            metadata.userinfo_endpoint().map(|place| place.url()),
-            Some(metadata.jwks_uri().url()),
+        let urls = [
+            Some(provider.authorization_endpoint().url()),
+            provider.token_endpoint().map(|endpoint| endpoint.url()),
+            provider.userinfo_endpoint().map(|endpoint| endpoint.url()),
+            Some(provider.jwks_uri().url()),
         ];
-        if let Some(place) = places.into_iter().flatten().find(|place| !self.http.may_ask(place)) {
-            return Err(down(&format!("{place} is not https")));
+        if let Some(url) = urls.into_iter().flatten().find(|url| !self.http.is_allowed(url)) {
+            return Err(down(&format!("{url} is not https")));
         }
-        let all: serde_json::Value = serde_json::from_slice(&text).map_err(|error| down(&error))?;
-        let signs_answers = all["authorization_response_iss_parameter_supported"] == true;
-        Ok(Itself { metadata, signs_answers })
+        let fields: serde_json::Value = serde_json::from_slice(&text).map_err(|error| down(&error))?;
+        let sends_issuer = fields["authorization_response_iss_parameter_supported"] == true;
+        Ok(IssuerMetadata { provider, sends_issuer })
     }
 
-    /// Its keys. When one is missing they are asked for again, once a minute: whoever sends tokens of unknown keys makes
-    /// nobody ask more often.
+    /// The issuer's keys. When a key is `missing` they are fetched again, at most once in [`REFETCH_INTERVAL`], so that
+    /// tokens of unknown keys do not cause more requests.
     async fn keys(
         &self,
         now: Micros,
-        itself: &Itself,
+        metadata: &IssuerMetadata,
         missing: bool,
-    ) -> Result<Arc<CoreJsonWebKeySet>, Trouble> {
-        if let Some(keys) = self.known_keys(now, missing) {
+    ) -> Result<Arc<CoreJsonWebKeySet>, IssuerError> {
+        if let Some(keys) = self.cached_keys(now, missing) {
             return Ok(keys);
         }
-        let text = self.http.get(itself.metadata.jwks_uri().url()).await?;
+        let text = self.http.get(metadata.provider.jwks_uri().url()).await?;
         let keys = serde_json::from_slice::<CoreJsonWebKeySet>(&text);
-        let keys = Arc::new(keys.map_err(|error| Trouble::Down(format!("its keys: {error}")))?);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).keys = Some((now, keys.clone()));
+        let keys = Arc::new(keys.map_err(|error| IssuerError::Down(format!("its keys: {error}")))?);
+        self.cache().keys = Some((now, keys.clone()));
         Ok(keys)
     }
 
-    fn known_keys(&self, now: Micros, missing: bool) -> Option<Arc<CoreJsonWebKeySet>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, keys) = known.keys.clone()?;
-        if missing && known.sought.is_none_or(|at| now < at || now >= at + KEYS_EVERY) {
-            known.sought = Some(now);
+    fn cached_keys(&self, now: Micros, missing: bool) -> Option<Arc<CoreJsonWebKeySet>> {
+        let mut cache = self.cache();
+        let (at, keys) = cache.keys.clone()?;
+        if missing && cache.refetched.is_none_or(|at| now < at || now >= at + REFETCH_INTERVAL) {
+            cache.refetched = Some(now);
             return None;
         }
-        (missing || (now >= at && now < at + FRESH)).then_some(keys)
+        (missing || (now >= at && now < at + MAX_AGE)).then_some(keys)
     }
 }

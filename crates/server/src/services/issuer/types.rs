@@ -1,4 +1,4 @@
-//! The library's types with the claims that are looked for here.
+//! The library's types, with our extra claims.
 
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
@@ -13,34 +13,34 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Whatever the issuer says besides what everybody says.
+/// All claims that are not standard.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Said(pub Map<String, Value>);
+pub struct ExtraClaims(pub Map<String, Value>);
 
-impl AdditionalClaims for Said {}
+impl AdditionalClaims for ExtraClaims {}
 
-/// Of a token.
-pub type TokenClaims = IdTokenClaims<Said, CoreGenderClaim>;
-/// What is answered besides.
-pub type Besides = UserInfoClaims<Said, CoreGenderClaim>;
-/// Of a token.
+/// The claims of an ID token.
+pub type TokenClaims = IdTokenClaims<ExtraClaims, CoreGenderClaim>;
+/// The claims of the user info endpoint.
+pub type UserInfo = UserInfoClaims<ExtraClaims, CoreGenderClaim>;
+/// Verifies an ID token.
 pub type Verifier<'a> = IdTokenVerifier<'a, CoreJsonWebKey>;
 
-type Fields = IdTokenFields<
-    Said,
+type TokenFields = IdTokenFields<
+    ExtraClaims,
     EmptyExtraTokenFields,
     CoreGenderClaim,
     CoreJweContentEncryptionAlgorithm,
     CoreJwsSigningAlgorithm,
 >;
 
-/// What a code is exchanged for.
-pub type Tokens = StandardTokenResponse<Fields, CoreTokenType>;
+/// The tokens that a code is exchanged for.
+pub type Tokens = StandardTokenResponse<TokenFields, CoreTokenType>;
 
-/// This server, as the issuer knows it.
-pub type Relying = Client<
-    Said,
+/// This server as a client of the issuer.
+pub type IssuerClient = Client<
+    ExtraClaims,
     CoreAuthDisplay,
     CoreGenderClaim,
     CoreJweContentEncryptionAlgorithm,

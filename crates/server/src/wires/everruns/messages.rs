@@ -155,7 +155,7 @@ pub async fn export(
 
 /// Logs a failure after the response has begun. The response is cut off without its end, so that a client notices.
 fn log_cut_export(failure: Failure) -> std::io::Error {
-    tracing::warn!(failure = failure.for_log(), "an export was cut off");
+    tracing::warn!(failure = failure.log_text(), "an export was cut off");
     std::io::Error::other("the export was cut off")
 }
 

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::agents;
 use crate::operations::agents::events::EventFollower;
-use crate::services::metrics::Looking;
+use crate::services::metrics::WokenReader;
 use crate::services::throttle::OpenSocket;
 use crate::signals::{self, Looks};
 use axum::body::{Body, Bytes};
@@ -66,7 +66,7 @@ pub async fn open(
     let organization = granted.organization();
     let credential =
         ClientCredential::from_request(&app, &Method::GET, &headers, caller.attribution().address)?;
-    let access = Looks::follow(&app, Looking::Stream, signals::access(&caller));
+    let access = Looks::follow(&app, WokenReader::Stream, signals::access(&caller));
     let stream = Stream {
         app: app.clone(),
         credential,
@@ -217,6 +217,6 @@ impl Stream {
 }
 
 fn log_failure(failure: Failure) -> End {
-    tracing::error!(failure = failure.for_log(), "a stream of events failed");
+    tracing::error!(failure = failure.log_text(), "a stream of events failed");
     End::Failed
 }

@@ -36,7 +36,7 @@ struct Page {
     /// An error message.
     wrong: Option<String>,
     /// A message about the decision. The page then has no form.
-    done: Option<&'static str>,
+    notice: Option<&'static str>,
     /// Whether the user must sign in again, because the last sign-in is too old.
     stale: bool,
     /// The address or name of the signed-in user.
@@ -206,15 +206,15 @@ async fn decide(app: &App, headers: &HeaderMap, address: ClientAddress, form: &F
         Err(failure) => return Page::new(None, &form.code).failure_response(failure),
     };
     let page = Page::new(Some(&signed.name), &form.code);
-    let (decided, done) = if allows {
-        let done = "It is let in. You can close this page and go back to the program.";
-        (device_code::approve_device_login(app, &signed.caller, &form.code).await, done)
+    let (decided, notice) = if allows {
+        let notice = "It is let in. You can close this page and go back to the program.";
+        (device_code::approve_device_login(app, &signed.caller, &form.code).await, notice)
     } else {
-        let done = "It is not let in. If you did not start it yourself, nothing else has to be done.";
-        (device_code::deny_device_login(app, &signed.caller, &form.code).await, done)
+        let notice = "It is not let in. If you did not start it yourself, nothing else has to be done.";
+        (device_code::deny_device_login(app, &signed.caller, &form.code).await, notice)
     };
     match decided {
-        Ok(()) => Page { done: Some(done), ..page }.html_response(StatusCode::OK),
+        Ok(()) => Page { notice: Some(notice), ..page }.html_response(StatusCode::OK),
         Err(failure) => Page { code: String::new(), ..page }.failure_response(failure),
     }
 }

@@ -18,7 +18,7 @@ use crate::http::middleware;
 use crate::http::rate_limit;
 use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::devices::fleet;
-use crate::services::metrics::Looking;
+use crate::services::metrics::WokenReader;
 use crate::services::throttle::OpenSocket;
 use crate::services::throttle::SocketsOf;
 use crate::signals::{self, Looks};
@@ -329,7 +329,7 @@ impl Conversation {
     ) -> Result<(rpc::PendingReply, HeldBytes), Failure> {
         let mut held = self.app.front.budget.hold(vec![Holder::Principal(caller.principal().0)]);
         if !held.take(bytes as u64) {
-            return Err(budget::exhausted());
+            return Err(budget::exhausted_failure());
         }
         Ok((rpc::start(&self.app, caller, request).await?, held))
     }
@@ -353,7 +353,7 @@ impl Conversation {
         let organization = caller.authorize::<ViewSessions>()?.organization();
         let topics = signals::access(caller).chain([Topic::Holds(organization.0)]);
         // Before the first read, so that no change is missed in between.
-        let looks = Looks::follow(&self.app, Looking::Subscriber, topics);
+        let looks = Looks::follow(&self.app, WokenReader::Subscriber, topics);
         Ok(Subscription { organization, looks, last_sent: self.devices(caller).await? })
     }
 

@@ -8,7 +8,7 @@ use domain::agent::Answer as Outcome;
 use domain::permission::Role;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use server::services::metrics::Looking;
+use server::services::metrics::WokenReader;
 use std::time::Duration;
 use store::System;
 use tower::ServiceExt;
@@ -101,7 +101,7 @@ both! {
         let (one, two) = (ana.talk(json!({})).await, ana.talk(json!({})).await);
         // Nothing is said in its own session: what is found by a stream's first look is told a second time by its commit.
         let mut reader = Reader::open(&ana, &format!("/v1/sessions/{one}/sse")).await;
-        let before = world.app().metrics.looks(Looking::Stream);
+        let before = world.app().metrics.woken_reads(WokenReader::Stream);
         for _ in 0..5 {
             ana.say(&two, "hi").await;
         }
@@ -109,7 +109,7 @@ both! {
         world.store().revoke_credential(&system, ana.credential, world.app().now()).await.unwrap();
         let bye = reader.up_to("disconnecting").await.pop().unwrap();
         assert_eq!(bye.data["reason"], "unauthorized");
-        assert_eq!(world.app().metrics.looks(Looking::Stream), before + 1, "the look that found the revoke");
+        assert_eq!(world.app().metrics.woken_reads(WokenReader::Stream), before + 1, "the look that found the revoke");
     }
 
     async fn a_turn_is_followed_from_the_first_event_to_the_last(world: &World) {

@@ -37,7 +37,7 @@ async fn strangers_send_little() {
             let answer =
                 world.stranger(None).send("POST", path, &[("content-type", kind)], Body::from(fill)).await;
             assert_eq!(answer.status == 413, refused, "{path}, {bytes}: {}", answer.text());
-            assert_eq!(world.app().front.budget.held(), 0, "{path}: all is given back");
+            assert_eq!(world.app().front.budget.held_bytes(), 0, "{path}: all is given back");
         }
     }
     // Whoever has shown a key may send more, and whoever has shown none that is good may not.
@@ -59,15 +59,15 @@ async fn half_sent_bodies_count_until_they_are_answered_or_given_up() {
     let budget = &world.app().front.budget;
     let mut half = TcpStream::connect(address(&world)).await.unwrap();
     half.write_all(format!("{head}{}", "x".repeat(40_000)).as_bytes()).await.unwrap();
-    until("the half that was sent counts", || async { budget.held() == 40_000 }).await;
+    until("the half that was sent counts", || async { budget.held_bytes() == 40_000 }).await;
     let mut other = TcpStream::connect(address(&world)).await.unwrap();
     other.write_all(format!("{head}{}", "x".repeat(50_000)).as_bytes()).await.unwrap();
     let mut answer = [0; 12];
     other.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 400");
-    until("what was answered is given back", || async { budget.held() == 40_000 }).await;
+    until("what was answered is given back", || async { budget.held_bytes() == 40_000 }).await;
     drop(half);
-    until("what was given up is given back", || async { budget.held() == 0 }).await;
+    until("what was given up is given back", || async { budget.held_bytes() == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,7 +94,7 @@ async fn one_client_takes_its_share_and_no_more() {
     let body = stream::unfold(receiver, |mut from| async { from.recv().await.map(|piece| (piece, from)) });
     let slow = ana.call("POST", "/v1/agents", Body::from_stream(body));
     let meanwhile = async {
-        until("the slow body counts", || async { world.app().front.budget.held() == 60 << 10 }).await;
+        until("the slow body counts", || async { world.app().front.budget.held_bytes() == 60 << 10 }).await;
         assert_eq!(ana.post("/v1/agents", agent(10_000)).await.status, 503);
         assert_eq!(bob.post("/v1/agents", agent(10_000)).await.status, 201);
         sender.send(Ok(Bytes::from(agent(9).to_string()))).unwrap();
@@ -102,7 +102,7 @@ async fn one_client_takes_its_share_and_no_more() {
     };
     let (slow, ()) = futures_util::join!(slow, meanwhile);
     assert_eq!(slow.status, 201);
-    assert_eq!(world.app().front.budget.held(), 0);
+    assert_eq!(world.app().front.budget.held_bytes(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,7 +178,7 @@ async fn frames_that_grow_count_in_the_budget() {
         let text = "x".repeat(100 << 10);
         assert!(socket.call("devices.list", json!({ "text": text })).await["result"].is_object());
     }
-    until("all is given back", || async { world.app().front.budget.held() == 0 }).await;
+    until("all is given back", || async { world.app().front.budget.held_bytes() == 0 }).await;
     // Pieces of one message that never ends.
     let stream = &mut socket.0;
     let piece = |first: bool| {
@@ -189,14 +189,16 @@ async fn frames_that_grow_count_in_the_budget() {
     };
     for number in 0..6 {
         stream.send(piece(number == 0)).await.unwrap();
-        until("the piece counts", || async { world.app().front.budget.held() >= (number + 1) * (20 << 10) })
-            .await;
+        until("the piece counts", || async {
+            world.app().front.budget.held_bytes() >= (number + 1) * (20 << 10)
+        })
+        .await;
     }
     // There is no room for the seventh.
     stream.send(piece(false)).await.unwrap();
     let end = tokio::time::timeout(SOON, stream.next()).await.expect("the connection is cut");
     assert!(matches!(end, None | Some(Err(_) | Ok(Message::Close(_)))));
-    until("all is given back", || async { world.app().front.budget.held() == 0 }).await;
+    until("all is given back", || async { world.app().front.budget.held_bytes() == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
