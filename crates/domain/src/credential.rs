@@ -348,7 +348,7 @@ mod tests {
         }
 
         #[test]
-        fn anything_is_read_without_a_panic(text in ".{0,80}") {
+        fn no_input_causes_a_panic(text in ".{0,80}") {
             let _ = Secret::parse(&text);
             let _ = TurnToken::parse(&text);
             let _ = TurnToken::parse(&format!("turn_{text}"));

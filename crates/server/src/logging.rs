@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_one_line_with_all_its_fields() {
+    fn a_request_has_one_log_entry_with_all_fields() {
         let text = logged("info", LogFormat::Text, 200);
         assert_eq!(text.lines().count(), 1, "{text}");
         for part in

@@ -89,7 +89,7 @@ mod tests {
     use futures_util::FutureExt;
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_looks_at_most_four_times_a_second() {
+    async fn a_client_reads_at_most_four_times_a_second() {
         let mut pace = Pace::default();
         let mut looks = || (0..10).filter(|_| pace.wait().now_or_never().is_some()).count();
         assert_eq!((looks(), looks()), (4, 0));

@@ -133,7 +133,7 @@ async fn every_wire_answers_every_failure() {
 }
 
 #[test]
-fn who_gets_no_answer_is_told_when_to_come_back_on_every_wire() {
+fn every_wire_sends_retry_after_when_the_database_does_not_answer() {
     for (error, status) in [
         (DatabaseError::Slow { seconds: 10 }, 504),
         (DatabaseError::Crowded { own: true }, 429),

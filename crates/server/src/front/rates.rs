@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_is_there_at_once_and_comes_back_bit_by_bit() {
+    fn a_quota_allows_a_burst_and_refills_continuously() {
         let rates = Rates::default();
         let at = |seconds| {
             let left = rates.spend(key(1), QUOTA, START + Span::seconds(seconds));

@@ -64,7 +64,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_has_a_kind(agent in "\\PC{0,200}", known in "(Mozilla/5.0 \\()?[a-zA-Z0-9/;:. _()-]{0,100}") {
+        fn every_text_has_a_kind(agent in "\\PC{0,200}", known in "(Mozilla/5.0 \\()?[a-zA-Z0-9/;:. _()-]{0,100}") {
             prop_assert!(client_kind(&agent).len() < 20 && client_kind(&known).len() < 20);
         }
     }

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_no_object() {
+    fn a_list_is_not_an_object() {
         let read = |value: Value| from_value::<Outer>(value);
         let inner = || Inner { a: Some(1) };
         let all = json!({ "maybe": { "a": 1 }, "list": [{ "a": 1 }], "maybe_list": [{ "a": 1 }] });

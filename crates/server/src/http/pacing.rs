@@ -81,7 +81,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
-    async fn a_large_answer_comes_whole_and_in_pieces() {
+    async fn a_large_response_is_complete_and_sent_in_chunks() {
         let sent = (0..1_000_000_u32).map(|number| number as u8).collect::<Vec<_>>();
         let paced = pace(Bytes::from(sent.clone()).into_response());
         assert_eq!(paced.body().size_hint().exact(), Some(1_000_000));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn others_have_their_turn_between_two_pieces() {
+    async fn other_tasks_run_between_two_chunks() {
         let body = pace(Bytes::from(vec![0; 1_000_000]).into_response()).into_body();
         let turns = Arc::new(AtomicUsize::new(0));
         let (counted, seen) = (Arc::clone(&turns), turns);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_answer_is_left_as_it_is() {
+    fn a_small_response_is_unchanged() {
         let small = pace(Bytes::from(vec![0; 1_000]).into_response());
         assert_eq!(small.body().size_hint().exact(), Some(1_000));
     }

@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_not_told() {
+    fn sent_values_are_not_echoed() {
         let secret = "a secret\", expected `b`, expected more";
         let wrong: [(Value, &str); 6] = [
             (json!(secret), "invalid type: string, expected "),

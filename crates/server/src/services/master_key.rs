@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_opens_as_itself_only_and_with_every_key_there_was() {
+    fn sealed_data_opens_only_for_its_purpose_and_with_every_former_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/master.key");
         let key = MasterKey::open_or_make(&path, [1; 32]).unwrap();
@@ -224,7 +224,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_file_is_its_owners_and_what_is_no_key_is_refused() {
+    fn the_key_file_is_private_and_an_invalid_one_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_has_a_password() {
+    async fn with_passwords_off_nobody_has_one() {
         let cheap = passwords(64 << 10);
         assert!(!cheap.check(std::str::from_utf8(NOBODY).unwrap(), None).await.unwrap());
         assert!(!cheap.check("x", Some("no hash")).await.unwrap());

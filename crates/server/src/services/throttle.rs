@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_use_is_noted_every_half_minute() {
+    fn a_use_is_recorded_every_half_minute() {
         let throttle = Throttle::default();
         let at = |seconds| Micros(0) + Span::seconds(seconds);
         let noted = [0, 1, 29, 30, 31, 60, 10].map(|second| throttle.due(Uuid::nil(), at(second)));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_count_for_each_of_several() {
+    fn sockets_count_against_each_limit() {
         let counts = SocketCounts::default();
         let all = SocketsOf::Anonymous;
         let one = |last| SocketsOf::Address([192, 0, 2, last].into());

@@ -110,7 +110,7 @@ fn refusal<T: std::fmt::Debug>(outcome: Result<T, Failure>) -> Refusal {
 }
 
 both! {
-    async fn a_message_is_answered_by_a_worker(world: &World) {
+    async fn a_worker_answers_a_message(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let reach = reach(&world.member(acme, Role::Admin).await).await;
@@ -145,7 +145,7 @@ both! {
         ]);
     }
 
-    async fn what_must_be_refused_at_creation(world: &World) {
+    async fn invalid_agent_sessions_are_refused_at_creation(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -217,7 +217,7 @@ both! {
         assert_eq!(claim(world, &reach).await.unwrap().message.text, "still there?");
     }
 
-    async fn who_stops_a_turn_stops_its_worker(world: &World) {
+    async fn cancelling_a_turn_stops_its_worker(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let reach = reach(&admin).await;
@@ -236,7 +236,7 @@ both! {
         assert!(matches!(asked, Err(Failure::Unauthenticated)), "{asked:?}");
     }
 
-    async fn children_are_put_away_with_their_parent(world: &World) {
+    async fn children_are_archived_with_their_parent(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let granted = proof::<UseSessions>(&ana).await;
@@ -343,7 +343,7 @@ both! {
         assert!(turns::claim_turn(world.app(), &reach, &only).await.unwrap().is_none(), "it runs another agent");
     }
 
-    async fn a_waiting_claim_gets_what_comes(world: &World) {
+    async fn a_waiting_claim_gets_a_new_turn(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let reach = reach(&admin).await;
@@ -355,7 +355,7 @@ both! {
         assert_eq!(waiting.await.unwrap().unwrap().unwrap().session.id, session.id);
     }
 
-    async fn secrets_reach_the_worker_and_nobody_else(world: &World) {
+    async fn secrets_reach_only_the_worker(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let reach = reach(&admin).await;
@@ -390,7 +390,7 @@ both! {
         assert!(kinds(&admin, session.id).await.contains(&"worker.log"));
     }
 
-    async fn agents_have_names_that_are_free_again(world: &World) {
+    async fn names_of_deleted_agents_are_free_again(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let granted = proof::<UseSessions>(&ana).await;

@@ -141,7 +141,7 @@ both! {
         }
     }
 
-    async fn a_repeated_request_is_answered_alike(world: &World) {
+    async fn a_repeated_request_gets_the_same_response(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let bob = world.member(acme, Role::Readwrite).await;
@@ -170,7 +170,7 @@ both! {
         assert!(matches!(idempotency::begin_idempotent_request(app, scope(), b"two", [1; 32]).await, Ok(IdempotencyDecision::New(_))));
     }
 
-    async fn attachments_are_kept_and_found(world: &World) {
+    async fn attachments_are_stored_and_found(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let other = world.member(world.organization("Other").await, Role::Readwrite).await;
@@ -198,7 +198,7 @@ both! {
         assert_eq!(listed.iter().map(|(_, listed, _)| listed).collect::<Vec<_>>(), [&attachment]);
     }
 
-    async fn service_users_and_organizations_are_looked_after(world: &World) {
+    async fn service_users_and_organizations_are_administered(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let root = world.of_account(AccountRole::Admin).await;

@@ -26,7 +26,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_device_is_not_handed_on_before_it_was_cleaned(world: &World) {
+    async fn a_device_is_cleaned_before_the_next_hold(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -75,7 +75,7 @@ both! {
         host.leave().await;
     }
 
-    async fn what_could_never_match_fails_at_once_and_says_what_there_is(world: &World) {
+    async fn a_filter_that_matches_no_device_fails_at_once_and_lists_the_devices(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let session = ana.session().await;
@@ -97,7 +97,7 @@ both! {
         assert!(refused.text().contains("no device has ever been connected here"), "{}", refused.text());
     }
 
-    async fn the_limit_counts_what_is_held_and_waited_for(world: &World) {
+    async fn the_device_limit_counts_holds_and_waiting_requests(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -117,7 +117,7 @@ both! {
         host.leave().await;
     }
 
-    async fn sixteen_at_once_cannot_pass_the_limit(world: &World) {
+    async fn sixteen_concurrent_requests_cannot_exceed_the_limit(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -167,7 +167,7 @@ both! {
         host.leave().await;
     }
 
-    async fn the_end_of_a_session_releases_all_and_takes_no_more(world: &World) {
+    async fn the_end_of_a_session_releases_its_devices_and_refuses_requests(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -187,7 +187,7 @@ both! {
         host.leave().await;
     }
 
-    async fn own_devices_go_first_and_the_pool_serves_everybody(world: &World) {
+    async fn own_devices_are_preferred_to_the_pool(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let ana = world.member(acme, Role::Readwrite).await;
         let dora = world.member(globex, Role::Readwrite).await;
@@ -244,7 +244,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_refused_request_leaves_no_trace(world: &World) {
+    async fn a_refused_request_changes_nothing(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
         let admin = world.member(acme, Role::Admin).await;
@@ -261,7 +261,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_release_is_repeated_without_harm_and_never_ends_a_later_hold(world: &World) {
+    async fn a_repeated_release_never_ends_a_later_hold(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
         let admin = world.member(acme, Role::Admin).await;
@@ -277,7 +277,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_waiter_that_was_cancelled_lets_the_next_one_pass(world: &World) {
+    async fn a_cancelled_request_lets_the_next_one_pass(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -294,7 +294,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_device_that_comes_online_goes_to_who_waits(world: &World) {
+    async fn a_device_that_comes_online_goes_to_a_waiting_request(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;

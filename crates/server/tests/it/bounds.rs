@@ -63,7 +63,7 @@ both! {
         }
     }
 
-    async fn what_is_kept_for_clients_comes_back_as_it_was(world: &World) {
+    async fn data_of_clients_is_returned_unchanged(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
         let kept = json!({ "nested": [{ "": null, "a": [1.5, -0.0, "\u{e4}\u{1F600}", true] }], "text": "<&\\\"" });
@@ -197,7 +197,7 @@ both! {
         assert_eq!(titles, newest(0));
     }
 
-    async fn a_schema_that_doubles_is_refused_by_its_name(world: &World) {
+    async fn a_schema_of_exponential_size_is_refused_by_name(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let mut definitions = serde_json::Map::new();

@@ -65,7 +65,7 @@ fn tells(text: &str) -> bool {
 }
 
 both! {
-    async fn the_cause_of_an_internal_error_stands_in_the_line_of_its_request(world: &World) {
+    async fn the_cause_of_an_internal_error_is_in_the_log_entry_of_its_request(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
         break_tables(world).await;
@@ -94,7 +94,7 @@ both! {
 
 /// One thread runs everything, so that what the WebSocket's own task logs is heard as well.
 #[tokio::test]
-async fn what_is_logged_beneath_a_request_carries_its_id() {
+async fn log_entries_within_a_request_have_its_id() {
     let world = World::sqlite().await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readonly).await;
@@ -117,7 +117,7 @@ async fn what_is_logged_beneath_a_request_carries_its_id() {
 
 /// Nobody is answered, so that the log alone can say what was wrong. One thread here, too, for the same reason.
 #[tokio::test]
-async fn what_fails_in_the_background_is_logged_with_its_cause() {
+async fn failures_in_the_background_are_logged_with_their_cause() {
     let world = World::sqlite().await;
     break_tables(&world).await;
     let log = Memory::default();

@@ -76,7 +76,7 @@ both! {
         assert_eq!(feed(&key).await, 0);
     }
 
-    async fn a_jump_that_was_right_is_believed_on_an_operators_word(world: &World) {
+    async fn a_correct_jump_is_trusted_when_an_operator_confirms_it(world: &World) {
         let acme = world.organization("Acme").await;
         let key = world.member(acme, Role::Readwrite).await;
         let path = file(world, &key, acme).await;
@@ -92,7 +92,7 @@ both! {
         assert_eq!(key.get(&path).await.status, 404);
     }
 
-    async fn a_server_that_starts_with_a_clock_far_ahead_waits_for_it_to_be_set(world: &World) {
+    async fn a_server_started_with_a_clock_far_ahead_waits_for_a_correction(world: &World) {
         let acme = world.organization("Acme").await;
         let key = world.member(acme, Role::Readwrite).await;
         let path = file(world, &key, acme).await;
@@ -116,7 +116,7 @@ both! {
         assert_eq!(key.at(&next).get(&path).await.status, 404);
     }
 
-    async fn an_hour_back_signs_nobody_out(world: &World) {
+    async fn a_clock_that_goes_back_an_hour_signs_nobody_out(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, "ana@example.com").await;
         let ana = world.signed_in("ana@example.com").await;

@@ -306,7 +306,7 @@ fn named(said: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn contracts_name_what_there_is() {
+fn contracts_name_existing_schemas_and_refusals() {
     for contract in &*CONTRACTS {
         for schema in contract.validators.keys() {
             contract.validator(schema);
@@ -383,12 +383,12 @@ mod itself {
     }
 
     #[test]
-    fn what_fits_is_taken() {
+    fn a_valid_response_is_accepted() {
         assert_eq!(of_session(|_| {}), None);
     }
 
     #[test]
-    fn what_is_missing_or_too_much_is_found_with_its_place() {
+    fn missing_and_extra_fields_are_reported_with_their_path() {
         tells(
             of_session(|session| drop(session.as_object_mut().unwrap().remove("user"))),
             &["\"user\"", "required"],
@@ -400,7 +400,7 @@ mod itself {
     }
 
     #[test]
-    fn statuses_types_and_refusals_are_looked_at() {
+    fn statuses_types_and_refusals_are_checked() {
         let refusal = |code: &str| json!({ "error": { "code": code, "message": "No." } });
         let kind = Some("application/json");
         let held = |status, body: &Value| check("GET", SESSION, &answer(status, kind, body)).err();
@@ -421,7 +421,7 @@ mod itself {
     }
 
     #[test]
-    fn what_is_no_route_is_refused_in_the_words_of_its_wire() {
+    fn an_unknown_route_must_get_the_error_of_its_wire() {
         let mobile = |code: &str| json!({ "error": { "code": code, "message": "No." } });
         let kind = Some("application/json");
         assert_eq!(check("GET", "/api/v1/nothing", &answer(404, kind, &mobile("not_found"))), Ok(()));
@@ -438,7 +438,7 @@ mod itself {
     }
 
     #[test]
-    fn the_route_is_the_one_that_says_most_of_the_path() {
+    fn the_most_specific_route_wins() {
         let route = |method, path| find(method, path).map(|(_, route)| route);
         assert_eq!(route("GET", "/v1/sessions/stats").unwrap(), "GET /v1/sessions/stats");
         assert_eq!(route("GET", "/everruns/api/v1/sessions/x").unwrap(), "GET /v1/sessions/{session}");

@@ -307,7 +307,7 @@ both! {
         }
     }
 
-    async fn without_a_good_key_everybody_is_told_the_same(world: &World) {
+    async fn every_invalid_key_gets_the_same_response(world: &World) {
         let story = Story::tell(world).await;
         let nobody = without_key(world, story.organization).await;
         for (method, pattern, expected, _) in TABLE {
@@ -330,7 +330,7 @@ both! {
         }
     }
 
-    async fn what_is_not_the_callers_does_not_exist(world: &World) {
+    async fn objects_of_others_are_reported_as_not_found(world: &World) {
         let story = Story::tell(world).await;
         let foreign = callers(world, &story).await[0].clone();
         let unknown = domain::ids::SessionId::new(START, 99).to_string();
@@ -352,7 +352,7 @@ both! {
         }
     }
 
-    async fn organizations_that_are_not_the_callers_are_all_the_same(world: &World) {
+    async fn organizations_of_others_get_the_same_response_as_unknown_ones(world: &World) {
         let story = Story::tell(world).await;
         let foreign = callers(world, &story).await[0].clone();
         let gone = world.organization("Gone").await;
@@ -365,7 +365,7 @@ both! {
         }
     }
 
-    async fn without_an_organization_a_caller_is_told_to_name_one(world: &World) {
+    async fn a_caller_without_an_organization_must_name_one(world: &World) {
         world.organization("Acme").await;
         let account = world.of_account(AccountRole::Admin).await;
         let nowhere = world.principal(None, None).await;
@@ -386,7 +386,7 @@ both! {
         assert!(!listed.text().contains("Globex"), "{}", listed.text());
     }
 
-    async fn a_deleted_organization_takes_its_members_keys_along(world: &World) {
+    async fn a_deleted_organization_ends_its_members_keys(world: &World) {
         let organization = world.organization("Acme").await;
         let admin = world.member(organization, Role::Admin).await;
         assert_eq!(admin.get("/api/v1/sessions").await.status, 200);

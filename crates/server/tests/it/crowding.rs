@@ -59,7 +59,7 @@ fn refused(answer: &Answer, what: &str) {
 }
 
 both! {
-    async fn who_searches_too_much_is_told_so_and_others_are_answered(world: &World) {
+    async fn too_many_searches_are_refused_without_delaying_others(world: &World) {
         let world = server(world).await;
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let ana = world.member(acme, Role::Admin).await;
@@ -85,7 +85,7 @@ both! {
         crate::world::until("its places are free again", || async { ana.get(COUNTED[0]).await.status == 200 }).await;
     }
 
-    async fn an_administrator_who_searches_too_much_is_told_so(world: &World) {
+    async fn too_many_searches_of_an_administrator_are_refused(world: &World) {
         let world = server(world).await;
         let root = world.of_account(AccountRole::Admin).await;
         let asker = ScanCaller::Caller { principal: root.principal.0, organization: uuid::Uuid::nil() };

@@ -69,7 +69,7 @@ impl Actor<'_> {
 }
 
 both! {
-    async fn a_program_is_let_in(world: &World) {
+    async fn a_program_is_approved(world: &World) {
         let acme = world.organization("Acme & <Sons>").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
@@ -102,7 +102,7 @@ both! {
         assert_eq!(key.get("/api/v1/sessions").await.status, 401);
     }
 
-    async fn a_key_is_not_kept_to_be_answered_again(world: &World) {
+    async fn a_new_key_is_not_stored_with_its_response(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
@@ -138,7 +138,7 @@ both! {
         assert_eq!(key.get("/api/v1/sessions").await.status, 401);
     }
 
-    async fn a_program_is_not_let_in_or_comes_too_late(world: &World) {
+    async fn a_program_is_denied_or_comes_too_late(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let denied = world.program().await;
@@ -160,7 +160,7 @@ both! {
         assert_eq!(late.told().await, "invalid_grant", "it is forgotten");
     }
 
-    async fn a_program_that_asks_too_often_waits_longer(world: &World) {
+    async fn a_program_that_polls_too_often_must_wait_longer(world: &World) {
         let program = world.program().await;
         assert_eq!(program.told().await, "authorization_pending");
         let asks_after = async |seconds| {
@@ -173,7 +173,7 @@ both! {
         assert_eq!(asks_after(15).await, "authorization_pending", "15 s now");
     }
 
-    async fn who_lets_in_must_still_be_there(world: &World) {
+    async fn the_user_who_approves_a_program_must_still_be_active(world: &World) {
         let acme = world.organization("Acme").await;
         let globex = world.organization("Globex").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
@@ -211,7 +211,7 @@ both! {
         assert_eq!(program.told().await, "authorization_pending");
     }
 
-    async fn signing_in_on_the_page(world: &World) {
+    async fn a_user_signs_in_on_the_page_of_a_program(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
@@ -243,7 +243,7 @@ both! {
         assert_eq!(ana.fills("", &[]).await.status, 400);
     }
 
-    async fn another_site_answers_nothing(world: &World) {
+    async fn another_site_cannot_submit_the_form(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let own = world.server.base_url().to_owned();
@@ -265,7 +265,7 @@ both! {
         assert_eq!(ana.fills(&form, &good).await.status, 200);
     }
 
-    async fn codes_are_tried_a_bounded_number_of_times(world: &World) {
+    async fn code_attempts_are_limited(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
@@ -284,7 +284,7 @@ both! {
         assert_eq!(ana.looks(&program.user_code).await.status, 200);
     }
 
-    async fn what_a_program_may_not_say(world: &World) {
+    async fn invalid_requests_of_programs_are_refused(world: &World) {
         let program = world.program().await;
         let stranger = world.stranger(None);
         let good = json!({ "client_id": "mobilecli", "device_code": program.device_code, "grant_type": GRANT });
@@ -319,7 +319,7 @@ both! {
         assert_eq!(twice.json()["error"], "invalid_request");
     }
 
-    async fn one_address_begins_a_bounded_number_of_times(world: &World) {
+    async fn one_address_starts_a_bounded_number_of_logins(world: &World) {
         let begin = async |address: &str| {
             let peer: SocketAddr = address.parse().unwrap();
             let mut request = Request::post("/login/device/code").body(Body::from(r#"{"client_id":"x"}"#)).unwrap();

@@ -93,7 +93,7 @@ fn claims(actor: &Actor<'_>) -> Value {
 }
 
 both! {
-    async fn a_second_factor_is_proposed_confirmed_and_then_asked_for(world: &World) {
+    async fn a_second_factor_is_proposed_confirmed_and_then_required(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, ANA).await;
         let ana = actor(world, &sign_in(world, json!({})).await);
@@ -186,7 +186,7 @@ both! {
         good_with(world, &phones).await;
     }
 
-    async fn a_code_is_used_once_whoever_races(world: &World) {
+    async fn a_code_is_used_once_in_a_race(world: &World) {
         let (_, phone, recovery) = enrolled(world).await;
         world.advance(Span::seconds(60));
         for code in [phone.code(world, 0), recovery[3].clone()] {
@@ -202,7 +202,7 @@ both! {
         assert_eq!(ana.get(ME).await.json()["second_factor"]["recovery_codes"], 8);
     }
 
-    async fn before_the_password_nobody_learns_of_a_second_factor(world: &World) {
+    async fn a_second_factor_is_not_revealed_before_the_password(world: &World) {
         let (_, phone, _) = enrolled(world).await;
         world.advance(Span::seconds(60));
         let acme = world.organization("Globex").await;
@@ -226,7 +226,7 @@ both! {
         assert_eq!(sign_in(world, json!({ "code": phone.code(world, 0) })).await.status, 200);
     }
 
-    async fn wrong_codes_are_counted_wherever_they_come_from(world: &World) {
+    async fn wrong_codes_are_counted_from_every_address(world: &World) {
         let (_, phone, _) = enrolled(world).await;
         world.advance(Span::seconds(60));
         let half = sign_in(world, json!({})).await.json();
@@ -244,7 +244,7 @@ both! {
         assert_eq!(sign_in(world, json!({ "code": phone.code(world, 0) })).await.status, 200);
     }
 
-    async fn another_password_ends_a_sign_in_that_is_half_done(world: &World) {
+    async fn a_new_password_ends_a_half_done_sign_in(world: &World) {
         let (ana, phone, _) = enrolled(world).await;
         world.advance(Span::seconds(60));
         let half = sign_in(world, json!({})).await.json();
@@ -255,7 +255,7 @@ both! {
         assert_eq!(world.stranger(None).post(&format!("{SIGN_IN}/code"), body).await.status, 401);
     }
 
-    async fn on_probes_wire_a_code_comes_along(world: &World) {
+    async fn on_probes_wire_the_code_comes_with_the_password(world: &World) {
         let (_, phone, recovery) = enrolled(world).await;
         world.advance(Span::seconds(60));
         let path = format!("{}/sign-in", crate::probe::AUTH);
@@ -269,7 +269,7 @@ both! {
         }
     }
 
-    async fn factors_are_changed_by_who_signed_in_lately_and_with_a_code(world: &World) {
+    async fn changing_a_factor_requires_a_recent_sign_in_and_a_code(world: &World) {
         let (ana, phone, recovery) = enrolled(world).await;
         world.advance(Span::seconds(60));
         let again = post(&ana, "recovery-codes", json!({ "code": recovery[0] })).await;
@@ -301,7 +301,7 @@ both! {
         assert_eq!(post(&ana, "recovery-codes", json!({ "code": again[2] })).await.status, 404);
     }
 
-    async fn who_signed_in_long_ago_makes_no_keys_for_others_on_any_wire(world: &World) {
+    async fn an_old_sign_in_creates_no_keys_for_others_on_any_wire(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, ANA).await;
         let ana = actor(world, &sign_in(world, json!({})).await);
@@ -322,7 +322,7 @@ both! {
         assert_eq!(ana.post(crate::probe::USER_CURRENT, sub).await.status, 200);
     }
 
-    async fn a_key_changes_no_factor_nor_does_what_it_opened(world: &World) {
+    async fn a_key_and_its_sessions_cannot_change_second_factors(world: &World) {
         let acme = world.organization("Acme").await;
         let key = world.member(acme, Role::Admin).await;
         let opened = key.post(&format!("{}/jwt", crate::probe::AUTH), json!({})).await.json();
@@ -333,7 +333,7 @@ both! {
         }
     }
 
-    async fn secrets_are_sealed_and_answers_with_them_are_not_kept(world: &World) {
+    async fn secrets_are_sealed_and_responses_with_secrets_are_not_stored(world: &World) {
         let (ana, phone, recovery) = enrolled(world).await;
         let person = world.store().find_person_by_email(&System::sign_in(), ANA).await.unwrap().unwrap().person;
         let own = System::sign_in().grant_person(person.principal.id);
@@ -347,7 +347,7 @@ both! {
         assert_eq!((first["recovery_codes"].as_array().unwrap().len(), &again["recovery_codes"]), (10, &json!([])));
     }
 
-    async fn what_uses_a_code_is_done_once_though_its_answer_was_lost(world: &World) {
+    async fn a_request_with_a_code_takes_effect_once_when_its_response_is_lost(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, ANA).await;
         let ana = actor(world, &sign_in(world, json!({})).await);
@@ -365,7 +365,7 @@ both! {
         assert_eq!(sign_in(world, json!({})).await.status, 200);
     }
 
-    async fn administrators_end_what_they_have_looked_at(world: &World) {
+    async fn administrators_end_sessions_only_after_a_preview(world: &World) {
         let acme = world.organization("Acme").await;
         for email in [ANA, "bob@example.com"] {
             world.user(acme, Role::Readwrite, email).await;

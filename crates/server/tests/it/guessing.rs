@@ -108,7 +108,7 @@ both! {
         }
     }
 
-    async fn a_user_has_a_slow_budget_from_everywhere(world: &World) {
+    async fn a_user_has_a_budget_over_all_networks(world: &World) {
         people(world, &[ANA, "bea@example.com"]).await;
         let beside = world.beside(|_| {}).await;
         for email in [ANA, "nobody@example.com"] {
@@ -127,7 +127,7 @@ both! {
         assert_eq!(world.at("203.0.113.1").tries(ANA, PASSWORD).await, 200);
     }
 
-    async fn strangers_do_not_keep_a_person_out_of_a_known_browser(world: &World) {
+    async fn anonymous_callers_cannot_lock_a_user_out_of_a_known_browser(world: &World) {
         people(world, &[ANA, "bea@example.com"]).await;
         let home = world.at("192.0.2.1").known().await;
         for number in 0..40 {
@@ -164,7 +164,7 @@ both! {
         assert_eq!(home.tries(ANA, PASSWORD).await, 429, "it is a stranger by now");
     }
 
-    async fn an_office_signs_in_as_often_as_it_likes(world: &World) {
+    async fn users_of_a_shared_network_sign_in_without_limit(world: &World) {
         people(world, &[ANA]).await;
         let office = world.at(OFFICE);
         for _ in 0..200 {
@@ -173,7 +173,7 @@ both! {
         assert_eq!(office.tries(ANA, "wrong horse").await, 401);
     }
 
-    async fn half_in_is_not_failed(world: &World) {
+    async fn a_sign_in_without_its_second_factor_is_not_a_failed_one(world: &World) {
         let (_, phone, _) = crate::door::enrolled(world).await;
         let office = world.at(OFFICE);
         let body = json!({ "email": ANA, "password": PASSWORD });
@@ -186,7 +186,7 @@ both! {
         assert_eq!(office.json("/tenure/v1/sign-in/code", code).await.status, 200);
     }
 
-    async fn one_visitor_does_not_lock_an_office_out(world: &World) {
+    async fn one_visitor_does_not_lock_a_shared_network_out(world: &World) {
         let many = (0..120).map(|number| format!("user-{number}@example.com")).collect::<Vec<_>>();
         people(world, &many.iter().map(String::as_str).collect::<Vec<_>>()).await;
         let office = world.at(OFFICE);
@@ -216,7 +216,7 @@ both! {
         assert!(rows_of_strangers(world.store()).await.unwrap() < 10, "it is forgotten");
     }
 
-    async fn strangers_do_not_keep_a_person_from_a_new_password(world: &World) {
+    async fn anonymous_callers_cannot_keep_a_user_from_a_new_password(world: &World) {
         people(world, &[ANA]).await;
         // Nothing is said of who has an address, and nothing written of who has none.
         let rows = rows_of_strangers(world.store()).await.unwrap();
@@ -242,7 +242,7 @@ both! {
         world.mail(3).await;
     }
 
-    async fn one_network_asks_for_a_bounded_number_of_mails(world: &World) {
+    async fn one_network_can_request_a_bounded_number_of_mails(world: &World) {
         people(world, &[ANA]).await;
         let home = world.at(OFFICE).known().await;
         for number in 0..100 {
@@ -257,7 +257,7 @@ both! {
         assert!(world.mail(1).await.contains("To: ana@example.com"));
     }
 
-    async fn a_program_that_asks_without_end_writes_no_more(world: &World) {
+    async fn a_program_that_polls_endlessly_writes_nothing_more(world: &World) {
         let program = world.program().await;
         let mut last = String::new();
         for _ in 0..30 {
@@ -270,7 +270,7 @@ both! {
         assert_eq!(program.asks().await.json()["error"], "authorization_pending", "what came too early did not count");
     }
 
-    async fn codes_that_are_right_may_be_looked_at_without_end(world: &World) {
+    async fn correct_codes_can_be_viewed_without_limit(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Readwrite, ANA).await;
         for _ in 0..60 {

@@ -42,7 +42,7 @@ async fn order(line: &mut Socket, kind: &str) -> Value {
 }
 
 both! {
-    async fn a_host_is_refused_with_a_status_that_its_program_can_read(world: &World) {
+    async fn a_refused_host_gets_a_status_its_program_understands(world: &World) {
         let acme = world.organization("Acme").await;
         let globex = world.organization("Globex").await;
         let admin = world.member(acme, Role::Admin).await;
@@ -86,7 +86,7 @@ both! {
         assert_eq!(order(&mut line, "holds").await["holds"], json!([{ "serial": "one", "fence": 2 }]));
     }
 
-    async fn what_a_host_may_not_say_ends_its_connection_with_a_reason(world: &World) {
+    async fn an_invalid_frame_closes_the_hosts_connection_with_a_reason(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let strange = json!({ "type": "hello", "protocol": 999, "name": "rack", "version": "1" });
@@ -119,7 +119,7 @@ both! {
         }
     }
 
-    async fn devices_that_cannot_be_are_left_out_and_the_others_stay(world: &World) {
+    async fn invalid_devices_are_left_out_and_the_others_stay(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let mut line = connect(&admin, "rack", &[]).await;
@@ -164,7 +164,7 @@ both! {
         }
     }
 
-    async fn a_stopping_server_waits_for_the_answers_of_its_hosts(world: &World) {
+    async fn a_stopping_server_waits_for_replies_of_its_hosts(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;

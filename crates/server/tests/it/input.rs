@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 both! {
-    async fn pages_that_cannot_be(world: &World) {
+    async fn invalid_pages_are_refused(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let long = format!("before={}", "9".repeat(10_000));
@@ -41,7 +41,7 @@ both! {
         }
     }
 
-    async fn bodies_that_cannot_be(world: &World) {
+    async fn invalid_bodies_are_refused(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let session = ana.session().await;
@@ -147,7 +147,7 @@ both! {
         }
     }
 
-    async fn every_answer_has_a_request_id_and_is_kept_by_nobody(world: &World) {
+    async fn every_response_has_a_request_id_and_is_not_cacheable(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         for (method, path) in [
@@ -165,7 +165,7 @@ both! {
         }
     }
 
-    async fn ids_that_cannot_be_are_not_found(world: &World) {
+    async fn malformed_ids_are_not_found(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.session().await;
@@ -213,7 +213,7 @@ both! {
         }
     }
 
-    async fn credentials_that_are_no_key_are_all_the_same(world: &World) {
+    async fn invalid_credentials_get_the_same_response(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let key = ana.key.clone().unwrap();

@@ -22,7 +22,7 @@ async fn opened(world: &World) -> usize {
 }
 
 both! {
-    async fn a_key_that_asks_for_tokens_all_the_time_opens_one_session(world: &World) {
+    async fn a_key_that_requests_tokens_repeatedly_opens_one_session(world: &World) {
         let acme = world.organization("Acme").await;
         let key = world.member(acme, Role::Readonly).await;
         for second in 0..100 {

@@ -84,7 +84,7 @@ async fn bound<'w>(owner: &Actor<'w>, networks: &str) -> Actor<'w> {
 }
 
 both! {
-    async fn a_key_makes_no_key_on_any_wire(world: &World) {
+    async fn a_key_creates_no_key_on_any_wire(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let (_, key) = token(&ana).await;
@@ -99,7 +99,7 @@ both! {
         assert_eq!(ana.get(TOKENS).await.json()["api-tokens"].as_array().unwrap().len(), 1);
     }
 
-    async fn keys_are_made_by_who_signed_in_lately(world: &World) {
+    async fn creating_keys_requires_a_recent_sign_in(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let (id, _) = token(&ana).await;
@@ -142,7 +142,7 @@ both! {
         assert!(!renewed.is_good().await && second.is_good().await);
     }
 
-    async fn a_revoked_key_takes_along_what_it_made(world: &World) {
+    async fn a_revoked_key_revokes_the_keys_it_created(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let (path, leaked) = service_key(&admin, acme).await;
@@ -159,7 +159,7 @@ both! {
         assert!(works(&admin).await);
     }
 
-    async fn a_rotated_key_leaves_what_it_made(world: &World) {
+    async fn a_rotated_key_keeps_the_keys_it_created(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let (path, old) = service_key(&admin, acme).await;
@@ -172,7 +172,7 @@ both! {
         assert!(!works(&new).await && !works(&made).await, "they are the new key's family");
     }
 
-    async fn all_of_ones_keys_are_revoked_at_once(world: &World) {
+    async fn all_own_keys_are_revoked_at_once(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let bob = world.person(acme, Role::Admin, "bob@example.com").await;
@@ -242,7 +242,7 @@ both! {
         assert_eq!(statuses(world).await, vec![200; 5], "both are off unless they are set");
     }
 
-    async fn a_key_is_good_in_its_networks_only(world: &World) {
+    async fn a_key_is_valid_only_in_its_networks(world: &World) {
         let proxied = world.beside(|settings| {
             settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]);
         }).await;
@@ -263,7 +263,7 @@ both! {
         }
     }
 
-    async fn work_on_a_turn_keeps_to_the_networks_of_the_key_that_claimed_it(world: &World) {
+    async fn a_turn_token_works_only_in_the_networks_of_the_key_that_claimed(world: &World) {
         let proxied = world.beside(|settings| {
             settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]);
         }).await;
@@ -285,7 +285,7 @@ both! {
         assert_eq!(said(&worker, "192.0.2.9", &heartbeat, &body).await.status, 200);
     }
 
-    async fn sockets_streams_and_hosts_keep_to_the_networks_too(world: &World) {
+    async fn sockets_streams_and_hosts_work_only_in_the_keys_networks(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
         let (here, elsewhere) = (bound(&ana, "127.0.0.0/8").await, bound(&ana, "192.0.2.0/24").await);
@@ -299,7 +299,7 @@ both! {
 }
 
 #[tokio::test]
-async fn a_session_of_a_bound_key_is_bound_too() {
+async fn a_session_of_a_network_bound_key_is_bound_too() {
     let world = World::sqlite().await;
     let proxied = world
         .beside(|settings| settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]))

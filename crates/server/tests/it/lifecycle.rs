@@ -44,7 +44,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_request_that_nobody_serves_expires(world: &World) {
+    async fn a_request_that_is_not_served_expires(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -62,7 +62,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_session_that_holds_nothing_is_closed(world: &World) {
+    async fn a_session_without_holds_is_closed(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let session = ana.session().await;
@@ -103,7 +103,7 @@ both! {
         assert_eq!(ana.ask(&session, "android").await.status, 202, "its device is offline, but known");
     }
 
-    async fn a_server_that_was_down_for_long_gives_its_hosts_the_time_to_come_back(world: &World) {
+    async fn after_a_long_downtime_hosts_have_time_to_reconnect(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -138,7 +138,7 @@ both! {
         host.leave().await;
     }
 
-    async fn who_may_no_longer_act_holds_nothing(world: &World) {
+    async fn owners_who_may_not_act_lose_their_holds(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android"), ("two", "android")]).await;
@@ -177,7 +177,7 @@ both! {
         host.leave().await;
     }
 
-    async fn an_upload_keeps_what_its_sender_holds(world: &World) {
+    async fn an_upload_renews_the_senders_holds(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
         let admin = world.member(acme, Role::Admin).await;
@@ -254,7 +254,7 @@ both! {
         host.leave().await;
     }
 
-    async fn what_is_held_stands_over_a_restart(world: &World) {
+    async fn holds_survive_a_restart(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -278,7 +278,7 @@ both! {
         host.leave().await;
     }
 
-    async fn an_ending_says_why_in_words(world: &World) {
+    async fn the_reason_of_an_ending_is_readable(world: &World) {
         use domain::session::EndReason;
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let (ana, dora) = (world.member(acme, Role::Readwrite).await, world.member(globex, Role::Readwrite).await);
@@ -308,7 +308,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_removed_member_that_waits_is_passed_over(world: &World) {
+    async fn a_waiting_request_of_a_removed_member_is_skipped(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
         let admin = world.member(acme, Role::Admin).await;

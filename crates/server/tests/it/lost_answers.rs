@@ -93,7 +93,7 @@ async fn total(actor: &Actor<'_>, path: &str) -> Value {
 }
 
 both! {
-    async fn service_users_and_their_keys_are_made_once(world: &World) {
+    async fn service_users_and_their_keys_are_created_once(world: &World) {
         let acme = world.organization("Acme").await;
         let (admin, account) = (world.member(acme, Role::Admin).await, world.of_account(AccountRole::Admin).await);
         let places = [(&admin, at(acme, ""), "org_member"), (&account, "/v3/enterprise".into(), "account_viewer")];
@@ -116,7 +116,7 @@ both! {
         }
     }
 
-    async fn what_was_half_done_is_done_to_its_end(world: &World) {
+    async fn a_repeated_request_finishes_a_half_done_one(world: &World) {
         let acme = world.organization("Acme").await;
         let (admin, account) = (world.member(acme, Role::Admin).await, world.of_account(AccountRole::Admin).await);
         let users = at(acme, "/service-users");
@@ -150,7 +150,7 @@ both! {
         assert_eq!(total(&account, enterprise).await, 2);
     }
 
-    async fn what_was_made_and_is_gone_is_not_made_again(world: &World) {
+    async fn a_deleted_object_is_not_created_again_by_a_repeated_request(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let users = at(acme, "/service-users");
@@ -164,7 +164,7 @@ both! {
         assert_eq!(total(&admin, &users).await, 0);
     }
 
-    async fn organizations_and_files_are_made_once(world: &World) {
+    async fn organizations_and_files_are_created_once(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, account) = (world.member(acme, Role::Readwrite).await, world.of_account(AccountRole::Admin).await);
         let enterprise = "/v3/enterprise/organizations";
@@ -183,7 +183,7 @@ both! {
         assert_eq!(read.status, 307);
     }
 
-    async fn ones_own_keys_are_made_once(world: &World) {
+    async fn own_keys_are_created_once(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let keys = "/api/v1/keys";
@@ -201,7 +201,7 @@ both! {
         assert_eq!(ana.get(&tokens).await.json()["api-tokens"].as_array().unwrap().len(), 3);
     }
 
-    async fn people_are_invited_once_and_answer_once(world: &World) {
+    async fn invitations_are_created_once_and_accepted_once(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let eve = world.lone("eve@example.com").await;
@@ -225,7 +225,7 @@ both! {
         assert_eq!(open().await, 0);
     }
 
-    async fn a_sub_user_is_made_once(world: &World) {
+    async fn a_sub_user_is_created_once(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let body = json!({ "email": "sub@example.com", "password": PASSWORD, "first-name": "Sub" });
@@ -241,7 +241,7 @@ both! {
         assert_eq!(verified.status, 200, "{}", verified.text());
     }
 
-    async fn what_may_be_set_twice_is_answered_alike(world: &World) {
+    async fn idempotent_changes_get_the_same_response_twice(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
         let account = world.of_account(AccountRole::Admin).await;

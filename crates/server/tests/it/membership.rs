@@ -71,7 +71,7 @@ impl Actor<'_> {
 }
 
 both! {
-    async fn keys_are_looked_after_by_who_has_signed_in(world: &World) {
+    async fn keys_are_managed_by_signed_in_users(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let made = ana.post(KEYS, json!({ "name": "CI pipeline" })).await;
@@ -148,7 +148,7 @@ both! {
         assert_eq!(key.empty("POST", "/api/v1/sessions").await, 403);
     }
 
-    async fn somebody_is_invited_and_accepts(world: &World) {
+    async fn a_user_is_invited_and_accepts(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let eve = world.lone("eve@example.com").await;
@@ -184,7 +184,7 @@ both! {
         assert_eq!((seen["members"].as_array().unwrap().len(), &seen["invitations"]), (2, &json!([])));
     }
 
-    async fn inviting_over_and_over_mails_once_and_leaves_nobody_behind(world: &World) {
+    async fn inviting_repeatedly_sends_one_mail_and_creates_no_user(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let invite = async |actor: &Actor<'_>, email: &str| {
@@ -221,7 +221,7 @@ both! {
         assert_eq!(invite(&ana, "late@example.com").await.0, 201);
     }
 
-    async fn who_is_new_gets_in_by_the_mail_alone(world: &World) {
+    async fn a_new_user_gets_in_only_by_the_mail(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let body = json!({ "email": "new@example.com", "role": "readonly" });
@@ -277,7 +277,7 @@ both! {
         assert_eq!(eve.get("/api/v1/sessions").await.status, 403);
     }
 
-    async fn what_an_invitation_may_not_say(world: &World) {
+    async fn invalid_invitations_are_refused(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         world.user(acme, Role::Readonly, "rob@example.com").await;
@@ -350,7 +350,7 @@ both! {
         assert_eq!(bob.roles().await.iter().filter(|(_, role)| role == "admin").count(), 2);
     }
 
-    async fn admins_who_leave_at_once_leave_one(world: &World) {
+    async fn when_all_admins_leave_at_once_one_stays(world: &World) {
         let acme = world.organization("Acme").await;
         let mut admins = Vec::new();
         for number in 0..8 {
@@ -367,7 +367,7 @@ both! {
         assert_eq!(left, [204, 204, 204, 204, 204, 204, 204, 409]);
     }
 
-    async fn organizations_are_made_by_whom_the_settings_let(world: &World) {
+    async fn organizations_are_created_by_users_whom_the_settings_allow(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let refused = ana.post("/api/v1/organizations", json!({ "name": "Mine" })).await;

@@ -71,7 +71,7 @@ fn every_parameter_has_a_type() {
 }
 
 #[test]
-fn what_is_open_in_a_path_is_declared_once_and_references_lead_somewhere() {
+fn path_parameters_are_declared_once_and_references_resolve() {
     for wire in WIRES {
         let document = document(wire);
         let mut ids = BTreeSet::new();
@@ -106,7 +106,7 @@ fn what_is_open_in_a_path_is_declared_once_and_references_lead_somewhere() {
 
 /// A link takes a part of a path from the answer, and each part that was open in the request's path from there.
 #[test]
-fn links_lead_from_an_answer_to_what_it_is_about() {
+fn links_lead_from_a_response_to_its_object() {
     let document = document("devin");
     let parameters = |from: &str, to: &str| {
         let (path, operation) = (document["paths"][from]["post"].clone(), document["paths"][to].clone());
@@ -242,7 +242,7 @@ fn every_parameter_that_a_handler_reads_is_declared() {
 }
 
 #[tokio::test]
-async fn documents_are_served_to_everybody_and_others_are_not_there() {
+async fn known_documents_are_served_to_everybody() {
     let world = crate::world::World::sqlite().await;
     let nobody = world.stranger(None);
     for wire in WIRES {

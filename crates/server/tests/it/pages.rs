@@ -100,7 +100,7 @@ fn code(world: &World, secret: &str) -> String {
 }
 
 both! {
-    async fn one_signs_in_looks_around_and_signs_out(world: &World) {
+    async fn a_user_signs_in_sees_the_account_and_signs_out(world: &World) {
         let mut stranger = Browser::new(world);
         let answer = stranger.send("GET", "/account", &[], &[]).await;
         assert_eq!(answer.headers["location"], "/sign-in?back=/account");
@@ -113,7 +113,7 @@ both! {
         assert!(browser.get("/sign-in?done=out").await.contains("You are signed out."));
     }
 
-    async fn what_is_wrong_is_said_on_the_same_page(world: &World) {
+    async fn errors_are_shown_on_the_same_page(world: &World) {
         let mut browser = ana(world).await;
         let mut stranger = Browser::new(world);
         let typed = "\"><script>alert(1)</script>@example.com";
@@ -135,7 +135,7 @@ both! {
         assert_eq!(answer.status, 404);
     }
 
-    async fn pages_of_other_sites_do_nothing(world: &World) {
+    async fn pages_of_other_sites_cannot_post_forms(world: &World) {
         let mut browser = ana(world).await;
         let own = world.server.base_url().to_owned();
         for headers in [
@@ -157,7 +157,7 @@ both! {
         assert_eq!(answer.status, 303);
     }
 
-    async fn one_goes_back_to_this_server_only(world: &World) {
+    async fn a_sign_in_returns_to_this_server_only(world: &World) {
         ana(world).await;
         for (back, expected) in [
             ("/account?x=1", "/account?x=1"),
@@ -191,7 +191,7 @@ both! {
         assert!(here.cookie.is_none());
     }
 
-    async fn a_second_factor_is_set_up_and_asked_for(world: &World) {
+    async fn a_second_factor_is_set_up_and_required(world: &World) {
         let mut browser = ana(world).await;
         let page = browser.post("/account/totp", &[]).await.text();
         assert!(page.contains("<svg"), "{page}");
@@ -223,7 +223,7 @@ both! {
         }
     }
 
-    async fn who_signed_in_long_ago_is_asked_again(world: &World) {
+    async fn after_an_old_sign_in_the_page_asks_for_the_password_again(world: &World) {
         let mut browser = ana(world).await;
         world.advance(Span::minutes(10));
         let stale = browser.post("/account/totp", &[]).await;
@@ -236,7 +236,7 @@ both! {
         assert_eq!(browser.post("/account/totp", &[]).await.status, 200);
     }
 
-    async fn a_forgotten_password_is_set_anew(world: &World) {
+    async fn a_forgotten_password_is_restored_on_the_page(world: &World) {
         let mut browser = ana(world).await;
         let mut stranger = Browser::new(world);
         let known = stranger.post("/restore", &[("email", ANA)]).await;

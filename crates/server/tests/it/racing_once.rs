@@ -29,7 +29,7 @@ fn once(good: u16, refused: u16) -> Vec<u16> {
 }
 
 both! {
-    async fn what_is_sent_by_mail_is_used_once(world: &World) {
+    async fn tokens_sent_by_mail_are_used_once(world: &World) {
         let beside = world.beside(|_| {}).await;
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;

@@ -160,7 +160,7 @@ impl<'w> Scene<'w> {
 }
 
 both! {
-    async fn a_repeated_request_is_refused_as_a_new_one(world: &World) {
+    async fn a_repeated_request_is_checked_like_a_new_one(world: &World) {
         let scene = Scene::tell(world).await;
         let (mut number, mut refused) = (0, 0);
         for pattern in repeated().into_iter().filter(|pattern| !needs_more(pattern)) {
@@ -210,7 +210,7 @@ both! {
         assert_eq!(statuses, [made, replayed, replayed, replayed, replayed, refused, refused]);
     }
 
-    async fn who_may_still_is_given_the_kept_answer(world: &World) {
+    async fn a_caller_who_still_has_the_permission_gets_the_stored_response(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, _) = (world.member(acme, Role::Admin).await, world.member(acme, Role::Admin).await);
         let keyed = Actor { header: Some(("idempotency-key", "k".into())), ..ana.clone() };
@@ -223,7 +223,7 @@ both! {
         assert_eq!(ana.get("/api/v1/sessions").await.json()["data"].as_array().unwrap().len(), 1);
     }
 
-    async fn an_admin_who_is_none_any_more_repeats_nothing_in_others_sessions(world: &World) {
+    async fn a_former_admin_repeats_nothing_in_sessions_of_others(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, bob) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
         world.member(acme, Role::Admin).await;

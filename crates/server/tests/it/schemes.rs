@@ -125,7 +125,7 @@ async fn same<'w>(world: &'w World, ways: &[Way], route: &str, send: impl AsyncF
 }
 
 both! {
-    async fn what_is_no_good_is_told_like_nothing_in_every_form(world: &World) {
+    async fn invalid_credentials_are_refused_like_a_missing_one_in_every_form(world: &World) {
         let world = &world.beside(|settings| settings.sign_in_attempts = 1_000_000).await;
         let (keys, tokens) = bad(world).await;
         let ways = ways(&keys, &tokens);
@@ -137,7 +137,7 @@ both! {
         }
     }
 
-    async fn and_so_it_is_on_devins_wire(world: &World) {
+    async fn invalid_credentials_are_refused_like_a_missing_one_on_devins_wire(world: &World) {
         let (keys, tokens) = bad(world).await;
         let ways = ways(&keys, &tokens);
         let story = devin::coverage::Story::tell(world).await;

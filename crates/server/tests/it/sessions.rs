@@ -16,7 +16,7 @@ both! {
         assert_eq!(answer.headers["content-type"], "application/json");
     }
 
-    async fn a_session_is_shown_as_on_the_page_at_each_moment(world: &World) {
+    async fn a_session_matches_the_vendors_page_in_each_state(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -85,7 +85,7 @@ both! {
         assert!(ana.get("/api/v1/sessions?limit=3").await.json().get("nextCursor").is_some());
     }
 
-    async fn the_organization_is_the_headers_the_keys_or_the_default(world: &World) {
+    async fn the_organization_comes_from_the_header_the_key_or_the_default(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let both = world.principal(None, Some((acme, Role::Readwrite))).await;
         let granted = store::System::administration().grant(globex);
@@ -114,7 +114,7 @@ both! {
         assert_eq!(ana.get("/api/v1/organizations").await.json(), json!({ "object": "list", "data": [entry] }));
     }
 
-    async fn changes_are_told_in_order_and_old_ones_are_not_kept(world: &World) {
+    async fn changes_are_listed_in_order_and_old_ones_are_deleted(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.session().await;
@@ -173,7 +173,7 @@ both! {
         }
     }
 
-    async fn sessions_are_every_members_to_see_and_no_other_organizations(world: &World) {
+    async fn sessions_are_visible_to_all_members_and_to_no_other_organization(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readonly).await);
         let dora = world.member(globex, Role::Admin).await;
@@ -185,7 +185,7 @@ both! {
         assert_eq!(dora.get(&format!("/api/v1/sessions?before={}", "2027-01-01T00:00:00Z")).await.json()["data"], json!([]));
     }
 
-    async fn released_at_says_since_when_nothing_is_held(world: &World) {
+    async fn released_at_is_set_once_nothing_is_held(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -221,7 +221,7 @@ both! {
         host.leave().await;
     }
 
-    async fn the_list_is_written_like_this(world: &World) {
+    async fn the_list_has_exactly_this_json(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;

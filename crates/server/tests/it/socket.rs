@@ -114,7 +114,7 @@ both! {
         }
     }
 
-    async fn frames_that_are_no_request(world: &World) {
+    async fn invalid_frames_get_an_error(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let mut socket = Socket::of(&ana).await;
@@ -169,7 +169,7 @@ both! {
         host.leave().await;
     }
 
-    async fn somebody_elses_device_is_not_driven(world: &World) {
+    async fn a_device_of_another_user_is_not_driven(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
         let admin = world.member(acme, Role::Admin).await;
@@ -188,7 +188,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_subscriber_is_told_what_changed(world: &World) {
+    async fn a_subscriber_is_notified_of_changes(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -243,7 +243,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_recording_is_fetched_by_the_address_in_the_answer(world: &World) {
+    async fn a_recording_is_fetched_by_the_url_in_the_response(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -275,7 +275,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_device_that_does_not_answer_holds_up_no_other(world: &World) {
+    async fn an_unresponsive_device_does_not_delay_others(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -294,7 +294,7 @@ both! {
         fast.leave().await;
     }
 
-    async fn a_revoke_counts_from_the_next_frame_on(world: &World) {
+    async fn a_revoke_takes_effect_at_the_next_frame(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let mut socket = Socket::of(&ana).await;
@@ -304,7 +304,7 @@ both! {
         assert_eq!(socket.call("devices.list", json!({})).await["error"]["code"], -32001);
     }
 
-    async fn a_key_has_only_so_many_sockets(world: &World) {
+    async fn a_key_has_a_bounded_number_of_sockets(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let few = world.beside(|settings| settings.websockets_per_credential = 4).await;
@@ -322,7 +322,7 @@ both! {
         }).await;
     }
 
-    async fn a_stopping_server_answers_what_runs_and_says_good_bye(world: &World) {
+    async fn a_stopping_server_finishes_running_calls_and_closes_the_socket(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -336,7 +336,7 @@ both! {
         assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
     }
 
-    async fn a_device_that_never_answers_does_not_keep_a_stopping_server_from_saying_good_bye(world: &World) {
+    async fn a_stopping_server_does_not_wait_for_an_unresponsive_device(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -355,7 +355,7 @@ both! {
         assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
     }
 
-    async fn no_frame_comes_before_the_first_answer(world: &World) {
+    async fn no_notice_is_sent_before_the_first_response(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -370,7 +370,7 @@ both! {
         host.leave().await;
     }
 
-    async fn who_no_longer_subscribes_is_told_nothing(world: &World) {
+    async fn an_unsubscribed_socket_gets_no_notices(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -386,7 +386,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_subscriber_hears_nothing_of_other_organizations_and_colleagues(world: &World) {
+    async fn a_subscriber_gets_no_notices_about_others(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
         let dora = world.member(globex, Role::Readwrite).await;
@@ -412,7 +412,7 @@ both! {
         host.leave().await;
     }
 
-    async fn commands_for_one_device_reach_it_in_the_order_they_were_sent(world: &World) {
+    async fn commands_reach_a_device_in_the_order_they_were_sent(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -439,7 +439,7 @@ both! {
         host.leave().await;
     }
 
-    async fn a_device_that_does_not_answer_in_time_is_an_error_that_says_so(world: &World) {
+    async fn a_device_timeout_is_reported_as_an_error(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -457,7 +457,7 @@ both! {
         host.leave().await;
     }
 
-    async fn what_the_driver_refuses_is_told_in_its_words_and_always_as_text(world: &World) {
+    async fn errors_of_the_driver_are_passed_on_as_text(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -478,7 +478,7 @@ both! {
         host.leave().await;
     }
 
-    async fn frames_that_are_no_text_end_the_conversation(world: &World) {
+    async fn binary_frames_close_the_socket(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let mut socket = Socket::of(&ana).await;

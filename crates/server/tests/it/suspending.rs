@@ -13,7 +13,7 @@ async fn suspension(actor: &Actor<'_>, method: &str, user: &str) -> u16 {
 }
 
 both! {
-    async fn who_is_suspended_does_nothing_until_resumed(world: &World) {
+    async fn a_suspended_user_can_do_nothing_until_resumed(world: &World) {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Readwrite, "bob@example.com").await;
         let key = world.actor(id, Some(acme), None).await;
@@ -37,7 +37,7 @@ both! {
         assert_eq!((by("user.suspend"), by("user.restore")), (3, 3));
     }
 
-    async fn who_may_not_be_suspended(world: &World) {
+    async fn some_users_cannot_be_suspended(world: &World) {
         let acme = world.organization("Acme").await;
         let (system, now) = (System::administration(), world.app().now());
         let ana = world.user(acme, Role::Admin, "ana@example.com").await;

@@ -42,7 +42,7 @@ fn named(below: &str, forbidden: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn who_may_name_whom() {
+fn folders_keep_the_dependency_rule() {
     let rules: &[(&str, &[&str])] = &[
         (
             "crates/domain/src",
@@ -116,13 +116,13 @@ fn taken(text: &str, from: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_taken_is_read_from_use_lines_and_paths() {
+fn imported_names_are_read_from_use_lines_and_paths() {
     let text = "use store::{Caller, access::Right}; // store::Store\nfn f(x: store::Error) { app.store::y; }";
     assert_eq!(taken(text, "store::"), ["Caller", "access", "Error"]);
 }
 
 #[test]
-fn a_wire_names_the_use_cases_and_of_the_store_only_proofs() {
+fn a_wire_uses_operations_and_only_grants_of_the_store() {
     let from_store =
         ["access", "Caller", "OrganizationChoice", "Granted", "GrantedAccount", "StoredFile", "Topic"];
     let from_crate = [
@@ -181,7 +181,7 @@ fn folders_are_at_most_three_deep() {
 }
 
 #[test]
-fn the_checks_see_what_they_look_for() {
+fn the_checks_find_violations() {
     assert!(!named("crates/store/src", &["SELECT "]).is_empty());
     let long = ["    async fn long() {"]
         .into_iter()
@@ -193,7 +193,7 @@ fn the_checks_see_what_they_look_for() {
 }
 
 #[test]
-fn only_the_store_says_sql() {
+fn only_the_store_has_sql() {
     let words =
         ["SELECT ", "INSERT INTO", "DELETE FROM", "UPDATE sessions", "UPDATE holds", "UPDATE devices"];
     for below in ["crates/domain/src", "crates/server/src", "crates/runner/src", "crates/tenure/src"] {
@@ -233,7 +233,7 @@ fn prose_has_no_riddles() {
 }
 
 #[test]
-fn nothing_is_left_undone() {
+fn no_code_is_unfinished() {
     let words = ["todo!", "unimplemented!(", "dbg!"];
     for below in ["crates/domain/src", "crates/server/src", "crates/runner/src", "crates/tenure/src"] {
         assert_eq!(named(below, &words), Vec::<String>::new());

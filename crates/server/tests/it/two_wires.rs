@@ -96,7 +96,7 @@ async fn live(seen: &Seen<'_>, admin: &Actor<'_>) {
 }
 
 both! {
-    async fn what_everruns_creates_devin_sees(world: &World) {
+    async fn sessions_created_on_everruns_are_seen_on_devin(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
         let talk = ana.talk(json!({ "title": "Both" })).await;
@@ -107,7 +107,7 @@ both! {
         live(&seen, &admin).await;
     }
 
-    async fn what_devin_creates_everruns_sees(world: &World) {
+    async fn sessions_created_on_devin_are_seen_on_everruns(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
         let created = ana.post(&at(acme, "/sessions"), json!({ "prompt": "Hello", "tags": ["a"] })).await.json();

@@ -36,7 +36,7 @@ async fn rename(world: &World, organization: domain::ids::OrganizationId) {
 }
 
 both! {
-    async fn subscribers_do_not_look_for_what_other_organizations_commit(world: &World) {
+    async fn subscribers_do_not_read_after_commits_of_other_organizations(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let ana = world.member(acme, Role::Readonly).await;
         let dora = world.member(globex, Role::Admin).await;
@@ -54,7 +54,7 @@ both! {
         host.leave().await;
     }
 
-    async fn subscribers_are_judged_at_once_when_their_key_is_revoked(world: &World) {
+    async fn subscribers_are_checked_at_once_when_their_key_is_revoked(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readonly).await, world.member(acme, Role::Readonly).await);
         let (_anas, _bens) = (subscribers(&ana).await, subscribers(&ben).await);

@@ -148,7 +148,7 @@ both! {
         assert_eq!(worker.post(CLAIM, json!({ "worker": "w2" })).await.status, 204);
     }
 
-    async fn workers_get_what_their_key_reaches_and_of_the_agents_they_run(world: &World) {
+    async fn workers_get_turns_of_their_organizations_and_of_their_agents(world: &World) {
         let (acme, ana, worker) = acme(world).await;
         let globex = world.organization("Globex").await;
         let eve = world.member(globex, Role::Admin).await;
@@ -173,7 +173,7 @@ both! {
         assert_eq!(everywhere.naming("x").post(CLAIM, json!({ "worker": "w" })).await.status, 403);
     }
 
-    async fn a_cancelled_turn_tells_its_worker_and_takes_nothing_more(world: &World) {
+    async fn a_cancelled_turn_notifies_its_worker_and_refuses_reports(world: &World) {
         let (_, ana, worker) = acme(world).await;
         let id = ana.agent_session(Some("hello")).await.id;
         let turn = Turn::claim(&worker).await;
@@ -194,7 +194,7 @@ both! {
         assert_eq!(next.say("heartbeat", json!({})).await.json()["cancelled"], false);
     }
 
-    async fn a_lost_worker_is_followed_by_one_other(world: &World) {
+    async fn a_turn_of_a_lost_worker_goes_to_one_other(world: &World) {
         let (_, ana, worker) = acme(world).await;
         let id = ana.agent_session(Some("hello")).await.id;
         let lose = async || {
@@ -221,7 +221,7 @@ both! {
         assert_eq!(said(&ana, id).await.len(), 1);
     }
 
-    async fn how_a_turn_fails_is_kept(world: &World) {
+    async fn the_error_of_a_failed_turn_is_stored(world: &World) {
         let (_, ana, worker) = acme(world).await;
         let id = ana.agent_session(Some("hello")).await.id;
         let turn = Turn::claim(&worker).await;
@@ -232,7 +232,7 @@ both! {
         assert_eq!(session(&ana, id).await.state, State::Error);
     }
 
-    async fn what_cannot_be_read_is_refused_and_changes_nothing(world: &World) {
+    async fn malformed_requests_are_refused_and_change_nothing(world: &World) {
         let (_, ana, worker) = acme(world).await;
         let id = ana.agent_session(Some("hello")).await.id;
         let names = vec!["a"; 1_001];
@@ -254,14 +254,14 @@ both! {
         assert_eq!(session(&ana, id).await, before);
     }
 
-    async fn a_worker_that_waits_is_told_when_the_server_stops(world: &World) {
+    async fn a_waiting_worker_gets_a_response_when_the_server_stops(world: &World) {
         let (_, _, worker) = acme(world).await;
         let waiting = worker.post(CLAIM, json!({ "worker": "w1", "wait_seconds": 30 }));
         let (answer, ()) = tokio::join!(waiting, async { world.stop.cancel() });
         assert_eq!(answer.status, 204);
     }
 
-    async fn another_server_takes_the_same_work(world: &World) {
+    async fn another_server_serves_the_same_turns(world: &World) {
         let (_, ana, worker) = acme(world).await;
         let other = world.beside(|_| {}).await;
         let there = worker.at(&other);
@@ -274,7 +274,7 @@ both! {
         assert_eq!(said(&ana, id).await[1], (Source::Agent, "hi".into()));
     }
 
-    async fn an_agent_that_is_deleted_still_has_its_name(world: &World) {
+    async fn a_deleted_agent_keeps_its_name_in_its_turns(world: &World) {
         let (_, ana, worker) = acme(world).await;
         let new = definitions::NewAgent { id: None, name: "echo".into(), display_name: None, description: None, system_prompt: "Echo.".into(), model: Some("m".into()), tags: Vec::new(), capabilities: Default::default() };
         let agent = definitions::create_agent(world.app(), &ana.granted().await, new).await.unwrap();

@@ -65,7 +65,7 @@ both! {
         worker.stop().await;
     }
 
-    async fn a_command_that_fails_or_asks_or_finishes_leaves_its_session_so(world: &World) {
+    async fn a_command_sets_the_state_of_its_session(world: &World) {
         let (_, ana, key) = acme(world).await;
         let command = "read -r line; eval \"$line\"";
         let _worker = Worker::start(&key, command, |options| (options.directives, options.parallel) = (true, 3));

@@ -28,7 +28,7 @@ async fn speak(who: &Actor<'_>, session: &str, turn: &Value) -> Vec<(u16, String
 }
 
 both! {
-    async fn the_key_claims_and_only_the_token_speaks_of_the_turn(world: &World) {
+    async fn the_key_claims_turns_and_only_the_token_reports_on_one(world: &World) {
         let (_, ana, worker) = acme(world).await;
         ana.agent_session(Some("hello")).await;
         let turn = Turn::claim(&worker).await;
@@ -42,7 +42,7 @@ both! {
         assert_eq!(heartbeat(&turn).await, 200);
     }
 
-    async fn the_token_opens_nothing_but_its_turn(world: &World) {
+    async fn the_token_gives_access_only_to_its_turn(world: &World) {
         let (acme, ana, worker) = acme(world).await;
         let other = ana.agent_session(Some("another")).await.id;
         ana.agent_session(Some("hello")).await;
@@ -94,7 +94,7 @@ both! {
         assert_eq!(heartbeat(&last).await, 200);
     }
 
-    async fn the_token_ends_with_the_key_that_claimed_and_with_its_rights(world: &World) {
+    async fn the_token_ends_with_the_claiming_key_and_its_permissions(world: &World) {
         let (acme, ana, worker) = acme(world).await;
         let lowered = world.member(acme, Role::Admin).await;
         for _ in 0..2 {

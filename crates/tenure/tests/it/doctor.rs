@@ -9,7 +9,7 @@ fn chmod(shell: &Shell, path: &str, mode: u32) {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_what_to_do() {
+fn problems_are_reported_with_what_to_do() {
     let mut shell = Shell::new(None);
     shell.run("doctor");
     shell.run("migrate");

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_not_sent() {
+    fn null_fields_are_omitted() {
         let sent = body(json!({ "a": null }));
         assert_eq!(
             (sent.text("a", 1..=2), sent.flag("a"), sent.number("a", 1..=2)),

@@ -91,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_is_read_back_and_nothing_near_it(position: u128, at in 0usize..LENGTH, flip in 1u8..) {
+        fn a_cursor_is_parsed_back_and_a_damaged_one_is_refused(position: u128, at in 0usize..LENGTH, flip in 1u8..) {
             let text = binding("f").write(position).unwrap();
             prop_assert_eq!(binding("f").read(&text).unwrap(), position);
             prop_assert_eq!(binding("f").read(&format!("{text}==")).unwrap(), position);
@@ -105,7 +105,7 @@ mod tests {
         }
 
         #[test]
-        fn anything_is_read_without_a_panic(text in ".{0,80}") {
+        fn no_input_causes_a_panic(text in ".{0,80}") {
             prop_assert!(binding("f").read(&text).is_err());
         }
     }

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_exists_with_its_comma_wins() {
+    fn an_existing_tag_with_a_comma_wins() {
         let wanted = read("tags=a,b&tags=c&tags[]=d,e").unwrap();
         assert_eq!(wanted.ambiguous_tags().collect::<Vec<_>>(), ["a,b"]);
         let tags = |existing: &[&str]| {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_cannot_be_let_nothing_through() {
+    fn invalid_ids_in_a_filter_match_nothing() {
         for raw in ["session_ids=x", "user_ids=service-user-0", "org_ids=acme", "session_ids="] {
             let filter = read(raw).unwrap().filter;
             let empty = filter.sessions == Some(vec![])
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_times_that_cannot_be_are_refused() {
+    fn invalid_words_and_times_are_refused() {
         for raw in [
             "category=cooking",
             "category=other&category=security",

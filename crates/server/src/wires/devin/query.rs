@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn three_dialects_say_the_same() {
+    fn three_dialects_are_parsed_the_same() {
         for raw in [
             "session_ids=a&session_ids=b&first=7&is_archived=true",
             "session_ids=a%2Cb&first=7&is_archived=true",
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_is_a_comma_where_a_list_was_a_list() {
+    fn a_comma_in_a_repeated_parameter_is_part_of_the_value() {
         let one = |text: &str| CommaValue::One(text.to_owned());
         let maybe = |text: &str| CommaValue::Ambiguous(text.to_owned());
         assert_eq!(read("tags=a,b&tags=c").comma_values("tags"), Some(vec![maybe("a,b"), one("c")]));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn invalid_values_are_refused() {
         for raw in
             ["qs=", "qs=[]", "qs=7", "qs={", r#"qs={"a":{}}"#, r#"qs={"a":[[]]}"#, r#"qs={"a":[null]}"#]
         {
@@ -251,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_is_read_without_a_panic(raw in ".{0,120}") {
+        fn no_input_causes_a_panic(raw in ".{0,120}") {
             if let Ok(query) = Query::read(Some(&raw)) {
                 for name in query.names() {
                     let _ = (query.one(name), query.list(name), query.comma_values(name), query.flag(name));

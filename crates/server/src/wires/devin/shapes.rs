@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn people_and_machines_are_not_taken_for_each_other() {
+    fn user_ids_and_service_user_ids_are_not_confused() {
         let id = PrincipalId(uuid::Uuid::from_u128(5));
         for (kind, other) in [
             (PrincipalKind::User, PrincipalKind::ServiceUser),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_worker_is_an_error_in_this_wires_words() {
+    fn a_lost_worker_is_an_error_of_this_wire() {
         for state in State::ALL {
             assert_ne!(status_detail(state), Some("worker_lost"));
         }

@@ -60,7 +60,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_can_stand_in_a_header(names in proptest::collection::vec(".{0,100}", 1..30)) {
+        fn any_name_can_be_sent_in_a_header(names in proptest::collection::vec(".{0,100}", 1..30)) {
             let text = sentence(&names);
             prop_assert!(HeaderValue::from_str(&text).is_ok());
             prop_assert_eq!(text.matches('"').count(), 2);

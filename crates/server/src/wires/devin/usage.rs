@@ -176,7 +176,7 @@ mod tests {
     use domain::agent::Usage;
 
     #[test]
-    fn the_organizations_of_a_day_are_one_line() {
+    fn the_organizations_of_a_day_become_one_row() {
         let used = |day, organization: u128, acus| UsageDay {
             organization: OrganizationId(Uuid::from_u128(organization)),
             day,

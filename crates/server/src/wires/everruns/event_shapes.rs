@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_told_in_the_vendors_words() {
+    fn event_data_uses_the_vendors_words() {
         let (turn, message) = (Uuid::from_u128(5), Uuid::from_u128(6));
         let (turn_id, message_id) =
             (ids::turn(TurnId(turn)).to_string(), ids::message(MessageId(message)).to_string());
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_come_with_what_came_before() {
+    fn deltas_carry_the_text_so_far() {
         let mut streamed = StreamedText::default();
         let piece = |delta: &str, offset: usize| {
             event(EventKind::OutputDelta, json!({ "delta": delta, "offset": offset }))

@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_away_is_left_out_unless_it_is_asked_for() {
+    fn archived_sessions_are_left_out_unless_requested() {
         assert_eq!(of("").unwrap(), SessionFilter { archived: Some(false), ..SessionFilter::default() });
         assert_eq!(of("include_archived=true").unwrap(), SessionFilter::default());
         assert_eq!(of("archived_only=true&include_archived=true").unwrap().archived, Some(true));
     }
 
     #[test]
-    fn values_are_counted_whatever_is_in_them() {
+    fn values_of_a_filter_are_limited() {
         for name in ["source", "status", "tag"] {
             let many = |value: &str, count: usize| of(&vec![format!("{name}={value}"); count].join("&"));
             assert!(many("", MAX_VALUES).is_ok(), "{name}");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_is_of_a_status_and_of_one_activity_at_most() {
+    fn every_state_has_one_status_and_at_most_one_activity() {
         let count = |word: &'static str, state: State| {
             states_for_word(word).unwrap().contains(&state).then_some(word)
         };
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn unreadable_values_are_named() {
         for (text, expected) in [
             ("agent_id=x", "invalid agent ID: expected agent_ and 32 lower-case hexadecimal digits"),
             ("mine=yes", "mine: expected true or false"),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_is_there_and_empty_lets_nothing_through() {
+    fn an_empty_status_filter_matches_nothing() {
         assert_eq!(of("status=").unwrap().states, Some(Vec::new()));
         assert_eq!(of("source=chat,api").unwrap().origins, Some(vec!["chat".into(), "api".into()]));
         assert_eq!(of("tag=a,b&tag=c").unwrap().tags, Some(vec!["a,b".into(), "c".into()]));

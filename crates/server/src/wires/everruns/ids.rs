@@ -137,7 +137,7 @@ mod tests {
     use domain::time::Micros;
 
     #[test]
-    fn ids_are_read_as_they_are_written_and_in_no_other_form() {
+    fn ids_are_parsed_only_in_their_written_form() {
         let id = SessionId::new(Micros(1_772_366_400_000_000), 7);
         let text = session(id).to_string();
         assert_eq!(text.len(), "session_".len() + 32);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documents_example_is_an_agent_that_nobody_has() {
+    fn the_documents_example_agent_does_not_exist() {
         assert_eq!(read_agent_filter("agent_01933b5a00007000800000000000001").unwrap(), []);
         assert_eq!(read_agent_filter(&format!("agent_{}", "1".repeat(32))).unwrap().len(), 1);
         for wrong in ["", "agent_", "agent_xyz", "01933b5a000070008000000000000001"] {

@@ -260,13 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn one_text_is_kept_as_the_text_alone() {
+    fn a_single_text_is_stored_as_text() {
         let body = json!({ "message": { "role": "user", "content": [{ "type": "text", "text": "hello" }] } });
         assert_eq!(read(body).unwrap(), ("hello".to_owned(), Value::Null));
     }
 
     #[test]
-    fn more_than_that_is_kept_whole_and_shown_again() {
+    fn unknown_parts_are_stored_whole_and_returned() {
         let content = json!([{ "type": "text", "text": "look" }, { "type": "image", "url": "https://example.com/a.png" },
                              { "type": "text", "text": "here" }]);
         let body = json!({ "message": { "content": content }, "controls": { "model_id": "model_1" }, "tags": ["a"] });
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_user_cannot_send_is_refused_by_its_place() {
+    fn invalid_parts_are_refused_with_their_place() {
         let of = |content: Value| read(json!({ "message": { "content": content } })).unwrap_err();
         let kinds = "expected a part of type text, image or image_file";
         assert!(of(json!([])).contains("at least one part"));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_worker_calls_parts_is_shown_as_what_strict_clients_read() {
+    fn unknown_parts_of_workers_are_shown_in_a_form_that_strict_clients_read() {
         let text = json!([{ "type": "text", "text": "hi" }]);
         for parts in [
             Value::Null,

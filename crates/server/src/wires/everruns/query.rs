@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ampersand_that_a_client_did_not_escape_is_a_parameter_that_nobody_knows() {
+    fn an_unescaped_ampersand_makes_an_unknown_parameter() {
         let query = Query::read(Some("agent_id=a&search=hello%20world%20&%20x"));
         assert_eq!(query.text("search").unwrap(), Some("hello world "));
         assert_eq!(

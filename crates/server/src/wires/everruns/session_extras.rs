@@ -132,7 +132,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn what_strict_clients_cannot_read_is_refused_or_left_out() {
+    fn values_that_strict_clients_cannot_read_are_refused_or_left_out() {
         let tool =
             json!({ "type": "client_side", "name": "ls", "description": "", "parameters": {}, "colour": 1 });
         let kept: SessionExtras = serde_json::from_value(json!({ "tools": [tool], "other": 1 })).unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_not_longer_than_a_list_can_bear() {
+    fn extras_have_a_size_limit() {
         let of = |length: usize| SessionExtras {
             system_prompt: Some("x".repeat(length)),
             ..SessionExtras::default()
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_wire_kept_there_is_not_shown() {
+    fn data_stored_by_another_wire_is_not_shown() {
         for extra in [Value::Null, json!("x"), json!({ "tools": "all" }), json!({ "other": {} })] {
             assert_eq!(
                 SessionExtras::from_stored(&extra.clone().into()),

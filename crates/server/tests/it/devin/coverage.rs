@@ -319,7 +319,7 @@ both! {
         }
     }
 
-    async fn without_a_good_key_everybody_is_told_the_same(world: &World) {
+    async fn every_invalid_key_gets_the_same_response(world: &World) {
         let story = Story::tell(world).await;
         let revoked = world.member(story.organization, Role::Admin).await;
         world.store().revoke_credential(&System::administration(), revoked.credential, START).await.unwrap();
@@ -337,7 +337,7 @@ both! {
         }
     }
 
-    async fn without_the_organization_and_under_the_old_prefix_it_is_the_same(world: &World) {
+    async fn the_old_prefix_and_paths_without_the_organization_work_the_same(world: &World) {
         let story = Story::tell(world).await;
         let readonly = world.member(story.organization, Role::Readonly).await;
         for (method, path, expected) in ORGANIZATIONS {
@@ -361,7 +361,7 @@ both! {
         }
     }
 
-    async fn what_is_not_the_callers_does_not_exist(world: &World) {
+    async fn objects_of_others_are_reported_as_not_found(world: &World) {
         let story = Story::tell(world).await;
         let other = world.organization("Globex").await;
         let foreign = world.member(other, Role::Admin).await;

@@ -6,7 +6,7 @@ use domain::permission::Role;
 use serde_json::{Value, json};
 
 both! {
-    async fn queries_that_cannot_be(world: &World) {
+    async fn invalid_queries_are_refused(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         #[rustfmt::skip]
@@ -46,7 +46,7 @@ both! {
         }
     }
 
-    async fn creates_that_cannot_be(world: &World) {
+    async fn invalid_sessions_are_refused(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let with = |name: &str, value: Value| json!({ "prompt": "x", name: value }).to_string();
@@ -103,7 +103,7 @@ both! {
         refused(&large, 413, "larger than");
     }
 
-    async fn what_is_no_route_and_no_method_is_a_problem_too(world: &World) {
+    async fn unknown_routes_and_methods_get_a_problem(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = session(&ana, acme).await;

@@ -36,7 +36,7 @@ both! {
         }
     }
 
-    async fn a_cursor_fits_its_list_its_filter_its_caller_and_nothing_else(world: &World) {
+    async fn a_cursor_is_valid_only_for_its_list_filter_and_caller(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let ana = world.member(acme, Role::Readwrite).await;
         let bob = world.member(acme, Role::Readwrite).await;
@@ -68,7 +68,7 @@ both! {
         refused(&admin.get(&at(globex, &format!("/sessions{query}"))).await, 422, "after: expected");
     }
 
-    async fn filters_find_what_they_say(world: &World) {
+    async fn filters_select_matching_sessions(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
@@ -162,7 +162,7 @@ both! {
         assert!(!account.get("/v3/enterprise/sessions?org_ids=a&include_deleted_orgs=1").await.headers.contains_key("warning"));
     }
 
-    async fn organizations_are_named_in_four_forms_or_left_out(world: &World) {
+    async fn organizations_are_accepted_in_four_forms_or_left_out(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = super::session(&ana, acme).await;

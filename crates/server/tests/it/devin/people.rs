@@ -14,7 +14,7 @@ async fn with_key<'w>(world: &'w World, token: &str) -> Actor<'w> {
 }
 
 both! {
-    async fn a_service_user_is_made_used_and_loses_its_keys(world: &World) {
+    async fn a_service_user_is_created_used_and_loses_its_keys(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let path = at(acme, "/service-users");
@@ -115,7 +115,7 @@ both! {
         refused(&admin.post(&path, json!({ "user_id": "x", "role_id": "org_member" })).await, 422, "user_id: expected a member of the organization");
     }
 
-    async fn no_key_of_a_service_user_outlives_the_one_it_was_made_with(world: &World) {
+    async fn no_key_outlives_the_key_that_created_it(world: &World) {
         let acme = world.organization("Acme").await;
         let id = world.principal(None, Some((acme, Role::Admin))).await;
         let until = crate::world::START + Span::minutes(10);
@@ -146,7 +146,7 @@ both! {
         assert_eq!(made["service_user"]["expires_at"], json!(null));
     }
 
-    async fn the_last_admin_stays_here_as_everywhere(world: &World) {
+    async fn the_last_admin_stays_on_this_wire_too(world: &World) {
         let acme = world.organization("Acme").await;
         let (admin, bob) = (world.member(acme, Role::Admin).await, world.member(acme, Role::Readwrite).await);
         let (account, path) = (world.of_account(AccountRole::Admin).await, at(acme, "/members/users"));
@@ -189,7 +189,7 @@ both! {
         assert_eq!(actions.skip(1).collect::<Vec<_>>(), expected);
     }
 
-    async fn nothing_used_is_nothing_and_the_queue_is_counted(world: &World) {
+    async fn unused_quotas_are_zero_and_the_queue_is_counted(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let viewer = world.of_account(AccountRole::Viewer).await;

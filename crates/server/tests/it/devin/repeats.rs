@@ -24,7 +24,7 @@ async fn keyed(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> Answer
 }
 
 both! {
-    async fn what_a_dead_server_made_is_not_made_again(world: &World) {
+    async fn objects_created_by_a_dead_server_are_not_created_again(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let agents = json!({ "name": "builder", "system_prompt": "" });
@@ -66,7 +66,7 @@ both! {
         assert_eq!(keyed(&ana, "k", &path, &sessions).await.headers["idempotent-replayed"], "true");
     }
 
-    async fn a_create_that_is_repeated_is_one_session(world: &World) {
+    async fn a_repeated_create_makes_one_session(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let bob = world.member(acme, Role::Readwrite).await;
@@ -88,7 +88,7 @@ both! {
         assert_ne!(keyed(&ana, "k", &path, &body).await.body, first.body);
     }
 
-    async fn what_was_refused_for_now_may_be_tried_again(world: &World) {
+    async fn temporary_refusals_can_be_retried_with_the_same_key(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let path = at(acme, "/sessions");
@@ -106,7 +106,7 @@ both! {
         }
     }
 
-    async fn a_secret_that_is_shown_once_is_shown_once(world: &World) {
+    async fn a_secret_is_shown_only_once(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         let body = json!({ "name": "bot", "role_id": "org_member" });
@@ -117,7 +117,7 @@ both! {
         assert_eq!(admin.get(&at(acme, "/service-users")).await.json()["total"], 1);
     }
 
-    async fn it_is_so_on_every_wire(world: &World) {
+    async fn repeated_requests_work_the_same_on_every_wire(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let first = keyed(&ana, "k", "/api/v1/sessions", &json!({})).await;

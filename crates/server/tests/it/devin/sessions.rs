@@ -50,7 +50,7 @@ both! {
         refused(&ana.post(&at(acme, &format!("/sessions/{id}/messages")), json!({ "message": "more" })).await, 410, "ended");
     }
 
-    async fn messages_are_said_and_read_oldest_first(world: &World) {
+    async fn messages_are_posted_and_listed_oldest_first(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = session(&ana, acme).await;
@@ -97,7 +97,7 @@ both! {
         assert_eq!(ana.get(&path).await.json(), json!({ "tags": ["x"] }));
     }
 
-    async fn archiving_takes_the_children_along_and_bringing_back_does_not(world: &World) {
+    async fn archiving_includes_the_children_and_restoring_does_not(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let parent = session(&ana, acme).await;
@@ -151,7 +151,7 @@ both! {
         assert_eq!(no_form.json()["errors"], json!([{ "field": "body", "expected": expected }]));
     }
 
-    async fn what_is_archived_can_be_seen_and_not_changed(world: &World) {
+    async fn an_archived_session_can_be_read_and_not_changed(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, account) = (world.member(acme, Role::Readwrite).await, world.of_account(AccountRole::Admin).await);
         let id = session(&ana, acme).await;
@@ -186,7 +186,7 @@ both! {
         assert_eq!(made.json(), json!({ "session_id": id, "status": "already_exists" }));
     }
 
-    async fn acting_in_anothers_name_needs_the_right_to(world: &World) {
+    async fn impersonation_requires_a_permission(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, bob) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
         let admin = world.member(acme, Role::Admin).await;

@@ -6,7 +6,7 @@ use domain::time::Span;
 use serde_json::json;
 
 both! {
-    async fn an_agent_is_made_shown_changed_and_deleted(world: &World) {
+    async fn an_agent_is_created_read_changed_and_deleted(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let body = json!({ "name": "helper", "display_name": "Helper", "description": "Helps", "system_prompt": "Help.",

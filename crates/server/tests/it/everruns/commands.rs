@@ -51,7 +51,7 @@ both! {
         assert_eq!(ana.get(&path).await.status, 404);
     }
 
-    async fn what_a_command_cannot_be_asked_is_told_in_the_same_words(world: &World) {
+    async fn invalid_commands_get_the_errors_of_their_endpoints(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readonly).await);
         let id = ana.talk(json!({})).await;

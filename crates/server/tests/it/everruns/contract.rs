@@ -75,7 +75,7 @@ async fn story(world: &World) -> (crate::world::Actor<'_>, String, String) {
 }
 
 both! {
-    async fn answers_are_as_the_vendors_document_has_them(world: &World) {
+    async fn responses_match_the_vendors_document(world: &World) {
         let Some(document) = document() else { return };
         let (ana, agent, session) = story(world).await;
         let hold = |method: &str, pattern: &str, answer: &Answer| hold(&document, method, pattern, answer);

@@ -6,7 +6,7 @@ use domain::permission::{AccountRole, Role};
 use serde_json::json;
 
 both! {
-    async fn a_key_comes_bare_or_after_a_scheme(world: &World) {
+    async fn a_key_is_accepted_with_or_without_a_scheme(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let key = ana.key.clone().unwrap();
@@ -29,7 +29,7 @@ both! {
         insta::assert_snapshot!("problem", serde_json::to_string_pretty(&answer.json()).unwrap());
     }
 
-    async fn an_organization_is_named_in_four_forms_and_otherwise_refused(world: &World) {
+    async fn an_organization_is_accepted_in_four_forms(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let ana = world.member(acme, Role::Readonly).await;
         let hex = acme.0.simple();
@@ -47,7 +47,7 @@ both! {
         assert!(nowhere.text().contains("name one in X-Org-Id"), "{}", nowhere.text());
     }
 
-    async fn whoever_asks_is_told_who_they_are(world: &World) {
+    async fn callers_can_read_their_own_identity(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let id = format!("user_{}", ana.principal.0.simple());
@@ -61,7 +61,7 @@ both! {
         assert_eq!((&me["email"], &me["token_scope"], &me["organizations"][0]["role"]), (&json!(""), &json!("*"), &json!("admin")));
     }
 
-    async fn the_alias_answers_the_same_and_the_vendors_own_path_is_not_ours(world: &World) {
+    async fn the_alias_works_the_same_and_the_vendors_own_path_is_unknown(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({ "title": "One" })).await;

@@ -7,7 +7,7 @@ use domain::time::Span;
 use serde_json::{Value, json};
 
 both! {
-    async fn a_turn_is_told_like_this(world: &World) {
+    async fn the_events_of_a_turn_have_exactly_this_json(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
         let id = ana.talk(json!({})).await;

@@ -10,7 +10,7 @@ fn problem(detail: &str) -> Value {
 }
 
 both! {
-    async fn queries_that_cannot_be(world: &World) {
+    async fn invalid_queries_are_refused(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;
@@ -46,7 +46,7 @@ both! {
         }
     }
 
-    async fn ids_that_cannot_be(world: &World) {
+    async fn invalid_ids_are_refused(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let hex = "0".repeat(32);
@@ -59,7 +59,7 @@ both! {
         assert_eq!(ana.get("/v1/agents/x").await.status, 400);
     }
 
-    async fn bodies_that_cannot_be(world: &World) {
+    async fn invalid_bodies_are_refused(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let session = format!("/v1/sessions/{}", ana.talk(json!({})).await);
@@ -106,7 +106,7 @@ both! {
         assert_eq!(ana.get(&messages).await.json()["total"], 0);
     }
 
-    async fn what_can_be_no_name_is_the_name_of_nobody(world: &World) {
+    async fn an_invalid_name_matches_no_agent(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         for name in ["", " ", "a\0", "a\nb"] {
@@ -120,7 +120,7 @@ both! {
         assert_eq!(admin.post("/tenure/v1/work/claim", claim).await.status, 204);
     }
 
-    async fn an_empty_title_is_none(world: &World) {
+    async fn an_empty_title_is_no_title(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let made = ana.post("/v1/sessions", json!({ "title": "" })).await;

@@ -7,7 +7,7 @@ use domain::time::Span;
 use serde_json::{Value, json};
 
 both! {
-    async fn a_session_is_shown_like_this_at_each_moment(world: &World) {
+    async fn a_session_has_exactly_this_json_in_each_state(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
         let agent = ana.agent("helper").await;
@@ -51,7 +51,7 @@ both! {
         assert_eq!((&past["data"], &past["total"]), (&json!([]), &json!(25)));
     }
 
-    async fn old_clients_that_ask_for_too_many_are_told(world: &World) {
+    async fn old_clients_get_the_largest_page_with_a_notice(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
         let answer = ana.get("/v1/sessions?limit=500&colour=red").await;
@@ -116,7 +116,7 @@ both! {
         assert_eq!(ana.get(&path).await.json(), changed);
     }
 
-    async fn a_pin_is_the_callers_alone(world: &World) {
+    async fn a_pin_belongs_to_one_caller(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readonly).await);
         let path = format!("/v1/sessions/{}", ana.talk(json!({})).await);
@@ -133,7 +133,7 @@ both! {
         assert_eq!(ben.get(&path).await.json()["is_pinned"], false);
     }
 
-    async fn what_was_put_away_comes_back(world: &World) {
+    async fn an_archived_session_can_be_brought_back(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;
@@ -148,7 +148,7 @@ both! {
         ana.say(&id, "hi").await;
     }
 
-    async fn a_deleted_session_is_gone_with_all_that_was_said(world: &World) {
+    async fn a_deleted_session_is_gone_with_its_messages(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;
@@ -177,7 +177,7 @@ both! {
         assert_eq!(ana.get(&format!("/v1/sessions/{id}")).await.json()["status"], "idle");
     }
 
-    async fn what_a_client_said_of_its_session_is_given_back(world: &World) {
+    async fn metadata_of_a_session_is_returned(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let said = json!({ "harness_id": format!("harness_{}", "a".repeat(32)), "locale": "de", "hints": { "color": true },

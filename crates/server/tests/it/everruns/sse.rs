@@ -94,7 +94,7 @@ async fn lasting(world: &World) -> World {
 }
 
 both! {
-    async fn a_stream_looks_for_its_own_session_alone_and_ends_when_its_key_is_revoked(world: &World) {
+    async fn a_stream_reads_only_its_own_session_and_ends_when_its_key_is_revoked(world: &World) {
         let world = &lasting(world).await;
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
@@ -139,7 +139,7 @@ both! {
         assert_eq!(late.next().await.unwrap(), second);
     }
 
-    async fn readers_that_come_back_see_each_event_once(world: &World) {
+    async fn readers_that_reconnect_see_each_event_once(world: &World) {
         let world = &lasting(world).await;
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
@@ -182,7 +182,7 @@ both! {
         assert_eq!(json!(told), listed["data"], "the list and the stream tell the same");
     }
 
-    async fn only_some_kinds_are_told(world: &World) {
+    async fn a_stream_can_be_limited_to_some_kinds(world: &World) {
         let world = &lasting(world).await;
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
@@ -200,7 +200,7 @@ both! {
         assert!(most.len() > 3, "{most:?}");
     }
 
-    async fn a_stream_that_lasted_long_enough_says_good_bye(world: &World) {
+    async fn a_stream_that_reached_its_lifetime_is_closed_with_a_goodbye_event(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;
@@ -211,7 +211,7 @@ both! {
         assert_eq!(reader.next().await, None);
     }
 
-    async fn a_server_that_stops_says_good_bye(world: &World) {
+    async fn a_stopping_server_closes_streams_with_a_goodbye_event(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;
@@ -224,7 +224,7 @@ both! {
         assert_eq!(reader.next().await, None);
     }
 
-    async fn nothing_to_tell_is_told_by_heartbeats_until_the_key_is_revoked(world: &World) {
+    async fn an_idle_stream_sends_heartbeats_until_the_key_is_revoked(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;
@@ -243,7 +243,7 @@ both! {
         assert_eq!(reader.next().await, None);
     }
 
-    async fn a_reader_whose_key_was_revoked_is_told_nothing_more(world: &World) {
+    async fn a_stream_ends_when_its_key_is_revoked(world: &World) {
         let world = &lasting(world).await;
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readonly).await);
@@ -268,7 +268,7 @@ both! {
         assert_eq!(bye.data["reason"], "session_deleted");
     }
 
-    async fn a_reader_that_does_not_read_is_cut_and_goes_on_where_it_was(world: &World) {
+    async fn a_slow_reader_is_disconnected_and_resumes_at_its_position(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
         let id = ana.talk(json!({})).await;
@@ -299,7 +299,7 @@ both! {
         assert_eq!(sequences(&seen), (1..=seen.len() as i64).collect::<Vec<_>>());
     }
 
-    async fn one_key_has_so_many_streams_and_no_more(world: &World) {
+    async fn one_key_has_a_bounded_number_of_streams(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;

@@ -6,7 +6,7 @@ use domain::time::Span;
 use serde_json::{Value, json};
 
 both! {
-    async fn messages_are_shown_like_this(world: &World) {
+    async fn messages_have_exactly_this_json(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
         let id = ana.talk(json!({})).await;

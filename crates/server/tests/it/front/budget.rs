@@ -26,7 +26,7 @@ const STRANGERS: [(&str, &str); 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_send_little() {
+async fn anonymous_callers_send_little() {
     let world = World::sqlite().await;
     for (path, kind) in STRANGERS {
         for (bytes, refused) in [(1_000, false), ((16 << 10) + 1, true), (200 << 10, true)] {
@@ -71,7 +71,7 @@ async fn half_sent_bodies_count_until_they_are_answered_or_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_client_takes_its_share_and_no_more() {
+async fn one_client_takes_at_most_its_share() {
     // An eighth is 64 KiB.
     let world = World::sqlite().await.beside(|settings| settings.request_memory = Some(512 << 10)).await;
     let acme = world.organization("Acme").await;
@@ -106,7 +106,7 @@ async fn one_client_takes_its_share_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_on_a_websocket_is_answered_once_and_sends_little() {
+async fn an_anonymous_websocket_gets_one_response_and_sends_little() {
     let world =
         World::sqlite().await.beside(|settings| settings.head_timeout = Duration::from_millis(300)).await;
     let nobody = world.stranger(None);
@@ -133,7 +133,7 @@ async fn a_stranger_on_a_websocket_is_answered_once_and_sends_little() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_on_websockets_are_few() {
+async fn anonymous_websockets_are_few() {
     let world = World::sqlite().await;
     let nobody = world.stranger(Some("mob_x"));
     let mut held = Vec::new();
@@ -150,7 +150,7 @@ async fn strangers_on_websockets_are_few() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_principal_has_so_many_sockets_whatever_its_keys() {
+async fn a_principal_has_a_bounded_number_of_sockets_over_all_keys() {
     let world = World::sqlite().await.beside(|settings| settings.websockets_per_principal = 3).await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readwrite).await;
@@ -220,7 +220,7 @@ async fn a_frame_with_too_many_values_is_refused_and_the_socket_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_says_its_length_is_refused_before_it_is_sent() {
+async fn a_body_with_a_declared_length_is_refused_before_it_is_sent() {
     let world = World::sqlite().await;
     let head = "POST /tenure/v1/sign-in HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n";
     let answer = exchange(&world, head.as_bytes()).await;

@@ -75,7 +75,7 @@ fn broken(key: &str, bare: bool) -> Vec<Vec<u8>> {
 }
 
 both! {
-    async fn what_is_no_credential_is_refused_alike(world: &World) {
+    async fn malformed_credentials_get_the_same_response(world: &World) {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Admin, "ana@example.com").await;
         let key = world.actor(id, Some(acme), None).await.key.unwrap();
@@ -135,7 +135,7 @@ both! {
         }
     }
 
-    async fn a_cookie_that_a_sibling_host_tossed_means_nothing(world: &World) {
+    async fn a_cookie_set_by_a_sibling_host_is_ignored(world: &World) {
         let acme = world.organization("Acme").await;
         for email in ["ana@example.com", "eve@example.com"] {
             world.user(acme, Role::Admin, email).await;
@@ -186,7 +186,7 @@ both! {
         }
     }
 
-    async fn a_cookie_alone_changes_nothing_for_another_site(world: &World) {
+    async fn another_site_changes_nothing_by_a_cookie(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let ana = world.signed_in("ana@example.com").await;
@@ -253,7 +253,7 @@ async fn by_cookie(world: &World, ana: &Actor<'_>, origin: Option<&str>) -> Valu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_another_site_opens_no_websocket_as_somebody_else() {
+async fn a_page_of_another_site_opens_no_websocket_with_the_cookie() {
     let world = World::sqlite().await;
     let acme = world.organization("Acme").await;
     world.user(acme, Role::Admin, "ana@example.com").await;

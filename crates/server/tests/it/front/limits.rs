@@ -46,7 +46,7 @@ async fn heads_over_the_limits_are_refused_in_the_words_of_the_wire() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_sends_no_head_in_time_is_cut() {
+async fn a_client_that_sends_no_head_in_time_is_disconnected() {
     let world = World::sqlite().await.beside(|settings| settings.head_timeout = A_MOMENT).await;
     for begun in
         ["", "GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"]
@@ -69,7 +69,7 @@ async fn who_sends_no_head_in_time_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_takes_no_answer_in_time_is_cut() {
+async fn a_client_that_does_not_read_the_response_is_disconnected() {
     let world = World::sqlite().await.beside(|settings| settings.write_timeout = A_MOMENT).await;
     let mut deaf = TcpStream::connect(address(&world)).await.unwrap();
     let request = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
@@ -80,7 +80,7 @@ async fn who_takes_no_answer_in_time_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_a_connection_is_none_for_long() {
+async fn a_half_closed_connection_ends_soon() {
     let world = World::sqlite().await;
     for begun in ["", "GET /he", "POST /v1/agents HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{"] {
         let mut stream = TcpStream::connect(address(&world)).await.unwrap();

@@ -139,7 +139,7 @@ async fn an_address_has_its_quota_whoever_it_says_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_connection_has_an_address_and_goes_on_when_it_has_to_wait() {
+async fn a_tcp_connection_has_an_address_and_stays_open_when_limited() {
     let world = World::sqlite().await.beside(|settings| settings.rate_per_address = FEW).await;
     let get = "GET /api/v1/sessions HTTP/1.1\r\nhost: x\r\n";
     let last = format!("{get}connection: close\r\n\r\n");
@@ -149,7 +149,7 @@ async fn a_real_connection_has_an_address_and_goes_on_when_it_has_to_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_quotas_nothing_is_said() {
+async fn without_quotas_there_are_no_rate_limit_headers() {
     let off = |settings: &mut server::settings::Settings| {
         (settings.rate_per_address, settings.rate_per_credential, settings.rate_per_principal) =
             (None, None, None);

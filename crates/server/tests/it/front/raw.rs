@@ -8,7 +8,7 @@ use domain::permission::Role;
 const END: &str = "host: x\r\nconnection: close\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_that_two_readers_could_read_differently_are_refused() {
+async fn ambiguous_request_heads_are_refused() {
     let world = World::sqlite().await;
     let smuggled = "GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
     #[rustfmt::skip]
@@ -75,7 +75,7 @@ async fn a_request_names_one_host() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn methods_that_no_path_has() {
+async fn unknown_http_methods_are_refused() {
     let world = World::sqlite().await;
     for (line, status) in [
         ("TRACE /healthz", 405),
@@ -115,7 +115,7 @@ async fn a_thousand_requests_at_once_are_answered_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_follows_a_body_is_no_header() {
+async fn trailers_are_not_headers() {
     let world = World::sqlite().await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readwrite).await;
@@ -132,7 +132,7 @@ async fn what_follows_a_body_is_no_header() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_in_pieces_that_cannot_be() {
+async fn malformed_chunked_bodies_are_refused() {
     let world = World::sqlite().await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readwrite).await;

@@ -12,7 +12,7 @@ fn allowed(answer: &Answer) -> Option<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_page_of_another_site_reads_an_answer_unless_it_is_named() {
+async fn only_configured_origins_can_read_responses() {
     let closed = World::sqlite().await;
     let open = closed.beside(|settings| settings.cors_origins = vec![OURS.parse().unwrap()]).await;
     let (far, near) = ("https://evil.example.com", "https://app.example.com.evil.example.com");
@@ -44,7 +44,7 @@ async fn no_page_of_another_site_reads_an_answer_unless_it_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_named_page_may_ask_before_it_sends() {
+async fn a_configured_origin_gets_a_preflight_response() {
     let open =
         World::sqlite().await.beside(|settings| settings.cors_origins = vec![OURS.parse().unwrap()]).await;
     let ask = async |origin: &str| {
@@ -72,7 +72,7 @@ async fn a_named_page_may_ask_before_it_sends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn browsers_are_told_what_an_answer_is_not() {
+async fn responses_have_security_headers() {
     let world = World::sqlite().await;
     let secure = world
         .beside(|settings| {

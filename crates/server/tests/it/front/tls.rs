@@ -179,7 +179,7 @@ async fn http2_has_the_same_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_speaks_no_tls_gets_nothing() {
+async fn a_client_without_tls_gets_no_response() {
     let authority = Authority::new();
     let files = Files::of(&authority.pair());
     let world = files.world(Duration::from_secs(1)).await;
@@ -193,7 +193,7 @@ async fn who_speaks_no_tls_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_pair_is_taken_and_a_broken_one_is_not() {
+async fn a_new_certificate_is_loaded_and_a_broken_one_is_not() {
     let authority = Authority::new();
     let (first, second, third) = (authority.pair(), authority.pair(), authority.pair());
     let files = Files::of(&first);
@@ -228,7 +228,7 @@ async fn a_new_pair_is_taken_and_a_broken_one_is_not() {
 }
 
 #[test]
-fn a_pair_that_cannot_be_used_is_refused_by_name_and_reason() {
+fn an_unusable_certificate_is_refused_with_name_and_reason() {
     let authority = Authority::new();
     let (one, other) = (authority.pair(), authority.pair());
     let files = Files::of(&one);
@@ -267,7 +267,7 @@ fn a_pair_that_cannot_be_used_is_refused_by_name_and_reason() {
 }
 
 #[test]
-fn both_settings_or_neither_and_tls_may_be_served_everywhere() {
+fn tls_needs_both_settings_and_may_listen_on_every_address() {
     let pem = || Some(PathBuf::from("x.pem"));
     let open = || "0.0.0.0:443".parse().unwrap();
     let check = |tls_cert, tls_key| {

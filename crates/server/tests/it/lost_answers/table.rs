@@ -107,7 +107,7 @@ pub fn repeated() -> Vec<&'static str> {
 }
 
 #[test]
-fn every_post_says_why_it_may_be_sent_again() {
+fn every_post_has_a_reason_why_it_may_be_repeated() {
     let said = POSTS.iter().copied().collect::<BTreeMap<_, _>>();
     assert_eq!(said.len(), POSTS.len(), "each one once");
     assert_eq!(said.keys().copied().collect::<BTreeSet<_>>(), crate::contracts::posts());

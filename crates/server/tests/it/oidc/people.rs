@@ -38,7 +38,7 @@ async fn actions(world: &World) -> Vec<String> {
 }
 
 both! {
-    async fn who_is_known_by_a_verified_address_comes_in_by_the_subject_from_then_on(world: &World) {
+    async fn a_user_is_linked_by_a_verified_address_and_found_by_the_subject_afterwards(world: &World) {
         let acme = world.organization("acme").await;
         let id = world.user(acme, Role::Readwrite, ANA).await;
         let door = Door::new(world, |_| {}).await;
@@ -71,7 +71,7 @@ both! {
         assert_eq!(login.authenticated, at, "as the issuer says");
     }
 
-    async fn who_is_unknown_suspended_or_gone_does_not_come_in(world: &World) {
+    async fn unknown_suspended_and_deleted_users_are_not_admitted(world: &World) {
         let acme = world.organization("acme").await;
         let id = world.user(acme, Role::Readwrite, ANA).await;
         let door = Door::new(world, |_| {}).await;
@@ -99,7 +99,7 @@ both! {
         assert_eq!(noted.collect::<Vec<_>>(), expected);
     }
 
-    async fn somebody_new_becomes_a_user_where_that_is_allowed(world: &World) {
+    async fn a_new_user_is_created_where_settings_allow_it(world: &World) {
         let acme = world.organization("acme").await;
         let id = world.user(acme, Role::Readwrite, ANA).await;
         let door = Door::new(world, |settings| settings.oidc_create_users = true).await;
@@ -131,7 +131,7 @@ both! {
         assert_eq!(all.len(), 3, "ana, eve and m");
     }
 
-    async fn who_was_invited_loses_a_password_that_another_chose(world: &World) {
+    async fn an_invited_user_loses_a_password_that_another_chose(world: &World) {
         let id = PrincipalId::new(world.app().now(), world.bytes());
         let new = Principal {
             id,
@@ -202,7 +202,7 @@ both! {
         assert_eq!(role_of(&door, eve, acme).await, Some(Role::Readonly));
     }
 
-    async fn what_the_token_does_not_say_is_asked_for(world: &World) {
+    async fn claims_missing_from_the_token_are_fetched(world: &World) {
         let acme = world.organization("acme").await;
         let id = world.user(acme, Role::Readonly, ANA).await;
         let beta = world.organization("beta").await;
@@ -256,7 +256,7 @@ both! {
         assert_eq!(door.comes(said(eve, json!({ "groups": ["ops"] }))).await.1, "/account");
     }
 
-    async fn a_second_factor_is_asked_for_as_well(world: &World) {
+    async fn a_second_factor_is_required_after_the_issuer(world: &World) {
         let acme = world.organization("acme").await;
         let id = world.user(acme, Role::Readwrite, ANA).await;
         let door = Door::new(world, |_| {}).await;
@@ -283,7 +283,7 @@ both! {
         assert_eq!(login.methods.iter().map(|method| method.name()).collect::<Vec<_>>(), ["fed", "otp", "mfa"]);
     }
 
-    async fn who_has_no_password_shows_the_issuer_again_who_they_are(world: &World) {
+    async fn a_user_without_a_password_authenticates_again_at_the_issuer(world: &World) {
         let door = Door::new(world, |settings| settings.oidc_create_users = true).await;
         let (mut browser, _) = door.comes(ana()).await;
         world.advance(Span::minutes(10));

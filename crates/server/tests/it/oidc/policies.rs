@@ -67,7 +67,7 @@ async fn may_look(actor: &Actor<'_>) -> bool {
 }
 
 both! {
-    async fn who_comes_by_the_issuer_has_no_password(world: &World) {
+    async fn users_of_the_issuer_have_no_password(world: &World) {
         let acme = world.organization("Acme").await;
         for email in [ANA, BOB] {
             world.user(acme, Role::Admin, email).await;
@@ -97,7 +97,7 @@ both! {
         assert_eq!(tries(world, ANA, PASSWORD).await.0, 200);
     }
 
-    async fn nobody_has_a_password(world: &World) {
+    async fn with_passwords_off_nobody_has_one(world: &World) {
         let acme = world.organization("Acme").await;
         let bob = world.person(acme, Role::Admin, BOB).await;
         assert_eq!(forgets(world, BOB).await, 200);
@@ -121,7 +121,7 @@ both! {
         assert_eq!(key.at(here).get("/v3/enterprise/organizations").await.status, 200);
     }
 
-    async fn who_needs_a_second_factor_can_do_nothing_else_without(world: &World) {
+    async fn without_a_required_second_factor_a_user_can_only_set_one_up(world: &World) {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Admin, BOB).await;
         let (bob, key) = (world.signed_in(BOB).await, world.actor(id, Some(acme), None).await);

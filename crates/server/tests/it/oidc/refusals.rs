@@ -42,7 +42,7 @@ async fn leaving<'w>(door: &'w Door) -> (Browser<'w>, String) {
 }
 
 both! {
-    async fn a_state_is_one_browsers_once_for_ten_minutes(world: &World) {
+    async fn a_state_is_valid_once_in_its_browser_for_ten_minutes(world: &World) {
         let door = door(world).await;
         let mut browser = door.browser();
         let there = browser.leaves("/sign-in/oidc").await;
@@ -84,7 +84,7 @@ both! {
         }
     }
 
-    async fn who_is_sent_away_writes_nothing(world: &World) {
+    async fn a_sign_in_that_is_not_finished_writes_nothing(world: &World) {
         let door = door(world).await;
         let written = async || store::testing::rows_of_strangers(world.store()).await.unwrap();
         let before = written().await;
@@ -102,7 +102,7 @@ both! {
         assert_eq!(browser.returns(&back).await, "/account");
     }
 
-    async fn a_token_has_to_be_for_here_and_now(world: &World) {
+    async fn a_token_must_be_for_this_client_and_valid_now(world: &World) {
         let door = door(world).await;
         let now = world.app().now().0 / 1_000_000;
         let untrusted = "/sign-in?failed=untrusted";
@@ -127,7 +127,7 @@ both! {
         assert!(door.browser().page(untrusted).await.contains("could not be verified"));
     }
 
-    async fn a_token_has_to_be_signed_by_the_issuer(world: &World) {
+    async fn a_token_must_be_signed_by_the_issuer(world: &World) {
         let door = door(world).await;
         for signed in [Signed::Not, Signed::WithSecret, Signed::WithPublicKey, Signed::ByAnother] {
             assert_eq!(forged(&door, |grant| grant.signed = signed).await, "/sign-in?failed=untrusted");
@@ -135,7 +135,7 @@ both! {
         assert_eq!(forged(&door, |_| {}).await, "/account");
     }
 
-    async fn an_answer_says_whose_it_is(world: &World) {
+    async fn a_callback_names_its_issuer(world: &World) {
         let door = door(world).await;
         let own = door.issuer.url.clone();
         for (answer, expected) in [
@@ -154,7 +154,7 @@ both! {
         assert_eq!(browser.returns(&back).await, "/sign-in?failed=untrusted");
     }
 
-    async fn what_the_issuer_refuses_is_told(world: &World) {
+    async fn errors_of_the_issuer_are_shown(world: &World) {
         let door = door(world).await;
         for (error, word) in [
             ("access_denied", "denied"),
@@ -179,7 +179,7 @@ both! {
         assert_eq!(browser.returns(&format!("{state}&code=x")).await, "/sign-in?failed=untrusted");
     }
 
-    async fn an_issuer_that_cannot_be_used_is_told(world: &World) {
+    async fn an_unusable_issuer_is_reported(world: &World) {
         let door = door(world).await;
         let broken = |answer: Option<(StatusCode, String)>| door.issuer.parts.lock().unwrap().broken = answer;
         let there = format!("{}/elsewhere", door.issuer.url);
@@ -209,7 +209,7 @@ both! {
         assert!(browser.page("/sign-in?failed=down").await.contains("Example cannot be reached"));
     }
 
-    async fn keys_are_asked_for_once_a_minute(world: &World) {
+    async fn unknown_keys_are_fetched_once_a_minute(world: &World) {
         let door = door(world).await;
         for _ in 0..3 {
             assert_eq!(forged(&door, |_| {}).await, "/account");
@@ -230,7 +230,7 @@ both! {
         assert_eq!((door.issuer.asked("itself"), door.issuer.asked("keys")), (2, 4));
     }
 
-    async fn one_goes_on_here_only(world: &World) {
+    async fn a_sign_in_continues_on_this_server_only(world: &World) {
         let door = door(world).await;
         for (next, expected) in [
             ("/account?done=shown", "/account?done=shown"),
@@ -257,7 +257,7 @@ both! {
         assert!(!asked.values().any(|value| value == secret), "what it keeps is nobody else's");
     }
 
-    async fn without_an_issuer_there_is_no_way(world: &World) {
+    async fn without_an_issuer_nobody_signs_in_by_one(world: &World) {
         let mut browser = Browser { world, cookies: Default::default() };
         assert_eq!(browser.led("/sign-in/oidc").await, "/sign-in?failed=nobody");
         assert_eq!(browser.returns("state=x&code=y").await, "/sign-in?failed=nobody");
@@ -271,7 +271,7 @@ both! {
         assert_eq!(issuer.asked("itself"), 0, "nothing is asked before somebody wants to go there");
     }
 
-    async fn over_tls_the_cookie_is_this_hosts_alone(world: &World) {
+    async fn over_tls_the_cookie_belongs_to_this_host_only(world: &World) {
         let issuer = TestIssuer::start().await;
         let url = server::settings::BaseUrl::parse("https://tenure.example").unwrap();
         let beside = Door::beside(world, &issuer, |settings| settings.public_url = Some(url)).await;

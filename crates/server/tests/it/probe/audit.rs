@@ -48,7 +48,7 @@ async fn from(world: &World, method: &str, path: &str, token: &str, body: String
 }
 
 both! {
-    async fn who_signs_in_and_out_is_noted_with_the_address(world: &World) {
+    async fn sign_ins_and_sign_outs_are_audited_with_the_address(world: &World) {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Admin, "ana@example.com").await;
         let ana = world.signed_in("ana@example.com").await;
@@ -73,7 +73,7 @@ both! {
         }
     }
 
-    async fn failures_are_noted_once_in_a_while(world: &World) {
+    async fn failures_are_audited_once_in_a_window(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let limit = world.app().settings.sign_in_attempts;

@@ -16,7 +16,7 @@ async fn ana(world: &World) -> (Actor<'_>, Actor<'_>) {
 }
 
 both! {
-    async fn each_of_the_five_ways(world: &World) {
+    async fn a_credential_can_be_sent_in_five_ways(world: &World) {
         let (ana, with_key) = ana(world).await;
         let (token, key) = (ana.key.clone().unwrap(), with_key.key.clone().unwrap());
         let stranger = world.stranger(None);
@@ -59,7 +59,7 @@ both! {
         }
     }
 
-    async fn a_page_of_another_site_does_nothing_with_the_cookie(world: &World) {
+    async fn a_page_of_another_site_cannot_use_the_cookie(world: &World) {
         let (ana, _) = ana(world).await;
         let own = world.server.base_url().to_owned();
         let end = format!("{SESSIONS}/{}", domain::ids::SessionId::new(crate::world::START, 5));
@@ -89,7 +89,7 @@ both! {
         assert!(!answer.headers.contains_key("set-cookie"));
     }
 
-    async fn nothing_near_a_token_is_one(world: &World) {
+    async fn damaged_tokens_are_refused(world: &World) {
         let (ana, _) = ana(world).await;
         let token = ana.key.clone().unwrap();
         let good = async |token: &str| world.stranger(Some(token)).get(SESSIONS).await.status == 200;

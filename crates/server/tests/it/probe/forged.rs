@@ -88,7 +88,7 @@ fn hs256(key: &[u8], header: &Value, claims: &Value) -> String {
 }
 
 both! {
-    async fn other_algorithms(world: &World) {
+    async fn tokens_with_other_algorithms_are_refused(world: &World) {
         let shop = Workshop::new(world, ana(world).await.key.as_deref().unwrap());
         // What is made here as the server makes it is good: only what is changed below is refused.
         assert!(shop.opens(&shop.signed(&shop.header.to_string(), &shop.claims.to_string())).await);
@@ -121,7 +121,7 @@ both! {
         shop.refused(forged).await;
     }
 
-    async fn keys_that_a_token_brings_along(world: &World) {
+    async fn keys_inside_a_token_are_ignored(world: &World) {
         let shop = Workshop::new(world, ana(world).await.key.as_deref().unwrap());
         // Somebody else's key, shown in every way that a header has.
         let mine = Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
@@ -151,7 +151,7 @@ both! {
         assert_eq!(reached, Err(std::io::ErrorKind::WouldBlock), "nobody fetches a key");
     }
 
-    async fn forms_that_are_none(world: &World) {
+    async fn malformed_tokens_are_refused(world: &World) {
         let shop = Workshop::new(world, ana(world).await.key.as_deref().unwrap());
         let parts = shop.token.split('.').collect::<Vec<_>>();
         let (header, claims) = (shop.header.to_string(), shop.claims.to_string());
@@ -188,7 +188,7 @@ both! {
         shop.refused(forged).await;
     }
 
-    async fn claims_that_are_missing_or_wrong(world: &World) {
+    async fn tokens_with_missing_or_wrong_claims_are_refused(world: &World) {
         let shop = Workshop::new(world, ana(world).await.key.as_deref().unwrap());
         let mut forged = Vec::new();
         for claim in ["iss", "sub", "exp", "iat", "sid", "jti"] {
@@ -234,7 +234,7 @@ both! {
         assert!(!shop.opens(&endless).await, "a session ends when it ends, whatever its token says");
     }
 
-    async fn somebody_elses_session(world: &World) {
+    async fn a_token_with_another_users_session_is_refused(world: &World) {
         let ana = ana(world).await;
         let acme = world.organization("Globex").await;
         world.user(acme, Role::Admin, "bob@example.com").await;
@@ -255,7 +255,7 @@ both! {
         shop.refused(vec![("a session that has ended", other.token.clone()), ("again", take(&["sid", "sub", "jti"]))]).await;
     }
 
-    async fn what_is_for_something_else(world: &World) {
+    async fn tokens_for_another_purpose_are_refused(world: &World) {
         let ana = ana(world).await;
         let body = json!({ "email": "sub@example.com", "password": PASSWORD });
         assert_eq!(ana.post(&format!("{USER}/current"), body).await.status, 200);
@@ -279,7 +279,7 @@ both! {
         assert_eq!(stranger.call_with("POST", &format!("{AUTH}/verify"), &body).await.status, 200);
     }
 
-    async fn keys_that_are_retired(world: &World) {
+    async fn tokens_of_retired_keys_are_refused(world: &World) {
         let rotating = |settings: &mut server::settings::Settings| {
             settings.signing_key_rotates = std::time::Duration::from_secs(3600);
         };

@@ -319,7 +319,7 @@ fn sid(token: &str) -> SessionId {
 }
 
 both! {
-    async fn any_order_of_what_happens_leaves_the_tokens_that_the_model_says(world: &World) {
+    async fn in_any_order_of_events_tokens_are_valid_as_in_the_model(world: &World) {
         let world = world.beside(|settings| {
             let span = |span: Span| Duration::from_micros(span.0.unsigned_abs());
             settings.logins_per_user = u32::try_from(LIMIT).unwrap();

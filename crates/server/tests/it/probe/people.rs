@@ -48,7 +48,7 @@ fn without_ids(value: Value) -> Value {
 }
 
 both! {
-    async fn who_sees_whom(world: &World) {
+    async fn users_see_themselves_and_their_sub_users(world: &World) {
         let ana = ana(world).await;
         let globex = world.organization("Globex").await;
         world.user(globex, Role::Admin, "dora@example.com").await;
@@ -194,7 +194,7 @@ both! {
         assert_eq!(world.try_sign_in("bob@example.com", PASSWORD).await.status, 200);
     }
 
-    async fn nobody_is_the_maker_of_who_is_a_member_elsewhere(world: &World) {
+    async fn a_maker_loses_a_sub_user_who_joins_another_organization(world: &World) {
         let acme = world.organization("Acme").await;
         let eve = world.person(acme, Role::Admin, "eve@example.com").await;
         let (number, _) = sub(&eve, "carol@example.com", 1).await;
@@ -224,7 +224,7 @@ both! {
         assert_eq!(world.try_sign_in("carol@example.com", "my own horse").await.status, 200);
     }
 
-    async fn a_known_address_looks_like_an_unknown_one(world: &World) {
+    async fn a_known_email_address_looks_like_an_unknown_one(world: &World) {
         let ana = ana(world).await;
         let globex = world.organization("Globex").await;
         world.user(globex, Role::Admin, "known@example.com").await;
@@ -264,7 +264,7 @@ both! {
         assert_ne!(known.get(USER_CURRENT).await.json()["id"], listed);
     }
 
-    async fn making_people_over_and_over_mails_once(world: &World) {
+    async fn creating_a_sub_user_repeatedly_sends_one_mail(world: &World) {
         let ana = ana(world).await;
         for _ in 0..3 {
             let body = json!({ "email": "new@example.com" });

@@ -57,7 +57,7 @@ async fn send(world: &World, path: &str, token: Option<&str>) -> Answer {
 }
 
 both! {
-    async fn whom_the_checker_takes_for_a_person_may_try(world: &World) {
+    async fn the_checker_decides_who_may_try_to_sign_in(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, ANA).await;
         let asked = Asked::default();
@@ -95,7 +95,7 @@ both! {
 }
 
 #[tokio::test]
-async fn one_setting_is_of_no_use_without_the_other() {
+async fn both_recaptcha_settings_are_required() {
     let world = World::sqlite().await;
     let mut settings = world.app().settings.clone();
     settings.recaptcha_verify_url = BaseUrl::parse("https://example.com/siteverify");

@@ -31,7 +31,7 @@ async fn restored(world: &World, keep_keys: bool) -> (World, TestPlace) {
 }
 
 both! {
-    async fn no_earlier_credential_opens_anything(world: &World) {
+    async fn no_earlier_credential_gives_access(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let ana = world.signed_in("ana@example.com").await;
@@ -63,7 +63,7 @@ both! {
         assert!(proof.entries > 5);
     }
 
-    async fn keys_that_are_kept_open_what_they_did(world: &World) {
+    async fn kept_keys_still_give_the_same_access(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let (ana, key) = (world.signed_in("ana@example.com").await, world.member(acme, Role::Admin).await);

@@ -68,7 +68,7 @@ both! {
         assert!(!ana.is_good().await);
     }
 
-    async fn whoever_may_not_act_is_signed_out(world: &World) {
+    async fn users_who_may_not_act_are_signed_out(world: &World) {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Readwrite, "ana@example.com").await;
         let other = world.beside(|_| {}).await;
@@ -86,7 +86,7 @@ both! {
         good_nowhere(&ana, &other).await;
     }
 
-    async fn a_restart_forgets_no_revoke(world: &World) {
+    async fn revokes_survive_a_restart(world: &World) {
         let ana = ana(world).await;
         let kept = world.signed_in("ana@example.com").await;
         assert_eq!(ana.delete(&format!("{AUTH}/sign-out")).await.status, 200);
@@ -95,7 +95,7 @@ both! {
         assert!(kept.at(&restarted).is_good().await);
     }
 
-    async fn what_has_ended_is_told_like_what_never_was(world: &World) {
+    async fn ended_credentials_are_refused_like_unknown_ones(world: &World) {
         let ana = ana(world).await;
         let globex = world.organization("Globex").await;
         world.user(globex, Role::Admin, "dora@example.com").await;
@@ -128,7 +128,7 @@ both! {
         }
     }
 
-    async fn of_many_who_revoke_at_once_one_does(world: &World) {
+    async fn of_many_concurrent_revokes_one_succeeds(world: &World) {
         let ana = ana(world).await;
         let other = world.signed_in("ana@example.com").await;
         let path = format!("{SESSIONS}/{}", other.session_id().await);
@@ -139,7 +139,7 @@ both! {
         assert!(!other.is_good().await);
     }
 
-    async fn others_end_and_this_one_stays(world: &World) {
+    async fn all_other_sessions_end_and_this_one_stays(world: &World) {
         let ana = ana(world).await;
         let (one, two) = (world.signed_in("ana@example.com").await, world.signed_in("ana@example.com").await);
         assert_eq!(ana.sessions().await, 3);

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use store::System;
 
 both! {
-    async fn what_signing_in_answers(world: &World) {
+    async fn the_response_of_a_sign_in(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, "ana@example.com").await;
         let answer = world.try_sign_in("Ana@Example.com ", PASSWORD).await;
@@ -33,7 +33,7 @@ both! {
         assert_eq!(ana.call("POST", "/api/v1/sessions", Body::empty()).await.status, 201);
     }
 
-    async fn whoever_cannot_sign_in_is_told_the_same(world: &World) {
+    async fn every_failed_sign_in_gets_the_same_response(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let suspended = world.user(acme, Role::Admin, "sue@example.com").await;
@@ -106,7 +106,7 @@ both! {
         }
     }
 
-    async fn sessions_last_as_long_as_was_asked(world: &World) {
+    async fn sessions_last_as_long_as_requested(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let sign_in = async |long: bool| {
@@ -142,7 +142,7 @@ both! {
         assert_eq!(world.store().list_changes(&view, 3, 100).await.unwrap().latest, 6, "all three ended");
     }
 
-    async fn a_clock_that_stands_still_still_gives_sessions_of_their_own(world: &World) {
+    async fn sign_ins_at_the_same_time_get_separate_sessions(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let (one, two) = (world.signed_in("ana@example.com").await, world.signed_in("ana@example.com").await);
@@ -188,7 +188,7 @@ both! {
         }
     }
 
-    async fn from_elsewhere_the_owner_still_comes_in(world: &World) {
+    async fn from_another_network_the_owner_can_still_sign_in(world: &World) {
         let world = world.beside(|settings| {
             settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]);
         }).await;
@@ -217,7 +217,7 @@ both! {
         assert_eq!((&session["remote-ip"], &session["ua-type"]), (&json!("203.0.113.2"), &json!("pc")));
     }
 
-    async fn signing_in_again_ends_the_session_that_came_along(world: &World) {
+    async fn signing_in_again_ends_the_presented_session(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let before = world.signed_in("ana@example.com").await;
@@ -246,7 +246,7 @@ both! {
         assert_eq!(dearer.try_sign_in("ana@example.com", PASSWORD).await.status, 200);
     }
 
-    async fn where_one_goes_back_to_is_here(world: &World) {
+    async fn the_return_url_stays_on_this_server(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         for (url, expected) in [("/console?x=1", json!("/console?x=1")), ("https://evil.example", json!(null))] {

@@ -44,7 +44,7 @@ both! {
         assert!(!world.stranger(Some(&secret)).is_good().await);
     }
 
-    async fn the_vendors_way_is_a_setting(world: &World) {
+    async fn recoverable_tokens_are_a_setting(world: &World) {
         let world = world.beside(|settings| settings.probe_recoverable_tokens = true).await;
         let ana = ana(&world).await;
         let (id, token) = made(&ana, json!({})).await;
@@ -72,7 +72,7 @@ both! {
         assert!(!new.is_good().await);
     }
 
-    async fn nothing_makes_more_than_it_is(world: &World) {
+    async fn no_credential_creates_a_stronger_one(world: &World) {
         let ana = ana(world).await;
         let (id, narrow) = made(&ana, json!({ "permissions": ["read:user", "write:user", "read:media"] })).await;
         for permissions in [json!(["write:media"]), json!(["read:user", "write:admin"])] {
@@ -105,7 +105,7 @@ both! {
         assert!(!short.is_good().await && !signed.is_good().await);
     }
 
-    async fn a_narrower_token_of_a_session_ends_with_it(world: &World) {
+    async fn a_narrowed_token_ends_with_its_session(world: &World) {
         let ana = ana(world).await;
         let body = json!({ "permissions": ["read:user"], "claims": { "sub": "evil", "x": 1 }, "long-term-token": false });
         let jwt = ana.post(&format!("{AUTH}/jwt"), body).await.json();
@@ -136,7 +136,7 @@ both! {
         assert!(key.is_good().await && !ana.is_good().await);
     }
 
-    async fn bad_input_about_tokens(world: &World) {
+    async fn invalid_requests_about_tokens_are_refused(world: &World) {
         let ana = ana(world).await;
         for body in [
             json!({ "ttl": -1 }), json!({ "ttl": 1.5 }), json!({ "ttl": "60" }), json!({ "ttl": 1e300 }),

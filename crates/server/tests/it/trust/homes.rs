@@ -39,7 +39,7 @@ async fn tried(eve: &Actor<'_>, organization: OrganizationId, user: &str, key: &
 }
 
 both! {
-    async fn an_admin_reaches_no_service_user_of_others_or_of_the_account(world: &World) {
+    async fn an_admin_cannot_access_service_users_of_other_homes(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let (eve, other) = (world.member(acme, Role::Admin).await, world.member(globex, Role::Admin).await);
         let account = world.of_account(AccountRole::Admin).await;
@@ -57,7 +57,7 @@ both! {
         }
     }
 
-    async fn what_an_account_key_makes_lands_in_no_organization_that_took_it_in(world: &World) {
+    async fn an_account_key_creates_nothing_in_an_organization_it_was_added_to(world: &World) {
         let acme = world.organization("Acme").await;
         let eve = world.member(acme, Role::Admin).await;
         let account = world.of_account(AccountRole::Admin).await;
@@ -69,7 +69,7 @@ both! {
         assert_eq!(eve.get(&at(acme, "/sessions")).await.json()["total"], 0);
     }
 
-    async fn a_service_user_makes_no_organization_that_it_would_be_a_member_of(world: &World) {
+    async fn a_service_user_creates_no_organization_as_its_member(world: &World) {
         let acme = world.organization("Acme").await;
         let open = world.beside(|settings| settings.users_make_organizations = true).await;
         let admin = world.member(acme, Role::Admin).await;

@@ -5,7 +5,7 @@ use domain::permission::{AccountRole, Role};
 use serde_json::json;
 
 both! {
-    async fn adding_by_id_is_the_accounts_alone(world: &World) {
+    async fn only_the_account_adds_members_by_id(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let eve = world.member(acme, Role::Admin).await;
         let account = world.of_account(AccountRole::Admin).await;
@@ -33,7 +33,7 @@ both! {
         assert_eq!(machine.status, 404, "{}", machine.text());
     }
 
-    async fn removing_somebody_ends_what_acted_there_and_nothing_else(world: &World) {
+    async fn removing_a_member_ends_only_its_credentials_of_that_organization(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let eve = world.member(acme, Role::Admin).await;
         let who = world.user(globex, Role::Admin, "bob@example.com").await;

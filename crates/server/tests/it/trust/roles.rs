@@ -42,7 +42,7 @@ async fn machines<'w>(world: &'w World, story: &Story<'w>) -> Vec<(&'static str,
 }
 
 both! {
-    async fn a_workers_and_a_hosts_key_open_nothing_else(world: &World) {
+    async fn worker_and_host_keys_give_no_other_access(world: &World) {
         let story = Story::tell(world).await;
         for (role, machine) in machines(world, &story).await {
             for (method, pattern, anybody, _) in TABLE.iter().filter(|(_, path, ..)| !serves(role, path)) {
@@ -60,7 +60,7 @@ both! {
         }
     }
 
-    async fn a_workers_and_a_hosts_key_open_nothing_else_of_devins_wire(world: &World) {
+    async fn worker_and_host_keys_give_no_other_access_on_devins_wire(world: &World) {
         let devin = devin::Story::tell(world).await;
         let story = Story { organization: devin.organization, owner: devin.owner.clone(), file: String::new() };
         for (role, machine) in machines(world, &story).await {
@@ -89,7 +89,7 @@ both! {
         }
     }
 
-    async fn a_worker_with_an_administrators_key_is_told_how_to_make_a_better_one(world: &World) {
+    async fn a_worker_with_an_administrators_key_is_refused_with_a_hint(world: &World) {
         let acme = world.organization("Acme").await;
         let of_acme = format!("--role worker --org {acme}`");
         for (who, told) in [

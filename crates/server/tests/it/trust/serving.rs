@@ -13,7 +13,7 @@ async fn claims(worker: &Actor<'_>, headers: &[(&str, &str)]) -> Answer {
 }
 
 both! {
-    async fn a_worker_serves_what_it_asks_for_and_its_key_is_for(world: &World) {
+    async fn a_worker_serves_the_requested_organization_if_its_key_allows(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let member = world.member(globex, Role::Readwrite).await;
         let (ours, shared) = (world.member(acme, Role::Worker).await, world.of_account(AccountRole::Worker).await);
@@ -36,7 +36,7 @@ both! {
         assert_eq!(claims(&shared, &[(SERVES, "account")]).await.status, 200);
     }
 
-    async fn a_host_serves_what_it_asks_for_and_its_key_is_for(world: &World) {
+    async fn a_host_serves_the_requested_organization_if_its_key_allows(world: &World) {
         let acme = world.organization("Acme").await;
         let (ours, shared) = (world.member(acme, Role::Host).await, world.of_account(AccountRole::Host).await);
         let open = async |host: &Actor<'_>, headers: &[(&str, &str)]| {

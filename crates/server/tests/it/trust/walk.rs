@@ -71,7 +71,7 @@ fn reaches_all(who: &Who<'_>, pattern: &str) -> bool {
 }
 
 both! {
-    async fn nobody_tells_what_is_not_theirs_from_what_is_not_there(world: &World) {
+    async fn objects_of_others_look_like_unknown_ones(world: &World) {
         let (ours, theirs) = (Story::tell(world).await, Story::of(world, "Initech").await);
         let account = world.of_account(AccountRole::Admin).await;
         let everybody = everybody(world, ours.organization).await;
@@ -101,7 +101,7 @@ both! {
         assert!(walked > 500, "only {walked} were walked");
     }
 
-    async fn nobody_tells_what_is_not_theirs_from_what_is_not_there_on_devins_wire(world: &World) {
+    async fn objects_of_others_look_like_unknown_ones_on_devins_wire(world: &World) {
         let (ours, theirs) = (devin::Story::tell(world).await, devin::Story::of(world, world.organization("Initech").await).await);
         let account = world.of_account(AccountRole::Admin).await;
         let everybody = everybody(world, ours.organization).await;
@@ -141,7 +141,7 @@ both! {
         assert!(walked > 500, "only {walked} were walked");
     }
 
-    async fn nobody_tells_over_the_websocket_what_is_not_theirs_from_what_is_not_there(world: &World) {
+    async fn objects_of_others_look_like_unknown_ones_over_the_websocket(world: &World) {
         let (ours, theirs) = (Story::tell(world).await, Story::of(world, "Initech").await);
         let rack = world.host(&world.member(theirs.organization, Role::Admin).await, "their rack", &[("theirs", "ios")]).await;
         let ios = json!({ "filters": [{ "attribute": "platform", "operator": "EQUALS", "value": "ios" }] });
@@ -178,7 +178,7 @@ both! {
         rack.leave().await;
     }
 
-    async fn ids_in_bodies_and_queries_tell_nothing_either(world: &World) {
+    async fn ids_of_others_in_bodies_and_queries_look_like_unknown_ones(world: &World) {
         let (ours, theirs) = (devin::Story::tell(world).await, Story::of(world, "Initech").await);
         let (acme, initech) = (ours.organization, theirs.organization);
         let everybody = everybody(world, acme).await;
